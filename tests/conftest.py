@@ -130,11 +130,11 @@ def deselect_rows(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
     if any(config.getoption(name) for name in ("--wide", "keyword", "markexpr")):
         return
-    whole = {Path(argument).resolve() for argument in config.args} == {TESTS}
+    runs_all_tests = {Path(argument).resolve() for argument in config.args} == {TESTS}
     rows: dict[str, int] = {}
     deselected = []
     for item in items:
-        if whole and is_long(item.path) and item.path.name not in EVERYDAY:
+        if runs_all_tests and is_long(item.path) and item.path.name not in EVERYDAY:
             deselected.append(item)
             continue
         mark = item.get_closest_marker("wide")

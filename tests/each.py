@@ -80,9 +80,9 @@ class _Result:
     def check(self) -> None:
         if self._failed:
             lines = [f"{label}: {_first_line(error)}" for label, error in self._failed]
-            listed = "\n  ".join(lines[:MAX_LISTED])
+            failed_rows = "\n  ".join(lines[:MAX_LISTED])
             count = f"{len(self._failed)} of {self._rows} rows failed"
-            raise AssertionError(f"{count}:\n  {listed}") from self._failed[0][1]
+            raise AssertionError(f"{count}:\n  {failed_rows}") from self._failed[0][1]
         assert self._rows, f"{self._name} has no rows"
         if len(self._skipped) == self._rows:
             pytest.skip(self._skipped[0])

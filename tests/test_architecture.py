@@ -53,8 +53,8 @@ def offenders(rule: Callable[[str], list], paths: list[Path]) -> dict[str, list]
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        if wrong := rule(text):
-            wrongs_by_relative_to[str(path.relative_to(ROOT))] = wrong
+        if violations := rule(text):
+            wrongs_by_relative_to[str(path.relative_to(ROOT))] = violations
     return wrongs_by_relative_to
 
 
@@ -163,7 +163,7 @@ def test_functions_stay_short() -> None:
         for path in product_sources()
         for node in rules.functions(ast.parse(path.read_text()))
     }
-    assert not {where: n for where, n in sizes.items() if n > MAX_FUNCTION}
+    assert not {function_name: n for function_name, n in sizes.items() if n > MAX_FUNCTION}
     assert statistics.median(sizes.values()) <= MEDIAN_FUNCTION
 
 

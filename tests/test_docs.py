@@ -81,7 +81,7 @@ def test_every_linked_file_exists() -> None:
     assert not missing
 
 
-def test_every_path_that_is_named_is_there() -> None:
+def test_every_mentioned_path_exists() -> None:
     named = re.findall(r"`((?:gateway|tests|deploy|docs|console)/[\w/.]+)`", README)
     missing = {path for path in named if not (ROOT / path).exists()}
     assert missing <= {"console/pages/x.py"}, "but for the example of a new page"

@@ -239,9 +239,9 @@ def test_every_value_has_a_schema() -> None:
         if not isinstance(result, dict) or "properties" not in described:
             return []
         names = described["properties"]
-        wrong = [f"{path}.{name}" for name in set(result) ^ (set(names) - {"global", "claims"})]
+        problems = [f"{path}.{name}" for name in set(result) ^ (set(names) - {"global", "claims"})]
         for name in set(result) & set(names):
-            wrong += compare(result[name], names[name], f"{path}.{name}")
-        return wrong
+            problems += compare(result[name], names[name], f"{path}.{name}")
+        return problems
 
     assert compare(values, schema, "") == []

@@ -77,8 +77,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_requires_few_packages(installed: Path, tmp_path: Path) -> None:
-    listed = run(UV, "pip", "list", "--python", installed / "python", cwd=tmp_path)
-    packages = listed.stdout.splitlines()[2:]
+    installed_packages = run(UV, "pip", "list", "--python", installed / "python", cwd=tmp_path)
+    packages = installed_packages.stdout.splitlines()[2:]
     assert len(packages) <= MAX_PACKAGES, packages
     files = (path for path in installed.parent.joinpath("lib").rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files if path.suffix != ".pyc")

@@ -165,4 +165,4 @@ def test_no_pattern_takes_more_than_linear_time() -> None:
                 break
     assert count > 60
     assert {*BOUNDED, *ANCHORED} <= {name for name, _ in named}, "renamed patterns"
-    assert not slow_results, "\n".join(f"{name}: {what}" for name, what in slow_results.items())
+    assert not slow_results, "\n".join(f"{name}: {result}" for name, result in slow_results.items())

@@ -116,11 +116,11 @@ def test_the_htmx_check_finds_an_old_idiom(tmp_path: Path) -> None:
 
 
 def test_every_icon_is_in_the_sprite() -> None:
-    used = icons.used_icons([ROOT / "templates", ROOT / "static", ROOT / "console"])
+    used_icons = icons.used_icons([ROOT / "templates", ROOT / "static", ROOT / "console"])
     sprite = (ROOT / "static/vendor/icons/icons.svg").read_text()
     there = set(re.findall(r'<symbol id="([^"]+)"', sprite))
-    assert sorted(used - there) == []
-    assert sorted(there - used) == [], "icons that no page uses; run manage.py build_icons"
+    assert sorted(used_icons - there) == []
+    assert sorted(there - used_icons) == [], "icons that no page uses; run manage.py build_icons"
 
 
 def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:
@@ -140,9 +140,13 @@ def test_every_class_of_a_stylesheet_is_used() -> None:
     selectors = [selector for text in rules for selector in re.findall(r"([^{}]+)\{", text)]
     styled = {name for text in selectors for name in re.findall(r"\.([A-Za-z_][\w-]*)", text)}
     sources = [*TEMPLATES, *SCRIPTS, *(ROOT / "console").rglob("*.py")]
-    used = set(re.findall(r"[A-Za-z_][\w-]*", "\n".join(path.read_text() for path in sources)))
+    used_classes = set(
+        re.findall(r"[A-Za-z_][\w-]*", "\n".join(path.read_text() for path in sources))
+    )
     assert len(styled) > 100
-    assert sorted(name for name in styled - used if not FOREIGN_CLASSES.fullmatch(name)) == []
+    assert (
+        sorted(name for name in styled - used_classes if not FOREIGN_CLASSES.fullmatch(name)) == []
+    )
 
 
 def test_the_first_load_of_every_page_is_small() -> None:
@@ -226,7 +230,7 @@ def _plain_strings(source: str) -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
-        values = [each.value for each in node.keywords if each.arg in _TEXT_ARGUMENTS]
+        values = [item.value for item in node.keywords if item.arg in _TEXT_ARGUMENTS]
         function = node.func
         name = function.attr if isinstance(function, ast.Attribute) else ""
         owner = function.value if isinstance(function, ast.Attribute) else None

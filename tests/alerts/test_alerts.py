@@ -117,12 +117,14 @@ def test_no_conditions_raise_no_alerts() -> None:
 )
 def test_spent_budgets_raise_alerts(spent: float, share: str | None) -> None:
     key, _ = store.create_key("ci")
-    raised = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
-    assert raised == ([(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else [])
+    raised_conditions = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
+    assert raised_conditions == (
+        [(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else []
+    )
 
 
 @pytest.mark.parametrize(
-    ("failed", "answered", "kind", "raised"),
+    ("failed_count", "answered_count", "kind", "is_raised"),
     [
         (5, 15, "upstream_error", True),
         (4, 16, "upstream_error", False),
@@ -130,19 +132,21 @@ def test_spent_budgets_raise_alerts(spent: float, share: str | None) -> None:
         (20, 0, "invalid_request", False),  # the clients' errors
     ],
 )
-def test_high_error_rates_raise_alerts(failed: int, answered: int, kind: str, raised: bool) -> None:
+def test_high_error_rates_raise_alerts(
+    failed_count: int, answered_count: int, kind: str, is_raised: bool
+) -> None:
     now = timezone.now().timestamp()
     rows = [
         entry(id=f"f{n}", started_at=now, provider="acme", error_kind=kind, outcome="error")
-        for n in range(failed)
+        for n in range(failed_count)
     ]
-    rows += [entry(id=f"a{n}", started_at=now, provider="acme") for n in range(answered)]
+    rows += [entry(id=f"a{n}", started_at=now, provider="acme") for n in range(answered_count)]
     rows += [
         entry(id=f"o{n}", started_at=now - 600, provider="old", error_kind=kind, outcome="error")
         for n in range(30)
     ]
     store.write(rows)
-    assert conditions() == ([(AlertEvent.ERROR_RATE, "acme")] if raised else [])
+    assert conditions() == ([(AlertEvent.ERROR_RATE, "acme")] if is_raised else [])
 
 
 def test_api_keys_that_expire_soon_raise_alerts() -> None:
@@ -380,8 +384,10 @@ def test_the_alerts_page_lists_alerts_and_channels(
 ) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     fields = {"name": "hook", "kind": "webhook", "destination": receiver.url, "enabled": "on"}
-    wrong = client.post(reverse("alert-channel-add"), {**fields, "destination": "javascript:1"})
-    assert wrong.status_code == 422
+    refused_response = client.post(
+        reverse("alert-channel-add"), {**fields, "destination": "javascript:1"}
+    )
+    assert refused_response.status_code == 422
     assert client.post(reverse("alert-channel-add"), fields).status_code == 302
     row = AlertChannel.objects.get()
     assert row.destination == receiver.url
@@ -407,8 +413,8 @@ def test_the_alerts_page_lists_alerts_and_channels(
 def test_alert_thresholds_are_changed_in_a_form(client: Client) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     url = reverse("alert-thresholds")
-    wrong = client.post(url, {"error_rate_percent": "0"})
-    assert wrong.status_code == 422
+    refused_response = client.post(url, {"error_rate_percent": "0"})
+    assert refused_response.status_code == 422
     assert client.post(url, {"error_rate_percent": "50", "cooldown_s": "0"}).status_code == 302
     thresholds = store.load_options().alert_thresholds
     assert (thresholds.error_rate_percent, thresholds.cooldown_s) == (50, 0)

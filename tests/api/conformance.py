@@ -44,8 +44,8 @@ def schema_differences(path: str, method: str, answer: Any) -> list[str]:
     if str(answer.status_code) not in by_key:
         return [f"the document knows no answer {answer.status_code}"]
     schema = by_key[str(answer.status_code)]["content"]["application/json"]["schema"]
-    whole = {**schema, "components": _document()[0]["components"]}
-    checker = Draft202012Validator(whole, format_checker=FormatChecker())
+    full_schema = {**schema, "components": _document()[0]["components"]}
+    checker = Draft202012Validator(full_schema, format_checker=FormatChecker())
     return [error.message for error in checker.iter_errors(answer.json())]
 
 
@@ -56,6 +56,12 @@ class ConformanceClient(Client):
         """Send a request and validate the response."""
         answer = super().generic(method, path, *args, **kwargs)
         plain = path.partition("?")[0]
-        wrong = schema_differences(plain, method.lower(), answer)
-        assert not wrong, (method, path, answer.status_code, wrong[:3], answer.content[:500])
+        differences = schema_differences(plain, method.lower(), answer)
+        assert not differences, (
+            method,
+            path,
+            answer.status_code,
+            differences[:3],
+            answer.content[:500],
+        )
         return answer

@@ -48,10 +48,10 @@ def test_a_channel_is_tested_and_shows_no_url(api: Client) -> None:
         "delivered": False,
         "error": "the connection failed (ConnectError)",
     }
-    listed = send(api, "GET", "alerts/channels")
-    (channel,) = listed.json()["items"]
+    response = send(api, "GET", "alerts/channels")
+    (channel,) = response.json()["items"]
     assert channel["error"] == "the connection failed (ConnectError)"
-    assert "secret-token" not in listed.content.decode()
+    assert "secret-token" not in response.content.decode()
     assert send(api, "POST", "alerts/channels/none/test").status_code == 404
 
 
@@ -59,13 +59,13 @@ def test_a_silence_is_created_and_ended(api: Client) -> None:
     body = {"hours": 2, "event": "budget", "comment": "known"}
     created = send(api, "POST", "alerts/silences", body)
     assert created.status_code == 201, created.content
-    (listed,) = send(api, "GET", "alerts/silences").json()["items"]
-    assert listed.keys() == created.json().keys()
-    assert listed["id"] == created.json()["id"]
-    assert (listed["event"], listed["subject"], listed["comment"]) == ("budget", "", "known")
-    assert send(api, "DELETE", f"alerts/silences/{listed['id']}").status_code == 204
+    (silence,) = send(api, "GET", "alerts/silences").json()["items"]
+    assert silence.keys() == created.json().keys()
+    assert silence["id"] == created.json()["id"]
+    assert (silence["event"], silence["subject"], silence["comment"]) == ("budget", "", "known")
+    assert send(api, "DELETE", f"alerts/silences/{silence['id']}").status_code == 204
     assert not AlertSilence.objects.exists()
-    assert send(api, "DELETE", f"alerts/silences/{listed['id']}").status_code == 404
+    assert send(api, "DELETE", f"alerts/silences/{silence['id']}").status_code == 404
 
 
 @pytest.mark.parametrize(

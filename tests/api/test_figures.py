@@ -62,8 +62,8 @@ def test_usage_is_summed_by_the_requested_dimension(api: Client, team_key: ApiKe
     log_usage(
         ("fast", team_key.pk, "0.5", 1), ("slow", team_key.pk, "0.25", 1), ("fast", 0, "1", 30)
     )
-    whole = [("", 3, "1.75")]
-    assert [(n, r, str(Decimal(str(c)))) for n, r, c in lines(api, "step=all")] == whole
+    expected_rows = [("", 3, "1.75")]
+    assert [(n, r, str(Decimal(str(c)))) for n, r, c in lines(api, "step=all")] == expected_rows
     assert {n: r for n, r, _ in lines(api, "step=all&by=route")} == {"fast": 2, "slow": 1}
     assert {n: r for n, r, _ in lines(api, "step=all&by=key")} == {"": 1, "agent": 2}
     by_team = {n: r for n, r, _ in lines(api, "step=all&by=team")}
@@ -136,8 +136,8 @@ def test_a_daily_limit_reads_at_most_one_hour_of_the_log(api: Client, team_key: 
     )
     with CaptureQueriesContext(connection) as queries:
         state = send(api, "GET", "keys/agent/state").json()
-    used = {(row["metric"], row["span"]): row["used"] for row in state["limits"]}
-    assert used["tokens", "day"] == 6 * 220
+    used_by_limit = {(row["metric"], row["span"]): row["used"] for row in state["limits"]}
+    assert used_by_limit["tokens", "day"] == 6 * 220
     log = [query["sql"] for query in queries if "gateway_requestlog" in query["sql"]]
     assert log
     assert [sql for sql in log if '"started_at" < ' not in sql] == []
@@ -145,7 +145,7 @@ def test_a_daily_limit_reads_at_most_one_hour_of_the_log(api: Client, team_key: 
 
 def test_health_lists_each_target(api: Client) -> None:
     route("fast", model("m", provider("p")), model("n", provider("q")))
-    failed = Attempt(
+    failing_attempt = Attempt(
         target="p/m", provider="p", model="m", dialect="openai_chat", status=500,
         error_kind="upstream_error", error="it broke",
     )  # fmt: skip
@@ -153,7 +153,12 @@ def test_health_lists_each_target(api: Client) -> None:
     store.write(
         [
             entry(
-                "req_x", attempts=[failed], outcome="error", started_at=now, provider="p", model="m"
+                "req_x",
+                attempts=[failing_attempt],
+                outcome="error",
+                started_at=now,
+                provider="p",
+                model="m",
             )
         ]
     )

@@ -69,8 +69,8 @@ def test_presets_belong_to_their_user(api: Client) -> None:
     second = send(viewer_client, "POST", "playground/presets", {**body, "document": {}})
     assert (first.status_code, first.json()["version"]) == (201, 1)
     assert second.json()["version"] == 2
-    (listed,) = send(viewer_client, "GET", "playground/presets").json()["items"]
-    assert listed["id"] == second.json()["id"]
+    (preset_item,) = send(viewer_client, "GET", "playground/presets").json()["items"]
+    assert preset_item["id"] == second.json()["id"]
     number = first.json()["id"]
     assert (
         send(viewer_client, "GET", f"playground/presets/{number}").json()["document"]

@@ -145,7 +145,7 @@ def logged_spend(api: Client) -> Client:
 def test_requests_are_listed_with_their_cost(logged_spend: Client) -> None:
     rows = logged_spend.get("/spend/logs").json()
     assert [row["request_id"] for row in rows] == ["req-2", "req-1", "req-0"]
-    first, failed = rows[2], rows[1]
+    first, failed_row = rows[2], rows[1]
     assert (first["spend"], first["call_type"]) == (0.5, "acompletion")
     assert (first["prompt_tokens"], first["completion_tokens"], first["total_tokens"]) == (
         15,
@@ -154,8 +154,8 @@ def test_requests_are_listed_with_their_cost(logged_spend: Client) -> None:
     )
     assert first["endTime"] > first["startTime"]
     assert (first["status"], first["model_group"]) == ("success", "fast")
-    assert (failed["status"], failed["spend"]) == ("failure", 0.0)
-    assert failed["metadata"]["spend_known"] is False
+    assert (failed_row["status"], failed_row["spend"]) == ("failure", 0.0)
+    assert failed_row["metadata"]["spend_known"] is False
 
 
 def test_rows_are_found_by_key_request_and_day(logged_spend: Client) -> None:
@@ -241,7 +241,7 @@ def test_the_token_count_includes_tools(api_with_models: Client) -> None:
         assert more["total_tokens"] > bare["total_tokens"] + 10
 
 
-def test_a_model_that_nobody_serves_is_counted_by_its_name(api_with_models: Client) -> None:
+def test_a_model_without_a_provider_is_counted_by_its_name(api_with_models: Client) -> None:
     body = post(
         api_with_models, "/utils/token_counter", {"model": "gpt-4o", "prompt": "words"}
     ).json()

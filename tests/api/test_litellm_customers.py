@@ -36,8 +36,8 @@ def test_a_customer_has_spend_and_the_budget_of_each(api: Client) -> None:
     info = api.get("/customer/info", {"end_user_id": "ada"}).json()
     assert (info["user_id"], info["spend"], info["blocked"]) == ("ada", 4, False)
     assert info["litellm_budget_table"] == {"max_budget": 5, "budget_duration": "30d"}
-    listed = api.get("/customer/list").json()
-    assert [(row["user_id"], row["spend"]) for row in listed] == [("bob", 6), ("ada", 4)]
+    customers = api.get("/customer/list").json()
+    assert [(row["user_id"], row["spend"]) for row in customers] == [("bob", 6), ("ada", 4)]
     for unknown in ("carl", "", "a\0"):
         assert api.get("/customer/info", {"end_user_id": unknown}).status_code == 400
 
@@ -86,8 +86,8 @@ def test_customers_are_blocked_and_unblocked(api: Client) -> None:
     }
     blocked_users = post(api, "/customer/unblock", ids)["blocked_users"]
     assert [row["blocked"] for row in blocked_users] == [False, False]
-    listed = api.get("/customer/list").json()
-    assert [(row["user_id"], row["alias"]) for row in listed] == [("user_id_1", "Ada")]
+    customers = api.get("/customer/list").json()
+    assert [(row["user_id"], row["alias"]) for row in customers] == [("user_id_1", "Ada")]
 
 
 def test_customers_are_deleted(api: Client) -> None:

@@ -41,8 +41,8 @@ def test_a_model_is_added_and_deleted(api: Client) -> None:
     (target,) = route.targets
     assert target.model.provider.base_url == "https://proxy.example.com/v1"
     assert store.credential_of(Provider.objects.get()) == SECRET
-    listed = api.get("/model/info", {"litellm_model_id": added["model_id"]}).json()["data"]
-    assert [row["model_name"] for row in listed] == ["my-model"]
+    response = api.get("/model/info", {"litellm_model_id": added["model_id"]}).json()["data"]
+    assert [row["model_name"] for row in response] == ["my-model"]
     # Another deployment of the same name is a further target.
     params = {**AZURE["litellm_params"], "model": "openai/gpt-4.1"}  # type: ignore[dict-item]
     second = post(api, "/model/new", {**AZURE, "litellm_params": params})

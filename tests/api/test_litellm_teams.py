@@ -91,8 +91,8 @@ def test_an_organization_is_the_team_above(api: Client) -> None:
     post(api, "/team/new", {"team_alias": "acme", "max_budget": 100})
     team = post(api, "/team/new", {"team_alias": "search", "organization_id": "acme"})
     assert team["organization_id"] == "acme"
-    listed = get(api, "/team/list", organization_id="acme")
-    assert [row["team_alias"] for row in listed] == ["search"]
+    teams = get(api, "/team/list", organization_id="acme")
+    assert [row["team_alias"] for row in teams] == ["search"]
     error = post(api, "/team/new", {"team_alias": "x", "organization_id": "none"}, 400)["error"]
     assert error["param"] == "organization_id"
 
@@ -182,8 +182,8 @@ def test_a_user_is_changed_listed_and_deleted(api: Client) -> None:
     user = post(api, "/user/new", {"user_email": "ann@example.com", "auto_create_key": False})
     assert (user["key"], user["user_id"]) == (None, "ann@example.com")
     assert ["user_email" in note for note in user["notes"]] == [True]
-    listed = get(api, "/user/list", page_size=1)
-    assert (listed["total"], listed["users"][0]["user_id"]) == (2, "ann@example.com")
+    user_list = get(api, "/user/list", page_size=1)
+    assert (user_list["total"], user_list["users"][0]["user_id"]) == (2, "ann@example.com")
     # One that only has keys gets a budget, and with it all its keys.
     data = post(api, "/user/update", {"user_id": "before", "max_budget": 3})["data"]
     assert (data["max_budget"], data["key_count"]) == (3, 1)

@@ -32,9 +32,9 @@ def test_a_stored_provider_is_tested(api: Client) -> None:
         openai_at(upstream)
         body = send(api, "POST", "providers/openai/test", {"model": "gpt-4o"}).json()
         assert (body["ok"], body["model"], body["message"]) == (True, "gpt-4o", "Hello.")
-        listed = send(api, "POST", "providers/openai/test", {}).json()
-        assert listed["ok"]
-        assert listed["model_count"] > 0
+        stored_result = send(api, "POST", "providers/openai/test", {}).json()
+        assert stored_result["ok"]
+        assert stored_result["model_count"] > 0
     assert send(api, "POST", "providers/none/test", {}).status_code == 404
 
 
@@ -46,10 +46,10 @@ def test_a_provider_is_tested_before_it_is_saved(api: Client) -> None:
             "base_url": f"{upstream.url}/v1",
             "credential": "wrong-key-0123456789",
         }
-        wrong = send(api, "POST", "test-provider", {"provider": document})
-        assert not wrong.json()["ok"]
-        assert wrong.json()["status"] == 401
-        assert "wrong-key" not in wrong.content.decode()
+        refused_run = send(api, "POST", "test-provider", {"provider": document})
+        assert not refused_run.json()["ok"]
+        assert refused_run.json()["status"] == 401
+        assert "wrong-key" not in refused_run.content.decode()
         document["credential"] = upstream.key
         assert send(api, "POST", "test-provider", {"provider": document}).json()["ok"]
     refused_response = send(
@@ -68,12 +68,15 @@ def test_the_providers_model_list_is_compared_and_imported(api: Client) -> None:
         assert body["missing"] == ["no-longer"]
         name = body["new"][0]["name"]
 
-        wrong = send(api, "POST", "providers/openai/import-models", {"add": ["none"]})
-        assert (wrong.status_code, wrong.json()["field"]) == (422, "add[0]")
-        wrong = send(
+        refused_response = send(api, "POST", "providers/openai/import-models", {"add": ["none"]})
+        assert (refused_response.status_code, refused_response.json()["field"]) == (422, "add[0]")
+        refused_response = send(
             api, "POST", "providers/openai/import-models", {"add": [name], "delete": [name]}
         )
-        assert (wrong.status_code, wrong.json()["field"]) == (422, "delete[0]")
+        assert (refused_response.status_code, refused_response.json()["field"]) == (
+            422,
+            "delete[0]",
+        )
         assert Model.objects.count() == 1
 
         response = send(
@@ -128,8 +131,11 @@ def test_advised_traits_are_written_only_on_apply(api: Client) -> None:
     traits = [item["trait"] for item in advised]
     assert traits, "the verdicts should speak against a trait"
     path = f"capability-reports/{saved_report.pk}/apply"
-    wrong = send(api, "POST", path, {"traits": [*traits, "none"]})
-    assert (wrong.status_code, wrong.json()["field"]) == (422, f"traits[{len(traits)}]")
+    refused_response = send(api, "POST", path, {"traits": [*traits, "none"]})
+    assert (refused_response.status_code, refused_response.json()["field"]) == (
+        422,
+        f"traits[{len(traits)}]",
+    )
     assert Model.objects.get().learned == {}
     assert send(api, "POST", path, {"traits": traits}).json()["traits"] == traits
     assert set(Model.objects.get().learned) == set(traits)

@@ -47,10 +47,10 @@ def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user
     key = created.json()
     assert (key["month_usd"], key["routes"]) == ("4", ["a*"])
     assert store.find_key(store.load_snapshot(), key["key"]) is not None
-    listed = member_client.get("/api/own/keys").json()
-    assert [row["name"] for row in listed["items"]] == ["laptop"]
-    assert "key" not in listed["items"][0]
-    assert listed["limits"] == {
+    keys = member_client.get("/api/own/keys").json()
+    assert [row["name"] for row in keys["items"]] == ["laptop"]
+    assert "key" not in keys["items"][0]
+    assert keys["limits"] == {
         "max_keys": 2,
         "month_usd": "10",
         "unassigned_usd": "6",

@@ -58,8 +58,8 @@ def test_each_kind_is_created_read_changed_and_deleted(
     api_with_resources: Client, kind: str, name: str
 ) -> None:
     document = send(api_with_resources, "GET", f"{kind}/{name}").json()
-    (listed,) = send(api_with_resources, "GET", kind).json()["items"]
-    assert listed == document
+    (item,) = send(api_with_resources, "GET", kind).json()["items"]
+    assert item == document
     assert document["name"] == name
     assert document["source"] == "database"
 

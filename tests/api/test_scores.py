@@ -58,7 +58,7 @@ def test_an_application_names_the_author(api: Client) -> None:
         ({"value": 1, "scored_by": "x" * 151}, "scored_by"),
     ],
 )
-def test_a_bad_score_is_refused_with_its_field(api: Client, body: Any, field: str) -> None:
+def test_an_invalid_score_is_refused_with_its_field(api: Client, body: Any, field: str) -> None:
     answer = _post(api, **body)
     assert answer.status_code == 422
     assert answer.json()["field"] == field

@@ -50,18 +50,18 @@ def case_differences(case: Json, differences: Json) -> list[str]:
             if equal_but_placeholders(expected["events"], differences.get("events"))
             else ["events"]
         )
-    listed = [] if equal_but_placeholders(expected["body"], differences.get("body")) else ["body"]
+    problems = [] if equal_but_placeholders(expected["body"], differences.get("body")) else ["body"]
     if "report" in expected and rows(expected["report"]) != rows(differences.get("report", [])):
-        listed.append("report")
+        problems.append("report")
     if expected.get("url", differences.get("url")) != differences.get("url"):
-        listed.append("url")
+        problems.append("url")
     if expected.get("path", "") not in differences.get("url", ""):
-        listed.append("path")
+        problems.append("path")
     if not differences.get("headers", {}).items() >= expected.get("headers", {}).items():
-        listed.append("headers")
+        problems.append("headers")
     if expected.get("status", differences.get("status")) != differences.get("status"):
-        listed.append("status")
-    return listed
+        problems.append("status")
+    return problems
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -42,7 +42,7 @@ def test_a_golden_case_gets_the_stored_reasoning_state(api: Client) -> None:
     function_calls = [{"functionCall": call["functionCall"]} for call in calls]
     function_calls[0]["thoughtSignature"] = "c2lnbmF0dXJl"
     answer = {"candidates": [{"content": {"parts": function_calls}, "finishReason": "STOP"}]}
-    whole = post_translate(
+    response = post_translate(
         api,
         translation_case["from"],
         translation_case["to"],
@@ -50,8 +50,8 @@ def test_a_golden_case_gets_the_stored_reasoning_state(api: Client) -> None:
         model="gemini-3.8-flash",
         answers=[answer],
     ).json()
-    assert whole["runtime_inputs"] == []
-    parts = [p for t in whole["body"]["contents"] for p in t["parts"] if "functionCall" in p]
+    assert response["runtime_inputs"] == []
+    parts = [p for t in response["body"]["contents"] for p in t["parts"] if "functionCall" in p]
     assert parts[0]["thoughtSignature"] == "c2lnbmF0dXJl"
 
 

@@ -85,7 +85,7 @@ def test_a_backup_that_is_cut_off_is_refused(
 
 
 @pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
-def test_a_changed_byte_is_noticed(tmp_path: Path, passphrase: str | None) -> None:
+def test_a_changed_byte_is_detected(tmp_path: Path, passphrase: str | None) -> None:
     content = bytearray(create_backup(tmp_path, passphrase))
     content[len(content) // 2] ^= 1
     with pytest.raises(ArchiveError):

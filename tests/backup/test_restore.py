@@ -76,10 +76,10 @@ def key_and_provider_work(gateway: UpProcess, key: str | None, upstream: StrictO
 def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
     """Send requests sequentially until the block ends; yields the list of status codes."""
     codes: list[int] = []
-    over = threading.Event()
+    finished = threading.Event()
 
     def send() -> None:
-        while not over.is_set():
+        while not finished.is_set():
             codes.append(gateway.chat(key).status_code)
 
     sender = threading.Thread(target=send)
@@ -87,7 +87,7 @@ def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
     try:
         yield codes
     finally:
-        over.set()
+        finished.set()
         sender.join()
 
 

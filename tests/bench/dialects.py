@@ -276,10 +276,12 @@ def _cell(value: float | None, base: float) -> str:
 def failures(report: Report) -> dict[str, float]:
     """Return the ratios that are above their maximum, by description."""
     tables = (("request", report.requests), ("text", report.texts), ("call", report.calls))
-    over = {f"{unit}: {k}": v for unit, times in tables for k, v in crossings_over(times).items()}
+    exceeded = {
+        f"{unit}: {k}": v for unit, times in tables for k, v in crossings_over(times).items()
+    }
     passthrough = passthrough_times(report.texts)
     spread = max(passthrough.values()) / min(passthrough.values())
-    return over | ({"passthrough": spread} if spread > MAX_PASSTHROUGH_RATIO else {})
+    return exceeded | ({"passthrough": spread} if spread > MAX_PASSTHROUGH_RATIO else {})
 
 
 def main() -> None:
@@ -299,10 +301,10 @@ def main() -> None:
         print(table(title, times), end="\n\n")
     passthrough = passthrough_times(report.texts)
     print("passthrough, per chunk: " + ", ".join(f"{k} {v:.1f}" for k, v in passthrough.items()))
-    failed = failures(report)
-    for description, ratio in failed.items():
+    exceeded = failures(report)
+    for description, ratio in exceeded.items():
         print(f"above the maximum: {description} ({ratio:.1f} x)")
-    if options.check and failed:
+    if options.check and exceeded:
         sys.exit(1)
 
 

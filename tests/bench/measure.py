@@ -142,11 +142,13 @@ def _result(
     result: dict[str, Any], shape: Shape, used_cpu_s: float, idle_kb: int, peak_kb: int
 ) -> Result:
     units = result.get(shape.unit, 0)
-    failed = result.get("err", 1) + result.get("bad_status", 0)
-    reason = f"{failed} failed, first {result.get('first_bad')} {result.get('errbody', '')[:200]}"
+    failure_count = result.get("err", 1) + result.get("bad_status", 0)
+    reason = (
+        f"{failure_count} failed, first {result.get('first_bad')} {result.get('errbody', '')[:200]}"
+    )
     return Result(
         units=units,
-        failed=reason if failed or not units else "",
+        failed=reason if failure_count or not units else "",
         cpu_us=used_cpu_s / max(units, 1) * 1e6,
         total_ms=result.get("total_ms", {}).get("p50", 0.0),
         first_ms=result.get("first_ms", {}).get("p50", 0.0),

@@ -173,8 +173,8 @@ def main(argv: list[str] | None = None) -> int:
     print("\n".join([*table(report), ""]))
     print("\n".join(f"{'ok    ' if met else 'MISSED'} {line}" for met, line in verdicts))
     print("\n".join(f"FAILED {line}" for line in report.failures))
-    failed = bool(report.failures) or not all(met for met, _ in verdicts)
-    return int(options.check and failed)
+    has_failed = bool(report.failures) or not all(met for met, _ in verdicts)
+    return int(options.check and has_failed)
 
 
 if __name__ == "__main__":

@@ -38,13 +38,13 @@ def test_no_request_of_the_benchmark_fails(report: Report) -> None:
 
 def test_every_benchmark_goal_is_nearly_met(report: Report) -> None:
     maxima = {(goal.shape, goal.metric): goal.maximum * SLACK[goal.unit] for goal in goals()}
-    over = {
+    exceeded = {
         (shape, metric): report.median(shape, pair, metric)
         for (shape, metric), maximum in maxima.items()
         for pair in report.values.get(shape, {})
         if (report.median(shape, pair, metric) or 0) > maximum
     }
-    assert not over
+    assert not exceeded
 
 
 @pytest.mark.wide(every=0)

@@ -99,7 +99,7 @@ class Playground:
     def has_shown(self, letter: str, shown_text: str) -> bool:
         """Return whether a column has shown this text since `watch`."""
         recorded = self.page.evaluate("seen")
-        return any(each == letter and shown_text in text for each, _, text in recorded)
+        return any(column == letter and shown_text in text for column, _, text in recorded)
 
     def fill_prompt(self, text: str) -> Self:
         """Fill in the prompt."""
@@ -143,9 +143,9 @@ class Playground:
 class CuttableProxy:
     """A TCP proxy between browser and site whose connections can be cut."""
 
-    def __init__(self, to: int) -> None:
+    def __init__(self, port: int) -> None:
         self.port = free_port()
-        self._to = to
+        self._to = port
         self._open: list[socket.socket] = []
         self._door = socket.create_server(("127.0.0.1", self.port))
         self._accepting = threading.Thread(target=self._accept, daemon=True)

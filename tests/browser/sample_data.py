@@ -248,8 +248,8 @@ def create_evaluation() -> dict[str, Any]:
         results = []
         for index, case in enumerate(cases):
             for position, model in enumerate(definition.models):
-                wrong = (index + position + number) % 4 == 0
-                text = f"It is {'Atlantis' if wrong else case.variables['city']}, I would say."
+                is_wrong = (index + position + number) % 4 == 0
+                text = f"It is {'Atlantis' if is_wrong else case.variables['city']}, I would say."
                 answer = Answer(
                     text=text,
                     error="HTTP 429: slow down" if index == 4 and position == 2 else "",
@@ -294,7 +294,7 @@ def log_daily_requests(names: dict[str, Any]) -> Iterator[Any]:
     for day in range(18):
         for number in range(3 + day % 4):
             next_one = number % 3 == 2
-            failed = (day + number) % 7 == 0
+            is_failed = (day + number) % 7 == 0
             yield LogRecord(
                 id=f"req_w{day}_{number}",
                 started_at=now - day * DAY_S - 600 * (number + 1),
@@ -308,14 +308,14 @@ def log_daily_requests(names: dict[str, Any]) -> Iterator[Any]:
                 provider="openai" if next_one else "claude",
                 model="gpt-5" if next_one else PRIMARY,
                 variant="next" if next_one else "now",
-                status=502 if failed else 200,
-                outcome="error" if failed else "ok",
-                error_kind="upstream_error" if failed else "",
+                status=502 if is_failed else 200,
+                outcome="error" if is_failed else "ok",
+                error_kind="upstream_error" if is_failed else "",
                 duration_ms=2400 + 130 * number,
                 first_token_ms=410 + 35 * day,
                 input_tokens=18_400,
                 cache_read_tokens=12_000,
-                output_tokens=0 if failed else 900,
+                output_tokens=0 if is_failed else 900,
                 usage_source="reported",
                 cost_usd=Decimal("0.31"),
                 charged_usd=Decimal("0.372"),
@@ -417,7 +417,7 @@ def store_trace() -> dict[str, Any]:
             "error": error,
         }
 
-    failed = {"message": "no data for Paris", "data": {"tool_name": "population"}}
+    tool_error = {"message": "no data for Paris", "data": {"tool_name": "population"}}
     items = [
         {
             "object": "trace",
@@ -428,7 +428,7 @@ def store_trace() -> dict[str, Any]:
         span(1, 0, 0, 134, type="agent", name="Planner", tools=["get_weather", "population"]),
         span(2, 1, 9, 14, type="generation", model=PRIMARY, input=[{"content": "Hi"}]),
         span(3, 1, 14, 32, type="function", name="get_weather", input='{"city":"Paris"}'),
-        span(4, 1, 14, 15, type="function", name="population", input="{}", error=failed),
+        span(4, 1, 14, 15, type="function", name="population", input="{}", error=tool_error),
         span(5, 1, 33, 33.1, type="handoff", from_agent="Planner", to_agent="Writer"),
         span(6, 0, 34, 134, type="agent", name="Writer"),
         span(7, 6, 69, 75, type="response", response_id="resp_s1"),

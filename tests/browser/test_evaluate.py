@@ -243,7 +243,7 @@ def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_p
     assert "87.5 %" in second.stdout and "FAILED 8. w7 · demo/demo-fast" in second.stdout
 
 
-def test_the_terminal_refuses_bad_input_with_status_2(site: Site, tmp_path: Path) -> None:
+def test_the_terminal_refuses_invalid_input_with_status_2(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "cases.csv"
     file.write_text("word,__expected\nhi,javascript: output\n")
     refused_run = run_eval_command(site, file, "--models", "demo/demo-fast")
@@ -252,10 +252,10 @@ def test_the_terminal_refuses_bad_input_with_status_2(site: Site, tmp_path: Path
     missing = run_eval_command(site, file, "--models", "demo/demo-fast")
     assert missing.returncode == 2
     assert "case 1: the prompt uses {{input}}, which the case does not have" in missing.stderr
-    wrong = run_eval_command(
+    refused_response = run_eval_command(
         site, file, "--models", "demo/demo-fast", "--prompt", "{{word}}", "--key", "sk-dgm-wrong"
     )
-    assert wrong.returncode == 2 and "HTTP 401" in wrong.stderr
+    assert refused_response.returncode == 2 and "HTTP 401" in refused_response.stderr
 
 
 def test_a_viewer_has_evaluations_but_not_those_of_others(

@@ -35,8 +35,10 @@ def playground(signed_in: Any) -> Playground:
 
 
 def test_models_of_different_pace_answer_side_by_side(playground: Playground) -> None:
-    wrong = "demo/demo-bad-tool-arguments"
-    playground.open("demo/demo-fast", "demo/demo-slow", "over", wrong).insert_example("Call a tool")
+    faulty_model = "demo/demo-bad-tool-arguments"
+    playground.open("demo/demo-fast", "demo/demo-slow", "over", faulty_model).insert_example(
+        "Call a tool"
+    )
     playground.watch().run().wait_until_done()
     ended = playground.finished_columns()
     assert ended.index("A") < ended.index("B"), "the quick one did not wait for the slow one"
@@ -108,9 +110,9 @@ def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground)
         playground.wait_for_state(letter, state)
     expect(playground.answer("A")).to_contain_text("Rate limit reached for this demo model.")
     expect(playground.answer("B")).to_contain_text("Stream interrupted")
-    answered = playground.answer("C").inner_text()
+    answer_text = playground.answer("C").inner_text()
     playground.run(playground.answer("A").get_by_role("button", name="Retry")).wait_until_done()
-    assert playground.answer("C").inner_text() == answered
+    assert playground.answer("C").inner_text() == answer_text
 
 
 def test_a_quiet_column_is_marked(playground: Playground) -> None:
@@ -139,8 +141,8 @@ def test_a_lost_connection_keeps_received_events_and_resumes(
     came = playground.answer("A").locator(".md").inner_text()
     assert came
     page.get_by_role("button", name="Continue").click()
-    over = re.compile("ok|stopped")
-    expect(playground.column("A")).to_have_attribute("data-state", over, timeout=60_000)
+    end_states = re.compile("ok|stopped")
+    expect(playground.column("A")).to_have_attribute("data-state", end_states, timeout=60_000)
     expect(page.locator("#pg-lost")).to_be_hidden()
     assert playground.answer("A").inner_text().startswith(came)
     wire.close()

@@ -273,8 +273,8 @@ def test_the_playground_is_accessible_at_every_step(
     open_page: Callable[..., Any], axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
     page = open_page("admin", size=size)
-    wrong = "demo/demo-bad-tool-arguments"
-    playground = Playground(page).open("demo/demo-fast", "over", wrong, "demo/demo-429")
+    faulty_model = "demo/demo-bad-tool-arguments"
+    playground = Playground(page).open("demo/demo-fast", "over", faulty_model, "demo/demo-429")
     axe_in_themes(page)
     playground.insert_example("Call a tool").run().wait_until_done()
     axe_in_themes(page)

@@ -34,10 +34,10 @@ def _policy_route(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
 
 
-def expect(where: Any) -> Any:
+def expect(locator: Any) -> Any:
     from playwright.sync_api import expect
 
-    return expect(where)
+    return expect(locator)
 
 
 def open_policy_section(page: Any) -> Any:

@@ -35,10 +35,10 @@ def _routes_and_traffic(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
 
 
-def expect(where: Any) -> Any:
+def expect(locator: Any) -> Any:
     from playwright.sync_api import expect
 
-    return expect(where)
+    return expect(locator)
 
 
 def target_names(page: Any) -> Any:

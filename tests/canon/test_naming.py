@@ -104,5 +104,5 @@ def test_any_id_becomes_legal_and_the_conversion_is_idempotent(rule: str, legal:
     check()
 
 
-def test_a_lone_surrogate_has_a_hash_too():
+def test_a_lone_surrogate_in_a_text_can_be_hashed():
     assert render_tool_id("mistral9", "\ud800")

@@ -92,7 +92,7 @@ def test_a_property_may_have_a_keywords_name():
     assert changed == []
 
 
-def test_meta_keywords_are_left_out():
+def test_meta_keywords_are_omitted():
     schema = {"$schema": "https://x", "$id": "y", "type": "object", "title": "T"}
     assert without_meta(schema) == {"type": "object", "title": "T"}
     assert "$schema" not in restrict_to_anthropic(schema)[0]

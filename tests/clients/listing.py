@@ -76,9 +76,9 @@ def _verified(client: Client) -> str:
 def _known_failures(client: Client) -> list[str]:
     """Return the failures caused by the client, with each reason listed once."""
     reasons: dict[str, list[str]] = {}
-    for where, reason in client.known_failures.items():
-        reasons.setdefault(reason, []).append(where)
-    return [f"Not supported: {', '.join(where)} ({reason})." for reason, where in reasons.items()]
+    for cell, reason in client.known_failures.items():
+        reasons.setdefault(reason, []).append(cell)
+    return [f"Not supported: {', '.join(cell)} ({reason})." for reason, cell in reasons.items()]
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ def test_packages_are_bounded(client: Client) -> None:
 
 @EACH
 def test_a_known_failure_is_of_a_case_that_is_run(client: Client) -> None:
-    for where in client.known_failures:
-        upstream, _, scenario = where.rpartition(" ")
+    for cell in client.known_failures:
+        upstream, _, scenario = cell.rpartition(" ")
         assert upstream in client.upstreams
         assert scenario in expected_results_of(client, upstream)
 

@@ -64,11 +64,11 @@ def test_one_error_among_many_can_be_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "failed", "expected"),
+    ("requests", "failed_count", "expected"),
     [(0, 0, ""), (100, 0, "ok"), (100, 1, "warn"), (100, 10, "bad"), (1, 1, "bad")],
 )
-def test_an_hour_has_a_level(requests: int, failed: int, expected: str) -> None:
-    assert charts.hour_level(requests, failed) == expected
+def test_an_hour_has_a_level(requests: int, failed_count: int, expected: str) -> None:
+    assert charts.hour_level(requests, failed_count) == expected
 
 
 def test_shares_are_of_the_largest() -> None:

@@ -217,8 +217,8 @@ def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) ->
 
 def test_an_interrupted_stream_shows_its_received_part(admin_client: Client) -> None:
     body, _notes = render_body("openai_chat", AGENT)
-    whole = answer_bytes("openai_chat", ANSWER, stream=True)
-    arrived = whole[: whole.index(b"\n\n", whole.index(b"sunny")) + 2]
+    complete_bytes = answer_bytes("openai_chat", ANSWER, stream=True)
+    arrived = complete_bytes[: complete_bytes.index(b"\n\n", complete_bytes.index(b"sunny")) + 2]
     row = logged("openai_chat", json.dumps(body).encode(), arrived, stream=True, outcome="cut")
     view = render_conversation(row)
     assert view.responses[0].blocks[0].text == "It is **sunny**."
@@ -529,8 +529,8 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "argumen
 
 def agent_session() -> list[RequestLog]:
     first = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Weather?"}]
-    called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-    second = [*first, called, {"role": "tool", "tool_call_id": "c1", "content": "sunny"}]
+    call_message = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    second = [*first, call_message, {"role": "tool", "tool_call_id": "c1", "content": "sunny"}]
     third = [
         *second,
         {"role": "assistant", "content": "It is sunny."},

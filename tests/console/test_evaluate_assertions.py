@@ -19,8 +19,8 @@ WEATHER = Answer(calls=(Call("get_weather", {"city": "Paris", "unit": "celsius"}
 
 
 def assertion_passes(data: Json, answer: Answer | str) -> bool:
-    answered = Answer(text=answer) if isinstance(answer, str) else answer
-    return check_answer(parse_assertion(data), answered).passed
+    answer_value = Answer(text=answer) if isinstance(answer, str) else answer
+    return check_answer(parse_assertion(data), answer_value).passed
 
 
 # (assertion, an answer that meets it, one that does not)
@@ -164,7 +164,7 @@ def test_a_judgement_is_scored_and_can_be_negated() -> None:
     assert (negated.passed, negated.score) == (False, 0.0)
     broken = judged({}, score="high")
     assert not broken.passed and "invalid" in broken.message
-    failed = judge.read_judgement(
+    judgement = judge.read_judgement(
         parse_assertion({"type": "llm-rubric", "value": "x"}), Answer(error="HTTP 500: down")
     )
-    assert not failed.passed and failed.message == "the judge failed: HTTP 500: down"
+    assert not judgement.passed and judgement.message == "the judge failed: HTTP 500: down"

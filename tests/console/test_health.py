@@ -221,7 +221,7 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
 
 @pytest.mark.usefixtures("frozen_now")
 @pytest.mark.parametrize(
-    ("failed", "answered", "kind", "text"),
+    ("failed_count", "answered_count", "kind", "text"),
     [
         (4, 0, "rate_limit", "Rate limited"),
         (1, 0, "rate_limit", "Rate limited"),
@@ -235,10 +235,10 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
     ],
 )
 def test_a_targets_health_follows_its_newest_calls(
-    viewer_client: Client, failed: int, answered: int, kind: str, text: str
+    viewer_client: Client, failed_count: int, answered_count: int, kind: str, text: str
 ) -> None:
-    bad = [log_record_of_call(f"bad_{n}", failed=kind) for n in range(failed)]
-    store.write([*bad, *(log_record_of_call(f"ok_{n}") for n in range(answered))])
+    bad = [log_record_of_call(f"bad_{n}", failed=kind) for n in range(failed_count)]
+    store.write([*bad, *(log_record_of_call(f"ok_{n}") for n in range(answered_count))])
     assert re.findall(
         r'<span class="pill[^>]*>(?:<svg.*?</svg>)?([A-Z][^<]*)</span>', page(viewer_client)
     ) == [text]
@@ -392,11 +392,11 @@ def test_the_last_error_is_found_under_many_newer_rows(monkeypatch: pytest.Monke
     store.write(
         [log_record_of_call(f"req_{n}", attempts=[], provider="x", model="y") for n in range(5)]
     )
-    failed = [
+    failures = [
         log_record_of_call(f"req_x{n}", failed="timeout", attempts=[], provider="x")
         for n in range(3)
     ]
-    store.write(failed)
+    store.write(failures)
     error = single_target_health().error
     assert error is not None
     assert error.error_kind == "timeout"

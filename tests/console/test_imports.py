@@ -85,9 +85,9 @@ def test_a_preview_changes_nothing(admin_client: Client) -> None:
 def test_a_preview_lists_the_outcome_of_every_entry() -> None:
     lines = preview(read_upload(TEXT), TEXT)
     outcomes = {line.entry: line.outcome for line in lines}
-    imported_kinds = {what for what, outcome in outcomes.items() if outcome == "imported"}
-    assert len([what for what in imported_kinds if what.startswith("provider ")]) == 2
-    assert {what for what in imported_kinds if not what.startswith("provider ")} == {
+    imported_kinds = {kind for kind, outcome in outcomes.items() if outcome == "imported"}
+    assert len([kind for kind in imported_kinds if kind.startswith("provider ")]) == 2
+    assert {kind for kind in imported_kinds if not kind.startswith("provider ")} == {
         "route fast",
         "route claude-*",
         "alias quick",
@@ -103,7 +103,7 @@ def test_a_preview_lists_the_outcome_of_every_entry() -> None:
     assert skipped_lines["router_settings.redis_host"].line_number == "16"
 
 
-def test_the_import_makes_rows_that_people_may_change(admin_client: Client) -> None:
+def test_imported_rows_can_be_edited(admin_client: Client) -> None:
     page = previewed(admin_client)
     answer = admin_client.post(reverse("import"), {"draft": page.context["draft"]})
     assert answer.status_code == 302

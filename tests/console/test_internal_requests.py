@@ -102,9 +102,9 @@ def test_a_log_with_only_health_checks_shows_the_empty_state(admin_client: Clien
 @pytest.mark.parametrize("few", [5_000, 0], ids=["counted", "measured"])
 def test_the_histogram_omits_health_checks(monkeypatch: Any, few: int):
     monkeypatch.setattr(bars, "_MAX_COUNTED_ROWS", few)
-    failed = {"status": 500, "outcome": "error", "error_kind": "upstream_error"}
-    logged("check_1", key_prefix="check", **failed)
-    logged("a", **failed)
+    failed_fields = {"status": 500, "outcome": "error", "error_kind": "upstream_error"}
+    logged("check_1", key_prefix="check", **failed_fields)
+    logged("a", **failed_fields)
     logged("check_2", key_prefix="check")
     now = timezone.now()
     every = histogram(parse("", "1h", now), now)
@@ -159,7 +159,7 @@ def test_filters_by_amount_dialect_and_part_of_a_name(query: str, expected: list
         input_tokens=10,
         output_tokens=2,
     )
-    failed = {"status": 502, "outcome": "error", "error_kind": "upstream_error"}
+    failed_fields = {"status": 502, "outcome": "error", "error_kind": "upstream_error"}
     logged(
         "req_dear",
         key_prefix="other",
@@ -170,7 +170,7 @@ def test_filters_by_amount_dialect_and_part_of_a_name(query: str, expected: list
         input_tokens=10,
         cache_read_tokens=900,
         output_tokens=100,
-        **failed,
+        **failed_fields,
     )
     # Without a price nothing is known of the cost: neither above nor below.
     logged("check_1", key_prefix="check")
@@ -244,7 +244,7 @@ def test_the_detail_of_every_kind_of_row_opens(admin_client: Client):
         "upstream_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
         "client_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
     }
-    failed: list[tuple[str, str, int]] = []
+    failures: list[tuple[str, str, int]] = []
     admin_client.raise_request_exception = False
     values: dict[str, Any] = {
         "client_dialect": "openai_chat",
@@ -257,12 +257,12 @@ def test_the_detail_of_every_kind_of_row_opens(admin_client: Client):
     for number, endpoint in enumerate(ENDPOINTS):
         values |= {"endpoint": endpoint, "stream": number % 2 == 0, "bodies": Bodies(**fields)}
         here = reverse("request", args=[logged(f"req_{number}", **values).pk])
-        failed += [
+        failures += [
             (endpoint, tab, answer.status_code)
             for tab in (("translation",) if "/" in endpoint else TABS_WITH_BODIES)
             if (answer := admin_client.get(f"{here}?tab={tab}")).status_code != 200
         ]
-    assert failed == []
+    assert failures == []
 
 
 def test_the_curl_command_of_a_batch_creates_a_batch(admin_client: Client):

@@ -74,11 +74,11 @@ def test_the_filter_in_the_url_applies(
 
 def test_typing_swaps_only_the_rows(admin_client: Client) -> None:
     some_models()
-    whole = admin_client.get(reverse("models"), {"q": "gpt"})
+    response = admin_client.get(reverse("models"), {"q": "gpt"})
     part = admin_client.get(reverse("models"), {"q": "gpt"}, headers={"HX-Request": "true"})
-    assert "<html" in text(whole)
+    assert "<html" in text(response)
     assert "<html" not in text(part)
-    assert names(part) == names(whole)
+    assert names(part) == names(response)
     assert "HX-Request" in part["Vary"]
 
 
@@ -114,9 +114,9 @@ def test_facts_are_labelled_preset_assumed_or_unknown() -> None:
 def test_the_page_shows_the_values_that_the_gateway_uses(preset: str, name: str) -> None:
     """Sources and values are looked up separately and must agree."""
     row = model(name, provider("p", preset), traits={"pdf": False}, learned={"max_output": 9})
-    used = store.load_snapshot().models[f"p/{name}"]
+    stored_model = store.load_snapshot().models[f"p/{name}"]
     for fact in FACTS:
-        holder: Any = used.price if fact.kind == "usd" else used.traits
+        holder: Any = stored_model.price if fact.kind == "usd" else stored_model.traits
         name = rate_of(fact) if fact.kind == "usd" else fact.name
         assert facts_of(row)[fact.name].value == getattr(holder, name), fact.name
 
@@ -132,13 +132,17 @@ def test_facts_are_changed_and_reset(admin_client: Client) -> None:
         "output": "0",
     }
     assert admin_client.post(edit, request).status_code == 302
-    used = store.load_snapshot().models["openai/gpt-5"]
-    assert (used.traits.context_window, used.traits.images, used.traits.structured) == (
+    stored_model = store.load_snapshot().models["openai/gpt-5"]
+    assert (
+        stored_model.traits.context_window,
+        stored_model.traits.images,
+        stored_model.traits.structured,
+    ) == (
         1000,
         False,
         "json",
     )
-    assert (used.price.input, used.price.output) == (Decimal("0.25"), Decimal(0))
+    assert (stored_model.price.input, stored_model.price.output) == (Decimal("0.25"), Decimal(0))
     page_text = text(admin_client.get(edit))
     assert page_text.count("custom") == 5
     assert re.search(r'name="input" value="0.25"', page_text)

@@ -168,9 +168,14 @@ def test_routes_are_ranked_and_the_rest_is_summed() -> None:
 
 
 def test_checks_of_targets_are_not_among_the_requests(admin_client: Client) -> None:
-    failed = {"outcome": "error", "status": 429, "error_kind": "rate_limit", "cost_usd": None}
+    failed_fields = {
+        "outcome": "error",
+        "status": 429,
+        "error_kind": "rate_limit",
+        "cost_usd": None,
+    }
     checks = [add_request(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
-    check_request = add_request("check_x", key_prefix="check", route="watched", **failed)
+    check_request = add_request("check_x", key_prefix="check", route="watched", **failed_fields)
     store.write([add_request("req_1", error="", route="fast"), *checks, check_request])
     overview_figures = figures_by_title(timezone.now())
     assert (overview_figures["Requests"].text, overview_figures["Errors"].text) == ("1", "0")

@@ -271,9 +271,9 @@ def test_exports_contain_the_comparison_fields(admin_client: httpx.Client) -> No
     header, first, second = table.text.splitlines()
     assert header.startswith("column,run,provider,model,")
     assert ",true," in first and ",false," in second
-    whole = admin_client.get(f"{PATH}/runs/{run}.json").json()
-    assert [a["schema_valid"] for a in whole["answers"]] == [True, False]
-    assert whole["settings"]["schema"] == schema
+    response = admin_client.get(f"{PATH}/runs/{run}.json").json()
+    assert [a["schema_valid"] for a in response["answers"]] == [True, False]
+    assert response["settings"]["schema"] == schema
     text = admin_client.get(f"{PATH}/runs/{run}.md").text
     assert "| column | provider | model |" in text
     assert "demo/demo-fast" in text.replace("\\", "")
@@ -305,11 +305,11 @@ def test_a_run_is_repeated_in_another_dialect(admin_client: httpx.Client) -> Non
         "cohere": ("messages", "message", "/v2/chat"),
         "openai_completions": ("prompt", "choices", "/v1/completions"),
     }
-    for dialect, (items, answered, where) in shapes.items():
+    for dialect, (items, answer_fields, request_path) in shapes.items():
         other = admin_client.get(path + dialect).json()
         assert items in other["client_request"]
-        assert answered in other["response"]
-        assert other["client_path"].endswith(where)
+        assert answer_fields in other["response"]
+        assert other["client_path"].endswith(request_path)
         assert other["upstream_request"]["model"] == "demo-fast"
         assert len(other["stream"]) > 1, dialect
     same = admin_client.get(path + "openai_chat").json()

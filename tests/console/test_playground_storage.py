@@ -78,8 +78,8 @@ def test_a_finished_run_is_read_as_it_was_emitted(admin_user: User) -> None:
     run_store.DatabaseRunStore().save(run)
     row = PlaygroundRun.objects.get(uuid=UUID(run.id))
     assert row.ended_at is not None
-    (take,) = run_store.results_of(row).of("A")
-    assert (take.model, take.text) == ("one", "Hi\n\nthere")
+    (result,) = run_store.results_of(row).of("A")
+    assert (result.model, result.text) == ("one", "Hi\n\nthere")
     assert [kind for kind, _ in decode_events(decompress_frames(bytes(row.events)))][-1] == "done"
 
 
@@ -178,7 +178,7 @@ async def test_followers_receive_every_event_once_and_the_end() -> None:
 # --- presets --------------------------------------------------------------------------------
 
 
-def test_versions_count_for_each_person_and_name(admin_user: User, viewer_user: User) -> None:
+def test_preset_versions_are_numbered_by_user_and_name(admin_user: User, viewer_user: User) -> None:
     keep = PlaygroundPreset.objects.save_version
     saved_versions = [
         keep(user, name, {}) for user in (admin_user, viewer_user) for name in ("x", "x", "y")

@@ -218,12 +218,15 @@ def test_an_expected_call_with_equal_arguments_is_correct() -> None:
 
 
 def test_other_valid_arguments_are_distinct_from_invalid_ones() -> None:
-    other, wrong = judge_calls([call(city="Rome")], PARIS), judge_calls([call(town="Rome")], PARIS)
-    assert other is not None and wrong is not None
+    other, invalid_call = (
+        judge_calls([call(city="Rome")], PARIS),
+        judge_calls([call(town="Rome")], PARIS),
+    )
+    assert other is not None and invalid_call is not None
     assert (other["ok"], other["arguments"]) == (False, "types")
     assert other["calls"][0]["problem"] == "arguments"
-    assert (wrong["ok"], wrong["arguments"]) == (False, "wrong")
-    assert wrong["calls"][0]["problem"] == "schema"
+    assert (invalid_call["ok"], invalid_call["arguments"]) == (False, "wrong")
+    assert invalid_call["calls"][0]["problem"] == "schema"
 
 
 def test_a_tool_that_was_not_offered_is_the_wrong_name() -> None:

@@ -191,14 +191,14 @@ def test_a_fallback_to_another_model_is_named_as_the_cause(
     claude: None, log: Callable[..., None]
 ) -> None:
     model("claude-opus-4-6", provider("other", "anthropic"))
-    failed = {
+    failed_fields = {
         "target": f"claude/{MODEL}",
         "provider": "claude",
         "model": MODEL,
         "dialect": "anthropic_messages",
         "error_kind": "overloaded",
     }
-    attempts = [msgspec.convert(failed, Attempt)]
+    attempts = [msgspec.convert(failed_fields, Attempt)]
     log(claude_code(2), 20_000, 0)
     log(claude_code(3), 20_500, 0, provider="other", model="claude-opus-4-6", attempts=attempts)
     (finding,) = prompt_findings()
@@ -377,7 +377,7 @@ def test_a_difference_is_shown_with_short_context() -> None:
         ("", "new", ("", "", "new", "")),
     ],
 )
-def test_differences_are_shown_by_whole_words(
+def test_body_differences_are_shown_by_whole_words(
     old: str, new: str, expected: tuple[str, str, str, str]
 ) -> None:
     assert text_difference(old, new) == expected

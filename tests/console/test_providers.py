@@ -233,11 +233,11 @@ def test_a_stored_key_is_encrypted_and_never_displayed(admin_client: Client) -> 
         assert "cdef" in page_text
         assert SECRET[:12] not in page_text
         assert row.credential not in page_text
-    wrong = admin_client.post(
+    refused_response = admin_client.post(
         reverse("provider-edit", args=[row.pk]), {"name": "", "mode": "stored", "key": SECRET}
     )
-    assert wrong.status_code == 422
-    assert SECRET not in text(wrong)
+    assert refused_response.status_code == 422
+    assert SECRET not in text(refused_response)
 
 
 def test_an_empty_key_field_keeps_the_stored_key(admin_client: Client) -> None:
@@ -249,15 +249,15 @@ def test_an_empty_key_field_keeps_the_stored_key(admin_client: Client) -> None:
     assert (row.name, store.credential_of(row)) == ("renamed", SECRET)
 
 
-@pytest.mark.parametrize("way", ["provider-edit", "provider-test"])
+@pytest.mark.parametrize("route_path", ["provider-edit", "provider-test"])
 def test_a_stored_key_is_not_sent_to_another_server(
-    admin_client: Client, upstream: Callable[..., Any], way: str
+    admin_client: Client, upstream: Callable[..., Any], route_path: str
 ) -> None:
     row = provider("openai")
     store.set_credential(row, SECRET)
     url, requests = upstream(200, {"data": []})
     answer = admin_client.post(
-        reverse(way, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
+        reverse(route_path, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
     )
     assert answer.status_code == 422
     assert "Enter the key again" in text(answer)
@@ -463,13 +463,13 @@ def test_a_test_of_a_wrong_form_sends_nothing(admin_client: Client) -> None:
 def test_selected_rows_of_a_fetched_price_list_are_imported(
     admin_client: Client, upstream: Callable[..., Any]
 ) -> None:
-    listed = [
+    items = [
         {"id": "new-one", "context_length": 4096, "pricing": {"prompt": "0.000001"}},
         {"id": "new-two"},
         {"id": "dearer", "pricing": {"prompt": "0.000005", "completion": "0.00001"}},
         {"id": "same"},
     ]
-    url, _seen = upstream(200, {"data": listed})
+    url, _seen = upstream(200, {"data": items})
     row = provider("own", "custom", base_url=url)
     model("dearer", row, price_input=Decimal(4), price_output=Decimal(10))
     model("same", row)

@@ -25,7 +25,7 @@ class UnstartedRuntime:
     async def get(self) -> None: ...
 
 
-def test_a_replay_is_paid_from_the_persons_budget(
+def test_a_replay_is_charged_to_the_users_budget(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ):
     user = get_user_model().objects.get(username="ada")

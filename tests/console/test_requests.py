@@ -329,11 +329,11 @@ def test_the_histogram_counts_requests_and_failures(db: None):
     logged("b", status=500, outcome="error", error_kind="upstream_error")
     now = timezone.now()
     every = histogram(parse("", "1h", now), now)
-    failed = histogram(parse("status:5xx", "1h", now), now)
+    failure_histogram = histogram(parse("status:5xx", "1h", now), now)
     assert every is not None
-    assert failed is not None
+    assert failure_histogram is not None
     assert (every.total, every.failed, every.partial) == (2, 1, False)
-    assert (failed.total, failed.failed) == (1, 1)
+    assert (failure_histogram.total, failure_histogram.failed) == (1, 1)
     assert len(every.slices) == 60
 
 
@@ -521,9 +521,9 @@ ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat",
 
 
 def test_a_rejected_request_has_no_translation_mode(admin_client: Client) -> None:
-    answered = logged("req_answered", attempts=[ANSWERED])
+    answered_row = logged("req_answered", attempts=[ANSWERED])
     assert "non-streaming, translated" in normalize_html(
-        detail(admin_client, answered, "tab=overview")
+        detail(admin_client, answered_row, "tab=overview")
     )
     rejected = detail(
         admin_client, logged("req_rejected", attempts=[], bodies_omitted="rejected"), "tab=overview"

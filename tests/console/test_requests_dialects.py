@@ -68,12 +68,12 @@ def playground_body(dialect: str, *, stream: bool, model: str = MODEL) -> dict[s
 
 
 def record_request(
-    tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any
+    tmp_path: Path, path: str, body: Any, test_snapshot: Any = None, **upstreams: Any
 ) -> LogRecord:
     """Return the log entry of a request at the edge."""
 
     async def ask() -> LogRecord:
-        async with gateway(tmp_path, way or OPEN, **upstreams) as live:
+        async with gateway(tmp_path, test_snapshot or OPEN, **upstreams) as live:
             await live.post(path, body)
             return await live.entry()
 
@@ -185,9 +185,11 @@ def test_streams_other_than_sse_are_parsed(
     admin_client: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
 ) -> None:
     target_provider = provider("up", dialect, preset=preset)
-    way = snapshot(route("smart", target_provider, model="m"), log_bodies=True)
+    test_snapshot = snapshot(route("smart", target_provider, model="m"), log_bodies=True)
     body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    entry = record_request(tmp_path, "/v1/chat/completions", body, way, up=lambda request: answer())
+    entry = record_request(
+        tmp_path, "/v1/chat/completions", body, test_snapshot, up=lambda request: answer()
+    )
     assert entry.outcome == "ok", entry.error
     row = stored_row(entry)
     bodies = store.load_bodies(row.pk)
@@ -281,8 +283,8 @@ def vectors(request: httpx.Request) -> httpx.Response:
 def test_embeddings_have_two_sides(
     admin_client: Client, tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
-    way = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
-    row = stored_row(record_request(tmp_path, path, body, way, up=vectors))
+    test_snapshot = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
+    row = stored_row(record_request(tmp_path, path, body, test_snapshot, up=vectors))
     assert row.status == 200, row.error
     bodies = store.load_bodies(row.pk)
     assert bodies is not None

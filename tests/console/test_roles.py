@@ -85,7 +85,7 @@ def test_each_url_checks_the_role(role: Any) -> None:
         client.force_login(
             accounts.create_account("person", "correct horse", role=role, bodies=True)
         )
-    wrong = []
+    problems = []
     for entry in views():
         access = entry.callback.access
         if access == "public":
@@ -103,8 +103,8 @@ def test_each_url_checks_the_role(role: Any) -> None:
             # The playground's JSON views answer 401 instead of a redirect.
             expected = {302, 401} if role is None else {403}
             if (allowed and status in {401, 403, 500}) or (not allowed and status not in expected):
-                wrong.append((role, method, path, access, status))
-    assert not wrong
+                problems.append((role, method, path, access, status))
+    assert not problems
 
 
 def test_every_page_is_opened_by_the_browser_tests() -> None:

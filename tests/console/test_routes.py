@@ -452,8 +452,8 @@ def test_restoring_a_version_does_not_overwrite_a_newer_change(admin_client: Cli
     press(admin_client, "save", strict="1")
     admin_client.post("/console/route-restore/smart", {"number": "1", "version": "1"})
     assert stored_spec().strict
-    for wrong in ({"number": "x", "version": "2"}, {"number": "99", "version": "2"}, {}):
-        assert admin_client.post("/console/route-restore/smart", wrong).status_code == 404
+    for invalid_fields in ({"number": "x", "version": "2"}, {"number": "99", "version": "2"}, {}):
+        assert admin_client.post("/console/route-restore/smart", invalid_fields).status_code == 404
 
 
 def test_the_review_shows_changed_words_and_lines(admin_client: Client) -> None:
@@ -541,8 +541,8 @@ def test_a_dry_run_of_the_draft_shows_candidates_and_the_upstream_request(
 def test_a_weighted_dry_run_skips_the_failing_target(admin_client: Client) -> None:
     for target in ("openai/gpt-4.1", "deepseek/deepseek-chat"):
         page = press(admin_client, "dry-run", **{"dry-target": target, "dry-failure": "timeout"})
-        failed = [line for line in page.context["dry_run_panel"].lines if line.kind == "failed"]
-        assert [line.title for line in failed] == [target.partition("/")[2]]
+        failures = [line for line in page.context["dry_run_panel"].lines if line.kind == "failed"]
+        assert [line.title for line in failures] == [target.partition("/")[2]]
 
 
 def test_if_all_fail_the_clients_error_is_shown(admin_client: Client) -> None:

@@ -65,13 +65,13 @@ def test_an_inactive_user_cannot_sign_in(client: Client, admin_user: User) -> No
 
 
 def test_signing_in_again_after_an_expired_session_returns_to_the_page(client: Client) -> None:
-    where = f"{reverse('settings')}?a=1&b=2"
-    response = client.get(where)
+    page_url = f"{reverse('settings')}?a=1&b=2"
+    response = client.get(page_url)
     assert response.status_code == 302
     page = client.get(response.headers["Location"])
     assert "Sign in to continue" in page.content.decode()
     answer = sign_in(client, next=page.context["next"])
-    assert answer.headers["Location"] == where
+    assert answer.headers["Location"] == page_url
 
 
 @pytest.mark.parametrize(

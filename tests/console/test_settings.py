@@ -127,7 +127,7 @@ def test_an_invalid_value_shows_the_error_at_its_field(
     assert not Setting.objects.exists()
 
 
-def test_a_stored_value_that_is_damaged_is_left_out_by_name() -> None:
+def test_a_damaged_stored_value_is_omitted_and_named() -> None:
     Setting.objects.create(name="masks", value=["(("])
     Setting.objects.create(name="row_days", value="soon")
     snapshot = store.load_snapshot()

@@ -74,9 +74,9 @@ def test_without_the_token_a_page_says_where_to_find_it(client: Client, token: s
     assert not User.objects.exists()
 
 
-@pytest.mark.parametrize("wrong", ["x", "", "é", "0" * 4000])
-def test_a_wrong_token_is_refused(client: Client, token: str, wrong: str) -> None:
-    answer = client.get("/console/setup", {"setup": wrong}, follow=True)
+@pytest.mark.parametrize("invalid_value", ["x", "", "é", "0" * 4000])
+def test_a_wrong_token_is_refused(client: Client, token: str, invalid_value: str) -> None:
+    answer = client.get("/console/setup", {"setup": invalid_value}, follow=True)
     assert answer.status_code == 403
     assert client.post(reverse("setup-account"), ACCOUNT).status_code == 403
 
@@ -265,7 +265,7 @@ def test_no_step_can_be_skipped(admin_client: Client) -> None:
     assert not ApiKey.objects.exists()
 
 
-def test_setup_can_be_left_and_resumed(keyed: Client) -> None:
+def test_setup_can_be_interrupted_and_resumed(keyed: Client) -> None:
     keyed.post(reverse("sign-out"))
     answer = keyed.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD}, follow=True)
     assert answer.request["PATH_INFO"] == reverse("setup-key")

@@ -190,7 +190,7 @@ def test_the_image_is_well_formed_in_both_themes(editor_client: Client, editor_u
         assert response["Content-Type"] == "image/svg+xml"
         root = ElementTree.fromstring(response.content.decode())
         assert root.tag.endswith("svg")
-        texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+        texts = ["".join(item.itertext()) for item in root.iter("{http://www.w3.org/2000/svg}text")]
         assert "Why is the <sky> blue?" in texts
         assert any(text.startswith("A  demo/one") for text in texts)
         assert "failed" in texts

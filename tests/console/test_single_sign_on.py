@@ -90,7 +90,7 @@ def text(response: Any) -> str:
     return response.content.decode()
 
 
-def test_a_new_person_gets_an_account_and_reuses_it(client: Client, provider: Provider) -> None:
+def test_a_new_user_gets_an_account_and_reuses_it(client: Client, provider: Provider) -> None:
     assert f'href="{LOGIN}"' in text(client.get(reverse("sign-in")))
     assert sign_in(client).headers["Location"] == reverse("own")
     member_user = User.objects.get(username="mia")
@@ -183,7 +183,7 @@ def test_a_deactivated_account_stays_out(client: Client, provider: Provider) -> 
     assert (response.status_code, "deactivated" in text(response)) == (403, True)
 
 
-def test_claims_of_two_people_are_refused(
+def test_claims_of_two_users_are_refused(
     client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = provider.token

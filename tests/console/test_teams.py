@@ -354,8 +354,8 @@ def test_the_list_shows_the_budget_use_of_each_provider(admin_client: Client) ->
     gauges = {row["row"].name: row["gauge"] for row in response.context["owners"]}
     assert (gauges["p"].span, gauges["p"].spent, gauges["p"].level) == ("month", 3, "warn")
     assert (gauges["q"].spent, gauges["q"].budget) == (0, None)
-    whole = response.context["all"]
-    assert (whole["gauge"].span, whole["gauge"].remaining) == ("day", 6)
+    all_providers = response.context["all"]
+    assert (all_providers["gauge"].span, all_providers["gauge"].remaining) == ("day", 6)
     assert "70 requests/min" in text(response)
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def rows() -> None:
     """Three traces, the oldest of which failed two days ago."""
     now = timezone.now()
-    for number, name, service, failed, hours in (
+    for number, name, service, is_failed, hours in (
         (1, "Weather 100%", "planner", True, 48),
         (2, "Invoice", "billing", False, 2),
         (3, "Weather", "planner", False, 0),
@@ -32,7 +32,7 @@ def rows() -> None:
             name=name,
             service=service,
             session=f"talk-{number}",
-            failed=failed,
+            failed=is_failed,
             started_at=ended,
             ended_at=ended,
         )

@@ -201,7 +201,7 @@ def test_a_large_body_is_bounded():
     assert len(list(unfolded_leaves(body))) < len(list(leaves(body)))
 
 
-def test_passthrough_compares_places():
+def test_a_passthrough_trace_compares_paths():
     changes = compare_bodies({"model": "a", "x": 1, "gone": 2}, {"model": "b", "x": 1, "new": 3})
     assert {pointer_text(p): m.kind for p, m in changes.source.items()} == {
         "/model": "converted",

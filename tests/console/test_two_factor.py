@@ -101,8 +101,8 @@ def test_codes_cannot_be_guessed(client: Client, admin_user: User) -> None:
     guesser = Client()
     sign_in(guesser)
     for guess in range(5):
-        wrong = guesser.post(reverse("mfa_authenticate"), {"code": f"00000{guess}"})
-        assert wrong.status_code in {422, 302}
+        refused_run = guesser.post(reverse("mfa_authenticate"), {"code": f"00000{guess}"})
+        assert refused_run.status_code in {422, 302}
     refused_response = guesser.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
     assert (refused_response.status_code, "Too many" in text(refused_response)) == (429, True)
 

@@ -127,9 +127,9 @@ def test_a_password_reset_ends_the_users_sessions(admin_client: Client) -> None:
     viewer_user = create_user()
     theirs = Client()
     theirs.force_login(viewer_user)
-    where = reverse("user-password", args=[viewer_user.pk])
-    assert admin_client.post(where, {"password": "short"}).status_code == 422
-    assert admin_client.post(where, {"password": "another long one"}).status_code == 302
+    url = reverse("user-password", args=[viewer_user.pk])
+    assert admin_client.post(url, {"password": "short"}).status_code == 422
+    assert admin_client.post(url, {"password": "another long one"}).status_code == 302
     assert theirs.get(reverse("connect")).status_code == 302
     assert reload_user(viewer_user).check_password("another long one")
 

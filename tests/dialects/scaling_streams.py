@@ -163,8 +163,12 @@ def _resp(name: str, **fields: Any) -> Json:
 
 
 def _responses(*events: Json) -> list[Frame]:
-    whole = {"id": "r", "output": [], "status": "completed"}
-    return _typed(_resp("created", response=whole), *events, _resp("completed", response=whole))
+    response_body = {"id": "r", "output": [], "status": "completed"}
+    return _typed(
+        _resp("created", response=response_body),
+        *events,
+        _resp("completed", response=response_body),
+    )
 
 
 def _call_item(i: int) -> Json:

@@ -94,8 +94,10 @@ async def _run(folder: Path) -> dict[Key, Reply]:
                     host = host_of(upstream, fault)
                     if host not in answers or requested_feature(upstream) not in client.can:
                         continue
-                    ask = request_of(requested_feature(upstream), stream=True)
-                    reply = await live.post(client.path(host, ask), client.body(host, ask))
+                    feature_request = request_of(requested_feature(upstream), stream=True)
+                    reply = await live.post(
+                        client.path(host, feature_request), client.body(host, feature_request)
+                    )
                     results_by_client[client.name, upstream.name, fault.name] = reply
     return results_by_client
 
@@ -124,14 +126,14 @@ def replies(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Reply]:
 @each("name", [fault.name for fault in STREAM_FAULTS])
 def test_every_client_sees_the_answer_or_an_error(replies: dict[Key, Reply], name: str) -> None:
     met = {key: reply for key, reply in replies.items() if key[2] == name}
-    wrong = {}
+    problems = {}
     for (client, upstream, _), reply in met.items():
         try:
             _check(client, UPSTREAMS[upstream], name, reply)
         except AssertionError as error:
-            wrong[client, upstream] = str(error)[:500]
+            problems[client, upstream] = str(error)[:500]
     assert met
-    assert wrong == {}
+    assert problems == {}
 
 
 def _events(target: Upstream, data: bytes) -> list[Any]:
@@ -152,8 +154,8 @@ def _unnamed(value: Any) -> Any:
 def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
     fault = next(s for s in STREAM_FAULTS if s.name == name)
     if fault.expected == "error" or target.dialect in fault.ends:
-        failed = reply.status >= 500 or READERS[client].stream_error(reply.body)
-        assert failed, reply.body[-300:]
+        has_failed = reply.status >= 500 or READERS[client].stream_error(reply.body)
+        assert has_failed, reply.body[-300:]
         return
     assert reply.status == 200, reply.body
     if client == target.dialect:  # the provider's own bytes
@@ -165,7 +167,7 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
     response = reader.parse(reader.join_stream(reply.body))
     assert response.text == (PREAMBLE if target.tools else ANSWER)
     if target.tools:
-        pairs = [(called, arguments) for _, called, arguments in response.calls]
+        pairs = [(call_name, arguments) for _, call_name, arguments in response.calls]
         assert pairs == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
         assert len({id_ for id_, _, _ in response.calls}) in {2, 1 if client == "ollama" else 2}
     assert response.finish == ENDED[client][target.tools]
@@ -206,12 +208,12 @@ async def _run_whole(folder: Path) -> dict[Key, Reply]:
         for param in whole_keys():
             key: Key = param.values[0]
             host = f"whole-{key[1]}-{key[2]}".replace("_", "-")
-            client_of, ask = (
+            client_of, feature_request = (
                 CLIENTS[key[0]],
                 request_of(requested_feature(UPSTREAMS[key[1]]), stream=False),
             )
             responses_by_key[key] = await live.post(
-                client_of.path(host, ask), client_of.body(host, ask)
+                client_of.path(host, feature_request), client_of.body(host, feature_request)
             )
     return responses_by_key
 

@@ -230,9 +230,9 @@ def test_a_tool_plan_follows_its_reasoning() -> None:
 
 def test_an_ollama_response_that_is_not_done_is_an_error() -> None:
     cut = {"model": "m", "message": {"role": "assistant", "content": "hel"}, "done": False}
-    with pytest.raises(GatewayError) as failed:
+    with pytest.raises(GatewayError) as error:
         parse_response("ollama", cut)
-    assert failed.value.error.kind == "upstream_error"
+    assert error.value.error.kind == "upstream_error"
     assert (
         parse_response("ollama", {**cut, "done": True, "done_reason": "stop"}).finish.reason
         == "stop"

@@ -162,11 +162,11 @@ def test_a_legal_chat_request_is_one_that_an_ollama_accepts(request: Request):
 def test_any_ollama_request_can_be_sent_as_chat_and_as_messages(value: dict[str, Any]):
     try:
         request = OLLAMA.client.parse_request(value, {})
-        for half, target in (
+        for adapter, target in (
             (CHAT.provider, traits_for("openai", "gpt-4.1")),
             (MESSAGES.provider, traits_for("anthropic", "claude-sonnet-4-5")),
         ):
-            rendered = half.render_request(request, target)
+            rendered = adapter.render_request(request, target)
             msgspec.json.encode(rendered.body)
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}

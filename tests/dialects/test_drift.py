@@ -99,8 +99,8 @@ def bedrock_errors(shape: str, value: Json) -> list[str]:
     decoded = bedrock_rules._decoded(value, kind, "")
     report = ParamValidator().validate(decoded, kind)
     extra = decoded.keys() - kind.members.keys()
-    listed = [report.generate_report()] if report.has_errors() else []
-    return listed + sorted(f"{name}: unknown field" for name in extra)
+    items = [report.generate_report()] if report.has_errors() else []
+    return items + sorted(f"{name}: unknown field" for name in extra)
 
 
 @dataclass(frozen=True)
@@ -219,8 +219,8 @@ def test_parsed_responses_match_the_vendors_types(upstream: str, *, stream: bool
                 )
     unknown_names = _DEEPSEEK if upstream.endswith("deepseek") else set()
     assert {
-        text: where
-        for text, where in cells_by_problem.items()
+        text: cells
+        for text, cells in cells_by_problem.items()
         if text.partition(":")[0] not in unknown_names
     } == {}
 
@@ -330,9 +330,9 @@ SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
 
 @pytest.mark.parametrize("client", [n for n, d in DIALECTS.items() if d.embed_client is not None])
 def test_vectors_that_are_served_are_of_the_vendors_types(client: str) -> None:
-    half = DIALECTS[client].embed_client
-    assert half is not None
-    body = half.render_embed(VECTORS, EMBED_REQUEST, EXCHANGE)
+    adapter = DIALECTS[client].embed_client
+    assert adapter is not None
+    body = adapter.render_embed(VECTORS, EMBED_REQUEST, EXCHANGE)
     assert SERVED_VECTORS[client](json.loads(json.dumps(body))) == []
 
 
@@ -355,9 +355,9 @@ SENT_VECTORS: dict[str, Callable[[Json], object]] = {
     "provider", [n for n, d in DIALECTS.items() if d.embed_provider is not None]
 )
 def test_embedding_requests_match_the_vendors_types(provider: str) -> None:
-    half = DIALECTS[provider].embed_provider
-    assert half is not None
-    rendered = half.render_embed(EMBED_REQUEST, traits_for("openai", EMBED_REQUEST.model))
+    adapter = DIALECTS[provider].embed_provider
+    assert adapter is not None
+    rendered = adapter.render_embed(EMBED_REQUEST, traits_for("openai", EMBED_REQUEST.model))
     assert SENT_VECTORS[provider](json.loads(json.dumps(rendered.body))) is None
 
 

@@ -16,10 +16,15 @@ F = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
 def case(
-    name: str, way: str, model: str, request: dict[str, Any], expected: dict[str, Any], *report: str
+    name: str,
+    direction: str,
+    model: str,
+    request: dict[str, Any],
+    expected: dict[str, Any],
+    *report: str,
 ) -> Any:
     """Return a row: client and provider, request, upstream fields and report."""
-    source, target = way.split(" -> ")
+    source, target = direction.split(" -> ")
     return pytest.param(
         source, target, model, {"model": "gw", **request}, expected, report, id=name
     )

@@ -203,8 +203,8 @@ def test_answers_are_shown_in_linear_time() -> None:
 
 
 def test_every_served_dialect_is_measured() -> None:
-    served = {name for name, dialect in DIALECTS.items() if dialect.serves_clients}
-    assert served - {"openai_embeddings"} == REQUESTS.keys()
+    client_dialects = {name for name, dialect in DIALECTS.items() if dialect.serves_clients}
+    assert client_dialects - {"openai_embeddings"} == REQUESTS.keys()
     assert DIALECTS.keys() - {"openai_embeddings"} == STREAMS.keys()
 
 

@@ -190,8 +190,22 @@ def test_parallel_searches_of_claudes_keep_their_results(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
-    (run, printed), (first, failed), (second, failed_too) = code_run(1), mcp_call(1), mcp_call(2)
-    content = [first, second, failed, failed_too, run, asks(), search_result(1, URL), printed, SAYS]
+    (run, printed), (first, failed_call), (second, failed_too) = (
+        code_run(1),
+        mcp_call(1),
+        mcp_call(2),
+    )
+    content = [
+        first,
+        second,
+        failed_call,
+        failed_too,
+        run,
+        asks(),
+        search_result(1, URL),
+        printed,
+        SAYS,
+    ]
     output, report = for_responses(stream, *content)
     errors = [entry["error"]["content"][0]["text"] for entry in output[:2]]
     assert errors == ["no 1", "no 2"]
@@ -382,9 +396,9 @@ def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
         assert out["passthrough"]
         body, report = out["body"], reported_fields(out)
     else:
-        half = DIALECTS["anthropic_messages"]
-        rendered = half.provider.render_request(
-            half.client.parse_request(request, VERSION), Traits(model=CLAUDE)
+        adapter = DIALECTS["anthropic_messages"]
+        rendered = adapter.provider.render_request(
+            adapter.client.parse_request(request, VERSION), Traits(model=CLAUDE)
         )
         body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
     assert body["messages"][1]["content"] == [asks(), search_result(1, URL), SAYS]
@@ -453,11 +467,11 @@ GROUNDED: Json = {
 
 def grounded_for(client: str, stream: bool) -> Json:
     """Return the response, or the last event of the stream with its usage, for a client."""
-    provider, half = DIALECTS["gemini"].provider, DIALECTS[client].client
+    provider, adapter = DIALECTS["gemini"].provider, DIALECTS[client].client
     response = provider.parse_response(GROUNDED, Traits(), None)
     if not stream:
-        return half.render_response(response, EXCHANGE)[0]
-    renderer = half.stream_renderer(EXCHANGE)
+        return adapter.render_response(response, EXCHANGE)[0]
+    renderer = adapter.stream_renderer(EXCHANGE)
     parser = provider.stream_parser(Traits(), None)
     frame = Frame("", json.dumps(GROUNDED).encode())
     events = [*parser.feed(frame), *parser.close()]

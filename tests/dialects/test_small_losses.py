@@ -46,17 +46,20 @@ RESULTS = [{"url": URLS[0], "title": "A", "snippet": "about a"}]
 
 @each("stream", [False, True])
 def test_sources_that_perplexity_and_xai_list_are_citations(stream: bool) -> None:
-    listed = {"citations": URLS, "search_results": RESULTS}
+    listed_names = {"citations": URLS, "search_results": RESULTS}
     if stream:
         response = parse_chunks(
             "openai_chat",
-            {"choices": [{"index": 0, "delta": {"content": "It is "}}], **listed},
-            {"choices": [{"index": 0, "delta": {"content": "so."}}], **listed},
-            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **listed},
+            {"choices": [{"index": 0, "delta": {"content": "It is "}}], **listed_names},
+            {"choices": [{"index": 0, "delta": {"content": "so."}}], **listed_names},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **listed_names},
         )
     else:
         message = {"role": "assistant", "content": "It is so."}
-        body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **listed}
+        body = {
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            **listed_names,
+        }
         response = DIALECTS["openai_chat"].provider.parse_response(body, Traits(), None)
     part = text_of(response)
     assert [(c.url, c.title) for c in part.citations] == [(URLS[0], "A"), (URLS[1], None)]
@@ -347,17 +350,17 @@ def test_a_placeholder_is_not_reported_where_none_is_inserted(target: str) -> No
 def test_usage_fields_of_anthropic_survive_translation(stream: bool) -> None:
     native_usage = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
     message = {**SEARCHED, "usage": {**SEARCHED["usage"], **native_usage}}
-    half = DIALECTS["anthropic_messages"]
-    response = half.provider.parse_response(message, Traits(), None)
+    adapter = DIALECTS["anthropic_messages"]
+    response = adapter.provider.parse_response(message, Traits(), None)
     if stream:
-        renderer = half.client.stream_renderer(EXCHANGE)
+        renderer = adapter.client.stream_renderer(EXCHANGE)
         client_stream = b"".join(renderer.feed(event) for event in unfold_response(response)).split(
             b"\n\n"
         )
         (delta,) = [line for line in client_stream if b"message_delta" in line]
         body = json.loads(delta.partition(b"data: ")[2])
     else:
-        body, _ = half.client.render_response(response, EXCHANGE)
+        body, _ = adapter.client.render_response(response, EXCHANGE)
     assert {name: body["usage"].get(name) for name in native_usage} == native_usage
 
 
@@ -423,12 +426,12 @@ def test_a_search_that_claude_made_is_reported_where_it_can_not_be_shown(
     client: str, stream: bool
 ) -> None:
     response = DIALECTS["anthropic_messages"].provider.parse_response(SEARCHED, Traits(), None)
-    half = DIALECTS[client].client
+    adapter = DIALECTS[client].client
     if stream:
-        renderer = half.stream_renderer(EXCHANGE)
+        renderer = adapter.stream_renderer(EXCHANGE)
         for event in unfold_response(response):
             renderer.feed(event)
         report = tuple(renderer.report)
     else:
-        _, report = half.render_response(response, EXCHANGE)
+        _, report = adapter.render_response(response, EXCHANGE)
     assert report

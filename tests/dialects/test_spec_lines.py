@@ -374,7 +374,7 @@ def test_log_probabilities_come_back_from_chat_to_responses_and_back() -> None:
     }
 
 
-def test_log_probabilities_of_an_answer_without_text_are_left_out() -> None:
+def test_log_probabilities_of_an_answer_without_text_are_omitted() -> None:
     answer = Response(extra=logprobs_extra([TOKEN]))
     body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
     assert body["output"] == []

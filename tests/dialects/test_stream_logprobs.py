@@ -202,8 +202,8 @@ def test_streaming_requests_ask_for_log_probabilities(client: str, provider: str
     model = MODELS.get(provider, "gpt-4o")
     translation = translate.request(client, provider, body, {}, model)
     assert "logprobs" in json.dumps(translation["body"]).lower()
-    dropped = {row["field"] for row in translation["report"] if row["action"] == "dropped"}
-    assert dropped <= {"top_logprobs"}
+    dropped_fields = {row["field"] for row in translation["report"] if row["action"] == "dropped"}
+    assert dropped_fields <= {"top_logprobs"}
 
 
 def test_completions_clients_get_log_probabilities_with_offsets() -> None:

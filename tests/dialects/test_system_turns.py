@@ -56,9 +56,9 @@ def items(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @each("dialect", AMONG_OTHERS)
-@each("where", HISTORIES)
-def test_later_system_messages_become_reminders_of_the_user(dialect: str, where: str) -> None:
-    request = Request(model="m", turns=HISTORIES[where])
+@each("position", HISTORIES)
+def test_later_system_messages_become_reminders_of_the_user(dialect: str, position: str) -> None:
+    request = Request(model="m", turns=HISTORIES[position])
     rendered = DIALECTS[dialect].provider.render_request(request, Traits(mid_system=False))
     rendered_items = items(rendered.body)
     later = [item for item in rendered_items[1:] if item.get("role") in {"system", "developer"}]

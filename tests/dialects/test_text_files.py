@@ -104,8 +104,8 @@ def test_a_file_of_text_is_sent_as_text(target: str, form: str) -> None:
     if target in RULES:
         body = {key: value for key, value in translation["body"].items() if key != "vendor_field"}
         assert RULES[target](body) is None
-    dropped = {r["field"] for r in translation["report"] if r["action"] == "dropped"}
-    assert "messages[0].content[1]" not in dropped
+    dropped_fields = {r["field"] for r in translation["report"] if r["action"] == "dropped"}
+    assert "messages[0].content[1]" not in dropped_fields
 
 
 @each("target", ["vllm", "groq", "custom"])

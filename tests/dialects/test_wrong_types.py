@@ -60,12 +60,12 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def with_wrong_types(document: Any) -> Iterator[Any]:
     """Yield the document with one value replaced, for each value and each replacement."""
     for *parents, key in list(_paths(document)):
-        for wrong in ([], [[]], {"type": []}):
+        for wrong_value in ([], [[]], {"type": []}):
             changed = copy.deepcopy(document)
             container = changed
             for name in parents:
                 container = container[name]
-            container[key] = wrong
+            container[key] = wrong_value
             yield changed
 
 

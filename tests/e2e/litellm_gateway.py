@@ -156,7 +156,7 @@ def count_answers(gateway: FileConfiguredGateway, model: str, count: int) -> Cou
 
 
 @contextmanager
-def forwarded_port(port: int, to: int) -> Iterator[bool]:
+def forwarded_port(port: int, target_port: int) -> Iterator[bool]:
     """Forward a fixed local port to another one; returns False if the port is in use."""
     with ExitStack() as stack:
         server = stack.enter_context(closing(socket.socket()))
@@ -167,18 +167,18 @@ def forwarded_port(port: int, to: int) -> Iterator[bool]:
             yield False
             return
         server.listen()
-        threading.Thread(target=_accept, args=(server, to), daemon=True).start()
+        threading.Thread(target=_accept, args=(server, target_port), daemon=True).start()
         yield True
         with suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
 
 
-def _accept(server: socket.socket, to: int) -> None:
+def _accept(server: socket.socket, target_port: int) -> None:
     with suppress(OSError):
         while True:
             here, _ = server.accept()
             try:
-                there = socket.create_connection(("127.0.0.1", to))
+                there = socket.create_connection(("127.0.0.1", target_port))
             except OSError:
                 here.close()
                 continue

@@ -24,27 +24,27 @@ BODY = json.dumps(
 
 def main(port: int, key: str) -> None:
     """Send requests until standard input ends."""
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    finished = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), finished.set()), daemon=True).start()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     durations_s: list[float] = []
-    failed: list[str] = []
+    failures: list[str] = []
     print("ready", flush=True)
-    while not over.is_set():
+    while not finished.is_set():
         start = time.perf_counter()
         try:
             connection.request("POST", "/v1/chat/completions", BODY, headers)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200:
-                failed.append(f"{answer.status} {text[:200]!r}")
+                failures.append(f"{answer.status} {text[:200]!r}")
         except (OSError, http.client.HTTPException) as error:
-            failed.append(repr(error))
+            failures.append(repr(error))
             connection.close()
         durations_s.append(time.perf_counter() - start)
         time.sleep(0.002)
-    print(json.dumps({"took": durations_s, "failed": failed}), flush=True)
+    print(json.dumps({"took": durations_s, "failed": failures}), flush=True)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class ResponseNodes:
 
 @contextmanager
 def response_nodes(
-    directory: Path, served: Callable[..., Gateway] = Gateway
+    directory: Path, server: Callable[..., Gateway] = Gateway
 ) -> Iterator[ResponseNodes]:
     """Start everything and stop it at the end. `served`: the server, with its most processes."""
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def response_nodes(
         ):
             params = {"model": model, "api_base": base, "api_key": key}
             rows.append({"model_name": public, "litellm_params": params})
-        gateway = served(directory, litellm_config(rows), workers=2).start()
+        gateway = server(directory, litellm_config(rows), workers=2).start()
         stack.callback(gateway.kill)
         yield ResponseNodes(gateway, stateful, deepseek, anthropic)
         gateway.stop()

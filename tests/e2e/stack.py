@@ -109,14 +109,14 @@ class Gateway:
         command += ["--data-dir", str(self.data_dir), "--config", str(self._config)]
         return [*command, "--workers", str(self._workers)]
 
-    def _wait(self, what: str) -> None:
+    def _wait(self, condition: str) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
             try:
-                if httpx.get(f"{self.url}/health/{what}", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/health/{condition}", timeout=5).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass

@@ -263,9 +263,9 @@ def test_an_estimated_count_is_marked(client: anthropic.Anthropic) -> None:
 
 
 def test_models_are_listed_and_retrieved(client: anthropic.Anthropic) -> None:
-    listed = {model.id: model for model in client.models.list(limit=100)}
-    assert {CHAT, MESSAGES} <= set(listed)
-    assert listed[CHAT].type == "model"
+    models_by_id = {model.id: model for model in client.models.list(limit=100)}
+    assert {CHAT, MESSAGES} <= set(models_by_id)
+    assert models_by_id[CHAT].type == "model"
     assert client.models.retrieve(CHAT).id == CHAT
     with pytest.raises(anthropic.NotFoundError):
         client.models.retrieve("no-such-model")

@@ -240,8 +240,8 @@ def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, 
         assert mark in upstream_json
     assert model == "gpt-4o" or "'top_k': 39" in upstream_json
     headers = response["ResponseMetadata"]["HTTPHeaders"]
-    dropped = headers.get("x-dragoman-dropped", "")
-    assert ("additionalModelRequestFields.top_k" in dropped) == (model == "gpt-4o")
+    dropped_fields = headers.get("x-dragoman-dropped", "")
+    assert ("additionalModelRequestFields.top_k" in dropped_fields) == (model == "gpt-4o")
 
 
 def test_bedrocks_guardrails_are_reported_where_they_are_lost(
@@ -250,9 +250,9 @@ def test_bedrocks_guardrails_are_reported_where_they_are_lost(
     guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
     params = {"messages": [user("Guarded", {"guardContent": {"text": {"text": "Mind this."}}})]}
     response = client.converse(modelId="gpt-4o", guardrailConfig=guardrail, **params)
-    dropped = response["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
-    assert "guardrailConfig" in dropped
-    assert "messages[0].content[1].guardContent" in dropped
+    dropped_fields = response["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
+    assert "guardrailConfig" in dropped_fields
+    assert "messages[0].content[1].guardContent" in dropped_fields
     assert "Mind this." in str(stack.last("gpt-4o"))
 
 

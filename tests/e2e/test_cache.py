@@ -123,8 +123,8 @@ def chat(
         params |= {"max_tokens": 64, **more}
         if not stream:
             raw = client.chat.completions.with_raw_response.create(**params)
-            whole = raw.parse()
-            return whole.choices[0].message.content or "", whole.usage, raw.headers
+            response = raw.parse()
+            return response.choices[0].message.content or "", response.usage, raw.headers
         params["stream_options"] = {"include_usage": True}
         raw = client.chat.completions.with_raw_response.create(stream=True, **params)
         chunks = list(raw.parse())
@@ -145,12 +145,16 @@ def messages(
         params |= {"max_tokens": 64, **more}
         if not stream:
             raw = client.messages.with_raw_response.create(**params)
-            whole = raw.parse()
-            return whole.content[0].text, whole.usage, raw.headers
+            complete_response = raw.parse()
+            return complete_response.content[0].text, complete_response.usage, raw.headers
         with client.messages.stream(**params) as response:
-            whole = response.get_final_message()
-            assert whole.stop_reason == "end_turn"
-            return whole.content[0].text, whole.usage, response.response.headers
+            complete_response = response.get_final_message()
+            assert complete_response.stop_reason == "end_turn"
+            return (
+                complete_response.content[0].text,
+                complete_response.usage,
+                response.response.headers,
+            )
 
 
 Asking = Callable[..., tuple[str, Any, Any]]
@@ -158,18 +162,20 @@ FORMS = [(chat, False), (chat, True), (messages, False), (messages, True)]
 
 
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
-@pytest.mark.parametrize(("ask", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v)))
+@pytest.mark.parametrize(
+    ("call_client", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v))
+)
 @pytest.mark.wide(every=4)
 def test_the_response_cache_is_shared_by_workers(
-    stack: GatewayStack, ask: Asking, stream: bool, model: str
+    stack: GatewayStack, call_client: Asking, stream: bool, model: str
 ) -> None:
-    prompt = f"Keep {ask.__name__} {stream} {model}"
+    prompt = f"Keep {call_client.__name__} {stream} {model}"
     had = stack.request_count(prompt)
     with stack.shared():
-        text, usage, headers = ask(stack, prompt, model=model, stream=stream)
+        text, usage, headers = call_client(stack, prompt, model=model, stream=stream)
     assert headers["x-dragoman-cache"] == "miss"
     for _ in range(TRIES):
-        second = ask(stack, prompt, model=model, stream=stream)
+        second = call_client(stack, prompt, model=model, stream=stream)
         assert second[:2] == (text, usage)
         assert second[2]["x-dragoman-cache"] == "hit"
         assert int(second[2]["age"]) >= 0
@@ -189,7 +195,9 @@ def test_one_request_in_four_forms_calls_upstream_once(stack: GatewayStack, mode
     prompt = f"Four forms {model}"
     with stack.shared():
         responses = [chat(stack, prompt, model=model, stream=False)]
-    responses += [ask(stack, prompt, model=model, stream=stream) for ask, stream in FORMS[1:]]
+    responses += [
+        call_client(stack, prompt, model=model, stream=stream) for call_client, stream in FORMS[1:]
+    ]
     assert stack.request_count(prompt) == 1
     assert len({text for text, _, _ in responses}) == 1
     assert [headers["x-dragoman-cache"] for _, _, headers in responses] == [
@@ -198,9 +206,17 @@ def test_one_request_in_four_forms_calls_upstream_once(stack: GatewayStack, mode
         "hit",
         "hit",
     ]
-    chats = [usage for (_, usage, _), (ask, _) in zip(responses, FORMS, strict=True) if ask is chat]
+    chats = [
+        usage
+        for (_, usage, _), (call_client, _) in zip(responses, FORMS, strict=True)
+        if call_client is chat
+    ]
     assert {(u.prompt_tokens, u.completion_tokens) for u in chats} == {(11, 23)}
-    others = [u for (_, u, _), (ask, _) in zip(responses, FORMS, strict=True) if ask is messages]
+    others = [
+        u
+        for (_, u, _), (call_client, _) in zip(responses, FORMS, strict=True)
+        if call_client is messages
+    ]
     assert {(u.input_tokens, u.output_tokens) for u in others} == {(11, 23)}
 
 

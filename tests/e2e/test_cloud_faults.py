@@ -271,7 +271,7 @@ class FaultyServer(Server):
         heads = {"ollama": "/api/chat", "cohere": "/v2/chat", "bedrock": "/model/"}
         dialect = next((name for name, part in heads.items() if part in path), "gemini")
         name = (request.body or {}).get("model") or path
-        fault = next(each for each in FAULTS if f"fault-{each}" in name)
+        fault = next(fault_name for fault_name in FAULTS if f"fault-{fault_name}" in name)
         streamed = "stream" in path.lower() or (request.body or {}).get("stream") is True
         await FAULTS[fault][0](FaultyAnswer(out, GOOD[dialect], streamed))
         return fault in {"interim", "bytewise"}
@@ -328,22 +328,24 @@ def parsed_answer(client: str, answer: httpx.Response) -> tuple[str, bool, bool]
     """Return a response's text, whether it is complete, and whether it reports an error."""
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
     bodies = [json.loads(line) for line in lines if line.startswith("{")]
-    failed = any("error" in each or each.get("type") == "error" for each in bodies)
+    has_error = any("error" in event or event.get("type") == "error" for event in bodies)
     match client:
         case "gemini":
-            candidates = [candidate for each in bodies for candidate in each.get("candidates", [])]
+            candidates = [
+                candidate for event in bodies for candidate in event.get("candidates", [])
+            ]
             text = "".join(
                 p["text"] for candidate in candidates for p in candidate["content"]["parts"]
             )
-            return text, any("finishReason" in candidate for candidate in candidates), failed
+            return text, any("finishReason" in candidate for candidate in candidates), has_error
         case "ollama":
-            text = "".join(each.get("message", {}).get("content", "") for each in bodies)
-            return text, any(each.get("done") for each in bodies), failed
+            text = "".join(event.get("message", {}).get("content", "") for event in bodies)
+            return text, any(event.get("done") for event in bodies), has_error
         case _:
-            whole = [p["text"] for each in bodies for p in each.get("content", [])]
-            pieces = [each["delta"].get("text", "") for each in bodies if "delta" in each]
+            texts = [p["text"] for event in bodies for p in event.get("content", [])]
+            pieces = [event["delta"].get("text", "") for event in bodies if "delta" in event]
             ended = any(e["type"] == "message_stop" or e.get("stop_reason") for e in bodies)
-            return "".join([*whole, *pieces]), ended, failed
+            return "".join([*texts, *pieces]), ended, has_error
 
 
 KEYS = list(product(GOOD, FAULTS, STATUSES, (True, False)))
@@ -374,14 +376,14 @@ def test_a_broken_answer_is_an_error_in_the_clients_dialect(
     _, fault, client, stream = key
     answer = answers[key].result()
     row = gateway.row(answer.headers["x-request-id"])
-    text, ended, failed = parsed_answer(client, answer)
+    text, ended, has_error = parsed_answer(client, answer)
     fate = FAULTS[fault][1]
     if fate == "whole":
-        assert (answer.status_code, text, ended, failed) == (200, TEXT, True, False)
+        assert (answer.status_code, text, ended, has_error) == (200, TEXT, True, False)
         assert row["outcome"] == "ok"
         return
     assert KEY not in answer.text
-    assert failed
+    assert has_error
     assert not ended
     if answer.status_code == 200:
         assert stream, answer.text

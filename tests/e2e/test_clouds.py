@@ -58,8 +58,8 @@ class VertexClaude(StrictAnthropic):
         allowed = recorded_request.headers.get("authorization") == f"Bearer {self.token}"
         name, _, action = recorded_request.path.removeprefix(head).partition(":")
         version = body.pop("anthropic_version", None)
-        wrong = "model" in body or recorded_request.query or version != "vertex-2023-10-16"
-        if not allowed or wrong or action not in {"rawPredict", "streamRawPredict"}:
+        is_invalid = "model" in body or recorded_request.query or version != "vertex-2023-10-16"
+        if not allowed or is_invalid or action not in {"rawPredict", "streamRawPredict"}:
             refusal = {"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}
             await out.reply(400 if allowed else 401, refusal)
             return True
@@ -262,12 +262,12 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
     stack: GatewayStack, messages: anthropic.Anthropic
 ) -> None:
     stack.on("Think", ScriptedAnswer(reasoning="Let me see.", text="Done."))
-    ask: dict[str, Any] = {
+    params: dict[str, Any] = {
         "model": "bedrock-claude",
         "max_tokens": 4000,
         "thinking": {"type": "enabled", "budget_tokens": 1024},
     }
-    first = messages.messages.create(**ask, messages=user("Think hard"))
+    first = messages.messages.create(**params, messages=user("Think hard"))
     thought, text = first.content
     assert isinstance(thought, ThinkingBlock)
     assert isinstance(text, TextBlock)
@@ -277,7 +277,7 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
         {"role": "assistant", "content": [block.model_dump() for block in first.content]},
         *user("And again"),
     ]
-    messages.messages.create(**ask, messages=history)
+    messages.messages.create(**params, messages=history)
     upstream_content = stack.bedrock.requests[-1].body["messages"][1]["content"]
     reasoning_text = upstream_content[0]["reasoningContent"]["reasoningText"]
     assert reasoning_text["text"] == "Let me see."

@@ -222,9 +222,9 @@ def test_losses_are_reported(client: Any) -> None:
     raw = client.with_raw_response.chat(
         model="gpt-4o", messages=[user("Hello there")], safety_mode="STRICT", k=3
     )
-    dropped = raw.headers["x-dragoman-dropped"]
-    assert "safety_mode" in dropped
-    assert "k" in dropped.split(", ")
+    dropped_fields = raw.headers["x-dragoman-dropped"]
+    assert "safety_mode" in dropped_fields
+    assert "k" in dropped_fields.split(", ")
 
 
 CLASSES = (
@@ -240,9 +240,9 @@ def test_a_refusal_raises_the_class_of_its_kind(
     stack: GatewayStack, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
 ) -> None:
     stack.chat.script.on(f"Refuse {kind.__name__}", ScriptedAnswer(error=refusal))
-    with pytest.raises(kind) as raised:
+    with pytest.raises(kind) as error:
         send_chat(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
-    assert refusal.message in str(raised.value.body)
+    assert refusal.message in str(error.value.body)
 
 
 def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, client: Any) -> None:
@@ -252,8 +252,8 @@ def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, cl
         client.chat(model="gpt-4o", messages=[])
     base = stack.gateway.url
     with httpx.Client() as http, pytest.raises(UnauthorizedError, match="not valid"):
-        wrong = cohere.ClientV2(api_key="sk-wrong", base_url=base, httpx_client=http)
-        wrong.chat(model="gpt-4o", messages=[user("Hello")])
+        unauthorized_client = cohere.ClientV2(api_key="sk-wrong", base_url=base, httpx_client=http)
+        unauthorized_client.chat(model="gpt-4o", messages=[user("Hello")])
 
 
 @EACH
@@ -284,9 +284,9 @@ def test_base64_vectors_are_returned_or_refused(client: Any) -> None:
 
 
 def test_models_are_listed(client: Any) -> None:
-    listed = {model.name: model for model in client.models.list(page_size=100).models}
-    assert set(listed) >= {*MODELS, "vectors"}
-    assert listed["vectors"].endpoints == ["embed"]
+    models_by_name = {model.name: model for model in client.models.list(page_size=100).models}
+    assert set(models_by_name) >= {*MODELS, "vectors"}
+    assert models_by_name["vectors"].endpoints == ["embed"]
     page = client.models.list(page_size=2, endpoint="chat")
     assert len(page.models) == 2
     assert client.models.get("gpt-4o").endpoints == ["chat"]

@@ -481,8 +481,8 @@ def test_commands_of_the_api_reference_get_responses_like_their_example(
     shell: DocumentationShell, path: str
 ) -> None:
     reverse("docs")  # loads the URLs, which complete the document
-    (operation,) = [each for each in operations().values() if each.path == path]
-    (response,) = [each for each in operation.responses if each.status == "200"]
+    (operation,) = [item for item in operations().values() if item.path == path]
+    (response,) = [item for item in operation.responses if item.status == "200"]
     answer = shell.run(operation.curl, ID="demo")
     # Ollama's default is a stream, whose last line has all fields.
     actual = json.loads(answer.strip().splitlines()[-1])

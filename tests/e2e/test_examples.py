@@ -52,8 +52,10 @@ def run(gateway: UpProcess, *command: str, **more: str) -> str:
 
 
 def test_the_table_of_examples_has_every_folder() -> None:
-    listed = re.findall(r"^\| \[([a-z-]+)\]\(\1\)", (EXAMPLES / "README.md").read_text(), re.M)
-    assert sorted(listed) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+    listed_names = re.findall(
+        r"^\| \[([a-z-]+)\]\(\1\)", (EXAMPLES / "README.md").read_text(), re.M
+    )
+    assert sorted(listed_names) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 
 
 def test_the_sdk_basics_example_runs(gateway: UpProcess) -> None:

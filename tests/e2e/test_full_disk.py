@@ -40,14 +40,14 @@ def send_requests(gateway: Gateway, number: int) -> list[str]:
     headers = {"authorization": f"Bearer {gateway.key}"}
     messages = [{"role": "user", "content": "Under load"}]
     body = {"model": "claude-sonnet-4-5", "messages": messages}
-    answered = []
+    answered_ids = []
     with httpx.Client(base_url=gateway.url, headers=headers) as client:
         for n in range(number):
             id_header = {"x-request-id": f"full-{n}"}
             answer = client.post("/v1/chat/completions", json=body, headers=id_header)
             assert answer.status_code == 200, answer.text
-            answered.append(id_header["x-request-id"])
-    return answered
+            answered_ids.append(id_header["x-request-id"])
+    return answered_ids
 
 
 def readiness(gateway: Gateway) -> tuple[int, list[str]]:
@@ -65,7 +65,7 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     send_requests(gateway, 1)
     gateway.wait_for_log()
     disk.fill()
-    answered = send_requests(gateway, REQUESTS)
+    answered_ids = send_requests(gateway, REQUESTS)
     wait_until(lambda: "log_writes_failing" in readiness(gateway)[1])
     gateway.stop() if ended_by == "SIGTERM" else gateway.kill()
     disk.free()
@@ -74,9 +74,9 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     gateway.wait_for_log()
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
-        responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered]
+        responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered_ids]
     lost = [answer.url for answer in responses if answer.status_code != 200]
-    assert not lost, f"{len(lost)} of {len(answered)} are lost"
+    assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
 
 
 def test_a_first_start_on_a_full_disk_reports_the_cause(disk: SmallDisk, gateway: Gateway) -> None:

@@ -60,8 +60,8 @@ def create_route_and_key(gateway: Gateway, slow_server: StrictOpenAI, quick: Str
         post(gateway, "models", {"name": f"{name}/gpt-4o", "prices": prices})
     targets = [{"model": "slow/gpt-4o"}, {"model": "quick/gpt-4o"}]
     steps = [{"strategy": "ordered", "targets": targets}]
-    way = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
-    post(gateway, "routes", way)
+    route_document = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
+    post(gateway, "routes", route_document)
     key = {"name": "mira", "budget": {"total_usd": "1"}, "markup": "2"}
     return gateway.wait_for_key(str(post(gateway, "keys", key)["key"]))
 

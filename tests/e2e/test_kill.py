@@ -27,7 +27,7 @@ ENOUGH = 100
 
 
 def send_requests(
-    gateway: Gateway, over: threading.Event, answered: list[str], stream: bool
+    gateway: Gateway, finished: threading.Event, answered_ids: list[str], stream: bool
 ) -> None:
     """Send requests until stopped; records the ids of complete responses."""
     headers = {"authorization": f"Bearer {gateway.key}"}
@@ -37,7 +37,7 @@ def send_requests(
         "stream": stream,
     }
     with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
-        while not over.is_set():
+        while not finished.is_set():
             id_ = f"kill-{uuid.uuid4().hex}"
             try:
                 answer = client.post(
@@ -45,9 +45,11 @@ def send_requests(
                 )
             except httpx.HTTPError:
                 continue
-            whole = answer.text.endswith("data: [DONE]\n\n") if stream else bool(answer.json())
-            if answer.status_code == 200 and whole:
-                answered.append(id_)
+            is_complete = (
+                answer.text.endswith("data: [DONE]\n\n") if stream else bool(answer.json())
+            )
+            if answer.status_code == 200 and is_complete:
+                answered_ids.append(id_)
 
 
 def find_logged_ids(gateway: Gateway, texts: list[str]) -> set[str]:
@@ -61,27 +63,29 @@ def find_logged_ids(gateway: Gateway, texts: list[str]) -> set[str]:
     return values
 
 
-def missing_log_ids(gateway: Gateway, answered: list[str]) -> set[str]:
+def missing_log_ids(gateway: Gateway, answered_ids: list[str]) -> set[str]:
     """Return the answered requests that neither the log nor a journal has."""
     gateway.wait_for_log()
-    return set(answered) - find_logged_ids(gateway, answered)
+    return set(answered_ids) - find_logged_ids(gateway, answered_ids)
 
 
 @contextmanager
 def background_clients(gateway: Gateway) -> Iterator[list[str]]:
     """Send requests in the background; yields the ids of complete responses, and stops."""
-    answered: list[str] = []
-    over = threading.Event()
+    answered_ids: list[str] = []
+    finished = threading.Event()
     threads = [
-        threading.Thread(target=send_requests, args=(gateway, over, answered, number % 2 == 0))
+        threading.Thread(
+            target=send_requests, args=(gateway, finished, answered_ids, number % 2 == 0)
+        )
         for number in range(CLIENTS)
     ]
     for thread in threads:
         thread.start()
     try:
-        yield answered
+        yield answered_ids
     finally:
-        over.set()
+        finished.set()
         for thread in threads:
             thread.join(60)
 
@@ -99,12 +103,12 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
 ) -> None:
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams))).start()
     try:
-        with background_clients(gateway) as answered:
-            wait_until(lambda: len(answered) >= ENOUGH)
+        with background_clients(gateway) as answered_ids:
+            wait_until(lambda: len(answered_ids) >= ENOUGH)
             gateway.kill()
         gateway.start()
-        lost = missing_log_ids(gateway, answered)
-        assert not lost, f"{len(lost)} of {len(answered)} are lost"
+        lost = missing_log_ids(gateway, answered_ids)
+        assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
     finally:
         gateway.kill()
 
@@ -114,19 +118,19 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
 ) -> None:
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
     try:
-        with background_clients(gateway) as answered:
-            wait_until(lambda: len(answered) >= ENOUGH)
+        with background_clients(gateway) as answered_ids:
+            wait_until(lambda: len(answered_ids) >= ENOUGH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
-            maximum = len(answered) + ENOUGH
-            wait_until(lambda: len(answered) >= maximum)
+            maximum = len(answered_ids) + ENOUGH
+            wait_until(lambda: len(answered_ids) >= maximum)
             wait_until(
                 lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before)
             )
         line = f"a worker process died pid={before[0]} exit_code=-9"
         wait_until(lambda: line in gateway.output)
-        lost = missing_log_ids(gateway, answered)
-        assert not lost, f"{len(lost)} of {len(answered)} are lost"
+        lost = missing_log_ids(gateway, answered_ids)
+        assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
     finally:
         gateway.kill()
 

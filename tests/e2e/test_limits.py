@@ -83,13 +83,13 @@ class LimitedGateway(Gateway):
         post = client.post if client is not None else httpx.post
         return post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
-    def send_concurrently(self, key: str, each: int, **more: Any) -> Counter[int]:
+    def send_concurrently(self, key: str, requests_per_client: int, **more: Any) -> Counter[int]:
         """Send requests with all clients at once; returns the count of each status."""
         counts: Counter[int] = Counter()
         lock = threading.Lock()
 
         def one() -> None:
-            for _ in range(each):
+            for _ in range(requests_per_client):
                 status = self.ask(key, **more).status_code
                 with lock:
                     counts[status] += 1
@@ -180,17 +180,17 @@ def _check_budget(gateway: LimitedGateway) -> None:
     """Assert that a budget is used up, exceeded by at most one request per worker, and released."""
     free = gateway.new_key()
     assert gateway.ask(free).status_code == 200
-    each = gateway.spent(free)
-    assert each > 0
+    spent_usd = gateway.spent(free)
+    assert spent_usd > 0
     # In all: a budget of a day would begin anew at midnight.
-    key = gateway.new_key(budget_total_usd=str(each * 40))
+    key = gateway.new_key(budget_total_usd=str(spent_usd * 40))
     counts: Counter[int] = Counter()
     for _ in range(20):
         counts += gateway.send_concurrently(key, 6)
         if gateway.ask(key).json().get("error", {}).get("code") == "insufficient_quota":
             break
     spent = gateway.spent(key)
-    assert each * 40 <= spent <= each * (40 + WORKERS)
+    assert spent_usd * 40 <= spent <= spent_usd * (40 + WORKERS)
     assert gateway.ask(key).json()["error"]["code"] == "insufficient_quota"
 
 
@@ -290,9 +290,9 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
 
     def agree() -> bool:
         """Return whether each token is counted once and nothing stays reserved."""
-        used = gateway.tokens(key)
+        used_tokens = gateway.tokens(key)
         remaining = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
-        return used > 0 and remaining == maximum - used
+        return used_tokens > 0 and remaining == maximum - used_tokens
 
     wait_until(agree)
 

@@ -250,6 +250,8 @@ def test_unsupported_settings_are_reported_with_advice(
         assert remark in report, remark
     for supported in ("callbacks[0]", "extra_spend_tag_headers", "end_user", "user_header_name"):
         assert supported not in report, supported
-    listed = {model["id"] for model in configured_gateway.send("GET", "/v1/models").json()["data"]}
-    assert {"smart", "llama", "bare-gemini"} <= listed
-    assert "broken" not in listed
+    model_ids = {
+        model["id"] for model in configured_gateway.send("GET", "/v1/models").json()["data"]
+    }
+    assert {"smart", "llama", "bare-gemini"} <= model_ids
+    assert "broken" not in model_ids

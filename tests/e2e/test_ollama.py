@@ -165,8 +165,8 @@ def test_parallel_tool_calls_make_a_round_trip(
 
 @EACH
 def test_an_ollama_generate_prompt_is_continued(client: ollama.Client, model: str) -> None:
-    whole = client.generate(model=model, prompt="Hello there", system="Be brief")
-    assert whole.response == "Hello from the strict upstream."
+    response = client.generate(model=model, prompt="Hello there", system="Be brief")
+    assert response.response == "Hello from the strict upstream."
     rows = list(client.generate(model=model, prompt="Hello there", stream=True))
     assert "".join(r.response or "" for r in rows) == "Hello from the strict upstream."
     assert rows[-1].done
@@ -216,7 +216,7 @@ def test_reasoning_is_separate_from_the_text(stack: GatewayStack, client: ollama
     assert (response.message.thinking, response.message.content) == ("Hm.", "Yes.")
 
 
-def test_bad_input_never_reaches_a_provider(stack: GatewayStack, client: ollama.Client) -> None:
+def test_invalid_input_never_reaches_a_provider(stack: GatewayStack, client: ollama.Client) -> None:
     before = stack.seen
     for model in MODELS[1:]:
         with pytest.raises(ollama.ResponseError) as error:

@@ -223,9 +223,9 @@ def test_losses_for_claude_are_listed_in_headers(client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(
         model=MESSAGES, messages=user("Hi"), frequency_penalty=0.5, seed=3, temperature=1.7
     )
-    dropped = raw.headers["x-dragoman-dropped"]
-    assert "frequency_penalty" in dropped
-    assert "seed" in dropped
+    dropped_fields = raw.headers["x-dragoman-dropped"]
+    assert "frequency_penalty" in dropped_fields
+    assert "seed" in dropped_fields
     assert "temperature" in raw.headers["x-dragoman-approximated"]
 
 
@@ -310,7 +310,7 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
 
 
 @BOTH
-def test_bad_input_never_reaches_the_provider(
+def test_invalid_input_never_reaches_the_provider(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     before = len(stack.openai.requests) + len(stack.anthropic.requests)
@@ -363,8 +363,8 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
 
 
 def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
-    listed = client.models.list()
-    names = {model.id for model in listed}
+    models = client.models.list()
+    names = {model.id for model in models}
     assert {CHAT, MESSAGES, "deepseek-v4-pro"} <= names
     assert client.models.retrieve(MESSAGES).id == MESSAGES
     with pytest.raises(openai.NotFoundError):

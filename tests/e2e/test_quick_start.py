@@ -93,7 +93,7 @@ def shape(value: object) -> object:
     return [shape(member) for member in value] if isinstance(value, list) else type(value)
 
 
-def test_the_quick_start_leads_to_first_answers(tmp_path: Path) -> None:
+def test_the_quick_start_leads_to_first_responses(tmp_path: Path) -> None:
     start = time.monotonic()
     times: dict[str, float] = {}
     with running_up(tmp_path / "data") as gateway:

@@ -86,9 +86,9 @@ class GatewayStack:
         raw_socket.connect(("127.0.0.1", self.gateway.port))
         return raw_socket
 
-    def memory_mb(self, what: str) -> float:
+    def memory_mb(self, field: str) -> float:
         status = Path(f"/proc/{self.gateway.pid}/status").read_text()
-        (kilobytes,) = re.findall(rf"^{what}:\s+(\d+) kB", status, re.M)
+        (kilobytes,) = re.findall(rf"^{field}:\s+(\d+) kB", status, re.M)
         return int(kilobytes) / 1024
 
     @contextmanager
@@ -187,13 +187,13 @@ def model_body(stack: GatewayStack) -> set[int]:
 def incomplete_headers(stack: GatewayStack) -> set[int]:
     """More connections with incomplete headers than the limit of connections."""
     connections = [stack.connect() for _ in range(CONNECTIONS)]
-    for number, each in enumerate(connections):
+    for number, client_connection in enumerate(connections):
         if number % 2:
             with suppress(OSError):
-                each.sendall(head())
-    statuses = {status_of(each) for each in connections}
-    for each in connections:
-        each.close()
+                client_connection.sendall(head())
+    statuses = {status_of(client_connection) for client_connection in connections}
+    for client_connection in connections:
+        client_connection.close()
     return statuses
 
 
@@ -203,18 +203,18 @@ def slow_bodies(stack: GatewayStack) -> set[int]:
     statuses: set[int] = set()
     with ExitStack() as exit_stack:
         connections = [exit_stack.enter_context(stack.connect()) for _ in range(8)]
-        for number, each in enumerate(connections):
+        for number, client_connection in enumerate(connections):
             path = "/console/sign-in" if number % 2 else "/v1/chat/completions"
-            each.sendall(head(path, "content-length: 1000", key, ""))
-            each.settimeout(0.01)
+            client_connection.sendall(head(path, "content-length: 1000", key, ""))
+            client_connection.settimeout(0.01)
         deadline = time.monotonic() + WAIT_TIMEOUT_S
         while connections and time.monotonic() < deadline:
-            for each in list(connections):
+            for client_connection in list(connections):
                 with suppress(TimeoutError):
-                    statuses.add(status_of(each))
-                    connections.remove(each)
+                    statuses.add(status_of(client_connection))
+                    connections.remove(client_connection)
                 with suppress(OSError):
-                    each.sendall(b"a")
+                    client_connection.sendall(b"a")
     return statuses | ({1} if connections else set())
 
 
@@ -230,13 +230,13 @@ def disconnecting_clients(stack: GatewayStack) -> set[int]:
         "",
     )
     for number in range(60):
-        each = stack.connect(receive_bytes=4096)
-        each.sendall(request + body.encode()[: len(body) // (1 + number % 3)])
+        client_connection = stack.connect(receive_bytes=4096)
+        client_connection.sendall(request + body.encode()[: len(body) // (1 + number % 3)])
         if number % 3 == 0 and number % 2:
-            each.recv(100)
+            client_connection.recv(100)
         # A reset, not an end.
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        each.close()
+        client_connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client_connection.close()
     return set()
 
 
@@ -298,7 +298,9 @@ def test_other_keys_are_served_during_malformed_connections(
 def test_no_connection_leaks(stack: GatewayStack) -> None:
     """No connection and no file stays open."""
     folder = Path(f"/proc/{stack.gateway.pid}/fd")
-    wait_until(lambda: sum(_is_socket(each) for each in folder.iterdir()) < 30)
+    wait_until(
+        lambda: sum(_is_socket(client_connection) for client_connection in folder.iterdir()) < 30
+    )
 
 
 def _is_socket(path: Path) -> bool:

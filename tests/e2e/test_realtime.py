@@ -248,7 +248,7 @@ def test_the_close_code_of_the_upstream_is_passed_on(stack: GatewayStack) -> Non
     assert closed.value.rcvd.code == 4001
 
 
-def test_a_client_that_leaves_ends_the_upstream(stack: GatewayStack) -> None:
+def test_a_client_that_disconnects_ends_the_upstream(stack: GatewayStack) -> None:
     with open_websocket(stack, headers={"session-id": "realtime-left"}) as socket:
         assert send_text(socket, "hello")[-1]["type"] == "response.done"
         socket.close(4005)

@@ -191,11 +191,11 @@ def _ollama(
         message = client.chat(**params).message
     client._client.close()
     history.append(message)
-    called = message.tool_calls or []
+    tool_calls = message.tool_calls or []
     history += [
-        {"role": "tool", "tool_name": call.function.name, "content": result} for call in called
+        {"role": "tool", "tool_name": call.function.name, "content": result} for call in tool_calls
     ]
-    return bool(called)
+    return bool(tool_calls)
 
 
 def _responses(

@@ -268,7 +268,7 @@ def test_an_unknown_previous_response_is_not_found(client: openai.OpenAI, model:
 
 
 @ALL
-def test_bad_input_is_named_and_never_sent(
+def test_invalid_input_is_named_and_never_sent(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     servers = (stack.openai, stack.deepseek, stack.anthropic)

@@ -101,7 +101,7 @@ def request_with_text(site: ResponseNodes, text: str) -> Any:
     """Return the newest upstream request with this text; None if there is none."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
-    return max(recorded_requests, key=lambda each: each.at, default=None)
+    return max(recorded_requests, key=lambda recorded: recorded.at, default=None)
 
 
 def upstream_saw_disconnect(site: ResponseNodes, text: str) -> bool:
@@ -247,7 +247,7 @@ BAD: dict[str, tuple[Any, str | None]] = {
 
 
 @pytest.mark.parametrize("kind", list(BAD))
-def test_a_bad_message_gets_an_error_and_the_connection_stays(
+def test_an_invalid_message_gets_an_error_and_the_connection_stays(
     site: ResponseNodes, kind: str
 ) -> None:
     body, param = BAD[kind]
@@ -321,7 +321,7 @@ def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("wrong", "status", "message"),
+    ("invalid_value", "status", "message"),
     [
         ({"headers": {"authorization": "Bearer sk-wrong"}}, 401, "API key"),
         ({"path": "/v1/chat/completions"}, 404, "/v1/responses and /v1/realtime have one"),
@@ -329,11 +329,11 @@ def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> 
     ids=["wrong_key", "another_path"],
 )
 def test_a_refused_connection_has_its_reason(
-    site: ResponseNodes, wrong: dict[str, Any], status: int, message: str
+    site: ResponseNodes, invalid_value: dict[str, Any], status: int, message: str
 ) -> None:
     """Daphne's refused handshakes have no body, so the reason is the only event."""
     try:
-        with open_websocket(site.gateway, **wrong) as socket:
+        with open_websocket(site.gateway, **invalid_value) as socket:
             event = next_event(socket)
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=WAIT_TIMEOUT_S)
@@ -411,7 +411,7 @@ def test_requests_in_flight_finish_at_shutdown(tmp_path: Any) -> None:
             assert turn_events(socket)[-1]["type"] == "response.completed"
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=WAIT_TIMEOUT_S)
-            assert [each.close_code for each in (socket, idle)] == [1012, 1012]
+            assert [recorded.close_code for recorded in (socket, idle)] == [1012, 1012]
             stopping.join(WAIT_TIMEOUT_S)
 
 

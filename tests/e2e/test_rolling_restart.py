@@ -118,8 +118,8 @@ class ContinuousLoad:
             return repr(error)
         if answer.status_code != 200:
             return f"{answer.status_code} {answer.text[:200]}"
-        whole = "data: [DONE]" in answer.text if stream else answer.json()["choices"]
-        return "" if whole else f"cut: {answer.text[-200:]}"
+        is_complete = "data: [DONE]" in answer.text if stream else answer.json()["choices"]
+        return "" if is_complete else f"cut: {answer.text[-200:]}"
 
 
 @pytest.mark.timeout(400)  # a busy machine takes its time for two restarts and all the requests

@@ -48,7 +48,7 @@ def request_with_text(site: ResponseNodes, text: str) -> Any:
     """Return the body of the newest upstream request with this text."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
-    return max(recorded_requests, key=lambda each: each.at)
+    return max(recorded_requests, key=lambda recorded: recorded.at)
 
 
 def completed_response(client: openai.OpenAI, response_id: str) -> Any:
@@ -195,7 +195,7 @@ def test_a_response_is_readable_only_by_its_key(site: ResponseNodes, client: ope
                         stranger.responses.input_items.list,
                     )
                 ]
-            assert [type(each.exception()) for each in tried] == [openai.NotFoundError] * 6
+            assert [type(recorded.exception()) for recorded in tried] == [openai.NotFoundError] * 6
             with pytest.raises(openai.BadRequestError) as error:
                 create_response(
                     other, model=model, input="tell me", previous_response_id=response.id

@@ -54,11 +54,11 @@ def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> 
         assert "correct" in row
         assert 'get_weather({"city":"Paris"})' in row
     assert "2/2 answers" in done.stderr
-    wrong = run(
+    refused_response = run(
         stack, *arguments, "--expect-tool", "other", "--output", "json", stdin="Compare tools {{x}}"
     )
-    assert wrong.returncode == 1
-    assert len(json.loads(wrong.stdout)["results"]) == 2
+    assert refused_response.returncode == 1
+    assert len(json.loads(refused_response.stdout)["results"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> 
         (["--models", "a", "--base-url", "ftp://x"], "--base-url must begin"),
     ],
 )
-def test_bad_input_of_compare_is_named(
+def test_invalid_input_of_compare_is_named(
     stack: GatewayStack, arguments: list[str], reason: str
 ) -> None:
     done = run(stack, "compare", "Hi", *arguments)

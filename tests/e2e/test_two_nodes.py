@@ -71,9 +71,9 @@ def test_a_cooldown_on_one_node_applies_to_the_other(
     wait_until(lambda: request_status(first_node) == 200 and target_in_cooldown(first_node))
     label = target_in_cooldown(first_node)
     wait_until(lambda: target_in_cooldown(other) == label)
-    called = failed_request_count(chaos)
+    call_count = failed_request_count(chaos)
     assert request_status(other) == 200
-    assert failed_request_count(chaos) == called, "a target in cooldown was called"
+    assert failed_request_count(chaos) == call_count, "a target in cooldown was called"
     headers = {"authorization": f"Bearer {other.key}"}
     url = f"{other.url}/api/health/targets/reset"
     answer = httpx.post(url, json={"target": label}, headers=headers)

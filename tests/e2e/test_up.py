@@ -243,8 +243,8 @@ def test_a_configuration_with_the_usual_master_key_runs(tmp_path: Path, text: st
         assert gateway.chat("sk-1234").status_code == 200
         assert gateway.chat("sk-other").status_code == 401
         headers = {"authorization": "Bearer sk-1234"}
-        listed = httpx.get(f"{gateway.base}/v1/models", headers=headers).json()["data"]
-        assert "gpt-4o" in [model["id"] for model in listed]
+        response = httpx.get(f"{gateway.base}/v1/models", headers=headers).json()["data"]
+        assert "gpt-4o" in [model["id"] for model in response]
         assert httpx.get(f"{gateway.base}/api/requests", headers=headers).status_code == 200
         assert gateway.end() == 0
 

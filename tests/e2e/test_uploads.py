@@ -103,8 +103,8 @@ def running_gateway_with_sinks(directory: Path) -> Iterator[tuple[Gateway, Uploa
             row("either", name, f"{sink.url}/v1", "key"),
             row("either", name, f"{second.url}/v1", "key"),
         ]
-        for order, each in enumerate(rows[1:]):
-            each["litellm_params"] |= {"order": order + 1, "max_retries": 0}
+        for order, sink_row in enumerate(rows[1:]):
+            sink_row["litellm_params"] |= {"order": order + 1, "max_retries": 0}
         gateway = Gateway(directory, litellm_config(rows)).start()
         try:
             yield gateway, sink, second
@@ -193,11 +193,11 @@ def test_concurrent_uploads_do_not_fill_memory(
     gateway, sink, _ = stack
     upload(gateway, "ears", 2 * MB)
     before, count, size = memory_bytes(gateway), 12, 32 * MB
-    peak, over = before, threading.Event()
+    peak, finished = before, threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        while not over.wait(0.05):
+        while not finished.wait(0.05):
             peak = max(peak, memory_bytes(gateway))
 
     watching = threading.Thread(target=watch)
@@ -213,7 +213,7 @@ def test_concurrent_uploads_do_not_fill_memory(
     sink.holds = False
     for thread in sending:
         thread.join()
-    over.set()
+    finished.set()
     watching.join()
     assert statuses == [200] * count
     assert len({digest for _, digest in sink.got[-count:]}) == 1

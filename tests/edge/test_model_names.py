@@ -190,17 +190,17 @@ def _azure(name: str = "az") -> Provider:
 async def test_each_endpoint_refuses_a_hostile_model_name(
     tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
         answers = {}
         for name in HOSTILE:
             model_name = f"az/{name}"
             content = {k: model_name if v == "{}" else v for k, v in body.items()}
-            reply = await served.post(path.replace("{}", model_name), content)
+            reply = await gw.post(path.replace("{}", model_name), content)
             answers[name] = reply.status
         # Some of them make another path of the URL, at which there is nothing.
         refused_statuses = {400, 404, 405} if "{}" in path else {400}
         assert set(answers.values()) <= refused_statuses, answers
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 def _form(model: str) -> bytes:
@@ -211,44 +211,42 @@ def _form(model: str) -> bytes:
 
 async def test_a_form_refuses_a_hostile_model_name(tmp_path: Path) -> None:
     headers = {"content-type": "multipart/form-data; boundary=b"}
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
         for name in HOSTILE:
             if "\n" not in name:
-                reply = await served.post(
+                reply = await gw.post(
                     "/v1/audio/transcriptions", _form(f"az/{name}"), headers=headers
                 )
                 assert reply.status == 400, name
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 async def test_a_batch_refuses_a_hostile_model_name(tmp_path: Path) -> None:
     line = {"params": {"model": "az/../x", "max_tokens": 9, "messages": []}, "custom_id": "1"}
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
-        reply = await served.post("/v1/messages/batches", {"requests": [line]})
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
+        reply = await gw.post("/v1/messages/batches", {"requests": [line]})
         assert reply.status == 400
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 async def test_the_playground_refuses_a_hostile_name(tmp_path: Path) -> None:
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
         body = {"model": "az/gpt-4o/../x", "messages": [{"role": "user", "content": "x"}]}
         entry = await playground_calls.run_playground_call(
-            served.runtime,
+            gw.runtime,
             dialect="openai_chat",
             body=json.dumps(body).encode(),
             caller="playground",
         )
         assert entry.status == 400
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 async def test_a_name_in_a_path_is_one_encoded_segment(tmp_path: Path) -> None:
-    async with gateway(
-        tmp_path, snapshot(route("r", _azure())), az=lambda _: completion()
-    ) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure())), az=lambda _: completion()) as gw:
         body = {"model": "az/my team/gpt: 4o", "messages": [{"role": "user", "content": "x"}]}
-        assert (await served.post("/v1/chat/completions", body)).status == 200
-        upstream_path = served.upstreams.requests[-1].url.raw_path
+        assert (await gw.post("/v1/chat/completions", body)).status == 200
+        upstream_path = gw.upstreams.requests[-1].url.raw_path
         assert upstream_path.startswith(
             b"/openai/deployments/my%20team%2Fgpt%3A%204o/chat/completions"
         )
@@ -319,14 +317,14 @@ async def test_no_model_name_escapes_its_upstream_path_or_causes_a_500(
 ) -> None:
     registry = snapshot(route("r", _azure()), wildcards=(("gpt-4o-mini*", "r"),))
     path = tmp_path_factory.mktemp("names")
-    async with gateway(path, registry, az=lambda _: completion()) as served:
+    async with gateway(path, registry, az=lambda _: completion()) as gw:
         for name in names:
             body = {"model": f"az/{name}", "messages": [{"role": "user", "content": "x"}]}
-            reply = await served.post("/v1/chat/completions", body)
+            reply = await gw.post("/v1/chat/completions", body)
             assert reply.status in {200, 400, 404}, name
             if reply.status != 200:
                 continue
-            raw = served.upstreams.requests[-1].url.raw_path.decode().partition("?")[0]
+            raw = gw.upstreams.requests[-1].url.raw_path.decode().partition("?")[0]
             before, after = raw.removeprefix("/openai/deployments/").split("/", 1)
             assert after == "chat/completions"
             assert unquote(before) == model_names.normalize_model_name(name)
@@ -346,12 +344,12 @@ async def test_a_client_does_not_choose_the_providers_parameters(
     body = {"model": "r", "messages": [{"role": "user", "content": "x"}]}
     async with gateway(
         tmp_path, snapshot(route("r", _with_version())), az=lambda _: completion()
-    ) as served:
-        reply = await served.post(f"/v1/chat/completions?{version}&beta=true", body)
+    ) as gw:
+        reply = await gw.post(f"/v1/chat/completions?{version}&beta=true", body)
         assert reply.status == 200
         image = {"model": "r", "prompt": "x"}
-        await served.post(f"/v1/images/generations?{version}&beta=true", image)
-        upstream_params = [dict(request.url.params) for request in served.upstreams.requests]
+        await gw.post(f"/v1/images/generations?{version}&beta=true", image)
+        upstream_params = [dict(request.url.params) for request in gw.upstreams.requests]
         assert upstream_params == [{"beta": "true", "api-version": "2024-10-21"}] * 2
 
 
@@ -360,8 +358,8 @@ async def test_a_resource_id_cannot_escape_its_path(tmp_path: Path, id_: str) ->
     target_provider = provider("up")
     async with gateway(
         tmp_path, snapshot(route("r", target_provider), open=True), up=lambda _: completion()
-    ) as served:
+    ) as gw:
         for end in ("", "/content"):
-            reply = await served.post(f"/v1/files/{id_}{end}", b"", method="GET", key=ADMIN)
+            reply = await gw.post(f"/v1/files/{id_}{end}", b"", method="GET", key=ADMIN)
             assert reply.status == 404
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []

@@ -242,8 +242,8 @@ async def test_a_session_occupies_a_slot_of_the_concurrency_limit(
 async def test_the_next_target_is_tried_before_the_handshake(
     tmp_path: Path, upstream: StrictRealtime
 ) -> None:
-    wrong = realtime_provider(upstream, "b", credential=Secret("sk-wrong"))
-    registry = snapshot(realtime_route(wrong, realtime_provider(upstream)))
+    refusing_provider = realtime_provider(upstream, "b", credential=Secret("sk-wrong"))
+    registry = snapshot(realtime_route(refusing_provider, realtime_provider(upstream)))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")

@@ -31,9 +31,9 @@ async def test_no_client_chooses_the_id_of_its_row(
 ) -> None:
     registry = snapshot(route("r", provider("up")))
     path = tmp_path_factory.mktemp("ids")
-    async with gateway(path, registry, up=lambda _: completion()) as served:
+    async with gateway(path, registry, up=lambda _: completion()) as gw:
         for name in chosen:
-            reply = await served.post("/v1/chat/completions", BODY, headers={"x-request-id": name})
+            reply = await gw.post("/v1/chat/completions", BODY, headers={"x-request-id": name})
             assert reply.status == 200
             echoed, gateway_id = (
                 reply.headers["x-request-id"],
@@ -41,7 +41,7 @@ async def test_no_client_chooses_the_id_of_its_row(
             )
             assert (echoed == name) == (gateway_id is not None)
             assert gateway_id is not None or echoed.startswith("req_")
-        rows = await served.rows(len(chosen))
+        rows = await gw.rows(len(chosen))
         assert all(row.id.startswith("req_") for row in rows)
         assert len({row.id for row in rows}) == len(rows)
         assert {row.client_request_id for row in rows} <= {*chosen, ""}
@@ -52,11 +52,9 @@ async def test_a_clients_request_id_is_returned_beside_the_rows_id(
     tmp_path: Path, answers: Any
 ) -> None:
     registry = snapshot(route("r", provider("up")))
-    async with gateway(tmp_path, registry, up=lambda _: answers()) as served:
-        reply = await served.post(
-            "/v1/chat/completions", BODY, headers={"x-request-id": "my-trace.1"}
-        )
-        row = await served.entry()
+    async with gateway(tmp_path, registry, up=lambda _: answers()) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY, headers={"x-request-id": "my-trace.1"})
+        row = await gw.entry()
         assert reply.headers["x-request-id"] == "my-trace.1"
         assert reply.headers["x-dragoman-request-id"] == row.id
         assert row.client_request_id == "my-trace.1"

@@ -150,7 +150,7 @@ async def test_an_unknown_kind_of_span_is_custom(live: Gateway, span_store: Reco
 
 
 @pytest.mark.parametrize(
-    ("body", "wrong"),
+    ("body", "reason"),
     [
         pytest.param(b"{", "not valid JSON", id="cut"),
         pytest.param(b"[]", "data: must be a list", id="a list"),
@@ -159,11 +159,11 @@ async def test_an_unknown_kind_of_span_is_custom(live: Gateway, span_store: Reco
     ],
 )
 async def test_a_traces_body_of_another_format_is_refused(
-    live: Gateway, span_store: RecordingStore, body: bytes, wrong: str
+    live: Gateway, span_store: RecordingStore, body: bytes, reason: str
 ) -> None:
     reply = await live.post(INGEST, body)
     assert reply.status == 400
-    assert wrong in message(reply)
+    assert reason in message(reply)
     assert not span_store
 
 
@@ -195,7 +195,7 @@ async def test_the_body_size_is_bounded_before_and_after_decompression(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body", "wrong"),
+    ("encoding", "body", "reason"),
     [
         pytest.param("gzip", b"no gzip", "not valid gzip", id="other bytes"),
         pytest.param("gzip", gzip.compress(b"{}" * 999)[:-9], "incomplete", id="cut"),
@@ -204,11 +204,11 @@ async def test_the_body_size_is_bounded_before_and_after_decompression(
     ],
 )
 async def test_a_broken_encoding_is_named(
-    live: Gateway, encoding: str, body: bytes, wrong: str
+    live: Gateway, encoding: str, body: bytes, reason: str
 ) -> None:
     reply = await live.post(OTLP, body, headers={**JSON, "content-encoding": encoding})
     assert reply.status == 400
-    assert wrong in message(reply)
+    assert reason in message(reply)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
@@ -274,9 +274,9 @@ async def test_spans_of_otlp_follow_the_conventions(
 async def test_ids_of_wrong_length_are_a_partial_success(
     live: Gateway, span_store: RecordingStore, encoding: str
 ) -> None:
-    wrong = [otel(traceId="ab"), otel(spanId="00" * 8), otel(parentSpanId="xyz"), otel()]
+    problems = [otel(traceId="ab"), otel(spanId="00" * 8), otel(parentSpanId="xyz"), otel()]
     if encoding == "json":
-        reply = await live.post(OTLP, export(*wrong), headers=JSON)
+        reply = await live.post(OTLP, export(*problems), headers=JSON)
         partial = json.loads(reply.body)["partialSuccess"]
         count, text = int(partial["rejectedSpans"]), partial["errorMessage"]
         assert count == 3
@@ -296,15 +296,15 @@ async def test_ids_of_wrong_length_are_a_partial_success(
     assert len(span_store[0].spans) == 1
 
 
-@pytest.mark.parametrize("where", ["span", "resource", "array"])
+@pytest.mark.parametrize("location", ["span", "resource", "array"])
 async def test_protobuf_of_many_empty_attributes_is_refused(
-    live: Gateway, span_store: RecordingStore, where: str
+    live: Gateway, span_store: RecordingStore, location: str
 ) -> None:
     """An empty attribute takes two bytes: compressed, a few kB are millions of them."""
     empty = b"\x4a\x00" * 300_000  # of a span; in other messages the field has another number
-    if where == "span":
+    if location == "span":
         body = _field(1, _field(2, _field(2, empty)))
-    elif where == "resource":
+    elif location == "resource":
         body = _field(1, _field(1, b"\x0a\x00" * 300_000) + _field(2, _field(2, b"")))
     else:
         array = _field(5, b"\x0a\x00" * 300_000)

@@ -134,12 +134,12 @@ def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) 
 
 
 def _to_refusal(problem: Problem) -> Refusal:
-    where = problem.dotted()
+    path = problem.dotted()
     if problem.kind == "extra":
-        return invalid_request(f"{where}: Extra inputs are not permitted")
+        return invalid_request(f"{path}: Extra inputs are not permitted")
     if problem.kind == "missing":
-        return invalid_request(f"{where}: Field required")
-    return invalid_request(f"{where}: Input should be valid: {problem.detail}")
+        return invalid_request(f"{path}: Field required")
+    return invalid_request(f"{path}: Input should be valid: {problem.detail}")
 
 
 def _sampling(body: dict[str, Any], version: str, ability: ModelCapabilities) -> Refusal | None:
@@ -221,8 +221,8 @@ def _tools(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
         )
     if choice.get("type") == "tool" and choice["name"] not in names:
         return invalid_request(f"Tool '{choice['name']}' not found in provided tools")
-    used = any(block["type"] in {"tool_use", "tool_result"} for _, block in _all_blocks(body))
-    if used and "tools" not in body:
+    uses_tools = any(block["type"] in {"tool_use", "tool_result"} for _, block in _all_blocks(body))
+    if uses_tools and "tools" not in body:
         return invalid_request(
             "Requests which include `tool_use` or `tool_result` blocks must define tools."
         )
@@ -301,17 +301,17 @@ def _merged(messages: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, An
 
 
 def _pairs(turns: list[tuple[str, list[dict[str, Any]]]]) -> Refusal | None:
-    called: list[str] = []
+    call_ids: list[str] = []
     for number, (role, blocks) in enumerate(turns):
         results = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
         leading = 0
         while leading < len(blocks) and blocks[leading]["type"] == "tool_result":
             leading += 1
-        missing = [id_ for id_ in called if id_ not in results[:leading]]
+        missing = [id_ for id_ in call_ids if id_ not in results[:leading]]
         if role == "user" and missing:
             return _without_results(number - 1, missing)
         for id_ in results:
-            if id_ not in called:
+            if id_ not in call_ids:
                 return invalid_request(
                     f"messages.{number}.content.0: unexpected `tool_use_id` found in "
                     f"`tool_result` blocks: {id_}. Each `tool_result` block must have a "
@@ -319,10 +319,10 @@ def _pairs(turns: list[tuple[str, list[dict[str, Any]]]]) -> Refusal | None:
                 )
         if len(set(results)) != len(results):
             return invalid_request("messages: each tool_use must have a single result.")
-        called = [b["id"] for b in blocks if b["type"] == "tool_use"]
-        if len(set(called)) != len(called):
+        call_ids = [b["id"] for b in blocks if b["type"] == "tool_use"]
+        if len(set(call_ids)) != len(call_ids):
             return invalid_request("messages: `tool_use` ids must be unique")
-    return _without_results(len(turns) - 1, called) if called else None
+    return _without_results(len(turns) - 1, call_ids) if call_ids else None
 
 
 def _without_results(number: int, ids: list[str]) -> Refusal:
@@ -343,34 +343,34 @@ def _content(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None
         if not message["content"] and not (number == last and message["role"] == "assistant"):
             return invalid_request(f"messages.{number}: all messages must have non-empty content")
     omitted = (body.get("thinking") or {}).get("display") == "omitted"
-    for where, block in _all_blocks(body):
+    for path, block in _all_blocks(body):
         for item in (block, *_inner_blocks(block)):
-            if actual_refusal := _block(where, item, omitted=omitted):
+            if actual_refusal := _block(path, item, omitted=omitted):
                 return actual_refusal
     return None
 
 
-def _block(where: str, block: dict[str, Any], *, omitted: bool) -> Refusal | None:
+def _block(path: str, block: dict[str, Any], *, omitted: bool) -> Refusal | None:
     match block["type"]:
         case "thinking" if (
             not block["thinking"] and not omitted and block["signature"] != signature("")
         ):
-            return invalid_request(f"{where}: `thinking` blocks cannot be modified")
+            return invalid_request(f"{path}: `thinking` blocks cannot be modified")
         case "text" if not block["text"]:
             return invalid_request("messages: text content blocks must be non-empty")
         case "text" if not block["text"].strip():
             return invalid_request("messages: text content blocks must contain non-whitespace text")
         case "tool_use" if not _ID.match(block["id"]) or not _NAME.match(block["name"]):
             return invalid_request(
-                f"{where}.tool_use.id: String should match pattern '{_ID.pattern}'"
+                f"{path}.tool_use.id: String should match pattern '{_ID.pattern}'"
             )
         case "thinking" if not block["signature"].startswith("EqUpstream"):
-            return invalid_request(f"{where}: Invalid `signature` in `thinking` block")
+            return invalid_request(f"{path}: Invalid `signature` in `thinking` block")
         case "thinking" if block["thinking"] and block["signature"] != signature(block["thinking"]):
-            return invalid_request(f"{where}: `thinking` blocks cannot be modified")
+            return invalid_request(f"{path}: `thinking` blocks cannot be modified")
         case "image" if block["source"]["type"] == "url":
             if not block["source"]["url"].startswith("https://"):
-                return invalid_request(f"{where}.image.source.url: Only HTTPS URLs are supported.")
+                return invalid_request(f"{path}.image.source.url: Only HTTPS URLs are supported.")
     return None
 
 

@@ -61,10 +61,10 @@ class StrictBatches(Server):
             return True
         if request_body.method == "GET" and not subpath:
             return await self._list(out, "msgbatch_")
-        id_, _, what = subpath.partition("/")
+        id_, _, action = subpath.partition("/")
         if id_ not in self.things:
             return await _refuse(out, 404, "not_found_error", "batch not found")
-        if what == "results":
+        if action == "results":
             line = {"custom_id": "1", "result": {"type": "canceled"}}
             body = json.dumps(line).encode() + b"\n"
             await out.reply(200, body, {"content-type": "application/x-jsonl"})
@@ -72,7 +72,7 @@ class StrictBatches(Server):
             del self.things[id_]
             await out.reply(200, {"id": id_, "type": "message_batch_deleted"})
         else:
-            if what == "cancel":
+            if action == "cancel":
                 self.things[id_]["processing_status"] = "canceling"
             await out.reply(200, self.things[id_])
         return True
@@ -101,10 +101,10 @@ class StrictBatches(Server):
             return True
         if request.method == "GET" and not subpath:
             return await self._list(out, "file_")
-        id_, _, what = subpath.partition("/")
+        id_, _, action = subpath.partition("/")
         if id_ not in self.things:
             return await _refuse(out, 404, "not_found_error", f"File not found: {id_}")
-        if what == "content":
+        if action == "content":
             await out.reply(200, self.contents[id_], {"content-type": "text/plain"})
         elif request.method == "DELETE":
             del self.things[id_]

@@ -252,10 +252,10 @@ def _thoughts(model: str, body: Json) -> Refusal | None:
             if reasoning_text is not None and reasoning_text.get("signature") != signature(
                 reasoning_text["text"]
             ):
-                where = f"messages.{number}.content.{index}"
+                path = f"messages.{number}.content.{index}"
                 return validation_error(
                     "The model returned the following errors: "
-                    f"{where}: Invalid `signature` in `thinking` block"
+                    f"{path}: Invalid `signature` in `thinking` block"
                 )
     return None
 

@@ -221,15 +221,15 @@ async def _stream_no_done(turn: FaultyExchange) -> None:
 
 
 async def _stream_crlf(turn: FaultyExchange) -> None:
-    whole = b"".join((*turn.answers.events, *turn.answers.ending))
-    await turn.events(whole.replace(b"\n", b"\r\n"))
+    data = b"".join((*turn.answers.events, *turn.answers.ending))
+    await turn.events(data.replace(b"\n", b"\r\n"))
 
 
 async def _stream_bytewise(turn: FaultyExchange) -> None:
-    whole = b"".join((*turn.answers.events, *turn.answers.ending))
+    data = b"".join((*turn.answers.events, *turn.answers.ending))
     await turn.out.begin(200, _SSE)
-    for number in range(len(whole)):
-        await turn.out.write(whole[number : number + 1])
+    for number in range(len(data)):
+        await turn.out.write(data[number : number + 1])
         await asyncio.sleep(0)
     await turn.out.end()
 

@@ -175,9 +175,9 @@ def _events(body: Json, answer: ScriptedAnswer) -> Iterator[Json]:
 
 
 def _call_events(call: Call, number: int, size: int) -> Iterator[Json]:
-    whole = _call(call, number)
-    arguments = whole["function"]["arguments"]
-    start = {**whole, "function": {"name": call.name, "arguments": ""}}
+    whole_call = _call(call, number)
+    arguments = whole_call["function"]["arguments"]
+    start = {**whole_call, "function": {"name": call.name, "arguments": ""}}
     yield {
         "type": "tool-call-start",
         "index": number,

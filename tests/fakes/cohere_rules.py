@@ -148,19 +148,20 @@ def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
     return None
 
 
-def _extra(value: Any, where: str) -> str:
+def _extra(value: Any, position: str) -> str:
     """Return the path of a field that the SDK's types do not define."""
     if isinstance(value, pydantic.BaseModel):
         # `role` and `type` choose the class, and some classes do not name them again.
         extras = [name for name in value.model_extra or {} if name not in {"role", "type"}]
         if extras:
-            return f"{where}.{extras[0]}"
+            return f"{position}.{extras[0]}"
         fields = ((name, getattr(value, name)) for name in type(value).model_fields)
         return next(
-            (unknown_field for n, v in fields if (unknown_field := _extra(v, f"{where}.{n}"))), ""
+            (unknown_field for n, v in fields if (unknown_field := _extra(v, f"{position}.{n}"))),
+            "",
         )
     if isinstance(value, list):
-        unknown_field = (_extra(item, f"{where}[{i}]") for i, item in enumerate(value))
+        unknown_field = (_extra(item, f"{position}[{i}]") for i, item in enumerate(value))
         return next((path for path in unknown_field if path), "")
     return ""
 

@@ -189,8 +189,12 @@ class StrictOpenAI(Server):
             out.reset()
             return False
         if answer.breaks == "error":
-            failed = {"message": "The server had an error", "type": "server_error", "code": None}
-            await out.write(_event({"error": {**failed, "param": None}}))
+            failed_fields = {
+                "message": "The server had an error",
+                "type": "server_error",
+                "code": None,
+            }
+            await out.write(_event({"error": {**failed_fields, "param": None}}))
         else:
             await out.write(b"data: [DONE]\n\n")
         await out.end()

@@ -98,13 +98,13 @@ class StrictMedia(Server):
         return True
 
     async def _keep(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        _, _, what, *subpath = request.path.split("/")
-        stored_objects = self.files if what == "files" else self.batches
+        _, _, resource, *subpath = request.path.split("/")
+        stored_objects = self.files if resource == "files" else self.batches
         if request.method == "POST" and not subpath:
             fields, refusal = _fields(request)
             if refusal is not None:
                 return await _refuse(out, refusal)
-            file = self._file(fields) if what == "files" else self._batch(fields)
+            file = self._file(fields) if resource == "files" else self._batch(fields)
             if file is None:
                 return await _refuse(
                     out, invalid_request("Invalid input_file_id.", "input_file_id")
@@ -118,7 +118,7 @@ class StrictMedia(Server):
             return True
         stored_object = stored_objects.get(subpath[0])
         if stored_object is None:
-            message = f"No such {what.title()} object: {subpath[0]}"
+            message = f"No such {resource.title()} object: {subpath[0]}"
             return await _refuse(out, Refusal(404, "invalid_request_error", message))
         if subpath[1:] == ["content"]:
             kind = {"content-type": "application/octet-stream"}
@@ -126,7 +126,7 @@ class StrictMedia(Server):
         elif subpath[1:] == ["cancel"] and request.method == "POST":
             stored_object["status"] = "cancelling"
             await out.reply(200, stored_object)
-        elif request.method == "DELETE" and what == "files":
+        elif request.method == "DELETE" and resource == "files":
             del stored_objects[subpath[0]]
             await out.reply(200, {"id": subpath[0], "object": "file", "deleted": True})
         else:

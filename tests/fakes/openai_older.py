@@ -98,10 +98,10 @@ class StrictOlderOpenAI(Server):
         if not isinstance(request.body, dict):
             return invalid_request("We could not parse the JSON body.")
         model = str(request.body.get("model"))
-        served = {"/v1/completions": COMPLETION_MODELS, "/v1/embeddings": EMBEDDING_MODELS}
-        if request.path not in served:
+        models_by_path = {"/v1/completions": COMPLETION_MODELS, "/v1/embeddings": EMBEDDING_MODELS}
+        if request.path not in models_by_path:
             return Refusal(404, "invalid_request_error", f"Invalid URL (POST {request.path})")
-        if model not in served[request.path]:
+        if model not in models_by_path[request.path]:
             message = f"The model `{model}` does not exist or you do not have access to it."
             return Refusal(404, "invalid_request_error", message, "model_not_found")
         check = completion_refusal if request.path == "/v1/completions" else embedding_refusal
@@ -139,9 +139,9 @@ async def _stream(body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWri
         out.reset()
         return False
     if answer.breaks == "error":
-        failed = {"message": "The server had an error", "type": "server_error", "code": None}
+        failed_fields = {"message": "The server had an error", "type": "server_error", "code": None}
         await out.write(
-            b"data: " + json.dumps({"error": {**failed, "param": None}}).encode() + b"\n\n"
+            b"data: " + json.dumps({"error": {**failed_fields, "param": None}}).encode() + b"\n\n"
         )
     else:
         await out.write(b"data: [DONE]\n\n")

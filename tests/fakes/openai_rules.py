@@ -103,8 +103,8 @@ def _thoughts(body: dict[str, Any]) -> Refusal | None:
     if not thinks or body["model"] == "deepseek-chat":
         return None
     for message in body["messages"]:
-        called = message["role"] == "assistant" and message.get("tool_calls")
-        if called and not message.get("reasoning_content"):
+        has_calls = message["role"] == "assistant" and message.get("tool_calls")
+        if has_calls and not message.get("reasoning_content"):
             return invalid_request(
                 "The reasoning_content in the thinking mode must be passed back to the API"
             )
@@ -127,20 +127,20 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
 
 
 def _to_refusal(problem: Problem) -> Refusal:
-    where = problem.bracketed()
+    path = problem.bracketed()
     if problem.kind == "extra" and len(problem.path) == 1:
-        return invalid_request(f"Unrecognized request argument supplied: {where}")
+        return invalid_request(f"Unrecognized request argument supplied: {path}")
     if problem.kind == "extra":
-        return invalid_request(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+        return invalid_request(f"Unknown parameter: '{path}'.", path, "unknown_parameter")
     if problem.kind == "missing":
         return invalid_request(
-            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
+            f"Missing required parameter: '{path}'.", path, "missing_required_parameter"
         )
     if problem.kind == "value":
         return invalid_request(
-            f"Invalid value for '{where}': {problem.detail}.", where, "invalid_value"
+            f"Invalid value for '{path}': {problem.detail}.", path, "invalid_value"
         )
-    return invalid_request(f"Invalid type for '{where}': {problem.detail}.", where, "invalid_type")
+    return invalid_request(f"Invalid type for '{path}': {problem.detail}.", path, "invalid_type")
 
 
 def _ranges(body: dict[str, Any]) -> Refusal | None:
@@ -210,9 +210,9 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
     for number, tool in enumerate(tools):
         name = (tool.get("function") or tool.get("custom"))["name"]
         if not _NAME.match(name):
-            where = f"tools[{number}].function.name"
-            message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
-            return invalid_request(message, where, "invalid_value")
+            path = f"tools[{number}].function.name"
+            message = f"Invalid '{path}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+            return invalid_request(message, path, "invalid_value")
         schema = (tool.get("function") or {}).get("parameters")
         if schema is not None and (refusal_ := _parameters(schema, name)):
             return refusal_
@@ -294,10 +294,10 @@ def _output(body: dict[str, Any]) -> Refusal | None:
     )
 
 
-def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
+def strict_schema_problem(schema: Any, path: str = "()") -> str | None:
     """Return strict mode's refusal of a schema; None if it is valid."""
     if isinstance(schema, list):
-        schema_problems = (strict_schema_problem(item, where) for item in schema)
+        schema_problems = (strict_schema_problem(item, path) for item in schema)
         return next((reason for reason in schema_problems if reason), None)
     if not isinstance(schema, dict):
         return None
@@ -305,17 +305,17 @@ def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
     if schema.get("type") == "object" or isinstance(properties, dict):
         if schema.get("additionalProperties") is not False:
             return (
-                f"In context={where}, 'additionalProperties' is required to be supplied and false."
+                f"In context={path}, 'additionalProperties' is required to be supplied and false."
             )
         missing = set(properties or {}) - set(schema.get("required") or ())
         if missing:
-            return f"In context={where}, 'required' must include every key. Missing {missing}."
+            return f"In context={path}, 'required' must include every key. Missing {missing}."
     for keyword in ("allOf", "not", "if", "then", "else", "oneOf"):
         if keyword in schema:
-            return f"In context={where}, '{keyword}' is not permitted."
+            return f"In context={path}, '{keyword}' is not permitted."
     parts = [*(properties or {}).values(), *(schema.get("$defs") or {}).values()]
     parts += [schema[name] for name in ("items", "anyOf") if name in schema]
-    return strict_schema_problem(parts, f"{where}.properties")
+    return strict_schema_problem(parts, f"{path}.properties")
 
 
 def _messages(body: dict[str, Any]) -> Refusal | None:
@@ -324,63 +324,63 @@ def _messages(body: dict[str, Any]) -> Refusal | None:
         return invalid_request("[] is too short - 'messages'", "messages", "empty_array")
     waiting: list[str] = []
     for number, message in enumerate(messages):
-        where = f"messages[{number}]"
+        path = f"messages[{number}]"
         if message["role"] == "tool":
             if message["tool_call_id"] not in waiting:
                 return invalid_request(
                     "Invalid parameter: messages with role 'tool' must be a response to a "
                     "preceeding message with 'tool_calls'.",
-                    f"{where}.role",
+                    f"{path}.role",
                 )
             waiting.remove(message["tool_call_id"])
             continue
         if waiting:
-            return _unanswered_calls(waiting, where)
-        if refusal_ := _message_refusal(message, where):
+            return _unanswered_calls(waiting, path)
+        if refusal_ := _message_refusal(message, path):
             return refusal_
         waiting = [call["id"] for call in message.get("tool_calls") or ()]
     return _unanswered_calls(waiting, f"messages[{len(messages)}]") if waiting else None
 
 
-def _unanswered_calls(waiting: list[str], where: str) -> Refusal:
+def _unanswered_calls(waiting: list[str], path: str) -> Refusal:
     return invalid_request(
         "An assistant message with 'tool_calls' must be followed by tool messages responding "
         "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
         f"{', '.join(waiting)}",
-        f"{where}.role",
+        f"{path}.role",
     )
 
 
-def _message_refusal(message: dict[str, Any], where: str) -> Refusal | None:
+def _message_refusal(message: dict[str, Any], path: str) -> Refusal | None:
     content = message.get("content")
     if message["role"] != "assistant":
         if content == []:
-            return invalid_request(f"[] is too short - '{where}.content'", f"{where}.content")
-        return _images(content, where) if isinstance(content, list) else None
+            return invalid_request(f"[] is too short - '{path}.content'", f"{path}.content")
+        return _images(content, path) if isinstance(content, list) else None
     for index, call in enumerate(message.get("tool_calls") or ()):
         if len(call["id"]) > 40:
-            call_path = f"{where}.tool_calls[{index}].id"
+            call_path = f"{path}.tool_calls[{index}].id"
             message_ = (
                 f"Invalid '{call_path}': string too long. Expected a string with maximum length 40, "
                 f"but got a string with length {len(call['id'])} instead."
             )
             return invalid_request(message_, call_path, "string_above_max_length")
     if message.get("tool_calls") == []:
-        message_ = f"Invalid '{where}.tool_calls': empty array. Expected at least one."
-        return invalid_request(message_, f"{where}.tool_calls", "empty_array")
+        message_ = f"Invalid '{path}.tool_calls': empty array. Expected at least one."
+        return invalid_request(message_, f"{path}.tool_calls", "empty_array")
     tool_calls = content is not None or message.get("tool_calls") or message.get("refusal")
     if not tool_calls and not message.get("function_call") and not message.get("audio"):
         message_ = "Invalid value for 'content': expected a string, got null."
-        return invalid_request(message_, f"{where}.content")
+        return invalid_request(message_, f"{path}.content")
     return None
 
 
-def _images(parts: list[dict[str, Any]], where: str) -> Refusal | None:
+def _images(parts: list[dict[str, Any]], path: str) -> Refusal | None:
     for number, part in enumerate(parts):
         url = (part.get("image_url") or {}).get("url", "data:image/png;base64,")
         if not url.startswith(("https://", "http://", "data:image/")):
-            message = f"Invalid image URL in '{where}.content[{number}]'."
+            message = f"Invalid image URL in '{path}.content[{number}]'."
             return invalid_request(
-                message, f"{where}.content[{number}].image_url.url", "invalid_image_url"
+                message, f"{path}.content[{number}].image_url.url", "invalid_image_url"
             )
     return None

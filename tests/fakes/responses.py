@@ -150,9 +150,9 @@ async def stream(body: Json, answer: ScriptedAnswer, usage: Json, out: ResponseW
         return False
     if answer.breaks == "error":
         error = {"code": "server_error", "message": "The server had an error"}
-        failed = _answer(body, "failed", error=error)
+        failed_response = _answer(body, "failed", error=error)
         number = len(events)
-        result = {"type": "response.failed", "sequence_number": number, "response": failed}
+        result = {"type": "response.failed", "sequence_number": number, "response": failed_response}
         await out.write(_event(result))
     await out.end()
     return True
@@ -174,25 +174,27 @@ def _events(body: Json, answer: ScriptedAnswer, usage: Json) -> Iterator[Json]:
 
 
 def _item_events(index: int, item: Json, size: int) -> Iterator[Json]:
-    where = {"item_id": item["id"], "output_index": index}
+    index_fields = {"item_id": item["id"], "output_index": index}
     partial_item = {**item, "status": "in_progress"}
     match item["type"]:
         case "message":
             yield _item_added(index, {**partial_item, "content": []})
-            yield from _part_events(where, item["content"][0], size)
+            yield from _part_events(index_fields, item["content"][0], size)
         case "reasoning":
             yield _item_added(
                 index, {k: v for k, v in item.items() if k != "summary"} | {"summary": []}
             )
             for part in item["summary"]:
-                yield from _summary_events({**where, "summary_index": 0}, part, size)
+                yield from _summary_events({**index_fields, "summary_index": 0}, part, size)
         case "custom_tool_call":
             yield _item_added(index, {**item, "input": ""})
-            yield from _pieces(where, "custom_tool_call_input", "input", item["input"], size)
+            yield from _pieces(index_fields, "custom_tool_call_input", "input", item["input"], size)
         case _:
             yield _item_added(index, {**partial_item, "arguments": ""})
             arguments = item["arguments"]
-            yield from _pieces(where, "function_call_arguments", "arguments", arguments, size)
+            yield from _pieces(
+                index_fields, "function_call_arguments", "arguments", arguments, size
+            )
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
@@ -200,24 +202,28 @@ def _item_added(index: int, item: Json) -> Json:
     return {"type": "response.output_item.added", "output_index": index, "item": item}
 
 
-def _part_events(where: Json, part: Json, size: int) -> Iterator[Json]:
-    where = {**where, "content_index": 0}
+def _part_events(index_fields: Json, part: Json, size: int) -> Iterator[Json]:
+    index_fields = {**index_fields, "content_index": 0}
     field = "text" if part["type"] == "output_text" else "refusal"
-    yield {"type": "response.content_part.added", **where, "part": {**part, field: ""}}
+    yield {"type": "response.content_part.added", **index_fields, "part": {**part, field: ""}}
     more = {"logprobs": []} if field == "text" else {}
     stem = "output_text" if field == "text" else "refusal"
-    yield from _pieces({**where, **more}, stem, field, part[field], size)
-    yield {"type": "response.content_part.done", **where, "part": part}
+    yield from _pieces({**index_fields, **more}, stem, field, part[field], size)
+    yield {"type": "response.content_part.done", **index_fields, "part": part}
 
 
-def _summary_events(where: Json, part: Json, size: int) -> Iterator[Json]:
+def _summary_events(index_fields: Json, part: Json, size: int) -> Iterator[Json]:
     name = "response.reasoning_summary_part"
-    yield {"type": f"{name}.added", **where, "part": {**part, "text": ""}}
-    yield from _pieces(where, "reasoning_summary_text", "text", part["text"], size)
-    yield {"type": f"{name}.done", **where, "part": part}
+    yield {"type": f"{name}.added", **index_fields, "part": {**part, "text": ""}}
+    yield from _pieces(index_fields, "reasoning_summary_text", "text", part["text"], size)
+    yield {"type": f"{name}.done", **index_fields, "part": part}
 
 
-def _pieces(where: Json, stem: str, field: str, text: str, size: int) -> Iterator[Json]:
+def _pieces(index_fields: Json, stem: str, field: str, text: str, size: int) -> Iterator[Json]:
     for start in range(0, len(text), size):
-        yield {"type": f"response.{stem}.delta", **where, "delta": text[start : start + size]}
-    yield {"type": f"response.{stem}.done", **where, field: text}
+        yield {
+            "type": f"response.{stem}.delta",
+            **index_fields,
+            "delta": text[start : start + size],
+        }
+    yield {"type": f"response.{stem}.done", **index_fields, field: text}

@@ -125,16 +125,16 @@ def _first_refusal(actual_problems: list[Problem]) -> Refusal | None:
     problem = next(nones, None)
     if problem is None:
         return None
-    where = problem.bracketed()
+    path = problem.bracketed()
     if problem.kind == "extra":
-        return invalid_request(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+        return invalid_request(f"Unknown parameter: '{path}'.", path, "unknown_parameter")
     if problem.kind == "missing":
         return invalid_request(
-            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
+            f"Missing required parameter: '{path}'.", path, "missing_required_parameter"
         )
     word = "value" if problem.kind == "value" else "type"
     return invalid_request(
-        f"Invalid {word} for '{where}': {problem.detail}.", where, f"invalid_{word}"
+        f"Invalid {word} for '{path}': {problem.detail}.", path, f"invalid_{word}"
     )
 
 
@@ -191,10 +191,10 @@ def _functions(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _tools(body: dict[str, Any]) -> Refusal | None:
     tools = list(_functions(body.get("tools") or []))
     for number, tool in enumerate(tools):
-        where = f"tools[{number}].name"
+        path = f"tools[{number}].name"
         if not _NAME.match(tool["name"]):
-            message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
-            return invalid_request(message, where, "invalid_value")
+            message = f"Invalid '{path}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+            return invalid_request(message, path, "invalid_value")
         schema = tool.get("parameters")
         if schema and schema.get("type") != "object":
             message = f"Invalid schema for function '{tool['name']}': not of type object."

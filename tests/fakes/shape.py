@@ -93,12 +93,12 @@ def _best_branch(value: Any, branches: tuple[Any, ...], path: Path) -> list[Prob
     return min(found_problems, key=lambda listed: (_mismatch(listed, path), len(listed)))
 
 
-def _mismatch(listed: list[Problem], path: Path) -> int:
+def _mismatch(found_problems: list[Problem], path: Path) -> int:
     """Return how certain it is that this branch was not meant: another tag, or another type."""
     tags = {(*path, "type"), (*path, "role"), (*path, "mode")}
     return sum(
         2 if p.path == path and p.kind == "type" else p.path in tags
-        for p in listed
+        for p in found_problems
         if p.kind != "extra"
     )
 
@@ -113,10 +113,12 @@ def _fields(value: Any, shape: Any, path: Path) -> list[Problem]:
         return [Problem(path, "type", "expected an object")]
     hints = _hints(shape)
     required = [n for n, hint in hints.items() if get_origin(hint) in _REQUIRED]
-    listed = [Problem((*path, n), "missing", "field required") for n in required if n not in value]
+    found_problems = [
+        Problem((*path, n), "missing", "field required") for n in required if n not in value
+    ]
     for name, item in value.items():
         if name not in hints:
-            listed.append(Problem((*path, name), "extra", "unknown field"))
+            found_problems.append(Problem((*path, name), "extra", "unknown field"))
         else:
-            listed += problems(item, hints[name], (*path, name))
-    return listed
+            found_problems += problems(item, hints[name], (*path, name))
+    return found_problems

@@ -26,8 +26,8 @@ def test_messages_are_decoded_at_any_split_of_their_bytes(
     places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
     decoder = Decoder()
     frames: list[Frame] = []
-    for begin, end in itertools.pairwise(places):
-        frames += decoder.feed(data[begin:end])
+    for start, end in itertools.pairwise(places):
+        frames += decoder.feed(data[start:end])
     assert frames == [Frame(name, payload) for name, payload in error_headers]
     assert not decoder.pending
     assert decoder.close() == []
@@ -45,7 +45,7 @@ def test_messages_round_trip_through_botocore(
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_changed_byte_is_noticed(position: int, flip: int) -> None:
+def test_a_changed_byte_is_detected(position: int, flip: int) -> None:
     data = bytearray(encode(b'{"delta":{"text":"Hello"}}', "contentBlockDelta"))
     data[position % len(data)] ^= flip
     decoder = Decoder()

@@ -77,25 +77,25 @@ def _check_team(key: ApiKey, row: Reported, reported: Reported) -> None:
     assert ([key.team.source_ref] if key.team is not None else []) == refs, key.name
 
 
-def _check_amounts(row: Any, expected: Reported, what: str) -> None:
+def _check_amounts(row: Any, expected: Reported, label: str) -> None:
     """Assert the limits and budgets of a row."""
-    _check_values(limits_value(row), budget_value(row), expected, what)
+    _check_values(limits_value(row), budget_value(row), expected, label)
 
 
-def _check_values(limits: Limits, budget: Budget, expected: Reported, what: str) -> None:
+def _check_values(limits: Limits, budget: Budget, expected: Reported, label: str) -> None:
     for field, name in LIMITS.items():
         # A limit of 0 blocks the key instead.
-        assert getattr(limits, name) == (expected.get(field) or None), (what, field)
+        assert getattr(limits, name) == (expected.get(field) or None), (label, field)
     budgets = {
-        _PERIODS[each.get("budget_duration")]: Decimal(str(each["max_budget"]))
-        for each in (expected, *expected.get("budget_limits", ()))
-        if each.get("max_budget") is not None
+        _PERIODS[item.get("budget_duration")]: Decimal(str(item["max_budget"]))
+        for item in (expected, *expected.get("budget_limits", ()))
+        if item.get("max_budget") is not None
     }
     for period in ("day", "week", "month", "total"):
-        assert getattr(budget, f"{period}_usd") == budgets.get(period), (what, period)
+        assert getattr(budget, f"{period}_usd") == budgets.get(period), (label, period)
     soft, hard = expected.get("soft_budget"), expected.get("max_budget")
     if soft and hard and soft <= hard:
-        assert budget.soft_percent == 100 * soft / hard, what
+        assert budget.soft_percent == 100 * soft / hard, label
 
 
 def _check_end_users(reported: Reported) -> None:
@@ -208,19 +208,19 @@ def check_keys_on_a_gateway(
         _check_calls(lambda key, model: gateway.ask(model, key=key).status_code, reported)
 
 
-def _check_calls(ask: Callable[[str, str], int], reported: Reported) -> None:
+def _check_calls(call_model: Callable[[str, str], int], reported: Reported) -> None:
     """Assert that each key reaches the same models as in LiteLLM, by `ask(key, model)`."""
     differences = {
         (alias, model): (before, after)
-        for alias, model, before, after in _calls(ask, reported)
+        for alias, model, before, after in _calls(call_model, reported)
         if (before == 200) != (after == 200)
     }
     assert differences.keys() == _REFUSED_HERE, differences
 
 
 def _calls(
-    ask: Callable[[str, str], int], reported: Reported
+    call_model: Callable[[str, str], int], reported: Reported
 ) -> Iterator[tuple[str, str, int, int]]:
     for alias, key in reported["keys"].items():
         for model in ASKED:
-            yield alias, model, reported["calls"][alias][model], ask(key, model)
+            yield alias, model, reported["calls"][alias][model], call_model(key, model)

@@ -29,12 +29,12 @@ def entries(
     directory: Path, *rows: dict[str, Any], environ: dict[str, str] | None = None, **sections: Any
 ) -> Config:
     """Return the configuration of model_list entries: `model_name` and its litellm_params."""
-    listed = []
+    items = []
     for row in rows:
         params = {k: v for k, v in row.items() if k not in {"model_name", "model_info"}}
         entry = {"model_name": row.get("model_name", "fast"), "litellm_params": params}
-        listed.append(entry | ({"model_info": row["model_info"]} if "model_info" in row else {}))
-    return config(directory, yaml.safe_dump({"model_list": listed, **sections}), environ)
+        items.append(entry | ({"model_info": row["model_info"]} if "model_info" in row else {}))
+    return config(directory, yaml.safe_dump({"model_list": items, **sections}), environ)
 
 
 def only_target(parsed_config: Config) -> TargetRow:

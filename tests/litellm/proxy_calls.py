@@ -257,8 +257,8 @@ def set_up_and_use(proxy: Proxy) -> Answer:
         for alias, key in keys.items()
     }
     _wait_for_spend(proxy, keys["all"])
-    answered = {alias for alias, statuses in calls.items() if 200 in statuses.values()}
-    _wait_for_days(proxy, {sha256(keys[alias].encode()).hexdigest() for alias in answered})
+    working_keys = {alias for alias, statuses in calls.items() if 200 in statuses.values()}
+    _wait_for_days(proxy, {sha256(keys[alias].encode()).hexdigest() for alias in working_keys})
     return {"keys": keys, "calls": calls, **_management_report(proxy, keys)}
 
 
@@ -286,7 +286,7 @@ def _wait_for_days(proxy: Proxy, key_hashes: set[str]) -> None:
     """Wait until the daily usage, which is written separately, has all of these keys."""
     deadline = time.monotonic() + _WRITTEN_S
     while missing := key_hashes - {
-        each for day in _daily_activity(proxy) for each in day["breakdown"]["api_keys"]
+        customer for day in _daily_activity(proxy) for customer in day["breakdown"]["api_keys"]
     }:
         assert time.monotonic() < deadline, f"the proxy writes no usage by day of {missing}"
         time.sleep(WRITES_S)
@@ -316,7 +316,8 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
                 user: proxy.get("/user/info", user_id=user)["user_info"] for user in ("ann", "bob")
             },
             "customer_info": {
-                each: proxy.get("/customer/info", end_user_id=each) for each in customers
+                customer: proxy.get("/customer/info", end_user_id=customer)
+                for customer in customers
             },
             "models": [
                 {name: row[name] for name in ("model_name", "litellm_params")}
@@ -324,8 +325,8 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
             ],
             "days": {
                 day["date"]: {
-                    each: {name: found["metrics"][name] for name in _METRICS}
-                    for each, found in day["breakdown"]["api_keys"].items()
+                    customer: {name: found["metrics"][name] for name in _METRICS}
+                    for customer, found in day["breakdown"]["api_keys"].items()
                 }
                 for day in _daily_activity(proxy)
             },

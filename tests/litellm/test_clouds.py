@@ -185,7 +185,7 @@ def test_predibase_needs_a_tenant_and_serves_base_models(tmp_path: Path) -> None
     assert any("its adapter_id is not supported yet" in note for note in parsed_config.notes)
 
 
-def test_vertex_without_a_project_is_left_out(tmp_path: Path) -> None:
+def test_vertex_without_a_project_is_omitted(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "vertex_ai/gemini-3"})
     assert parsed_config.routes == {}
     assert any("needs a vertex_project" in note for note in parsed_config.notes)

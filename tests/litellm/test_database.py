@@ -268,7 +268,7 @@ def test_a_dry_run_imports_nothing(proxy: Proxy) -> None:
     ("salt_key", "reason"),
     [("", "encrypted: set LITELLM_SALT_KEY"), ("wrong", "cannot be decrypted with this key")],
 )
-def test_without_the_salt_key_only_models_are_left_out(
+def test_without_the_salt_key_only_models_are_omitted(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, salt_key: str, reason: str
 ) -> None:
     monkeypatch.setenv("LITELLM_SALT_KEY", salt_key)
@@ -318,15 +318,15 @@ def test_another_database_is_refused_without_its_password() -> None:
     with new_database("SELECT 1") as (url, _):
         with pytest.raises(CommandError, match="this is no database of a LiteLLM proxy"):
             import_database(url)
-        wrong = url.replace("postgres@", "nobody:secret-word@")
+        refused_url = url.replace("postgres@", "nobody:secret-word@")
         with pytest.raises(CommandError) as refusal:
-            import_database(wrong)
+            import_database(refused_url)
     assert "secret-word" not in str(refusal.value)
     with pytest.raises(CommandError, match="postgresql://USER"):
         import_database("mysql://root@127.0.0.1/litellm")
 
 
-def test_parameters_of_prisma_are_left_out_of_the_url() -> None:
+def test_parameters_of_prisma_are_omitted_from_the_url() -> None:
     url = "postgresql://u:p%40@h:5432/db?schema=llm&connection_limit=5&sslmode=require"
     assert split_url(url) == ("postgresql://u:p%40@h:5432/db?sslmode=require", "llm")
     with pytest.raises(SourceError):

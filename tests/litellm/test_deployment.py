@@ -261,10 +261,10 @@ def test_an_error_names_file_line_and_field(tmp_path: Path, text: str, expected:
     """An invalid entry is omitted; an invalid section prevents the start."""
     good = "- model_name: good\n  litellm_params: {model: gpt-4o}\n"
     try:
-        listed = text.startswith("model_list:\n-")
-        parsed_config = config(tmp_path, f"{text}\n{good}" if listed else text)
+        has_entries = text.startswith("model_list:\n-")
+        parsed_config = config(tmp_path, f"{text}\n{good}" if has_entries else text)
     except ConfigError as mistake:
-        assert not listed
+        assert not has_entries
         (remark,) = [str(mistake)]
     else:
         assert list(parsed_config.routes) == ["good"]
@@ -519,7 +519,7 @@ def test_ssl_verify_of_the_library_applies_to_entries_without_their_own(tmp_path
         ({"ssl_certificate": "ca.pem"}, "must also contain the private key"),
     ],
 )
-def test_an_entry_whose_certificates_are_unusable_is_left_out(
+def test_an_entry_whose_certificates_are_unusable_is_omitted(
     tmp_path: Path, params: dict[str, str], reason: str
 ) -> None:
     (tmp_path / "ca.pem").write_text(CertificateAuthority().pem)

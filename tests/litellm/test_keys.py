@@ -111,9 +111,9 @@ def test_every_key_of_the_files_is_in_the_table(text: str) -> None:
     fields = dict.fromkeys(("one", "two", "primary", "backup", "larger", "tolerant", "key"), "x")
     document = yaml.safe_load(dedent(text.format(**fields) if "{key}" in text else text))
     unknown = [
-        (where, name)
-        for where, name in _keys_in_file(document, "")
-        if find_key(where, name) is None
+        (section, name)
+        for section, name in _keys_in_file(document, "")
+        if find_key(section, name) is None
     ]
     assert unknown == []
 

@@ -90,7 +90,7 @@ def test_everything_that_litellms_api_reported_is_imported(
 
 
 @pytest.mark.django_db
-def test_the_report_has_only_what_is_left_out(database: str) -> None:
+def test_the_report_has_only_omitted_fields(database: str) -> None:
     _, _, remarks = import_database(database).partition("\n\n")
     remarks = re.sub(r" \(\d+ \w+\)", "", remarks)
     subjects_by_text: dict[str, list[str]] = {}

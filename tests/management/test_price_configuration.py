@@ -153,7 +153,7 @@ def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("bad", "message"),
     [
         (OWN | {"list": "nobody"}, r"prices\[0\]\.list: there is no such list; there are .*openai"),
         (OWN | {"match": []}, r"prices\[0\]: its clauses are not valid"),
@@ -165,8 +165,8 @@ def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -
     ],
     ids=["list", "no names", "expression", "negative", "field", "missing", "no mapping"],
 )
-def test_errors_have_their_path(tmp_path: Path, bad: Any, says: str) -> None:
-    with pytest.raises(CommandError, match=says):
+def test_errors_have_their_path(tmp_path: Path, bad: Any, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         apply_prices(tmp_path, bad)
     with pytest.raises(CommandError, match=r"prices\[1\]\.match: openai/gpt-5 is listed twice"):
         apply_prices(tmp_path, OWN, OWN)
@@ -183,8 +183,8 @@ def test_the_console_does_not_change_prices_of_the_file(tmp_path: Path, admin_cl
     row = PriceUpdate.objects.get()
     page = admin_client.get(reverse("price-update", args=[row.pk])).content.decode()
     assert "gateway.yaml" in page and 'value="drop"' not in page
-    for what in ("drop", "some"):
-        admin_client.post(reverse("price-accept", args=[row.pk]), {"what": what})
+    for action in ("drop", "some"):
+        admin_client.post(reverse("price-accept", args=[row.pk]), {"what": action})
     assert PriceUpdate.objects.get().accepted == [0]
 
 

@@ -195,7 +195,7 @@ DIALECT_KEYS: dict[str, tuple[bytes, bytes, tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("dialect", DIALECT_KEYS)
 async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str) -> None:
-    path, name, where, code = DIALECT_KEYS[dialect]
+    path, name, header_name, code = DIALECT_KEYS[dialect]
     transport = await ProtocolServer().send(
         b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path,
         b"%s: Bearer sk-\x01\x7f\r\ncontent-length: 2\r\n\r\n{}" % name,
@@ -206,9 +206,9 @@ async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str
     assert b"content-type: application/json" in head
     assert "API key" in body.decode()
     response = answer
-    for field in where:
+    for field in header_name:
         response = response[field]
-    assert response == code if where else isinstance(answer["error"], str)
+    assert response == code if header_name else isinstance(answer["error"], str)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ async def test_the_longest_idle_connections_are_closed_for_new_ones() -> None:
     silent = [server.connect() for _ in range(60)]
     await asyncio.sleep(0)
     assert (await server.send(GET)).status == 200
-    assert 10 <= sum(not each.closed for _, each in silent) <= 20
+    assert 10 <= sum(not item.closed for _, item in silent) <= 20
     protocol.data_received(GET)
     for _ in range(5):
         await asyncio.sleep(0)

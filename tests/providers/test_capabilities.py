@@ -379,7 +379,7 @@ def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: st
         ("arn:aws:bedrock:us-east-1:1:inference-profile/x", ("none", "none", False, False)),
     ],
 )
-def test_bedrocks_models_differ_by_their_makers(model: str, found: tuple[Any, ...]) -> None:
+def test_bedrocks_models_differ_by_vendor(model: str, found: tuple[Any, ...]) -> None:
     names = ("cache", "thinking_request", "forced_tools", "tool_result_status")
     assert facts("bedrock", model, *names) == found
 

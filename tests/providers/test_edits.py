@@ -26,11 +26,11 @@ def encode_and_decode(fields: dict[str, msgspec.Raw]) -> Any:
 
 def apply_edit(edit: Edit, body: dict[str, Any]) -> dict[str, Any]:
     """Return the body after an edit; asserts that both ways of applying it are equal."""
-    whole, report = apply((edit,), body)
+    edited_body, report = apply((edit,), body)
     raw, raw_report = apply_raw((edit,), decode_shallow(body))
-    assert encode_and_decode(raw) == whole
+    assert encode_and_decode(raw) == edited_body
     assert raw_report == report
-    return whole
+    return edited_body
 
 
 CASES = [
@@ -201,9 +201,9 @@ bodies = st.dictionaries(
 
 @given(body=bodies, preset=st.sampled_from([p for p in PRESETS.values() if p.edits]))
 def test_byte_and_object_edits_agree_on_any_body(body: dict[str, Any], preset: Any) -> None:
-    whole, report = apply(preset.edits, body)
+    edited_body, report = apply(preset.edits, body)
     raw, raw_report = apply_raw(preset.edits, decode_shallow(body))
-    assert encode_and_decode(raw) == whole
+    assert encode_and_decode(raw) == edited_body
     assert raw_report == report
 
 

@@ -31,9 +31,9 @@ def answer(body: bytes, kind: str = "image/png", status: int = 200, **headers: s
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def redirect(to: str, status: int = 302) -> bytes:
+def redirect(location: str, status: int = 302) -> bytes:
     """Return a redirect."""
-    return answer(b"", "", status, location=to)
+    return answer(b"", "", status, location=location)
 
 
 class MediaServer:

@@ -76,25 +76,25 @@ async def uploaded(live: Gateway, *models: str, purpose: str = "batch") -> str:
     return str(reply.json()["id"])
 
 
-async def results_of(live: Gateway, file: str, *, listed: bool = False) -> Any:
+async def results_of(live: Gateway, file: str, *, is_listed: bool = False) -> Any:
     """Return the response with the results of a batch of this file, as its client reads them."""
     body = {"endpoint": "/v1/chat/completions", "input_file_id": file, "completion_window": "24h"}
     batch = (await live.post("/v1/batches", body)).json()
-    key = {"key": ADMIN} if listed else {}
-    if listed:
+    key = {"key": ADMIN} if is_listed else {}
+    if is_listed:
         (batch,) = (await live.post("/v1/batches", b"", method="GET", **key)).json()["data"]
     path = f"/v1/files/{batch['output_file_id']}/content"
     return await live.post(path, b"", method="GET", **key)
 
 
-@pytest.mark.parametrize("listed", [False, True], ids=["created", "listed"])
+@pytest.mark.parametrize("is_listed", [False, True], ids=["created", "listed"])
 async def test_results_have_the_guardrails_of_the_routes_of_the_file(
-    tmp_path: Path, listed: bool
+    tmp_path: Path, is_listed: bool
 ) -> None:
     table = FakeTable()
     async with gateway(tmp_path, registry(), up=openai_batches) as live:
         table.serve(live)
-        reply = await results_of(live, await uploaded(live, "plain", "r"), listed=listed)
+        reply = await results_of(live, await uploaded(live, "plain", "r"), is_listed=is_listed)
     assert reply.status == 200
     assert b"[CREDIT_CARD]" in reply.body
     assert not shows_card(reply.body)

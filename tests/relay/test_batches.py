@@ -244,10 +244,10 @@ async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner
         refused_response = await live.post("/v1/batches", body)
         assert refused_response.status == 429, refused_response.body
         assert await content(live, batch) == results
-        listed = await live.post("/v1/batches", b"", method="GET")
+        list_reply = await live.post("/v1/batches", b"", method="GET")
         cancelled = await live.post(f"/v1/batches/{batch}/cancel", b"")
         deleted = await live.post(f"/v1/files/{batch}", b"", method="DELETE")
-    assert [listed.status, cancelled.status, deleted.status] == [200, 200, 200]
+    assert [list_reply.status, cancelled.status, deleted.status] == [200, 200, 200]
 
 
 async def test_a_limit_of_requests_also_counts_those_that_read(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
     target = Target(
         id=1, model=msgspec.structs.replace(model_of(claude, "claude-opus-5-5"), price=price)
     )
-    way = msgspec.structs.replace(route("smart", claude), targets=(target,))
+    test_route = msgspec.structs.replace(route("smart", claude), targets=(target,))
     book = InMemoryBatchLedger()
     headers = {"anthropic-version": "2023-06-01"}
 
@@ -358,7 +358,7 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
         payload = {"id": "msgbatch_1", "processing_status": "ended", "results_url": "https://x"}
         return httpx.Response(200, json=payload)
 
-    async with gateway(tmp_path, registry(way), claude=up) as live:
+    async with gateway(tmp_path, registry(test_route), claude=up) as live:
         book.serve(live.runtime)
         params = {"model": "smart", "max_tokens": 5, "messages": []}
         body = {"requests": [{"custom_id": "1", "params": params}]}
@@ -373,8 +373,8 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
         200,
         "anthropic_messages",
     )
-    whole = 100 * 5 + Decimal("0.5") * 1000 + 10 * 200 + 25 * 50
-    assert row.cost_usd == whole / 2 / 1_000_000
+    total_usd = 100 * 5 + Decimal("0.5") * 1000 + 10 * 200 + 25 * 50
+    assert row.cost_usd == total_usd / 2 / 1_000_000
 
 
 # --- lines and prices -----------------------------------------------------------------------
@@ -540,7 +540,7 @@ async def test_other_files_are_not_read_as_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "says"),
+    ("last", "message"),
     [
         (request("gpt-99-nobody"), "`gpt-99-nobody` is not a model of this gateway; use a route"),
         (request("openai/gpt-4.1"), "`openai/gpt-4.1` is not a model of this gateway"),
@@ -551,7 +551,7 @@ async def test_other_files_are_not_read_as_batches(tmp_path: Path) -> None:
     ],
     ids=["no name", "no provider", "elsewhere", "no JSON", "a number", "a list"],
 )
-async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: str) -> None:
+async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, message: str) -> None:
     test_registry = registry(
         priced_route("my-gpt"), route("far", provider("else", preset="anthropic"))
     )
@@ -563,7 +563,7 @@ async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: 
     error = reply.json()["error"]
     assert error["param"] == "file"
     assert error["message"].startswith("line 3 of the file")
-    assert says in error["message"]
+    assert message in error["message"]
 
 
 async def test_a_key_may_only_name_its_routes_and_models(tmp_path: Path) -> None:

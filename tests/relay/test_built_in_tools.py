@@ -231,12 +231,12 @@ XAI_CASES: dict[str, tuple[str, Json, list[Json], set[str]]] = {
 
 @pytest.mark.parametrize("case", XAI_CASES)
 async def test_xai_runs_its_tools_in_responses(tmp_path: Path, case: str) -> None:
-    path, body, tools, dropped = XAI_CASES[case]
+    path, body, tools, dropped_fields = XAI_CASES[case]
     upstream_request, reply = await ask_grok(tmp_path, path, body)
     assert upstream_request.url.path == "/responses"
     assert json.loads(upstream_request.content)["tools"] == tools
     reported = reply.headers.get("x-dragoman-dropped", "")
-    assert set(filter(None, reported.split(", "))) == dropped
+    assert set(filter(None, reported.split(", "))) == dropped_fields
 
 
 NAMED: Json = {"tools": [SEARCH], "tool_choice": {"type": "tool", "name": "web_search"}}

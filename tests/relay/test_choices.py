@@ -106,8 +106,8 @@ def chunks(body: bytes) -> list[Json]:
 
 
 async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Path) -> None:
-    way = priced_route(CLAUDE)
-    async with gateway(tmp_path, snapshot(way), a=claude(["a", "bb", "ccc"])) as gate:
+    test_route = priced_route(CLAUDE)
+    async with gateway(tmp_path, snapshot(test_route), a=claude(["a", "bb", "ccc"])) as gate:
         reply = await gate.post("/v1/chat/completions", REQUEST)
         row = await gate.entry()
     body = reply.json()
@@ -164,8 +164,8 @@ async def test_openais_sdk_reads_all_choices(tmp_path: Path, stream: bool) -> No
                     async for part in await sdk.chat.completions.create(**REQUEST, stream=True)
                 }
             else:
-                whole = await sdk.chat.completions.create(**REQUEST)
-                indexes = {choice.index for choice in whole.choices}
+                response = await sdk.chat.completions.create(**REQUEST)
+                indexes = {choice.index for choice in response.choices}
     assert indexes == {0, 1, 2}
 
 
@@ -214,8 +214,8 @@ async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
         )
 
     upstream = provider("a", "ollama", preset="ollama")
-    way = priced_route(upstream, "qwen3")
-    async with gateway(tmp_path, snapshot(way), a=ollama) as gate:
+    test_route = priced_route(upstream, "qwen3")
+    async with gateway(tmp_path, snapshot(test_route), a=ollama) as gate:
         reply = await gate.post("/v1/chat/completions", {**REQUEST, "seed": 7})
         upstream_bodies = [json.loads(r.content) for r in gate.upstreams.requests]
     assert len(reply.json()["choices"]) == 3
@@ -276,10 +276,10 @@ async def test_a_failure_in_a_stream_ends_it_with_the_error(tmp_path: Path) -> N
 
 
 async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:
-    way = route("m", CLAUDE, provider("b"), model="claude-sonnet-4-5")
+    test_route = route("m", CLAUDE, provider("b"), model="claude-sonnet-4-5")
     async with gateway(
         tmp_path,
-        snapshot(way),
+        snapshot(test_route),
         a=lambda _: refusal(500),
         b=lambda _: completion("hi"),
     ) as gate:
@@ -288,7 +288,7 @@ async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:
     assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "b.test"}
 
 
-async def test_a_client_that_leaves_ends_all_calls(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_ends_all_calls(tmp_path: Path) -> None:
     async def hangs(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(3600)
         raise AssertionError

@@ -113,8 +113,8 @@ def replace_id(call: Call, id_: str) -> Call:
     return Call(call.name, call.arguments, id=id_)
 
 
-async def run_doctor(to: Target, **values: Any) -> dict[str, Finding]:
-    examination = await examine(to, **values)
+async def run_doctor(checked_target: Target, **values: Any) -> dict[str, Finding]:
+    examination = await examine(checked_target, **values)
     assert examination.ended == "done"
     return {finding.name: finding for finding in examination.findings}
 
@@ -142,7 +142,7 @@ async def test_the_demo_model_passes_all_probes_but_instructions_and_images() ->
 
 
 @pytest.mark.parametrize(
-    ("model", "wrong"),
+    ("model", "faults"),
     [
         (
             "demo-bad-tool-json",
@@ -156,10 +156,10 @@ async def test_the_demo_model_passes_all_probes_but_instructions_and_images() ->
         ("demo-bad-schema", {"schema", "json"}),
     ],
 )
-async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> None:
+async def test_a_faulty_demo_model_is_detected(model: str, faults: set[str]) -> None:
     well = verdicts_of(await run_doctor(target("demo", "demo-fast")))
     ill = verdicts_of(await run_doctor(target("demo", f"{model}@0ms")))
-    assert {name for name in ill if ill[name] == "wrong"} - set(well) >= wrong
+    assert {name for name in ill if ill[name] == "wrong"} - set(well) >= faults
 
 
 @pytest.mark.parametrize(
@@ -339,8 +339,8 @@ async def test_probes_find_the_actual_abilities(model: str) -> None:
         )
         key = getattr(upstream, "key", BEARER)
         name = model.partition(" ")[0]
-        to = target(preset, name, url=upstream.url + path, key=key)
-        examination = await run_doctor(to)
+        checked_target = target(preset, name, url=upstream.url + path, key=key)
+        examination = await run_doctor(checked_target)
     assert set(examination) == set(BY_NAME)
     assert verdicts_of(examination) == truth
 
@@ -359,12 +359,16 @@ async def test_probes_ignore_the_known_traits() -> None:
     """Live traffic drops fields by traits; the doctor must let the upstream refuse them."""
     with StrictOpenAI() as upstream:
         script_all_answers(upstream.script, length="length", goes_on=False)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        wrong = replace(to.model.traits, sampling=False, tools=False, images=False, stop_max=0)
-        wrong = replace(wrong, structured="none", forced_tools=False)
-        to = replace(to, model=replace(to.model, traits=wrong))
-        examination = await examine(to)
-    proposed = {item.trait: item.proposed for item in advice(examination.verdicts, wrong)}
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        wrong_traits = replace(
+            checked_target.model.traits, sampling=False, tools=False, images=False, stop_max=0
+        )
+        wrong_traits = replace(wrong_traits, structured="none", forced_tools=False)
+        checked_target = replace(
+            checked_target, model=replace(checked_target.model, traits=wrong_traits)
+        )
+        examination = await examine(checked_target)
+    proposed = {item.trait: item.proposed for item in advice(examination.verdicts, wrong_traits)}
     assert proposed == {
         "sampling": True,
         "tools": True,
@@ -378,11 +382,15 @@ async def test_probes_ignore_the_known_traits() -> None:
 async def test_wrong_catalog_capabilities_are_detected() -> None:
     with StrictAnthropic() as upstream:
         script_all_answers(upstream.script, length="max_tokens")
-        to = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
-        wrong = replace(to.model.traits, sampling=True, prefill=True, mid_system=True)
-        wrong = replace(wrong, tool_id_rule="any")
-        examination = await examine(replace(to, model=replace(to.model, traits=wrong)))
-    proposed = advice(examination.verdicts, wrong)
+        checked_target = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
+        wrong_traits = replace(
+            checked_target.model.traits, sampling=True, prefill=True, mid_system=True
+        )
+        wrong_traits = replace(wrong_traits, tool_id_rule="any")
+        examination = await examine(
+            replace(checked_target, model=replace(checked_target.model, traits=wrong_traits))
+        )
+    proposed = advice(examination.verdicts, wrong_traits)
     assert {item.trait: item.proposed for item in proposed if item.trait != "count_tokens"} == {
         "sampling": False,
         "prefill": False,
@@ -408,8 +416,8 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
     probes = [replace(BY_NAME["temperature"], deadline_s=0.05)]
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="late", first_s=0.3)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        examination = await examine(to, probes=probes)
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        examination = await examine(checked_target, probes=probes)
     assert [f.verdict for f in examination.findings] == ["supported", "unclear"]
     assert examination.findings[1].message == "no response within 0.05 s"
 
@@ -417,9 +425,9 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
 async def test_a_check_ends_at_its_deadline() -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="slow", first_s=0.4)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         started = time.perf_counter()
-        examination = await examine(to, total_s=0.6)
+        examination = await examine(checked_target, total_s=0.6)
     assert time.perf_counter() - started < 15
     assert examination.ended == "late"
     assert len(examination.findings) == len(PROBES)
@@ -429,8 +437,8 @@ async def test_a_check_ends_at_its_deadline() -> None:
 async def test_probes_run_at_most_max_parallel_at_once() -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="slow", first_s=0.2)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        asking = asyncio.create_task(examine(to, max_parallel=3))
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        asking = asyncio.create_task(examine(checked_target, max_parallel=3))
         max_concurrent = 0
         while not asking.done() and len(upstream.requests) < 12:
             await asyncio.sleep(0.01)
@@ -449,8 +457,8 @@ async def test_stopping_closes_every_call() -> None:
         slow_prompts = ("What is the capital", "two boats", "COBALT")
         for text in slow_prompts:
             upstream.script.on(text, ScriptedAnswer(text="slow", first_s=30))
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        asking = asyncio.create_task(examine(to, max_parallel=8))
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        asking = asyncio.create_task(examine(checked_target, max_parallel=8))
         await wait_until_async(
             lambda: any(
                 not request.finished and any(text in str(request.body) for text in slow_prompts)
@@ -471,8 +479,8 @@ async def test_a_rate_limit_is_waited_for_once() -> None:
     limit = Refusal(429, "rate_limit_error", "slow down", headers={"retry-after": "0"})
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="hello", error=limit)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        examination = await examine(to, probes=())
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        examination = await examine(checked_target, probes=())
         assert len(upstream.requests) == 2
     assert examination.findings[0].verdict == "unclear"
 
@@ -488,9 +496,9 @@ def test_the_cost_is_estimated_before_the_run() -> None:
 
 
 async def test_the_cost_estimate_is_near_the_actual_cost() -> None:
-    to = target("demo", "demo-fast", price=Price(input=1, output=1))  # type: ignore[arg-type]
-    examination = await examine(to)
-    before = estimate(to.model)
+    checked_target = target("demo", "demo-fast", price=Price(input=1, output=1))  # type: ignore[arg-type]
+    examination = await examine(checked_target)
+    before = estimate(checked_target.model)
     read = sum(finding.input for finding in examination.findings)
     assert before.input * 0.3 < read < before.input * 1.5
     assert examination.cost_usd is not None

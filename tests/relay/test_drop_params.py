@@ -60,7 +60,9 @@ def dropped_report(request: Json) -> Report:
         ("cerebras", "llama-3.3-70b", {"reasoning_effort": "low", **STRANGE}),
     ],
 )
-def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, fields: Json) -> None:
+def test_chat_requests_omit_parameters_that_the_model_refuses(
+    preset: str, model: str, fields: Json
+) -> None:
     refuses = openai_rules.compatible_refusal
     assert refuses(preset, {"model": model, "messages": [HI], **fields}) is not None
     body, report = translate_request(preset, model, fields)
@@ -118,7 +120,9 @@ def test_too_many_stop_sequences_are_cut() -> None:
         ("gpt-4o", {"reasoning": {"effort": "low"}}),
     ],
 )
-def test_responses_leave_out_what_the_model_refuses(model: str, fields: Json) -> None:
+def test_responses_requests_omit_parameters_that_the_model_refuses(
+    model: str, fields: Json
+) -> None:
     refusal = responses_rules.refusal
     assert refusal({"model": model, "input": "hi", **fields}) is not None
     body, report = translate_request("openai", model, fields, "openai_responses")

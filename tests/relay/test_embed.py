@@ -90,8 +90,8 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
         "input": ["a", "b"],
     }
     body = reply.json()
-    want = [pack_vector(v) for v in VECTORS] if encoding == "base64" else VECTORS
-    assert [row["embedding"] for row in body["data"]] == want
+    expected = [pack_vector(v) for v in VECTORS] if encoding == "base64" else VECTORS
+    assert [row["embedding"] for row in body["data"]] == expected
     assert (body["model"], body["usage"]["prompt_tokens"]) == ("emb", 8)
     assert reply.headers["x-dragoman-dropped"] == "user"
     assert not entry.passthrough

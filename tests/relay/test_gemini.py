@@ -55,12 +55,12 @@ async def test_a_chat_client_gets_all_requested_choices(tmp_path: Path, stream: 
         {"candidates": [candidate(0, "a", None), candidate(1, "b", None)]},
         {"candidates": [candidate(1, "", "MAX_TOKENS"), candidate(0, "", "STOP")]},
     ]
-    whole = {"candidates": [candidate(0, "a", "STOP"), candidate(1, "b", "MAX_TOKENS")]}
+    response_body = {"candidates": [candidate(0, "a", "STOP"), candidate(1, "b", "MAX_TOKENS")]}
 
     def up(request: httpx.Request) -> httpx.Response:
         assert json.loads(request.content)["generationConfig"] == {"candidateCount": 2}
         if not stream:
-            return httpx.Response(200, json=whole)
+            return httpx.Response(200, json=response_body)
         return sse(*(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces))
 
     request_body = {

@@ -22,8 +22,8 @@ CHAT = "/v1/chat/completions"
 
 
 def guarded_registry(*guardrails: Guardrail, attached: tuple[str, ...] = ()) -> Snapshot:
-    way = route("r", provider("up"), guardrails=attached)
-    return snapshot(way, guardrails={g.name: g for g in guardrails})
+    test_route = route("r", provider("up"), guardrails=attached)
+    return snapshot(test_route, guardrails={g.name: g for g in guardrails})
 
 
 async def test_the_text_fields_of_a_form_are_masked(tmp_path: Path) -> None:
@@ -260,7 +260,9 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     ],
     ids=["unknown", "parameters", "number", "many"],
 )
-async def test_bad_names_of_guardrails_are_refused(tmp_path: Path, value: Any, reason: str) -> None:
+async def test_invalid_names_of_guardrails_are_refused(
+    tmp_path: Path, value: Any, reason: str
+) -> None:
     async with gateway(tmp_path, guarded_registry(OPTIONAL), up=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat(guardrails=value))
         assert live.upstreams.requests == []

@@ -133,7 +133,7 @@ async def test_the_first_target_may_win_after_the_hedge_delay(
     ]
 
 
-async def test_no_hedge_is_sent_when_the_first_target_is_quick(tmp_path: Path) -> None:
+async def test_no_hedge_is_sent_when_the_first_target_is_fast(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=LONG_S))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, chat_request())
@@ -214,7 +214,7 @@ async def test_a_client_that_disconnects_closes_both_hedged_attempts(tmp_path: P
     assert (row.outcome, row.status) == ("client_closed", 499)
 
 
-async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: Path) -> None:
+async def test_a_winner_whose_client_disconnects_is_closed_and_logged_once(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
     async with gateway(
         tmp_path,
@@ -293,8 +293,8 @@ def counted_and_reserved(live: Gateway, name: str) -> tuple[int, int]:
     board = live.runtime.limiter.counters
     offset = board.locked_counter_offset(name)
     assert offset is not None, name
-    used = FIRST if name.split("/")[1] == "usd" else SUM
-    return board.local_slot[offset + used], board.local_slot[offset + RESERVED]
+    counter_field = FIRST if name.split("/")[1] == "usd" else SUM
+    return board.local_slot[offset + counter_field], board.local_slot[offset + RESERVED]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
@@ -322,8 +322,8 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
     assert lost.charged_usd == lost.cost_usd * 2
     assert row.cost_usd == Decimal(7 * 10 + 3 * 40) / 1_000_000, "the row's cost is its own"
     assert set(tokens.values()) == {(10 + read, 0)}
-    whole = int((row.cost_usd + lost.cost_usd) * 2 * UNITS)
-    assert set(spent.values()) == {(whole, 0)}
+    total_units = int((row.cost_usd + lost.cost_usd) * 2 * UNITS)
+    assert set(spent.values()) == {(total_units, 0)}
     assert (of_a, of_b) == ((read, 0), (10, 0)), "each provider has counted its own"
     assert at_once == [0, 0]
 
@@ -387,11 +387,11 @@ async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> Non
 async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_path: Path) -> None:
     """The first target may respond while Redis decides about the second one."""
     registry = with_budgets(priced_registry_route())
-    looking, answered = asyncio.Event(), asyncio.Event()
+    looking, first_answered = asyncio.Event(), asyncio.Event()
 
     async def first(_: httpx.Request) -> httpx.Response:
         await looking.wait()
-        answered.set()
+        first_answered.set()
         return completion("first")
 
     async with gateway(tmp_path, registry, a=first, b=lambda _: completion("never")) as live:
@@ -401,7 +401,7 @@ async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_pat
             full = await original_admit(call, route, target)
             if target.model.provider.name == "b":
                 looking.set()
-                await answered.wait()
+                await first_answered.wait()
                 await live.rows(1)
             return full
 

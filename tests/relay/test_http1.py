@@ -256,11 +256,11 @@ async def test_a_chunked_body_of_known_length_is_sent_with_content_length() -> N
 
 
 async def test_a_slow_upstream_applies_backpressure() -> None:
-    came, go = asyncio.Event(), asyncio.Event()
+    came, may_continue = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         came.set()
-        await go.wait()
+        await may_continue.wait()
         await request_of(reader)
         writer.write(OK)
 
@@ -271,7 +271,7 @@ async def test_a_slow_upstream_applies_backpressure() -> None:
         for _ in range(4000):  # turns in which all of it could be taken
             await asyncio.sleep(0)
         assert body.taken < 1000
-        go.set()
+        may_continue.set()
         answer = await sending
         assert answer.status == 200
         answer.close()
@@ -337,7 +337,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("flood", FLOODS)
 async def test_framing_beside_a_body_is_bounded(flood: str) -> None:
-    begin, more = FLOODS[flood]
+    head, more = FLOODS[flood]
     pieces = more * (64_000 // len(more))
     most_bytes = 100_000_000
     sent_bytes = 0
@@ -345,7 +345,7 @@ async def test_framing_beside_a_body_is_bounded(flood: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent_bytes
         await request_of(reader)
-        writer.write(begin)
+        writer.write(head)
         while sent_bytes < most_bytes:
             writer.write(pieces)
             await writer.drain()

@@ -42,8 +42,8 @@ async def test_a_request_that_never_reached_the_upstream_is_retried() -> None:
         await loop.sock_sendall(repeated, OK)
         assert await second == (200, b"ok")
         await transport.aclose()
-        for each in (connection, repeated):
-            each.close()
+        for accepted in (connection, repeated):
+            accepted.close()
 
 
 async def test_a_connection_is_not_reused_directly_after_a_failing_status(

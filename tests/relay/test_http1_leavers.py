@@ -61,7 +61,7 @@ def body_of(number: int, size: int) -> bytes:
 def pieces_of(number: int, step: ExchangeStep) -> list[tuple[str, bytes]]:
     """Return the response in chunks between which the upstream may disconnect."""
     body = body_of(number, step.size)
-    half = len(body) // 2
+    middle = len(body) // 2
     framing = {
         "sized": b"content-length: %d\r\n" % len(body),
         "chunked": b"transfer-encoding: chunked\r\n",
@@ -80,8 +80,8 @@ def pieces_of(number: int, step: ExchangeStep) -> list[tuple[str, bytes]]:
         ("before head", b""),
         ("in head", b"HTTP/1.1 200 OK\r\n"),
         ("after head", b"x-number: %d\r\n%s\r\n" % (number, framing)),
-        ("in body", framed(body[:half])),
-        ("after end", framed(body[half:]) + last),
+        ("in body", framed(body[:middle])),
+        ("after end", framed(body[middle:]) + last),
     ]
 
 
@@ -173,9 +173,9 @@ async def exchange(transport: Transport, url: str, number: int, step: ExchangeSt
 async def run_schedule(steps: list[ExchangeStep]) -> None:
     upstream, transport = Upstream(), Transport()
     url = await upstream.start()
-    whole = ExchangeStep("sized", 40, None, False, False, None, 0, "POST")
+    complete_step = ExchangeStep("sized", 40, None, False, False, None, 0, "POST")
     # After each step, a request of somebody else.
-    upstream.steps = [scheduled for step in steps for scheduled in (step, whole)]
+    upstream.steps = [scheduled for step in steps for scheduled in (step, complete_step)]
     try:
         before: ExchangeStep | None = None
         for number, step in enumerate(upstream.steps):

@@ -374,11 +374,11 @@ def test_orphaned_records_are_written_when_the_database_is_back(
 
 
 def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
-    over = threading.Event()
+    finished = threading.Event()
     paths: list[Path] = []
 
     def search() -> None:
-        while not over.is_set():
+        while not finished.is_set():
             for path in tmp_path.glob("*.journal"):
                 with read_abandoned(path) as entries:
                     if entries is not None:
@@ -388,7 +388,7 @@ def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
     searcher.start()
     for _ in range(200):
         Segment(tmp_path, 4096).remove()
-    over.set()
+    finished.set()
     searcher.join()
     assert paths == []
 

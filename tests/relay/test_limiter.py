@@ -88,7 +88,7 @@ def reserved_amounts(live: Gateway, *names: str) -> list[int]:
     return totals
 
 
-async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
+async def test_requests_are_admitted_up_to_the_limit(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=2))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         replies = [await live.post(CHAT, body()) for _ in range(3)]
@@ -134,10 +134,10 @@ async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Pat
 
 async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
-    go = asyncio.Event()
+    may_continue = asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        await go.wait()
+        await may_continue.wait()
         return response_with_usage(5)
 
     async with gateway(tmp_path, registry, one=slow) as live:
@@ -145,7 +145,7 @@ async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Pat
         await wait_until_async(lambda: live.upstreams.requests)
         refused_response = await live.post(CHAT, body(max_tokens=60))
         assert (refused_response.status, refused_response.headers["retry-after"]) == (429, "1")
-        go.set()
+        may_continue.set()
         assert (await running).status == 200
         assert (await live.post(CHAT, body(max_tokens=60))).status == 200
 
@@ -322,7 +322,9 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
     ) as live:
         assert (await live.post(CHAT, body())).status == 200
         names = [
-            f"provider:{n}/{what}" for n in (1, 2) for what in ("concurrency/", "tokens/minute")
+            f"provider:{n}/{rule_name}"
+            for n in (1, 2)
+            for rule_name in ("concurrency/", "tokens/minute")
         ]
         assert reserved_amounts(live, *names) == [0, 0, 0, 0]
         board = live.runtime.limiter.counters

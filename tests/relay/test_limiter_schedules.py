@@ -209,8 +209,8 @@ class Schedule:
 
     def enter(self) -> None:
         worker = self.draw.randrange(WORKERS)
-        limiter, want = self.processes.workers[worker], self.draw.choice([1, 9, 40, 150])
-        call = self._call(want)
+        limiter, amount = self.processes.workers[worker], self.draw.choice([1, 9, 40, 150])
+        call = self._call(amount)
         values: set[str] = set()
         for position, target in self._order():
             admission = limiter_decision(limiter, call, self.route, target)
@@ -218,14 +218,14 @@ class Schedule:
                 assert not call.reservations
                 assert not call.limits_reserved
                 self.refused += 1
-                self.justified(self.own, want)
+                self.justified(self.own, amount)
                 return
             if not values:
                 self._count_requests(self.own)
                 values = {rule.name for rule in self.own}
             if admission.refusal is not None:
                 self.refused += 1
-                self.justified(self.of_providers[position], want, values)
+                self.justified(self.of_providers[position], amount, values)
                 continue
             self._count_requests(self.of_providers[position])
             names = {rule.name for rule in self.of_providers[position]}
@@ -234,9 +234,9 @@ class Schedule:
                 continue
             if self.draw.random() < 0.2:
                 self._hedge(limiter, call, 1 - position)
-            self._running(call, worker, values | names, want)
+            self._running(call, worker, values | names, amount)
             return
-        self._running(call, worker, values, want)
+        self._running(call, worker, values, amount)
 
     def _order(self) -> list[tuple[int, Any]]:
         targets = list(enumerate(self.route.targets))
@@ -255,7 +255,7 @@ class Schedule:
         limiter.release_attempt(spare)
         assert not spare.reservations
 
-    def _call(self, want: int) -> Call:
+    def _call(self, amount: int) -> Call:
         exchange = Exchange(
             request_id="r",
             endpoint="/v1/chat/completions",
@@ -266,13 +266,13 @@ class Schedule:
             started=0.0,
         )
         exchange.started_at, exchange.key, exchange.route = self.processes.now, self.key, self.route
-        exchange.fields = {"max_tokens": msgspec.Raw(b"%d" % want)}
+        exchange.fields = {"max_tokens": msgspec.Raw(b"%d" % amount)}
         return Call(exchange)
 
-    def _running(self, call: Call, worker: int, names: set[str], want: int) -> None:
+    def _running(self, call: Call, worker: int, names: set[str], amount: int) -> None:
         # One token of a prompt at a dollar a million, the answer's at two.
-        units = (1 + 2 * want) * UNITS // 10**6
-        self.running.append(RunningRequest(call, worker, frozenset(names), 1 + want, units))
+        units = (1 + 2 * amount) * UNITS // 10**6
+        self.running.append(RunningRequest(call, worker, frozenset(names), 1 + amount, units))
 
     def _count_requests(self, result: Any) -> None:
         for rule in result:
@@ -341,24 +341,24 @@ class Schedule:
         for (name, _), spent in self.expected.spent.items():
             assert sum(spent) <= budgets[name] + max(spent)
 
-    def justified(self, result: Any, want: int, texts: set[str] | None = None) -> None:
+    def justified(self, result: Any, amount: int, texts: set[str] | None = None) -> None:
         """Assert that a refused request exceeds the actual or the reserved usage."""
-        assert any(self._is_full(rule, want, texts or set()) for rule in result)
+        assert any(self._is_full(rule, amount, texts or set()) for rule in result)
 
-    def _is_full(self, rule: Rule, want: int, own_usage: set[str]) -> bool:
+    def _is_full(self, rule: Rule, amount: int, own_usage: set[str]) -> bool:
         under_way = sum(self._held(rule))
         if rule.metric == "concurrency":
             return under_way >= rule.limit
         if rule.metric == "usd":
             window = calendar_window(self.processes.now, rule.span)[0]
-            used = sum(self.expected.spent.get((rule.name, window), []))
-            wish = (1 + 2 * want) * UNITS // 10**6
+            usage = sum(self.expected.spent.get((rule.name, window), []))
+            wish = (1 + 2 * amount) * UNITS // 10**6
         else:
             # A bucket leaves when all of it is older than the span.
             back_s = SPANS[rule.span] * BUCKETS / SLICES
-            used = self.expected.counted(rule, self.processes.now, back_s)
-            wish = 1 if rule.metric == "requests" else 1 + want
-        return used >= rule.limit or (under_way > 0 and used + under_way + wish > rule.limit)
+            usage = self.expected.counted(rule, self.processes.now, back_s)
+            wish = 1 if rule.metric == "requests" else 1 + amount
+        return usage >= rule.limit or (under_way > 0 and usage + under_way + wish > rule.limit)
 
 
 @pytest.fixture(scope="module")
@@ -392,17 +392,17 @@ def test_a_client_that_waits_for_retry_after_is_admitted(processes: LimiterProce
         usable = all(rule.limit > 0 for rule in schedule._all())
         while waiting and usable:
             waiting.sort()
-            due, want, turns = waiting.pop(0)
+            due, amount, turns = waiting.pop(0)
             processes.now = max(processes.now, due)
             assert turns < 60, f"schedule {number}: kept out for ever"
-            call = schedule._call(want)
+            call = schedule._call(amount)
             limiter = processes.workers[draw.randrange(WORKERS)]
             full = limiter_decision(
                 limiter, call, schedule.route, schedule.route.targets[0]
             ).refusal
             if full is None:
-                limiter.settle(call, want // 2, 0)
+                limiter.settle(call, amount // 2, 0)
                 continue
             limiter.settle(call, 0, 0)
             assert full.retry_after_s is not None
-            waiting.append((processes.now + full.retry_after_s, want, turns + 1))
+            waiting.append((processes.now + full.retry_after_s, amount, turns + 1))

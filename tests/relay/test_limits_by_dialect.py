@@ -51,8 +51,8 @@ OPENAI = r"x-ratelimit-{field}-{what}"
 ANTHROPIC = r"anthropic-ratelimit-{what}-{field}"
 
 
-def header_values(headers: dict[str, str], template: str, what: str) -> list[str]:
-    names = [template.format(what=what, field=field) for field in ("limit", "remaining", "reset")]
+def header_values(headers: dict[str, str], template: str, metric: str) -> list[str]:
+    names = [template.format(what=metric, field=field) for field in ("limit", "remaining", "reset")]
     return [headers[name] for name in names]
 
 

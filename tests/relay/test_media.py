@@ -66,14 +66,14 @@ CASES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("host", "says", "model"), CASES)
+@pytest.mark.parametrize(("host", "message", "model"), CASES)
 async def test_providers_that_fetch_no_urls_get_the_bytes(
-    tmp_path: Path, host: Provider, says: Any, model: str
+    tmp_path: Path, host: Provider, message: Any, model: str
 ) -> None:
     registry = snapshot(route("m", host, model=model), log_bodies=True)
     async with (
         media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, registry, u=says) as gate,
+        gateway(tmp_path, registry, u=message) as gate,
     ):
         enable_fetching(gate, site)
         reply = await gate.post("/v1/chat/completions", media_request(f"{URL}?sig=secret", URL))
@@ -94,12 +94,12 @@ async def test_providers_that_fetch_no_urls_get_the_bytes(
     assert b"bytes of image/png, fetched" in (entry.bodies.upstream_request or b"")
 
 
-@pytest.mark.parametrize(("host", "says", "model"), CASES)
+@pytest.mark.parametrize(("host", "message", "model"), CASES)
 async def test_with_fetching_off_media_is_dropped_with_a_note_how_to_enable_it(
-    tmp_path: Path, host: Provider, says: Any, model: str
+    tmp_path: Path, host: Provider, message: Any, model: str
 ) -> None:
     registry = snapshot(route("m", host, model=model))
-    async with gateway(tmp_path, registry, u=says) as gate:
+    async with gateway(tmp_path, registry, u=message) as gate:
         assert gate.runtime.media is None
         reply = await gate.post("/v1/chat/completions", media_request(URL))
         entry = await gate.entry()

@@ -132,7 +132,7 @@ async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "reason"),
+    ("location", "reason"),
     [
         ("https://inside.example/x", "no public address"),
         ("http://other.example/x", "must begin with https://"),
@@ -144,9 +144,9 @@ async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
     ],
 )
 async def test_a_redirect_to_a_disallowed_address_is_not_followed(
-    tmp_path: Path, to: str, reason: str
+    tmp_path: Path, location: str, reason: str
 ) -> None:
-    async with media(tmp_path, a=redirect(to)) as site:
+    async with media(tmp_path, a=redirect(location)) as site:
         site.names["inside.example"] = ["127.0.0.2"]
         with pytest.raises(MediaFetchError, match=reason):
             await site.fetcher().fetch(URL)

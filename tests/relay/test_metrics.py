@@ -218,7 +218,7 @@ async def test_a_failed_request_leaves_one_line_with_its_ids(
     assert "secret" not in lines[0]
 
 
-def test_a_log_line_is_one_line_whatever_its_data_is() -> None:
+def test_a_log_line_is_one_line_for_any_data() -> None:
     record = logging.makeLogRecord({"msg": "m", "a": "x\ny", "b": 'q"', "c": 1, "d": ["no"]})
     assert KeyValueFormatter("%(message)s").format(record) == "m a='x\\ny' b='q\"' c=1"
 

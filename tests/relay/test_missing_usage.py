@@ -79,7 +79,7 @@ async def reported_usage(
     tmp_path: Path, client: str, usage: Json, *, stream: bool, **more: Any
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
     """Return the usage that the client and the log get for an upstream's usage."""
-    whole, streamed, body = CLIENTS[client]
+    response_body, streamed, body = CLIENTS[client]
     is_google = client not in {"gemini"}
     if is_google:
         maker = provider("a", "gemini", preset="gemini")
@@ -91,7 +91,7 @@ async def reported_usage(
     if client != "gemini":
         request["stream"] = stream
     async with gateway(tmp_path, registry, a=lambda _: answering(usage, stream=stream)) as live:
-        reply = await live.post(streamed if stream else whole, request)
+        reply = await live.post(streamed if stream else response_body, request)
         assert reply.status == 200, reply.body
         row = await live.entry()
     assert row.input_tokens is not None

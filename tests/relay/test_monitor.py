@@ -92,8 +92,8 @@ async def test_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixtu
 
     # The monitor's thread counts a stall before it logs it.
     await wait_until_async(places)
-    (where,) = places()
-    assert where.split(":")[:2] == [__name__, "block_the_loop"]
+    (code_line,) = places()
+    assert code_line.split(":")[:2] == [__name__, "block_the_loop"]
 
 
 async def test_code_that_holds_the_gil_is_named() -> None:

@@ -91,11 +91,11 @@ async def test_a_failure_in_the_middle_is_reported_without_an_end_event(tmp_path
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=second_fails) as gate:
         reply = await gate.post("/v1/completions", {**REQUEST, "stream": True})
-        whole = await gate.post("/v1/completions", REQUEST)
+        response = await gate.post("/v1/completions", REQUEST)
         rows = await gate.rows(3)
     assert frames(reply.body)[-1]["error"]["message"] == "busy"
     assert DONE not in reply.body
-    assert whole.status == 503
+    assert response.status == 503
     assert {row.outcome for row in rows} >= {"ok", "error"}
 
 

@@ -95,12 +95,12 @@ async def head_of(client: Upstreams, url: httpx.URL, network: Network | None) ->
 async def failure(url: httpx.URL, network: Network | None = None) -> str:
     """Return the reason of a failed request."""
     async with upstreams() as client:
-        with pytest.raises(GatewayError) as raised:
+        with pytest.raises(GatewayError) as error:
             await (await send(client, url, network)).read_all()
-    assert raised.value.error.kind == "upstream_error"
-    assert "127.0.0.1" not in raised.value.error.message
-    assert PASSWORD not in raised.value.error.message
-    return raised.value.error.message
+    assert error.value.error.kind == "upstream_error"
+    assert "127.0.0.1" not in error.value.error.message
+    assert PASSWORD not in error.value.error.message
+    return error.value.error.message
 
 
 def network_with_proxy(proxy: str, **settings: str) -> Network:
@@ -168,8 +168,8 @@ async def test_an_error_names_a_proxy_that_requires_credentials(
 
 
 async def test_credentials_that_the_proxy_refuses_are_not_shown(strict_proxy: Tinyproxy) -> None:
-    wrong = f"http://{USER}:wrongPassword@127.0.0.1:{strict_proxy.port}"
-    message = await failure(httpx.URL("https://provider.test/"), network_with_proxy(wrong))
+    wrong_url = f"http://{USER}:wrongPassword@127.0.0.1:{strict_proxy.port}"
+    message = await failure(httpx.URL("https://provider.test/"), network_with_proxy(wrong_url))
     # tinyproxy answers wrong credentials with 401.
     assert message == "the proxy does not permit connections to this host (HTTP 401)"
 
@@ -200,7 +200,7 @@ async def test_a_proxy_that_is_down_is_named() -> None:
     )
 
 
-async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
+async def test_a_client_that_disconnects_ends_the_stream_behind_the_proxy(
     proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     network = network_with_proxy(proxy.url, ca_certificates=authority.pem)
@@ -221,10 +221,10 @@ async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None
         ended.set()
 
     async with listening_port(silent) as port, upstreams() as client:
-        with pytest.raises(GatewayError, match="the proxy did not accept") as raised:
+        with pytest.raises(GatewayError, match="the proxy did not accept") as error:
             network = network_with_proxy(f"http://127.0.0.1:{port}")
             await send(client, httpx.URL("https://provider.test/"), network, connect_s=0.2)
-        assert raised.value.error.kind == "timeout"
+        assert error.value.error.kind == "timeout"
         await asyncio.wait_for(ended.wait(), 10)
 
 
@@ -422,10 +422,10 @@ async def test_a_missing_client_certificate_is_named(
         while connection.fileno() >= 0 and connection.recv(65536):
             pass
 
-    served = asyncio.create_task(asyncio.to_thread(serve))
+    server_task = asyncio.create_task(asyncio.to_thread(serve))
     url = httpx.URL(f"https://127.0.0.1:{listener.getsockname()[1]}/")
     message = await failure(url, Network(ca_certificates=authority.pem))
-    await served
+    await server_task
     listener.close()
     assert message.endswith("TLS failed: it requires a client certificate")
 

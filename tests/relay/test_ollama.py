@@ -72,8 +72,8 @@ async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
 async def test_a_request_passes_through_to_the_path_it_called(tmp_path: Path, path: str) -> None:
     request = {**REQUEST, "prompt": "x", "raw": True, "stream": False}
     registry = snapshot(route("m", ollama()))
-    whole = httpx.Response(200, content=line("hi", response="hi", done=True))
-    async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
+    upstream_response = httpx.Response(200, content=line("hi", response="hi", done=True))
+    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gate:
         await gate.post(path, request)
         entry = await gate.entry()
     (upstream_request,) = gate.upstreams.requests
@@ -128,8 +128,8 @@ async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
 
 async def test_a_chat_client_gets_a_complete_response_from_ollama(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
-    whole = httpx.Response(200, content=line("hello", done=True, done_reason="length"))
-    async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
+    upstream_response = httpx.Response(200, content=line("hello", done=True, done_reason="length"))
+    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gate:
         reply = await gate.post("/v1/chat/completions", REQUEST)
     (choice,) = reply.json()["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("hello", "length")

@@ -71,8 +71,8 @@ async def test_without_a_key_foreign_pages_are_refused(
         for key in ("", "anything"):
             posted = await live.post("/v1/chat/completions", REQUEST, key=key, headers=headers)
             assert posted.status == 403
-            listed = await live.post("/v1/models", {}, key=key, headers=headers, method="GET")
-            assert listed.status == 403
+            list_reply = await live.post("/v1/models", {}, key=key, headers=headers, method="GET")
+            assert list_reply.status == 403
         assert (await live.post("/v1/chat/completions", REQUEST, headers=headers)).status == 200
         assert (await metrics(live, **headers)).status == 403
         assert (await metrics(live, host="localhost:4000")).status == 200
@@ -139,9 +139,9 @@ async def test_one_key_can_not_take_all_web_sockets(
     registry = snapshot(route("m", A))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         sockets = [Socket(live, KEY) for _ in range(3)]
-        for each in sockets:
-            await each.answered.wait()
-        assert [each.accepted for each in sockets] == [True, True, False]
+        for client_socket in sockets:
+            await client_socket.answered.wait()
+        assert [client_socket.accepted for client_socket in sockets] == [True, True, False]
         assert sockets[2].status == 429
         assert "2 open connections" in sockets[2].body["error"]["message"]
         other = Socket(live, ADMIN)
@@ -151,5 +151,5 @@ async def test_one_key_can_not_take_all_web_sockets(
         second = Socket(live, KEY)
         await second.answered.wait()
         assert second.accepted
-        for each in (sockets[1], second, other):
-            await each.disconnect()
+        for client_socket in (sockets[1], second, other):
+            await client_socket.disconnect()

@@ -43,11 +43,13 @@ def parts_of(request: httpx.Request) -> dict[str, Any]:
 async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> None:
     wave = b"RIFF\r\n--\x00\xff" * 1000
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
-    answered = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:
+    upstream_answer = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
+    async with gateway(
+        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
+    ) as g:
         body, headers = form(model="ears", language="de", file=("a.wav", wave, "audio/wav"))
         response = await g.post("/v1/audio/transcriptions", body, headers=headers)
-        assert (response.status, response.json()) == (200, answered)
+        assert (response.status, response.json()) == (200, upstream_answer)
         upstream_request = g.upstreams.requests[0]
         assert upstream_request.url.path == "/audio/transcriptions"
         assert parts_of(upstream_request) == {
@@ -157,8 +159,10 @@ async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
 
 async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="dall-e-3"))
-    answered = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:
+    upstream_answer = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
+    async with gateway(
+        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
+    ) as g:
         await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
         row = await g.entry()
     assert (row.cost_usd, row.input_tokens, row.usage_source) == (None, None, "")
@@ -190,7 +194,7 @@ async def test_a_refused_target_falls_back_to_the_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "says"),
+    ("body", "kind", "message"),
     [
         (b"{}", "application/json", "requires a form"),
         (b"--x\r\n", "multipart/form-data; boundary=x", "not a valid form"),
@@ -200,13 +204,13 @@ async def test_a_refused_target_falls_back_to_the_next(tmp_path: Path) -> None:
     ids=["json", "cut", "no boundary", "none"],
 )
 async def test_a_body_that_is_no_form_is_refused(
-    tmp_path: Path, body: bytes, kind: str, says: str
+    tmp_path: Path, body: bytes, kind: str, message: str
 ) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     async with gateway(tmp_path, registry) as g:
         response = await g.post("/v1/audio/transcriptions", body, headers={"content-type": kind})
     assert response.status == 400
-    assert says in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
 async def test_two_models_in_a_form_are_refused(tmp_path: Path) -> None:
@@ -297,10 +301,10 @@ JINA = {
 
 async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> None:
     voyage = provider("voyage", preset="voyage", dialect="openai_embeddings")
-    answered = {"object": "list", "data": JINA["results"], "usage": {"total_tokens": 12}}
+    upstream_answer = {"object": "list", "data": JINA["results"], "usage": {"total_tokens": 12}}
     registry = snapshot(route("order", voyage, model="rerank-2.5"))
     async with gateway(
-        tmp_path, registry, voyage=lambda r: httpx.Response(200, json=answered)
+        tmp_path, registry, voyage=lambda r: httpx.Response(200, json=upstream_answer)
     ) as g:
         request = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
         response = await g.post("/v2/rerank", request)
@@ -387,8 +391,8 @@ async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
         assert "up0" not in created_id
         content = await g.post(f"/v1/files/{created_id}/content", b"", method="GET")
         assert content.body == b'{"a":1}'
-        listed = await g.post("/v1/files?limit=5", b"", method="GET")
-        assert [row["id"] for row in listed.json()["data"]] == [created_id]
+        list_reply = await g.post("/v1/files?limit=5", b"", method="GET")
+        assert [row["id"] for row in list_reply.json()["data"]] == [created_id]
         assert "limit=10000" in str(g.upstreams.requests[-1].url)
         batch = await g.post("/v1/batches", {"input_file_id": created_id, "endpoint": "/v1/x"})
         assert batch.json()["input_file_id"] == created_id

@@ -83,7 +83,7 @@ async def test_azure_serves_responses_beside_its_deployments(
         ("azure_ai", "/embeddings?api-version=2024-05-01-preview"),
     ],
 )
-async def test_azure_makes_embeddings(tmp_path: Path, preset: str, url: str) -> None:
+async def test_azure_returns_embeddings(tmp_path: Path, preset: str, url: str) -> None:
     registry = snapshot(route("vec", of_preset(preset), model="vec"))
     body = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}}
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as g:
@@ -208,10 +208,10 @@ LORAX: dict[str, type | tuple[type, ...]] = {
 def lorax(request: httpx.Request) -> httpx.Response:
     """Respond as Predibase's server: unknown fields are ignored, wrong types are refused."""
     body = json.loads(request.content)
-    wrong = [n for n, kind in LORAX.items() if n in body and not isinstance(body[n], kind)]
+    problems = [n for n, kind in LORAX.items() if n in body and not isinstance(body[n], kind)]
     texts = [text for message in body["messages"] for text in message.values()]
-    if "model" not in body or wrong or not all(isinstance(text, str) for text in texts):
-        payload = {"error": f"Failed to deserialize the JSON body: {wrong}", "error_type": "x"}
+    if "model" not in body or problems or not all(isinstance(text, str) for text in texts):
+        payload = {"error": f"Failed to deserialize the JSON body: {problems}", "error_type": "x"}
         return httpx.Response(422, json=payload)
     if body.get("stream"):
         return sse(chunk("hel"), chunk("lo", "stop"), DONE)

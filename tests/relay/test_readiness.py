@@ -57,13 +57,13 @@ async def test_ready_reports_problems_and_stays_ready(
         live.runtime.log_writer.store = LogStore(write=lambda _: raise_unavailable())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await wait_until_async(lambda: live.runtime.journal.status.failing_s)
-        wrong = ["log_writes_failing"]
+        problems = ["log_writes_failing"]
         assert await get_probe(live, "/health/ready") == (
             200,
-            {"status": "degraded", "reasons": wrong},
+            {"status": "degraded", "reasons": problems},
         )
         _, summary = await get_probe(live, "/health")
-        assert (summary["status"], summary["reasons"]) == ("degraded", wrong)
+        assert (summary["status"], summary["reasons"]) == ("degraded", problems)
 
 
 async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
         live.runtime.log_writer.store = LogStore(write=len)
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await wait_until_async(lambda: live.runtime.journal.status.refusing)
-        wrong = ["log_rows_refused"]
+        problems = ["log_rows_refused"]
         assert await get_probe(live, "/health/ready") == (
             200,
-            {"status": "degraded", "reasons": wrong},
+            {"status": "degraded", "reasons": problems},
         )
         assert live.runtime.journal.counters.rows_refused == 1
 

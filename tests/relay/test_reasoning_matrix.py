@@ -329,9 +329,9 @@ async def test_switching_models_drops_the_reasoning(
         assert upstreams.count(after) == count + 1, "the first try was taken"
         adaptations = (await gateway.rows(2))[-1].adaptations
         if (before, after) not in {("anthropic", "anthropic-4.5"), ("anthropic-4.5", "anthropic")}:
-            dropped = reply.headers.get("x-dragoman-dropped", "")
+            dropped_fields = reply.headers.get("x-dragoman-dropped", "")
             bent = reply.headers.get("x-dragoman-approximated", "")
-            assert dropped or bent, adaptations
+            assert dropped_fields or bent, adaptations
         # And back again: the thoughts of the first model are its own still.
         client.add_tool_results("rainy")
         await send_turn(gateway, client, before, stream=False)

@@ -158,9 +158,12 @@ def reset(writer: asyncio.StreamWriter) -> None:
 RAISED = (RuntimeError, EOFError, AttributeError, IndexError, ConnectionResetError, TimeoutError)
 
 
-@pytest.mark.parametrize("raised", RAISED)
+@pytest.mark.parametrize("error_class", RAISED)
 async def test_no_redis_exception_fails_a_request(
-    redis: RedisServer, tmp_path: Path, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+    redis: RedisServer,
+    tmp_path: Path,
+    error_class: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With uvloop, sending on a connection that was reset is a RuntimeError."""
     registry = limited_registry(
@@ -169,7 +172,7 @@ async def test_no_redis_exception_fails_a_request(
     )
 
     async def send(*args: object, **options: object) -> None:
-        raise raised("the handler is closed")
+        raise error_class("the handler is closed")
 
     async with gateway(
         tmp_path, registry, one=lambda _: response_with_usage(5), redis_url=redis.url
@@ -351,8 +354,8 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
             elif running and step < 0.5:
                 machine, call = running.pop(draw.randrange(len(running)))
                 machine.limiter.settle(call, 0, 0)
-            for each in (first, second):
-                await each.limiter._run_script([], 0)
+            for limiter_node in (first, second):
+                await limiter_node.limiter._run_script([], 0)
             admitted = await machine.enter()
             assert kind(admitted) == ("ok" if len(running) < 6 else "rate_limit")
             if isinstance(admitted, Call):

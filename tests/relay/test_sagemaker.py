@@ -110,9 +110,9 @@ async def endpoint(
 @pytest.mark.parametrize("passthrough", [True, False])
 async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool) -> None:
     async with endpoint(tmp_path, passthrough=passthrough) as (gate, _):
-        whole = await gate.post("/v1/chat/completions", REQUEST)
-        assert whole.status == 200, whole.json()
-        assert whole.json()["choices"][0]["message"]["content"] == "hello"
+        response = await gate.post("/v1/chat/completions", REQUEST)
+        assert response.status == 200, response.json()
+        assert response.json()["choices"][0]["message"]["content"] == "hello"
         streamed = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
         entry = await gate.entry()
         assert [request.url.path for request in gate.upstreams.requests] == [UNARY, STREAM]

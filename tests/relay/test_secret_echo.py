@@ -67,11 +67,11 @@ async def test_an_error_that_repeats_the_key_is_not_passed_on(
         tmp_path,
         snapshot(route("r", _secret_provider())),
         up=lambda _: httpx.Response(400, json=body),
-    ) as served:
-        reply = await served.post("/v1/chat/completions", BODY)
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY)
         assert reply.status == 400
         assert not _reveals_secret(reply.body.decode())
-        assert not _reveals_secret(_stored_text(await served.entry()))
+        assert not _reveals_secret(_stored_text(await gw.entry()))
 
 
 async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
         tmp_path,
         snapshot(route("r", _secret_provider())),
         up=lambda _: httpx.Response(400, json=body),
-    ) as served:
-        assert (await served.post("/v1/chat/completions", BODY)).json() == body
+    ) as gw:
+        assert (await gw.post("/v1/chat/completions", BODY)).json() == body
 
 
 @pytest.mark.parametrize("client", ["/v1/chat/completions", "/v1/messages"])
@@ -97,13 +97,13 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
     body = {**BODY, "stream": True, "max_tokens": 50}
     async with gateway(
         tmp_path, snapshot(route("r", _secret_provider())), up=lambda _: sse(chunk("hi"), *torn)
-    ) as served:
-        reply = await served.post(client, body)
+    ) as gw:
+        reply = await gw.post(client, body)
         assert reply.status == 200
         assert b"hi" in reply.body
         assert b"bad key" in reply.body
         assert not _reveals_secret(reply.body.decode())
-        assert not _reveals_secret(_stored_text(await served.entry()))
+        assert not _reveals_secret(_stored_text(await gw.entry()))
 
 
 def _texts(stream: bytes) -> str:
@@ -144,10 +144,10 @@ async def test_a_key_split_over_chunks_is_not_stored(
         tmp_path,
         snapshot(route("r", _secret_provider()), log_bodies=True),
         up=lambda _: sse(*stream),
-    ) as served:
-        reply = await served.post(path, {**BODY, "max_tokens": 9, "stream": True})
+    ) as gw:
+        reply = await gw.post(path, {**BODY, "max_tokens": 9, "stream": True})
         assert _reveals_secret(_texts(reply.body))
-        bodies = (await served.entry()).bodies
+        bodies = (await gw.entry()).bodies
     assert bodies is not None
     assert b"".join(stream).count(b"data: ") == (bodies.upstream_response or b"").count(b"data: ")
     for stored in (bodies.upstream_response, bodies.client_response):
@@ -231,10 +231,10 @@ async def test_a_key_split_over_interleaved_chunks_is_not_stored(
         tmp_path,
         snapshot(route("r", _secret_provider()), log_bodies=True),
         up=lambda _: sse(*stream),
-    ) as served:
-        reply = await served.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
         assert any(map(_reveals_secret, _texts_by_field(reply.body)))
-        bodies = (await served.entry()).bodies
+        bodies = (await gw.entry()).bodies
     assert bodies is not None and bodies.upstream_response is not None
     stored = _texts_by_field(bodies.upstream_response)
     assert not any(map(_reveals_secret, stored))
@@ -286,8 +286,8 @@ async def test_a_passthrough_response_does_not_repeat_the_key(tmp_path: Path) ->
     answer = lambda _: httpx.Response(  # noqa: E731
         200, headers={"content-type": "text/event-stream"}, stream=PacedBody(*parts)
     )
-    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=answer) as served:
-        reply = await served.post(
+    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=answer) as gw:
+        reply = await gw.post(
             "/v1/images/generations", {"model": "r", "prompt": "x", "stream": True}
         )
         assert reply.status == 200
@@ -351,10 +351,10 @@ async def test_a_secret_header_and_parameter_of_the_provider_are_secrets_too(
     body = {"error": {"message": "no", "seen": ["hush-hush-1", "quiet-quiet-2"]}}
     async with gateway(
         tmp_path, snapshot(route("r", target_provider)), up=lambda _: httpx.Response(400, json=body)
-    ) as served:
-        reply = await served.post("/v1/chat/completions", BODY)
-        assert b"hush" not in reply.body + _stored_text(await served.entry()).encode()
-        assert b"quiet" not in reply.body + _stored_text(await served.entry()).encode()
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY)
+        assert b"hush" not in reply.body + _stored_text(await gw.entry()).encode()
+        assert b"quiet" not in reply.body + _stored_text(await gw.entry()).encode()
 
 
 @given(

@@ -157,9 +157,9 @@ async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) ->
                 near.settle(here, tokens, units)
                 await far.leave(there, tokens, units)
                 continue
-            want = draw.choice([10, 40, 200])
-            there = await far.enter(want)
-            here: Any = far.call(want)
+            amount = draw.choice([10, 40, 200])
+            there = await far.enter(amount)
+            here: Any = far.call(amount)
             admission = await near.admit(here, far.route, far.route.targets[0])
             if admission.refusal is not None:
                 if not admission.ends_request:
@@ -200,7 +200,7 @@ async def test_a_machine_with_heartbeats_keeps_its_reservations(
         assert kind(await second.enter()) == "ok"
 
 
-async def test_a_client_that_leaves_during_the_redis_call_frees_its_slot(
+async def test_a_client_that_disconnects_during_the_redis_call_frees_its_slot(
     redis: RedisServer,
 ) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))

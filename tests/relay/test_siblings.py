@@ -21,12 +21,12 @@ from tests.waits import WAIT_TIMEOUT_S
 def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
     """Run another process; yields the messages it received."""
     messages: list[bool] = []
-    over = threading.Event()
+    finished = threading.Event()
     siblings = PeerProcesses(directory)
 
     def listen() -> None:
-        while not over.is_set():
-            if siblings.wait_change(WAIT_TIMEOUT_S) and not over.is_set():
+        while not finished.is_set():
+            if siblings.wait_change(WAIT_TIMEOUT_S) and not finished.is_set():
                 messages.append(True)
                 if answers:
                     siblings.acknowledge()
@@ -34,7 +34,7 @@ def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list
     thread = threading.Thread(target=listen)
     thread.start()
     yield messages
-    over.set()
+    finished.set()
     siblings.wake()
     thread.join()
     siblings.close()

@@ -60,13 +60,13 @@ async def test_the_simulation_equals_the_live_upstream_request(
         rows = await gateway.rows(2)
         model = rows[0].model
         answers = [json.loads(row.bodies.upstream_response or b"") for row in rows if row.bodies]
-        whole = simulated_request(client, upstream, model, answers=tuple(answers))
+        simulated = simulated_request(client, upstream, model, answers=tuple(answers))
         bare = simulated_request(client, upstream, model)
         path, body = client.request(upstream, stream=False)
         await gateway.post(path, body, headers=client.headers)
         upstream_body = upstreams.last(upstream).body
-    assert whole["body"] == upstream_body
-    assert whole["runtime_inputs"] == []
+    assert simulated["body"] == upstream_body
+    assert simulated["runtime_inputs"] == []
     assert (bare["body"] == upstream_body) == (bare["runtime_inputs"] == [])
 
 

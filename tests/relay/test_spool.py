@@ -70,13 +70,13 @@ async def test_a_full_disk_is_an_overloaded_error(spools: UploadSpools) -> None:
 
 
 async def test_the_file_is_not_closed_under_a_thread_that_writes(spools: UploadSpools) -> None:
-    started, go = threading.Event(), threading.Event()
+    started, may_continue = threading.Event(), threading.Event()
     opened: list[IO[bytes]] = []
     file = spools.file
 
     def slow() -> IO[bytes]:
         started.set()
-        go.wait(10)
+        may_continue.wait(10)
         opened.append(file())
         return opened[0]
 
@@ -89,7 +89,7 @@ async def test_the_file_is_not_closed_under_a_thread_that_writes(spools: UploadS
         await writing
     spool.close()
     assert spools.reserved_bytes == SIZE
-    go.set()
+    may_continue.set()
     async with asyncio.timeout(10):
         while spools.reserved_bytes:
             await asyncio.sleep(0.01)

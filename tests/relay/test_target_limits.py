@@ -62,10 +62,10 @@ async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) ->
     async with gateway(tmp_path, registry, **answers()) as live:
         assert await send_chat(live) == (200, "one")
         assert await send_chat(live) == (200, "two")
-        skipped, answered = (await live.rows(2))[-1].attempts
+        skipped, answering = (await live.rows(2))[-1].attempts
     assert skipped.skipped is not None
     assert "the target one/gpt-4.1 is limited to 1 request per minute" in skipped.skipped
-    assert answered.skipped is None
+    assert answering.skipped is None
 
 
 async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
@@ -93,18 +93,18 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
 
 async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
     registry = snapshot(with_first_limits(priced_route(ONE, TWO), limits=Limits(concurrency=1)))
-    event, go = asyncio.Event(), asyncio.Event()
+    event, may_continue = asyncio.Event(), asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
         event.set()
-        await go.wait()
+        await may_continue.wait()
         return response_with_usage(50)
 
     async with gateway(tmp_path, registry, **answers(one=slow)) as live:
         first = asyncio.create_task(send_chat(live))
         await event.wait()
         assert await send_chat(live) == (200, "two")
-        go.set()
+        may_continue.set()
         assert await first == (200, "one")
         assert await send_chat(live) == (200, "one")
         await live.rows(3)

@@ -143,9 +143,9 @@ def test_unusual_text_is_counted(text: str) -> None:
 @pytest.mark.parametrize("model", ["gpt-5.4", "some-llm"])
 async def test_an_estimate_is_marked(tmp_path: Path, model: str) -> None:
     """An upstream without token counts is not an error: agents send many such requests."""
-    way = route("smart", provider("up", preset="custom"), model=model)
+    test_route = route("smart", provider("up", preset="custom"), model=model)
     body = {"model": "smart", "messages": [{"role": "user", "content": "Hello " * 200}]}
-    async with gateway(tmp_path, snapshot(way), up=lambda request: None) as g:
+    async with gateway(tmp_path, snapshot(test_route), up=lambda request: None) as g:
         headers = {"anthropic-version": "2023-06-01"}
         response = await g.post("/v1/messages/count_tokens", body, headers=headers)
     assert response.status == 200

@@ -117,8 +117,8 @@ def running_gateway(
     priced = model_of(upstream, "llama-3")
     price = Price(input=Decimal(1), output=Decimal(2), source="list")
     priced = msgspec.structs.replace(priced, price=price)
-    way = route("m", upstream, targets=(Target(id=1, model=priced, order=1),), **changes)
-    return gateway(tmp_path, snapshot(way), web_search=endpoint, a=model, search=search)
+    test_route = route("m", upstream, targets=(Target(id=1, model=priced, order=1),), **changes)
+    return gateway(tmp_path, snapshot(test_route), web_search=endpoint, a=model, search=search)
 
 
 def searches(gate: Gateway) -> list[httpx.Request]:
@@ -384,7 +384,7 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
         assert row.outcome == "error"
 
 
-async def test_a_client_that_leaves_ends_the_search(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_ends_the_search(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, single_search(), search=hanging) as gate:
         await gate.post("/v1/messages", MESSAGES, disconnect_after=0.2)
         row = await gate.entry()
@@ -427,8 +427,10 @@ async def test_a_provider_with_native_web_search_runs_it(tmp_path: Path) -> None
             200, json={**message, "model": "c", "stop_reason": "end_turn", "usage": counts}
         )
 
-    way = route("m", provider("a", "anthropic_messages"), model="claude-opus-5-5")
-    async with gateway(tmp_path, snapshot(way), web_search=ENDPOINT, a=own, search=searxng) as gate:
+    test_route = route("m", provider("a", "anthropic_messages"), model="claude-opus-5-5")
+    async with gateway(
+        tmp_path, snapshot(test_route), web_search=ENDPOINT, a=own, search=searxng
+    ) as gate:
         reply = await gate.post("/v1/messages", MESSAGES)
     assert reply.status == 200, reply.body
     assert not searches(gate)

@@ -69,7 +69,7 @@ def test_a_known_name_resolves_to_the_provider_that_has_it(name: str, label: str
     assert resolved(registry(*map(provider, ALL), rows=rows), name) == label
 
 
-def test_the_makers_provider_precedes_rows_by_provider() -> None:
+def test_the_vendors_provider_precedes_rows_by_provider() -> None:
     openai, azure = provider("openai"), provider("azure_openai")
     other, zed = provider("other", "custom"), provider("zed", "custom")
     rows = ("zed/gpt-4o", "other/gpt-4o", "azure_openai/gpt-4o")
@@ -81,7 +81,7 @@ def test_the_makers_provider_precedes_rows_by_provider() -> None:
     assert resolved(registry(surface), "gemini-2.5-pro") == "gemini-openai/gemini-2.5-pro"
 
 
-def test_a_provider_of_ones_own_with_the_makers_preset_is_not_the_maker() -> None:
+def test_a_custom_provider_with_a_vendors_preset_is_not_the_vendor() -> None:
     own_provider = provider("mine", "openai", "http://127.0.0.1:9/v1")
     assert resolved(registry(own_provider), "gpt-4o") is None
     assert resolved(registry(provider("mine", "openai")), "gpt-4o") == "mine/gpt-4o"
@@ -185,7 +185,7 @@ def test_similar_names_are_few_and_best_first() -> None:
     assert similar_names("", names) == similar_names("x", []) == []
 
 
-def test_each_listed_model_is_in_its_makers_price_list() -> None:
+def test_each_listed_model_is_in_its_vendors_price_list() -> None:
     for maker in MAKERS:
         assert not maker.presets[0] or set(maker.presets) <= PRESETS.keys()
         for name in maker.models:

@@ -58,15 +58,15 @@ def reasons(decision: Decision) -> dict[str, str]:
 def called_targets(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
     """Return the called targets if these fail with these kinds and the others answer."""
     retry_plan = RetryPlan(decision, retries)
-    called = []
+    call_order = []
     while (candidate := retry_plan.next_candidate()) is not None:
         name = candidate.target.model.name
-        called.append(name)
+        call_order.append(name)
         if name not in failures or not retry_plan.record_failure(
             Error(kind=failures[name], message="")
         ):
             break
-    return called
+    return call_order
 
 
 # A plain route
@@ -133,15 +133,15 @@ def stepped_snapshot(*on: str, **changes: Any) -> Route:
 
 def test_a_step_without_a_condition_is_entered_after_any_failure() -> None:
     for kind, kind_info in KINDS.items():
-        called = called_targets(decide_route(stepped_snapshot()), a=kind)
-        assert called == (["a", "b"] if kind_info.retryable else ["a"]), kind
+        call_order = called_targets(decide_route(stepped_snapshot()), a=kind)
+        assert call_order == (["a", "b"] if kind_info.retryable else ["a"]), kind
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_step_is_entered_on_its_class_of_failures_only(name: str) -> None:
     for kind in KINDS:
-        called = called_targets(decide_route(stepped_snapshot(name)), a=kind)
-        assert called == (["a", "b"] if kind in CLASSES[name] else ["a"]), kind
+        call_order = called_targets(decide_route(stepped_snapshot(name)), a=kind)
+        assert call_order == (["a", "b"] if kind in CLASSES[name] else ["a"]), kind
 
 
 def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
@@ -204,13 +204,13 @@ def test_a_cooldown_is_ignored_without_a_matching_fallback() -> None:
 
 def test_a_step_may_be_entered_in_a_later_round() -> None:
     retry_plan = RetryPlan(decide_route(stepped_snapshot("timeout")), 1)
-    called, kinds = [], iter(["overloaded", "timeout"])
+    call_order, kinds = [], iter(["overloaded", "timeout"])
     while (candidate := retry_plan.next_candidate()) is not None:
-        called.append(candidate.target.model.name)
-        if called[-1] == "b":
+        call_order.append(candidate.target.model.name)
+        if call_order[-1] == "b":
             break
         retry_plan.record_failure(Error(kind=next(kinds), message=""))
-    assert called == ["a", "a", "b"]
+    assert call_order == ["a", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -332,13 +332,13 @@ def test_a_retry_plan_terminates_and_respects_max_attempts(
     retry_plan = RetryPlan(
         decide_route(route(*targets, steps=tuple(steps.values())), seed=seed), retries
     )
-    called: list[str] = []
+    call_order: list[str] = []
     failure_iterator = iter(failures)
     while (candidate := retry_plan.next_candidate()) is not None:
-        called.append(candidate.target.model.name)
+        call_order.append(candidate.target.model.name)
         retry_plan.record_failure(Error(kind=next(failure_iterator, "timeout"), message=""))
-    assert called
-    assert max(called.count(name) for name in called) <= retries + 1
+    assert call_order
+    assert max(call_order.count(name) for name in call_order) <= retries + 1
 
 
 def test_a_candidate_selection_is_immutable() -> None:

@@ -65,9 +65,9 @@ class SimulatedRule:
         self.slots = [slot() for _ in range(slots)]
         self.span_s = self.bounds[0].span_s
 
-    def check(self, now: float, want: int = 0, process: int = 0) -> tuple[int, list[int]]:
+    def check(self, now: float, amount: int = 0, process: int = 0) -> tuple[int, list[int]]:
         others = [counters for number, counters in enumerate(self.slots) if number != process]
-        return check_limits(self.at(now), self.slots[process], others, Estimate(want, want))
+        return check_limits(self.at(now), self.slots[process], others, Estimate(amount, amount))
 
     def at(self, now: float, started_s: float = 0.0) -> tuple[BoundWindow, ...]:
         """Return the rule at a time, for a request that started then or earlier."""
@@ -80,16 +80,16 @@ class SimulatedRule:
     def reserved(self) -> int:
         return sum(counters[RESERVED] for counters in self.slots)
 
-    def reserve(self, now: float, want: int, process: int = 0) -> bool:
-        refusal, _ = self.check(now, want, process)
+    def reserve(self, now: float, amount: int, process: int = 0) -> bool:
+        refusal, _ = self.check(now, amount, process)
         if not refusal:
-            reserve(self.at(now), self.slots[process], Estimate(want, want))
+            reserve(self.at(now), self.slots[process], Estimate(amount, amount))
         return not refusal
 
     def settle(
-        self, now: float, want: int, used: int, process: int = 0, started_s: float = 0.0
+        self, now: float, amount: int, usage: int, process: int = 0, started_s: float = 0.0
     ) -> None:
-        settle(self.at(now, started_s), self.slots[process], Estimate(want, want), used, used)
+        settle(self.at(now, started_s), self.slots[process], Estimate(amount, amount), usage, usage)
 
     def counts(self, now: float) -> list[int]:
         rows = [
@@ -103,8 +103,8 @@ def moment(now: float) -> CountedAt:
     return CountedAt(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
 
 
-def rule(what: str, span: str, maximum: int) -> Rule:
-    return Rule(owner="key:1", label="this API key", metric=what, span=span, limit=maximum)  # type: ignore[arg-type]
+def rule(metric: str, span: str, maximum: int) -> Rule:
+    return Rule(owner="key:1", label="this API key", metric=metric, span=span, limit=maximum)  # type: ignore[arg-type]
 
 
 def busiest_span_count(events: list[tuple[float, int]], span_s: int) -> int:
@@ -176,30 +176,30 @@ def test_tokens_pass_a_limit_by_no_more_than_one_request(
 ) -> None:
     simulated = SimulatedRule(rule("tokens", "minute", maximum), slots)
     now, running, ended = NOW, [], []
-    for number, (gap, process, want, part, later) in enumerate(asks):
+    for number, (gap, process, amount, part, later) in enumerate(asks):
         now += gap
         for finish_at, *usage in [r for r in running if r[0] <= number]:
             running.remove((finish_at, *usage))
             end(simulated, now, usage, ended)
-        if simulated.reserve(now, want, process % slots):
-            running.append((number + later, process % slots, want, int(want * part)))
+        if simulated.reserve(now, amount, process % slots):
+            running.append((number + later, process % slots, amount, int(amount * part)))
         # What is counted and what may still come never pass the limit by more than the
         # one request that was alone when it came.
-        over = simulated.usage(now) + simulated.reserved - maximum
-        assert over <= max([r[2] for r in running] + [u for _, u in ended] + [0])
+        excess = simulated.usage(now) + simulated.reserved - maximum
+        assert excess <= max([r[2] for r in running] + [u for _, u in ended] + [0])
     for _, *usage in running:
         end(simulated, now, usage, ended)
     assert simulated.reserved == 0
-    largest = max((used for _, used in ended), default=0)
+    largest = max((amount_used for _, amount_used in ended), default=0)
     assert busiest_span_count(ended, MINUTE) <= maximum + largest
 
 
 def end(
     simulated: SimulatedRule, now: float, running: list[int], ended: list[tuple[float, int]]
 ) -> None:
-    process, want, used = running
-    simulated.settle(now, want, used, process)
-    ended.append((now, used))
+    process, amount, usage = running
+    simulated.settle(now, amount, usage, process)
+    ended.append((now, usage))
 
 
 @settings(max_examples=1500, deadline=None)
@@ -215,23 +215,23 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
     now, running = NOW, []
     used_by_window: dict[int, int] = {}
     costs: dict[int, list[int]] = {}
-    for number, (gap, process, want, part, later) in enumerate(asks):
+    for number, (gap, process, amount, part, later) in enumerate(asks):
         now += gap * 700
         for request in [r for r in running if r[0] <= number]:
             running.remove(request)
-            _, who_, want_, used, began_ = request
-            simulated.settle(now, want_, used, who_, began_)
+            _, who_, want_, usage, began_ = request
+            simulated.settle(now, want_, usage, who_, began_)
             window = calendar_window(began_, span)[0]
             if all(
                 w <= window for w in used_by_window
             ):  # one that ends late counts in no later window
-                used_by_window[window] = used_by_window.get(window, 0) + used
-                costs.setdefault(window, []).append(used)
+                used_by_window[window] = used_by_window.get(window, 0) + usage
+                costs.setdefault(window, []).append(usage)
         window = calendar_window(now, span)[0]
         if window in used_by_window or not used_by_window:
             assert simulated.usage(now) <= used_by_window.get(window, 0)
-        if simulated.reserve(now, want, process % 3):
-            running.append((number + later, process % 3, want, int(want * part), now))
+        if simulated.reserve(now, amount, process % 3):
+            running.append((number + later, process % 3, amount, int(amount * part), now))
     for window, sum_ in used_by_window.items():
         assert sum_ <= maximum + max(costs[window])
 
@@ -245,18 +245,18 @@ def test_one_request_always_enters_an_unused_limit() -> None:
     assert simulated.reserve(NOW, 1_000_000)
 
 
-@pytest.mark.parametrize("what", ["tokens", "usd"])
-def test_every_request_is_admitted_on_retry(what: str) -> None:
-    simulated = SimulatedRule(rule(what, "minute" if what == "tokens" else "day", 100))
+@pytest.mark.parametrize("metric", ["tokens", "usd"])
+def test_every_request_is_admitted_on_retry(metric: str) -> None:
+    simulated = SimulatedRule(rule(metric, "minute" if metric == "tokens" else "day", 100))
     waiting = [7, 150, 90, 12, 60, 3, 99]
     now, rounds = NOW, 0
     while waiting:
         rounds += 1
-        want = waiting.pop(0)
-        if simulated.reserve(now, want):
-            simulated.settle(now, want, want // 2, started_s=now)
+        amount = waiting.pop(0)
+        if simulated.reserve(now, amount):
+            simulated.settle(now, amount, amount // 2, started_s=now)
         else:
-            waiting.append(want)
+            waiting.append(amount)
         now += DAY / 20
         assert rounds < 200
 
@@ -328,13 +328,13 @@ def test_a_late_request_is_not_counted_in_the_next_window() -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))
-def test_only_a_lone_request_may_pass_a_limit(
-    used: int, number: int, want: int, maximum: int
+def test_only_a_single_request_may_exceed_a_limit(
+    usage: int, number: int, amount: int, maximum: int
 ) -> None:
-    if is_within_limit(used, number, want, maximum):
-        assert used + number + want <= maximum or (number == 0 and used < maximum)
+    if is_within_limit(usage, number, amount, maximum):
+        assert usage + number + amount <= maximum or (number == 0 and usage < maximum)
     elif number == 0:
-        assert used >= maximum
+        assert usage >= maximum
 
 
 def test_limit_rules_contain_only_configured_limits() -> None:

@@ -124,7 +124,7 @@ schedules = st.lists(st.integers(0, 9), min_size=50, max_size=400)
 
 
 @settings(max_examples=60)
-@given(chosen_targets=weights, ends=schedules, seed=st.integers(0, 999))
+@given(chosen_targets=weights, end_order=schedules, seed=st.integers(0, 999))
 def test_every_target_gets_its_share(
     chosen_targets: list[float], end_order: list[int], seed: int
 ) -> None:
@@ -199,9 +199,9 @@ def test_every_available_target_is_a_candidate_once(
     states = {f"p/m{n}": CircuitState(open_until=50.0, kind="timeout") for n in resting}
     facts = RequestFeatures(session=session)
     chosen_targets = select_candidates([route], facts, states, {}, 10.0, random.Random(seed).random)
-    called = [c.target.model.name for c in chosen_targets.candidates]
+    call_order = [c.target.model.name for c in chosen_targets.candidates]
     awake = [f"m{n}" for n in range(len(rows)) if n not in resting]
-    assert sorted(called) == sorted(awake or [f"m{n}" for n in range(len(rows))])
+    assert sorted(call_order) == sorted(awake or [f"m{n}" for n in range(len(rows))])
     assert chosen_targets.ignores_cooldowns == (not awake)
 
 
@@ -237,13 +237,13 @@ def test_retries_never_exceed_the_policy(
         select_candidates([route], None, {}, {}, 0.0, random.random), retries, retry
     )
     kinds_iterator, last = iter(kinds), {}
-    called: Counter[str] = Counter()
+    call_order: Counter[str] = Counter()
     repeats: Counter[tuple[str, str]] = Counter()
     while (candidate := retry_plan.next_candidate()) is not None:
         name = candidate.target.model.name
         if name in last:
             repeats[name, last[name]] += 1
-        called[name] += 1
+        call_order[name] += 1
         kind = next(kinds_iterator, "timeout")
         last[name] = CLASS_BY_KIND.get(kind, kind)
         wait = after if kind == "rate_limit" else None
@@ -252,7 +252,7 @@ def test_retries_never_exceed_the_policy(
         assert retry_plan.pause_s(0.25, lambda: 0.5) <= 8.0 * 1.5
     max_concurrent = max(retries, *retry.values(), 0)
     # A step that was shut in a round may be entered first in a later one.
-    assert all(calls <= max_concurrent + 1 for calls in called.values())
+    assert all(calls <= max_concurrent + 1 for calls in call_order.values())
     for (_, name), times in repeats.items():
         assert times <= retry.get(name, retries), name
 
@@ -290,8 +290,8 @@ class BreakerMachine(RuleBasedStateMachine):
         self.in_a_row = 0
 
     def call(self, kind: str | None, after: float | None) -> None:
-        half = circuit_breaker.half_open(self.state, self.now)
-        if half:
+        is_half_open = circuit_breaker.half_open(self.state, self.now)
+        if is_half_open:
             assert self.state is not None
             self.state = circuit_breaker.with_trial(self.state, self.now)
             assert not circuit_breaker.allows_call(self.state, self.now), "a second trial"
@@ -299,7 +299,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.state = None if route == circuit_breaker.HEALTHY else route
         if kind is None:
             assert self.state is None
-        elif kind in {"timeout", "overloaded", "upstream_error"} and half:
+        elif kind in {"timeout", "overloaded", "upstream_error"} and is_half_open:
             assert self.state is not None and self.state.open_until > self.now
 
     @precondition(lambda self: circuit_breaker.allows_call(self.state, self.now))

@@ -56,8 +56,8 @@ def model(
     return models.Model.objects.create(provider=provided_by or provider(), name=name, **values)
 
 
-def route(name: str = "fast", *to: models.Model, **values: Any) -> models.Route:
+def route(name: str = "fast", *target_model: models.Model, **values: Any) -> models.Route:
     row = models.Route.objects.create(name=name, **values)
-    for target in to:
+    for target in target_model:
         models.Target.objects.create(route=row, model=target)
     return row

@@ -38,9 +38,10 @@ def main() -> None:
         ProviderResource.objects.remember("up", 7, [f"batch_{n}" for n in range(0, BATCHES, 2)])
         connections.close_all()  # no child may use its parent's
         fork = multiprocessing.get_context("fork")
-        begin = fork.Barrier(PROCESSES)
+        barrier = fork.Barrier(PROCESSES)
         racers = [
-            fork.Process(target=settle_batches, args=(number, begin)) for number in range(PROCESSES)
+            fork.Process(target=settle_batches, args=(number, barrier))
+            for number in range(PROCESSES)
         ]
         for racer in racers:
             racer.start()
@@ -56,12 +57,12 @@ def main() -> None:
     json.dump(outcome, sys.stdout)
 
 
-def settle_batches(number: int, begin: Any) -> None:
+def settle_batches(number: int, barrier: Any) -> None:
     """Settle all batches in a different order for each process."""
     from gateway import store
     from tests.store.test_batches import row
 
-    begin.wait()
+    barrier.wait()
     for number_ in range(BATCHES):
         batch = f"batch_{(number_ + number) % BATCHES}"
         store.settle_batch("up", batch, 3, lambda key, b=batch: [row(b, key, f"p{number}")])  # type: ignore[misc]

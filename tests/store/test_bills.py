@@ -81,7 +81,7 @@ def test_each_day_and_model_is_beside_its_line_of_the_bill() -> None:
     )
 
 
-def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
+def test_without_a_bill_the_cost_difference_is_absent() -> None:
     store.write([log_record("r1")])
     reconciliation = reconcile("openai", DAY, NEXT)
     assert (reconciliation.billed, reconciliation.difference) == (None, None)
@@ -98,7 +98,7 @@ def test_a_bill_total_of_several_days_counts_once() -> None:
     )
 
 
-def test_other_providers_and_days_are_left_out() -> None:
+def test_other_providers_and_days_are_omitted() -> None:
     store.write([log_record("r1", provider="other"), log_record("r2", started_at=NEXT.timestamp())])
     import_test_bill(BilledLine(TODAY, TODAY, Decimal(1)), provider="other")
     reconciliation = reconcile("openai", DAY, NEXT)

@@ -83,7 +83,7 @@ def test_keys_of_the_environment_become_providers_that_store_only_a_variable_nam
     assert "AZURE_API_BASE" in note
 
 
-def test_a_base_url_that_is_set_later_reaches_the_provider_unless_people_changed_it(
+def test_a_base_url_that_is_set_later_reaches_the_provider_unless_it_was_edited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")

@@ -57,8 +57,8 @@ def test_every_check_is_in_the_table_of_the_module() -> None:
     import re
 
     source = Path(str(checks.__file__)).read_text(encoding="utf-8")
-    raised = set(re.findall(r'id="(gateway\.[EW]\d+)"', source))
-    assert raised == set(re.findall(r"\| (gateway\.[EW]\d+) \|", source))
+    check_ids = set(re.findall(r'id="(gateway\.[EW]\d+)"', source))
+    assert check_ids == set(re.findall(r"\| (gateway\.[EW]\d+) \|", source))
 
 
 def deploy_ids() -> set[str]:

@@ -64,8 +64,8 @@ def test_each_providers_sum_has_its_own_part() -> None:
         Decimal("0.08"),
     )
     assert (slow_sums.input_tokens, slow_sums.cache_read_tokens, slow_sums.tokens) == (100, 20, 120)
-    whole = UsageHour.objects.totals()
-    assert (whole.requests, whole.cost_units, whole.tokens) == (1, 14 * UNITS // 100, 220)
+    total = UsageHour.objects.totals()
+    assert (total.requests, total.cost_units, total.tokens) == (1, 14 * UNITS // 100, 220)
 
 
 def test_rebuilt_rollups_include_hedge_losers() -> None:

@@ -177,10 +177,10 @@ def test_rows_reach_an_s3_server(bucket: Any) -> None:
     assert item["Key"].startswith("dragoman/date=")
     content = bucket.get_object(Bucket="logs", Key=item["Key"])["Body"].read()
     assert json.loads(gzip.decompress(content))["request_id"] == "req_1"
-    with pytest.raises(ExportError) as raised:
+    with pytest.raises(ExportError) as error:
         Destination("s3://nowhere").write("a", b"a")
-    assert "NoSuchBucket" in str(raised.value) or "404" in str(raised.value)
-    assert "test-secret" not in str(raised.value)
+    assert "NoSuchBucket" in str(error.value) or "404" in str(error.value)
+    assert "test-secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +194,9 @@ def test_rows_reach_an_s3_server(bucket: Any) -> None:
     ],
 )
 def test_an_invalid_export_destination_stops_the_start(url: str, reason: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=reason) as raised:
+    with pytest.raises(ImproperlyConfigured, match=reason) as error:
         environment.parse_variable("DRAGOMAN_LOG_EXPORT_URL", url, environment.object_storage_url)
-    assert "secret" not in str(raised.value)
+    assert "secret" not in str(error.value)
 
 
 LOWER_ID_LATER = """

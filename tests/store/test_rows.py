@@ -202,7 +202,7 @@ class PostgresError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("raised", "sqlstate", "is_refused"),
+    ("error_class", "sqlstate", "is_refused"),
     [
         (OperationalError, "54000", True),  # an index entry that is too large
         (DataError, "22021", True),
@@ -218,7 +218,7 @@ class PostgresError(Exception):
 )
 def test_a_row_is_refused_only_for_its_values(
     monkeypatch: pytest.MonkeyPatch,
-    raised: type[DatabaseError],
+    error_class: type[DatabaseError],
     sqlstate: str | None,
     is_refused: bool,
 ) -> None:
@@ -226,14 +226,14 @@ def test_a_row_is_refused_only_for_its_values(
 
     def insert(rows_: list[rows.NewRow]) -> None:
         if any(row[0] == "poison" for row, *_ in rows_):
-            raise raised("no") from (PostgresError(sqlstate) if sqlstate else None)
+            raise error_class("no") from (PostgresError(sqlstate) if sqlstate else None)
 
     monkeypatch.setattr(rows, "_insert_rows", insert)
     batch = [entry("poison"), entry("good")]
     if is_refused:
         assert store.write(batch) == 1
         return
-    with pytest.raises(raised):
+    with pytest.raises(error_class):
         store.write(batch)
 
 
@@ -335,6 +335,6 @@ def test_a_row_costs_a_fraction_of_an_orm_save() -> None:
     started = time.process_time()
     for part in batch:
         store.write(part)
-    each = (time.process_time() - started) / 5000 * 1e6
+    us_per_row = (time.process_time() - started) / 5000 * 1e6
     assert RequestLog.objects.count() == 5000
-    assert each < 150
+    assert us_per_row < 150

@@ -48,7 +48,7 @@ def test_the_values_reach_the_snapshot() -> None:
     assert dict(stored_provider.query) == QUERY
 
 
-def test_another_encryption_key_leaves_the_provider_out(settings: Any) -> None:
+def test_a_provider_encrypted_with_another_key_is_omitted(settings: Any) -> None:
     create_provider()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     snapshot = store.load_snapshot()

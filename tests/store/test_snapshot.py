@@ -91,10 +91,10 @@ def test_own_prices_precede_list_prices() -> None:
     model("gpt-5-mini", provider_row)
     model("unheard-of", provider_row)
     models = snapshot().models
-    listed = price_for("openai", "gpt-5")
+    list_price = price_for("openai", "gpt-5")
     assert models["openai/gpt-5"].price.input == Decimal("0.5")
-    assert models["openai/gpt-5"].price.output == listed.output
-    assert models["openai/gpt-5"].price.source == f"custom, otherwise {listed.source}"
+    assert models["openai/gpt-5"].price.output == list_price.output
+    assert models["openai/gpt-5"].price.source == f"custom, otherwise {list_price.source}"
     assert models["openai/gpt-5-mini"].price == price_for("openai", "gpt-5-mini")
     assert models["openai/unheard-of"].price.input is None
 

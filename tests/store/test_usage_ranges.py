@@ -315,7 +315,7 @@ def test_a_rebuild_corrects_daily_sums() -> None:
     assert_days_are_their_hours()
 
 
-def test_a_day_that_is_left_out_of_the_sums_is_noticed() -> None:
+def test_a_day_that_is_omitted_from_the_sums_is_detected() -> None:
     """The check itself can fail."""
     store.write(random_requests(random.Random(1), 50, days=3))
     UsageDay.objects.filter(day=NOW.date()).delete()

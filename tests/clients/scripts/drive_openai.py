@@ -39,8 +39,8 @@ def text(model: str) -> str:
 def stream(model: str) -> list[str]:
     """Return the text deltas of a streamed response."""
     if VARIANT == "completions":
-        whole = client.completions.create(model=model, prompt=HELLO, stream=True)
-        return [chunk.choices[0].text for chunk in whole if chunk.choices]
+        response = client.completions.create(model=model, prompt=HELLO, stream=True)
+        return [chunk.choices[0].text for chunk in response if chunk.choices]
     if VARIANT == "responses":
         events = client.responses.create(model=model, input=HELLO, stream=True)
         return [event.delta for event in events if event.type == "response.output_text.delta"]

@@ -23,8 +23,8 @@ for _ in range(50):  # every process knows a new key within a second
         break
     except UnauthorizedError:
         time.sleep(0.1)
-listed = client.keys.list(key_alias="ci", return_full_object=True)
-results["listed"] = [key["key_alias"] for key in listed["keys"]]
+keys = client.keys.list(key_alias="ci", return_full_object=True)
+results["listed"] = [key["key_alias"] for key in keys["keys"]]
 results["deleted"] = client.keys.delete(key_aliases=["ci"])
 try:
     client.keys.generate(budget_id="b")

@@ -330,8 +330,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, FREE)
     events: list[Event] = []
-    for begin, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
-        for frame in decoder.feed(out[begin:end]):
+    for start, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
+        for frame in decoder.feed(out[start:end]):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)

@@ -105,7 +105,7 @@ def test_instructions_alone_get_a_placeholder_user_turn():
 
 
 @pytest.mark.parametrize("empty", ["", " \n"], ids=["empty", "blank"])
-def test_an_empty_text_is_left_out_and_reported(empty: str):
+def test_an_empty_text_is_omitted_and_reported(empty: str):
     rendered = render(request_body(user(text(empty), text("a"))))
     assert rendered.body["messages"] == [user(text("a"))]
     assert losses_of(rendered) == [("messages[0].content[0]", "dropped")]
@@ -116,7 +116,7 @@ def test_names_of_messages_are_reported():
     assert losses_of(render(client_request(turns=(turn,)))) == [("messages[0].name", "dropped")]
 
 
-def test_the_attribution_block_of_claude_code_is_left_out():
+def test_the_attribution_block_of_claude_code_is_omitted():
     billing = text("x-anthropic-billing-header: cc_version=2; cc_entrypoint=cli;")
     rendered = render(request_body(USER, system=[billing, text("You are Claude Code.")]))
     assert rendered.body["system"] == [text("You are Claude Code.")]
@@ -272,7 +272,7 @@ def test_unsupported_content_is_refused_by_name(part: Part):
     ],
     ids=["no images", "no URLs", "no documents"],
 )
-def test_media_that_the_model_does_not_take_leave_a_note(part: Part, flags: dict[str, bool]):
+def test_unsupported_media_are_replaced_by_a_note(part: Part, flags: dict[str, bool]):
     rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
     assert rendered.body["messages"][0]["content"][0]["type"] == "text"
     assert losses_of(rendered) == [("p", "dropped")]
@@ -331,8 +331,8 @@ def test_ids_that_become_equal_are_made_distinct():
         ("assistant", calls),
         ("user", tuple(ToolResult(id=call.id) for call in calls)),
     )
-    called, back = render(client_request(turns=history)).body["messages"][1:]
-    rendered_ids = [block["id"] for block in called["content"]]
+    call_message, back = render(client_request(turns=history)).body["messages"][1:]
+    rendered_ids = [block["id"] for block in call_message["content"]]
     assert len(set(rendered_ids)) == 3
     assert [block["tool_use_id"] for block in back["content"]] == rendered_ids
 

@@ -147,7 +147,7 @@ def test_fields_that_the_dialect_never_had_are_reported_each():
     ]
 
 
-def test_blank_stop_sequences_are_left_out():
+def test_blank_stop_sequences_are_omitted():
     rendered = render(client_request(sampling=Sampling(stop=("\n", "END"))))
     assert rendered.body["stop_sequences"] == ["END"]
     assert losses_of(rendered) == [("stop", "dropped")]
@@ -205,7 +205,7 @@ def test_tool_choice_is_sent(choice: ToolChoice | None, expected: dict[str, Any]
     assert losses_of(rendered) == []
 
 
-def test_a_choice_without_tools_is_left_out():
+def test_a_choice_without_tools_is_omitted():
     rendered = render(client_request(tool_choice=ToolChoice(mode="any")))
     assert "tool_choice" not in rendered.body
     assert losses_of(rendered) == [("tool_choice", "dropped")]

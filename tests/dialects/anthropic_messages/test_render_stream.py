@@ -169,7 +169,7 @@ def test_arguments_that_are_no_json_are_reported():
     assert reported_fields(renderer.report) == [("content[0]", "approximated")]
 
 
-def test_a_calls_state_has_no_place_and_is_reported():
+def test_reasoning_state_of_a_call_without_a_field_is_reported():
     renderer = DIALECT.client.stream_renderer(response_context())
     call = BlockStart(kind="tool_call", id="c", name="f")
     for event in stream_of(call, SignatureDelta(Signature(value="S")), BlockEnd()):

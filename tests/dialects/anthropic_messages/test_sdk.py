@@ -136,7 +136,7 @@ def _frames(events: list[Any]) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"),
+    ("kind", "error_class"),
     [
         ("invalid_request", anthropic.BadRequestError),
         ("gateway_auth", anthropic.AuthenticationError),
@@ -150,10 +150,10 @@ def _frames(events: list[Any]) -> list[bytes]:
         ("quota", anthropic.APIStatusError),
     ],
 )
-def test_the_sdk_raises_its_own_class_for_an_error(kind: str, raised: type[Exception]):
+def test_the_sdk_raises_its_own_class_for_an_error(kind: str, error_class: type[Exception]):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_dgm")
     sdk = client(lambda _: httpx2.Response(reply.status, headers=reply.headers, json=reply.body))
-    with pytest.raises(raised, match="reason") as error:
+    with pytest.raises(error_class, match="reason") as error:
         sdk.messages.create(**REQUEST)
     assert error.value.request_id == "req_dgm"  # type: ignore[attr-defined]
 

@@ -74,8 +74,8 @@ def answers(draw: st.DrawFn) -> Response:
     if draw(st.booleans()):
         finish = Finish(reason="stop_sequence", stop_sequence=draw(texts))
     if reason == "stop" and finish.stop_sequence is None:
-        called = any(isinstance(part, ToolCall) for part in drawn_parts)
-        finish = Finish(reason="tool" if called else "stop")
+        has_calls = any(isinstance(part, ToolCall) for part in drawn_parts)
+        finish = Finish(reason="tool" if has_calls else "stop")
     return Response(parts=drawn_parts, finish=finish, usage=draw(usages))
 
 
@@ -99,8 +99,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)
     events: list[Event] = []
-    for begin, end in zip(places, [*places[1:], len(out)], strict=True):
-        for frame in decoder.feed(out[begin:end]):
+    for start, end in zip(places, [*places[1:], len(out)], strict=True):
+        for frame in decoder.feed(out[start:end]):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)

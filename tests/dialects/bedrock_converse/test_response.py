@@ -176,9 +176,9 @@ def test_a_models_own_failure_is_known_by_its_status(behind: Any, kind: str) -> 
     error_body = {"message": "it broke", "originalStatusCode": behind}
     headers = {"x-amzn-errortype": "ModelErrorException"}
     assert DIALECT.provider.parse_error(424, headers, json.dumps(error_body).encode()).kind == kind
-    [failed] = events(("modelStreamErrorException", error_body))
-    assert isinstance(failed, Failed)
-    assert failed.error.kind == kind
+    [failure] = events(("modelStreamErrorException", error_body))
+    assert isinstance(failure, Failed)
+    assert failure.error.kind == kind
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])

@@ -62,9 +62,9 @@ usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=co
 def answers(draw: st.DrawFn) -> Response:
     """Draw responses of Cohere models."""
     parts = (*draw(st.lists(texts, max_size=3)), *draw(st.lists(calls, max_size=2)))
-    called = any(isinstance(part, ToolCall) for part in parts)
+    has_calls = any(isinstance(part, ToolCall) for part in parts)
     reason = draw(st.sampled_from(["stop", "length", "stop_sequence"]))
-    if reason == "stop" and called:
+    if reason == "stop" and has_calls:
         reason = "tool"
     return Response(id="m1", parts=parts, finish=Finish(reason=reason), usage=draw(usages))
 
@@ -96,8 +96,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)
     events: list[Event] = []
-    for begin, end in zip(places, [*places[1:], len(out)], strict=True):
-        for frame in decoder.feed(out[begin:end]):
+    for start, end in zip(places, [*places[1:], len(out)], strict=True):
+        for frame in decoder.feed(out[start:end]):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)

@@ -62,8 +62,8 @@ def test_empty_and_failed_results_are_sent_as_text() -> None:
     rendered = render(request_with_turns(USER_TURN, CALL, user(result()), tools=(F,)))
     assert rendered.body["messages"][2]["content"] == "(empty)"
     assert reported_fields(rendered.report) == [("r", "approximated")]
-    failed = user(result(Text(text="boom"), is_error=True))
-    rendered = render(request_with_turns(USER_TURN, CALL, failed, tools=(F,)))
+    failed_result = user(result(Text(text="boom"), is_error=True))
+    rendered = render(request_with_turns(USER_TURN, CALL, failed_result, tools=(F,)))
     assert rendered.body["messages"][2]["content"] == "Error: boom"
 
 
@@ -180,7 +180,7 @@ def test_sampling_values_are_clamped_to_the_supported_range() -> None:
     }
 
 
-def test_a_schema_is_the_form_unless_there_are_tools() -> None:
+def test_a_schema_is_the_response_format_unless_there_are_tools() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     output = Output(format="schema", schema=schema)
     assert render(client_request(output=output)).body["response_format"] == {

@@ -121,9 +121,9 @@ def pairs() -> Iterator[tuple[Client, Upstream]]:
             yield client, upstream
 
 
-def host_of(upstream: Upstream, what: str) -> str:
+def host_of(upstream: Upstream, part: str) -> str:
     """Return the host name of a provider in one part of the matrix."""
-    return f"{upstream.name}-{what}".replace("/", "-").replace("_", "-")
+    return f"{upstream.name}-{part}".replace("/", "-").replace("_", "-")
 
 
 def key_of(client: str, host: str, *, stream: bool) -> str:
@@ -160,12 +160,12 @@ class FakeProviders:
             for how in BREAKS:
                 self._add(upstream, f"break-{how}", ScriptedAnswer(text="x" * 60, breaks=how))
 
-    def _add(self, upstream: Upstream, what: str, answer: ScriptedAnswer) -> None:
-        host = host_of(upstream, what)
+    def _add(self, upstream: Upstream, part: str, answer: ScriptedAnswer) -> None:
+        host = host_of(upstream, part)
         fake = upstream.fake()
         fake.script.default = answer  # type: ignore[attr-defined]
         self.fakes[host] = fake
-        name = upstream.model(what)
+        name = upstream.model(part)
         model = model_of(upstream.provider(host), name)
         traits = traits_for(upstream.preset, name)
         traits = msgspec.structs.replace(traits, **upstream.changes)
@@ -208,9 +208,9 @@ async def run() -> Outcome:
                 for stream in (False, True)
             ]
             failures = [
-                await _failure(log, client, upstream, what)
+                await _failure(log, client, upstream, part)
                 for client, upstream in pairs()
-                for what in (
+                for part in (
                     *(f"error-{kind}" for kind in upstream.errors),
                     *(f"break-{how}" for how in BREAKS),
                 )
@@ -226,11 +226,16 @@ class LoggedGateway:
         self._live = live
         self._waiting: dict[str, LogRecord] = {}
 
-    async def post(self, client: Client, host: str, ask: FeatureRequest) -> tuple[Reply, LogRecord]:
+    async def post(
+        self, client: Client, host: str, feature_request: FeatureRequest
+    ) -> tuple[Reply, LogRecord]:
         """Return the response and its log row, which `settle` fills in."""
         headers = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
-        path, key = client.path(host, ask), key_of(client.name, host, stream=ask.stream)
-        body = client.body(host, ask)
+        path, key = (
+            client.path(host, feature_request),
+            key_of(client.name, host, stream=feature_request.stream),
+        )
+        body = client.body(host, feature_request)
         reply = await self._live.post(path, body, headers=headers, key=key)
         row = LogRecord(id=reply.headers["x-request-id"], started_at=0.0)
         self._waiting[row.id] = row
@@ -254,30 +259,36 @@ async def _cell(
     stream: bool,
 ) -> CrossingResult:
     host = host_of(upstream, feature)
-    ask = request_of(feature, stream=stream)
-    first = await _turn(log, providers, client, host, ask)
+    feature_request = request_of(feature, stream=stream)
+    first = await _turn(log, providers, client, host, feature_request)
     turns = [first]
     if first.response is not None and first.response.calls:
         back = tuple(
             (id_, name, text)
             for (id_, name, _), text in zip(first.response.calls, RESULTS, strict=False)
         )
-        second = replace(ask, previous_response=first.response.native, results=back)
+        second = replace(feature_request, previous_response=first.response.native, results=back)
         turns.append(await _turn(log, providers, client, host, second))
     return CrossingResult(client.name, upstream.name, feature, stream, tuple(turns))
 
 
 async def _turn(
-    log: LoggedGateway, providers: FakeProviders, client: Client, host: str, ask: FeatureRequest
+    log: LoggedGateway,
+    providers: FakeProviders,
+    client: Client,
+    host: str,
+    feature_request: FeatureRequest,
 ) -> Exchange:
     fake = providers.fakes[host]
     fake.requests.clear()
     providers.replies.pop(host, None)
-    reply, entry = await log.post(client, host, ask)
+    reply, entry = await log.post(client, host, feature_request)
     response = None
     if reply.status == 200:
         reader = READERS[client.name]
-        response = reader.parse(reader.join_stream(reply.body) if ask.stream else reply.json())
+        response = reader.parse(
+            reader.join_stream(reply.body) if feature_request.stream else reply.json()
+        )
     return Exchange(
         status=reply.status,
         reply=reply.body,
@@ -293,10 +304,10 @@ def _without_backslashes(raw: bytes) -> bytes:
     return raw.replace(b"\\", b"")
 
 
-async def _failure(log: LoggedGateway, client: Client, upstream: Upstream, what: str) -> Failure:
-    ask = FeatureRequest(user="hello", stream=what.startswith("break"))
-    reply, entry = await log.post(client, host_of(upstream, what), ask)
-    kind = what.partition("-")[2] if what.startswith("error") else what
+async def _failure(log: LoggedGateway, client: Client, upstream: Upstream, part: str) -> Failure:
+    feature_request = FeatureRequest(user="hello", stream=part.startswith("break"))
+    reply, entry = await log.post(client, host_of(upstream, part), feature_request)
+    kind = part.partition("-")[2] if part.startswith("error") else part
     return Failure(
         client=client.name,
         upstream=upstream.name,

@@ -145,6 +145,6 @@ def _reasons(cells: tuple[CrossingResult | ToolCrossing | Embedded, ...]) -> str
         "|---|---|---|---|---|",
     ]
     for (client, field, action, reason), providers in sorted(result.items()):
-        where = ", ".join(sorted(providers))
-        lines.append(f"| {client} | `{field}` | {action} | {reason} | {where} |")
+        provider_names = ", ".join(sorted(providers))
+        lines.append(f"| {client} | `{field}` | {action} | {reason} | {provider_names} |")
     return "\n".join(lines) + "\n"

@@ -32,7 +32,7 @@ KEYS = [
     *("usageMetadata", "promptTokenCount", "promptFeedback", "blockReason", "code", "message"),
     *("status", "details", "violations", "retryDelay", "serviceTier", "store", "safetySettings"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -42,7 +42,7 @@ leaves = (
     )
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -50,12 +50,12 @@ junk = st.recursive(
 )
 parts = st.dictionaries(st.sampled_from(KEYS[3:18]), junk, max_size=3)
 contents = st.builds(
-    lambda role, listed: {"role": role, "parts": listed},
+    lambda role, items: {"role": role, "parts": items},
     st.sampled_from(["user", "model", None, "function", 5]),
     st.lists(parts | junk, max_size=3),
 )
 bodies = st.builds(
-    lambda listed, more: {**more, "model": "gw", "contents": listed},
+    lambda items, more: {**more, "model": "gw", "contents": items},
     st.lists(contents, min_size=1, max_size=3),
     st.dictionaries(st.sampled_from(KEYS), junk, max_size=4),
 )

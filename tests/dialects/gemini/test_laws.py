@@ -298,8 +298,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, None)
     events: list[Event] = []
-    for begin, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
-        for item in decoder.feed(out[begin:end]):
+    for start, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
+        for item in decoder.feed(out[start:end]):
             events += parser.feed(item)
     events += parser.close()
     check_stream(events)
@@ -308,7 +308,7 @@ def test_a_stream_parses_to_the_same_response_however_split(
 
 @given(st.sampled_from([NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE]), values, st.booleans())
 def test_a_signature_is_the_same_after_a_round_through_a_client(
-    kind: str, value: str, called: bool
+    kind: str, value: str, has_call: bool
 ):
     state = Signature(provider="acme", model="acme-1", kind=kind, value=value)
     call = ToolCall(
@@ -317,7 +317,7 @@ def test_a_signature_is_the_same_after_a_round_through_a_client(
     thought = Reasoning(text="hm", signature=state)
     parts = (
         (thought, call)
-        if called
+        if has_call
         else (replace(thought, signature=replace(state, kind=SAME_PART_SIGNATURE)),)
     )
     body, _ = DIALECT.client.render_response(Response(parts=parts), response_context())

@@ -136,8 +136,8 @@ def test_a_reasoning_budget_beside_a_level_is_a_loss_in_other_dialects():
     request = parse(body(generationConfig={"thinkingConfig": config}))
     assert request.thinking == Thinking(effort="low")
     report = OPENAI_CHAT.provider.render_request(request, Traits(reasoning=True)).report
-    dropped = [item.path for item in report if item.action == "dropped"]
-    assert "generationConfig.thinkingConfig.thinkingBudget" in dropped
+    dropped_fields = [item.path for item in report if item.action == "dropped"]
+    assert "generationConfig.thinkingConfig.thinkingBudget" in dropped_fields
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_results_are_in_the_order_of_their_calls():
 
 
 @pytest.mark.parametrize(
-    ("text", "failed", "response"),
+    ("text", "is_failed", "response"),
     [
         ('{"a":1}', None, {"a": 1}),
         ("[1]", None, {"output": "[1]"}),
@@ -370,10 +370,10 @@ def test_results_are_in_the_order_of_their_calls():
         ("", None, {"output": ""}),
     ],
 )
-def test_a_result_becomes_an_object(text: str, failed: bool | None, response: dict[str, Any]):
+def test_a_result_becomes_an_object(text: str, is_failed: bool | None, response: dict[str, Any]):
     parts = (Text(text=text),) if text else ()
     history = steps(CALL)[:2] + (
-        Turn(role="user", parts=(ToolResult(id="c", parts=parts, is_error=failed),)),
+        Turn(role="user", parts=(ToolResult(id="c", parts=parts, is_error=is_failed),)),
     )
     part = render(client_request(turns=history)).body["contents"][2]["parts"][0]
     assert part["functionResponse"]["response"] == response

@@ -244,9 +244,9 @@ def test_further_candidates_are_answers_of_their_own():
 
 
 def test_a_candidate_without_an_end_fails_the_stream():
-    whole = chunk(text("a"), reason="STOP")
-    whole["candidates"].append({"index": 1, "content": model(text("b"))})
-    assert isinstance(events(whole, rendered=SEVERAL)[-1], Failed)
+    response_body = chunk(text("a"), reason="STOP")
+    response_body["candidates"].append({"index": 1, "content": model(text("b"))})
+    assert isinstance(events(response_body, rendered=SEVERAL)[-1], Failed)
 
 
 def test_log_probabilities_are_parsed_and_rendered():
@@ -261,7 +261,7 @@ def test_log_probabilities_are_parsed_and_rendered():
     assert round_trip["candidates"][0]["logprobsResult"] == result
 
 
-def test_a_call_without_an_id_gets_one_of_its_answers_place():
+def test_a_call_without_an_id_gets_one_from_its_position():
     rendered = RenderedRequest(body={"contents": [{}, {}, {}]})
     response = answer({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
     assert [part.id for part in response.parts if isinstance(part, ToolCall)] == ["call_3_0"]
@@ -323,11 +323,11 @@ def test_an_invalid_response_is_refused(value: Any):
         (499, {"status": "CANCELLED", "message": "x"}, "upstream_error", None),
     ],
 )
-@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("is_list", [False, True])
 def test_an_error_response_is_classified(
-    status: int, error: dict[str, Any], kind: str, wait: int | None, listed: bool
+    status: int, error: dict[str, Any], kind: str, wait: int | None, is_list: bool
 ):
-    body: Any = [{"error": error}] if listed else {"error": error}
+    body: Any = [{"error": error}] if is_list else {"error": error}
     parsed_error = DIALECT.provider.parse_error(status, {}, json.dumps(body).encode())
     assert (parsed_error.kind, parsed_error.retry_after_s) == (kind, wait)
 
@@ -348,8 +348,8 @@ def test_a_stream_consists_of_chunks_of_complete_answers():
     )
     first, second, last = rendered_frames(unfold_response(response))
     assert first["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "Hi"}]}
-    called = second["candidates"][0]["content"]["parts"]
-    assert called == [{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]
+    call_parts = second["candidates"][0]["content"]["parts"]
+    assert call_parts == [{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]
     assert last["candidates"][0]["finishReason"] == "STOP"
     assert last["usageMetadata"]["totalTokenCount"] == 7
     assert {item["responseId"] for item in (first, second, last)} == {"1"}
@@ -366,11 +366,11 @@ def test_reasoning_of_another_dialect_keeps_its_state(thinking: str):
         for item in rendered_frames(unfold_response(response), reasoning_display=thinking)
         for part in item["candidates"][0]["content"]["parts"]
     ]
-    for listed in (parts, streamed):
-        assert "".join(p["text"] for p in listed if p.get("thought")) == (
+    for listed_items in (parts, streamed):
+        assert "".join(p["text"] for p in listed_items if p.get("thought")) == (
             "hm" if thinking == "summary" else ""
         )
-        [token] = [p["thoughtSignature"] for p in listed if "thoughtSignature" in p]
+        [token] = [p["thoughtSignature"] for p in listed_items if "thoughtSignature" in p]
         assert recover_reasoning_text("hm", parse_signature(token)) == ("hm", state)
 
 

@@ -73,8 +73,8 @@ def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
 
 def assistant_calls(*calls: tuple[str, Any], **fields: Any) -> dict[str, Any]:
     """Return an assistant message with calls only."""
-    listed = [{"function": {"name": name, "arguments": arguments}} for name, arguments in calls]
-    return {"role": "assistant", "content": "", "tool_calls": listed, **fields}
+    items = [{"function": {"name": name, "arguments": arguments}} for name, arguments in calls]
+    return {"role": "assistant", "content": "", "tool_calls": items, **fields}
 
 
 def result(name: str = "f", content: str = "ok", **fields: Any) -> dict[str, Any]:

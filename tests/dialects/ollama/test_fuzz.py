@@ -22,7 +22,7 @@ KEYS = [
     *("prompt_eval_count", "eval_count", "total_duration", "model", "created_at", "logprobs"),
     *("embeddings", "embedding", "input", "prompt", "description", "parameters", "code"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -30,7 +30,7 @@ leaves = (
     | st.sampled_from(["", "x", "f", "stop", "load", "{}", '{"a":1}', "data:", "json", "high"])
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -95,7 +95,7 @@ TOP = [
 roles = st.sampled_from(["system", "user", "assistant", "tool"])
 messages = st.builds(lambda role, other_fields: {**other_fields, "role": role}, roles, objects)
 bodies = st.builds(
-    lambda listed, fields: {**fields, "model": "gw", "messages": listed},
+    lambda items, fields: {**fields, "model": "gw", "messages": items},
     st.lists(messages, min_size=1, max_size=4),
     st.dictionaries(st.sampled_from(TOP), junk, max_size=3),
 )

@@ -32,11 +32,11 @@ from tests.fakes.ollama_rules import refusal
 from tests.stream_grammar import check_stream
 
 text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
 objects = st.dictionaries(text_strategy, values, max_size=3)
-texts = st.builds(Text, text=some)
+texts = st.builds(Text, text=nonempty_text)
 images = st.just(Image(data=PNG, media_type="image/png"))
 users = st.builds(
     lambda text, recorded: Turn(role="user", parts=(*text, *recorded) or (Text(text=""),)),
@@ -50,12 +50,12 @@ OWN = Signature(provider="acme", model="acme-1", kind="text")
 @st.composite
 def exchanges(draw: st.DrawFn, index: int) -> list[Turn]:
     """Draw an assistant turn at this index, followed by the results of its calls."""
-    parts: list[object] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
+    parts: list[object] = draw(st.lists(st.builds(Reasoning, text=nonempty_text), max_size=1))
     parts += draw(st.lists(texts, max_size=1))
-    listed = draw(st.lists(st.tuples(names, objects), max_size=3))
+    drawn_calls = draw(st.lists(st.tuples(names, objects), max_size=3))
     calls = [
         ToolCall(id=f"call_{index}_{n}", name=name, arguments=given_)
-        for n, (name, given_) in enumerate(listed)
+        for n, (name, given_) in enumerate(drawn_calls)
     ]
     turns = [Turn(role="assistant", parts=(*parts, *calls))]  # type: ignore[arg-type]
     if calls:
@@ -101,7 +101,7 @@ samplings = st.builds(
     presence_penalty=share,
     repetition_penalty=share,
     seed=st.none() | st.integers(-5, 5),
-    stop=st.lists(some, max_size=6).map(tuple),
+    stop=st.lists(nonempty_text, max_size=6).map(tuple),
 )
 outputs = st.sampled_from([Output(), Output(format="json"), Output(format="schema", schema=SCHEMA)])
 thinkings = st.sampled_from(
@@ -149,7 +149,7 @@ def test_every_rendered_request_is_valid_for_ollama(request: Request) -> None:
 def answers(draw: st.DrawFn) -> Response:
     """Draw responses that Ollama can express exactly."""
     parts: list[object] = draw(
-        st.lists(st.builds(Reasoning, text=some, signature=st.just(OWN)), max_size=1)
+        st.lists(st.builds(Reasoning, text=nonempty_text, signature=st.just(OWN)), max_size=1)
     )
     parts += draw(st.lists(texts, max_size=1))
     calls = draw(

@@ -143,9 +143,9 @@ def test_the_response_format_is_parsed(form: Any, expected: Output) -> None:
 def test_a_schema_is_sent_as_format_or_in_the_prompt() -> None:
     request = user(Text(text="x"), output=Output(format="schema", schema=SCHEMA, name="n"))
     assert render(request).body["format"] == SCHEMA
-    poor = render(request, structured="json")
-    assert poor.body["format"] == "json"
-    assert "JSON Schema" in poor.body["messages"][0]["content"]
+    rendered_limited = render(request, structured="json")
+    assert rendered_limited.body["format"] == "json"
+    assert "JSON Schema" in rendered_limited.body["messages"][0]["content"]
     none = render(request, structured="none")
     assert "format" not in none.body
     assert reported_fields(none.report) == [("schema", "approximated")]
@@ -343,7 +343,7 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "param"),
+    ("invalid_value", "param"),
     [
         ({"messages": None}, "messages"),
         ({"messages": []}, "messages"),
@@ -367,9 +367,9 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
         ({"model": None}, "model"),
     ],
 )
-def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
+def test_an_invalid_field_is_named(invalid_value: dict[str, Any], param: str) -> None:
     with pytest.raises(GatewayError) as error:
-        parse({**body(), **wrong})
+        parse({**body(), **invalid_value})
     assert error.value.error.param == param
 
 

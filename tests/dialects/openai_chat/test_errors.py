@@ -146,7 +146,7 @@ def test_a_message_is_cut_at_a_bound():
 
 
 @pytest.mark.parametrize(
-    ("payload", "wrong"),
+    ("payload", "is_failure"),
     [
         ({"error": {"message": "x"}}, True),
         ({"error": "x", "choices": [1]}, True),
@@ -164,8 +164,8 @@ def test_a_message_is_cut_at_a_bound():
     ],
     ids=str,
 )
-def test_an_error_with_status_200_is_detected(payload: Any, wrong: bool):
-    assert is_error(payload) is wrong
+def test_an_error_with_status_200_is_detected(payload: Any, is_failure: bool):
+    assert is_error(payload) is is_failure
 
 
 # --- what clients see ------------------------------------------------------------------

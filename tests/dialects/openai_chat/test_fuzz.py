@@ -25,7 +25,7 @@ KEYS = [
     *("thought_signature", "image_url", "file", "file_data", "input_audio", "tool_call_id"),
     *("cache_control", "ttl", "prompt_cache_breakpoint", "mode", "created", "object"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -35,7 +35,7 @@ leaves = (
     )
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -111,7 +111,7 @@ TOP = [
 roles = st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])
 messages = st.builds(lambda role, other_fields: {**other_fields, "role": role}, roles, deltas)
 bodies = st.builds(
-    lambda listed, fields: {**fields, "model": "gw", "messages": listed},
+    lambda items, fields: {**fields, "model": "gw", "messages": items},
     st.lists(messages, min_size=1, max_size=4),
     st.dictionaries(st.sampled_from(TOP), junk, max_size=3),
 )

@@ -62,7 +62,7 @@ ALL = Traits(
 )
 
 text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
 values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
@@ -104,14 +104,14 @@ calls = st.one_of(
 
 
 @st.composite
-def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
+def exchanges(draw: st.DrawFn, used_ids: set[str]) -> list[Turn]:
     """Draw an assistant turn, followed by the results of its calls."""
-    parts: list[Any] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
+    parts: list[Any] = draw(st.lists(st.builds(Reasoning, text=nonempty_text), max_size=1))
     parts += draw(st.lists(texts, max_size=2))
-    parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
+    parts += draw(st.lists(st.builds(Refusal, text=nonempty_text), max_size=1))
     drawn_calls = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
-    drawn_calls = [call for call in drawn_calls if call.id not in used]
-    used |= {call.id for call in drawn_calls}
+    drawn_calls = [call for call in drawn_calls if call.id not in used_ids]
+    used_ids |= {call.id for call in drawn_calls}
     if not parts and not drawn_calls:
         parts = [draw(texts)]
     turns = [Turn(role="assistant", parts=(*parts, *drawn_calls), name=draw(st.none() | names))]
@@ -123,7 +123,7 @@ def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
 def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
     """Draw a result of this call, as the parser returns it."""
     drawn_texts = st.lists(plain_texts, min_size=2, max_size=2) | st.lists(
-        st.builds(Text, text=some), max_size=1
+        st.builds(Text, text=nonempty_text), max_size=1
     )
     return drawn_texts.map(
         lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom)
@@ -133,10 +133,10 @@ def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
     """Draw turns that begin and end with a user turn."""
-    used: set[str] = set()
+    used_ids: set[str] = set()
     turns = [draw(users)]
     for _ in range(draw(st.integers(0, 2))):
-        turns += draw(exchanges(used))
+        turns += draw(exchanges(used_ids))
         turns += draw(st.lists(systems, max_size=1))
         turns.append(draw(users))
     return tuple(turns)
@@ -206,7 +206,7 @@ samplings = st.builds(
     presence_penalty=share,
     repetition_penalty=share,
     seed=st.none() | st.integers(-5, 5),
-    stop=st.lists(some, max_size=4).map(tuple),
+    stop=st.lists(nonempty_text, max_size=4).map(tuple),
     logprobs=st.sampled_from([None, True]),
     logit_bias=st.none() | st.just({"5": -100}),
 )
@@ -276,7 +276,7 @@ def test_every_rendered_request_is_valid_for_openai(request: Request):
 def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = DIALECT.provider.render_request(request, ALL).body
     parsed_request = DIALECT.client.parse_request(wire, {})
-    poor = Traits(
+    limited_traits = Traits(
         kind="poor",
         model="poor-1",
         images=False,
@@ -296,7 +296,7 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
         service_tier=False,
         stream_options=False,
     )
-    for item in DIALECT.provider.render_request(parsed_request, poor).report:
+    for item in DIALECT.provider.render_request(parsed_request, limited_traits).report:
         assert _path_exists(wire, item.path), item.path
 
 
@@ -343,13 +343,13 @@ def answers(draw: st.DrawFn) -> Response:
     """Draw responses that Chat can express exactly: reasoning, then text or refusal, then calls."""
     parts: list[Any] = []
     if draw(st.booleans()):
-        parts.append(Reasoning(text=draw(some), signature=origin))
+        parts.append(Reasoning(text=draw(nonempty_text), signature=origin))
     is_refusal = draw(st.integers(0, 4)) == 0
     if is_refusal:
-        parts.append(Refusal(text=draw(some)))
+        parts.append(Refusal(text=draw(nonempty_text)))
     elif draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
-        parts.append(Text(text=draw(some), citations=cited))
+        parts.append(Text(text=draw(nonempty_text), citations=cited))
     drawn_answer_calls = (
         [] if is_refusal else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
     )

@@ -139,7 +139,7 @@ def test_the_sdk_raises_for_a_broken_stream(events: list[Event]):
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"),
+    ("kind", "error_class"),
     [
         ("invalid_request", openai.BadRequestError),
         ("context_length", openai.BadRequestError),
@@ -154,13 +154,13 @@ def test_the_sdk_raises_for_a_broken_stream(events: list[Event]):
         ("malformed_output", openai.InternalServerError),
     ],
 )
-def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[openai.APIError]):
+def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, error_class: type[openai.APIError]):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     content = json.dumps(reply.body).encode()
     messages: Any = [USER]
     with (
         client(reply.status, content, reply.headers) as sdk,
-        pytest.raises(raised, match="reason") as error,
+        pytest.raises(error_class, match="reason") as error,
     ):
         sdk.chat.completions.create(model="m", messages=messages)
     assert error.value.code == reply.body["error"]["code"]

@@ -66,7 +66,7 @@ def test_strict_is_sent_where_the_schema_and_target_allow_it(
     assert reported_fields(rendered.report) == report
 
 
-def test_illegal_and_long_names_are_mapped_there_and_back():
+def test_illegal_and_long_tool_names_are_mapped_in_both_directions():
     long = "mcp__" + "x" * 80
     rendered = render(body(tools=[tool("a.b"), tool(long), tool("ok")]))
     rendered_names = [item["function"]["name"] for item in rendered.body["tools"]]

@@ -53,7 +53,7 @@ def test_a_prompt_is_one_user_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "param", "kind"),
+    ("invalid_value", "param", "kind"),
     [
         ({"prompt": None}, "prompt", "invalid_request"),
         ({"prompt": 5}, "prompt", "invalid_request"),
@@ -74,9 +74,9 @@ def test_a_prompt_is_one_user_message() -> None:
         ),
     ],
 )
-def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str, kind: str) -> None:
+def test_an_invalid_field_is_named(invalid_value: dict[str, Any], param: str, kind: str) -> None:
     with pytest.raises(GatewayError) as error:
-        parse(body(**wrong))
+        parse(body(**invalid_value))
     assert (error.value.error.param, error.value.error.kind) == (param, kind)
 
 
@@ -136,7 +136,7 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
 
 
 def test_unsupported_parameters_are_dropped() -> None:
-    poor = Traits(
+    limited_traits = Traits(
         model="p",
         sampling=False,
         penalties=False,
@@ -158,7 +158,7 @@ def test_unsupported_parameters_are_dropped() -> None:
             max_tokens=9,
             n=2,
         ),
-        poor,
+        limited_traits,
     )
     assert rendered.body == {"model": "p", "prompt": "Say hi", "stop": ["a"], "max_tokens": 3}
     assert {path for path, _ in reported_fields(rendered.report)} == {
@@ -192,9 +192,9 @@ def test_an_invalid_response_is_an_error(value: Any) -> None:
 
 
 def test_log_probabilities_round_trip_in_the_same_dialect() -> None:
-    whole = chunk("hi", "stop")
-    whole["choices"][0]["logprobs"] = {"tokens": ["hi"]}
-    response = DIALECT.provider.parse_response(whole, ALL, None)
+    response_body = chunk("hi", "stop")
+    response_body["choices"][0]["logprobs"] = {"tokens": ["hi"]}
+    response = DIALECT.provider.parse_response(response_body, ALL, None)
     shown_, _ = DIALECT.client.render_response(response, response_context())
     assert shown_["choices"][0]["logprobs"] == {"tokens": ["hi"]}
 
@@ -214,8 +214,8 @@ def test_chat_log_probabilities_become_lists() -> None:
 def test_several_answers_are_choices_streamed_and_not() -> None:
     other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
     response = Response(parts=(Text(text="hi"),), alternatives=(other,))
-    whole, _ = DIALECT.client.render_response(response, response_context())
-    rows = [(c["index"], c["text"], c["finish_reason"]) for c in whole["choices"]]
+    rendered_response, _ = DIALECT.client.render_response(response, response_context())
+    rows = [(c["index"], c["text"], c["finish_reason"]) for c in rendered_response["choices"]]
     assert rows == [(0, "hi", "stop"), (1, "ho", "length")]
     last = rendered_frames(unfold_response(response))[-2]["choices"]
     assert last == [{"index": 1, "text": "ho", "logprobs": None, "finish_reason": "length"}]
@@ -238,14 +238,14 @@ def test_choices_of_several_prompts_are_numbered_consecutively() -> None:
 
 def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
     (path,) = CASES.glob("23_*.json")
-    want = json.loads(path.read_text())["expected"]["client_response"]
+    expected = json.loads(path.read_text())["expected"]["client_response"]
     response = Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2))
     payload, report = DIALECT.client.render_response(
         response, response_context(created=0, model="gw-claude")
     )
     assert report == ()
     assert payload.pop("id").startswith("cmpl-")
-    assert payload == {key: value for key, value in want.items() if key != "id"}
+    assert payload == {key: value for key, value in expected.items() if key != "id"}
 
 
 @pytest.mark.parametrize(
@@ -262,8 +262,8 @@ def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
 )
 def test_the_finish_reason_is_rendered(finish: Finish, word: str) -> None:
     response = Response(parts=(Text(text="x"),), finish=finish)
-    whole, _ = DIALECT.client.render_response(response, response_context())
-    assert whole["choices"][0]["finish_reason"] == word
+    rendered_response, _ = DIALECT.client.render_response(response, response_context())
+    assert rendered_response["choices"][0]["finish_reason"] == word
     assert rendered_frames(unfold_response(response))[-2]["choices"][0]["finish_reason"] == word
 
 
@@ -276,9 +276,9 @@ def test_refusals_become_text_and_other_parts_are_reported() -> None:
         ),
         finish=Finish(reason="refusal"),
     )
-    whole, report = DIALECT.client.render_response(response, response_context())
-    assert whole["choices"][0]["text"] == "I can't"
-    assert whole["choices"][0]["finish_reason"] == "stop"
+    rendered_response, report = DIALECT.client.render_response(response, response_context())
+    assert rendered_response["choices"][0]["text"] == "I can't"
+    assert rendered_response["choices"][0]["finish_reason"] == "stop"
     assert reported_fields(report) == [("content.toolcall", "dropped")]
     renderer = DIALECT.client.stream_renderer(response_context())
     for event in unfold_response(response):

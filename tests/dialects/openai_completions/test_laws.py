@@ -21,7 +21,7 @@ from tests.dialects.openai_completions.make import ALL, response_context
 from tests.fakes.openai_older import completion_refusal
 from tests.stream_grammar import check_stream
 
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
 requests = st.builds(
     lambda text, limit, sampling, user, extra: Request(
@@ -32,7 +32,7 @@ requests = st.builds(
         meta=Meta(user_id=user),
         extra={"openai_completions": extra} if extra else {},
     ),
-    some,
+    nonempty_text,
     st.none() | st.integers(1, 9),
     st.builds(
         Sampling,
@@ -41,10 +41,10 @@ requests = st.builds(
         frequency_penalty=share,
         presence_penalty=share,
         seed=st.none() | st.integers(-5, 5),
-        stop=st.lists(some, max_size=4).map(tuple),
+        stop=st.lists(nonempty_text, max_size=4).map(tuple),
         logit_bias=st.none() | st.just({"5": -100}),
     ),
-    st.none() | some,
+    st.none() | nonempty_text,
     st.sampled_from([{}, {"suffix": "!"}, {"echo": True}]),
 )
 
@@ -68,7 +68,7 @@ answers = st.builds(
         finish=Finish(reason=reason),
         usage=usage,
     ),
-    some,
+    nonempty_text,
     st.sampled_from(["stop", "length", "filter"]),
     st.none() | st.builds(Usage, input=st.integers(0, 9), output=st.integers(0, 9)),
 )
@@ -104,7 +104,7 @@ def test_an_answer_is_parsed_alike_complete_and_streamed(response: Response, siz
 
 
 KEYS = ["choices", "text", "index", "finish_reason", "usage", "prompt_tokens", "error", "id", "x"]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -112,7 +112,7 @@ leaves = (
     | st.sampled_from(["", "x", "stop", "length"])
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),

@@ -49,7 +49,7 @@ def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "param"),
+    ("invalid_value", "param"),
     [
         ({"input": None}, "input"),
         ({"input": []}, "input"),
@@ -62,9 +62,9 @@ def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
         ({"model": None}, "model"),
     ],
 )
-def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
+def test_an_invalid_field_is_named(invalid_value: dict[str, Any], param: str) -> None:
     with pytest.raises(GatewayError) as error:
-        CLIENT.parse_embed(body(**wrong))
+        CLIENT.parse_embed(body(**invalid_value))
     assert error.value.error.param == param
 
 
@@ -145,11 +145,11 @@ def test_unsupported_content_is_reported() -> None:
 
 
 def test_the_embeddings_dialect_has_no_chat_responses() -> None:
-    half, other = DIALECT.client, DIALECT.provider
+    adapter, other = DIALECT.client, DIALECT.provider
     for call in (
-        lambda: half.parse_request({}, {}),
-        lambda: half.render_response(Response(), FRAME),
-        lambda: half.stream_renderer(FRAME),
+        lambda: adapter.parse_request({}, {}),
+        lambda: adapter.render_response(Response(), FRAME),
+        lambda: adapter.stream_renderer(FRAME),
         lambda: other.render_request(Request(model="m"), TRAITS),
         lambda: other.parse_response({}, TRAITS, None),
         lambda: other.stream_parser(TRAITS, None),

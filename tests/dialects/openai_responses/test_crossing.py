@@ -163,13 +163,13 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "stri
 
 def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) -> dict[str, Any]:
     """Return the upstream request after the client has sent back the answer with a tool result."""
-    half, target_traits = upstream(preset), traits_for(preset, model)
-    response = half.parse_response(answer, target_traits, None)
+    adapter, target_traits = upstream(preset), traits_for(preset, model)
+    response = adapter.parse_response(answer, target_traits, None)
     frame = response_context(reasoning_display="summary" if summary else "none")
     payload, _ = RESPONSES.client.render_response(response, frame)
     items = [{"role": "user", "content": "weather?"}, *payload["output"], RESULT]
     request = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})
-    rendered_body: dict[str, Any] = half.render_request(
+    rendered_body: dict[str, Any] = adapter.render_request(
         RESPONSES.client.parse_request(request, {}), target_traits
     ).body
     return rendered_body

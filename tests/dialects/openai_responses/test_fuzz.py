@@ -33,7 +33,7 @@ WORDS = [
     *("completed", "incomplete", "failed", "queued", "user", "assistant", "developer"),
     *("namespace", "function", "custom", "{}", '{"a":1}', "dgm1.", "dgm1.{a,b,rs_1,x}", "data:"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-1, 3)
@@ -41,7 +41,7 @@ leaves = (
     | st.sampled_from(WORDS)
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -118,7 +118,9 @@ def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
 
 
 wholes = st.builds(
-    lambda listed, other_fields: {**other_fields, "output": listed}, st.lists(items | junk), objects
+    lambda item_list, other_fields: {**other_fields, "output": item_list},
+    st.lists(items | junk),
+    objects,
 )
 
 
@@ -150,7 +152,7 @@ inputs = st.builds(
     objects,
 )
 bodies = st.builds(
-    lambda listed, fields: {"input": listed, **fields, "model": "gw"},
+    lambda item_list, fields: {"input": item_list, **fields, "model": "gw"},
     st.lists(inputs, min_size=1, max_size=4),
     st.dictionaries(st.sampled_from(TOP), junk, max_size=3),
 )

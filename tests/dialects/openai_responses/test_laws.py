@@ -55,7 +55,7 @@ ALL = Traits(
 )
 
 text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
 values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
@@ -114,20 +114,20 @@ thoughts = st.builds(
         ),
     ),
     text_strategy,
-    some,
+    nonempty_text,
     names,
 )
 
 
 @st.composite
-def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
+def exchanges(draw: st.DrawFn, used_ids: set[str]) -> list[Turn]:
     """Draw an assistant turn, followed by the results of its calls."""
     cited = st.builds(Text, text=text_strategy, citations=st.lists(sources, max_size=2).map(tuple))
     parts: list[Any] = draw(st.lists(cited, max_size=2))
-    parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
+    parts += draw(st.lists(st.builds(Refusal, text=nonempty_text), max_size=1))
     drawn_calls = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
-    drawn_calls = [call for call in drawn_calls if call.id not in used]
-    used |= {call.id for call in drawn_calls}
+    drawn_calls = [call for call in drawn_calls if call.id not in used_ids]
+    used_ids |= {call.id for call in drawn_calls}
     if not parts and not drawn_calls:
         parts = [draw(plain_texts)]
     thought = draw(st.lists(thoughts, max_size=1))
@@ -141,7 +141,7 @@ def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
     """Draw a result of this call, as the parser returns it."""
     drawn_texts = st.one_of(
         st.lists(plain_texts | images | documents, min_size=2, max_size=2),
-        st.lists(st.builds(Text, text=some), max_size=1),
+        st.lists(st.builds(Text, text=nonempty_text), max_size=1),
         images.map(lambda image: [image]),
     )
     return drawn_texts.map(
@@ -152,10 +152,10 @@ def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
     """Draw turns that begin and end with a user turn."""
-    used: set[str] = set()
+    used_ids: set[str] = set()
     turns = [draw(users)]
     for _ in range(draw(st.integers(0, 2))):
-        turns += draw(exchanges(used))
+        turns += draw(exchanges(used_ids))
         turns += draw(st.lists(systems, max_size=1))
         turns.append(draw(users))
     return tuple(turns)
@@ -227,7 +227,7 @@ thinkings = st.sampled_from(
     ]
 )
 instructions = st.one_of(
-    st.lists(st.builds(Text, text=some), max_size=1),
+    st.lists(st.builds(Text, text=nonempty_text), max_size=1),
     st.lists(texts, min_size=1, max_size=2).filter(lambda text: any(t.cache for t in text)),
 )
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
@@ -316,7 +316,7 @@ def test_every_rendered_request_is_valid_for_openai(request: Request):
 def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = wire_of(request)
     parsed_request = DIALECT.client.parse_request(wire, {})
-    poor = Traits(
+    limited_traits = Traits(
         kind="poor",
         model="poor-1",
         images=False,
@@ -329,7 +329,7 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
         metadata=False,
         service_tier=False,
     )
-    for item in DIALECT.provider.render_request(parsed_request, poor).report:
+    for item in DIALECT.provider.render_request(parsed_request, limited_traits).report:
         assert _path_exists(wire, item.path), item.path
 
 
@@ -355,7 +355,7 @@ answer_thoughts = st.builds(
         signature=Signature(provider="acme", model="acme-1", kind=STATE_KIND, value=value),
     ),
     text_strategy,
-    some,
+    nonempty_text,
 )
 
 
@@ -366,9 +366,9 @@ def answers(draw: st.DrawFn) -> Response:
     is_refusal = draw(st.integers(0, 4)) == 0
     if draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
-        parts.append(Text(text=draw(some), citations=cited))
+        parts.append(Text(text=draw(nonempty_text), citations=cited))
     if is_refusal:
-        parts.append(Refusal(text=draw(some)))
+        parts.append(Refusal(text=draw(nonempty_text)))
     drawn_calls = draw(st.lists(calls, max_size=3, unique_by=lambda c: c.id))
     for call in drawn_calls:
         parts += [*draw(st.lists(answer_thoughts, max_size=1)), call]
@@ -446,8 +446,8 @@ def test_a_stream_ends_with_the_complete_answer(response: Response):
     frames = Decoder().feed(wire)
     payloads = [msgspec.json.decode(frame.data) for frame in frames]
     assert [event["sequence_number"] for event in payloads] == list(range(len(payloads)))
-    whole, _ = DIALECT.client.render_response(response, FRAME)
-    assert payloads[-1]["response"] == msgspec.json.decode(msgspec.json.encode(whole))
+    rendered_response, _ = DIALECT.client.render_response(response, FRAME)
+    assert payloads[-1]["response"] == msgspec.json.decode(msgspec.json.encode(rendered_response))
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

@@ -201,7 +201,7 @@ def test_a_broken_stream_ends_in_a_failed_answer(events: list[Event]):
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"),
+    ("kind", "error_class"),
     [
         ("invalid_request", openai.BadRequestError),
         ("context_length", openai.BadRequestError),
@@ -214,12 +214,12 @@ def test_a_broken_stream_ends_in_a_failed_answer(events: list[Event]):
         ("overloaded", openai.InternalServerError),
     ],
 )
-def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[openai.APIError]):
+def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, error_class: type[openai.APIError]):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     content = json.dumps(reply.body).encode()
     with (
         client(reply.status, content, reply.headers) as sdk,
-        pytest.raises(raised, match="reason") as error,
+        pytest.raises(error_class, match="reason") as error,
     ):
         sdk.responses.create(model="m", input="hi")
     assert error.value.code == reply.body["error"]["code"]

@@ -93,9 +93,9 @@ def test_a_continued_request_contains_the_earlier_conversation() -> None:
         "previous_response_id": msgspec.Raw(b'"resp_1"'),
         "store": msgspec.Raw(b"false"),
     }
-    whole = stored_responses.self_contained_body(fields, [USER, CALL])
-    assert whole is not None
-    assert json.loads(msgspec.json.encode(whole)) == {
+    merged_request = stored_responses.self_contained_body(fields, [USER, CALL])
+    assert merged_request is not None
+    assert json.loads(msgspec.json.encode(merged_request)) == {
         "model": "m",
         "store": False,
         "input": [USER, CALL, {"role": "user", "content": "and now?"}],
