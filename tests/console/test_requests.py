@@ -549,15 +549,11 @@ def test_hostile_bodies_are_shown_as_text(admin_client: Client):
     evil = "<script>alert(1)</script>\u202e" + "A" * 100_000
     row = translated()
     RequestLog.objects.filter(pk=row.pk).delete()
-    request_body = {
-        "model": "fast",
-        "max_tokens": 5,
-        "messages": [{"role": "user", "content": evil}],
-    }
+    hostile = {"model": "fast", "max_tokens": 5, "messages": [{"role": "user", "content": evil}]}
     ids = {"model": "gpt-5", "messages": [{"role": "user", "content": evil}]}
     row = logged(
         "evil",
-        bodies=bodies(request_body, {"x": evil}, upstream_request=msgspec.json.encode(ids)),
+        bodies=bodies(hostile, {"x": evil}, upstream_request=msgspec.json.encode(ids)),
         client_dialect="anthropic_messages",
         upstream_dialect="openai_chat",
         error=evil[:200],

@@ -1,7 +1,4 @@
-"""Parsing of real providers' chunks into events.
-
-Every variation here is legal for some provider; wire/spec.md sections 1.2 and 2 list them.
-"""
+"""Parsing of real providers' chunks into events (variations: wire/spec.md, sections 1.2 and 2)."""
 
 from __future__ import annotations
 
@@ -255,10 +252,10 @@ def detail(**fields: Any) -> dict[str, Any]:
     return {"type": "reasoning.text", "index": 0, **fields}
 
 
-@pytest.mark.parametrize("late_id", [False, True], ids=["before the text", "after the text"])
-def test_encrypted_reasoning_without_text_is_a_block_of_its_own(late_id: bool):
+@pytest.mark.parametrize("is_last", [False, True], ids=["before the text", "after the text"])
+def test_encrypted_reasoning_without_text_is_a_block_of_its_own(is_last: bool):
     encrypted = chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]})
-    stream = (TEXT, encrypted, STOP) if late_id else (encrypted, TEXT, STOP)
+    stream = (TEXT, encrypted, STOP) if is_last else (encrypted, TEXT, STOP)
     thoughts = [part for part in parse_chunks(*stream).parts if isinstance(part, Reasoning)]
     assert len(thoughts) == 1
     assert thoughts[0].redacted is True
