@@ -33,12 +33,12 @@ pytestmark = pytest.mark.e2e
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("playground")).start()
     try:
-        yield site.with_people()
+        yield site.with_users()
     finally:
         site.stop()
 
 
-def client(site: Site, user: str = "ada") -> httpx.Client:
+def client(site: Site, user: str = "admin") -> httpx.Client:
     return httpx.Client(base_url=site.url, timeout=60, **_signed_in(site, user))
 
 
@@ -54,7 +54,7 @@ def key(site: Site) -> str:
     """A gateway key, once the server accepts it."""
     output_words = site.manage("create_key", "code").split()
     secret = next(word for word in output_words if word.startswith("sk-dgm-"))
-    return site.known(secret)
+    return site.wait_for_key(secret)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def admin_client(site: Site) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def viewer_client(site: Site) -> Iterator[httpx.Client]:
-    with client(site, "vic") as viewer_client:
+    with client(site, "viewer") as viewer_client:
         yield viewer_client
 
 
@@ -152,7 +152,7 @@ def test_requests_without_a_session_are_refused(site: Site) -> None:
 
 
 def test_a_post_without_its_token_is_refused(site: Site) -> None:
-    cookies = {"sessionid": site.sessions["ada"]}
+    cookies = {"sessionid": site.sessions["admin"]}
     reply = httpx.post(f"{site.url}{PATH}/runs", json=document("demo"), cookies=cookies)
     assert reply.status_code == 403
 
@@ -484,7 +484,7 @@ async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
         return max(first.values()) - min(first.values())
 
     async with httpx.AsyncClient(
-        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+        base_url=site.url, timeout=60, **_signed_in(site, "admin")
     ) as admin_client:
         assert await is_ever_within(lambda: start_spread_s(admin_client), 0.150)
 
@@ -507,14 +507,14 @@ async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> 
         return max(data["total_ms"] for data in end_events) / 1000 - watched_s
 
     async with httpx.AsyncClient(
-        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+        base_url=site.url, timeout=60, **_signed_in(site, "admin")
     ) as admin_client:
         assert await is_ever_within(lambda: late(admin_client), 0.5)
 
 
 async def test_stop_ends_one_column_or_all(site: Site) -> None:
     async with httpx.AsyncClient(
-        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+        base_url=site.url, timeout=60, **_signed_in(site, "admin")
     ) as admin_client:
         body = document("demo/demo-stall@1ms", "demo/demo-stall@1ms", "demo/demo-fast")
         ended: list[str] = []
@@ -537,7 +537,7 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
 def test_without_budget_runs_are_refused_and_the_console_works(tmp_path: Path) -> None:
     site = Site(tmp_path, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
     try:
-        with client(site.with_people(), "vic") as viewer_client:
+        with client(site.with_users(), "viewer") as viewer_client:
             reply = viewer_client.post(f"{PATH}/runs", json=document("demo"))
             assert reply.status_code == 429
             assert "budget" in reply.json()["errors"]

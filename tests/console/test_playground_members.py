@@ -52,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory: Path = tmp_path_factory.mktemp("members")
     site = Site(directory, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
     try:
-        yield site.with_people()
+        yield site.with_users()
     finally:
         site.stop()
 
@@ -73,7 +73,7 @@ def test_a_member_without_a_key_sees_instructions(site: Site) -> None:
 def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
     """This also applies if the playground's own budget is zero."""
     with member(site, "mia") as member_client:
-        site.known(new_key(member_client, "laptop"))
+        site.wait_for_key(new_key(member_client, "laptop"))
         data = boot_document(member_client)
         assert "budget" not in data
         assert {"demo", "demo/demo-fast"} <= {model["id"] for model in data["models"]}
@@ -87,7 +87,7 @@ def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
         # It opens again in the playground, and is nobody else's.
         assert boot_document(member_client, f"?request={end['request_id']}")["settings"]["messages"]
         with member(site, "otto") as other_member_client:
-            site.known(new_key(other_member_client, "desk"))
+            site.wait_for_key(new_key(other_member_client, "desk"))
             assert (
                 boot_document(other_member_client, f"?request={end['request_id']}")["settings"]
                 is None
@@ -97,7 +97,7 @@ def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
 
 def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
     with member(site, "lena") as lena:
-        site.known(new_key(lena, "only demo", routes=["demo"]))
+        site.wait_for_key(new_key(lena, "only demo", routes=["demo"]))
         assert [model["id"] for model in boot_document(lena)["models"]] == ["demo"]
         _run, events = run_document(lena, document("demo/demo-fast"))
         assert end_event(events)["error_kind"] == "not_allowed"
@@ -106,7 +106,7 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
         reply = lena.get(f"{PATH}/runs/{run}/translation?col=A")
         assert (reply.status_code, list(reply.json()["errors"])) == (400, ["col"])
         # A second key: the page says which models each may call, and the run says which pays.
-        site.known(new_key(lena, "no money", month_usd="0"))
+        site.wait_for_key(new_key(lena, "no money", month_usd="0"))
         models = {model["id"]: model["keys"] for model in boot_document(lena)["models"]}
         assert len(models["demo"]) == 2
         assert len(models["demo/demo-fast"]) == 1
@@ -122,7 +122,7 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
 
 def test_a_revoked_key_cannot_run(site: Site) -> None:
     with member(site, "rita") as rita:
-        site.known(new_key(rita, "old"))
+        site.wait_for_key(new_key(rita, "old"))
         page = rita.get("/console/own").text
         (path,) = set(re.findall(r"/console/own/keys/\d+/revoke", page))
         assert rita.post(path).status_code == 302
