@@ -1,4 +1,4 @@
-"""A private authority of a test: makes certificates that are good, expired or for another host."""
+"""A private certificate authority that issues valid and expired certificates for any host."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class IssuedCertificate:
     certificate: str
     key: str
 
-    def server_context(self, folder: Path, *, clients_of: str = "") -> ssl.SSLContext:
-        """A server's context; with `clients_of`, an authority whose clients alone are let in."""
+    def server_context(self, folder: Path, *, client_ca: str = "") -> ssl.SSLContext:
+        """Return a server context; with `client_ca`, only its clients are accepted."""
         path = folder / "server.pem"
         path.write_text(self.certificate + self.key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
-        if clients_of:
+        if client_ca:
             context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(cadata=clients_of)
+            context.load_verify_locations(cadata=client_ca)
         return context
 
 
 class CertificateAuthority:
-    """An authority; `pem` is its own certificate."""
+    """A certificate authority; `pem` is its own certificate."""
 
     def __init__(self, name: str = "Test Authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -46,25 +46,29 @@ class CertificateAuthority:
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
     def issue(self, host: str = "127.0.0.1", *, valid_days: int = 30) -> IssuedCertificate:
-        """A certificate for a host; with negative days, one that expired as long ago."""
+        """Issue a certificate for a host; it is expired if `valid_days` is negative."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         builder = _builder(subject, self._name, key.public_key(), valid_days=valid_days)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([_general_name(host)]), critical=False
+        )
         return IssuedCertificate(_pem(builder.sign(self._key, hashes.SHA256())), private_pem(key))
 
 
 def self_signed(host: str = "127.0.0.1") -> IssuedCertificate:
-    """A certificate that no authority issued."""
+    """Return a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     builder = _builder(name, name, key.public_key(), valid_days=30)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([_general_name(host)]), critical=False
+    )
     return IssuedCertificate(_pem(builder.sign(key, hashes.SHA256())), private_pem(key))
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey, passphrase: str = "") -> str:
-    """A private key as PEM text, encrypted if there is a passphrase."""
+    """Return a private key as PEM text, encrypted if a passphrase is given."""
     sealing: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase:
         sealing = serialization.BestAvailableEncryption(passphrase.encode())
@@ -88,7 +92,7 @@ def _builder(
     )
 
 
-def _name(host: str) -> x509.GeneralName:
+def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

@@ -1,6 +1,6 @@
-"""What all tests share: under CI nothing may be missing, so there a skip is a failure.
+"""Configuration and fixtures of all tests; under CI, a skipped test is a failure.
 
-A test that needs a part which is not on this machine skips and says how to get it.
+A test that needs a missing program or service is skipped with a message on how to install it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from gateway.models import RequestText
 from gateway.relay.journal import journal
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 # How fast examples come says how busy the machine is, not whether the code is right.
 settings.register_profile(
@@ -32,7 +32,7 @@ settings.load_profile("tests")
 
 # By itself a client gives up after 5 s.
 for name in ("connect", "read", "write", "pool"):
-    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, name, PATIENCE_S)
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, name, WAIT_TIMEOUT_S)
 
 # A client reads the machine's certificates, for 30 ms: once is enough for those of all tests.
 for client in (httpx, httpx2):
@@ -73,7 +73,7 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 @pytest.fixture
 def member_user(db: None) -> Any:
-    """A member who may have two keys for 30 days, routes `a*` and $10 a month."""
+    """A member with at most two keys of 30 days, the routes `a*` and $10 per month."""
     from django.contrib.auth.models import User
 
     from console import accounts
@@ -85,7 +85,7 @@ def member_user(db: None) -> Any:
 
 @pytest.fixture
 def frozen_now(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
-    """The present, which stands: no hour, day or month begins amid the test."""
+    """The current time, frozen in the middle of an hour, day and month."""
     now = timezone.now().replace(hour=12, minute=30, second=15)
     now -= dt.timedelta(days=1 if now > timezone.now() else 0)
     monkeypatch.setattr(timezone, "now", lambda: now)
@@ -94,7 +94,7 @@ def frozen_now(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
 
 @pytest.fixture(autouse=True)
 def _empty_search_index(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The full-text index is no table of Django's own: its flush after a test passes it by."""
+    """Empty the full-text index, which Django's flush after a test does not know."""
     marked = request.node.get_closest_marker("django_db")
     if marked is None or not marked.kwargs.get("transaction"):
         yield
@@ -105,36 +105,36 @@ def _empty_search_index(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The full width of large matrices."""
+    """Add the option `--wide`."""
     parser.addoption(
         "--wide", action="store_true", help="run every row of the tests that are marked `wide`"
     )
 
 
 def is_long(path: Path) -> bool:
-    """Whether it is, or is in, what LONG names."""
+    """Return whether a file is in LONG or in a folder of LONG."""
     name = path.relative_to(TESTS)
     return name.as_posix() in LONG or name.parts[0] in LONG
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: many tests wait for a socket."""
+    """Return the number of cores plus one, because many tests wait for a socket."""
     return (os.cpu_count() or 1) + 1
 
 
-def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave every n-th row of a `wide` test, as its mark says, 0 for none, and of LONG EVERYDAY.
+def deselect_rows(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect rows of `wide` tests, and tests of LONG that are not in EVERYDAY.
 
-    `--wide`, `-k` and `-m` run all that they select; so does a path, but for the rows of wide
-    tests.
+    A `wide` test runs each n-th row as its mark says, or none for 0. `--wide`, `-k` and `-m` run
+    all tests that they select; so does a path, except for the rows of `wide` tests.
     """
     if any(config.getoption(name) for name in ("--wide", "keyword", "markexpr")):
         return
-    whole = {Path(argument).resolve() for argument in config.args} == {TESTS}
+    runs_all_tests = {Path(argument).resolve() for argument in config.args} == {TESTS}
     rows: dict[str, int] = {}
     deselected = []
     for item in items:
-        if whole and is_long(item.path) and item.path.name not in EVERYDAY:
+        if runs_all_tests and is_long(item.path) and item.path.name not in EVERYDAY:
             deselected.append(item)
             continue
         mark = item.get_closest_marker("wide")
@@ -151,41 +151,41 @@ def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """By itself xdist begins with the files of the most tests, and those are the quickest."""
+    """Keep xdist's order: by default it starts with the files of the most tests, the quick ones."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Among several workers the long files come spread over the others, and none at the end.
+    """Distribute the long files over the run, and none of them at the end.
 
-    There one worker would be at it while the others have nothing left to do.
+    A long file at the end would keep one worker busy while the others are idle.
     """
-    thin_out(config, items)
+    deselect_rows(config, items)
     if not hasattr(config, "workerinput"):
         return
     files = dict.fromkeys(item.path for item in items)
-    place: dict[Path, float] = {}
+    order: dict[Path, float] = {}
     for long, end in ((True, 0.6), (False, 1.0)):
         of = [path for path in files if is_long(path) is long]
-        place |= {path: end * number / len(of) for number, path in enumerate(of)}
-    items.sort(key=lambda item: place[item.path])
+        order |= {path: end * number / len(of) for number, path in enumerate(of)}
+    items.sort(key=lambda item: order[item.path])
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[Any]:
-    """A test that skips itself."""
-    return _strict((yield))
+    """Apply the CI rule to a test that skips itself."""
+    return _fail_skipped_in_ci((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Iterator[Any]:
-    """A module that skips itself as a whole."""
-    return _strict((yield))
+    """Apply the CI rule to a module that skips itself."""
+    return _fail_skipped_in_ci((yield))
 
 
-def _strict(report: Any) -> Any:
+def _fail_skipped_in_ci(report: Any) -> Any:
     if IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"

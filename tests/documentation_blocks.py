@@ -13,7 +13,7 @@ _BLOCK = re.compile(r"^( *)```([a-z]*)\n(.*?)^ *```$", re.M | re.S)
 
 
 class Block(NamedTuple):
-    """A fenced block: its page relative to the repository, its language, its text."""
+    """A fenced code block: its page relative to the repository, its language and its text."""
 
     page: str
     language: str
@@ -21,18 +21,18 @@ class Block(NamedTuple):
 
     @property
     def first_line(self) -> str:
-        """By what a table names it."""
+        """The first line of the code, which identifies the block in tables."""
         return self.code.partition("\n")[0].rstrip(" \\")
 
 
 def pages() -> list[Path]:
-    """Every page with text for users."""
+    """Return every page of the user documentation."""
     examples = sorted((ROOT / "examples").rglob("*.md"))
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *examples]
 
 
 def blocks() -> Iterator[Block]:
-    """All blocks, in the order of the pages."""
+    """Yield all blocks in the order of the pages."""
     for path in pages():
         page = str(path.relative_to(ROOT))
         for indent, language, code in _BLOCK.findall(path.read_text(encoding="utf-8")):

@@ -1,7 +1,7 @@
-"""One test over the rows of a table: it runs all of them and lists every row that fails.
+"""Runs a test over the rows of a table and lists every row that fails.
 
-`@each("row", ROWS)` takes what `pytest.mark.parametrize` takes. Fixtures are set up once
-for all rows, so a row must leave nothing behind that another one would meet.
+`@each("row", ROWS)` accepts the arguments of `pytest.mark.parametrize`. Fixtures are set up once
+for all rows, so a row must not leave state behind that affects another row.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ MAX_LISTED = 40
 def each(
     names: str | tuple[str, ...], rows: Iterable[Any], ids: Any = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Call the test with each row instead of making a test item of each.
+    """Decorate a test to run with each row as one test item.
 
-    Raises AssertionError that names the failed rows; the first one's traceback is its cause.
+    Raises:
+        AssertionError: at least one row failed; lists the rows, caused by the first failure.
     """
     arguments = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
     table = list(_labelled(list(rows), ids, len(arguments)))
@@ -40,7 +41,7 @@ def each(
                     try:
                         await test(**dict(zip(arguments, values, strict=True)), **fixtures)
                     except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
-                        result.note(label, error)
+                        result.add(label, error)
                 result.check()
 
             run: Callable[..., Any] = run_async
@@ -52,7 +53,7 @@ def each(
                     try:
                         test(**dict(zip(arguments, values, strict=True)), **fixtures)
                     except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
-                        result.note(label, error)
+                        result.add(label, error)
                 result.check()
 
             run = run_sync
@@ -70,7 +71,7 @@ class _Result:
         self._failed: list[tuple[str, BaseException]] = []
         self._skipped: list[str] = []
 
-    def note(self, label: str, error: BaseException) -> None:
+    def add(self, label: str, error: BaseException) -> None:
         if isinstance(error, pytest.skip.Exception):
             self._skipped.append(str(error))
         else:
@@ -79,9 +80,9 @@ class _Result:
     def check(self) -> None:
         if self._failed:
             lines = [f"{label}: {_first_line(error)}" for label, error in self._failed]
-            listed = "\n  ".join(lines[:MAX_LISTED])
+            failed_rows = "\n  ".join(lines[:MAX_LISTED])
             count = f"{len(self._failed)} of {self._rows} rows failed"
-            raise AssertionError(f"{count}:\n  {listed}") from self._failed[0][1]
+            raise AssertionError(f"{count}:\n  {failed_rows}") from self._failed[0][1]
         assert self._rows, f"{self._name} has no rows"
         if len(self._skipped) == self._rows:
             pytest.skip(self._skipped[0])

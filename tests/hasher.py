@@ -1,4 +1,4 @@
-"""Argon2 as the product has it, at a price that thousands of tests can pay."""
+"""Argon2 with low cost, for thousands of tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from console.hashing import QueuedArgon2
 
 
 class QuickArgon2(QueuedArgon2):
-    """The same algorithm with the least of time and memory."""
+    """The product's hasher with minimal time and memory."""
 
     time_cost = 1
     memory_cost = 8

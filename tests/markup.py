@@ -1,11 +1,11 @@
-"""HTML in the form in which tests compare it."""
+"""Normalization of HTML for comparisons."""
 
 from __future__ import annotations
 
 import re
 
 
-def squeeze(html: str) -> str:
-    """One space for any run of whitespace, and none beside a tag."""
+def normalize_html(html: str) -> str:
+    """Return HTML with whitespace collapsed, and none next to tags."""
     html = re.sub(r"\s+", " ", html)
     return re.sub(r" ?(<[^<>]*?) ?> ?", r"\1>", html)

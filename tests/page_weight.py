@@ -1,4 +1,4 @@
-"""How many bytes the first load of a page takes, compressed."""
+"""The compressed bytes of the first load of a page."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _URL = re.compile(r"url\([\"']?(?!data:)([^\"')]+)")
 _PACKED = {".woff2", ".png"}
 
 
-def first_load(template: str) -> dict[str, int]:
-    """Bytes by file: the page's own HTML as written, and all it loads statically."""
+def first_load_bytes(template: str) -> dict[str, int]:
+    """Return the bytes by file: the page's own template, and everything it loads statically."""
     files: dict[str, int] = {}
     name: str | None = template
     while name is not None:
@@ -43,8 +43,8 @@ def _add(path: Path, files: dict[str, int]) -> None:
         return
     files[key] = _size(path)
     if path.suffix == ".js" and "vendor" not in path.parts:
-        for one, other in _IMPORT.findall(path.read_text(encoding="utf-8")):
-            _add(path.parent / (one or other), files)
+        for first, other in _IMPORT.findall(path.read_text(encoding="utf-8")):
+            _add(path.parent / (first or other), files)
     if path.suffix == ".css":
         for url in _URL.findall(path.read_text(encoding="utf-8")):
             _add(path.parent / url, files)

@@ -1,7 +1,7 @@
-"""A port for a server of a test.
+"""Free ports for servers of tests.
 
-The server binds it a while later, so it must not be given to anybody else meanwhile: it is
-from below the range that the system gives away, and from a stretch of this test process.
+A server binds its port later, so no one else may get the port meanwhile: it is below the
+ephemeral range, and in a range of this test process.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ _FIRST, _STRETCH = 16_000, 1_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def _stretch() -> range:
-    """The ports of this process: workers of pytest-xdist are numbered gw0, gw1 and so on."""
+def _port_range() -> range:
+    """Return the ports of this process; pytest-xdist's workers are named gw0, gw1 and so on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ends = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
-    start = _FIRST + worker * _STRETCH % max(_STRETCH, ends - _FIRST - _STRETCH)
+    limit = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
+    start = _FIRST + worker * _STRETCH % max(_STRETCH, limit - _FIRST - _STRETCH)
     return range(start, start + _STRETCH)
 
 
-def _walk() -> Iterator[int]:
-    """All of them again and again, from a place that another run hardly begins at."""
-    ports = _stretch()
-    place = random.SystemRandom().randrange(len(ports))
+def _cycle_ports() -> Iterator[int]:
+    """Yield the ports repeatedly, starting at a random one so that parallel runs differ."""
+    ports = _port_range()
+    index = random.SystemRandom().randrange(len(ports))
     while True:
-        yield ports[place % len(ports)]
-        place += 1
+        yield ports[index % len(ports)]
+        index += 1
 
 
-_ports = _walk()
+_ports = _cycle_ports()
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
+    """Return a loopback port without a listener."""
     for _ in range(_STRETCH):
         port = next(_ports)
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""Real forward proxies of a test's own: tinyproxy, and a small strict SOCKS5 server."""
+"""Real forward proxies for tests: tinyproxy, and a small strict SOCKS5 server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.servers import listening_port
-from tests.waits import until
+from tests.waits import wait_until
 
 # tinyproxy takes no other characters.
 USER, PASSWORD = "relay", "proxyPass-word_1"
@@ -49,52 +49,52 @@ class Tinyproxy:
 
     @property
     def url(self) -> str:
-        """Its URL without credentials."""
+        """The URL without credentials."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def url_with_credentials(self) -> str:
-        """Its URL with the credentials that it wants."""
+        """The URL with the required credentials."""
         return f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
 
     def lines(self) -> list[str]:
-        """The requests in its log, such as `CONNECT 127.0.0.1:1234 HTTP/1.1`."""
+        """Return the requests in its log, such as `CONNECT 127.0.0.1:1234 HTTP/1.1`."""
         with suppress(FileNotFoundError):
             return [line for line in self.log.read_text().splitlines() if "Request" in line]
         return []
 
     def answers(self) -> bool:
-        """Whether it accepts connections."""
+        """Return whether it accepts connections."""
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             return True
         return False
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self._process.kill()
         self._process.wait(10)
 
 
 @contextmanager
 def tinyproxy(folder: Path, *, auth: bool = False, refused_host: str = "") -> Iterator[Tinyproxy]:
-    """A tinyproxy for as long as the block; the test is skipped where there is none."""
+    """Run a tinyproxy until the block ends. Skips the test if it is not installed."""
     if shutil.which("tinyproxy") is None:
         pytest.skip("tinyproxy is not installed; `apt-get install tinyproxy-bin`")
     server = Tinyproxy(folder, auth=auth, refused_host=refused_host)
     try:
-        until(server.answers)
+        wait_until(server.answers)
         yield server
     finally:
         server.stop()
 
 
 class SocksProxy:
-    """A SOCKS5 server (RFC 1928) that knows one host by name; it checks every byte.
+    """A SOCKS5 server (RFC 1928) that resolves some host names; it validates every byte.
 
     Attributes:
         requests: (type of address, address, port) of each CONNECT.
-        open_tunnels: how many tunnels are open now.
+        open_tunnels: number of currently open tunnels.
     """
 
     def __init__(self, *, auth: bool, reply: int, names: dict[str, str]) -> None:
@@ -104,7 +104,7 @@ class SocksProxy:
         self._auth, self._reply, self._names = auth, reply, names
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client."""
+        """Serve one client."""
         version, count = await reader.readexactly(2)
         assert version == 5
         method = 2 if self._auth else 0
@@ -169,7 +169,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def socks_proxy(
     *, auth: bool = False, reply: int = 0, names: dict[str, str] | None = None
 ) -> AsyncIterator[SocksProxy]:
-    """A SOCKS5 proxy for as long as the block; `names` are the hosts that it resolves."""
+    """Run a SOCKS5 proxy until the block ends; `names` are the hosts that it resolves."""
     proxy = SocksProxy(auth=auth, reply=reply, names=names or {})
     async with listening_port(proxy.serve) as proxy.port:
         yield proxy

@@ -1,4 +1,4 @@
-"""A Redis of a test's own: started on a free port, emptied by its end."""
+"""A Redis server for tests: started on a free port, stopped and deleted at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 
 class RedisServer:
@@ -25,8 +25,8 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it is. On a busy machine it answers late, and is not away for that."""
-        waits = f"socket_timeout={PATIENCE_S}&socket_connect_timeout={PATIENCE_S}"
+        """The URL; its timeouts are long, because a busy machine responds slowly."""
+        waits = f"socket_timeout={WAIT_TIMEOUT_S}&socket_connect_timeout={WAIT_TIMEOUT_S}"
         return f"redis://127.0.0.1:{self.port}/0?{waits}"
 
     def start(self) -> None:
@@ -35,7 +35,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until(self._answers)
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         with suppress(OSError):
@@ -52,7 +52,7 @@ class RedisServer:
 
 @contextmanager
 def running_server(directory: Path) -> Iterator[RedisServer]:
-    """A Redis for as long as the block; the test is skipped where there is none."""
+    """Run a Redis until the block ends. Skips the test if it is not installed."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed; `apt-get install redis-server`")
     server = RedisServer(directory)

@@ -1,6 +1,6 @@
-"""The house rules about source text: functions from a source to what is wrong in it.
+"""Source code rules: functions that return the violations in a source text.
 
-`test_architecture.py` applies them to the tree, and to samples that must not pass.
+`test_architecture.py` applies them to the tree, and to samples that must fail.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _PROVIDER_LIKE = re.compile(r"^(?:\w+_)?(?:provider|preset|vendor)(?:_name|_kind
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
-    """All functions, those in functions too."""
+    """Yield all functions, including nested ones."""
     return (node for node in ast.walk(tree) if isinstance(node, Function))
 
 
-def size(node: Definition) -> int:
-    """Lines of a definition without its docstring."""
+def definition_lines(node: Definition) -> int:
+    """Return the lines of a definition without its docstring."""
     length = (node.end_lineno or node.lineno) - node.lineno + 1
     first = node.body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
@@ -40,7 +40,7 @@ def size(node: Definition) -> int:
 
 
 def stale_documentation(source: str) -> list[str]:
-    """Names in an `Attributes:` or `Args:` section that the class or function does not have."""
+    """Return names in `Attributes:` or `Args:` that the class or function does not have."""
     texts = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, Definition) and (text := ast.get_docstring(node)):
@@ -73,7 +73,7 @@ def _bound_names(node: Definition) -> set[str]:
 
 
 def unannotated(source: str) -> list[str]:
-    """Functions with an argument or a result that has no type."""
+    """Return the functions with an unannotated argument or result."""
     return [f"{f.lineno} {f.name}" for f in functions(ast.parse(source)) if _untyped(f)]
 
 
@@ -87,7 +87,7 @@ def _untyped(function: Function) -> bool:
 
 
 def undocumented(source: str) -> list[str]:
-    """Public names without a docstring, and docstrings whose first line says too much."""
+    """Return public names without a docstring, or with too long a first line."""
     tree = ast.parse(source)
     texts = [] if _documented(tree) else ["1 the module"]
     for node in _public(tree):
@@ -104,7 +104,7 @@ def _documented(node: ast.Module | Definition) -> bool:
 
 
 def _public(node: ast.Module | ast.ClassDef) -> Iterator[Definition]:
-    """Definitions of a module and of its classes that others may use. Django's Meta is not."""
+    """Yield the public definitions of a module and its classes, except Django's Meta."""
     for child in node.body:
         if not isinstance(child, Definition) or child.name.startswith("_") or child.name == "Meta":
             continue
@@ -114,10 +114,10 @@ def _public(node: ast.Module | ast.ClassDef) -> Iterator[Definition]:
 
 
 def branches_on_a_provider(source: str) -> list[int]:
-    """Line numbers of decisions by a provider's name.
+    """Return the line numbers of decisions by a provider's name.
 
-    A comparison, a `match` or a `startswith` with the name of any preset; and where the
-    compared thing is called provider, preset or vendor, with any text at all.
+    These are a comparison, a `match` or a `startswith` with the name of any preset, and with
+    any text if the compared value is called provider, preset or vendor.
     """
     return sorted({node.lineno for node in ast.walk(ast.parse(source)) if _branches(node)})
 
@@ -143,7 +143,7 @@ def _decides(sides: list[ast.expr], texts: list[str]) -> bool:
 
 
 def _name(node: ast.expr) -> str:
-    """What a thing is called: the last word of `a.provider`, `provider`, `row["provider"]`."""
+    """Return the last name of `a.provider`, `provider` or `row["provider"]`."""
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
         return str(node.slice.value)
     if isinstance(node, ast.Attribute):
@@ -153,7 +153,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _texts(node: ast.AST) -> list[str]:
-    """The strings that are compared with; not those that only say where to look."""
+    """Return the compared strings, without subscripts and arguments."""
     if isinstance(node, ast.Subscript | ast.Call):
         return []
     if isinstance(node, ast.Constant):
@@ -161,19 +161,19 @@ def _texts(node: ast.AST) -> list[str]:
     return [text for child in ast.iter_child_nodes(node) for text in _texts(child)]
 
 
-def unfinished(text: str) -> list[str]:
-    """Marks of work that was put off."""
+def unfinished_markers(text: str) -> list[str]:
+    """Return the markers of unfinished work."""
     marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
     return [mark for mark in marks if re.search(rf"\b{mark}\b", text)]
 
 
-def trusting(text: str) -> list[str]:
-    """What lets a value into a page without escaping."""
+def unescaped_markup(text: str) -> list[str]:
+    """Return what puts values into a page without escaping."""
     return re.findall(r"\|\s*(safe(?:seq)?)\b|\b(mark_safe|autoescape\s+off)\b", text)
 
 
-def of_one_machine(text: str) -> list[str]:
-    """Package registries, and paths that only the authors' machines have."""
+def machine_specific_texts(text: str) -> list[str]:
+    """Return package registries, and paths that only the authors' machines have."""
     hosts = ("pypi", "files.pythonhosted", "pythonhosted", "npmjs", "registry.npmjs")
     texts = [f"{host}.org" for host in hosts if f"{host}.org" in text]
     texts += re.findall(r"\b(?:deb|security|archive)\.(?:debian\.org|ubuntu\.com)", text)
@@ -181,7 +181,7 @@ def of_one_machine(text: str) -> list[str]:
 
 
 def test_habits(source: str) -> list[str]:
-    """Test classes, and mocks of our own code."""
+    """Return test classes, and mocks of the project's own code."""
     texts = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):

@@ -1,4 +1,4 @@
-"""A server of a test's own in its event loop, whose connections end with it."""
+"""A TCP server in a test's event loop, whose connections end with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def listening_port(
     serve: Serve, *, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
-    """The port on loopback where `serve` gets each connection, which is closed after it."""
+    """Serve each connection with `serve` and then close it; yields the loopback port."""
     handlers: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

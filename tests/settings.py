@@ -1,7 +1,7 @@
-"""The product's settings on a data directory of the test run's own.
+"""The product's settings with a temporary data directory.
 
-pytest-django reads the settings before any conftest is imported, so this module is
-where a developer's data, keys and switches are kept out of the tests.
+pytest-django reads the settings before any conftest is imported, so this module keeps a
+developer's data, keys and switches out of the tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A TCP proxy that falls silent: it takes what comes and forwards nothing, without a word."""
+"""A TCP proxy that can fall silent: it reads data and forwards nothing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import threading
 
 
 class SilentProxy:
-    """In front of a server, on a port of its own.
+    """A proxy in front of a server, on its own port.
 
-    What it took while it was silent is lost, as are the connections of that time: like those
-    to a host that is gone.
+    Data read while it is silent is lost, and so are the connections of that time, like those to a
+    failed host.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -27,21 +27,21 @@ class SilentProxy:
         self._accepting.start()
 
     def fail_over(self) -> None:
-        """Let all present connections fall silent; new ones reach the server."""
+        """Silence all present connections; new ones reach the server."""
         self._dead_before = self._made
 
     def go_silent(self) -> None:
-        """Let new ones be silent too."""
+        """Silence new connections as well."""
         self._silent = True
         self.fail_over()
 
-    def speak(self) -> None:
-        """Forward for new connections again."""
+    def forward_again(self) -> None:
+        """Forward new connections again."""
         self.fail_over()
         self._silent = False
 
     def close(self) -> None:
-        """End it, and all connections."""
+        """Stop, and close all connections."""
         # Closing alone wakes no thread that waits in `accept` or `recv`.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join()

@@ -1,4 +1,4 @@
-"""A disk of a few megabytes, to see what happens when it is full."""
+"""A disk of a few megabytes, to test what happens when it is full."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 
 class SmallDisk:
-    """A file system of its own, in memory."""
+    """A file system in memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._ballast = path / "ballast"
 
     def fill(self) -> None:
-        """Take all space that is left."""
+        """Use all remaining space."""
         with self._ballast.open("ab") as file:
             size = 1 << 20
             while size:
@@ -29,13 +29,13 @@ class SmallDisk:
                     size //= 2
 
     def free(self) -> None:
-        """Give it back."""
+        """Free the space."""
         self._ballast.unlink()
 
 
 @contextlib.contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """Mount one at `path`. Skips where this user may not."""
+    """Mount a disk at `path`. Skips the test if this user may not mount."""
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "dragoman-test"]
     try:

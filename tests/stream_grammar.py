@@ -34,7 +34,7 @@ GRAMMAR: dict[str, dict[type, str]] = {
 
 
 def check_stream(events: Iterable[Event]) -> None:
-    """Raise ValueError, naming the event, unless GRAMMAR allows this whole stream."""
+    """Raise ValueError with the event's name unless GRAMMAR allows this whole stream."""
     state = "new"
     for index, event in enumerate(events):
         if state == "over" or (type(event) not in GRAMMAR[state] and not isinstance(event, Failed)):

@@ -1,4 +1,4 @@
-"""The house rules as tests: layers, sizes, types, names, and no branch on a provider."""
+"""Architecture rules as tests: layers, sizes, types, names, and no branch on a provider."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TOP_LEVEL = {"manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.m
 TOP_LEVEL |= {"gateway", "console", "templates", "static", "tests", "deploy", "docs", "examples"}
 
 
-def sources() -> list[Path]:
-    """The product's Python, but for what Django writes."""
+def product_sources() -> list[Path]:
+    """Return the product's Python files without Django's migrations."""
     paths = [
         path
         for package in ("gateway", "console")
@@ -36,8 +36,8 @@ def sources() -> list[Path]:
     return paths
 
 
-def tracked(*patterns: str) -> list[Path]:
-    """The files of the project; a copy of it without git has no others."""
+def tracked_files(*patterns: str) -> list[Path]:
+    """Return the tracked files; in a copy without git, all files."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
     out = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     roots = [ROOT / line for line in out.splitlines() if (ROOT / line).is_file()]
@@ -46,20 +46,20 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def offenders(rule: Callable[[str], list], paths: list[Path]) -> dict[str, list]:
-    """What a rule finds in these files, by file."""
+    """Return the violations of a rule in these files, by file."""
     wrongs_by_relative_to = {}
     for path in paths:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        if wrong := rule(text):
-            wrongs_by_relative_to[str(path.relative_to(ROOT))] = wrong
+        if violations := rule(text):
+            wrongs_by_relative_to[str(path.relative_to(ROOT))] = violations
     return wrongs_by_relative_to
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """A tool of the environment the tests run in."""
+    """Run a tool of the test environment."""
     program = str(Path(sys.executable).parent / command[0])
     return subprocess.run(
         [program, *command[1:]], cwd=cwd, capture_output=True, text=True, check=False
@@ -123,7 +123,7 @@ def test_imports_against_the_layers_are_detected(tmp_path: Path) -> None:
 
 
 def tool_table(*path: str) -> list[dict]:
-    """A part of pyproject.toml's tool table."""
+    """Return a table of pyproject.toml's `tool` section."""
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     for name in path:
         tool = tool[name]
@@ -147,10 +147,10 @@ def test_every_module_is_in_a_layer() -> None:
 
 
 def test_files_stay_small() -> None:
-    sizes = {path: len(path.read_text().splitlines()) for path in sources()}
+    sizes = {path: len(path.read_text().splitlines()) for path in product_sources()}
     tests = {
         path: len(path.read_text().splitlines())
-        for path in tracked("tests/*.py")
+        for path in tracked_files("tests/*.py")
         if "vendor" not in path.parts
     }
     assert not {str(p.relative_to(ROOT)) for p, n in {**sizes, **tests}.items() if n > MAX_FILE}
@@ -159,43 +159,43 @@ def test_files_stay_small() -> None:
 
 def test_functions_stay_short() -> None:
     sizes = {
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": rules.size(node)
-        for path in sources()
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": rules.definition_lines(node)
+        for path in product_sources()
         for node in rules.functions(ast.parse(path.read_text()))
     }
-    assert not {where: n for where, n in sizes.items() if n > MAX_FUNCTION}
+    assert not {function_name: n for function_name, n in sizes.items() if n > MAX_FUNCTION}
     assert statistics.median(sizes.values()) <= MEDIAN_FUNCTION
 
 
 def test_classes_stay_small() -> None:
     assert not [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for path in sources()
+        for path in product_sources()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and rules.size(node) > MAX_CLASS
+        if isinstance(node, ast.ClassDef) and rules.definition_lines(node) > MAX_CLASS
     ]
 
 
 def test_a_size_is_that_of_the_code() -> None:
     (node,) = rules.functions(ast.parse('def f():\n    """A\n\n    b.\n    """\n    return 1\n'))
-    assert rules.size(node) == 2
+    assert rules.definition_lines(node) == 2
 
 
 # Names and words
 
 
 def test_every_function_is_annotated() -> None:
-    assert not offenders(rules.unannotated, sources())
+    assert not offenders(rules.unannotated, product_sources())
 
 
 def test_every_public_name_is_documented() -> None:
-    assert not offenders(rules.undocumented, sources())
+    assert not offenders(rules.undocumented, product_sources())
 
 
 def test_docstrings_name_existing_attributes() -> None:
     stale = 'class A:\n    """A.\n\n    Attributes:\n        a, b: c.\n    """\n\n    a: int\n'
     assert rules.stale_documentation(stale) == ["A: b"]
-    assert not offenders(rules.stale_documentation, sources())
+    assert not offenders(rules.stale_documentation, product_sources())
 
 
 @pytest.mark.parametrize(
@@ -217,11 +217,11 @@ def test_a_missing_docstring_is_detected(bad: str) -> None:
 
 
 def test_no_file_has_a_meaningless_name() -> None:
-    assert not [p for p in tracked("*.py") if BAD_NAMES & {p.stem, p.parent.name}]
+    assert not [p for p in tracked_files("*.py") if BAD_NAMES & {p.stem, p.parent.name}]
 
 
 def test_the_top_level_has_only_documented_entries() -> None:
-    top = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    top = {path.relative_to(ROOT).parts[0] for path in tracked_files()}
     assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL
 
 
@@ -262,32 +262,36 @@ def test_data_about_a_provider_is_no_branch(good: str) -> None:
 
 
 def test_no_code_branches_on_a_provider_name() -> None:
-    assert not offenders(rules.branches_on_a_provider, sources())
+    assert not offenders(rules.branches_on_a_provider, product_sources())
 
 
 def test_no_unfinished_code_markers_remain() -> None:
-    assert rules.unfinished("# TO" + "DO: later")
-    assert not offenders(rules.unfinished, [p for p in tracked() if "vendor" not in p.parts])
+    assert rules.unfinished_markers("# TO" + "DO: later")
+    assert not offenders(
+        rules.unfinished_markers, [p for p in tracked_files() if "vendor" not in p.parts]
+    )
 
 
 def test_templates_never_disable_escaping() -> None:
     for bad in ("{{ x|safe }}", "{{ x | safe }}", "{% autoescape off %}", "mark_safe(x)"):
-        assert rules.trusting(bad)
-    assert not rules.trusting("{{ x|safe_name }} it is safe")
-    assert not offenders(rules.trusting, [*tracked("templates/*"), *sources()])
+        assert rules.unescaped_markup(bad)
+    assert not rules.unescaped_markup("{{ x|safe_name }} it is safe")
+    assert not offenders(
+        rules.unescaped_markup, [*tracked_files("templates/*"), *product_sources()]
+    )
 
 
 def test_no_file_names_a_registry_or_this_machine() -> None:
     for bad in ("https://py" + "pi.org/simple", "cd /wo" + "rk/x", "registry.np" + "mjs.org"):
-        assert rules.of_one_machine(bad)
-    assert not rules.of_one_machine("a/wo" + "rk/b and homework/ and */wo" + "rk/")
-    assert not offenders(rules.of_one_machine, tracked())
+        assert rules.machine_specific_texts(bad)
+    assert not rules.machine_specific_texts("a/wo" + "rk/b and homework/ and */wo" + "rk/")
+    assert not offenders(rules.machine_specific_texts, tracked_files())
 
 
 def test_tests_are_functions_without_mocks() -> None:
     assert rules.test_habits("class TestX: ...") == ["1 class TestX"]
     assert rules.test_habits("from unittest import mock")
-    assert not offenders(rules.test_habits, tracked("tests/*.py"))
+    assert not offenders(rules.test_habits, tracked_files("tests/*.py"))
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The database tests run on SQLite with all others, and here once more on PostgreSQL."""
+"""The database tests, which usually run on SQLite, also run on PostgreSQL."""
 
 from __future__ import annotations
 

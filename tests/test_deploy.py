@@ -1,4 +1,4 @@
-"""The samples in deploy/ are right as they stand."""
+"""The samples in deploy/ are valid."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_command_has_only_options_that_exist(name: str) -> None:
 
 
 def test_the_image_contains_every_package_that_the_wheel_requires() -> None:
-    """Each path of the wheel is copied into the build, and nothing that is not there."""
+    """Each path of the wheel is copied into the build, and nothing that does not exist."""
     copied = set(" ".join(re.findall(r"^COPY ([^-].*) \S+$", DOCKERFILE, re.M)).split())
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     wheel = wheel["targets"]["wheel"]
@@ -48,11 +48,11 @@ def test_the_image_contains_every_package_that_the_wheel_requires() -> None:
 
 
 def test_every_setting_of_the_samples_exists() -> None:
-    known = (ROOT / "docs/settings.md").read_text()
+    documentation = (ROOT / "docs/settings.md").read_text()
     for sample in DEPLOY.rglob("*"):
         if sample.is_file():
             for name in re.findall(r"\bDRAGOMAN_[A-Z_]+[A-Z]\b", sample.read_text()):
-                assert f"`{name.removesuffix('_FILE')}`" in known, (sample.name, name)
+                assert f"`{name.removesuffix('_FILE')}`" in documentation, (sample.name, name)
 
 
 @pytest.mark.parametrize("name", COMPOSE)
@@ -119,11 +119,11 @@ def test_the_dashboard_shows_every_metric_with_labels_that_exist() -> None:
         assert names
         assert names <= set(METRICS), text
         values |= names
-        known = {"le", "instance"}.union(*(METRICS[name].labels for name in names))
+        known_labels = {"le", "instance"}.union(*(METRICS[name].labels for name in names))
         for group in re.findall(r"by \(([^)]*)\)", text):
-            assert set(re.split(r",\s*", group)) <= known, text
-        assert set(re.findall(r"(\w+)(?:=~|=|!=)\"", text)) <= known, text
-        assert set(re.findall(r"\{\{(\w+)\}\}", query["legendFormat"])) <= known, text
+            assert set(re.split(r",\s*", group)) <= known_labels, text
+        assert set(re.findall(r"(\w+)(?:=~|=|!=)\"", text)) <= known_labels, text
+        assert set(re.findall(r"\{\{(\w+)\}\}", query["legendFormat"])) <= known_labels, text
     assert values == set(METRICS)
 
 

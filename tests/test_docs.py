@@ -1,4 +1,4 @@
-"""What README and docs claim is so."""
+"""Claims of the README and docs are true."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def test_the_request_diagram_shows_each_package_of_the_relay() -> None:
 
 
 def test_no_setting_is_read_past_the_settings() -> None:
-    own = {ROOT / "gateway/config/environment.py", ROOT / "gateway/config/settings.py"}
+    settings_modules = {ROOT / "gateway/config/environment.py", ROOT / "gateway/config/settings.py"}
     reads = re.compile(r'environ(?:\.get\(|\[)\s*"(?:DRAGOMAN_|DATABASE_URL)[A-Z_]*"(?!\] =)')
     sources = set((ROOT / "gateway").rglob("*.py")) | set((ROOT / "console").rglob("*.py"))
     assert reads.search('x = os.environ["DRAGOMAN_X"]')
     assert not reads.search('os.environ["DRAGOMAN_X"] = y')
-    assert not [path for path in sources - own if reads.search(path.read_text())]
+    assert not [path for path in sources - settings_modules if reads.search(path.read_text())]
 
 
 def test_every_linked_file_exists() -> None:
@@ -81,7 +81,7 @@ def test_every_linked_file_exists() -> None:
     assert not missing
 
 
-def test_every_path_that_is_named_is_there() -> None:
+def test_every_mentioned_path_exists() -> None:
     named = re.findall(r"`((?:gateway|tests|deploy|docs|console)/[\w/.]+)`", README)
     missing = {path for path in named if not (ROOT / path).exists()}
     assert missing <= {"console/pages/x.py"}, "but for the example of a new page"

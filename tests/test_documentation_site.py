@@ -1,4 +1,4 @@
-"""The documentation site: built without warnings, whole without other hosts, its code is code."""
+"""The documentation site: no build warnings, no external resources, and valid code blocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class References(HTMLParser):
-    """What a page loads, where it links to, and its anchors."""
+    """The loaded resources, links and anchors of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class References(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect them."""
+        """Collect the references of a tag."""
         values = {name: value or "" for name, value in attrs}
         if "id" in values:
             self.ids.add(values["id"])
@@ -57,9 +57,9 @@ class References(HTMLParser):
 def test_pages_load_only_own_files_and_links_resolve(site: Path) -> None:
     pages = {path: References(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     assert len(pages) > 120
-    wrong = []
+    problems = []
     for path, page in pages.items():
-        wrong += [f"{path.name} loads {it}" for it in page.loads if urlsplit(it).netloc]
+        problems += [f"{path.name} loads {it}" for it in page.loads if urlsplit(it).netloc]
         if path.name == "404.html":
             continue  # its links begin at the root of wherever the site lies
         for link in page.links:
@@ -69,10 +69,10 @@ def test_pages_load_only_own_files_and_links_resolve(site: Path) -> None:
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             target = target / "index.html" if target.is_dir() else target
             if not target.is_file():
-                wrong.append(f"{path.name}: {link}")
+                problems.append(f"{path.name}: {link}")
             elif parts.fragment and parts.fragment not in pages[target].ids | {"__skip"}:
-                wrong.append(f"{path.name}: {link} has no such heading")
-    assert wrong == []
+                problems.append(f"{path.name}: {link} has no such heading")
+    assert problems == []
 
 
 def test_every_client_provider_and_term_is_found(site: Path) -> None:

@@ -1,4 +1,4 @@
-"""A test over the rows of a table."""
+"""Tests of the `each` decorator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/errors.md is made of the kinds of errors: `UPDATE_SNAPSHOTS=1 pytest tests/test_error_codes.py`."""
+"""docs/errors.md is generated: `UPDATE_SNAPSHOTS=1 pytest tests/test_error_codes.py`."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ The [management API](api.md#errors) under `/api/` has a format of its own.
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     rows = [
         f"| `{kind}` | {MEANINGS[kind][0]} | {_next_target(kind)} | {MEANINGS[kind][1]} |"
         for kind in KINDS
@@ -117,7 +117,7 @@ def _next_target(kind: str) -> str:
 
 
 def _code(dialect: str, kind: str) -> str:
-    """Status and code of a kind, as a cell."""
+    """Return status and code of a kind as a table cell."""
     reply = error_reply(dialect, Error(kind=kind, message="m"))
     if aws_type := reply.headers.get("x-amzn-errortype"):
         return f"{reply.status} `{aws_type}`"

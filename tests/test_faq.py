@@ -1,4 +1,4 @@
-"""docs/faq.md quotes errors as the program gives them."""
+"""docs/faq.md quotes error messages exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VALUE = "\0"
 
 @functools.cache
 def texts(*folders: str) -> list[str]:
-    """Every text in the code, adjacent literals joined and values replaced by VALUE."""
+    """Return every text in the code, with literals joined and values replaced by VALUE."""
     found = []
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
@@ -40,25 +40,25 @@ def texts(*folders: str) -> list[str]:
     return found
 
 
-def is_given(quote: str, *folders: str) -> bool:
-    """Whether a text of the code is this one, `...` standing for values and what follows."""
+def is_quoted(quote: str, *folders: str) -> bool:
+    """Return whether the code contains a quoted text; `...` stands for values and the rest."""
     pieces = [re.escape(piece.strip()) for piece in re.split(r"\.\.\.|…", quote)]
     pattern = re.compile(rf"\s*{VALUE}?.*?".join(pieces), re.S)
     return any(pattern.search(text) for text in texts(*folders))
 
 
 def test_a_quoted_message_that_no_code_produces_is_detected() -> None:
-    assert is_given("this API key has expired", "gateway")
-    assert not is_given("this API key has been eaten", "gateway")
-    assert not is_given("the model `...` has been eaten", "gateway")
+    assert is_quoted("this API key has expired", "gateway")
+    assert not is_quoted("this API key has been eaten", "gateway")
+    assert not is_quoted("the model `...` has been eaten", "gateway")
 
 
 @pytest.mark.parametrize("quote", QUOTES)
 def test_a_quoted_error_is_given_by_the_program(quote: str) -> None:
     if quote in OF_PROVIDERS:
-        assert is_given(quote.replace("adaptive", "…"), "tests/fakes")
+        assert is_quoted(quote.replace("adaptive", "…"), "tests/fakes")
         return
-    assert is_given(quote, "gateway", "console")
+    assert is_quoted(quote, "gateway", "console")
 
 
 def test_most_headings_have_a_quote_and_every_status_too() -> None:
@@ -74,4 +74,4 @@ def test_the_message_of_the_upgrade_page_is_given_by_the_program() -> None:
     page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
     (message,) = re.findall(r"^```\n(this program is .*?)^```", page, re.M | re.S)
     quote = re.sub(r"\d+\.\d+\.\d+|gateway\.0002_example", "...", " ".join(message.split()))
-    assert is_given(quote, "gateway/store")
+    assert is_quoted(quote, "gateway/store")

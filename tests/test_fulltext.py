@@ -1,4 +1,4 @@
-"""Words as the index holds them; the rest of it is tested in tests/store."""
+"""Words in the full-text index; tests/store covers the rest."""
 
 from __future__ import annotations
 

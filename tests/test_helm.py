@@ -1,4 +1,4 @@
-"""The Helm chart renders valid manifests, and refuses values that contradict each other."""
+"""The Helm chart renders valid manifests and refuses contradictory values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ pytestmark = pytest.mark.skipif(not HELM, reason="needs helm on PATH; .ci/run in
 
 @pytest.fixture
 def render(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `helm template` with these values."""
+    """A function that runs `helm template` with values."""
 
     def run(values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         file = tmp_path / "values.yaml"
@@ -82,7 +82,7 @@ def render(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def manifests(render: Any) -> Callable[..., dict[str, Any]]:
-    """The rendered objects by kind; of a kind there is one."""
+    """A function that returns the rendered objects by kind, one per kind."""
 
     def read(values: dict[str, Any]) -> dict[str, Any]:
         done = render(values)
@@ -188,8 +188,8 @@ def test_every_container_is_confined(manifests: Any, values: dict[str, Any]) -> 
 def test_the_command_and_settings_exist_and_pods_have_time_to_drain(manifests: Any) -> None:
     pod = manifests(EVERYTHING)["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    up, *options = container["args"]
-    assert up == "up"
+    command_arguments, *options = container["args"]
+    assert command_arguments == "up"
     assert Command().create_parser("manage.py", "up").parse_args(options).workers == 2
     environment = {entry["name"]: entry["value"] for entry in container["env"]}
     documented = (CHART.parents[2] / "docs" / "settings.md").read_text()
@@ -231,7 +231,7 @@ def test_values_that_cannot_work_are_refused(
 
 
 def test_every_value_has_a_schema() -> None:
-    """A value that the schema does not list is refused, so none may be missing there."""
+    """The schema refuses unlisted values, so it must have all of them."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
 
@@ -239,9 +239,9 @@ def test_every_value_has_a_schema() -> None:
         if not isinstance(result, dict) or "properties" not in described:
             return []
         names = described["properties"]
-        wrong = [f"{path}.{name}" for name in set(result) ^ (set(names) - {"global", "claims"})]
+        problems = [f"{path}.{name}" for name in set(result) ^ (set(names) - {"global", "claims"})]
         for name in set(result) & set(names):
-            wrong += compare(result[name], names[name], f"{path}.{name}")
-        return wrong
+            problems += compare(result[name], names[name], f"{path}.{name}")
+        return problems
 
     assert compare(values, schema, "") == []

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = shutil.which("uv")
@@ -42,13 +42,13 @@ def run(*command: object, cwd: Path, **environment: str) -> subprocess.Completed
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what tells of this checkout or its databases."""
+    """Return the environment without variables of this checkout or its databases."""
     foreign = ("DRAGOMAN_", "DJANGO_", "VIRTUAL_ENV", "PYTHON", "DATABASE_URL", "REDIS_URL")
     return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
-def wheel_in(directory: Path) -> Path:
-    """The wheel of this checkout, built below a directory."""
+def build_wheel(directory: Path) -> Path:
+    """Build the wheel of this checkout below a directory and return its path."""
     # Built from a copy: a build leaves files beside the sources.
     source = directory / "source"
     for name in ("gateway", "console", "templates", "static"):
@@ -63,9 +63,9 @@ def wheel_in(directory: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of an environment that holds the wheel and what it requires."""
+    """The scripts of an environment with the wheel and its dependencies."""
     directory = tmp_path_factory.mktemp("package")
-    wheel = wheel_in(directory)
+    wheel = build_wheel(directory)
     environment = directory / "environment"
     for command in (
         [UV, "venv", "--python", sys.executable, environment],
@@ -77,8 +77,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_requires_few_packages(installed: Path, tmp_path: Path) -> None:
-    listed = run(UV, "pip", "list", "--python", installed / "python", cwd=tmp_path)
-    packages = listed.stdout.splitlines()[2:]
+    installed_packages = run(UV, "pip", "list", "--python", installed / "python", cwd=tmp_path)
+    packages = installed_packages.stdout.splitlines()[2:]
     assert len(packages) <= MAX_PACKAGES, packages
     files = (path for path in installed.parent.joinpath("lib").rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files if path.suffix != ".pyc")
@@ -101,9 +101,9 @@ def test_the_installed_package_serves_without_the_repository(
         text=True,
     ) as process:
         try:
-            until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"))
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"))
             assert (home / "data/dragoman").is_dir()
-            banner = printed_until(process, "curl")
+            banner = output_until(process, "curl")
             (setup,) = re.findall(r"Console +(\S+)", banner)
             page = httpx.get(setup, follow_redirects=True)
             assert page.status_code == 200
@@ -124,8 +124,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def printed_until(process: subprocess.Popen[str], word: str) -> str:
-    """What the program has printed, up to the first line with this word."""
+def output_until(process: subprocess.Popen[str], word: str) -> str:
+    """Return the output of the program up to the first line with this word."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -156,7 +156,7 @@ def test_a_missing_extra_is_named(
 
 
 def test_the_checkouts_command_installs_what_the_project_names() -> None:
-    """`uv run manage.py` reads its own header: the two must agree."""
+    """`uv run manage.py` reads its own header, which must equal the project's dependencies."""
     header = [
         line[2:] if line.startswith("# ") else ""
         for line in (ROOT / "manage.py").read_text().partition("# ///")[2].splitlines()[1:]

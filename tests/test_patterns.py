@@ -35,7 +35,7 @@ ANCHORED = {
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
-    """All compiled patterns in the modules' namespaces, one level of containers deep."""
+    """Yield all compiled patterns in module namespaces, one level of containers deep."""
     values: set[tuple[Any, int]] = set()
     for package in (gateway, console):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -49,8 +49,8 @@ def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
                     yield f"{info.name}.{name}", pattern
 
 
-def inline() -> Iterator[tuple[str, re.Pattern[Any]]]:
-    """The patterns that are given to a function of `re` as text."""
+def inline_patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """Yield the patterns that are passed to functions of `re` as text."""
     root = Path(gateway.__file__).parents[1]
     for folder in ("gateway", "console"):
         for path in sorted((root / folder).rglob("*.py")):
@@ -83,7 +83,7 @@ def in_value(name: str, value: Any, depth: int) -> Iterator[tuple[str, re.Patter
 
 
 def alphabet(parsed: Any) -> Iterator[str]:
-    """A character for each literal and class that stands in a pattern."""
+    """Return a character for each literal and class of a pattern."""
     for op, argument in parsed:
         name = str(op)
         if name in {"LITERAL", "NOT_LITERAL"}:
@@ -111,7 +111,7 @@ def in_class(items: Any) -> Iterator[str]:
 
 
 def literals(parsed: Any) -> str:
-    """The literal beginning of a pattern, as one that a search would start at."""
+    """Return the literal prefix of a pattern, where a search would start."""
     text = "".join(chr(argument) for op, argument in parsed if str(op) == "LITERAL")
     return text[:40]
 
@@ -125,14 +125,14 @@ def attacks(pattern: re.Pattern[Any], chars: int) -> Iterator[Any]:
     start = literals(parsed)
     units = [*singles, *(a + b for a in singles[:5] for b in singles[:5] if a != b)]
     if start:
-        units += [start, *(start + one for one in singles[:6])]
+        units += [start, *(start + single for single in singles[:6])]
     for unit in dict.fromkeys(units):
         hostile = start + (unit * (chars // len(unit) + 1))[:chars] + "\x00"
         yield hostile.encode("latin-1", "replace") if isinstance(source, bytes) else hostile
 
 
-def took_s(pattern: re.Pattern[Any], text: Any, *, anchored: bool) -> float:
-    """The processor time of a match, one of the whole, and of all finds."""
+def match_cpu_s(pattern: re.Pattern[Any], text: Any, *, anchored: bool) -> float:
+    """Return the CPU time of a match, a full match and a find of all."""
     start = time.thread_time()
     pattern.match(text)
     pattern.fullmatch(text)
@@ -143,20 +143,26 @@ def took_s(pattern: re.Pattern[Any], text: Any, *, anchored: bool) -> float:
 
 
 def test_no_pattern_takes_more_than_linear_time() -> None:
-    slow: dict[str, str] = {}
+    slow_results: dict[str, str] = {}
     count = 0
     named = list(patterns())
-    known = {pattern.pattern for _, pattern in named}
-    named += [(name, pattern) for name, pattern in inline() if pattern.pattern not in known]
+    pattern_texts = {pattern.pattern for _, pattern in named}
+    named += [
+        (name, pattern)
+        for name, pattern in inline_patterns()
+        if pattern.pattern not in pattern_texts
+    ]
     for name, pattern in named:
         count += 1
         chars = BOUNDED.get(name, (CHARS, ""))[0]
         # The short one first: what is worse than quadratic shows there.
         for text in (*attacks(pattern, chars // 8), *attacks(pattern, chars)):
             # A pattern is slow each time, a busy machine is not.
-            if all(took_s(pattern, text, anchored=name in ANCHORED) > CEILING_S for _ in range(3)):
-                slow[name] = f"{len(text)} characters of {text[:24]!r}"
+            if all(
+                match_cpu_s(pattern, text, anchored=name in ANCHORED) > CEILING_S for _ in range(3)
+            ):
+                slow_results[name] = f"{len(text)} characters of {text[:24]!r}"
                 break
     assert count > 60
     assert {*BOUNDED, *ANCHORED} <= {name for name, _ in named}, "renamed patterns"
-    assert not slow, "\n".join(f"{name}: {what}" for name, what in slow.items())
+    assert not slow_results, "\n".join(f"{name}: {result}" for name, result in slow_results.items())

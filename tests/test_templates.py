@@ -1,4 +1,4 @@
-"""What holds for all templates, styles and scripts without opening a browser."""
+"""Rules of all templates, styles and scripts, without a browser."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def test_the_htmx_check_finds_an_old_idiom(tmp_path: Path) -> None:
 
 
 def test_every_icon_is_in_the_sprite() -> None:
-    used = icons.used_icons([ROOT / "templates", ROOT / "static", ROOT / "console"])
+    used_icons = icons.used_icons([ROOT / "templates", ROOT / "static", ROOT / "console"])
     sprite = (ROOT / "static/vendor/icons/icons.svg").read_text()
     there = set(re.findall(r'<symbol id="([^"]+)"', sprite))
-    assert sorted(used - there) == []
-    assert sorted(there - used) == [], "icons that no page uses; run manage.py build_icons"
+    assert sorted(used_icons - there) == []
+    assert sorted(there - used_icons) == [], "icons that no page uses; run manage.py build_icons"
 
 
 def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:
@@ -135,26 +135,30 @@ FOREIGN_CLASSES = re.compile(r"htmx-request|u-over|c\d|in\d+")
 
 
 def test_every_class_of_a_stylesheet_is_used() -> None:
-    """A class that only a stylesheet has was renamed on the page, which has lost its style."""
+    """A class that only a stylesheet has was renamed on the page, which lost its style."""
     rules = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in STYLES]
     selectors = [selector for text in rules for selector in re.findall(r"([^{}]+)\{", text)]
     styled = {name for text in selectors for name in re.findall(r"\.([A-Za-z_][\w-]*)", text)}
     sources = [*TEMPLATES, *SCRIPTS, *(ROOT / "console").rglob("*.py")]
-    used = set(re.findall(r"[A-Za-z_][\w-]*", "\n".join(path.read_text() for path in sources)))
+    used_classes = set(
+        re.findall(r"[A-Za-z_][\w-]*", "\n".join(path.read_text() for path in sources))
+    )
     assert len(styled) > 100
-    assert sorted(name for name in styled - used if not FOREIGN_CLASSES.fullmatch(name)) == []
+    assert (
+        sorted(name for name in styled - used_classes if not FOREIGN_CLASSES.fullmatch(name)) == []
+    )
 
 
 def test_the_first_load_of_every_page_is_small() -> None:
-    """Everything that a page asks for before the first click, compressed as it is sent."""
-    from tests.page_weight import first_load
+    """Everything that a page loads before the first click, compressed."""
+    from tests.page_weight import first_load_bytes
 
     pages = [
         str(path.relative_to(ROOT / "templates"))
         for path in (ROOT / "templates/console").rglob("*.html")
         if "{% extends" in path.read_text(encoding="utf-8")
     ]
-    totals = {page: sum(first_load(page).values()) for page in pages}
+    totals = {page: sum(first_load_bytes(page).values()) for page in pages}
     assert len(totals) > 50
     assert {page: size for page, size in totals.items() if size > FIRST_LOAD_BYTES} == {}
 
@@ -177,7 +181,7 @@ _UNTRANSLATED = frozenset(
 
 
 def _untranslated(text: str) -> list[str]:
-    """Words of a template outside `translate` and `blocktranslate`, code and markup."""
+    """Return words of a template outside `translate`, `blocktranslate`, code and markup."""
     attributes = r'\s(?:title|aria-label|placeholder|alt|data-label)="([^"{]*[A-Za-z]{3}[^"{]*)"'
     for pattern in (
         r"\{#.*?#\}|\{% comment.*?endcomment %\}|<!--.*?-->",
@@ -189,15 +193,15 @@ def _untranslated(text: str) -> list[str]:
     values = re.findall(attributes, text)
     text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", " ", text, flags=re.S)
     text = re.sub(r"<[^>]*>", " ", text, flags=re.S)
-    words = [word for word in re.findall(r"[A-Za-z]{3,}", text) if word not in _UNTRANSLATED]
-    return words + [value for value in values if value != "provider/model"]
+    untranslated = [word for word in re.findall(r"[A-Za-z]{3,}", text) if word not in _UNTRANSLATED]
+    return untranslated + [value for value in values if value != "provider/model"]
 
 
 def test_every_template_text_is_translatable() -> None:
     found = {
-        str(path.relative_to(ROOT)): words
+        str(path.relative_to(ROOT)): untranslated
         for path in TEMPLATES
-        if (words := _untranslated(path.read_text(encoding="utf-8")))
+        if (untranslated := _untranslated(path.read_text(encoding="utf-8")))
     }
     assert found == {}
 
@@ -221,12 +225,12 @@ _MESSAGE_LEVELS = frozenset({"success", "error", "warning", "info"})
 
 
 def _plain_strings(source: str) -> list[str]:
-    """Texts of forms and messages that are given without `gettext`."""
+    """Return texts of forms and messages without `gettext`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
-        values = [each.value for each in node.keywords if each.arg in _TEXT_ARGUMENTS]
+        values = [item.value for item in node.keywords if item.arg in _TEXT_ARGUMENTS]
         function = node.func
         name = function.attr if isinstance(function, ast.Attribute) else ""
         owner = function.value if isinstance(function, ast.Attribute) else None

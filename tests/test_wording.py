@@ -1,7 +1,7 @@
-"""Texts that people read use plain, idiomatic terms: none of the phrases below occurs in them.
+"""User-facing texts contain none of the phrases below, but plain, idiomatic terms.
 
-Checked are the pages, the scripts of the console, and every string of the program that is no
-docstring. A phrase is a regular expression, and its text names what to write instead.
+Checked are the pages, the scripts of the console, and every string of the program that is not a
+docstring. A phrase is a regular expression with the recommended replacement.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _EXCLUDED = ("migrations", "vendor")
 
 
 def _python_strings(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and text of every string literal that is no docstring."""
+    """Yield line and text of every string literal that is not a docstring."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = {
         id(statement.value)
@@ -103,7 +103,7 @@ def _python_strings(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a page or script without its comments."""
+    """Yield the lines of a page or script without its comments."""
     text = path.read_text(encoding="utf-8")
     comments = r"\{#.*?#\}" if path.suffix == ".html" else r"/\*.*?\*/|(?<!:)//[^\n]*"
     blank = re.sub(comments, lambda result: "\n" * result[0].count("\n"), text, flags=re.DOTALL)
@@ -125,7 +125,7 @@ def _texts(folder: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _instead(text: str) -> str:
-    """What to write instead of the first phrase in a text."""
+    """Return the replacement of the first phrase in a text."""
     return next(word for rule, word in PHRASES.items() if re.search(rule, text.lower()))
 
 

@@ -1,7 +1,7 @@
-"""Waiting for what a thread, a process or a page does in its own time.
+"""Waiting for threads, processes and pages.
 
-The bound is no claim about speed: it is what a busy machine may take, and ends a test that
-would wait for ever. A wait that ends well costs only what it lasts.
+The timeout is not a claim about speed: it only ends a test that would wait forever, and is long
+enough for a busy machine.
 """
 
 from __future__ import annotations
@@ -10,29 +10,33 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-PATIENCE_S = 30.0
-_LOOK_S = 0.02
+WAIT_TIMEOUT_S = 30.0
+_POLL_S = 0.02
 
 
-def until(true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
-    """Wait until `true` says so. Raises AssertionError if it never does."""
-    ends = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < ends, f"it did not happen within {within_s:g} s"
-        time.sleep(_LOOK_S)
+def wait_until(condition: Callable[[], object], *, within_s: float = WAIT_TIMEOUT_S) -> None:
+    """Wait until `condition` returns true. Raises AssertionError after `within_s` seconds."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition is false after {within_s:g} s"
+        time.sleep(_POLL_S)
 
 
-async def until_in_loop(true: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
-    """The same while the event loop goes on."""
-    ends = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < ends, f"it did not happen within {within_s:g} s"
-        await asyncio.sleep(_LOOK_S / 2)
+async def wait_until_async(
+    condition: Callable[[], object], *, within_s: float = WAIT_TIMEOUT_S
+) -> None:
+    """Wait like `until`, without blocking the event loop."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition is false after {within_s:g} s"
+        await asyncio.sleep(_POLL_S / 2)
 
 
-async def soon(took_s: Callable[[], Awaitable[float]], most_s: float, tries: int = 6) -> bool:
-    """Whether something is ever as quick as this: a busy machine is not slow every time."""
-    for _ in range(tries):
-        if await took_s() < most_s:
+async def is_ever_within(
+    measure_s: Callable[[], Awaitable[float]], max_s: float, attempts: int = 6
+) -> bool:
+    """Return whether one of several attempts is fast enough; a busy machine may slow some down."""
+    for _ in range(attempts):
+        if await measure_s() < max_s:
             return True
     return False

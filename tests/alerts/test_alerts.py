@@ -1,4 +1,4 @@
-"""Alerts: which conditions raise them, that each is sent once, and how messages are delivered."""
+"""Alerts: the conditions that raise them, one delivery per alert, and the channels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class WebhookReceiver:
-    """A webhook. `status` is what it answers; `delay_s` how long it takes."""
+    """A webhook server that answers with `status` after `delay_s` seconds."""
 
     def __init__(self) -> None:
         self.received: list[Any] = []
@@ -56,7 +56,7 @@ class WebhookReceiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook/secret-token"
@@ -88,7 +88,7 @@ def process_figures(**changes: Any) -> ProcessFigures:
 
 
 class Node:
-    """Checks as the process of one machine does."""
+    """The alert checks of one node, run by a process."""
 
     def __init__(self, name: str = "node-1") -> None:
         self.now = 0.0
@@ -117,12 +117,14 @@ def test_no_conditions_raise_no_alerts() -> None:
 )
 def test_spent_budgets_raise_alerts(spent: float, share: str | None) -> None:
     key, _ = store.create_key("ci")
-    raised = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
-    assert raised == ([(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else [])
+    raised_conditions = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
+    assert raised_conditions == (
+        [(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else []
+    )
 
 
 @pytest.mark.parametrize(
-    ("failed", "answered", "kind", "raised"),
+    ("failed_count", "answered_count", "kind", "is_raised"),
     [
         (5, 15, "upstream_error", True),
         (4, 16, "upstream_error", False),
@@ -130,19 +132,21 @@ def test_spent_budgets_raise_alerts(spent: float, share: str | None) -> None:
         (20, 0, "invalid_request", False),  # the clients' errors
     ],
 )
-def test_high_error_rates_raise_alerts(failed: int, answered: int, kind: str, raised: bool) -> None:
+def test_high_error_rates_raise_alerts(
+    failed_count: int, answered_count: int, kind: str, is_raised: bool
+) -> None:
     now = timezone.now().timestamp()
     rows = [
         entry(id=f"f{n}", started_at=now, provider="acme", error_kind=kind, outcome="error")
-        for n in range(failed)
+        for n in range(failed_count)
     ]
-    rows += [entry(id=f"a{n}", started_at=now, provider="acme") for n in range(answered)]
+    rows += [entry(id=f"a{n}", started_at=now, provider="acme") for n in range(answered_count)]
     rows += [
         entry(id=f"o{n}", started_at=now - 600, provider="old", error_kind=kind, outcome="error")
         for n in range(30)
     ]
     store.write(rows)
-    assert conditions() == ([(AlertEvent.ERROR_RATE, "acme")] if raised else [])
+    assert conditions() == ([(AlertEvent.ERROR_RATE, "acme")] if is_raised else [])
 
 
 def test_api_keys_that_expire_soon_raise_alerts() -> None:
@@ -204,7 +208,7 @@ def test_windows_and_days_are_settings() -> None:
 
 
 def certificate(days: int) -> bytes:
-    """A certificate that expires in so many days."""
+    """Return a certificate that expires in `days` days."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.test")])
     now = timezone.now()
@@ -309,13 +313,13 @@ def test_a_short_cooldown_is_not_sent(receiver: WebhookReceiver) -> None:
 
 def test_nodes_do_not_end_each_others_alerts(receiver: WebhookReceiver) -> None:
     channel(receiver.url)
-    one, two = Node("node-1"), Node("node-2")
-    one.check(lost_rows=1)
-    two.check()
+    first, second = Node("node-1"), Node("node-2")
+    first.check(lost_rows=1)
+    second.check()
     assert Alert.objects.firing().count() == 1
     # A node that was shut down does not report any more.
     Alert.objects.update(seen_at=timezone.now() - dt.timedelta(minutes=11))
-    two.check()
+    second.check()
     assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
 
 
@@ -380,8 +384,10 @@ def test_the_alerts_page_lists_alerts_and_channels(
 ) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     fields = {"name": "hook", "kind": "webhook", "destination": receiver.url, "enabled": "on"}
-    wrong = client.post(reverse("alert-channel-add"), {**fields, "destination": "javascript:1"})
-    assert wrong.status_code == 422
+    refused_response = client.post(
+        reverse("alert-channel-add"), {**fields, "destination": "javascript:1"}
+    )
+    assert refused_response.status_code == 422
     assert client.post(reverse("alert-channel-add"), fields).status_code == 302
     row = AlertChannel.objects.get()
     assert row.destination == receiver.url
@@ -407,8 +413,8 @@ def test_the_alerts_page_lists_alerts_and_channels(
 def test_alert_thresholds_are_changed_in_a_form(client: Client) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     url = reverse("alert-thresholds")
-    wrong = client.post(url, {"error_rate_percent": "0"})
-    assert wrong.status_code == 422
+    refused_response = client.post(url, {"error_rate_percent": "0"})
+    assert refused_response.status_code == 422
     assert client.post(url, {"error_rate_percent": "50", "cooldown_s": "0"}).status_code == 302
     thresholds = store.load_options().alert_thresholds
     assert (thresholds.error_rate_percent, thresholds.cooldown_s) == (50, 0)
@@ -428,8 +434,8 @@ def test_an_alert_is_silenced_on_its_page(client: Client) -> None:
     form = client.get(link.replace("&amp;", "&")).content.decode()
     assert 'value="rows lost"' in form
     assert client.post(reverse("alert-silence-add"), {"hours": "0"}).status_code == 422
-    sent = {"hours": "2", "event": "request_log", "subject": "rows lost", "comment": "known"}
-    assert client.post(reverse("alert-silence-add"), sent).status_code == 302
+    fields = {"hours": "2", "event": "request_log", "subject": "rows lost", "comment": "known"}
+    assert client.post(reverse("alert-silence-add"), fields).status_code == 302
     row = AlertSilence.objects.get()
     assert (row.created_by, row.comment) == ("ada", "known")
     assert "known" in client.get(reverse("alerts")).content.decode()

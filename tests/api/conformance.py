@@ -1,4 +1,4 @@
-"""A client that holds every JSON answer against the document: what it says must be true."""
+"""A test client that validates every JSON response against the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _document() -> tuple[dict[str, Any], list[tuple[re.Pattern[str], str]]]:
 
 
 def operation_at(path: str, method: str) -> dict[str, Any] | None:
-    """The operation of the document that answers there."""
+    """Return the operation of the OpenAPI document for a method and path."""
     document, patterns = _document()
     for pattern, template in patterns:
         if pattern.fullmatch(path) and method in document["paths"][template]:
@@ -34,8 +34,8 @@ def operation_at(path: str, method: str) -> dict[str, Any] | None:
     return None
 
 
-def faults(path: str, method: str, answer: Any) -> list[str]:
-    """What of the answer is not as the document says; empty if all is."""
+def schema_differences(path: str, method: str, answer: Any) -> list[str]:
+    """Return the differences between a response and the document; empty if there are none."""
     operation = operation_at(path, method) if path.startswith("/api/") else None
     kind = answer.headers.get("Content-Type", "")
     if operation is None or not kind.startswith("application/json"):
@@ -44,18 +44,24 @@ def faults(path: str, method: str, answer: Any) -> list[str]:
     if str(answer.status_code) not in by_key:
         return [f"the document knows no answer {answer.status_code}"]
     schema = by_key[str(answer.status_code)]["content"]["application/json"]["schema"]
-    whole = {**schema, "components": _document()[0]["components"]}
-    checker = Draft202012Validator(whole, format_checker=FormatChecker())
+    full_schema = {**schema, "components": _document()[0]["components"]}
+    checker = Draft202012Validator(full_schema, format_checker=FormatChecker())
     return [error.message for error in checker.iter_errors(answer.json())]
 
 
 class ConformanceClient(Client):
-    """Fails a test in which the API answers otherwise than its document says."""
+    """A test client that fails the test if a response does not match the OpenAPI document."""
 
     def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
-        """Ask, and check the answer."""
+        """Send a request and validate the response."""
         answer = super().generic(method, path, *args, **kwargs)
         plain = path.partition("?")[0]
-        wrong = faults(plain, method.lower(), answer)
-        assert not wrong, (method, path, answer.status_code, wrong[:3], answer.content[:500])
+        differences = schema_differences(plain, method.lower(), answer)
+        assert not differences, (
+            method,
+            path,
+            answer.status_code,
+            differences[:3],
+            answer.content[:500],
+        )
         return answer

@@ -1,4 +1,4 @@
-"""A client of the management API that holds the master key."""
+"""Fixture of a management API client with the master key."""
 
 from __future__ import annotations
 

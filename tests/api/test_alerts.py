@@ -1,4 +1,4 @@
-"""Alerts over the API: listed, tested, silenced."""
+"""Alerts in the API: list, test delivery and silence."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_alerts_have_pages(api: Client) -> None:
         alert(subject=str(number))
     first = send(api, "GET", "alerts?limit=2").json()
     assert len(first["items"]) == 2
-    rest = send(api, "GET", f"alerts?limit=2&cursor={first['next']}").json()
-    assert (len(rest["items"]), rest["next"]) == (1, None)
+    next_page = send(api, "GET", f"alerts?limit=2&cursor={first['next']}").json()
+    assert (len(next_page["items"]), next_page["next"]) == (1, None)
 
 
 def test_a_channel_is_tested_and_shows_no_url(api: Client) -> None:
@@ -48,10 +48,10 @@ def test_a_channel_is_tested_and_shows_no_url(api: Client) -> None:
         "delivered": False,
         "error": "the connection failed (ConnectError)",
     }
-    listed = send(api, "GET", "alerts/channels")
-    (channel,) = listed.json()["items"]
+    response = send(api, "GET", "alerts/channels")
+    (channel,) = response.json()["items"]
     assert channel["error"] == "the connection failed (ConnectError)"
-    assert "secret-token" not in listed.content.decode()
+    assert "secret-token" not in response.content.decode()
     assert send(api, "POST", "alerts/channels/none/test").status_code == 404
 
 
@@ -59,13 +59,13 @@ def test_a_silence_is_created_and_ended(api: Client) -> None:
     body = {"hours": 2, "event": "budget", "comment": "known"}
     created = send(api, "POST", "alerts/silences", body)
     assert created.status_code == 201, created.content
-    (listed,) = send(api, "GET", "alerts/silences").json()["items"]
-    assert listed.keys() == created.json().keys()
-    assert listed["id"] == created.json()["id"]
-    assert (listed["event"], listed["subject"], listed["comment"]) == ("budget", "", "known")
-    assert send(api, "DELETE", f"alerts/silences/{listed['id']}").status_code == 204
+    (silence,) = send(api, "GET", "alerts/silences").json()["items"]
+    assert silence.keys() == created.json().keys()
+    assert silence["id"] == created.json()["id"]
+    assert (silence["event"], silence["subject"], silence["comment"]) == ("budget", "", "known")
+    assert send(api, "DELETE", f"alerts/silences/{silence['id']}").status_code == 204
     assert not AlertSilence.objects.exists()
-    assert send(api, "DELETE", f"alerts/silences/{listed['id']}").status_code == 404
+    assert send(api, "DELETE", f"alerts/silences/{silence['id']}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_thresholds_over_the_api(api: Client, value: Any, reason: str) -> None:
     answer = send(api, "PATCH", "settings", {"alert_thresholds": value})
     assert answer.status_code == 422
     assert reason in answer.json()["detail"]
-    sent = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
-    assert send(api, "PATCH", "settings", sent).status_code == 200
+    change = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
+    assert send(api, "PATCH", "settings", change).status_code == 200
     assert store.load_options().alert_thresholds.error_rate_percent == 40
 
 

@@ -1,4 +1,4 @@
-"""Only an admin manages: by credential, or by a session that proves where it comes from."""
+"""Authentication of the management API: admin credentials, and sessions with a CSRF token."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_master_key_authenticates_the_management_api(
 
 
 def test_api_responses_have_no_store_and_nosniff_headers(client: Client) -> None:
-    """Whatever the answer is; and its cookies are for HTTPS where it was called by HTTPS."""
+    """Every response has them, and cookies are marked secure if the request came over HTTPS."""
     headers = {"authorization": f"Bearer {MASTER}"}
     for path in (*PATHS, "/api/openapi.json", "/api/nowhere"):
         for answer in (client.get(path), client.get(path, headers=headers)):

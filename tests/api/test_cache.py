@@ -1,4 +1,4 @@
-"""Kept answers over the API: counted by route, thrown away by admins."""
+"""Response cache in the API: entries by route, deletion by admins."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gateway.relay.cache.backend import CacheRow
 from tests.store.factories import model, provider, route
 
 
-def fill() -> None:
-    one = model("m", provider("p"))
-    first = route("first", one, cache={"ttl_s": 60})
-    route("second", one)
+def create_cached_responses() -> None:
+    model_row = model("m", provider("p"))
+    first = route("first", model_row, cache={"ttl_s": 60})
+    route("second", model_row)
     now = time.time()
     store.write_cached_responses([CacheRow("a", first.pk, b"blob", now, now + 60)])
 
 
 def test_cache_entries_are_listed_by_route(api: Client) -> None:
-    fill()
+    create_cached_responses()
     assert api.get("/api/cache").json() == {
         "items": [{"route": "first", "policy": {"ttl_s": 60}, "entries": 1, "bytes": 4}],
         "next": None,
@@ -28,7 +28,7 @@ def test_cache_entries_are_listed_by_route(api: Client) -> None:
 
 
 def test_delete_clears_the_cache_of_a_route(api: Client) -> None:
-    fill()
+    create_cached_responses()
     assert api.delete("/api/cache?route=first").json() == {"deleted": 1}
     assert api.delete("/api/cache").json() == {"deleted": 0}
     assert api.get("/api/cache").json()["items"][0]["entries"] == 0

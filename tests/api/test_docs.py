@@ -1,4 +1,4 @@
-"""docs/api.md says what is so: its examples are run, and its paths are those of the API."""
+"""The examples in docs/api.md run, and its paths exist in the API."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _BLOCKS = re.compile(r"```sh\n(.*?)```(?:\n```json\n(.*?)```)?", re.DOTALL)
 
 
 def run(client: Any, command: str) -> Any:
-    """Do what a line of curl would."""
-    words = shlex.split(
+    """Execute a curl command with the Django test client."""
+    arguments = shlex.split(
         command.replace("$DRAGOMAN", "http://127.0.0.1:8000").replace("$KEY", MASTER)
     )
-    assert words.pop(0) == "curl"
+    assert arguments.pop(0) == "curl"
     method, headers, data, url = "GET", {}, "", ""
-    while words:
-        word = words.pop(0)
+    while arguments:
+        word = arguments.pop(0)
         if word == "-X":
-            method = words.pop(0)
+            method = arguments.pop(0)
         elif word == "-H":
-            name, _, value = words.pop(0).partition(": ")
+            name, _, value = arguments.pop(0).partition(": ")
             headers[name.lower()] = value
         elif word == "-d":
-            data = words.pop(0)
+            data = arguments.pop(0)
         else:
             url = word
     parts = urlsplit(url)
@@ -42,11 +42,12 @@ def run(client: Any, command: str) -> Any:
     return client.generic(method, path, data=data, content_type=kind, headers=headers)
 
 
-def holds(expected: Any, actual: Any) -> bool:
-    """Whether all that is wanted is told, whatever else is."""
+def contains_expected(expected: Any, actual: Any) -> bool:
+    """Return whether every expected value is in the actual one."""
     if isinstance(expected, dict):
         return all(
-            name in actual and holds(value, actual[name]) for name, value in expected.items()
+            name in actual and contains_expected(value, actual[name])
+            for name, value in expected.items()
         )
     return bool(expected == actual)
 
@@ -65,7 +66,7 @@ def test_the_examples_give_the_documented_output(api: Client) -> None:
                 assert completed.json()["key"]
                 assert run(api, command)["Idempotency-Replayed"] == "true"
         if answer:
-            assert holds(json.loads(answer), completed.json()), completed.json()
+            assert contains_expected(json.loads(answer), completed.json()), completed.json()
     assert ran >= 8
 
 

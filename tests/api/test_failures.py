@@ -1,4 +1,4 @@
-"""Every refusal has one shape, whatever went wrong."""
+"""Every error response of the API has the same shape."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gateway.models import UsageHour
 from tests.api.test_resources import send
 
 
-def shape(answer: Any) -> tuple[int, str]:
-    """Status and field; the body has nothing but detail and field."""
+def error_shape(answer: Any) -> tuple[int, str]:
+    """Return status and field of an error; the body has only `detail` and `field`."""
     body = json.loads(answer.content)
     assert body.keys() <= {"detail", "field"}
     assert isinstance(body["detail"], str)
@@ -45,7 +45,7 @@ def test_a_refused_request_has_a_json_error(
     api: Client, method: str, path: str, body: Any, expected: tuple[int, str]
 ) -> None:
 
-    assert shape(send(api, method, path, body)) == expected
+    assert error_shape(send(api, method, path, body)) == expected
 
 
 def test_a_405_lists_the_allowed_methods(api: Client) -> None:
@@ -58,7 +58,7 @@ def test_an_unavailable_database_is_503(api: Client, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(UsageHour.objects.__class__, "in_range", raise_unavailable)
     answer = send(api, "GET", "usage")
-    assert shape(answer) == (503, "")
+    assert error_shape(answer) == (503, "")
     assert answer["Retry-After"]
     assert "10.0.0.7" not in answer.content.decode()
 
@@ -71,6 +71,6 @@ def test_an_internal_error_is_logged_and_hidden_from_the_client(
 
     monkeypatch.setattr(UsageHour.objects.__class__, "in_range", raise_key_error)
     answer = send(api, "GET", "usage")
-    assert shape(answer) == (500, "")
+    assert error_shape(answer) == (500, "")
     assert "canary" not in answer.content.decode()
     assert any(record.exc_info for record in caplog.records)

@@ -1,4 +1,4 @@
-"""Usage, what is left to a key, and health: the same figures as the console's pages."""
+"""Usage, remaining limits and health in the API equal the figures on the console's pages."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gateway.models import ApiKey, Team
 from gateway.relay.exchange.log_record import Attempt
 from tests.api.test_resources import send
 from tests.store.factories import entry, model, provider, route
-from tests.store.test_hedge_losers import hedged
+from tests.store.test_hedge_losers import hedged_request
 
 
-def spend(*rows: tuple[str, int, str, float], name: str = "r") -> None:
-    """Requests: route, key's row, dollars, hours ago."""
+def log_usage(*rows: tuple[str, int, str, float], name: str = "r") -> None:
+    """Add log records; each row is route, key id, dollars and age in hours."""
     now = timezone.now().timestamp()
     store.write(
         [
@@ -59,9 +59,11 @@ def lines(api: Client, query: str) -> list[tuple[str, int, str | None]]:
 
 
 def test_usage_is_summed_by_the_requested_dimension(api: Client, team_key: ApiKey) -> None:
-    spend(("fast", team_key.pk, "0.5", 1), ("slow", team_key.pk, "0.25", 1), ("fast", 0, "1", 30))
-    whole = [("", 3, "1.75")]
-    assert [(n, r, str(Decimal(str(c)))) for n, r, c in lines(api, "step=all")] == whole
+    log_usage(
+        ("fast", team_key.pk, "0.5", 1), ("slow", team_key.pk, "0.25", 1), ("fast", 0, "1", 30)
+    )
+    expected_rows = [("", 3, "1.75")]
+    assert [(n, r, str(Decimal(str(c)))) for n, r, c in lines(api, "step=all")] == expected_rows
     assert {n: r for n, r, _ in lines(api, "step=all&by=route")} == {"fast": 2, "slow": 1}
     assert {n: r for n, r, _ in lines(api, "step=all&by=key")} == {"": 1, "agent": 2}
     by_team = {n: r for n, r, _ in lines(api, "step=all&by=team")}
@@ -82,7 +84,7 @@ def test_usage_periods_at_the_minimum_and_maximum_date_are_valid(
 
 
 def test_usage_is_paginated(api: Client, team_key: ApiKey) -> None:
-    spend(("a", 0, "1", 1), ("b", 0, "1", 1), ("c", 0, "1", 1))
+    log_usage(("a", 0, "1", 1), ("b", 0, "1", 1), ("c", 0, "1", 1))
     first = send(api, "GET", "usage?step=all&by=route&limit=2").json()
     second = send(api, "GET", f"usage?step=all&by=route&limit=2&cursor={first['next']}").json()
     names = [row["name"] for row in first["items"] + second["items"]]
@@ -103,7 +105,7 @@ def test_an_impossible_usage_range_is_refused(api: Client, query: str) -> None:
 
 
 def test_a_key_shows_its_remaining_budget(api: Client, team_key: ApiKey) -> None:
-    spend(("fast", team_key.pk, "0.5", 0), ("fast", 0, "9", 0))
+    log_usage(("fast", team_key.pk, "0.5", 0), ("fast", 0, "9", 0))
     log_row = send(api, "GET", "keys/agent/state").json()
     assert log_row["usable"]
     budgets = {(row["owner"], row["span"]): row for row in log_row["budgets"]}
@@ -127,12 +129,15 @@ def test_a_daily_limit_reads_at_most_one_hour_of_the_log(api: Client, team_key: 
     now = timezone.now().timestamp()
     ages = [0, 60, 1800, 3600, 9 * 3600, 23.9 * 3600, 24.1 * 3600, 30 * 3600]
     store.write(
-        [hedged(f"req_{n}", key_id=team_key.pk, started=now - age) for n, age in enumerate(ages)]
+        [
+            hedged_request(f"req_{n}", key_id=team_key.pk, started=now - age)
+            for n, age in enumerate(ages)
+        ]
     )
     with CaptureQueriesContext(connection) as queries:
         state = send(api, "GET", "keys/agent/state").json()
-    used = {(row["metric"], row["span"]): row["used"] for row in state["limits"]}
-    assert used["tokens", "day"] == 6 * 220
+    used_by_limit = {(row["metric"], row["span"]): row["used"] for row in state["limits"]}
+    assert used_by_limit["tokens", "day"] == 6 * 220
     log = [query["sql"] for query in queries if "gateway_requestlog" in query["sql"]]
     assert log
     assert [sql for sql in log if '"started_at" < ' not in sql] == []
@@ -140,7 +145,7 @@ def test_a_daily_limit_reads_at_most_one_hour_of_the_log(api: Client, team_key: 
 
 def test_health_lists_each_target(api: Client) -> None:
     route("fast", model("m", provider("p")), model("n", provider("q")))
-    failed = Attempt(
+    failing_attempt = Attempt(
         target="p/m", provider="p", model="m", dialect="openai_chat", status=500,
         error_kind="upstream_error", error="it broke",
     )  # fmt: skip
@@ -148,7 +153,12 @@ def test_health_lists_each_target(api: Client) -> None:
     store.write(
         [
             entry(
-                "req_x", attempts=[failed], outcome="error", started_at=now, provider="p", model="m"
+                "req_x",
+                attempts=[failing_attempt],
+                outcome="error",
+                started_at=now,
+                provider="p",
+                model="m",
             )
         ]
     )
@@ -175,9 +185,9 @@ def test_process_health_has_the_process_id(api: Client) -> None:
 
 
 def test_tokens_of_an_abandoned_hedge_attempt_count_as_used(api: Client, team_key: ApiKey) -> None:
-    store.write([hedged(key_id=team_key.pk, started=timezone.now().timestamp())])
+    store.write([hedged_request(key_id=team_key.pk, started=timezone.now().timestamp())])
     state = send(api, "GET", "keys/agent/state").json()
-    assert [one["used"] for one in state["limits"] if one["metric"] == "tokens"] == [220]
+    assert [limit["used"] for limit in state["limits"] if limit["metric"] == "tokens"] == [220]
     (row,) = send(api, "GET", "requests").json()["items"]
     assert Decimal(row["attempts"][0]["charged_usd"]) == Decimal("0.08")
     (log_row,) = api.get("/spend/logs", {"request_id": "r1"}).json()

@@ -1,4 +1,4 @@
-"""A LiteLLM file and the playground's own over the API."""
+"""Imports in the API: LiteLLM files and the playground's exports."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def test_a_preview_writes_nothing_and_an_import_writes_all(api: Client) -> None:
     assert reply.status_code == 201
     assert (reply.json()["routes"], reply.json()["aliases"]) == (["fast"], ["quick"])
     assert "sk-literal" not in reply.content.decode()
-    again = send(api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"})
-    assert again.json() == reply.json()
+    second_response = send(
+        api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"}
+    )
+    assert second_response.json() == reply.json()
     assert Route.objects.get().source == "database"
 
 
@@ -67,8 +69,8 @@ def test_presets_belong_to_their_user(api: Client) -> None:
     second = send(viewer_client, "POST", "playground/presets", {**body, "document": {}})
     assert (first.status_code, first.json()["version"]) == (201, 1)
     assert second.json()["version"] == 2
-    (listed,) = send(viewer_client, "GET", "playground/presets").json()["items"]
-    assert listed["id"] == second.json()["id"]
+    (preset_item,) = send(viewer_client, "GET", "playground/presets").json()["items"]
+    assert preset_item["id"] == second.json()["id"]
     number = first.json()["id"]
     assert (
         send(viewer_client, "GET", f"playground/presets/{number}").json()["document"]

@@ -1,4 +1,4 @@
-"""LiteLLM's lists of models, spend logs and utilities: its shapes, our facts."""
+"""LiteLLM's endpoints for model lists, spend logs and utilities."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_every_target_is_listed_with_context_price_and_abilities(
     assert not is_edge_path(path)
     data = api_with_models.get(path).json()["data"]
     assert [row["model_name"] for row in data] == ["big", "fast", "fast", "small", "small"]
-    one = next(row for row in data if row["litellm_params"]["model"] == "openai/gpt-4o-mini")
-    info = one["model_info"]
+    entry = next(row for row in data if row["litellm_params"]["model"] == "openai/gpt-4o-mini")
+    info = entry["model_info"]
     assert (info["max_input_tokens"], info["max_output_tokens"]) == (128_000, 16_384)
     assert info["input_cost_per_token"] == pytest.approx(0.15e-6)
     assert info["output_cost_per_token"] == pytest.approx(0.6e-6)
     assert (info["litellm_provider"], info["mode"]) == ("openai", "chat")
     assert (info["supports_vision"], info["supports_function_calling"]) == (True, True)
-    assert one["litellm_params"]["api_base"] == "https://api.openai.com/v1"
+    assert entry["litellm_params"]["api_base"] == "https://api.openai.com/v1"
     assert SECRET not in json.dumps(data)
 
 
@@ -145,7 +145,7 @@ def logged_spend(api: Client) -> Client:
 def test_requests_are_listed_with_their_cost(logged_spend: Client) -> None:
     rows = logged_spend.get("/spend/logs").json()
     assert [row["request_id"] for row in rows] == ["req-2", "req-1", "req-0"]
-    first, failed = rows[2], rows[1]
+    first, failed_row = rows[2], rows[1]
     assert (first["spend"], first["call_type"]) == (0.5, "acompletion")
     assert (first["prompt_tokens"], first["completion_tokens"], first["total_tokens"]) == (
         15,
@@ -154,8 +154,8 @@ def test_requests_are_listed_with_their_cost(logged_spend: Client) -> None:
     )
     assert first["endTime"] > first["startTime"]
     assert (first["status"], first["model_group"]) == ("success", "fast")
-    assert (failed["status"], failed["spend"]) == ("failure", 0.0)
-    assert failed["metadata"]["spend_known"] is False
+    assert (failed_row["status"], failed_row["spend"]) == ("failure", 0.0)
+    assert failed_row["metadata"]["spend_known"] is False
 
 
 def test_rows_are_found_by_key_request_and_day(logged_spend: Client) -> None:
@@ -241,7 +241,7 @@ def test_the_token_count_includes_tools(api_with_models: Client) -> None:
         assert more["total_tokens"] > bare["total_tokens"] + 10
 
 
-def test_a_model_that_nobody_serves_is_counted_by_its_name(api_with_models: Client) -> None:
+def test_a_model_without_a_provider_is_counted_by_its_name(api_with_models: Client) -> None:
     body = post(
         api_with_models, "/utils/token_counter", {"model": "gpt-4o", "prompt": "words"}
     ).json()
@@ -271,8 +271,8 @@ def test_the_upstream_request_is_shown_without_the_key(api_with_models: Client) 
     request_document = {"call_type": "completion", "request_body": body}
     payload = post(api_with_models, "/utils/transform_request", request_document).json()
     assert payload["raw_request_api_base"] == "https://api.anthropic.com/v1/messages"
-    sent = payload["raw_request_body"]
-    assert (sent["model"], sent["stop_sequences"]) == ("claude-opus-4-6", ["END"])
+    upstream_body = payload["raw_request_body"]
+    assert (upstream_body["model"], upstream_body["stop_sequences"]) == ("claude-opus-4-6", ["END"])
     assert payload["error"] is None
     request_document["request_body"] = {**body, "model": "fast"}
     headers = post(api_with_models, "/utils/transform_request", request_document).json()[
@@ -302,7 +302,7 @@ def test_an_upstream_request_that_cannot_be_shown_is_refused(
 
 
 def test_an_untranslatable_request_is_an_error_in_the_response(api_with_models: Client) -> None:
-    """LiteLLM answers 200 with the reason in `error`."""
+    """LiteLLM responds with status 200 and the reason in `error`."""
     body = {"model": "big", "messages": "hello"}
     response = post(
         api_with_models,

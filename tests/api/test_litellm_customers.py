@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints for customers: their spend, budgets, limits and blocks."""
+"""LiteLLM's endpoints for customers: spend, budgets, limits and blocks."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_a_customer_has_spend_and_the_budget_of_each(api: Client) -> None:
     info = api.get("/customer/info", {"end_user_id": "ada"}).json()
     assert (info["user_id"], info["spend"], info["blocked"]) == ("ada", 4, False)
     assert info["litellm_budget_table"] == {"max_budget": 5, "budget_duration": "30d"}
-    listed = api.get("/customer/list").json()
-    assert [(row["user_id"], row["spend"]) for row in listed] == [("bob", 6), ("ada", 4)]
+    customers = api.get("/customer/list").json()
+    assert [(row["user_id"], row["spend"]) for row in customers] == [("bob", 6), ("ada", 4)]
     for unknown in ("carl", "", "a\0"):
         assert api.get("/customer/info", {"end_user_id": unknown}).status_code == 400
 
@@ -58,8 +58,8 @@ def test_a_customer_gets_a_budget_of_its_own(api: Client) -> None:
     body = {"user_id": "my-customer-id", "max_budget": 0.5, "budget_duration": "1d"}
     response = post(api, "/customer/new", body)
     assert response["litellm_budget_table"] == {"max_budget": 0.5, "budget_duration": "1d"}
-    own = store.load_snapshot().end_users["my-customer-id"]
-    assert own.budget == Budget(day_usd=Decimal("0.5"))
+    end_user = store.load_snapshot().end_users["my-customer-id"]
+    assert end_user.budget == Budget(day_usd=Decimal("0.5"))
     assert "already exists" in post(api, "/customer/new", body, 400)["error"]["message"]
     changed = post(api, "/customer/update", {"user_id": "my-customer-id", "rpm_limit": 3})
     table = changed["litellm_budget_table"]
@@ -81,13 +81,13 @@ def test_customers_are_blocked_and_unblocked(api: Client) -> None:
         ("user_id_1", True),
         ("user_id_2", True),
     ]
-    assert {n for n, own in store.load_snapshot().end_users.items() if own.blocked} == {
+    assert {n for n, end_user in store.load_snapshot().end_users.items() if end_user.blocked} == {
         *ids["user_ids"]
     }
     blocked_users = post(api, "/customer/unblock", ids)["blocked_users"]
     assert [row["blocked"] for row in blocked_users] == [False, False]
-    listed = api.get("/customer/list").json()
-    assert [(row["user_id"], row["alias"]) for row in listed] == [("user_id_1", "Ada")]
+    customers = api.get("/customer/list").json()
+    assert [(row["user_id"], row["alias"]) for row in customers] == [("user_id_1", "Ada")]
 
 
 def test_customers_are_deleted(api: Client) -> None:

@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints that add and delete models, with requests as its documentation shows them."""
+"""LiteLLM's endpoints that add and delete models, with the requests of its documentation."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_a_model_is_added_and_deleted(api: Client) -> None:
     (target,) = route.targets
     assert target.model.provider.base_url == "https://proxy.example.com/v1"
     assert store.credential_of(Provider.objects.get()) == SECRET
-    listed = api.get("/model/info", {"litellm_model_id": added["model_id"]}).json()["data"]
-    assert [row["model_name"] for row in listed] == ["my-model"]
+    response = api.get("/model/info", {"litellm_model_id": added["model_id"]}).json()["data"]
+    assert [row["model_name"] for row in response] == ["my-model"]
     # Another deployment of the same name is a further target.
     params = {**AZURE["litellm_params"], "model": "openai/gpt-4.1"}  # type: ignore[dict-item]
     second = post(api, "/model/new", {**AZURE, "litellm_params": params})
@@ -57,7 +57,7 @@ def test_a_model_is_added_and_deleted(api: Client) -> None:
 
 
 def test_a_model_is_changed_and_keeps_its_id(api: Client) -> None:
-    """As docs.litellm.ai/docs/proxy/model_management shows it."""
+    """The requests of docs.litellm.ai/docs/proxy/model_management."""
     added = post(api, "/model/new", AZURE)
     info = {"id": added["model_id"]}
     body = {"litellm_params": {"model": "openai/gpt-4.1", "weight": 7}, "model_info": info}
@@ -108,8 +108,8 @@ def test_an_update_changes_prices(api: Client, field: str) -> None:
     prices = {"input": 2, "output": 3, "cache_read": 0, "cache_write": Decimal("2.5")}
     assert prices_of(target) == prices
     # Prices that are not sent stay.
-    one = {"litellm_params": {"output_cost_per_token": 4e-6}, "model_info": info}
-    post(api, "/model/update", one)
+    update = {"litellm_params": {"output_cost_per_token": 4e-6}, "model_info": info}
+    post(api, "/model/update", update)
     assert prices_of(Target.objects.get(pk=target.pk)) == {**prices, "output": 4}
     # Null removes one.
     gone = {**body, field: {**body[field], "cache_creation_input_token_cost": None}}
@@ -157,13 +157,13 @@ def updated(api: Client, added: Any, **params: Any) -> Target:
 
 
 def test_parameters_of_the_request_are_changed_one_by_one(api: Client) -> None:
-    own = {
+    custom_params = {
         "temperature": 0.1,
         "max_tokens": 100,
         "extra_body": {"seed_bank": 1, "zone": "a"},
         "additional_drop_params": ["user"],
     }
-    params = {**AZURE["litellm_params"], **own}  # type: ignore[dict-item]
+    params = {**AZURE["litellm_params"], **custom_params}  # type: ignore[dict-item]
     added = post(api, "/model/new", {**AZURE, "litellm_params": params})
     target = updated(api, added, temperature=0.9, max_completion_tokens=200, top_p=0.5)
     assert _edits(target) == {
@@ -191,7 +191,7 @@ def _edits(target: Target) -> set[tuple[Any, ...]]:
 
 
 def test_a_changed_parameter_replaces_the_stored_value(api: Client) -> None:
-    """Its values have other fields in the provider's API: no field of the old one stays."""
+    """A new value may use other provider fields; no field of the old value remains."""
     params = {"model": "anthropic/claude-sonnet-4-5", "api_key": SECRET, "reasoning_effort": "high"}
     added = post(api, "/model/new", {"model_name": "a", "litellm_params": params})
     assert Target.objects.get().edits
@@ -250,8 +250,8 @@ def test_a_stored_key_is_not_sent_to_another_server(api: Client) -> None:
 def test_a_wrong_update_changes_nothing(api: Client, body: Any, text: str) -> None:
     model_id = post(api, "/model/new", AZURE)["model_id"]
     before = list(Target.objects.values())
-    sent = json.loads(json.dumps(body).replace("ID", model_id))
-    assert text in post(api, "/model/update", sent, 400)["error"]["message"]
+    update = json.loads(json.dumps(body).replace("ID", model_id))
+    assert text in post(api, "/model/update", update, 400)["error"]["message"]
     assert list(Target.objects.values()) == before
     assert Provider.objects.count() == 1
 

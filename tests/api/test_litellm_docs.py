@@ -1,4 +1,4 @@
-"""docs/litellm.md says of every endpoint and every field of a key what it is here."""
+"""docs/litellm.md documents every endpoint of LiteLLM and every field of a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints for keys: what its fields mean here holds for traffic, the rest is refused."""
+"""LiteLLM's endpoints for keys: supported fields apply to requests, others are refused."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_a_key_is_created_with_all_given_fields(api: Client, team: Team) -> None
     assert (limits.requests_per_minute, limits.tokens_per_minute) == (60, 90_000)
     assert (limits.tokens_per_day, limits.concurrency) == (1_000_000, 4)
     assert key.expires_at is not None
-    left = dt.datetime.fromtimestamp(key.expires_at, dt.UTC) - timezone.now()
-    assert dt.timedelta(days=29, hours=23) < left <= dt.timedelta(days=30)
+    remaining = dt.datetime.fromtimestamp(key.expires_at, dt.UTC) - timezone.now()
+    assert dt.timedelta(days=29, hours=23) < remaining <= dt.timedelta(days=30)
     answers_by_name = {name: answer[name] for name in FULL if name != "duration"}
     assert answers_by_name == {name: value for name, value in FULL.items() if name != "duration"}
     assert answer["notes"] == []
@@ -162,8 +162,10 @@ def test_a_key_alias_is_unique(api: Client) -> None:
 
 def test_a_lost_response_is_returned_again(api: Client) -> None:
     first = post(api, "/key/generate", {"key_alias": "ci"}, **{"Idempotency-Key": "1"}).json()
-    again = post(api, "/key/generate", {"key_alias": "ci"}, **{"Idempotency-Key": "1"}).json()
-    assert again == first
+    second_response = post(
+        api, "/key/generate", {"key_alias": "ci"}, **{"Idempotency-Key": "1"}
+    ).json()
+    assert second_response == first
     other = post(api, "/key/generate", {"key_alias": "ab"}, **{"Idempotency-Key": "1"})
     assert other.json()["error"]["code"] == "400"
 
@@ -217,11 +219,11 @@ def test_a_blocked_key_is_refused_until_it_is_unblocked(api: Client) -> None:
 
 
 def test_keys_are_deleted_all_or_none(api: Client) -> None:
-    one, two = generate_key(api, key_alias="one"), generate_key(api, key_alias="two")
-    answer = post(api, "/key/delete", {"keys": [one["key"], "sk-nobody"]})
+    first, second = generate_key(api, key_alias="one"), generate_key(api, key_alias="two")
+    answer = post(api, "/key/delete", {"keys": [first["key"], "sk-nobody"]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "404")
     assert ApiKey.objects.count() == 2
-    both = {"keys": [one["key"], two["token"]]}
+    both = {"keys": [first["key"], second["token"]]}
     assert post(api, "/key/delete", both).json() == {"deleted_keys": both["keys"]}
     assert not ApiKey.objects.exists()
 
@@ -259,12 +261,12 @@ def test_info_has_the_spend_of_the_window(api: Client) -> None:
 
 
 def test_a_key_reads_only_its_own_info(api: Client) -> None:
-    mine, other = generate_key(api, key_alias="mine"), generate_key(api, key_alias="other")
-    client = Client(headers={"authorization": f"Bearer {mine['key']}"})
+    own_key, other = generate_key(api, key_alias="mine"), generate_key(api, key_alias="other")
+    client = Client(headers={"authorization": f"Bearer {own_key['key']}"})
     assert client.get("/key/info").json()["info"]["key_alias"] == "mine"
-    assert client.get("/key/info", {"key": mine["key"]}).status_code == 200
-    refused = client.get("/key/info", {"key": other["token"]})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "403")
+    assert client.get("/key/info", {"key": own_key["key"]}).status_code == 200
+    refused_response = client.get("/key/info", {"key": other["token"]})
+    assert (refused_response.status_code, refused_response.json()["error"]["code"]) == (403, "403")
 
 
 def test_keys_are_listed_by_pages(api: Client, team: Team) -> None:

@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints for teams and users, with requests as its documentation shows them."""
+"""LiteLLM's endpoints for teams and users, with the requests of its documentation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get(api: Client, path: str, status: int = 200, **query: Any) -> Any:
     return answer.json()
 
 
-def spend(key: ApiKey, usd: int) -> None:
+def log_usage(key: ApiKey, usd: int) -> None:
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
     add_usage(hour, usd, key_id=key.pk)
 
@@ -50,7 +50,7 @@ def test_a_team_is_created_and_its_keys_share_its_budget(api: Client) -> None:
     api_key = store.load_snapshot().keys[store.digest(key["key"])]
     assert api_key.team is not None
     assert api_key.team.budget.day_usd == Decimal("0.5")
-    spend(ApiKey.objects.get(), 3)
+    log_usage(ApiKey.objects.get(), 3)
     info = get(api, "/team/info", team_id="QA Prod Bot")
     assert (info["team_info"]["spend"], info["keys"][0]["user_id"]) == (3, "ann")
     assert info["team_info"]["members_with_roles"] == [{"user_id": "ann", "role": "user"}]
@@ -91,8 +91,8 @@ def test_an_organization_is_the_team_above(api: Client) -> None:
     post(api, "/team/new", {"team_alias": "acme", "max_budget": 100})
     team = post(api, "/team/new", {"team_alias": "search", "organization_id": "acme"})
     assert team["organization_id"] == "acme"
-    listed = get(api, "/team/list", organization_id="acme")
-    assert [row["team_alias"] for row in listed] == ["search"]
+    teams = get(api, "/team/list", organization_id="acme")
+    assert [row["team_alias"] for row in teams] == ["search"]
     error = post(api, "/team/new", {"team_alias": "x", "organization_id": "none"}, 400)["error"]
     assert error["param"] == "organization_id"
 
@@ -166,7 +166,7 @@ def test_a_user_has_a_budget_over_all_own_keys(api: Client) -> None:
     assert first.team is not None
     assert first.team.budget.month_usd == 10
     for key in ApiKey.objects.all():
-        spend(key, 2)
+        log_usage(key, 2)
     info = get(api, "/user/info", user_id="ishaan")
     assert (info["user_info"]["spend"], len(info["keys"]), info["teams"]) == (4, 2, [])
     # A key of a team is not subject to the user's budget, as in LiteLLM.
@@ -182,8 +182,8 @@ def test_a_user_is_changed_listed_and_deleted(api: Client) -> None:
     user = post(api, "/user/new", {"user_email": "ann@example.com", "auto_create_key": False})
     assert (user["key"], user["user_id"]) == (None, "ann@example.com")
     assert ["user_email" in note for note in user["notes"]] == [True]
-    listed = get(api, "/user/list", page_size=1)
-    assert (listed["total"], listed["users"][0]["user_id"]) == (2, "ann@example.com")
+    user_list = get(api, "/user/list", page_size=1)
+    assert (user_list["total"], user_list["users"][0]["user_id"]) == (2, "ann@example.com")
     # One that only has keys gets a budget, and with it all its keys.
     data = post(api, "/user/update", {"user_id": "before", "max_budget": 3})["data"]
     assert (data["max_budget"], data["key_count"]) == (3, 1)

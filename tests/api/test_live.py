@@ -1,4 +1,4 @@
-"""What the API asks of providers: whether one answers, its list of models, an examination."""
+"""API operations that call providers: connection test, model list and doctor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.api.conftest import MASTER
 from tests.api.test_resources import send
 from tests.fakes import ScriptedAnswer, StrictOpenAI
 from tests.store.factories import model, provider
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 
 def openai_at(upstream: StrictOpenAI, key: str = "") -> Provider:
@@ -32,9 +32,9 @@ def test_a_stored_provider_is_tested(api: Client) -> None:
         openai_at(upstream)
         body = send(api, "POST", "providers/openai/test", {"model": "gpt-4o"}).json()
         assert (body["ok"], body["model"], body["message"]) == (True, "gpt-4o", "Hello.")
-        listed = send(api, "POST", "providers/openai/test", {}).json()
-        assert listed["ok"]
-        assert listed["model_count"] > 0
+        stored_result = send(api, "POST", "providers/openai/test", {}).json()
+        assert stored_result["ok"]
+        assert stored_result["model_count"] > 0
     assert send(api, "POST", "providers/none/test", {}).status_code == 404
 
 
@@ -46,14 +46,16 @@ def test_a_provider_is_tested_before_it_is_saved(api: Client) -> None:
             "base_url": f"{upstream.url}/v1",
             "credential": "wrong-key-0123456789",
         }
-        wrong = send(api, "POST", "test-provider", {"provider": document})
-        assert not wrong.json()["ok"]
-        assert wrong.json()["status"] == 401
-        assert "wrong-key" not in wrong.content.decode()
+        refused_run = send(api, "POST", "test-provider", {"provider": document})
+        assert not refused_run.json()["ok"]
+        assert refused_run.json()["status"] == 401
+        assert "wrong-key" not in refused_run.content.decode()
         document["credential"] = upstream.key
         assert send(api, "POST", "test-provider", {"provider": document}).json()["ok"]
-    refused = send(api, "POST", "test-provider", {"provider": {"name": "new", "base_uri": ""}})
-    assert (refused.status_code, refused.json()["field"]) == (422, "base_uri")
+    refused_response = send(
+        api, "POST", "test-provider", {"provider": {"name": "new", "base_uri": ""}}
+    )
+    assert (refused_response.status_code, refused_response.json()["field"]) == (422, "base_uri")
     assert not Provider.objects.exists()
 
 
@@ -66,12 +68,15 @@ def test_the_providers_model_list_is_compared_and_imported(api: Client) -> None:
         assert body["missing"] == ["no-longer"]
         name = body["new"][0]["name"]
 
-        wrong = send(api, "POST", "providers/openai/import-models", {"add": ["none"]})
-        assert (wrong.status_code, wrong.json()["field"]) == (422, "add[0]")
-        wrong = send(
+        refused_response = send(api, "POST", "providers/openai/import-models", {"add": ["none"]})
+        assert (refused_response.status_code, refused_response.json()["field"]) == (422, "add[0]")
+        refused_response = send(
             api, "POST", "providers/openai/import-models", {"add": [name], "delete": [name]}
         )
-        assert (wrong.status_code, wrong.json()["field"]) == (422, "delete[0]")
+        assert (refused_response.status_code, refused_response.json()["field"]) == (
+            422,
+            "delete[0]",
+        )
         assert Model.objects.count() == 1
 
         response = send(
@@ -109,7 +114,7 @@ def test_examinations_are_listed_and_read(api: Client) -> None:
     pks = [report(row).pk for _ in range(3)]
     first = send(api, "GET", "capability-reports?model=demo/demo-fast&limit=2").json()
     second = send(api, "GET", f"capability-reports?limit=2&cursor={first['next']}").json()
-    assert [one["id"] for one in first["items"] + second["items"]] == pks[::-1]
+    assert [item["id"] for item in first["items"] + second["items"]] == pks[::-1]
     assert send(api, "GET", "capability-reports?model=demo/none").json()["items"] == []
     body = send(api, "GET", f"capability-reports/{pks[0]}").json()
     assert (body["model"], body["probes_done"], body["probe_count"]) == (
@@ -126,8 +131,11 @@ def test_advised_traits_are_written_only_on_apply(api: Client) -> None:
     traits = [item["trait"] for item in advised]
     assert traits, "the verdicts should speak against a trait"
     path = f"capability-reports/{saved_report.pk}/apply"
-    wrong = send(api, "POST", path, {"traits": [*traits, "none"]})
-    assert (wrong.status_code, wrong.json()["field"]) == (422, f"traits[{len(traits)}]")
+    refused_response = send(api, "POST", path, {"traits": [*traits, "none"]})
+    assert (refused_response.status_code, refused_response.json()["field"]) == (
+        422,
+        f"traits[{len(traits)}]",
+    )
     assert Model.objects.get().learned == {}
     assert send(api, "POST", path, {"traits": traits}).json()["traits"] == traits
     assert set(Model.objects.get().learned) == set(traits)
@@ -159,7 +167,7 @@ async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> 
     assert response.status_code == 201, response.content
     number = response.json()["id"]
     body = {"running": True}
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while body["running"]:
             await asyncio.sleep(0.05)
             body = (await client.get(f"/api/capability-reports/{number}", headers=headers)).json()

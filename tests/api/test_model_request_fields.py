@@ -1,4 +1,4 @@
-"""The documented fields of model requests are those of the vendors' SDKs."""
+"""The documented fields of model requests equal those of the vendors' SDKs."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def test_fields_of_openai_are_those_of_its_sdk() -> None:
 def test_fields_of_anthropic_are_those_of_its_sdk() -> None:
     from anthropic.types import message_count_tokens_params, message_create_params
 
-    sent = _names(message_create_params.MessageCreateParamsStreaming)
+    sdk_fields = _names(message_create_params.MessageCreateParamsStreaming)
     counted = _names(message_count_tokens_params.MessageCountTokensParams)
     of_the_older_version = {"temperature", "top_p", "top_k"}
-    assert set(documented.MESSAGES) - sent == of_the_older_version
+    assert set(documented.MESSAGES) - sdk_fields == of_the_older_version
     assert set(documented.COUNT_TOKENS) - counted == set()
 
 
@@ -89,12 +89,12 @@ def test_every_endpoint_of_a_dialect_has_its_own_body() -> None:
 
 def test_the_page_of_headers_has_every_header() -> None:
     sources = (ROOT / "gateway").rglob("*.py")
-    used = {
+    used_headers = {
         name for path in sources for name in _HEADER.findall(path.read_text(encoding="utf-8"))
     } - _INTERNAL
-    listed = set(_HEADER.findall((ROOT / "docs" / "headers.md").read_text(encoding="utf-8")))
-    assert (used | _COMPOSED) - listed == set()
-    assert listed - used - _COMPOSED == set()
+    listed_names = set(_HEADER.findall((ROOT / "docs" / "headers.md").read_text(encoding="utf-8")))
+    assert (used_headers | _COMPOSED) - listed_names == set()
+    assert listed_names - used_headers - _COMPOSED == set()
 
 
 def _names(type_: Any) -> set[str]:

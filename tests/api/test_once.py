@@ -1,4 +1,4 @@
-"""Every POST that makes something can be sent again: `Idempotency-Key` is heard by each."""
+"""`Idempotency-Key` is honored by every POST that creates something."""
 
 from __future__ import annotations
 

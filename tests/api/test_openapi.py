@@ -1,4 +1,4 @@
-"""The API's document: complete, committed, and shown without another host."""
+"""The OpenAPI document is complete, matches its snapshot and is served without other hosts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def document() -> Any:
 
 
 def test_the_document_is_the_committed_one() -> None:
-    """A change of the API is seen in review. Renew it: `UPDATE_SNAPSHOTS=1 pytest tests/api`."""
+    """Update the snapshot with `UPDATE_SNAPSHOTS=1 pytest tests/api`."""
     now = json.dumps(document(), indent=1, sort_keys=True) + "\n"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(now, encoding="utf-8")

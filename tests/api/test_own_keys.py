@@ -1,4 +1,4 @@
-"""A person's own keys over the API: within the limits, and nobody else's."""
+"""A member's own keys in the API: limits apply, and other users' keys are not accessible."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_secret(secret: str) -> Client:
     return ConformanceClient(headers={"authorization": f"Bearer {secret}"})
 
 
-def spend(key: int, usd: int) -> None:
+def log_usage(key: int, usd: int) -> None:
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
     add_usage(hour, usd, key_id=key, requests=1)
 
@@ -47,10 +47,10 @@ def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user
     key = created.json()
     assert (key["month_usd"], key["routes"]) == ("4", ["a*"])
     assert store.find_key(store.load_snapshot(), key["key"]) is not None
-    listed = member_client.get("/api/own/keys").json()
-    assert [row["name"] for row in listed["items"]] == ["laptop"]
-    assert "key" not in listed["items"][0]
-    assert listed["limits"] == {
+    keys = member_client.get("/api/own/keys").json()
+    assert [row["name"] for row in keys["items"]] == ["laptop"]
+    assert "key" not in keys["items"][0]
+    assert keys["limits"] == {
         "max_keys": 2,
         "month_usd": "10",
         "unassigned_usd": "6",
@@ -93,23 +93,23 @@ def test_the_number_of_keys_is_limited(member_client: Client) -> None:
 
 
 def test_spend_and_requests_are_those_of_own_keys(member_client: Client, member_user: User) -> None:
-    mine = ApiKey.objects.get(pk=create(member_client).json()["id"])
+    own_key = ApiKey.objects.get(pk=create(member_client).json()["id"])
     other, _secret = store.create_key("ci")
-    for key, usd in ((mine, 1), (other, 2)):
-        spend(key.pk, usd)
+    for key, usd in ((own_key, 1), (other, 2)):
+        log_usage(key.pk, usd)
         store.write([entry(f"req_{key.pk}", key_id=key.pk, key_prefix=key.prefix)])
     (line,) = member_client.get("/api/own/spend?by=key").json()["items"]
     assert Decimal(line["charged_usd"]) == 1
     assert member_client.get("/api/own/spend?by=team").status_code == 422
     assert member_client.get("/api/own/spend?by=").status_code == 422
     (row,) = member_client.get("/api/own/requests").json()["items"]
-    assert row["key_id"] == mine.pk
-    assert member_client.get(f"/api/own/requests/req_{mine.pk}").status_code == 200
-    assert member_client.get(f"/api/own/requests/req_{mine.pk}/bodies").status_code == 200
+    assert row["key_id"] == own_key.pk
+    assert member_client.get(f"/api/own/requests/req_{own_key.pk}").status_code == 200
+    assert member_client.get(f"/api/own/requests/req_{own_key.pk}/bodies").status_code == 200
     for path in (f"req_{other.pk}", f"req_{other.pk}/bodies", "none", "a%00b"):
         assert member_client.get(f"/api/own/requests/{path}").status_code == 404
     # A revoked key's requests stay its owner's.
-    member_client.delete(f"/api/own/keys/{mine.pk}")
+    member_client.delete(f"/api/own/keys/{own_key.pk}")
     assert len(member_client.get("/api/own/requests").json()["items"]) == 1
 
 
@@ -127,7 +127,7 @@ def test_the_secret_of_a_key_is_a_credential_for_that_key_only(
     first, second = (create(member_client, name=name).json() for name in ("one", "two"))
     for key in (first, second):
         store.write([entry(f"req_{key['id']}", key_id=key["id"], key_prefix=key["prefix"])])
-        spend(key["id"], 1)
+        log_usage(key["id"], 1)
     program = with_secret(first["key"])
     assert [row["name"] for row in program.get("/api/own/keys").json()["items"]] == ["one"]
     assert [row["key_id"] for row in program.get("/api/own/requests").json()["items"]] == [

@@ -1,4 +1,4 @@
-"""The Postman collection: every operation of the API, with samples that fit its schemas."""
+"""The Postman collection has every operation, with samples that match the schemas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def collection() -> Any:
 
 
 def requests_of(collection_or_item: Any) -> dict[tuple[str, str], Any]:
-    """The requests by method and the document's path."""
+    """Return the requests by method and path in the document."""
     items_by_operation = {}
     for folder in collection_or_item["item"]:
         for item in folder["item"]:

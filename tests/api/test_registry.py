@@ -1,4 +1,4 @@
-"""The registry over the API: what there is, what was left out, and never a secret."""
+"""The registry in the API: providers, models and omitted rows, without secrets."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ from tests.store.factories import entry, model, provider, route
 SECRET = "sk-canary-0123456789abcdef"
 
 
-def fill() -> str:
-    own = provider("openai", base_url="http://10.0.0.7/v1")
-    store.set_credential(own, SECRET)
+def create_rows() -> str:
+    provider_row = provider("openai", base_url="http://10.0.0.7/v1")
+    store.set_credential(provider_row, SECRET)
     provider("groq", "groq", credential_env="GROQ_TEST_KEY")
-    row = route("fast", model("gpt-5", own, price_input=Decimal("0.5")), fallbacks=["other"])
+    row = route(
+        "fast", model("gpt-5", provider_row, price_input=Decimal("0.5")), fallbacks=["other"]
+    )
     Alias.objects.create(pattern="claude-*", route=row)
     Provider.objects.create(name="bad", preset="nope", source="file", source_ref="x.yaml:3")
     _, plain = store.create_key("a key")
@@ -55,7 +57,7 @@ def fill() -> str:
 
 
 def test_a_provider_row_has_its_source_and_masked_credential(api: Client) -> None:
-    fill()
+    create_rows()
     item = {row["name"]: row for row in api.get("/api/providers").json()["items"]}
     assert item["openai"]["credential"] == "***"
     assert item["openai"]["base_url"] == "http://10.0.0.7/v1"
@@ -64,7 +66,7 @@ def test_a_provider_row_has_its_source_and_masked_credential(api: Client) -> Non
 
 
 def test_models_list_changed_fields(api: Client) -> None:
-    fill()
+    create_rows()
     (item,) = api.get("/api/models").json()["items"]
     assert (item["name"], item["traits"]) == ("openai/gpt-5", {})
     prices = item["prices"]
@@ -73,15 +75,15 @@ def test_models_list_changed_fields(api: Client) -> None:
 
 
 def test_warnings_name_omitted_rows(api: Client) -> None:
-    fill()
+    create_rows()
     rows = {item["row"]: item["reason"] for item in api.get("/api/warnings").json()["items"]}
     assert "nope" in rows["provider `bad` (x.yaml:3)"]
     assert rows["route `fast`"] == "its fallback `other` is not a route"
 
 
 def test_no_response_contains_a_secret(api: Client) -> None:
-    """Every GET there is, so that a new one is covered."""
-    plain = fill()
+    """Every GET operation is requested, so that new operations are covered."""
+    plain = create_rows()
     admin_user = User.objects.create_superuser("ada", password="a long password")
     key = ApiKey.objects.get()
     ApiKey.objects.update(owner=admin_user)
@@ -119,7 +121,7 @@ def test_no_response_contains_a_secret(api: Client) -> None:
         "playground": str(preset.pk),
         "traces": str(span.pk),
     }
-    own = [
+    own_paths = [
         path.replace("{request_id}", "req_x")
         .replace("{trace_id}", span.trace_id)
         .replace("{name}", names.get(path.split("/")[2], ""))
@@ -129,8 +131,8 @@ def test_no_response_contains_a_secret(api: Client) -> None:
         for path in paths
         if path.startswith("/api/") and not is_edge_path(path)
     ]
-    assert len(own) >= 7
-    for path in [*own, "/api/openapi.json", "/docs"]:
+    assert len(own_paths) >= 7
+    for path in [*own_paths, "/api/openapi.json", "/docs"]:
         response = (signed_in if path.startswith("/api/own/") else api).get(path)
         assert response.status_code == 200, path
         for secret in (SECRET, SECRET[:12], sealed, plain, plain[15:]):

@@ -1,4 +1,4 @@
-"""The request log over the API: pages, filters, full text, bodies."""
+"""The request log in the API: pagination, filters, full-text search and bodies."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_one_request_by_its_row_or_by_its_own_id(api: Client) -> None:
 @pytest.mark.parametrize(
     "path", ["1", "nobody", "%00", "\u0661", "9" * 40, "9" * 40 + "/bodies", "nobody/bodies"]
 )
-def test_a_request_that_is_not_there_is_404(api: Client, path: str) -> None:
+def test_a_missing_request_is_404(api: Client, path: str) -> None:
     assert api.get(f"/api/requests/{path}").status_code == 404
 
 
@@ -165,7 +165,7 @@ def test_undecodable_bytes_are_shown_partially(api: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "words"),
+    ("reason", "message"),
     [
         ("off", "logging was off"),
         ("rejected", "rejected the request before"),
@@ -174,11 +174,11 @@ def test_undecodable_bytes_are_shown_partially(api: Client) -> None:
         ("", "deleted"),
     ],
 )
-def test_bodies_that_are_not_there_have_a_reason(api: Client, reason: str, words: str) -> None:
+def test_missing_bodies_have_a_reason(api: Client, reason: str, message: str) -> None:
     store.write([entry("req_x", bodies_omitted=reason)])
     body = api.get("/api/requests/req_x/bodies").json()
     assert not body["stored"]
-    assert words in body["reason"]
+    assert message in body["reason"]
 
 
 def test_damaged_bodies_have_a_reason(api: Client) -> None:

@@ -1,4 +1,4 @@
-"""The registry over the API: all of it can be read and changed, and nothing is half done."""
+"""The registry in the API: every resource can be read and changed, and writes are atomic."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ ROWS = [
 def test_each_kind_is_created_read_changed_and_deleted(
     api_with_resources: Client, kind: str, name: str
 ) -> None:
-    one = send(api_with_resources, "GET", f"{kind}/{name}").json()
-    (listed,) = send(api_with_resources, "GET", kind).json()["items"]
-    assert listed == one
-    assert one["name"] == name
-    assert one["source"] == "database"
+    document = send(api_with_resources, "GET", f"{kind}/{name}").json()
+    (item,) = send(api_with_resources, "GET", kind).json()["items"]
+    assert item == document
+    assert document["name"] == name
+    assert document["source"] == "database"
 
-    again = send(api_with_resources, "PUT", f"{kind}/{name}", one)
-    assert again.status_code == 200, again.content
-    same = {k: v for k, v in again.json().items() if k != "updated_at"}
-    assert same == {k: v for k, v in one.items() if k != "updated_at"}
+    second_response = send(api_with_resources, "PUT", f"{kind}/{name}", document)
+    assert second_response.status_code == 200, second_response.content
+    same = {k: v for k, v in second_response.json().items() if k != "updated_at"}
+    assert same == {k: v for k, v in document.items() if k != "updated_at"}
 
     for row in ("keys/agent", "routes/fast", "models/one/org/m", "providers/one", "teams/crew"):
         assert send(api_with_resources, "DELETE", row).status_code == 204
@@ -175,10 +175,10 @@ def test_pagination_returns_every_row_once(api: Client) -> None:
 
 def test_a_repeated_request_is_idempotent(api: Client) -> None:
     first = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
-    again = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
-    assert (first.status_code, again.status_code) == (201, 201)
-    assert again.json() == first.json()
-    assert again["Idempotency-Replayed"] == "true"
+    second_response = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
+    assert (first.status_code, second_response.status_code) == (201, 201)
+    assert second_response.json() == first.json()
+    assert second_response["Idempotency-Replayed"] == "true"
     assert ApiKey.objects.count() == 1
     assert first.json()["key"] not in IdempotentResponse.objects.get().body
 

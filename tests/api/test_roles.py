@@ -1,4 +1,4 @@
-"""Who may do what: every operation of the document, asked by everybody there is."""
+"""Permissions: every operation of the document with every kind of caller."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _EDITABLE += ("/api/prompts", "/api/capability-reports", "/api/health/targets/re
 
 
 def operations() -> list[tuple[str, str, str]]:
-    """Method, path and id of each operation of the management API."""
+    """Yield method, path and id of each operation of the management API."""
     return [
         (method, path, operation["operationId"])
         for path, item in ninja.get_openapi_schema()["paths"].items()
@@ -75,7 +75,7 @@ def operations() -> list[tuple[str, str, str]]:
     ]
 
 
-def rule(method: str, path: str, name: str) -> str:
+def expected_rule(method: str, path: str, name: str) -> str:
     if name in _PUBLIC:
         return "public"
     if name in _OWN:
@@ -130,20 +130,20 @@ CLIENTS: dict[str, Callable[[], Client]] = {
 }
 
 
-@pytest.mark.parametrize("who", WHO)
-def test_each_operation_checks_the_role(who: str, settings: Any) -> None:
-    """Nothing is there, and every body is empty: who is let in gets 200, 404 or 422."""
+@pytest.mark.parametrize("role", WHO)
+def test_each_operation_checks_the_role(role: str, settings: Any) -> None:
+    """Resources do not exist and bodies are empty, so a permitted caller gets 200, 404 or 422."""
     settings.MASTER_KEY = MASTER
-    client, requested_operations = CLIENTS[who](), operations()
+    client, requested_operations = CLIENTS[role](), operations()
     assert len(requested_operations) > 80
     for method, path, name in requested_operations:
-        expected = RULES[rule(method, path, name)][WHO.index(who)]
+        expected = RULES[expected_rule(method, path, name)][WHO.index(role)]
         concrete = path.replace("{number}", "1").replace(
             "{run}", "0" * 8 + "-0000" * 3 + "-" + "0" * 12
         )
         concrete = re.sub(r"\{\w+\}", "no-such-thing", concrete)
         answer = client.generic(method.upper(), concrete, "{}", content_type="application/json")
-        failure = (who, method, path, answer.status_code, answer.content[:200])
+        failure = (role, method, path, answer.status_code, answer.content[:200])
         if expected == _ALLOWED:
             assert answer.status_code in {200, 204, 404, 422}, failure
         else:
@@ -166,14 +166,14 @@ def test_searching_bodies_needs_the_grant(settings: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/spend/logs", "/api/spend"])
 def test_only_admins_read_spend(path: str) -> None:
-    """Under LiteLLM's path as under the own one."""
+    """The LiteLLM-compatible path and the gateway's own path have the same rule."""
     assert CLIENTS["viewer"]().get(path).status_code == 403
     User.objects.all().delete()
     assert CLIENTS["admin"]().get(path).status_code == 200
 
 
 def test_only_admins_read_guardrail_requests(api: Client) -> None:
-    """LiteLLM's parameters and a webhook's metadata may include keys, and a URL a token."""
+    """LiteLLM's parameters and webhook metadata may include keys, and a URL may include a token."""
     body = {
         "name": "hook",
         "kind": "litellm",
@@ -190,6 +190,6 @@ def test_only_admins_read_guardrail_requests(api: Client) -> None:
         assert b"SECRET" not in reply.content
         assert b"https://x.test/hook" in reply.content
     body |= {"name": "other", "settings": {"url": "https://ada:SECRET@x.test/"}}
-    refused = api.post("/api/guardrails", body, content_type="application/json")
-    assert refused.status_code == 422
-    assert b"set the credential" in refused.content
+    refused_response = api.post("/api/guardrails", body, content_type="application/json")
+    assert refused_response.status_code == 422
+    assert b"set the credential" in refused_response.content

@@ -1,4 +1,4 @@
-"""The document describes what each operation takes and gives; nothing in it is empty."""
+"""Every operation in the document has a described request and response schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _empty(schema: Any) -> bool:
-    """Whether a schema says nothing: neither what is in it nor, in words, what it is."""
+    """Return whether a schema has neither structure nor a description."""
     if not schema:
         return True
     if schema.get("type") == "array":
@@ -52,7 +52,10 @@ def test_each_answer_has_a_schema() -> None:
                 continue
             contents = value["content"]
             assert contents, (method, path)
-            assert not any(_empty(one["schema"]) for one in contents.values()), (method, path)
+            assert not any(_empty(media_type["schema"]) for media_type in contents.values()), (
+                method,
+                path,
+            )
 
 
 def test_each_accepted_body_has_a_schema() -> None:
@@ -66,8 +69,8 @@ def test_each_accepted_body_has_a_schema() -> None:
             assert body, (method, path)
         if method == "post" and not operation["operationId"].startswith(tuple(bodiless)):
             assert body, (method, path)
-        for one in (body or {"content": {}})["content"].values():
-            assert not _empty(one["schema"]), (method, path)
+        for media_type in (body or {"content": {}})["content"].values():
+            assert not _empty(media_type["schema"]), (method, path)
 
 
 def test_each_operation_documents_its_purpose_and_errors() -> None:

@@ -1,4 +1,4 @@
-"""Scores of requests over the API."""
+"""Scores of requests in the API."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_a_score_is_created_read_and_replaced(api: Client) -> None:
 
 
 def test_an_application_names_the_author(api: Client) -> None:
-    for who in ("u1", "u2"):
-        assert _post(api, value=1, scored_by=who).status_code == 201
+    for author in ("u1", "u2"):
+        assert _post(api, value=1, scored_by=author).status_code == 201
     assert {row.scored_by for row in RequestScore.objects.all()} == {"u1", "u2"}
 
 
@@ -58,7 +58,7 @@ def test_an_application_names_the_author(api: Client) -> None:
         ({"value": 1, "scored_by": "x" * 151}, "scored_by"),
     ],
 )
-def test_a_bad_score_is_refused_with_its_field(api: Client, body: Any, field: str) -> None:
+def test_an_invalid_score_is_refused_with_its_field(api: Client, body: Any, field: str) -> None:
     answer = _post(api, **body)
     assert answer.status_code == 422
     assert answer.json()["field"] == field
@@ -101,9 +101,9 @@ def test_a_gateway_key_scores_its_own_requests() -> None:
     assert ended.json()["scored_by"] == "key shop: ada"
     assert RequestScore.objects.count() == 2
     # Neither requests of other keys nor those without a key, and nothing but scoring.
-    for who, name in ((other, "req_shop"), (client, "req_a"), (client, "req_z")):
-        refused = _post(who, name, value=1)
-        assert (refused.status_code, refused["Retry-After"]) == (404, "1")
+    for scoring_client, name in ((other, "req_shop"), (client, "req_a"), (client, "req_z")):
+        refused_response = _post(scoring_client, name, value=1)
+        assert (refused_response.status_code, refused_response["Retry-After"]) == (404, "1")
     assert client.get("/api/requests/req_shop/scores").status_code == 401
     score = f"/api/requests/req_shop/scores/{created.json()['id']}"
     assert client.delete(score).status_code == 401
@@ -147,6 +147,6 @@ def test_a_repeated_score_request_is_idempotent(api: Client) -> None:
     headers = {"idempotency-key": "k1"}
     url = "/api/requests/req_a/scores"
     first = api.post(url, {"value": 1}, content_type="application/json", headers=headers)
-    again = api.post(url, {"value": 1}, content_type="application/json", headers=headers)
-    assert first.json() == again.json()
-    assert again["Idempotency-Replayed"] == "true"
+    second_response = api.post(url, {"value": 1}, content_type="application/json", headers=headers)
+    assert first.json() == second_response.json()
+    assert second_response["Idempotency-Replayed"] == "true"

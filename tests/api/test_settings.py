@@ -1,4 +1,4 @@
-"""Settings over the API: shown with their origin, changed where they are open."""
+"""Settings in the API: values with their origin, and changes of editable settings."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_limits_and_a_budget_of_all_requests_are_settings(api: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits_document", "words"),
+    ("limits_document", "message"),
     [
         ({"limits": {"concurrency": 0}}, "concurrency must be at least 1"),
         ({"limits": {"rpm": 3}}, "there is no `rpm`"),
@@ -104,7 +104,7 @@ def test_limits_and_a_budget_of_all_requests_are_settings(api: Client) -> None:
     ],
 )
 def test_an_invalid_global_limit_is_refused(
-    api: Client, limits_document: dict[str, Any], words: str
+    api: Client, limits_document: dict[str, Any], message: str
 ) -> None:
     answer = send(api, "PATCH", "settings", limits_document)
-    assert (answer.status_code, words in answer.content.decode()) == (422, True)
+    assert (answer.status_code, message in answer.content.decode()) == (422, True)

@@ -1,4 +1,4 @@
-"""Spend over the API, and the fields of prices and markups in its documents."""
+"""Spend in the API, and the price and markup fields of its documents."""
 
 from __future__ import annotations
 

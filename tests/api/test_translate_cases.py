@@ -1,7 +1,7 @@
-"""Every golden case through `POST /api/translate`, as anybody can send it.
+"""Every golden case through `POST /api/translate`.
 
-The cases in tests/dialects/cases are those of the wire documentation, unchanged: `SUMS`
-holds the digest of each, so a case that is edited, lost or added fails here by name.
+The cases in tests/dialects/cases are those of the wire documentation, unchanged: `SUMS` has the
+SHA-256 of each file, so an edited, missing or added case fails by name.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ CASES = [
 DEVIATES: dict[str, str] = {}
 
 
-def question(case: Json) -> Json:
-    """The body to send for a case."""
+def translation_request(case: Json) -> Json:
+    """Return the request body for a case."""
     fields: Json = {"from": case["from"], "to": case["to"]}
     expected = case["expected"]
     match kind_of(case):
@@ -42,7 +42,7 @@ def question(case: Json) -> Json:
 
 
 def case_differences(case: Json, differences: Json) -> list[str]:
-    """What is not as the case says."""
+    """Return the differences between the response and the expectations of the case."""
     expected = case["expected"]
     if "events" in expected:
         return (
@@ -50,23 +50,23 @@ def case_differences(case: Json, differences: Json) -> list[str]:
             if equal_but_placeholders(expected["events"], differences.get("events"))
             else ["events"]
         )
-    listed = [] if equal_but_placeholders(expected["body"], differences.get("body")) else ["body"]
+    problems = [] if equal_but_placeholders(expected["body"], differences.get("body")) else ["body"]
     if "report" in expected and rows(expected["report"]) != rows(differences.get("report", [])):
-        listed.append("report")
+        problems.append("report")
     if expected.get("url", differences.get("url")) != differences.get("url"):
-        listed.append("url")
+        problems.append("url")
     if expected.get("path", "") not in differences.get("url", ""):
-        listed.append("path")
+        problems.append("path")
     if not differences.get("headers", {}).items() >= expected.get("headers", {}).items():
-        listed.append("headers")
+        problems.append("headers")
     if expected.get("status", differences.get("status")) != differences.get("status"):
-        listed.append("status")
-    return listed
+        problems.append("status")
+    return problems
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_translated_case_matches_the_documentation(api: Client, case: Json) -> None:
-    answer = api.post("/api/translate", question(case), content_type="application/json")
+    answer = api.post("/api/translate", translation_request(case), content_type="application/json")
     assert answer.status_code == 200, answer.content
     body = answer.json()
     if case["name"] in DEVIATES:
@@ -79,7 +79,7 @@ def test_a_translated_case_matches_the_documentation(api: Client, case: Json) ->
 
 @pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "error"])  # type: ignore[arg-type]
 def test_an_error_may_be_given_as_the_answer_it_is(api: Client, case: Json) -> None:
-    """The cases have it under `request`, with its status."""
+    """The cases have the error under `request`, with its status."""
     cases_by_key = {key: case[key] for key in ("from", "to", "request")}
     answer = api.post("/api/translate", cases_by_key, content_type="application/json")
     assert answer.status_code == 200, answer.content

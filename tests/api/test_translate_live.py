@@ -1,4 +1,4 @@
-"""What live traffic has beside a request is lent to an example, or named as missing."""
+"""Translation examples use live state if available; otherwise the missing input is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def post_translate(api: Client, source: str, target: str, request: Any, **more: 
 
 
 def case() -> dict[str, Any]:
-    """The golden case of a Chat client's tool history that goes to Gemini without its state."""
+    """Return the golden case of a Chat tool history translated for Gemini without its state."""
     (path,) = CASES.glob("09_*.json")
     return dict(json.loads(path.read_text()))
 
@@ -42,7 +42,7 @@ def test_a_golden_case_gets_the_stored_reasoning_state(api: Client) -> None:
     function_calls = [{"functionCall": call["functionCall"]} for call in calls]
     function_calls[0]["thoughtSignature"] = "c2lnbmF0dXJl"
     answer = {"candidates": [{"content": {"parts": function_calls}, "finishReason": "STOP"}]}
-    whole = post_translate(
+    response = post_translate(
         api,
         translation_case["from"],
         translation_case["to"],
@@ -50,8 +50,8 @@ def test_a_golden_case_gets_the_stored_reasoning_state(api: Client) -> None:
         model="gemini-3.8-flash",
         answers=[answer],
     ).json()
-    assert whole["runtime_inputs"] == []
-    parts = [p for t in whole["body"]["contents"] for p in t["parts"] if "functionCall" in p]
+    assert response["runtime_inputs"] == []
+    parts = [p for t in response["body"]["contents"] for p in t["parts"] if "functionCall" in p]
     assert parts[0]["thoughtSignature"] == "c2lnbmF0dXJl"
 
 

@@ -1,4 +1,4 @@
-"""A dialect that names the model in its path is understood with the path beside the body."""
+"""Translation of dialects with the model in the path: the path is passed beside the body."""
 
 from __future__ import annotations
 

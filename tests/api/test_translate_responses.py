@@ -1,4 +1,4 @@
-"""The golden cases of OpenAI's Responses through the API, with the names they use."""
+"""The golden cases of OpenAI's Responses through the API, with the dialect names of the cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CASES = Path(__file__).parents[1] / "dialects" / "cases"
 
 
 def case(number: str) -> dict[str, Any]:
-    """The golden case of this number."""
+    """Return the golden case with this number."""
     (path,) = CASES.glob(f"{number}_*.json")
     body: dict[str, Any] = json.loads(path.read_text())
     return body

@@ -1,4 +1,4 @@
-"""People over the API: made, changed and removed, never the last admin."""
+"""Users in the API: created, changed and deleted, except for the last admin."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.api.test_resources import send
 PASSWORD = "four words are enough"
 
 
-def make(api: Client, name: str, **values: Any) -> Any:
+def create_user(api: Client, name: str, **values: Any) -> Any:
     return send(api, "POST", "users", {"name": name, "password": PASSWORD, **values})
 
 
 def test_an_account_is_created_signs_in_and_is_deleted(api: Client) -> None:
-    response = make(api, "vic", bodies=True)
+    response = create_user(api, "vic", bodies=True)
     assert response.status_code == 201
     assert (response.json()["role"], response.json()["bodies"]) == ("viewer", True)
     assert PASSWORD not in response.content.decode()
@@ -36,8 +36,8 @@ def test_an_account_is_created_signs_in_and_is_deleted(api: Client) -> None:
 
 
 def test_role_grant_access_and_password_are_changed(api: Client) -> None:
-    make(api, "ada", role="admin")
-    make(api, "vic")
+    create_user(api, "ada", role="admin")
+    create_user(api, "vic")
     changed = send(api, "PATCH", "users/vic", {"bodies": True}).json()
     assert (changed["role"], changed["bodies"], changed["active"]) == ("viewer", True, True)
     assert send(api, "PATCH", "users/vic", {"role": "admin"}).json()["role"] == "admin"
@@ -51,7 +51,7 @@ def test_role_grant_access_and_password_are_changed(api: Client) -> None:
 def test_limits_of_own_keys_are_set_and_shown(api: Client) -> None:
     Team.objects.create(name="Search")
     limits = {"max_keys": 2, "month_usd": "7.5", "key_days": 30, "routes": ["a*"], "team": "Search"}
-    body = make(api, "mia", role="member", own_keys=limits).json()
+    body = create_user(api, "mia", role="member", own_keys=limits).json()
     assert (body["role"], body["own_keys"]) == ("member", limits)
     fewer = send(api, "PATCH", "users/mia", {"own_keys": {"max_keys": 1}}).json()["own_keys"]
     assert (fewer["max_keys"], fewer["team"], fewer["routes"]) == (1, None, [])
@@ -65,7 +65,7 @@ def test_an_account_is_refused_while_too_many_passwords_are_checked(
 ) -> None:
     monkeypatch.setattr(hashing, "_slots", threading.BoundedSemaphore(1))
     with hashing._slots:
-        answer = make(api, "vic")
+        answer = create_user(api, "vic")
     assert (answer.status_code, "Try again" in answer.content.decode()) == (503, True)
     assert not User.objects.filter(username="vic").exists()
 
@@ -74,17 +74,17 @@ def test_an_account_is_refused_while_too_many_passwords_are_checked(
 def test_the_last_admin_cannot_be_demoted_or_deleted(
     api: Client, change: dict[str, Any] | None
 ) -> None:
-    make(api, "ada", role="admin")
+    create_user(api, "ada", role="admin")
     method = "DELETE" if change is None else "PATCH"
     answer = send(api, method, "users/ada", change)
     assert (answer.status_code, answer.json()["field"]) == (409, "role")
     assert User.objects.get(username="ada").is_superuser
-    make(api, "bob", role="admin")
+    create_user(api, "bob", role="admin")
     assert send(api, method, "users/ada", change).status_code in {200, 204}
 
 
 def test_a_change_that_fails_changes_nothing(api: Client) -> None:
-    make(api, "ada", role="admin")
+    create_user(api, "ada", role="admin")
     change = {"password": "another long password", "active": False}
     assert send(api, "PATCH", "users/ada", change).status_code == 409
     assert Client().login(username="ada", password=PASSWORD)
@@ -103,7 +103,7 @@ def test_a_change_that_fails_changes_nothing(api: Client) -> None:
     ],
 )
 def test_an_invalid_field_is_named(api: Client, body: dict[str, Any], field: str) -> None:
-    make(api, "vic")
+    create_user(api, "vic")
     answer = send(api, "POST", "users", body)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert User.objects.count() == 1
@@ -111,7 +111,7 @@ def test_an_invalid_field_is_named(api: Client, body: dict[str, Any], field: str
 
 def test_accounts_are_paginated(api: Client) -> None:
     for name in ("a", "b", "c"):
-        make(api, name)
+        create_user(api, name)
     first = send(api, "GET", "users?limit=2").json()
     second = send(api, "GET", f"users?limit=2&cursor={first['next']}").json()
     names = [row["name"] for row in first["items"] + second["items"]]
@@ -121,6 +121,6 @@ def test_accounts_are_paginated(api: Client) -> None:
 def test_an_account_is_created_once(api: Client) -> None:
     body = {"name": "vic", "password": PASSWORD}
     first = send(api, "POST", "users", body, **{"idempotency-key": "k"})
-    again = send(api, "POST", "users", body, **{"idempotency-key": "k"})
-    assert (again.status_code, again.json()) == (201, first.json())
-    assert again["Idempotency-Replayed"] == "true"
+    second_response = send(api, "POST", "users", body, **{"idempotency-key": "k"})
+    assert (second_response.status_code, second_response.json()) == (201, first.json())
+    assert second_response["Idempotency-Replayed"] == "true"

@@ -1,4 +1,4 @@
-"""What a route was: listed, compared, brought back; and its dry run."""
+"""Route versions in the API: list, comparison, restore and dry run."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_versions_are_paginated_newest_first(api_with_route_versions: Client) ->
     numbers = [row["number"] for row in first["items"] + second["items"]]
     assert (numbers, first["current"], second["next"]) == ([3, 2, 1], 3, None)
     assert {row["saved_by"] for row in first["items"]} == {"master key"}
-    one = send(api_with_route_versions, "GET", "routes/fast/versions/2").json()
-    assert one["route"]["retries"] == 3
+    version = send(api_with_route_versions, "GET", "routes/fast/versions/2").json()
+    assert version["route"]["retries"] == 3
 
 
 def test_differences_are_listed_by_path(api_with_route_versions: Client) -> None:
@@ -49,8 +49,10 @@ def test_differences_are_listed_by_path(api_with_route_versions: Client) -> None
 
 
 def test_a_restored_version_becomes_a_new_one(api_with_route_versions: Client) -> None:
-    late = send(api_with_route_versions, "POST", "routes/fast/versions/1/restore", {"version": 2})
-    assert (late.status_code, late.json()["field"]) == (409, "version")
+    conflict = send(
+        api_with_route_versions, "POST", "routes/fast/versions/1/restore", {"version": 2}
+    )
+    assert (conflict.status_code, conflict.json()["field"]) == (409, "version")
     assert Route.objects.get().retries == 5
     back = send(api_with_route_versions, "POST", "routes/fast/versions/1/restore", {"version": 3})
     assert (back.status_code, back.json()["retries"]) == (200, 1)

@@ -1,4 +1,4 @@
-"""The file of a backup: what goes in comes out, and nothing else does."""
+"""The backup archive: a round trip restores its contents, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encryption, "SCRYPT_N", 2)
 
 
-def packed(directory: Path, passphrase: str | None = None, **changes: object) -> bytes:
-    """A backup of a small database."""
+def create_backup(directory: Path, passphrase: str | None = None, **changes: object) -> bytes:
+    """Return the path of a backup of a small database."""
     source = directory / "source"
     source.mkdir(exist_ok=True)
     (source / "secrets.json").write_bytes(b"{}")
@@ -48,7 +48,7 @@ def packed(directory: Path, passphrase: str | None = None, **changes: object) ->
     return file.getvalue()
 
 
-def unpacked(content: bytes, directory: Path, passphrase: str | None = None) -> Manifest:
+def restore_backup(content: bytes, directory: Path, passphrase: str | None = None) -> Manifest:
     target = directory / "target"
     target.mkdir()
     return archive.unpack(io.BytesIO(content), target, passphrase)
@@ -56,13 +56,13 @@ def unpacked(content: bytes, directory: Path, passphrase: str | None = None) -> 
 
 @pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
 def test_an_archive_round_trips(tmp_path: Path, passphrase: str | None) -> None:
-    manifest = unpacked(packed(tmp_path, passphrase), tmp_path, passphrase)
+    manifest = restore_backup(create_backup(tmp_path, passphrase), tmp_path, passphrase)
     assert manifest.migrations == [("gateway", "0001_initial")]
     assert (tmp_path / "target/database.sqlite3").read_bytes() == b"rows " * 5000
 
 
 def test_an_encrypted_backup_reveals_nothing(tmp_path: Path) -> None:
-    content = packed(tmp_path, PASSPHRASE)
+    content = create_backup(tmp_path, PASSPHRASE)
     assert content.startswith(MAGIC)
     assert b"manifest" not in content
     with pytest.raises(ArchiveError, match="--passphrase-file"):
@@ -71,7 +71,7 @@ def test_an_encrypted_backup_reveals_nothing(tmp_path: Path) -> None:
 
 def test_a_wrong_passphrase_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="passphrase is wrong"):
-        unpacked(packed(tmp_path, PASSPHRASE), tmp_path, "another passphrase")
+        restore_backup(create_backup(tmp_path, PASSPHRASE), tmp_path, "another passphrase")
 
 
 @pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
@@ -79,36 +79,36 @@ def test_a_wrong_passphrase_is_named(tmp_path: Path) -> None:
 def test_a_backup_that_is_cut_off_is_refused(
     tmp_path: Path, passphrase: str | None, part: float
 ) -> None:
-    content = packed(tmp_path, passphrase)
+    content = create_backup(tmp_path, passphrase)
     with pytest.raises(ArchiveError):
-        unpacked(content[: int(len(content) * part)], tmp_path, passphrase)
+        restore_backup(content[: int(len(content) * part)], tmp_path, passphrase)
 
 
 @pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
-def test_a_changed_byte_is_noticed(tmp_path: Path, passphrase: str | None) -> None:
-    content = bytearray(packed(tmp_path, passphrase))
+def test_a_changed_byte_is_detected(tmp_path: Path, passphrase: str | None) -> None:
+    content = bytearray(create_backup(tmp_path, passphrase))
     content[len(content) // 2] ^= 1
     with pytest.raises(ArchiveError):
-        unpacked(bytes(content), tmp_path, passphrase)
+        restore_backup(bytes(content), tmp_path, passphrase)
 
 
 def test_a_member_that_differs_from_the_manifest_is_named(tmp_path: Path) -> None:
     changed = io.BytesIO()
     with (
-        tarfile.open(fileobj=io.BytesIO(packed(tmp_path))) as tar,
+        tarfile.open(fileobj=io.BytesIO(create_backup(tmp_path))) as tar,
         tarfile.open(fileobj=changed, mode="w:gz") as copy,
     ):
         for info in tar:
             content = tar.extractfile(info).read().replace(b"rows rows", b"rows cows", 1)
             copy.addfile(info, io.BytesIO(content))
     with pytest.raises(ArchiveError, match="checksum of database.sqlite3 differs"):
-        unpacked(changed.getvalue(), tmp_path)
+        restore_backup(changed.getvalue(), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../secret_key", "/etc/passwd", "tables/../../x.copy"])
 def test_no_member_leaves_the_directory(tmp_path: Path, name: str) -> None:
     members = {name: archive.Member(1, "00")}
-    content = packed(tmp_path, members={})
+    content = create_backup(tmp_path, members={})
     manifest = msgspec.json.decode(_read_member(content, archive.MANIFEST), type=Manifest)
     manifest = msgspec.structs.replace(manifest, members=members)
     evil = io.BytesIO()
@@ -118,7 +118,7 @@ def test_no_member_leaves_the_directory(tmp_path: Path, name: str) -> None:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     with pytest.raises(ArchiveError, match="not in its manifest"):
-        unpacked(evil.getvalue(), tmp_path)
+        restore_backup(evil.getvalue(), tmp_path)
 
 
 def _read_member(content: bytes, name: str) -> bytes:
@@ -128,7 +128,7 @@ def _read_member(content: bytes, name: str) -> bytes:
 
 def test_a_newer_format_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="format 2.*the version of Dragoman that made it"):
-        unpacked(packed(tmp_path, format=2), tmp_path)
+        restore_backup(create_backup(tmp_path, format=2), tmp_path)
 
 
 # The time in gzip's header would be part of the test's name, which workers must agree on.
@@ -139,7 +139,7 @@ def test_a_newer_format_names_the_remedy(tmp_path: Path) -> None:
 )
 def test_another_file_is_no_backup(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ArchiveError, match="backup"):
-        unpacked(content, tmp_path)
+        restore_backup(content, tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1])

@@ -1,4 +1,4 @@
-"""Backup under traffic, restore into an empty installation: keys and credentials work there."""
+"""Backup during traffic, and restore into an empty installation: keys and credentials work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command of the program, without a traceback."""
+    """Run a management command; assert that it prints no traceback."""
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -54,7 +54,7 @@ def failed_output(*arguments: str, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[StrictOpenAI]:
-    """A provider, which refuses every other credential."""
+    """A provider that refuses every other credential."""
     with StrictOpenAI() as server:
         yield server
 
@@ -66,20 +66,20 @@ def add_provider(gateway: UpProcess, data: Path, upstream: StrictOpenAI) -> None
     httpx.post(f"{gateway.base}/api/providers", json=body, headers=admin).raise_for_status()
 
 
-def works(gateway: UpProcess, key: str | None, upstream: StrictOpenAI) -> bool:
-    """Whether the key is accepted, and the provider accepts the stored credential."""
+def key_and_provider_work(gateway: UpProcess, key: str | None, upstream: StrictOpenAI) -> bool:
+    """Return whether the key is accepted and the provider accepts the stored credential."""
     answer = gateway.chat(key, model=f"vendor/{upstream.models[0]}")
     return answer.status_code == 200
 
 
 @contextlib.contextmanager
 def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
-    """Requests one after the other until the block ends; gives their status codes."""
+    """Send requests sequentially until the block ends; yields the list of status codes."""
     codes: list[int] = []
-    over = threading.Event()
+    finished = threading.Event()
 
     def send() -> None:
-        while not over.is_set():
+        while not finished.is_set():
             codes.append(gateway.chat(key).status_code)
 
     sender = threading.Thread(target=send)
@@ -87,7 +87,7 @@ def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
     try:
         yield codes
     finally:
-        over.set()
+        finished.set()
         sender.join()
 
 
@@ -95,7 +95,7 @@ def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
 def backup(
     tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI
 ) -> tuple[Path, Path, str]:
-    """A backup of a gateway under traffic, that gateway's data directory, and a gateway key."""
+    """Create a backup of a gateway during traffic; yields it, its data directory and a key."""
     directory = tmp_path_factory.mktemp("backup")
     data, file = directory / "data", directory / "dragoman.backup"
     with running_up(data, DRAGOMAN_LOG_RETENTION_DAYS="7") as gateway:
@@ -125,10 +125,10 @@ def test_keys_and_credentials_work_after_a_restore(
     assert "settings of the backup that differ here" in succeeds(*restore)
     assert (data / "restored.env").read_text() == "DRAGOMAN_LOG_RETENTION_DAYS=7\n"
     with running_up(data) as gateway:
-        assert works(gateway, key, upstream)
+        assert key_and_provider_work(gateway, key, upstream)
         assert "not empty" in failed_output(*restore)
         assert "stop it first" in failed_output(*restore, "--force")
-        assert works(gateway, key, upstream)
+        assert key_and_provider_work(gateway, key, upstream)
 
 
 def test_an_older_program_refuses_a_newer_database(
@@ -221,7 +221,7 @@ def test_postgresql_is_restored_under_a_passphrase(tmp_path: Path, upstream: Str
         with psycopg.connect(empty) as database:
             assert database.execute("SELECT to_regclass('gateway_newer')").fetchone() == (None,)
         with running_up(other, DATABASE_URL=empty) as gateway:
-            assert works(gateway, key, upstream)
+            assert key_and_provider_work(gateway, key, upstream)
         # Sequences go on after the restored rows.
         node = {"DRAGOMAN_DATA_DIR": str(other), "DATABASE_URL": empty}
         assert "sk-dgm-" in succeeds("create_key", "another", **node)

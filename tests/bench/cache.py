@@ -1,10 +1,10 @@
-"""What the look for a kept answer costs: CPU time a request in process, without a socket.
+"""CPU time of the response cache per request, measured in process without a socket.
 
-    uv run python -m tests.bench.cache             median of seven turns, in microseconds
+    uv run python -m tests.bench.cache             median of seven rounds, in microseconds
 
-`off` is a route that keeps none, `miss` one that looks, asks and keeps (`own`: only for who
-asks in the same form), `hit` one that has the answer in memory, `other form` one that renders
-it for another dialect.
+`off` is a route without a cache. `miss` looks up the request, asks the provider and stores the
+answer; `miss, same dialect` stores it for clients of the same dialect only. `hit` answers from
+memory, and `hit, other dialect` renders the stored answer for a client of another dialect.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEADERS = [(b"authorization", b"Bearer " + KEY.encode())]
 
 
 async def post(gw: Gateway, path: str, content: bytes) -> int:
-    """One request; its status."""
+    """Send a request and return the status of its response."""
     status = 0
     scope = {
         "type": "http",
@@ -54,65 +54,65 @@ async def post(gw: Gateway, path: str, content: bytes) -> int:
     return status
 
 
-def body(words: int, model: str, **more: Any) -> bytes:
-    """A question of about so many words, in turns."""
-    turns = [{"role": r, "content": "word " * 200} for r in ("user", "assistant")] * (words // 400)
+def body(text: int, model: str, **more: Any) -> bytes:
+    """Return a request whose conversation has about `words` words."""
+    turns = [{"role": r, "content": "word " * 200} for r in ("user", "assistant")] * (text // 400)
     history = [*turns, {"role": "user", "content": "and now?"}]
     return msgspec.json.encode({"model": model, "messages": history, "max_tokens": 99, **more})
 
 
-async def measure_cache(count: int, words: int) -> dict[str, float]:
-    """CPU microseconds a request of each kind."""
+async def measure_cache(count: int, text: int) -> dict[str, float]:
+    """Return the CPU microseconds per request of each kind."""
     answer = completion("word " * 100).content
 
-    def says(request: httpx.Request) -> httpx.Response:
+    def answer_request(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=answer, headers={"content-type": "application/json"})
 
-    own = CachePolicy(dialects="own")
-    known = snapshot(
+    same_dialect = CachePolicy(dialects="own")
+    routes = snapshot(
         route("plain", provider("one")),
-        msgspec.structs.replace(route("own", provider("one"), cache=own), id=3),
-        msgspec.structs.replace(route("kept", provider("one"), cache=CachePolicy()), id=2),
+        msgspec.structs.replace(route("same-dialect", provider("one"), cache=same_dialect), id=3),
+        msgspec.structs.replace(route("cached", provider("one"), cache=CachePolicy()), id=2),
     )
     seeds = itertools.count()
-    process_times_by_name: dict[str, float] = {}
+    us_by_kind: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        async with gateway(Path(folder), known, one=says) as gw:
-            gw.runtime.snapshot = msgspec.structs.replace(known, log_bodies=False)
-            request_body = body(words, "kept")
+        async with gateway(Path(folder), routes, one=answer_request) as gw:
+            gw.runtime.snapshot = msgspec.structs.replace(routes, log_bodies=False)
+            request_body = body(text, "cached")
             kinds = {
-                "off": lambda: (CHAT, body(words, "plain", seed=next(seeds))),
-                "miss": lambda: (CHAT, body(words, "kept", seed=next(seeds))),
-                "miss, own": lambda: (CHAT, body(words, "own", seed=next(seeds))),
+                "off": lambda: (CHAT, body(text, "plain", seed=next(seeds))),
+                "miss": lambda: (CHAT, body(text, "cached", seed=next(seeds))),
+                "miss, same dialect": lambda: (CHAT, body(text, "same-dialect", seed=next(seeds))),
                 "hit": lambda: (CHAT, request_body),
-                "other form": lambda: (MESSAGES, request_body),
+                "hit, other dialect": lambda: (MESSAGES, request_body),
             }
-            for name, make in kinds.items():
-                result = [make() for _ in range(count)]
-                assert await post(gw, *result[0]) == 200
-                began = time.process_time()
-                for path, content in result:
+            for name, create_request in kinds.items():
+                requests = [create_request() for _ in range(count)]
+                assert await post(gw, *requests[0]) == 200
+                start = time.process_time()
+                for path, content in requests:
                     await post(gw, path, content)
-                process_times_by_name[name] = (time.process_time() - began) / count * 1e6
-    return process_times_by_name
+                us_by_kind[name] = (time.process_time() - start) / count * 1e6
+    return us_by_kind
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run it and print a table."""
+    """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-n", "--turns", type=int, default=7)
+    parser.add_argument("-n", "--rounds", type=int, default=7)
     parser.add_argument("-c", "--count", type=int, default=1000)
     options = parser.parse_args(argv)
-    for words in (0, 20_000):
+    for text in (0, 20_000):
         times: dict[str, list[float]] = defaultdict(list)
-        for _ in range(options.turns):
-            for name, us in asyncio.run(measure_cache(options.count, words)).items():
+        for _ in range(options.rounds):
+            for name, us in asyncio.run(measure_cache(options.count, text)).items():
                 times[name].append(us)
-        size = len(body(words, "kept"))
-        for name, time_ in times.items():
-            print(f"{size:>7} bytes  {name:<10} {statistics.median(time_):8.1f} us")
+        size = len(body(text, "cached"))
+        for name, values in times.items():
+            print(f"{size:>7} bytes  {name:<18} {statistics.median(values):8.1f} us")
     return 0
 
 

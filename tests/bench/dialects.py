@@ -1,11 +1,11 @@
-"""What translation costs in this process: CPU time per request and per chunk, every crossing.
+"""CPU time of translation per request and per chunk, for every pair of dialects.
 
-    python -m tests.bench.dialects              the tables, microseconds, the best of the rounds
-    python -m tests.bench.dialects --check      fails over 3 x Chat<->Messages
+    python -m tests.bench.dialects              print tables: microseconds, best of the rounds
+    python -m tests.bench.dialects --check      fail above 3 x Chat<->Messages
 
-A request is read from bytes, understood, written for the provider and encoded. A chunk
-is one piece of a provider's stream: cut, understood, counted and printed for the client.
-The diagonal of the chunks is passthrough: the bytes go on as they are and are only read along.
+A request is decoded, parsed, rendered for the provider and encoded. A chunk is one event of a
+provider's stream: decoded, parsed, counted and rendered for the client. If client and provider
+share a dialect, a chunk passes through unchanged and is only parsed for its usage.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from tests.dialects.crossing.upstreams import UPSTREAMS, fake_response, scripted
 from tests.fakes import Call, ScriptedAnswer
 from tests.relay.harness import Gateway, gateway, snapshot
 
-MOST = 3.0
-# How far passthrough of one dialect may be from that of another.
-PASSED_MOST = 3.0
+MAX_RATIO = 3.0
+# Highest ratio between the passthrough times of two dialects.
+MAX_PASSTHROUGH_RATIO = 3.0
 TEXT = "The quick brown fox jumps over the lazy dog, " * 30
-PIECES = 5
+PIECE_CHARS = 5
 HEADERS = {"anthropic-version": "2023-06-01"}
 Times = dict[tuple[str, str], float]
 BASE = (("openai_chat", "anthropic_messages"), ("anthropic_messages", "openai_chat"))
@@ -56,9 +56,13 @@ COLUMNS = tuple(name for name in UPSTREAMS if "/" not in name)
 
 @dataclass(frozen=True)
 class Samples:
-    """What is translated: each client's request, and each provider's streams, cut at its events.
+    """The translated data: a request of each client and streams of each provider.
 
-    `calls` are streams of one long call; empty where a call comes in one piece.
+    Attributes:
+        requests: encoded request by client.
+        texts: events of a text stream by provider.
+        calls: events of a stream with one long tool call by provider; empty if the provider
+            sends a call in one event.
     """
 
     requests: dict[str, bytes]
@@ -66,72 +70,76 @@ class Samples:
     calls: dict[str, list[bytes]]
 
 
-def samples() -> Samples:
-    """Requests with a history of tool calls; streams of several hundred pieces."""
-    return asyncio.run(_samples())
+def collect_samples() -> Samples:
+    """Return requests with a history of tool calls, and streams of several hundred events."""
+    return asyncio.run(_collect_samples())
 
 
-async def _samples() -> Samples:
-    """Ask each client's question, then each provider for a long stream."""
+async def _collect_samples() -> Samples:
+    """Send a request of each client, then request a long stream from each provider."""
     answers: dict[str, Any] = {}
     routes, fakes = [], {}
-    result: dict[str, bytes] = {}
+    streams: dict[str, bytes] = {}
     for upstream in (UPSTREAMS[name] for name in COLUMNS):
         fake = fakes[upstream.name] = upstream.fake()
         host = upstream.name.replace("_", "-")
         fake.script.default = scripted_answer("text", upstream)  # type: ignore[attr-defined]
-        wordy = (Call("get_weather", {"city": TEXT}, "call_2"),) if upstream.tools else ()
-        fake.script.on("the long call", ScriptedAnswer(calls=wordy, piece=PIECES))  # type: ignore[attr-defined]
+        long_call = (Call("get_weather", {"city": TEXT}, "call_2"),) if upstream.tools else ()
+        fake.script.on("a long call", ScriptedAnswer(calls=long_call, piece=PIECE_CHARS))  # type: ignore[attr-defined]
         call = (Call("get_weather", ARGUMENTS, "call_1"),) if upstream.tools else ()
-        fake.script.on("the long one", ScriptedAnswer(text=TEXT, piece=PIECES))  # type: ignore[attr-defined]
+        fake.script.on("a long text", ScriptedAnswer(text=TEXT, piece=PIECE_CHARS))  # type: ignore[attr-defined]
         fake.script.on("the tools please", ScriptedAnswer(text="I look.", calls=call))  # type: ignore[attr-defined]
         model = model_of(upstream.provider(host), upstream.model(""))
         traits = msgspec.structs.replace(model.traits, **upstream.changes)
         target = Target(id=1, model=msgspec.structs.replace(model, traits=traits))
         routes.append(Route(id=len(routes) + 1, name=host, targets=(target,), retries=0))
-        answers[host] = _recording(fake, result, upstream.name)
+        answers[host] = _recording_answer(fake, streams, upstream.name)
     requests: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
-        async with gateway(Path(folder), snapshot(*routes), **answers) as live:
+        async with gateway(Path(folder), snapshot(*routes), **answers) as gw:
             for client in CLIENTS.values():
-                ask = request_of("tools" if "tools" in client.can else "text", stream=False)
+                feature = request_of("tools" if "tools" in client.can else "text", stream=False)
                 host = "anthropic-messages"
-                body = client.body(host, ask)
-                reply = await live.post(client.path(host, ask), body, headers=HEADERS)
+                body = client.body(host, feature)
+                reply = await gw.post(client.path(host, feature), body, headers=HEADERS)
                 response = READERS[client.name].parse(reply.json())
-                back = tuple(
-                    (i, n, w) for (i, n, _), w in zip(response.calls, RESULTS, strict=False)
+                tool_results = tuple(
+                    (call_id, name, result)
+                    for (call_id, name, _), result in zip(response.calls, RESULTS, strict=False)
                 )
-                if back:
-                    ask = FeatureRequest(
-                        user=ask.user,
-                        tools=ask.tools,
+                if tool_results:
+                    feature = FeatureRequest(
+                        user=feature.user,
+                        tools=feature.tools,
                         previous_response=response.native,
-                        results=back,
+                        results=tool_results,
                     )
-                request = client.body("m", ask) | {"model": "m"}
+                request = client.body("m", feature) | {"model": "m"}
                 requests[client.name] = msgspec.json.encode(request)
-            texts = await _streams(live, result, FeatureRequest(user="the long one", stream=True))
-            ask = FeatureRequest(user="the long call", stream=True, tools=(WEATHER,))
-            calls = await _streams(live, result, ask)
-    return Samples(requests, texts, {name: p if len(p) > 50 else [] for name, p in calls.items()})
+            texts = await _stream_events(
+                gw, streams, FeatureRequest(user="a long text", stream=True)
+            )
+            feature = FeatureRequest(user="a long call", stream=True, tools=(WEATHER,))
+            calls = await _stream_events(gw, streams, feature)
+    calls = {name: events if len(events) > 50 else [] for name, events in calls.items()}
+    return Samples(requests, texts, calls)
 
 
-async def _streams(
-    live: Gateway, result: dict[str, bytes], ask: FeatureRequest
+async def _stream_events(
+    gw: Gateway, streams: dict[str, bytes], feature: FeatureRequest
 ) -> dict[str, list[bytes]]:
-    """What each provider streams to this, event by event."""
+    """Return the events that each provider streams in answer to a request."""
     body = CLIENTS["openai_chat"].body
     for name in COLUMNS:
-        await live.post("/v1/chat/completions", body(name.replace("_", "-"), ask))
-    return {name: _stream_frames(UPSTREAMS[name].dialect, result[name]) for name in COLUMNS}
+        await gw.post("/v1/chat/completions", body(name.replace("_", "-"), feature))
+    return {name: _stream_frames(UPSTREAMS[name].dialect, streams[name]) for name in COLUMNS}
 
 
-def _recording(fake: Any, result: dict[str, bytes], name: str) -> Callable[[Any], Any]:
+def _recording_answer(fake: Any, streams: dict[str, bytes], name: str) -> Callable[[Any], Any]:
     async def answer(request: Any) -> Any:
         response = await fake_response(fake, request)
         data = b"".join([part async for part in response.stream])
-        result[name] = data
+        streams[name] = data
         headers = response.headers
         return type(response)(response.status_code, headers=headers, content=data)
 
@@ -142,11 +150,11 @@ def _stream_frames(dialect: str, data: bytes) -> list[bytes]:
     return [frame_bytes(dialect, name, value) for name, value in read_frames(dialect, data)]
 
 
-# --- what is measured --------------------------------------------------------------------
+# --- Measurements ------------------------------------------------------------------------
 
 
-def request_work(client: str, upstream: str, body: bytes) -> Callable[[], object]:
-    """Translating one request."""
+def request_translation(client: str, upstream: str, body: bytes) -> Callable[[], object]:
+    """Return a function that translates one request."""
     target = UPSTREAMS[upstream]
     parse = DIALECTS[client].client.parse_request
     render = DIALECTS[target.dialect].provider.render_request
@@ -155,39 +163,39 @@ def request_work(client: str, upstream: str, body: bytes) -> Callable[[], object
     return lambda: encode(render(parse(decode(body), HEADERS), traits).body)
 
 
-def chunk_work(client: str, upstream: str, pieces: list[bytes]) -> Callable[[], object]:
-    """Translating one stream; the same dialect is only read along."""
+def stream_translation(client: str, upstream: str, frames: list[bytes]) -> Callable[[], object]:
+    """Return a function that translates one stream, or parses it if the dialects are equal."""
     target = UPSTREAMS[upstream]
     dialect = DIALECTS[target.dialect]
     traits = traits_for(target.preset, target.model(""))
     exchange = ResponseContext(id="1", created=1, model="m", include_usage=True)
-    passes = client == target.dialect
+    passthrough = client == target.dialect
 
-    def work() -> bytes:
+    def translate() -> bytes:
         decoder = STREAM_FORMATS[dialect.framing].new_decoder()
         parser = dialect.provider.stream_parser(traits, None)
         renderer = DIALECTS[client].client.stream_renderer(exchange)
         tap = UsageTap()
-        out = b""
-        for data in pieces:
+        output = b""
+        for data in frames:
             events = [event for frame in decoder.feed(data) for event in parser.feed(frame)]
             if events:
                 tap.feed(events)
-            out = data if passes else b"".join(map(renderer.feed, events))
-        return out
+            output = data if passthrough else b"".join(map(renderer.feed, events))
+        return output
 
-    return work
+    return translate
 
 
-def best(work: Callable[[], object], *, rounds: int, times: int) -> float:
-    """CPU microseconds of one run: the best round's mean."""
+def best_us(work: Callable[[], object], *, rounds: int, repeats: int) -> float:
+    """Return the CPU microseconds of one call: the mean of the fastest round."""
     work()
     minimum = float("inf")
     for _ in range(rounds):
-        began = time.process_time_ns()
-        for _ in range(times):
+        start = time.process_time_ns()
+        for _ in range(repeats):
             work()
-        minimum = min(minimum, (time.process_time_ns() - began) / times)
+        minimum = min(minimum, (time.process_time_ns() - start) / repeats)
     return minimum / 1000
 
 
@@ -201,84 +209,88 @@ class Report:
 
 
 def measure_crossings(rounds: int) -> Report:
-    """Measure every crossing."""
-    input_samples = samples()
+    """Return the CPU times of every pair of client and provider."""
+    samples = collect_samples()
     report = Report({}, {}, {})
     gc.disable()
     try:
         for client in CLIENTS:
             for upstream in COLUMNS:
-                _measure(report, input_samples, client, upstream, rounds)
+                _measure_crossing(report, samples, client, upstream, rounds)
             gc.collect()
     finally:
         gc.enable()
     return report
 
 
-def _measure(
-    report: Report, input_samples: Samples, client: str, upstream: str, rounds: int
+def _measure_crossing(
+    report: Report, samples: Samples, client: str, upstream: str, rounds: int
 ) -> None:
     key = (client, upstream)
-    work = request_work(client, upstream, input_samples.requests[client])
-    report.requests[key] = best(work, rounds=rounds, times=50)
+    work = request_translation(client, upstream, samples.requests[client])
+    report.requests[key] = best_us(work, rounds=rounds, repeats=50)
     for times, streams in (
-        (report.texts, input_samples.texts),
-        (report.calls, input_samples.calls),
+        (report.texts, samples.texts),
+        (report.calls, samples.calls),
     ):
-        if pieces := streams[upstream]:
-            work = chunk_work(client, upstream, pieces)
-            times[key] = best(work, rounds=rounds, times=3) / len(pieces)
+        if frames := streams[upstream]:
+            work = stream_translation(client, upstream, frames)
+            times[key] = best_us(work, rounds=rounds, repeats=3) / len(frames)
 
 
-# --- what is said of it ------------------------------------------------------------------
+# --- Reports -----------------------------------------------------------------------------
 
 
-def base(times: Times) -> float:
-    """Chat<->Messages: the dearer way."""
+def base_us(times: Times) -> float:
+    """Return the time of Chat<->Messages, in the slower direction."""
     return max(times[key] for key in BASE)
 
 
-def crossings_over(times: Times, maximum: float = MOST) -> dict[str, float]:
-    """The crossings that cost more than `most` times Chat<->Messages, and how many."""
-    limit = base(times)
+def crossings_over(times: Times, maximum: float = MAX_RATIO) -> dict[str, float]:
+    """Return the ratios to Chat<->Messages that are above `maximum`, by crossing."""
+    base = base_us(times)
     crossings = {k: v for k, v in times.items() if k[0] != UPSTREAMS[k[1]].dialect}
-    return {f"{c} -> {u}": v / limit for (c, u), v in crossings.items() if v > maximum * limit}
+    return {f"{c} -> {u}": v / base for (c, u), v in crossings.items() if v > maximum * base}
 
 
-def passing(chunks: Times) -> dict[str, float]:
-    """Passthrough by dialect: microseconds per chunk."""
+def passthrough_times(chunks: Times) -> dict[str, float]:
+    """Return the microseconds per passthrough chunk by dialect."""
     return {c: v for (c, u), v in chunks.items() if c == UPSTREAMS[u].dialect}
 
 
 def table(title: str, times: Times) -> str:
-    """The times as text, clients down and providers across, with multiples of the base."""
-    limit = base(times)
-    lines = [f"{title} (us; x Chat<->Messages = {limit:.1f} us)"]
+    """Return a text table with a row per client and a column per provider."""
+    base = base_us(times)
+    lines = [f"{title} (us; x Chat<->Messages = {base:.1f} us)"]
     lines.append(f"{'client':20}" + "".join(f"{name[:16]:>18}" for name in COLUMNS))
     for client in CLIENTS:
-        cells = (_cell(times.get((client, upstream)), limit) for upstream in COLUMNS)
+        cells = (_cell(times.get((client, upstream)), base) for upstream in COLUMNS)
         lines.append(f"{client:20}" + "".join(f"{cell:>18}" for cell in cells))
     return "\n".join(lines)
 
 
-def _cell(value: float | None, limit: float) -> str:
-    return "" if value is None else f"{value:.1f} ({value / limit:.1f}x)"
+def _cell(value: float | None, base: float) -> str:
+    return "" if value is None else f"{value:.1f} ({value / base:.1f}x)"
 
 
 def failures(report: Report) -> dict[str, float]:
-    """What is over the ceilings, and how many times the base it costs."""
-    named = (("request", report.requests), ("text", report.texts), ("call", report.calls))
-    by_text = {f"{what}: {k}": v for what, times in named for k, v in crossings_over(times).items()}
-    passed = passing(report.texts)
-    spread = max(passed.values()) / min(passed.values())
-    return by_text | ({"passthrough": spread} if spread > PASSED_MOST else {})
+    """Return the ratios that are above their maximum, by description."""
+    tables = (("request", report.requests), ("text", report.texts), ("call", report.calls))
+    exceeded = {
+        f"{unit}: {k}": v for unit, times in tables for k, v in crossings_over(times).items()
+    }
+    passthrough = passthrough_times(report.texts)
+    spread = max(passthrough.values()) / min(passthrough.values())
+    return exceeded | ({"passthrough": spread} if spread > MAX_PASSTHROUGH_RATIO else {})
 
 
 def main() -> None:
-    """Measure and print; with --check, exit with 1 over the ceilings."""
+    """Measure and print the tables; with --check, exit with status 1 above the maxima."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail over the ceilings")
-    parser.add_argument("-n", "--rounds", type=int, default=7, help="rounds; the best counts")
+    parser.add_argument("--check", action="store_true", help="exit with status 1 above the maxima")
+    parser.add_argument(
+        "-n", "--rounds", type=int, default=7, help="number of rounds; the best counts"
+    )
     options = parser.parse_args()
     report = measure_crossings(options.rounds)
     for title, times in (
@@ -287,12 +299,12 @@ def main() -> None:
         ("per chunk of a call's arguments", report.calls),
     ):
         print(table(title, times), end="\n\n")
-    passed = passing(report.texts)
-    print("passthrough, per chunk: " + ", ".join(f"{k} {v:.1f}" for k, v in passed.items()))
-    failed = failures(report)
-    for what, times in failed.items():
-        print(f"over the ceiling: {what} ({times:.1f} x)")
-    if options.check and failed:
+    passthrough = passthrough_times(report.texts)
+    print("passthrough, per chunk: " + ", ".join(f"{k} {v:.1f}" for k, v in passthrough.items()))
+    exceeded = failures(report)
+    for description, ratio in exceeded.items():
+        print(f"above the maximum: {description} ({ratio:.1f} x)")
+    if options.check and exceeded:
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""A request log of generated rows, for benches of the console."""
+"""A request log of generated rows, for benchmarks of the console."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.management.seed_requests import seed
 
 
 def fill_log(rows: int) -> None:
-    """Add this many rows that end now, and collect the statistics of the database."""
+    """Add `rows` log rows, the last of them from now, and update the database statistics."""
     for _ in seed(rows, until=time.time()):
         pass
     with connection.cursor() as cursor:

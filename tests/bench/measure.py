@@ -1,4 +1,4 @@
-"""One run of one load against one program, and what a client that leaves costs."""
+"""Measurement of one load against one program, and of client disconnects."""
 
 from __future__ import annotations
 
@@ -16,20 +16,26 @@ from typing import Any
 import msgspec
 
 from tests.bench import meter
-from tests.bench.programs import Dragoman, FakeProvider, Nginx, Program, build, pinned
+from tests.bench.programs import Dragoman, FakeProvider, Nginx, Program, build, pin_to_core
 from tests.bench.scenarios import DialectPair, Shape
 
-PRACTICE_S = 0.5
+WARM_UP_S = 0.5
 _FIRST_TEXT = b"@T"
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run came to. Times are medians in milliseconds but for `chunk99_ms`.
+    """The measurements of one load against one program.
 
     Attributes:
-        failed: requests that broke or were answered by an error, with the first of them.
-        cpu_us: CPU time of the program for each unit.
-        peak_kb, idle_kb: memory at the most and before the load.
+        units: answers or streamed chunks, as the shape counts them.
+        failed: number of failed requests and the first error; empty if all succeeded.
+        cpu_us: CPU time of the program per unit, in microseconds.
+        total_ms: median time until the end of the answer.
+        first_ms: median time until the first text.
+        chunk99_ms: 99th percentile of the delay of a chunk.
+        peak_open: most connections that were open at once.
+        idle_kb: memory of the program before the load.
+        peak_kb: most memory of the program during the load.
     """
 
     units: int
@@ -44,7 +50,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayStack(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that runs."""
+    """The running programs of a benchmark: fake provider, nginx and gateway."""
 
     folder: Path
     fake_provider: FakeProvider
@@ -56,7 +62,7 @@ class GatewayStack(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def running_stack() -> Iterator[GatewayStack]:
-    """The fake provider, nginx and a fresh gateway in front of it, for one block."""
+    """Start the fake provider, nginx and a new gateway; stop them when the block ends."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
@@ -67,9 +73,9 @@ def running_stack() -> Iterator[GatewayStack]:
             build(folder)
             fake_provider = exit_stack.enter_context(FakeProvider(folder))
             nginx = exit_stack.enter_context(Nginx(folder, fake_provider.port))
-            started = time.monotonic()
+            start = time.monotonic()
             dragoman = exit_stack.enter_context(Dragoman(folder, fake_provider.port))
-            start_s = time.monotonic() - started
+            start_s = time.monotonic() - start
             yield GatewayStack(
                 folder=folder,
                 fake_provider=fake_provider,
@@ -84,64 +90,66 @@ def running_stack() -> Iterator[GatewayStack]:
 
 def _pids(program: Program) -> list[int]:
     assert program.process is not None
-    return meter.family(program.process.pid)
+    return meter.process_tree(program.process.pid)
 
 
-def load(
-    stack: GatewayStack, program: Program, shape: Shape, pair: DialectPair, *, secs: float
+def measure_load(
+    stack: GatewayStack, program: Program, shape: Shape, pair: DialectPair, *, duration_s: float
 ) -> Result:
-    """Send the load of a shape through a program, once for practice and once measured.
+    """Return the measurements of a shape's load through a program.
 
-    Counted is all CPU time until the last log row is written. A shape whose connections
-    come one by one is not practised: it says how long it takes to have them all.
+    The load first runs unmeasured, except for shapes that open their connections gradually.
+    CPU time is counted until the last log row is written.
     """
     command = [str(stack.folder / "load"), "-p", str(program.port), "-m", pair.model]
     command += ["-k", stack.dragoman.key, *shape.args.split()]
     command += ["-A"] if pair.client == "messages" else []
     if not shape.ramp_s:
-        subprocess.run(
-            _timed_command(command, PRACTICE_S, 0), stdout=subprocess.DEVNULL, check=True
-        )
+        subprocess.run(_timed_command(command, WARM_UP_S, 0), stdout=subprocess.DEVNULL, check=True)
     program.settle()
     pids = _pids(program)
     idle_kb = meter.memory_kb(pids)
     with subprocess.Popen(
-        _timed_command(command, shape.secs or secs, shape.ramp_s), stdout=subprocess.PIPE, text=True
+        _timed_command(command, shape.duration_s or duration_s, shape.ramp_s),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
-        process.stdout.readline()  # from here on it counts
-        before = meter.cpu_s(pids)
-        peak_kb = _peak(process, pids)
+        process.stdout.readline()  # "warm": the warm-up is over
+        cpu_s_before = meter.cpu_s(pids)
+        peak_kb = _peak_memory_kb(process, pids)
         body = json.loads(process.stdout.read() or "{}")
     program.settle()
-    return _result(body, shape, meter.cpu_s(pids) - before, idle_kb, peak_kb)
+    return _result(body, shape, meter.cpu_s(pids) - cpu_s_before, idle_kb, peak_kb)
 
 
-def _timed_command(command: list[str], secs: float, warm: float) -> list[str]:
-    return pinned([*command, "-t", str(secs), "-w", str(warm)], 0)
+def _timed_command(command: list[str], duration_s: float, warm_up_s: float) -> list[str]:
+    return pin_to_core([*command, "-t", str(duration_s), "-w", str(warm_up_s)], 0)
 
 
-def _peak(process: subprocess.Popen[str], pids: list[int]) -> int:
-    """The most memory that was seen while the load ran."""
-    peak = 0
+def _peak_memory_kb(process: subprocess.Popen[str], pids: list[int]) -> int:
+    """Return the most memory that was sampled until the process ended."""
+    peak_kb = 0
     while True:
         try:
             process.wait(1.0)
-            return peak or meter.memory_kb(pids)
+            return peak_kb or meter.memory_kb(pids)
         except subprocess.TimeoutExpired:
-            peak = max(peak, meter.memory_kb(pids))
+            peak_kb = max(peak_kb, meter.memory_kb(pids))
 
 
 def _result(
-    result: dict[str, Any], shape: Shape, used: float, idle_kb: int, peak_kb: int
+    result: dict[str, Any], shape: Shape, used_cpu_s: float, idle_kb: int, peak_kb: int
 ) -> Result:
     units = result.get(shape.unit, 0)
-    failed = result.get("err", 1) + result.get("bad_status", 0)
-    reason = f"{failed} failed, first {result.get('first_bad')} {result.get('errbody', '')[:200]}"
+    failure_count = result.get("err", 1) + result.get("bad_status", 0)
+    reason = (
+        f"{failure_count} failed, first {result.get('first_bad')} {result.get('errbody', '')[:200]}"
+    )
     return Result(
         units=units,
-        failed=reason if failed or not units else "",
-        cpu_us=used / max(units, 1) * 1e6,
+        failed=reason if failure_count or not units else "",
+        cpu_us=used_cpu_s / max(units, 1) * 1e6,
         total_ms=result.get("total_ms", {}).get("p50", 0.0),
         first_ms=result.get("first_ms", {}).get("p50", 0.0),
         chunk99_ms=result.get("chunk_ms", {}).get("p99", 0.0),
@@ -151,45 +159,46 @@ def _result(
     )
 
 
-def leave(stack: GatewayStack, pair: DialectPair, *, stream: bool) -> float:
-    """Seconds until the provider's connection is closed after a client has left in mid-answer.
+def measure_disconnect(stack: GatewayStack, pair: DialectPair, *, stream: bool) -> float:
+    """Return the seconds from a client's disconnect to the end of the upstream request.
 
-    A stream is left after its first text, any other answer while the provider thinks.
+    The client disconnects from a stream after its first text, and from any other request
+    while the provider delays its answer.
     """
-    text = "n=200,d=20,s=20" if stream else "n=20,d=0,s=5,l=5000"
-    before = stack.fake_provider.counts()
+    mock_options = "n=200,d=20,s=20" if stream else "n=20,d=0,s=5,l=5000"
+    counts_before = stack.fake_provider.counts()
     with socket.create_connection(("127.0.0.1", stack.dragoman.port), timeout=5) as client:
-        client.sendall(_request(stack, pair, text, stream=stream))
-        _until_under_way(stack, client, before["requests"], stream=stream)
-    left = time.monotonic()
-    while time.monotonic() < left + 5:
-        if stack.fake_provider.counts()["aborted"] > before["aborted"]:
+        client.sendall(_request(stack, pair, mock_options, stream=stream))
+        _wait_for_upstream_request(stack, client, counts_before["requests"], stream=stream)
+    disconnected_at = time.monotonic()
+    while time.monotonic() < disconnected_at + 5:
+        if stack.fake_provider.counts()["aborted"] > counts_before["aborted"]:
             break
         time.sleep(0.002)
-    return time.monotonic() - left
+    return time.monotonic() - disconnected_at
 
 
-def _until_under_way(
+def _wait_for_upstream_request(
     stack: GatewayStack, client: socket.socket, count: int, *, stream: bool
 ) -> None:
     received = b""
     while stream and _FIRST_TEXT not in received:
-        piece = client.recv(65536)
-        if not piece:
+        data = client.recv(65536)
+        if not data:
             raise RuntimeError(f"the stream ended before its first text: {received!r}")
-        received += piece
+        received += data
     while stack.fake_provider.counts()["requests"] == count:
         time.sleep(0.002)
 
 
-def _request(stack: GatewayStack, pair: DialectPair, text: str, *, stream: bool) -> bytes:
+def _request(stack: GatewayStack, pair: DialectPair, mock_options: str, *, stream: bool) -> bytes:
     path = "/v1/messages" if pair.client == "messages" else "/v1/chat/completions"
     body = json.dumps(
         {
             "model": pair.model,
             "max_tokens": 100,
             "stream": stream,
-            "messages": [{"role": "user", "content": f"bench:{text} "}],
+            "messages": [{"role": "user", "content": f"bench:{mock_options} "}],
         }
     ).encode()
     head = (

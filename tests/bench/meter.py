@@ -1,4 +1,4 @@
-"""CPU time and memory of a running program, its children included, from /proc."""
+"""CPU time and memory of a running program and its children, read from /proc."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def family(pid: int) -> list[int]:
-    """The process and all its descendants."""
-    currents, waiting = [], [pid]
+def process_tree(pid: int) -> list[int]:
+    """Return the ids of the process and all its descendants."""
+    pids, waiting = [], [pid]
     while waiting:
         current = waiting.pop()
-        currents.append(current)
+        pids.append(current)
         for task in Path(f"/proc/{current}/task").glob("*"):
             try:
                 waiting += [int(child) for child in (task / "children").read_text().split()]
             except OSError:
                 continue
-    return currents
+    return pids
 
 
 def cpu_s(pids: list[int]) -> float:
-    """Seconds of CPU used so far, to the nanosecond where the kernel tells."""
-    return sum(_precise(pid) for pid in pids)
+    """Return the CPU seconds that the processes have used, in nanoseconds if available."""
+    return sum(_process_cpu_s(pid) for pid in pids)
 
 
 def loop_s(pid: int) -> float:
-    """Seconds of CPU that the first thread of a process has used: the one of its event loop."""
+    """Return the CPU seconds of the first thread of a process, which runs its event loop."""
     task = Path(f"/proc/{pid}/task/{pid}/schedstat")
     try:
         return int(task.read_text().split()[0]) / 1e9
     except (OSError, IndexError):
-        return _coarse(pid)
+        return _ticks_cpu_s(pid)
 
 
-def _precise(pid: int) -> float:
+def _process_cpu_s(pid: int) -> float:
     try:
         tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9 or _coarse(pid)
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9 or _ticks_cpu_s(pid)
     except (OSError, IndexError):
-        return _coarse(pid)
+        return _ticks_cpu_s(pid)
 
 
-def _coarse(pid: int) -> float:
+def _ticks_cpu_s(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -53,11 +53,11 @@ def _coarse(pid: int) -> float:
 
 
 def memory_kb(pids: list[int]) -> int:
-    """Proportional set size: what the processes would free if they ended."""
-    return sum(_pss(pid) for pid in pids)
+    """Return the proportional set size (PSS) of the processes, in kB."""
+    return sum(_pss_kb(pid) for pid in pids)
 
 
-def _pss(pid: int) -> int:
+def _pss_kb(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

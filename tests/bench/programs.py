@@ -1,4 +1,4 @@
-"""The programs of a bench run: fake provider, load generator, nginx, and the gateway."""
+"""The programs of a benchmark: fake provider, load generator, nginx and the gateway."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.ports import free_port
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MASTER_KEY = "sk-bench-master-key-0123456789"
-START_S = 60.0
+START_TIMEOUT_S = 60.0
 NGINX = """
 {user}worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{ worker_connections 8192; }}
@@ -42,9 +42,9 @@ http {{
 
 
 def missing_packages() -> list[str]:
-    """What a run needs and is not installed, as Debian's packages."""
-    expected = {"gcc": "gcc", "nginx": "nginx-light"}
-    return [package for program, package in expected.items() if not shutil.which(program)]
+    """Return the Debian packages that a run needs and that are not installed."""
+    packages = {"gcc": "gcc", "nginx": "nginx-light"}
+    return [package for program, package in packages.items() if not shutil.which(program)]
 
 
 def build(folder: Path) -> None:
@@ -54,15 +54,15 @@ def build(folder: Path) -> None:
         subprocess.run(command, check=True)
 
 
-def pinned(command: list[str], core: int | None) -> list[str]:
-    """The command kept on one core, where there is `taskset` and more than one."""
+def pin_to_core(command: list[str], core: int | None) -> list[str]:
+    """Return the command pinned to a core, if `taskset` and a second core are available."""
     if core is None or (os.cpu_count() or 1) < 2 or not shutil.which("taskset"):
         return command
     return ["taskset", "-c", str(core), *command]
 
 
 class Program(AbstractContextManager["Program"]):
-    """A server in a process of its own, ended with the block."""
+    """A server process that runs until its context ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,17 +70,17 @@ class Program(AbstractContextManager["Program"]):
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
-        """What starts it."""
+        """Return the command line that starts the server."""
         raise AssertionError
 
     def ready(self) -> bool:
-        """Whether it answers."""
+        """Whether the server accepts connections."""
         with socket.socket() as probe:
             probe.settimeout(0.2)
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def settle(self) -> None:
-        """Wait until what it does after an answer is done."""
+        """Wait until the work that follows an answer is done."""
 
     @property
     def output(self) -> Path:
@@ -96,16 +96,16 @@ class Program(AbstractContextManager["Program"]):
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._wait()
+        self._wait_until_ready()
         return self
 
     def environment(self) -> dict[str, str]:
         return {k: os.environ[k] for k in ("PATH", "HOME", "LANG") if k in os.environ}
 
-    def _wait(self) -> None:
+    def _wait_until_ready(self) -> None:
         assert self.process is not None
-        ends = time.monotonic() + START_S
-        while time.monotonic() < ends and self.process.poll() is None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self.process.poll() is None:
             if self.ready():
                 return
             time.sleep(0.02)
@@ -124,19 +124,19 @@ class Program(AbstractContextManager["Program"]):
 
 
 class FakeProvider(Program):
-    """The fake provider of both dialects (mock.c)."""
+    """The fake provider (mock.c), which speaks Chat Completions and Messages."""
 
     def command(self) -> list[str]:
-        return pinned([str(self.folder / "mock"), str(self.port)], 0)
+        return pin_to_core([str(self.folder / "mock"), str(self.port)], 0)
 
     def counts(self) -> dict[str, int]:
-        """Requests, chunks, and streams whose reader left (`aborted`), since its start."""
+        """Return its counters since its start; `aborted` counts streams the reader closed."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as answer:
             return dict(json.load(answer))
 
 
 class Nginx(Program):
-    """nginx as a plain proxy to the fake provider: one worker, nothing buffered or logged."""
+    """nginx as a proxy to the fake provider: one worker, no buffering and no access log."""
 
     def __init__(self, folder: Path, upstream: int) -> None:
         super().__init__(folder)
@@ -148,13 +148,13 @@ class Nginx(Program):
 
     def command(self) -> list[str]:
         log = str(self.folder / "nginx.log")
-        return pinned(["nginx", "-e", log, "-p", str(self.folder), "-c", str(self._config)], 1)
+        return pin_to_core(["nginx", "-e", log, "-p", str(self.folder), "-c", str(self._config)], 1)
 
 
 class Dragoman(Program):
     """`manage.py up` with one route for each of the fake provider's dialects.
 
-    Calls carry an ordinary gateway key, and everything is logged as by default.
+    Requests use an ordinary gateway key, and logging has its default settings.
     """
 
     def __init__(self, folder: Path, upstream: int) -> None:
@@ -172,11 +172,13 @@ class Dragoman(Program):
         )
 
     def command(self) -> list[str]:
-        up = [sys.executable, "manage.py", "up", "--port", str(self.port), "--config"]
-        return pinned([*up, str(self._config), "--data-dir", str(self.folder / "data")], 1)
+        arguments = [sys.executable, "manage.py", "up", "--port", str(self.port), "--config"]
+        return pin_to_core(
+            [*arguments, str(self._config), "--data-dir", str(self.folder / "data")], 1
+        )
 
     def ready(self) -> bool:
-        """Whether it answers requests."""
+        """Whether the gateway reports that it is ready."""
         try:
             url = f"http://127.0.0.1:{self.port}/health/ready"
             with urllib.request.urlopen(url, timeout=1) as answer:
@@ -186,18 +188,18 @@ class Dragoman(Program):
 
     @property
     def key(self) -> str:
-        """The gateway key that its first start printed."""
+        """The gateway key that the first start printed."""
         match = re.search(r"sk-dgm-\S+", self.output.read_text())
         return match.group() if match else MASTER_KEY
 
-    def unwritten(self) -> int:
-        """Log rows that still wait for the database."""
+    def unwritten_log_rows(self) -> int:
+        """Return the number of log rows that are not in the database yet."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             match = re.search(rb"^dragoman_log_spool_rows (\S+)$", answer.read(), re.M)
         return int(float(match[1])) if match else 0
 
     def settle(self) -> None:
-        """Wait until the log is written: it is part of what a request costs."""
-        ends = time.monotonic() + START_S
-        while self.unwritten() and time.monotonic() < ends:
-            time.sleep(0.05)  # each look costs the gateway a millisecond
+        """Wait until the log is written, as its CPU time is part of a request."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.unwritten_log_rows() and time.monotonic() < deadline:
+            time.sleep(0.05)  # each poll costs the gateway a millisecond

@@ -1,4 +1,4 @@
-"""What is measured: shapes of load, the lanes they are sent through, and the goals."""
+"""Load shapes, the pairs of client and provider dialects they run on, and the goals."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ import msgspec
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """A load. `args` are those of load.c; a unit is an answer or a streamed chunk.
+    """A load: its command-line arguments for load.c and what is counted.
 
     Attributes:
-        lanes: through which lanes it is sent; all if empty.
-        secs: how long it is measured, where the usual time does not do.
-        ramp_s: how long its connections take to come, before anything is measured.
-        direct: whether it is also sent past all proxies, for the time they add.
+        args: arguments of load.c.
+        unit: what CPU time is divided by: answers ("ok") or streamed chunks.
+        pairs: names of the dialect pairs it runs on; all pairs if empty.
+        duration_s: measured seconds; None for the duration of the run.
+        ramp_s: seconds over which the connections are opened, before measuring starts.
+        direct: whether it also runs without a proxy, as the reference for added latency.
     """
 
     name: str
-    about: str
+    description: str
     args: str
     unit: Literal["ok", "chunks"] = "ok"
     pairs: tuple[str, ...] = ()
-    secs: float | None = None
+    duration_s: float | None = None
     ramp_s: float = 0.0
     direct: bool = False
 
 
 class DialectPair(msgspec.Struct, frozen=True, kw_only=True):
-    """A way through the gateway: what the client speaks and which route it asks for."""
+    """The dialect of the client and the route it requests."""
 
     name: str
     client: Literal["chat", "messages"]
@@ -45,54 +47,54 @@ DIALECT_PAIRS = {
         DialectPair(name="messages>chat", client="messages", model="mock", translated=True),
     )
 }
-_FEW = ("chat", "chat>messages")
+_CHAT_PAIRS = ("chat", "chat>messages")
 SHAPES = {
     shape.name: shape
     for shape in (
         Shape(
             name="unary-1",
-            about="one request after the other",
+            description="sequential requests",
             args="-c 1 -b n=20,d=0,s=5",
-            pairs=_FEW,
+            pairs=_CHAT_PAIRS,
             direct=True,
         ),
-        Shape(name="unary-16", about="16 at a time", args="-c 16 -b n=20,d=0,s=5"),
-        Shape(name="unary-64", about="64 at a time", args="-c 64 -b n=20,d=0,s=5"),
+        Shape(name="unary-16", description="16 concurrent requests", args="-c 16 -b n=20,d=0,s=5"),
+        Shape(name="unary-64", description="64 concurrent requests", args="-c 64 -b n=20,d=0,s=5"),
         Shape(
             name="unary-100k",
-            about="16 at a time, prompts of 100 kB that differ at their end, as an agent's",
+            description="16 concurrent requests with agent-like prompts: 100 kB, different at the end",
             args="-c 16 -U -x 100000 -b n=20,d=0,s=5",
-            pairs=_FEW,
+            pairs=_CHAT_PAIRS,
         ),
         Shape(
             name="stream-first",
-            about="one short stream after the other",
+            description="sequential short streams",
             args="-c 1 -s -b n=5,d=2,s=20",
             unit="chunks",
-            pairs=_FEW,
+            pairs=_CHAT_PAIRS,
             direct=True,
         ),
         Shape(
             name="stream-4x20",
-            about="4 streams, a chunk each 20 ms",
+            description="4 concurrent streams, one chunk every 20 ms",
             args="-c 4 -s -b n=50,d=20,s=20",
             unit="chunks",
-            pairs=_FEW,
+            pairs=_CHAT_PAIRS,
             direct=True,
         ),
         Shape(
             name="stream-10ms",
-            about="32 streams, a chunk each 10 ms",
+            description="32 concurrent streams, one chunk every 10 ms",
             args="-c 32 -s -b n=100,d=10,s=20",
             unit="chunks",
         ),
         Shape(
-            name="hold-1000",
-            about="1,000 streams, a chunk each second",
+            name="streams-1000",
+            description="1,000 concurrent streams, one chunk every second",
             args="-c 1000 -R 4 -s -b n=12,d=1000,s=20",
             unit="chunks",
-            pairs=_FEW,
-            secs=6.0,
+            pairs=_CHAT_PAIRS,
+            duration_s=6.0,
             ramp_s=5.0,
         ),
     )
@@ -100,38 +102,45 @@ SHAPES = {
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
-    """A ceiling: `what` of a result at a shape, in the lanes of one kind."""
+    """The highest accepted value of a metric for a shape.
+
+    Attributes:
+        translated: whether it applies to translated or passthrough pairs; None for both.
+    """
 
     shape: str
-    what: str
+    metric: str
     translated: bool | None
     maximum: float
     unit: str
 
 
 def goals() -> list[Goal]:
-    """The ceilings of this project; README tells how far below them a run was."""
-    cpuses = []
+    """Return the performance goals of the project."""
+    goals_ = []
     for shape in ("unary-16", "unary-64"):
-        cpuses += [_cpu(shape, 15, translated=False), _cpu(shape, 25, translated=True)]
-    cpuses += [_cpu("stream-10ms", 6, translated=False), _cpu("stream-10ms", 12, translated=True)]
-    for shape, what, maximum, unit in (
+        goals_ += [_cpu_goal(shape, 15, translated=False), _cpu_goal(shape, 25, translated=True)]
+    goals_ += [
+        _cpu_goal("stream-10ms", 6, translated=False),
+        _cpu_goal("stream-10ms", 12, translated=True),
+    ]
+    for shape, metric, maximum, unit in (
         ("unary-1", "added_ms", 1.0, "ms"),
         ("stream-first", "first_added_ms", 2.0, "ms"),
-        # Nagle's algorithm against delayed acknowledgements would add 40 ms.
+        # Nagle's algorithm with delayed acknowledgements would add 40 ms.
         ("stream-first", "added_ms", 10.0, "ms"),
         ("stream-4x20", "chunk_added_ms", 10.0, "ms"),
-        ("hold-1000", "kb_each", 50.0, "kB"),
-        ("leave-stream", "seconds", 0.2, "s"),
-        ("leave-unary", "seconds", 0.2, "s"),
+        ("streams-1000", "kb_per_stream", 50.0, "kB"),
+        ("disconnect-stream", "seconds", 0.2, "s"),
+        ("disconnect-unary", "seconds", 0.2, "s"),
         ("start", "seconds", 3.0, "s"),
         ("start", "idle_mb", 120.0, "MB"),
     ):
-        cpuses.append(Goal(shape=shape, what=what, translated=None, maximum=maximum, unit=unit))
-    return cpuses
+        goals_.append(Goal(shape=shape, metric=metric, translated=None, maximum=maximum, unit=unit))
+    return goals_
 
 
-def _cpu(shape: str, maximum: float, *, translated: bool) -> Goal:
+def _cpu_goal(shape: str, maximum: float, *, translated: bool) -> Goal:
     return Goal(
-        shape=shape, what="cpu_ratio", translated=translated, maximum=maximum, unit="x nginx"
+        shape=shape, metric="cpu_ratio", translated=translated, maximum=maximum, unit="x nginx"
     )

@@ -23,9 +23,10 @@ from console.pages.requests.query import COLUMNS, parse
 from tests.bench.filled_log import fill_log
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
-CEILING_MS = 100.0
-# A machine that others use as well: the best of these counts, and what is slow has more of them.
-TRIES, MOST_TRIES = 5, 40
+MAX_MS = 100.0
+# Other programs may use the machine as well, so the best attempt counts, and a slow query is
+# measured more often.
+ATTEMPTS, MAX_ATTEMPTS = 5, 40
 QUERIES = (
     "",
     "status:!499",
@@ -62,10 +63,10 @@ QUERIES = (
 @pytest.mark.timeout(1800)
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.wide(every=0)
-def test_every_query_is_quick() -> None:
+def test_every_query_answers_within_the_maximum_time() -> None:
     fill_log(ROWS)
     now = timezone.now()
-    slow = {}
+    slow_queries = {}
     for span in ("1h", "24h", "7d", "30d", "all"):
         for text in QUERIES:
             search = parse(text, span, now)
@@ -74,11 +75,13 @@ def test_every_query_is_quick() -> None:
                 "histogram": lambda search=search: histogram(search, now),
             }
             for kind, run in runs.items():
-                took = _best_ms(run)
-                print(f"{connection.vendor} {ROWS} {kind:9} {span:4} {text:45} {took:6.1f} ms")
-                if took > CEILING_MS:
-                    slow[kind, span, text] = took
-    others: dict[str, Callable[[], object]] = {
+                elapsed_ms = _best_ms(run)
+                print(
+                    f"{connection.vendor} {ROWS} {kind:9} {span:4} {text:45} {elapsed_ms:6.1f} ms"
+                )
+                if elapsed_ms > MAX_MS:
+                    slow_queries[kind, span, text] = elapsed_ms
+    other_runs: dict[str, Callable[[], object]] = {
         "sessions": lambda: sessions.groups(parse("", "24h", now), None),
         "tail": lambda: log_search.newer(parse("status:4xx", "24h", now), 10),
         "neighbours": lambda: log_search.adjacent_rows(
@@ -90,18 +93,18 @@ def test_every_query_is_quick() -> None:
             if name != "status"
         },
     }
-    for name, run in others.items():
-        took = _best_ms(run)
-        print(f"{connection.vendor} {ROWS} {name:20} {took:6.1f} ms")
-        if took > CEILING_MS:
-            slow[name, "", ""] = took
-    assert slow == {}
+    for name, run in other_runs.items():
+        elapsed_ms = _best_ms(run)
+        print(f"{connection.vendor} {ROWS} {name:20} {elapsed_ms:6.1f} ms")
+        if elapsed_ms > MAX_MS:
+            slow_queries[name, "", ""] = elapsed_ms
+    assert slow_queries == {}
 
 
 def _best_ms(run: Callable[[], object]) -> float:
     best = float("inf")
-    for number in range(MOST_TRIES):
-        if number >= TRIES and best <= CEILING_MS:
+    for number in range(MAX_ATTEMPTS):
+        if number >= ATTEMPTS and best <= MAX_MS:
             break
         started = time.perf_counter()
         run()

@@ -1,6 +1,6 @@
-"""Makes the people of the browser tests in a site's database and signs them in.
+"""Creates the users of the browser tests in a site's database and signs them in.
 
-Run as a program beside a running site: prints a session key for each name as JSON.
+Run as a program next to a running site; prints a session key for each name as JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 
 
 def main() -> None:
-    """An admin, Ada, and a viewer, Vic."""
+    """Create the users `admin` and `viewer`."""
     django.setup()
     from django.contrib.auth import (
         BACKEND_SESSION_KEY,
@@ -26,7 +26,7 @@ def main() -> None:
 
     users = get_user_model()._default_manager
     keys = {}
-    for name, admin in (("ada", True), ("vic", False)):
+    for name, admin in (("admin", True), ("viewer", False)):
         user = users.create_user(name, password=PASSWORD, is_staff=admin, is_superuser=admin)
         session = SessionStore()
         session[SESSION_KEY] = str(user.pk)

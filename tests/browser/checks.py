@@ -1,4 +1,4 @@
-"""What several browser tests check of a page."""
+"""Checks of pages that several browser tests share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from playwright.sync_api import Page
 THEMES = ("light", "dark")
 
 
-def clean(page: Page, axe: Any, no_sideways_scroll: Any, size: dict[str, int]) -> None:
-    """Nothing to complain of in both themes; nothing wider than the window."""
+def assert_page_is_clean(
+    page: Page, axe: Any, no_sideways_scroll: Any, size: dict[str, int]
+) -> None:
+    """Assert that a page passes axe in both themes and does not scroll horizontally."""
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
         axe(page)

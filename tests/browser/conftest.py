@@ -1,7 +1,7 @@
-"""A real browser on a real site.
+"""Fixtures for browser tests: a Chromium instance and a running site.
 
-The system's Chromium, driven by Playwright. The driver lives no longer than a module:
-its event loop would stand in the way of the asynchronous tests in the same process.
+The system's Chromium is driven by Playwright. The driver lives as long as a module, because
+its event loop would interfere with the asynchronous tests of the same process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.browser.site import Site
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 # The shell is Chromium without its window: a third less processor time for the same pages.
 CHROMIUM = next(
@@ -43,7 +43,7 @@ _LOCAL = re.compile(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A page may take its time on a busy machine."""
+    """Raise the timeout of browser tests for slow machines."""
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.e2e)
@@ -53,12 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a window."""
+    """A headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium-headless-shell")
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=PATIENCE_S * 1000)
+    expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running
@@ -67,43 +67,47 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running gateway with the demo provider, an admin (ada) and a viewer (vic)."""
+    """A running gateway with the demo provider, the users `admin` and `viewer`."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield running.start().with_people()
+        yield running.start().with_users()
     finally:
         running.stop()
 
 
 class PageErrors(list[str]):
-    """What a page must not do, and did. A test may `forgive` what it provokes."""
+    """Errors that pages reported: script errors, CSP violations and requests to other hosts."""
 
     def __init__(self) -> None:
         super().__init__()
         self._allowed: list[str] = []
 
     def allow(self, text: str) -> None:
-        """Expect complaints with this text."""
+        """Accept errors that contain this text."""
         self._allowed.append(text)
 
     def unexpected(self) -> list[str]:
-        """Those that nobody expected."""
-        return [text for text in self if not any(known in text for known in self._allowed)]
+        """Return the errors that were not allowed."""
+        return [text for text in self if not any(allowed in text for allowed in self._allowed)]
 
 
 @pytest.fixture
 def page_errors() -> PageErrors:
-    """Collected from all pages of the test."""
+    """The errors of all pages of the test."""
     return PageErrors()
 
 
 @pytest.fixture
 def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Callable[..., Any]]:
-    """Opens watched pages: `open_page(who="ada", size=PHONE, theme="dark")`."""
+    """A function that opens observed pages: `open_page(user="admin", size=PHONE, theme="dark")`."""
     contexts = []
 
     def opened(
-        who: str | None = None, *, size: dict[str, int] = DESKTOP, theme: str = "light", **more: Any
+        user: str | None = None,
+        *,
+        size: dict[str, int] = DESKTOP,
+        theme: str = "light",
+        **more: Any,
     ) -> Any:
         context = browser.new_context(
             base_url=site.url,
@@ -114,11 +118,11 @@ def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Cal
             **more,
         )
         contexts.append(context)
-        if who is not None:
+        if user is not None:
             context.add_cookies(
-                [{"name": "sessionid", "value": site.sessions[who], "url": site.url}]
+                [{"name": "sessionid", "value": site.sessions[user], "url": site.url}]
             )
-        context.set_default_timeout(PATIENCE_S * 1000)
+        context.set_default_timeout(WAIT_TIMEOUT_S * 1000)
         page = context.new_page()
         watch(page, page_errors)
         return page
@@ -130,7 +134,7 @@ def open_page(browser: Any, site: Site, page_errors: PageErrors) -> Iterator[Cal
 
 
 def watch(page: Any, page_errors: PageErrors) -> None:
-    """Note script errors, refusals of the policy, and requests that leave the machine."""
+    """Record script errors, CSP violations and requests to other hosts of a page."""
     page.on("pageerror", lambda error: page_errors.append(f"script error: {error}"))
     page.on(
         "console",
@@ -152,25 +156,25 @@ def watch(page: Any, page_errors: PageErrors) -> None:
 
 @pytest.fixture
 def page(open_page: Callable[..., Any]) -> Any:
-    """A page of somebody who is not signed in."""
+    """A page without a signed-in user."""
     return open_page()
 
 
 @pytest.fixture
 def signed_in(open_page: Callable[..., Any]) -> Any:
-    """A page of the admin."""
-    return open_page("ada")
+    """A page with the admin signed in."""
+    return open_page("admin")
 
 
 @pytest.fixture
 def viewer_page(open_page: Callable[..., Any]) -> Any:
-    """A page of the viewer."""
-    return open_page("vic")
+    """A page with the viewer signed in."""
+    return open_page("viewer")
 
 
 @pytest.fixture
 def axe() -> Callable[..., None]:
-    """Asserts that axe finds nothing on a page; `contrast` only looks at its colours."""
+    """A function that asserts that axe finds no violation; `contrast` limits it to colors."""
 
     def check(page: Any, *, contrast: bool = False) -> None:
         if not page.evaluate("'axe' in window"):
@@ -190,7 +194,7 @@ def _violation(row: dict[str, Any]) -> str:
 
 @pytest.fixture
 def axe_in_themes(axe: Callable[..., None]) -> Callable[[Any], None]:
-    """`axe` on a page in both themes, which differ in their colours."""
+    """A function that runs `axe` on a page in both themes and asserts that their colors differ."""
 
     def check(page: Any) -> None:
         for theme in ("light", "dark"):
@@ -202,7 +206,7 @@ def axe_in_themes(axe: Callable[..., None]) -> Callable[[Any], None]:
 
 @pytest.fixture
 def no_sideways_scroll() -> Callable[[Any], None]:
-    """Asserts that a page is not wider than its window."""
+    """A function that asserts that a page is not wider than its window."""
 
     def check(page: Any) -> None:
         wide, window = page.evaluate(

@@ -1,4 +1,4 @@
-"""Every page of the console, for the tests that hold for all of them and for the screenshots."""
+"""The pages of the console, for tests of all pages and for screenshots."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class PageSpec(NamedTuple):
-    """A page: a name for its pictures, where it is, and who may see it.
+    """A page of the console: its name in screenshots, its path, and the roles that may see it.
 
-    `{request}` in a path stands for the newest request of the log, others for a name of
+    `{request}` in a path is the newest request of the log; other placeholders are names of
     `tests.browser.sample_data`.
     """
 
     name: str
     path: str
-    who: str | None = "ada"
+    user: str | None = "admin"
 
 
 PAGES = (
@@ -119,7 +119,7 @@ PAGES = (
     PageSpec("own-trace-span", "/console/own/traces/spans/{own_span}"),
     PageSpec("own-key-add", "/console/own/keys/add"),
     PageSpec("security", "/console/security"),
-    PageSpec("refused", "/console/users", "vic"),
+    PageSpec("refused", "/console/users", "viewer"),
 )
 
 # What answers no page of its own: a part, a download, data of the playground, or the steps that

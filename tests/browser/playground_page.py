@@ -1,4 +1,4 @@
-"""What the tests of the playground share: its models, and the page as a person uses it."""
+"""The playground page as tests use it, and its models."""
 
 from __future__ import annotations
 
@@ -52,67 +52,67 @@ _WATCH = """() => {
 
 
 def with_models(site: Site, upstream: str = "") -> Site:
-    """The site with the models that these tests need."""
+    """Create the models that the playground tests need."""
     site.manage("shell", "-v0", "-c", _ROWS.format(upstream=upstream, key=KEY))
     return site
 
 
 class Playground:
-    """The page, in the words of those who use it."""
+    """Page object of the playground."""
 
     def __init__(self, page: Page, url: str = "") -> None:
         self.page = page
         self._url = url
 
     def open(self, *models: str) -> Self:
-        """Columns with these models."""
+        """Open the playground with a column for each of these models."""
         query = f"?models={','.join(models)}" if models else ""
         self.page.goto(f"{self._url}/console/playground{query}")
         expect(self.column("A").locator(".model-pick")).to_be_visible()
         return self
 
     def column(self, letter: str) -> Locator:
-        """One answer with its head and figures."""
+        """Return a column: a response with its header and figures."""
         return self.page.locator(f"#col-{letter}")
 
     def answer(self, letter: str) -> Locator:
-        """What it says."""
+        """Return the text of a column's response."""
         return self.column(letter).locator(".answer-content")
 
     def state(self, letter: str) -> str | None:
-        """How it stands: idle, busy, ok, fallback, failed, stopped, lost."""
+        """Return a column's state: idle, busy, ok, fallback, failed, stopped or lost."""
         return self.column(letter).get_attribute("data-state")
 
-    def becomes(self, letter: str, state: str) -> None:
-        """Wait for a state that stays."""
+    def wait_for_state(self, letter: str, state: str) -> None:
+        """Wait until a column has a state."""
         expect(self.column(letter)).to_have_attribute("data-state", state, timeout=60_000)
 
     def watch(self) -> Self:
-        """Note from now on what the columns go through, be it ever so short."""
+        """Start recording the states and texts of the columns, however briefly they are shown."""
         self.page.evaluate(_WATCH)
         return self
 
-    def ended(self) -> list[str]:
-        """The letters of the columns that are over, the first first."""
+    def finished_columns(self) -> list[str]:
+        """Return the letters of the finished columns, in the order in which they finished."""
         return [str(letter) for letter, state, _ in self.page.evaluate("seen") if state != "busy"]
 
-    def showed(self, letter: str, words: str) -> bool:
-        """Whether a column has shown these words since `watch`."""
+    def has_shown(self, letter: str, shown_text: str) -> bool:
+        """Return whether a column has shown this text since `watch`."""
         recorded = self.page.evaluate("seen")
-        return any(each == letter and words in text for each, _, text in recorded)
+        return any(column == letter and shown_text in text for column, _, text in recorded)
 
-    def write(self, text: str) -> Self:
-        """Fill in the message."""
+    def fill_prompt(self, text: str) -> Self:
+        """Fill in the prompt."""
         self.page.fill("#pg-text", text)
         return self
 
-    def sample(self, title: str) -> Self:
-        """Insert example."""
+    def insert_example(self, title: str) -> Self:
+        """Insert an example by its title."""
         self.page.get_by_role("button", name=title).click()
         return self
 
     def run(self, button: Locator | None = None, *, refused: bool = False) -> Self:
-        """Press the button, and wait until the run has begun unless it is refused."""
+        """Click a run button and wait until the run has started, unless it is to be refused."""
         page = self.page.locator("#pg")
         before = int(page.get_attribute("data-runs") or 0)
         (button or self.page.locator("#pg-run")).click()
@@ -120,32 +120,32 @@ class Playground:
             expect(page).to_have_attribute("data-runs", str(before + 1))
         return self
 
-    def done(self) -> Self:
-        """Wait until nothing is written any more."""
+    def wait_until_done(self) -> Self:
+        """Wait until no response is streaming."""
         expect(self.page.locator("#pg-run")).to_be_visible(timeout=90_000)
         return self
 
     def menu(self, letter: str, entry: str) -> None:
-        """Choose from a column's menu."""
+        """Choose an entry of a column's menu."""
         self.page.get_by_role("button", name=f"More for {letter}").click()
         self.page.get_by_role("menuitem", name=entry).click()
 
     @property
     def dialog(self) -> Locator:
-        """The open dialog."""
+        """Return the open dialog."""
         return self.page.locator("dialog[open]")
 
     def figure(self, letter: str, label: str) -> Locator:
-        """A number under an answer."""
+        """Return a figure below a response by its label."""
         return self.column(letter).locator(".stat", has_text=label).locator("dd")
 
 
 class CuttableProxy:
-    """A wire between browser and site that can be cut, and holds afterwards."""
+    """A TCP proxy between browser and site whose connections can be cut."""
 
-    def __init__(self, to: int) -> None:
+    def __init__(self, port: int) -> None:
         self.port = free_port()
-        self._to = to
+        self._to = port
         self._open: list[socket.socket] = []
         self._door = socket.create_server(("127.0.0.1", self.port))
         self._accepting = threading.Thread(target=self._accept, daemon=True)
@@ -153,11 +153,11 @@ class CuttableProxy:
 
     @property
     def url(self) -> str:
-        """What the browser asks."""
+        """The URL that the browser opens."""
         return f"http://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
-        """Break all connections that there are."""
+        """Close all open connections and refuse new ones."""
         cut, self._open = self._open, []
         for end in cut:
             with contextlib.suppress(OSError):
@@ -165,7 +165,7 @@ class CuttableProxy:
             end.close()
 
     def close(self) -> None:
-        """No more of it."""
+        """Stop the proxy."""
         # Closing alone does not wake a thread that waits in `accept`, which then takes one more.
         self._door.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
@@ -190,8 +190,8 @@ def _pass(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-def as_(page: Page, site: Site, who: str) -> Any:
-    """Sign a page in, whatever port it asks."""
-    cookie = {"name": "sessionid", "value": site.sessions[who], "domain": "127.0.0.1", "path": "/"}
+def sign_in_page(page: Page, site: Site, user: str) -> Any:
+    """Sign a page in as a user, for any port of the site."""
+    cookie = {"name": "sessionid", "value": site.sessions[user], "domain": "127.0.0.1", "path": "/"}
     page.context.add_cookies([cookie])  # type: ignore[list-item]
     return page

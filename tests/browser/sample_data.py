@@ -1,6 +1,6 @@
-"""Fills a site's database as a few weeks of use would, so that no page is seen empty.
+"""Fills a site's database with a few weeks of sample usage, so that every page has content.
 
-Run as a program beside a running site: prints what stands for `{names}` in paths as JSON.
+Run as a program next to a running site; prints the values of `{names}` in paths as JSON.
 """
 
 from __future__ import annotations
@@ -22,17 +22,31 @@ TEXT = "Rules of the house. " * 300
 
 
 def main() -> None:
-    """Providers, teams, keys, routes, requests, a bill, newer prices, a broken prompt cache."""
+    """Create all sample data and print the names."""
     django.setup()
-    names = registry() | alerts() | guardrails() | prompts() | end_users()
+    names = (
+        create_registry()
+        | create_alerts()
+        | create_guardrails()
+        | create_prompt()
+        | create_end_users()
+    )
     from gateway import store
 
-    store.write([*weeks(names), *session(), *oddities(), *checks(), own_request()])
-    print(json.dumps(names | money() | evaluation() | trace()))
+    store.write(
+        [
+            *log_daily_requests(names),
+            *log_session(),
+            *log_special_rows(),
+            *log_health_checks(),
+            log_own_request(),
+        ]
+    )
+    print(json.dumps(names | import_bill_and_prices() | create_evaluation() | store_trace()))
 
 
-def registry() -> dict[str, Any]:
-    """Two providers with limits, a team with a project, a key of it, two routes."""
+def create_registry() -> dict[str, Any]:
+    """Create two providers with limits, a team with a project and a key, and two routes."""
     from gateway import store
     from gateway.models import ApiKey, Model, Provider, Team
 
@@ -63,7 +77,7 @@ def registry() -> dict[str, Any]:
     ApiKey.objects.filter(pk=revoked.pk).update(
         revoked_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
     )
-    routes()
+    create_routes()
     from gateway.models import Route
 
     return {
@@ -78,8 +92,8 @@ def registry() -> dict[str, Any]:
     }
 
 
-def alerts() -> dict[str, Any]:
-    """Two channels, of which one fails, an active alert and a past one."""
+def create_alerts() -> dict[str, Any]:
+    """Create two channels, one of which fails, an active alert and a past alert."""
     from gateway.models import Alert, AlertChannel, AlertDelivery
 
     now = dt.datetime.now(dt.UTC)
@@ -106,8 +120,8 @@ def alerts() -> dict[str, Any]:
     return {"alert_channel": team.pk}
 
 
-def guardrails() -> dict[str, Any]:
-    """One of patterns, attached to a key and a route, and a webhook for all requests."""
+def create_guardrails() -> dict[str, Any]:
+    """Create a pattern guardrail on a key and a route, and a webhook guardrail for all requests."""
     from gateway.models import ApiKey, Guardrail, Route
 
     pii = Guardrail.objects.create(
@@ -135,8 +149,8 @@ def guardrails() -> dict[str, Any]:
     return {"guardrail": pii.pk}
 
 
-def prompts() -> dict[str, Any]:
-    """One with variables, in two versions."""
+def create_prompt() -> dict[str, Any]:
+    """Create a prompt with variables in two versions."""
     from gateway.store.documents import KINDS
 
     kind = KINDS["prompts"]
@@ -152,8 +166,8 @@ def prompts() -> dict[str, Any]:
     return {"prompt": row.pk}
 
 
-def routes() -> None:
-    """One that uses all there is, in two versions, and one to fall back to."""
+def create_routes() -> None:
+    """Create a route with every option in two versions, and its fallback route."""
     from gateway.models import Route
     from gateway.routing.limits import Budget, Limits
     from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
@@ -164,7 +178,7 @@ def routes() -> None:
         steps=(StepSpec(targets=(TargetSpec(model="openai/gpt-5"),)),),
         cache={"ttl_s": 3600, "scope": "team"},
     )
-    save_route(spare, route=None, number=0, author="ada")
+    save_route(spare, route=None, number=0, author="admin")
     capped = Limits(requests_per_minute=100)
     first = StepSpec(
         name="Primary",
@@ -195,13 +209,13 @@ def routes() -> None:
         shadow_share=0.1,
         cache={"ttl_s": 600, "scope": "key"},
     )
-    save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, author="ada")
+    save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, author="admin")
     row = Route.objects.get(name="coding")
-    save_route(coding, route=row, number=1, author="ada", note="a fallback")
+    save_route(coding, route=row, number=1, author="admin", note="a fallback")
 
 
-def evaluation() -> dict[str, Any]:
-    """An evaluation of three models with two runs, the second with a regression."""
+def create_evaluation() -> dict[str, Any]:
+    """Create an evaluation of three models with two runs, the second with a regression."""
     from django.contrib.auth import get_user_model
 
     from console.evaluate.answers import Answer
@@ -223,7 +237,7 @@ def evaluation() -> dict[str, Any]:
         assertions=(parse_assertion({"type": "contains", "value": "{{city}}"}),),
         cases=cases,
     )
-    owner = get_user_model().objects.get(username="ada")
+    owner = get_user_model().objects.get(username="admin")
     row = Evaluation.objects.create(
         owner=owner, name=definition.name, document=render_definition(definition), case_count=5
     )
@@ -233,14 +247,14 @@ def evaluation() -> dict[str, Any]:
         )
         results = []
         for index, case in enumerate(cases):
-            for place, model in enumerate(definition.models):
-                wrong = (index + place + number) % 4 == 0
-                text = f"It is {'Atlantis' if wrong else case.variables['city']}, I would say."
+            for position, model in enumerate(definition.models):
+                is_wrong = (index + position + number) % 4 == 0
+                text = f"It is {'Atlantis' if is_wrong else case.variables['city']}, I would say."
                 answer = Answer(
                     text=text,
-                    error="HTTP 429: slow down" if index == 4 and place == 2 else "",
-                    latency_ms=300.0 + 70 * index + 400 * place,
-                    cost_usd=0.00012 * (place + 1),
+                    error="HTTP 429: slow down" if index == 4 and position == 2 else "",
+                    latency_ms=300.0 + 70 * index + 400 * position,
+                    cost_usd=0.00012 * (position + 1),
                     input_tokens=12,
                     output_tokens=9,
                     request_id="req_s1",
@@ -252,8 +266,8 @@ def evaluation() -> dict[str, Any]:
     return {"evaluation": row.pk, "evaluation_run": str(run.uuid)}
 
 
-def end_users() -> dict[str, Any]:
-    """End users with limits of their own, one of them blocked."""
+def create_end_users() -> dict[str, Any]:
+    """Create end users with individual limits, one of them blocked."""
     from gateway import store
 
     entries = {
@@ -272,15 +286,15 @@ def end_users() -> dict[str, Any]:
     return {"end_user": "ada%40example.com"}
 
 
-def weeks(names: dict[str, Any]) -> Iterator[Any]:
-    """Some requests of the key for each of the last days."""
+def log_daily_requests(names: dict[str, Any]) -> Iterator[Any]:
+    """Log some requests of the key for each of the last days."""
     from gateway.relay.exchange.log_record import LogRecord
 
     now = time.time()
     for day in range(18):
         for number in range(3 + day % 4):
             next_one = number % 3 == 2
-            failed = (day + number) % 7 == 0
+            is_failed = (day + number) % 7 == 0
             yield LogRecord(
                 id=f"req_w{day}_{number}",
                 started_at=now - day * DAY_S - 600 * (number + 1),
@@ -294,14 +308,14 @@ def weeks(names: dict[str, Any]) -> Iterator[Any]:
                 provider="openai" if next_one else "claude",
                 model="gpt-5" if next_one else PRIMARY,
                 variant="next" if next_one else "now",
-                status=502 if failed else 200,
-                outcome="error" if failed else "ok",
-                error_kind="upstream_error" if failed else "",
+                status=502 if is_failed else 200,
+                outcome="error" if is_failed else "ok",
+                error_kind="upstream_error" if is_failed else "",
                 duration_ms=2400 + 130 * number,
                 first_token_ms=410 + 35 * day,
                 input_tokens=18_400,
                 cache_read_tokens=12_000,
-                output_tokens=0 if failed else 900,
+                output_tokens=0 if is_failed else 900,
                 usage_source="reported",
                 cost_usd=Decimal("0.31"),
                 charged_usd=Decimal("0.372"),
@@ -309,8 +323,8 @@ def weeks(names: dict[str, Any]) -> Iterator[Any]:
             )
 
 
-def own_request() -> Any:
-    """A request of a key that ada created for herself."""
+def log_own_request() -> Any:
+    """Log a request of a key that `admin` created."""
     import msgspec
     from django.contrib.auth import get_user_model
 
@@ -319,7 +333,7 @@ def own_request() -> Any:
     from gateway.relay.exchange.log_record import Bodies, LogRecord
 
     key, _plain = store.create_key("laptop")
-    owner = get_user_model().objects.get(username="ada")
+    owner = get_user_model().objects.get(username="admin")
     ApiKey.objects.filter(pk=key.pk).update(owner=owner)
     question = {"model": "coding", "messages": [{"role": "user", "content": "Is it mine?"}]}
     return LogRecord(
@@ -340,14 +354,14 @@ def own_request() -> Any:
     )
 
 
-def session() -> Iterator[Any]:
-    """Three turns of an agent, with a date in its system prompt that changes."""
+def log_session() -> Iterator[Any]:
+    """Log three turns of an agent whose system prompt contains a changing date."""
     import msgspec
 
     from gateway.relay.exchange.log_record import Bodies, LogRecord
 
     for turn, day in enumerate(("2026-11-20", "2026-11-20", "2026-11-21")):
-        words = [{"role": "user", "content": f"Turn {number}."} for number in range(turn + 1)]
+        messages = [{"role": "user", "content": f"Turn {number}."} for number in range(turn + 1)]
         system = [
             {
                 "type": "text",
@@ -355,8 +369,8 @@ def session() -> Iterator[Any]:
                 "cache_control": {"type": "ephemeral"},
             }
         ]
-        body = {"model": PRIMARY, "max_tokens": 900, "system": system, "messages": words}
-        sent = msgspec.json.encode(body)
+        body = {"model": PRIMARY, "max_tokens": 900, "system": system, "messages": messages}
+        encoded_body = msgspec.json.encode(body)
         yield LogRecord(
             id=f"req_s{turn}",
             started_at=time.time() - 1800 + 60 * turn,
@@ -377,12 +391,12 @@ def session() -> Iterator[Any]:
             output_tokens=200,
             usage_source="reported",
             cost_usd=Decimal("0.08"),
-            bodies=Bodies(client_request=sent, upstream_request=sent),
+            bodies=Bodies(client_request=encoded_body, upstream_request=encoded_body),
         )
 
 
-def trace() -> dict[str, Any]:
-    """A trace of an agent in the session of `session`: two turns, tools, an error, a handoff."""
+def store_trace() -> dict[str, Any]:
+    """Store a trace of an agent in the session of `session`: turns, tools, an error, a handoff."""
     from gateway import store
     from gateway.client_spans import agents_sdk
     from gateway.client_spans.span import SpanBatch
@@ -403,7 +417,7 @@ def trace() -> dict[str, Any]:
             "error": error,
         }
 
-    failed = {"message": "no data for Paris", "data": {"tool_name": "population"}}
+    tool_error = {"message": "no data for Paris", "data": {"tool_name": "population"}}
     items = [
         {
             "object": "trace",
@@ -414,7 +428,7 @@ def trace() -> dict[str, Any]:
         span(1, 0, 0, 134, type="agent", name="Planner", tools=["get_weather", "population"]),
         span(2, 1, 9, 14, type="generation", model=PRIMARY, input=[{"content": "Hi"}]),
         span(3, 1, 14, 32, type="function", name="get_weather", input='{"city":"Paris"}'),
-        span(4, 1, 14, 15, type="function", name="population", input="{}", error=failed),
+        span(4, 1, 14, 15, type="function", name="population", input="{}", error=tool_error),
         span(5, 1, 33, 33.1, type="handoff", from_agent="Planner", to_agent="Writer"),
         span(6, 0, 34, 134, type="agent", name="Writer"),
         span(7, 6, 69, 75, type="response", response_id="resp_s1"),
@@ -426,14 +440,14 @@ def trace() -> dict[str, Any]:
     batch = SpanBatch(traces=list(parsed.traces.values()), spans=parsed.spans, packed=packed)
     store.write_spans(batch)
     tool = ClientSpan.objects.get(trace_id="trace_sample", span_id="span_3")
-    own = agents_sdk.parse_items(
+    own_trace = agents_sdk.parse_items(
         {"data": [{**items[3], "id": "span_own", "trace_id": "trace_own", "parent_id": None}]}
     )
     key = ApiKey.objects.get(name="laptop")
     store.write_spans(
         SpanBatch(
-            traces=list(own.traces.values()),
-            spans=own.spans,
+            traces=list(own_trace.traces.values()),
+            spans=own_trace.spans,
             packed=[b'{"input": "mine"}'],
             key_id=key.pk,
             key_prefix=key.prefix,
@@ -443,12 +457,12 @@ def trace() -> dict[str, Any]:
     return {"trace": "trace_sample", "trace_span": tool.pk, "own_span": span_pk}
 
 
-def oddities() -> Iterator[Any]:
-    """A kept answer, one that a faster target won, a shadow, a line of a batch."""
+def log_special_rows() -> Iterator[Any]:
+    """Log a cached response, a hedge loser's row, a shadow request and a batch line."""
     from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 
     now = time.time()
-    slow = Attempt(
+    slow_attempt = Attempt(
         target=f"claude/{PRIMARY}",
         provider="claude",
         model=PRIMARY,
@@ -489,7 +503,7 @@ def oddities() -> Iterator[Any]:
         "cost_usd": Decimal("0.025"),
         "charged_usd": Decimal("0.03"),
     }
-    yield LogRecord(id="req_hedged", started_at=now - 300, attempts=[slow, quick], **fields)
+    yield LogRecord(id="req_hedged", started_at=now - 300, attempts=[slow_attempt, quick], **fields)
     yield LogRecord(
         id="req_kept",
         started_at=now - 240,
@@ -508,13 +522,13 @@ def oddities() -> Iterator[Any]:
     )
 
 
-def checks() -> Iterator[Any]:
-    """What a route's checks of a target leave in the log; it is rate limited by now."""
+def log_health_checks() -> Iterator[Any]:
+    """Log the health checks of a rate-limited target."""
     from gateway.relay.exchange.log_record import Attempt, LogRecord
 
     now = time.time()
     for number in reversed(range(12)):
-        refused = number < 8
+        is_refused = number < 8
         yield LogRecord(
             id=f"check_{number}",
             started_at=now - 60 * number,
@@ -526,31 +540,31 @@ def checks() -> Iterator[Any]:
             requested_model="spare",
             provider="openai",
             model="gpt-5-mini",
-            status=429 if refused else 200,
-            outcome="error" if refused else "ok",
-            error_kind="rate_limit" if refused else "",
-            error="Rate limit reached" if refused else "",
+            status=429 if is_refused else 200,
+            outcome="error" if is_refused else "ok",
+            error_kind="rate_limit" if is_refused else "",
+            error="Rate limit reached" if is_refused else "",
             duration_ms=310,
-            input_tokens=None if refused else 11,
-            output_tokens=None if refused else 3,
-            usage_source="" if refused else "reported",
-            cost_usd=None if refused else Decimal("0.00001"),
+            input_tokens=None if is_refused else 11,
+            output_tokens=None if is_refused else 3,
+            usage_source="" if is_refused else "reported",
+            cost_usd=None if is_refused else Decimal("0.00001"),
             attempts=[
                 Attempt(
                     target="openai/gpt-5-mini",
                     provider="openai",
                     model="gpt-5-mini",
                     dialect="openai_responses",
-                    status=429 if refused else 200,
-                    error_kind="rate_limit" if refused else None,
-                    error="Rate limit reached" if refused else None,
+                    status=429 if is_refused else 200,
+                    error_kind="rate_limit" if is_refused else None,
+                    error="Rate limit reached" if is_refused else None,
                 )
             ],
         )
 
 
-def money() -> dict[str, Any]:
-    """A bill that differs from what was computed, and a newer list of prices."""
+def import_bill_and_prices() -> dict[str, Any]:
+    """Import a bill that differs from the computed cost, and a newer price list."""
     from gateway.accounting.bills import BilledLine, import_bill
     from gateway.providers.prices import FILE
     from gateway.store.price_updates import read_book, store_proposal
@@ -558,7 +572,7 @@ def money() -> dict[str, Any]:
     today = dt.datetime.now(dt.UTC).date()
     days = [today - dt.timedelta(days=number) for number in range(6)]
     lines = [BilledLine(day, day, Decimal("1.31"), PRIMARY) for day in days]
-    import_bill("claude", lines, origin="october.csv", author="ada")
+    import_bill("claude", lines, origin="october.csv", author="admin")
     book = json.loads(FILE.read_bytes())
     book["source"], book["fetched_on"] = "a newer list", today.isoformat()
     for row in book["providers"]["anthropic"]:

@@ -2,7 +2,7 @@
 
     uv run python -m tests.browser.screenshots DIRECTORY [NAME ...]
 
-Runs a site of its own, lets some clients call it, and writes NAME-{390,1024,1440,1920}-{light,dark}.png.
+Starts a site, sends sample requests, and writes NAME-{390,1024,1440,1920}-{light,dark}.png.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import httpx
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, TABLET, WIDE
 from tests.browser.pages import PAGES, PageSpec
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 # The size of the window, and how many pixels of the screenshot one CSS pixel has.
 SIZES = ((PHONE, 2), (TABLET, 1), (DESKTOP, 1), (WIDE, 1))
@@ -33,7 +33,7 @@ _CALLS = (
 
 
 def send_sample_requests(site: Site, times: int = 3) -> None:
-    """A little of everything, so that no page is empty."""
+    """Send requests of different kinds, so that every page has content."""
     headers = {"authorization": f"Bearer {site.key}"}
     with httpx.Client(base_url=site.url, timeout=30, headers=headers) as client:
         for model, text in _CALLS * times:
@@ -53,10 +53,10 @@ def send_sample_requests(site: Site, times: int = 3) -> None:
             )
 
 
-def path_of(site: Site, place: PageSpec) -> str:
-    """Where a page is on this site."""
-    if "{request}" not in place.path:
-        return place.path.format(**site.names)
+def path_of(site: Site, page_spec: PageSpec) -> str:
+    """Return the path of a page on this site."""
+    if "{request}" not in page_spec.path:
+        return page_spec.path.format(**site.names)
     key = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()
     headers = {"authorization": f"Bearer {key}"}
     url, items = f"{site.url}/api/requests?limit=1&provider=demo", []
@@ -65,12 +65,12 @@ def path_of(site: Site, place: PageSpec) -> str:
         items[:] = httpx.get(url, headers=headers, timeout=30).json()["items"]
         return bool(items)
 
-    until(there)
-    return place.path.replace("{request}", items[0]["request_id"])
+    wait_until(there)
+    return page_spec.path.replace("{request}", items[0]["request_id"])
 
 
-def shoot(site: Site, browser: Any, place: PageSpec, folder: Path) -> None:
-    """Screenshots of one page: every width in both themes."""
+def take_screenshots(site: Site, browser: Any, page_spec: PageSpec, folder: Path) -> None:
+    """Write the screenshots of a page: every width in both themes."""
     for viewport, scale in SIZES:
         for theme in ("light", "dark"):
             context = browser.new_context(
@@ -80,13 +80,17 @@ def shoot(site: Site, browser: Any, place: PageSpec, folder: Path) -> None:
                 color_scheme=theme,
                 reduced_motion="reduce",
             )
-            if place.who is not None:
-                cookie = {"name": "sessionid", "value": site.sessions[place.who], "url": site.url}
+            if page_spec.user is not None:
+                cookie = {
+                    "name": "sessionid",
+                    "value": site.sessions[page_spec.user],
+                    "url": site.url,
+                }
                 context.add_cookies([cookie])
             page = context.new_page()
-            page.goto(path_of(site, place))
+            page.goto(path_of(site, page_spec))
             page.wait_for_timeout(400)
-            page.screenshot(path=folder / f"{place.name}-{viewport['width']}-{theme}.png")
+            page.screenshot(path=folder / f"{page_spec.name}-{viewport['width']}-{theme}.png")
             context.close()
 
 
@@ -100,15 +104,17 @@ def main() -> None:
 
     folder: Path = arguments.directory
     folder.mkdir(parents=True, exist_ok=True)
-    places = [place for place in PAGES if not arguments.names or place.name in arguments.names]
+    places = [
+        page_spec for page_spec in PAGES if not arguments.names or page_spec.name in arguments.names
+    ]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        site = Site(Path(directory)).start().with_people().furnished()
+        site = Site(Path(directory)).start().with_users().with_sample_data()
         try:
             send_sample_requests(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            for place in places:
-                shoot(site, browser, place, folder)
-                print(place.name)
+            for page_spec in places:
+                take_screenshots(site, browser, page_spec, folder)
+                print(page_spec.name)
             browser.close()
         finally:
             site.stop()

@@ -1,4 +1,4 @@
-"""A site of its own for browser tests: `manage.py up` on a fresh data directory."""
+"""A site for browser tests: `manage.py up` with a new data directory."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import httpx
 
 from tests.browser.accounts import PASSWORD
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 90.0
 
 
 class Site:
-    """A running gateway with console.
+    """A running gateway with its console.
 
     Attributes:
         data_dir: its data directory.
-        sessions: a session key for `ada` (admin) and `vic` (viewer), if there are people.
-        names: what stands for `{names}` in the paths of pages, once it is furnished.
-        password: that of both.
+        sessions: session keys of the users `admin` and `viewer`, if they exist.
+        names: values of `{names}` in the paths of pages, once sample data exists.
+        password: the password of both users.
     """
 
     password = PASSWORD
@@ -45,38 +45,38 @@ class Site:
 
     @property
     def url(self) -> str:
-        """Its base URL, without a trailing slash."""
+        """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def output(self) -> str:
-        """What it has printed."""
+        """Return what the process has printed."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def key(self) -> str:
-        """The first gateway key, as `up` printed it."""
+        """The first gateway key, which `up` printed."""
         match = re.search(r"Gateway key +(\S+)", self.output)
         assert match is not None
         return match.group(1)
 
-    def logged(self, request_id: str) -> str:
-        """The id, once the log has the request: its writer is a moment behind."""
+    def wait_for_log(self, request_id: str) -> str:
+        """Wait until the log contains the request; returns the id."""
         admin = (self.data_dir / "admin_key").read_text(encoding="utf-8").strip()
         headers = {"authorization": f"Bearer {admin}"}
         url = f"{self.url}/api/requests/{request_id}"
-        until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == 200)
+        wait_until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == 200)
         return request_id
 
-    def known(self, key: str, status: int = 200) -> str:
-        """The key, once the gateway answers it so: a change is in use within a second."""
+    def wait_for_key(self, key: str, status: int = 200) -> str:
+        """Wait until the gateway answers a request with the key by this status; returns the key."""
         headers = {"authorization": f"Bearer {key}"}
         url = f"{self.url}/v1/models"
-        until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == status)
+        wait_until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == status)
         return key
 
     def start(self) -> Self:
-        """Start it and wait until it is ready."""
+        """Start the gateway and wait until it is ready."""
         command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -88,8 +88,8 @@ class Site:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        ends = time.monotonic() + START_S
-        while time.monotonic() < ends and self._process.poll() is None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
                     return self
@@ -98,22 +98,22 @@ class Site:
             time.sleep(0.05)
         raise RuntimeError(f"the site did not start:\n{self.output}")
 
-    def with_people(self) -> Self:
-        """Add an admin and a viewer, both signed in."""
+    def with_users(self) -> Self:
+        """Create an admin and a viewer and sign both in."""
         self.sessions = json.loads(self._run(sys.executable, "-m", "tests.browser.accounts"))
         return self
 
-    def furnished(self) -> Self:
-        """Fill it as a few weeks of use would."""
+    def with_sample_data(self) -> Self:
+        """Fill the database with a few weeks of sample usage."""
         self.names = json.loads(self._run(sys.executable, "-m", "tests.browser.sample_data"))
         return self
 
     def manage(self, *arguments: str) -> str:
-        """Run a management command on its data; gives what it printed."""
+        """Run a management command on the site's data and return its output."""
         return self._run(sys.executable, "manage.py", *arguments)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the gateway."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -125,7 +125,7 @@ class Site:
         self._process = None
 
     def kill(self) -> None:
-        """End it as a crash would, without a chance to clean up."""
+        """Kill the gateway without a chance to clean up."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)

@@ -1,6 +1,6 @@
-"""Every page without a violation of axe's rules, in all sizes and both themes.
+"""No page has violations of axe's rules, in all sizes and both themes.
 
-A module of its own: it is the longest one, and a worker runs a module whole.
+This is a module of its own because it takes longest, and a worker runs whole modules.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tests.browser.site import Site
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
-    """A site in use, so that no page is empty."""
-    send_sample_requests(site.furnished(), 1)
+    """A site with sample data."""
+    send_sample_requests(site.with_sample_data(), 1)
     return site
 
 
-@pytest.mark.parametrize("place", PAGES, ids=lambda place: place.name)
+@pytest.mark.parametrize("page_spec", PAGES, ids=lambda page_spec: page_spec.name)
 @pytest.mark.wide(every=12)
 def test_a_page_has_no_accessibility_violations(
     site_with_data: Site,
@@ -32,17 +32,17 @@ def test_a_page_has_no_accessibility_violations(
     no_sideways_scroll: Callable[[Any], None],
     page_errors: Any,
     request: pytest.FixtureRequest,
-    place: PageSpec,
+    page_spec: PageSpec,
 ) -> None:
-    """In all sizes and themes, which differ by what the system prefers, by one load."""
-    if place.name == "refused":
+    """All sizes and themes are checked with one page load."""
+    if page_spec.name == "refused":
         page_errors.allow("403")
-    page = open_page(place.who)
-    answer = page.goto(path_of(site_with_data, place))
-    assert answer.status == (403 if place.name == "refused" else 200)
-    page.wait_for_load_state("networkidle") if place.name != "requests" else page.wait_for_timeout(
-        300
-    )
+    page = open_page(page_spec.user)
+    answer = page.goto(path_of(site_with_data, page_spec))
+    assert answer.status == (403 if page_spec.name == "refused" else 200)
+    page.wait_for_load_state(
+        "networkidle"
+    ) if page_spec.name != "requests" else page.wait_for_timeout(300)
     # The widest adds no rule of axe but other neighbours: only where all rows run.
     wide = [WIDE] if request.config.getoption("--wide") else []
     for size in (DESKTOP, PHONE, *wide):

@@ -15,8 +15,8 @@ from tests.browser.site import Site
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
-    """A site in use."""
-    send_sample_requests(site.furnished(), 1)
+    """A site with sample data."""
+    send_sample_requests(site.with_sample_data(), 1)
     return site
 
 
@@ -55,13 +55,13 @@ def test_enter_makes_an_alias_and_empties_the_field(site_with_data: Site, signed
 def test_viewers_see_no_empty_section(site_with_data: Site, viewer_page: Any) -> None:
     viewer_page.goto("/console/")
     expect(viewer_page.locator("nav").get_by_text("Admin", exact=True)).to_have_count(0)
-    expect(viewer_page.get_by_text("vic").first).to_be_visible()
+    expect(viewer_page.get_by_text("viewer").first).to_be_visible()
 
 
 def test_high_contrast_themes_show_selected_states(
     site_with_data: Site, open_page: Callable[..., Any]
 ) -> None:
-    page = open_page("ada", forced_colors="active")
+    page = open_page("admin", forced_colors="active")
     page.goto("/console/requests")
     look = "box => { const at = getComputedStyle(box); return [at.backgroundColor, at.outline, at.border, at.forcedColorAdjust].join() }"
     switch = page.locator("input[type=checkbox][role=switch]").first

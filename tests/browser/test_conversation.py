@@ -1,4 +1,4 @@
-"""A logged request as a conversation: markdown, files, calls beside their results, folds."""
+"""The conversation view of a logged request: markdown, files, tool calls with their results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.checks import clean
+from tests.browser.checks import assert_page_is_clean
 from tests.browser.site import Site
 
 SIZES = tuple({"width": width, "height": 900} for width in (390, 1024, 1440, 1920))
@@ -57,7 +57,7 @@ store.write([LogRecord(
 
 @pytest.fixture(scope="module")
 def conversation_path(site: Site) -> str:
-    """The path of a request with every kind of part."""
+    """The path of a request with every kind of content part."""
     site.manage("shell", "-v0", "-c", _ROW)
     return "/console/requests/req_talk?range=all"
 
@@ -110,13 +110,13 @@ def test_the_conversation_is_accessible_and_fits(
         signed_in.set_viewport_size(size)
         signed_in.goto(conversation_path)
         expect(signed_in.locator(".msg.reply strong")).to_have_text("Acme Ltd")
-        clean(signed_in, axe, no_sideways_scroll, size)
+        assert_page_is_clean(signed_in, axe, no_sideways_scroll, size)
 
 
 def test_the_conversation_is_readable_without_scripts(
     open_page: Callable[..., Any], conversation_path: str
 ) -> None:
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     page.goto(conversation_path)
     expect(page.locator(".msg.reply")).to_contain_text("The vendor is **Acme Ltd**.")
     expect(page.locator(".msg.user img")).to_be_visible()

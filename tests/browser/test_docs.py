@@ -1,4 +1,4 @@
-"""The API reference in a browser; that it is accessible and fits is in test_pages.py."""
+"""The API reference in a browser; test_pages.py covers accessibility and width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor in a browser: begun with a button, watched, stopped, read, and written on a click."""
+"""The doctor in a browser: start, progress, stop, findings, and applying the results."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_doctor_run_is_watched_and_stopped(signed_in: Any) -> None:
 
 
 def test_the_doctor_works_without_scripts(open_page: Any) -> None:
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     open_model(page, "demo-bad-schema")
     page.get_by_role("button", name="Run checks", exact=True).click()
     look = page.get_by_role("link", name="Refresh")
@@ -72,7 +72,7 @@ def test_the_doctor_works_without_scripts(open_page: Any) -> None:
 
 @pytest.fixture(scope="module")
 def checked_model(site: Any) -> str:
-    """A model that the command has examined."""
+    """A model that the doctor command has examined."""
     site.manage("doctor", "demo/demo-wrong-tool")
     return "demo-wrong-tool"
 
@@ -83,7 +83,7 @@ def checked_model(site: Any) -> str:
 def test_the_doctor_pages_have_no_accessibility_violations(
     open_page: Any, axe: Any, no_sideways_scroll: Any, checked_model: str, size: Any, theme: str
 ) -> None:
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("admin", size=size, theme=theme)
     open_model(page, checked_model)
     axe(page)
     no_sideways_scroll(page)
@@ -100,23 +100,23 @@ def test_the_doctor_pages_have_no_accessibility_violations(
 def test_on_a_phone_each_capability_is_a_line_that_unfolds(
     open_page: Any, checked_model: str
 ) -> None:
-    page = open_page("ada", size=PHONE)
+    page = open_page("admin", size=PHONE)
     open_model(page, checked_model)
     row = page.locator(".probes tr", has_text="Parallel calls disabled")
-    words = row.locator(".response")
+    response_text = row.locator(".response")
     expect(row.get_by_text("Wrong", exact=True)).to_be_visible()
-    expect(words).to_be_hidden()
+    expect(response_text).to_be_hidden()
     assert row.bounding_box()["height"] <= 48
     # All of it in four screens, not in ten.
     assert page.evaluate("document.documentElement.scrollHeight") < 4 * PHONE["height"]
     row.locator("summary").click()
-    expect(words).to_be_visible()
+    expect(response_text).to_be_visible()
     differs = page.locator(".probes tr", has=page.get_by_text("differs", exact=True)).first
     expect(differs.get_by_text("differs", exact=True)).to_be_visible()
 
 
 def test_on_a_phone_models_are_compared_in_a_table(open_page: Any, checked_model: str) -> None:
-    page = open_page("ada", size=PHONE)
+    page = open_page("admin", size=PHONE)
     open_model(page, checked_model)
     page.get_by_role("link", name="All models").click()
     table = page.get_by_role("region", name="Results by model")

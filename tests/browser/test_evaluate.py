@@ -1,5 +1,6 @@
 """Evaluations on a real site: created, run in the background, compared, exported, and the same
-from the terminal."""
+from the terminal.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.site import ROOT, Site
-from tests.waits import until
+from tests.waits import wait_until
 
 FILE = """
 name: {name}
@@ -38,7 +39,7 @@ cases:
 def evaluation_file(
     path: Path, name: str, models: str, cases: int, *, rubric: bool = False
 ) -> Path:
-    """A file of which the cases that end in 7 fail on models that quote the prompt."""
+    """Write an evaluation file whose cases that end in 7 fail on models that quote the prompt."""
     text = FILE.format(name=name, models=models)
     if not rubric:
         text = text.replace("  - {type: llm-rubric, value: Mentions the word.}\n", "")
@@ -59,8 +60,8 @@ def start_run(page: Page) -> None:
     expect(page.locator("#progress")).to_be_visible()
 
 
-def forgive_absence(page_errors: Any) -> None:
-    """A page that polls complains while its server is away."""
+def allow_connection_errors(page_errors: Any) -> None:
+    """Allow the errors of a polling page while its server is down."""
     for text in ("Failed to load resource", "Failed to fetch"):
         page_errors.allow(text)
 
@@ -77,8 +78,8 @@ def exported(page: Page, kind: str) -> str:
 
 
 def stored_answers(site: Site, page: Page) -> Callable[[], int]:
-    """The progress of the run on a page, as the server says it."""
-    url, cookies = page.url.partition("?")[0], {"sessionid": site.sessions["ada"]}
+    """Return the progress of the run on a page, as the server reports it."""
+    url, cookies = page.url.partition("?")[0], {"sessionid": site.sessions["admin"]}
 
     def stored() -> int:
         text = httpx.get(url + "?part=progress", cookies=cookies, timeout=30).text
@@ -89,8 +90,8 @@ def stored_answers(site: Site, page: Page) -> Callable[[], int]:
     return stored
 
 
-def from_terminal(site: Site, *arguments: Any) -> subprocess.CompletedProcess[str]:
-    """`dragoman eval` with the site's key."""
+def run_eval_command(site: Site, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run `dragoman eval` with the site's key."""
     environment = {
         **os.environ,
         "DRAGOMAN_API_KEY": site.key,
@@ -105,7 +106,7 @@ def from_terminal(site: Site, *arguments: Any) -> subprocess.CompletedProcess[st
 
 
 def scores(document: str) -> dict[tuple[int, str, int], tuple[bool, float, list[bool]]]:
-    """Passed, score and checks of each answer in an export as JSON."""
+    """Return passed, score and checks of each answer in a JSON export."""
     return {
         (row["case"], row["model"], row["repetition"]): (
             row["passed"],
@@ -209,7 +210,7 @@ def test_a_run_is_paused_resumed_and_cancelled(site: Site, signed_in: Page, tmp_
     status(page, "Paused")
 
     stored = stored_answers(site, page)
-    until(lambda: stored() == stored())  # answers in progress are still stored
+    wait_until(lambda: stored() == stored())  # answers in progress are still stored
     paused_at = stored()
     assert 0 < paused_at < 60
     page.get_by_role("button", name="Resume").click()
@@ -229,7 +230,7 @@ def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_p
     start_run(signed_in)
     status(signed_in, "Done")
     page_scores = scores(exported(signed_in, "json"))
-    ran = from_terminal(site, file, "--output", "json")
+    ran = run_eval_command(site, file, "--output", "json")
     assert ran.returncode == 1, ran.stderr
     assert "24/24 answers" in ran.stderr
     assert scores(ran.stdout) == page_scores
@@ -237,24 +238,24 @@ def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_p
     signed_in.get_by_role("link", name="Terminal").click()
     written = tmp_path / "written.yaml"
     written.write_text(signed_in.request.get(signed_in.url + "/file").text())
-    again = from_terminal(site, written, "--models", "demo/demo-fast", "--pass-rate", "0.85")
-    assert again.returncode == 0, again.stderr
-    assert "87.5 %" in again.stdout and "FAILED 8. w7 · demo/demo-fast" in again.stdout
+    second = run_eval_command(site, written, "--models", "demo/demo-fast", "--pass-rate", "0.85")
+    assert second.returncode == 0, second.stderr
+    assert "87.5 %" in second.stdout and "FAILED 8. w7 · demo/demo-fast" in second.stdout
 
 
-def test_the_terminal_refuses_bad_input_with_status_2(site: Site, tmp_path: Path) -> None:
+def test_the_terminal_refuses_invalid_input_with_status_2(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "cases.csv"
     file.write_text("word,__expected\nhi,javascript: output\n")
-    refused = from_terminal(site, file, "--models", "demo/demo-fast")
-    assert refused.returncode == 2 and "runs code" in refused.stderr
+    refused_run = run_eval_command(site, file, "--models", "demo/demo-fast")
+    assert refused_run.returncode == 2 and "runs code" in refused_run.stderr
     file.write_text("word\nhi\n")
-    missing = from_terminal(site, file, "--models", "demo/demo-fast")
+    missing = run_eval_command(site, file, "--models", "demo/demo-fast")
     assert missing.returncode == 2
     assert "case 1: the prompt uses {{input}}, which the case does not have" in missing.stderr
-    wrong = from_terminal(
+    refused_response = run_eval_command(
         site, file, "--models", "demo/demo-fast", "--prompt", "{{word}}", "--key", "sk-dgm-wrong"
     )
-    assert wrong.returncode == 2 and "HTTP 401" in wrong.stderr
+    assert refused_response.returncode == 2 and "HTTP 401" in refused_response.stderr
 
 
 def test_a_viewer_has_evaluations_but_not_those_of_others(
@@ -282,7 +283,7 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
         }
         headers = {"x-api-key": site.key, "anthropic-version": "2023-06-01"}
         reply = httpx.post(f"{site.url}/v1/messages", json=body, headers=headers, timeout=30)
-        ids.append(site.logged(reply.headers["request-id"]))
+        ids.append(site.wait_for_log(reply.headers["request-id"]))
     page.goto(f"/console/requests/{ids[0]}")
     page.get_by_role("link", name="Add to evaluation").click()
     expect(page.locator("pre", has_text="Say one {{word}}").first).to_be_visible()
@@ -309,7 +310,7 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
 def test_many_cases_on_four_models_survive_a_restart(
     site: Site, signed_in: Page, tmp_path: Path, page_errors: Any, cases: int, concurrency: int
 ) -> None:
-    forgive_absence(page_errors)
+    allow_connection_errors(page_errors)
     models = "demo/demo, demo/demo-fast, demo/demo-refusal, demo/demo-empty"
     file = evaluation_file(tmp_path / "e.yaml", f"Cases {cases}", models, cases)
     text = file.read_text().replace("concurrency: 16", f"concurrency: {concurrency}")
@@ -317,13 +318,13 @@ def test_many_cases_on_four_models_survive_a_restart(
     import_file(signed_in, file)
     start_run(signed_in)
     stored = stored_answers(site, signed_in)
-    until(lambda: stored() > cases // 2)
+    wait_until(lambda: stored() > cases // 2)
     site.kill()
     site.start()
     assert stored() < 4 * cases
     status(signed_in, "Done", within_s=400)
     page_scores = scores(exported(signed_in, "json"))
     assert len(page_scores) == 4 * cases
-    ran = from_terminal(site, file, "--output", "json", "--quiet", "--concurrency", 16)
+    ran = run_eval_command(site, file, "--output", "json", "--quiet", "--concurrency", 16)
     assert ran.returncode == 1, ran.stderr
     assert scores(ran.stdout) == page_scores

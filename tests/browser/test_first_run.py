@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.accounts import PASSWORD
-from tests.browser.checks import clean
+from tests.browser.checks import assert_page_is_clean
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
 
@@ -21,13 +21,13 @@ THEMES = ("light", "dark")
 
 @pytest.fixture
 def open_admin_page(open_page: Callable[..., Any]) -> Callable[..., Page]:
-    """Opens pages of the admin."""
-    return lambda **more: open_page("ada", **more)
+    """A function that opens pages as the admin."""
+    return lambda **more: open_page("admin", **more)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    "path", ["users", "users/add", "users/{vic}", "settings", "connect", "import", "password"]
+    "path", ["users", "users/add", "users/{viewer}", "settings", "connect", "import", "password"]
 )
 @pytest.mark.wide(every=4)
 def test_admin_pages_have_no_accessibility_violations(
@@ -40,9 +40,9 @@ def test_admin_pages_have_no_accessibility_violations(
 ) -> None:
     page = open_admin_page(size=size)
     page.goto("/console/users")
-    row = page.get_by_role("link", name="Edit vic").get_attribute("href") or ""
-    page.goto(f"/console/{path.format(vic=row.rpartition('/')[2])}")
-    clean(page, axe, no_sideways_scroll, size)
+    row = page.get_by_role("link", name="Edit viewer").get_attribute("href") or ""
+    page.goto(f"/console/{path.format(viewer=row.rpartition('/')[2])}")
+    assert_page_is_clean(page, axe, no_sideways_scroll, size)
 
 
 def test_signing_in_again_returns_to_the_page(
@@ -52,7 +52,7 @@ def test_signing_in_again_returns_to_the_page(
     page.goto("/console/settings")
     page.context.clear_cookies()
     page.get_by_role("link", name="Users", exact=True).click()
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/console/users")
@@ -114,7 +114,7 @@ def test_the_indicator_does_not_poll_in_a_hidden_tab(
 
 
 def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], site: Site) -> None:
-    """Saved in the console, in use by the relay within a second."""
+    """A mask saved in the console is used by the relay within a second."""
     page = open_admin_page()
     page.goto("/console/settings")
     page.get_by_label("Mask patterns").fill(r"acme-\d{4}")
@@ -124,12 +124,12 @@ def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], sit
     body = {"model": "demo", "messages": [{"role": "user", "content": "I am acme-4711."}]}
 
     def bodies(number: int) -> str:
-        """What is kept of one more request."""
+        """Send a request and return its stored bodies."""
         name = {"x-request-id": f"masked-{number}"}
         url = f"{site.url}/v1/chat/completions"
         answer = httpx.post(url, headers={**headers, **name}, json=body, timeout=30)
         assert answer.status_code == 200
-        site.logged(f"masked-{number}")
+        site.wait_for_log(f"masked-{number}")
         return site.manage(
             "shell",
             "-c",
@@ -162,23 +162,23 @@ def test_a_litellm_file_is_previewed_and_imported(
     page.get_by_label("File", exact=False).first.set_input_files(path)
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="Not imported")).to_be_visible()
-    clean(page, axe, no_sideways_scroll, PHONE)
+    assert_page_is_clean(page, axe, no_sideways_scroll, PHONE)
     page.get_by_role("button", name="Import").click()
     page.goto("/console/connect?route=brought")
     expect(page.get_by_label("Route")).to_have_value("brought")
 
 
-@pytest.mark.parametrize("place", ["", "playground", "requests", "routes"])
+@pytest.mark.parametrize("page_spec", ["", "playground", "requests", "routes"])
 @pytest.mark.wide(every=4)
 def test_an_abandoned_first_run_does_not_widen_the_page(
-    open_admin_page: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
+    open_admin_page: Callable[..., Page], site: Site, no_sideways_scroll: Any, page_spec: str
 ) -> None:
-    """The way back to it stands in every page's head, on a phone as a sign alone."""
+    """On phones the link to resume the setup in the page header is an icon only."""
     script = "from console import setup_progress; setup_progress.advance('provider')"
     site.manage("shell", "-c", script)
     try:
         page = open_admin_page(size=PHONE)
-        page.goto(f"/console/{place}")
+        page.goto(f"/console/{page_spec}")
         expect(page.get_by_role("link", name="Resume setup")).to_be_visible()
         no_sideways_scroll(page)
     finally:
@@ -191,7 +191,7 @@ def test_an_abandoned_first_run_does_not_widen_the_page(
 def test_an_unfinished_setup_leaves_the_playground_its_controls(
     open_admin_page: Callable[..., Page], site: Site
 ) -> None:
-    """The button that resumes it took the place of the presets on small laptops."""
+    """The button that resumes the setup used the space of the presets on small laptops."""
     manager = (
         "from gateway.models import Setting; pending = Setting.objects.filter(name='first_run')"
     )

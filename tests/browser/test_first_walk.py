@@ -1,4 +1,4 @@
-"""From the very first start to the first call: one walk, as it can be walked only once."""
+"""The setup from the first start to the first request."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.accounts import PASSWORD
-from tests.browser.checks import clean
+from tests.browser.checks import assert_page_is_clean
 from tests.browser.conftest import PHONE
 from tests.browser.site import Site
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running gateway without people: as after the very first start."""
+    """A running gateway without users, as after the first start."""
     running = Site(tmp_path_factory.mktemp("first"), MY_GROQ_VALUE="gsk-0123456789abcdef")
     try:
         yield running.start()
@@ -27,7 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def send_chat(site: Site, key: str) -> httpx.Response:
-    """One call as a client makes it."""
+    """Send a chat request."""
     return httpx.post(
         f"{site.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {key}"},
@@ -39,12 +39,12 @@ def send_chat(site: Site, key: str) -> httpx.Response:
 def test_from_the_first_start_to_the_first_call(
     open_page: Callable[..., Any], site: Site, page_errors: Any, axe: Any, no_sideways_scroll: Any
 ) -> None:
-    """One walk through all steps, as the steps of one gateway can be walked only once."""
+    """One test covers all steps, as the setup of a gateway runs only once."""
     page = open_page(size=PHONE)
     # A page for whom the token is missing is an answer 403, which the browser notes.
     page_errors.allow("403")
     page_errors.allow("422")
-    check = lambda: clean(page, axe, no_sideways_scroll, PHONE)  # noqa: E731
+    check = lambda: assert_page_is_clean(page, axe, no_sideways_scroll, PHONE)  # noqa: E731
 
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("No account yet")
@@ -56,12 +56,12 @@ def test_from_the_first_start_to_the_first_call(
     expect(page.get_by_role("heading", level=1)).to_contain_text("Create your account")
     expect(page).not_to_have_url(re.compile("setup="))
     check()
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("New password").fill("short")
     page.get_by_label("Confirm password").fill("short")
     page.get_by_role("button", name="Create account").click()
     expect(page.get_by_text("too short")).to_be_visible()
-    expect(page.get_by_label("Username")).to_have_value("ada")
+    expect(page.get_by_label("Username")).to_have_value("admin")
     check()
     expect(page.get_by_label("Keep bodies")).to_have_value("7")
     page.get_by_label("New password").fill(PASSWORD)
@@ -81,7 +81,7 @@ def test_from_the_first_start_to_the_first_call(
     # Left and taken up again: whoever signs in goes on where it was.
     page.context.clear_cookies()
     page.goto("/console/setup")
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     check()
     page.get_by_role("button", name="Sign in", exact=True).click()

@@ -1,4 +1,4 @@
-"""Overview, usage and health in a browser: charts, tables, and what works without scripts."""
+"""Overview, usage and health in a browser: charts, tables, and pages without JavaScript."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console
 
 @pytest.fixture(scope="module")
 def busy_site(site: Site) -> Site:
-    """The site after two busy days."""
+    """The site after two days of traffic."""
     site.manage("seed_requests", "3000", "--days", "2")
     return site
 
 
 @pytest.fixture
 def fresh_site(tmp_path: Path) -> Iterator[Site]:
-    """A site of its own, which nobody has called yet."""
+    """A site without requests."""
     running = Site(tmp_path)
     try:
-        yield running.start().with_people()
+        yield running.start().with_users()
     finally:
         running.stop()
 
@@ -39,7 +39,7 @@ def test_the_empty_overview_fills_after_the_first_call(
 ) -> None:
     context = browser.new_context(base_url=fresh_site.url, reduced_motion="reduce")
     context.add_cookies(
-        [{"name": "sessionid", "value": fresh_site.sessions["ada"], "url": fresh_site.url}]
+        [{"name": "sessionid", "value": fresh_site.sessions["admin"], "url": fresh_site.url}]
     )
     page = context.new_page()
     watch(page, page_errors)
@@ -107,7 +107,7 @@ def test_another_split_is_chosen_without_a_button(signed_in: Any, busy_site: Sit
 def test_without_scripts_tables_show_all_data(
     open_page: Callable[..., Any], busy_site: Site
 ) -> None:
-    page = open_page("vic", java_script_enabled=False)
+    page = open_page("viewer", java_script_enabled=False)
     page.goto("/console/usage")
     page.get_by_label("Split by").select_option("provider")
     page.get_by_role("button", name="Apply").click()
@@ -144,7 +144,7 @@ def test_usage_pages_have_no_accessibility_violations(
     name: str,
     size: dict[str, int],
 ) -> None:
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     page.goto(PAGES[name])
     for summary in page.locator(".chart-table > summary").all():
         summary.click()

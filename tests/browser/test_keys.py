@@ -1,4 +1,4 @@
-"""API keys in a browser: made, copied, rotated, revoked and taken back."""
+"""API keys in a browser: created, copied, rotated, revoked and restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def status(site: Site, token: str) -> int:
 
 
 def create_key(page: Any, name: str) -> str:
-    """Make a key by hand; gives it as the page shows it."""
+    """Create a key on the page and return its secret."""
     page.goto("/console/keys")
     page.get_by_role("link", name="Create key").click()
     page.get_by_label("Name", exact=True).fill(name)
@@ -28,12 +28,12 @@ def create_key(page: Any, name: str) -> str:
 
 
 def test_a_key_is_created_shown_once_copied_and_works(open_page: Any, site: Site) -> None:
-    page = open_page("ada", permissions=["clipboard-read", "clipboard-write"])
+    page = open_page("admin", permissions=["clipboard-read", "clipboard-write"])
     token = create_key(page, "browser key")
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#live")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == token
-    site.known(token)
+    site.wait_for_key(token)
     page.get_by_role("link", name="I have copied it").click()
     expect(page.get_by_role("link", name="browser key")).to_be_visible()
     assert token not in page.content()
@@ -46,27 +46,27 @@ def test_an_old_secret_is_valid_during_its_grace_period(signed_in: Any, site: Si
     signed_in.get_by_label("Keep the old secret valid for").select_option("hour")
     signed_in.get_by_role("button", name="Rotate").click()
     new = signed_in.locator("#secret").inner_text()
-    site.known(new)
+    site.wait_for_key(new)
     assert status(site, old) == 200
     signed_in.goto("/console/keys")
     signed_in.get_by_role("link", name="rotating").click()
     signed_in.get_by_role("button", name="Revoke now").click()
-    site.known(old, 401)
+    site.wait_for_key(old, 401)
     assert status(site, new) == 200
 
 
 def test_a_revocation_can_be_undone(signed_in: Any, site: Site) -> None:
     token = create_key(signed_in, "slip of the hand")
-    site.known(token)
+    site.wait_for_key(token)
     signed_in.goto("/console/keys")
     signed_in.get_by_role("button", name="Revoke slip of the hand").click()
     undo = signed_in.get_by_role("button", name="Undo")
     undo.wait_for()
-    site.known(token, 401)
+    site.wait_for_key(token, 401)
     expect(signed_in).not_to_have_url(re.compile("revoked="))
     undo.click()
     signed_in.get_by_text("restored").wait_for()
-    site.known(token)
+    site.wait_for_key(token)
 
 
 def test_the_undo_button_disappears_after_ten_seconds(signed_in: Any) -> None:
@@ -99,7 +99,7 @@ def test_route_fields_are_visible_only_with_selected_routes(
 def test_key_pages_have_no_accessibility_violations(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     create_key(page, "looked at")
     axe_in_themes(page)
     no_sideways_scroll(page)

@@ -1,4 +1,4 @@
-"""Names of a hundred characters and more push nothing out of a page."""
+"""Names of a hundred and more characters do not overflow a page."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _WIDE = """() => {
 
 @pytest.fixture(scope="module")
 def names(site: Site) -> dict[str, Any]:
-    """What stands for `{names}` in paths."""
+    """The values of `{names}` in paths."""
     return dict(json.loads(site.manage("shell", "-v0", "-c", _ROWS).strip().splitlines()[-1]))
 
 
@@ -83,7 +83,7 @@ def names(site: Site) -> dict[str, Any]:
 def test_long_names_do_not_overflow_their_column(
     open_page: Callable[..., Any], names: dict[str, Any], width: int
 ) -> None:
-    page = open_page("ada", size={"width": width, "height": 900})
+    page = open_page("admin", size={"width": width, "height": 900})
     faults = {}
     for path in PAGES:
         assert page.goto(path.format(**names)).status == 200

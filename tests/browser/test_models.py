@@ -1,4 +1,4 @@
-"""Models in a browser: found while typing, changed, reset."""
+"""Models in a browser: filtered while typing, changed and reset."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_fact_is_changed_and_reset(signed_in: Any) -> None:
 def test_model_pages_have_no_accessibility_violations(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     for path in ("", "?q=nothing+fits", "/add", "/1", "/1/delete"):
         page.goto(f"/console/models{path}")
         axe_in_themes(page)

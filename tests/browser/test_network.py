@@ -1,4 +1,4 @@
-"""A page whose server fails, is slow, or has ended the session: said, and nothing typed is lost."""
+"""A page whose server fails, is slow or ended the session reports it and keeps the input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.browser.site import Site
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
     """A site with some requests and routes."""
-    send_sample_requests(site.furnished(), 1)
+    send_sample_requests(site.with_sample_data(), 1)
     return site
 
 
@@ -63,7 +63,7 @@ def test_a_slow_fragment_shows_a_loading_state(site_with_data: Site, signed_in: 
 
 def sign_in_again(page: Any, site: Site) -> None:
     page.wait_for_url(re.compile("/console/sign-in"))
-    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(site.password)
     page.get_by_role("button", name="Sign in", exact=True).click()
 
@@ -73,7 +73,7 @@ def test_unsaved_input_survives_a_new_session(
 ) -> None:
     page_errors.allow("401")
     page_errors.allow("403")
-    page = open_page("ada")
+    page = open_page("admin")
     page.goto("/console/teams/add")
     page.locator("input[name=name]").fill("Team of tomorrow")
     page.context.clear_cookies()
@@ -94,7 +94,7 @@ def test_a_draft_of_a_route_outlives_the_session(
 ) -> None:
     page_errors.allow("401")
     page_errors.allow("403")
-    page = open_page("ada")
+    page = open_page("admin")
     page.goto("/console/routes/coding")
     page.get_by_role("button", name="Add step").click()
     expect(page.locator(".step.card")).to_have_count(3)

@@ -1,7 +1,6 @@
-"""What holds for every page: it fits its window, works without scripts, and asks who it is.
+"""Every page fits its window, works without JavaScript and requires a signed-in user.
 
-`open_page` also fails on a script error, a refusal of the policy, and a request that would
-leave the machine.
+`open_page` also fails on script errors, CSP violations and requests to other hosts.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from tests.browser.site import Site
 
 @pytest.fixture(scope="module")
 def site_with_data(site: Site) -> Site:
-    """A site in use, so that no page is empty."""
-    send_sample_requests(site.furnished(), 1)
+    """A site with sample data."""
+    send_sample_requests(site.with_sample_data(), 1)
     return site
 
 
@@ -50,7 +49,7 @@ _MISPLACED = """() => {
 
 
 def misplaced(page: Any) -> Any:
-    """What stays misplaced: charts follow a new width a moment later."""
+    """Return the elements that stay outside the window after charts have been resized."""
     for _ in range(20):
         if not (misplaced_elements := page.evaluate(_MISPLACED)):
             return misplaced_elements
@@ -58,57 +57,57 @@ def misplaced(page: Any) -> Any:
     return misplaced_elements
 
 
-@pytest.mark.parametrize("who", ["ada", "vic"])
+@pytest.mark.parametrize("user", ["admin", "viewer"])
 @pytest.mark.wide(every=2)
 def test_every_page_fits_at_every_width(
-    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any, who: str
+    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any, user: str
 ) -> None:
-    """The admin sees all pages, the viewer is refused some: nothing else is answered."""
+    """The admin sees all pages; the viewer gets an error page for some."""
     page_errors.allow("403")
     page_errors.allow("404")
-    page = open_page(who)
+    page = open_page(user)
     faults: dict[str, Any] = {}
-    for place in PAGES:
-        if place.who is None or place.name == "refused":
+    for page_spec in PAGES:
+        if page_spec.user is None or page_spec.name == "refused":
             continue
-        status = page.goto(path_of(site_with_data, place)).status
+        status = page.goto(path_of(site_with_data, page_spec)).status
         # A viewer is refused admins' pages; evaluations of others do not exist for a viewer.
-        hidden = {403, 404} if place.name.startswith("evaluation") else {403}
-        if status not in ({200} if who == "ada" else {200} | hidden):
-            faults[place.name] = status
+        hidden = {403, 404} if page_spec.name.startswith("evaluation") else {403}
+        if status not in ({200} if user == "admin" else {200} | hidden):
+            faults[page_spec.name] = status
             continue
         for width in (390, 1024, 1280, 1440, 1920):
             page.set_viewport_size({"width": width, "height": 900})
             if actual_misplaced := misplaced(page):
-                faults[f"{place.name} at {width}"] = actual_misplaced
+                faults[f"{page_spec.name} at {width}"] = actual_misplaced
     assert faults == {}
 
 
-@pytest.mark.parametrize("place", [p for p in PAGES if p.who == "ada"], ids=lambda p: p.name)
+@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.user == "admin"], ids=lambda p: p.name)
 @pytest.mark.wide(every=12)
 def test_a_page_renders_without_scripts(
-    site_with_data: Site, browser: Any, place: PageSpec
+    site_with_data: Site, browser: Any, page_spec: PageSpec
 ) -> None:
     context = browser.new_context(base_url=site_with_data.url, java_script_enabled=False)
     cookie = {
         "name": "sessionid",
-        "value": site_with_data.sessions["ada"],
+        "value": site_with_data.sessions["admin"],
         "url": site_with_data.url,
     }
     context.add_cookies([cookie])
     page = context.new_page()
-    answer = page.goto(path_of(site_with_data, place))
+    answer = page.goto(path_of(site_with_data, page_spec))
     assert answer.status == 200
     assert page.locator("h1:visible").first.inner_text().strip()
     context.close()
 
 
-@pytest.mark.parametrize("place", [p for p in PAGES if p.who], ids=lambda p: p.name)
+@pytest.mark.parametrize("page_spec", [p for p in PAGES if p.user], ids=lambda p: p.name)
 @pytest.mark.wide(every=20)
 def test_an_anonymous_user_is_sent_to_sign_in_and_back(
-    site_with_data: Site, page: Any, place: PageSpec
+    site_with_data: Site, page: Any, page_spec: PageSpec
 ) -> None:
-    page.goto(path_of(site_with_data, place))
+    page.goto(path_of(site_with_data, page_spec))
     assert "/console/sign-in?next=" in page.url
 
 

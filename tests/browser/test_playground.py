@@ -1,4 +1,4 @@
-"""The playground: runs of one and of many models, and what people do while they last."""
+"""The playground: runs of one or several models, and user actions during a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.browser.playground_page import CuttableProxy, Playground, as_, with_models
+from tests.browser.playground_page import CuttableProxy, Playground, sign_in_page, with_models
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 # Writes for some twenty seconds, so that it is still at it when it is stopped.
 SLOW = "demo/demo@500ms"
@@ -20,28 +20,30 @@ SLOW = "demo/demo@500ms"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo, a route that falls back, and a model without eyes."""
+    """A gateway with the demo provider, a fallback route and a model without image input."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield with_models(running.start().with_people())
+        yield with_models(running.start().with_users())
     finally:
         running.stop()
 
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 
 def test_models_of_different_pace_answer_side_by_side(playground: Playground) -> None:
-    wrong = "demo/demo-bad-tool-arguments"
-    playground.open("demo/demo-fast", "demo/demo-slow", "over", wrong).sample("Call a tool")
-    playground.watch().run().done()
-    ended = playground.ended()
+    faulty_model = "demo/demo-bad-tool-arguments"
+    playground.open("demo/demo-fast", "demo/demo-slow", "over", faulty_model).insert_example(
+        "Call a tool"
+    )
+    playground.watch().run().wait_until_done()
+    ended = playground.finished_columns()
     assert ended.index("A") < ended.index("B"), "the quick one did not wait for the slow one"
     for letter, state in zip("ABCD", ("ok", "ok", "fallback", "ok"), strict=True):
-        playground.becomes(letter, state)
+        playground.wait_for_state(letter, state)
     for letter in "ABC":
         expect(playground.answer(letter).locator(".toolcall .pill")).to_have_text("Correct")
     fallback = playground.answer("C").locator(".callout").first
@@ -60,7 +62,9 @@ def test_models_of_different_pace_answer_side_by_side(playground: Playground) ->
 
 
 def test_answers_are_checked_against_the_schema(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
+    playground.open("demo/demo-fast", "demo/demo-bad-schema").insert_example(
+        "Fill a schema"
+    ).run().wait_until_done()
     expect(playground.answer("A").locator(".verdict")).to_contain_text("Schema valid")
     expect(playground.answer("B").locator(".verdict.bad")).to_contain_text("Schema error")
     assert playground.answer("A").locator("pre.code .k").first.inner_text() == '"name"'
@@ -68,53 +72,57 @@ def test_answers_are_checked_against_the_schema(playground: Playground) -> None:
 
 
 def test_stopping_one_column_leaves_the_others_running(playground: Playground) -> None:
-    playground.open(SLOW, SLOW, "demo/demo-fast").write("Tell a story.")
+    playground.open(SLOW, SLOW, "demo/demo-fast").fill_prompt("Tell a story.")
     playground.run()
     expect(playground.answer("A").locator(".md")).not_to_be_empty()
     playground.page.get_by_role("button", name="Stop A, writing").click()
-    playground.becomes("A", "stopped")
+    playground.wait_for_state("A", "stopped")
     assert playground.state("B") == "busy"
     expect(playground.answer("A")).to_contain_text("Stopped. The received text is shown.")
     playground.page.keyboard.press("Escape")
-    playground.becomes("B", "stopped")
-    playground.done()
-    playground.becomes("C", "ok")
+    playground.wait_for_state("B", "stopped")
+    playground.wait_until_done()
+    playground.wait_for_state("C", "ok")
 
 
 def test_a_column_is_added_and_removed_while_others_run(playground: Playground) -> None:
-    playground.open(SLOW, "demo/demo-fast").write("Tell a story.").run()
+    playground.open(SLOW, "demo/demo-fast").fill_prompt("Tell a story.").run()
     page = playground.page
     page.locator(".addcol").click()
     page.keyboard.type("reasoning")
     page.keyboard.press("Enter")
     expect(playground.column("C").locator(".model-pick")).to_contain_text("demo-reasoning")
     playground.menu("C", "Run")
-    playground.becomes("C", "ok")
+    playground.wait_for_state("C", "ok")
     expect(playground.answer("C").locator("summary")).to_have_text("Reasoning")
     playground.menu("B", "Remove")
     expect(playground.column("B")).to_have_count(0)
     assert playground.state("A") == "busy"
-    playground.done()
-    playground.becomes("A", "ok")
+    playground.wait_until_done()
+    playground.wait_for_state("A", "ok")
 
 
 def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground) -> None:
-    playground.open("demo/demo-429", "demo/demo-cut", "demo/demo-fast").write("Hello").run().done()
+    playground.open("demo/demo-429", "demo/demo-cut", "demo/demo-fast").fill_prompt(
+        "Hello"
+    ).run().wait_until_done()
     for letter, state in zip("ABC", ("failed", "failed", "ok"), strict=True):
-        playground.becomes(letter, state)
+        playground.wait_for_state(letter, state)
     expect(playground.answer("A")).to_contain_text("Rate limit reached for this demo model.")
     expect(playground.answer("B")).to_contain_text("Stream interrupted")
-    answered = playground.answer("C").inner_text()
-    playground.run(playground.answer("A").get_by_role("button", name="Retry")).done()
-    assert playground.answer("C").inner_text() == answered
+    answer_text = playground.answer("C").inner_text()
+    playground.run(playground.answer("A").get_by_role("button", name="Retry")).wait_until_done()
+    assert playground.answer("C").inner_text() == answer_text
 
 
 def test_a_quiet_column_is_marked(playground: Playground) -> None:
     priced = "demo/demo@50ms"
-    playground.open("demo/demo-slow-first-token", priced).write("Hello").watch().run().done()
-    playground.becomes("A", "ok")
-    assert playground.showed("A", "The connection is open.")
-    assert playground.showed("B", "~$"), "the cost is estimated while the answer is written"
+    playground.open("demo/demo-slow-first-token", priced).fill_prompt(
+        "Hello"
+    ).watch().run().wait_until_done()
+    playground.wait_for_state("A", "ok")
+    assert playground.has_shown("A", "The connection is open.")
+    assert playground.has_shown("B", "~$"), "the cost is estimated while the answer is written"
     assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
 
 
@@ -123,18 +131,18 @@ def test_a_lost_connection_keeps_received_events_and_resumes(
 ) -> None:
     page_errors.allow("ERR_INCOMPLETE_CHUNKED_ENCODING")
     wire = CuttableProxy(site.port)
-    playground = Playground(as_(page, site, "ada"), wire.url)
-    playground.open(SLOW, "demo/demo-fast").write("Tell a story.").run()
-    playground.becomes("B", "ok")
+    playground = Playground(sign_in_page(page, site, "admin"), wire.url)
+    playground.open(SLOW, "demo/demo-fast").fill_prompt("Tell a story.").run()
+    playground.wait_for_state("B", "ok")
     expect(playground.answer("A").locator(".md")).not_to_be_empty()
     wire.cut()
     expect(page.locator("#pg-lost")).to_be_visible()
-    playground.becomes("A", "lost")
+    playground.wait_for_state("A", "lost")
     came = playground.answer("A").locator(".md").inner_text()
     assert came
     page.get_by_role("button", name="Continue").click()
-    over = re.compile("ok|stopped")
-    expect(playground.column("A")).to_have_attribute("data-state", over, timeout=60_000)
+    end_states = re.compile("ok|stopped")
+    expect(playground.column("A")).to_have_attribute("data-state", end_states, timeout=60_000)
     expect(page.locator("#pg-lost")).to_be_hidden()
     assert playground.answer("A").inner_text().startswith(came)
     wire.close()
@@ -144,32 +152,32 @@ def test_a_chat_sends_its_earlier_turns(playground: Playground) -> None:
     playground.open("demo/demo-fast")
     page = playground.page
     page.get_by_role("button", name="Chat", exact=True).click()
-    playground.write("My first question").run().done()
+    playground.fill_prompt("My first question").run().wait_until_done()
     expect(page.locator("#pg-text")).to_have_value("")
-    playground.write("And a second one")
+    playground.fill_prompt("And a second one")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".turn.user")).to_have_count(2)
-    playground.done()
+    playground.wait_until_done()
     expect(page.locator(".turn.user").first).to_contain_text("My first question")
     expect(page.locator(".turn.assistant")).to_have_count(1)
     assert int(playground.figure("A", "Tokens").inner_text().split("→")[0]) > 20
 
 
 def test_settings_that_differ_in_one_column_are_marked(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "demo/demo-fast").write("Count to three in `words`.")
+    playground.open("demo/demo-fast", "demo/demo-fast").fill_prompt("Count to three in `words`.")
     playground.menu("B", "Override settings")
     playground.dialog.get_by_label("Override parameters", exact=True).check()
     playground.page.fill("#override-params", '{"max_tokens": 2}')
     playground.dialog.get_by_role("button", name="Apply").click()
     expect(playground.column("B").locator("header .pill")).to_have_text("overridden")
     expect(playground.column("A").locator("header .pill")).to_be_hidden()
-    playground.run().done()
+    playground.run().wait_until_done()
     expect(playground.answer("B")).to_contain_text("Incomplete: the answer reached the token limit")
     expect(playground.answer("A")).not_to_contain_text("Incomplete")
 
 
 def test_models_without_vision_show_a_warning_about_images(playground: Playground) -> None:
-    playground.open("demo", "blind-man").write("What is this?")
+    playground.open("demo", "blind-man").fill_prompt("What is this?")
     page = playground.page
     page.click("#tab-images")
     with page.expect_file_chooser() as chooser:
@@ -183,7 +191,7 @@ def test_models_without_vision_show_a_warning_about_images(playground: Playgroun
 
 
 def test_the_estimated_price_is_shown_before_the_run(playground: Playground) -> None:
-    playground.open("blind-man").write("word " * 4000)
+    playground.open("blind-man").fill_prompt("word " * 4000)
     expect(playground.page.locator("#pg-cost")).to_have_text(re.compile(r"^about \$0\.00\d+$"))
 
 
@@ -191,7 +199,7 @@ def test_input_errors_are_shown_beside_the_prompt(playground: Playground, page_e
     playground.open("demo", "demo/demo-fast").run(refused=True)
     page = playground.page
     expect(page.locator("#pg-errors")).to_have_text("Write a message first.")
-    playground.write("Hello")
+    playground.fill_prompt("Hello")
     page.click("#tab-schema")
     page.fill("#pg-schema", '{"type": "nothing"}')
     page_errors.allow("400")
@@ -202,8 +210,14 @@ def test_input_errors_are_shown_beside_the_prompt(playground: Playground, page_e
 
 
 def test_on_a_phone_columns_are_swiped(open_page: Any, no_sideways_scroll: Any) -> None:
-    page: Page = open_page("ada", size=PHONE)
-    playground = Playground(page).open("demo", "demo/demo-fast", "over").write("Hello").run().done()
+    page: Page = open_page("admin", size=PHONE)
+    playground = (
+        Playground(page)
+        .open("demo", "demo/demo-fast", "over")
+        .fill_prompt("Hello")
+        .run()
+        .wait_until_done()
+    )
     no_sideways_scroll(page)
     expect(page.locator(".colnav a").first).to_have_attribute("aria-current", "true")
     page.locator(".colnav a").nth(2).click()
@@ -213,12 +227,14 @@ def test_on_a_phone_columns_are_swiped(open_page: Any, no_sideways_scroll: Any) 
 
 
 def test_a_viewer_can_open_the_playground(viewer_page: Any) -> None:
-    playground = Playground(viewer_page).open("demo/demo-fast").write("Hello").run().done()
-    playground.becomes("A", "ok")
+    playground = (
+        Playground(viewer_page).open("demo/demo-fast").fill_prompt("Hello").run().wait_until_done()
+    )
+    playground.wait_for_state("A", "ok")
 
 
 def test_without_scripts_the_page_explains_that_it_needs_them(open_page: Any) -> None:
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     page.goto("/console/playground")
     expect(page.locator("main")).to_contain_text("requires JavaScript")
     expect(page.locator("#pg")).to_be_hidden()
@@ -243,6 +259,6 @@ def test_a_route_of_a_real_model_is_offered_before_the_demo(
             picked: str = playground.open().column("A").locator(".model-pick").inner_text()
             return picked
 
-        until(lambda: "zeta" in chosen())
+        wait_until(lambda: "zeta" in chosen())
     finally:
         site.manage("shell", "-v0", "-c", f"{gone}; Provider.objects.get(name='openai').delete()")

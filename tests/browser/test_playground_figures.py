@@ -1,4 +1,4 @@
-"""What the page makes of a run's events: figures, verdicts, code, endings. The events are given."""
+"""The playground's display of run events: figures, verdicts, code and end states."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ CODE = "Look:\n\n```python\ndef double(x):\n    return 2 * x  # twice\n```\n"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo."""
+    """A gateway with the demo provider."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield with_models(running.start().with_people())
+        yield with_models(running.start().with_users())
     finally:
         running.stop()
 
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 
-def text(col: str, words: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The events of one answer; without an `end` it has none."""
+def answer_events(col: str, content: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the events of one response; without `end` it does not finish."""
     result = [
         ("start", {"col": col, "n": 0, "model": "m", "route": "m", "notes": []}),
-        ("delta", {"col": col, "n": 0, "kind": "text", "text": words}),
+        ("delta", {"col": col, "n": 0, "kind": "text", "text": content}),
     ]
     usual = {
         "status": "ok",
@@ -73,9 +73,9 @@ THREE = ("demo/demo-fast", "demo/demo", "demo/demo-slow")
 
 
 def test_code_has_colours_and_a_copy_button(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "demo").write("Code")
-    play_events(playground, *text("A", CODE), *text("B", "No code."), DONE)
-    playground.run().done()
+    playground.open("demo/demo-fast", "demo").fill_prompt("Code")
+    play_events(playground, *answer_events("A", CODE), *answer_events("B", "No code."), DONE)
+    playground.run().wait_until_done()
     answer = playground.answer("A")
     expect(answer.locator(".code-bar")).to_contain_text("python")
     expect(answer.locator("pre.code .l").first).to_have_text("def")
@@ -85,11 +85,14 @@ def test_code_has_colours_and_a_copy_button(playground: Playground) -> None:
 
 
 def test_a_stopped_answer_is_not_the_cheapest(playground: Playground) -> None:
-    playground.open(*THREE).write("Hello")
-    stopped = text("A", "Hi", status="stopped", cost=0.001, total_ms=10)
-    adapted = (text("B", "Hi", cost=0.01, adaptations=1), text("C", "Hi", cost=0.02, adaptations=2))
+    playground.open(*THREE).fill_prompt("Hello")
+    stopped = answer_events("A", "Hi", status="stopped", cost=0.001, total_ms=10)
+    adapted = (
+        answer_events("B", "Hi", cost=0.01, adaptations=1),
+        answer_events("C", "Hi", cost=0.02, adaptations=2),
+    )
     play_events(playground, *stopped, *adapted[0], *adapted[1], DONE)
-    playground.run().done()
+    playground.run().wait_until_done()
     for letter, label in (("B", "1 setting adapted"), ("C", "2 settings adapted")):
         expect(playground.answer(letter)).to_contain_text(label)
     result = playground.page.locator("#pg-result")
@@ -99,23 +102,25 @@ def test_a_stopped_answer_is_not_the_cheapest(playground: Playground) -> None:
 
 
 def test_an_unknown_cost_is_not_zero(playground: Playground) -> None:
-    playground.open(*THREE[:2]).write("Hello")
-    play_events(playground, *text("A", "Hi", cost=0), *text("B", "Hi", cost=None), DONE)
-    playground.run().done()
+    playground.open(*THREE[:2]).fill_prompt("Hello")
+    play_events(
+        playground, *answer_events("A", "Hi", cost=0), *answer_events("B", "Hi", cost=None), DONE
+    )
+    playground.run().wait_until_done()
     expect(playground.page.locator("#pg-result")).to_contain_text("unknown for B")
 
 
 def test_differences_ignore_failed_and_unrelated_answers(playground: Playground) -> None:
-    playground.open(*THREE, "over").write("Hello")
+    playground.open(*THREE, "over").fill_prompt("Hello")
     play_events(
         playground,
-        *text("A", "The **sky** is blue because light is scattered."),
-        *text("B", "", status="error", error="Rate limit reached"),
-        *text("C", "Quantum chromodynamics describes gluons."),
-        *text("D", "The *sky* is green because light is scattered."),
+        *answer_events("A", "The **sky** is blue because light is scattered."),
+        *answer_events("B", "", status="error", error="Rate limit reached"),
+        *answer_events("C", "Quantum chromodynamics describes gluons."),
+        *answer_events("D", "The *sky* is green because light is scattered."),
         DONE,
     )
-    page = playground.run().done().page
+    page = playground.run().wait_until_done().page
     page.select_option("#pg-diff", "A")
     expect(playground.answer("B").get_by_role("button", name="Retry")).to_be_visible()
     stranger = playground.column("C").locator(".answer")
@@ -129,16 +134,16 @@ def test_differences_ignore_failed_and_unrelated_answers(playground: Playground)
 
 
 def test_a_lost_connection_stops_timers_and_is_shown(playground: Playground) -> None:
-    playground.open(*THREE[:2]).write("Hello")
-    words = "one two three four five six seven eight nine ten"
-    open_ = [event for event in text("A", words) if event[0] != "end"]
+    playground.open(*THREE[:2]).fill_prompt("Hello")
+    content = "one two three four five six seven eight nine ten"
+    open_ = [event for event in answer_events("A", content) if event[0] != "end"]
     usage = ("usage", {"col": "A", "n": 0, "output": 1, "estimated": True})
     quiet = ("quiet", {"col": "A", "n": 0, "ms": 4000})
-    play_events(playground, *open_, usage, quiet, *text("B", "Hi"))
+    play_events(playground, *open_, usage, quiet, *answer_events("B", "Hi"))
     playground.run()
     page = playground.page
     expect(page.locator("#pg-lost")).to_be_visible()
-    playground.becomes("A", "lost")
+    playground.wait_for_state("A", "lost")
     expect(playground.answer("A")).to_contain_text("Connection lost.")
     expect(playground.answer("A")).not_to_contain_text("The connection is open")
     expect(playground.figure("A", "Tokens")).to_contain_text("12")
@@ -148,33 +153,33 @@ def test_a_lost_connection_stops_timers_and_is_shown(playground: Playground) -> 
     # The gateway was restarted: its process knows nothing more of this run.
     play_events(playground, ("done", {"id": RUN, "interrupted": True}), path="/events")
     page.get_by_role("button", name="Continue").click()
-    playground.becomes("A", "failed")
+    playground.wait_for_state("A", "failed")
     expect(playground.answer("A")).to_contain_text("The gateway was restarted")
     expect(page.locator("#pg-lost")).to_be_hidden()
-    playground.done()
+    playground.wait_until_done()
 
 
 def test_a_long_answer_ends_with_its_beginning_in_view(playground: Playground) -> None:
-    """Columns ended scrolled to the bottom and had to be scrolled up alone: second.md, fault 20."""
-    playground.open(*THREE[:2]).write("Hello")
+    """Columns used to end scrolled to the bottom."""
+    playground.open(*THREE[:2]).fill_prompt("Hello")
     long_text = "\n\n".join(f"Paragraph {n}." for n in range(200))
-    unfinished = [event for event in text("A", long_text) if event[0] != "end"]
-    play_events(playground, *unfinished, *text("B", "Hi"))
+    unfinished = [event for event in answer_events("A", long_text) if event[0] != "end"]
+    play_events(playground, *unfinished, *answer_events("B", "Hi"))
     playground.run()
-    playground.becomes("A", "lost")
+    playground.wait_for_state("A", "lost")
     top = "element => element.scrollTop"
     region = playground.column("A").locator(".answer")
     assert region.evaluate(top) > 0, "it follows the text while it is written"
-    play_events(playground, text("A", long_text)[-1], DONE, path="/events")
+    play_events(playground, answer_events("A", long_text)[-1], DONE, path="/events")
     playground.page.get_by_role("button", name="Continue").click()
-    playground.becomes("A", "ok")
+    playground.wait_for_state("A", "ok")
     assert region.evaluate(top) == 0
 
 
 def test_tools_without_expected_calls_are_counted_where_called(playground: Playground) -> None:
-    playground.open(*THREE[:2]).write("Hello")
+    playground.open(*THREE[:2]).fill_prompt("Hello")
     verdict = ("verdict", {"col": "A", "n": 0, "check": "tools", "ok": True, "final": True})
-    a = text("A", "Hi")
-    play_events(playground, *a[:-1], verdict, a[-1], *text("B", "Hi"), DONE)
-    playground.run().done()
+    a = answer_events("A", "Hi")
+    play_events(playground, *a[:-1], verdict, a[-1], *answer_events("B", "Hi"), DONE)
+    playground.run().wait_until_done()
     expect(playground.page.locator("#pg-result")).to_contain_text("Tool call correct1 of 1")

@@ -1,4 +1,4 @@
-"""What a model may say to the playground, and must not achieve by it."""
+"""Hostile model output in the playground."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ MARKUP = """<script>document.title = "owned"</script><img src=x onerror="documen
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[StrictOpenAI]:
-    """A provider whose words these tests write."""
+    """A provider whose responses the tests choose."""
     with StrictOpenAI() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI) -> Iterator[Site]:
-    """A gateway in front of it."""
+    """A gateway with this provider."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield with_models(running.start().with_people(), f"{upstream.url}/v1")
+        yield with_models(running.start().with_users(), f"{upstream.url}/v1")
     finally:
         running.stop()
 
 
 @pytest.fixture
 def show_answer(signed_in: Any, upstream: StrictOpenAI) -> Any:
-    """A function that runs a prompt answered with this text and gives the playground."""
+    """A function that runs a prompt whose response is a text, and returns the playground."""
 
     def run(text: str, **how: Any) -> Playground:
         upstream.script.on("Now", ScriptedAnswer(text=text, **how))
-        playground = Playground(signed_in).open("strict", "demo/demo-fast").write("Now")
-        return playground.run().done()
+        playground = Playground(signed_in).open("strict", "demo/demo-fast").fill_prompt("Now")
+        return playground.run().wait_until_done()
 
     return run
 
@@ -85,13 +85,13 @@ def test_a_line_of_a_megabyte_does_not_freeze_the_page(show_answer: Any, piece: 
     expect(answer).to_contain_text("Longer than 200,000 characters")
     assert len(answer.text_content() or "") < 210_000
     page = playground.page
-    slow = page.evaluate(
+    longest_frame_ms = page.evaluate(
         """() => new Promise(done => {
             const began = performance.now();
             requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began)));
         })"""
     )
-    assert slow < 5_000
+    assert longest_frame_ms < 5_000
     page.fill("#pg-text", "still alive")
 
 
@@ -114,6 +114,8 @@ def test_markdown_that_is_slow_to_parse_is_still_shown(show_answer: Any, text: s
 def test_call_arguments_are_escaped(signed_in: Any, upstream: StrictOpenAI) -> None:
     call = Call("get_weather", {"city": "<img src=x onerror=alert(1)>"})
     upstream.script.on("weather", ScriptedAnswer(calls=(call,)))
-    playground = Playground(signed_in).open("strict").sample("Call a tool").run().done()
+    playground = (
+        Playground(signed_in).open("strict").insert_example("Call a tool").run().wait_until_done()
+    )
     expect(playground.answer("A").locator(".toolcall").first).to_contain_text("<img src=x")
     assert playground.answer("A").locator("img").count() == 0

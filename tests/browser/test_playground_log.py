@@ -1,4 +1,4 @@
-"""From the log into the playground: the whole conversation goes along, in every mode."""
+"""From the log into the playground: the whole conversation is opened, in every mode."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ CHAT = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo."""
+    """A gateway with the demo provider."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield with_models(running.start().with_people())
+        yield with_models(running.start().with_users())
     finally:
         running.stop()
 
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 
 def logged(site: Site, messages: list[dict[str, Any]]) -> str:
-    """The id of a request with these messages, in the log."""
+    """Send a request with these messages; returns its id once it is in the log."""
     headers = {"authorization": f"Bearer {site.key}"}
     body = {"model": "demo/demo-fast", "messages": messages}
     url = f"{site.url}/v1/chat/completions"
     answer = httpx.post(url, json=body, headers=headers, timeout=30)
-    return site.logged(answer.headers["x-request-id"])
+    return site.wait_for_log(answer.headers["x-request-id"])
 
 
 def open_from_log(playground: Playground, request: str, mode: str) -> Playground:
@@ -61,9 +61,9 @@ def open_from_log(playground: Playground, request: str, mode: str) -> Playground
 
 
 def sent_messages(playground: Playground, site: Site, letter: str = "A") -> list[dict[str, Any]]:
-    """The messages of the request behind a column, as the log has them."""
+    """Return the logged messages of the request of a column."""
     link = playground.column(letter).locator("a.state").get_attribute("href") or ""
-    request = site.logged(link.rpartition("/")[2])
+    request = site.wait_for_log(link.rpartition("/")[2])
     admin = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()
     url = f"{site.url}/api/requests/{request}/bodies"
     row = httpx.get(url, headers={"authorization": f"Bearer {admin}"}, timeout=30).json()
@@ -77,13 +77,13 @@ def test_a_logged_conversation_is_sent_complete(
 ) -> None:
     open_from_log(playground, logged(site, messages), mode)
     expect(playground.column("A").locator(".turn")).to_have_count(len(messages))
-    playground.run().done()
-    playground.becomes("A", "ok")
-    again = sent_messages(playground, site)
-    assert [m["role"] for m in again] == [m["role"] for m in messages]
-    assert "look_up" in json.dumps(again) or messages is CHAT
-    assert json.dumps(again).count("Acme Ltd") == (messages is AGENT)
-    assert json.dumps(again).count("My name is Ada.") == (messages is CHAT)
+    playground.run().wait_until_done()
+    playground.wait_for_state("A", "ok")
+    second = sent_messages(playground, site)
+    assert [m["role"] for m in second] == [m["role"] for m in messages]
+    assert "look_up" in json.dumps(second) or messages is CHAT
+    assert json.dumps(second).count("Acme Ltd") == (messages is AGENT)
+    assert json.dumps(second).count("My name is Ada.") == (messages is CHAT)
 
 
 def test_a_conversation_opens_in_evaluate(playground: Playground, site: Site) -> None:
@@ -96,9 +96,11 @@ def test_a_conversation_opens_in_evaluate(playground: Playground, site: Site) ->
 
 
 def test_each_column_continues_with_its_own_answer(playground: Playground, site: Site) -> None:
-    playground.open("demo/demo-fast", "demo/demo-429").write("First question").run().done()
+    playground.open("demo/demo-fast", "demo/demo-429").fill_prompt(
+        "First question"
+    ).run().wait_until_done()
     expect(playground.page.locator("#pg-text")).to_have_value("")
-    playground.write("Second question").run().done()
+    playground.fill_prompt("Second question").run().wait_until_done()
     assert [m["role"] for m in sent_messages(playground, site, "A")] == [
         "user",
         "assistant",
@@ -111,31 +113,31 @@ def test_each_column_continues_with_its_own_answer(playground: Playground, site:
 
 
 def test_running_again_repeats_the_latest_answer(playground: Playground, site: Site) -> None:
-    playground.open("demo/demo-fast", "demo").write("First question").run().done()
-    playground.write("Another question").run().done()
+    playground.open("demo/demo-fast", "demo").fill_prompt("First question").run().wait_until_done()
+    playground.fill_prompt("Another question").run().wait_until_done()
     expect(playground.page.locator("#pg-run")).to_contain_text("Run again")
-    playground.run().done()
+    playground.run().wait_until_done()
     assert [m["role"] for m in sent_messages(playground, site, "A")] == [
         "user",
         "assistant",
         "user",
     ]
     playground.page.get_by_role("button", name="New conversation").click()
-    playground.write("Something else").run().done()
+    playground.fill_prompt("Something else").run().wait_until_done()
     assert [m["content"] for m in sent_messages(playground, site, "A")] == ["Something else"]
 
 
 def test_a_message_is_edited_in_all_columns_and_run_from(
     playground: Playground, site: Site
 ) -> None:
-    playground.open("demo/demo-fast", "demo").write("First question").run().done()
-    playground.write("Second question").run().done()
+    playground.open("demo/demo-fast", "demo").fill_prompt("First question").run().wait_until_done()
+    playground.fill_prompt("Second question").run().wait_until_done()
     first = playground.column("A").locator(".turn").first
     first.hover()
     first.get_by_role("button", name="Edit message").click()
     editor = playground.column("A").locator(".msg-editor")
     editor.get_by_label("Text", exact=True).fill("Another first question")
-    playground.run(editor.get_by_role("button", name="Save and run")).done()
+    playground.run(editor.get_by_role("button", name="Save and run")).wait_until_done()
     for letter in "AB":
         assert [m["content"] for m in sent_messages(playground, site, letter)] == [
             "Another first question"
@@ -143,10 +145,10 @@ def test_a_message_is_edited_in_all_columns_and_run_from(
 
 
 def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, site: Site) -> None:
-    playground.open("demo/demo-fast", "demo").write("First question").run().done()
+    playground.open("demo/demo-fast", "demo").fill_prompt("First question").run().wait_until_done()
     column = playground.column("A")
     tools = column.locator(".answer-tools")
-    playground.run(tools.get_by_role("button", name="Regenerate")).done()
+    playground.run(tools.get_by_role("button", name="Regenerate")).wait_until_done()
     assert [m["role"] for m in sent_messages(playground, site, "A")] == ["user"]
     tools.get_by_role("button", name="Edit").click()
     editor = column.locator(".msg-editor")
@@ -157,7 +159,7 @@ def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, si
     answer.hover()
     answer.get_by_role("button", name="Branch").click()
     expect(playground.column("C").locator(".turn")).to_have_count(2)
-    playground.write("And then?").run().done()
+    playground.fill_prompt("And then?").run().wait_until_done()
     for letter in "AC":
         contents = [m["content"] for m in sent_messages(playground, site, letter)]
         assert contents == ["First question", "An answer of mine", "And then?"]
@@ -171,7 +173,7 @@ def test_tool_calls_and_results_can_be_entered_by_hand(playground: Playground, s
     editor = playground.column("A").locator(".msg-editor")
     editor.get_by_label("Tool result", exact=True).fill("Bolt Inc")
     editor.get_by_role("button", name="Save", exact=True).click()
-    playground.run().done()
+    playground.run().wait_until_done()
     messages = sent_messages(playground, site)
     assert [m["role"] for m in messages] == ["user", "assistant", "tool"]
     assert messages[2]["content"] == "Bolt Inc"
@@ -186,7 +188,7 @@ def test_enter_sends_unless_that_is_switched_off(playground: Playground) -> None
     expect(text).to_have_value("One\n")
     text.press("Enter")
     expect(page.locator("#pg")).to_have_attribute("data-runs", "1")
-    playground.done()
+    playground.wait_until_done()
     page.get_by_label("Enter sends").uncheck()
     text.fill("Two")
     text.press("Enter")

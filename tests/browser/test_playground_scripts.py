@@ -1,4 +1,4 @@
-"""The playground's scripts as files: how much is loaded, and what they must not use."""
+"""The playground's scripts: their size, and the APIs that they must not use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORBIDDEN = re.compile(
 
 
 def imported_modules(name: str, texts: set[str] | None = None) -> set[str]:
-    """A module and all that it imports at once."""
+    """Return a module and all modules that it imports statically."""
     texts = set() if texts is None else texts
     if name not in texts:
         texts.add(name)

@@ -1,4 +1,4 @@
-"""The playground: comparing, voting, keeping and giving away what a run has shown."""
+"""The playground: comparing, voting, saving and sharing runs."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.checks import clean
+from tests.browser.checks import assert_page_is_clean
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with the demo and a route that falls back."""
+    """A gateway with the demo provider and a fallback route."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield with_models(running.start().with_people())
+        yield with_models(running.start().with_users())
     finally:
         running.stop()
 
 
 @pytest.fixture
 def playground(signed_in: Any) -> Playground:
-    """The page, for the admin."""
+    """The playground, opened by the admin."""
     return Playground(signed_in)
 
 
 def test_answers_are_repeated_and_their_medians_shown(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "over").write("Hello")
+    playground.open("demo/demo-fast", "over").fill_prompt("Hello")
     page = playground.page
     page.click("#tab-params")
     page.fill("#pg-repeat", "3")
-    playground.run().done()
+    playground.run().wait_until_done()
     expect(playground.column("A").locator(".repetition")).to_have_count(3)
     expect(playground.column("A").locator(".repetitions")).to_contain_text("3 of 3 passed")
     expect(playground.figure("A", "TTFT").locator(".spread")).to_contain_text("–")
@@ -53,7 +53,9 @@ def test_answers_are_repeated_and_their_medians_shown(playground: Playground) ->
 
 
 def test_differing_words_are_highlighted(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "demo/demo", "demo/demo-refusal").write("Hello").run().done()
+    playground.open("demo/demo-fast", "demo/demo", "demo/demo-refusal").fill_prompt(
+        "Hello"
+    ).run().wait_until_done()
     page = playground.page
     page.select_option("#pg-diff", "A")
     expect(playground.column("B").locator(".diff")).to_be_visible()
@@ -64,10 +66,10 @@ def test_differing_words_are_highlighted(playground: Playground) -> None:
 
 
 def test_a_blind_vote_hides_the_names_and_counts(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "over").write("Hello")
+    playground.open("demo/demo-fast", "over").fill_prompt("Hello")
     page = playground.page
     page.get_by_label("Blind", exact=True).check()
-    playground.run().done()
+    playground.run().wait_until_done()
     heads = page.locator(".pcol header")
     assert all("demo" not in text and "over" not in text for text in heads.all_inner_texts())
     expect(page.locator(".answer .callout")).to_have_count(0)
@@ -81,7 +83,9 @@ def test_a_blind_vote_hides_the_names_and_counts(playground: Playground) -> None
 
 
 def test_a_run_is_listed_in_the_history_and_shared(playground: Playground, site: Site) -> None:
-    playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
+    playground.open("demo/demo-fast", "demo/demo-bad-schema").insert_example(
+        "Fill a schema"
+    ).run().wait_until_done()
     # Highlighting is loaded after the answer ends and adds its buttons to the text.
     expect(playground.answer("A").locator(".code-bar")).to_be_visible()
     text = playground.answer("A").inner_text()
@@ -89,17 +93,19 @@ def test_a_run_is_listed_in_the_history_and_shared(playground: Playground, site:
     page.get_by_role("button", name="History").click()
     playground.dialog.locator("a").first.click()
     page.wait_for_url(re.compile(r"\?run="))
-    playground.becomes("A", "ok")
+    playground.wait_for_state("A", "ok")
     expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
     expect(playground.answer("B").locator(".verdict.bad")).to_be_visible()
     expect(playground.column("A").locator(".turn.user")).to_contain_text("Ada Lovelace")
-    playground.run().done()
+    playground.run().wait_until_done()
     # The button to run is there still while the new answer begins.
     expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
 
 
 def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
-    playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
+    playground.open("demo/demo-fast", "demo/demo-bad-schema").insert_example(
+        "Fill a schema"
+    ).run().wait_until_done()
     page = playground.page
     texts = {}
     for kind in ("JSON", "CSV", "Markdown"):
@@ -121,7 +127,7 @@ def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
 
 
 def png_corner(page: Any, path: Any) -> tuple[int, list[int]]:
-    """The width in pixels of a PNG file, and the colour of its first pixel."""
+    """Return the width in pixels of a PNG file and the color of its first pixel."""
     data = Path(path).read_bytes()
     assert data.startswith(b"\x89PNG")
     width, *colour = page.evaluate(
@@ -140,7 +146,9 @@ def png_corner(page: Any, path: Any) -> tuple[int, list[int]]:
 
 def test_columns_are_in_a_grid_and_scroll_together(playground: Playground) -> None:
     models = ["demo/demo-fast", "demo/demo", "over", "demo/demo-bad-schema"]
-    playground.open(*models).write("\n\n".join("A long message." for _ in range(40))).run().done()
+    playground.open(*models).fill_prompt(
+        "\n\n".join("A long message." for _ in range(40))
+    ).run().wait_until_done()
     page = playground.page
 
     def view(entry: str) -> None:
@@ -153,13 +161,13 @@ def test_columns_are_in_a_grid_and_scroll_together(playground: Playground) -> No
     view("Scroll answers together")
     page.locator("#col-A .answer").hover()
     page.mouse.wheel(0, 200)
-    until(lambda: page.evaluate("document.querySelector('#col-B .answer').scrollTop") > 0)
+    wait_until(lambda: page.evaluate("document.querySelector('#col-B .answer').scrollTop") > 0)
     view("Hide timeline and result")
     expect(page.locator("#pg-timeline")).to_be_hidden()
 
 
 def test_the_same_run_as_code_and_in_another_dialect(playground: Playground) -> None:
-    playground.open("demo/demo-fast").sample("Call a tool").run().done()
+    playground.open("demo/demo-fast").insert_example("Call a tool").run().wait_until_done()
     page = playground.page
     page.get_by_role("button", name="Get code").click()
     code = playground.dialog.locator("pre")
@@ -179,7 +187,7 @@ def test_the_same_run_as_code_and_in_another_dialect(playground: Playground) -> 
 
 
 def test_presets_are_saved_in_versions(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "over").write("The first words")
+    playground.open("demo/demo-fast", "over").fill_prompt("The first words")
     page = playground.page
     presets = page.get_by_role("button", name="Presets")
     presets.click()
@@ -187,7 +195,7 @@ def test_presets_are_saved_in_versions(playground: Playground) -> None:
     playground.dialog.get_by_label("Name").fill("Greeting")
     playground.dialog.get_by_role("button", name="Save preset").click()
     expect(page.locator("#pg-preset")).to_have_text("Greetingv1")
-    playground.write("The second words")
+    playground.fill_prompt("The second words")
     page.locator(".preset-btn").click()
     page.get_by_role("menuitem", name="Save as Greeting v2").click()
     expect(page.locator("#pg-preset")).to_have_text("Greetingv2")
@@ -204,14 +212,14 @@ def test_presets_are_saved_in_versions(playground: Playground) -> None:
 def test_versions_of_a_preset_are_compared_and_an_earlier_one_is_loaded(
     playground: Playground, axe: Any, no_sideways_scroll: Any
 ) -> None:
-    playground.open("demo/demo-fast").write("Describe a river briefly.")
+    playground.open("demo/demo-fast").fill_prompt("Describe a river briefly.")
     page = playground.page
     page.get_by_role("button", name="Presets").click()
     page.get_by_role("menuitem", name="Save as a new preset").click()
     playground.dialog.get_by_label("Name").fill("River")
     playground.dialog.get_by_role("button", name="Save preset").click()
     expect(page.locator("#pg-preset")).to_have_text("Riverv1")
-    playground.write("Describe a lake briefly.")
+    playground.fill_prompt("Describe a lake briefly.")
     page.locator(".preset-btn").click()
     page.get_by_role("menuitem", name="Save as River v2").click()
     expect(page.locator("#pg-preset")).to_have_text("Riverv2")
@@ -225,7 +233,7 @@ def test_versions_of_a_preset_are_compared_and_an_earlier_one_is_loaded(
     expect(added.first).to_be_visible()
     for size in (DESKTOP, PHONE):
         page.set_viewport_size(size)
-        clean(page, axe, no_sideways_scroll, size)
+        assert_page_is_clean(page, axe, no_sideways_scroll, size)
     page.set_viewport_size(DESKTOP)
     playground.open("demo/demo-fast")
     page.locator(".preset-btn").click()
@@ -237,7 +245,7 @@ def test_versions_of_a_preset_are_compared_and_an_earlier_one_is_loaded(
 
 
 def test_the_texts_are_saved_as_a_prompt_and_opened_again(playground: Playground) -> None:
-    playground.open("demo/demo-fast").write("Weather in {{city}}?")
+    playground.open("demo/demo-fast").fill_prompt("Weather in {{city}}?")
     page = playground.page
     page.get_by_role("button", name="Save as prompt").click()
     page.get_by_label("Name", exact=True).fill("weather")
@@ -251,7 +259,7 @@ def test_the_texts_are_saved_as_a_prompt_and_opened_again(playground: Playground
 
 
 def test_an_answer_leads_to_its_place_in_the_log(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "demo").write("Hello").run().done()
+    playground.open("demo/demo-fast", "demo").fill_prompt("Hello").run().wait_until_done()
     link = playground.column("A").locator("a.state")
     assert re.fullmatch(r"/console/requests/[\w-]+", link.get_attribute("href") or "")
 
@@ -264,11 +272,11 @@ SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
 def test_the_playground_is_accessible_at_every_step(
     open_page: Callable[..., Any], axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
-    page = open_page("ada", size=size)
-    wrong = "demo/demo-bad-tool-arguments"
-    playground = Playground(page).open("demo/demo-fast", "over", wrong, "demo/demo-429")
+    page = open_page("admin", size=size)
+    faulty_model = "demo/demo-bad-tool-arguments"
+    playground = Playground(page).open("demo/demo-fast", "over", faulty_model, "demo/demo-429")
     axe_in_themes(page)
-    playground.sample("Call a tool").run().done()
+    playground.insert_example("Call a tool").run().wait_until_done()
     axe_in_themes(page)
     no_sideways_scroll(page)
     for tab in ("system", "tools", "schema", "params", "images"):
@@ -287,8 +295,10 @@ def test_the_playground_is_accessible_at_every_step(
 def test_a_public_link_shows_the_run_without_an_account(
     open_page: Callable[..., Any], axe: Any, no_sideways_scroll: Any, size: dict[str, int]
 ) -> None:
-    playground = Playground(open_page("ada", size=size))
-    playground.open("demo/demo-fast", "demo/demo-refusal").write("Share me").run().done()
+    playground = Playground(open_page("admin", size=size))
+    playground.open("demo/demo-fast", "demo/demo-refusal").fill_prompt(
+        "Share me"
+    ).run().wait_until_done()
     page = playground.page
     if size == PHONE:
         page.locator("[data-action=more]").click()
@@ -299,7 +309,7 @@ def test_a_public_link_shows_the_run_without_an_account(
     page.get_by_label("Expires after").select_option("1")
     page.get_by_role("button", name="Create link").click()
     link = page.get_by_label("Public link").input_value()
-    clean(page, axe, no_sideways_scroll, size)
+    assert_page_is_clean(page, axe, no_sideways_scroll, size)
     stranger = open_page(None, size=size, java_script_enabled=False)
     assert stranger.goto(link).status == 200
     expect(stranger.get_by_role("heading", level=1)).to_have_text("Share me")
@@ -315,16 +325,16 @@ def test_a_public_link_shows_the_run_without_an_account(
         2 * (2 * 380 + 16 + 2 * 24),
         [245, 246, 249],
     )
-    clean(reader, axe, no_sideways_scroll, size)
+    assert_page_is_clean(reader, axe, no_sideways_scroll, size)
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_a_run_is_named_found_and_deleted(
     open_page: Callable[..., Any], axe: Any, no_sideways_scroll: Any, size: dict[str, int]
 ) -> None:
-    playground = Playground(open_page("ada", size=size))
+    playground = Playground(open_page("admin", size=size))
     prompt = f"Name me at {size['width']}"
-    playground.open("demo/demo-fast").write(prompt).run().done()
+    playground.open("demo/demo-fast").fill_prompt(prompt).run().wait_until_done()
     page = playground.page
     if size == PHONE:
         page.locator("[data-action=more]").click()
@@ -338,7 +348,7 @@ def test_a_run_is_named_found_and_deleted(
     box.get_by_label("Search runs").fill(f"best {size['width']}")
     expect(box.locator(".runs li")).to_have_count(1)
     expect(box.locator(".runs li b")).to_have_text(f"Best of {size['width']}")
-    clean(page, axe, no_sideways_scroll, size)
+    assert_page_is_clean(page, axe, no_sideways_scroll, size)
     box.get_by_role("button", name="Delete").click()
     box.get_by_role("button", name="Delete run").click()
     expect(box.locator(".runs a")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Providers in a browser: added from a preset, tested, its models fetched; without a script too."""
+"""Providers in a browser: created from a preset, tested, models fetched; without JavaScript too."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_form_shows_while_typing_whether_a_variable_is_set(signed_in: Any) -
 
 
 def test_without_a_script_a_provider_is_tested_and_added(open_page: Any) -> None:
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     page.goto("/console/providers/add/demo")
     page.get_by_label("Name", exact=True).fill("scriptless")
     page.get_by_role("button", name="Test connection").click()
@@ -105,7 +105,7 @@ def test_a_refused_form_is_shown_in_the_page(signed_in: Any, page_errors: Any) -
 def test_provider_pages_have_no_accessibility_violations(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     paths = ("", "/add", "/add/openai", "/add/custom", "/1", "/1/fetch", "/1/delete")
     for path in paths:
         page.goto(f"/console/providers{path}")

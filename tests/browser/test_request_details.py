@@ -1,4 +1,4 @@
-"""The detail of every kind of row that the product writes, for both roles, at every width."""
+"""The details of every kind of log row, for both roles and at every width."""
 
 from __future__ import annotations
 
@@ -129,11 +129,11 @@ def kinds(site: Site) -> list[str]:
     return [row for _, row in json.loads(printed.strip().splitlines()[-1])]
 
 
-@pytest.mark.parametrize("who", ["ada", "vic"])
+@pytest.mark.parametrize("user", ["admin", "viewer"])
 def test_the_details_of_every_kind_of_row_render(
-    open_page: Callable[..., Any], kinds: list[str], who: str
+    open_page: Callable[..., Any], kinds: list[str], user: str
 ) -> None:
-    page = open_page(who)
+    page = open_page(user)
     assert page.goto(f"/console/requests/{kinds[0]}").status == 200
     faults = page.evaluate(_FETCH, [f"/console/requests/{row}?range=all" for row in kinds])
     for width in WIDTHS:

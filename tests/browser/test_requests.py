@@ -1,4 +1,4 @@
-"""The requests page in a browser: live tail, the detail beside the list, tabs, replay."""
+"""The requests page in a browser: live tail, details, tabs and replay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.checks import clean
+from tests.browser.checks import assert_page_is_clean
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
 
@@ -28,11 +28,11 @@ TABS = (
 
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
-    return site.known(site.manage("create_key", "browser-test").strip().splitlines()[-1])
+    return site.wait_for_key(site.manage("create_key", "browser-test").strip().splitlines()[-1])
 
 
 def send_request(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
-    """One Claude-like request on the demo model, which speaks another dialect; its id."""
+    """Send a Messages request to the demo model, which has another dialect; returns its id."""
     body = {
         "model": "demo",
         "max_tokens": 300,
@@ -47,7 +47,7 @@ def send_request(site: Site, key: str, text: str = "Hello there", **more: Any) -
         headers={"x-api-key": key, "anthropic-version": "2023-06-01", "x-session-id": "s-1"},
         timeout=30,
     )
-    return site.logged(answer.headers["x-request-id"])
+    return site.wait_for_log(answer.headers["x-request-id"])
 
 
 def test_a_request_appears_by_itself_and_opens_beside_the_list(
@@ -81,7 +81,7 @@ def test_the_live_tail_pauses_while_a_row_is_read(
 ) -> None:
     for n in range(30):
         send_request(site, key, f"number {n}")
-    page = open_page("ada", size={"width": 1440, "height": 500})
+    page = open_page("admin", size={"width": 1440, "height": 500})
     page.goto("/console/requests")
     page.locator("#rows > tr").nth(25).wait_for()
     page.locator("#list").evaluate("list => { list.scrollTop = 300; }")
@@ -105,7 +105,7 @@ def test_the_live_tail_does_not_poll_in_a_hidden_tab(
     open_page: Callable[..., Any], site: Site, key: str
 ) -> None:
     send_request(site, key)
-    page = open_page("ada")
+    page = open_page("admin")
     urls: list[str] = []
     page.on(
         "request",
@@ -243,7 +243,7 @@ def test_the_page_works_without_scripts(
     open_page: Callable[..., Any], site: Site, key: str
 ) -> None:
     send_request(site, key)
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     page.goto("/console/requests")
     page.locator("[data-shortcut=search]").fill("status:200")
     page.get_by_role("button", name="Search", exact=True).click()
@@ -271,7 +271,7 @@ def test_every_tab_is_accessible_and_fits(
     size: dict[str, int],
 ) -> None:
     name = send_request(site, key, stream=True)
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     for path in ("", "?group=session", *(f"/{name}?tab={tab}" for tab in TABS)):
         page.goto(f"/console/requests{path}")
         no_sideways_scroll(page)
@@ -279,7 +279,7 @@ def test_every_tab_is_accessible_and_fits(
 
 
 def test_no_filter_is_cut_off_at_any_width(open_page: Callable[..., Any]) -> None:
-    page = open_page("ada")
+    page = open_page("admin")
     page.goto("/console/requests")
     for width in (390, 832, 833, 930, 1024, 1180, 1181, 1440):
         page.set_viewport_size({"width": width, "height": 900})
@@ -292,7 +292,7 @@ def test_the_list_fits_beside_the_detail(
     open_page: Callable[..., Any], site: Site, key: str, width: int
 ) -> None:
     name = send_request(site, key)
-    page = open_page("ada", size={"width": width, "height": 900})
+    page = open_page("admin", size={"width": width, "height": 900})
     page.goto(f"/console/requests/{name}")
     wide, room = page.locator(".req-list").evaluate("list => [list.scrollWidth, list.clientWidth]")
     assert wide <= room
@@ -308,7 +308,7 @@ def test_a_request_is_scored_and_found_by_its_score(
     size: dict[str, int],
 ) -> None:
     name = send_request(site, key, f"Score me at {size['width']}")
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     page.goto(f"/console/requests/{name}")
     page.get_by_role("button", name="Bad response").click()
     expect(page.get_by_role("button", name="Bad response")).to_have_attribute(
@@ -321,10 +321,10 @@ def test_a_request_is_scored_and_found_by_its_score(
     page.locator(".score-form").get_by_role("button", name="Save").click()
     expect(page.locator(".scores li")).to_have_count(2)
     expect(page.locator(".scores")).to_contain_text("Not kind.")
-    clean(page, axe, no_sideways_scroll, size)
+    assert_page_is_clean(page, axe, no_sideways_scroll, size)
     page.goto("/console/requests?q=score:tone has:comment")
     expect(page.locator("#rows .score-pills").first).to_contain_text("0.35")
-    clean(page, axe, no_sideways_scroll, size)
+    assert_page_is_clean(page, axe, no_sideways_scroll, size)
 
 
 def test_feedback_that_a_client_sends_with_its_key_is_shown(

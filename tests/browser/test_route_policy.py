@@ -1,4 +1,4 @@
-"""The parts of a route about failures, hedging, checks and the response cache, in a browser."""
+"""The route editor's sections for failures, hedging, health checks and response cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
@@ -23,7 +23,7 @@ Route.objects.filter(name__in=["way", "spare", "shade"]).delete()
 T = lambda name: TargetSpec(model=f"{provider.name}/{name}")
 for name in ["spare", "shade", "way"]:
     save_route(RouteSpec(name=name, steps=(StepSpec(name="One", targets=(T("demo-a"), T("demo-b"))),)),
-               route=None, number=0, author="ada")
+               route=None, number=0, author="admin")
 """
 ROUTE = "/console/routes/way"
 SECTION = "Reliability"
@@ -34,14 +34,14 @@ def _policy_route(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
 
 
-def expect(where: Any) -> Any:
+def expect(locator: Any) -> Any:
     from playwright.sync_api import expect
 
-    return expect(where)
+    return expect(locator)
 
 
 def open_policy_section(page: Any) -> Any:
-    """The section, open."""
+    """Open the section and return it."""
     section = page.locator("#route-policy")
     if not section.evaluate("part => part.open"):
         section.locator("summary").click()
@@ -49,7 +49,7 @@ def open_policy_section(page: Any) -> Any:
 
 
 def save_route_form(page: Any, version: int) -> None:
-    """Save, and wait until it is told."""
+    """Save the route and wait for the confirmation."""
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast").last).to_contain_text(f"saved as version {version}")
 
@@ -188,10 +188,10 @@ def test_variants_are_compared_in_usage(
     chat = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": f"Bearer {site.key}"}
     httpx.post(f"{site.url}/v1/chat/completions", json=chat, headers=headers, timeout=30)
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     page.goto("/console/usage")
     region = page.get_by_role("region", name="Variant comparison")
-    until(lambda: page.reload() and region.count())  # the sums are made beside the requests
+    wait_until(lambda: page.reload() and region.count())  # the sums are made beside the requests
     table = region.get_by_role("table")
     expect(table.locator("tbody tr")).to_have_count(2)
     rows = {row.locator(".pill").inner_text(): row for row in table.locator("tbody tr").all()}
@@ -212,7 +212,7 @@ def test_the_open_sections_are_accessible_and_fit(
     size: dict[str, int],
 ) -> None:
     page_errors.allow("422")
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()
     section = open_policy_section(page)

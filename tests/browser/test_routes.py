@@ -1,4 +1,4 @@
-"""Routes in a browser: drag and buttons, live checks, two tabs, dry run, without scripts."""
+"""Routes in a browser: drag and drop, buttons, live validation, dry run, no JavaScript."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
@@ -25,7 +25,7 @@ T = lambda name, weight=1: TargetSpec(model=f"{provider.name}/{name}", weight=we
 save_route(RouteSpec(name="story", aliases=("claude-*",), steps=(
     StepSpec(name="Primary", strategy="weighted", targets=(T("demo-a", 60), T("demo-b", 40))),
     StepSpec(name="Fallback", fallback_on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
-)), route=None, number=0, author="ada")
+)), route=None, number=0, author="admin")
 """
 STORY = "/console/routes/story"
 
@@ -35,30 +35,29 @@ def _routes_and_traffic(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
 
 
-def expect(where: Any) -> Any:
+def expect(locator: Any) -> Any:
     from playwright.sync_api import expect
 
-    return expect(where)
+    return expect(locator)
 
 
-def names(page: Any) -> Any:
-    """The targets of each step, as they stand on the page at one moment."""
+def target_names(page: Any) -> Any:
+    """Return the targets of each step on the page."""
     return page.locator("section.step").evaluate_all(
         "steps => steps.map(step => [...step.querySelectorAll('.target .t-name b')]"
         ".map(name => name.innerText))"
     )
 
 
-def stands(page: Any, *steps: list[str]) -> None:
-    """Wait until these targets stand in the steps."""
-    until(lambda: names(page) == list(steps))
+def expect_targets(page: Any, *steps: list[str]) -> None:
+    """Wait until the steps have these targets."""
+    wait_until(lambda: target_names(page) == list(steps))
 
 
 def drag(page: Any, name: str, onto: str) -> None:
-    """Drag a target until it stands in the step of another, as a person does who looks.
+    """Drag a target until it is in the step of another target.
 
-    The page takes a place when the mouse moves over it, but not while it is still busy with
-    the place before.
+    The page moves the target while the mouse is over a step, but not during the previous update.
     """
     row, there = page.locator(".target", has_text=name), page.locator(".target", has_text=onto)
     page.mouse.move(*_middle(row.locator(".grip")))
@@ -66,9 +65,9 @@ def drag(page: Any, name: str, onto: str) -> None:
 
     def arrived() -> bool:
         page.mouse.move(*_middle(there.locator(".t-name")), steps=8)
-        return any({name, onto} <= set(step) for step in names(page))
+        return any({name, onto} <= set(step) for step in target_names(page))
 
-    until(arrived)
+    wait_until(arrived)
     page.mouse.up()
 
 
@@ -80,15 +79,15 @@ def _middle(part: Any) -> tuple[float, float]:
 def test_a_target_is_dragged_into_another_step_and_saved(signed_in: Any) -> None:
     page = signed_in
     page.goto(STORY)
-    stands(page, ["demo-a", "demo-b"], ["demo-c"])
+    expect_targets(page, ["demo-a", "demo-b"], ["demo-c"])
     drag(page, "demo-a", onto="demo-c")
     expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
-    placed = names(page)
+    placed = target_names(page)
     assert [sorted(step) for step in placed] == [["demo-b"], ["demo-a", "demo-c"]]
     page.keyboard.press("Control+s")
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
     page.reload()
-    stands(page, *placed)
+    expect_targets(page, *placed)
 
 
 def test_a_target_is_moved_by_keyboard_announced_and_keeps_the_focus(signed_in: Any) -> None:
@@ -98,7 +97,7 @@ def test_a_target_is_moved_by_keyboard_announced_and_keeps_the_focus(signed_in: 
     down.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 1, position 2")
-    stands(page, ["demo-b", "demo-a"], ["demo-c"])
+    expect_targets(page, ["demo-b", "demo-a"], ["demo-c"])
     expect(page.get_by_role("button", name="Move demo-a down")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 2, position 1")
@@ -141,19 +140,19 @@ def test_two_tabs_can_not_overwrite_each_other(
     open_page: Callable[..., Any], page_errors: Any
 ) -> None:
     page_errors.allow("409")
-    one, two = open_page("ada"), open_page("ada")
-    for page in (one, two):
+    first, second = open_page("admin"), open_page("admin")
+    for page in (first, second):
         page.goto(STORY)
-    one.get_by_label("Weight of demo-a").fill("70")
-    one.get_by_role("button", name="Save").click()
-    expect(one.locator(".toast")).to_contain_text("version 2")
-    two.get_by_label("Unsupported fields").select_option("1")
-    two.get_by_role("button", name="Save").click()
-    alert = two.get_by_role("alert")
+    first.get_by_label("Weight of demo-a").fill("70")
+    first.get_by_role("button", name="Save").click()
+    expect(first.locator(".toast")).to_contain_text("version 2")
+    second.get_by_label("Unsupported fields").select_option("1")
+    second.get_by_role("button", name="Save").click()
+    alert = second.get_by_role("alert")
     expect(alert).to_contain_text("demo-a weight 60 to 70")
     expect(alert).to_contain_text("reject unsupported fields: no → yes")
-    two.get_by_role("button", name="Overwrite with my changes").click()
-    expect(two.locator(".toast")).to_contain_text("version 3")
+    second.get_by_role("button", name="Overwrite with my changes").click()
+    expect(second.locator(".toast")).to_contain_text("version 3")
 
 
 def test_a_model_is_found_by_typing(signed_in: Any) -> None:
@@ -210,17 +209,17 @@ def test_an_earlier_version_is_restored_with_one_click(signed_in: Any) -> None:
 
 
 def test_the_page_works_without_scripts(open_page: Callable[..., Any]) -> None:
-    page = open_page("ada", java_script_enabled=False)
+    page = open_page("admin", java_script_enabled=False)
     page.goto(STORY)
     page.get_by_label("Weight of demo-a").fill("75")
     page.get_by_role("button", name="Move demo-b up").click()
-    stands(page, ["demo-b", "demo-a"], ["demo-c"])
+    expect_targets(page, ["demo-b", "demo-a"], ["demo-c"])
     expect(page.get_by_label("Weight of demo-a")).to_have_value("75")
     page.get_by_role("button", name="Start dry run").click()
     expect(page.get_by_label("Steps")).to_contain_text("selected")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
-    stands(page, ["demo-b", "demo-a"], ["demo-c"])
+    expect_targets(page, ["demo-b", "demo-a"], ["demo-c"])
 
 
 def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
@@ -229,7 +228,7 @@ def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
     expect(page.get_by_label("Route name")).to_be_disabled()
     assert page.get_by_role("button", name="Save").count() == 0
     assert page.get_by_role("button", name="Start dry run").count() == 0
-    stands(page, ["demo-a", "demo-b"], ["demo-c"])
+    expect_targets(page, ["demo-a", "demo-b"], ["demo-c"])
 
 
 def test_a_new_route_shows_errors_only_after_input_or_save(
@@ -274,7 +273,7 @@ def test_every_page_is_accessible_and_fits(
     no_sideways_scroll: Any,
     size: dict[str, int],
 ) -> None:
-    page = open_page("ada", size=size)
+    page = open_page("admin", size=size)
     for path in PAGES:
         page.goto(path)
         axe_in_themes(page)

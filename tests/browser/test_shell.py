@@ -1,4 +1,4 @@
-"""The shell around all pages."""
+"""The header, navigation and search that all pages share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A member's day: in through the identity provider, a key of their own, a request, a passkey."""
+"""A member signs in through the identity provider, creates a key and a passkey."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.browser.conftest import PageErrors, watch
 from tests.browser.site import Site
 from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, oidc_provider
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 PASSKEYS = {
     "protocol": "ctap2",
@@ -28,7 +28,7 @@ STEPS = ("", "passkeys/1/remove", "codes/add", "recovery/new")
 
 
 def assert_no_horizontal_overflow(page: Any) -> None:
-    """Asserts that the page is no wider than its window, at every usual width."""
+    """Assert that the page is no wider than its window at common widths."""
     for width in (390, 1024, 1280, 1440):
         page.set_viewport_size({"width": width, "height": 900})
         wide, window = page.evaluate(
@@ -47,7 +47,7 @@ def oidc_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "DRAGOMAN_OIDC_NAME": "Acme",
             "DRAGOMAN_MEMBER_MONTH_USD": "20",
         }
-        site = Site(tmp_path_factory.mktemp("oidc"), **environment).start().with_people()
+        site = Site(tmp_path_factory.mktemp("oidc"), **environment).start().with_users()
         yield site
         site.stop()
 
@@ -58,7 +58,7 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     # Passkeys exist on localhost, not on an address.
     base = f"http://localhost:{oidc_site.port}"
     context = browser.new_context(base_url=base, reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE_S * 1000)
+    context.set_default_timeout(WAIT_TIMEOUT_S * 1000)
     page = context.new_page()
     watch(page, page_errors)
     page.goto("/console/sign-in")
@@ -72,11 +72,11 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     page.get_by_role("button", name="Create key").click()
     secret = page.locator("#secret").inner_text()
     assert_no_horizontal_overflow(page)
-    oidc_site.known(secret)
+    oidc_site.wait_for_key(secret)
     body = {"model": "demo", "messages": [{"role": "user", "content": "Hello from a member"}]}
     headers = {"authorization": f"Bearer {secret}"}
-    sent = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=30)
-    oidc_site.logged(sent.headers["x-request-id"])
+    response = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=30)
+    oidc_site.wait_for_log(response.headers["x-request-id"])
     page.goto("/console/own")
     assert "$15.00 is not assigned" in page.inner_text("#main")
     page.locator("table a").first.click()

@@ -1,4 +1,4 @@
-"""Spans of a real OpenTelemetry exporter and requests of the gateway, as one waterfall."""
+"""Spans of a real OpenTelemetry exporter and requests of the gateway in one waterfall."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from tests.browser.conftest import PHONE
 from tests.browser.site import Site
-from tests.waits import until
+from tests.waits import wait_until
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "What is a span?"}]}
 
 
 class ResultRecorder(OTLPSpanExporter):
-    """The exporter, and the results of its exports."""
+    """An exporter that records the results of its exports."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -36,7 +36,7 @@ class ResultRecorder(OTLPSpanExporter):
 
 @pytest.fixture(scope="module")
 def trace_id(site: Site) -> str:
-    """A workflow whose agent asks the model and calls a tool that fails."""
+    """Run a workflow whose agent calls the model and a failing tool; returns the trace id."""
     exporter = ResultRecorder(
         endpoint=f"{site.url}/v1/traces",
         headers={"authorization": f"Bearer {site.key}"},
@@ -70,14 +70,14 @@ def trace_id(site: Site) -> str:
 
 
 def waterfall_lines(page: Any, path: str) -> list[str]:
-    """The lines of a waterfall, once the log has the requests."""
+    """Return the lines of a waterfall once the log has the requests."""
 
     def lines() -> list[str]:
         page.goto(path)
         cells = page.locator(".waterfall tbody .what").all_inner_texts()
         return [" ".join(cell.split()) for cell in cells]
 
-    until(lambda: lines().count("Request demo") == 2)
+    wait_until(lambda: lines().count("Request demo") == 2)
     return lines()
 
 
@@ -115,7 +115,7 @@ def test_a_viewer_sees_the_spans_without_content(viewer_page: Any, trace_id: str
 def test_on_a_phone_without_scripts_every_trace_bar_is_visible(
     open_page: Callable[..., Any], trace_id: str
 ) -> None:
-    page = open_page("ada", size=PHONE, java_script_enabled=False)
+    page = open_page("admin", size=PHONE, java_script_enabled=False)
     waterfall_lines(page, f"/console/traces/{trace_id}")
     for bar in page.locator(".waterfall td.timeline svg").all():
         box = bar.bounding_box()

@@ -1,4 +1,4 @@
-"""A call's arguments as a string and as an object."""
+"""Tool call arguments as a string and as an object."""
 
 from __future__ import annotations
 

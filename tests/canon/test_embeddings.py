@@ -1,4 +1,4 @@
-"""Vectors survive being packed."""
+"""Encoding and decoding of vectors."""
 
 from __future__ import annotations
 

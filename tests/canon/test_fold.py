@@ -1,4 +1,4 @@
-"""A whole answer and its events say the same."""
+"""A whole response and its stream events are equivalent."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from tests.stream_grammar import check_stream
 
-words = st.text(max_size=8)
-signatures = st.builds(Signature, provider=words, model=words, kind=words, value=words)
-values = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), words)
-arguments = st.dictionaries(words, values, max_size=3)
+texts = st.text(max_size=8)
+signatures = st.builds(Signature, provider=texts, model=texts, kind=texts, value=texts)
+values = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), texts)
+arguments = st.dictionaries(texts, values, max_size=3)
 parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words, citations=st.tuples(st.builds(Citation, url=words))),
-    st.builds(Text, text=words),
-    st.builds(Reasoning, text=words, signature=st.none() | signatures, redacted=st.booleans()),
-    st.builds(Refusal, text=words),
+    st.builds(Text, text=texts, citations=st.tuples(st.builds(Citation, url=texts))),
+    st.builds(Text, text=texts),
+    st.builds(Reasoning, text=texts, signature=st.none() | signatures, redacted=st.booleans()),
+    st.builds(Refusal, text=texts),
     st.builds(
-        ToolCall, id=words, name=words, arguments=arguments, signature=st.none() | signatures
+        ToolCall, id=texts, name=texts, arguments=arguments, signature=st.none() | signatures
     ),
-    st.builds(ToolCall, id=words, name=words, raw=words, custom=st.just(True)),
-    st.builds(ToolCall, id=words, name=words, raw=st.just('{"half":')),
-    st.builds(Native, dialect=words, data=st.dictionaries(words, words, max_size=2)),
+    st.builds(ToolCall, id=texts, name=texts, raw=texts, custom=st.just(True)),
+    st.builds(ToolCall, id=texts, name=texts, raw=st.just('{"half":')),
+    st.builds(Native, dialect=texts, data=st.dictionaries(texts, texts, max_size=2)),
 )
 finishes = st.builds(
     Finish,
     reason=st.sampled_from(["stop", "length", "tool", "refusal", "pause", "malformed"]),
-    explanation=st.none() | words,
+    explanation=st.none() | texts,
 )
 counts = st.none() | st.integers(0, 99)
 usages = st.builds(Usage, input=counts, cache_read=counts, output=counts, reasoning=counts)
 responses = st.builds(
     Response,
-    id=words,
-    model=words,
+    id=texts,
+    model=texts,
     parts=st.lists(parts, max_size=4).map(tuple),
     finish=finishes,
     usage=st.none() | usages,
     created=st.none() | st.integers(0, 2**31),
-    service_tier=st.none() | words,
+    service_tier=st.none() | texts,
 )
 
 
@@ -90,9 +90,9 @@ def test_folding_is_independent_of_how_deltas_are_split(response: Response, data
 
 def test_a_failed_stream_raises_its_error():
     error = Error(kind="overloaded", message="busy")
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as exc_info:
         fold_events([Start(), Failed(error)])
-    assert caught.value.error is error
+    assert exc_info.value.error is error
 
 
 def test_a_stream_without_an_end_raises():

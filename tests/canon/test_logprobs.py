@@ -1,4 +1,4 @@
-"""Log probabilities in OpenAI's form."""
+"""Log probabilities in OpenAI's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and ids come out legal, unique, and the same every time."""
+"""Normalized names and ids are legal, unique and deterministic."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def test_an_illegal_name_gets_underscores():
 
 def test_a_long_name_ends_in_its_hash():
     name = "mcp__server__" + "x" * 80
-    sent = assign_tool_names([name])[name]
-    assert (len(sent), sent[:55]) == (64, name[:55])
-    assert re.fullmatch(r"_[0-9a-f]{8}", sent[55:])
+    assigned = assign_tool_names([name])[name]
+    assert (len(assigned), assigned[:55]) == (64, name[:55])
+    assert re.fullmatch(r"_[0-9a-f]{8}", assigned[55:])
 
 
 def test_a_legal_name_is_unchanged_in_any_order():
@@ -44,15 +44,15 @@ def test_an_empty_name_becomes_one_that_can_be_sent():
 
 @given(st.lists(st.text(max_size=80)), st.integers(10, 128))
 def test_names_are_legal_unique_and_the_same_every_time(names: list[str], limit: int):
-    sent = assign_tool_names(names, limit)
-    assert sent.keys() == set(names)
-    assert len(set(sent.values())) == len(sent)
-    assert all(LEGAL.fullmatch(name) and len(name) <= limit for name in sent.values())
-    assert assign_tool_names(names, limit) == sent
+    assigned = assign_tool_names(names, limit)
+    assert assigned.keys() == set(names)
+    assert len(set(assigned.values())) == len(assigned)
+    assert all(LEGAL.fullmatch(name) and len(name) <= limit for name in assigned.values())
+    assert assign_tool_names(names, limit) == assigned
 
 
 @pytest.mark.parametrize(
-    ("rule", "given_id", "sent"),
+    ("rule", "given_id", "assigned"),
     [
         ("any", "call:1", "call:1"),
         ("word", "call:1.x", "call_1_x"),
@@ -65,24 +65,24 @@ def test_names_are_legal_unique_and_the_same_every_time(names: list[str], limit:
         ("mistral9", "abcdefgh9", "abcdefgh9"),
     ],
 )
-def test_an_id_is_preserved_as_far_as_the_rule_allows(rule: str, given_id: str, sent: str):
-    assert render_tool_id(rule, given_id) == sent
+def test_an_id_is_preserved_as_far_as_the_rule_allows(rule: str, given_id: str, assigned: str):
+    assert render_tool_id(rule, given_id) == assigned
 
 
-@pytest.mark.parametrize(("rule", "most"), [("bedrock64", 64), ("any64", 64), ("any40", 40)])
-def test_a_long_id_ends_in_its_hash(rule: str, most: int):
-    sent = render_tool_id(rule, "call_" + "x" * 90)
-    assert (len(sent), sent[:-9]) == (most, "call_" + "x" * (most - 14))
-    assert re.fullmatch(r"_[0-9a-f]{8}", sent[-9:])
+@pytest.mark.parametrize(("rule", "maximum"), [("bedrock64", 64), ("any64", 64), ("any40", 40)])
+def test_a_long_id_ends_in_its_hash(rule: str, maximum: int):
+    assigned = render_tool_id(rule, "call_" + "x" * 90)
+    assert (len(assigned), assigned[:-9]) == (maximum, "call_" + "x" * (maximum - 14))
+    assert re.fullmatch(r"_[0-9a-f]{8}", assigned[-9:])
 
 
 def test_an_id_for_mistral_is_nine_letters_and_digits():
-    one, other = (
+    first, other = (
         render_tool_id("mistral9", "call_0fypS1hVX"),
         render_tool_id("mistral9", "call_0fypS1hVY"),
     )
-    assert re.fullmatch(r"[a-zA-Z0-9]{9}", one)
-    assert one != other
+    assert re.fullmatch(r"[a-zA-Z0-9]{9}", first)
+    assert first != other
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_an_id_for_mistral_is_nine_letters_and_digits():
 def test_any_id_becomes_legal_and_the_conversion_is_idempotent(rule: str, legal: str):
     @given(st.text(max_size=99))
     def check(call_id: str):
-        sent = render_tool_id(rule, call_id)
-        assert re.fullmatch(legal, sent)
-        assert render_tool_id(rule, sent) == sent
-        assert render_tool_id(rule, call_id) == sent
+        assigned = render_tool_id(rule, call_id)
+        assert re.fullmatch(legal, assigned)
+        assert render_tool_id(rule, assigned) == assigned
+        assert render_tool_id(rule, call_id) == assigned
 
     check()
 
 
-def test_a_lone_surrogate_has_a_hash_too():
+def test_a_lone_surrogate_in_a_text_can_be_hashed():
     assert render_tool_id("mistral9", "\ud800")

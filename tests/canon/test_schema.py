@@ -1,4 +1,4 @@
-"""Schemas come out in a provider's subset, and say what was changed."""
+"""Schemas are reduced to a provider's subset, and the changes are reported."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from gateway.canon.schema import (
 )
 
 
-def fitted(**fields: Any) -> tuple[Any, list[str]]:
-    """What becomes of a schema of one property, and what was changed."""
+def reduce_schema(**fields: Any) -> tuple[Any, list[str]]:
+    """Return the schema of a property after reduction, and the reported changes."""
     schema = {"type": "object", "properties": {"a": fields}, "additionalProperties": False}
     out, changed = restrict_to_anthropic(schema)
     return out["properties"]["a"], changed
 
 
 def test_removed_constraints_are_added_to_the_description():
-    assert fitted(type="integer", minimum=0, maximum=150) == (
+    assert reduce_schema(type="integer", minimum=0, maximum=150) == (
         {"type": "integer", "description": "minimum: 0, maximum: 150"},
         ["minimum", "maximum"],
     )
 
 
 def test_the_original_description_precedes_constraints():
-    out, _ = fitted(type="string", description="A name.", minLength=1)
+    out, _ = reduce_schema(type="string", description="A name.", minLength=1)
     assert out["description"] == "A name.\n\nminLength: 1"
 
 
@@ -62,17 +62,17 @@ def test_the_original_description_precedes_constraints():
 def test_unsupported_schema_keywords_are_removed_for_anthropic(
     fields: dict[str, Any], lost: list[str]
 ):
-    assert fitted(**fields)[1] == lost
+    assert reduce_schema(**fields)[1] == lost
 
 
 def test_one_of_becomes_any_of():
-    out, changed = fitted(oneOf=[{"type": "string"}, {"type": "null"}])
+    out, changed = reduce_schema(oneOf=[{"type": "string"}, {"type": "null"}])
     assert out == {"anyOf": [{"type": "string"}, {"type": "null"}]}
     assert changed == ["oneOf"]
 
 
 def test_a_reference_wrapped_alone_is_unwrapped():
-    out, changed = fitted(allOf=[{"$ref": "#/$defs/x"}], description="d")
+    out, changed = reduce_schema(allOf=[{"$ref": "#/$defs/x"}], description="d")
     assert (out, changed) == ({"$ref": "#/$defs/x", "description": "d"}, [])
 
 
@@ -92,7 +92,7 @@ def test_a_property_may_have_a_keywords_name():
     assert changed == []
 
 
-def test_meta_keywords_are_left_out():
+def test_meta_keywords_are_omitted():
     schema = {"$schema": "https://x", "$id": "y", "type": "object", "title": "T"}
     assert without_meta(schema) == {"type": "object", "title": "T"}
     assert "$schema" not in restrict_to_anthropic(schema)[0]

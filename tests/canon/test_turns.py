@@ -1,4 +1,4 @@
-"""Calls and results are paired before any provider sees them."""
+"""Tool calls and results are paired before rendering."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import NO_RESULT, merge_turns, pair_tool_results
 
 
-def turn(*parts: object, role: str = "user", at: str = "") -> Turn:
-    return Turn(role=role, parts=tuple(parts), path=at)  # type: ignore[arg-type]
+def turn(*parts: object, role: str = "user", path: str = "") -> Turn:
+    return Turn(role=role, parts=tuple(parts), path=path)  # type: ignore[arg-type]
 
 
-def assistant_calls(*ids: str, at: str = "m[1]") -> Turn:
+def assistant_calls(*ids: str, path: str = "m[1]") -> Turn:
     calls = (
-        ToolCall(id=i, name="f", arguments={}, path=f"{at}.calls[{n}]") for n, i in enumerate(ids)
+        ToolCall(id=i, name="f", arguments={}, path=f"{path}.calls[{n}]") for n, i in enumerate(ids)
     )
-    return turn(*calls, role="assistant", at=at)
+    return turn(*calls, role="assistant", path=path)
 
 
-def result(call_id: str, text: str = "ok", at: str = "") -> ToolResult:
-    return ToolResult(id=call_id, parts=(Text(text=text),), path=at or f"result {call_id}")
+def result(call_id: str, text: str = "ok", path: str = "") -> ToolResult:
+    return ToolResult(id=call_id, parts=(Text(text=text),), path=path or f"result {call_id}")
 
 
 def text_part(text: str) -> Text:
     return Text(text=text)
 
 
-def fix(*turns: Turn) -> tuple[tuple[Turn, ...], list[tuple[str, str]]]:
+def pair_turns(*turns: Turn) -> tuple[tuple[Turn, ...], list[tuple[str, str]]]:
     request, report = pair_tool_results(Request(model="m", turns=turns))
     return request.turns, [(item.path, item.action) for item in report]
 
@@ -41,7 +41,7 @@ def test_a_conversation_without_tools_is_unchanged():
 
 
 def test_paired_calls_and_results_are_unchanged():
-    turns, report = fix(
+    turns, report = pair_turns(
         assistant_calls("a", "b"), turn(result("a"), result("b"), text_part("go on"))
     )
     assert report == []
@@ -50,12 +50,12 @@ def test_paired_calls_and_results_are_unchanged():
 
 
 def test_a_result_gets_the_name_of_its_call():
-    turns, _ = fix(assistant_calls("a"), turn(result("a")))
+    turns, _ = pair_turns(assistant_calls("a"), turn(result("a")))
     assert turns[1].parts[0].name == "f"
 
 
 def test_a_missing_result_is_inserted_and_reported_at_the_call():
-    turns, report = fix(assistant_calls("a", "b"), turn(result("a"), text_part("go on")))
+    turns, report = pair_turns(assistant_calls("a", "b"), turn(result("a"), text_part("go on")))
     assert results(turns[1]) == ["a", "b"]
     inserted = turns[1].parts[1]
     assert inserted.parts == (Text(text=NO_RESULT),)
@@ -64,41 +64,46 @@ def test_a_missing_result_is_inserted_and_reported_at_the_call():
 
 
 def test_calls_at_the_very_end_get_a_turn_of_results():
-    turns, report = fix(turn(text_part("q")), assistant_calls("a"))
+    turns, report = pair_turns(turn(text_part("q")), assistant_calls("a"))
     assert [turn.role for turn in turns] == ["user", "assistant", "user"]
     assert results(turns[2]) == ["a"]
     assert len(report) == 1
 
 
 def test_a_result_without_a_call_is_dropped_and_reported():
-    turns, report = fix(
-        turn(text_part("q")), turn(result("x", at="m[1]")), assistant_calls("a"), turn(result("a"))
+    turns, report = pair_turns(
+        turn(text_part("q")),
+        turn(result("x", path="m[1]")),
+        assistant_calls("a"),
+        turn(result("a")),
     )
     assert [results(turn) for turn in turns] == [[], [], ["a"]]
     assert report == [("m[1]", "dropped")]
 
 
 def test_a_second_result_for_one_call_is_dropped():
-    turns, report = fix(assistant_calls("a"), turn(result("a", "1"), result("a", "2")))
+    turns, report = pair_turns(assistant_calls("a"), turn(result("a", "1"), result("a", "2")))
     assert turns[1].parts[0].parts[0].text == "1"
     assert len(turns[1].parts) == 1
     assert report == [("result a", "dropped")]
 
 
 def test_a_result_after_other_text_moves_to_the_start():
-    turns, report = fix(assistant_calls("a"), turn(text_part("first"), result("a")))
+    turns, report = pair_turns(assistant_calls("a"), turn(text_part("first"), result("a")))
     assert isinstance(turns[1].parts[0], ToolResult)
     assert report == [("result a", "approximated")]
 
 
 def test_a_result_behind_a_system_turn_moves_before_it():
-    turns, _ = fix(assistant_calls("a"), turn(text_part("rule"), role="system"), turn(result("a")))
+    turns, _ = pair_turns(
+        assistant_calls("a"), turn(text_part("rule"), role="system"), turn(result("a"))
+    )
     assert [turn.role for turn in turns] == ["assistant", "user", "system"]
     assert results(turns[1]) == ["a"]
 
 
 def test_results_spread_over_turns_are_gathered_in_the_first():
-    turns, report = fix(
+    turns, report = pair_turns(
         assistant_calls("a", "b"), turn(result("a")), turn(result("b")), turn(text_part("x"))
     )
     assert [results(turn) for turn in turns] == [[], ["a", "b"], []]
@@ -106,20 +111,27 @@ def test_results_spread_over_turns_are_gathered_in_the_first():
 
 
 def test_assistant_turns_in_a_row_are_joined_where_results_must_follow():
-    turns, report = fix(assistant_calls("a"), assistant_calls("b"), turn(result("a"), result("b")))
+    turns, report = pair_turns(
+        assistant_calls("a"), assistant_calls("b"), turn(result("a"), result("b"))
+    )
     assert [turn.role for turn in turns] == ["assistant", "user"]
     assert results(turns[1]) == ["a", "b"]
     assert report == []
 
 
 def test_assistant_turns_without_calls_stay_apart():
-    turns, _ = fix(turn(text_part("1"), role="assistant"), assistant_calls("a"), turn(result("a")))
+    turns, _ = pair_turns(
+        turn(text_part("1"), role="assistant"), assistant_calls("a"), turn(result("a"))
+    )
     assert [turn.role for turn in turns] == ["assistant", "assistant", "user"]
 
 
 def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
-    turns, report = fix(
-        assistant_calls("a"), turn(result("a")), assistant_calls("a", at="m[3]"), turn(result("a"))
+    turns, report = pair_turns(
+        assistant_calls("a"),
+        turn(result("a")),
+        assistant_calls("a", path="m[3]"),
+        turn(result("a")),
     )
     assert turns[2].parts[0].id == "a_2"
     assert results(turns[3]) == ["a_2"]
@@ -127,7 +139,7 @@ def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
 
 
 def test_a_suffixed_id_never_collides_with_an_existing_id():
-    turns, _ = fix(
+    turns, _ = pair_turns(
         assistant_calls("a", "a_2"),
         turn(result("a"), result("a_2")),
         assistant_calls("a"),
@@ -138,26 +150,26 @@ def test_a_suffixed_id_never_collides_with_an_existing_id():
 
 
 def test_two_calls_with_one_id_get_distinct_ids_in_order():
-    turns, _ = fix(assistant_calls("a", "a"), turn(result("a", "1"), result("a", "2")))
+    turns, _ = pair_turns(assistant_calls("a", "a"), turn(result("a", "1"), result("a", "2")))
     assert [part.id for part in turns[0].parts] == ["a", "a_2"]
     assert [(part.id, part.parts[0].text) for part in turns[1].parts] == [("a", "1"), ("a_2", "2")]
 
 
 def test_repairing_tool_calls_and_results_is_idempotent():
-    first, _ = fix(
+    first, _ = pair_turns(
         assistant_calls("a", "b"),
         turn(text_part("x"), result("b")),
         assistant_calls("a"),
         turn(text_part("y")),
     )
-    second, report = fix(*first)
+    second, report = pair_turns(*first)
     assert second == first
     assert report == []
 
 
 def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
     joined = merge_turns(
-        [turn(text_part("1"), at="m[0]"), turn(text_part("2"), at="m[1]"), assistant_calls("a")]
+        [turn(text_part("1"), path="m[0]"), turn(text_part("2"), path="m[1]"), assistant_calls("a")]
     )
     assert [turn.role for turn in joined] == ["user", "assistant"]
     assert joined[0].parts == (text_part("1"), text_part("2"))

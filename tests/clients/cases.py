@@ -1,4 +1,4 @@
-"""Every client on every upstream in every scenario, as pytest's parameters."""
+"""Pytest parameters of every client, upstream and scenario."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.clients.upstreams import UPSTREAMS
 
 
 def cases(*, heavy: bool) -> list[Any]:
-    """One for each client, upstream and scenario; known failures are expected to fail."""
+    """Return the parameters; known failures are expected to fail."""
     return [
         _case(name, client, upstream, scenario)
         for name, client in CLIENTS.items()
@@ -23,7 +23,7 @@ def cases(*, heavy: bool) -> list[Any]:
 
 
 def expected_results_of(client: Client, upstream: str) -> tuple[str, ...]:
-    """The scenarios, and "memory" where reasoning must come back."""
+    """Return the scenarios, and "memory" if reasoning must be returned."""
     scenarios = scenarios_of(client, upstream)
     if "thinking" in scenarios and UPSTREAMS[upstream].state is not None:
         return (*scenarios, "memory")
@@ -31,7 +31,7 @@ def expected_results_of(client: Client, upstream: str) -> tuple[str, ...]:
 
 
 def _case(name: str, client: Client, upstream: str, scenario: str) -> Any:
-    reason = client.known.get(f"{upstream} {scenario}")
+    reason = client.known_failures.get(f"{upstream} {scenario}")
     marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
     spoken = upstream.replace(" ", "_")
     return pytest.param(name, upstream, scenario, id=f"{name}-{spoken}-{scenario}", marks=marks)

@@ -1,4 +1,4 @@
-"""One gateway for all clients, and each client run once for all its cases."""
+"""Fixtures: one gateway for all clients, and one run of each client for all its cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Running = Callable[[str], ClientOutput]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The heavy clients run only where they are asked for: they need registries and minutes."""
+    """Deselect the heavy clients unless requested: they need registries and minutes."""
     if "frameworks" in (config.getoption("markexpr") or ""):
         return
     heavy = [item for item in items if item.get_closest_marker("frameworks")]
@@ -32,7 +32,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 
 @pytest.fixture(scope="session")
 def client_output(stack: GatewayStack, tmp_path_factory: pytest.TempPathFactory) -> Running:
-    """What a client saw, by its name; it is run when it is first asked for."""
+    """A function that returns what a client received; the client is run on first use."""
     completed_by_name: dict[str, ClientOutput | BaseException] = {}
 
     def telling(name: str) -> ClientOutput:

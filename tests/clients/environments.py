@@ -1,6 +1,6 @@
-"""Environments of clients: their packages, apart from ours, installed once and kept.
+"""Environments of clients: packages installed once, separately from the project's.
 
-Installing sees the environment of whoever runs the tests (registries, certificates);
+Installing uses the environment variables of the test run (registries, certificates);
 running a client does not.
 """
 
@@ -22,26 +22,26 @@ GET_S = 900.0
 
 
 class Unavailable(Exception):
-    """The packages of a client cannot be had here; says why and what would help."""
+    """The packages of a client are not available; the message says why and how to fix it."""
 
 
 def python_with(packages: tuple[str, ...]) -> Path:
-    """The interpreter of an environment with these packages from PyPI."""
+    """Return the interpreter of an environment with these packages from PyPI."""
     version = "{}.{}".format(*sys.version_info)
-    place = _cached_folder(
+    folder = _cached_folder(
         "python", (version, *packages), lambda build_directory: _python(build_directory, packages)
     )
-    return place / "bin" / "python"
+    return folder / "bin" / "python"
 
 
 def node_modules(modules: tuple[str, ...]) -> Path:
-    """A folder with these packages from npm, as `name@bounds`, below its `node_modules`."""
+    """Return a folder with these npm packages (`name@bounds`) below its `node_modules`."""
     return _cached_folder("npm", modules, lambda build_directory: _npm(build_directory, modules))
 
 
 def _python(build_directory: Path, packages: tuple[str, ...]) -> None:
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    newest = known["tool"]["uv"]["exclude-newer"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    newest = project["tool"]["uv"]["exclude-newer"]
     _get(
         ["uv", "venv", "--quiet", "--relocatable", "--python", sys.executable, str(build_directory)]
     )
@@ -59,22 +59,22 @@ def _npm(build_directory: Path, named: tuple[str, ...]) -> None:
 
 
 def _cached_folder(kind: str, texts: tuple[str, ...], make: Callable[[Path], None]) -> Path:
-    """A folder that is made once for what is wanted."""
+    """Return a folder that is created once for the same inputs."""
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
-    place = CACHE_FOLDER / f"{kind}-{digest}"
-    if not place.exists():
+    folder = CACHE_FOLDER / f"{kind}-{digest}"
+    if not folder.exists():
         # Made aside and moved, as two test processes may do this at once.
         build_directory = CACHE_FOLDER / f"{kind}-{digest}-{os.getpid()}"
         CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
         try:
             make(build_directory)
-            build_directory.rename(place)
+            build_directory.rename(folder)
         except OSError:
-            if not place.exists():
+            if not folder.exists():
                 raise
         finally:
             shutil.rmtree(build_directory, ignore_errors=True)
-    return place
+    return folder
 
 
 def _get(command: list[str]) -> None:

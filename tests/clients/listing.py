@@ -1,4 +1,4 @@
-"""Writes `docs/clients.md` from the table of clients: `python -m tests.clients.listing`."""
+"""Generates `docs/clients.md` from the table of clients: `python -m tests.clients.listing`."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _TAIL = """
 """
 
 
-def listing() -> str:
-    """The document."""
+def render_listing() -> str:
+    """Return the document."""
     dialects = {name: upstream.model for name, upstream in UPSTREAMS.items()}
     text = ", ".join(f"{name} (`{model}`)" for name, model in dialects.items())
     rows = "\n".join(_row(client) for client in CLIENTS.values())
-    refused = "\n".join(f"| {title} | {reason} |" for title, reason in NOT_SERVED.items())
-    return _HEAD.format(upstreams=text) + rows + "\n" + _TAIL + refused + "\n"
+    not_served_rows = "\n".join(f"| {title} | {reason} |" for title, reason in NOT_SERVED.items())
+    return _HEAD.format(upstreams=text) + rows + "\n" + _TAIL + not_served_rows + "\n"
 
 
 def _row(client: Client) -> str:
@@ -61,21 +61,25 @@ def _row(client: Client) -> str:
 
 
 def _verified(client: Client) -> str:
-    """The scenarios, and where; upstreams with the same scenarios stand together."""
+    """Return the verified scenarios, with upstreams of equal scenarios grouped."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for upstream in client.upstreams:
-        works = [s for s in scenarios_of(client, upstream) if f"{upstream} {s}" not in client.known]
+        works = [
+            s
+            for s in scenarios_of(client, upstream)
+            if f"{upstream} {s}" not in client.known_failures
+        ]
         groups.setdefault(tuple(works), []).append(upstream)
     return "; ".join(f"{', '.join(works)} on {', '.join(on)}" for works, on in groups.items())
 
 
 def _known_failures(client: Client) -> list[str]:
-    """What fails for a reason of the client's own, reasons named once."""
+    """Return the failures caused by the client, with each reason listed once."""
     reasons: dict[str, list[str]] = {}
-    for where, reason in client.known.items():
-        reasons.setdefault(reason, []).append(where)
-    return [f"Not supported: {', '.join(where)} ({reason})." for reason, where in reasons.items()]
+    for cell, reason in client.known_failures.items():
+        reasons.setdefault(reason, []).append(cell)
+    return [f"Not supported: {', '.join(cell)} ({reason})." for reason, cell in reasons.items()]
 
 
 if __name__ == "__main__":
-    TARGET.write_text(listing(), encoding="utf-8")
+    TARGET.write_text(render_listing(), encoding="utf-8")

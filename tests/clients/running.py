@@ -1,4 +1,4 @@
-"""Runs the script of a client on its upstreams, and reads what it saw."""
+"""Runs a client's script against its upstreams and reads its results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ClientOutput:
     """The results of a client's scenarios.
 
     `results_by_route[model][scenario]` is `{"saw": ...}` or `{"failed": ...}`;
-    `memory_by_upstream[upstream]` is whether the upstream got the reasoning of both turns back.
+    `memory_by_upstream[upstream]` is whether the upstream received the reasoning of both turns.
     """
 
     results_by_route: dict[str, dict[str, dict[str, Any]]]
@@ -36,11 +36,11 @@ class ClientOutput:
 
 
 def run(client: Client, stack: GatewayStack, home: Path) -> ClientOutput:
-    """Run a client's script on all its upstreams, with `home` as its home.
+    """Run a client's script on all its upstreams, with `home` as its home directory.
 
     Raises:
-        Unavailable: what it needs cannot be installed.
-        AssertionError: it ended without an answer; holds its output.
+        Unavailable: its packages cannot be installed.
+        AssertionError: it ended without results; contains its output.
     """
     stack.teach(client.shell)
     scenarios = {route_of(client, name): scenarios_of(client, name) for name in client.upstreams}
@@ -59,7 +59,7 @@ def run(client: Client, stack: GatewayStack, home: Path) -> ClientOutput:
 def run_client(
     client: Client, base: str, key: str, home: Path, scenarios: Mapping[str, tuple[str, ...]]
 ) -> ClientOutput:
-    """Run a client's script against a base URL: these scenarios of each route. Raises as `run`."""
+    """Run a client's script with a base URL and the scenarios of each route. Raises as `run`."""
     modules = node_modules(client.modules) if client.modules else None
     run_config = {
         "base": base,
@@ -84,36 +84,36 @@ def run_client(
 
 
 def client_result(output: ClientOutput, name: str, upstream: str, scenario: str) -> dict[str, Any]:
-    """The result of one scenario on one upstream."""
+    """Return the result of one scenario on one upstream."""
     if scenario == "memory":
         return {"saw": output.memory_by_upstream[upstream]}
     return output.results_by_route[route_of(CLIENTS[name], upstream)][scenario]
 
 
 def route_of(client: Client, upstream: str) -> str:
-    """The route by which a client asks for an upstream."""
+    """Return the name of the route that a client requests for an upstream."""
     return client.names.get(upstream) or UPSTREAMS[upstream].model
 
 
 def scenarios_of(client: Client, upstream: str) -> tuple[str, ...]:
-    """What is asked of an upstream: no thoughts of one that refuses that, in its own words."""
-    own = client.speaks.startswith("openai")
-    without = "thinking" if own and not UPSTREAMS[upstream].thinks else ""
+    """Return the scenarios of an upstream, without reasoning if it refuses reasoning."""
+    is_openai = client.speaks.startswith("openai")
+    without = "thinking" if is_openai and not UPSTREAMS[upstream].thinks else ""
     return tuple(name for name in client.scenarios if name != without)
 
 
 def _command(client: Client, modules: Path | None) -> list[str]:
-    """The command that runs the script, its packages made ready."""
+    """Return the command that runs the script, after installing its packages."""
     script = SCRIPTS / client.script
     if script.suffix == ".mjs":
         assert modules is not None
-        return ["node", str(_beside(modules, script))]
+        return ["node", str(_copy_to_modules(modules, script))]
     python = python_with(client.packages) if client.packages else Path(sys.executable)
     return [str(python), str(script)]
 
 
-def _beside(modules: Path, script: Path) -> Path:
-    """The script where Node finds its modules."""
+def _copy_to_modules(modules: Path, script: Path) -> Path:
+    """Copy the script to where Node finds its modules; returns its path."""
     for source in SCRIPTS.glob("*.mjs"):
         copy = modules / f"{source.stem}-{os.getpid()}.tmp"
         shutil.copy(source, copy)
@@ -122,7 +122,7 @@ def _beside(modules: Path, script: Path) -> Path:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """A clean environment: nothing of the person who runs the tests."""
+    """Return an environment without the variables of the test run."""
     environs_by_name = {
         name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ
     }

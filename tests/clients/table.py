@@ -1,6 +1,6 @@
-"""The clients that are driven against a live gateway: one row each.
+"""The clients that are tested against a live gateway, one per row.
 
-`docs/clients.md` is made of this table by `python -m tests.clients.listing`.
+`python -m tests.clients.listing` generates `docs/clients.md` from this table.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ EVERY = ("chat", "deepseek", "responses", "messages", "gemini", "ollama")
 
 @dataclass(frozen=True)
 class Client:
-    """A client library or agent, and how it is driven.
+    """A client library or agent, and how it is run.
 
     Attributes:
-        title: its name for people.
-        script: the file below `scripts/` that drives it; `.mjs` runs on Node.
-        variant: what the script is told, where one script drives several.
-        socket: whether nothing but a WebSocket leads it to the gateway.
-        packages: from PyPI with their bounds; empty for the development environment's own.
-        modules: from npm, with their bounds.
-        speaks: the dialect it sends.
-        base, key: what a person sets, with `URL` for the gateway's address.
-        scenarios: what is verified on each upstream of `upstreams`.
+        title: its display name.
+        script: the file in `scripts/` that runs it; `.mjs` runs on Node.
+        variant: an argument of a script that runs several clients.
+        socket: whether it connects to the gateway by WebSocket only.
+        packages: requirements from PyPI; empty for packages of the development environment.
+        modules: requirements from npm.
+        speaks: the dialect of its requests.
+        base, key: the settings of its base URL and key, with `URL` for the gateway's address.
+        scenarios: the scenarios that are verified on each of `upstreams`.
         upstreams: names of `UPSTREAMS`.
-        names: the routes it asks for on an upstream, where it does not take their own names.
-        shell: an agent's own tool for a command, and that tool's argument; it gets no other.
-        known: what fails for a reason outside of the gateway: `upstream scenario`, and why.
-        notes: what to know, for people.
+        names: the routes it requests on an upstream, if not named after the upstream.
+        shell: an agent's built-in command tool and its argument; it gets no other tool.
+        known_failures: failures not caused by the gateway: `upstream scenario` and the reason.
+        notes: notes for users.
     """
 
     title: str
@@ -49,12 +49,12 @@ class Client:
     upstreams: tuple[str, ...] = EVERY
     names: Mapping[str, str] = field(default_factory=dict)
     shell: tuple[str, str] | None = None
-    known: Mapping[str, str] = field(default_factory=dict)
+    known_failures: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
 
     @property
     def heavy(self) -> bool:
-        """Whether it needs packages that the development environment lacks."""
+        """Whether it needs packages that the development environment does not have."""
         return bool(self.packages or self.modules)
 
 
@@ -199,7 +199,9 @@ CLIENTS: dict[str, Client] = {
         '`server_url="URL"`',
         "`MISTRAL_API_KEY`",
         packages=("mistralai>=3.7,<4",),
-        known={"chat tools": "OpenAI Chat rejects the `prefix` field in assistant messages"},
+        known_failures={
+            "chat tools": "OpenAI Chat rejects the `prefix` field in assistant messages"
+        },
         notes="Uses `/v1/chat/completions`. It sends assistant messages with `prefix: false`, "
         "which OpenAI rejects: add the edit `drop messages[].prefix` to such a provider.",
     ),
@@ -211,7 +213,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="chat",
         packages=LANGCHAIN_OPENAI,
-        known={"responses memory": NO_ENCRYPTED_REASONING},
+        known_failures={"responses memory": NO_ENCRYPTED_REASONING},
         notes="Switches to the Responses API for GPT-5.4 and newer with tools.",
     ),
     "langchain-openai-responses": Client(
@@ -310,7 +312,7 @@ CLIENTS: dict[str, Client] = {
         "`api_key=`",
         variant="litellm",
         packages=AGENTS,
-        known={
+        known_failures={
             f"{upstream} tools": "it sends parallel calls to Claude and Gemini one after the other"
             for upstream in ("messages", "gemini")
         },
@@ -354,7 +356,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="openai",
         packages=LITELLM,
-        known={"responses memory": NO_ENCRYPTED_REASONING},
+        known_failures={"responses memory": NO_ENCRYPTED_REASONING},
         notes="Sends GPT-5.4 and newer with tools to the Responses API; an effort requires "
         '`allowed_openai_params=["reasoning_effort"]` for routes with unknown names.',
     ),

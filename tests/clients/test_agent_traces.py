@@ -1,4 +1,4 @@
-"""The OpenAI Agents SDK with its tracing on, on a live gateway, seen in a browser."""
+"""Traces of the OpenAI Agents SDK, exported to a live gateway and shown in a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.browser.site import Site
 from tests.clients.environments import Unavailable, python_with
 from tests.clients.table import AGENTS
 from tests.documentation_blocks import blocks
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
 SCRIPT = Path(__file__).parent / "scripts" / "trace_agents.py"
@@ -26,14 +26,14 @@ GROUP = "group_weather"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield running.start().with_people()
+        yield running.start().with_users()
     finally:
         running.stop()
 
 
 @pytest.fixture(scope="module")
 def agent_output(site: Site) -> Any:
-    """What the agents printed: outputs and trace ids by API."""
+    """The printed outputs and trace ids of the agents, by API."""
     try:
         python = python_with(AGENTS)
     except Unavailable as error:
@@ -64,13 +64,15 @@ def page(site: Site) -> Iterator[Any]:
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         context = running.new_context(base_url=site.url, viewport=DESKTOP)
-        context.add_cookies([{"name": "sessionid", "value": site.sessions["ada"], "url": site.url}])
+        context.add_cookies(
+            [{"name": "sessionid", "value": site.sessions["admin"], "url": site.url}]
+        )
         yield context.new_page()
         running.close()
 
 
 def rows(page: Any, path: str) -> list[str]:
-    """Kind and name of each line of a waterfall, once it has the two requests."""
+    """Return kind and name of each line of a waterfall, once it has the two requests."""
 
     def lines() -> list[str]:
         page.goto(path)
@@ -79,7 +81,7 @@ def rows(page: Any, path: str) -> list[str]:
             for cell in page.locator(".waterfall tbody .what").all_inner_texts()
         ]
 
-    until(lambda: sum(line.startswith("Request") for line in lines()) >= 2)
+    wait_until(lambda: sum(line.startswith("Request") for line in lines()) >= 2)
     return lines()
 
 

@@ -1,4 +1,4 @@
-"""What Codex says over its WebSocket, and what becomes of it where things go wrong."""
+"""The messages of Codex over its WebSocket, and its behavior on errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def proxy(stack: GatewayStack) -> Iterator[WebSocketProxy]:
 def drives(
     proxy: WebSocketProxy, stack: GatewayStack, home: Path, route: str, scenario: str
 ) -> dict[str, Any]:
-    """What Codex saw in one scenario."""
+    """Return what Codex received in one scenario."""
     stack.teach(CODEX.shell)
     try:
         results = run_client(CODEX, proxy.url, stack.gateway.key, home, {route: (scenario,)})
@@ -70,8 +70,8 @@ def test_a_broken_connection_is_reopened(
     assert not find_fault("tools", drives(proxy, stack, tmp_path, CODEX.names[upstream], "tools"))
     assert proxy.breaks is None
     texts = [json.dumps(request["input"]) for request in proxy.client_events]
-    again = [text for text in texts if "What is the weather in Paris and Rome?" in text]
-    assert len(again) == 2
+    second = [text for text in texts if "What is the weather in Paris and Rome?" in text]
+    assert len(second) == 2
 
 
 def test_codex_shows_an_error_of_the_gateway(

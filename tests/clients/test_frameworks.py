@@ -1,6 +1,6 @@
 """Frameworks and agents on a live gateway: `uv run pytest -m frameworks`.
 
-Each is installed apart from the project, from PyPI or npm, and kept for the next run.
+Each is installed separately from PyPI or npm and cached for the next run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Guides of the Connect page, and the files of `connect`: `uv run pytest -m frameworks`.
 
-Each guide is followed as it stands, and each client whose files `connect` writes is started.
+Each guide is followed unchanged, and each client whose files `connect` writes is started.
 
 The guides of SDKs that the development environment has are run by
 tests/e2e/test_documentation.py.
@@ -33,10 +33,10 @@ class Guide:
     """How a guide is followed without a terminal.
 
     Attributes:
-        packages, modules: what its `install` line installs, from PyPI and npm.
-        file: where its text is written, below the home; empty for a program or a script.
-        command: starts the client on PROMPT, if the text is a file.
-        functions: shell functions for a script, which give its programs PROMPT.
+        packages, modules: the packages from PyPI and npm that its `install` line installs.
+        file: the path of its file below the home directory; empty for a program or a script.
+        command: the command that starts the client with PROMPT, if the guide is a file.
+        functions: shell functions that pass PROMPT to the programs of a script.
     """
 
     packages: tuple[str, ...] = ()
@@ -123,13 +123,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
 
 
 def panel_of(gateway: UpProcess, client: str) -> Panel:
-    """The guide of a client for this gateway."""
+    """Return the guide of a client for this gateway."""
     (result,) = [panel for panel in panels(gateway.base, "demo") if panel.id == client]
     return result
 
 
 def install(guide: Guide) -> dict[str, str]:
-    """The environment in which its programs are found. Skips if they cannot be installed."""
+    """Return the environment with its programs. Skips the test if they cannot be installed."""
     try:
         modules = node_modules(guide.modules) / "node_modules" if guide.modules else None
         python = python_with(guide.packages) if guide.packages else None
@@ -141,7 +141,7 @@ def install(guide: Guide) -> dict[str, str]:
 
 
 def script_of(guide: Guide, panel: Panel, home: Path, environment: dict[str, str]) -> str:
-    """The shell script that follows a guide; writes its files."""
+    """Write the files of a guide and return the shell script that follows it."""
     if guide.file:
         path = home / guide.file
         path.parent.mkdir(parents=True)
@@ -190,7 +190,7 @@ def test_the_files_of_connect_lead_to_an_answer(
 
 
 def assert_answer(script: str, home: Path, environment: dict[str, str]) -> None:
-    """Run a script, which prints the demo model's answer."""
+    """Run a script and assert that it prints the demo model's answer."""
     done = subprocess.run(
         ["bash", "-euc", script],
         cwd=home,
@@ -206,7 +206,7 @@ def assert_answer(script: str, home: Path, environment: dict[str, str]) -> None:
 
 
 def test_every_client_of_connect_is_started() -> None:
-    """Open WebUI gets no file, and is too large."""
+    """Open WebUI has no file and is too large to install."""
     assert CONNECTED.keys() == client_files.keys() - {"open-webui"}
 
 

@@ -1,4 +1,4 @@
-"""docs/clients.md tells what the table holds, and the table is whole."""
+"""docs/clients.md matches the table of clients, and the table is complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from gateway.dialects import DIALECTS
 from tests.clients.cases import expected_results_of
-from tests.clients.listing import TARGET, listing
+from tests.clients.listing import TARGET, render_listing
 from tests.clients.running import SCRIPTS, route_of
 from tests.clients.table import CLIENTS, Client
 from tests.clients.upstreams import UPSTREAMS
@@ -18,7 +18,9 @@ CHATS = ("chat", "deepseek")
 
 
 def test_the_document_is_fresh() -> None:
-    assert TARGET.read_text(encoding="utf-8") == listing(), "run `python -m tests.clients.listing`"
+    assert TARGET.read_text(encoding="utf-8") == render_listing(), (
+        "run `python -m tests.clients.listing`"
+    )
 
 
 @EACH
@@ -38,8 +40,8 @@ def test_packages_are_bounded(client: Client) -> None:
 
 @EACH
 def test_a_known_failure_is_of_a_case_that_is_run(client: Client) -> None:
-    for where in client.known:
-        upstream, _, scenario = where.rpartition(" ")
+    for cell in client.known_failures:
+        upstream, _, scenario = cell.rpartition(" ")
         assert upstream in client.upstreams
         assert scenario in expected_results_of(client, upstream)
 

@@ -1,6 +1,6 @@
-"""LiteLLM's proxy makes a database, which is imported: `uv run pytest -m frameworks`.
+"""LiteLLM's proxy creates a database, which is imported: `uv run pytest -m frameworks`.
 
-`tests/litellm/test_own_database.py` imports such a database that was kept.
+`tests/litellm/test_own_database.py` imports a committed dump of such a database.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from django.core.management import call_command
 
 from tests.clients.environments import Unavailable
 from tests.fakes import StrictOpenAI
-from tests.litellm.imported_proxy import check_keys_on_a_gateway, check_rows, variables
+from tests.litellm.imported_proxy import check_keys_on_a_gateway, check_rows, import_environment
 from tests.litellm.own_proxy import installed_packages, running_proxy
-from tests.litellm.proxy_calls import fill
+from tests.litellm.proxy_calls import set_up_and_use
 from tests.litellm.proxy_database import migrations, new_database
 
 pytestmark = [
@@ -34,8 +34,8 @@ def test_keys_made_by_a_litellm_proxy_are_imported(
     directory.mkdir()
     with new_database(migrations(packages)) as (database, _), StrictOpenAI() as provider:
         with running_proxy(directory, database, provider.url) as proxy:
-            reported = fill(proxy)
-        for name, value in variables(provider.url).items():
+            reported = set_up_and_use(proxy)
+        for name, value in import_environment(provider.url).items():
             monkeypatch.setenv(name, value)
         call_command("import_litellm", database, "--dry-run")
         call_command("import_litellm", database)

@@ -1,4 +1,4 @@
-"""LiteLLM's own proxy client against a live gateway: `uv run pytest -m frameworks`."""
+"""LiteLLM's proxy client on a live gateway: `uv run pytest -m frameworks`."""
 
 from __future__ import annotations
 

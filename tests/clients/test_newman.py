@@ -1,6 +1,6 @@
-"""The Postman collection in Newman, Postman's own program: `uv run pytest -m frameworks`.
+"""The Postman collection in Newman, Postman's command-line runner: `uv run pytest -m frameworks`.
 
-Every request of the collection is sent as it stands, with the keys of a gateway: none may be
+Every request of the collection is sent unchanged, with the keys of a gateway: none may be
 refused for its path, method or key, and none may fail in the gateway.
 """
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)
 
 @pytest.fixture(scope="module")
 def executions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
-    """What Newman reports of each request."""
+    """Newman's report of each request."""
     try:
         newman = node_modules(("newman@^6.2.2",)) / "node_modules" / ".bin" / "newman"
     except Unavailable as error:
@@ -46,7 +46,7 @@ def executions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[s
 
 
 def outcome(execution: dict[str, Any]) -> tuple[str, str, int, str]:
-    """Method, path, status and the beginning of the body."""
+    """Return method, path, status and the beginning of the body."""
     request, response = execution["request"], execution.get("response", {})
     body = bytes(response.get("stream", {}).get("data", [])).decode(errors="replace")
     path = "/".join(request["url"]["path"])
@@ -57,12 +57,12 @@ def test_every_request_reaches_its_endpoint(executions: list[dict[str, Any]]) ->
     outcomes = [outcome(execution) for execution in executions]
     assert len(outcomes) > 150
     # An admin key is no person, so it has no keys and requests of its own.
-    refused = [
+    refused_outcomes = [
         row
         for row in outcomes
         if row[2] in {0, 401, 403, 405, 415, 500} and "no keys of its own" not in row[3]
     ]
-    assert not refused, "\n".join(map(str, refused))
+    assert not refused_outcomes, "\n".join(map(str, refused_outcomes))
 
 
 def test_the_sample_of_a_chat_is_answered(executions: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""A live gateway before one strict provider of each dialect, and what they say."""
+"""A live gateway with one strict provider of each dialect, and their scripted answers."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ THOUGHTS = ("Oslo is up north", "Lima is down south")
 
 @dataclass(frozen=True)
 class Upstream:
-    """A provider: `model` is the route that leads to it and its model there.
+    """A provider: `model` is the name of its route and of its model.
 
-    `state` gives, of a thought and the name of the tool called after it, what has to be
-    sent back with the tool's result; None where nothing has. `thinks` is false where
-    asking for thoughts is refused.
+    `state` returns, for a reasoning text and the name of the tool called after it, what must be
+    sent back with the tool's result, or None. `thinks` is false if the provider refuses reasoning.
     """
 
     model: str
@@ -84,15 +83,15 @@ UPSTREAMS: dict[str, Upstream] = {
 
 @dataclass
 class GatewayStack:
-    """The gateway and the providers behind it, by the names of `UPSTREAMS`."""
+    """The gateway and its providers, by the names of `UPSTREAMS`."""
 
     gateway: Gateway
     servers: dict[str, Any]
 
     def reasoning_was_returned(self, upstream: str, number: int, tool: str) -> bool:
-        """Whether the result of that turn's tool went back with the thought before it."""
-        known = UPSTREAMS[upstream]
-        assert known.state is not None
+        """Return whether the result of that turn's tool was sent with the reasoning before it."""
+        upstream_ = UPSTREAMS[upstream]
+        assert upstream_.state is not None
         server: Server = self.servers[upstream]
         bodies = [json.loads(request.raw) for request in server.requests if request.raw]
         # Written anew, as JSON may escape what a signature holds.
@@ -102,18 +101,18 @@ class GatewayStack:
             of_turn = [text for text in of_turn if PROMPTS[1] not in text]
         # Google's SDK writes bytes in the other alphabet of base64.
         of_turn = [text + text.replace("-", "+").replace("_", "/") for text in of_turn]
-        return bool(of_turn) and known.state(THOUGHTS[number], tool) in of_turn[-1]
+        return bool(of_turn) and upstream_.state(THOUGHTS[number], tool) in of_turn[-1]
 
     def teach(self, shell: tuple[str, str] | None) -> None:
-        """Forget what was asked, and say what an agent with this tool is to be told."""
+        """Clear the recorded requests, and script the answers for an agent with this tool."""
         for server in self.servers.values():
             server.requests.clear()
-            _teach(server, shell)
+            _script_answers(server, shell)
 
 
 @contextmanager
 def running_stack(directory: Path) -> Iterator[GatewayStack]:
-    """A gateway and its providers; the gateway keeps its data in `directory`."""
+    """Start a gateway and its providers; the gateway stores its data in `directory`."""
     with ExitStack() as exit_stack:
         servers = {name: exit_stack.enter_context(u.make()) for name, u in UPSTREAMS.items()}
         rows = []
@@ -134,20 +133,20 @@ def running_stack(directory: Path) -> Iterator[GatewayStack]:
         gateway.stop()
 
 
-def _teach(server: Any, shell: tuple[str, str] | None) -> None:
-    """What a provider says in the scenarios of the scripts."""
+def _script_answers(server: Any, shell: tuple[str, str] | None) -> None:
+    """Script a provider's answers in the scenarios of the client scripts."""
     then = ScriptedAnswer(text="It is: {results}")
-    cities = tuple(_call(city, shell) for city in ("Paris", "Rome"))
+    cities = tuple(_weather_call(city, shell) for city in ("Paris", "Rome"))
     server.script.on(
         "weather in Paris and Rome", ScriptedAnswer(text="I look.", calls=cities, then=then)
     )
     for prompt, thought in zip(PROMPTS, THOUGHTS, strict=True):
-        call = _call(prompt.split()[-1], shell)
+        call = _weather_call(prompt.split()[-1], shell)
         server.script.on(prompt, ScriptedAnswer(reasoning=thought, calls=(call,), then=then))
 
 
-def _call(city: str, shell: tuple[str, str] | None) -> Call:
-    """The call that tells a city's weather: by the tool of the scripts, or by a command."""
+def _weather_call(city: str, shell: tuple[str, str] | None) -> Call:
+    """Return the call that requests a city's weather, by the scripts' tool or by a command."""
     if shell is None:
         return Call("get_weather", {"city": city}, f"toolu_{city}")
     return Call(shell[0], {shell[1]: f"echo sun in {city}"}, f"toolu_{city}")

@@ -1,7 +1,6 @@
-"""A proxy before the gateway that accepts only WebSockets and records their messages.
+"""A proxy in front of the gateway that accepts only WebSockets and records their messages.
 
-So what a client did through it, it did over a WebSocket. It can also break a connection, as a
-network does.
+It proves that a client used a WebSocket, and it can interrupt a connection.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ _HANDSHAKE = ("host", "connection", "upgrade", "sec-websocket-")
 
 
 class WebSocketProxy:
-    """What passed: `client_events` from clients, `gateway_events` from the gateway.
+    """The recorded `client_events` and `gateway_events`.
 
-    `breaks`: the first event of the gateway's for which it is true is not sent; the
-    connection ends there, once.
+    `breaks`: the first gateway event for which it returns true is not sent; the connection
+    ends there, once.
     """
 
     def __init__(self, target: str) -> None:
@@ -35,7 +34,7 @@ class WebSocketProxy:
         self._target = target.replace("http", "ws", 1)
 
     def pass_on(self, client: ServerConnection) -> None:
-        """Serve one connection from its handshake to its end."""
+        """Forward one connection from its handshake to its end."""
         request = client.request
         assert request is not None
         headers = [
@@ -72,7 +71,7 @@ class WebSocketProxy:
 
 @contextmanager
 def websocket_proxy(target: str) -> Iterator[WebSocketProxy]:
-    """A proxy before the gateway at this URL."""
+    """Start a proxy in front of the gateway at this URL."""
     proxy = WebSocketProxy(target)
     with serve(proxy.pass_on, "127.0.0.1", 0, max_size=None) as server:
         proxy.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""The API reference: every operation of the OpenAPI document has a page."""
+"""The API reference has a page for every operation of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ from console.templatetags.reference import text_parts
 
 @pytest.fixture(scope="module", autouse=True)
 def document() -> Any:
-    """The document; its operations are complete once the URLs are loaded."""
+    """The OpenAPI document, which is complete once the URLs are loaded."""
     return Client().get("/api/openapi.json").json()
 
 
 def test_every_operation_has_a_page(document: Any) -> None:
-    ids = {each["operationId"] for path in document["paths"].values() for each in path.values()}
+    ids = {
+        operation["operationId"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    }
     assert set(operations()) == ids
     client = Client()
-    listed = set(re.findall(r'href="/docs/([^"]+)"', client.get("/docs").content.decode()))
-    assert listed == ids
-    failed = [name for name in sorted(ids) if client.get(f"/docs/{name}").status_code != 200]
-    assert failed == []
+    linked_ids = set(re.findall(r'href="/docs/([^"]+)"', client.get("/docs").content.decode()))
+    assert linked_ids == ids
+    failures = [name for name in sorted(ids) if client.get(f"/docs/{name}").status_code != 200]
+    assert failures == []
     assert client.get("/docs/no-such-operation").status_code == 404
 
 
@@ -38,7 +42,7 @@ def test_every_security_scheme_is_described(document: Any) -> None:
 
 
 def test_a_search_finds_operations_with_all_words() -> None:
-    ids = [each.id for _tag, entries in groups("post SCORE") for each in entries]
+    ids = [operation.id for _tag, entries in groups("post SCORE") for operation in entries]
     assert "create_score" in ids
     assert "list_scores" not in ids
     page = Client().get("/docs", {"q": "no-such-word <b>"}).content.decode()
@@ -57,7 +61,7 @@ def test_fields_of_bodies_and_responses_are_listed() -> None:
         "scored_by": "string",
     }
     assert next(field.default for field in body.fields if field.path == "name") == '"feedback"'
-    created = next(each for each in score.responses if each.status == "201")
+    created = next(operation for operation in score.responses if operation.status == "201")
     assert "scored_by" in {field.path for field in created.fields}
     # Objects within arrays have paths.
     page = operations()["list_scores"].responses[0]
@@ -66,15 +70,17 @@ def test_fields_of_bodies_and_responses_are_listed() -> None:
 
 def test_a_schema_that_contains_itself_ends() -> None:
     assert all(
-        len(table.fields) <= 300 for each in operations().values() for table in each.requests
+        len(table.fields) <= 300
+        for operation in operations().values()
+        for table in operation.requests
     )
 
 
 def test_commands_are_shell_and_name_the_right_key() -> None:
     for operation in operations().values():
-        words = shlex.split(operation.curl.replace("\\\n", ""))
-        assert words[0] == "curl", operation.id
-        assert any(word.startswith("$DRAGOMAN/") for word in words), operation.id
+        arguments = shlex.split(operation.curl.replace("\\\n", ""))
+        assert arguments[0] == "curl", operation.id
+        assert any(word.startswith("$DRAGOMAN/") for word in arguments), operation.id
     assert "$GATEWAY_KEY" in operations()["openai_chat_completions"].curl
     assert "$ADMIN_KEY" in operations()["list_scores"].curl
     # A body without required fields shows the first ones.
@@ -91,8 +97,10 @@ def test_a_description_has_paragraphs_and_code() -> None:
 
 
 def example_of(name: str, status: str) -> Any:
-    """The example of a response of an operation."""
-    (response,) = [each for each in operations()[name].responses if each.status == status]
+    """Return the example of a response of an operation."""
+    (response,) = [
+        operation for operation in operations()[name].responses if operation.status == status
+    ]
     return json.loads(response.example)
 
 
@@ -105,15 +113,17 @@ def test_model_responses_have_examples_of_their_api() -> None:
 
 
 def test_management_responses_have_examples_with_all_fields() -> None:
-    """Examples fit the schemas that they are made of."""
-    (listing,) = [each.id for each in operations().values() if each.path == "/api/traces"]
+    """Examples match the schemas they are generated from."""
+    (listing,) = [
+        operation.id for operation in operations().values() if operation.path == "/api/traces"
+    ]
     example = example_of(listing, "200")
     (trace,) = example["items"]
     assert trace["started_at"] == "2026-01-31T12:00:00Z"
     without = [
-        each.id
-        for each in operations().values()
-        for response in each.responses
+        operation.id
+        for operation in operations().values()
+        for response in operation.responses
         if response.status.startswith("2") and response.fields and not response.example
     ]
     assert without == []

@@ -1,4 +1,4 @@
-"""The page of changes: readable, filtered, paged, and for admins alone."""
+"""The audit log page: readable, filtered, paginated, and for admins only."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_changes_are_filtered_and_paginated(admin_client: Client) -> None:
     assert "one</h2>" not in page
     last = Change.objects.get(name="team-10")
     assert f"before={last.pk}" in page
-    rest = text(admin_client, f"?kind=team&before={last.pk}", **{"HX-Request": "true"})
-    assert "team-09" in rest
-    assert "<html" not in rest
+    next_page = text(admin_client, f"?kind=team&before={last.pk}", **{"HX-Request": "true"})
+    assert "team-09" in next_page
+    assert "<html" not in next_page
     assert "No changes match" in text(admin_client, "?name=nobody")
     assert "team-07" in text(admin_client, "?name=M-07&before=x")
 
@@ -86,7 +86,7 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
         key.save()
     page = re.sub(r"<[^>]+>", " ", text(admin_client))
     page = re.sub(r"\s+", " ", page)
-    for words in (
+    for label in (
         "Daily (USD) 5",
         "Requests per minute 60",
         "Retries before fallbacks yes",
@@ -95,7 +95,7 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
         "Team blue",
         "Tags paid, eu",
     ):
-        assert words in page
+        assert label in page
     assert "model_id" not in page and "Model id" not in page
 
 

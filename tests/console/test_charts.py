@@ -1,4 +1,4 @@
-"""Shapes of charts: inside their box, to scale, and whole where there is nothing to show."""
+"""Geometry of charts: inside their box, to scale, and complete without data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_unknown_values_are_omitted_from_a_sparkline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "expected"),
+    ("maximum", "expected"),
     [
         (0, (0, 1)),
         (1, (0, 0.5, 1)),
@@ -41,14 +41,14 @@ def test_unknown_values_are_omitted_from_a_sparkline() -> None:
         (float("inf"), (0, 1)),
     ],
 )
-def test_scales_are_round_and_reach_the_highest_value(most: float, expected: object) -> None:
-    assert charts.scale_ticks(most) == expected
+def test_scales_are_round_and_reach_the_highest_value(maximum: float, expected: object) -> None:
+    assert charts.scale_ticks(maximum) == expected
 
 
-@pytest.mark.parametrize("most", [7, 99, 100, 101, 12_345, 1e9, 3e-7])
-def test_a_scale_is_never_too_short_nor_crowded(most: float) -> None:
-    ticks = charts.scale_ticks(most)
-    assert ticks[-1] >= most * 0.999
+@pytest.mark.parametrize("maximum", [7, 99, 100, 101, 12_345, 1e9, 3e-7])
+def test_a_scale_is_never_too_short_nor_crowded(maximum: float) -> None:
+    ticks = charts.scale_ticks(maximum)
+    assert ticks[-1] >= maximum * 0.999
     assert 2 <= len(ticks) <= 5
 
 
@@ -64,11 +64,11 @@ def test_one_error_among_many_can_be_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "failed", "expected"),
+    ("requests", "failed_count", "expected"),
     [(0, 0, ""), (100, 0, "ok"), (100, 1, "warn"), (100, 10, "bad"), (1, 1, "bad")],
 )
-def test_an_hour_has_a_level(requests: int, failed: int, expected: str) -> None:
-    assert charts.hour_level(requests, failed) == expected
+def test_an_hour_has_a_level(requests: int, failed_count: int, expected: str) -> None:
+    assert charts.hour_level(requests, failed_count) == expected
 
 
 def test_shares_are_of_the_largest() -> None:

@@ -1,4 +1,4 @@
-"""Connect: texts that are right for this gateway, and the connection status."""
+"""The Connect page: snippets for this gateway, and the connection status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway import store
 from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey
 from gateway.store.keys import digest
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import entry, model, route
 
 pytestmark = pytest.mark.django_db
@@ -131,7 +131,7 @@ def test_every_served_dialect_has_a_client() -> None:
 
 
 def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The setting is TOML on the command line, with the key's variable set for it alone."""
+    """The setting is TOML on the command line, with the key's variable set for the command only."""
     codex = {panel.id: panel.text for panel in panels("http://h:1", ODD)}["codex"]
     fake = 'codex() { printf "%s\\n" "$@" "$DRAGOMAN_API_KEY"; }\nDRAGOMAN_API_KEY=sk-x\n'
     done = subprocess.run(["sh", "-c", fake + codex], capture_output=True, text=True, check=True)
@@ -161,8 +161,8 @@ def test_a_created_key_is_in_every_example_once(admin_client: Client) -> None:
     assert row.routes == ["fast"]
     assert "no-store" in reply["Cache-Control"]
     assert "$DRAGOMAN_API_KEY" not in text
-    again = admin_client.get(reverse("connect")).content.decode()
-    assert plain not in again
+    second_response = admin_client.get(reverse("connect")).content.decode()
+    assert plain not in second_response
 
 
 def test_a_copied_script_gets_only_the_key(admin_client: Client) -> None:
@@ -216,7 +216,7 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> 
     store.write([entry("first", route="fast", duration_ms=712.0)])
     green = status_fragment(viewer_client, since.group(1))
     assert 'data-state="ok"' in green
-    assert "fast · 200 · 0.71 s" in squeeze(green)
+    assert "fast · 200 · 0.71 s" in normalize_html(green)
     assert "data-poll" not in green
 
 
@@ -227,9 +227,9 @@ def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
     assert "the key is &lt;b&gt;unknown&lt;/b&gt;" in red
 
 
-@pytest.mark.parametrize("who", ["playground", "replay", "shadow", "check"])
-def test_the_gateways_own_calls_do_not_count(viewer_client: Client, who: str) -> None:
-    store.write([entry("mine", key_prefix=who)])
+@pytest.mark.parametrize("client_name", ["playground", "replay", "shadow", "check"])
+def test_the_gateways_own_calls_do_not_count(viewer_client: Client, client_name: str) -> None:
+    store.write([entry("mine", key_prefix=client_name)])
     assert "data-poll" in status_fragment(viewer_client, 0)
 
 

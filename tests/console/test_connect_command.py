@@ -1,4 +1,4 @@
-"""`connect`: the files of each client are changed in place, and restored."""
+"""`connect` changes the files of each client in place and restores them."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_an_unreadable_file_is_unchanged(
         ({"write": True}, "add --yes"),
     ],
 )
-def test_bad_options_are_refused(
+def test_invalid_options_are_refused(
     options: dict[str, Any], reason: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", StringIO())

@@ -112,7 +112,7 @@ def answer_bytes(dialect: str, response: Response, *, stream: bool) -> bytes:
 
 
 def logged(
-    dialect: str, sent: bytes, answer: bytes | None = None, id: str = "req_c", **values: Any
+    dialect: str, request_body: bytes, answer: bytes | None = None, id: str = "req_c", **values: Any
 ) -> RequestLog:
     endpoints = {"openai_embeddings": "/v1/embeddings"}
     bodies_fields = values.pop("bodies", {})
@@ -125,7 +125,10 @@ def logged(
         requested_model="fast",
         model="up",
         bodies=Bodies(
-            client_request=sent, upstream_response=answer, same_response=True, **bodies_fields
+            client_request=request_body,
+            upstream_response=answer,
+            same_response=True,
+            **bodies_fields,
         ),
         **values,
     )
@@ -182,30 +185,30 @@ def test_a_conversation_of_every_dialect_is_shown(dialect: str, *, stream: bool)
 
 @pytest.mark.parametrize("stream", [False, True], ids=["complete", "streamed"])
 def test_a_completion_is_a_prompt_and_its_continuation(*, stream: bool) -> None:
-    sent = json.dumps({"model": "fast", "prompt": "Once upon", "stream": stream}).encode()
+    request_body = json.dumps({"model": "fast", "prompt": "Once upon", "stream": stream}).encode()
     answer = answer_bytes(TEXT_ONLY, ANSWER, stream=stream)
-    view = render_conversation(logged(TEXT_ONLY, sent, answer, stream=stream))
+    view = render_conversation(logged(TEXT_ONLY, request_body, answer, stream=stream))
     assert texts(view) == [("user", ["Once upon"])]
     assert view.responses[0].blocks[0].text == "It is **sunny**."
 
 
 def test_several_prompts_are_several_messages() -> None:
-    sent = json.dumps({"model": "fast", "prompt": ["One", "Two"]}).encode()
-    assert texts(render_conversation(logged(TEXT_ONLY, sent))) == [
+    request_body = json.dumps({"model": "fast", "prompt": ["One", "Two"]}).encode()
+    assert texts(render_conversation(logged(TEXT_ONLY, request_body))) == [
         ("user", ["One"]),
         ("user", ["Two"]),
     ]
 
 
 def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) -> None:
-    sent = json.dumps({"model": "fast", "input": ["One", "Two"]}).encode()
+    request_body = json.dumps({"model": "fast", "input": ["One", "Two"]}).encode()
     answer = {
         "object": "list",
         "model": "up",
         "data": [{"object": "embedding", "index": n, "embedding": [0.5] * 3} for n in range(2)],
         "usage": {"prompt_tokens": 2, "total_tokens": 2},
     }
-    row = logged("openai_embeddings", sent, json.dumps(answer).encode())
+    row = logged("openai_embeddings", request_body, json.dumps(answer).encode())
     view = render_conversation(row)
     assert [block.text for block in view.inputs] == ["One", "Two"]
     assert view.vectors == (2, 3)
@@ -214,8 +217,8 @@ def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) ->
 
 def test_an_interrupted_stream_shows_its_received_part(admin_client: Client) -> None:
     body, _notes = render_body("openai_chat", AGENT)
-    whole = answer_bytes("openai_chat", ANSWER, stream=True)
-    arrived = whole[: whole.index(b"\n\n", whole.index(b"sunny")) + 2]
+    complete_bytes = answer_bytes("openai_chat", ANSWER, stream=True)
+    arrived = complete_bytes[: complete_bytes.index(b"\n\n", complete_bytes.index(b"sunny")) + 2]
     row = logged("openai_chat", json.dumps(body).encode(), arrived, stream=True, outcome="cut")
     view = render_conversation(row)
     assert view.responses[0].blocks[0].text == "It is **sunny**."
@@ -226,9 +229,9 @@ def test_an_interrupted_stream_shows_its_received_part(admin_client: Client) -> 
 @pytest.mark.parametrize("dialect", CHATS)
 def test_the_stored_part_of_a_truncated_body_is_shown(admin_client: Client, dialect: str) -> None:
     body, _notes = render_body(dialect, AGENT)
-    sent = json.dumps(body).encode()
-    end = sent.index(b"Rain and sun") + 6
-    row = logged(dialect, sent[:end], bodies={"truncated": ["client_request"]})
+    request_body = json.dumps(body).encode()
+    end = request_body.index(b"Rain and sun") + 6
+    row = logged(dialect, request_body[:end], bodies={"truncated": ["client_request"]})
     view = render_conversation(row)
     assert ("user", ["Weather?"]) in texts(view)
     assert "Only its beginning is shown" in detail(admin_client, row)
@@ -236,10 +239,10 @@ def test_the_stored_part_of_a_truncated_body_is_shown(admin_client: Client, dial
 
 def test_every_cut_of_a_body_can_be_shown() -> None:
     body, _notes = render_body("anthropic_messages", AGENT)
-    sent = json.dumps(body).encode()
-    row = logged("anthropic_messages", sent)
-    for end in range(1, len(sent), 7):
-        bodies = Bodies(client_request=sent[:end], truncated=["client_request"])
+    request_body = json.dumps(body).encode()
+    row = logged("anthropic_messages", request_body)
+    for end in range(1, len(request_body), 7):
+        bodies = Bodies(client_request=request_body[:end], truncated=["client_request"])
         request = request_of(row, bodies)
         assert request.truncated
         assert request.request is not None or request.problem
@@ -249,9 +252,11 @@ def test_reasoning_refusals_and_alternatives_are_shown() -> None:
     answer = Response(
         parts=(Reasoning(text="Hmm."), Refusal(text="No.")), finish=Finish(reason="refusal")
     )
-    sent = json.dumps({"model": "fast", "messages": [{"role": "user", "content": "x"}]}).encode()
+    request_body = json.dumps(
+        {"model": "fast", "messages": [{"role": "user", "content": "x"}]}
+    ).encode()
     view = render_conversation(
-        logged("openai_chat", sent, answer_bytes("openai_chat", answer, stream=False))
+        logged("openai_chat", request_body, answer_bytes("openai_chat", answer, stream=False))
     )
     assert {(block.kind, block.text) for block in view.responses[0].blocks} == {
         ("reasoning", "Hmm."),
@@ -300,8 +305,8 @@ def test_files_are_served_and_addresses_are_only_links(admin_client: Client) -> 
 def test_a_file_that_claims_to_be_a_page_is_a_download(admin_client: Client) -> None:
     page = base64.b64encode(b"<script>alert(1)</script>").decode()
     part = {"type": "image_url", "image_url": {"url": f"data:text/html;base64,{page}"}}
-    sent = {"model": "fast", "messages": [{"role": "user", "content": [part]}]}
-    row = logged("openai_chat", json.dumps(sent).encode())
+    request_body = {"model": "fast", "messages": [{"role": "user", "content": [part]}]}
+    row = logged("openai_chat", json.dumps(request_body).encode())
     answer = admin_client.get(reverse("request-media", args=[row.pk, 0]))
     assert answer["Content-Type"] == "application/octet-stream"
     assert answer["Content-Disposition"].startswith("attachment")
@@ -309,9 +314,14 @@ def test_a_file_that_claims_to_be_a_page_is_a_download(admin_client: Client) -> 
 
 
 def test_a_long_text_is_folded() -> None:
-    sent = {"model": "fast", "messages": [{"role": "user", "content": "word " * FOLD_CHARS}]}
+    request_body = {
+        "model": "fast",
+        "messages": [{"role": "user", "content": "word " * FOLD_CHARS}],
+    }
     (block,) = (
-        render_conversation(logged("openai_chat", json.dumps(sent).encode())).messages[0].blocks
+        render_conversation(logged("openai_chat", json.dumps(request_body).encode()))
+        .messages[0]
+        .blocks
     )
     assert block.text.startswith(block.preview)
     assert 0 < len(block.preview) < FOLD_CHARS < len(block.text)
@@ -329,8 +339,11 @@ def test_a_long_conversation_opens_at_its_end() -> None:
 def test_the_detail_opens_on_the_conversation_with_permission(
     admin_client: Client, viewer_client: Client
 ) -> None:
-    sent = {"model": "fast", "messages": [{"role": "user", "content": "a secret <b>plan</b>"}]}
-    row = logged("openai_chat", json.dumps(sent).encode())
+    request_body = {
+        "model": "fast",
+        "messages": [{"role": "user", "content": "a secret <b>plan</b>"}],
+    }
+    row = logged("openai_chat", json.dumps(request_body).encode())
     page = admin_client.get(reverse("request", args=[row.pk])).content.decode()
     assert "a secret &lt;b&gt;plan&lt;/b&gt;" in page
     for query in ("", "tab=conversation"):
@@ -344,8 +357,10 @@ def test_the_detail_opens_on_the_conversation_with_permission(
 
 
 def test_a_request_that_cannot_be_parsed_shows_the_reason(admin_client: Client) -> None:
-    sent = json.dumps({"model": "fast", "messages": "none"}).encode()
-    row = logged("openai_chat", sent, status=400, outcome="error", error="messages: wrong type")
+    request_body = json.dumps({"model": "fast", "messages": "none"}).encode()
+    row = logged(
+        "openai_chat", request_body, status=400, outcome="error", error="messages: wrong type"
+    )
     page = detail(admin_client, row)
     assert "The messages cannot be displayed" in page
     assert "messages: wrong type" in page
@@ -353,8 +368,8 @@ def test_a_request_that_cannot_be_parsed_shows_the_reason(admin_client: Client) 
 
 def test_a_continued_response_links_to_the_one_before(admin_client: Client) -> None:
     first = logged("openai_responses", b'{"model":"fast","input":"Hi"}', id="req_1")
-    sent = {"model": "fast", "input": "Again", "previous_response_id": "resp_1"}
-    row = logged("openai_responses", json.dumps(sent).encode(), id="req_2")
+    request_body = {"model": "fast", "input": "Again", "previous_response_id": "resp_1"}
+    row = logged("openai_responses", json.dumps(request_body).encode(), id="req_2")
     assert texts(render_conversation(row)) == [("user", ["Again"])]
     assert reverse("request", args=[first.pk]) in detail(admin_client, row)
 
@@ -364,8 +379,8 @@ def test_a_continued_response_links_to_the_one_before(admin_client: Client) -> N
 
 def chat(*texts: str, id: str, **values: Any) -> RequestLog:
     turns = [{"role": ("user", "assistant")[n % 2], "content": t} for n, t in enumerate(texts)]
-    sent = {"model": "fast", "messages": turns}
-    return logged("openai_chat", json.dumps(sent).encode(), id=id, **values)
+    request_body = {"model": "fast", "messages": turns}
+    return logged("openai_chat", json.dumps(request_body).encode(), id=id, **values)
 
 
 def requests_page(client: Client, query: str = "") -> str:
@@ -386,7 +401,7 @@ def test_the_list_shows_the_last_prompt_of_every_dialect(
 
 
 @pytest.mark.parametrize(
-    ("sent", "preview"),
+    ("request_body", "preview"),
     [
         ({"input": ["One", "Two"]}, "Two"),
         ({"input": [[1, 2], [3]]}, ""),
@@ -420,16 +435,19 @@ def test_the_list_shows_the_last_prompt_of_every_dialect(
         ({}, ""),
     ],
 )
-def test_the_preview_is_the_last_text_that_a_user_wrote(sent: Any, preview: str) -> None:
-    assert prompt_preview(Bodies(client_request=json.dumps(sent).encode())) == preview
+def test_the_preview_is_the_last_text_that_a_user_wrote(request_body: Any, preview: str) -> None:
+    assert prompt_preview(Bodies(client_request=json.dumps(request_body).encode())) == preview
 
 
 def test_a_preview_has_no_masked_secret(admin_client: Client) -> None:
-    """The writer gets bodies that the recorder has masked."""
+    """The log writer receives bodies that the recorder has masked."""
     recorder = Recorder()
     recorder.enabled, recorder.limit = True, 10_000
-    sent = {"model": "x", "messages": [{"role": "user", "content": "my key sk-" + "a" * 30}]}
-    recorder.client_request = json.dumps(sent).encode()
+    request_body = {
+        "model": "x",
+        "messages": [{"role": "user", "content": "my key sk-" + "a" * 30}],
+    }
+    recorder.client_request = json.dumps(request_body).encode()
     bodies = recorder.bodies({}, [], stream=False)
     assert bodies is not None
     assert prompt_preview(bodies) == "my key ***"
@@ -489,11 +507,11 @@ def test_matches_are_those_of_the_index(query: str, text: str, marked: list[str]
 def log_answered_request(
     id: str, texts: list[Any], answer: Response, at_s: float, session: str = "s", **values: Any
 ) -> RequestLog:
-    sent = {"model": "fast", "messages": texts}
+    request_body = {"model": "fast", "messages": texts}
     reply = answer_bytes("openai_chat", answer, stream=False)
     row = logged(
         "openai_chat",
-        json.dumps(sent).encode(),
+        json.dumps(request_body).encode(),
         reply,
         id=id,
         session=session,
@@ -511,8 +529,8 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "argumen
 
 def agent_session() -> list[RequestLog]:
     first = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Weather?"}]
-    called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-    second = [*first, called, {"role": "tool", "tool_call_id": "c1", "content": "sunny"}]
+    call_message = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    second = [*first, call_message, {"role": "tool", "tool_call_id": "c1", "content": "sunny"}]
     third = [
         *second,
         {"role": "assistant", "content": "It is sunny."},

@@ -1,4 +1,4 @@
-"""The cost pages: a bill beside what was computed, newer prices, markups, the export."""
+"""The cost pages: bills and computed cost, price updates, markups, and the export."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.models import ApiKey, BillLine, Change, PriceUpdate, Team
 from gateway.providers import prices
 from gateway.providers.prices import price_for
 from tests.store.factories import entry, model, provider
-from tests.store.test_price_updates import SONNET, newer
+from tests.store.test_price_updates import SONNET, newer_snapshot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -156,7 +156,7 @@ def test_a_global_markup_is_set_and_removed(admin_client: Client) -> None:
 
 def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) -> None:
     model(SONNET, provider("claude", "anthropic"))
-    data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
+    data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
     response = admin_client.post(
         reverse("prices"), {"file": upload("newer.json", data)}, follow=True
     )
@@ -176,7 +176,7 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) ->
 
 
 def test_a_price_update_is_accepted_completely_and_dropped(admin_client: Client) -> None:
-    data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
+    data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
     admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
     accept = reverse("price-accept", args=[PriceUpdate.objects.get().pk])
     admin_client.post(accept, {"what": "all"})
@@ -188,7 +188,7 @@ def test_a_price_update_is_accepted_completely_and_dropped(admin_client: Client)
 
 
 def test_rows_not_on_the_page_stay_accepted(admin_client: Client) -> None:
-    data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
+    data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
     admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
     row = PriceUpdate.objects.get()
     row.accept([0, 1], "ada")
@@ -197,7 +197,7 @@ def test_rows_not_on_the_page_stay_accepted(admin_client: Client) -> None:
     assert row.accepted == [1]
 
 
-@pytest.mark.parametrize("data", [b"nonsense", b"{}", newer()])
+@pytest.mark.parametrize("data", [b"nonsense", b"{}", newer_snapshot()])
 def test_a_file_that_is_no_newer_list_is_refused(admin_client: Client, data: bytes) -> None:
     response = admin_client.post(reverse("prices"), {"file": upload("x.json", data)})
     assert response.status_code == 422

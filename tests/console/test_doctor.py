@@ -1,4 +1,4 @@
-"""The doctor's pages and command: what is asked, shown, kept, and written only when told to."""
+"""The doctor's pages and command: probes, progress, findings, and applying them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gateway.models.capability import MAX_REPORTS, STALE_AFTER
 from gateway.store import doctor
 from tests.fakes import ScriptedAnswer, StrictOpenAI
 from tests.store.factories import model, provider
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def demo(name: str = "demo-fast", **values: Any) -> Model:
 
 
 def report(row: Model, **verdicts: str) -> CapabilityReport:
-    """A finished examination with these verdicts."""
+    """Return a finished doctor report with these verdicts."""
     findings = [
         {"name": name, "verdict": verdict, "message": f"message of {name}", "ms": 12.0}
         for name, verdict in {"plain": "supported", **verdicts}.items()
@@ -234,11 +234,11 @@ def test_a_model_of_a_file_is_not_written(admin_client: Client) -> None:
 
 
 def test_all_models_of_a_provider_are_compared(viewer_client: Client) -> None:
-    one, two = demo("demo-fast"), demo("demo-bad-schema")
+    first, second = demo("demo-fast"), demo("demo-bad-schema")
     demo("demo-*")
-    report(one, schema="supported")
-    report(two, schema="wrong")
-    answer = viewer_client.get(reverse("provider-doctor", args=[one.provider_id]))
+    report(first, schema="supported")
+    report(second, schema="wrong")
+    answer = viewer_client.get(reverse("provider-doctor", args=[first.provider_id]))
     assert [line["row"].name for line in answer.context["lines"]] == [
         "demo-bad-schema",
         "demo-fast",
@@ -289,7 +289,7 @@ def test_a_model_is_examined_once_at_a_time() -> None:
 
 
 async def until_over(pk: int) -> CapabilityReport:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while (row := await CapabilityReport.objects.aget(pk=pk)).state == "running":
             await asyncio.sleep(0.05)
     return row
@@ -327,18 +327,20 @@ async def test_stop_ends_the_run_and_stores_its_findings() -> None:
         row = await sync_to_async(openai_at)(base, upstream.key)
         client = await signed_in()
         await client.post(url_for_row(row, "doctor-start"))
-        again = await client.post(url_for_row(row, "doctor-start"))
-        assert again.status_code == 302
+        second_response = await client.post(url_for_row(row, "doctor-start"))
+        assert second_response.status_code == 302
         assert await CapabilityReport.objects.acount() == 1
         first = await CapabilityReport.objects.afirst()
         assert first is not None
-        await until_in_loop(lambda: any(not request.finished for request in upstream.requests[1:]))
+        await wait_until_async(
+            lambda: any(not request.finished for request in upstream.requests[1:])
+        )
         assert (await client.post(url_for_row(row, "doctor-stop"))).status_code == 302
         saved_report = await until_over(first.pk)
         assert saved_report.state == "stopped"
         assert saved_report.verdicts["plain"] == "supported"
         assert len(saved_report.verdicts) < len(PROBES)
-        await until_in_loop(
+        await wait_until_async(
             lambda: all(request.finished or request.left_at for request in upstream.requests),
             within_s=15,
         )
@@ -407,9 +409,9 @@ def test_the_estimate_sends_no_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("nobody/x", "no provider `nobody`"), ("demo", "specify one: demo/MODEL")]
+    ("name", "message"), [("nobody/x", "no provider `nobody`"), ("demo", "specify one: demo/MODEL")]
 )
-def test_the_command_names_missing_arguments(name: str, words: str) -> None:
+def test_the_command_names_missing_arguments(name: str, message: str) -> None:
     provider("demo", "demo")
-    with pytest.raises(CommandError, match=words):
+    with pytest.raises(CommandError, match=message):
         run(name)

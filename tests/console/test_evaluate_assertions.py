@@ -1,4 +1,4 @@
-"""The assertion types: what they check, what they refuse, how they are written."""
+"""The assertion types: what they check, what they refuse, and their syntax."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PERSON = {"type": "object", "properties": {"born": {"type": "integer"}}, "requir
 WEATHER = Answer(calls=(Call("get_weather", {"city": "Paris", "unit": "celsius"}),))
 
 
-def check_passes(data: Json, answer: Answer | str) -> bool:
-    answered = Answer(text=answer) if isinstance(answer, str) else answer
-    return check_answer(parse_assertion(data), answered).passed
+def assertion_passes(data: Json, answer: Answer | str) -> bool:
+    answer_value = Answer(text=answer) if isinstance(answer, str) else answer
+    return check_answer(parse_assertion(data), answer_value).passed
 
 
 # (assertion, an answer that meets it, one that does not)
@@ -65,8 +65,8 @@ ROWS: list[tuple[Json, Answer | str, Answer | str]] = [
 def test_every_type_passes_and_fails_and_can_be_negated() -> None:
     for data, good, bad in ROWS:
         negated = {**data, "type": f"not-{data['type']}"}
-        assert check_passes(data, good) and not check_passes(data, bad), data
-        assert check_passes(negated, bad) and not check_passes(negated, good), negated
+        assert assertion_passes(data, good) and not assertion_passes(data, bad), data
+        assert assertion_passes(negated, bad) and not assertion_passes(negated, good), negated
     assert {data["type"] for data, *_ in ROWS} | {assertions.RUBRIC} == set(assertions.TYPES)
 
 
@@ -78,8 +78,8 @@ def test_a_failed_check_shows_its_reason() -> None:
 
 
 def test_an_undecidable_assertion_fails_also_if_negated() -> None:
-    slow = {"type": "not-regex", "value": r"(.*a){20}$"}
-    check = check_answer(parse_assertion(slow), Answer(text="a" * 200 + "b"))
+    slow_assertion = {"type": "not-regex", "value": r"(.*a){20}$"}
+    check = check_answer(parse_assertion(slow_assertion), Answer(text="a" * 200 + "b"))
     assert not check.passed and "longer than" in check.message
     cost = check_answer(parse_assertion({"type": "not-cost", "threshold": 1}), Answer())
     assert not cost.passed and "unknown" in cost.message
@@ -164,7 +164,7 @@ def test_a_judgement_is_scored_and_can_be_negated() -> None:
     assert (negated.passed, negated.score) == (False, 0.0)
     broken = judged({}, score="high")
     assert not broken.passed and "invalid" in broken.message
-    failed = judge.read_judgement(
+    judgement = judge.read_judgement(
         parse_assertion({"type": "llm-rubric", "value": "x"}), Answer(error="HTTP 500: down")
     )
-    assert not failed.passed and failed.message == "the judge failed: HTTP 500: down"
+    assert not judgement.passed and judgement.message == "the judge failed: HTTP 500: down"

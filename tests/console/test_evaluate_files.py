@@ -65,9 +65,9 @@ def test_a_request_has_the_variables_of_its_case() -> None:
 
 def test_a_missing_variable_is_named_with_its_case() -> None:
     text = YAML.replace("country: Norway, ", "")
-    with pytest.raises(InvalidDefinition) as refused:
+    with pytest.raises(InvalidDefinition) as error:
         check_runnable(load_file("x.yaml", text))
-    assert refused.value.errors == (
+    assert error.value.errors == (
         "case 2: the prompt uses {{country}}, which the case does not have",
     )
 
@@ -178,6 +178,6 @@ def test_an_invalid_evaluation_file_is_refused_with_the_reason(
 
 def test_an_evaluation_needs_models_cases_and_a_judge() -> None:
     rubric = {"assert": [{"type": "llm-rubric", "value": "polite"}]}
-    with pytest.raises(InvalidDefinition) as refused:
+    with pytest.raises(InvalidDefinition) as error:
         check_runnable(parse_definition(rubric))
-    assert len(refused.value.errors) == 3
+    assert len(error.value.errors) == 3

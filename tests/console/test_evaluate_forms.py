@@ -1,4 +1,4 @@
-"""Errors of evaluations are shown at their fields, and a logged request loses no setting."""
+"""Evaluation forms show errors at their fields; importing a request keeps its settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def posted_data(**fields: Any) -> QueryDict:
 
 
 @pytest.mark.parametrize(
-    ("fields", "at", "text"),
+    ("fields", "path", "text"),
     [
         ({"params": '{"model": "x"}'}, "params", "`model` is set by the evaluation itself."),
         ({"tools": '[{"description": "x"}]'}, "tools", "A tool needs a `name`."),
@@ -30,26 +30,26 @@ def posted_data(**fields: Any) -> QueryDict:
         ({"vars": "[1]"}, "vars", "Must be an object."),
     ],
 )
-def test_an_error_is_at_its_field(fields: dict[str, str], at: str, text: str) -> None:
+def test_an_error_is_at_its_field(fields: dict[str, str], path: str, text: str) -> None:
     data = posted_data(**SETTINGS, **fields)
     form = EvaluationForm(data, definition=Definition(models=("demo",)), models=["demo"])
     assert form.read([]) is None
-    assert list(form.errors) == [at]
-    assert form.errors[at][0].startswith(text)
+    assert list(form.errors) == [path]
+    assert form.errors[path][0].startswith(text)
 
 
 @pytest.mark.parametrize(
-    ("fields", "at"), [({"vars": "[1]"}, "vars"), ({"messages": '[{"role": "bot"}]'}, "messages")]
+    ("fields", "path"), [({"vars": "[1]"}, "vars"), ({"messages": '[{"role": "bot"}]'}, "messages")]
 )
-def test_an_error_of_a_case_is_at_its_field(fields: dict[str, str], at: str) -> None:
+def test_an_error_of_a_case_is_at_its_field(fields: dict[str, str], path: str) -> None:
     form = CaseForm(posted_data(**fields), case=Case())
     assert form.read([]) is None
-    assert list(form.errors) == [at]
-    assert "case 1" not in form.errors[at][0]
+    assert list(form.errors) == [path]
+    assert "case 1" not in form.errors[path][0]
 
 
 @pytest.mark.parametrize(
-    ("fields", "at"),
+    ("fields", "path"),
     [
         ({"type": "regex", "value": "("}, "value"),
         ({"type": "latency", "value": "x"}, "value"),
@@ -57,16 +57,16 @@ def test_an_error_of_a_case_is_at_its_field(fields: dict[str, str], at: str) -> 
         ({"type": "llm-rubric", "value": "polite", "threshold": "2"}, "threshold"),
     ],
 )
-def test_an_error_of_an_assertion_is_at_its_field(fields: dict[str, str], at: str) -> None:
+def test_an_error_of_an_assertion_is_at_its_field(fields: dict[str, str], path: str) -> None:
     form = AssertionForm(posted_data(**fields))
     assert not form.is_valid()
-    assert list(form.errors) == [at]
+    assert list(form.errors) == [path]
 
 
 def test_an_error_in_an_imported_file_names_the_case() -> None:
-    with pytest.raises(InvalidDefinition) as caught:
+    with pytest.raises(InvalidDefinition) as error:
         parse_cases([{"vars": {}}, {"vars": [1]}])
-    (problem,) = caught.value.errors
+    (problem,) = error.value.errors
     assert (str(problem), problem.field, problem.reason) == (
         "case 2: must be an object",
         "vars",
@@ -75,6 +75,6 @@ def test_an_error_in_an_imported_file_names_the_case() -> None:
 
 
 def test_a_logged_request_keeps_every_setting() -> None:
-    """A new field of the canonical request has to be decided about."""
+    """A new field of the canonical request must be imported or explicitly ignored."""
     elsewhere = {"model", "stream", "turns", "previous_response_id", "client_paths"}
     assert set(LoggedSettings.__struct_fields__) == set(Request.__struct_fields__) - elsewhere

@@ -1,4 +1,4 @@
-"""Grades, summaries, comparisons and reports of evaluations."""
+"""Scores, summaries, comparisons and reports of evaluations."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_a_grade_is_the_weighted_mean_of_the_checks() -> None:
     strict = grade_answer(Answer(text="abc"), assertions, {}, None)
     assert (strict.passed, strict.score) == (False, 0.75)
     assert grade_answer(Answer(text="abc"), assertions, {}, 0.75).passed
-    failed = grade_answer(Answer(error="HTTP 500"), assertions, {}, 0.0)
-    assert (failed.passed, failed.score, failed.checks) == (False, 0.0, ())
+    failed_grade = grade_answer(Answer(error="HTTP 500"), assertions, {}, 0.0)
+    assert (failed_grade.passed, failed_grade.score, failed_grade.checks) == (False, 0.0, ())
     assert grade_answer(Answer(text=""), [], {}, None).passed
 
 

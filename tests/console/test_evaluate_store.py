@@ -1,4 +1,4 @@
-"""The state of evaluation runs in the database: who executes a run, and what is stored."""
+"""The state of evaluation runs in the database: their executor and their results."""
 
 from __future__ import annotations
 

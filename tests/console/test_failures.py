@@ -1,4 +1,4 @@
-"""The pages of what went wrong, and the way back after a session has ended."""
+"""Error pages, and the redirect back to the page after a session has ended."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_form_without_its_token_has_a_page() -> None:
     ids=["same site", "other site", "none"],
 )
 def test_after_signing_in_a_form_is_shown_again(referer: str, back: str) -> None:
-    """What a form is sent to may be no page: `/keys/7/revoke` has no GET."""
+    """The target of a form may not be a page: `/keys/7/revoke` has no GET."""
     answer = Client().post(
         "/console/keys/7/revoke", headers={"referer": referer} if referer else {}
     )

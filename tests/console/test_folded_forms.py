@@ -1,4 +1,4 @@
-"""Forms of teams, providers and users: few fields first, and an error opens the fold."""
+"""Forms of teams, providers and users: advanced fields are folded, and an error unfolds them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def admin_client() -> Client:
 
 
 def folds(response: Any) -> list[bool]:
-    """Whether each fold of a page is open."""
+    """Return whether each fold of a page is open."""
     return [bool(match) for match in _FOLD.findall(response.content.decode())]
 
 
-def before_fold(response: Any) -> str:
+def text_before_fold(response: Any) -> str:
     return _FOLD.split(response.content.decode())[0]
 
 
@@ -48,7 +48,7 @@ def test_a_new_form_shows_few_fields(
 ) -> None:
     response = admin_client.get(path)
     assert folds(response) == [False]
-    names = set(re.findall(r'name="(\w+)"', before_fold(response)))
+    names = set(re.findall(r'name="(\w+)"', text_before_fold(response)))
     assert first <= names
     assert not folded & names
     assert folded <= set(re.findall(r'name="(\w+)"', response.content.decode()))

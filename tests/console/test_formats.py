@@ -45,7 +45,7 @@ TEXTS = {
 
 
 def from_pages(name: str) -> list[str]:
-    """The texts of the template filter."""
+    """Return the texts of the template filter."""
     values = [Decimal(v) if isinstance(v, str) else v for v in VALUES[name]]
     return [getattr(ui, name)(value) for value in values]
 

@@ -1,4 +1,4 @@
-"""The pages of guardrails: made, attached, tried on a text, deleted."""
+"""The guardrail pages: create, attach, try on a text, delete."""
 
 from __future__ import annotations
 

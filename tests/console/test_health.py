@@ -1,4 +1,4 @@
-"""The health page: what each target did, what rests and for how long, what was lost."""
+"""The health page: results by target, cooldowns, and lost records."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def status(**changes: Any) -> WriterStatus:
 
 @pytest.fixture
 def runtime(request: pytest.FixtureRequest) -> Any:
-    """A process that has served requests: its health, its registry, its journal's counters."""
+    """The runtime of a process that has served requests: health, registry, journal counters."""
     breaker = Breaker()
     runtime = SimpleNamespace(
         breaker=breaker,
@@ -221,7 +221,7 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
 
 @pytest.mark.usefixtures("frozen_now")
 @pytest.mark.parametrize(
-    ("failed", "answered", "kind", "words"),
+    ("failed_count", "answered_count", "kind", "text"),
     [
         (4, 0, "rate_limit", "Rate limited"),
         (1, 0, "rate_limit", "Rate limited"),
@@ -235,13 +235,13 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
     ],
 )
 def test_a_targets_health_follows_its_newest_calls(
-    viewer_client: Client, failed: int, answered: int, kind: str, words: str
+    viewer_client: Client, failed_count: int, answered_count: int, kind: str, text: str
 ) -> None:
-    bad = [log_record_of_call(f"bad_{n}", failed=kind) for n in range(failed)]
-    store.write([*bad, *(log_record_of_call(f"ok_{n}") for n in range(answered))])
+    bad = [log_record_of_call(f"bad_{n}", failed=kind) for n in range(failed_count)]
+    store.write([*bad, *(log_record_of_call(f"ok_{n}") for n in range(answered_count))])
     assert re.findall(
         r'<span class="pill[^>]*>(?:<svg.*?</svg>)?([A-Z][^<]*)</span>', page(viewer_client)
-    ) == [words]
+    ) == [text]
 
 
 @pytest.mark.usefixtures("frozen_now")
@@ -266,9 +266,14 @@ def test_a_target_after_cooldown_is_unhealthy_until_it_answers(runtime: Any) -> 
 
 def test_failing_targets_are_listed_first(runtime: Any) -> None:
     runtime.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
-    slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
+    slow_attempt = Attempt(
+        target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200
+    )
     store.write(
-        [log_record_of_call(), log_record_of_call("b", provider="z", model="slow", attempts=[slow])]
+        [
+            log_record_of_call(),
+            log_record_of_call("b", provider="z", model="slow", attempts=[slow_attempt]),
+        ]
     )
     healths = targets.target_healths(runtime, targets.registry_snapshot(runtime))
     assert healths[0].label == "z/slow"
@@ -387,11 +392,11 @@ def test_the_last_error_is_found_under_many_newer_rows(monkeypatch: pytest.Monke
     store.write(
         [log_record_of_call(f"req_{n}", attempts=[], provider="x", model="y") for n in range(5)]
     )
-    failed = [
+    failures = [
         log_record_of_call(f"req_x{n}", failed="timeout", attempts=[], provider="x")
         for n in range(3)
     ]
-    store.write(failed)
+    store.write(failures)
     error = single_target_health().error
     assert error is not None
     assert error.error_kind == "timeout"

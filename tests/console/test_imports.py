@@ -1,4 +1,4 @@
-"""A LiteLLM file through the console: preview, import, and what a file must not do."""
+"""Import of a LiteLLM file in the console: preview, import, and refused files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def previewed(admin_client: Client, text: str = TEXT) -> Any:
 
 
 def test_the_import_is_linked_from_the_providers_page_for_admins(admin_client: Client) -> None:
-    """After the first run there was no way to it: second.md, fault 13."""
+    """After the first run, the import used to be unreachable."""
     link = f'href="{reverse("import")}"'
     assert link in admin_client.get(reverse("providers")).content.decode()
     factories.provider("one")
@@ -85,9 +85,9 @@ def test_a_preview_changes_nothing(admin_client: Client) -> None:
 def test_a_preview_lists_the_outcome_of_every_entry() -> None:
     lines = preview(read_upload(TEXT), TEXT)
     outcomes = {line.entry: line.outcome for line in lines}
-    imported_kinds = {what for what, outcome in outcomes.items() if outcome == "imported"}
-    assert len([what for what in imported_kinds if what.startswith("provider ")]) == 2
-    assert {what for what in imported_kinds if not what.startswith("provider ")} == {
+    imported_kinds = {kind for kind, outcome in outcomes.items() if outcome == "imported"}
+    assert len([kind for kind in imported_kinds if kind.startswith("provider ")]) == 2
+    assert {kind for kind in imported_kinds if not kind.startswith("provider ")} == {
         "route fast",
         "route claude-*",
         "alias quick",
@@ -95,15 +95,15 @@ def test_a_preview_lists_the_outcome_of_every_entry() -> None:
         "turn_off_message_logging",
     }
     assert outcomes["litellm_params.rpm"] == "changed"
-    left = {line.entry: line for line in lines if line.outcome == "skipped"}
-    assert "router_settings.redis_host" in left
+    skipped_lines = {line.entry: line for line in lines if line.outcome == "skipped"}
+    assert "router_settings.redis_host" in skipped_lines
     assert outcomes["litellm_settings.callbacks"] == "changed"
-    assert "general_settings.master_key" in left
-    assert all(line.reason for line in left.values()), "each with its reason"
-    assert left["router_settings.redis_host"].line_number == "16"
+    assert "general_settings.master_key" in skipped_lines
+    assert all(line.reason for line in skipped_lines.values()), "each with its reason"
+    assert skipped_lines["router_settings.redis_host"].line_number == "16"
 
 
-def test_the_import_makes_rows_that_people_may_change(admin_client: Client) -> None:
+def test_imported_rows_can_be_edited(admin_client: Client) -> None:
     page = previewed(admin_client)
     answer = admin_client.post(reverse("import"), {"draft": page.context["draft"]})
     assert answer.status_code == 302

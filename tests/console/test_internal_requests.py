@@ -1,4 +1,4 @@
-"""Internal requests (shadow, checks, batches) on the pages of the log."""
+"""Internal requests (shadow, health checks, batches) on the pages of the log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def admin_client() -> Client:
 
 
 def logged(id: str, **values: Any) -> RequestLog:
-    """A row that has just been asked."""
+    """Create a log row with the current time."""
     store.write([entry(id, started_at=time.time() - 60, **values)])
     return RequestLog.objects.get(request_id=id)
 
@@ -102,9 +102,9 @@ def test_a_log_with_only_health_checks_shows_the_empty_state(admin_client: Clien
 @pytest.mark.parametrize("few", [5_000, 0], ids=["counted", "measured"])
 def test_the_histogram_omits_health_checks(monkeypatch: Any, few: int):
     monkeypatch.setattr(bars, "_MAX_COUNTED_ROWS", few)
-    failed = {"status": 500, "outcome": "error", "error_kind": "upstream_error"}
-    logged("check_1", key_prefix="check", **failed)
-    logged("a", **failed)
+    failed_fields = {"status": 500, "outcome": "error", "error_kind": "upstream_error"}
+    logged("check_1", key_prefix="check", **failed_fields)
+    logged("a", **failed_fields)
     logged("check_2", key_prefix="check")
     now = timezone.now()
     every = histogram(parse("", "1h", now), now)
@@ -159,7 +159,7 @@ def test_filters_by_amount_dialect_and_part_of_a_name(query: str, expected: list
         input_tokens=10,
         output_tokens=2,
     )
-    failed = {"status": 502, "outcome": "error", "error_kind": "upstream_error"}
+    failed_fields = {"status": 502, "outcome": "error", "error_kind": "upstream_error"}
     logged(
         "req_dear",
         key_prefix="other",
@@ -170,7 +170,7 @@ def test_filters_by_amount_dialect_and_part_of_a_name(query: str, expected: list
         input_tokens=10,
         cache_read_tokens=900,
         output_tokens=100,
-        **failed,
+        **failed_fields,
     )
     # Without a price nothing is known of the cost: neither above nor below.
     logged("check_1", key_prefix="check")
@@ -205,7 +205,7 @@ def test_every_kind_of_error_has_one_label(admin_client: Client):
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "dialect", "words"),
+    ("endpoint", "dialect", "label"),
     [
         ("/v1/chat/completions", "openai_chat", "POST /v1/chat/completions"),
         ("/v1beta/models/{id}:generateContent", "gemini", "POST /v1beta/models/smart:generate"),
@@ -219,17 +219,17 @@ def test_every_kind_of_error_has_one_label(admin_client: Client):
     ],
 )
 def test_the_detail_shows_the_endpoint_the_client_called(
-    admin_client: Client, endpoint: str, dialect: str, words: str
+    admin_client: Client, endpoint: str, dialect: str, label: str
 ):
     model = "" if "files" in endpoint else "smart"
     fields = {"client_dialect": dialect, "requested_model": model}
     text = detail(admin_client, logged("req_e", endpoint=endpoint, **fields))
-    assert f"<b>{words}" in text
+    assert f"<b>{label}" in text
 
 
 # What `RequestLog.endpoint` may hold: the paths of the edge, and the gateway's own requests.
 ENDPOINTS = sorted(
-    {one.name for one in endpoints.ENDPOINTS.values()}
+    {known_endpoint.name for known_endpoint in endpoints.ENDPOINTS.values()}
     | {"/v1beta/models/{id}:streamGenerateContent", "/v1/responses/{id}", "/v2/rerank"}
     | {"GET /v1/files/{id}/content", "POST /v1/messages/batches", "passthrough", ""}
     | {"console", "check", "shadow", "batch", "cache", "translate", "dry_run"}
@@ -244,7 +244,7 @@ def test_the_detail_of_every_kind_of_row_opens(admin_client: Client):
         "upstream_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
         "client_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
     }
-    failed: list[tuple[str, str, int]] = []
+    failures: list[tuple[str, str, int]] = []
     admin_client.raise_request_exception = False
     values: dict[str, Any] = {
         "client_dialect": "openai_chat",
@@ -257,12 +257,12 @@ def test_the_detail_of_every_kind_of_row_opens(admin_client: Client):
     for number, endpoint in enumerate(ENDPOINTS):
         values |= {"endpoint": endpoint, "stream": number % 2 == 0, "bodies": Bodies(**fields)}
         here = reverse("request", args=[logged(f"req_{number}", **values).pk])
-        failed += [
+        failures += [
             (endpoint, tab, answer.status_code)
             for tab in (("translation",) if "/" in endpoint else TABS_WITH_BODIES)
             if (answer := admin_client.get(f"{here}?tab={tab}")).status_code != 200
         ]
-    assert failed == []
+    assert failures == []
 
 
 def test_the_curl_command_of_a_batch_creates_a_batch(admin_client: Client):

@@ -1,4 +1,4 @@
-"""The pages of API keys: made and rotated with the secret shown once, limited, revoked."""
+"""The API key pages: create and rotate (secret shown once), limit, revoke."""
 
 from __future__ import annotations
 
@@ -265,8 +265,8 @@ def test_budget_windows_are_utc_days_and_months(admin_client: Client) -> None:
     for n, moment in enumerate(
         ("2026-03-15T00:00:00", "2026-03-14T23:59:59", "2026-02-28T23:59:59")
     ):
-        at = datetime.fromisoformat(moment + "+00:00").timestamp()
-        store.write([entry(f"r{n}", key_id=row.pk, cost_usd=Decimal(1), started_at=at)])
+        timestamp = datetime.fromisoformat(moment + "+00:00").timestamp()
+        store.write([entry(f"r{n}", key_id=row.pk, cost_usd=Decimal(1), started_at=timestamp)])
     assert [gauge.spent for gauge in gauges([row], now)[row.pk]] == [1, 2, 3]
 
 
@@ -330,8 +330,8 @@ def test_a_remaining_budget_is_never_negative() -> None:
 
 def test_a_budget_bar_warns_from_the_configured_share() -> None:
     early = Gauge("day", _("Today"), Decimal(1), Decimal(5), warning_percent=20)
-    late = Gauge("day", _("Today"), Decimal(4), Decimal(5), warning_percent=90)
-    assert (early.level, late.level) == ("warn", "")
+    gauge = Gauge("day", _("Today"), Decimal(4), Decimal(5), warning_percent=90)
+    assert (early.level, gauge.level) == ("warn", "")
 
 
 def test_the_list_names_the_team_and_the_user_of_a_key(admin_client: Client) -> None:

@@ -1,4 +1,4 @@
-"""A logged request opened in the playground and run sends the same request upstream."""
+"""A logged request that is opened in the playground and run sends the same upstream request."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def rerun(
     stream: bool,
     edit: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[LogRecord, LogRecord]:
-    """The entries of the client's request and of its run in the playground."""
+    """Return the log entries of the client's request and of its run in the playground."""
 
     class NullRunStore:
         def save(self, run: Run) -> None: ...
@@ -135,12 +135,16 @@ def rerun(
 def test_an_unedited_request_is_sent_unchanged(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
-    first, again = rerun(tmp_path, client_body(dialect, stream=stream), dialect, stream=stream)
+    first, rerun_entry = rerun(
+        tmp_path, client_body(dialect, stream=stream), dialect, stream=stream
+    )
     assert first.bodies is not None
-    assert again.bodies is not None
+    assert rerun_entry.bodies is not None
     for name in ("client_request", "upstream_request"):
-        assert json.loads(getattr(again.bodies, name)) == json.loads(getattr(first.bodies, name))
-    assert (again.stream, again.client_dialect) == (stream, dialect)
+        assert json.loads(getattr(rerun_entry.bodies, name)) == json.loads(
+            getattr(first.bodies, name)
+        )
+    assert (rerun_entry.stream, rerun_entry.client_dialect) == (stream, dialect)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -150,14 +154,14 @@ def test_an_edit_keeps_everything_else(tmp_path: Path, dialect: str) -> None:
         page["messages"][-1]["content"][-1]["text"] = "And next week?"
 
     body = client_body(dialect, stream=True)
-    first, again = rerun(tmp_path, body, dialect, stream=True, edit=edit)
+    first, rerun_entry = rerun(tmp_path, body, dialect, stream=True, edit=edit)
     assert first.bodies is not None
-    assert again.bodies is not None
+    assert rerun_entry.bodies is not None
     parse_request = DIALECTS[dialect].client.parse_request
     path = {"model": MODEL, "stream": True} if DIALECTS[dialect].model_in_path else {}
     canonical = [
         without_paths(parse_request({**json.loads(data or b""), **path}, {}))
-        for data in (first.bodies.client_request, again.bodies.client_request)
+        for data in (first.bodies.client_request, rerun_entry.bodies.client_request)
     ]
     before, after = canonical
     assert after.turns[-1].parts[-1].text == "And next week?"

@@ -1,4 +1,4 @@
-"""The extra `sso` is missing, and its tables have rows: sign-in stays protected."""
+"""Without the extra `sso`, its existing tables still protect sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of models: the filter, the source of each fact, own values and the way back."""
+"""The model pages: filter, source of each fact, custom values and reset."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def test_the_filter_in_the_url_applies(
 
 def test_typing_swaps_only_the_rows(admin_client: Client) -> None:
     some_models()
-    whole = admin_client.get(reverse("models"), {"q": "gpt"})
+    response = admin_client.get(reverse("models"), {"q": "gpt"})
     part = admin_client.get(reverse("models"), {"q": "gpt"}, headers={"HX-Request": "true"})
-    assert "<html" in text(whole)
+    assert "<html" in text(response)
     assert "<html" not in text(part)
-    assert names(part) == names(whole)
+    assert names(part) == names(response)
     assert "HX-Request" in part["Vary"]
 
 
@@ -112,11 +112,11 @@ def test_facts_are_labelled_preset_assumed_or_unknown() -> None:
 )
 @pytest.mark.parametrize("preset", ["openai", "anthropic", "deepseek", "openrouter", "ollama"])
 def test_the_page_shows_the_values_that_the_gateway_uses(preset: str, name: str) -> None:
-    """The sources are looked up apart from the values; they must not part ways."""
+    """Sources and values are looked up separately and must agree."""
     row = model(name, provider("p", preset), traits={"pdf": False}, learned={"max_output": 9})
-    used = store.load_snapshot().models[f"p/{name}"]
+    stored_model = store.load_snapshot().models[f"p/{name}"]
     for fact in FACTS:
-        holder: Any = used.price if fact.kind == "usd" else used.traits
+        holder: Any = stored_model.price if fact.kind == "usd" else stored_model.traits
         name = rate_of(fact) if fact.kind == "usd" else fact.name
         assert facts_of(row)[fact.name].value == getattr(holder, name), fact.name
 
@@ -132,13 +132,17 @@ def test_facts_are_changed_and_reset(admin_client: Client) -> None:
         "output": "0",
     }
     assert admin_client.post(edit, request).status_code == 302
-    used = store.load_snapshot().models["openai/gpt-5"]
-    assert (used.traits.context_window, used.traits.images, used.traits.structured) == (
+    stored_model = store.load_snapshot().models["openai/gpt-5"]
+    assert (
+        stored_model.traits.context_window,
+        stored_model.traits.images,
+        stored_model.traits.structured,
+    ) == (
         1000,
         False,
         "json",
     )
-    assert (used.price.input, used.price.output) == (Decimal("0.25"), Decimal(0))
+    assert (stored_model.price.input, stored_model.price.output) == (Decimal("0.25"), Decimal(0))
     page_text = text(admin_client.get(edit))
     assert page_text.count("custom") == 5
     assert re.search(r'name="input" value="0.25"', page_text)
@@ -205,8 +209,8 @@ def test_a_model_is_added_manually(admin_client: Client) -> None:
     add = {"provider": provider_row.pk, "name": "gpt-6"}
     assert admin_client.post(reverse("model-add"), add).status_code == 302
     assert Model.objects.get().name == "gpt-6"
-    again = admin_client.post(reverse("model-add"), add)
-    assert again.status_code == 422
+    second_response = admin_client.post(reverse("model-add"), add)
+    assert second_response.status_code == 422
     assert Model.objects.count() == 1
 
 

@@ -1,4 +1,4 @@
-"""Numbers in URLs and forms: what is none, or is too large, never ends in an error of the server."""
+"""Invalid or too large numbers in URLs and forms never cause a server error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview: the day in numbers, what to do next, and an empty gateway's first page."""
+"""The overview: figures of the day, next steps, and the page of an empty gateway."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ def viewer_client() -> Client:
     return client
 
 
-def add_request(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> LogRecord:
+def add_request(
+    id: str = "req_1", *, started_at: dt.datetime | None = None, **values: Any
+) -> LogRecord:
     fields: dict[str, Any] = {
-        "started_at": (at or timezone.now()).timestamp(),
+        "started_at": (started_at or timezone.now()).timestamp(),
         "provider": "openai",
         "model": "gpt-5",
         "key_prefix": "sk-dgm-mira",
@@ -62,7 +64,7 @@ def add_request(id: str = "req_1", *, at: dt.datetime | None = None, **values: A
     return entry(id, **(fields | values))
 
 
-def page(client: Client, **headers: str) -> str:
+def overview_page(client: Client, **headers: str) -> str:
     response = client.get(reverse("overview"), headers=headers)
     assert response.status_code == 200
     return response.content.decode()
@@ -77,7 +79,7 @@ def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
 
 
 def test_an_empty_gateway_shows_how_to_make_the_first_call(admin_client: Client) -> None:
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert "No requests yet." in text
     assert f'href="{reverse("connect")}"' in text
     assert "curl http://testserver/v1/chat/completions" in text
@@ -85,7 +87,7 @@ def test_an_empty_gateway_shows_how_to_make_the_first_call(admin_client: Client)
 
 def test_the_first_request_replaces_the_empty_page(admin_client: Client) -> None:
     store.write([add_request()])
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert "No requests yet." not in text
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
 
@@ -93,7 +95,10 @@ def test_the_first_request_replaces_the_empty_page(admin_client: Client) -> None
 def test_today_begins_at_midnight_of_the_reader() -> None:
     # Midnight in New York is at five in UTC.
     store.write(
-        [add_request("a", at=NOW.replace(hour=4)), add_request("b", at=NOW.replace(hour=6))]
+        [
+            add_request("a", started_at=NOW.replace(hour=4)),
+            add_request("b", started_at=NOW.replace(hour=6)),
+        ]
     )
     assert figures_by_title()["Requests"].text == "2"
     with timezone.override("America/New_York"):
@@ -104,8 +109,8 @@ def test_yesterday_is_compared_up_to_the_same_time() -> None:
     yesterday = NOW - dt.timedelta(days=1)
     store.write(
         [
-            add_request("same", at=yesterday),
-            add_request("later", at=yesterday + dt.timedelta(hours=3)),
+            add_request("same", started_at=yesterday),
+            add_request("later", started_at=yesterday + dt.timedelta(hours=3)),
         ]
     )
     assert figures_by_title()["Requests"].note == "vs 1 yesterday at this time"
@@ -113,7 +118,10 @@ def test_yesterday_is_compared_up_to_the_same_time() -> None:
 
 def test_figures_have_the_numbers_of_the_day() -> None:
     store.write(
-        [add_request("a", at=NOW), add_request("b", at=NOW, outcome="error", cost_usd=None)]
+        [
+            add_request("a", started_at=NOW),
+            add_request("b", started_at=NOW, outcome="error", cost_usd=None),
+        ]
     )
     overview_figures = figures_by_title()
     assert (overview_figures["Errors"].text, overview_figures["Errors"].note) == (
@@ -129,25 +137,29 @@ def test_figures_have_the_numbers_of_the_day() -> None:
 
 
 def test_an_unknown_price_is_not_zero() -> None:
-    store.write([add_request(at=NOW, cost_usd=None)])
+    store.write([add_request(started_at=NOW, cost_usd=None)])
     assert figures_by_title()["Cost"].text == "unknown"
 
 
 def test_a_day_without_requests_has_no_latency() -> None:
-    store.write([add_request(at=NOW - dt.timedelta(hours=20))])
+    store.write([add_request(started_at=NOW - dt.timedelta(hours=20))])
     overview_figures = figures_by_title()
     assert (overview_figures["Requests"].text, overview_figures["First token"].text) == ("0", "—")
 
 
 def test_line_charts_omit_the_current_hour_and_bar_charts_include_it() -> None:
-    store.write([add_request(at=NOW)])
+    store.write([add_request(started_at=NOW)])
     assert sum(figures_by_title()["Requests"].values) == 0
     assert [bar.height > 0 for bar in today(NOW).traffic.bars] == [False] * 23 + [True]
 
 
 def test_routes_are_ranked_and_the_rest_is_summed() -> None:
     store.write(
-        [add_request(f"req_{n}_{i}", at=NOW, route=f"r{n}") for n in range(9) for i in range(n + 1)]
+        [
+            add_request(f"req_{n}_{i}", started_at=NOW, route=f"r{n}")
+            for n in range(9)
+            for i in range(n + 1)
+        ]
     )
     routes = today(NOW).routes
     assert (routes[0].name, routes[0].percent) == ("r8", 100)
@@ -156,10 +168,15 @@ def test_routes_are_ranked_and_the_rest_is_summed() -> None:
 
 
 def test_checks_of_targets_are_not_among_the_requests(admin_client: Client) -> None:
-    failed = {"outcome": "error", "status": 429, "error_kind": "rate_limit", "cost_usd": None}
+    failed_fields = {
+        "outcome": "error",
+        "status": 429,
+        "error_kind": "rate_limit",
+        "cost_usd": None,
+    }
     checks = [add_request(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
-    refused = add_request("check_x", key_prefix="check", route="watched", **failed)
-    store.write([add_request("req_1", error="", route="fast"), *checks, refused])
+    check_request = add_request("check_x", key_prefix="check", route="watched", **failed_fields)
+    store.write([add_request("req_1", error="", route="fast"), *checks, check_request])
     overview_figures = figures_by_title(timezone.now())
     assert (overview_figures["Requests"].text, overview_figures["Errors"].text) == ("1", "0")
     # What they cost was spent.
@@ -167,27 +184,27 @@ def test_checks_of_targets_are_not_among_the_requests(admin_client: Client) -> N
     # 400 ms, as its bucket has it; the checks took 9.
     assert overview_figures["First token"].text == "0.36 s"
     assert [share.name for share in today().routes] == ["fast"]
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert len(re.findall(r'href="/console/requests/\d+"', text)) == 1
     assert "No failed requests." in text
 
 
 def test_health_checks_do_not_count_as_the_first_request(admin_client: Client) -> None:
     store.write([add_request("check_1", key_prefix="check")])
-    assert "No requests yet." in page(admin_client)
+    assert "No requests yet." in overview_page(admin_client)
     assert not steps()[-1].done
 
 
 def test_errors_lead_to_their_requests(admin_client: Client) -> None:
     store.write([add_request(outcome="error", status=502, error_kind="timeout")])
-    text = page(admin_client).partition('id="errors-title"')[2]
+    text = overview_page(admin_client).partition('id="errors-title"')[2]
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
     assert "timeout" in text
 
 
 def test_the_polled_fragment_has_no_navigation(admin_client: Client) -> None:
     store.write([add_request()])
-    text = page(admin_client, **{"HX-Request": "true"})
+    text = overview_page(admin_client, **{"HX-Request": "true"})
     assert "<html" not in text
     assert 'id="today-title"' in text
 
@@ -214,16 +231,16 @@ def test_demo_and_playground_requests_complete_no_setup_step() -> None:
 
 
 def test_next_steps_are_shown_to_admins_only(admin_client: Client, viewer_client: Client) -> None:
-    assert "Next steps" in page(admin_client)
-    assert "Next steps" not in page(viewer_client)
+    assert "Next steps" in overview_page(admin_client)
+    assert "Next steps" not in overview_page(viewer_client)
 
 
 def test_hostile_names_are_shown_harmlessly(admin_client: Client) -> None:
     store.write([add_request(route="<img src=x>", model="<b>m", key_prefix="<i>k")])
-    text = page(admin_client)
+    text = overview_page(admin_client)
     assert "<img src=x>" not in text and "<b>m" not in text and "<i>k" not in text
 
 
 def test_problems_of_the_registry_are_shown(admin_client: Client) -> None:
     provider(credential_env="NOT_SET_ANYWHERE")
-    assert "1 configuration entry has a problem." in page(admin_client)
+    assert "1 configuration entry has a problem." in overview_page(admin_client)

@@ -1,4 +1,4 @@
-"""A member's own keys and requests, within the limits that an admin sets."""
+"""A member's own keys and requests, within the limits set by an admin."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ def test_keys_and_requests_of_others_are_out_of_reach(member_client: Client) -> 
     other, _secret = store.create_key("ci")
     theirs = log_row(other, requested_model="their-model")
     create(member_client)
-    mine = log_row(ApiKey.objects.get(name="laptop"), requested_model="my-model")
+    own_row = log_row(ApiKey.objects.get(name="laptop"), requested_model="my-model")
     for name in ("own-key-rotate", "own-key-revoke"):
         assert (
             member_client.post(reverse(name, args=[other.pk]), {"grace": "none"}).status_code == 404
         )
     assert member_client.get(reverse("own-request", args=[theirs.pk])).status_code == 404
     assert member_client.get(reverse("request-media", args=[theirs.pk, 0])).status_code == 403
-    assert member_client.get(reverse("own-request", args=[mine.pk])).status_code == 200
+    assert member_client.get(reverse("own-request", args=[own_row.pk])).status_code == 200
     for name in ("own", "own-requests"):
         page = member_client.get(reverse(name)).content.decode()
         assert "my-model" in page
@@ -201,8 +201,11 @@ def test_members_see_only_traces_of_their_own_keys(
     page = member_client.get(reverse("own-trace", args=["shared"])).content.decode()
     assert "of mine" in page
     assert "of other" not in page
-    mine, foreign = ClientSpan.objects.get(key_id=key.pk), ClientSpan.objects.get(key_id=other.pk)
-    page = member_client.get(reverse("own-trace-span", args=[mine.pk])).content.decode()
+    own_span, foreign = (
+        ClientSpan.objects.get(key_id=key.pk),
+        ClientSpan.objects.get(key_id=other.pk),
+    )
+    page = member_client.get(reverse("own-trace-span", args=[own_span.pk])).content.decode()
     assert "content of 0" in page
     assert member_client.get(reverse("own-trace-span", args=[foreign.pk])).status_code == 404
     assert member_client.get(reverse("trace", args=["shared"])).status_code == 403

@@ -1,4 +1,4 @@
-"""The palette finds pages, things and actions, as far as the role allows."""
+"""The command palette finds pages, resources and actions that the role permits."""
 
 from __future__ import annotations
 

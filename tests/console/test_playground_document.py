@@ -1,4 +1,4 @@
-"""What the page sends -> a plan, or words on every field at fault."""
+"""Playground documents are parsed into a plan, or errors name every invalid field."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def document(**more: Any) -> dict[str, Any]:
 
 
 def errors(body: Any) -> dict[str, str]:
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(Invalid) as error:
         parse(body)
-    return caught.value.errors
+    return error.value.errors
 
 
 def test_a_plain_document_is_one_column() -> None:
@@ -60,9 +60,13 @@ def test_a_column_overrides_the_shared_settings() -> None:
             columns=[{"model": "a"}, {"model": "b", "system": "", "params": {"top_p": 0.1}}],
         )
     )
-    shared, own = (column.settings for column in plan.columns)
+    shared, column_settings = (column.settings for column in plan.columns)
     assert (shared.system, shared.params.temperature) == ("Be kind.", 0.5)
-    assert (own.system, own.params.temperature, own.params.top_p) == ("", None, 0.1)
+    assert (
+        column_settings.system,
+        column_settings.params.temperature,
+        column_settings.params.top_p,
+    ) == ("", None, 0.1)
     assert [column.id for column in plan.columns] == ["A", "B"]
 
 
@@ -109,10 +113,10 @@ def test_an_image_must_be_an_image_file() -> None:
 
     plan = parse(content(media_type="image/png", data=PNG))
     assert plan.columns[0].turns[0].parts == (Image(media_type="image/png", data=PNG),)
-    at = "messages.0.content.0"
-    assert f"{at}.media_type" in errors(content(media_type="image/svg+xml", data=PNG))
-    assert f"{at}.data" in errors(content(media_type="image/png", data="not base64"))
-    assert f"{at}.data" in errors(content(media_type="image/png", data=""))
+    path = "messages.0.content.0"
+    assert f"{path}.media_type" in errors(content(media_type="image/svg+xml", data=PNG))
+    assert f"{path}.data" in errors(content(media_type="image/png", data="not base64"))
+    assert f"{path}.data" in errors(content(media_type="image/png", data=""))
 
 
 def test_calls_and_results_of_an_earlier_answer_are_parsed() -> None:

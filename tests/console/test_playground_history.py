@@ -1,4 +1,4 @@
-"""The history of the playground: search, names; versions of presets; system prompts."""
+"""The playground's history, preset versions and system prompts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The playground over HTTP: a real server on a socket, sessions, its database."""
+"""The playground over HTTP: a real server, sessions and its database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from console.dialects import CONSOLE_DIALECTS
 from console.playground import code
 from tests.browser.site import Site
-from tests.waits import soon, until
+from tests.waits import is_ever_within, wait_until
 
 Json = dict[str, Any]
 PATH = "/console/playground"
@@ -33,28 +33,28 @@ pytestmark = pytest.mark.e2e
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("playground")).start()
     try:
-        yield site.with_people()
+        yield site.with_users()
     finally:
         site.stop()
 
 
-def client(site: Site, who: str = "ada") -> httpx.Client:
-    return httpx.Client(base_url=site.url, timeout=60, **_signed_in(site, who))
+def client(site: Site, user: str = "admin") -> httpx.Client:
+    return httpx.Client(base_url=site.url, timeout=60, **_signed_in(site, user))
 
 
-def _signed_in(site: Site, who: str) -> Json:
-    if not who:
+def _signed_in(site: Site, user: str) -> Json:
+    if not user:
         return {}
-    cookies = {"sessionid": site.sessions[who], "csrftoken": CSRF}
+    cookies = {"sessionid": site.sessions[user], "csrftoken": CSRF}
     return {"cookies": cookies, "headers": {"X-CSRFToken": CSRF, "Origin": site.url}}
 
 
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
-    """A key of the gateway, once the server knows it."""
-    words = site.manage("create_key", "code").split()
-    secret = next(word for word in words if word.startswith("sk-dgm-"))
-    return site.known(secret)
+    """A gateway key, once the server accepts it."""
+    output_words = site.manage("create_key", "code").split()
+    secret = next(word for word in output_words if word.startswith("sk-dgm-"))
+    return site.wait_for_key(secret)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def admin_client(site: Site) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def viewer_client(site: Site) -> Iterator[httpx.Client]:
-    with client(site, "vic") as viewer_client:
+    with client(site, "viewer") as viewer_client:
         yield viewer_client
 
 
@@ -84,9 +84,9 @@ def events(text: str) -> list[tuple[str, Json]]:
 
 
 def run_document(
-    who: httpx.Client, body: Json, path: str = "/runs"
+    user: httpx.Client, body: Json, path: str = "/runs"
 ) -> tuple[str, list[tuple[str, Json]]]:
-    reply = who.post(PATH + path, json=body)
+    reply = user.post(PATH + path, json=body)
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert reply.headers["x-accel-buffering"] == "no"
@@ -94,8 +94,8 @@ def run_document(
     return run_events[0][1]["id"], run_events
 
 
-def boot(who: httpx.Client, query: str = "") -> Json:
-    page = who.get(PATH + query)
+def boot_document(user: httpx.Client, query: str = "") -> Json:
+    page = user.get(PATH + query)
     assert page.status_code == 200
     scripts = re.findall(r'<script id="[^"]+" type="application/json">(.*?)</script>', page.text)
     return next(body for text in scripts if "models" in (body := json.loads(unescape(text))))
@@ -105,7 +105,7 @@ def boot(who: httpx.Client, query: str = "") -> Json:
 
 
 def test_the_page_has_models_dialects_and_samples(admin_client: httpx.Client) -> None:
-    data = boot(admin_client)
+    data = boot_document(admin_client)
     models = {model["id"]: model for model in data["models"]}
     assert models["demo"]["kind"] == "route"
     assert models["demo/demo-fast"]["kind"] == "model"
@@ -118,7 +118,7 @@ def test_the_page_has_models_dialects_and_samples(admin_client: httpx.Client) ->
 
 
 def test_a_link_fills_in_models_and_prompt(admin_client: httpx.Client) -> None:
-    settings = boot(admin_client, "?models=demo,demo/demo-fast&prompt=Why%3F")["settings"]
+    settings = boot_document(admin_client, "?models=demo,demo/demo-fast&prompt=Why%3F")["settings"]
     assert [column["model"] for column in settings["columns"]] == ["demo", "demo/demo-fast"]
     assert settings["messages"][0]["content"] == [{"type": "text", "text": "Why?"}]
 
@@ -130,11 +130,13 @@ def test_a_logged_request_opens_with_its_settings(
         admin_client, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5})
     )
     request = next(data for kind, data in row if kind == "end")["request_id"]
-    until(lambda: boot(admin_client, f"?request={request}")["settings"])  # when it is logged
-    settings = boot(admin_client, f"?request={request}")["settings"]
+    wait_until(
+        lambda: boot_document(admin_client, f"?request={request}")["settings"]
+    )  # when it is logged
+    settings = boot_document(admin_client, f"?request={request}")["settings"]
     assert settings["system"] == "Be brief."
     assert settings["params"]["top_p"] == 0.5
-    assert boot(viewer_client, f"?request={request}")["settings"] is None
+    assert boot_document(viewer_client, f"?request={request}")["settings"] is None
 
 
 # --- who may ----------------------------------------------------------------------------------
@@ -150,7 +152,7 @@ def test_requests_without_a_session_are_refused(site: Site) -> None:
 
 
 def test_a_post_without_its_token_is_refused(site: Site) -> None:
-    cookies = {"sessionid": site.sessions["ada"]}
+    cookies = {"sessionid": site.sessions["admin"]}
     reply = httpx.post(f"{site.url}{PATH}/runs", json=document("demo"), cookies=cookies)
     assert reply.status_code == 403
 
@@ -169,7 +171,7 @@ def test_a_viewer_sees_only_own_runs_and_an_admin_all(
     assert viewer_client.delete(f"{PATH}/runs/{hers}").status_code == 404
     vote = {"run": hers, "order": ["A", "B"], "winner": "A"}
     assert viewer_client.post(f"{PATH}/votes", json=vote).status_code == 404
-    assert boot(viewer_client, f"?run={hers}")["run"] is None
+    assert boot_document(viewer_client, f"?run={hers}")["run"] is None
     assert admin_client.get(f"{PATH}/runs/{his}").status_code == 200
 
 
@@ -210,8 +212,8 @@ def test_an_image_larger_than_the_form_limit_is_accepted(admin_client: httpx.Cli
     body = document("demo/demo-fast")
     body["messages"] = [{"role": "user", "content": [part, text]}]
     _, row = run_document(admin_client, body)
-    words = "".join(data["text"] for kind, data in row if kind == "delta")
-    assert "1 image" in words
+    answer_text = "".join(data["text"] for kind, data in row if kind == "delta")
+    assert "1 image" in answer_text
 
 
 def test_unknown_runs_and_odd_numbers_are_not_found(admin_client: httpx.Client) -> None:
@@ -219,7 +221,7 @@ def test_unknown_runs_and_odd_numbers_are_not_found(admin_client: httpx.Client) 
     assert admin_client.get(f"{PATH}/runs/{unknown}").status_code == 404
     assert admin_client.get(f"{PATH}/runs/7").status_code == 404
     assert admin_client.get(f"{PATH}/history?before=x").status_code == 200
-    assert boot(admin_client, "?run=x&preset=x")["run"] is None
+    assert boot_document(admin_client, "?run=x&preset=x")["run"] is None
 
 
 # --- a run kept -------------------------------------------------------------------------------
@@ -229,15 +231,15 @@ def test_a_run_is_stored_and_loaded(admin_client: httpx.Client) -> None:
     run, log_row = run_document(
         admin_client, document("demo/demo-fast", "demo/demo-500", prompt="Keep me")
     )
-    again = admin_client.get(f"{PATH}/runs/{run}/events")
-    assert events(again.text) == log_row
+    second_response = admin_client.get(f"{PATH}/runs/{run}/events")
+    assert events(second_response.text) == log_row
     later = admin_client.get(f"{PATH}/runs/{run}/events?after=5").text
     assert later.startswith("id: 6\n")
     row = admin_client.get(f"{PATH}/history").json()["runs"][0]
     assert (row["id"], row["title"], row["mine"]) == (run, "Keep me", True)
     assert row["models"] == ["demo/demo-fast", "demo/demo-500"]
     assert row["status"] == "1 failed"
-    opened = boot(admin_client, f"?run={run}")["run"]
+    opened = boot_document(admin_client, f"?run={run}")["run"]
     assert opened["settings"]["messages"] == [{"role": "user", "content": "Keep me"}]
     assert opened["summary"]["columns"][1]["failed"] == 1
 
@@ -249,9 +251,9 @@ def test_the_run_history_is_paginated(
         run_document(viewer_client, document("demo/demo-fast", prompt=f"Page {number}"))
     first = viewer_client.get(f"{PATH}/history").json()
     assert len(first["runs"]) == 30
-    rest = viewer_client.get(f"{PATH}/history?before={first['next']}").json()
-    assert rest["next"] is None
-    assert not {r["id"] for r in rest["runs"]} & {r["id"] for r in first["runs"]}
+    next_page = viewer_client.get(f"{PATH}/history?before={first['next']}").json()
+    assert next_page["next"] is None
+    assert not {r["id"] for r in next_page["runs"]} & {r["id"] for r in first["runs"]}
 
 
 def test_a_run_can_be_deleted(admin_client: httpx.Client) -> None:
@@ -269,9 +271,9 @@ def test_exports_contain_the_comparison_fields(admin_client: httpx.Client) -> No
     header, first, second = table.text.splitlines()
     assert header.startswith("column,run,provider,model,")
     assert ",true," in first and ",false," in second
-    whole = admin_client.get(f"{PATH}/runs/{run}.json").json()
-    assert [a["schema_valid"] for a in whole["answers"]] == [True, False]
-    assert whole["settings"]["schema"] == schema
+    response = admin_client.get(f"{PATH}/runs/{run}.json").json()
+    assert [a["schema_valid"] for a in response["answers"]] == [True, False]
+    assert response["settings"]["schema"] == schema
     text = admin_client.get(f"{PATH}/runs/{run}.md").text
     assert "| column | provider | model |" in text
     assert "demo/demo-fast" in text.replace("\\", "")
@@ -303,11 +305,11 @@ def test_a_run_is_repeated_in_another_dialect(admin_client: httpx.Client) -> Non
         "cohere": ("messages", "message", "/v2/chat"),
         "openai_completions": ("prompt", "choices", "/v1/completions"),
     }
-    for dialect, (items, answered, where) in shapes.items():
+    for dialect, (items, answer_fields, request_path) in shapes.items():
         other = admin_client.get(path + dialect).json()
         assert items in other["client_request"]
-        assert answered in other["response"]
-        assert other["client_path"].endswith(where)
+        assert answer_fields in other["response"]
+        assert other["client_path"].endswith(request_path)
         assert other["upstream_request"]["model"] == "demo-fast"
         assert len(other["stream"]) > 1, dialect
     same = admin_client.get(path + "openai_chat").json()
@@ -420,14 +422,18 @@ def test_each_save_of_a_preset_is_a_version(
         body = {"name": "Mine", "document": {"system": f"v{number}"}}
         request_body = admin_client.post(f"{PATH}/presets", json=body).json()
         assert request_body["version"] == number
-    assert {"id": request_body["id"], "name": "Mine", "version": 2} in boot(admin_client)["presets"]
-    assert boot(admin_client, f"?preset={request_body['id']}")["settings"] == {"system": "v2"}
+    assert {"id": request_body["id"], "name": "Mine", "version": 2} in boot_document(admin_client)[
+        "presets"
+    ]
+    assert boot_document(admin_client, f"?preset={request_body['id']}")["settings"] == {
+        "system": "v2"
+    }
     versions = admin_client.get(f"{PATH}/presets/{request_body['id']}").json()["versions"]
     assert [version["version"] for version in versions] == [2, 1]
     assert viewer_client.get(f"{PATH}/presets/{request_body['id']}").status_code == 404
     assert viewer_client.delete(f"{PATH}/presets/{request_body['id']}").status_code == 404
     assert admin_client.delete(f"{PATH}/presets/{request_body['id']}").status_code == 200
-    assert boot(admin_client)["presets"] == []
+    assert boot_document(admin_client)["presets"] == []
     assert set(admin_client.post(f"{PATH}/presets", json={"name": " "}).json()["errors"]) == {
         "name"
     }
@@ -455,10 +461,10 @@ def test_the_prompt_of_the_playground_becomes_an_evaluation(admin_client: httpx.
 
 async def _frames(reply: httpx.Response) -> AsyncIterator[tuple[float, str, Json]]:
     assert reply.status_code == 200
-    rest = b""
+    incomplete = b""
     async for data in reply.aiter_raw():
         now = time.perf_counter()
-        *blocks, rest = (rest + data).split(b"\n\n")
+        *blocks, incomplete = (incomplete + data).split(b"\n\n")
         for block in blocks:
             _, name, text = block.split(b"\n", 2)
             yield now, name.decode().removeprefix("event: "), json.loads(text[6:])
@@ -478,37 +484,37 @@ async def test_eight_columns_start_streaming_within_150_ms(site: Site) -> None:
         return max(first.values()) - min(first.values())
 
     async with httpx.AsyncClient(
-        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+        base_url=site.url, timeout=60, **_signed_in(site, "admin")
     ) as admin_client:
-        assert await soon(lambda: start_spread_s(admin_client), 0.150)
+        assert await is_ever_within(lambda: start_spread_s(admin_client), 0.150)
 
 
 async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> None:
     async def late(admin_client: httpx.AsyncClient) -> float:
-        """By how much the last column was late, in seconds."""
+        """Return the seconds by which the last column ended too late."""
         body = document("demo/demo-stall@1ms", "demo/demo-slow")
-        run, began = "", time.perf_counter()
+        run, start = "", time.perf_counter()
         async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:
             async for _now, kind, data in _frames(reply):
                 run = data.get("id", "") if kind == "run" else run
                 if kind == "delta":
                     break
-        watched_s = time.perf_counter() - began
+        watched_s = time.perf_counter() - start
         await asyncio.sleep(1)  # a reader that came sooner would be the next tab
         stored = events((await admin_client.get(f"{PATH}/runs/{run}/events")).text)
-        ends = [data for kind, data in stored if kind == "end"]
-        assert {data["status"] for data in ends} == {"stopped"}
-        return max(data["total_ms"] for data in ends) / 1000 - watched_s
+        end_events = [data for kind, data in stored if kind == "end"]
+        assert {data["status"] for data in end_events} == {"stopped"}
+        return max(data["total_ms"] for data in end_events) / 1000 - watched_s
 
     async with httpx.AsyncClient(
-        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+        base_url=site.url, timeout=60, **_signed_in(site, "admin")
     ) as admin_client:
-        assert await soon(lambda: late(admin_client), 0.5)
+        assert await is_ever_within(lambda: late(admin_client), 0.5)
 
 
 async def test_stop_ends_one_column_or_all(site: Site) -> None:
     async with httpx.AsyncClient(
-        base_url=site.url, timeout=60, **_signed_in(site, "ada")
+        base_url=site.url, timeout=60, **_signed_in(site, "admin")
     ) as admin_client:
         body = document("demo/demo-stall@1ms", "demo/demo-stall@1ms", "demo/demo-fast")
         ended: list[str] = []
@@ -531,7 +537,7 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
 def test_without_budget_runs_are_refused_and_the_console_works(tmp_path: Path) -> None:
     site = Site(tmp_path, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
     try:
-        with client(site.with_people(), "vic") as viewer_client:
+        with client(site.with_users(), "viewer") as viewer_client:
             reply = viewer_client.post(f"{PATH}/runs", json=document("demo"))
             assert reply.status_code == 429
             assert "budget" in reply.json()["errors"]

@@ -1,4 +1,4 @@
-"""The playground for members: their runs are those of a gateway key of their own."""
+"""The playground for members: runs use one of their own gateway keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from tests.browser.site import Site
-from tests.console.test_playground_live import PATH, boot, document, run_document
+from tests.console.test_playground_live import PATH, boot_document, document, run_document
 from tests.console.test_playground_live import client as client_of
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 
 @contextmanager
 def member(site: Site, name: str) -> Iterator[httpx.Client]:
-    """A new member, signed in by password."""
+    """Create a member and sign them in by password."""
     values = {"username": name, "password": PASSWORD}
     with client_of(site) as admin_client:
         reply = admin_client.post("/console/users/add", data={**values, "role": "member"})
@@ -37,7 +37,7 @@ def member(site: Site, name: str) -> Iterator[httpx.Client]:
 
 
 def new_key(client: httpx.Client, name: str, **values: Any) -> str:
-    """The secret of a new key of one's own."""
+    """Create a key as this user and return its secret."""
     reply = client.post("/console/own/keys/add", data={"name": name, "days": "30", **values})
     assert reply.status_code == 200, reply.text
     return re.findall(r"sk-dgm-\w{54}", reply.text)[0]
@@ -52,14 +52,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory: Path = tmp_path_factory.mktemp("members")
     site = Site(directory, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
     try:
-        yield site.with_people()
+        yield site.with_users()
     finally:
         site.stop()
 
 
 def test_a_member_without_a_key_sees_instructions(site: Site) -> None:
     with member(site, "nora") as nora:
-        data = boot(nora)
+        data = boot_document(nora)
         assert data["models"] == []
         assert "My keys" in data["notice"]
         reply = nora.post(f"{PATH}/runs", json=document("demo"))
@@ -71,31 +71,34 @@ def test_a_member_without_a_key_sees_instructions(site: Site) -> None:
 
 
 def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
-    """Also where the playground's own budget is zero."""
+    """This also applies if the playground's own budget is zero."""
     with member(site, "mia") as member_client:
-        site.known(new_key(member_client, "laptop"))
-        data = boot(member_client)
+        site.wait_for_key(new_key(member_client, "laptop"))
+        data = boot_document(member_client)
         assert "budget" not in data
         assert {"demo", "demo/demo-fast"} <= {model["id"] for model in data["models"]}
         run, events = run_document(member_client, document("demo/demo-fast", prompt="Who pays?"))
         end = end_event(events)
         assert end["status"] == "ok"
         path = f"/console/own/requests/{end['request_id']}"
-        until(lambda: member_client.get(path).status_code == 200)
+        wait_until(lambda: member_client.get(path).status_code == 200)
         page = member_client.get(path).text
         assert "laptop" in page and "Who pays?" in page
         # It opens again in the playground, and is nobody else's.
-        assert boot(member_client, f"?request={end['request_id']}")["settings"]["messages"]
+        assert boot_document(member_client, f"?request={end['request_id']}")["settings"]["messages"]
         with member(site, "otto") as other_member_client:
-            site.known(new_key(other_member_client, "desk"))
-            assert boot(other_member_client, f"?request={end['request_id']}")["settings"] is None
+            site.wait_for_key(new_key(other_member_client, "desk"))
+            assert (
+                boot_document(other_member_client, f"?request={end['request_id']}")["settings"]
+                is None
+            )
             assert other_member_client.get(f"{PATH}/runs/{run}").status_code == 404
 
 
 def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
     with member(site, "lena") as lena:
-        site.known(new_key(lena, "only demo", routes=["demo"]))
-        assert [model["id"] for model in boot(lena)["models"]] == ["demo"]
+        site.wait_for_key(new_key(lena, "only demo", routes=["demo"]))
+        assert [model["id"] for model in boot_document(lena)["models"]] == ["demo"]
         _run, events = run_document(lena, document("demo/demo-fast"))
         assert end_event(events)["error_kind"] == "not_allowed"
         # Nor does the page show to whom such a request would have been sent.
@@ -103,14 +106,14 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
         reply = lena.get(f"{PATH}/runs/{run}/translation?col=A")
         assert (reply.status_code, list(reply.json()["errors"])) == (400, ["col"])
         # A second key: the page says which models each may call, and the run says which pays.
-        site.known(new_key(lena, "no money", month_usd="0"))
-        models = {model["id"]: model["keys"] for model in boot(lena)["models"]}
+        site.wait_for_key(new_key(lena, "no money", month_usd="0"))
+        models = {model["id"]: model["keys"] for model in boot_document(lena)["models"]}
         assert len(models["demo"]) == 2
         assert len(models["demo/demo-fast"]) == 1
         reply = lena.post(f"{PATH}/runs", json=document("demo"))
         assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
-        (poor,) = models["demo/demo-fast"]
-        (rich,) = set(models["demo"]) - {poor}
+        (limited_model,) = models["demo/demo-fast"]
+        (rich,) = set(models["demo"]) - {limited_model}
         assert end_event(run_document(lena, document("demo", key=rich))[1])["status"] == "ok"
         for stranger in (rich + 100, True, str(rich)):
             reply = lena.post(f"{PATH}/runs", json=document("demo", key=stranger))
@@ -119,7 +122,7 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
 
 def test_a_revoked_key_cannot_run(site: Site) -> None:
     with member(site, "rita") as rita:
-        site.known(new_key(rita, "old"))
+        site.wait_for_key(new_key(rita, "old"))
         page = rita.get("/console/own").text
         (path,) = set(re.findall(r"/console/own/keys/\d+/revoke", page))
         assert rita.post(path).status_code == 302

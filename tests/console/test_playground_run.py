@@ -1,4 +1,4 @@
-"""Runs in process: real relay, the demo provider behind it, a store that only remembers."""
+"""Playground runs in process: a real relay, the demo provider and an in-memory store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.providers.catalog import PRESETS
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 from tests.relay.harness import Gateway, gateway
-from tests.waits import soon, until_in_loop
+from tests.waits import is_ever_within, wait_until_async
 
 Json = dict[str, Any]
 
@@ -41,7 +41,7 @@ ASKS_TOOL = "What is the weather? Use get_weather for “Paris”."
 
 
 class RecordingRunStore:
-    """Keeps finished runs, and passes on stops of other processes."""
+    """A store that records finished runs and passes on stops of other processes."""
 
     def __init__(self) -> None:
         self.saved: list[Run] = []
@@ -107,68 +107,68 @@ async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], 
     return events, collect_results(events)
 
 
-def column_result(takes: RunResults, col: str) -> Any:
-    (take,) = takes.of(col)
-    return take
+def column_result(results: RunResults, col: str) -> Any:
+    (result,) = results.of(col)
+    return result
 
 
 # --- columns ------------------------------------------------------------------------------
 
 
 async def test_four_models_of_different_speed_stream_in_their_columns(live: Gateway) -> None:
-    """Issue 3: different pace, one failing over, one wrong tool call, one broken schema."""
-    events, takes = await answers(
+    """Four models of different pace, one failover, one invalid tool call, one invalid schema."""
+    events, results = await answers(
         body("demo/demo-fast", "safe", "demo/demo@30ms", "demo/demo-slow@10ms")
     )
     for col in "ABCD":
-        take = column_result(takes, col)
-        assert take.end["status"] == "ok"
-        assert "Hello from" in take.text
-        assert take.end["total_ms"] >= take.end["ttft_ms"] > 0
-        assert take.end["output"] > 10
-    assert column_result(takes, "C").end["total_ms"] > column_result(takes, "A").end["total_ms"]
+        result = column_result(results, col)
+        assert result.end["status"] == "ok"
+        assert "Hello from" in result.text
+        assert result.end["total_ms"] >= result.end["ttft_ms"] > 0
+        assert result.end["output"] > 10
+    assert column_result(results, "C").end["total_ms"] > column_result(results, "A").end["total_ms"]
     summary = next(data for kind, data in events if kind == "summary")
     assert summary["fastest"] in {"A", "B"}
     assert [c["col"] for c in summary["columns"]] == ["A", "B", "C", "D"]
 
 
 async def test_a_fallback_shows_the_failed_attempt_and_the_answering_target(live: Gateway) -> None:
-    _, takes = await answers(body("safe"))
-    take = column_result(takes, "A")
-    tries = [(a["target"], a["error_kind"]) for a in take.attempts]
+    _, results = await answers(body("safe"))
+    result = column_result(results, "A")
+    tries = [(a["target"], a["error_kind"]) for a in result.attempts]
     assert tries == [("demo/demo-500", "upstream_error"), ("demo/demo-fast", None)]
-    assert take.end["fallback"] is True
-    assert take.end["upstream_model"] == "demo-fast"
+    assert result.end["fallback"] is True
+    assert result.end["upstream_model"] == "demo-fast"
 
 
 async def test_an_error_stays_in_its_column(live: Gateway) -> None:
-    _, takes = await answers(body("broken", "demo/demo-fast", "nobody"))
-    assert column_result(takes, "B").end["status"] == "ok"
-    failed = column_result(takes, "A").end
-    assert (failed["status"], failed["error_kind"]) == ("error", "upstream_error")
-    assert "internal" in failed["error"] or "error" in failed["error"]
-    assert column_result(takes, "C").end["error_kind"] == "not_found"
+    _, results = await answers(body("broken", "demo/demo-fast", "nobody"))
+    assert column_result(results, "B").end["status"] == "ok"
+    failed_end = column_result(results, "A").end
+    assert (failed_end["status"], failed_end["error_kind"]) == ("error", "upstream_error")
+    assert "internal" in failed_end["error"] or "error" in failed_end["error"]
+    assert column_result(results, "C").end["error_kind"] == "not_found"
 
 
 async def test_an_interrupted_answer_keeps_the_received_text(live: Gateway) -> None:
-    _, takes = await answers(body("demo/demo-cut@1ms"))
-    take = column_result(takes, "A")
-    assert take.end["status"] == "cut"
-    assert take.text
+    _, results = await answers(body("demo/demo-cut@1ms"))
+    result = column_result(results, "A")
+    assert result.end["status"] == "cut"
+    assert result.text
 
 
 async def test_reasoning_and_text_are_separate(live: Gateway) -> None:
-    _, takes = await answers(body("demo/demo-reasoning@0ms"))
-    take = column_result(takes, "A")
-    assert "nothing to work out" in take.reasoning
-    assert "Hello from" in take.text
-    assert take.end["reasoning"] > 0
+    _, results = await answers(body("demo/demo-reasoning@0ms"))
+    result = column_result(results, "A")
+    assert "nothing to work out" in result.reasoning
+    assert "Hello from" in result.text
+    assert result.end["reasoning"] > 0
 
 
 async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -> None:
-    _, takes = await answers(body("demo/demo-fast"), owner=7)
+    _, results = await answers(body("demo/demo-fast"), owner=7)
     entry = await live.entry()
-    assert entry.id == column_result(takes, "A").end["request_id"]
+    assert entry.id == column_result(results, "A").end["request_id"]
     assert entry.key_prefix == "playground"
     assert entry.session == "playground-7-run-1-A"
 
@@ -176,10 +176,10 @@ async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -
 async def test_the_first_chunk_is_sent_immediately_and_later_ones_are_batched(
     live: Gateway,
 ) -> None:
-    events, takes = await answers(body("demo/demo@2ms"))
+    events, results = await answers(body("demo/demo@2ms"))
     pieces = [data["text"] for kind, data in events if kind == "delta"]
     assert pieces[0] == "Hello"
-    tokens = column_result(takes, "A").end["output"]
+    tokens = column_result(results, "A").end["output"]
     assert 3 <= len(pieces) < tokens / 3
 
 
@@ -188,10 +188,10 @@ async def test_the_first_chunk_is_sent_immediately_and_later_ones_are_batched(
 
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 async def test_a_run_uses_the_requested_dialect(live: Gateway, dialect: str) -> None:
-    _, takes = await answers(
+    _, results = await answers(
         body("demo/demo-fast", dialect=dialect, system="Be brief.", params={"max_tokens": 500})
     )
-    assert column_result(takes, "A").end["status"] == "ok"
+    assert column_result(results, "A").end["status"] == "ok"
     entry = await live.entry()
     assert entry.client_dialect == dialect
     assert b"Be brief." in (entry.bodies.client_request if entry.bodies else b"")
@@ -208,37 +208,42 @@ async def test_a_parameter_unsupported_by_a_dialect_is_noted(live: Gateway) -> N
 
 
 async def test_an_unsendable_request_is_an_error_of_its_column(live: Gateway) -> None:
-    own = [{"role": "assistant", "content": [{"type": "tool_result", "id": "x", "content": "1"}]}]
+    native_content = [
+        {"role": "assistant", "content": [{"type": "tool_result", "id": "x", "content": "1"}]}
+    ]
     document = body("demo/demo-fast", "demo/demo-fast")
-    document["columns"][0]["messages"] = own
-    _, takes = await answers(document)
-    assert column_result(takes, "A").model == "demo/demo-fast"
-    assert column_result(takes, "A").end["status"] in {"ok", "error"}
-    assert column_result(takes, "B").end["status"] == "ok"
+    document["columns"][0]["messages"] = native_content
+    _, results = await answers(document)
+    assert column_result(results, "A").model == "demo/demo-fast"
+    assert column_result(results, "A").end["status"] in {"ok", "error"}
+    assert column_result(results, "B").end["status"] == "ok"
 
 
 THOUGHTS = {
-    "openai_chat": ("messages", lambda sent: sent["messages"][-2]["reasoning_content"]),
-    "openai_responses": ("input", lambda sent: sent["input"][-3]["encrypted_content"]),
-    "gemini": ("contents", lambda sent: sent["contents"][-2]["parts"][0]["thoughtSignature"]),
-    "ollama": ("messages", lambda sent: sent["messages"][-2]["thinking"]),
+    "openai_chat": ("messages", lambda rerun_body: rerun_body["messages"][-2]["reasoning_content"]),
+    "openai_responses": ("input", lambda rerun_body: rerun_body["input"][-3]["encrypted_content"]),
+    "gemini": (
+        "contents",
+        lambda rerun_body: rerun_body["contents"][-2]["parts"][0]["thoughtSignature"],
+    ),
+    "ollama": ("messages", lambda rerun_body: rerun_body["messages"][-2]["thinking"]),
 }
 
 
 @pytest.mark.parametrize("dialect", THOUGHTS)
 async def test_every_dialect_shows_reasoning(live: Gateway, dialect: str) -> None:
-    """What its clients keep of an answer: the words, or the gateway's token for them."""
+    """Clients of a dialect store either the reasoning text or the gateway's token for it."""
     mocked = {**TOOL, "mock": "18 degrees"}
-    _, takes = await answers(
+    _, results = await answers(
         body("demo/demo-reasoning@0ms", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
     )
-    assert column_result(takes, "A").end["status"] == "ok"
+    assert column_result(results, "A").end["status"] == "ok"
     second = (await live.rows(2))[-1]
     assert second.bodies is not None
-    sent = json.loads(second.bodies.client_request or b"")
+    rerun_body = json.loads(second.bodies.client_request or b"")
     holder, thought = THOUGHTS[dialect]
-    assert holder in sent
-    assert thought(sent)
+    assert holder in rerun_body
+    assert thought(rerun_body)
     # The upstream gets the thought's words back, whoever carried them.
     reached = json.loads(second.bodies.upstream_request or b"")
     assert "reasoning_content" in json.dumps(reached["messages"])
@@ -246,28 +251,28 @@ async def test_every_dialect_shows_reasoning(live: Gateway, dialect: str) -> Non
 
 @pytest.mark.parametrize("dialect", TAKES_TOOLS)
 async def test_a_schema_is_sent_in_every_dialect(live: Gateway, dialect: str) -> None:
-    _, takes = await answers(
+    _, results = await answers(
         body("demo/demo-fast@0ms", prompt="Fill it in.", schema=SCHEMA, dialect=dialect)
     )
-    assert column_result(takes, "A").verdicts["schema"]["ok"] is True
+    assert column_result(results, "A").verdicts["schema"]["ok"] is True
 
 
 async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
-    """Gemini's clients name the model in the path, and there say whether to stream."""
-    _, takes = await answers(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
-    assert column_result(takes, "A").end["status"] == "ok"
+    """Gemini requests have the model and the stream method in the path."""
+    _, results = await answers(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
+    assert column_result(results, "A").end["status"] == "ok"
     entry = await live.entry()
     assert entry.requested_model == "demo/demo-fast@0ms"
     assert entry.stream is False
     assert entry.bodies is not None
-    sent = json.loads(entry.bodies.client_request or b"")
-    assert set(sent) == {"contents"}
+    rerun_body = json.loads(entry.bodies.client_request or b"")
+    assert set(rerun_body) == {"contents"}
 
 
 async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> None:
-    """A Messages client replays thinking blocks with the gateway's own token in them."""
+    """A Messages client sends back thinking blocks with the gateway's token."""
     mocked = {**TOOL, "mock": "18 degrees"}
-    _, takes = await answers(
+    _, results = await answers(
         body(
             "demo/demo-reasoning@0ms",
             prompt=ASKS_TOOL,
@@ -275,29 +280,29 @@ async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> Non
             dialect="anthropic_messages",
         )
     )
-    assert column_result(takes, "A").end["status"] == "ok"
+    assert column_result(results, "A").end["status"] == "ok"
     second = (await live.rows(2))[-1]
     assert second.bodies is not None
-    sent = json.loads(second.bodies.client_request or b"")
-    thought, call = sent["messages"][-2]["content"]
+    rerun_body = json.loads(second.bodies.client_request or b"")
+    thought, call = rerun_body["messages"][-2]["content"]
     assert thought["type"] == "thinking"
     assert thought["signature"].startswith("dgm1.")
     assert call["type"] == "tool_use"
-    assert sent["messages"][-1]["content"][0]["type"] == "tool_result"
+    assert rerun_body["messages"][-1]["content"][0]["type"] == "tool_result"
 
 
 async def test_an_answer_in_one_chunk_is_shown(live: Gateway) -> None:
-    _, takes = await answers(body("demo/demo-fast", stream=False))
-    take = column_result(takes, "A")
-    assert (take.end["status"], (await live.entry()).stream) == ("ok", False)
-    assert "Hello from" in take.text
+    _, results = await answers(body("demo/demo-fast", stream=False))
+    result = column_result(results, "A")
+    assert (result.end["status"], (await live.entry()).stream) == ("ok", False)
+    assert "Hello from" in result.text
 
 
 # --- verdicts -------------------------------------------------------------------------------
 
 
 async def test_a_schema_violation_is_reported_during_and_after_the_stream(live: Gateway) -> None:
-    events, takes = await answers(
+    events, results = await answers(
         body("demo/demo-bad-schema@150ms", "demo/demo@5ms", schema=SCHEMA)
     )
     reported_verdict = [d for kind, d in events if kind == "verdict" and d["col"] == "A"]
@@ -305,11 +310,11 @@ async def test_a_schema_violation_is_reported_during_and_after_the_stream(live: 
     assert any(not v["final"] and v["ok"] is False for v in reported_verdict)
     assert reported_verdict[-1]["ok"] is False
     assert "this_field" in next(v["message"] for v in reported_verdict if not v["ok"])
-    assert column_result(takes, "B").verdicts["schema"]["ok"] is True
+    assert column_result(results, "B").verdicts["schema"]["ok"] is True
 
 
 async def test_an_unexpected_tool_call_is_distinct_from_the_expected_one(live: Gateway) -> None:
-    _, takes = await answers(
+    _, results = await answers(
         body(
             "demo/demo-fast",
             "demo/demo-wrong-tool@0ms",
@@ -319,34 +324,38 @@ async def test_an_unexpected_tool_call_is_distinct_from_the_expected_one(live: G
             expected=EXPECTED,
         )
     )
-    right, wrong, broken = (column_result(takes, col).verdicts["tools"] for col in "ABC")
+    right, invalid_call, broken = (column_result(results, col).verdicts["tools"] for col in "ABC")
     assert (right["ok"], right["arguments"], right["final"]) == (True, "equal", True)
-    assert (wrong["ok"], wrong["called"], wrong["name"]) == (False, True, False)
+    assert (invalid_call["ok"], invalid_call["called"], invalid_call["name"]) == (
+        False,
+        True,
+        False,
+    )
     assert broken["ok"] is False
     assert broken["calls"][0]["problem"] == "json"
-    assert column_result(takes, "A").calls[0].arguments == '{"city":"Paris"}'
+    assert column_result(results, "A").calls[0].arguments == '{"city":"Paris"}'
 
 
 @pytest.mark.parametrize("dialect", TAKES_TOOLS)
 async def test_a_mock_result_is_sent_and_the_model_continues(live: Gateway, dialect: str) -> None:
     mocked = {**TOOL, "mock": {"celsius": 18}}
-    _, takes = await answers(
+    _, results = await answers(
         body("demo/demo-fast", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
     )
-    take = column_result(takes, "A")
-    assert take.calls[0].result == '{"celsius":18}'
-    assert "The tool answered" in take.text
-    assert "celsius" in take.text
-    assert take.end["rounds"] == 2
-    assert len(take.end["request_ids"]) == 2
+    result = column_result(results, "A")
+    assert result.calls[0].result == '{"celsius":18}'
+    assert "The tool answered" in result.text
+    assert "celsius" in result.text
+    assert result.end["rounds"] == 2
+    assert len(result.end["request_ids"]) == 2
     rows = await live.rows(2)
-    assert take.end["input"] == sum(row.input_tokens or 0 for row in rows)
+    assert result.end["input"] == sum(row.input_tokens or 0 for row in rows)
 
 
 async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
-    _, takes = await answers(body("demo/demo-fast", prompt=ASKS_TOOL, tools=[TOOL]))
-    take = column_result(takes, "A")
-    assert (take.end["rounds"], take.end["finish"]) == (1, "tool")
+    _, results = await answers(body("demo/demo-fast", prompt=ASKS_TOOL, tools=[TOOL]))
+    result = column_result(results, "A")
+    assert (result.end["rounds"], result.end["finish"]) == (1, "tool")
 
 
 # --- stopping -------------------------------------------------------------------------------
@@ -355,14 +364,14 @@ async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
 async def test_stopping_one_column_leaves_the_others_running(live: Gateway) -> None:
     run, _ = make_run(body("demo/demo-stall@1ms", "demo/demo@20ms"))
     reading = asyncio.create_task(read_events(run))
-    while not any(take.text for take in run.results.of("A")):
+    while not any(result.text for result in run.results.of("A")):
         await asyncio.sleep(0.01)
     run.stop("A")
     async with asyncio.timeout(60):
-        takes = collect_results(await reading)
-    assert column_result(takes, "A").end["status"] == "stopped"
-    assert column_result(takes, "A").text
-    assert column_result(takes, "B").end["status"] == "ok"
+        results = collect_results(await reading)
+    assert column_result(results, "A").end["status"] == "stopped"
+    assert column_result(results, "A").text
+    assert column_result(results, "B").end["status"] == "ok"
 
 
 async def test_a_disconnected_reader_ends_the_run(live: Gateway) -> None:
@@ -371,12 +380,14 @@ async def test_a_disconnected_reader_ends_the_run(live: Gateway) -> None:
     async for frames in stream:
         if b"event: delta" in frames:
             break
-    left = time.perf_counter()
+    disconnected_at = time.perf_counter()
     await stream.aclose()  # type: ignore[attr-defined]
     await run.wait()
-    assert time.perf_counter() - left < 10, "not when the models are done"
+    assert time.perf_counter() - disconnected_at < 10, "not when the models are done"
     assert store.saved == [run]
-    assert {take.end["status"] for take in run.results.by_key.values() if take.end} == {"stopped"}
+    assert {result.end["status"] for result in run.results.by_key.values() if result.end} == {
+        "stopped"
+    }
     rows = await live.rows(2)
     assert {row.outcome for row in rows} == {"client_closed"}
 
@@ -385,20 +396,20 @@ async def test_an_answer_without_an_end_is_ended(
     live: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.playground.stream_listener.MAX_CHARS", 60)
-    _, takes = await answers(body("demo/demo@1ms", "demo/demo-stall@1ms", prompt="x" * 100))
-    end = column_result(takes, "A").end
+    _, results = await answers(body("demo/demo@1ms", "demo/demo-stall@1ms", prompt="x" * 100))
+    end = column_result(results, "A").end
     assert (end["status"], end["error_kind"]) == ("error", "too_large")
-    assert len(column_result(takes, "A").text) <= 60
+    assert len(column_result(results, "A").text) <= 60
 
 
 async def test_another_process_can_stop_a_column(live: Gateway) -> None:
     run, store = make_run(body("demo/demo-stall@1ms"))
     reading = asyncio.create_task(read_events(run))
-    await until_in_loop(lambda: any(take.text for take in run.results.of("A")))
+    await wait_until_async(lambda: any(result.text for result in run.results.of("A")))
     store.stop_requests = ["*"]
     async with asyncio.timeout(60):
-        takes = collect_results(await reading)
-    assert column_result(takes, "A").end["status"] == "stopped"
+        results = collect_results(await reading)
+    assert column_result(results, "A").end["status"] == "stopped"
 
 
 async def test_a_column_without_output_for_two_seconds_is_called_quiet(live: Gateway) -> None:
@@ -412,8 +423,8 @@ async def test_a_column_without_output_for_two_seconds_is_called_quiet(live: Gat
 
 
 async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
-    events, takes = await answers(body("demo/demo@1ms", "broken", repeat=3))
-    assert [take.n for take in takes.of("A")] == [0, 1, 2]
+    events, results = await answers(body("demo/demo@1ms", "broken", repeat=3))
+    assert [result.n for result in results.of("A")] == [0, 1, 2]
     a, b = next(data for kind, data in events if kind == "summary")["columns"]
     assert (a["runs"], a["ok"], b["failed"]) == (3, 3, 3)
     assert a["total_ms"]["count"] == 3
@@ -422,8 +433,8 @@ async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
 
 
 async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None:
-    _, takes = await answers(body("demo/demo-fast"), remaining_usd=0.0)
-    end = column_result(takes, "A").end
+    _, results = await answers(body("demo/demo-fast"), remaining_usd=0.0)
+    end = column_result(results, "A").end
     assert end["status"] == "refused"
     assert "budget" in end["error"]
     assert not live.entries
@@ -434,12 +445,12 @@ async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None
 
 async def test_a_stream_can_be_resumed_from_any_event(live: Gateway) -> None:
     run, _ = make_run(body("demo/demo-fast"))
-    whole = b"".join([part async for part in run.stream()])
+    all_bytes = b"".join([part async for part in run.stream()])
     await run.wait()
     for after in (0, 3, len(run.log.frames)):
-        rest = b"".join([part async for part in run.log.follow(after)])
-        assert rest == b"".join(run.log.frames[after:])
-        assert whole.endswith(rest)
+        remaining_bytes = b"".join([part async for part in run.log.follow(after)])
+        assert remaining_bytes == b"".join(run.log.frames[after:])
+        assert all_bytes.endswith(remaining_bytes)
     assert active_run("run-1") is None
 
 
@@ -460,4 +471,4 @@ async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway
         await run.wait()
         return max(first.values()) - min(first.values())
 
-    assert await soon(start_spread_s, 0.150)
+    assert await is_ever_within(start_spread_s, 0.150)

@@ -1,4 +1,4 @@
-"""What the playground stores: runs, presets, votes, daily spend. No server."""
+"""Stored playground data: runs, presets, votes and daily spend."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_a_finished_run_is_read_as_it_was_emitted(admin_user: User) -> None:
     run_store.DatabaseRunStore().save(run)
     row = PlaygroundRun.objects.get(uuid=UUID(run.id))
     assert row.ended_at is not None
-    (take,) = run_store.results_of(row).of("A")
-    assert (take.model, take.text) == ("one", "Hi\n\nthere")
+    (result,) = run_store.results_of(row).of("A")
+    assert (result.model, result.text) == ("one", "Hi\n\nthere")
     assert [kind for kind, _ in decode_events(decompress_frames(bytes(row.events)))][-1] == "done"
 
 
@@ -127,12 +127,12 @@ def test_the_events_of_a_run_that_died_with_its_process_end(
 
 def test_only_the_newest_runs_of_a_user_are_stored(admin_user: User, viewer_user: User) -> None:
     other = create_run(viewer_user)
-    mine = [create_run(admin_user, str(number)).pk for number in range(5)]
+    run_ids = [create_run(admin_user, str(number)).pk for number in range(5)]
     assert PlaygroundRun.objects.prune(admin_user.pk, kept_runs=3) == 2
     assert list(
         PlaygroundRun.objects.visible_to(admin_user).listed().values_list("pk", flat=True)
     ) == [
-        *reversed(mine[2:]),
+        *reversed(run_ids[2:]),
         other.pk,
     ]
     assert PlaygroundRun.objects.prune(admin_user.pk, kept_runs=3) == 0
@@ -178,7 +178,7 @@ async def test_followers_receive_every_event_once_and_the_end() -> None:
 # --- presets --------------------------------------------------------------------------------
 
 
-def test_versions_count_for_each_person_and_name(admin_user: User, viewer_user: User) -> None:
+def test_preset_versions_are_numbered_by_user_and_name(admin_user: User, viewer_user: User) -> None:
     keep = PlaygroundPreset.objects.save_version
     saved_versions = [
         keep(user, name, {}) for user in (admin_user, viewer_user) for name in ("x", "x", "y")

@@ -1,4 +1,4 @@
-"""Structured output while it is written and at its end; tool calls against what was expected."""
+"""Validation of structured output during and after the stream, and of expected tool calls."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_valid_answer_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "words"),
+    ("text", "path", "message"),
     [
         ('{"name": "Ada"}', "", "born"),
         ('{"name": "Ada", "born": 1815.5}', "/born", "integer"),
@@ -129,14 +129,14 @@ def test_a_valid_answer_is_valid() -> None:
         ("I can not.", "", "not JSON"),
     ],
 )
-def test_the_first_error_has_its_path(text: str, path: str, words: str) -> None:
+def test_the_first_error_has_its_path(text: str, path: str, message: str) -> None:
     verdict = verdicts.check_complete_text(text, PERSON)
     assert (verdict["ok"], verdict["path"]) == (False, path)
-    assert words in verdict["message"]
+    assert message in verdict["message"]
 
 
 def test_no_reference_of_a_schema_is_fetched() -> None:
-    """A `$ref` to an address would let whoever writes a schema make the server call it."""
+    """A `$ref` to a URL would let the author of a schema make the server call it."""
     schema = {"$ref": "http://127.0.0.1:9/secret.json"}
     assert schema_error(schema) is None
     violation = first_violation({}, schema, frozenset())
@@ -150,8 +150,8 @@ def test_a_schema_that_refers_to_itself_without_end_is_a_fault_and_no_crash() ->
     assert "itself" in violation.message
 
 
-def doubling(depth: int) -> dict[str, Any]:
-    """A small schema whose check doubles with each level."""
+def doubling_schema(depth: int) -> dict[str, Any]:
+    """Return a small schema whose validation time doubles with each level."""
     twice = {str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(depth)}
     return {"$defs": {**twice, str(depth): {"type": "object"}}, "$ref": "#/$defs/0"}
 
@@ -159,7 +159,7 @@ def doubling(depth: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
-        (doubling(40), {}),
+        (doubling_schema(40), {}),
         ({"pattern": "^(a+)+$"}, "a" * 5_000 + "b"),
         ({"patternProperties": {"^(a|a)*$": {}}}, {"a" * 5_000 + "b": 1}),
         ({"patternProperties": {"(": {}}}, {"a": 1}),
@@ -172,10 +172,10 @@ def doubling(depth: int) -> dict[str, Any]:
     ids=["doubling", "pattern", "property", "no pattern", "additional", "unique"],
 )
 def test_no_schema_blocks_the_gateway(schema: dict[str, Any], value: Any) -> None:
-    """Any signed-in viewer may write one, and it is checked in the gateway's own loop."""
-    began = time.thread_time()
+    """Any signed-in viewer may write a schema, which is validated in the gateway's event loop."""
+    start = time.thread_time()
     violation = first_violation(value, schema, frozenset())
-    assert time.thread_time() - began < 1.5
+    assert time.thread_time() - start < 1.5
     assert violation is not None
     assert "takes too long" in violation.message
 
@@ -203,7 +203,7 @@ def test_a_schema_error_names_its_path() -> None:
 # --- tools --------------------------------------------------------------------------------------
 
 
-def judged(calls: list[ReceivedToolCall], *expected: ExpectedCall) -> dict[str, Any] | None:
+def judge_calls(calls: list[ReceivedToolCall], *expected: ExpectedCall) -> dict[str, Any] | None:
     return verdicts.check_tool_calls(calls, (WEATHER,), expected, final=True)
 
 
@@ -211,23 +211,26 @@ PARIS = ExpectedCall(name="get_weather", arguments={"city": "Paris"})
 
 
 def test_an_expected_call_with_equal_arguments_is_correct() -> None:
-    verdict = judged([call(city="Paris")], PARIS)
+    verdict = judge_calls([call(city="Paris")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["name"], verdict["arguments"]) == (True, True, "equal")
     assert (verdict["expected"], verdict["correct"], verdict["accuracy"]) == (1, 1, 1.0)
 
 
 def test_other_valid_arguments_are_distinct_from_invalid_ones() -> None:
-    other, wrong = judged([call(city="Rome")], PARIS), judged([call(town="Rome")], PARIS)
-    assert other is not None and wrong is not None
+    other, invalid_call = (
+        judge_calls([call(city="Rome")], PARIS),
+        judge_calls([call(town="Rome")], PARIS),
+    )
+    assert other is not None and invalid_call is not None
     assert (other["ok"], other["arguments"]) == (False, "types")
     assert other["calls"][0]["problem"] == "arguments"
-    assert (wrong["ok"], wrong["arguments"]) == (False, "wrong")
-    assert wrong["calls"][0]["problem"] == "schema"
+    assert (invalid_call["ok"], invalid_call["arguments"]) == (False, "wrong")
+    assert invalid_call["calls"][0]["problem"] == "schema"
 
 
 def test_a_tool_that_was_not_offered_is_the_wrong_name() -> None:
-    verdict = judged([call("get_weather_of_nobody", city="Paris")], PARIS)
+    verdict = judge_calls([call("get_weather_of_nobody", city="Paris")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["called"], verdict["name"]) == (False, True, False)
     assert verdict["arguments"] == "missing"
@@ -236,13 +239,13 @@ def test_a_tool_that_was_not_offered_is_the_wrong_name() -> None:
 
 
 def test_a_missing_expected_call_is_not_called() -> None:
-    verdict = judged([], PARIS)
+    verdict = judge_calls([], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["called"], verdict["accuracy"]) == (False, False, 0.0)
 
 
 def test_an_additional_call_is_not_correct() -> None:
-    verdict = judged([call(city="Paris"), call(city="Rome")], PARIS)
+    verdict = judge_calls([call(city="Paris"), call(city="Rome")], PARIS)
     assert verdict is not None
     assert (verdict["ok"], verdict["correct"], verdict["extra"]) == (False, 1, 1)
     assert [c["ok"] for c in verdict["calls"]] == [True, False]
@@ -251,23 +254,23 @@ def test_an_additional_call_is_not_correct() -> None:
 
 def test_expectations_are_matched_in_any_order() -> None:
     rome = ExpectedCall(name="get_weather", arguments={"city": "Rome"})
-    verdict = judged([call(city="Rome"), call(city="Paris")], PARIS, rome)
+    verdict = judge_calls([call(city="Rome"), call(city="Paris")], PARIS, rome)
     assert verdict is not None
     assert (verdict["ok"], verdict["correct"]) == (True, 2)
 
 
 def test_arguments_that_are_no_json_are_a_problem_of_the_call() -> None:
-    verdict = judged([ReceivedToolCall(id="c", name="get_weather", arguments='{"city": "Par')])
+    verdict = judge_calls([ReceivedToolCall(id="c", name="get_weather", arguments='{"city": "Par')])
     assert verdict is not None
     assert (verdict["ok"], verdict["calls"][0]["problem"]) == (False, "json")
 
 
 def test_without_expectations_and_calls_there_is_no_verdict() -> None:
-    assert judged([]) is None
+    assert judge_calls([]) is None
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "equal"),
+    ("first_arguments", "right", "equal"),
     [
         (1, 1.0, True),
         (1, True, False),
@@ -277,5 +280,7 @@ def test_without_expectations_and_calls_there_is_no_verdict() -> None:
         ("1", 1, False),
     ],
 )
-def test_arguments_are_compared_as_json_values(left: Any, right: Any, equal: bool) -> None:
-    assert verdicts.json_equal(left, right) is equal
+def test_arguments_are_compared_as_json_values(
+    first_arguments: Any, right: Any, equal: bool
+) -> None:
+    assert verdicts.json_equal(first_arguments, right) is equal

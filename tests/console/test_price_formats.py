@@ -10,7 +10,7 @@ from console.templatetags.registry import price, size
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "text"),
     [
         ("3", "$3.00"),
         ("0.125", "$0.125"),
@@ -21,12 +21,12 @@ from console.templatetags.registry import price, size
         ("1E+2", "$100.00"),
     ],
 )
-def test_a_price_is_exact(value: str, words: str) -> None:
-    assert price(Decimal(value)) == words
+def test_a_price_is_exact(value: str, text: str) -> None:
+    assert price(Decimal(value)) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "text"),
     [
         (800, "800"),
         (128_000, "128k"),
@@ -36,8 +36,8 @@ def test_a_price_is_exact(value: str, words: str) -> None:
         (400_000, "400k"),
     ],
 )
-def test_sizes_use_common_units(value: int, words: str) -> None:
-    assert size(value) == words
+def test_sizes_use_common_units(value: int, text: str) -> None:
+    assert size(value) == text
 
 
 def test_an_unknown_value_is_a_dash() -> None:

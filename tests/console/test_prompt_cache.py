@@ -1,4 +1,4 @@
-"""The prompt-cache guard: sessions as agents write them, and where their prefix breaks."""
+"""The prompt cache analysis: agent sessions, and where their common prefix ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from console.prompt_cache.prefix import common_prefix, prompt_segments, text_dif
 from gateway import store
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import entry, model, provider
 
 MODEL = "claude-sonnet-4-5"
@@ -33,7 +33,7 @@ TOOLS: list[Json] = [
 
 
 def claude_code(turns: int, day: str = "2026-11-20") -> Json:
-    """A request as Claude Code sends it: two system blocks, marks on the last message."""
+    """Return a Claude Code request: two system blocks, cache breakpoints on the last message."""
     messages: list[Json] = [
         {"role": "user", "content": [{"type": "text", "text": "Fix the failing test."}]}
     ]
@@ -63,7 +63,7 @@ def claude_code(turns: int, day: str = "2026-11-20") -> Json:
 
 
 def codex(turns: int) -> Json:
-    """A Responses request as Codex sends it, its whole history in `input`."""
+    """Return a Codex request to Responses, with its whole history in `input`."""
     items: list[Json] = [
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Fix it."}]}
     ]
@@ -88,7 +88,7 @@ def claude(db: None) -> None:
 
 @pytest.fixture
 def log(db: None) -> Callable[..., None]:
-    """Writes one turn after another into the session `s-1`."""
+    """A function that logs a turn of the session `s-1`."""
     count = 0
 
     def write(body: Json, fresh: int, read: int | None, **values: Any) -> None:
@@ -107,8 +107,8 @@ def log(db: None) -> Callable[..., None]:
             "output_tokens": 100,
             "cache_read_tokens": read,
         }
-        sent = msgspec.json.encode(body)
-        bodies = Bodies(client_request=sent, upstream_request=sent)
+        encoded_body = msgspec.json.encode(body)
+        bodies = Bodies(client_request=encoded_body, upstream_request=encoded_body)
         store.write([entry(f"req_{count}", bodies=bodies, **(fields | values))])
 
     return write
@@ -119,7 +119,7 @@ def prompt_findings() -> list[Finding]:
 
 
 def test_an_append_only_session_has_no_cache_loss(claude: None, log: Callable[..., None]) -> None:
-    """The marks move to the last message with every turn: that breaks nothing."""
+    """Cache breakpoints move to the last message in each turn without breaking the prefix."""
     for turn in range(1, 6):
         log(claude_code(turn), 300, 0 if turn == 1 else 20_000 + 300 * turn)
     assert prompt_findings() == []
@@ -191,14 +191,14 @@ def test_a_fallback_to_another_model_is_named_as_the_cause(
     claude: None, log: Callable[..., None]
 ) -> None:
     model("claude-opus-4-6", provider("other", "anthropic"))
-    failed = {
+    failed_fields = {
         "target": f"claude/{MODEL}",
         "provider": "claude",
         "model": MODEL,
         "dialect": "anthropic_messages",
         "error_kind": "overloaded",
     }
-    attempts = [msgspec.convert(failed, Attempt)]
+    attempts = [msgspec.convert(failed_fields, Attempt)]
     log(claude_code(2), 20_000, 0)
     log(claude_code(3), 20_500, 0, provider="other", model="claude-opus-4-6", attempts=attempts)
     (finding,) = prompt_findings()
@@ -324,7 +324,7 @@ def test_the_page_explains_the_cache_break_with_permission_to_read_bodies(
     vic.force_login(people.create_user("vic"))
     text = ada.get(page).content.decode()
     assert "The system prompt changed" in text
-    assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in squeeze(text)
+    assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in normalize_html(text)
     assert "18,004 were billed in full" in text
     hidden = vic.get(page).content.decode()
     assert "The system prompt changed" not in hidden
@@ -342,9 +342,9 @@ def test_sections_are_in_cache_order_without_cache_breakpoints() -> None:
 
 
 def test_a_string_and_one_text_block_are_equal() -> None:
-    one = {"messages": [{"role": "user", "content": "Hi"}]}
+    string_body = {"messages": [{"role": "user", "content": "Hi"}]}
     other = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
-    assert common_prefix(prompt_segments(one), prompt_segments(other)).segments == 1
+    assert common_prefix(prompt_segments(string_body), prompt_segments(other)).segments == 1
 
 
 def test_gemini_and_chat_requests_are_split_into_sections() -> None:
@@ -361,10 +361,10 @@ def test_gemini_and_chat_requests_are_split_into_sections() -> None:
 
 
 def test_a_difference_is_shown_with_short_context() -> None:
-    lead, old, new, rest = text_difference(
+    lead, old, new, trailing = text_difference(
         "a" * 500 + "xy" + "b" * 500, "a" * 500 + "z" + "b" * 500
     )
-    assert (lead, old, new, rest) == ("a" * 60, "xy", "z", "b" * 60)
+    assert (lead, old, new, trailing) == ("a" * 60, "xy", "z", "b" * 60)
     assert len(text_difference("a" + "x" * 900, "a")[1]) == 241
 
 
@@ -377,7 +377,7 @@ def test_a_difference_is_shown_with_short_context() -> None:
         ("", "new", ("", "", "new", "")),
     ],
 )
-def test_differences_are_shown_by_whole_words(
+def test_body_differences_are_shown_by_whole_words(
     old: str, new: str, expected: tuple[str, str, str, str]
 ) -> None:
     assert text_difference(old, new) == expected

@@ -1,4 +1,4 @@
-"""The pages of stored prompts: created, previewed, compared, activated, opened in the playground."""
+"""The prompt pages: create, preview, compare, activate, open in the playground."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of providers: keys that go in and never come out, tests, fetched lists, deletion."""
+"""The provider pages: write-only keys, connection tests, model lists, deletion."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def viewer_client() -> Client:
 
 @pytest.fixture
 def upstream() -> Iterator[Callable[..., tuple[str, list[Any]]]]:
-    """A server with one answer; gives its URL and what it was asked."""
+    """A function that starts a server with one response; returns its URL and its requests."""
     servers = []
 
     def started(status: int, body: Any) -> tuple[str, list[Any]]:
@@ -119,7 +119,7 @@ def test_every_preset_has_a_form_with_its_base_url(admin_client: Client, name: s
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "placeholders"),
     [
         ("bedrock", ["us-east-1: your region", "ID:SECRET", "AWS credential chain"]),
         ("vertex", ["PROJECT: your project", "us-central1: your region", "Service account"]),
@@ -129,10 +129,10 @@ def test_every_preset_has_a_form_with_its_base_url(admin_client: Client, name: s
     ],
 )
 def test_required_cloud_settings_are_shown(
-    admin_client: Client, name: str, words: list[str]
+    admin_client: Client, name: str, placeholders: list[str]
 ) -> None:
     page = unescape(text(admin_client.get(reverse("provider-add", args=[name]))))
-    assert [word for word in words if word not in page] == []
+    assert [word for word in placeholders if word not in page] == []
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,12 @@ def test_an_example_is_no_base_url(admin_client: Client, name: str) -> None:
 
 
 def test_every_blank_of_an_example_is_explained() -> None:
-    """A word in capitals in a preset's URL is the operator's to fill in."""
+    """Users fill in the uppercase placeholders of a preset's URL."""
     for preset in PRESETS.values():
-        words = re.findall(r"(?<=[/.])[A-Z]{1,}(?=[/.]|$)", preset.url_example)
-        assert url_placeholders(preset.url_example) == list(dict.fromkeys(words)), preset.name
+        placeholders = re.findall(r"(?<=[/.])[A-Z]{1,}(?=[/.]|$)", preset.url_example)
+        assert url_placeholders(preset.url_example) == list(dict.fromkeys(placeholders)), (
+            preset.name
+        )
 
 
 def test_every_kind_of_credential_has_a_label() -> None:
@@ -231,11 +233,11 @@ def test_a_stored_key_is_encrypted_and_never_displayed(admin_client: Client) -> 
         assert "cdef" in page_text
         assert SECRET[:12] not in page_text
         assert row.credential not in page_text
-    wrong = admin_client.post(
+    refused_response = admin_client.post(
         reverse("provider-edit", args=[row.pk]), {"name": "", "mode": "stored", "key": SECRET}
     )
-    assert wrong.status_code == 422
-    assert SECRET not in text(wrong)
+    assert refused_response.status_code == 422
+    assert SECRET not in text(refused_response)
 
 
 def test_an_empty_key_field_keeps_the_stored_key(admin_client: Client) -> None:
@@ -247,15 +249,15 @@ def test_an_empty_key_field_keeps_the_stored_key(admin_client: Client) -> None:
     assert (row.name, store.credential_of(row)) == ("renamed", SECRET)
 
 
-@pytest.mark.parametrize("way", ["provider-edit", "provider-test"])
+@pytest.mark.parametrize("route_path", ["provider-edit", "provider-test"])
 def test_a_stored_key_is_not_sent_to_another_server(
-    admin_client: Client, upstream: Callable[..., Any], way: str
+    admin_client: Client, upstream: Callable[..., Any], route_path: str
 ) -> None:
     row = provider("openai")
     store.set_credential(row, SECRET)
     url, requests = upstream(200, {"data": []})
     answer = admin_client.post(
-        reverse(way, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
+        reverse(route_path, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
     )
     assert answer.status_code == 422
     assert "Enter the key again" in text(answer)
@@ -377,8 +379,8 @@ def test_a_secret_header_is_hidden_and_preserved(admin_client: Client) -> None:
     response = admin_client.get(edit)
     assert SECRET not in text(response)
     assert "X-Api-Key: ***" in text(response)
-    again = {"name": "openai", "mode": "none", "headers": "X-Api-Key: ***\nX-Team: red"}
-    admin_client.post(edit, again)
+    second = {"name": "openai", "mode": "none", "headers": "X-Api-Key: ***\nX-Team: red"}
+    admin_client.post(edit, second)
     row.refresh_from_db()
     assert row.headers == {"X-Api-Key": SECRET, "X-Team": "red"}
 
@@ -461,13 +463,13 @@ def test_a_test_of_a_wrong_form_sends_nothing(admin_client: Client) -> None:
 def test_selected_rows_of_a_fetched_price_list_are_imported(
     admin_client: Client, upstream: Callable[..., Any]
 ) -> None:
-    listed = [
+    items = [
         {"id": "new-one", "context_length": 4096, "pricing": {"prompt": "0.000001"}},
         {"id": "new-two"},
         {"id": "dearer", "pricing": {"prompt": "0.000005", "completion": "0.00001"}},
         {"id": "same"},
     ]
-    url, _seen = upstream(200, {"data": listed})
+    url, _seen = upstream(200, {"data": items})
     row = provider("own", "custom", base_url=url)
     model("dearer", row, price_input=Decimal(4), price_output=Decimal(10))
     model("same", row)
@@ -505,9 +507,11 @@ def test_a_tampered_price_list_changes_nothing(admin_client: Client) -> None:
 
 
 def test_the_price_list_of_another_provider_is_refused(admin_client: Client) -> None:
-    one, two = provider("demo", "demo"), provider("demo-2", "demo")
-    token = admin_client.get(reverse("provider-fetch", args=[one.pk])).context["token"]
-    admin_client.post(reverse("provider-fetch", args=[two.pk]), {"token": token, "add": ["demo"]})
+    first, second = provider("demo", "demo"), provider("demo-2", "demo")
+    token = admin_client.get(reverse("provider-fetch", args=[first.pk])).context["token"]
+    admin_client.post(
+        reverse("provider-fetch", args=[second.pk]), {"token": token, "add": ["demo"]}
+    )
     assert not Model.objects.exists()
 
 
@@ -559,9 +563,9 @@ def test_a_provider_can_be_switched_off_and_on(admin_client: Client) -> None:
 
 def test_deleting_first_lists_dependent_rows(admin_client: Client) -> None:
     row = provider("openai")
-    mine, other = model("m", row), model("x", provider("other"))
-    route("only-mine", mine)
-    route("shared", mine, other)
+    dependent_model, other = model("m", row), model("x", provider("other"))
+    route("only-mine", dependent_model)
+    route("shared", dependent_model, other)
     route("foreign", other)
     delete = reverse("provider-delete", args=[row.pk])
     response = admin_client.get(delete)

@@ -1,4 +1,4 @@
-"""A logged request that is sent again."""
+"""Replay of a logged request."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.django_db
 
 
 class UnstartedRuntime:
-    """Stands for the runtime of a server; the replay itself is replaced."""
+    """A stand-in for the runtime of a server; the replay itself is replaced."""
 
     async def get(self) -> None: ...
 
 
-def test_a_replay_is_paid_from_the_persons_budget(
+def test_a_replay_is_charged_to_the_users_budget(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ):
     user = get_user_model().objects.get(username="ada")

@@ -1,4 +1,4 @@
-"""The requests page: list, search, live tail, detail, export, and who may see what."""
+"""The requests page: list, search, live tail, detail, export, and permissions."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gateway.management.seed_requests import seed
 from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.simulate import translate
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import bodies, entry, logged_exchange
-from tests.store.test_hedge_losers import hedged
+from tests.store.test_hedge_losers import hedged_request
 
 
 @pytest.fixture
@@ -46,22 +46,22 @@ def viewer_client(db: None) -> Client:
 
 
 def logged(id: str = "req_a", **values: Any) -> RequestLog:
-    """A row that has just been asked."""
+    """Create a log row with the current time."""
     values.setdefault("started_at", time.time() - 60)
     store.write([entry(id, endpoint="/v1/chat/completions", **values)])
     return RequestLog.objects.get(request_id=id)
 
 
 def translated(id: str = "req_t", **values: Any) -> RequestLog:
-    """An Anthropic client on an OpenAI upstream, both bodies stored."""
-    sent = {
+    """Create a row of an Anthropic client on an OpenAI upstream, with both bodies."""
+    request_body = {
         "model": "fast",
         "max_tokens": 100,
         "top_k": 40,
         "system": "Be kind.",
         "messages": [{"role": "user", "content": "Hello there"}],
     }
-    ids = translate.request("anthropic_messages", "openai", sent, {}, "gpt-5")["body"]
+    ids = translate.request("anthropic_messages", "openai", request_body, {}, "gpt-5")["body"]
     answer = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -83,7 +83,7 @@ def translated(id: str = "req_t", **values: Any) -> RequestLog:
         "content": [{"type": "text", "text": "Hi."}],
     }
     stored_bodies = bodies(
-        sent,
+        request_body,
         message,
         upstream_request=msgspec.json.encode(ids),
         upstream_response=msgspec.json.encode(answer),
@@ -228,9 +228,9 @@ def test_log_pages_have_no_gaps_or_duplicates(db: None):
     ids: list[int] = []
     cursor = None
     while True:
-        one = log_search.page(search, cursor)
-        ids += [row.pk for row in one.rows]
-        cursor = one.next
+        page = log_search.page(search, cursor)
+        ids += [row.pk for row in page.rows]
+        cursor = page.next
         if cursor is None:
             break
     assert ids == every
@@ -247,7 +247,7 @@ def test_log_pages_have_no_gaps_or_duplicates(db: None):
     ],
 )
 def test_a_search_of_a_long_log_equals_a_plain_query(db: None, query: str):
-    """All the ways to walk find the same rows as a scan would."""
+    """Every search strategy finds the same rows as a full scan."""
     for _ in seed(3000, until=time.time() - 5, span_s=90_000):
         pass
     search = parse(query, "24h", timezone.now())
@@ -265,11 +265,11 @@ def test_a_search_that_exceeds_its_time_can_be_continued(
     monkeypatch.setattr(log_search, "BUDGET_S", 0.0)
     logged("wanted_not", status=200)
     search = parse("requested:nothing", "all", timezone.now())
-    one = log_search.page(search)
-    assert one.rows == []
-    assert one.searched_until is not None
+    result = log_search.page(search)
+    assert result.rows == []
+    assert result.searched_until is not None
     assert "Search further back" in page(admin_client, "q=requested:nothing&range=all")
-    cursor = one.next
+    cursor = result.next
     while cursor is not None:  # ids need not begin at 1: sequences outlive other tests
         before, cursor = cursor, log_search.page(search, cursor).next
         assert cursor is None or cursor < before
@@ -329,11 +329,11 @@ def test_the_histogram_counts_requests_and_failures(db: None):
     logged("b", status=500, outcome="error", error_kind="upstream_error")
     now = timezone.now()
     every = histogram(parse("", "1h", now), now)
-    failed = histogram(parse("status:5xx", "1h", now), now)
+    failure_histogram = histogram(parse("status:5xx", "1h", now), now)
     assert every is not None
-    assert failed is not None
+    assert failure_histogram is not None
     assert (every.total, every.failed, every.partial) == (2, 1, False)
-    assert (failed.total, failed.failed) == (1, 1)
+    assert (failure_histogram.total, failure_histogram.failed) == (1, 1)
     assert len(every.slices) == 60
 
 
@@ -473,14 +473,14 @@ def test_a_stream_is_shown_event_by_event(admin_client: Client):
         b'event: message_start\ndata: {"type":"message_start"}\n\n',
         b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
     ]
-    sent = {
+    request_body = {
         "model": "fast",
         "max_tokens": 9,
         "messages": [{"role": "user", "content": "x"}],
         "stream": True,
     }
     stored_bodies = Bodies(
-        client_request=msgspec.json.encode(sent),
+        client_request=msgspec.json.encode(request_body),
         upstream_request=b"{}",
         upstream_response=b"".join(pieces),
         client_response=b"".join(client),
@@ -500,7 +500,7 @@ def test_a_stream_is_shown_event_by_event(admin_client: Client):
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"bodies_omitted": "off"}, "body logging is off"),
         ({"bodies_omitted": "rejected"}, "rejected the request before it selected a route"),
@@ -512,17 +512,19 @@ def test_a_stream_is_shown_event_by_event(admin_client: Client):
 )
 @pytest.mark.parametrize("tab", ["translation", "response", "headers"])
 def test_missing_bodies_show_the_actual_reason(
-    admin_client: Client, values: Any, words: str, tab: str
+    admin_client: Client, values: Any, message: str, tab: str
 ):
-    assert words in detail(admin_client, logged(**values), f"tab={tab}")
+    assert message in detail(admin_client, logged(**values), f"tab={tab}")
 
 
 ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat", status=200)
 
 
 def test_a_rejected_request_has_no_translation_mode(admin_client: Client) -> None:
-    answered = logged("req_answered", attempts=[ANSWERED])
-    assert "non-streaming, translated" in squeeze(detail(admin_client, answered, "tab=overview"))
+    answered_row = logged("req_answered", attempts=[ANSWERED])
+    assert "non-streaming, translated" in normalize_html(
+        detail(admin_client, answered_row, "tab=overview")
+    )
     rejected = detail(
         admin_client, logged("req_rejected", attempts=[], bodies_omitted="rejected"), "tab=overview"
     )
@@ -547,11 +549,11 @@ def test_hostile_bodies_are_shown_as_text(admin_client: Client):
     evil = "<script>alert(1)</script>\u202e" + "A" * 100_000
     row = translated()
     RequestLog.objects.filter(pk=row.pk).delete()
-    sent = {"model": "fast", "max_tokens": 5, "messages": [{"role": "user", "content": evil}]}
+    hostile = {"model": "fast", "max_tokens": 5, "messages": [{"role": "user", "content": evil}]}
     ids = {"model": "gpt-5", "messages": [{"role": "user", "content": evil}]}
     row = logged(
         "evil",
-        bodies=bodies(sent, {"x": evil}, upstream_request=msgspec.json.encode(ids)),
+        bodies=bodies(hostile, {"x": evil}, upstream_request=msgspec.json.encode(ids)),
         client_dialect="anthropic_messages",
         upstream_dialect="openai_chat",
         error=evil[:200],
@@ -594,7 +596,7 @@ def test_a_viewer_with_the_grant_sees_bodies(viewer_client: Client):
 def test_a_viewer_without_the_grant_cannot_search_bodies(
     viewer_client: Client, admin_client: Client, word: str
 ):
-    """Nothing on the page may depend on whether the words stand in a body."""
+    """The page must not reveal whether a body contains the words."""
     store.write(
         [logged_exchange("the blue sky", route="fast", id="req_sky", started_at=time.time() - 60)]
     )
@@ -658,17 +660,17 @@ def test_a_request_without_a_stored_body_cannot_be_replayed(admin_client: Client
 
 def test_a_replay_is_linked_with_its_original(admin_client: Client):
     row = translated()
-    again = logged(
+    second = logged(
         "req_again", key_prefix="replay", user_agent="replay of req_t", requested_model="fast"
     )
-    assert "Replay of" in detail(admin_client, again)
+    assert "Replay of" in detail(admin_client, second)
     assert "req_again" in detail(admin_client, row)
 
 
 def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(admin_client: Client):
     row = logged(
         provider="quick",
-        attempts=hedged().attempts,
+        attempts=hedged_request().attempts,
         cost_usd=Decimal("0.1"),
         charged_usd=Decimal("0.2"),
     )
@@ -676,7 +678,7 @@ def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(admin_client: Client)
     assert "about $0.04" in text and "about 100 input tokens" in text
     assert re.search(r"cancelled after [\d.]+ s, another target was faster", text)
     assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
-    assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", squeeze(text))
+    assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", normalize_html(text))
     assert "Hedge loser" not in detail(admin_client, logged("req_b"))
 
 
@@ -684,7 +686,9 @@ def test_the_source_of_token_counts_is_shown(admin_client: Client):
     labels = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
     labels |= {"estimated_size": "estimated from size", "": "unknown"}
     for source, label in labels.items():
-        assert label in squeeze(detail(admin_client, logged(f"req_{source}", usage_source=source)))
+        assert label in normalize_html(
+            detail(admin_client, logged(f"req_{source}", usage_source=source))
+        )
 
 
 def test_a_cached_answer_shows_its_age_and_saved_cost(admin_client: Client):

@@ -1,7 +1,7 @@
-"""The pages of a logged request, for each dialect that clients and upstreams speak.
+"""The pages of a logged request, for each dialect of clients and upstreams.
 
-The rows are those of a real relay, in process, with the demo provider or a scripted
-upstream behind it.
+The rows are produced by a real relay in process, with the demo provider or a scripted
+upstream.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def playground_body(dialect: str, *, stream: bool, model: str = MODEL) -> dict[s
 
 
 def record_request(
-    tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any
+    tmp_path: Path, path: str, body: Any, test_snapshot: Any = None, **upstreams: Any
 ) -> LogRecord:
-    """The entry of one request at the edge."""
+    """Return the log entry of a request at the edge."""
 
     async def ask() -> LogRecord:
-        async with gateway(tmp_path, way or OPEN, **upstreams) as live:
+        async with gateway(tmp_path, test_snapshot or OPEN, **upstreams) as live:
             await live.post(path, body)
             return await live.entry()
 
@@ -130,7 +130,7 @@ def test_every_request_tab_renders_for_every_client_dialect(
 
 
 def test_an_array_of_gemini_is_a_stream_too(admin_client: Client, tmp_path: Path) -> None:
-    """Without `alt=sse` Google's clients get one JSON array, item by item."""
+    """Without `alt=sse`, Google's clients receive one JSON array, item by item."""
     path = path_of("gemini", MODEL, stream=True).partition("?")[0]
     row = stored_row(record_request(tmp_path, path, playground_body("gemini", stream=True)))
     bodies = store.load_bodies(row.pk)
@@ -184,10 +184,12 @@ def bedrock_events() -> httpx.Response:
 def test_streams_other_than_sse_are_parsed(
     admin_client: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
 ) -> None:
-    up = provider("up", dialect, preset=preset)
-    way = snapshot(route("smart", up, model="m"), log_bodies=True)
+    target_provider = provider("up", dialect, preset=preset)
+    test_snapshot = snapshot(route("smart", target_provider, model="m"), log_bodies=True)
     body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    entry = record_request(tmp_path, "/v1/chat/completions", body, way, up=lambda request: answer())
+    entry = record_request(
+        tmp_path, "/v1/chat/completions", body, test_snapshot, up=lambda request: answer()
+    )
     assert entry.outcome == "ok", entry.error
     row = stored_row(entry)
     bodies = store.load_bodies(row.pk)
@@ -224,7 +226,7 @@ def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None
 
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
-    """A replay is the client's own body at the client's own path."""
+    """A replay sends the client's own body to the client's own path."""
     first = record_request(
         tmp_path, path_of(dialect, MODEL, stream=True), playground_body(dialect, stream=True)
     )
@@ -281,8 +283,8 @@ def vectors(request: httpx.Request) -> httpx.Response:
 def test_embeddings_have_two_sides(
     admin_client: Client, tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
-    way = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
-    row = stored_row(record_request(tmp_path, path, body, way, up=vectors))
+    test_snapshot = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
+    row = stored_row(record_request(tmp_path, path, body, test_snapshot, up=vectors))
     assert row.status == 200, row.error
     bodies = store.load_bodies(row.pk)
     assert bodies is not None

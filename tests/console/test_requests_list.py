@@ -1,4 +1,4 @@
-"""The list of requests: its filter by tag, its orders, and saved views."""
+"""The request list: tag filter, sort orders, and saved views."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_list_is_sorted_by_an_amount_within_its_search(admin_client: Client)
 def test_pruned_rows_cost_a_search_nothing(
     admin_client: Client, django_assert_max_num_queries: Any
 ) -> None:
-    """Ids grow for as long as the log is written, while its first rows are pruned."""
+    """Ids grow as the log is written, while its first rows are pruned."""
     logged("req_a", model="m1")
     RequestLog.objects.update(id=50_000_000)
     admin_client.get("/console/requests")
@@ -61,7 +61,7 @@ def test_pruned_rows_cost_a_search_nothing(
 
 @pytest.mark.parametrize("query", ["", "provider:x", "provider:x outcome:ok"])
 def test_the_largest_are_found_in_every_batch(db: None, monkeypatch: Any, query: str) -> None:
-    """Each batch gives its largest rows only; together they are the largest of all."""
+    """Each batch returns its largest rows; together they are the largest of all."""
     monkeypatch.setattr(log_search, "_FIRST_BATCH", 3)
     monkeypatch.setattr(log_search, "_LAST_BATCH", 12)
     monkeypatch.setattr(log_search, "_SORT_WINDOW_IDS", 5)

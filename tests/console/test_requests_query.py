@@ -1,4 +1,4 @@
-"""What is typed into the search field, and what it means."""
+"""The query language of the request search."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_unknown_search_terms_are_named(text: str):
 
 
 @pytest.mark.parametrize("text", ["id:req_abc123", "req_abc123", "since:1h req_abc123 status:200"])
-def test_an_id_looks_through_all_of_the_log(text: str):
+def test_a_search_by_id_covers_the_whole_log(text: str):
     search = parse(text, "1h", NOW)
     assert (search.id, search.since, search.terms) == ("req_abc123", None, ())
 
 
-def test_a_filter_is_set_replaced_and_taken_out():
+def test_a_filter_is_set_replaced_and_removed():
     text = with_term("sky status:200", "status", "!2xx")
     assert text == "sky status:!2xx"
     assert with_term(text, "status", "") == "sky"

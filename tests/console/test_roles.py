@@ -1,4 +1,4 @@
-"""A walk over every URL: each names what it needs, and each role gets what it may and no more."""
+"""Permissions of the console: every URL declares its access, and each role gets no more."""
 
 from __future__ import annotations
 
@@ -53,8 +53,16 @@ def test_every_view_declares_its_access() -> None:
     public = {entry.name for entry in entries if entry.callback.access == "public"}
     sso = {"account_login", "openid_connect_login", "openid_connect_callback"}
     sso |= {"mfa_authenticate", "mfa_login_webauthn"}
-    own = {"home", "docs", "docs-operation", "sign-in", "sign-out", "setup", "setup-account"}
-    assert public == own | sso | {"shared-run", "shared-image"}
+    undecorated = {
+        "home",
+        "docs",
+        "docs-operation",
+        "sign-in",
+        "sign-out",
+        "setup",
+        "setup-account",
+    }
+    assert public == undecorated | sso | {"shared-run", "shared-image"}
 
 
 # Each page is opened by one role that may, and requested by all that may not.
@@ -70,14 +78,14 @@ _OPENED_BY = {
 
 @pytest.mark.parametrize("role", [None, *PERMISSIONS])
 def test_each_url_checks_the_role(role: Any) -> None:
-    """Nothing is there: who is let in gets a page, 404, 405 or 422, and never 403."""
+    """Resources do not exist: a permitted user gets a page, 404, 405 or 422, and never 403."""
     User.objects.create_superuser("ada", password=None)
     client = Client(raise_request_exception=False)
     if role is not None:
         client.force_login(
             accounts.create_account("person", "correct horse", role=role, bodies=True)
         )
-    wrong = []
+    problems = []
     for entry in views():
         access = entry.callback.access
         if access == "public":
@@ -95,8 +103,8 @@ def test_each_url_checks_the_role(role: Any) -> None:
             # The playground's JSON views answer 401 instead of a redirect.
             expected = {302, 401} if role is None else {403}
             if (allowed and status in {401, 403, 500}) or (not allowed and status not in expected):
-                wrong.append((role, method, path, access, status))
-    assert not wrong
+                problems.append((role, method, path, access, status))
+    assert not problems
 
 
 def test_every_page_is_opened_by_the_browser_tests() -> None:
@@ -104,7 +112,7 @@ def test_every_page_is_opened_by_the_browser_tests() -> None:
     User.objects.create_superuser("ada", password=None)
     client = Client()
     client.force_login(User.objects.get(username="ada"))
-    paths = [place.path.partition("?")[0] for place in PAGES]
+    paths = [page_spec.path.partition("?")[0] for page_spec in PAGES]
     paths = [path.replace("{evaluation_run}", str(uuid.UUID(int=1))) for path in paths]
     opened = {resolve(re.sub(r"\{.*?\}", "1", path)).url_name for path in paths}
     names = {

@@ -1,4 +1,4 @@
-"""How a route keeps answers, at its page: set, left alone, thrown away."""
+"""The response cache of a route on its page: configured, disabled, purged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clients of a route, by the model name that they request."""
+"""The clients of a route, grouped by the requested model name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def logged(count: int, name: str, agent: str, **values: Any) -> None:
     fields = {"route": "smart", "requested_model": name, "user_agent": agent} | values
     fields.setdefault("started_at", time.time())
     ids = (f"req_{name}_{agent}_{values.get('key_prefix', '')}_{n}" for n in range(count))
-    store.write([entry(each.replace(" ", "_"), **fields) for each in ids])
+    store.write([entry(request_id.replace(" ", "_"), **fields) for request_id in ids])
 
 
 @pytest.fixture

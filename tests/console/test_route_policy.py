@@ -1,4 +1,4 @@
-"""The editor of how a route retries, hedges, repeats and checks; tags, hours and variants."""
+"""The route editor's fields for retries, hedging, shadow, health checks, tags and variants."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ def test_an_unreadable_value_shows_its_error(
 def test_policy_changes_are_described_in_text(admin_client: Client) -> None:
     typed = {"retries_by_kind-rate_limit": "2", "hedge_after_s": "2", "t1-variant": "canary"}
     page = press(admin_client, "review", **typed).content.decode()
-    for words in ("rate limit (429): 2", "hedge after", "variant of gpt-4.1: canary"):
-        assert words in page
+    for text in ("rate limit (429): 2", "hedge after", "variant of gpt-4.1: canary"):
+        assert text in page
 
 
 def test_references_follow_a_renamed_route(admin_client: Client) -> None:
@@ -189,8 +189,8 @@ def test_usage_compares_variants_and_shadows(admin_client: Client) -> None:
     page = admin_client.get(reverse("usage")).content.decode()
     table = page[page.index('id="variants-title"') :]
     assert table.index("next") < table.index("now"), "variants stand side by side"
-    for words in ("shadow", "original", "$0.10", "$0.04"):
-        assert words in table
+    for text in ("shadow", "original", "$0.10", "$0.04"):
+        assert text in table
     detail = admin_client.get(
         reverse("request", args=[models.RequestLog.objects.get(request_id="c").pk])
     )

@@ -1,4 +1,4 @@
-"""The editor of routes without JavaScript: each button sends all, and nothing is lost."""
+"""The route editor without JavaScript: each button sends the whole form."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ FIELD = re.compile(r"<(?:input|select|option)\b[^>]*>|</select>")
 
 
 def fields(html: str) -> dict[str, list[str]]:
-    """What a browser would send of the editor's form, but for its buttons."""
+    """Return the values of the editor's form that a browser would send."""
     form = html[html.index('id="route-form"') :]
     form = form[: form.index("</form>")]
     values_by_name: dict[str, list[str]] = {}
@@ -94,7 +94,7 @@ def fields(html: str) -> dict[str, list[str]]:
 
 
 def press(client: Client, do: str, path: str = SMART, page: Any = None, **typed: Any) -> Any:
-    """Type into the form as it stands and press a button."""
+    """Fill in the current form and press a button."""
     page = page or client.get(path)
     return client.post(path, {**fields(page.content.decode()), **typed, "do": do})
 
@@ -262,7 +262,7 @@ def test_a_new_route_is_created_from_an_empty_form(admin_client: Client) -> None
 
 
 def form_messages(page: Any) -> tuple[list[str], list[str]]:
-    """The errors beside the form, and what is yet to do."""
+    """Return the errors and the missing steps on the form."""
     text = page.content.decode()
     bad = re.findall(r'callout bad">.*?Error: </span>(.*?)</b>', text, re.S)
     return bad, re.findall(r'callout">.*?<b>(.*?)</b>', text, re.S)
@@ -277,13 +277,13 @@ def test_a_new_route_has_no_errors_before_it_is_saved(admin_client: Client) -> N
     # Typing goes on; only what was left empty is wrong.
     typed = press(admin_client, "check", path, name="fast")
     assert form_messages(typed) == ([], missing[1:])
-    left = press(admin_client, "check", path, submitted="name nonsense")
-    assert form_messages(left) == (missing[:1], missing[1:])
+    checked_page = press(admin_client, "check", path, submitted="name nonsense")
+    assert form_messages(checked_page) == (missing[:1], missing[1:])
     tried = press(admin_client, "save", path)
     assert tried.status_code == 422
     assert form_messages(tried) == (missing, [])
-    again = press(admin_client, "check", path, page=tried)
-    assert form_messages(again) == (missing, []), "who has tried is told from then on"
+    second = press(admin_client, "check", path, page=tried)
+    assert form_messages(second) == (missing, []), "who has tried is told from then on"
 
 
 def test_a_new_route_shows_all_its_errors(admin_client: Client) -> None:
@@ -297,7 +297,7 @@ def test_a_route_without_a_name_is_an_error(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "form",
     [
         {},
         {"do": "up:nothing"},
@@ -309,9 +309,9 @@ def test_a_route_without_a_name_is_an_error(admin_client: Client) -> None:
     ],
 )  # fmt: skip
 def test_a_tampered_route_form_is_answered_without_a_server_error(
-    admin_client: Client, sent: dict[str, Any]
+    admin_client: Client, form: dict[str, Any]
 ) -> None:
-    page = admin_client.post(SMART, sent)
+    page = admin_client.post(SMART, form)
     assert page.status_code in {200, 422}
     assert stored_spec().steps == STEPS
 
@@ -345,9 +345,9 @@ def test_htmx_returns_the_form_and_redirects_after_a_save(admin_client: Client) 
 
 
 def test_two_tabs_can_not_overwrite_each_other(admin_client: Client) -> None:
-    one, two = admin_client.get(SMART), admin_client.get(SMART)
-    assert press(admin_client, "save", page=one, strict="1").status_code == 302
-    page = press(admin_client, "save", page=two, **{"t1-weight": "70"})
+    first, second = admin_client.get(SMART), admin_client.get(SMART)
+    assert press(admin_client, "save", page=first, strict="1").status_code == 302
+    page = press(admin_client, "save", page=second, **{"t1-weight": "70"})
     assert page.status_code == 409
     html = page.content.decode()
     assert "reject unsupported fields: no → yes" in html
@@ -385,7 +385,7 @@ def test_errors_block_saving_and_warnings_do_not(admin_client: Client) -> None:
     assert press(admin_client, "save", **{"t1-weight": "1"}).status_code == 302
 
 
-def leads(page: Any, level: str) -> str:
+def action_labels(page: Any, level: str) -> str:
     return " | ".join(c.title for c in page.context["checks"] if c.level == level)
 
 
@@ -416,14 +416,14 @@ def test_route_checks_report_errors_and_warnings(
 ) -> None:
     other = RouteSpec(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
     save_route(other, route=None, number=0, author="ada")
-    assert lead in leads(press(admin_client, "check", **typed), level)
+    assert lead in action_labels(press(admin_client, "check", **typed), level)
 
 
 def test_a_missing_key_is_an_error_only_without_another_credential(admin_client: Client) -> None:
     models.Provider.objects.filter(name="deepseek").update(credential="")
-    assert "deepseek has no API key" in leads(press(admin_client, "check"), "warn")
+    assert "deepseek has no API key" in action_labels(press(admin_client, "check"), "warn")
     models.Provider.objects.filter(name="openai").update(credential="")
-    assert "deepseek has no API key" in leads(press(admin_client, "check"), "bad")
+    assert "deepseek has no API key" in action_labels(press(admin_client, "check"), "bad")
 
 
 def test_a_warnings_button_fixes_it(admin_client: Client) -> None:
@@ -452,8 +452,8 @@ def test_restoring_a_version_does_not_overwrite_a_newer_change(admin_client: Cli
     press(admin_client, "save", strict="1")
     admin_client.post("/console/route-restore/smart", {"number": "1", "version": "1"})
     assert stored_spec().strict
-    for wrong in ({"number": "x", "version": "2"}, {"number": "99", "version": "2"}, {}):
-        assert admin_client.post("/console/route-restore/smart", wrong).status_code == 404
+    for invalid_fields in ({"number": "x", "version": "2"}, {"number": "99", "version": "2"}, {}):
+        assert admin_client.post("/console/route-restore/smart", invalid_fields).status_code == 404
 
 
 def test_the_review_shows_changed_words_and_lines(admin_client: Client) -> None:
@@ -488,9 +488,9 @@ def test_a_route_is_deleted_after_confirmation(admin_client: Client) -> None:
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 @pytest.mark.wide(every=4)
 def test_a_dry_run_works_in_every_dialect(admin_client: Client, dialect: str, sample: str) -> None:
-    """The upstream's request is the same question, whoever put it."""
-    sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
-    page = press(admin_client, "dry-run", **sent)
+    """The upstream request is equivalent for every client dialect."""
+    form = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
+    page = press(admin_client, "dry-run", **form)
     trial = page.context["dry_run_panel"]
     assert (trial.dialect, trial.error_body) == (dialect, "")
     body = json.loads(trial.upstream_body)
@@ -502,7 +502,7 @@ def test_a_dry_run_works_in_every_dialect(admin_client: Client, dialect: str, sa
 
 
 def test_a_dry_run_lists_conditions_of_live_traffic_only(admin_client: Client) -> None:
-    """No sample could show reasoning that the gateway has kept of a turn."""
+    """A sample cannot contain reasoning state that the gateway has stored for a turn."""
     models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
     steps = (StepSpec(targets=(TargetSpec(model="deepseek/deepseek-v4-pro"),)),)
     save_route(RouteSpec(name="thinks", steps=steps), route=None, number=0, author="ada")
@@ -541,8 +541,8 @@ def test_a_dry_run_of_the_draft_shows_candidates_and_the_upstream_request(
 def test_a_weighted_dry_run_skips_the_failing_target(admin_client: Client) -> None:
     for target in ("openai/gpt-4.1", "deepseek/deepseek-chat"):
         page = press(admin_client, "dry-run", **{"dry-target": target, "dry-failure": "timeout"})
-        failed = [line for line in page.context["dry_run_panel"].lines if line.kind == "failed"]
-        assert [line.title for line in failed] == [target.partition("/")[2]]
+        failures = [line for line in page.context["dry_run_panel"].lines if line.kind == "failed"]
+        assert [line.title for line in failures] == [target.partition("/")[2]]
 
 
 def test_if_all_fail_the_clients_error_is_shown(admin_client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Scores and comments on requests: who gives them, where they are shown, how they are found."""
+"""Scores and comments on requests: permissions, display and search."""
 
 from __future__ import annotations
 
@@ -127,9 +127,11 @@ def test_a_member_scores_requests_of_own_keys_only(db: None) -> None:
     member_client = _client("mia", "member")
     key, _secret = store.create_key("mia's")
     ApiKey.objects.filter(pk=key.pk).update(owner=User.objects.get(username="mia"))
-    own, other = logged("req_own", key_id=key.pk), logged("req_other")
+    own_row, other = logged("req_own", key_id=key.pk), logged("req_other")
     assert (
-        member_client.post(f"/console/own/requests/{own.pk}/scores", {"thumb": "up"}).status_code
+        member_client.post(
+            f"/console/own/requests/{own_row.pk}/scores", {"thumb": "up"}
+        ).status_code
         == 302
     )
     assert (
@@ -137,13 +139,16 @@ def test_a_member_scores_requests_of_own_keys_only(db: None) -> None:
         == 404
     )
     assert (
-        member_client.post(f"/console/requests/{own.pk}/scores", {"thumb": "up"}).status_code == 403
+        member_client.post(f"/console/requests/{own_row.pk}/scores", {"thumb": "up"}).status_code
+        == 403
     )
     (score,) = RequestScore.objects.all()
-    text = member_client.get(f"/console/own/requests/{own.pk}").content.decode()
-    assert f"/console/own/requests/{own.pk}/scores/{score.pk}/delete" in text
+    text = member_client.get(f"/console/own/requests/{own_row.pk}").content.decode()
+    assert f"/console/own/requests/{own_row.pk}/scores/{score.pk}/delete" in text
     assert (
-        member_client.post(f"/console/own/requests/{own.pk}/scores/{score.pk}/delete").status_code
+        member_client.post(
+            f"/console/own/requests/{own_row.pk}/scores/{score.pk}/delete"
+        ).status_code
         == 302
     )
     assert not RequestScore.objects.exists()

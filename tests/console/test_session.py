@@ -1,4 +1,4 @@
-"""Signing in and out: who gets in, how often one may try, and where one comes out."""
+"""Sign-in and sign-out: credentials, rate limit and redirect."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_a_user_signs_in_with_a_password(client: Client) -> None:
 
 
 def test_a_wrong_password_does_not_reveal_the_name(client: Client) -> None:
-    known, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
-    assert (known.status_code, unknown.status_code) == (422, 422)
-    for answer in (known, unknown):
+    known_name, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
+    assert (known_name.status_code, unknown.status_code) == (422, 422)
+    for answer in (known_name, unknown):
         assert "Incorrect username or password" in answer.content.decode()
-    assert 'value="ada"' in known.content.decode(), "what was typed stays"
+    assert 'value="ada"' in known_name.content.decode(), "what was typed stays"
 
 
 def test_a_wrong_password_is_not_shown_again(client: Client) -> None:
@@ -65,13 +65,13 @@ def test_an_inactive_user_cannot_sign_in(client: Client, admin_user: User) -> No
 
 
 def test_signing_in_again_after_an_expired_session_returns_to_the_page(client: Client) -> None:
-    where = f"{reverse('settings')}?a=1&b=2"
-    sent = client.get(where)
-    assert sent.status_code == 302
-    page = client.get(sent.headers["Location"])
+    page_url = f"{reverse('settings')}?a=1&b=2"
+    response = client.get(page_url)
+    assert response.status_code == 302
+    page = client.get(response.headers["Location"])
     assert "Sign in to continue" in page.content.decode()
     answer = sign_in(client, next=page.context["next"])
-    assert answer.headers["Location"] == where
+    assert answer.headers["Location"] == page_url
 
 
 @pytest.mark.parametrize(
@@ -170,12 +170,12 @@ def test_sign_in_is_503_while_too_many_passwords_are_checked(
 
 
 def test_passwords_are_hashed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    running, most = 0, 0
+    running, max_concurrent = 0, 0
 
     def verify(self: object, password: str, encoded: str) -> bool:
-        nonlocal running, most
+        nonlocal running, max_concurrent
         running += 1
-        most = max(most, running)
+        max_concurrent = max(max_concurrent, running)
         time.sleep(0.005)
         running -= 1
         return True
@@ -183,7 +183,7 @@ def test_passwords_are_hashed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Argon2PasswordHasher, "verify", verify)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda _: hashing.QueuedArgon2().verify("x", "y"), range(16)))
-    assert most == 1
+    assert max_concurrent == 1
 
 
 def test_passwords_are_hashed_with_argon2() -> None:

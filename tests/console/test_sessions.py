@@ -1,4 +1,4 @@
-"""Sessions at rest, and when they end."""
+"""Session storage and expiry."""
 
 from __future__ import annotations
 

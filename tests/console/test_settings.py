@@ -1,4 +1,4 @@
-"""Settings: what can be changed here, where a value comes from, and that it takes effect."""
+"""The settings page: editable values, their origin, and when they take effect."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_an_invalid_value_shows_the_error_at_its_field(
     assert not Setting.objects.exists()
 
 
-def test_a_stored_value_that_is_damaged_is_left_out_by_name() -> None:
+def test_a_damaged_stored_value_is_omitted_and_named() -> None:
     Setting.objects.create(name="masks", value=["(("])
     Setting.objects.create(name="row_days", value="soon")
     snapshot = store.load_snapshot()
@@ -198,7 +198,7 @@ def test_no_secret_is_on_the_page(admin_client: Client, settings: Any) -> None:
 
 
 def row_of(client: Client, variable: str) -> str:
-    """What the page says of a variable."""
+    """Return the row of a variable on the page."""
     page = client.get(reverse("settings")).content.decode()
     match = re.search(rf"<code>{variable}</code>.*?<td[^>]*>(.*?)</td>", page, re.S)
     assert match
@@ -262,10 +262,10 @@ def test_a_single_end_user_is_added_changed_and_removed(admin_client: Client) ->
     name = "ada & <b>co</b>/1"
     body = {"name": name, "alias": "Ada", "month_usd": "50", "requests_per_minute": "60"}
     assert admin_client.post(ADD, body).status_code == 302
-    own = load_options().end_users[name]
-    assert (own.alias, own.blocked) == ("Ada", False)
-    assert own.budget == Budget(month_usd=Decimal(50))
-    assert own.limits == Limits(requests_per_minute=60)
+    end_user = load_options().end_users[name]
+    assert (end_user.alias, end_user.blocked) == ("Ada", False)
+    assert end_user.budget == Budget(month_usd=Decimal(50))
+    assert end_user.limits == Limits(requests_per_minute=60)
     assert admin_client.post(ADD, body).status_code == 422, "it is in the list already"
     page = admin_client.get(listing).content.decode()
     assert "ada &amp; &lt;b&gt;co&lt;/b&gt;/1" in page
@@ -273,8 +273,8 @@ def test_a_single_end_user_is_added_changed_and_removed(admin_client: Client) ->
     form = admin_client.get(link)
     assert 'value="60"' in form.content.decode()
     assert admin_client.post(link, {"blocked": "on"}).status_code == 302
-    own = load_options().end_users[name]
-    assert own.blocked and own.limits == Limits() and own.budget == Budget()
+    end_user = load_options().end_users[name]
+    assert end_user.blocked and end_user.limits == Limits() and end_user.budget == Budget()
     assert "Blocked" in admin_client.get(listing).content.decode()
     assert admin_client.post(reverse("settings-end-user-delete"), {"name": name}).status_code == 302
     assert load_options().end_users == {}
@@ -336,7 +336,7 @@ def test_limits_of_end_users_from_a_file_are_shown_and_unchanged(admin_client: C
 
 
 def test_the_configuration_is_downloaded_and_can_be_applied(admin_client: Client) -> None:
-    """The same file that `export` prints; applied to this database it changes nothing."""
+    """The file equals the output of `export`; applying it to this database changes nothing."""
     row = models.Provider(name="mine", preset="openai", base_url="https://mine.example/v1")
     store.set_credential(row, "sk-not-to-be-seen")
     row.save()

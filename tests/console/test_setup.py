@@ -1,4 +1,4 @@
-"""The first run: behind its token, step by step, left and taken up again, then gone."""
+"""The first-run setup: its token, its steps, resuming it, and its end."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def token(settings: Any, tmp_path: Path) -> str:
 
 @pytest.fixture
 def visitor(client: Client, token: str) -> Client:
-    """A browser that has shown the token."""
+    """A client that has submitted the setup token."""
     client.get(f"/?setup={token}", follow=True)
     return client
 
 
 @pytest.fixture
 def admin_client(visitor: Client) -> Client:
-    """The browser of the first admin, at step 2."""
+    """The client of the first admin, at step 2."""
     assert visitor.post(reverse("setup-account"), ACCOUNT).status_code == 302
     return visitor
 
@@ -74,9 +74,9 @@ def test_without_the_token_a_page_says_where_to_find_it(client: Client, token: s
     assert not User.objects.exists()
 
 
-@pytest.mark.parametrize("wrong", ["x", "", "é", "0" * 4000])
-def test_a_wrong_token_is_refused(client: Client, token: str, wrong: str) -> None:
-    answer = client.get("/console/setup", {"setup": wrong}, follow=True)
+@pytest.mark.parametrize("invalid_value", ["x", "", "é", "0" * 4000])
+def test_a_wrong_token_is_refused(client: Client, token: str, invalid_value: str) -> None:
+    answer = client.get("/console/setup", {"setup": invalid_value}, follow=True)
     assert answer.status_code == 403
     assert client.post(reverse("setup-account"), ACCOUNT).status_code == 403
 
@@ -236,7 +236,7 @@ def test_a_duplicate_name_gets_a_number(admin_client: Client) -> None:
 
 @pytest.fixture
 def keyed(admin_client: Client) -> Client:
-    """At step 3, with the demo."""
+    """The client at step 3, with the demo provider."""
     admin_client.post(reverse("setup-provider"), {"choice": "demo"})
     return admin_client
 
@@ -265,7 +265,7 @@ def test_no_step_can_be_skipped(admin_client: Client) -> None:
     assert not ApiKey.objects.exists()
 
 
-def test_setup_can_be_left_and_resumed(keyed: Client) -> None:
+def test_setup_can_be_interrupted_and_resumed(keyed: Client) -> None:
     keyed.post(reverse("sign-out"))
     answer = keyed.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD}, follow=True)
     assert answer.request["PATH_INFO"] == reverse("setup-key")

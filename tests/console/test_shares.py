@@ -1,4 +1,4 @@
-"""Public links to playground runs: who makes them, what they show, when they end; the image."""
+"""Public links to playground runs: permissions, content, expiry and image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINKS = "/console/playground/links"
 
 
 def run_of(owner: User, **answer: Any) -> PlaygroundRun:
-    """A finished run of two columns; the second one failed."""
+    """Return a finished run with two columns, the second of which failed."""
     body = {
         "columns": [{"id": "A", "model": "demo/one"}, {"id": "B", "model": "demo/two"}],
         "system": "A secret system prompt.",
@@ -66,7 +66,7 @@ def editor_client(editor_user: User) -> Client:
 
 
 def link_of(client: Client, run: PlaygroundRun, **values: str) -> str:
-    """Create a link; its path."""
+    """Create a link and return its path."""
     response = client.post(LINKS, {"run": str(run.uuid), "days": "7", "prompt": "on", **values})
     assert response.status_code == 200, response.content.decode()
     match = re.search(
@@ -190,7 +190,7 @@ def test_the_image_is_well_formed_in_both_themes(editor_client: Client, editor_u
         assert response["Content-Type"] == "image/svg+xml"
         root = ElementTree.fromstring(response.content.decode())
         assert root.tag.endswith("svg")
-        texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+        texts = ["".join(item.itertext()) for item in root.iter("{http://www.w3.org/2000/svg}text")]
         assert "Why is the <sky> blue?" in texts
         assert any(text.startswith("A  demo/one") for text in texts)
         assert "failed" in texts

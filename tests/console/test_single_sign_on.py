@@ -1,4 +1,4 @@
-"""Sign-in through an OpenID Connect provider: accounts, roles and teams by claims."""
+"""Sign-in through an OpenID Connect provider: accounts, roles and teams from claims."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def configure(settings: Any, provider: Provider, **values: Any) -> OidcSettings:
 
 
 def sign_in(client: Client, *, trusted: Any = True, **query: str) -> Any:
-    """Go to the provider and come back; `trusted` are the browser's authorities."""
+    """Sign in at the provider and return; `trusted` are the authorities the client trusts."""
     there = client.get(LOGIN, query)
     assert there.status_code == 302, there.content
     with httpx.Client(verify=trusted) as browser:
@@ -90,7 +90,7 @@ def text(response: Any) -> str:
     return response.content.decode()
 
 
-def test_a_new_person_gets_an_account_and_reuses_it(client: Client, provider: Provider) -> None:
+def test_a_new_user_gets_an_account_and_reuses_it(client: Client, provider: Provider) -> None:
     assert f'href="{LOGIN}"' in text(client.get(reverse("sign-in")))
     assert sign_in(client).headers["Location"] == reverse("own")
     member_user = User.objects.get(username="mia")
@@ -98,8 +98,8 @@ def test_a_new_person_gets_an_account_and_reuses_it(client: Client, provider: Pr
     assert not member_user.has_usable_password()
     assert client.session.get_expiry_age() <= 7 * 24 * 3600
     assert client.get(reverse("own")).status_code == 200
-    again = Client()
-    assert sign_in(again, next=reverse("connect")).headers["Location"] == reverse("connect")
+    second = Client()
+    assert sign_in(second, next=reverse("connect")).headers["Location"] == reverse("connect")
     assert User.objects.count() == 2
 
 
@@ -183,7 +183,7 @@ def test_a_deactivated_account_stays_out(client: Client, provider: Provider) -> 
     assert (response.status_code, "deactivated" in text(response)) == (403, True)
 
 
-def test_claims_of_two_people_are_refused(
+def test_claims_of_two_users_are_refused(
     client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = provider.token
@@ -235,7 +235,7 @@ def test_a_provider_of_a_private_authority_is_trusted(
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
 ) -> None:
-    """By the variables that providers of models are trusted by."""
+    """It uses the same environment variables as the providers of models."""
     authority = CertificateAuthority()
     folder = tmp_path / "authorities"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Commands and programs that the console writes run as what they show, whatever is in them."""
+"""Generated shell commands and programs send exactly the shown values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FAKE = '#!/bin/bash\nprintf "%s\\0" "$@" > args\n'
 
 
 def _run(tmp_path: Path, command: str) -> list[str]:
-    """The arguments that curl gets when bash runs the command."""
+    """Return the arguments that curl receives when bash runs the command."""
     (tmp_path / "curl").write_text(_FAKE)
     (tmp_path / "curl").chmod(0o755)
     env = {
@@ -74,13 +74,17 @@ def test_a_logged_request_as_curl_runs_nothing_else(tmp_path: Path, text: str) -
     texts = [word for word in texts if word != "-g"]
     assert texts[0] == f"https://gw.test/{text}"
     assert texts[texts.index("--data-raw") + 1] == text
-    sent = [word for at, word in enumerate(texts) if texts[at - 1] == "-H"]
-    assert sent == ["content-type: application/json", "authorization: Bearer K", f"x-note: {text}"]
+    curl_headers = [word for index, word in enumerate(texts) if texts[index - 1] == "-H"]
+    assert curl_headers == [
+        "content-type: application/json",
+        "authorization: Bearer K",
+        f"x-note: {text}",
+    ]
     assert all(char.isprintable() or char in "\n\t" for char in command)
 
 
 def _column(text: str) -> Column:
-    """A column whose model and message are the text."""
+    """Return a column whose model and message are the text."""
     turns = (Turn(role="user", parts=(Text(text=text),)),)
     return Column(id="A", model=text, turns=turns)
 
@@ -109,7 +113,7 @@ def test_the_playgrounds_python_snippet_calls_nothing_else(text: str, lang: str)
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_playgrounds_javascript_quotes_texts_as_values(tmp_path: Path) -> None:
-    """All texts in one program: what it would send is compared with what was asked."""
+    """One program contains all texts; what it would send is compared with the request."""
     stub = "class OpenAI { chat = { completions: { create: async (b) => { out.push(b); return []; }"
     stub += " } }; responses = { create: async (b) => { out.push(b); return []; } }; }\n"
     programs = []
@@ -132,13 +136,15 @@ def test_the_playgrounds_javascript_quotes_texts_as_values(tmp_path: Path) -> No
 
 @each("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_clients_text_sends_the_routes_name(tmp_path: Path, text: str) -> None:
-    (panel,) = [one for one in panels("http://gw.test", text) if one.id == "curl"]
+    (panel,) = [guide for guide in panels("http://gw.test", text) if guide.id == "curl"]
     texts = _run(tmp_path, panel.text)
     assert json.loads(texts[texts.index("-d") + 1])["model"] == text
-    for one in panels("http://gw.test", text):
-        if one.language == "python":
-            values = [n.value for n in ast.walk(ast.parse(one.text)) if isinstance(n, ast.Constant)]
-            assert text in values, one.id
+    for guide in panels("http://gw.test", text):
+        if guide.language == "python":
+            values = [
+                n.value for n in ast.walk(ast.parse(guide.text)) if isinstance(n, ast.Constant)
+            ]
+            assert text in values, guide.id
 
 
 @settings(max_examples=30)

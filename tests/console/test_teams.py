@@ -1,4 +1,4 @@
-"""The pages of teams and of limits: made, filled with keys, limited, deleted."""
+"""The pages of teams and limits: create, assign keys, limit, delete."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin_clien
 
 
 def test_the_limits_of_a_target_are_in_its_routes_next_version(admin_client: Client) -> None:
-    """The editor does not show them, and does not lose them."""
+    """The editor does not show them and does not lose them."""
     test_route = route("r", model("m", provider("p")))
     url = reverse("limits", args=["target", Target.objects.get().pk])
     admin_client.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
@@ -243,21 +243,21 @@ def test_the_limiter_starts_with_the_spend_of_the_sums() -> None:
         ]
     )
     spend = store.recorded_spend(store.load_snapshot(), now)
-    at = now.timestamp()
+    timestamp = now.timestamp()
     assert sorted(spend) == sorted(
         [
-            (f"key:{key.pk}/usd/day", calendar_window(at, "day")[0], UNITS * 3 // 2),
+            (f"key:{key.pk}/usd/day", calendar_window(timestamp, "day")[0], UNITS * 3 // 2),
             (f"key:{key.pk}/usd/total", 1, UNITS * 3 // 2),
-            (f"team:{team.pk}/usd/month", calendar_window(at, "month")[0], UNITS * 7 // 4),
+            (f"team:{team.pk}/usd/month", calendar_window(timestamp, "month")[0], UNITS * 7 // 4),
         ]
     )
 
 
 def test_the_limiter_starts_with_the_spend_of_providers_and_targets() -> None:
-    now, at = timezone.now(), timezone.now().timestamp()
+    now, timestamp = timezone.now(), timezone.now().timestamp()
     budget = {"budget_day_usd": Decimal(5)}
-    one, two = (provider(name, **budget) for name in ("p", "q"))
-    shared, alone = model("m", one), model("n", two)
+    first, second = (provider(name, **budget) for name in ("p", "q"))
+    shared, alone = model("m", first), model("n", second)
     route("r", shared, alone)
     route("s", shared)
     Target.objects.update(**budget)
@@ -265,7 +265,9 @@ def test_the_limiter_starts_with_the_spend_of_providers_and_targets() -> None:
     calls = [("r", "p", "m", 1), ("s", "p", "m", 2), ("s", "q", "n", 4), ("x", "gone", "m", 8)]
     store.write(
         [
-            entry(f"t{usd}", route=r, provider=p, model=m, cost_usd=Decimal(usd), started_at=at)
+            entry(
+                f"t{usd}", route=r, provider=p, model=m, cost_usd=Decimal(usd), started_at=timestamp
+            )
             for r, p, m, usd in calls
         ]
     )
@@ -275,8 +277,8 @@ def test_the_limiter_starts_with_the_spend_of_providers_and_targets() -> None:
     of = {str(target): target.pk for target in Target.objects.all()}
     assert units_by_name == {
         "all/usd/total": 15,
-        f"provider:{one.pk}/usd/day": 3,
-        f"provider:{two.pk}/usd/day": 4,
+        f"provider:{first.pk}/usd/day": 3,
+        f"provider:{second.pk}/usd/day": 4,
         f"target:{of['r -> p/m']}/usd/day": 1,
         f"target:{of['s -> p/m']}/usd/day": 2,
         # It answered for the other route too, which fell back to it.
@@ -352,8 +354,8 @@ def test_the_list_shows_the_budget_use_of_each_provider(admin_client: Client) ->
     gauges = {row["row"].name: row["gauge"] for row in response.context["owners"]}
     assert (gauges["p"].span, gauges["p"].spent, gauges["p"].level) == ("month", 3, "warn")
     assert (gauges["q"].spent, gauges["q"].budget) == (0, None)
-    whole = response.context["all"]
-    assert (whole["gauge"].span, whole["gauge"].remaining) == ("day", 6)
+    all_providers = response.context["all"]
+    assert (all_providers["gauge"].span, all_providers["gauge"].remaining) == ("day", 6)
     assert "70 requests/min" in text(response)
 
 

@@ -1,4 +1,4 @@
-"""The filters of the list of traces: text, service, status and time range."""
+"""The filters of the trace list: text, service, status and time range."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def rows() -> None:
-    """Three traces; the oldest failed two days ago."""
+    """Three traces, the oldest of which failed two days ago."""
     now = timezone.now()
-    for number, name, service, failed, hours in (
+    for number, name, service, is_failed, hours in (
         (1, "Weather 100%", "planner", True, 48),
         (2, "Invoice", "billing", False, 2),
         (3, "Weather", "planner", False, 0),
@@ -32,14 +32,14 @@ def rows() -> None:
             name=name,
             service=service,
             session=f"talk-{number}",
-            failed=failed,
+            failed=is_failed,
             started_at=ended,
             ended_at=ended,
         )
 
 
 def listed_trace_ids(client: Client, query: str) -> list[str]:
-    """The ids of the traces on the page, newest first."""
+    """Return the ids of the traces on the page, newest first."""
     reply = client.get(f"/console/traces?{query}")
     assert reply.status_code == 200
     return re.findall(r"href=\"/console/traces/trace_(\d)\"", reply.content.decode())
@@ -90,7 +90,7 @@ def test_the_menu_lists_services_and_keeps_the_choice(viewer_client: Client) -> 
 
 
 def test_own_traces_have_the_filters_of_own_services(client: Client, member_user: User) -> None:
-    """Names of services of other keys are not shown."""
+    """Service names of other users' keys are not shown."""
     client.force_login(member_user)
     page = client.get("/console/own/traces?q=weather").content.decode()
     assert "No trace matches these filters." in page

@@ -1,4 +1,4 @@
-"""Traces of agents: which requests belong to which spans, their sums, and who sees what."""
+"""Traces of agents: matching of requests and spans, sums, and permissions."""
 
 from __future__ import annotations
 

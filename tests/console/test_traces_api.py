@@ -1,4 +1,4 @@
-"""`/api/traces`: the list, the tree of a trace, and who reads the content of a span."""
+"""`/api/traces`: the list, the tree of a trace, and permissions on span content."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_a_trace_is_a_tree_of_spans_and_requests_with_sums(viewer_client: Client
 def test_the_list_has_pages_filters_and_counts(viewer_client: Client) -> None:
     for number in range(3):
         span(number, trace_id=f"trace_{number}", error="x" if number == 2 else "")
-    own = {"session": "s", "key_prefix": "sk-dgm-a", "service": "planner", "failed": True}
-    ClientTrace.objects.filter(trace_id="trace_1").update(**own)
+    own_filters = {"session": "s", "key_prefix": "sk-dgm-a", "service": "planner", "failed": True}
+    ClientTrace.objects.filter(trace_id="trace_1").update(**own_filters)
     first = get(viewer_client, "traces", limit=2)
     assert [row["trace_id"] for row in first["items"]] == ["trace_2", "trace_1"]
     assert (first["items"][0]["spans"], first["items"][0]["errors"]) == (1, 1)
-    rest = get(viewer_client, "traces", limit=2, cursor=first["next"])
-    assert [row["trace_id"] for row in rest["items"]] == ["trace_0"]
-    assert rest["next"] is None
+    next_page = get(viewer_client, "traces", limit=2, cursor=first["next"])
+    assert [row["trace_id"] for row in next_page["items"]] == ["trace_0"]
+    assert next_page["next"] is None
     assert first["items"][1]["service"] == "planner"
     filtered: list[dict[str, Any]] = [{"session": "s"}, {"key": "sk-dgm-a"}, {"service": "planner"}]
     for filters in (*filtered, {"failed": True}, {"q": "PLAN"}):

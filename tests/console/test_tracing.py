@@ -1,4 +1,4 @@
-"""Tracing finds out by translating where each value went; the golden cases are the proof."""
+"""Translation traces map each request value to its upstream path, for all golden cases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RELAYED_PRESETS = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_ope
 
 
 def cases() -> list[Any]:
-    """Requests that go from one spoken dialect to another."""
+    """Return the cases that translate between two supported dialects."""
     bodies = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
     return [
         pytest.param(case, id=case["name"])
@@ -40,7 +40,7 @@ def cases() -> list[Any]:
 
 
 def streams() -> list[Any]:
-    """Streams between spoken dialects."""
+    """Return the streams between two supported dialects."""
     bodies = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
     return [
         pytest.param(case, id=case["name"])
@@ -66,29 +66,29 @@ def translation_path(source: str, target: str, model: str = "m") -> TranslationP
 def traced(case: dict[str, Any]) -> tuple[Trace, Any, Any]:
     request = case["request"]
     body = request.get("body", request)
-    one = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
+    translation = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
     request_trace = trace(
-        body, one.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0
+        body, translation.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0
     )
-    return request_trace, body, one.translate_request(body)
+    return request_trace, body, translation.translate_request(body)
 
 
-def at(text: str) -> Pointer:
+def parse_pointer(text: str) -> Pointer:
     return tuple(int(part) if part.isdigit() else part for part in text.split("/")[1:])
 
 
 @pytest.mark.parametrize("case", cases())
 def test_every_leaf_of_both_sides_has_a_mark(case: dict[str, Any]):
-    request_trace, body, sent = traced(case)
+    request_trace, body, upstream_body = traced(case)
     assert request_trace.complete
     assert set(request_trace.source) == {pointer for pointer, _ in leaves(body)}
-    assert set(request_trace.target) == {pointer for pointer, _ in leaves(sent)}
+    assert set(request_trace.target) == {pointer for pointer, _ in leaves(upstream_body)}
 
 
 @pytest.mark.parametrize("case", cases())
 def test_links_match_their_mark(case: dict[str, Any]):
-    request_trace, body, sent = traced(case)
-    ours, theirs = dict(leaves(body)), dict(leaves(sent))
+    request_trace, body, upstream_body = traced(case)
+    ours, theirs = dict(leaves(body)), dict(leaves(upstream_body))
     for pointer, mark in request_trace.source.items():
         assert all(link in theirs for link in mark.links), pointer_text(pointer)
         if mark.kind == "same":
@@ -103,9 +103,9 @@ def test_links_match_their_mark(case: dict[str, Any]):
 
 @pytest.mark.parametrize("case", cases())
 def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]):
-    """The proof of `dropped`: the upstream gets the same without it or with another."""
-    request_trace, body, sent = traced(case)
-    one = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
+    """A dropped value does not affect the upstream request, whatever it is."""
+    request_trace, body, upstream_body = traced(case)
+    translation = translation_path(case["from"], case["to"], case["expected"]["body"]["model"])
     for pointer, mark in request_trace.source.items():
         value = dict(leaves(body))[pointer]
         if mark.kind != "dropped" or not isinstance(value, str) or pointer[-1] in {"type", "role"}:
@@ -115,22 +115,22 @@ def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]
         for part in pointer[:-1]:
             spot = spot[part]
         spot[pointer[-1]] = f"{value}Zq"
-        again = _translated_or_refused(one, changed)
-        assert again in (None, sent), pointer_text(pointer)
+        second = _translated_or_refused(translation, changed)
+        assert second in (None, upstream_body), pointer_text(pointer)
 
 
-def _translated_or_refused(one: TranslationPath, body: Any) -> Any:
+def _translated_or_refused(translation: TranslationPath, body: Any) -> Any:
     from gateway.canon.errors import GatewayError
 
     try:
-        return one.translate_request(body)
+        return translation.translate_request(body)
     except GatewayError:
         return None
 
 
 @pytest.mark.parametrize("case", cases())
 def test_dropped_fields_have_no_upstream_path(case: dict[str, Any]):
-    """The report is by whole fields; a part of one may still be told elsewhere."""
+    """The report is by whole fields; a part of a field may have an upstream path."""
     request_trace, _, _ = traced(case)
     for row in case["expected"]["report"]:
         path = parse_path(row["field"])
@@ -140,20 +140,27 @@ def test_dropped_fields_have_no_upstream_path(case: dict[str, Any]):
 
 
 def test_known_translations_link_their_places():
-    """What a person sees for the two directions, spot by spot."""
+    """Field by field for both directions."""
     named = {case.values[0]["name"]: case.values[0] for case in cases()}
     case = next(c for c in named.values() if c["from"] == "anthropic" and c["to"] == "openai_chat")
     request_trace, _, _ = traced(case)
-    assert request_trace.source[at("/max_tokens")].kind == "moved"
-    assert request_trace.source[at("/max_tokens")].links == (at("/max_completion_tokens"),)
-    assert request_trace.source[at("/system/0/text")].links == (at("/messages/0/content/0/text"),)
-    assert request_trace.source[at("/system/0/cache_control/type")].kind == "dropped"
-    assert request_trace.source[at("/top_k")].kind == "dropped"
-    assert request_trace.source[at("/tool_choice/disable_parallel_tool_use")].kind == "converted"
-    assert request_trace.source[at("/tools/0/input_schema/type")].links == (
-        at("/tools/0/function/parameters/type"),
+    assert request_trace.source[parse_pointer("/max_tokens")].kind == "moved"
+    assert request_trace.source[parse_pointer("/max_tokens")].links == (
+        parse_pointer("/max_completion_tokens"),
     )
-    assert request_trace.source[at("/model")].kind == "converted"
+    assert request_trace.source[parse_pointer("/system/0/text")].links == (
+        parse_pointer("/messages/0/content/0/text"),
+    )
+    assert request_trace.source[parse_pointer("/system/0/cache_control/type")].kind == "dropped"
+    assert request_trace.source[parse_pointer("/top_k")].kind == "dropped"
+    assert (
+        request_trace.source[parse_pointer("/tool_choice/disable_parallel_tool_use")].kind
+        == "converted"
+    )
+    assert request_trace.source[parse_pointer("/tools/0/input_schema/type")].links == (
+        parse_pointer("/tools/0/function/parameters/type"),
+    )
+    assert request_trace.source[parse_pointer("/model")].kind == "converted"
 
 
 def test_a_streamed_request_reports_its_added_fields():
@@ -194,7 +201,7 @@ def test_a_large_body_is_bounded():
     assert len(list(unfolded_leaves(body))) < len(list(leaves(body)))
 
 
-def test_passthrough_compares_places():
+def test_a_passthrough_trace_compares_paths():
     changes = compare_bodies({"model": "a", "x": 1, "gone": 2}, {"model": "b", "x": 1, "new": 3})
     assert {pointer_text(p): m.kind for p, m in changes.source.items()} == {
         "/model": "converted",
@@ -205,7 +212,7 @@ def test_passthrough_compares_places():
 
 
 def test_a_response_translation_is_traced_too():
-    one = translation_path("anthropic", "openai_chat")
+    translation = translation_path("anthropic", "openai_chat")
     request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
     answer = {
         "id": "c1",
@@ -221,13 +228,13 @@ def test_a_response_translation_is_traced_too():
         ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
-    request_trace = trace(answer, one.response_translator(request))
-    content = request_trace.source[at("/choices/0/message/content")]
-    assert (content.kind, content.links) == ("moved", (at("/content/0/text"),))
-    assert request_trace.source[at("/usage/completion_tokens")].links == (
-        at("/usage/output_tokens"),
+    request_trace = trace(answer, translation.response_translator(request))
+    content = request_trace.source[parse_pointer("/choices/0/message/content")]
+    assert (content.kind, content.links) == ("moved", (parse_pointer("/content/0/text"),))
+    assert request_trace.source[parse_pointer("/usage/completion_tokens")].links == (
+        parse_pointer("/usage/output_tokens"),
     )
-    assert request_trace.source[at("/choices/0/finish_reason")].kind == "converted"
+    assert request_trace.source[parse_pointer("/choices/0/finish_reason")].kind == "converted"
 
 
 # Lines
@@ -235,8 +242,11 @@ def test_a_response_translation_is_traced_too():
 
 @pytest.mark.parametrize("case", cases())
 def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any]):
-    request_trace, body, sent = traced(case)
-    left, right = json_lines(body, request_trace.source), json_lines(sent, request_trace.target)
+    request_trace, body, upstream_body = traced(case)
+    left, right = (
+        json_lines(body, request_trace.source),
+        json_lines(upstream_body, request_trace.target),
+    )
     rows = align_lines(left, right, request_trace)
     assert [row.left for row in rows if row.left] == left
     assert [row.right for row in rows if row.right] == right
@@ -244,7 +254,7 @@ def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any
 
 @pytest.mark.parametrize("case", cases())
 def test_the_shown_lines_equal_the_body(case: dict[str, Any]):
-    """Nothing is lost but what is folded or cut: short bodies read back as they are."""
+    """Short bodies can be reassembled from the shown lines."""
     body = {k: v for k, v in traced(case)[1].items() if len(json.dumps(v)) < 120}
     if any(isinstance(v, list) and len(v) > MAX_ITEMS for v in body.values()):
         return
@@ -269,8 +279,8 @@ json_values = st.recursive(
 
 @settings(max_examples=60)
 @given(json_values, json_values)
-def test_any_two_bodies_can_be_aligned(one: Any, other: Any):
-    left, right = {"a": one}, {"a": other}
+def test_any_two_bodies_can_be_aligned(first: Any, other: Any):
+    left, right = {"a": first}, {"a": other}
     changes = compare_bodies(left, right)
     ours, theirs = json_lines(left, changes.source), json_lines(right, changes.target)
     rows = align_lines(ours, theirs, changes)
@@ -320,19 +330,21 @@ TOOLS = {
 
 
 def test_a_subtree_that_moved_is_one_change():
-    one = translation_path("anthropic", "openai_chat")
-    request_trace = trace(TOOLS, one.translate_request)
-    notes = change_notes(request_trace, [], TOOLS, one.translate_request(TOOLS))
+    translation = translation_path("anthropic", "openai_chat")
+    request_trace = trace(TOOLS, translation.translate_request)
+    notes = change_notes(request_trace, [], TOOLS, translation.translate_request(TOOLS))
     moved = {(note.source, note.target) for note in notes if note.kind == "moved"}
     assert ("/tools/0/input_schema", "/tools/0/function/parameters") in moved
     assert not any("properties" in source for source, _target in moved)
 
 
 def test_moved_fields_are_aligned():
-    one = translation_path("anthropic", "openai_chat")
-    request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
-    sent = one.translate_request(TOOLS)
-    sides = compare_sides(request_trace, TOOLS, sent, [])
+    translation = translation_path("anthropic", "openai_chat")
+    request_trace = trace(
+        TOOLS, translation.translate_request, known_pairs={("model",): ("model",)}
+    )
+    upstream_body = translation.translate_request(TOOLS)
+    sides = compare_sides(request_trace, TOOLS, upstream_body, [])
     facing: dict[Any, Any] = {}
     for row in sides["rows"]:
         if row.left and row.right:
@@ -350,12 +362,14 @@ def test_moved_fields_are_aligned():
 
 
 def test_only_losses_are_listed_with_their_parent_fields():
-    one = translation_path("anthropic", "openai_chat")
-    request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
-    sent = one.translate_request(TOOLS)
+    translation = translation_path("anthropic", "openai_chat")
+    request_trace = trace(
+        TOOLS, translation.translate_request, known_pairs={("model",): ("model",)}
+    )
+    upstream_body = translation.translate_request(TOOLS)
     adaptations = [{"field": "top_k", "action": "dropped", "note": "no equivalent"}]
     names = ApiNames("Anthropic Messages", "OpenAI Chat")
-    sides = compare_sides(request_trace, TOOLS, sent, adaptations, names, losses_only=True)
+    sides = compare_sides(request_trace, TOOLS, upstream_body, adaptations, names, losses_only=True)
     assert [row.left.pointer for row in sides["rows"] if row.left] == [(), ("top_k",), ()]
     (item,) = sides["notes"]
     assert item.note.explanation == "OpenAI Chat has no `top_k`, so it was removed."
@@ -403,7 +417,7 @@ def test_only_changed_fields_of_a_stream_event_are_shown():
 
 @pytest.mark.parametrize("case", streams())
 def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict[str, Any]):
-    one = translation_path(case["to"], case["from"])
+    translation = translation_path(case["to"], case["from"])
     frames = [frame for frame in case["stream"] if frame != "EOF"]
     wire = b"".join(_wire(frame) for frame in frames)
     request = {
@@ -413,7 +427,7 @@ def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict
         "stream": True,
     }
     upstream = parse_events(wire, [])
-    live, feed = one.stream_translator(request), one.stream_translator(request)
+    live, feed = translation.stream_translator(request), translation.stream_translator(request)
     client_wire = [f for event in upstream for f in live(_frame(event))]
     client = parse_events(b"".join(_encoded(f) for f in client_wire), [])
     line = build_timeline(upstream, client, feed)

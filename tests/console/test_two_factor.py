@@ -1,4 +1,4 @@
-"""One-time codes, recovery codes and passkeys: set up, asked for, limited, encrypted, audited."""
+"""Two-factor sign-in: codes, recovery codes, passkeys, rate limit, encryption, audit log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(autouse=True)
 def _without_earlier_attempts() -> None:
-    """The limits of allauth are in a cache that outlives a test."""
+    """Clear allauth's rate limits, which are in a cache that outlives a test."""
     cache.clear()
 
 
@@ -62,7 +62,7 @@ def confirmed(client: Client) -> None:
 
 
 def with_codes(client: Client) -> str:
-    """Activate one-time codes; returns the secret."""
+    """Activate one-time codes and return the secret."""
     confirmed(client)
     page = text(client.get(reverse("mfa_activate_totp")))
     (secret,) = re.findall(r'<code class="wrap">(\w+)</code>', page)
@@ -101,10 +101,10 @@ def test_codes_cannot_be_guessed(client: Client, admin_user: User) -> None:
     guesser = Client()
     sign_in(guesser)
     for guess in range(5):
-        wrong = guesser.post(reverse("mfa_authenticate"), {"code": f"00000{guess}"})
-        assert wrong.status_code in {422, 302}
-    refused = guesser.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
-    assert (refused.status_code, "Too many" in text(refused)) == (429, True)
+        refused_run = guesser.post(reverse("mfa_authenticate"), {"code": f"00000{guess}"})
+        assert refused_run.status_code in {422, 302}
+    refused_response = guesser.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+    assert (refused_response.status_code, "Too many" in text(refused_response)) == (429, True)
 
 
 def test_a_recovery_code_replaces_the_second_factor_once(client: Client, admin_user: User) -> None:

@@ -1,4 +1,4 @@
-"""Attempts of several upstream calls on the request's page: rounds of searches, choices."""
+"""Requests with several upstream calls on the request page: search rounds and choices."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from django.test import Client
 
 from gateway.relay.exchange.log_record import Attempt, SearchRecord, UpstreamCall
 from tests.console.test_requests import admin_client, detail, logged
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import bodies
 
 __all__ = ["admin_client"]
 
 
 def test_the_conversation_of_several_calls_has_the_clients_response(admin_client: Client):
-    """The upstream's responses are stored one after the other."""
+    """The upstream's responses are stored one after another."""
     message = {"role": "assistant", "content": "Found it."}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     request = {"model": "fast", "messages": [{"role": "user", "content": "Oslo?"}]}
@@ -39,7 +39,7 @@ def test_the_calls_and_searches_of_an_attempt_are_shown(admin_client: Client):
         started_ms=10, ended_ms=260, input_tokens=1200, output_tokens=5, searches=searches
     )
     attempt = Attempt(target="a/m", provider="a", model="m", dialect="openai_chat", calls=[call])
-    text = squeeze(detail(admin_client, logged(attempts=[attempt])))
+    text = normalize_html(detail(admin_client, logged(attempts=[attempt])))
     assert "call 1: 1,200 input tokens, 5 output tokens, 0.25 s" in text
     assert "web search “Oslo &lt;b&gt;”: 2 results" in text
     assert "“Bergen”: the search did not finish within 10 s" in text

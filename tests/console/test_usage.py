@@ -22,9 +22,9 @@ from gateway import store
 from gateway.models import Team
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.usage_querysets import Totals
-from tests.markup import squeeze
+from tests.markup import normalize_html
 from tests.store.factories import entry
-from tests.store.test_hedge_losers import hedged
+from tests.store.test_hedge_losers import hedged_request
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -87,12 +87,12 @@ def test_cost_and_tokens_are_summed(viewer_client: Client) -> None:
 
 def test_checks_of_targets_cost_but_are_no_requests(viewer_client: Client) -> None:
     store.write([add_request("a"), add_request("check_1", key_prefix="check", outcome="error")])
-    text = squeeze(page(viewer_client, by="key"))
+    text = normalize_html(page(viewer_client, by="key"))
     assert "<dt>Requests</dt><dd>1</dd>" in text
     assert "<dt>Failed</dt><dd>0 %</dd>" in text
     assert "$0.50" in text
-    whole = series.usage(spans.span_of("24h"), "key")
-    assert {line.name: line.totals.requests for line in whole.rows} == {
+    total = series.usage(spans.span_of("24h"), "key")
+    assert {line.name: line.totals.requests for line in total.rows} == {
         "sk-dgm-mira": 1,
         "check": 0,
     }
@@ -232,26 +232,26 @@ def test_csv_cells_are_never_formulas(viewer_client: Client) -> None:
 @pytest.mark.parametrize("name", spans.SPANS)
 def test_the_steps_of_a_range_are_complete_and_end_now(name: str) -> None:
     span = spans.SPANS[name]
-    begins = spans.step_starts(span, NOW)
-    assert len(set(begins)) == span.count
-    assert begins == sorted(begins)
-    assert begins[-1] <= NOW
-    assert spans.step_start(span.step, NOW) == begins[-1]
+    step_starts = spans.step_starts(span, NOW)
+    assert len(set(step_starts)) == span.count
+    assert step_starts == sorted(step_starts)
+    assert step_starts[-1] <= NOW
+    assert spans.step_start(span.step, NOW) == step_starts[-1]
 
 
 def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change() -> None:
     with timezone.override("Europe/Berlin"):
-        begins = spans.step_starts(spans.SPANS["30d"], NOW)
-        assert {timezone.localtime(begin).hour for begin in begins} == {0}
-    lengths = {later - earlier for earlier, later in itertools.pairwise(begins)}
+        step_starts = spans.step_starts(spans.SPANS["30d"], NOW)
+        assert {timezone.localtime(start).hour for start in step_starts} == {0}
+    lengths = {later - earlier for earlier, later in itertools.pairwise(step_starts)}
     assert lengths == {dt.timedelta(hours=24), dt.timedelta(hours=25)}
 
 
 def test_hours_are_neither_lost_nor_doubled_when_clocks_change() -> None:
     changed = dt.datetime(2026, 10, 25, 12, tzinfo=dt.UTC)
     with timezone.override("Europe/Berlin"):
-        begins = spans.step_starts(spans.SPANS["24h"], changed)
-    steps = {later - earlier for earlier, later in itertools.pairwise(begins)}
+        step_starts = spans.step_starts(spans.SPANS["24h"], changed)
+    steps = {later - earlier for earlier, later in itertools.pairwise(step_starts)}
     assert steps == {dt.timedelta(hours=1)}
 
 
@@ -269,7 +269,7 @@ def test_charges_are_shown_beside_costs_with_markups(viewer_client: Client) -> N
 
 
 def test_a_provider_with_only_hedge_losers_has_its_cost(viewer_client: Client) -> None:
-    store.write([hedged(started=timezone.now().timestamp() - 60)])
+    store.write([hedged_request(started=timezone.now().timestamp() - 60)])
     text = page(viewer_client, by="provider")
     assert "$0.04" in text
     rows = csv.DictReader(

@@ -1,4 +1,4 @@
-"""Accounts: roles, the grant, and that there is always an admin."""
+"""Accounts: roles, the body access grant, and the last admin."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def admin_client(client: Client, admin_user: User) -> Client:
     return client
 
 
-def fresh(user: User) -> User:
+def reload_user(user: User) -> User:
     return User.objects.get(pk=user.pk)
 
 
-def person(name: str = "vic", **form: Any) -> User:
+def create_user(name: str = "vic", **form: Any) -> User:
     return accounts.create_account(name, PASSWORD, **{"role": "viewer", **form})
 
 
@@ -47,20 +47,20 @@ def test_an_admin_adds_a_viewer(admin_client: Client) -> None:
 
 
 def test_a_viewer_may_be_granted_bodies(admin_client: Client) -> None:
-    viewer_user = person()
+    viewer_user = create_user()
     form = {"role": "viewer", "bodies": "on"}
     assert admin_client.post(reverse("user-edit", args=[viewer_user.pk]), form).status_code == 302
-    assert may_read_bodies(fresh(viewer_user))
+    assert may_read_bodies(reload_user(viewer_user))
     admin_client.post(reverse("user-edit", args=[viewer_user.pk]), {"role": "viewer"})
-    assert not may_read_bodies(fresh(viewer_user))
+    assert not may_read_bodies(reload_user(viewer_user))
 
 
 def test_a_viewer_becomes_admin_and_back(admin_client: Client) -> None:
-    viewer_user = person()
+    viewer_user = create_user()
     admin_client.post(reverse("user-edit", args=[viewer_user.pk]), {"role": "admin"})
-    assert is_admin(fresh(viewer_user))
+    assert is_admin(reload_user(viewer_user))
     admin_client.post(reverse("user-edit", args=[viewer_user.pk]), {"role": "viewer"})
-    assert not is_admin(fresh(viewer_user))
+    assert not is_admin(reload_user(viewer_user))
 
 
 @pytest.mark.parametrize(
@@ -94,63 +94,63 @@ def test_an_invalid_account_shows_the_error_at_its_field(
 def test_the_last_admin_cannot_be_demoted(
     admin_client: Client, admin_user: User, page: str, form: dict[str, str]
 ) -> None:
-    other = person("bob", role="admin")
+    other = create_user("bob", role="admin")
     accounts.set_active(other, active=False)
     answer = admin_client.post(reverse(page, args=[admin_user.pk]), form)
     assert answer.status_code == 422
     assert "only admin" in answer.content.decode()
-    assert is_admin(fresh(admin_user))
+    assert is_admin(reload_user(admin_user))
 
 
 def test_the_last_admin_cannot_be_removed(admin_client: Client, admin_user: User) -> None:
-    other = person("bob", role="admin")
+    other = create_user("bob", role="admin")
     assert (
         admin_client.post(reverse("user-edit", args=[other.pk]), {"role": "viewer"}).status_code
         == 302
     )
     with pytest.raises(accounts.LastAdmin):
-        accounts.set_role(fresh(admin_user), role="viewer", bodies=False)
+        accounts.set_role(reload_user(admin_user), role="viewer", bodies=False)
 
 
 def test_a_deactivated_user_is_signed_out_immediately(admin_client: Client) -> None:
-    viewer_user = person()
+    viewer_user = create_user()
     theirs = Client()
     theirs.force_login(viewer_user)
     assert theirs.get(reverse("connect")).status_code == 200
     admin_client.post(reverse("user-active", args=[viewer_user.pk]), {"active": "no"})
     assert theirs.get(reverse("connect")).status_code == 302
     admin_client.post(reverse("user-active", args=[viewer_user.pk]), {"active": "yes"})
-    assert fresh(viewer_user).is_active
+    assert reload_user(viewer_user).is_active
 
 
 def test_a_password_reset_ends_the_users_sessions(admin_client: Client) -> None:
-    viewer_user = person()
+    viewer_user = create_user()
     theirs = Client()
     theirs.force_login(viewer_user)
-    where = reverse("user-password", args=[viewer_user.pk])
-    assert admin_client.post(where, {"password": "short"}).status_code == 422
-    assert admin_client.post(where, {"password": "another long one"}).status_code == 302
+    url = reverse("user-password", args=[viewer_user.pk])
+    assert admin_client.post(url, {"password": "short"}).status_code == 422
+    assert admin_client.post(url, {"password": "another long one"}).status_code == 302
     assert theirs.get(reverse("connect")).status_code == 302
-    assert fresh(viewer_user).check_password("another long one")
+    assert reload_user(viewer_user).check_password("another long one")
 
 
 @pytest.mark.parametrize("name", ["users", "user-add", "settings", "import"])
 def test_a_viewer_cannot_open_the_users_page(client: Client, admin_user: User, name: str) -> None:
-    client.force_login(person())
+    client.force_login(create_user())
     assert client.get(reverse(name)).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["user-edit", "user-password", "user-active"])
 def test_a_viewer_cannot_change_users(client: Client, admin_user: User, name: str) -> None:
-    client.force_login(person())
+    client.force_login(create_user())
     form = {"role": "viewer", "password": "another long one", "active": "no"}
     assert client.post(reverse(name, args=[admin_user.pk]), form).status_code == 403
-    assert is_admin(fresh(admin_user))
-    assert fresh(admin_user).check_password(PASSWORD)
+    assert is_admin(reload_user(admin_user))
+    assert reload_user(admin_user).check_password(PASSWORD)
 
 
 def test_the_list_shows_role_and_grant(admin_client: Client) -> None:
-    person("reader", bodies=True)
+    create_user("reader", bodies=True)
     page = admin_client.get(reverse("users")).content.decode()
     assert page.count("can read") == 2
     assert "viewer" in page

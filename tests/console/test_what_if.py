@@ -1,4 +1,4 @@
-"""What usage would have cost on other models: the computation, the page and the API."""
+"""Cost comparison with other models: computation, page and API."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_cost_lines_by_route_and_model_add_up() -> None:
     assert projection.differences == (USD("-0.4"),)
 
 
-def test_responses_from_the_cache_are_left_out() -> None:
+def test_responses_from_the_cache_are_omitted() -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
     route("coding", cache={"ttl_s": 60})
     add_request("r1")
@@ -118,9 +118,9 @@ def test_an_unknown_price_is_shown_without_a_comparison() -> None:
 
 def test_a_model_of_a_price_list_need_not_be_registered() -> None:
     snapshot = store.load_snapshot()
-    listed = candidate("openai/gpt-5", snapshot)
-    assert listed is not None
-    assert listed.has_prices
+    list_candidate = candidate("openai/gpt-5", snapshot)
+    assert list_candidate is not None
+    assert list_candidate.has_prices
     assert candidate("openai/no-such-model-of-theirs", snapshot) is None
     assert candidate("nobody/gpt-5", snapshot) is None
     assert candidate("gpt-5", snapshot) is None
@@ -179,7 +179,7 @@ def test_the_api_has_the_same_figures(viewer_client: Client) -> None:
         ("models=openai/gpt-5&since=2020-01-01T00:00:00Z", "since"),
     ],
 )
-def test_a_bad_query_is_refused_with_its_field(
+def test_an_invalid_query_is_refused_with_its_field(
     viewer_client: Client, query: str, field: str
 ) -> None:
     answer = viewer_client.get(f"/api/usage/what-if?{query}")

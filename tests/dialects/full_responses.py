@@ -1,4 +1,4 @@
-"""One response of each dialect with everything that it can contain."""
+"""One response of each dialect with every field that it can contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses of providers with given content, as their dialects parse them."""
+"""Provider responses with given content, parsed by their dialects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def claude(*content: Json) -> Response:
-    """A message of Anthropic with these blocks."""
+    """Return an Anthropic message with these blocks."""
     body = {
         "id": "msg_1",
         "type": "message",
@@ -26,6 +26,6 @@ def claude(*content: Json) -> Response:
 
 
 def gpt(*output: Json) -> Response:
-    """A response of OpenAI with these items."""
+    """Return an OpenAI response with these items."""
     body = {"id": "r", "object": "response", "status": "completed", "output": list(output)}
     return DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)

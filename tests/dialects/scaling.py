@@ -1,6 +1,6 @@
-"""Bodies with n items of one kind, for every client dialect, and the growth of time with n.
+"""Bodies with n items of one kind for every client dialect, and a measure of time growth.
 
-A builder takes n and gives the body that a client of that dialect would send.
+A builder takes n and returns the body that a client of that dialect would send.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ SCHEMA: Json = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
 def growth(prepare: Callable[[int], Callable[[], object]], small: int, factor: int) -> float:
-    """How much longer `factor` times as many items take; the least of several ratios' parts.
+    """Return the ratio of CPU time for `factor` times as many items; the lowest of several runs.
 
-    CPU time of this thread, so that other processes do not count. A work that raises
-    GatewayError is measured up to that.
+    CPU time is that of this thread, so other processes do not matter. A GatewayError ends the
+    measured work.
     """
     works = [_quiet(prepare(size)) for size in (small, small * factor)]
     best = [float("inf"), float("inf")]
     ratio = 0.0
     for _ in range(6):
-        for place, work in enumerate(works):
+        for index, work in enumerate(works):
             gc.disable()
             try:
-                began = time.thread_time_ns()
+                start = time.thread_time_ns()
                 work()
-                best[place] = min(best[place], time.thread_time_ns() - began)
+                best[index] = min(best[index], time.thread_time_ns() - start)
             finally:
                 gc.enable()
         # What takes less than a quarter of a millisecond grows too little to matter.
@@ -99,7 +99,7 @@ def _wide(n: int) -> Json:
 
 
 def _schemas() -> dict[str, Callable[[int], Json]]:
-    """Schemas with n pieces of one kind."""
+    """Return schemas with n elements of one kind."""
 
     def prop(value: Any) -> Json:
         return {"type": "object", "properties": {"a": value}}

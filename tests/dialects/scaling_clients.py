@@ -1,4 +1,4 @@
-"""The same for clients of Messages, Gemini, Ollama and completions, and all clients together."""
+"""Bodies with n items for Messages, Gemini, Ollama and completions, and a table of all clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same for clients of Bedrock and Cohere."""
+"""Bodies with n items for Bedrock and Cohere."""
 
 from __future__ import annotations
 

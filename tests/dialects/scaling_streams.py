@@ -1,4 +1,4 @@
-"""Provider streams and whole answers with n pieces of one kind, and canonical events of n."""
+"""Provider streams, whole responses and canonical events with n items of one kind."""
 
 from __future__ import annotations
 
@@ -163,8 +163,12 @@ def _resp(name: str, **fields: Any) -> Json:
 
 
 def _responses(*events: Json) -> list[Frame]:
-    whole = {"id": "r", "output": [], "status": "completed"}
-    return _typed(_resp("created", response=whole), *events, _resp("completed", response=whole))
+    response_body = {"id": "r", "output": [], "status": "completed"}
+    return _typed(
+        _resp("created", response=response_body),
+        *events,
+        _resp("completed", response=response_body),
+    )
 
 
 def _call_item(i: int) -> Json:
@@ -263,8 +267,8 @@ GEMINI: dict[str, Callable[[int], list[Frame]]] = {
 
 
 def _bedrock(*events: tuple[str, Json]) -> list[Frame]:
-    ends = (("messageStop", {"stopReason": "end_turn"}), ("metadata", {"usage": {}}))
-    return [Frame(name, msgspec.json.encode(data)) for name, data in (*events, *ends)]
+    end_events = (("messageStop", {"stopReason": "end_turn"}), ("metadata", {"usage": {}}))
+    return [Frame(name, msgspec.json.encode(data)) for name, data in (*events, *end_events)]
 
 
 def _b_delta(delta: Json, i: int = 0) -> tuple[str, Json]:
@@ -372,8 +376,8 @@ def _text_block(*events: Event) -> list[Event]:
 
 
 def _call(i: int, *pieces: str) -> list[Event]:
-    words = [Delta(piece) for piece in pieces]
-    return [BlockStart(kind="tool_call", id=f"c{i}", name="t"), *words, BlockEnd()]
+    deltas = [Delta(piece) for piece in pieces]
+    return [BlockStart(kind="tool_call", id=f"c{i}", name="t"), *deltas, BlockEnd()]
 
 
 def _reasoning_block(*events: Event) -> list[Event]:

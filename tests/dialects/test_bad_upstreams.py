@@ -1,9 +1,8 @@
-"""An upstream that does not keep to its dialect: what every client sees of it.
+"""Client responses for upstreams that violate their dialect.
 
-Chapter 2 of the wire documentation: what can be understood is understood, once and in
-order; what can not ends in an error of the client's dialect, never as a whole answer.
-Where client and provider speak the same dialect the bytes pass through: then only a
-break is told.
+Chapter 2 of the wire documentation: what can be parsed is parsed, once and in order;
+otherwise the client gets an error in its dialect, never a complete response. If client and
+provider share a dialect, the bytes pass through and only an interruption is reported.
 """
 
 from __future__ import annotations
@@ -47,18 +46,18 @@ FOREIGN = [u for u in UPSTREAMS.values() if u.name != "openai_chat/deepseek"]
 Key = tuple[str, str, str]
 
 
-def feature(upstream: Upstream) -> str:
-    """What is asked of a provider: tools, where it has any."""
+def requested_feature(upstream: Upstream) -> str:
+    """Return the requested feature of a provider: tools if it supports them."""
     return "tools" if upstream.tools else "text"
 
 
 @cache
-def faulty(upstream: str, fault: str) -> bytes | None:
-    """The provider's bytes; None where the spoiler means nothing in its dialect."""
+def faulty_bytes(upstream: str, fault: str) -> bytes | None:
+    """Return the provider's faulty bytes; None if the fault does not apply to its dialect."""
     target = UPSTREAMS[upstream]
     # A request that was translated asks for all that a stream can tell.
     client = "openai_responses" if target.dialect == "openai_chat" else "openai_chat"
-    good = cell((client, upstream, feature(target), True))
+    good = cell((client, upstream, requested_feature(target), True))
     frames = read_frames(target.dialect, good.turns[0].upstream_response)
     chosen_fault = next(s for s in STREAM_FAULTS if s.name == fault)
     return chosen_fault.apply_fault(target.dialect, frames)
@@ -67,12 +66,12 @@ def faulty(upstream: str, fault: str) -> bytes | None:
 def test_every_fault_applies_to_some_dialect() -> None:
     outcome()
     for fault in STREAM_FAULTS:
-        results = [faulty(upstream.name, fault.name) for upstream in FOREIGN]
+        results = [faulty_bytes(upstream.name, fault.name) for upstream in FOREIGN]
         assert any(data is not None for data in results), fault.name
 
 
 def host_of(upstream: Upstream, fault: StreamFault) -> str:
-    """The host name of a provider that is spoiled so."""
+    """Return the host name of a provider with this fault."""
     return f"{upstream.name}-{fault.name}".replace("_", "-")
 
 
@@ -80,23 +79,25 @@ async def _run(folder: Path) -> dict[Key, Reply]:
     routes, answers = [], {}
     for upstream in FOREIGN:
         for fault in STREAM_FAULTS:
-            data = faulty(upstream.name, fault.name)
+            data = faulty_bytes(upstream.name, fault.name)
             if data is None:
                 continue
             host = host_of(upstream, fault)
             routes.append(_route(upstream, host, len(routes) + 1))
             kind = fault.kind or KINDS.get(upstream.dialect, SSE)
-            answers[host] = _saying(data, kind)
+            answers[host] = _answering(data, kind)
     results_by_client: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **answers) as live:
         for upstream in FOREIGN:
             for fault in STREAM_FAULTS:
                 for client in CLIENTS.values():
                     host = host_of(upstream, fault)
-                    if host not in answers or feature(upstream) not in client.can:
+                    if host not in answers or requested_feature(upstream) not in client.can:
                         continue
-                    ask = request_of(feature(upstream), stream=True)
-                    reply = await live.post(client.path(host, ask), client.body(host, ask))
+                    feature_request = request_of(requested_feature(upstream), stream=True)
+                    reply = await live.post(
+                        client.path(host, feature_request), client.body(host, feature_request)
+                    )
                     results_by_client[client.name, upstream.name, fault.name] = reply
     return results_by_client
 
@@ -109,7 +110,7 @@ def _route(upstream: Upstream, host: str, number: int) -> Route:
     return Route(id=number, name=host, targets=(target,), retries=0, cooldown_s=0)
 
 
-def _saying(data: bytes, kind: str) -> Any:
+def _answering(data: bytes, kind: str) -> Any:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": kind}, content=data)
 
@@ -125,18 +126,18 @@ def replies(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Reply]:
 @each("name", [fault.name for fault in STREAM_FAULTS])
 def test_every_client_sees_the_answer_or_an_error(replies: dict[Key, Reply], name: str) -> None:
     met = {key: reply for key, reply in replies.items() if key[2] == name}
-    wrong = {}
+    problems = {}
     for (client, upstream, _), reply in met.items():
         try:
             _check(client, UPSTREAMS[upstream], name, reply)
         except AssertionError as error:
-            wrong[client, upstream] = str(error)[:500]
+            problems[client, upstream] = str(error)[:500]
     assert met
-    assert wrong == {}
+    assert problems == {}
 
 
 def _events(target: Upstream, data: bytes) -> list[Any]:
-    """The events of a stream but for the model's name, which is the one that was asked for."""
+    """Return the events of a stream with the model's name removed."""
     frames = read_frames(target.dialect, data)
     return [(name, _unnamed(value)) for name, value in frames]
 
@@ -153,12 +154,12 @@ def _unnamed(value: Any) -> Any:
 def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
     fault = next(s for s in STREAM_FAULTS if s.name == name)
     if fault.expected == "error" or target.dialect in fault.ends:
-        failed = reply.status >= 500 or READERS[client].stream_error(reply.body)
-        assert failed, reply.body[-300:]
+        has_failed = reply.status >= 500 or READERS[client].stream_error(reply.body)
+        assert has_failed, reply.body[-300:]
         return
     assert reply.status == 200, reply.body
     if client == target.dialect:  # the provider's own bytes
-        data = faulty(target.name, name)
+        data = faulty_bytes(target.name, name)
         assert data is not None
         assert _events(target, reply.body) == _events(target, data)
         return
@@ -166,7 +167,7 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
     response = reader.parse(reader.join_stream(reply.body))
     assert response.text == (PREAMBLE if target.tools else ANSWER)
     if target.tools:
-        pairs = [(called, arguments) for _, called, arguments in response.calls]
+        pairs = [(call_name, arguments) for _, call_name, arguments in response.calls]
         assert pairs == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
         assert len({id_ for id_, _, _ in response.calls}) in {2, 1 if client == "ollama" else 2}
     assert response.finish == ENDED[client][target.tools]
@@ -176,7 +177,7 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
 
 
 def whole_keys() -> list[Any]:
-    """Client, provider and spoiler of a whole answer."""
+    """Return client, provider and fault of the whole responses."""
     return [
         pytest.param(
             (client, upstream.name, fault.name), id=f"{client}-{upstream.name}-{fault.name}"
@@ -184,7 +185,7 @@ def whole_keys() -> list[Any]:
         for client in CLIENTS
         for upstream in FOREIGN
         for fault in RESPONSE_FAULTS
-        if feature(upstream) in CLIENTS[client].can and client != upstream.dialect
+        if requested_feature(upstream) in CLIENTS[client].can and client != upstream.dialect
     ]
 
 
@@ -194,20 +195,25 @@ async def _run_whole(folder: Path) -> dict[Key, Reply]:
     for upstream in FOREIGN:
         client = "openai_responses" if upstream.dialect == "openai_chat" else "openai_chat"
         good = json.loads(
-            cell((client, upstream.name, feature(upstream), False)).turns[0].upstream_response
+            cell((client, upstream.name, requested_feature(upstream), False))
+            .turns[0]
+            .upstream_response
         )
         for fault in RESPONSE_FAULTS:
             host = f"whole-{upstream.name}-{fault.name}".replace("_", "-")
             routes.append(_route(upstream, host, len(routes) + 1))
-            hosts[host] = _saying(fault.apply_fault(good), fault.kind)
+            hosts[host] = _answering(fault.apply_fault(good), fault.kind)
     responses_by_key: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **hosts) as live:
         for param in whole_keys():
             key: Key = param.values[0]
             host = f"whole-{key[1]}-{key[2]}".replace("_", "-")
-            client_of, ask = CLIENTS[key[0]], request_of(feature(UPSTREAMS[key[1]]), stream=False)
+            client_of, feature_request = (
+                CLIENTS[key[0]],
+                request_of(requested_feature(UPSTREAMS[key[1]]), stream=False),
+            )
             responses_by_key[key] = await live.post(
-                client_of.path(host, ask), client_of.body(host, ask)
+                client_of.path(host, feature_request), client_of.body(host, feature_request)
             )
     return responses_by_key
 

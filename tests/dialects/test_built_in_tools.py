@@ -1,6 +1,6 @@
-"""Tools that a provider runs itself: what each target takes of them, and what is reported.
+"""Provider-executed tools: support by each target, and the reports.
 
-What is sent also passes the vendor's own rules (`tests.fakes`).
+Rendered requests also pass the vendor's own rules (`tests.fakes`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIVE_SEARCH = {"type": "web_search"}
 
 
 def plain_chat(body: Json) -> Refusal | None:
-    """OpenAI's rules, for a server that has tools of a type of its own besides."""
+    """Return OpenAI's refusal for a server that also accepts built-in tool types."""
     tools = [tool for tool in body.get("tools", ()) if tool["type"] in {"function", "custom"}]
     body = {**body, "model": "gpt-4o", "tools": tools}
     if not tools:
@@ -66,7 +66,7 @@ RULES: dict[str, tuple[str, Callable[[Json], Refusal | None]]] = {
 def translate_request(
     target: str, model: str, request: Json, source: str = "openai_responses"
 ) -> tuple[Json, Report]:
-    """The body for a provider, and what is reported of it."""
+    """Return the rendered body for a provider, and the report."""
     translation = translate.request(
         source, target, {"model": "gw", "input": "hi", **request}, {}, model
     )
@@ -124,7 +124,7 @@ def test_vertex_gets_no_tool_config_flag() -> None:
 
 
 def test_code_run_by_gemini_precedes_the_call_that_follows_it() -> None:
-    """The flag has Google show its own calls: a client of another dialect gets its function's."""
+    """Gemini returns its code calls; clients of other dialects get the function calls only."""
     parts = [
         {
             "toolCall": {"id": "s", "toolType": "GOOGLE_SEARCH_WEB", "args": {}},
@@ -298,7 +298,7 @@ def test_googles_excluded_domains_are_translated_or_reported(
 
 @each("target", ["anthropic", "gemini"])
 def test_sources_that_are_always_shown_are_no_loss(target: str) -> None:
-    """A Responses client gets the URLs of a search whether it includes them or not."""
+    """A Responses client gets the URLs of a search whether or not it includes them."""
     include = ["web_search_call.action.sources"]
     request = {"tools": [LIVE_SEARCH], "include": include, "max_output_tokens": 99}
     _, report = translate_request(target, RULES[target][0], request)

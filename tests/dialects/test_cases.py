@@ -20,48 +20,48 @@ FOLDER = Path(__file__).parent / "cases"
 
 
 def cases(key: str) -> list[Any]:
-    """The cases that ask for this kind of translation."""
+    """Return the cases with this kind of translation."""
     bodies = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
     return [pytest.param(case, id=case["name"]) for case in bodies if kind_of(case) == key]
 
 
 def kind_of(case: dict[str, Any]) -> str:
-    """What the case translates: a stream, an error or a request."""
+    """Return the kind of a case: a stream, an error or a request."""
     if "stream" in case:
         return "stream"
     return "error" if "status" in case["request"] else "request"
 
 
-def equal_but_placeholders(want: Any, actual: Any) -> bool:
-    """Equality but for placeholders."""
-    if isinstance(want, dict) and isinstance(actual, dict):
-        return want.keys() == actual.keys() and all(
-            equal_but_placeholders(want[key], actual[key]) for key in want
+def equal_but_placeholders(expected: Any, actual: Any) -> bool:
+    """Return whether two values are equal except for placeholders."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return expected.keys() == actual.keys() and all(
+            equal_but_placeholders(expected[key], actual[key]) for key in expected
         )
-    if isinstance(want, list) and isinstance(actual, list):
-        return len(want) == len(actual) and all(map(equal_but_placeholders, want, actual))
-    if want == "HASH9HASH":
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(equal_but_placeholders, expected, actual))
+    if expected == "HASH9HASH":
         return re.fullmatch(r"[A-Za-z0-9]{9}", actual) is not None
-    if isinstance(want, str) and want.endswith("SHA8SHA8"):
-        head = re.escape(want.removesuffix("SHA8SHA8"))
+    if isinstance(expected, str) and expected.endswith("SHA8SHA8"):
+        head = re.escape(expected.removesuffix("SHA8SHA8"))
         return re.fullmatch(rf"{head}[0-9a-f]{{8}}", actual) is not None
-    if isinstance(want, str) and want.startswith(PREFIX):
-        return unwrap_signature(want) == unwrap_signature(actual)
-    if isinstance(want, str) and want.startswith("sha256:"):
+    if isinstance(expected, str) and expected.startswith(PREFIX):
+        return unwrap_signature(expected) == unwrap_signature(actual)
+    if isinstance(expected, str) and expected.startswith("sha256:"):
         return re.fullmatch(r"sha256:[0-9a-f]{16,}", actual) is not None
-    return bool(want == actual)
+    return bool(expected == actual)
 
 
 def rows(report: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """A report without its prose."""
+    """Return a report without its explanations."""
     return sorted((row["field"], row["action"]) for row in report)
 
 
 def upstream_model(expected: dict[str, Any]) -> str:
-    """The model that the case sends to: in the body, or in the path."""
+    """Return the upstream model of a case, from the body or the path."""
     body: dict[str, Any] = expected["body"]
-    place = expected.get("path", expected.get("url", ""))
-    match = re.search(r"/models?/([^/:]+)[/:]", place)
+    upstream_url = expected.get("path", expected.get("url", ""))
+    match = re.search(r"/models?/([^/:]+)[/:]", upstream_url)
     return str(body["model"]) if "model" in body or match is None else unquote(match[1])
 
 

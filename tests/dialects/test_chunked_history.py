@@ -1,4 +1,4 @@
-"""Chats of Google's SDK keep each chunk of a streamed answer as a content of its own."""
+"""Google's SDK stores each chunk of a streamed response as a separate content in its history."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def content(role: str, *parts: Json) -> Json:
     return created_content.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def streamed_history(*words: str) -> list[Json]:
-    """A streamed answer as the SDK's history has it."""
-    return [content("model", {"text": piece}) for piece in words]
+def streamed_history(*texts: str) -> list[Json]:
+    """Return a streamed response as the SDK's history has it."""
+    return [content("model", {"text": piece}) for piece in texts]
 
 
 CALL = {"function_call": {"id": "c1", "name": "f", "args": {}}}

@@ -1,7 +1,7 @@
-"""Golden cases of the newer client dialects, Bedrock Converse and Cohere, through the live code.
+"""Golden cases of the client dialects Bedrock Converse and Cohere, through the live code.
 
-The files in `client_cases` have the form of those in `cases`; a `response` is a whole response of
-a provider. What a client would get is also read by the vendor's own SDK.
+The files in `client_cases` have the format of those in `cases`; a `response` is a whole response
+of a provider. The vendor's own SDK also parses the client's response.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLIENTS = ("bedrock_converse", "cohere")
 
 
 def kind_of(case: Json) -> str:
-    """What the case translates: a response, a stream, an error or a request."""
+    """Return the kind of a case: a response, a stream, an error or a request."""
     for kind in ("response", "stream"):
         if kind in case:
             return kind
@@ -38,7 +38,7 @@ def kind_of(case: Json) -> str:
 
 
 def cases(kind: str) -> list[Any]:
-    """The cases of this kind."""
+    """Return the cases of this kind."""
     bodies = [
         json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))
     ]
@@ -48,10 +48,12 @@ def cases(kind: str) -> list[Any]:
 @pytest.mark.parametrize("case", cases("request"))
 def test_a_request_of_the_client_becomes_the_providers(case: Json) -> None:
     expected = case["expected"]
-    sent = translate.request(case["from"], case["to"], case["request"], {}, expected["model"])
-    assert sent["body"] == expected["body"]
-    assert rows(sent["report"]) == rows(expected["report"])
-    assert sent["path"] == expected["path"]
+    translation = translate.request(
+        case["from"], case["to"], case["request"], {}, expected["model"]
+    )
+    assert translation["body"] == expected["body"]
+    assert rows(translation["report"]) == rows(expected["report"])
+    assert translation["path"] == expected["path"]
 
 
 @pytest.mark.parametrize("case", cases("response"))
@@ -110,7 +112,7 @@ def test_coheres_sdk_reads_the_expected_responses(case: Json) -> None:
 
 
 def shape_errors(name: str, value: Any) -> str:
-    """What boto3's own description of the API refuses in a value of this shape."""
+    """Return boto3's validation errors of a value of this shape."""
     loader = pytest.importorskip("botocore.loaders").Loader()
     model = pytest.importorskip("botocore.model").ServiceModel(
         loader.load_service_model("bedrock-runtime", "service-2")

@@ -1,5 +1,5 @@
-"""Lines of the wire documentation where several things meet at Google's, Ollama's, Amazon's
-and Cohere's dialects, each by one small example through the live code.
+"""Rules of the wire documentation that combine several features of the Google, Ollama, Amazon
+and Cohere dialects, one example each, through the live code.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ COMMAND, REASONER = "command-a-03-2025", "command-a-reasoning-08-2025"
 
 
 def translate_request(source: str, target: str, model: str, request: Json) -> tuple[Json, Rows]:
-    """The body that goes to the provider, and what is reported of it."""
+    """Return the rendered body for a provider, and the report."""
     translation = translate.request(source, target, {"model": "gw", **request}, {}, model)
     return translation["body"], {(row["field"], row["action"]) for row in translation["report"]}
 
 
 def parse_response(dialect: str, body: Json) -> Response:
-    """A provider's whole answer as it is understood."""
+    """Return the canonical response of a provider's whole response."""
     return DIALECTS[dialect].provider.parse_response(body, traits_for(dialect, "m"), None)
 
 
@@ -39,7 +39,7 @@ def parse_response(dialect: str, body: Json) -> Response:
 
 
 def candidate(*parts: Json, **more: Any) -> Json:
-    """A chunk with these parts."""
+    """Return a chunk with these parts."""
     return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, **more}]}
 
 
@@ -105,8 +105,8 @@ def test_a_block_in_the_middle_ends_the_text_and_reports_its_tokens() -> None:
     blocks = [
         (e["event"], e["data"]["index"]) for e in events if e["event"].startswith("content_block_")
     ]
-    one = ["content_block_start", "content_block_delta", "content_block_stop"]
-    assert blocks == [(name, 0) for name in one] + [(name, 1) for name in one]
+    block_events = ["content_block_start", "content_block_delta", "content_block_stop"]
+    assert blocks == [(name, 0) for name in block_events] + [(name, 1) for name in block_events]
     [ended] = [e["data"] for e in events if e["event"] == "message_delta"]
     assert ended["delta"]["stop_reason"] == "refusal"
     assert (ended["usage"]["input_tokens"], ended["usage"]["output_tokens"]) == (5, 2)
@@ -158,7 +158,7 @@ def test_an_empty_text_stays_for_ollama() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "model", "at"),
+    ("target", "model", "path"),
     [("bedrock_converse", CLAUDE, "additionalModelRequestFields"), ("cohere", REASONER, "")],
 )
 @pytest.mark.parametrize(
@@ -166,13 +166,13 @@ def test_an_empty_text_stays_for_ollama() -> None:
     [({"thinkingLevel": "HIGH"}, "thinkingLevel"), ({"thinkingBudget": 9000}, "thinkingBudget")],
 )
 def test_a_reduced_thinking_budget_is_reported_for_the_requesting_field(
-    target: str, model: str, at: str, request_body: Json, field: str
+    target: str, model: str, path: str, request_body: Json, field: str
 ) -> None:
     config = {"maxOutputTokens": 6000, "thinkingConfig": request_body}
     contents = [{"role": "user", "parts": [{"text": "q"}]}]
     request = {"contents": contents, "generationConfig": config}
     body, report = translate_request("gemini", target, model, request)
-    thinking = (body[at] if at else body)["thinking"]
+    thinking = (body[path] if path else body)["thinking"]
     assert 4976 in thinking.values()
     assert report == {(f"generationConfig.thinkingConfig.{field}", "approximated")}
 
@@ -207,9 +207,9 @@ def test_a_result_may_be_a_file_of_plain_text_at_cohere() -> None:
 @pytest.mark.parametrize("file", ["JVBERi0xLjQ=", base64.b64encode(b"\xff\xfe").decode(), "%"])
 def test_cohere_refuses_inputs_that_are_not_text(file: str) -> None:
     part = {"inlineData": {"mimeType": "text/plain", "data": file}}
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         translate_request("gemini", "cohere", COMMAND, {"contents": [{"parts": [part]}]})
-    assert refused.value.error.kind == "unsupported_param"
+    assert error.value.error.kind == "unsupported_param"
 
 
 # --- answers -----------------------------------------------------------------------------
@@ -230,9 +230,9 @@ def test_a_tool_plan_follows_its_reasoning() -> None:
 
 def test_an_ollama_response_that_is_not_done_is_an_error() -> None:
     cut = {"model": "m", "message": {"role": "assistant", "content": "hel"}, "done": False}
-    with pytest.raises(GatewayError) as failed:
+    with pytest.raises(GatewayError) as error:
         parse_response("ollama", cut)
-    assert failed.value.error.kind == "upstream_error"
+    assert error.value.error.kind == "upstream_error"
     assert (
         parse_response("ollama", {**cut, "done": True, "done_reason": "stop"}).finish.reason
         == "stop"
@@ -265,7 +265,7 @@ def test_an_unpaid_account_is_a_quota_error(dialect: str) -> None:
     ],
 )
 def test_a_free_text_tool_is_reported_once(target: str, model: str) -> None:
-    """As golden case 06 has it: of its grammar where it has one, else of itself."""
+    """Golden case 06 reports its grammar, if it has one, otherwise the tool."""
     grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
     tools = [
         {"type": "custom", "name": "plain", "description": "d"},

@@ -1,4 +1,4 @@
-"""Code that a provider runs: OpenAI's interpreter, Anthropic's and Gemini's code execution."""
+"""Provider-executed code: OpenAI's interpreter, Anthropic's and Gemini's code execution."""
 
 from __future__ import annotations
 
@@ -114,17 +114,17 @@ def refusal(target: str, body: Json) -> Any:
 @each("target", list(TARGETS))
 @each("source", list(BODIES))
 def test_the_code_execution_tool_becomes_the_targets_own(source: str, target: str) -> None:
-    own: Json = {
+    expected_tools: Json = {
         "openai_responses": INTERPRETER,
         "anthropic": EXECUTION,
         "gemini": {"codeExecution": {}},
     }
-    sent = send(source, target)
-    assert sent["body"]["tools"] == [own[target]]
-    assert losses(sent) == set()
-    assert refusal(target, sent["body"]) is None
+    translation = send(source, target)
+    assert translation["body"]["tools"] == [expected_tools[target]]
+    assert losses(translation) == set()
+    assert refusal(target, translation["body"]) is None
     if target == "openai_responses" and source != target:
-        assert "code_interpreter_call.outputs" in sent["body"]["include"]
+        assert "code_interpreter_call.outputs" in translation["body"]["include"]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_the_code_execution_tool_becomes_the_targets_own(source: str, target: st
 def test_containers_and_files_of_openais_are_reported(
     target: str, container: Any, lost: set[str]
 ) -> None:
-    sent = send("openai_responses", target, tools=[{**INTERPRETER, "container": container}])
-    assert len(sent["body"]["tools"]) == 1
-    assert losses(sent) == {(f"tools[0].{name}", "dropped") for name in lost}
+    translation = send("openai_responses", target, tools=[{**INTERPRETER, "container": container}])
+    assert len(translation["body"]["tools"]) == 1
+    assert losses(translation) == {(f"tools[0].{name}", "dropped") for name in lost}
 
 
 @each("target", ["deepseek", "mistral", "bedrock", "cohere", "ollama", "xai", "vertex-anthropic"])
@@ -152,21 +152,23 @@ def test_targets_that_run_no_code_do_not_get_the_tool(source: str, target: str) 
         return  # the client's own tool stays
     model = {"vertex-anthropic": CLAUDE}.get(target, "m")
     headers = VERSION if source == "anthropic_messages" else {}
-    sent = translate.request(source, target, {"model": "gw", **BODIES[source]}, headers, model)
-    assert "tools" not in sent["body"]
+    translation = translate.request(
+        source, target, {"model": "gw", **BODIES[source]}, headers, model
+    )
+    assert "tools" not in translation["body"]
     path = "tools[0].codeExecution" if source == "gemini" else "tools[0]"
-    [row] = [row for row in sent["report"] if row["field"] == path]
+    [row] = [row for row in translation["report"] if row["field"] == path]
     assert (row["action"], row["note"]) == ("dropped", "the target does not run code")
 
 
 @each("target", ["anthropic", "openai_responses"])
 def test_a_choice_of_the_tool_names_the_targets(target: str) -> None:
-    sent = send("openai_responses", target, tool_choice={"type": "code_interpreter"})
+    translation = send("openai_responses", target, tool_choice={"type": "code_interpreter"})
     named: Json = {"type": "tool", "name": "code_execution"}
-    assert sent["body"]["tool_choice"] == (
+    assert translation["body"]["tool_choice"] == (
         named if target == "anthropic" else {"type": "code_interpreter"}
     )
-    assert losses(sent) == set()
+    assert losses(translation) == set()
 
 
 # --- responses ------------------------------------------------------------------------------------
@@ -305,8 +307,8 @@ def test_requesting_always_shown_outputs_is_no_loss() -> None:
     earlier = {"r": {"input": [], "output": []}}
     body = {"model": "gw", **BODIES["openai_responses"], "include": include}
     body["previous_response_id"] = "r"
-    sent = translate.request("openai_responses", "openai_responses", body, {}, GPT, earlier)
-    assert "code_interpreter_call.outputs" in sent["body"]["include"]
+    translation = translate.request("openai_responses", "openai_responses", body, {}, GPT, earlier)
+    assert "code_interpreter_call.outputs" in translation["body"]["include"]
 
 
 def test_a_stream_of_claudes_with_input_in_pieces_is_one_item() -> None:
@@ -372,7 +374,7 @@ def test_files_in_a_container_are_reported() -> None:
 
 
 def test_an_encrypted_output_is_named_and_reported() -> None:
-    """Claude's newer web search filters its results by code, whose output is encrypted."""
+    """Claude's newer web search filters its results by code with encrypted output."""
     content = {"type": "encrypted_code_execution_result", "encrypted_stdout": "x", "stderr": ""}
     response = claude(USE, {**RESULT, "content": {**content, "return_code": 0, "content": []}})
     body, report = DIALECTS["openai_responses"].client.render_response(response, CONTEXT)
@@ -384,8 +386,8 @@ def test_code_without_output_is_marked_in_a_history() -> None:
     silent = {**RESULT, "content": {**RESULT["content"], "stdout": ""}}
     turns = [("user", "hi"), ("assistant", [USE, silent]), ("user", "?")]
     messages = [{"role": role, "content": content} for role, content in turns]
-    sent = send("anthropic_messages", "deepseek", messages=messages)
-    assert "The code printed nothing." in json.dumps(sent["body"]["messages"][1])
+    translation = send("anthropic_messages", "deepseek", messages=messages)
+    assert "The code printed nothing." in json.dumps(translation["body"]["messages"][1])
 
 
 def test_a_command_of_the_shell_has_no_language_for_googles_clients() -> None:
@@ -416,7 +418,7 @@ def test_code_runs_are_reported_by_apis_without_them(dialect: str, source: str) 
 
 
 def history(source: str, *, from_other_provider: bool) -> Json:
-    """A body whose second turn has a run, of another provider if `from_other_provider`."""
+    """Return a body whose second turn has a code run, optionally of another provider."""
     match source:
         case "openai_responses":
             item = {**ITEM, "container_id": "cntr_dgm_1"} if from_other_provider else ITEM
@@ -446,24 +448,24 @@ def history(source: str, *, from_other_provider: bool) -> Json:
 )
 @each("source", list(BODIES))
 def test_runs_in_a_history_survive_at_every_target(source: str, target: str) -> None:
-    own = (source, target) in {
+    is_same_provider = (source, target) in {
         ("openai_responses", "openai_responses"),
         ("anthropic_messages", "anthropic"),
     }
-    sent = send(source, target, **history(source, from_other_provider=own))
-    wire = json.dumps(sent["body"])
+    translation = send(source, target, **history(source, from_other_provider=is_same_provider))
+    wire = json.dumps(translation["body"])
     assert "print(6 * 7)" in wire and "42" in wire
     assert 'code_interpreter_call"' not in wire and "server_tool_use" not in wire
-    assert "approximated" in {action for _, action in losses(sent)}
+    assert "approximated" in {action for _, action in losses(translation)}
     if target in TARGETS:
-        assert refusal(target, sent["body"]) is None
+        assert refusal(target, translation["body"]) is None
 
 
 @each("source", list(BODIES))
 def test_runs_in_a_history_are_geminis_parts(source: str) -> None:
-    sent = send(source, "gemini", **history(source, from_other_provider=False))
-    assert sent["body"]["contents"][1] == {"role": "model", "parts": PARTS}
-    assert losses(sent) == set()
+    translation = send(source, "gemini", **history(source, from_other_provider=False))
+    assert translation["body"]["contents"][1] == {"role": "model", "parts": PARTS}
+    assert losses(translation) == set()
     without_tool = send(source, "gemini", **history(source, from_other_provider=False), tools=[])
     parts = without_tool["body"]["contents"][1]["parts"]
     assert (parts == PARTS) == (source == "gemini")
@@ -473,8 +475,8 @@ def test_runs_in_a_history_are_geminis_parts(source: str) -> None:
 @each("source", ["openai_responses", "anthropic_messages"])
 def test_own_code_runs_in_a_history_are_unchanged(source: str) -> None:
     target = "anthropic" if source == "anthropic_messages" else source
-    sent = send(source, target, **history(source, from_other_provider=False))
-    wire = json.dumps(sent["body"])
+    translation = send(source, target, **history(source, from_other_provider=False))
+    wire = json.dumps(translation["body"])
     assert ("server_tool_use" if target == "anthropic" else '"container_id": "cntr_1"') in wire
 
 
@@ -531,8 +533,15 @@ def test_the_state_of_code_returns_to_gemini(client: str, followed_by_call: bool
             *body["output"],
             *(answers or [user]),
         ]
-    sent = translate.request(client, "gemini", {"model": "m", **request}, VERSION, GEMINI)["body"]
-    parts = [part for turn in sent["contents"] if turn["role"] == "model" for part in turn["parts"]]
+    upstream_body = translate.request(client, "gemini", {"model": "m", **request}, VERSION, GEMINI)[
+        "body"
+    ]
+    parts = [
+        part
+        for turn in upstream_body["contents"]
+        if turn["role"] == "model"
+        for part in turn["parts"]
+    ]
     signatures = {
         key: part.get("thoughtSignature")
         for part in parts

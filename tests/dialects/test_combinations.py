@@ -1,6 +1,6 @@
-"""Requests that combine what is seldom met together, each by one small example.
+"""Requests with unusual combinations of features, one example each.
 
-A row asks in one dialect and says what of the other's body and report must come of it.
+A row has a request in one dialect and the expected fields of the body and report in another.
 """
 
 from __future__ import annotations
@@ -40,20 +40,28 @@ LOOK = {
 
 
 def block(text: str) -> Json:
-    """A text of Anthropic's."""
+    """Return an Anthropic text block."""
     return {"type": "text", "text": text}
 
 
 def message(role: str, *blocks: Json) -> Json:
-    """A message of Anthropic's."""
+    """Return an Anthropic message."""
     return {"role": role, "content": list(blocks)}
 
 
-def row(
-    about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
+def request_row(
+    about: str,
+    source: str,
+    target: str,
+    request: Json,
+    expected: Json,
+    report: Rows,
+    model: str = "",
 ) -> Any:
-    """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
-    return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
+    """Return a row: fields of an otherwise ordinary request, and upstream fields (None: absent)."""
+    return pytest.param(
+        source, target, model or MODELS[target], request, expected, report, id=about
+    )
 
 
 MESSAGES: Json = {"messages": [HI], "max_tokens": 99}
@@ -64,7 +72,7 @@ REQUESTS = {
     "openai_completions": {"prompt": "hi"},
 }
 LINES = [
-    row(
+    request_row(
         "a deferred tool that a system message adds is on offer in Chat",
         "anthropic",
         "openai_chat",
@@ -76,7 +84,7 @@ LINES = [
             ("tools[0].defer_loading", "dropped"),
         },
     ),
-    row(
+    request_row(
         "a message that only changes tools is none in Responses",
         "anthropic",
         "openai_responses",
@@ -87,7 +95,7 @@ LINES = [
         },
         {("messages[1].content[0]", "dropped"), ("tools[0].defer_loading", "dropped")},
     ),
-    row(
+    request_row(
         "a deferred tool that a search of the client's found is on offer, another is not",
         "anthropic",
         "openai_chat",
@@ -116,7 +124,7 @@ LINES = [
             ("tools[1]", "dropped"),
         },
     ),
-    row(
+    request_row(
         "changes of tools go to Anthropic as they came",
         "anthropic",
         "anthropic",
@@ -132,7 +140,7 @@ LINES = [
         },
         {("messages[2].content[0]", "dropped")},
     ),
-    row(
+    request_row(
         "changes of tools are not hoisted",
         "anthropic",
         "anthropic",
@@ -145,7 +153,7 @@ LINES = [
         },
         "claude-sonnet-5",
     ),
-    row(
+    request_row(
         "changes of tools are not said by the user",
         "anthropic",
         "anthropic",
@@ -163,7 +171,7 @@ LINES = [
             ("messages[2].content", "dropped"),
         },
     ),
-    row(
+    request_row(
         "an effort in a system message that says nothing holds",
         "anthropic",
         "anthropic",
@@ -174,7 +182,7 @@ LINES = [
             ("messages[2].content[0]", "dropped"),
         },
     ),
-    row(
+    request_row(
         "the detail of an image is named as the client wrote it",
         "openai_chat",
         "anthropic",
@@ -182,7 +190,7 @@ LINES = [
         {},
         {("messages[0].content[0].image_url.detail", "dropped")},
     ),
-    row(
+    request_row(
         "an empty prompt is a message in Chat",
         "openai_completions",
         "openai_chat",
@@ -190,7 +198,7 @@ LINES = [
         {"messages": [{"role": "user", "content": ""}]},
         set(),
     ),
-    row(
+    request_row(
         "an empty prompt is a message in Responses",
         "openai_completions",
         "openai_responses",
@@ -198,7 +206,7 @@ LINES = [
         {"input": [user("")]},
         set(),
     ),
-    row(
+    request_row(
         "a comment and an answer stay apart for OpenAI, with what each is",
         "openai_responses",
         "openai_responses",
@@ -239,7 +247,7 @@ LINES = [
         },
         {("input[2]", "dropped")},
     ),
-    row(
+    request_row(
         "what further properties must be is said where none are allowed",
         "openai_chat",
         "anthropic",
@@ -269,7 +277,7 @@ LINES = [
             ("response_format.json_schema.schema", "approximated"),
         },
     ),
-    row(
+    request_row(
         "a search that is demanded by the older of its names",
         "openai_responses",
         "anthropic",
@@ -280,7 +288,7 @@ LINES = [
         },
         {("max_tokens", "defaulted")},
     ),
-    row(
+    request_row(
         "the older name of the user is lost beside the newer one (Chat)",
         "openai_chat",
         "anthropic",
@@ -288,7 +296,7 @@ LINES = [
         {"metadata": {"user_id": "s"}, "service_tier": "auto"},
         {("user", "dropped"), ("service_tier", "approximated")},
     ),
-    row(
+    request_row(
         "the older name of the user is lost beside the newer one (Responses)",
         "openai_responses",
         "openai_chat",
@@ -296,7 +304,7 @@ LINES = [
         {"safety_identifier": "s", "user": None},
         {("user", "dropped")},
     ),
-    row(
+    request_row(
         "Mistral's word for the standard tier",
         "anthropic",
         "mistral",
@@ -305,7 +313,7 @@ LINES = [
         set(),
         "mistral-large-latest",
     ),
-    row(
+    request_row(
         "Groq's words for tiers, for its own dialect too",
         "openai_chat",
         "groq",
@@ -314,7 +322,7 @@ LINES = [
         set(),
         "openai/gpt-oss-120b",
     ),
-    row(
+    request_row(
         "stop sequences that a model has no place for are dropped, not bent",
         "openai_chat",
         "minimax",
@@ -323,7 +331,7 @@ LINES = [
         {("stop", "dropped")},
         "MiniMax-M2",
     ),
-    row(
+    request_row(
         "a count has no limit to be told of",
         "openai_responses_input_tokens",
         "anthropic",
@@ -335,34 +343,34 @@ LINES = [
 
 
 def never_passed_through(name: str) -> Preset | None:
-    """The preset, as of a provider whose requests are always translated."""
+    """Return the preset of a provider whose requests are always translated."""
     preset = resolve(name)
     return None if preset is None else msgspec.structs.replace(preset, passthrough=False)
 
 
-@pytest.mark.parametrize(("source", "target", "model", "fields", "sent", "report"), LINES)
+@pytest.mark.parametrize(("source", "target", "model", "fields", "expected", "report"), LINES)
 def test_a_combination_is_translated_as_specified(
     monkeypatch: pytest.MonkeyPatch,
     source: str,
     target: str,
     model: str,
     fields: Json,
-    sent: Json,
+    expected: Json,
     report: Rows,
 ) -> None:
     if FOREIGN in repr(fields):
         monkeypatch.setattr(translate, "resolve", never_passed_through)
     body = {"model": "gw", **REQUESTS.get(source, {}), **fields}
     translation = translate.request(source, target, body, {}, model)
-    assert {name: translation["body"].get(name) for name in sent} == sent
+    assert {name: translation["body"].get(name) for name in expected} == expected
     assert {(line["field"], line["action"]) for line in translation["report"]} == report
 
 
 @pytest.mark.parametrize("source", ["anthropic", "anthropic_count_tokens"])
 def test_a_client_that_names_no_version_is_passed_on_with_one(source: str) -> None:
-    """Chapter 1.1: Anthropic demands the header."""
+    """Chapter 1.1: Anthropic requires the header."""
     body = {"model": "gw", **MESSAGES}
-    for client_headers, sent in (
+    for client_headers, sent_version in (
         ({}, "2023-06-01"),
         ({"anthropic-version": "2026-10-21"}, "2026-10-21"),
     ):
@@ -371,20 +379,20 @@ def test_a_client_that_names_no_version_is_passed_on_with_one(source: str) -> No
         )
         assert (translation["passthrough"], translation["headers"]["anthropic-version"]) == (
             True,
-            sent,
+            sent_version,
         )
 
 
 def test_other_blocks_of_a_system_message_are_refused_by_name() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a.org/b.png"}}
     body = {"model": "gw", **MESSAGES, "messages": [HI, message("system", image)]}
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         translate.request("anthropic", "openai_chat", body, {}, MODELS["openai_chat"])
-    assert caught.value.error.param == "messages[1].content[0].type"
+    assert error.value.error.param == "messages[1].content[0].type"
 
 
 def test_a_limit_with_a_reset_date_is_not_an_exhausted_account() -> None:
-    """Chapter 5: a 429 of Anthropic's is one only where it comes without `retry-after`."""
+    """Chapter 5: a 429 of Anthropic means exhausted credit only without `retry-after`."""
     body = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}
     headers = {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}
     translation = translate.error("anthropic", "openai_chat", 429, headers, body)

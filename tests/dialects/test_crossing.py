@@ -1,4 +1,4 @@
-"""From one dialect to the other and on: nothing falls over, and strict upstreams accept it."""
+"""Translation through every dialect: no exceptions, and strict upstreams accept the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.providers.capabilities import traits_for
 from tests.dialects.gemini.test_laws import ABLE as GEMINI_ABLE
 from tests.dialects.gemini.test_laws import requests as gemini_requests
 from tests.dialects.ollama.test_fuzz import bodies as ollama_bodies
-from tests.dialects.openai_chat.make import exchange, traits
+from tests.dialects.openai_chat.make import response_context, traits
 from tests.dialects.openai_chat.test_fuzz import bodies, chunks, junk
 from tests.dialects.openai_chat.test_laws import requests
 from tests.fakes import anthropic_rules, ollama_rules, openai_rules
@@ -63,8 +63,8 @@ def test_a_messages_request_is_one_that_a_chat_provider_accepts(
     try:
         wire = MESSAGES.provider.render_request(request, target_traits).body
         wire = msgspec.json.decode(msgspec.json.encode(wire))
-        again = MESSAGES.client.parse_request(wire, {"anthropic-version": "2023-06-01"})
-        rendered = CHAT.provider.render_request(again, traits_for(*target))
+        round_trip = MESSAGES.client.parse_request(wire, {"anthropic-version": "2023-06-01"})
+        rendered = CHAT.provider.render_request(round_trip, traits_for(*target))
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
@@ -77,7 +77,7 @@ def test_a_messages_request_is_one_that_a_chat_provider_accepts(
 @given(st.lists(chunks | junk, max_size=6))
 def test_any_chat_stream_can_be_shown_to_a_messages_client(frames: list[Any]):
     parser = CHAT.provider.stream_parser(traits(), None)
-    renderer = MESSAGES.client.stream_renderer(exchange())
+    renderer = MESSAGES.client.stream_renderer(response_context())
     events: list[Event] = []
     for item in frames:
         events += parser.feed(Frame("", msgspec.json.encode(item)))
@@ -86,7 +86,7 @@ def test_any_chat_stream_can_be_shown_to_a_messages_client(frames: list[Any]):
     for event in events:
         renderer.feed(event)
     try:
-        MESSAGES.client.render_response(fold_events(events), exchange())
+        MESSAGES.client.render_response(fold_events(events), response_context())
     except GatewayError:
         return
 
@@ -104,9 +104,9 @@ def test_a_gemini_request_is_one_that_other_providers_accept(
     try:
         wire = GEMINI.provider.render_request(request, GEMINI_ABLE).body
         wire = msgspec.json.decode(msgspec.json.encode(wire))
-        again = GEMINI.client.parse_request({**wire, "model": "gw"}, {})
+        round_trip = GEMINI.client.parse_request({**wire, "model": "gw"}, {})
         rendered = (MESSAGES if preset == "anthropic" else CHAT).provider.render_request(
-            again, target
+            round_trip, target
         )
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
@@ -146,10 +146,10 @@ def test_any_chat_request_can_be_sent_to_an_ollama_or_as_a_prompt(value: dict[st
 def test_a_legal_chat_request_is_one_that_an_ollama_accepts(request: Request):
     target_traits = traits_for("openai", "gpt-4.1")
     try:
-        again = CHAT.client.parse_request(
+        round_trip = CHAT.client.parse_request(
             _wire(CHAT.provider.render_request(request, target_traits).body), {}
         )
-        rendered = OLLAMA.provider.render_request(again, LOCAL)
+        rendered = OLLAMA.provider.render_request(round_trip, LOCAL)
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
@@ -162,11 +162,11 @@ def test_a_legal_chat_request_is_one_that_an_ollama_accepts(request: Request):
 def test_any_ollama_request_can_be_sent_as_chat_and_as_messages(value: dict[str, Any]):
     try:
         request = OLLAMA.client.parse_request(value, {})
-        for half, target in (
+        for adapter, target in (
             (CHAT.provider, traits_for("openai", "gpt-4.1")),
             (MESSAGES.provider, traits_for("anthropic", "claude-sonnet-4-5")),
         ):
-            rendered = half.render_request(request, target)
+            rendered = adapter.render_request(request, target)
             msgspec.json.encode(rendered.body)
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
@@ -178,7 +178,7 @@ def test_any_ollama_request_can_be_sent_as_chat_and_as_messages(value: dict[str,
 def test_any_chat_stream_can_be_shown_to_an_older_client(name: str, frames: list[Any]):
     client = DIALECTS[name].client
     parser = CHAT.provider.stream_parser(traits(), None)
-    renderer = client.stream_renderer(exchange())
+    renderer = client.stream_renderer(response_context())
     events: list[Event] = []
     for item in frames:
         events += parser.feed(Frame("", msgspec.json.encode(item)))
@@ -186,7 +186,7 @@ def test_any_chat_stream_can_be_shown_to_an_older_client(name: str, frames: list
     for event in events:
         renderer.feed(event)
     try:
-        client.render_response(fold_events(events), exchange())
+        client.render_response(fold_events(events), response_context())
     except GatewayError:
         return
 

@@ -1,9 +1,9 @@
-"""What is served, sent and read is of the vendors' own published types, field by field.
+"""Requests and responses match the vendors' published types, field by field.
 
-Every answer and event of the matrix that the gateway wrote for a client, every request it
-wrote for a provider (there and in the golden cases), and every answer that the strict
-providers give to be read, is checked against the types of the vendor's SDK (Bedrock: the
-service model of botocore). A release that moves or renames a field fails here by its name.
+Every response and event of the matrix that the gateway rendered for a client, every request it
+rendered for a provider (there and in the golden cases), and every response of the strict
+providers is checked against the types of the vendor's SDK (Bedrock: the service model of
+botocore). An SDK release that moves or renames a field fails here by the field's name.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Json = dict[str, Any]
 
 
 def unknown_fields(value: Any, path: str = "") -> Iterator[str]:
-    """Paths of fields that a parsed value's type has no place for."""
+    """Return the paths of fields that a parsed value's type does not define."""
     if isinstance(value, list):
         for item in value:
             yield from unknown_fields(item, f"{path}[]")
@@ -68,12 +68,12 @@ def unknown_fields(value: Any, path: str = "") -> Iterator[str]:
 
 @cache
 def adapter(shape: Any) -> TypeAdapter[Any]:
-    """The validator of a type; unions of vendors take long to build."""
+    """Return the validator of a type, cached because unions of vendors take long to build."""
     return TypeAdapter(shape)
 
 
 def type_errors(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
-    """What a type says against a value: `path: reason`, unknown fields included."""
+    """Return the validation errors of a value as `path: reason`, including unknown fields."""
     try:
         parsed = adapter(shape).validate_json(json.dumps(value), strict=strict)
     except ValidationError as error:
@@ -82,33 +82,33 @@ def type_errors(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
 
 
 def lenient_type_errors(value: Json, shape: type[BaseModel]) -> list[str]:
-    """The same for types that ignore what they do not know: every name must be theirs."""
+    """Return the same errors for types that ignore unknown fields."""
     texts = type_errors(value, shape, strict=False)
     return texts + sorted(f"{name}: unknown field" for name in value.keys() - shape.model_fields)
 
 
-def of_ollama(value: Json) -> list[str]:
-    """What Ollama's types say against a line."""
+def ollama_errors(value: Json) -> list[str]:
+    """Return the errors of a line by Ollama's types."""
     texts = lenient_type_errors(value, ollama.ChatResponse)
     return texts + [f"message.{w}" for w in lenient_type_errors(value["message"], ollama.Message)]
 
 
-def of_bedrock(shape: str, value: Json) -> list[str]:
-    """What botocore's model says against an answer."""
+def bedrock_errors(shape: str, value: Json) -> list[str]:
+    """Return the errors of a response by botocore's model."""
     kind = bedrock_rules.shape(shape)
     decoded = bedrock_rules._decoded(value, kind, "")
     report = ParamValidator().validate(decoded, kind)
     extra = decoded.keys() - kind.members.keys()
-    listed = [report.generate_report()] if report.has_errors() else []
-    return listed + sorted(f"{name}: unknown field" for name in extra)
+    items = [report.generate_report()] if report.has_errors() else []
+    return items + sorted(f"{name}: unknown field" for name in extra)
 
 
 @dataclass(frozen=True)
 class ResponseChecks:
-    """How an answer of a dialect is checked, whole and by its events.
+    """The checks of a dialect's responses, whole and streamed.
 
-    `more` are fields that the types do not know and clients or providers do use: why is
-    beside each.
+    `more` are fields that the types do not define although clients or providers use them; the
+    reason is next to each.
     """
 
     whole: Callable[[Json], list[str]]
@@ -116,7 +116,7 @@ class ResponseChecks:
     more: frozenset[str] = frozenset()
 
     def problems(self, data: bytes, *, stream: bool) -> set[str]:
-        """What is wrong in the bytes of an answer."""
+        """Return the errors in the bytes of a response."""
         events: list[str] = []
         for value in values(data) if stream else [json.loads(data)]:
             events += self.event(value) if stream else self.whole(value)
@@ -124,7 +124,7 @@ class ResponseChecks:
 
 
 def values(data: bytes) -> Iterator[Json]:
-    """The JSON of a stream's events, whatever cuts it."""
+    """Return the JSON values of a stream's events."""
     if data.startswith(b"{"):
         yield from (json.loads(line) for line in data.splitlines() if line.strip())
     elif data[:1] == b"\0":
@@ -174,10 +174,10 @@ SHAPES: dict[str, ResponseChecks] = {
         lambda v: type_errors(v, GenerateContentResponse, strict=False),
         lambda v: type_errors(v, GenerateContentResponse, strict=False),
     ),
-    "ollama": ResponseChecks(of_ollama, of_ollama),
+    "ollama": ResponseChecks(ollama_errors, ollama_errors),
     "bedrock_converse": ResponseChecks(
-        lambda v: of_bedrock("ConverseResponse", v),
-        lambda v: of_bedrock("ConverseStreamOutput", v),
+        lambda v: bedrock_errors("ConverseResponse", v),
+        lambda v: bedrock_errors("ConverseStreamOutput", v),
     ),
     "cohere": ResponseChecks(
         lambda v: type_errors(v, V2ChatResponse, strict=False),
@@ -208,7 +208,7 @@ def test_responses_match_the_vendors_types(client: str, *, stream: bool) -> None
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_parsed_responses_match_the_vendors_types(upstream: str, *, stream: bool) -> None:
-    """The strict providers write what parsers are tested with: it is what vendors publish."""
+    """The strict providers must write what the vendors publish, as parsers are tested with them."""
     shape = SHAPES[UPSTREAMS[upstream].dialect]
     cells_by_problem: dict[str, str] = {}
     for cell in outcome().cells:
@@ -217,9 +217,11 @@ def test_parsed_responses_match_the_vendors_types(upstream: str, *, stream: bool
                 cells_by_problem |= dict.fromkeys(
                     shape.problems(turn.upstream_response, stream=stream), cell.id
                 )
-    own = _DEEPSEEK if upstream.endswith("deepseek") else set()
+    unknown_names = _DEEPSEEK if upstream.endswith("deepseek") else set()
     assert {
-        text: where for text, where in cells_by_problem.items() if text.partition(":")[0] not in own
+        text: cells
+        for text, cells in cells_by_problem.items()
+        if text.partition(":")[0] not in unknown_names
     } == {}
 
 
@@ -265,10 +267,10 @@ OWN_DOING = {
 
 
 def kinds() -> list[Any]:
-    """The golden cases that say what is sent upstream, and where a rule book is here.
+    """Return the golden cases with an upstream request whose provider has rules here.
 
-    Mistral publishes its types in an SDK that is no oracle here, embeddings and Vertex AI
-    have tests of their own (tests/dialects/openai_embeddings, tests/e2e/test_clouds.py).
+    Mistral's types are in an SDK that is not used here; embeddings and Vertex AI have their own
+    tests (tests/dialects/openai_embeddings, tests/e2e/test_clouds.py).
     """
     bodies = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*"))]
     requested_bodies = [c for c in bodies if kind_of(c) == "request" and c["to"] in SENT]
@@ -280,7 +282,7 @@ def kinds() -> list[Any]:
 @pytest.mark.parametrize("case", kinds())
 def test_golden_requests_match_the_vendors_types(case: Json) -> None:
     expected = case["expected"]
-    sent = translate.request(
+    translation = translate.request(
         case["from"],
         case["to"],
         case["request"].get("body", case["request"]),
@@ -289,13 +291,13 @@ def test_golden_requests_match_the_vendors_types(case: Json) -> None:
         expected.get("stored"),
     )
     model = upstream_model(expected)
-    refusal = SENT[case["to"]](sent["body"], model)
+    refusal = SENT[case["to"]](translation["body"], model)
     assert (refusal.message if refusal else None) == OWN_DOING.get(case["name"]), refusal
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "stream"])  # type: ignore[arg-type]
 def test_golden_streams_match_the_vendors_types(case: Json) -> None:
-    """The first event of a stream in a case is a whole one; some later ones are cut short."""
+    """The first event of a stream in a case is complete; some later ones are shortened."""
     translation = translate.stream(case["from"], case["to"], case["stream"], "")
     shape = SHAPES[{"anthropic": "anthropic_messages"}.get(case["to"], case["to"])]
     wrongs: set[str] = set()
@@ -313,14 +315,14 @@ EMBED_REQUEST = EmbedRequest(model="text-embedding-3-small", inputs=("a", "b"), 
 EXCHANGE = ResponseContext(id="1", created=1, model="gw")
 
 
-def _of_gemini(body: Json) -> list[str]:
-    """The vectors of Gemini's batch; the SDK's own answer type is of its other endpoint."""
-    return [text for one in body["embeddings"] for text in type_errors(one, ContentEmbedding)]
+def _gemini_embedding_errors(body: Json) -> list[str]:
+    """Return the vectors of Gemini's batch; the SDK's response type is for another endpoint."""
+    return [text for item in body["embeddings"] for text in type_errors(item, ContentEmbedding)]
 
 
 SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
     "openai_embeddings": lambda body: type_errors(body, CreateEmbeddingResponse),
-    "gemini": _of_gemini,
+    "gemini": _gemini_embedding_errors,
     "ollama": lambda body: lenient_type_errors(body, ollama.EmbedResponse),
     "cohere": lambda body: type_errors(body, EmbedByTypeResponse),
 }
@@ -328,15 +330,17 @@ SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
 
 @pytest.mark.parametrize("client", [n for n, d in DIALECTS.items() if d.embed_client is not None])
 def test_vectors_that_are_served_are_of_the_vendors_types(client: str) -> None:
-    half = DIALECTS[client].embed_client
-    assert half is not None
-    body = half.render_embed(VECTORS, EMBED_REQUEST, EXCHANGE)
+    adapter = DIALECTS[client].embed_client
+    assert adapter is not None
+    body = adapter.render_embed(VECTORS, EMBED_REQUEST, EXCHANGE)
     assert SERVED_VECTORS[client](json.loads(json.dumps(body))) == []
 
 
 def _gemini_batch(body: Json) -> str | None:
-    known = {"model", "content", "taskType", "title", "outputDimensionality"}
-    return next((name for one in body["requests"] for name in one if name not in known), None)
+    known_names = {"model", "content", "taskType", "title", "outputDimensionality"}
+    return next(
+        (name for item in body["requests"] for name in item if name not in known_names), None
+    )
 
 
 SENT_VECTORS: dict[str, Callable[[Json], object]] = {
@@ -351,9 +355,9 @@ SENT_VECTORS: dict[str, Callable[[Json], object]] = {
     "provider", [n for n, d in DIALECTS.items() if d.embed_provider is not None]
 )
 def test_embedding_requests_match_the_vendors_types(provider: str) -> None:
-    half = DIALECTS[provider].embed_provider
-    assert half is not None
-    rendered = half.render_embed(EMBED_REQUEST, traits_for("openai", EMBED_REQUEST.model))
+    adapter = DIALECTS[provider].embed_provider
+    assert adapter is not None
+    rendered = adapter.render_embed(EMBED_REQUEST, traits_for("openai", EMBED_REQUEST.model))
     assert SENT_VECTORS[provider](json.loads(json.dumps(rendered.body))) is None
 
 

@@ -1,4 +1,4 @@
-"""Why a response ended, at clients whose API has no field for it."""
+"""Explanations of finish reasons for clients whose API has no field for them."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def test_a_refusal_explanation_after_other_text_is_reported_lost(
     response = Response(parts=(Text(text="Sure,"),), finish=REFUSED)
     if stream:
         renderer = client.stream_renderer(CONTEXT)
-        sent = b"".join(renderer.feed(event) for event in unfold_response(response)).decode(
+        stream_text = b"".join(renderer.feed(event) for event in unfold_response(response)).decode(
             errors="replace"
         )
         report = renderer.report
     else:
         body, report = client.render_response(response, CONTEXT)
-        sent = json.dumps(body)
-    assert "Sure," in sent
-    assert WHY not in sent
+        stream_text = json.dumps(body)
+    assert "Sure," in stream_text
+    assert WHY not in stream_text
     assert [row.action for row in report if row.path == PATH] == ["dropped"]
 
 

@@ -1,4 +1,4 @@
-"""Images that a model generates: OpenAI's `image_generation` tool at Gemini's image models."""
+"""Image generation: OpenAI's `image_generation` tool on Gemini's image models."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def send(*tools: Json, model: str = IMAGE_MODEL, target: str = "gemini", **chang
     return translate.request("openai_responses", target, body, {}, model)
 
 
-def losses(sent: Json) -> set[tuple[str, str]]:
-    return {(row["field"], row["action"]) for row in sent["report"]}
+def losses(translation: Json) -> set[tuple[str, str]]:
+    return {(row["field"], row["action"]) for row in translation["report"]}
 
 
 @pytest.mark.parametrize(
@@ -49,33 +49,35 @@ def losses(sent: Json) -> set[tuple[str, str]]:
     ],
 )
 def test_the_tool_requests_images_of_its_size(size: str | None, config: Json | None) -> None:
-    sent = send({**TOOL, "size": size, "quality": "auto", "output_format": "png"})
+    translation = send({**TOOL, "size": size, "quality": "auto", "output_format": "png"})
     expected: Json = {"responseModalities": ["TEXT", "IMAGE"]}
     if config is not None:
         expected["imageConfig"] = config
-    assert sent["body"]["generationConfig"] == expected
-    assert "tools" not in sent["body"]
-    assert losses(sent) == set()
-    assert gemini_rules.refusal(sent["body"], TEXT_MODEL) is None
+    assert translation["body"]["generationConfig"] == expected
+    assert "tools" not in translation["body"]
+    assert losses(translation) == set()
+    assert gemini_rules.refusal(translation["body"], TEXT_MODEL) is None
 
 
 def test_options_without_an_equivalent_are_reported() -> None:
-    sent = send({**TOOL, "size": "1400x1024", "background": "transparent", "quality": "high"})
-    assert losses(sent) == {
+    translation = send(
+        {**TOOL, "size": "1400x1024", "background": "transparent", "quality": "high"}
+    )
+    assert losses(translation) == {
         ("tools[0].background", "dropped"),
         ("tools[0].quality", "dropped"),
         ("tools[0].size", "approximated"),
     }
-    assert sent["body"]["generationConfig"]["imageConfig"] == {"aspectRatio": "4:3"}
+    assert translation["body"]["generationConfig"]["imageConfig"] == {"aspectRatio": "4:3"}
 
 
 @each("target", ["gemini", "anthropic", "deepseek", "bedrock", "cohere", "ollama", "mistral"])
 def test_models_that_generate_no_images_do_not_get_the_tool(target: str) -> None:
     model = {"gemini": TEXT_MODEL}.get(target, "m")
-    sent = send(TOOL, model=model, target=target, max_output_tokens=99)
-    assert "tools" not in sent["body"]
-    assert "responseModalities" not in str(sent["body"])
-    [row] = sent["report"]
+    translation = send(TOOL, model=model, target=target, max_output_tokens=99)
+    assert "tools" not in translation["body"]
+    assert "responseModalities" not in str(translation["body"])
+    [row] = translation["report"]
     assert (row["field"], row["note"]) == ("tools[0]", "the model does not generate images")
 
 
@@ -121,16 +123,18 @@ def test_apis_without_images_in_responses_report_them(dialect: str) -> None:
 
 def test_an_image_of_the_history_is_sent_back_for_editing() -> None:
     turns = [{"role": "user", "content": "a cat"}, ITEM, {"role": "user", "content": "blacker"}]
-    sent = send(TOOL, input=turns)
-    [image] = sent["body"]["contents"][1]["parts"]
+    translation = send(TOOL, input=turns)
+    [image] = translation["body"]["contents"][1]["parts"]
     assert image["inlineData"] == {"mimeType": "image/png", "data": PNG}
     assert image["thoughtSignature"] == gemini_rules.SENTINEL
-    assert losses(sent) == set()
-    assert gemini_rules.refusal(sent["body"], TEXT_MODEL) is None
+    assert losses(translation) == set()
+    assert gemini_rules.refusal(translation["body"], TEXT_MODEL) is None
 
 
 def test_an_image_in_the_history_is_reported_by_other_dialects() -> None:
     turns = [{"role": "user", "content": "a cat"}, ITEM, {"role": "user", "content": "blacker"}]
-    sent = send(model="claude-opus-5-5", target="anthropic", input=turns, max_output_tokens=99)
-    assert PNG not in str(sent["body"])
-    assert losses(sent) == {("input[1]", "dropped")}
+    translation = send(
+        model="claude-opus-5-5", target="anthropic", input=turns, max_output_tokens=99
+    )
+    assert PNG not in str(translation["body"])
+    assert losses(translation) == {("input[1]", "dropped")}

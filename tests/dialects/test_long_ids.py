@@ -1,4 +1,4 @@
-"""Ids longer than a provider takes: shortened alike wherever they stand, and reported."""
+"""Ids longer than a provider accepts are shortened consistently and reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type":
 
 
 def messages(user: str, call_id: str = "toolu_1") -> dict[str, Any]:
-    """A turn of Claude Code."""
+    """Return a turn of Claude Code."""
     call = {"type": "tool_use", "id": call_id, "name": "f", "input": {}}
     result = {"type": "tool_result", "tool_use_id": call_id, "content": "42"}
     return {
@@ -36,7 +36,7 @@ def messages(user: str, call_id: str = "toolu_1") -> dict[str, Any]:
 
 
 def chat(user: str, call_id: str = "call_1") -> dict[str, Any]:
-    """The same of a Chat client."""
+    """Return the same turn of a Chat client."""
     call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
     return {
         "model": "m",
@@ -70,12 +70,12 @@ def test_an_end_users_id_is_sent_in_at_most_64_characters(
     preset: str, model: str, user: str
 ) -> None:
     out = translate.request("anthropic_messages", preset, messages(user), VERSION, model)
-    sent = {out["body"].get("user"), out["body"].get("safety_identifier")} - {None}
-    assert sent and all(0 < len(value) <= 64 for value in sent)
+    user_ids = {out["body"].get("user"), out["body"].get("safety_identifier")} - {None}
+    assert user_ids and all(0 < len(value) <= 64 for value in user_ids)
     # Claude Code's is always hashed, as it names a device.
     assert ("metadata.user_id" in paths(out)) == (user != CLAUDE_CODE_USER)
-    again = translate.request("anthropic_messages", preset, messages(user), VERSION, model)
-    assert again["body"] == out["body"]
+    second = translate.request("anthropic_messages", preset, messages(user), VERSION, model)
+    assert second["body"] == out["body"]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_an_end_users_id_is_sent_in_at_most_64_characters(
 )
 def test_long_ids_are_shortened_in_every_openai_dialect(source: str, body: dict[str, Any]) -> None:
     out = translate.request(source, "openai", body, {}, "gpt-4o")
-    sent = {out["body"].get("user"), out["body"].get("safety_identifier")} - {None}
-    assert sent and all(len(value) <= 64 for value in sent)
+    user_ids = {out["body"].get("user"), out["body"].get("safety_identifier")} - {None}
+    assert user_ids and all(len(value) <= 64 for value in user_ids)
     assert paths(out) & {"user", "safety_identifier"}
 
 
@@ -109,9 +109,9 @@ def test_long_ids_are_shortened_in_every_openai_dialect(source: str, body: dict[
 def test_call_ids_of_another_provider_fit_openais_chat(source: str, preset: str) -> None:
     make = messages if source == "anthropic_messages" else chat
     out = translate.request(source, preset, make("u", LONG_CALL), VERSION, "gpt-4o")
-    sent = out["body"]
-    assert openai_rules.refusal({**sent, "model": "gpt-4o", "tools": [FUNCTION]}) is None
-    call, result = sent["messages"][-2]["tool_calls"][0], sent["messages"][-1]
+    upstream_body = out["body"]
+    assert openai_rules.refusal({**upstream_body, "model": "gpt-4o", "tools": [FUNCTION]}) is None
+    call, result = upstream_body["messages"][-2]["tool_calls"][0], upstream_body["messages"][-1]
     assert call["id"] == result["tool_call_id"]
     assert call["id"] != LONG_CALL
     assert any("id" in path for path in paths(out))

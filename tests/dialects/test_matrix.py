@@ -1,7 +1,7 @@
-"""Every client dialect on every provider dialect: nothing is lost that is not told.
+"""Every client dialect on every provider dialect: each loss is reported.
 
-The providers are strict, so a request that one of them would refuse fails its cell.
-`python -m tests.dialects.crossing` prints the table that is kept in docs/crossing.md.
+The providers are strict: a request that one of them would refuse fails its cell.
+`python -m tests.dialects.crossing` prints the table that is stored in docs/crossing.md.
 """
 
 from __future__ import annotations
@@ -112,162 +112,168 @@ OLLAMA = {
 
 @cache
 def outcome() -> Outcome:
-    """The whole matrix, run once."""
+    """The results of the whole matrix, computed once."""
     return asyncio.run(run())
 
 
 def cell(key: tuple[str, str, str, bool]) -> CrossingResult:
-    """One crossing."""
+    """Return the result of one cell."""
     cells = (c for c in outcome().cells if (c.client, c.upstream, c.feature, c.stream) == key)
     return next(cells)
 
 
 def failure(key: tuple[str, str, str]) -> Failure:
-    """One refusal or broken stream."""
+    """Return one error response or interrupted stream."""
     failures = (f for f in outcome().failures if (f.client, f.upstream, f.kind) == key)
     return next(failures)
 
 
-def marks_of(one: CrossingResult) -> tuple[FeatureMarker, ...]:
-    """What the client of a cell asked that can be looked for upstream."""
-    knows = CLIENTS[one.client].knows
+def requested_markers(result: CrossingResult) -> tuple[FeatureMarker, ...]:
+    """Return the requested features of a cell that can be found upstream."""
+    knows = CLIENTS[result.client].knows
     return tuple(
-        m for m in FEATURE_MARKERS[one.feature] if one.feature != "settings" or m.name in knows
+        m
+        for m in FEATURE_MARKERS[result.feature]
+        if result.feature != "settings" or m.name in knows
     )
 
 
-def calls_of(one: CrossingResult) -> int:
-    """How many tools the provider of a cell calls."""
-    if not UPSTREAMS[one.upstream].tools:
+def tool_call_count(result: CrossingResult) -> int:
+    """Return how many tools the provider of a cell calls."""
+    if not UPSTREAMS[result.upstream].tools:
         return 0
-    return {"tools": 2, "thinking": 1}.get(one.feature, 0)
+    return {"tools": 2, "thinking": 1}.get(result.feature, 0)
 
 
 @each("key", CELLS)
 def test_the_client_receives_the_providers_text_and_finish_reason(key: tuple[str, str, str, bool]):
-    one = cell(key)
-    words = {"tools": PREAMBLE, "thinking": PREAMBLE, "schema": VERDICT}.get(one.feature, ANSWER)
-    assert [turn.status for turn in one.turns] == [200] * len(one.turns), one.turns[-1].reply
-    response = one.turns[0].response
+    result = cell(key)
+    text = {"tools": PREAMBLE, "thinking": PREAMBLE, "schema": VERDICT}.get(result.feature, ANSWER)
+    assert [turn.status for turn in result.turns] == [200] * len(result.turns), result.turns[
+        -1
+    ].reply
+    response = result.turns[0].response
     assert response is not None
-    assert response.text == words
-    assert response.finish == ENDED[one.client][calls_of(one) > 0]
+    assert response.text == text
+    assert response.finish == ENDED[result.client][tool_call_count(result) > 0]
     assert (response.prompt, response.output) == (11, 23)
 
 
 @each("key", [k for k in CELLS if k.values[0][2] in {"tools", "thinking"}])  # type: ignore[index]
 def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]):
-    """The provider would refuse a result whose call it does not know."""
-    one = cell(key)
-    response = one.turns[0].response
+    """The provider refuses a result whose call it does not know."""
+    result = cell(key)
+    response = result.turns[0].response
     assert response is not None
-    assert len(response.calls) == calls_of(one)
+    assert len(response.calls) == tool_call_count(result)
     if not response.calls:
         return
-    if one.feature == "tools":
+    if result.feature == "tools":
         rows = [(name, arguments) for _, name, arguments in response.calls]
         assert rows == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
         # Ollama has no ids; what has them keeps the provider's.
-        own = {"ollama"} & {one.client, one.upstream}
+        without_ids = {"ollama"} & {result.client, result.upstream}
         ids = [id_ for id_, _, _ in response.calls]
-        assert own or ids == ["call_aZ-1", "call_aZ-2"]
-    after = one.turns[1].response
+        assert without_ids or ids == ["call_aZ-1", "call_aZ-2"]
+    after = result.turns[1].response
     assert after is not None
     assert after.text == "The tools answered: " + " | ".join(RESULTS[: len(response.calls)])
-    assert after.finish == ENDED[one.client][0]
+    assert after.finish == ENDED[result.client][0]
 
 
 @each("key", CELLS)
 def test_exactly_the_lost_fields_are_reported(key: tuple[str, str, str, bool]):
-    one = cell(key)
-    first = one.turns[0]
-    for marker in marks_of(one):
+    result = cell(key)
+    first = result.turns[0]
+    for marker in requested_markers(result):
         missing_markers = marker.bytes not in first.upstream_request
-        dropped = [
+        dropped_fields = [
             r for r in first.report if r["action"] == "dropped" and r["field"] in marker.paths
         ]
         assert not missing_markers or first.is_reported(marker), (
             f"{marker.name} was lost and nobody told"
         )
-        assert missing_markers or not dropped, f"{marker.name} was sent, but is told as dropped"
+        assert missing_markers or not dropped_fields, (
+            f"{marker.name} was sent, but is told as dropped"
+        )
     assert not (first.logged.passthrough and first.report), "what passes through loses nothing"
 
 
 @each("key", [k for k in CELLS if k.values[0][2] == "thinking"])  # type: ignore[index]
 def test_reasoning_is_returned_and_its_state_sent_back(key: tuple[str, str, str, bool]):
-    """A Chat client that gives an effort asks OpenAI's Responses for no summary.
+    """A Chat client that sets an effort requests no summary from OpenAI's Responses.
 
-    Not every account may have one, and the request would be refused.
+    Not every account may use summaries, and the request would be refused.
     """
-    one = cell(key)
-    response = one.turns[0].response
+    result = cell(key)
+    response = result.turns[0].response
     assert response is not None
-    shows = UPSTREAMS[one.upstream].thinks
-    shows = shows and (one.client, one.upstream) != ("openai_chat", "openai_responses")
+    shows = UPSTREAMS[result.upstream].thinks
+    shows = shows and (result.client, result.upstream) != ("openai_chat", "openai_responses")
     assert response.thought == (THOUGHT if shows else "")
-    for state in _STATE.findall(one.turns[0].upstream_response) if len(one.turns) > 1 else ():
-        assert state in one.turns[1].upstream_request, "the provider's state did not come back"
+    for state in _STATE.findall(result.turns[0].upstream_response) if len(result.turns) > 1 else ():
+        assert state in result.turns[1].upstream_request, "the provider's state did not come back"
 
 
 def kinds(client: str, kind: str) -> object:
-    """What a client of this dialect is to see of an error before the first byte."""
+    """Return the expected error for a client of this dialect before the first byte."""
     family = {"anthropic_messages": ANTHROPIC, "gemini": GOOGLE, "ollama": OLLAMA}
     family |= {"bedrock_converse": AWS, "cohere": COHERE}
     return family.get(client, OPENAI)[kind]
 
 
-def client_view(one: Failure) -> object:
-    """What a client saw of it."""
-    body = msgspec.json.decode(one.reply)
-    match one.client:
+def client_view(result: Failure) -> object:
+    """Return the error that a client received."""
+    body = msgspec.json.decode(result.reply)
+    match result.client:
         case "anthropic_messages":
             assert body["type"] == "error"
-            return one.status, body["error"]["type"]
+            return result.status, body["error"]["type"]
         case "gemini":
-            assert body["error"]["code"] == one.status
-            return one.status, body["error"]["status"]
+            assert body["error"]["code"] == result.status
+            return result.status, body["error"]["status"]
         case "ollama":
             assert isinstance(body["error"], str)
-            return one.status
+            return result.status
         case "cohere":
             assert body.keys() == {"id", "message"}
-            return one.status
+            return result.status
         case "bedrock_converse":
             assert body.keys() == {"message"}
-            return one.status, one.headers["x-amzn-errortype"]
+            return result.status, result.headers["x-amzn-errortype"]
         case _:
-            return one.status, body["error"]["type"], body["error"]["code"]
+            return result.status, body["error"]["type"], body["error"]["code"]
 
 
 @each("key", [k for k in FAILURES if "break" not in str(k.id)])
 def test_a_refusal_has_the_clients_error_format(key: tuple[str, str, str]):
-    one = failure(key)
-    assert one.logged.error_kind == one.kind
-    expected = kinds(one.client, one.kind)
-    if UPSTREAMS[one.upstream].dialect == one.client and client_view(one) != expected:
+    result = failure(key)
+    assert result.logged.error_kind == result.kind
+    expected = kinds(result.client, result.kind)
+    if UPSTREAMS[result.upstream].dialect == result.client and client_view(result) != expected:
         # The same dialect: the provider's own words, status included.
-        refusal = UPSTREAMS[one.upstream].errors[one.kind]
-        assert one.status == refusal.status
-        assert refusal.message.encode() in one.reply
+        refusal = UPSTREAMS[result.upstream].errors[result.kind]
+        assert result.status == refusal.status
+        assert refusal.message.encode() in result.reply
         return
-    assert client_view(one) == expected
-    if one.kind == "context_length" and one.client == "anthropic_messages":
-        assert b"prompt is too long" in one.reply
-    refusal = UPSTREAMS[one.upstream].errors[one.kind]
-    wait = "17" if one.upstream == "gemini" else refusal.headers.get("retry-after")
-    assert one.headers.get("retry-after") == (wait if one.kind == "rate_limit" else None)
+    assert client_view(result) == expected
+    if result.kind == "context_length" and result.client == "anthropic_messages":
+        assert b"prompt is too long" in result.reply
+    refusal = UPSTREAMS[result.upstream].errors[result.kind]
+    wait = "17" if result.upstream == "gemini" else refusal.headers.get("retry-after")
+    assert result.headers.get("retry-after") == (wait if result.kind == "rate_limit" else None)
 
 
 @each("key", [k for k in FAILURES if "break" in str(k.id)])
 def test_a_broken_stream_never_ends_as_a_complete_one(key: tuple[str, str, str]):
-    one = failure(key)
-    assert one.status == 200
-    assert one.logged.outcome == "cut"
-    assert READERS[one.client].stream_error(one.reply)
+    result = failure(key)
+    assert result.status == 200
+    assert result.logged.outcome == "cut"
+    assert READERS[result.client].stream_error(result.reply)
 
 
 def test_every_dialect_is_in_the_matrix_as_client_and_as_provider() -> None:
-    """The matrix is square: the APIs that chat, and those that embed."""
+    """The matrix has every API for chat and every API for embeddings on both sides."""
     chat = set(DIALECTS) - {"openai_embeddings"}
     assert set(CLIENTS) == chat
     assert {name.partition("/")[0] for name in UPSTREAMS} == chat
@@ -298,6 +304,6 @@ def test_vectors_arrive_and_a_loss_is_reported(client: str, upstream: str) -> No
 
 
 def test_the_documented_translation_matrix_is_current():
-    """`python -m tests.dialects.crossing --write` renews docs/crossing.md."""
+    """`python -m tests.dialects.crossing --write` updates docs/crossing.md."""
     text = Path(PAGE_PATH).read_text(encoding="utf-8")
     assert text == page(outcome())

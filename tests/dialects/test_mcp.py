@@ -1,4 +1,4 @@
-"""MCP servers that a provider calls: OpenAI's `mcp` tool and Anthropic's `mcp_servers`."""
+"""MCP servers called by a provider: OpenAI's `mcp` tool and Anthropic's `mcp_servers`."""
 
 from __future__ import annotations
 
@@ -168,11 +168,11 @@ RESULT: Json = {
 }
 
 
-def finished_call(*, failed: bool) -> Json:
-    """The fields of a call that ended; a failure as OpenAI's SDK types it."""
+def finished_call(*, is_failed: bool) -> Json:
+    """Return the fields of a finished call; failures have the form of OpenAI's SDK types."""
     content = [{"type": "text", "text": "found"}]
     error = {"type": "mcp_tool_execution_error", "content": content}
-    return {"output": None, "error": error, "status": "failed"} if failed else {}
+    return {"output": None, "error": error, "status": "failed"} if is_failed else {}
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,10 @@ def test_every_form_of_a_failure_has_its_text(error: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("failed", [False, True])
-def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: bool) -> None:
-    says = {"type": "text", "text": "Done."}
-    response = claude(USE, {**RESULT, "is_error": failed}, says)
+@pytest.mark.parametrize("is_failed", [False, True])
+def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, is_failed: bool) -> None:
+    text_block = {"type": "text", "text": "Done."}
+    response = claude(USE, {**RESULT, "is_error": is_failed}, text_block)
     client = DIALECTS["openai_responses"].client
     if stream:
         renderer = client.stream_renderer(CONTEXT)
@@ -212,7 +212,7 @@ def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: 
             f"{stem}.in_progress",
             f"{stem}_arguments.delta",
             f"{stem}_arguments.done",
-            f"{stem}.failed" if failed else f"{stem}.completed",
+            f"{stem}.failed" if is_failed else f"{stem}.completed",
         ]
         body, report = events[-1]["response"], list(renderer.report)
     else:
@@ -220,17 +220,17 @@ def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: 
         report = list(rows)
     item = body["output"][0]
     McpCall.model_validate(item)
-    assert item == {**ITEM, "id": item["id"], **finished_call(failed=failed)}
+    assert item == {**ITEM, "id": item["id"], **finished_call(is_failed=is_failed)}
     assert item["id"].startswith("mcp_")
     assert [entry["type"] for entry in body["output"]] == ["mcp_call", "message"]
     assert not report
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("failed", [False, True])
-def test_calls_of_openais_are_blocks_for_messages_clients(stream: bool, failed: bool) -> None:
-    listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "docs", "tools": []}
-    response = gpt(listed, {**ITEM, **finished_call(failed=failed)})
+@pytest.mark.parametrize("is_failed", [False, True])
+def test_calls_of_openais_are_blocks_for_messages_clients(stream: bool, is_failed: bool) -> None:
+    listed_names = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "docs", "tools": []}
+    response = gpt(listed_names, {**ITEM, **finished_call(is_failed=is_failed)})
     client = DIALECTS["anthropic_messages"].client
     if stream:
         renderer = client.stream_renderer(CONTEXT)
@@ -247,7 +247,7 @@ def test_calls_of_openais_are_blocks_for_messages_clients(stream: bool, failed: 
     assert call_id == "mcptoolu_mcp_abc"
     assert content == [
         {**USE, "id": call_id},
-        {**RESULT, "tool_use_id": call_id, "is_error": failed},
+        {**RESULT, "tool_use_id": call_id, "is_error": is_failed},
     ]
     assert [row.action for row in report] == ["dropped"]
 
@@ -257,13 +257,13 @@ def test_calls_of_openais_are_blocks_for_messages_clients(stream: bool, failed: 
 
 @pytest.mark.parametrize("offered", [True, False])
 def test_calls_in_a_messages_clients_history(offered: bool) -> None:
-    says = {"type": "text", "text": "Done."}
+    text_block = {"type": "text", "text": "Done."}
     request = {
         "model": "m",
         "max_tokens": 99,
         "messages": [
             {"role": "user", "content": "hi"},
-            {"role": "assistant", "content": [USE, RESULT, says]},
+            {"role": "assistant", "content": [USE, RESULT, text_block]},
             {"role": "user", "content": "And?"},
         ],
         "mcp_servers": [SERVER],
@@ -278,8 +278,8 @@ def test_calls_in_a_messages_clients_history(offered: bool) -> None:
         assert losses(translation) == set()
     else:
         assert not calls
-        dropped = {(f"messages[1].content[{n}]", "dropped") for n in (0, 1)}
-        assert losses(translation) == dropped
+        dropped_fields = {(f"messages[1].content[{n}]", "dropped") for n in (0, 1)}
+        assert losses(translation) == dropped_fields
 
 
 @pytest.mark.parametrize("offered", [True, False])

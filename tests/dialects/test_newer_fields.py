@@ -1,4 +1,4 @@
-"""Fields of the vendors' newer types that other APIs have under another name, or not at all."""
+"""Newer fields of the vendors' types, which other APIs name differently or do not have."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def gemini(config: Json) -> Json:
 
 @each("media_type", ["application/json", "APPLICATION_JSON"])
 def test_response_format_is_the_schema_of_the_output(media_type: str) -> None:
-    """google-genai 3.4 deprecates `response_schema` for it."""
+    """google-genai 3.4 deprecates `response_schema` in its favor."""
     text = {"mimeType": media_type, "schema": SCHEMA}
     body, report = translate_request(
         "gemini", "openai_chat", gemini({"responseFormat": [{"text": text}]})

@@ -1,4 +1,4 @@
-"""Tool schemas with alternatives or a reference at their root become one object."""
+"""Tool schemas with alternatives or a reference at the root become one object."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def test_no_provider_gets_alternatives_at_the_root(dialect: str, root: str) -> N
     rendered = DIALECTS[dialect].provider.render_request(
         Request(model="m", turns=(turn,), tools=(tool,)), Traits(model="m")
     )
-    (sent,) = _schemas(rendered.body)
-    assert sent["properties"] == properties
-    assert not sent.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
+    (rendered_schema,) = _schemas(rendered.body)
+    assert rendered_schema["properties"] == properties
+    assert not rendered_schema.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
     assert [item.path for item in rendered.report].count("tools[0]") == 1
 
 

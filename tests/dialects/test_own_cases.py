@@ -1,6 +1,6 @@
-"""Requests beyond the golden cases: what odd but legal ones become, through the live code.
+"""Unusual but legal requests beyond the golden cases, through the live code.
 
-Each row is what one rule of wire/spec.md says of a whole request.
+Each row applies one rule of wire/spec.md to a whole request.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ F = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
 def case(
-    name: str, way: str, model: str, request: dict[str, Any], sent: dict[str, Any], *report: str
+    name: str,
+    direction: str,
+    model: str,
+    request: dict[str, Any],
+    expected: dict[str, Any],
+    *report: str,
 ) -> Any:
-    """A row: who asks whom, the request, what is sent of it, and what is reported."""
-    source, target = way.split(" -> ")
-    return pytest.param(source, target, model, {"model": "gw", **request}, sent, report, id=name)
+    """Return a row: client and provider, request, upstream fields and report."""
+    source, target = direction.split(" -> ")
+    return pytest.param(
+        source, target, model, {"model": "gw", **request}, expected, report, id=name
+    )
 
 
 CASES = [
@@ -305,16 +312,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "target", "model", "client_body", "sent", "report"), CASES)
+@pytest.mark.parametrize(("source", "target", "model", "client_body", "expected", "report"), CASES)
 def test_a_request_is_edited_as_the_rules_define(
     source: str,
     target: str,
     model: str,
     client_body: dict[str, Any],
-    sent: dict[str, Any],
+    expected: dict[str, Any],
     report: tuple[str, ...],
 ) -> None:
     translation = translate.request(source, target, client_body, {}, model)
-    assert {key: value for key, value in translation["body"].items() if key != "model"} == sent
+    assert {key: value for key, value in translation["body"].items() if key != "model"} == expected
     texts = sorted(f"{row['field']} {row['action']}" for row in translation["report"])
     assert texts == sorted(report)

@@ -1,4 +1,4 @@
-"""The light check of passthrough names what is wrong and lets the rest by."""
+"""The passthrough check names invalid fields and accepts unknown ones."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from gateway.dialects.openai_chat.request import check_passthrough as check_chat
 def test_an_invalid_chat_body_is_refused_with_the_field(
     body: bytes, param: str, expected: str
 ) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         check_chat(body)
-    assert caught.value.error.param == param
-    assert expected in caught.value.error.message
-    assert "$" not in caught.value.error.message
+    assert error.value.error.param == param
+    assert expected in error.value.error.message
+    assert "$" not in error.value.error.message
 
 
 def test_new_vendor_fields_pass() -> None:
@@ -53,16 +53,16 @@ def test_new_vendor_fields_pass() -> None:
     ],
 )
 def test_an_invalid_gemini_body_is_refused_with_the_field(body: bytes, param: str) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         check_gemini(body)
-    assert caught.value.error.param == param
+    assert error.value.error.param == param
     check_gemini(b'{"contents":[{"parts":[{"hologram":1}],"mood":1}],"new":[1]}')
     check_gemini(b'{"generateContentRequest":{"contents":[{"parts":[]}]}}')
     check_gemini(b'{"content":{"parts":[]}}')
 
 
 def test_a_messages_body_with_an_unknown_role_is_named() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         check_messages(b'{"max_tokens":1,"messages":[{"role":"tool","content":"x"}]}')
-    assert caught.value.error.param == "messages[0].role"
-    assert "tool" in caught.value.error.message
+    assert error.value.error.param == "messages[0].role"
+    assert "tool" in error.value.error.message

@@ -1,4 +1,4 @@
-"""Quotations of a request's own documents, from Claude on Bedrock to clients of Messages."""
+"""Citations of a request's own documents, from Claude on Bedrock for Messages clients."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def answer(location: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("location_name", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_location_of_a_citation_is_translated(where: str, stream: bool) -> None:
-    location, location_fields = PLACES[where]
+def test_the_location_of_a_citation_is_translated(location_name: str, stream: bool) -> None:
+    location, location_fields = PLACES[location_name]
     response = DIALECTS["bedrock_converse"].provider.parse_response(
         answer(location), Traits(), None
     )

@@ -1,4 +1,4 @@
-"""A 429 is a rate limit, unless the provider says by its own code that credit is used up."""
+"""A 429 is a rate limit, unless the provider's error code says that credit is exhausted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEADERS: tuple[dict[str, str], ...] = (
 
 
 def test_a_429_without_a_code_of_spent_credit_is_a_rate_limit() -> None:
-    wrong = [
+    misread = [
         (name, headers, body)
         for name, dialect in DIALECTS.items()
         for headers in HEADERS
@@ -42,7 +42,7 @@ def test_a_429_without_a_code_of_spent_credit_is_a_rate_limit() -> None:
         if dialect.provider.parse_error(429, headers, msgspec.json.encode(body)).kind
         != "rate_limit"
     ]
-    assert wrong == []
+    assert misread == []
 
 
 def test_every_client_reads_a_rate_limit_as_429() -> None:

@@ -1,4 +1,4 @@
-"""Rerank's three shapes: what one asks for and another can not give is told."""
+"""Rerank's three formats: fields that another format does not have are reported."""
 
 from __future__ import annotations
 

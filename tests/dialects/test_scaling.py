@@ -1,7 +1,7 @@
-"""Translation takes time in proportion to the items of a request or an answer, of any kind.
+"""Translation time is linear in the number of items of a request or response.
 
 `python -m tests.dialects.test_scaling [n]` measures every client with every provider; the
-suite has each kind of item meet one of the providers, so that each of them meets many.
+tests combine each kind of item with one of the providers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Work = Callable[[], object]
 
 
 class Target:
-    """What a request is rendered for."""
+    """A target that requests are rendered for."""
 
     def __init__(self, dialect: str, preset: str, model: str, **changes: Any) -> None:
         self.name = f"{preset}/{model}"
@@ -65,8 +65,8 @@ TARGETS = [
 ]
 
 
-def _targets(place: int) -> list[Target]:
-    return [TARGETS[(place * 5 + 3) % len(TARGETS)]]
+def _targets(number: int) -> list[Target]:
+    return [TARGETS[(number * 5 + 3) % len(TARGETS)]]
 
 
 def _parsing(client: str, kind: str) -> Callable[[int], Work]:
@@ -78,7 +78,7 @@ def _parsing(client: str, kind: str) -> Callable[[int], Work]:
 
 
 def _rendering(client: str, kind: str, target: Target) -> Callable[[int], Work]:
-    """Rendering, the profile's edits, the JSON, and the record for the log."""
+    """Return the work per n items of rendering, profile edits, encoding and the log record."""
 
     def prepare(n: int) -> Work:
         request = DIALECTS[client].client.parse_request(REQUESTS[client][kind](n), {})
@@ -97,7 +97,7 @@ def _rendering(client: str, kind: str, target: Target) -> Callable[[int], Work]:
 def _superlinear(
     works: Iterator[tuple[str, Callable[[int], Work]]], small: int
 ) -> dict[str, float]:
-    """What grows faster than its items, and by how much."""
+    """Return the growth of each work that grows faster than its items."""
     ratios = ((name, growth(prepare, small, FACTOR)) for name, prepare in works)
     return {name: round(ratio, 1) for name, ratio in ratios if ratio > MOST}
 
@@ -105,18 +105,18 @@ def _superlinear(
 def _requests(
     client: str, targets: Callable[[int], list[Target]]
 ) -> Iterator[tuple[str, Callable[[int], Work]]]:
-    for place, kind in enumerate(REQUESTS[client]):
+    for index, kind in enumerate(REQUESTS[client]):
         yield f"{client}: {kind}", _parsing(client, kind)
         try:
             _parsing(client, kind)(2)()
         except GatewayError:
             continue
-        for target in targets(place):
+        for target in targets(index):
             yield f"{client}: {kind} -> {target.name}", _rendering(client, kind, target)
 
 
 def _relay_work() -> Iterator[tuple[str, Callable[[int], Work]]]:
-    """Cache keys, token counts, reasoning, media and edits, of a few kinds of requests."""
+    """Yield the work per n items of cache keys, token counts, reasoning, media and edits."""
     deepseek = traits_for("deepseek", "deepseek-v4-pro")
     paths = ("messages[].name", "messages[].tool_calls[].id", "tools[].x", "temperature")
     edits = tuple(Edit(op="drop", path=path) for path in paths)
@@ -203,8 +203,8 @@ def test_answers_are_shown_in_linear_time() -> None:
 
 
 def test_every_served_dialect_is_measured() -> None:
-    served = {name for name, dialect in DIALECTS.items() if dialect.serves_clients}
-    assert served - {"openai_embeddings"} == REQUESTS.keys()
+    client_dialects = {name for name, dialect in DIALECTS.items() if dialect.serves_clients}
+    assert client_dialects - {"openai_embeddings"} == REQUESTS.keys()
     assert DIALECTS.keys() - {"openai_embeddings"} == STREAMS.keys()
 
 

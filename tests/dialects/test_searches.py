@@ -1,4 +1,4 @@
-"""Searches that a provider ran: between Claude's blocks and the items of OpenAI's Responses."""
+"""Provider-executed searches, translated between Claude's blocks and Responses items."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def asks(number: int = 1, query: str = "Oslo") -> Json:
     }
 
 
-def finds(number: int = 1, *urls: str) -> Json:
+def search_result(number: int = 1, *urls: str) -> Json:
     search_results = [
         {"type": "web_search_result", "url": u, "title": "A", "encrypted_content": "x"}
         for u in urls
@@ -78,7 +78,7 @@ def message(*content: Json) -> Json:
 
 
 def claude_stream(*content: Json) -> list[Json]:
-    """The events of an answer of Claude's: the input of a call comes in pieces."""
+    """Return the events of a Claude response with call arguments in fragments."""
     events: list[Json] = [
         {"type": "message_start", "message": {**message(), "id": "msg_1", "stop_reason": None}}
     ]
@@ -86,8 +86,8 @@ def claude_stream(*content: Json) -> list[Json]:
         start, deltas = block, []
         if "input" in block:
             start = {**block, "input": {}}
-            words = json.dumps(block["input"])
-            pieces = ["", words[:5], words[5:]]
+            arguments_json = json.dumps(block["input"])
+            pieces = ["", arguments_json[:5], arguments_json[5:]]
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
         elif block["type"] == "text":
             start, deltas = {**block, "text": ""}, [{"type": "text_delta", "text": block["text"]}]
@@ -102,7 +102,7 @@ def claude_stream(*content: Json) -> list[Json]:
 
 
 def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adaptation]]:
-    """The output that a Responses client gets for an answer of Claude's, and the report."""
+    """Return a Responses client's output for a Claude response, and the report."""
     provider, client = (
         DIALECTS["anthropic_messages"].provider,
         DIALECTS["openai_responses"].client,
@@ -113,8 +113,10 @@ def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adapta
         return body["output"], list(report)
     parser, renderer = provider.stream_parser(Traits(), None), client.stream_renderer(EXCHANGE)
     frames = [Frame("", json.dumps(event).encode()) for event in claude_stream(*content)]
-    sent = b"".join(renderer.feed(event) for frame in frames for event in parser.feed(frame))
-    events = events_of(sent)
+    client_stream = b"".join(
+        renderer.feed(event) for frame in frames for event in parser.feed(frame)
+    )
+    events = events_of(client_stream)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     done = [e for e in events if e["type"] == "response.output_item.done"]
     added = [e for e in events if e["type"] == "response.output_item.added"]
@@ -125,12 +127,12 @@ def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adapta
     return output, list(renderer.report)
 
 
-def item(query: str, *urls: str, place: int = 0) -> Json:
+def item(query: str, *urls: str, index: int = 0) -> Json:
     action: Json = {"type": "search", "query": query, "queries": [query]}
     if urls:
         action["sources"] = [{"type": "url", "url": url} for url in urls]
     return {
-        "id": f"ws_1_{place}",
+        "id": f"ws_1_{index}",
         "type": "web_search_call",
         "status": "completed",
         "action": action,
@@ -139,7 +141,7 @@ def item(query: str, *urls: str, place: int = 0) -> Json:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> None:
-    output, report = for_responses(stream, asks(), finds(1, URL), SAYS)
+    output, report = for_responses(stream, asks(), search_result(1, URL), SAYS)
     assert output[0] == item("Oslo", URL)
     assert output[1]["content"][0]["text"] == SAYS["text"]
     assert [(row.path, row.action) for row in report] == [
@@ -149,14 +151,16 @@ def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> N
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) -> None:
-    output, _ = for_responses(stream, SAYS, asks(), FAILED, asks(2, "Bergen"), finds(2, URL))
+    output, _ = for_responses(
+        stream, SAYS, asks(), FAILED, asks(2, "Bergen"), search_result(2, URL)
+    )
     assert [entry["type"] for entry in output] == ["message", *["web_search_call"] * 2]
-    assert output[1] == {**item("Oslo", place=1), "status": "failed"}
-    assert output[2] == item("Bergen", URL, place=2)
+    assert output[1] == {**item("Oslo", index=1), "status": "failed"}
+    assert output[2] == item("Bergen", URL, index=2)
 
 
 def code_run(number: int) -> list[Json]:
-    """A run of code and its result."""
+    """Return a code run and its result."""
     run_id = f"srvtoolu_9{number}"
     call_input = {"code": f"print({number})"}
     content = {"type": "code_execution_result", "stdout": f"{number}\n", "return_code": 0}
@@ -165,7 +169,7 @@ def code_run(number: int) -> list[Json]:
 
 
 def mcp_call(number: int) -> list[Json]:
-    """A call of an MCP server, which fails, and its result."""
+    """Return a failing call of an MCP server and its result."""
     use = {"type": "mcp_tool_use", "id": f"mcptoolu_{number}", "name": "f", "server_name": "s"}
     content = [{"type": "text", "text": f"no {number}"}]
     result = {"type": "mcp_tool_result", "is_error": True, "content": content}
@@ -177,30 +181,44 @@ def mcp_call(number: int) -> list[Json]:
 def test_parallel_searches_of_claudes_keep_their_results(
     stream: bool, order: tuple[int, ...]
 ) -> None:
-    blocks = [asks(), asks(2, "Bergen"), finds(1, URL), finds(2, f"{URL}/2")]
+    blocks = [asks(), asks(2, "Bergen"), search_result(1, URL), search_result(2, f"{URL}/2")]
     output, report = for_responses(stream, *(blocks[index] for index in order), SAYS)
-    assert output[:2] == [item("Oslo", URL), item("Bergen", f"{URL}/2", place=1)]
+    assert output[:2] == [item("Oslo", URL), item("Bergen", f"{URL}/2", index=1)]
     assert output[2]["content"][0]["text"] == SAYS["text"]
     assert {row.action for row in report} == {"approximated"}
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
-    (run, printed), (first, failed), (second, failed_too) = code_run(1), mcp_call(1), mcp_call(2)
-    content = [first, second, failed, failed_too, run, asks(), finds(1, URL), printed, SAYS]
+    (run, printed), (first, failed_call), (second, failed_too) = (
+        code_run(1),
+        mcp_call(1),
+        mcp_call(2),
+    )
+    content = [
+        first,
+        second,
+        failed_call,
+        failed_too,
+        run,
+        asks(),
+        search_result(1, URL),
+        printed,
+        SAYS,
+    ]
     output, report = for_responses(stream, *content)
     errors = [entry["error"]["content"][0]["text"] for entry in output[:2]]
     assert errors == ["no 1", "no 2"]
     assert [entry["status"] for entry in output[:2]] == ["failed", "failed"]
     assert output[2]["outputs"] == [{"type": "logs", "logs": "1\n"}]
-    assert output[3] == item("Oslo", URL, place=3)
+    assert output[3] == item("Oslo", URL, index=3)
     assert [row.action for row in report] == ["approximated"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_of_two_searches_only_one_has_a_result(stream: bool) -> None:
-    output, _ = for_responses(stream, asks(), asks(2, "Bergen"), finds(2, URL), SAYS)
-    assert output[:2] == [item("Oslo"), item("Bergen", URL, place=1)]
+    output, _ = for_responses(stream, asks(), asks(2, "Bergen"), search_result(2, URL), SAYS)
+    assert output[:2] == [item("Oslo"), item("Bergen", URL, index=1)]
     assert len(output) == 3
 
 
@@ -240,7 +258,7 @@ CALL_ID = "srvtoolu_dgm_ws_abc"
 
 
 def for_messages(stream: bool, *output: Json) -> tuple[list[Json], list[Adaptation]]:
-    """The content that a Messages client gets for an answer of OpenAI's, and the report."""
+    """Return a Messages client's content for an OpenAI response, and the report."""
     body = {"id": "resp_1", "object": "response", "status": "completed", "output": list(output)}
     response = DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
     client = DIALECTS["anthropic_messages"].client
@@ -325,7 +343,7 @@ def reported_fields(out: Json) -> list[tuple[str, str]]:
 def test_searches_in_a_history_are_items_for_openai() -> None:
     content = (
         asks(),
-        finds(1, URL),
+        search_result(1, URL),
         SAYS,
         asks(2, "Bergen"),
         {**FAILED, "tool_use_id": "srvtoolu_2"},
@@ -344,12 +362,12 @@ def test_searches_in_a_history_are_items_for_openai() -> None:
         "message",
     ]
     assert reported_fields(out) == [("messages[1].content[1]", "approximated")]
-    again = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
-    assert responses_rules.refusal(again["body"]) is None
+    second = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
+    assert responses_rules.refusal(second["body"]) is None
 
 
 def test_search_results_without_a_search_tool_are_reported() -> None:
-    request = conversation(asks(), finds(1, URL), SAYS, tools=())
+    request = conversation(asks(), search_result(1, URL), SAYS, tools=())
     del request["tools"]
     out = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
     assert [entry["type"] for entry in out["body"]["input"]] == ["message"] * 3
@@ -370,41 +388,45 @@ def test_openai_searches_round_trip_through_a_messages_client() -> None:
 
 @pytest.mark.parametrize("passes", [True, False])
 def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
-    """Neither where the body passes through nor where it is translated."""
+    """This holds for passthrough and for translation."""
     content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
-    request = conversation(asks(), finds(1, URL), *content)
+    request = conversation(asks(), search_result(1, URL), *content)
     if passes:
         out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
         assert out["passthrough"]
         body, report = out["body"], reported_fields(out)
     else:
-        half = DIALECTS["anthropic_messages"]
-        rendered = half.provider.render_request(
-            half.client.parse_request(request, VERSION), Traits(model=CLAUDE)
+        adapter = DIALECTS["anthropic_messages"]
+        rendered = adapter.provider.render_request(
+            adapter.client.parse_request(request, VERSION), Traits(model=CLAUDE)
         )
         body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
-    assert body["messages"][1]["content"] == [asks(), finds(1, URL), SAYS]
-    lost = [(f"messages[1].content[{place}]", "dropped") for place in (2, 3)]
+    assert body["messages"][1]["content"] == [asks(), search_result(1, URL), SAYS]
+    lost = [(f"messages[1].content[{index}]", "dropped") for index in (2, 3)]
     assert [row for row in report if row in lost] == lost
     assert anthropic_rules.refusal({**body, "model": CLAUDE}, VERSION, counting=False) is None
 
 
-@pytest.mark.parametrize("own", [[], [{"encrypted_index": "E"}]], ids=["alone", "beside its own"])
-def test_sources_of_others_are_not_passed_to_claude(own: list[Json]) -> None:
-    """A source without Anthropic's index is shown to the client, which sends it back."""
+@pytest.mark.parametrize(
+    "native_source", [[], [{"encrypted_index": "E"}]], ids=["alone", "beside its own"]
+)
+def test_sources_of_others_are_not_passed_to_claude(native_source: list[Json]) -> None:
+    """A source without Anthropic's index is returned to the client, which sends it back."""
     source = {"type": "web_search_result_location", "url": URL, "title": "A", "cited_text": ""}
-    indexes = [{"encrypted_index": ""}, *own]
+    indexes = [{"encrypted_index": ""}, *native_source]
     said = {**SAYS, "citations": [{**source, **index} for index in indexes]}
     request = conversation(said)
     out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
     assert out["passthrough"]
     (block,) = out["body"]["messages"][1]["content"]
-    assert block == ({**SAYS, "citations": [{**source, **own[0]}]} if own else SAYS)
+    assert block == (
+        {**SAYS, "citations": [{**source, **native_source[0]}]} if native_source else SAYS
+    )
     assert reported_fields(out) == [("messages[1].content[0].citations", "dropped")]
 
 
 def test_a_responses_clients_searches_are_reported_for_claude() -> None:
-    """Anthropic takes only results that hold its own encrypted content."""
+    """Anthropic only accepts results with its own encrypted content."""
     request = {
         "model": "m",
         "input": [
@@ -444,12 +466,12 @@ GROUNDED: Json = {
 
 
 def grounded_for(client: str, stream: bool) -> Json:
-    """The response, or the last event of the stream with its usage, that a client gets."""
-    provider, half = DIALECTS["gemini"].provider, DIALECTS[client].client
+    """Return the response, or the last event of the stream with its usage, for a client."""
+    provider, adapter = DIALECTS["gemini"].provider, DIALECTS[client].client
     response = provider.parse_response(GROUNDED, Traits(), None)
     if not stream:
-        return half.render_response(response, EXCHANGE)[0]
-    renderer = half.stream_renderer(EXCHANGE)
+        return adapter.render_response(response, EXCHANGE)[0]
+    renderer = adapter.stream_renderer(EXCHANGE)
     parser = provider.stream_parser(Traits(), None)
     frame = Frame("", json.dumps(GROUNDED).encode())
     events = [*parser.feed(frame), *parser.close()]
@@ -486,7 +508,7 @@ def test_searches_of_googles_are_blocks_and_counted_for_messages_clients(stream:
 def test_searches_of_others_are_queries_for_googles_clients(source: str, stream: bool) -> None:
     provider, client = DIALECTS[source].provider, DIALECTS["gemini"].client
     if source == "anthropic_messages":
-        body = message(asks(), finds(1, URL), SAYS)
+        body = message(asks(), search_result(1, URL), SAYS)
     else:
         body = {
             "id": "r",
@@ -497,10 +519,10 @@ def test_searches_of_others_are_queries_for_googles_clients(source: str, stream:
     response = provider.parse_response(body, Traits(), None)
     if stream:
         renderer = client.stream_renderer(EXCHANGE)
-        sent = events_of(
+        client_events = events_of(
             b"".join(map(renderer.feed, unfold_response(response))).replace(b"\r", b"")
         )
-        candidate = sent[-1]["candidates"][0]
+        candidate = client_events[-1]["candidates"][0]
     else:
         candidate = client.render_response(response, EXCHANGE)[0]["candidates"][0]
     assert candidate["groundingMetadata"] == {"webSearchQueries": ["Oslo"]}

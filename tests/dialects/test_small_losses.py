@@ -1,4 +1,4 @@
-"""Small things that would be lost between dialects: each is carried, or reported."""
+"""Small fields that dialects could lose: each is translated or reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = {"anthropic-version": "2023-06-01"}
 
 
 def parse_chunks(dialect: str, *chunks: dict[str, Any]) -> Response:
-    """What a stream of these chunks comes to."""
+    """Return the response of a stream of these chunks."""
     parser = DIALECTS[dialect].provider.stream_parser(Traits(), None)
     events: list[Event] = []
     for chunk in chunks:
@@ -46,17 +46,20 @@ RESULTS = [{"url": URLS[0], "title": "A", "snippet": "about a"}]
 
 @each("stream", [False, True])
 def test_sources_that_perplexity_and_xai_list_are_citations(stream: bool) -> None:
-    listed = {"citations": URLS, "search_results": RESULTS}
+    listed_names = {"citations": URLS, "search_results": RESULTS}
     if stream:
         response = parse_chunks(
             "openai_chat",
-            {"choices": [{"index": 0, "delta": {"content": "It is "}}], **listed},
-            {"choices": [{"index": 0, "delta": {"content": "so."}}], **listed},
-            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **listed},
+            {"choices": [{"index": 0, "delta": {"content": "It is "}}], **listed_names},
+            {"choices": [{"index": 0, "delta": {"content": "so."}}], **listed_names},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **listed_names},
         )
     else:
         message = {"role": "assistant", "content": "It is so."}
-        body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **listed}
+        body = {
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            **listed_names,
+        }
         response = DIALECTS["openai_chat"].provider.parse_response(body, Traits(), None)
     part = text_of(response)
     assert [(c.url, c.title) for c in part.citations] == [(URLS[0], "A"), (URLS[1], None)]
@@ -175,7 +178,7 @@ def test_a_context_length_error_has_the_numbers_claude_code_parses(
 
 
 def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
-    refused = {
+    refusal_message = {
         "type": "message",
         "role": "assistant",
         "content": [],
@@ -184,7 +187,9 @@ def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
         "stop_details": {"type": "refusal", "category": "cyber", "explanation": "It may do harm."},
         "usage": {"input_tokens": 1, "output_tokens": 1},
     }
-    response = DIALECTS["anthropic_messages"].provider.parse_response(refused, Traits(), None)
+    response = DIALECTS["anthropic_messages"].provider.parse_response(
+        refusal_message, Traits(), None
+    )
     body, _ = DIALECTS["gemini"].client.render_response(response, EXCHANGE)
     assert body["candidates"][0]["finishMessage"] == "It may do harm."
     renderer = DIALECTS["gemini"].client.stream_renderer(EXCHANGE)
@@ -205,9 +210,9 @@ def test_image_jpg_is_sent_by_its_registered_name(target: str) -> None:
     picture = {"type": "image_url", "image_url": {"url": JPG}}
     request = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
     out = translate.request("openai_chat", target, request, {}, "claude-sonnet-4-5")
-    sent = json.dumps(out["body"])
-    assert "jpeg" in sent
-    assert "image/jpg" not in sent
+    upstream_json = json.dumps(out["body"])
+    assert "jpeg" in upstream_json
+    assert "image/jpg" not in upstream_json
 
 
 @each("target", ["openai", "gemini", "bedrock"])
@@ -216,9 +221,9 @@ def test_a_jpg_media_type_is_sent_as_jpeg(target: str) -> None:
     picture = {"type": "image", "source": source}
     request = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [picture]}]}
     out = translate.request("anthropic_messages", target, request, VERSION, "claude-sonnet-4-5")
-    sent = json.dumps(out["body"])
-    assert "jpeg" in sent
-    assert "image/jpg" not in sent
+    upstream_json = json.dumps(out["body"])
+    assert "jpeg" in upstream_json
+    assert "image/jpg" not in upstream_json
 
 
 def test_a_byte_order_mark_before_ndjson_lines_is_skipped() -> None:
@@ -270,19 +275,19 @@ GROUP = {
 
 
 @each("target", ["anthropic", "openai", *TARGETS[2:]])
-@each("place", ["tools", "input"])
-def test_the_description_of_a_tool_group_is_added_to_each_tool(target: str, place: str) -> None:
+@each("field", ["tools", "input"])
+def test_the_description_of_a_tool_group_is_added_to_each_tool(target: str, field: str) -> None:
     request: dict[str, Any] = {"model": "m", "input": [{"role": "user", "content": "hi"}]}
-    if place == "tools":
+    if field == "tools":
         request["tools"] = [GROUP]
     else:
         request["input"].insert(
             0, {"type": "additional_tools", "role": "developer", "tools": [GROUP]}
         )
     out = translate.request("openai_responses", target, request, {}, "m")
-    sent = json.dumps(out["body"])
-    assert sent.count("Helpers that work beside you.") == 3
-    assert sent.count("Helpers that work beside you.\\n\\nStart one.") == 1
+    upstream_json = json.dumps(out["body"])
+    assert upstream_json.count("Helpers that work beside you.") == 3
+    assert upstream_json.count("Helpers that work beside you.\\n\\nStart one.") == 1
     assert not [row for row in out["report"] if row["field"].endswith(".description")]
 
 
@@ -312,23 +317,23 @@ INSTRUCTIONS_ONLY: dict[str, tuple[dict[str, Any], str]] = {
 @each("target", [*TARGETS, "mistral", "deepseek", "anthropic"])
 @each("client", INSTRUCTIONS_ONLY)
 def test_instructions_alone_are_a_request(client: str, target: str) -> None:
-    """Sent as they are where that is legal, else as the user's or with a placeholder: reported."""
+    """They are rendered unchanged if legal, otherwise as a user turn or with a placeholder."""
     value, path = INSTRUCTIONS_ONLY[client]
     out = translate.request(client, target, {"model": "m", **value}, {}, "some-model")
-    sent = json.dumps(out["body"])
-    assert sent.count("Say hello.") == 1
+    upstream_json = json.dumps(out["body"])
+    assert upstream_json.count("Say hello.") == 1
     rows = [(row["field"], row["action"], row.get("to")) for row in out["report"]]
     inserted = (path, "defaulted", PLACEHOLDER)
     if out["passthrough"]:
         assert not rows
     elif target in {"anthropic", "bedrock", "gemini"}:
-        assert sent.count(PLACEHOLDER) == 1
+        assert upstream_json.count(PLACEHOLDER) == 1
         assert inserted in rows
     elif target in {"cohere", "mistral"}:
         assert [message["role"] for message in out["body"]["messages"]] == ["user"]
         assert (path, "approximated", None) in rows
     else:
-        assert PLACEHOLDER not in sent
+        assert PLACEHOLDER not in upstream_json
         assert not [row for row in rows if row[0] == path]
     if target == "mistral":
         assert mistral_refusal(out["body"]) is None
@@ -343,18 +348,20 @@ def test_a_placeholder_is_not_reported_where_none_is_inserted(target: str) -> No
 
 @each("stream", [False, True])
 def test_usage_fields_of_anthropic_survive_translation(stream: bool) -> None:
-    own = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
-    message = {**SEARCHED, "usage": {**SEARCHED["usage"], **own}}
-    half = DIALECTS["anthropic_messages"]
-    response = half.provider.parse_response(message, Traits(), None)
+    native_usage = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
+    message = {**SEARCHED, "usage": {**SEARCHED["usage"], **native_usage}}
+    adapter = DIALECTS["anthropic_messages"]
+    response = adapter.provider.parse_response(message, Traits(), None)
     if stream:
-        renderer = half.client.stream_renderer(EXCHANGE)
-        sent = b"".join(renderer.feed(event) for event in unfold_response(response)).split(b"\n\n")
-        (delta,) = [line for line in sent if b"message_delta" in line]
+        renderer = adapter.client.stream_renderer(EXCHANGE)
+        client_stream = b"".join(renderer.feed(event) for event in unfold_response(response)).split(
+            b"\n\n"
+        )
+        (delta,) = [line for line in client_stream if b"message_delta" in line]
         body = json.loads(delta.partition(b"data: ")[2])
     else:
-        body, _ = half.client.render_response(response, EXCHANGE)
-    assert {name: body["usage"].get(name) for name in own} == own
+        body, _ = adapter.client.render_response(response, EXCHANGE)
+    assert {name: body["usage"].get(name) for name in native_usage} == native_usage
 
 
 @each(
@@ -419,12 +426,12 @@ def test_a_search_that_claude_made_is_reported_where_it_can_not_be_shown(
     client: str, stream: bool
 ) -> None:
     response = DIALECTS["anthropic_messages"].provider.parse_response(SEARCHED, Traits(), None)
-    half = DIALECTS[client].client
+    adapter = DIALECTS[client].client
     if stream:
-        renderer = half.stream_renderer(EXCHANGE)
+        renderer = adapter.stream_renderer(EXCHANGE)
         for event in unfold_response(response):
             renderer.feed(event)
         report = tuple(renderer.report)
     else:
-        _, report = half.render_response(response, EXCHANGE)
+        _, report = adapter.render_response(response, EXCHANGE)
     assert report

@@ -1,7 +1,7 @@
-"""Lines of the wire documentation that no golden case has, each by one small example.
+"""Rules of the wire documentation without a golden case, one example each.
 
-A row names what it is about, asks in one dialect and says what must stand in the other's
-body and report. What is sent also passes the vendor's own rules (`tests.fakes`).
+A row has a request in one dialect and the expected fields of the body and report in another.
+Rendered requests also pass the vendor's own rules (`tests.fakes`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ SEARCH = {
 
 
 def call_history(call_id: str) -> list[Json]:
-    """A Chat history with one call and its result."""
+    """Return a Chat history with one call and its result."""
     function = {"name": "f", "arguments": "{}"}
     call = {"id": call_id, "type": "function", "function": function}
     return [
@@ -70,9 +70,9 @@ def call_history(call_id: str) -> list[Json]:
     ]
 
 
-def item(role: str, words: str) -> Json:
-    """A message among the items of Responses."""
-    content = [{"type": "input_text", "text": words}]
+def item(role: str, text: str) -> Json:
+    """Return a message among the items of Responses."""
+    content = [{"type": "input_text", "text": text}]
     return {"type": "message", "role": role, "content": content}
 
 
@@ -89,15 +89,23 @@ OWN = wrap_signature(
 )
 
 
-def row(
-    about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
+def request_row(
+    about: str,
+    source: str,
+    target: str,
+    request: Json,
+    expected: Json,
+    report: Rows,
+    model: str = "",
 ) -> Any:
-    """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
-    return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
+    """Return a row: fields of an otherwise ordinary request, and upstream fields (None: absent)."""
+    return pytest.param(
+        source, target, model or MODELS[target], request, expected, report, id=about
+    )
 
 
 LINES = [
-    row(
+    request_row(
         "a seed of 0 is a seed",
         "openai_chat",
         "anthropic",
@@ -105,7 +113,7 @@ LINES = [
         {},
         {("seed", "dropped")},
     ),
-    row(
+    request_row(
         "a cache is warmed by as little as can be asked for",
         "anthropic",
         "openai_chat",
@@ -113,7 +121,7 @@ LINES = [
         {"max_completion_tokens": 1},
         {("max_tokens", "approximated")},
     ),
-    row(
+    request_row(
         "what is said by leaving it out is no loss (Responses)",
         "openai_responses",
         "anthropic",
@@ -121,7 +129,7 @@ LINES = [
         {"thinking": {"type": "adaptive", "display": "summarized"}, "tools": None},
         set(),
     ),
-    row(
+    request_row(
         "a kind of summary that the provider has no word for is told",
         "openai_responses",
         "anthropic",
@@ -129,7 +137,7 @@ LINES = [
         {"thinking": {"type": "adaptive", "display": "summarized"}},
         {("truncation", "dropped"), ("reasoning.summary", "dropped")},
     ),
-    row(
+    request_row(
         "what is said by leaving it out is no loss (Chat)",
         "openai_chat",
         "anthropic",
@@ -137,7 +145,7 @@ LINES = [
         {"tools": None, "stop_sequences": None},
         set(),
     ),
-    row(
+    request_row(
         "a choice of a tool that is not sent is not sent either",
         "openai_responses",
         "anthropic",
@@ -152,7 +160,7 @@ LINES = [
         {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
         {("tools[1]", "dropped"), ("tool_choice", "dropped")},
     ),
-    row(
+    request_row(
         "the root of a tool's schema is a plain object in Chat",
         "anthropic",
         "openai_chat",
@@ -160,7 +168,7 @@ LINES = [
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": PLAIN_ROOT}}]},
         {("tools[0]", "approximated")},
     ),
-    row(
+    request_row(
         "the root of a tool's schema is a plain object in Responses",
         "anthropic",
         "openai_responses",
@@ -168,7 +176,7 @@ LINES = [
         {"tools": [{"type": "function", "name": "f", "strict": False, "parameters": PLAIN_ROOT}]},
         {("tools[0]", "approximated")},
     ),
-    row(
+    request_row(
         "a call id has at most 64 characters in Responses",
         "openai_chat",
         "openai_responses",
@@ -182,7 +190,7 @@ LINES = [
         },
         {("messages[1].tool_calls[0].id", "approximated")},
     ),
-    row(
+    request_row(
         "a search of the web is a field of search models",
         "anthropic",
         "openai_chat",
@@ -196,7 +204,7 @@ LINES = [
         {("tools[0].max_uses", "dropped"), ("tools[0].allowed_domains", "dropped")},
         "gpt-4o-search-preview",
     ),
-    row(
+    request_row(
         "a search of the web is a tool at OpenRouter",
         "anthropic",
         "openrouter",
@@ -215,7 +223,7 @@ LINES = [
         {("tools[0].max_uses", "dropped")},
         "acme/model",
     ),
-    row(
+    request_row(
         "a search that is demanded is the one allowed tool",
         "anthropic",
         "openai_responses",
@@ -229,7 +237,7 @@ LINES = [
         },
         {("tools[0].max_uses", "approximated")},
     ),
-    row(
+    request_row(
         "log probabilities are asked for in Responses",
         "openai_chat",
         "openai_responses",
@@ -240,7 +248,7 @@ LINES = [
         },
         set(),
     ),
-    row(
+    request_row(
         "log probabilities are asked for in Chat",
         "openai_responses",
         "openai_chat",
@@ -248,7 +256,7 @@ LINES = [
         {"logprobs": True, "top_logprobs": 2},
         set(),
     ),
-    row(
+    request_row(
         "JSON mode has the word JSON among the items",
         "openai_chat",
         "openai_responses",
@@ -259,7 +267,7 @@ LINES = [
         {"instructions": None, "input": [developer("Reply in JSON"), user("hi")]},
         set(),
     ),
-    row(
+    request_row(
         "JSON mode has the word JSON even if nobody said it",
         "openai_chat",
         "openai_responses",
@@ -267,7 +275,7 @@ LINES = [
         {"input": [developer("Answer with JSON."), user("hi")]},
         {("response_format", "approximated")},
     ),
-    row(
+    request_row(
         "JSON mode leaves instructions where they are if the user says it",
         "openai_chat",
         "openai_responses",
@@ -278,7 +286,7 @@ LINES = [
         {"instructions": "S", "input": [user("JSON!")]},
         set(),
     ),
-    row(
+    request_row(
         "reasoning without what it led to is named as the client's messages",
         "anthropic",
         "openai_responses",
@@ -295,7 +303,7 @@ LINES = [
         {"input": [user("hi"), user("hi")]},
         {("messages", "dropped")},
     ),
-    row(
+    request_row(
         "a dialect is spoken as it is named, whatever else the provider serves",
         "openai_responses",
         "openai_chat",
@@ -303,7 +311,7 @@ LINES = [
         {"messages": [{"role": "system", "content": "be kind"}, HI], "input": None},
         set(),
     ),
-    row(
+    request_row(
         "a part that is not known is left out where only text is taken",
         "openai_responses",
         "deepseek",
@@ -319,13 +327,13 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "target", "model", "fields", "sent", "report"), LINES)
+@pytest.mark.parametrize(("source", "target", "model", "fields", "expected", "report"), LINES)
 def test_a_field_is_translated_as_specified(
-    source: str, target: str, model: str, fields: Json, sent: Json, report: Rows
+    source: str, target: str, model: str, fields: Json, expected: Json, report: Rows
 ) -> None:
     body = {"model": "gw", **REQUESTS[source], **fields}
     translation = translate.request(source, target, body, {}, model)
-    assert {name: translation["body"].get(name) for name in sent} == sent
+    assert {name: translation["body"].get(name) for name in expected} == expected
     pairs = {(line["field"], line["action"]) for line in translation["report"]}
     assert pairs == report
     if target in RULES:
@@ -336,9 +344,9 @@ def test_a_field_is_translated_as_specified(
 def test_an_unknown_tool_choice_type_is_refused_by_name(source: str) -> None:
     request = {"model": "gw", **REQUESTS[source], "tool_choice": {"type": []}}
     target = "openai_chat" if source == "anthropic" else "anthropic"
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         translate.request(source, target, request, {}, MODELS[target])
-    assert str(caught.value.error.param).startswith("tool_choice")
+    assert str(error.value.error.param).startswith("tool_choice")
 
 
 # --- answers -----------------------------------------------------------------------------
@@ -366,7 +374,7 @@ def test_log_probabilities_come_back_from_chat_to_responses_and_back() -> None:
     }
 
 
-def test_log_probabilities_of_an_answer_without_text_are_left_out() -> None:
+def test_log_probabilities_of_an_answer_without_text_are_omitted() -> None:
     answer = Response(extra=logprobs_extra([TOKEN]))
     body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
     assert body["output"] == []
@@ -374,7 +382,7 @@ def test_log_probabilities_of_an_answer_without_text_are_left_out() -> None:
 
 @pytest.mark.parametrize(("reason", "status"), [("refusal", "completed"), ("filter", "incomplete")])
 def test_a_provider_refusal_is_a_refusal_in_responses(reason: Any, status: str) -> None:
-    """Chapter 3.9: a refusal is a whole answer with a refusal part, a filter cuts one off."""
+    """Chapter 3.9: a refusal is a complete response; a content filter makes it incomplete."""
     answer = Response(finish=Finish(reason=reason, explanation="No."))
     body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
     assert body["status"] == status
@@ -382,7 +390,7 @@ def test_a_provider_refusal_is_a_refusal_in_responses(reason: Any, status: str) 
 
 
 def call_stream(*pieces: str) -> list[Json]:
-    """A Chat stream of one call whose arguments come in these pieces."""
+    """Return a Chat stream of one call whose arguments arrive in these fragments."""
     first = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f"}}
     deltas = [first, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
     chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [d]}}]} for d in deltas]
@@ -402,7 +410,7 @@ def call_stream(*pieces: str) -> list[Json]:
 def test_streamed_arguments_are_an_object_for_messages_clients(
     pieces: list[str], arguments: Json, *, bent: bool
 ) -> None:
-    """Chapter 3.4: what does not parse comes as `_raw`; the SDK fails on anything else."""
+    """Chapter 3.4: unparsable arguments become `_raw`; the SDK fails on anything else."""
     translation = translate.stream("openai_chat", "anthropic", call_stream(*pieces), "")
     deltas = [e["data"]["delta"] for e in translation["events"] if "delta" in e["data"]]
     text = "".join(delta.get("partial_json", "") for delta in deltas)
@@ -477,13 +485,13 @@ def test_a_stop_for_tools_without_a_call_is_an_ordinary_stop(source: str, reason
 def test_a_call_makes_an_ordinary_stop_one_for_tools(
     reason: str, client: str, expected: str
 ) -> None:
-    """Chapter 3.9, the other way round."""
+    """Chapter 3.9, the opposite case."""
     stream = [chat_chunk({"tool_calls": [CALL_CHUNK]}), chat_chunk({}, reason), "[DONE]"]
     assert expected in json.dumps(translate.stream("openai_chat", client, stream, "")["events"])
 
 
 def fragment(index: int, arguments: str) -> Json:
-    """A fragment of a call's arguments; the call with this index has the name `f{index}`."""
+    """Return a fragment of a call's arguments; the call with this index has the name `f{index}`."""
     function = {"arguments": arguments}
     return chat_chunk({"tool_calls": [{"index": index, "function": function}]})
 
@@ -498,7 +506,7 @@ def fragment(index: int, arguments: str) -> Json:
     ],
 )
 def test_interleaved_calls_are_serialized(client: str, argument_field: str) -> None:
-    """Chapter 2.2, rules 3 and 5: in the order of their indexes, `{}` for no arguments."""
+    """Chapter 2.2, rules 3 and 5: ordered by index, with `{}` for empty arguments."""
     calls = [{**CALL_CHUNK, "index": n, "id": f"c{n}"} for n in range(3)]
     started = [chat_chunk({"tool_calls": [call]}) for call in calls]
     deltas = [fragment(0, '{"a":'), fragment(1, '{"b"'), fragment(0, "1}"), fragment(1, ":2}")]
@@ -511,7 +519,7 @@ def test_interleaved_calls_are_serialized(client: str, argument_field: str) -> N
 
 
 def _find(delta: Any, field: str) -> str:
-    """The text of this field anywhere in a delta; a delta that is a text is found as such."""
+    """Return the text of this field anywhere in a delta; a string delta is its own text."""
     if isinstance(delta, str):
         return delta
     for key, value in delta.items() if isinstance(delta, dict) else ():

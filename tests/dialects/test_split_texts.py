@@ -1,4 +1,4 @@
-"""Texts that stand apart: by a source in mid-sentence, or as parts of their own."""
+"""Separate texts: split by a citation in mid-sentence, or sent as separate parts."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_texts_without_sources_stay_apart(dialect: str, calls: tuple[ToolCall, .
 
 
 @pytest.mark.parametrize("dialect", SINGLE_TEXT_DIALECTS)
-@pytest.mark.parametrize("failed", [None, True])
-def test_the_texts_of_a_tools_result_stay_apart(dialect: str, failed: bool | None) -> None:
+@pytest.mark.parametrize("is_failed", [None, True])
+def test_the_texts_of_a_tools_result_stay_apart(dialect: str, is_failed: bool | None) -> None:
     parts = (Text(text="One."), Text(text="Two."))
-    result = ToolResult(id="c1", parts=parts, is_error=failed)
+    result = ToolResult(id="c1", parts=parts, is_error=is_failed)
     turns = (USER_TURN, Turn(role="assistant", parts=(CALL,)), Turn(role="user", parts=(result,)))
     assert "One.\\n\\nTwo." in rendered_json(dialect, *turns)

@@ -1,4 +1,4 @@
-"""Log probabilities in translated streams, from every API that has them to every other."""
+"""Log probabilities in translated streams, between all APIs that have them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,13 @@ def chat_frames() -> list[Json]:
 
     def choice(delta: Json, finish: str | None = None, content: list[Json] | None = None) -> Json:
         logprobs = {"content": content, "refusal": None} if content is not None else None
-        one = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
-        return {**chunk, "choices": [one]}
+        rendered_choice = {
+            "index": 0,
+            "delta": delta,
+            "finish_reason": finish,
+            "logprobs": logprobs,
+        }
+        return {**chunk, "choices": [rendered_choice]}
 
     return [
         choice({"role": "assistant", "content": ""}, content=[]),
@@ -51,14 +56,14 @@ def chat_frames() -> list[Json]:
 
 def responses_frames() -> list[Json]:
     response: Json = {"id": "r", "object": "response", "model": "m", "output": []}
-    place: Json = {"item_id": "msg", "output_index": 0, "content_index": 0}
+    position: Json = {"item_id": "msg", "output_index": 0, "content_index": 0}
     text = {"type": "output_text", "text": "Hello", "annotations": [], "logprobs": []}
     item = {"id": "msg", "type": "message", "role": "assistant", "status": "in_progress"}
     kind = "response.output_text.delta"
     return [
         {"type": "response.created", "response": {**response, "status": "in_progress"}},
         {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
-        *({"type": kind, **place, "delta": t, "logprobs": [token(t)]} for t in TEXTS),
+        *({"type": kind, **position, "delta": t, "logprobs": [token(t)]} for t in TEXTS),
         {"type": "response.output_item.done", "output_index": 0, "item": {**item, "content": [text]}},
         {"type": "response.completed", "response": {**response, "status": "completed"}},
     ]  # fmt: skip
@@ -197,8 +202,8 @@ def test_streaming_requests_ask_for_log_probabilities(client: str, provider: str
     model = MODELS.get(provider, "gpt-4o")
     translation = translate.request(client, provider, body, {}, model)
     assert "logprobs" in json.dumps(translation["body"]).lower()
-    dropped = {row["field"] for row in translation["report"] if row["action"] == "dropped"}
-    assert dropped <= {"top_logprobs"}
+    dropped_fields = {row["field"] for row in translation["report"] if row["action"] == "dropped"}
+    assert dropped_fields <= {"top_logprobs"}
 
 
 def test_completions_clients_get_log_probabilities_with_offsets() -> None:

@@ -1,4 +1,4 @@
-"""System messages for targets whose chat template takes them at the start only."""
+"""System messages for targets whose chat template accepts them at the start only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALL = ToolCall(id="c1", name="f", arguments={}, path="messages[1].tool_calls[0]
 RESULT = ToolResult(id="c1", parts=(Text(text="42"),), path="messages[2]")
 
 
-def turn(role: Any, *parts: Any, at: str = "") -> Turn:
+def turn(role: Any, *parts: Any, path: str = "") -> Turn:
     return Turn(role=role, parts=tuple(Text(text=p) if isinstance(p, str) else p for p in parts))
 
 
@@ -56,14 +56,14 @@ def items(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @each("dialect", AMONG_OTHERS)
-@each("where", HISTORIES)
-def test_later_system_messages_become_reminders_of_the_user(dialect: str, where: str) -> None:
-    request = Request(model="m", turns=HISTORIES[where])
+@each("position", HISTORIES)
+def test_later_system_messages_become_reminders_of_the_user(dialect: str, position: str) -> None:
+    request = Request(model="m", turns=HISTORIES[position])
     rendered = DIALECTS[dialect].provider.render_request(request, Traits(mid_system=False))
-    sent = items(rendered.body)
-    later = [item for item in sent[1:] if item.get("role") in {"system", "developer"}]
+    rendered_items = items(rendered.body)
+    later = [item for item in rendered_items[1:] if item.get("role") in {"system", "developer"}]
     assert not later
-    of_user = [item for item in sent if item.get("role") == "user"]
+    of_user = [item for item in rendered_items if item.get("role") == "user"]
     assert REMINDER in str(msgspec.to_builtins(of_user)).replace("\\n", "\n")
     assert [(i.path, i.action) for i in rendered.report if i.path == "messages[3]"] == [
         ("messages[3]", "approximated")
@@ -128,12 +128,12 @@ def test_claude_code_requests_are_accepted_by_strict_templates(
     messages = out["body"]["messages"]
     assert template_refusal("qwen", messages) is None
     if not traits_for(preset, model).user_after_tool:
-        refused = mistral_refusal({"model": model, "messages": _nine(messages)})
-        assert refused is None
+        refusal = mistral_refusal({"model": model, "messages": _with_mistral_ids(messages)})
+        assert refusal is None
 
 
-def _nine(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with ids of the form that Mistral's own API wants, which vLLM does not."""
+def _with_mistral_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages with call ids of the form that Mistral's own API requires."""
     return msgspec.json.decode(msgspec.json.encode(messages).replace(b'"t1"', b'"abcdefghi"'))
 
 

@@ -1,4 +1,4 @@
-"""A file of plain text reaches providers that take no files as text, under its name."""
+"""Plain text files are sent as named text to providers without file input."""
 
 from __future__ import annotations
 
@@ -94,18 +94,18 @@ def test_a_file_of_text_is_sent_as_text(target: str, form: str) -> None:
         assert DATA in msgspec.json.encode(translation["body"]).decode()
     else:
         body = {key: value for key, value in translation["body"].items() if key != "vendor_field"}
-        words = msgspec.json.encode(WORDS).decode().strip('"')
+        text = msgspec.json.encode(WORDS).decode().strip('"')
         name = FORMS[form]["file"]["filename"]
-        sent = msgspec.json.encode(body).decode()
-        assert words in sent
-        assert name in sent
-        assert "file_data" not in sent
-        assert "omitted" not in sent
+        encoded_body = msgspec.json.encode(body).decode()
+        assert text in encoded_body
+        assert name in encoded_body
+        assert "file_data" not in encoded_body
+        assert "omitted" not in encoded_body
     if target in RULES:
         body = {key: value for key, value in translation["body"].items() if key != "vendor_field"}
         assert RULES[target](body) is None
-    dropped = {r["field"] for r in translation["report"] if r["action"] == "dropped"}
-    assert "messages[0].content[1]" not in dropped
+    dropped_fields = {r["field"] for r in translation["report"] if r["action"] == "dropped"}
+    assert "messages[0].content[1]" not in dropped_fields
 
 
 @each("target", ["vllm", "groq", "custom"])

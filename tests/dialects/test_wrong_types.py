@@ -1,4 +1,4 @@
-"""Each value of an example in turn replaced by a list or an object: no function breaks.
+"""Each value of an example is replaced by a list or an object without an exception.
 
 Requests and responses are accepted or rejected with a GatewayError, streams are read to their end.
 """
@@ -58,19 +58,19 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def with_wrong_types(document: Any) -> Iterator[Any]:
-    """The document with one of its values replaced, for each value and each replacement."""
+    """Yield the document with one value replaced, for each value and each replacement."""
     for *parents, key in list(_paths(document)):
-        for wrong in ([], [[]], {"type": []}):
+        for wrong_value in ([], [[]], {"type": []}):
             changed = copy.deepcopy(document)
-            place = changed
+            container = changed
             for name in parents:
-                place = place[name]
-            place[key] = wrong
+                container = container[name]
+            container[key] = wrong_value
             yield changed
 
 
 def parse(dialect: Dialect, body: Any, headers: dict[str, str]) -> Request | None:
-    """The canonical request; None if it is rejected."""
+    """Return the canonical request; None if it is rejected."""
     try:
         return dialect.client.parse_request(body, headers)
     except GatewayError:
@@ -91,7 +91,7 @@ def test_a_request_is_accepted_or_rejected(case: dict[str, Any]) -> None:
 
 
 def parse_response(dialect: Dialect, body: Any) -> Response | None:
-    """The canonical response; None if it is rejected."""
+    """Return the canonical response; None if it is rejected."""
     try:
         return dialect.provider.parse_response(body, Traits(), None)
     except GatewayError:
@@ -108,7 +108,7 @@ def test_a_response_is_accepted_or_rejected(name: str) -> None:
 
 
 def _events(stream: list[Any]) -> list[tuple[str, Any]]:
-    """The events of a case: their names, and their data as JSON."""
+    """Return the events of a case: their names, and their data as JSON."""
     events = []
     for event in stream:
         named = isinstance(event, dict) and "event" in event

@@ -1,4 +1,4 @@
-"""One gateway for all tests of a run, as its start is what costs."""
+"""Fixture of one gateway for all end-to-end tests of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes import ChaosUpstream, StrictAnthropic, StrictDeepSeek, StrictOp
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    """A live gateway in front of strict and of broken providers."""
+    """A live gateway in front of strict and faulty providers."""
     with ExitStack() as exit_stack:
         openai = exit_stack.enter_context(StrictOpenAI())
         anthropic = exit_stack.enter_context(StrictAnthropic())

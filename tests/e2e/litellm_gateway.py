@@ -1,4 +1,4 @@
-"""LiteLLM's files, as text, on a live gateway; and what its clients ask of one."""
+"""Live gateways configured by LiteLLM files, with their providers and requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUSY = Refusal(429, "rate_limit_exceeded", "Rate limit reached", "rate_limit_exc
 
 
 class Upstream(StrictOpenAI):
-    """A strict OpenAI that can be out of order: `fails` says with what, and how often."""
+    """A strict OpenAI that can fail: `fails` has the refusal and how often to send it."""
 
     models = MODELS
 
@@ -33,23 +33,23 @@ class Upstream(StrictOpenAI):
         self.times = 0
 
     def fail(self, refusal: Refusal, times: int = 10**9) -> None:
-        """Refuse the next requests."""
+        """Refuse the next `times` requests."""
         self.fails, self.times = refusal, times
 
-    def heal(self) -> None:
-        """Answer again, and forget the requests so far."""
+    def recover(self) -> None:
+        """Stop refusing, and clear the recorded requests."""
         self.times = 0
         self.requests.clear()
 
-    def request_count(self, words: str = "") -> int:
-        """How many chat requests with these words arrived."""
+    def request_count(self, text: str = "") -> int:
+        """Return how many chat requests contained this text."""
         return sum(
-            request.path.endswith("/completions") and words.encode() in request.raw
+            request.path.endswith("/completions") and text.encode() in request.raw
             for request in self.requests
         )
 
     async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
-        """As the service would, if it is in order."""
+        """Respond as OpenAI does, unless the next request is to be refused."""
         if self.times > 0 and self.fails is not None and recorded_request.method == "POST":
             self.times -= 1
             refusal = self.fails
@@ -60,10 +60,10 @@ class Upstream(StrictOpenAI):
 
 
 class AzureUpstream(Upstream):
-    """The same by Azure's paths and its header."""
+    """A strict OpenAI with the paths and the key header of Azure."""
 
     async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
-        """As the deployment `gpt-4` would."""
+        """Respond as the deployment `gpt-4`."""
         if recorded_request.path != "/openai/deployments/gpt-4/chat/completions":
             await out.reply(404, {"error": {"code": "404", "message": "Resource not found"}})
             return True
@@ -79,7 +79,7 @@ class AzureUpstream(Upstream):
 
 
 class FileConfiguredGateway(Gateway):
-    """A gateway whose configuration is a text, used as it is."""
+    """A gateway whose configuration file has a given text."""
 
     def __init__(self, directory: Path, text: str, key: str, **environment: str) -> None:
         super().__init__(directory, {})
@@ -90,16 +90,14 @@ class FileConfiguredGateway(Gateway):
     def environment(self) -> dict[str, str]:
         return {**super().environment(), **self._more}
 
-    def ask(
-        self, model: str, words: str = "Hello", *, key: str = "", **more: Any
-    ) -> httpx.Response:
-        """A Chat request."""
-        body = {"model": model, "messages": [{"role": "user", "content": words}], **more}
+    def ask(self, model: str, text: str = "Hello", *, key: str = "", **more: Any) -> httpx.Response:
+        """Send a Chat request."""
+        body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
         return self.send("POST", "/v1/chat/completions", body, key=key)
 
-    def answer_text(self, model: str, words: str = "Hello", **more: Any) -> str:
-        """The text of the response, whose status must be 200."""
-        answer = self.ask(model, words, **more)
+    def answer_text(self, model: str, text: str = "Hello", **more: Any) -> str:
+        """Return the text of a response; asserts status 200."""
+        answer = self.ask(model, text, **more)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["choices"][0]["message"]["content"])
 
@@ -113,26 +111,26 @@ class FileConfiguredGateway(Gateway):
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> httpx.Response:
-        """A request with the master key, or another."""
+        """Send a request with the master key, or another key."""
         token = {"authorization": f"Bearer {key or self.key}"}
         url = f"{self.url}{path}"
-        sent = {**token, **(headers or {})}
+        request_headers = {**token, **(headers or {})}
         return httpx.request(
-            method, url, json=body, headers=sent, params=dict(params or {}), timeout=60
+            method, url, json=body, headers=request_headers, params=dict(params or {}), timeout=60
         )
 
     def new_key(self, **fields: Any) -> str:
-        """A key by /key/generate, when the gateway knows it."""
+        """Create a key with /key/generate and wait until the gateway accepts it."""
         answer = self.send("POST", "/key/generate", fields)
         assert answer.status_code == 200, answer.text
-        return self.known(str(answer.json()["key"]))
+        return self.wait_for_key(str(answer.json()["key"]))
 
 
 @contextmanager
 def running_gateway(
     directory: Path, text: str, key: str = "sk-1234", **environment: str
 ) -> Iterator[FileConfiguredGateway]:
-    """A gateway with this file; ended in any case."""
+    """Start a gateway with this file; stop it when the block ends."""
     gateway = FileConfiguredGateway(directory, text, key, **environment)
     try:
         yield gateway.start()
@@ -143,7 +141,7 @@ def running_gateway(
 
 @contextmanager
 def upstreams(*names: str) -> Iterator[dict[str, Upstream]]:
-    """Providers that each answer with their own name."""
+    """Start providers that each answer with their own name."""
     with ExitStack() as stack:
         upstreams_by_name = {}
         for name in names:
@@ -152,14 +150,14 @@ def upstreams(*names: str) -> Iterator[dict[str, Upstream]]:
         yield upstreams_by_name
 
 
-def shares(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[str]:
-    """How often each provider answered."""
+def count_answers(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[str]:
+    """Return how often each provider answered."""
     return Counter(gateway.answer_text(model, f"Draw {number}") for number in range(count))
 
 
 @contextmanager
-def forwarded_port(port: int, to: int) -> Iterator[bool]:
-    """Pass a fixed port of this machine on to another; false where it is taken."""
+def forwarded_port(port: int, target_port: int) -> Iterator[bool]:
+    """Forward a fixed local port to another one; returns False if the port is in use."""
     with ExitStack() as stack:
         server = stack.enter_context(closing(socket.socket()))
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -169,26 +167,26 @@ def forwarded_port(port: int, to: int) -> Iterator[bool]:
             yield False
             return
         server.listen()
-        threading.Thread(target=_accept, args=(server, to), daemon=True).start()
+        threading.Thread(target=_accept, args=(server, target_port), daemon=True).start()
         yield True
         with suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
 
 
-def _accept(server: socket.socket, to: int) -> None:
+def _accept(server: socket.socket, target_port: int) -> None:
     with suppress(OSError):
         while True:
             here, _ = server.accept()
             try:
-                there = socket.create_connection(("127.0.0.1", to))
+                there = socket.create_connection(("127.0.0.1", target_port))
             except OSError:
                 here.close()
                 continue
             for source, target in ((here, there), (there, here)):
-                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+                threading.Thread(target=_copy_bytes, args=(source, target), daemon=True).start()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _copy_bytes(source: socket.socket, target: socket.socket) -> None:
     with source, suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

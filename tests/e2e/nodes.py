@@ -1,4 +1,4 @@
-"""Nodes of one gateway: processes with data directories of their own on one PostgreSQL."""
+"""Gateway nodes: processes with their own data directories and one PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRETS = {
 
 
 class Node(Gateway):
-    """One of them. `more` is its own part of the environment."""
+    """A node of the gateway; `more` are environment variables of this node."""
 
     def __init__(self, directory: Path, config: dict[str, Any], **more: str) -> None:
         directory.mkdir()
@@ -31,13 +31,13 @@ class Node(Gateway):
         self._more = {**SECRETS, **more}
 
     def environment(self) -> dict[str, str]:
-        """The environment of its process."""
+        """Return the environment of its process."""
         return {**super().environment(), **self._more}
 
 
 @contextmanager
 def new_database() -> Iterator[str]:
-    """The URL of an empty database. Skips where there is no PostgreSQL."""
+    """Create an empty database and return its URL. Skips the test without PostgreSQL."""
     if "TEST_POSTGRES_URL" not in os.environ and not answers():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     name = f"nodes_{uuid.uuid4().hex[:12]}"

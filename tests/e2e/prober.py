@@ -1,8 +1,8 @@
-"""A caller with small requests, as a process of its own: prints how long each took, as JSON.
+"""A separate process that sends small requests and prints their durations as JSON.
 
     python -m tests.e2e.prober PORT KEY
 
-It ends when its input does.
+It stops at the end of its standard input.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ BODY = json.dumps(
 
 
 def main(port: int, key: str) -> None:
-    """Ask until the input ends."""
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    """Send requests until standard input ends."""
+    finished = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), finished.set()), daemon=True).start()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    took: list[float] = []
-    failed: list[str] = []
+    durations_s: list[float] = []
+    failures: list[str] = []
     print("ready", flush=True)
-    while not over.is_set():
-        began = time.perf_counter()
+    while not finished.is_set():
+        start = time.perf_counter()
         try:
             connection.request("POST", "/v1/chat/completions", BODY, headers)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200:
-                failed.append(f"{answer.status} {text[:200]!r}")
+                failures.append(f"{answer.status} {text[:200]!r}")
         except (OSError, http.client.HTTPException) as error:
-            failed.append(repr(error))
+            failures.append(repr(error))
             connection.close()
-        took.append(time.perf_counter() - began)
+        durations_s.append(time.perf_counter() - start)
         time.sleep(0.002)
-    print(json.dumps({"took": took, "failed": failed}), flush=True)
+    print(json.dumps({"took": durations_s, "failed": failures}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A gateway of two processes that stores responses, and its keys."""
+"""A gateway of two processes that stores responses, with its keys and providers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OWN, CHAT, MESSAGES = "gpt-5.6-sol", "deepseek-v4-pro", "claude-sonnet-4-5"
 
 @dataclass
 class ResponseNodes:
-    """The gateway and the providers behind it."""
+    """The gateway and its providers."""
 
     gateway: Gateway
     openai: StatefulOpenAI
@@ -29,9 +29,9 @@ class ResponseNodes:
     anthropic: StrictAnthropic
 
     def client(self, key: str = "", *, alone: bool = True) -> openai.OpenAI:
-        """An SDK's client with this key; the master key if none is given.
+        """Return an SDK client with this key, by default the master key.
 
-        `alone`: each request has a connection of its own, so that both processes get some.
+        `alone`: each request has its own connection, so that both processes get some.
         """
         base = f"{self.gateway.url}/v1"
         close = {"connection": "close"} if alone else {}
@@ -39,17 +39,17 @@ class ResponseNodes:
         return openai.OpenAI(base_url=base, api_key=key, max_retries=0, default_headers=close)
 
     def new_key(self, **more: Any) -> str:
-        """A key of its own."""
+        """Create a key and return its secret."""
         completed = self.run(f"print(store.create_key('e2e', **{more!r})[1])")
         self.await_key(completed)
         return completed
 
     def await_key(self, key: str) -> None:
-        """Wait until both processes know a key, a few times over."""
-        self.gateway.known(key)
+        """Wait until both processes accept a key, several times in a row."""
+        self.gateway.wait_for_key(key)
 
     def run(self, code: str) -> str:
-        """What a line of code prints in the gateway's shell."""
+        """Run Python code in the gateway's shell and return its output."""
         environment = {
             **self.gateway.environment(),
             "DRAGOMAN_DATA_DIR": str(self.gateway.data_dir),
@@ -74,22 +74,22 @@ class ResponseNodes:
 
 @contextmanager
 def response_nodes(
-    directory: Path, served: Callable[..., Gateway] = Gateway
+    directory: Path, server: Callable[..., Gateway] = Gateway
 ) -> Iterator[ResponseNodes]:
-    """Start it all, and end it well. `served`: by what, with as many processes as it can have."""
+    """Start everything and stop it at the end. `served`: the server, with its most processes."""
     with ExitStack() as stack:
-        own = stack.enter_context(StatefulOpenAI())
+        stateful = stack.enter_context(StatefulOpenAI())
         anthropic = stack.enter_context(StrictAnthropic())
         deepseek = stack.enter_context(StrictDeepSeek())
-        rows = strict_config(own, anthropic, deepseek)
+        rows = strict_config(stateful, anthropic, deepseek)
         # One name for several providers: where a conversation goes on matters here.
         for public, model, base, key in (
             ("mixed", f"anthropic/{MESSAGES}", anthropic.url, anthropic.key),
-            ("mixed", f"openai/{OWN}", f"{own.url}/v1", own.key),
+            ("mixed", f"openai/{OWN}", f"{stateful.url}/v1", stateful.key),
         ):
             params = {"model": model, "api_base": base, "api_key": key}
             rows.append({"model_name": public, "litellm_params": params})
-        gateway = served(directory, litellm_config(rows), workers=2).start()
+        gateway = server(directory, litellm_config(rows), workers=2).start()
         stack.callback(gateway.kill)
-        yield ResponseNodes(gateway, own, deepseek, anthropic)
+        yield ResponseNodes(gateway, stateful, deepseek, anthropic)
         gateway.stop()

@@ -1,4 +1,4 @@
-"""A live gateway as a process of its own, in front of fake providers."""
+"""A live gateway in a separate process, in front of fake providers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.fakes import (
 )
 from tests.fakes.chaos import KEY as CHAOS_KEY
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MASTER_KEY = "sk-1234-e2e-master-key"
@@ -46,7 +46,7 @@ NEVER_ENDING = ("hang", "drip-headers", "drip-body", "stream-stall", "stream-com
 
 
 class Gateway:
-    """`manage.py up` in a process group of its own."""
+    """`manage.py up` in its own process group."""
 
     def __init__(self, directory: Path, config: dict[str, Any], *, workers: int = 1) -> None:
         self.directory = directory
@@ -60,17 +60,17 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Its base URL, without a trailing slash."""
+        """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def output(self) -> str:
-        """What it has printed, on all its starts."""
+        """Return the output of all starts."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def status(self) -> int | None:
-        """The exit status of a process that has ended by itself."""
+        """Return the exit status of a process that has ended by itself."""
         return None if self._process is None else self._process.poll()
 
     @property
@@ -78,11 +78,15 @@ class Gateway:
         return self.directory / "output.txt"
 
     def environment(self) -> dict[str, str]:
-        """What its processes have of the environment."""
+        """Return the environment variables of its processes."""
         return _environment(self.directory)
 
     def start(self, *, ready: bool = True) -> Self:
-        """Start it and wait until it is ready, or lives. Raises RuntimeError with its output."""
+        """Start the gateway and wait until it is ready, or alive if `ready` is false.
+
+        Raises:
+            RuntimeError: it did not start; contains its output.
+        """
         if not self.data_dir.exists() and "DATABASE_URL" not in self.environment():
             self.data_dir.mkdir(mode=0o700)
             shutil.copy(empty_database(), self.data_dir)
@@ -100,19 +104,19 @@ class Gateway:
         return self
 
     def _command(self) -> list[str]:
-        """What serves; all that it needs has been made."""
+        """Return the command line of the server."""
         command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), "--config", str(self._config)]
         return [*command, "--workers", str(self._workers)]
 
-    def _wait(self, what: str) -> None:
+    def _wait(self, condition: str) -> None:
         assert self._process is not None
-        ends = time.monotonic() + START_S
-        while time.monotonic() < ends:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
             try:
-                if httpx.get(f"{self.url}/health/{what}", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/health/{condition}", timeout=5).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
@@ -120,10 +124,10 @@ class Gateway:
         raise RuntimeError(f"the gateway did not start:\n{self.output}")
 
     def stop(self) -> int:
-        """End it as a service manager would; returns its exit status.
+        """Stop the gateway with SIGTERM, as a service manager does, and return its exit status.
 
         Raises:
-            RuntimeError: with its output and the stacks of its threads, if it does not stop.
+            RuntimeError: it did not stop; contains its output and the stacks of its threads.
         """
         process = self._process
         if process is None:
@@ -142,7 +146,7 @@ class Gateway:
         return status
 
     def kill(self) -> None:
-        """End all its processes at once, as an operator's `kill -9` or the OOM killer."""
+        """Kill all its processes at once, as `kill -9` or the OOM killer does."""
         process = self._process
         if process is None:
             return
@@ -152,21 +156,21 @@ class Gateway:
         self._process = None
 
     def workers(self) -> list[int]:
-        """The ids of the processes that answer requests, where there are several."""
+        """Return the process ids of the workers, if there are several."""
         assert self._process is not None
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
         return [pid for pid in map(int, children) if _is_worker(pid)]
 
     def api(self, path: str, **params: Any) -> Any:
-        """A GET of the management API with the admin credential."""
+        """Send a GET request to the management API with the admin credential."""
         headers = {"authorization": f"Bearer {self.key}"}
         answer = httpx.get(f"{self.url}{path}", params=params, headers=headers, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
     def row(self, request_id: str) -> dict[str, Any]:
-        """The log's row of a request; waits for it."""
+        """Wait for the log row of a request and return it."""
         rows: list[httpx.Response] = []
 
         def written() -> bool:
@@ -175,19 +179,19 @@ class Gateway:
             rows[:] = [httpx.get(url, headers=headers, timeout=30)]
             return rows[0].status_code == 200
 
-        until(written)
+        wait_until(written)
         return dict(rows[0].json())
 
-    def logged(self) -> None:
-        """Wait until the log has all that was answered: no journal holds a record any more."""
-        until(lambda: not any(map(_holds, (self.data_dir / "journal").glob("*.journal"))))
+    def wait_for_log(self) -> None:
+        """Wait until the log has all finished requests and no journal contains a record."""
+        wait_until(lambda: not any(map(_has_record, (self.data_dir / "journal").glob("*.journal"))))
 
-    def known(self, key: str) -> str:
-        """The key, once every process takes it: each reads the registry in its own time."""
+    def wait_for_key(self, key: str) -> str:
+        """Wait until every process accepts the key; returns the key."""
         headers = {"authorization": f"Bearer {key}", "connection": "close"}
         url = f"{self.url}/v1/models"
         # A few times over, so that each of a few processes has been asked.
-        until(
+        wait_until(
             lambda: all(
                 httpx.get(url, headers=headers, timeout=30).status_code == 200 for _ in range(12)
             )
@@ -196,10 +200,10 @@ class Gateway:
 
 
 class Daphne(Gateway):
-    """The same application served by Daphne, in one process."""
+    """The same application served by Daphne in one process."""
 
     def environment(self) -> dict[str, str]:
-        """With what `up` would have said to the processes that serve."""
+        """Return the environment that `up` sets for its server processes."""
         return super().environment() | {
             "DJANGO_SETTINGS_MODULE": "gateway.config.settings",
             "DRAGOMAN_DATA_DIR": str(self.data_dir),
@@ -222,7 +226,7 @@ class Daphne(Gateway):
 
 @dataclass
 class GatewayStack:
-    """A gateway and the providers behind it."""
+    """A gateway and its providers."""
 
     gateway: Gateway
     openai: StrictOpenAI
@@ -231,30 +235,30 @@ class GatewayStack:
     chaos: ChaosUpstream
     servers: list[Server] = field(default_factory=list)
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All strict providers say this to a user's text that holds `text`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all strict providers answer user texts that contain `text` with `answer`."""
         for server in (self.openai, self.anthropic, self.deepseek):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     def last(self, text: str) -> tuple[Server, RecordedRequest]:
-        """The newest request with this text that reached a provider, and which."""
+        """Return the newest upstream request with this text, and its provider."""
         for server in (self.openai, self.anthropic, self.deepseek):
             for request in reversed(server.requests):
                 if text.encode() in request.raw:
                     return server, request
         raise AssertionError(f"no provider saw {text!r}")
 
-    def left(self, text: str) -> bool:
-        """Whether the provider of this text sees its client leave, before it has said all."""
+    def saw_disconnect(self, text: str) -> bool:
+        """Return whether the provider of this text saw its client disconnect early."""
         _, recorded_request = self.last(text)
-        until(lambda: recorded_request.left_at is not None or recorded_request.finished)
+        wait_until(lambda: recorded_request.left_at is not None or recorded_request.finished)
         return recorded_request.left_at is not None
 
 
 def strict_config(
     openai: StrictOpenAI, anthropic: StrictAnthropic, deepseek: StrictDeepSeek
 ) -> list[dict[str, Any]]:
-    """LiteLLM's `model_list` for the strict providers."""
+    """Return LiteLLM's `model_list` for the strict providers."""
     rows = [_row(name, f"openai/{name}", f"{openai.url}/v1", openai.key) for name in openai.models]
     for name in ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5"):
         rows.append(_row(name, f"anthropic/{name}", anthropic.url, anthropic.key))
@@ -266,18 +270,18 @@ def strict_config(
 
 
 def chaos_config(chaos: ChaosUpstream) -> list[dict[str, Any]]:
-    """`model_list` for the faults: `chat/FAULT` and `messages/FAULT`.
+    """Return a `model_list` for the faults: `chat/FAULT` and `messages/FAULT`.
 
-    Only those that heal are tried twice: a retry waits, and would hide nothing here. Only
-    those that never end are given up soon: a busy machine is slow with the others, no more.
+    Only faults that recover have retries: elsewhere, a retry would only take time. Only faults that
+    never end have a short deadline, because a busy machine is slow with the others too.
     """
     brief = {"timeout": BRIEF_S, "stream_timeout": BRIEF_S, "max_retries": 0}
     patience = {"timeout": LONG_S, "stream_timeout": LONG_S, "max_retries": 0}
-    again = {**patience, "max_retries": 1}
+    second = {**patience, "max_retries": 1}
     rows = []
     for public, more in (
         *((name, brief) for name in NEVER_ENDING),
-        ("heal-*", again),
+        ("heal-*", second),
         ("*", patience),
     ):
         rows += [
@@ -303,15 +307,15 @@ def _row(public: str, model: str, base: str, key: str, **more: Any) -> dict[str,
 
 
 def litellm_config(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """A whole configuration file around a `model_list`."""
+    """Return a whole configuration file with a `model_list`."""
     return {"model_list": rows, "general_settings": {"master_key": MASTER_KEY}}
 
 
 @functools.cache
 def empty_database() -> Path:
-    """A database with all tables and no row: to make one takes longer than all else of a start.
+    """Return the path of a migrated empty database, because migrating takes most of a start.
 
-    That a first start makes its own is seen in `test_up`.
+    `test_up` covers a first start that creates its own.
     """
     directory = Path(tempfile.mkdtemp(prefix="dragoman-empty-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
@@ -323,7 +327,7 @@ def empty_database() -> Path:
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    """A clean environment: nothing of the person who runs the tests."""
+    """Return an environment without the variables of the test run."""
     inherited = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL") if k in os.environ}
     home = directory / "home"
     home.mkdir(exist_ok=True)
@@ -336,8 +340,8 @@ def _environment(directory: Path) -> dict[str, str]:
     return {**inherited, **fixed, "HOME": str(home)}
 
 
-def _holds(journal: Path) -> bool:
-    """Whether a record is left: a length of 0 ends the file."""
+def _has_record(journal: Path) -> bool:
+    """Return whether a journal contains a record: a length of 0 ends the file."""
     try:
         with journal.open("rb") as file:
             return any(file.read(4))
@@ -346,7 +350,7 @@ def _holds(journal: Path) -> bool:
 
 
 def _is_worker(pid: int) -> bool:
-    """Whether a child is a worker: multiprocessing's own tracker is one as well."""
+    """Return whether a child is a worker, not multiprocessing's resource tracker."""
     try:
         return b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -354,5 +358,5 @@ def _is_worker(pid: int) -> bool:
 
 
 def is_installed(program: str) -> bool:
-    """Whether a program is installed."""
+    """Return whether a program is installed."""
     return shutil.which(program) is not None

@@ -43,7 +43,7 @@ TWO_CALLS = (
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int
@@ -153,8 +153,8 @@ def test_parallel_tool_calls_make_a_round_trip(
     results = [result("toolu_a", "sun"), result("toolu_b", [{"type": "text", "text": "rain"}])]
     content = [block.model_dump(exclude_none=True) for block in message.content]
     history = [*user(prompt), {"role": "assistant", "content": content}, *user(results)]
-    again = client.messages.create(messages=history, **params)
-    assert texts(again) == "The tools answered: sun | rain"
+    second = client.messages.create(messages=history, **params)
+    assert texts(second) == "The tools answered: sun | rain"
 
 
 def texts(message: anthropic.types.Message) -> str:
@@ -238,7 +238,7 @@ def test_thinking_has_a_signature(
 def test_reasoning_of_another_provider_is_dropped(
     stack: GatewayStack, client: anthropic.Anthropic
 ) -> None:
-    """A signature that Claude did not make would be refused."""
+    """A signature that Claude did not create would be refused."""
     prompt = "Think, then change the model"
     stack.on(prompt, ScriptedAnswer(reasoning="Deep.", text="Done."))
     thinking: Any = {"type": "enabled", "budget_tokens": 2000}
@@ -246,8 +246,8 @@ def test_reasoning_of_another_provider_is_dropped(
     response = client.messages.create(model=DEEP, messages=user(prompt), **fields)
     content = [block.model_dump(exclude_none=True) for block in response.content]
     history = [*user(prompt), {"role": "assistant", "content": content}, *user("And now?")]
-    again = client.messages.create(model=MESSAGES, messages=history, **fields)
-    assert again.stop_reason == "end_turn"
+    second = client.messages.create(model=MESSAGES, messages=history, **fields)
+    assert second.stop_reason == "end_turn"
 
 
 @BOTH
@@ -263,9 +263,9 @@ def test_an_estimated_count_is_marked(client: anthropic.Anthropic) -> None:
 
 
 def test_models_are_listed_and_retrieved(client: anthropic.Anthropic) -> None:
-    listed = {model.id: model for model in client.models.list(limit=100)}
-    assert {CHAT, MESSAGES} <= set(listed)
-    assert listed[CHAT].type == "model"
+    models_by_id = {model.id: model for model in client.models.list(limit=100)}
+    assert {CHAT, MESSAGES} <= set(models_by_id)
+    assert models_by_id[CHAT].type == "model"
     assert client.models.retrieve(CHAT).id == CHAT
     with pytest.raises(anthropic.NotFoundError):
         client.models.retrieve("no-such-model")
@@ -321,14 +321,14 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
     chat, messages, expected_error, status = REFUSALS[kind]
     stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
     stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
-    with pytest.raises(anthropic.APIStatusError) as caught:
+    with pytest.raises(anthropic.APIStatusError) as error:
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), stream=stream)
-    assert isinstance(caught.value, expected_error)
-    assert caught.value.status_code == status
+    assert isinstance(error.value, expected_error)
+    assert error.value.status_code == status
     if kind == "context_length":
-        assert "prompt is too long" in caught.value.message
+        assert "prompt is too long" in error.value.message
     if kind == "rate_limit":
-        assert caught.value.response.headers["retry-after"] == "7"
+        assert error.value.response.headers["retry-after"] == "7"
 
 
 def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
@@ -342,7 +342,7 @@ def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
 
 
 def test_an_unknown_model_is_not_found(client: anthropic.Anthropic) -> None:
-    """Claude Code takes a 400 for a feature it must shed, and asks six times."""
+    """Claude Code treats a 400 as an unsupported feature and retries six times."""
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="no-such-model", max_tokens=9, messages=user("Hi"))
 
@@ -374,7 +374,7 @@ def test_leaving_a_stream_closes_the_provider(
     stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     with client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream:
         next(iter(stream.text_stream))
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 @BOTH
@@ -385,7 +385,7 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(anthropic.APITimeoutError):
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=2)
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 def test_passthrough_keeps_unknown_fields(stack: GatewayStack, client: anthropic.Anthropic) -> None:

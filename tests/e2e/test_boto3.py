@@ -51,25 +51,25 @@ CALL = Call("get_weather", {"city": 'Zürich "HB"', "near": [1, 2.5, None]}, "ca
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     bedrock: StrictBedrock
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in self.servers.values():
-            server.script.on(text, say)  # type: ignore[attr-defined]
+            server.script.on(text, answer)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
-        """The provider of each model."""
+        """Return the provider of each model."""
         return dict(zip(MODELS, (self.bedrock, self.chat, self.messages), strict=True))
 
     def last(self, model: str) -> Any:
-        """The body of the newest request that reached the provider of a model."""
+        """Return the body of the newest upstream request of a model."""
         return self.servers[model].requests[-1].body
 
 
@@ -83,10 +83,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         bedrock = stack.enter_context(StrictBedrock())
         chat = stack.enter_context(StrictOpenAI())
         messages = stack.enter_context(StrictAnthropic())
-        own = {"model": f"bedrock/{CLAUDE}", "api_key": BEARER, "max_retries": 0}
+        bedrock_params = {"model": f"bedrock/{CLAUDE}", "api_key": BEARER, "max_retries": 0}
         claude = f"anthropic/{MODELS[2]}"
         rows = [
-            row(MODELS[0], aws_bedrock_runtime_endpoint=bedrock.url, **own),
+            row(MODELS[0], aws_bedrock_runtime_endpoint=bedrock.url, **bedrock_params),
             row(MODELS[1], model="openai/gpt-4o", api_base=f"{chat.url}/v1", api_key=chat.key),
             row(MODELS[2], model=claude, api_base=messages.url, api_key=messages.key),
         ]
@@ -113,7 +113,7 @@ def boto3_client(
 
 
 def unsigned_client(url: str, key: str, service: str = "bedrock-runtime") -> Any:
-    """A client of a gateway without TLS, to which boto3 sends no Bedrock API key itself."""
+    """Return a client without signatures; boto3 sends no Bedrock API key without TLS."""
     api_client = boto3_client(url, service, signature_version=UNSIGNED)
 
     def add_key(request: Any, **_: Any) -> None:
@@ -135,7 +135,7 @@ def user(*blocks: Any) -> dict[str, Any]:
 
 
 def joined(events: list[Any]) -> dict[str, Any]:
-    """The response that a stream's events add up to, as an SDK's user joins them."""
+    """Return the response that a stream's events add up to, joined as an SDK's user does."""
     blocks: dict[int, dict[str, Any]] = {}
     out: dict[str, Any] = {}
     for event in events:
@@ -171,7 +171,7 @@ def _add_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
 
 
 def send_converse(client: Any, stream: bool, **fields: Any) -> dict[str, Any]:
-    """The response, whole or joined from its stream."""
+    """Return the response, whole or joined from its stream."""
     if not stream:
         return dict(client.converse(**fields))
     answer = client.converse_stream(**fields)
@@ -212,9 +212,9 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
     ]
     result = {"toolUseId": "call_a", "content": [{"json": {"degrees": 21}}], "status": "success"}
     history = [user(prompt), message, user({"toolResult": result})]
-    again = send_converse(client, stream, messages=history, **params)
-    assert again["stopReason"] == "end_turn"
-    (block,) = again["output"]["message"]["content"]
+    second = send_converse(client, stream, messages=history, **params)
+    assert second["stopReason"] == "end_turn"
+    (block,) = second["output"]["message"]["content"]
     assert model == "bedrock-claude" or "21" in block["text"]
 
 
@@ -235,13 +235,13 @@ def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, 
         additionalModelRequestFields={"top_k": 39},
     )
     assert response["output"]["message"]["content"] == [{"text": HELLO}]
-    sent = str(stack.last(model))
+    upstream_json = str(stack.last(model))
     for mark in (base64.b64encode(PIXEL).decode()[:30], "Be brief.", "77", "0.25", "END!"):
-        assert mark in sent
-    assert model == "gpt-4o" or "'top_k': 39" in sent
+        assert mark in upstream_json
+    assert model == "gpt-4o" or "'top_k': 39" in upstream_json
     headers = response["ResponseMetadata"]["HTTPHeaders"]
-    dropped = headers.get("x-dragoman-dropped", "")
-    assert ("additionalModelRequestFields.top_k" in dropped) == (model == "gpt-4o")
+    dropped_fields = headers.get("x-dragoman-dropped", "")
+    assert ("additionalModelRequestFields.top_k" in dropped_fields) == (model == "gpt-4o")
 
 
 def test_bedrocks_guardrails_are_reported_where_they_are_lost(
@@ -250,9 +250,9 @@ def test_bedrocks_guardrails_are_reported_where_they_are_lost(
     guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
     params = {"messages": [user("Guarded", {"guardContent": {"text": {"text": "Mind this."}}})]}
     response = client.converse(modelId="gpt-4o", guardrailConfig=guardrail, **params)
-    dropped = response["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
-    assert "guardrailConfig" in dropped
-    assert "messages[0].content[1].guardContent" in dropped
+    dropped_fields = response["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
+    assert "guardrailConfig" in dropped_fields
+    assert "messages[0].content[1].guardContent" in dropped_fields
     assert "Mind this." in str(stack.last("gpt-4o"))
 
 
@@ -275,8 +275,8 @@ def test_reasoning_is_returned_and_its_state_is_sent_back(
     send_converse(
         client, stream, messages=[user(prompt), message, user({"toolResult": result})], **params
     )
-    sent = stack.last("claude-sonnet-4-5")
-    (thinking,) = [b for b in sent["messages"][1]["content"] if b["type"] == "thinking"]
+    upstream_body = stack.last("claude-sonnet-4-5")
+    (thinking,) = [b for b in upstream_body["messages"][1]["content"] if b["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
     assert not thinking["signature"].startswith("dgm1.")
 

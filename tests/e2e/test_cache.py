@@ -1,4 +1,4 @@
-"""Kept answers with the official SDKs over two worker processes, on SQLite and on Redis."""
+"""Response cache with the official SDKs over two worker processes, on SQLite and Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.relay.cache.backend import FLUSH_S
 from tests.e2e.stack import MASTER_KEY, Gateway, litellm_config, strict_config
 from tests.fakes import Call, ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running_server
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -35,7 +35,7 @@ CITY: Any = {
 
 
 class CachingGateway(Gateway):
-    """A gateway of two workers whose routes keep answers."""
+    """A gateway of two workers whose routes cache responses."""
 
     def __init__(self, directory: Path, config: dict[str, Any], redis_url: str) -> None:
         super().__init__(directory, config, workers=WORKERS)
@@ -47,27 +47,27 @@ class CachingGateway(Gateway):
 
 @dataclass
 class GatewayStack:
-    """The gateway, its providers, and how answers get beyond a process."""
+    """A gateway, its providers, and how cached responses are shared between processes."""
 
     gateway: CachingGateway
     openai: StrictOpenAI
     anthropic: StrictAnthropic
     redis_url: str
 
-    def request_count(self, words: str) -> int:
-        """How many requests with these words the providers have received."""
+    def request_count(self, text: str) -> int:
+        """Return how many upstream requests contained this text."""
         recorded_requests = (*self.openai.requests, *self.anthropic.requests)
-        return sum(words.encode() in request.raw for request in recorded_requests)
+        return sum(text.encode() in request.raw for request in recorded_requests)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Wait until the answer to the block's question is where every process finds it."""
+        """Wait until the cached response of the block is visible to every process."""
         before = self._settled()
         yield
-        until(lambda: self._kept() != before)
+        wait_until(lambda: self._kept() != before)
 
     def _settled(self) -> int:
-        """How many answers are kept, once what earlier questions left is written."""
+        """Return the number of cached responses after pending writes."""
         previous = -1
         while previous != (stored_count := self._kept()):
             previous = stored_count
@@ -86,7 +86,7 @@ class GatewayStack:
             answer = client.delete("/api/cache", params={"route": route} if route else {})
             assert answer.status_code == 200, answer.text
             # Who knows this key has read the registry since.
-            self.gateway.known(client.post("/key/generate", json={}).json()["key"])
+            self.gateway.wait_for_key(client.post("/key/generate", json={}).json()["key"])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
@@ -114,17 +114,17 @@ def stack(
 
 
 def chat(
-    stack: GatewayStack, words: str, *, model: str, stream: bool, **more: Any
+    stack: GatewayStack, prompt: str, *, model: str, stream: bool, **more: Any
 ) -> tuple[str, Any, Any]:
-    """The words, the usage and the headers of an answer, by a fresh `openai` client."""
+    """Return text, usage and headers of a response to a new `openai` client."""
     base = f"{stack.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
-        params: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
+        params: Any = {"model": model, "messages": [{"role": "user", "content": prompt}]}
         params |= {"max_tokens": 64, **more}
         if not stream:
             raw = client.chat.completions.with_raw_response.create(**params)
-            whole = raw.parse()
-            return whole.choices[0].message.content or "", whole.usage, raw.headers
+            response = raw.parse()
+            return response.choices[0].message.content or "", response.usage, raw.headers
         params["stream_options"] = {"include_usage": True}
         raw = client.chat.completions.with_raw_response.create(stream=True, **params)
         chunks = list(raw.parse())
@@ -135,22 +135,26 @@ def chat(
 
 
 def messages(
-    stack: GatewayStack, words: str, *, model: str, stream: bool, **more: Any
+    stack: GatewayStack, text: str, *, model: str, stream: bool, **more: Any
 ) -> tuple[str, Any, Any]:
-    """The same by a fresh `anthropic` client."""
+    """Return text, usage and headers of a response to a new `anthropic` client."""
     with anthropic.Anthropic(
         base_url=stack.gateway.url, api_key=MASTER_KEY, max_retries=0
     ) as client:
-        params: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
+        params: Any = {"model": model, "messages": [{"role": "user", "content": text}]}
         params |= {"max_tokens": 64, **more}
         if not stream:
             raw = client.messages.with_raw_response.create(**params)
-            whole = raw.parse()
-            return whole.content[0].text, whole.usage, raw.headers
+            complete_response = raw.parse()
+            return complete_response.content[0].text, complete_response.usage, raw.headers
         with client.messages.stream(**params) as response:
-            whole = response.get_final_message()
-            assert whole.stop_reason == "end_turn"
-            return whole.content[0].text, whole.usage, response.response.headers
+            complete_response = response.get_final_message()
+            assert complete_response.stop_reason == "end_turn"
+            return (
+                complete_response.content[0].text,
+                complete_response.usage,
+                response.response.headers,
+            )
 
 
 Asking = Callable[..., tuple[str, Any, Any]]
@@ -158,23 +162,25 @@ FORMS = [(chat, False), (chat, True), (messages, False), (messages, True)]
 
 
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
-@pytest.mark.parametrize(("ask", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v)))
+@pytest.mark.parametrize(
+    ("call_client", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v))
+)
 @pytest.mark.wide(every=4)
 def test_the_response_cache_is_shared_by_workers(
-    stack: GatewayStack, ask: Asking, stream: bool, model: str
+    stack: GatewayStack, call_client: Asking, stream: bool, model: str
 ) -> None:
-    words = f"Keep {ask.__name__} {stream} {model}"
-    had = stack.request_count(words)
+    prompt = f"Keep {call_client.__name__} {stream} {model}"
+    had = stack.request_count(prompt)
     with stack.shared():
-        text, usage, headers = ask(stack, words, model=model, stream=stream)
+        text, usage, headers = call_client(stack, prompt, model=model, stream=stream)
     assert headers["x-dragoman-cache"] == "miss"
     for _ in range(TRIES):
-        again = ask(stack, words, model=model, stream=stream)
-        assert again[:2] == (text, usage)
-        assert again[2]["x-dragoman-cache"] == "hit"
-        assert int(again[2]["age"]) >= 0
-    assert stack.request_count(words) - had == 1
-    row = stack.gateway.row(again[2]["x-request-id"])
+        second = call_client(stack, prompt, model=model, stream=stream)
+        assert second[:2] == (text, usage)
+        assert second[2]["x-dragoman-cache"] == "hit"
+        assert int(second[2]["age"]) >= 0
+    assert stack.request_count(prompt) - had == 1
+    row = stack.gateway.row(second[2]["x-request-id"])
     assert (row["cache"], row["outcome"], row["finish"]) == ("hit", "ok", "stop")
     assert float(row["cost_usd"]) == 0
     assert float(row["saved_usd"]) > 0
@@ -185,12 +191,14 @@ def test_the_response_cache_is_shared_by_workers(
 
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
 def test_one_request_in_four_forms_calls_upstream_once(stack: GatewayStack, model: str) -> None:
-    """Both SDKs, whole and streamed: one call of the provider."""
-    words = f"Four forms {model}"
+    """Both SDKs, whole and streamed: one upstream request."""
+    prompt = f"Four forms {model}"
     with stack.shared():
-        responses = [chat(stack, words, model=model, stream=False)]
-    responses += [ask(stack, words, model=model, stream=stream) for ask, stream in FORMS[1:]]
-    assert stack.request_count(words) == 1
+        responses = [chat(stack, prompt, model=model, stream=False)]
+    responses += [
+        call_client(stack, prompt, model=model, stream=stream) for call_client, stream in FORMS[1:]
+    ]
+    assert stack.request_count(prompt) == 1
     assert len({text for text, _, _ in responses}) == 1
     assert [headers["x-dragoman-cache"] for _, _, headers in responses] == [
         "miss",
@@ -198,9 +206,17 @@ def test_one_request_in_four_forms_calls_upstream_once(stack: GatewayStack, mode
         "hit",
         "hit",
     ]
-    chats = [usage for (_, usage, _), (ask, _) in zip(responses, FORMS, strict=True) if ask is chat]
+    chats = [
+        usage
+        for (_, usage, _), (call_client, _) in zip(responses, FORMS, strict=True)
+        if call_client is chat
+    ]
     assert {(u.prompt_tokens, u.completion_tokens) for u in chats} == {(11, 23)}
-    others = [u for (_, u, _), (ask, _) in zip(responses, FORMS, strict=True) if ask is messages]
+    others = [
+        u
+        for (_, u, _), (call_client, _) in zip(responses, FORMS, strict=True)
+        if call_client is messages
+    ]
     assert {(u.input_tokens, u.output_tokens) for u in others} == {(11, 23)}
 
 
@@ -214,30 +230,30 @@ def test_tool_calls_are_cached(stack: GatewayStack) -> None:
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
         with stack.shared():
             first = client.chat.completions.create(**params)
-        again = client.chat.completions.with_raw_response.create(**params)
-        assert again.headers["x-dragoman-cache"] == "hit"
-        assert again.parse() == first
+        second = client.chat.completions.with_raw_response.create(**params)
+        assert second.headers["x-dragoman-cache"] == "hit"
+        assert second.parse() == first
         calls = first.choices[0].message.tool_calls
     assert calls is not None
     assert calls[0].function.name == "get_weather"
 
 
 def test_a_stored_response_calls_upstream_each_time(stack: GatewayStack) -> None:
-    """Each can be gone on from; without storing, the question is the same as in Chat."""
+    """Each stored response can be continued; without storing, the cache key equals Chat's."""
     base = f"{stack.gateway.url}/v1"
-    words, ids = "Stored by id", set()
+    text, ids = "Stored by id", set()
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
         for _ in range(2):
-            raw = client.responses.with_raw_response.create(model=CLAUDE, input=words)
+            raw = client.responses.with_raw_response.create(model=CLAUDE, input=text)
             assert raw.headers["x-dragoman-cache"] == "bypass"
             ids.add(raw.parse().id)
         assert len(ids) == 2
         with stack.shared():
-            params: Any = {"model": CLAUDE, "input": words, "store": False, "max_output_tokens": 64}
+            params: Any = {"model": CLAUDE, "input": text, "store": False, "max_output_tokens": 64}
             first = client.responses.create(**params)
-        assert chat(stack, words, model=CLAUDE, stream=False)[2]["x-dragoman-cache"] == "hit"
+        assert chat(stack, text, model=CLAUDE, stream=False)[2]["x-dragoman-cache"] == "hit"
     assert first.output_text
-    assert stack.request_count(words) == 3
+    assert stack.request_count(text) == 3
 
 
 def test_a_broken_stream_is_not_cached(stack: GatewayStack) -> None:
@@ -259,7 +275,7 @@ def test_a_stream_that_was_not_read_to_its_end_is_not_cached(stack: GatewayStack
     (recorded_request,) = (
         request for request in stack.openai.requests if b"Slowly now" in request.raw
     )
-    until(lambda: recorded_request.left_at is not None or recorded_request.finished)
+    wait_until(lambda: recorded_request.left_at is not None or recorded_request.finished)
     with httpx.stream("POST", url, json=body, headers=headers) as response:
         assert response.headers["x-dragoman-cache"] == "miss"
         response.read()
@@ -267,25 +283,25 @@ def test_a_stream_that_was_not_read_to_its_end_is_not_cached(stack: GatewayStack
 
 
 def test_a_cached_stream_is_sent_without_delay(stack: GatewayStack) -> None:
-    words = "Slowly once"
-    began = time.monotonic()
+    text = "Slowly once"
+    start = time.monotonic()
     with stack.shared():
-        first, _, _ = chat(stack, words, model=CHAT, stream=True)
-        slow = time.monotonic() - began
-    assert slow > 0.9
-    quick = slow
+        first, _, _ = chat(stack, text, model=CHAT, stream=True)
+        first_elapsed_s = time.monotonic() - start
+    assert first_elapsed_s > 0.9
+    quick = first_elapsed_s
     for _ in range(5):  # a busy machine may make any of them wait
-        began = time.monotonic()
-        again, _, headers = chat(stack, words, model=CHAT, stream=True)
-        quick = min(quick, time.monotonic() - began)
-        assert (again, headers["x-dragoman-cache"]) == (first, "hit")
-    assert quick < slow / 2
+        start = time.monotonic()
+        second, _, headers = chat(stack, text, model=CHAT, stream=True)
+        quick = min(quick, time.monotonic() - start)
+        assert (second, headers["x-dragoman-cache"]) == (first, "hit")
+    assert quick < first_elapsed_s / 2
 
 
 def test_litellms_cache_control_fields_are_followed(stack: GatewayStack) -> None:
-    """`extra_body={"cache": ...}`, as its documentation shows it; the fakes refuse the field."""
-    words = "Wishes"
-    chat(stack, words, model=CHAT, stream=False)
+    """`extra_body={"cache": ...}`, as LiteLLM documents it; the fakes refuse the field."""
+    text = "Wishes"
+    chat(stack, text, model=CHAT, stream=False)
     for wish, state in (
         ({"no-cache": True}, "bypass"),
         ({"s-maxage": 0}, "miss"),
@@ -293,33 +309,33 @@ def test_litellms_cache_control_fields_are_followed(stack: GatewayStack) -> None
         ({"namespace": "other"}, None),
     ):
         more = {"extra_body": {"cache": wish}}
-        _, _, headers = chat(stack, words, model=CHAT, stream=False, **more)
+        _, _, headers = chat(stack, text, model=CHAT, stream=False, **more)
         if state is not None:
             assert headers["x-dragoman-cache"] == state
     header = {"extra_headers": {"cache-control": "no-cache"}}
-    assert chat(stack, words, model=CHAT, stream=False, **header)[2]["x-dragoman-cache"] == "bypass"
+    assert chat(stack, text, model=CHAT, stream=False, **header)[2]["x-dragoman-cache"] == "bypass"
     with pytest.raises(openai.BadRequestError, match=r"cache\.ttl must be a whole number"):
-        chat(stack, words, model=CHAT, stream=False, extra_body={"cache": {"ttl": "soon"}})
+        chat(stack, text, model=CHAT, stream=False, extra_body={"cache": {"ttl": "soon"}})
 
 
 def test_a_purge_reaches_every_worker(stack: GatewayStack) -> None:
-    words = "Purge me"
+    text = "Purge me"
     with stack.shared():
-        chat(stack, words, model=CHAT, stream=False)
+        chat(stack, text, model=CHAT, stream=False)
     for _ in range(TRIES):
-        chat(stack, words, model=CHAT, stream=False)
-    assert stack.request_count(words) == 1
+        chat(stack, text, model=CHAT, stream=False)
+    assert stack.request_count(text) == 1
     stack.purge(CHAT)
-    assert chat(stack, words, model=CHAT, stream=False)[2]["x-dragoman-cache"] == "miss"
-    assert stack.request_count(words) == 2
+    assert chat(stack, text, model=CHAT, stream=False)[2]["x-dragoman-cache"] == "miss"
+    assert stack.request_count(text) == 2
 
 
 def test_cached_responses_survive_a_restart(stack: GatewayStack) -> None:
-    words = "Outlive"
+    prompt = "Outlive"
     with stack.shared():
-        text, _, _ = chat(stack, words, model=CHAT, stream=True)
+        text, _, _ = chat(stack, prompt, model=CHAT, stream=True)
     assert stack.gateway.stop() == 0
     stack.gateway.start()
-    again, _, headers = chat(stack, words, model=CHAT, stream=True)
-    assert (again, headers["x-dragoman-cache"]) == (text, "hit")
-    assert stack.request_count(words) == 1
+    second, _, headers = chat(stack, prompt, model=CHAT, stream=True)
+    assert (second, headers["x-dragoman-cache"]) == (text, "hit")
+    assert stack.request_count(prompt) == 1

@@ -1,4 +1,4 @@
-"""The real Claude Code, through its agent SDK, on a provider that speaks only Chat."""
+"""The real Claude Code, through its agent SDK, on a provider that supports only Chat."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
 
 
 def options(stack: GatewayStack, home: Path, model: str, **more: Any) -> Any:
-    """How to run Claude Code as root, without a terminal, and on loopback only."""
+    """Return the options to run Claude Code as root, without a terminal and on loopback only."""
     work = home / "work"
     work.mkdir()
     env = {
@@ -53,8 +53,8 @@ async def answers(prompt: str, chosen: Any) -> AsyncIterator[Any]:
         yield message
 
 
-async def final(prompt: str, chosen: Any) -> Any:
-    """The result of a run, once it is over."""
+async def final_result(prompt: str, chosen: Any) -> Any:
+    """Return the result of a finished run."""
     return [message async for message in answers(prompt, chosen)][-1]
 
 
@@ -64,7 +64,7 @@ async def test_claude_code_answers_a_prompt(
 ) -> None:
     prompt = f"Say the password of {model}"
     stack.on(prompt, ScriptedAnswer(text="The password is swordfish."))
-    result = await final(prompt, options(stack, tmp_path, model))
+    result = await final_result(prompt, options(stack, tmp_path, model))
     assert not result.is_error
     assert result.result == "The password is swordfish."
 
@@ -83,15 +83,15 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(
         ),
     )
     chosen = options(stack, tmp_path, "some-model", allowed_tools=["Bash"])
-    result = await final(prompt, chosen)
+    result = await final_result(prompt, chosen)
     assert not result.is_error
     assert result.result.startswith("It printed dragon-42")
 
 
 async def test_claude_code_needs_one_request_a_turn(stack: GatewayStack, tmp_path: Path) -> None:
-    """A refused feature would make it ask again and again without it."""
+    """A refused feature would make it retry without the feature."""
     prompt = "Count the requests of this turn"
     stack.on(prompt, ScriptedAnswer(text="One."))
-    await final(prompt, options(stack, tmp_path, "some-model"))
+    await final_result(prompt, options(stack, tmp_path, "some-model"))
     requests = [request for request in stack.openai.requests if prompt.encode() in request.raw]
     assert len(requests) == 1

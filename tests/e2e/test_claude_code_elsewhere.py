@@ -1,6 +1,6 @@
-"""The real Claude Code on providers that refuse what it sends, unless it is adapted.
+"""The real Claude Code on providers that refuse unadapted requests.
 
-Mistral and the chat template of Qwen refuse system messages in the middle, Azure OpenAI
+Mistral and the chat template of Qwen refuse system messages in mid-conversation, Azure OpenAI
 refuses its user id.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import Gateway, litellm_config
-from tests.e2e.test_claude_code import claude_agent_sdk, final, options, pytestmark
+from tests.e2e.test_claude_code import claude_agent_sdk, final_result, options, pytestmark
 from tests.fakes import Call, ScriptedAnswer
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.templates import StrictAzure, StrictMistral, StrictVllm
@@ -38,7 +38,7 @@ SCHEMA = {
 
 
 class GatewayStack:
-    """A gateway before all of them."""
+    """A gateway in front of these providers."""
 
     def __init__(self, gateway: Gateway, fakes: dict[str, Any]) -> None:
         self.gateway = gateway
@@ -96,7 +96,7 @@ async def test_claude_code_returns_structured_output(
         prompt, ScriptedAnswer(calls=(call,), then=ScriptedAnswer(text="Done."))
     )
     form = {"type": "json_schema", "schema": SCHEMA}
-    result = await final(prompt, options(stack, tmp_path, route, output_format=form))  # type: ignore[arg-type]
+    result = await final_result(prompt, options(stack, tmp_path, route, output_format=form))  # type: ignore[arg-type]
     assert not result.is_error, result.result
     assert result.structured_output == data
 

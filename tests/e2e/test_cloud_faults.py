@@ -1,7 +1,7 @@
-"""Providers of the other dialects that break on the wire: what each kind of client sees.
+"""Faulty providers of other dialects on the wire, and what each kind of client receives.
 
-`test_faults` does this to the two most usual dialects; here are Gemini's, Ollama's,
-Cohere's and Amazon's, whose answers end in other ways, on raw sockets.
+`test_faults` covers the two most common dialects; this module covers Gemini, Ollama, Cohere and
+Amazon, whose responses end differently, on raw sockets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HANG_S = 30.0
 
 @dataclass(frozen=True)
 class ValidAnswer:
-    """A dialect's good answer: whole, and as the frames of a stream."""
+    """A dialect's valid response: whole, and as the frames of a stream."""
 
     whole: Json
     frames: tuple[bytes, ...]
@@ -110,7 +110,7 @@ GOOD = {
 
 @dataclass
 class FaultyAnswer:
-    """One answer to spoil."""
+    """A response with a fault."""
 
     out: ResponseWriter
     valid_answer: ValidAnswer
@@ -118,21 +118,21 @@ class FaultyAnswer:
 
     @property
     def data(self) -> bytes:
-        """The good bytes."""
+        """Return the valid bytes."""
         return b"".join(self.valid_answer.frames) if self.stream else _json(self.valid_answer.whole)
 
     @property
     def kind(self) -> str:
-        """Their content type."""
+        """Return their content type."""
         return self.valid_answer.kind if self.stream else "application/json"
 
     async def head(self, *lines: str) -> None:
-        """The head of a good answer, with these lines more."""
+        """Return the head of a valid response with these extra lines."""
         text = "\r\n".join(["HTTP/1.1 200 OK", f"content-type: {self.kind}", *lines])
         await self.out.raw(f"{text}\r\n\r\n".encode())
 
     async def refuse(self, status: int, **headers: str) -> None:
-        """An error of this status that repeats the key."""
+        """Send an error of this status that repeats the key."""
         message = f"no: {KEY}"
         reply_headers = {name.replace("_", "-"): value for name, value in headers.items()}
         await self.out.reply(
@@ -150,11 +150,11 @@ async def _interim(turn: FaultyAnswer) -> None:
     await turn.out.raw(turn.data)
 
 
-async def _bytewise(turn: FaultyAnswer) -> None:
-    """Cuts every frame, and every letter of more than one byte."""
+async def _split_bytes(turn: FaultyAnswer) -> None:
+    """Split every frame, and every multi-byte character."""
     await turn.head(CHUNKED)
-    for place in range(len(turn.data)):
-        await turn.out.write(turn.data[place : place + 1])
+    for position in range(len(turn.data)):
+        await turn.out.write(turn.data[position : position + 1])
     await turn.out.end()
 
 
@@ -169,7 +169,7 @@ def _truncate_body(part: float, *, clean: bool) -> Callable[[FaultyAnswer], Awai
 
 
 async def _gzip_cut(turn: FaultyAnswer) -> None:
-    """Well-formed as HTTP, with an end that is missing inside."""
+    """Send well-formed HTTP whose compressed data is incomplete."""
     packed = gzip.compress(turn.data)[:-20]
     await turn.head(f"content-length: {len(packed)}", "content-encoding: gzip")
     await turn.out.raw(packed)
@@ -204,7 +204,7 @@ async def _bad_letter(turn: FaultyAnswer) -> None:
     await turn.out.end()
 
 
-async def _a_page(turn: FaultyAnswer) -> None:
+async def _html_page(turn: FaultyAnswer) -> None:
     await turn.out.reply(200, b"<html>hotel</html>", {"content-type": turn.kind})
 
 
@@ -236,7 +236,7 @@ async def _overloaded(turn: FaultyAnswer) -> None:
 # Fault -> what the client sees: all of it, an error of this class, or an error at any time.
 FAULTS: dict[str, tuple[Callable[[FaultyAnswer], Awaitable[None]], str]] = {
     "interim": (_interim, "whole"),
-    "bytewise": (_bytewise, "whole"),
+    "bytewise": (_split_bytes, "whole"),
     "cut-early": (_truncate_body(0.1, clean=True), "broken"),
     "cut-late": (_truncate_body(0.7, clean=False), "broken"),
     "cut-cleanly": (_truncate_body(0.7, clean=True), "broken"),
@@ -247,7 +247,7 @@ FAULTS: dict[str, tuple[Callable[[FaultyAnswer], Awaitable[None]], str]] = {
     "head-only": (_head_only, "broken"),
     "switching": (_switching, "broken"),
     "bad-letter": (_bad_letter, "broken"),
-    "a-page": (_a_page, "broken"),
+    "a-page": (_html_page, "broken"),
     "silence": (_silence, "late"),
     "unpaid": (_unpaid, "quota"),
     "locked": (_locked, "broken"),
@@ -263,15 +263,15 @@ STATUSES = {
 
 
 class FaultyServer(Server):
-    """Speaks four dialects by the path; the model's name names the fault."""
+    """A server of four dialects, chosen by path; the model's name is the fault."""
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer as the fault has it."""
+        """Respond with the fault."""
         path = unquote(request.path)
         heads = {"ollama": "/api/chat", "cohere": "/v2/chat", "bedrock": "/model/"}
         dialect = next((name for name, part in heads.items() if part in path), "gemini")
         name = (request.body or {}).get("model") or path
-        fault = next(each for each in FAULTS if f"fault-{each}" in name)
+        fault = next(fault_name for fault_name in FAULTS if f"fault-{fault_name}" in name)
         streamed = "stream" in path.lower() or (request.body or {}).get("stream") is True
         await FAULTS[fault][0](FaultyAnswer(out, GOOD[dialect], streamed))
         return fault in {"interim", "bytewise"}
@@ -310,7 +310,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def send_request(gateway: Gateway, client: str, model: str, *, stream: bool) -> httpx.Response:
-    """One request in a client's dialect; fails if it hangs or breaks off."""
+    """Send a request in a client's dialect; fails if it hangs or is interrupted."""
     messages = [{"role": "user", "content": "Is all well?"}]
     body: Json = {"model": model, "messages": messages, "stream": stream}
     path = {"ollama": "/api/chat", "messages": "/v1/messages"}.get(client, "")
@@ -325,23 +325,27 @@ def send_request(gateway: Gateway, client: str, model: str, *, stream: bool) -> 
 
 
 def parsed_answer(client: str, answer: httpx.Response) -> tuple[str, bool, bool]:
-    """The text of an answer, whether it ends well, and whether it tells an error."""
+    """Return a response's text, whether it is complete, and whether it reports an error."""
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
     bodies = [json.loads(line) for line in lines if line.startswith("{")]
-    failed = any("error" in each or each.get("type") == "error" for each in bodies)
+    has_error = any("error" in event or event.get("type") == "error" for event in bodies)
     match client:
         case "gemini":
-            candidates = [one for each in bodies for one in each.get("candidates", [])]
-            text = "".join(p["text"] for one in candidates for p in one["content"]["parts"])
-            return text, any("finishReason" in one for one in candidates), failed
+            candidates = [
+                candidate for event in bodies for candidate in event.get("candidates", [])
+            ]
+            text = "".join(
+                p["text"] for candidate in candidates for p in candidate["content"]["parts"]
+            )
+            return text, any("finishReason" in candidate for candidate in candidates), has_error
         case "ollama":
-            text = "".join(each.get("message", {}).get("content", "") for each in bodies)
-            return text, any(each.get("done") for each in bodies), failed
+            text = "".join(event.get("message", {}).get("content", "") for event in bodies)
+            return text, any(event.get("done") for event in bodies), has_error
         case _:
-            whole = [p["text"] for each in bodies for p in each.get("content", [])]
-            pieces = [each["delta"].get("text", "") for each in bodies if "delta" in each]
+            texts = [p["text"] for event in bodies for p in event.get("content", [])]
+            pieces = [event["delta"].get("text", "") for event in bodies if "delta" in event]
             ended = any(e["type"] == "message_stop" or e.get("stop_reason") for e in bodies)
-            return "".join([*whole, *pieces]), ended, failed
+            return "".join([*texts, *pieces]), ended, has_error
 
 
 KEYS = list(product(GOOD, FAULTS, STATUSES, (True, False)))
@@ -350,7 +354,7 @@ Key = tuple[str, str, str, bool]
 
 @pytest.fixture(scope="module")
 def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
-    """All of them, asked side by side and logged: one by one, each would wait for its row."""
+    """All responses; requested concurrently, because each waits for its log row."""
     with ThreadPoolExecutor(12) as pool:
         futures = {
             (dialect, fault, client, stream): pool.submit(
@@ -358,7 +362,7 @@ def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
             )
             for dialect, fault, client, stream in KEYS
         }
-    gateway.logged()
+    gateway.wait_for_log()
     return futures
 
 
@@ -372,14 +376,14 @@ def test_a_broken_answer_is_an_error_in_the_clients_dialect(
     _, fault, client, stream = key
     answer = answers[key].result()
     row = gateway.row(answer.headers["x-request-id"])
-    text, ended, failed = parsed_answer(client, answer)
+    text, ended, has_error = parsed_answer(client, answer)
     fate = FAULTS[fault][1]
     if fate == "whole":
-        assert (answer.status_code, text, ended, failed) == (200, TEXT, True, False)
+        assert (answer.status_code, text, ended, has_error) == (200, TEXT, True, False)
         assert row["outcome"] == "ok"
         return
     assert KEY not in answer.text
-    assert failed
+    assert has_error
     assert not ended
     if answer.status_code == 200:
         assert stream, answer.text

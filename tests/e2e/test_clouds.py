@@ -44,12 +44,12 @@ CALL = Call("get_weather", {"city": "Paris"}, "call_a")
 
 
 class VertexClaude(StrictAnthropic):
-    """Claude as Vertex AI serves it: the model in the path, the version in the body."""
+    """Claude on Vertex AI: the model in the path, the version in the body."""
 
     token = "vertex-token-1"
 
     async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Grant a token, or answer as Anthropic would."""
+        """Grant a token, or respond as Anthropic does."""
         if recorded_request.path == "/token":
             await out.reply(200, {"access_token": self.token, "expires_in": 3600})
             return True
@@ -58,8 +58,8 @@ class VertexClaude(StrictAnthropic):
         allowed = recorded_request.headers.get("authorization") == f"Bearer {self.token}"
         name, _, action = recorded_request.path.removeprefix(head).partition(":")
         version = body.pop("anthropic_version", None)
-        wrong = "model" in body or recorded_request.query or version != "vertex-2023-10-16"
-        if not allowed or wrong or action not in {"rawPredict", "streamRawPredict"}:
+        is_invalid = "model" in body or recorded_request.query or version != "vertex-2023-10-16"
+        if not allowed or is_invalid or action not in {"rawPredict", "streamRawPredict"}:
             refusal = {"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}
             await out.reply(400 if allowed else 401, refusal)
             return True
@@ -75,26 +75,26 @@ class VertexClaude(StrictAnthropic):
 
 @dataclass
 class GatewayStack:
-    """A gateway before the clouds."""
+    """A gateway in front of the cloud providers."""
 
     gateway: Gateway
     bedrock: StrictBedrock
     cohere: StrictCohere
     vertex: VertexClaude
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in (self.bedrock, self.cohere, self.vertex):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     def last(self, model: str) -> RecordedRequest:
-        """The newest request that reached the provider of a model."""
+        """Return the newest upstream request of a model."""
         server: Server = self.cohere if model.startswith("cohere") else self.bedrock
         return server.requests[-1]
 
 
 def _account(server: Server) -> dict[str, Any]:
-    """A service account whose tokens the fake grants."""
+    """Return a service account whose tokens the fake grants."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
@@ -117,7 +117,7 @@ def _row(public: str, **params: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    """A live gateway whose file names each cloud as LiteLLM does."""
+    """A live gateway whose file configures each cloud as LiteLLM does."""
     with ExitStack() as stack:
         bedrock = stack.enter_context(StrictBedrock())
         cohere = stack.enter_context(StrictCohere())
@@ -196,8 +196,8 @@ def test_chat_gets_a_stream(chat: openai.OpenAI, model: str) -> None:
             stream_options={"include_usage": True},
         )
     )
-    words = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-    assert words == HELLO
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == HELLO
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 23
 
@@ -246,9 +246,9 @@ def test_a_tool_is_called_and_its_result_is_sent(
     second = chat.chat.completions.create(model=model, messages=history, tools=[tool])
     assert second.choices[0].message.content == "It is sunny."
 
-    own: Any = {"name": "get_weather", "input_schema": SCHEMA}
+    client_tool: Any = {"name": "get_weather", "input_schema": SCHEMA}
     with messages.messages.stream(
-        model=model, max_tokens=100, messages=user_messages, tools=[own]
+        model=model, max_tokens=100, messages=user_messages, tools=[client_tool]
     ) as stream:
         rendered_message = stream.get_final_message()
     assert rendered_message.stop_reason == "tool_use"
@@ -262,12 +262,12 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
     stack: GatewayStack, messages: anthropic.Anthropic
 ) -> None:
     stack.on("Think", ScriptedAnswer(reasoning="Let me see.", text="Done."))
-    ask: dict[str, Any] = {
+    params: dict[str, Any] = {
         "model": "bedrock-claude",
         "max_tokens": 4000,
         "thinking": {"type": "enabled", "budget_tokens": 1024},
     }
-    first = messages.messages.create(**ask, messages=user("Think hard"))
+    first = messages.messages.create(**params, messages=user("Think hard"))
     thought, text = first.content
     assert isinstance(thought, ThinkingBlock)
     assert isinstance(text, TextBlock)
@@ -277,9 +277,9 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
         {"role": "assistant", "content": [block.model_dump() for block in first.content]},
         *user("And again"),
     ]
-    messages.messages.create(**ask, messages=history)
-    sent = stack.bedrock.requests[-1].body["messages"][1]["content"]
-    reasoning_text = sent[0]["reasoningContent"]["reasoningText"]
+    messages.messages.create(**params, messages=history)
+    upstream_content = stack.bedrock.requests[-1].body["messages"][1]["content"]
+    reasoning_text = upstream_content[0]["reasoningContent"]["reasoningText"]
     assert reasoning_text["text"] == "Let me see."
     assert not reasoning_text["signature"].startswith("dgm1.")
 
@@ -302,21 +302,21 @@ def test_upstream_requests_are_signed(stack: GatewayStack, chat: openai.OpenAI) 
 
 
 def test_an_invalid_provider_credential_is_a_502(stack: GatewayStack, chat: openai.OpenAI) -> None:
-    with pytest.raises(openai.InternalServerError) as caught:
+    with pytest.raises(openai.InternalServerError) as error:
         chat.chat.completions.create(model="wrong-key", messages=user("Hello"))
-    assert caught.value.status_code == 502
-    assert "ABSKwrong" not in str(caught.value)
+    assert error.value.status_code == 502
+    assert "ABSKwrong" not in str(error.value)
 
 
 @EACH
 def test_a_provider_error_has_the_clients_dialect(
     stack: GatewayStack, chat: openai.OpenAI, model: str
 ) -> None:
-    slow = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
-    stack.on("too fast", ScriptedAnswer(error=slow))
-    with pytest.raises(openai.RateLimitError) as caught:
+    throttling = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
+    stack.on("too fast", ScriptedAnswer(error=throttling))
+    with pytest.raises(openai.RateLimitError) as error:
         chat.chat.completions.create(model=model, messages=user("too fast"))
-    assert caught.value.response.headers["retry-after"] == "7"
+    assert error.value.response.headers["retry-after"] == "7"
 
 
 @EACH

@@ -46,25 +46,25 @@ CALL = Call("get_weather", {"city": 'Zürich "HB"'}, "call_a")
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     cohere: StrictCohere
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in self.servers.values():
-            server.script.on(text, say)  # type: ignore[attr-defined]
+            server.script.on(text, answer)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
-        """The provider of each model."""
+        """Return the provider of each model."""
         return dict(zip(MODELS, (self.cohere, self.chat, self.messages), strict=True))
 
     def last(self, model: str) -> Any:
-        """The body of the newest request that reached the provider of a model."""
+        """Return the body of the newest upstream request of a model."""
         return self.servers[model].requests[-1].body
 
 
@@ -76,20 +76,20 @@ def row(public: str, model: str, base: str, key: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with ExitStack() as stack:
-        own = stack.enter_context(StrictCohere())
+        cohere_server = stack.enter_context(StrictCohere())
         chat = stack.enter_context(StrictOpenAI())
         messages = stack.enter_context(StrictAnthropic())
         older = stack.enter_context(StrictOlderOpenAI())
         rows = [
-            row(MODELS[0], f"cohere_chat/{PLAIN}", own.url, own.key),
+            row(MODELS[0], f"cohere_chat/{PLAIN}", cohere_server.url, cohere_server.key),
             row(MODELS[1], "openai/gpt-4o", f"{chat.url}/v1", chat.key),
             row(MODELS[2], f"anthropic/{MODELS[2]}", messages.url, messages.key),
             row("vectors", "openai/text-embedding-3-small", f"{older.url}/v1", older.key),
-            row("own-vectors", "cohere/embed-v4.0", own.url, own.key),
+            row("own-vectors", "cohere/embed-v4.0", cohere_server.url, cohere_server.key),
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
-        yield GatewayStack(gateway, own, chat, messages)
+        yield GatewayStack(gateway, cohere_server, chat, messages)
         gateway.stop()
 
 
@@ -106,7 +106,7 @@ def user(content: Any) -> dict[str, Any]:
 
 
 def send_chat(client: Any, stream: bool, **fields: Any) -> Any:
-    """`(text, calls, finish reason, usage)` of a response, whole or streamed."""
+    """Return `(text, calls, finish reason, usage)` of a whole or streamed response."""
     once = {"max_retries": 0}
     if not stream:
         response = client.chat(request_options=once, **fields)
@@ -162,9 +162,9 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
         {"role": "assistant", "tool_plan": text, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": id_, "content": [document]},
     ]
-    again, _, finish, _ = send_chat(client, stream, messages=history, **params)
+    second, _, finish, _ = send_chat(client, stream, messages=history, **params)
     assert finish == "COMPLETE"
-    assert model == "command" or "21" in again
+    assert model == "command" or "21" in second
 
 
 @EACH
@@ -175,9 +175,9 @@ def test_documents_are_read_by_every_model(stack: GatewayStack, client: Any, mod
     ]
     response = client.chat(model=model, messages=[user("Tall penguins?")], documents=documents)
     assert response.message.content[0].text == HELLO
-    sent = json.dumps(stack.last(model))
-    assert "Emperors are the tallest." in sent or "RW1wZXJvcnMg" in sent
-    assert "A plain document." in sent or "QSBwbGFpbiBkb2N1bWVudC4" in sent
+    upstream_json = json.dumps(stack.last(model))
+    assert "Emperors are the tallest." in upstream_json or "RW1wZXJvcnMg" in upstream_json
+    assert "A plain document." in upstream_json or "QSBwbGFpbiBkb2N1bWVudC4" in upstream_json
 
 
 @EACH
@@ -194,9 +194,9 @@ def test_a_schema_and_settings_arrive(stack: GatewayStack, client: Any, model: s
         p=0.5,
     )
     assert response.message.content[0].text == '{"city":"Rome"}'
-    sent = json.dumps(stack.last(model))
+    upstream_json = json.dumps(stack.last(model))
     for mark in ("Be brief.", "0.25", "77", "END!", "additionalProperties"):
-        assert mark in sent
+        assert mark in upstream_json
 
 
 def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, client: Any) -> None:
@@ -212,8 +212,8 @@ def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, clie
     assert response.message.content[0].thinking == "Hm, let me see."
     result = {"role": "tool", "tool_call_id": "call_a", "content": "21 degrees"}
     client.chat(messages=[user("Think of rain"), response.message, result], **params)
-    sent = stack.last("claude-sonnet-4-5")["messages"][1]["content"]
-    (thinking,) = [block for block in sent if block["type"] == "thinking"]
+    upstream_content = stack.last("claude-sonnet-4-5")["messages"][1]["content"]
+    (thinking,) = [block for block in upstream_content if block["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
     assert thinking["signature"]
 
@@ -222,9 +222,9 @@ def test_losses_are_reported(client: Any) -> None:
     raw = client.with_raw_response.chat(
         model="gpt-4o", messages=[user("Hello there")], safety_mode="STRICT", k=3
     )
-    dropped = raw.headers["x-dragoman-dropped"]
-    assert "safety_mode" in dropped
-    assert "k" in dropped.split(", ")
+    dropped_fields = raw.headers["x-dragoman-dropped"]
+    assert "safety_mode" in dropped_fields
+    assert "k" in dropped_fields.split(", ")
 
 
 CLASSES = (
@@ -240,9 +240,9 @@ def test_a_refusal_raises_the_class_of_its_kind(
     stack: GatewayStack, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
 ) -> None:
     stack.chat.script.on(f"Refuse {kind.__name__}", ScriptedAnswer(error=refusal))
-    with pytest.raises(kind) as raised:
+    with pytest.raises(kind) as error:
         send_chat(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
-    assert refusal.message in str(raised.value.body)
+    assert refusal.message in str(error.value.body)
 
 
 def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, client: Any) -> None:
@@ -252,8 +252,8 @@ def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, cl
         client.chat(model="gpt-4o", messages=[])
     base = stack.gateway.url
     with httpx.Client() as http, pytest.raises(UnauthorizedError, match="not valid"):
-        wrong = cohere.ClientV2(api_key="sk-wrong", base_url=base, httpx_client=http)
-        wrong.chat(model="gpt-4o", messages=[user("Hello")])
+        unauthorized_client = cohere.ClientV2(api_key="sk-wrong", base_url=base, httpx_client=http)
+        unauthorized_client.chat(model="gpt-4o", messages=[user("Hello")])
 
 
 @EACH
@@ -284,9 +284,9 @@ def test_base64_vectors_are_returned_or_refused(client: Any) -> None:
 
 
 def test_models_are_listed(client: Any) -> None:
-    listed = {model.name: model for model in client.models.list(page_size=100).models}
-    assert set(listed) >= {*MODELS, "vectors"}
-    assert listed["vectors"].endpoints == ["embed"]
+    models_by_name = {model.name: model for model in client.models.list(page_size=100).models}
+    assert set(models_by_name) >= {*MODELS, "vectors"}
+    assert models_by_name["vectors"].endpoints == ["embed"]
     page = client.models.list(page_size=2, endpoint="chat")
     assert len(page.models) == 2
     assert client.models.get("gpt-4o").endpoints == ["chat"]

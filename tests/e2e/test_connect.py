@@ -1,4 +1,4 @@
-"""`dragoman connect` on a live gateway: the check is made in each client's API."""
+"""`dragoman connect` on a live gateway: it tests the connection in each client's API."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Daphne serves the same application: what `runserver` is, and what some deployments use.
+"""Daphne serves the same application, for `runserver` and some deployments.
 
-Its WebSockets are driven in `test_responses_socket.py`.
+`test_responses_socket.py` covers its WebSockets.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daphne]:
 def test_a_client_is_answered_complete_and_streamed(gateway: Daphne) -> None:
     messages = [{"role": "user", "content": "Say hello"}]
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client:
-        whole = client.chat.completions.create(model="demo", messages=messages)
-        assert whole.choices[0].message.content
+        response = client.chat.completions.create(model="demo", messages=messages)
+        assert response.choices[0].message.content
         pieces = client.chat.completions.create(model="demo", messages=messages, stream=True)
         text = "".join(c.choices[0].delta.content or "" for c in pieces if c.choices)
-    assert text == whole.choices[0].message.content
+    assert text == response.choices[0].message.content
 
 
 def test_the_requests_are_in_the_log(gateway: Daphne) -> None:
@@ -50,6 +50,8 @@ def test_pages_are_served(gateway: Daphne) -> None:
 
 
 def test_an_unknown_key_is_refused(gateway: Daphne) -> None:
-    wrong = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk-wrong", max_retries=0)
-    with wrong as client, pytest.raises(openai.AuthenticationError):
+    unauthorized_client = openai.OpenAI(
+        base_url=f"{gateway.url}/v1", api_key="sk-wrong", max_retries=0
+    )
+    with unauthorized_client as client, pytest.raises(openai.AuthenticationError):
         client.models.list()

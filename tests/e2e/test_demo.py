@@ -1,4 +1,4 @@
-"""The built-in demo provider on a live gateway: every behaviour through a real dialect."""
+"""The built-in demo provider on a live gateway: every behavior through a real dialect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WEATHER: Any = {
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int
@@ -75,9 +75,9 @@ def test_a_tool_makes_a_round_trip(claude: anthropic.Anthropic) -> None:
     assert [call.input for call in calls] == [{"city": "Paris"}, {"city": "Rome"}]
     results = [{"type": "tool_result", "tool_use_id": c.id, "content": "sun"} for c in calls]
     messages += [{"role": "assistant", "content": response.content}, *user_messages(results)]  # type: ignore[arg-type]
-    answered = claude.messages.create(messages=messages, **params).content[0]
-    assert isinstance(answered, TextBlock)
-    assert answered.text == "The 2 tools answered:\n1. sun\n2. sun"
+    response_block = claude.messages.create(messages=messages, **params).content[0]
+    assert isinstance(response_block, TextBlock)
+    assert response_block.text == "The 2 tools answered:\n1. sun\n2. sun"
 
 
 def test_structured_output_is_an_instance(claude: anthropic.Anthropic) -> None:

@@ -1,7 +1,7 @@
-"""The commands of docs/deployment.md run, as far as they can without root, images and a cluster.
+"""The commands of docs/deployment.md run without root, container images and a cluster.
 
-The programs are the real ones: docker (against a daemon that records), helm, kubectl, pip,
-systemd. `SYSTEM` below has what stands in for the parts of a machine that a test has not.
+The programs are real: docker (with a recording daemon), helm, kubectl, pip, systemd. `SYSTEM`
+below has the replacements for missing parts of a machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import yaml
 from tests.documentation_blocks import blocks
 from tests.fakes.docker import LOGS, docker_daemon
 from tests.test_helm import CUSTOM, VERSIONS
-from tests.test_package import clean_environment, wheel_in
+from tests.test_package import build_wheel, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = [block for block in blocks() if block.page == "docs/deployment.md"]
@@ -28,19 +28,19 @@ needs_uv = pytest.mark.skipif(not shutil.which("uv"), reason="needs uv: pip inst
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
-def needs(program: str, package: str) -> pytest.MarkDecorator:
-    """Skips a test where a program is not installed."""
+def require_program(program: str, package: str) -> pytest.MarkDecorator:
+    """Skip a test if a program is not installed."""
     return pytest.mark.skipif(not shutil.which(program), reason=f"{program} is of {package}")
 
 
 def block(start: str) -> str:
-    """The only block of the page that begins with this text."""
+    """Return the only block of the page that begins with this text."""
     (found,) = [block.code for block in PAGE if block.code.startswith(start)]
     return found
 
 
 def run(code: str, folder: Path, **variables: str) -> str:
-    """What a script prints; it must succeed."""
+    """Run a script and return its output; asserts that it succeeds."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", code],
         cwd=folder,
@@ -54,7 +54,7 @@ def run(code: str, folder: Path, **variables: str) -> str:
     return done.stdout
 
 
-@needs("docker", "Debian's docker-cli or docker.io")
+@require_program("docker", "Debian's docker-cli or docker.io")
 def test_docker_builds_the_image_and_starts_a_confined_container() -> None:
     with docker_daemon() as daemon:
         # BuildKit is a plugin of its own; the arguments are the same.
@@ -113,10 +113,10 @@ def test_compose_finds_each_file_and_variable(tmp_path: Path) -> None:
     assert (tmp_path / "deploy/stack.env").stat().st_mode & 0o777 == 0o600
 
 
-@needs("helm", ".ci/run")
-@needs("kubectl", ".ci/run")
+@require_program("helm", ".ci/run")
+@require_program("kubectl", ".ci/run")
 def test_helm_and_kubectl_make_objects_that_kubernetes_accepts(tmp_path: Path) -> None:
-    """Without a cluster, so as a dry run; the pods find what they need in the secret."""
+    """Without a cluster it is a dry run; the pods find their variables in the secret."""
     validator = pytest.importorskip("kubernetes_validate", reason="uv sync --group manifests")
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     (tmp_path / "values.yaml").write_text(block("image: {repository"))
@@ -184,12 +184,12 @@ systemd-run() {
 # pip installs the package and all that it requires.
 @pytest.mark.wide(every=0)
 @needs_uv
-@needs("systemd-analyze", "Debian's systemd")
+@require_program("systemd-analyze", "Debian's systemd")
 def test_systemd_enables_the_installed_program(tmp_path: Path) -> None:
     machine = tmp_path / "machine"
     for folder in ("etc/systemd/system", "opt", "var/lib/dragoman"):
         (machine / folder).mkdir(parents=True)
-    wheel = wheel_in(tmp_path)
+    wheel = build_wheel(tmp_path)
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
 
     def here(code: str) -> str:

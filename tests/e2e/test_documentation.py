@@ -1,8 +1,8 @@
-"""The code blocks of README, docs/ and examples/ do what their text says.
+"""The code blocks of README, docs/ and examples/ work as described.
 
-Shell blocks run in bash, page by page and in their order, with a live gateway on the demo
-provider; data is parsed, and configuration is read by its loader. Only what `substitutions` names
-is different from the page.
+Shell blocks run in bash, page by page and in order, with a live gateway on the demo provider;
+data is parsed, and configuration is read by its loader. Only the texts of `substitutions` differ
+from the page.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from tests.litellm.proxy_database import SALT_KEY, new_database
 from tests.one_api.test_import import NEW
 from tests.ports import free_port
 from tests.store.factories import entry, model, provider
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,13 +128,13 @@ start_and_stop() {  # `up` on a data directory of its own, until it is ready
 
 
 def is_settings(block: Block) -> bool:
-    """Whether it has only environment variables."""
+    """Return whether a block has environment variables only."""
     lines = [line for line in block.code.splitlines() if not line.startswith("pip install")]
     return all(re.match(r"[A-Z_]+=\S*(?:\s+#.*)?$|[A-Z_]+='[^']*'$", line) for line in lines)
 
 
 def row_of(table: dict[tuple[str, str], str], block: Block) -> str:
-    """What a table says of a block; empty without a row."""
+    """Return a table's row for a block; empty if there is none."""
     for (page, start), reason in table.items():
         if block.page == page and block.code.startswith(start):
             return reason
@@ -142,7 +142,7 @@ def row_of(table: dict[tuple[str, str], str], block: Block) -> str:
 
 
 def blocks_in(*languages: str) -> list[Block]:
-    """The blocks in these languages that are to be run or read here."""
+    """Return the blocks in these languages that are run or parsed here."""
     return [
         block
         for block in BLOCKS
@@ -167,11 +167,11 @@ class DocumentationShell:
 
     @property
     def admin(self) -> dict[str, str]:
-        """The header with the admin key."""
+        """Return the header with the admin key."""
         return {"authorization": f"Bearer {(self.data_dir / 'admin_key').read_text()}"}
 
     def set_up(self) -> None:
-        """Create what the pages take for granted."""
+        """Create the resources that the pages assume."""
 
         def post(path: str, **body: Any) -> None:
             url = f"{self.gateway.base}/api/{path}"
@@ -189,12 +189,12 @@ class DocumentationShell:
         self.run(f"dragoman shell -v 0 -c \"{code}; row.destination = '{hook}'; row.save()\"")
 
     def file(self, name: str, text: str) -> str:
-        """Write a file in the folder; returns its name."""
+        """Write a file into the folder and return its name."""
         (self.folder / name).write_text(text, encoding="utf-8")
         return name
 
     def environment(self) -> dict[str, str]:
-        """What the commands find in their environment: addresses and keys of this gateway."""
+        """Return the environment of the commands: addresses and keys of this gateway."""
         admin = self.admin["authorization"].removeprefix("Bearer ")
         return {
             "PATH": os.environ["PATH"],
@@ -223,7 +223,7 @@ class DocumentationShell:
         }
 
     def run(self, code: str, **variables: str) -> str:
-        """What a script prints; it must succeed."""
+        """Run a script and return its output; asserts that it succeeds."""
         done = subprocess.run(
             ["bash", "-c", _PRELUDE + code],
             cwd=self.folder,
@@ -238,7 +238,7 @@ class DocumentationShell:
         return done.stdout
 
     def substitutions(self) -> dict[str, str]:
-        """What stands on a page for something of the reader's own."""
+        """Return the placeholders of the pages and this gateway's values for them."""
         return {
             "http://localhost:4000": self.gateway.base,
             "localhost:4000": self.gateway.base,
@@ -264,7 +264,7 @@ class DocumentationShell:
         }
 
     def substituted(self, code: str) -> str:
-        """A block with what is this reader's own."""
+        """Return a block with the placeholders replaced."""
         for text, replacement in self.substitutions().items():
             code = code.replace(text, replacement)
         return code
@@ -287,7 +287,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentationShe
 
 
 def prepare_examples(shell: DocumentationShell) -> dict[str, str]:
-    """Files and ids that blocks name."""
+    """Create the files and resources that blocks mention."""
     yaml_block = next(b for b in BLOCKS if b.page == "docs/evaluate.md" and b.language == "yaml")
     shell.file("capitals.yaml", shell.substituted(yaml_block.code))
     shell.file("cases.csv", "text,__expected\nGood morning,icontains: good morning\n")
@@ -300,12 +300,12 @@ def prepare_examples(shell: DocumentationShell) -> dict[str, str]:
                 database.executescript(statements)
     request_id = shell.gateway.chat(shell.gateway.key).headers["x-request-id"]
     row = f"{shell.gateway.base}/api/requests/{request_id}"
-    until(lambda: httpx.get(row, headers=shell.admin, timeout=30).status_code == 200)
+    wait_until(lambda: httpx.get(row, headers=shell.admin, timeout=30).status_code == 200)
     return {"REQUEST_ID": request_id, **send_trace(shell)}
 
 
 def send_trace(shell: DocumentationShell) -> dict[str, str]:
-    """Send a trace with one span; gives the variables that name them."""
+    """Send a trace with one span and return the variables that identify them."""
     now = dt.datetime.now(dt.UTC).isoformat()
     trace = {"object": "trace", "id": "trace_docs", "workflow_name": "Docs", "group_id": "g"}
     span = {"object": "trace.span", "id": "span_docs", "trace_id": "trace_docs", "error": None}
@@ -328,7 +328,7 @@ def test_the_commands_of_a_page_succeed(shell: DocumentationShell, page: str) ->
 
 @pytest.mark.parametrize("block", SETTINGS, ids=lambda block: f"{block.page}: {block.first_line}")
 def test_settings_of_a_page_are_valid(shell: DocumentationShell, block: Block) -> None:
-    """The gateway reads them; those of OpenTelemetry are a client's, whose span is accepted."""
+    """The gateway parses them; those of OpenTelemetry are a client's, whose span is accepted."""
     command = '"$PYTHON" -c "import gateway.config.settings"'
     if "OTEL_EXPORTER" in block.code:
         command = f'"$PYTHON" "{shell.file("send_span.py", SEND_SPAN)}"'
@@ -390,7 +390,7 @@ def test_duckdb_reads_the_exported_log(tmp_path: Path, cost: Decimal | None) -> 
 
 
 def test_python_blocks_are_python() -> None:
-    """Those of the quick start and of the traces are run, in the environments that they need."""
+    """Those of the quick start and of the traces run in their own environments."""
     run = {
         "docs/quick-start.md": "tests/e2e/test_quick_start.py",
         "docs/traces.md": "tests/clients/test_agent_traces.py",
@@ -464,7 +464,7 @@ def test_guides_of_sdks_print_an_answer(shell: DocumentationShell) -> None:
 
 
 def test_the_guide_of_curl_gets_an_answer(shell: DocumentationShell) -> None:
-    (panel,) = [one for one in panels(shell.gateway.base, "demo") if one.id == "curl"]
+    (panel,) = [guide for guide in panels(shell.gateway.base, "demo") if guide.id == "curl"]
     assert "Say hello." in shell.run(panel.text)
 
 
@@ -481,8 +481,8 @@ def test_commands_of_the_api_reference_get_responses_like_their_example(
     shell: DocumentationShell, path: str
 ) -> None:
     reverse("docs")  # loads the URLs, which complete the document
-    (operation,) = [each for each in operations().values() if each.path == path]
-    (response,) = [each for each in operation.responses if each.status == "200"]
+    (operation,) = [item for item in operations().values() if item.path == path]
+    (response,) = [item for item in operation.responses if item.status == "200"]
     answer = shell.run(operation.curl, ID="demo")
     # Ollama's default is a stream, whose last line has all fields.
     actual = json.loads(answer.strip().splitlines()[-1])

@@ -1,4 +1,4 @@
-"""Every folder of examples/ runs as its text says, on the demo provider."""
+"""Every folder of examples/ runs as described, on the demo provider."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gateway(data_dir: Path) -> Iterator[UpProcess]:
 
 
 def run(gateway: UpProcess, *command: str, **more: str) -> str:
-    """What the command prints; it must succeed."""
+    """Run the command and return its output; asserts that it succeeds."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
@@ -52,8 +52,10 @@ def run(gateway: UpProcess, *command: str, **more: str) -> str:
 
 
 def test_the_table_of_examples_has_every_folder() -> None:
-    listed = re.findall(r"^\| \[([a-z-]+)\]\(\1\)", (EXAMPLES / "README.md").read_text(), re.M)
-    assert sorted(listed) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+    listed_names = re.findall(
+        r"^\| \[([a-z-]+)\]\(\1\)", (EXAMPLES / "README.md").read_text(), re.M
+    )
+    assert sorted(listed_names) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 
 
 def test_the_sdk_basics_example_runs(gateway: UpProcess) -> None:
@@ -101,13 +103,15 @@ def test_a_coding_agent_has_a_fallback_and_a_budget(gateway: UpProcess, data_dir
     assert answer.status_code == 200
     assert answer.json()["content"][0]["text"]
     other = {**body, "model": "demo"}
-    refused = httpx.post(f"{gateway.base}/v1/messages", json=other, headers=headers, timeout=30)
-    assert refused.status_code in {403, 404}
+    refused_response = httpx.post(
+        f"{gateway.base}/v1/messages", json=other, headers=headers, timeout=30
+    )
+    assert refused_response.status_code in {403, 404}
     state = httpx.get(
         f"{gateway.base}/api/keys/coding-agent/state", headers={"authorization": f"Bearer {admin}"}
     ).json()
-    left = {(row["owner"], row["span"]): row["remaining"] for row in state["budgets"]}
-    assert 4.9 < float(left["key", "day"]) <= 5
+    remaining = {(row["owner"], row["span"]): row["remaining"] for row in state["budgets"]}
+    assert 4.9 < float(remaining["key", "day"]) <= 5
 
 
 def test_claude_code_gets_its_environment(gateway: UpProcess, tmp_path: Path) -> None:

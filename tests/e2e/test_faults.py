@@ -1,6 +1,6 @@
-"""Whatever a provider or the network does, the client gets an answer in its dialect.
+"""Provider and network faults: the client always gets a response in its dialect.
 
-Never a hang, never a clean end of a broken answer, never an address or a key.
+A request never hangs, a broken response never ends cleanly, and no address or key is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.stack import BRIEF_S, GatewayStack
 from tests.fakes.chaos import KEY as UPSTREAM_KEY
 from tests.fakes.dialect_answers import TEXT
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -127,7 +127,7 @@ STREAM_OK = (
 
 
 def combinations(names: Any) -> list[Any]:
-    """Each fault for both clients, on the other dialect; quick ones on the same as well."""
+    """Return each fault for both clients on the other dialect; quick faults on the same as well."""
     rows = []
     for name in names:
         for client in CLIENTS:
@@ -142,7 +142,7 @@ def combinations(names: Any) -> list[Any]:
 def send_request(
     stack: GatewayStack, client: str, model: str, *, stream: bool = False
 ) -> httpx.Response:
-    """One request in a client's dialect; fails if it hangs."""
+    """Send a request in a client's dialect; fails if it hangs."""
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": "Is all well?"}],
@@ -167,7 +167,7 @@ def text_of(client: str, body: dict[str, Any]) -> str:
 
 
 def error_of(client: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The error object, which must be whole in its dialect."""
+    """Return the error object; asserts that it is complete in its dialect."""
     error: dict[str, Any] = body["error"]
     assert error["message"]
     assert error["type"]
@@ -176,7 +176,7 @@ def error_of(client: str, body: dict[str, Any]) -> dict[str, Any]:
     return error
 
 
-def says_nothing_it_should_not(stack: GatewayStack, text: str) -> bool:
+def assert_no_secret(stack: GatewayStack, text: str) -> bool:
     secrets = (UPSTREAM_KEY, "127.0.0.1", str(stack.chaos.port), "Traceback", "no-such-host")
     return not any(secret in text for secret in secrets)
 
@@ -195,7 +195,7 @@ def test_a_faulty_upstream_response_is_complete_or_an_error(
         assert text_of(client, response.json()) == TEXT
         return
     error_of(client, response.json())
-    assert says_nothing_it_should_not(stack, response.text)
+    assert assert_no_secret(stack, response.text)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -206,7 +206,7 @@ def test_an_unreachable_upstream_is_a_bad_gateway(
     response = send_request(stack, client, f"chat-{fault}")
     assert response.status_code in BAD[client] | LATE[client], response.text
     error_of(client, response.json())
-    assert says_nothing_it_should_not(stack, response.text)
+    assert assert_no_secret(stack, response.text)
 
 
 @pytest.mark.parametrize("upstream", CLIENTS)
@@ -232,7 +232,7 @@ def test_a_failure_before_content_has_an_http_status(
 
 
 def events_of(response: httpx.Response) -> list[tuple[str, str]]:
-    """The (name, data) of each event of a stream."""
+    """Return name and data of each event of a stream."""
     events = []
     for block in response.text.replace("\r\n", "\n").split("\n\n"):
         lines = block.split("\n")
@@ -310,7 +310,7 @@ def test_a_stream_that_fails_before_content_falls_back(stack: GatewayStack, clie
 
 
 def test_broken_requests_do_not_affect_others(stack: GatewayStack) -> None:
-    """Hanging, dripping and gigantic answers do not hold up the rest of a process."""
+    """Hanging, slow and huge responses do not delay other requests of a process."""
     faults = ["hang", "drip-body", "bomb-32mib", "bomb-gzip", "bomb-event", "deep-json"] * 2
 
     def quick(_: int) -> float:
@@ -325,7 +325,7 @@ def test_broken_requests_do_not_affect_others(stack: GatewayStack) -> None:
                 pool.submit(send_request, stack, "messages", f"chat/{fault}", stream=True)
                 for fault in faults
             ]
-            until(lambda: len(stack.chaos.requests) >= before + len(faults))
+            wait_until(lambda: len(stack.chaos.requests) >= before + len(faults))
             waits = [quick(number) for number in range(20)]
             for future in broken:
                 future.result()

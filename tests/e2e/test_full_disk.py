@@ -1,4 +1,4 @@
-"""A gateway whose disk is full goes on answering, says so, and loses no row."""
+"""A gateway with a full disk keeps serving, reports it, and loses no log row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.small_disk import SmallDisk, small_disk
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -36,18 +36,18 @@ def gateway(tmp_path: Path, disk: SmallDisk) -> Iterator[Gateway]:
 
 
 def send_requests(gateway: Gateway, number: int) -> list[str]:
-    """Ask so often; the ids of what was answered."""
+    """Send `number` requests and return the ids of the answered ones."""
     headers = {"authorization": f"Bearer {gateway.key}"}
     messages = [{"role": "user", "content": "Under load"}]
     body = {"model": "claude-sonnet-4-5", "messages": messages}
-    answered = []
+    answered_ids = []
     with httpx.Client(base_url=gateway.url, headers=headers) as client:
         for n in range(number):
-            own = {"x-request-id": f"full-{n}"}
-            answer = client.post("/v1/chat/completions", json=body, headers=own)
+            id_header = {"x-request-id": f"full-{n}"}
+            answer = client.post("/v1/chat/completions", json=body, headers=id_header)
             assert answer.status_code == 200, answer.text
-            answered.append(own["x-request-id"])
-    return answered
+            answered_ids.append(id_header["x-request-id"])
+    return answered_ids
 
 
 def readiness(gateway: Gateway) -> tuple[int, list[str]]:
@@ -63,20 +63,20 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     gateway.start()
     assert readiness(gateway) == (200, [])
     send_requests(gateway, 1)
-    gateway.logged()
+    gateway.wait_for_log()
     disk.fill()
-    answered = send_requests(gateway, REQUESTS)
-    until(lambda: "log_writes_failing" in readiness(gateway)[1])
+    answered_ids = send_requests(gateway, REQUESTS)
+    wait_until(lambda: "log_writes_failing" in readiness(gateway)[1])
     gateway.stop() if ended_by == "SIGTERM" else gateway.kill()
     disk.free()
     gateway.start()
-    until(lambda: readiness(gateway) == (200, []))
-    gateway.logged()
+    wait_until(lambda: readiness(gateway) == (200, []))
+    gateway.wait_for_log()
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
-        responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered]
+        responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered_ids]
     lost = [answer.url for answer in responses if answer.status_code != 200]
-    assert not lost, f"{len(lost)} of {len(answered)} are lost"
+    assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
 
 
 def test_a_first_start_on_a_full_disk_reports_the_cause(disk: SmallDisk, gateway: Gateway) -> None:
@@ -95,9 +95,9 @@ def test_a_later_start_on_a_full_disk_serves_and_reports_the_cause(
     gateway.stop()
     disk.fill()
     gateway.start(ready=False)
-    until(lambda: "log_disk_full" in readiness(gateway)[1])
+    wait_until(lambda: "log_disk_full" in readiness(gateway)[1])
     send_requests(gateway, 3)
-    until(lambda: readiness(gateway)[0] == 503)
+    wait_until(lambda: readiness(gateway)[0] == 503)
     disk.free()
-    until(lambda: readiness(gateway) == (200, []))
+    wait_until(lambda: readiness(gateway) == (200, []))
     assert gateway.row("full-2")["status"] == 200

@@ -53,13 +53,13 @@ class GatewayStack:
         self.gateway = gateway
         self.servers = servers
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All providers say this to a user's text that holds `text`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in self.servers:
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     def last(self, text: str) -> Any:
-        """The newest request with this text that reached a provider."""
+        """Return the newest upstream request with this text."""
         for server in self.servers:
             for request in reversed(server.requests):
                 if text.encode() in request.raw:
@@ -75,16 +75,16 @@ def row(public: str, model: str, server: Any, path: str = "") -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    with StrictGemini() as own, StrictOpenAI() as chat, StrictAnthropic() as claude:
+    with StrictGemini() as gemini_server, StrictOpenAI() as chat, StrictAnthropic() as claude:
         rows = [
-            row(OWN, f"gemini/{OWN}", own),
-            row(OLD, f"gemini/{OLD}", own, "/v1beta"),
+            row(OWN, f"gemini/{OWN}", gemini_server),
+            row(OLD, f"gemini/{OLD}", gemini_server, "/v1beta"),
             row(CHAT, f"openai/{CHAT}", chat, "/v1"),
             row(CLAUDE, f"anthropic/{CLAUDE}", claude),
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gemini"), litellm_config(rows)).start()
         try:
-            yield GatewayStack(gateway, [own, chat, claude])
+            yield GatewayStack(gateway, [gemini_server, chat, claude])
             gateway.stop()
         finally:
             gateway.kill()
@@ -182,8 +182,8 @@ def test_parallel_calls_make_a_round_trip(
         types.Content(role="model", parts=parts),
         types.Content(role="user", parts=results),
     ]
-    again = client.models.generate_content(contents=history, **params)
-    assert again.text == "The tools answered: sun | rain"
+    second = client.models.generate_content(contents=history, **params)
+    assert second.text == "The tools answered: sun | rain"
 
 
 def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewayStack) -> None:
@@ -202,8 +202,8 @@ def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewaySt
     body["messages"] = [user, message, *results]
     answer = httpx.post(url, json=body, headers=headers)
     assert answer.status_code == 200
-    sent = stack.last(prompt).body["contents"][1]["parts"]
-    assert sent[0]["thoughtSignature"] == signature("get_weather")
+    upstream_parts = stack.last(prompt).body["contents"][1]["parts"]
+    assert upstream_parts[0]["thoughtSignature"] == signature("get_weather")
     body["messages"] = [
         user,
         {**message, "tool_calls": [{**c, "extra_content": None} for c in message["tool_calls"]]},
@@ -211,12 +211,12 @@ def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewaySt
     ]
     # The gateway remembers what the client has lost, as long as it is the same conversation.
     assert httpx.post(url, json=body, headers=headers).status_code == 200
-    sent = stack.last(prompt).body["contents"][1]["parts"]
-    assert sent[0]["thoughtSignature"] == signature("get_weather")
+    upstream_parts = stack.last(prompt).body["contents"][1]["parts"]
+    assert upstream_parts[0]["thoughtSignature"] == signature("get_weather")
     text = json.dumps(body).replace("toolu_", "else_").replace(prompt, f"{prompt}, but another")
     assert httpx.post(url, json=json.loads(text), headers=headers).status_code == 200
-    sent = stack.last("but another").body["contents"][1]["parts"]
-    assert sent[0]["thoughtSignature"] == SENTINEL
+    upstream_parts = stack.last("but another").body["contents"][1]["parts"]
+    assert upstream_parts[0]["thoughtSignature"] == SENTINEL
 
 
 def test_a_signature_returns_to_its_model_through_a_messages_client(stack: GatewayStack) -> None:
@@ -245,8 +245,8 @@ def test_a_signature_returns_to_its_model_through_a_messages_client(stack: Gatew
         {"role": "user", "content": results},
     ]
     assert httpx.post(url, json=body, headers=headers).status_code == 200
-    sent = stack.last(prompt).body["contents"][1]["parts"]
-    assert [part.get("thoughtSignature") for part in sent] == [
+    upstream_parts = stack.last(prompt).body["contents"][1]["parts"]
+    assert [part.get("thoughtSignature") for part in upstream_parts] == [
         None,
         signature("get_weather"),
         None,
@@ -324,9 +324,9 @@ def test_errors_are_the_sdks_own(stack: GatewayStack, client: genai.Client, mode
     stack.on(
         f"Slow down, {model}", ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down"))
     )
-    with pytest.raises(errors.ClientError) as slow:
+    with pytest.raises(errors.ClientError) as error_info:
         client.models.generate_content(model=model, contents=f"Slow down, {model}")
-    assert slow.value.code == 429
+    assert error_info.value.code == 429
 
 
 @ALL
@@ -341,10 +341,10 @@ def test_a_wrong_key_is_refused(stack: GatewayStack) -> None:
     options = types.HttpOptions(base_url=stack.gateway.url)
     with (
         genai.Client(api_key="no", vertexai=False, http_options=options) as client,
-        pytest.raises(errors.ClientError) as refused,
+        pytest.raises(errors.ClientError) as error,
     ):
         client.models.generate_content(model=OWN, contents="x")
-    assert (refused.value.code, refused.value.status) == (401, "UNAUTHENTICATED")
+    assert (error.value.code, error.value.status) == (401, "UNAUTHENTICATED")
 
 
 def test_passthrough_bodies_are_unchanged(stack: GatewayStack) -> None:
@@ -369,9 +369,13 @@ def test_texts_are_embedded(stack: GatewayStack, client: genai.Client) -> None:
     )
     vectors = [item.values for item in embed_content.embeddings or []]
     assert vectors == [[0.0, 1.0], [1.0, 1.0]]
-    sent = stack.servers[0].requests[-1].body["requests"]
-    assert [one["model"] for one in sent] == [f"models/{OWN}"] * 2
-    assert [one["taskType"] for one in sent] == ["RETRIEVAL_QUERY"] * 2
+    upstream_requests = stack.servers[0].requests[-1].body["requests"]
+    assert [upstream_request["model"] for upstream_request in upstream_requests] == [
+        f"models/{OWN}"
+    ] * 2
+    assert [upstream_request["taskType"] for upstream_request in upstream_requests] == [
+        "RETRIEVAL_QUERY"
+    ] * 2
     url = f"{stack.gateway.url}/v1/embeddings"
     headers = {"authorization": f"Bearer {stack.gateway.key}"}
     body = {"model": OWN, "input": "a", "dimensions": 2}

@@ -1,4 +1,4 @@
-"""A second target on a live gateway: who loses is closed, and what it read is paid for once."""
+"""Hedged requests on a live gateway: the loser is closed, and its usage is billed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import StrictOpenAI
 from tests.fakes.script import ScriptedAnswer
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 PROMPT = "Which of you is the faster one? " * 40
@@ -22,7 +22,7 @@ PROMPT = "Which of you is the faster one? " * 40
 
 @dataclass
 class GatewayStack:
-    """A gateway before a slow and a quick provider, and the secret of a key with a budget."""
+    """A gateway in front of a slow and a fast provider, and a key with a budget."""
 
     gateway: Gateway
     slow: StrictOpenAI
@@ -32,12 +32,14 @@ class GatewayStack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    with StrictOpenAI() as slow, StrictOpenAI() as quick:
-        slow.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
+    with StrictOpenAI() as slow_server, StrictOpenAI() as quick:
+        slow_server.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
         quick.script.on("faster", ScriptedAnswer(text="I am", input_tokens=321, output_tokens=3))
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config([])).start()
         try:
-            yield GatewayStack(gateway, slow, quick, create_route_and_key(gateway, slow, quick))
+            yield GatewayStack(
+                gateway, slow_server, quick, create_route_and_key(gateway, slow_server, quick)
+            )
         finally:
             gateway.kill()
 
@@ -49,26 +51,26 @@ def post(gateway: Gateway, path: str, body: Any) -> Any:
     return answer.json()
 
 
-def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
-    """The route `both`, and a key; its secret, once the gateway knows them."""
-    for name, server in (("slow", slow), ("quick", quick)):
+def create_route_and_key(gateway: Gateway, slow_server: StrictOpenAI, quick: StrictOpenAI) -> str:
+    """Create the route `both` and a key; returns the secret once the gateway accepts it."""
+    for name, server in (("slow", slow_server), ("quick", quick)):
         row = {"name": name, "preset": "openai", "base_url": f"{server.url}/v1"}
         post(gateway, "providers", row | {"credential": server.key})
         prices = {"input": "4", "output": "10"}
         post(gateway, "models", {"name": f"{name}/gpt-4o", "prices": prices})
     targets = [{"model": "slow/gpt-4o"}, {"model": "quick/gpt-4o"}]
     steps = [{"strategy": "ordered", "targets": targets}]
-    way = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
-    post(gateway, "routes", way)
+    route_document = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
+    post(gateway, "routes", route_document)
     key = {"name": "mira", "budget": {"total_usd": "1"}, "markup": "2"}
-    return gateway.known(str(post(gateway, "keys", key)["key"]))
+    return gateway.wait_for_key(str(post(gateway, "keys", key)["key"]))
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_both_hedged_attempts_are_charged_and_one_is_returned(
     stack: GatewayStack, *, streamed: bool
 ) -> None:
-    gateway, slow, secret = stack.gateway, stack.slow, stack.secret
+    gateway, slow_server, secret = stack.gateway, stack.slow, stack.secret
     spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0) as client:
         raw = client.chat.completions.with_raw_response.create(
@@ -87,14 +89,16 @@ def test_both_hedged_attempts_are_charged_and_one_is_returned(
     lost, won = row["attempts"]
     assert (lost["provider"], lost["error_kind"]) == ("slow", "hedge_loser")
     assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
-    until(lambda: slow.requests[-1].left_at is not None)  # the loser's connection is closed
-    own = Decimal(321 * 4 + 3 * 10) / 1_000_000
+    wait_until(
+        lambda: slow_server.requests[-1].left_at is not None
+    )  # the loser's connection is closed
+    winner_usd = Decimal(321 * 4 + 3 * 10) / 1_000_000
     # 8 tokens a sentence in o200k_base; its words are shorter than those of most texts.
     assert lost["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)
     beside = Decimal(lost["input_tokens"] * 4) / 1_000_000
-    assert (Decimal(row["cost_usd"]), Decimal(lost["cost_usd"])) == (own, beside)
+    assert (Decimal(row["cost_usd"]), Decimal(lost["cost_usd"])) == (winner_usd, beside)
     reported_spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
-    assert Decimal(reported_spent) - Decimal(spent) == (own + beside) * 2
+    assert Decimal(reported_spent) - Decimal(spent) == (winner_usd + beside) * 2
     usage = gateway.api("/api/usage", by="provider", step="all")["items"]
-    requests = {one["name"]: one["requests"] for one in usage}
+    requests = {attempt_usage["name"]: attempt_usage["requests"] for attempt_usage in usage}
     assert requests["slow"] == 0 and requests["quick"] >= 1

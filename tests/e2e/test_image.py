@@ -1,6 +1,6 @@
-"""What deploy/Dockerfile builds and starts, without a container engine: its steps in a folder.
+"""The steps of deploy/Dockerfile run in a folder, without a container engine.
 
-The gateway that it starts also stands behind the Caddy site of deploy/.
+The resulting gateway also runs behind the Caddy site of deploy/.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.test_package import ROOT, clean_environment
-from tests.waits import until
+from tests.waits import wait_until
 
 DEPLOY = ROOT / "deploy"
 UV = shutil.which("uv")
@@ -35,7 +35,7 @@ pytestmark = [
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Instruction and argument of each step of the Dockerfile, in its order."""
+    """Return instruction and argument of each step of the Dockerfile, in order."""
     text = re.sub(r"^#.*\n", "", (DEPLOY / "Dockerfile").read_text(), flags=re.M)
     lines = text.replace("\\\n", " ").splitlines()
     return [(line.split(" ", 1)[0], line.split(" ", 1)[1].strip()) for line in lines if line]
@@ -50,11 +50,11 @@ class Image:
         self.steps = instructions()
 
     def path(self, text: str) -> str:
-        """The text with the image's directories below the folder."""
+        """Return the text with the image's directories below the folder."""
         return re.sub(rf"(?<![\w.])({'|'.join(PATHS)})\b", rf"{self.root}\1", text)
 
     def build(self) -> None:
-        """Run the steps of the build stage, as the daemon would."""
+        """Run the steps of the build stage."""
         directory = self.root
         stage = 0
         for name, argument in self.steps:
@@ -110,7 +110,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.fixture(scope="module")
 def gateway(image: Image) -> Iterator[str]:
-    """ENTRYPOINT and CMD with another port; its base URL."""
+    """Run ENTRYPOINT and CMD with another port; yields the base URL."""
     port = free_port()
     data = Path(image.environment["DRAGOMAN_DATA_DIR"])
     # VOLUME keeps the owner and mode that `install -d` gave it.
@@ -125,7 +125,7 @@ def gateway(image: Image) -> Iterator[str]:
         )
     try:
         # The first start compiles every module.
-        until(lambda: reachable(f"http://127.0.0.1:{port}/health/ready"), within_s=120)
+        wait_until(lambda: reachable(f"http://127.0.0.1:{port}/health/ready"), within_s=120)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -133,7 +133,7 @@ def gateway(image: Image) -> Iterator[str]:
 
 
 def arguments(text: str) -> list[str]:
-    """The words of the JSON form of ENTRYPOINT and CMD."""
+    """Return the arguments of the JSON form of ENTRYPOINT and CMD."""
     return re.findall(r'"((?:[^"\\]|\\.)*)"', text)
 
 
@@ -160,15 +160,15 @@ def test_the_image_contains_the_program_and_no_secret(image: Image) -> None:
 
 def test_the_health_check_follows_the_port(image: Image, gateway: str) -> None:
     name, command = image.last("HEALTHCHECK").split("CMD", 1)
-    words = [word.replace('\\"', '"') for word in arguments(command)]
+    command_arguments = [word.replace('\\"', '"') for word in arguments(command)]
     for port, status in ((gateway.rpartition(":")[2], 0), (str(free_port()), 1)):
         environment = {**image.environment, "DRAGOMAN_PORT": port}
-        done = subprocess.run(words, env=environment, capture_output=True, check=False)
+        done = subprocess.run(command_arguments, env=environment, capture_output=True, check=False)
         assert (done.returncode == 0) == (status == 0), (name, done.stderr)
 
 
 def test_probes_and_scrapes_need_no_known_host_name(image: Image, gateway: str) -> None:
-    """Kubernetes and Prometheus call pods by their addresses."""
+    """Kubernetes and Prometheus address pods by IP."""
     pod = {"host": "10.1.2.3:4000"}
     for path in ("live", "ready"):
         assert httpx.get(f"{gateway}/health/{path}", headers=pod).status_code == 200
@@ -181,7 +181,7 @@ def test_probes_and_scrapes_need_no_known_host_name(image: Image, gateway: str) 
 
 @contextmanager
 def caddy(directory: Path, gateway: str) -> Iterator[str]:
-    """The site of deploy/ in front of the gateway; its base URL."""
+    """Run Caddy with the site of deploy/ in front of the gateway; yields its base URL."""
     port = free_port()
     site = (DEPLOY / "Caddyfile").read_text()
     for old, new in (
@@ -198,7 +198,7 @@ def caddy(directory: Path, gateway: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(lambda: reachable(f"http://127.0.0.1:{port}/health/live"))
+        wait_until(lambda: reachable(f"http://127.0.0.1:{port}/health/live"))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-"""A process that is killed at work loses no request that it had answered."""
+"""A killed process loses no answered request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from gateway.management.start.restarts import MAX_DEATHS
 from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -26,8 +26,10 @@ CLIENTS = 6
 ENOUGH = 100
 
 
-def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: bool) -> None:
-    """Ask until told to stop; notes the ids whose answer came in full."""
+def send_requests(
+    gateway: Gateway, finished: threading.Event, answered_ids: list[str], stream: bool
+) -> None:
+    """Send requests until stopped; records the ids of complete responses."""
     headers = {"authorization": f"Bearer {gateway.key}"}
     body = {
         "model": "claude-sonnet-4-5",
@@ -35,7 +37,7 @@ def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: b
         "stream": stream,
     }
     with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
-        while not over.is_set():
+        while not finished.is_set():
             id_ = f"kill-{uuid.uuid4().hex}"
             try:
                 answer = client.post(
@@ -43,13 +45,15 @@ def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: b
                 )
             except httpx.HTTPError:
                 continue
-            whole = answer.text.endswith("data: [DONE]\n\n") if stream else bool(answer.json())
-            if answer.status_code == 200 and whole:
-                answered.append(id_)
+            is_complete = (
+                answer.text.endswith("data: [DONE]\n\n") if stream else bool(answer.json())
+            )
+            if answer.status_code == 200 and is_complete:
+                answered_ids.append(id_)
 
 
-def logged(gateway: Gateway, texts: list[str]) -> set[str]:
-    """Which of these ids the log has."""
+def find_logged_ids(gateway: Gateway, texts: list[str]) -> set[str]:
+    """Return which of these ids the log has."""
     values = set()
     headers = {"authorization": f"Bearer {gateway.key}"}
     with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
@@ -59,27 +63,29 @@ def logged(gateway: Gateway, texts: list[str]) -> set[str]:
     return values
 
 
-def missing_log_ids(gateway: Gateway, answered: list[str]) -> set[str]:
-    """The answered requests that the log lacks, and no journal has either."""
-    gateway.logged()
-    return set(answered) - logged(gateway, answered)
+def missing_log_ids(gateway: Gateway, answered_ids: list[str]) -> set[str]:
+    """Return the answered requests that neither the log nor a journal has."""
+    gateway.wait_for_log()
+    return set(answered_ids) - find_logged_ids(gateway, answered_ids)
 
 
 @contextmanager
 def background_clients(gateway: Gateway) -> Iterator[list[str]]:
-    """Clients at work; gives the ids of what was answered in full, and ends them."""
-    answered: list[str] = []
-    over = threading.Event()
+    """Send requests in the background; yields the ids of complete responses, and stops."""
+    answered_ids: list[str] = []
+    finished = threading.Event()
     threads = [
-        threading.Thread(target=load, args=(gateway, over, answered, number % 2 == 0))
+        threading.Thread(
+            target=send_requests, args=(gateway, finished, answered_ids, number % 2 == 0)
+        )
         for number in range(CLIENTS)
     ]
     for thread in threads:
         thread.start()
     try:
-        yield answered
+        yield answered_ids
     finally:
-        over.set()
+        finished.set()
         for thread in threads:
             thread.join(60)
 
@@ -97,12 +103,12 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
 ) -> None:
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams))).start()
     try:
-        with background_clients(gateway) as answered:
-            until(lambda: len(answered) >= ENOUGH)
+        with background_clients(gateway) as answered_ids:
+            wait_until(lambda: len(answered_ids) >= ENOUGH)
             gateway.kill()
         gateway.start()
-        lost = missing_log_ids(gateway, answered)
-        assert not lost, f"{len(lost)} of {len(answered)} are lost"
+        lost = missing_log_ids(gateway, answered_ids)
+        assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
     finally:
         gateway.kill()
 
@@ -112,17 +118,19 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
 ) -> None:
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
     try:
-        with background_clients(gateway) as answered:
-            until(lambda: len(answered) >= ENOUGH)
+        with background_clients(gateway) as answered_ids:
+            wait_until(lambda: len(answered_ids) >= ENOUGH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
-            most = len(answered) + ENOUGH
-            until(lambda: len(answered) >= most)
-            until(lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before))
+            maximum = len(answered_ids) + ENOUGH
+            wait_until(lambda: len(answered_ids) >= maximum)
+            wait_until(
+                lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before)
+            )
         line = f"a worker process died pid={before[0]} exit_code=-9"
-        until(lambda: line in gateway.output)
-        lost = missing_log_ids(gateway, answered)
-        assert not lost, f"{len(lost)} of {len(answered)} are lost"
+        wait_until(lambda: line in gateway.output)
+        lost = missing_log_ids(gateway, answered_ids)
+        assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
     finally:
         gateway.kill()
 
@@ -142,7 +150,7 @@ def test_repeatedly_crashing_workers_end_the_server(
         return gateway.status is not None
 
     try:
-        until(killed_until_it_ends, within_s=120)
+        wait_until(killed_until_it_ends, within_s=120)
         assert gateway.status == 3
         assert "workers_missing" in reasons
         assert gateway.output.count("a worker process died") == MAX_DEATHS

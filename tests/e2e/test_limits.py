@@ -1,4 +1,4 @@
-"""Limits and budgets over several worker processes under real load, on each database."""
+"""Limits and budgets over several worker processes under load, on each database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.e2e.stack import ROOT, Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running_server
 from tests.test_databases import POSTGRES, answers
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -38,7 +38,7 @@ STREAM_REQUEST = {"messages": [{"role": "user", "content": "Hold the line"}], "s
 
 
 class LimitedGateway(Gateway):
-    """A gateway of two workers, on a database and maybe a Redis of its own."""
+    """A gateway of two workers with its own database and possibly Redis."""
 
     def __init__(self, directory: Path, config: dict[str, Any], **environment: str) -> None:
         super().__init__(directory, config, workers=WORKERS)
@@ -48,7 +48,7 @@ class LimitedGateway(Gateway):
         return {**super().environment(), **self.more}
 
     def run(self, code: str) -> str:
-        """Python with the models at hand; what it prints."""
+        """Run Python code in the gateway's shell and return its output."""
         done = subprocess.run(
             [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
             cwd=ROOT,
@@ -62,12 +62,14 @@ class LimitedGateway(Gateway):
 
     def new_key(self, **limits: Any) -> str:
         code = f"from gateway import store; print(store.create_key('e2e', **{limits!r})[1])"
-        return self.known(self.run(code))
+        return self.wait_for_key(self.run(code))
 
-    def known(self, text: str) -> str:
-        """The key, once every worker knows it."""
+    def wait_for_key(self, text: str) -> str:
+        """Wait until every worker accepts the key; returns the key."""
         # A few times over, so that each worker has been asked.
-        until(lambda: all(self.ask(text, model="nobody").status_code == 404 for _ in range(12)))
+        wait_until(
+            lambda: all(self.ask(text, model="nobody").status_code == 404 for _ in range(12))
+        )
         return text
 
     def ask(self, key: str, client: httpx.Client | None = None, **more: Any) -> httpx.Response:
@@ -81,13 +83,13 @@ class LimitedGateway(Gateway):
         post = client.post if client is not None else httpx.post
         return post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
-    def storm(self, key: str, each: int, **more: Any) -> Counter[int]:
-        """All clients at once, each on connections of its own; statuses by how often."""
+    def send_concurrently(self, key: str, requests_per_client: int, **more: Any) -> Counter[int]:
+        """Send requests with all clients at once; returns the count of each status."""
         counts: Counter[int] = Counter()
         lock = threading.Lock()
 
         def one() -> None:
-            for _ in range(each):
+            for _ in range(requests_per_client):
                 status = self.ask(key, **more).status_code
                 with lock:
                     counts[status] += 1
@@ -100,7 +102,7 @@ class LimitedGateway(Gateway):
         return counts
 
     def tokens(self, key: str) -> int:
-        """All tokens of the key's requests, as the log has them."""
+        """Return the logged tokens of the key's requests."""
         names = ["input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"]
         code = (
             "from gateway.models import ApiKey, RequestLog; from gateway import store;"
@@ -108,18 +110,18 @@ class LimitedGateway(Gateway):
             f"rows = RequestLog.objects.filter(key_id=row.pk).values_list(*{names!r});"
             "print(sum(count or 0 for row in rows for count in row))"
         )
-        self.logged()
+        self.wait_for_log()
         return int(self.run(code))
 
     def spent(self, key: str) -> Decimal:
-        """The cost of all the key's requests, as the log has them."""
+        """Return the logged cost of the key's requests."""
         code = (
             "from gateway.models import RequestLog; from gateway import store;"
             "from gateway.models import ApiKey; from django.db.models import Sum;"
             f"row = ApiKey.objects.get(digest=store.digest({key!r}));"
             "print(RequestLog.objects.filter(key_id=row.pk).aggregate(s=Sum('cost_usd'))['s'] or 0)"
         )
-        self.logged()
+        self.wait_for_log()
         return Decimal(self.run(code))
 
 
@@ -130,7 +132,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedG
         openai.script.on("Take your time", ScriptedAnswer(text="word " * 60, pace_s=0.05))
         openai.script.on("Hold the line", ScriptedAnswer(text="word " * 60, pace_s=1))
         config = litellm_config(strict_config(openai, anthropic, deepseek))
-        with surroundings(request.param, tmp_path) as environment:
+        with database_environment(request.param, tmp_path) as environment:
             process = LimitedGateway(tmp_path, config, **environment).start()
             try:
                 yield process
@@ -139,8 +141,8 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedG
 
 
 @contextmanager
-def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
-    """The environment's part that says which database, and whether there is a Redis."""
+def database_environment(kind: str, directory: Path) -> Iterator[dict[str, str]]:
+    """Return the environment variables of the database and Redis."""
     if kind == "sqlite":
         yield {}
         return
@@ -158,14 +160,14 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
 
 @pytest.mark.wide(every=2)
 def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> None:
-    """Requests, concurrency and money under load; then the death of a worker."""
+    """Requests, concurrency and money under load, then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
-    storm = gateway.storm(key, 15)
+    storm = gateway.send_concurrently(key, 15)
     assert storm.keys() == {200, 429}
     assert 60 <= storm[200] <= 60 + WORKERS - 1
 
     key = gateway.new_key(limit_concurrency=3)
-    storm = gateway.storm(key, 2, **SLOW)
+    storm = gateway.send_concurrently(key, 2, **SLOW)
     assert storm[200] > 0
     assert storm[429] > 0
     assert gateway.ask(key).status_code == 200, "nothing is left reserved"
@@ -175,68 +177,68 @@ def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> Non
 
 
 def _check_budget(gateway: LimitedGateway) -> None:
-    """Spent to the end, passed by no more than one request for each worker, and not stuck."""
+    """Assert that a budget is used up, exceeded by at most one request per worker, and released."""
     free = gateway.new_key()
     assert gateway.ask(free).status_code == 200
-    each = gateway.spent(free)
-    assert each > 0
+    spent_usd = gateway.spent(free)
+    assert spent_usd > 0
     # In all: a budget of a day would begin anew at midnight.
-    key = gateway.new_key(budget_total_usd=str(each * 40))
+    key = gateway.new_key(budget_total_usd=str(spent_usd * 40))
     counts: Counter[int] = Counter()
     for _ in range(20):
-        counts += gateway.storm(key, 6)
+        counts += gateway.send_concurrently(key, 6)
         if gateway.ask(key).json().get("error", {}).get("code") == "insufficient_quota":
             break
     spent = gateway.spent(key)
-    assert each * 40 <= spent <= each * (40 + WORKERS)
+    assert spent_usd * 40 <= spent <= spent_usd * (40 + WORKERS)
     assert gateway.ask(key).json()["error"]["code"] == "insufficient_quota"
 
 
 def _check_death(gateway: LimitedGateway) -> None:
-    """A worker that is killed amid requests leaves nothing reserved."""
+    """Assert that a worker killed during requests leaves no reservation."""
     key = gateway.new_key(limit_concurrency=4)
     threads = [
         threading.Thread(target=_retry_until_admitted, args=(gateway, key)) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
-    until(lambda: gateway.ask(key).status_code == 429)
+    wait_until(lambda: gateway.ask(key).status_code == 429)
     for pid in gateway.workers():
         os.kill(pid, signal.SIGKILL)
     for thread in threads:
         thread.join(60)
 
     def let_in() -> bool:
-        """Not while requests of processes that are dead keep the key out."""
+        """Return whether the key is admitted after reservations of dead processes are released."""
         with suppress(httpx.HTTPError):
-            result = gateway.storm(key, 1).keys() <= {200, 429}
+            result = gateway.send_concurrently(key, 1).keys() <= {200, 429}
             return result and gateway.ask(key).status_code == 200
         return False
 
-    until(let_in, within_s=60)
+    wait_until(let_in, within_s=60)
 
 
 @pytest.mark.wide(every=2)
 def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: LimitedGateway) -> None:
-    """What keys share is counted once, whoever answers; and what was cut short is counted."""
+    """Shared limits are counted once across workers, and interrupted streams are counted."""
     _check_project(gateway)
     _check_rotation(gateway)
     _check_cut_streams(gateway)
 
 
 def _check_project(gateway: LimitedGateway) -> None:
-    """A team of one key and a project of two, all at once."""
+    """Assert the limits of a team with one key and a project with two, concurrently."""
     completed = gateway.run(
         "from gateway import store; from gateway.models import Team;"
         "team = Team.objects.create(name='blue', limit_rph=50);"
         "app = Team.objects.create(name='app', parent=team, limit_rph=30);"
         "print(*(store.create_key('k', team=t)[1] for t in (team, app, app)))"
     )
-    keys = [gateway.known(key) for key in completed.split()]
+    keys = [gateway.wait_for_key(key) for key in completed.split()]
     storms_by_key: dict[str, Counter[int]] = {}
 
     def storm(key: str) -> None:
-        storms_by_key[key] = gateway.storm(key, 5)
+        storms_by_key[key] = gateway.send_concurrently(key, 5)
 
     threads = [threading.Thread(target=storm, args=(key,)) for key in keys]
     for thread in threads:
@@ -249,7 +251,7 @@ def _check_project(gateway: LimitedGateway) -> None:
 
 
 def _check_rotation(gateway: LimitedGateway) -> None:
-    """A rotated key is the same key: its old and its new secret share what is left."""
+    """Assert that the old and the new secret of a rotated key share the remaining limit."""
     old = gateway.new_key(limit_rpd=6)
     assert [gateway.ask(old).status_code for _ in range(3)] == [200] * 3
     new = gateway.run(
@@ -257,17 +259,17 @@ def _check_rotation(gateway: LimitedGateway) -> None:
         f"row = ApiKey.objects.get(digest=store.digest({old!r}));"
         "print(store.rotate_key(row, grace=timedelta(hours=1)))"
     )
-    gateway.known(new)
+    gateway.wait_for_key(new)
     answers = [gateway.ask(key) for key in (new, old, new, old, new)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers[:3]]
-    assert left == ["2", "1", "0"]
+    remaining = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers[:3]]
+    assert remaining == ["2", "1", "0"]
 
 
 def _check_cut_streams(gateway: LimitedGateway) -> None:
-    """Clients that leave amid their streams have used what the log says, to the token."""
-    most = 10**9
-    key = gateway.new_key(limit_tpd=most, limit_concurrency=CLIENTS)
+    """Assert that interrupted streams use exactly the tokens that the log has."""
+    maximum = 10**9
+    key = gateway.new_key(limit_tpd=maximum, limit_concurrency=CLIENTS)
 
     def leave(after_s: float) -> None:
         body = {"model": MODEL, "max_tokens": 100, **SLOW}
@@ -275,9 +277,9 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
         url = f"{gateway.url}/v1/chat/completions"
         with httpx.stream("POST", url, json=body, headers=headers, timeout=60) as answer:
             assert answer.status_code == 200
-            ends = time.monotonic() + after_s
+            deadline = time.monotonic() + after_s
             for _ in answer.iter_raw():
-                if time.monotonic() > ends:
+                if time.monotonic() > deadline:
                     return
 
     threads = [threading.Thread(target=leave, args=(n / 10,)) for n in range(CLIENTS)]
@@ -287,12 +289,12 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
         thread.join(60)
 
     def agree() -> bool:
-        """Each token once, and nothing stays reserved; once the gateway has heard of the ends."""
-        used = gateway.tokens(key)
-        left = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
-        return used > 0 and left == most - used
+        """Return whether each token is counted once and nothing stays reserved."""
+        used_tokens = gateway.tokens(key)
+        remaining = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
+        return used_tokens > 0 and remaining == maximum - used_tokens
 
-    until(agree)
+    wait_until(agree)
 
 
 def _retry_until_admitted(gateway: LimitedGateway, key: str) -> None:

@@ -1,7 +1,7 @@
-"""LiteLLM's files on a live gateway: fallbacks, retries, weights, cache and budgets by traffic.
+"""LiteLLM's files on a live gateway: fallbacks, retries, weights, cache and budgets.
 
-The first three are people's guides as they stand; the others say what docs.litellm.ai shows
-(proxy/reliability, routing, proxy/caching, proxy/virtual_keys), with the URLs of fakes.
+The first three are users' guides, unchanged; the others are the examples of docs.litellm.ai
+(proxy/reliability, routing, proxy/caching, proxy/virtual_keys) with the URLs of fakes.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tests.e2e.litellm_gateway import (
     AzureUpstream,
     FileConfiguredGateway,
     Upstream,
+    count_answers,
     forwarded_port,
     running_gateway,
-    shares,
     upstreams,
 )
 from tests.fakes import Refusal, ScriptedAnswer
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai import KEY
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -108,9 +108,9 @@ def test_the_model_switching_file_drops_unsupported_parameters(tmp_path: Path) -
                 messages=[{"role": "user", "content": "Hi"}],
             )
             assert message.content[0].text == "openai"  # type: ignore[union-attr]
-            sent = upstream.requests[-1].body
-            assert "thinking" not in sent
-            assert "reasoning_effort" not in sent
+            upstream_body = upstream.requests[-1].body
+            assert "thinking" not in upstream_body
+            assert "reasoning_effort" not in upstream_body
             assert gateway.send("GET", "/v1/models").json()["data"][0]["id"] == "deepseek-chat"
 
 
@@ -203,7 +203,7 @@ def healthy(
     reliable: tuple[FileConfiguredGateway, dict[str, Upstream]],
 ) -> tuple[FileConfiguredGateway, dict[str, Upstream]]:
     for server in reliable[1].values():
-        server.heal()
+        server.recover()
     return reliable
 
 
@@ -212,13 +212,13 @@ GatewayStack = tuple[FileConfiguredGateway, dict[str, Upstream]]
 
 def test_deployments_share_the_traffic_by_their_rpm(healthy: GatewayStack) -> None:
     gateway, _ = healthy
-    drawn = shares(gateway, "zephyr-beta", 220)
+    drawn = count_answers(gateway, "zephyr-beta", 220)
     assert drawn["one"] + drawn["two"] == 220
     assert 2 <= drawn["one"] <= 45  # a binomial draw of 1 in 11: 20, give or take 4.3
 
 
 def test_a_model_is_retried_before_its_fallback_is_called(healthy: GatewayStack) -> None:
-    """proxy/reliability: `num_retries: 2` is three calls of each model_name."""
+    """proxy/reliability: `num_retries: 2` means three calls of each model_name."""
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN, times=2)
     assert gateway.answer_text("primary", "Twice in vain") == "primary"
@@ -253,19 +253,19 @@ def test_a_stream_falls_back_before_its_first_frame(healthy: GatewayStack) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "refusal", "answerer"),
+    ("text", "refusal", "answerer"),
     [("Too long", TOO_LONG, "larger"), ("Not allowed", FILTERED, "tolerant")],
     ids=["context window", "content policy"],
 )
 def test_a_refusal_of_the_request_has_its_own_fallback(
-    healthy: GatewayStack, words: str, refusal: Refusal, answerer: str
+    healthy: GatewayStack, text: str, refusal: Refusal, answerer: str
 ) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(refusal)
-    assert gateway.answer_text("primary", words) == answerer
+    assert gateway.answer_text("primary", text) == answerer
     # The same request would be refused again: it is not retried.
-    assert upstreams["primary"].request_count(words) <= 1
-    assert upstreams["backup"].request_count(words) == 0
+    assert upstreams["primary"].request_count(text) <= 1
+    assert upstreams["backup"].request_count(text) == 0
 
 
 def test_the_default_fallback_is_for_models_without_their_own(healthy: GatewayStack) -> None:
@@ -350,12 +350,12 @@ def test_failures_are_retried_as_often_as_configured(
     calls: int,
 ) -> None:
     gateway, upstreams = retried
-    upstreams[name].heal()
+    upstreams[name].recover()
     upstreams[name].fail(refusal, times)
     answer = gateway.ask(model)
     assert answer.status_code == status, answer.text
     assert len(upstreams[name].requests) == calls
-    upstreams[name].heal()
+    upstreams[name].recover()
 
 
 # --- rests ------------------------------------------------------------------------------
@@ -384,22 +384,22 @@ RESTING = """
 
 
 def test_a_deployment_that_fails_too_often_is_in_cooldown(tmp_path: Path) -> None:
-    """`allowed_fails` 3: the fourth failure sends it to rest, and `cooldown_time` ends that."""
+    """`allowed_fails` 3: the fourth failure starts the cooldown, `cooldown_time` ends it."""
     with upstreams("one", "two") as servers:
-        one = servers["one"]
-        text = RESTING.format(key=KEY, one=one.url, two=servers["two"].url)
+        server = servers["one"]
+        text = RESTING.format(key=KEY, one=server.url, two=servers["two"].url)
         with running_gateway(tmp_path, text) as gateway:
-            drawn = shares(gateway, "pair", 120)
+            drawn = count_answers(gateway, "pair", 120)
             assert 70 <= drawn["one"] <= 108  # 3 in 4: 90, give or take 4.7
-            one.fail(DOWN)
-            one.requests.clear()
-            began = time.monotonic()
-            assert shares(gateway, "pair", 60) == {"two": 60}
+            server.fail(DOWN)
+            server.requests.clear()
+            start = time.monotonic()
+            assert count_answers(gateway, "pair", 60) == {"two": 60}
             # The fourth, and who looks after each rest.
-            assert len(one.requests) <= 5 + (time.monotonic() - began) // 3
-            one.heal()
-            until(lambda: gateway.answer_text("pair") == "one")
-            assert shares(gateway, "pair", 40)["one"] > 15
+            assert len(server.requests) <= 5 + (time.monotonic() - start) // 3
+            server.recover()
+            wait_until(lambda: gateway.answer_text("pair") == "one")
+            assert count_answers(gateway, "pair", 40)["one"] > 15
 
 
 # --- cache and budgets ------------------------------------------------------------------
@@ -485,8 +485,8 @@ def test_a_keys_budget_ends_its_traffic(
     gateway, upstream = saved_gateway
     budget = ANSWER_USD * 1.5
     key = gateway.new_key(key_alias="poor", max_budget=budget, budget_duration="30d")
-    sent = [gateway.ask("gpt-4o", f"Spend {n}", key=key, max_tokens=23) for n in range(4)]
-    statuses = [answer.status_code for answer in sent]
+    responses = [gateway.ask("gpt-4o", f"Spend {n}", key=key, max_tokens=23) for n in range(4)]
+    statuses = [answer.status_code for answer in responses]
     assert statuses[0] == 200
     assert set(statuses[2:]) == {429}
     assert upstream.request_count("Spend 3") == 0
@@ -524,14 +524,14 @@ def test_a_key_ends_with_its_duration(
 ) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(duration="5s")
-    until(lambda: gateway.ask("other", key=key).status_code == 401)
+    wait_until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
 def test_a_deleted_key_is_refused(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key()
     gateway.send("POST", "/key/delete", {"keys": [key]})
-    until(lambda: gateway.ask("other", key=key).status_code == 401)
+    wait_until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
 def test_clients_get_the_prices_of_the_file(
@@ -559,13 +559,13 @@ def test_liveness_has_litellms_format(
 
 
 def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:
-    """What the key has spent, when the log has it."""
-    gateway.logged()
+    """Return the key's spend once the log has it."""
+    gateway.wait_for_log()
     info = gateway.send("GET", "/key/info", params={"key": key}).json()["info"]
     assert info["spend"] >= least * 0.999, info
     return float(info["spend"])
 
 
-def _wait_until_admitted(gateway: FileConfiguredGateway, key: str, words: str) -> None:
-    """Wait until the key is let in."""
-    until(lambda: gateway.ask("gpt-4o", words, key=key, max_tokens=23).status_code == 200)
+def _wait_until_admitted(gateway: FileConfiguredGateway, key: str, text: str) -> None:
+    """Wait until a request of the key is admitted."""
+    wait_until(lambda: gateway.ask("gpt-4o", text, key=key, max_tokens=23).status_code == 200)

@@ -1,7 +1,7 @@
-"""Limits and budgets of LiteLLM's files by traffic: of deployments, providers, keys and all.
+"""Limits and budgets of LiteLLM's files: of deployments, providers, keys and the proxy.
 
-Files as docs.litellm.ai shows them (routing, proxy/load_balancing, proxy/users,
-proxy/provider_budget_routing), with the URLs of fakes.
+The files are examples of docs.litellm.ai (routing, proxy/load_balancing, proxy/users,
+proxy/provider_budget_routing) with the URLs of fakes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.litellm_gateway import FileConfiguredGateway, Upstream, running_gateway, upstreams
 from tests.fakes.openai import KEY
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -107,7 +107,7 @@ def limited_gateway(
 
 
 def test_a_deployment_at_its_rpm_is_skipped(limited_gateway: GatewayStack) -> None:
-    """proxy/load_balancing: enforce_model_rate_limits makes limits of `rpm` and `tpm`."""
+    """proxy/load_balancing: enforce_model_rate_limits enforces `rpm` and `tpm`."""
     gateway, _ = limited_gateway
     assert [gateway.answer_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
 
@@ -121,25 +121,25 @@ def test_a_model_whose_deployments_are_full_is_refused(limited_gateway: GatewayS
 
 
 def test_a_deployment_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
-    """proxy/provider_budget_routing: the first call succeeds, and the budget is crossed."""
+    """proxy/provider_budget_routing: the first call succeeds and exceeds the budget."""
     gateway, _ = limited_gateway
     assert gateway.answer_text("dear", "First") == "one"
-    _next(gateway, "dear", "one", "two")
+    _wait_for_other_deployment(gateway, "dear", "one", "two")
 
 
 def test_a_provider_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
     gateway, _ = limited_gateway
     assert gateway.answer_text("grouped", "First") == "three"
-    _next(gateway, "grouped", "three", "It is a mock.")
+    _wait_for_other_deployment(gateway, "grouped", "three", "It is a mock.")
 
 
 def test_each_key_has_the_default_limit_of_a_model(limited_gateway: GatewayStack) -> None:
     gateway, _ = limited_gateway
-    mine, yours = gateway.new_key(), gateway.new_key()
-    assert gateway.ask("shared-out", key=mine).status_code == 200
-    assert gateway.ask("shared-out", key=mine).status_code == 429
+    first_key, yours = gateway.new_key(), gateway.new_key()
+    assert gateway.ask("shared-out", key=first_key).status_code == 200
+    assert gateway.ask("shared-out", key=first_key).status_code == 429
     assert gateway.ask("shared-out", key=yours).status_code == 200
-    assert gateway.ask("mock", key=mine).status_code == 200
+    assert gateway.ask("mock", key=first_key).status_code == 200
 
 
 def test_a_mock_response_is_returned_without_an_upstream_call(
@@ -150,15 +150,17 @@ def test_a_mock_response_is_returned_without_an_upstream_call(
     assert gateway.answer_text("mock-error") == "It is a mock."
 
 
-def _next(gateway: FileConfiguredGateway, model: str, first: str, second: str) -> None:
-    """The next call is the second's, as soon as the first one is paid for."""
+def _wait_for_other_deployment(
+    gateway: FileConfiguredGateway, model: str, first: str, second: str
+) -> None:
+    """Wait until the first deployment is over its limit and the second one answers."""
     requests: list[str] = []
 
     def changed() -> bool:
         requests.append(gateway.answer_text(model, "Next"))
         return requests[-1] != first
 
-    until(changed)
+    wait_until(changed)
     assert requests[-1] == second
 
 
@@ -181,15 +183,15 @@ BUDGET_CONFIG = """
 
 
 def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path) -> None:
-    """proxy/users: `max_budget` with `budget_duration` across all calls on the proxy."""
+    """proxy/users: `max_budget` with `budget_duration` across all calls of the proxy."""
     with upstreams("one") as servers:
         text = BUDGET_CONFIG.format(key=KEY, one=servers["one"].url)
         with running_gateway(tmp_path, text) as gateway:
             assert gateway.answer_text("gpt-4o", "First") == "one"
             key = gateway.new_key()
-            until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
-            refused = gateway.ask("gpt-4o")
-            assert refused.status_code == 429
-            assert "the monthly budget of 0.01 USD of the gateway" in refused.text
+            wait_until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
+            refused_response = gateway.ask("gpt-4o")
+            assert refused_response.status_code == 429
+            assert "the monthly budget of 0.01 USD of the gateway" in refused_response.text
         with running_gateway(tmp_path, text) as gateway:
             assert gateway.ask("gpt-4o").status_code == 429

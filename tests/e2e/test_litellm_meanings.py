@@ -1,4 +1,4 @@
-"""Keys of a LiteLLM file that change what an upstream receives, against one that records it."""
+"""Settings of a LiteLLM file that change the upstream request, with a recording upstream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import redis
 from tests.e2e.litellm_gateway import FileConfiguredGateway, running_gateway
 from tests.redis_server import RedisServer
 from tests.redis_server import running_server as running_redis
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -134,11 +134,11 @@ def answer_and_upstream_request(
     configured_gateway: FileConfiguredGateway,
     upstream: Recorder,
     model: str,
-    words: str = "Hello",
+    text: str = "Hello",
     **more: Any,
 ) -> tuple[str, dict[str, Any]]:
     upstream.requests.clear()
-    answer = configured_gateway.ask(model, words, **more)
+    answer = configured_gateway.ask(model, text, **more)
     assert answer.status_code == 400, answer.text
     return upstream.requests[-1]
 
@@ -197,16 +197,16 @@ def test_a_complexity_router_selects_the_model_by_the_prompt(
 def test_the_routers_redis_is_used(
     configured_gateway: FileConfiguredGateway, redis_server: RedisServer, upstream: Recorder
 ) -> None:
-    """Besides the test's own connection there is the gateway's."""
+    """The gateway's connection is in addition to the test's own."""
     answer_and_upstream_request(configured_gateway, upstream, "easy")
     with redis.Redis(port=redis_server.port) as client:
-        until(lambda: len(client.client_list()) > 1)
+        wait_until(lambda: len(client.client_list()) > 1)
 
 
 def test_azures_client_reaches_a_model_by_its_deployment(
     configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    """The SDK as oracle: its paths, its `api-key` header and its `api-version`."""
+    """The SDK defines the paths, the `api-key` header and the `api-version`."""
     upstream.requests.clear()
     with openai.AzureOpenAI(
         azure_endpoint=configured_gateway.url,
@@ -250,6 +250,8 @@ def test_unsupported_settings_are_reported_with_advice(
         assert remark in report, remark
     for supported in ("callbacks[0]", "extra_spend_tag_headers", "end_user", "user_header_name"):
         assert supported not in report, supported
-    listed = {model["id"] for model in configured_gateway.send("GET", "/v1/models").json()["data"]}
-    assert {"smart", "llama", "bare-gemini"} <= listed
-    assert "broken" not in listed
+    model_ids = {
+        model["id"] for model in configured_gateway.send("GET", "/v1/models").json()["data"]
+    }
+    assert {"smart", "llama", "bare-gemini"} <= model_ids
+    assert "broken" not in model_ids

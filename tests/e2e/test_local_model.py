@@ -1,4 +1,4 @@
-"""`up --local-model` with the real packages: a real model answers without any provider key."""
+"""`up --local-model` with the real packages: a real model answers without a provider key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.e2e.test_up import UpProcess, running_up
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 # The package index of the machine that runs the tests.
@@ -26,7 +26,7 @@ PROMPT = "What is the capital of France?"
 
 
 def model_server(gateway: UpProcess) -> int:
-    """The process id of the model's server, a child of the gateway."""
+    """Return the process id of the model server, a child of the gateway."""
     pid = gateway.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return next(
@@ -44,7 +44,7 @@ def has_ended(pid: int) -> bool:
 
 @pytest.mark.wide(every=0)
 def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
-    began = time.monotonic()
+    start = time.monotonic()
     with running_up(tmp_path / "data", "--local-model", **INDEX) as gateway:
         assert '"model":"local"' in gateway.line
         client = openai.OpenAI(base_url=f"{gateway.base}/v1", api_key=gateway.key, timeout=120)
@@ -52,7 +52,7 @@ def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
             answer = client.chat.completions.create(
                 model="local", messages=[{"role": "user", "content": PROMPT}], max_tokens=60
             )
-        print(f"first answer after {time.monotonic() - began:.1f} s")
+        print(f"first answer after {time.monotonic() - start:.1f} s")
         assert answer.choices[0].message.content.strip()
         assert answer.usage.prompt_tokens > 10
         with (
@@ -64,10 +64,10 @@ def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
             assert "".join(stream.text_stream)
         server = model_server(gateway)
         os.kill(gateway.process.pid, signal.SIGKILL)
-        until(lambda: has_ended(server))
-    with running_up(tmp_path / "data", "--local-model", **INDEX) as again:
-        assert "Installing" not in again.output
-        assert "local (up --local-model)" in again.output
-        server = model_server(again)
-        assert again.end() == 0
-        until(lambda: has_ended(server))
+        wait_until(lambda: has_ended(server))
+    with running_up(tmp_path / "data", "--local-model", **INDEX) as second:
+        assert "Installing" not in second.output
+        assert "local (up --local-model)" in second.output
+        server = model_server(second)
+        assert second.end() == 0
+        wait_until(lambda: has_ended(server))

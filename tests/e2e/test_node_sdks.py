@@ -29,25 +29,25 @@ pytestmark = [
 
 @pytest.fixture(scope="session")
 def scripts() -> Path:
-    """The scripts beside their packages; installed once, kept between runs."""
+    """The folder of the scripts and their packages, installed once and cached between runs."""
     hexdigest = hashlib.sha256((SCRIPTS / "package.json").read_bytes()).hexdigest()[:12]
-    place = Path.home() / ".cache" / "dragoman-tests" / f"node-{hexdigest}"
-    if not (place / "node_modules").exists():
+    cache_folder = Path.home() / ".cache" / "dragoman-tests" / f"node-{hexdigest}"
+    if not (cache_folder / "node_modules").exists():
         # Made aside and moved, as two test processes may do this at once.
-        making = place.with_name(f"{place.name}-{os.getpid()}")
+        making = cache_folder.with_name(f"{cache_folder.name}-{os.getpid()}")
         making.mkdir(parents=True)
         shutil.copy(SCRIPTS / "package.json", making)
         install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
         subprocess.run(install, cwd=making, check=True, capture_output=True, timeout=100)
         try:
-            making.rename(place)
+            making.rename(cache_folder)
         except OSError:
             shutil.rmtree(making)
     for script in SCRIPTS.glob("*.mjs"):
-        copy = place / f"{script.stem}-{os.getpid()}.tmp"
+        copy = cache_folder / f"{script.stem}-{os.getpid()}.tmp"
         shutil.copy(script, copy)
-        copy.rename(place / script.name)
-    return place
+        copy.rename(cache_folder / script.name)
+    return cache_folder
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5"])
@@ -71,7 +71,7 @@ def test_a_node_sdk_works(stack: GatewayStack, scripts: Path, script: str, model
 
 
 def run(script: Path, *arguments: str) -> Any:
-    """What a script prints."""
+    """Run a script and return its output."""
     done = subprocess.run(
         ["node", str(script), *arguments], capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,4 +1,4 @@
-"""The official `openai` SDK's older completions and its embeddings on a live gateway."""
+"""The official `openai` SDK's legacy completions and embeddings on a live gateway."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BOTH = pytest.mark.parametrize("model", [SMALL, LOCAL], ids=["on_openai", "on_ol
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     older: StrictOlderOpenAI
@@ -41,10 +41,10 @@ class GatewayStack:
     messages: StrictAnthropic
     local: StrictOllama
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a prompt that holds `text`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer prompts that contain `text` with `answer`."""
         for server in (self.older, self.chat, self.messages, self.local):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +185,6 @@ def test_token_ids_are_embedded_or_refused_per_provider(client: openai.OpenAI) -
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "no-such-model"])
 def test_a_model_without_embeddings_returns_an_error(client: openai.OpenAI, model: str) -> None:
-    with pytest.raises(openai.APIStatusError) as caught:
+    with pytest.raises(openai.APIStatusError) as error:
         client.embeddings.create(model=model, input="a")
-    assert caught.value.status_code in {400, 404}
+    assert error.value.status_code in {400, 404}

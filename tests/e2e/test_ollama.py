@@ -43,21 +43,21 @@ WEATHER: Any = {
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each dialect."""
+    """A gateway in front of one provider of each dialect."""
 
     gateway: Gateway
     local: StrictOllama
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """All say this to a user's text that holds `text`."""
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Have all providers answer user texts that contain `text` with `answer`."""
         for server in (self.local, self.chat, self.messages):
-            server.script.on(text, say)
+            server.script.on(text, answer)
 
     @property
     def seen(self) -> int:
-        """How many requests have reached any of them."""
+        """Return how many requests the providers have received."""
         servers: tuple[Server, ...] = (self.local, self.chat, self.messages)
         return sum(len(server.requests) for server in servers)
 
@@ -115,7 +115,7 @@ def test_a_stream_adds_up_to_the_answer(client: ollama.Client, model: str) -> No
 def test_unicode_line_separators_do_not_split_ndjson_lines(
     stack: GatewayStack, client: ollama.Client, model: str, stream: bool
 ) -> None:
-    """The SDK splits the body with `splitlines`, which knows more ends than JSON lines do."""
+    """The SDK splits the body with `splitlines`, which also splits at Unicode separators."""
     text = "one\u2028two\u2029three\x85four é 雪"
     prompt = f"Separators, {model} {stream}"
     stack.on(prompt, ScriptedAnswer(text=text, calls=(Call("note", {"text": text}),)))
@@ -165,8 +165,8 @@ def test_parallel_tool_calls_make_a_round_trip(
 
 @EACH
 def test_an_ollama_generate_prompt_is_continued(client: ollama.Client, model: str) -> None:
-    whole = client.generate(model=model, prompt="Hello there", system="Be brief")
-    assert whole.response == "Hello from the strict upstream."
+    response = client.generate(model=model, prompt="Hello there", system="Be brief")
+    assert response.response == "Hello from the strict upstream."
     rows = list(client.generate(model=model, prompt="Hello there", stream=True))
     assert "".join(r.response or "" for r in rows) == "Hello from the strict upstream."
     assert rows[-1].done
@@ -190,9 +190,9 @@ def test_a_refusal_is_an_error(stack: GatewayStack, client: ollama.Client, model
     prompt = f"Refuse {model}"
     stack.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
     for stream in (False, True):
-        with pytest.raises(ollama.ResponseError, match="slow down") as caught:
+        with pytest.raises(ollama.ResponseError, match="slow down") as error:
             list(client.chat(model=model, messages=user(prompt), stream=stream))
-        assert caught.value.status_code == 429
+        assert error.value.status_code == 429
 
 
 @EACH
@@ -216,12 +216,12 @@ def test_reasoning_is_separate_from_the_text(stack: GatewayStack, client: ollama
     assert (response.message.thinking, response.message.content) == ("Hm.", "Yes.")
 
 
-def test_bad_input_never_reaches_a_provider(stack: GatewayStack, client: ollama.Client) -> None:
+def test_invalid_input_never_reaches_a_provider(stack: GatewayStack, client: ollama.Client) -> None:
     before = stack.seen
     for model in MODELS[1:]:
-        with pytest.raises(ollama.ResponseError) as caught:
+        with pytest.raises(ollama.ResponseError) as error:
             client.chat(model=model, messages=[{"role": "wizard", "content": "x"}])
-        assert caught.value.status_code == 400
+        assert error.value.status_code == 400
     assert stack.seen == before
 
 
@@ -230,9 +230,9 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
     assert set(MODELS) <= names
     assert "tools" in (client.show("gpt-4o").capabilities or [])
     assert client.ps().models == []
-    with pytest.raises(ollama.ResponseError) as caught:
+    with pytest.raises(ollama.ResponseError) as error:
         client.show("no-such-model")
-    assert caught.value.status_code == 404
+    assert error.value.status_code == 404
 
 
 def test_ollama_returns_vectors(client: ollama.Client) -> None:
@@ -244,10 +244,10 @@ def test_an_unknown_key_is_refused(stack: GatewayStack) -> None:
     headers = {"authorization": "Bearer sk-nobody"}
     with (
         ollama.Client(host=stack.gateway.url, headers=headers) as client,
-        pytest.raises(ollama.ResponseError) as caught,
+        pytest.raises(ollama.ResponseError) as error,
     ):
         client.chat(model="gpt-4o", messages=user("Hi"))
-    assert caught.value.status_code == 401
+    assert error.value.status_code == 401
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -314,7 +314,7 @@ def test_a_non_ascii_key_raises_the_authentication_error_of_each_sdk(stack: Gate
     headers = {"authorization": "Bearer x"}
     with (
         ollama.Client(host=url, headers=headers, event_hooks=hooks) as local,
-        pytest.raises(ollama.ResponseError, match="API key") as refused,
+        pytest.raises(ollama.ResponseError, match="API key") as error,
     ):
         local.chat(model="gpt-4o", messages=user("x"))
-    assert refused.value.status_code == 401
+    assert error.value.status_code == 401

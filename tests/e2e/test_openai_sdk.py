@@ -41,7 +41,7 @@ TWO_CALLS = (
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int
@@ -206,7 +206,7 @@ def test_thinking_is_shown_as_reasoning_content(
 def test_deepseek_reasoning_is_restored_if_the_client_omits_it(
     stack: GatewayStack, client: openai.OpenAI
 ) -> None:
-    """DeepSeek wants its thoughts back, and strings; most Chat clients know of neither."""
+    """DeepSeek requires its reasoning and string contents, which most Chat clients do not send."""
     prompt = "Deep weather"
     stack.on(prompt, ScriptedAnswer(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
     params: dict[str, Any] = {"model": "deepseek-v4-pro", "tools": [WEATHER]}
@@ -223,16 +223,16 @@ def test_losses_for_claude_are_listed_in_headers(client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(
         model=MESSAGES, messages=user("Hi"), frequency_penalty=0.5, seed=3, temperature=1.7
     )
-    dropped = raw.headers["x-dragoman-dropped"]
-    assert "frequency_penalty" in dropped
-    assert "seed" in dropped
+    dropped_fields = raw.headers["x-dragoman-dropped"]
+    assert "frequency_penalty" in dropped_fields
+    assert "seed" in dropped_fields
     assert "temperature" in raw.headers["x-dragoman-approximated"]
 
 
 def test_max_tokens_is_renamed_for_a_reasoning_model(
     stack: GatewayStack, client: openai.OpenAI
 ) -> None:
-    """On Chat to Chat the body is passed on, but a known refusal is not provoked."""
+    """On Chat to Chat the body passes through, but known refusals are avoided."""
     prompt = "Short please, gpt-5"
     client.chat.completions.create(model="gpt-5", messages=user(prompt), max_tokens=50)
     _, recorded_request = stack.last(prompt)
@@ -283,34 +283,34 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
     chat, messages, expected_error = REFUSALS[kind]
     stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
     stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
-    with pytest.raises(expected_error) as caught:
+    with pytest.raises(expected_error) as error:
         client.chat.completions.create(model=model, messages=user(prompt), stream=stream)
     if kind == "context_length":
-        assert caught.value.code == "context_length_exceeded"
+        assert error.value.code == "context_length_exceeded"
     if kind == "rate_limit":
-        assert caught.value.response.headers["retry-after"] == "7"
+        assert error.value.response.headers["retry-after"] == "7"
     if kind == "upstream_auth":
-        assert caught.value.status_code == 502
+        assert error.value.status_code == 502
 
 
 def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
     base = f"{stack.gateway.url}/v1"
     with (
         openai.OpenAI(base_url=base, api_key="sk-nobody", max_retries=0) as client,
-        pytest.raises(openai.AuthenticationError) as caught,
+        pytest.raises(openai.AuthenticationError) as error,
     ):
         client.chat.completions.create(model=CHAT, messages=user("Hi"))
-    assert caught.value.code == "invalid_api_key"
+    assert error.value.code == "invalid_api_key"
 
 
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as caught:
+    with pytest.raises(openai.NotFoundError) as error:
         client.chat.completions.create(model="no-such-model", messages=user("Hi"))
-    assert caught.value.code == "model_not_found"
+    assert error.value.code == "model_not_found"
 
 
 @BOTH
-def test_bad_input_never_reaches_the_provider(
+def test_invalid_input_never_reaches_the_provider(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     before = len(stack.openai.requests) + len(stack.anthropic.requests)
@@ -348,7 +348,7 @@ def test_leaving_a_stream_closes_the_provider(
     stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
     next(iter(stream))
     stream.close()
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 @BOTH
@@ -359,12 +359,12 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model=model, messages=user(prompt), timeout=2)
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
-    listed = client.models.list()
-    names = {model.id for model in listed}
+    models = client.models.list()
+    names = {model.id for model in models}
     assert {CHAT, MESSAGES, "deepseek-v4-pro"} <= names
     assert client.models.retrieve(MESSAGES).id == MESSAGES
     with pytest.raises(openai.NotFoundError):
@@ -379,7 +379,7 @@ def test_the_log_has_the_request(stack: GatewayStack, client: openai.OpenAI) -> 
 
 @BOTH
 def test_concurrent_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
-    """Each stream carries its own marker; a mix-up of connections would show."""
+    """Each stream has its own marker, which would reveal mixed connections."""
     base = f"{stack.gateway.url}/v1"
 
     def one(number: int) -> bool:

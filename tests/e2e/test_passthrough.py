@@ -22,7 +22,7 @@ from tests.e2e.stack import ROOT, Gateway, litellm_config
 from tests.e2e.test_ollama import row
 from tests.fakes.batches import StrictBatches, StrictRerank
 from tests.fakes.openai_media import MODELS, PICTURE, SOUND, StrictMedia
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 WAVE = ("a.wav", b"RIFF" + bytes(range(256)) * 100, "audio/wav")
@@ -31,7 +31,7 @@ PNG = ("a.png", b"\x89PNG\r\n\x1a\n--", "image/png")
 
 @dataclass
 class GatewayStack:
-    """A gateway before one provider of each kind."""
+    """A gateway in front of one provider of each kind."""
 
     gateway: Gateway
     media: StrictMedia
@@ -66,14 +66,14 @@ def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
 
 
 @pytest.fixture(scope="module")
-def own_key(stack: GatewayStack) -> str:
-    """A key that is no admin's, made as an operator makes one."""
+def member_key(stack: GatewayStack) -> str:
+    """Create a key that is not an admin's and return its secret."""
     return key_of(stack, "own")
 
 
 @pytest.fixture(scope="module")
 def billed_key(stack: GatewayStack) -> str:
-    """Another, for what is counted."""
+    """Create a key for billing tests and return its secret."""
     return key_of(stack, "billed")
 
 
@@ -82,7 +82,7 @@ def key_of(stack: GatewayStack, name: str) -> str:
     environment["DRAGOMAN_DATA_DIR"] = str(stack.gateway.data_dir)
     command = [sys.executable, "manage.py", "create_key", name]
     completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    return stack.gateway.known(completed.stdout.decode().strip())
+    return stack.gateway.wait_for_key(completed.stdout.decode().strip())
 
 
 def test_image_generation_is_billed(stack: GatewayStack, client: openai.OpenAI) -> None:
@@ -181,10 +181,10 @@ def test_a_batch_runs_from_input_file_to_output_file(
         input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
     assert batch.input_file_id == response.id
-    again = client.batches.retrieve(batch.id)
-    assert again.id == batch.id
-    assert again.output_file_id is not None
-    assert client.files.content(again.output_file_id).read() == lines
+    second = client.batches.retrieve(batch.id)
+    assert second.id == batch.id
+    assert second.output_file_id is not None
+    assert client.files.content(second.output_file_id).read() == lines
     assert client.batches.cancel(batch.id).status == "cancelling"
     assert batch.id in [b.id for b in client.batches.list(limit=5)]
     assert client.files.delete(response.id).deleted
@@ -193,7 +193,7 @@ def test_a_batch_runs_from_input_file_to_output_file(
 
 
 def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
-    """The rows of the log that have the cost of a batch, by the upstream's id of it."""
+    """Return the log rows with the cost of a batch, by its upstream id."""
     rows = gateway.api("/api/requests", limit=200)["items"]
     return [row for row in rows if row["endpoint"] == "batch" and row["upstream_id"] == batch]
 
@@ -202,28 +202,28 @@ def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
 def test_a_batch_is_billed_once_to_the_key_that_created_it(
     stack: GatewayStack, billed_key: str, *, counts: bool
 ) -> None:
-    """Two requests of 100,000 tokens at 2 dollars a million and 10,000 at 8, for half of it."""
+    """Two requests: 100,000 tokens at $2 and 10,000 at $8 per million, at half the price."""
     stack.media.counts = counts
     (here,) = (
-        one["name"]
-        for one in stack.gateway.api("/api/providers")["items"]
-        if one["preset"] == "openai"
+        provider["name"]
+        for provider in stack.gateway.api("/api/providers")["items"]
+        if provider["preset"] == "openai"
     )
     bodies = [{"model": model, "messages": []} for model in ("my-gpt", f"{here}/gpt-4.1")]
     requested_lines = [{"custom_id": str(n), "body": body} for n, body in enumerate(bodies)]
-    lines = b"".join(json.dumps(one).encode() + b"\n" for one in requested_lines)
+    lines = b"".join(json.dumps(provider).encode() + b"\n" for provider in requested_lines)
     spent = stack.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
     base = f"{stack.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=billed_key, max_retries=0) as own:
-        response = own.files.create(file=("in.jsonl", lines), purpose="batch")
-        batch = own.batches.create(
+    with openai.OpenAI(base_url=base, api_key=billed_key, max_retries=0) as key_client:
+        response = key_client.files.create(file=("in.jsonl", lines), purpose="batch")
+        batch = key_client.batches.create(
             input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
         for _ in range(2):
-            again = own.batches.retrieve(batch.id)
-            assert (again.usage is not None) == counts
-            assert again.output_file_id is not None
-            results = own.files.content(again.output_file_id).read().splitlines()
+            second = key_client.batches.retrieve(batch.id)
+            assert (second.usage is not None) == counts
+            assert second.output_file_id is not None
+            results = key_client.files.content(second.output_file_id).read().splitlines()
     answers = [json.loads(line)["response"]["body"]["model"] for line in results]
     assert answers == ["gpt-4.1-2025-04-14"] * 2
     rows = batch_rows(stack.gateway, list(stack.media.batches)[-1])
@@ -239,21 +239,23 @@ def test_a_batch_spends_the_budget_of_its_key(stack: GatewayStack) -> None:
     admin = {"authorization": f"Bearer {stack.gateway.key}"}
     line = {"custom_id": "1", "body": {"model": "my-gpt", "messages": []}}
     base, secret = f"{stack.gateway.url}/v1", key_of(stack, "frugal")
-    with openai.OpenAI(base_url=base, api_key=secret, max_retries=0) as own:
-        response = own.files.create(file=("in.jsonl", json.dumps(line).encode()), purpose="batch")
-        batch = own.batches.create(
+    with openai.OpenAI(base_url=base, api_key=secret, max_retries=0) as key_client:
+        response = key_client.files.create(
+            file=("in.jsonl", json.dumps(line).encode()), purpose="batch"
+        )
+        batch = key_client.batches.create(
             input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
-        output = own.batches.retrieve(batch.id).output_file_id
+        output = key_client.batches.retrieve(batch.id).output_file_id
         assert output is not None
-        own.files.content(output).read()
+        key_client.files.content(output).read()
         url, budget = f"{stack.gateway.url}/api/keys/frugal", {"budget": {"total_usd": "0.05"}}
         httpx.patch(url, json=budget, headers=admin, timeout=10).raise_for_status()
-        send_until_refused(own)
+        send_until_refused(key_client)
 
 
 def send_until_refused(client: openai.OpenAI) -> None:
-    """Ask until the budget refuses it: the counters learn of it from the database."""
+    """Send requests until the budget refuses one; counters are updated from the database."""
 
     def refused() -> bool:
         try:
@@ -262,7 +264,7 @@ def send_until_refused(client: openai.OpenAI) -> None:
             return error.code == "insufficient_quota"
         return False
 
-    until(refused)
+    wait_until(refused)
 
 
 def test_an_unknown_model_is_reported_with_its_line_number(client: openai.OpenAI) -> None:
@@ -272,20 +274,20 @@ def test_an_unknown_model_is_reported_with_its_line_number(client: openai.OpenAI
 
 
 def test_a_key_sees_its_own_files_only(
-    stack: GatewayStack, client: openai.OpenAI, own_key: str
+    stack: GatewayStack, client: openai.OpenAI, member_key: str
 ) -> None:
     theirs = client.files.create(file=("theirs.jsonl", b"{}"), purpose="batch")
     base = f"{stack.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=own_key, max_retries=0) as own:
-        mine = own.files.create(file=("mine.jsonl", b"{}"), purpose="batch")
-        assert [file.filename for file in own.files.list()] == ["mine.jsonl"]
+    with openai.OpenAI(base_url=base, api_key=member_key, max_retries=0) as key_client:
+        own_file = key_client.files.create(file=("mine.jsonl", b"{}"), purpose="batch")
+        assert [file.filename for file in key_client.files.list()] == ["mine.jsonl"]
         with pytest.raises(openai.NotFoundError, match="another API key"):
-            own.files.content(theirs.id)
-        batch = own.batches.create(
-            input_file_id=mine.id, endpoint="/v1/chat/completions", completion_window="24h"
+            key_client.files.content(theirs.id)
+        batch = key_client.batches.create(
+            input_file_id=own_file.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
-        assert [b.id for b in own.batches.list()] == [batch.id]
-        assert len(list(own.files.list())) == 2  # and what the batch wrote
+        assert [b.id for b in key_client.batches.list()] == [batch.id]
+        assert len(list(key_client.files.list())) == 2  # and what the batch wrote
 
 
 def test_a_provider_without_image_generation_is_refused(client: openai.OpenAI) -> None:
@@ -306,8 +308,8 @@ def test_an_anthropic_batch_is_created_and_read(stack: GatewayStack) -> None:
         params |= {"messages": [{"role": "user", "content": "hi"}]}
         response = client.messages.batches.create(requests=[{"custom_id": "1", "params": params}])
         assert response.id.startswith("msgbatch_dgm")
-        sent = stack.keeper.requests[-1].body
-        assert sent["requests"][0]["params"]["model"] == "claude-sonnet-4-5"
+        upstream_body = stack.keeper.requests[-1].body
+        assert upstream_body["requests"][0]["params"]["model"] == "claude-sonnet-4-5"
         results = client.messages.batches.results(response.id)
         assert [line.custom_id for line in results] == ["1"]
         results.close()

@@ -1,7 +1,7 @@
-"""docs/quick-start.md as a newcomer follows it: each block runs, in its order, on a first start.
+"""docs/quick-start.md as a new user follows it: each block runs, in order, on a first start.
 
-Only what differs from the page: `uv run` is this Python, the port is a free one, OpenAI is the
-strict fake, and `claude` is the program in Anthropic's Agent SDK, which npm has too.
+Only these differ from the page: `uv run` is this Python, the port is a free one, OpenAI is the
+strict fake, and `claude` is the program in Anthropic's Agent SDK, which npm also has.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ BLOCKS = re.findall(r"^```(sh|python|json)\n(.*?)^```", PAGE, re.M | re.S)
 
 
 def block(start: str) -> str:
-    """The only block that begins with this text."""
+    """Return the only block that begins with this text."""
     (actual_code,) = [code for _, code in BLOCKS if code.startswith(start)]
     return actual_code
 
 
 class NewUserShell:
-    """Someone with a shell, whose blocks run in a home folder of their own."""
+    """A new user's shell, which runs blocks in a temporary home directory."""
 
     def __init__(self, gateway: UpProcess, home: Path, key: str) -> None:
         self.gateway, self.home = gateway, home
@@ -51,7 +51,7 @@ class NewUserShell:
         }
 
     def run(self, code: str) -> str:
-        """What a block prints; it must succeed."""
+        """Run a block and return its output; asserts that it succeeds."""
         code = code.replace("http://localhost:4000", self.gateway.base)
         code = code.replace("uv run manage.py", f"{sys.executable} {ROOT / 'manage.py'}")
         code = code.replace("uv run --no-project --with openai", sys.executable)
@@ -71,7 +71,7 @@ class NewUserShell:
         return done.stdout
 
     def install_claude_code(self) -> None:
-        """Put `claude` on PATH, as npm does; it calls nothing but the gateway."""
+        """Put `claude` on PATH, as npm does; it connects to the gateway only."""
         if claude_agent_sdk is None:
             pytest.skip("the dependency group `clients` is not installed")
         programs = self.home / "bin"
@@ -87,29 +87,29 @@ class NewUserShell:
 
 
 def shape(value: object) -> object:
-    """A JSON value without its texts and numbers."""
+    """Return a JSON value without its texts and numbers."""
     if isinstance(value, dict):
         return {name: shape(member) for name, member in value.items()}
     return [shape(member) for member in value] if isinstance(value, list) else type(value)
 
 
-def test_the_quick_start_leads_to_first_answers(tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_the_quick_start_leads_to_first_responses(tmp_path: Path) -> None:
+    start = time.monotonic()
     times: dict[str, float] = {}
     with running_up(tmp_path / "data") as gateway:
         assert gateway.key is not None
         key = gateway.key
-        times["started"] = time.monotonic() - began
+        times["started"] = time.monotonic() - start
         newcomer = NewUserShell(gateway, tmp_path, key)
         chat, messages = [code for _, code in BLOCKS if code.startswith("curl ")]
         answer = json.loads(newcomer.run(chat))
         assert shape(answer) == shape(json.loads(block("{")))
-        times["first answer"] = time.monotonic() - began
+        times["first answer"] = time.monotonic() - start
         assert '"type":"message"' in newcomer.run(messages)
         program = block("import os").replace("http://localhost:4000", gateway.base)
         (tmp_path / "hello.py").write_text(program, encoding="utf-8")
         assert "hello" in newcomer.run(block("uv run --no-project")).lower()
-        times["OpenAI SDK"] = time.monotonic() - began
+        times["OpenAI SDK"] = time.monotonic() - start
         setup = re.search(r"Console\s+http://localhost:\d+(/\S+)", gateway.output)
         assert setup is not None
         with httpx.Client(base_url=gateway.base, follow_redirects=True) as browser:
@@ -137,7 +137,7 @@ def test_the_quick_start_leads_to_first_answers(tmp_path: Path) -> None:
 
 
 def test_every_code_block_of_the_quick_start_is_run() -> None:
-    """A block that the page gets must be run here, or be one that starts the gateway."""
+    """A new block of the page must be run here, or be one that starts the gateway."""
     followed = ("curl ", "{", "import os", "uv run --no-project")
     followed += ("uv run manage.py connect claude-code", "claude -p", "ANTHROPIC_BASE_URL=")
     starts = ("pip install uv\nuv run manage.py up", "uv run manage.py up", "export ")

@@ -1,7 +1,7 @@
-"""Attacks on the port, byte by byte, while another key's small requests go on beside them.
+"""Attacks on the port with raw bytes, while another key sends small requests.
 
-Each is bounded in time and count. What is asked for: the right refusal, little memory, and a
-p99 of the other key below 250 ms. The figures are printed (`pytest -s`).
+Each attack is bounded in time and count. Asserted are the status, low memory use, and a p99 of the
+other key below 250 ms. `pytest -s` shows the figures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -46,7 +46,7 @@ CONNECTIONS = 80
 
 
 class ShortDeadlineGateway(Gateway):
-    """One whose deadlines are short, so that a test sees them pass."""
+    """A gateway with short deadlines."""
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {
@@ -62,18 +62,18 @@ class ShortDeadlineGateway(Gateway):
 
 
 class GatewayStack:
-    """The gateway, and a second key."""
+    """The gateway and a second key."""
 
     def __init__(self, gateway: ShortDeadlineGateway) -> None:
         self.gateway = gateway
         admin = {"authorization": f"Bearer {MASTER_KEY}"}
         response = httpx.post(f"{gateway.url}/api/keys", json={"name": "other"}, headers=admin)
         assert response.status_code == 201, response.text
-        self.key = gateway.known(response.json()["key"])
+        self.key = gateway.wait_for_key(response.json()["key"])
         person = {"name": "ada", "password": "correct horse battery", "role": "admin"}
         added = httpx.post(f"{gateway.url}/api/users", json=person, headers=admin)
         assert added.status_code == 201, added.text
-        with self.probed() as measurement:
+        with self.probe() as measurement:
             time.sleep(0.5)
         # What this machine takes without an attack.
         self.quiet_s = float(measurement["p99_s"])
@@ -86,14 +86,14 @@ class GatewayStack:
         raw_socket.connect(("127.0.0.1", self.gateway.port))
         return raw_socket
 
-    def memory_mb(self, what: str) -> float:
+    def memory_mb(self, field: str) -> float:
         status = Path(f"/proc/{self.gateway.pid}/status").read_text()
-        (kilobytes,) = re.findall(rf"^{what}:\s+(\d+) kB", status, re.M)
+        (kilobytes,) = re.findall(rf"^{field}:\s+(\d+) kB", status, re.M)
         return int(kilobytes) / 1024
 
     @contextmanager
-    def probed(self) -> Iterator[dict[str, Any]]:
-        """The other key's requests go on meanwhile; its times are filled in afterwards."""
+    def probe(self) -> Iterator[dict[str, Any]]:
+        """Send requests with the other key during the block; yields their durations."""
         command = [sys.executable, "-m", "tests.e2e.prober", str(self.gateway.port), self.key]
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -107,12 +107,12 @@ class GatewayStack:
                 yield measurement
             finally:
                 body = json.loads(prober.communicate("")[0])
-            took = sorted(body["took"])
+            durations_s = sorted(body["took"])
             measurement |= {
-                "requests": len(took),
+                "requests": len(durations_s),
                 "failed": body["failed"],
-                "p99_s": took[int(len(took) * 0.99)],
-                "stall_s": took[-1],
+                "p99_s": durations_s[int(len(durations_s) * 0.99)],
+                "stall_s": durations_s[-1],
                 "grown_mb": self.memory_mb("VmHWM") - before,
             }
 
@@ -128,7 +128,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 
 
 def answer_to(connection: socket.socket, *pieces: bytes, times: int = 1) -> int:
-    """The status of the answer to these pieces, the last one sent so often; 0 if there is none."""
+    """Return the status of the response to these bytes, the last part repeated; 0 if none."""
     *first, last = pieces
     with connection:
         with suppress(OSError):  # it has been refused
@@ -164,12 +164,12 @@ def send_header_bytes(stack: GatewayStack) -> set[int]:
 
 
 def trailers(stack: GatewayStack) -> set[int]:
-    begun = head("/v1/chat/completions", CHUNKED, f"authorization: Bearer {MASTER_KEY}", "")
-    return {answer_to(stack.connect(), begun + b"0\r\n", MANY, times=FLOOD // PIECE)}
+    chunked_head = head("/v1/chat/completions", CHUNKED, f"authorization: Bearer {MASTER_KEY}", "")
+    return {answer_to(stack.connect(), chunked_head + b"0\r\n", MANY, times=FLOOD // PIECE)}
 
 
 def console_body(stack: GatewayStack) -> set[int]:
-    """Declared and chunked; nothing of it may be written to disk."""
+    """Bodies with a declared length and chunked bodies are not written to disk."""
     declared = head("/console/sign-in", f"content-length: {FLOOD}", "")
     chunk = b"%x\r\n%b\r\n" % (PIECE, b"a" * PIECE)
     return {
@@ -179,47 +179,47 @@ def console_body(stack: GatewayStack) -> set[int]:
 
 
 def model_body(stack: GatewayStack) -> set[int]:
-    """Without a key: it is refused at once, and what follows is not kept."""
+    """Without a key, a request is refused at once, and the rest of its body is not stored."""
     declared = head("/v1/chat/completions", f"content-length: {FLOOD}", "")
     return {answer_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE)}
 
 
-def half_heads(stack: GatewayStack) -> set[int]:
-    """More of them than there may be connections."""
+def incomplete_headers(stack: GatewayStack) -> set[int]:
+    """More connections with incomplete headers than the limit of connections."""
     connections = [stack.connect() for _ in range(CONNECTIONS)]
-    for number, each in enumerate(connections):
+    for number, client_connection in enumerate(connections):
         if number % 2:
             with suppress(OSError):
-                each.sendall(head())
-    statuses = {status_of(each) for each in connections}
-    for each in connections:
-        each.close()
+                client_connection.sendall(head())
+    statuses = {status_of(client_connection) for client_connection in connections}
+    for client_connection in connections:
+        client_connection.close()
     return statuses
 
 
 def slow_bodies(stack: GatewayStack) -> set[int]:
-    """A byte now and then, to the edge and to the console."""
+    """Bodies sent byte by byte to the edge and to the console."""
     key = f"authorization: Bearer {MASTER_KEY}"
     statuses: set[int] = set()
     with ExitStack() as exit_stack:
         connections = [exit_stack.enter_context(stack.connect()) for _ in range(8)]
-        for number, each in enumerate(connections):
+        for number, client_connection in enumerate(connections):
             path = "/console/sign-in" if number % 2 else "/v1/chat/completions"
-            each.sendall(head(path, "content-length: 1000", key, ""))
-            each.settimeout(0.01)
-        ends = time.monotonic() + PATIENCE_S
-        while connections and time.monotonic() < ends:
-            for each in list(connections):
+            client_connection.sendall(head(path, "content-length: 1000", key, ""))
+            client_connection.settimeout(0.01)
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
+        while connections and time.monotonic() < deadline:
+            for client_connection in list(connections):
                 with suppress(TimeoutError):
-                    statuses.add(status_of(each))
-                    connections.remove(each)
+                    statuses.add(status_of(client_connection))
+                    connections.remove(client_connection)
                 with suppress(OSError):
-                    each.sendall(b"a")
+                    client_connection.sendall(b"a")
     return statuses | ({1} if connections else set())
 
 
-def early_leavers(stack: GatewayStack) -> set[int]:
-    """They ask for streams, and are gone: at once, or after the first bytes."""
+def disconnecting_clients(stack: GatewayStack) -> set[int]:
+    """Clients that request streams and disconnect at once or after the first bytes."""
     body = json.dumps(
         {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "a"}]}
     )
@@ -230,18 +230,18 @@ def early_leavers(stack: GatewayStack) -> set[int]:
         "",
     )
     for number in range(60):
-        each = stack.connect(receive_bytes=4096)
-        each.sendall(request + body.encode()[: len(body) // (1 + number % 3)])
+        client_connection = stack.connect(receive_bytes=4096)
+        client_connection.sendall(request + body.encode()[: len(body) // (1 + number % 3)])
         if number % 3 == 0 and number % 2:
-            each.recv(100)
+            client_connection.recv(100)
         # A reset, not an end.
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        each.close()
+        client_connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client_connection.close()
     return set()
 
 
 def sign_ins(stack: GatewayStack) -> set[int]:
-    """Each costs a hash."""
+    """Each sign-in computes a password hash."""
     statuses = set()
     with httpx.Client(base_url=stack.gateway.url, follow_redirects=False) as client:
         for _ in range(3):
@@ -262,9 +262,9 @@ ATTACKS: dict[Callable[[GatewayStack], set[int]], set[int]] = {
     trailers: {431, 0},
     console_body: {413, 0},
     model_body: {401, 0},
-    half_heads: {408, 0},
+    incomplete_headers: {408, 0},
     slow_bodies: {400, 408},
-    early_leavers: set(),
+    disconnecting_clients: set(),
     sign_ins: {422, 429},
 }
 
@@ -274,11 +274,11 @@ ATTACKS: dict[Callable[[GatewayStack], set[int]], set[int]] = {
 def test_other_keys_are_served_during_malformed_connections(
     stack: GatewayStack, attack: Callable[[GatewayStack], set[int]]
 ) -> None:
-    for left in reversed(range(TRIES)):
-        with stack.probed() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
-            ends = time.monotonic() + LEAST_S
+    for attempts_left in reversed(range(TRIES)):
+        with stack.probe() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
+            deadline = time.monotonic() + LEAST_S
             statuses = attack(stack)
-            while time.monotonic() < ends:
+            while time.monotonic() < deadline:
                 statuses = statuses.union(*pool.map(attack, [stack] * ATTACKERS))
         print(
             f"{attack.__name__}: {statuses}, +{measurement['grown_mb']:.0f} MB, longest stall "
@@ -292,13 +292,15 @@ def test_other_keys_are_served_during_malformed_connections(
         assert measurement["grown_mb"] < GROWTH_MB + HASH_MB * (attack is sign_ins)
         if measurement["p99_s"] < max(P99_S, TIMES * stack.quiet_s):
             break
-        assert left, f"p99 was {measurement['p99_s']:.2f} s"
+        assert attempts_left, f"p99 was {measurement['p99_s']:.2f} s"
 
 
 def test_no_connection_leaks(stack: GatewayStack) -> None:
-    """No connection, no file."""
+    """No connection and no file stays open."""
     folder = Path(f"/proc/{stack.gateway.pid}/fd")
-    until(lambda: sum(_is_socket(each) for each in folder.iterdir()) < 30)
+    wait_until(
+        lambda: sum(_is_socket(client_connection) for client_connection in folder.iterdir()) < 30
+    )
 
 
 def _is_socket(path: Path) -> bool:

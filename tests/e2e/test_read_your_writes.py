@@ -1,4 +1,4 @@
-"""What the management API has made is in use before its answer comes, on every worker."""
+"""Resources created by the management API are in use on every worker before its response."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path, openai: StrictOpenAI
 
 
 def post(gateway: Gateway, path: str, body: object, key: str = "") -> httpx.Response:
-    """In a connection of its own, which any worker may take."""
+    """Send a request on a new connection, which any worker may accept."""
     headers = {"authorization": f"Bearer {key or gateway.key}", "connection": "close"}
     return httpx.post(f"{gateway.url}{path}", json=body, headers=headers)
 

@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.stack import Daphne, Gateway, litellm_config
 from tests.fakes.realtime import AUDIO, KEY, USAGE, StrictRealtime
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -31,7 +31,7 @@ ENDS = {"response.done", "error"}
 
 @dataclass
 class GatewayStack:
-    """The gateway and the provider behind it."""
+    """The gateway and its provider."""
 
     gateway: Gateway
     upstream: StrictRealtime
@@ -41,14 +41,14 @@ class GatewayStack:
         return openai.AsyncOpenAI(base_url=base, api_key=key or self.gateway.key, max_retries=0)
 
     def row(self, session: str) -> dict[str, Any]:
-        """The log's row of a session."""
+        """Return the log row of a session."""
         log_rows: list[dict[str, Any]] = []
 
         def logged() -> bool:
             log_rows[:] = self.gateway.api("/api/requests", session=session, limit=10)["items"]
             return bool(log_rows)
 
-        until(logged)
+        wait_until(logged)
         (row,) = log_rows
         return dict(self.gateway.api(f"/api/requests/{row['request_id']}"))
 
@@ -86,14 +86,14 @@ def stack(
 def open_websocket(
     stack: GatewayStack, model: str = "gpt-realtime", *, key: str = "", **more: Any
 ) -> ClientConnection:
-    """A connection without the SDK."""
+    """Open a connection without the SDK."""
     url = f"{stack.gateway.url.replace('http', 'ws')}/v1/realtime?model={model}"
     headers = {"authorization": f"Bearer {key or stack.gateway.key}", **more.pop("headers", {})}
     return connect(url, additional_headers=headers, compression=None, **more)
 
 
 def send_text(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
-    """The events of the response to a text."""
+    """Send a text and return the events of the response."""
     content = [{"type": "input_text", "text": text}]
     item = {"type": "message", "role": "user", "content": content}
     socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
@@ -102,9 +102,9 @@ def send_text(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
 
 
 def response_events(socket: ClientConnection) -> list[dict[str, Any]]:
-    events = [json.loads(socket.recv(timeout=PATIENCE_S))]
+    events = [json.loads(socket.recv(timeout=WAIT_TIMEOUT_S))]
     while events[-1]["type"] not in ENDS:
-        events.append(json.loads(socket.recv(timeout=PATIENCE_S)))
+        events.append(json.loads(socket.recv(timeout=WAIT_TIMEOUT_S)))
     return events
 
 
@@ -199,13 +199,13 @@ def test_a_refusal_is_returned_before_the_handshake(
             (event,) = response_events(socket)
             assert part in event["error"]["message"]
             with pytest.raises(ConnectionClosed) as closed:
-                socket.recv(timeout=PATIENCE_S)
+                socket.recv(timeout=WAIT_TIMEOUT_S)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4008
         return
-    with pytest.raises(InvalidStatus) as refused, open_websocket(stack, model, key=key):
+    with pytest.raises(InvalidStatus) as error, open_websocket(stack, model, key=key):
         pass
-    response = refused.value.response
+    response = error.value.response
     assert response.status_code == status
     body = json.loads(bytes(response.body or b""))
     assert part in body["error"]["message"]
@@ -232,7 +232,7 @@ def test_a_lost_upstream_connection_is_reported(stack: GatewayStack) -> None:
         error = send_text(socket, "drop")[-1]["error"]
         assert "upstream" in error["message"]
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=PATIENCE_S)
+            socket.recv(timeout=WAIT_TIMEOUT_S)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code in {1011, 4011}
     row = stack.row("realtime-drop")
@@ -243,17 +243,17 @@ def test_the_close_code_of_the_upstream_is_passed_on(stack: GatewayStack) -> Non
     with open_websocket(stack) as socket:
         send_text(socket, "end")
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=PATIENCE_S)
+            socket.recv(timeout=WAIT_TIMEOUT_S)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4001
 
 
-def test_a_client_that_leaves_ends_the_upstream(stack: GatewayStack) -> None:
+def test_a_client_that_disconnects_ends_the_upstream(stack: GatewayStack) -> None:
     with open_websocket(stack, headers={"session-id": "realtime-left"}) as socket:
         assert send_text(socket, "hello")[-1]["type"] == "response.done"
         socket.close(4005)
     session = stack.upstream.sessions[-1]
-    until(lambda: session.close_code is not None)
+    wait_until(lambda: session.close_code is not None)
     assert session.close_code == 4005
     assert stack.row("realtime-left")["outcome"] == "ok"
 
@@ -264,6 +264,6 @@ def test_credentials_of_the_provider_are_not_handed_out(
 ) -> None:
     headers = {"authorization": f"Bearer {stack.gateway.key}"}
     url = f"{stack.gateway.url}/v1/realtime/{operation}"
-    answer = httpx.post(url, headers=headers, json={}, timeout=PATIENCE_S)
+    answer = httpx.post(url, headers=headers, json={}, timeout=WAIT_TIMEOUT_S)
     assert answer.status_code == 404
     assert "/v1/realtime?model=" in answer.json()["error"]["message"]

@@ -1,6 +1,6 @@
-"""Official SDKs in a tool loop with thinking on, each request to whichever worker takes it.
+"""Official SDKs in a tool loop with reasoning, each request on any worker.
 
-The gateway has two workers and a database; it is started anew in the middle of a loop.
+The gateway has two workers and a database; it is restarted in the middle of a loop.
 """
 
 from __future__ import annotations
@@ -47,28 +47,28 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "str
 
 
 class GatewayStack:
-    """A gateway with two workers before four strict providers."""
+    """A gateway with two workers in front of four strict providers."""
 
     def __init__(self, gateway: Gateway, servers: dict[str, Any]) -> None:
         self.gateway = gateway
         self.servers = servers
 
     def plan(self, name: str, prompt: str) -> None:
-        """The provider calls the tool, each time anew, ROUNDS times."""
+        """Script the provider to call the tool ROUNDS times, with new reasoning each time."""
         script = self.servers[name].script
         for number in range(1, ROUNDS + 1):
             call = Call(
                 "get_weather", {"city": f"Paris {number}"}, f"call_{number:04}_{len(prompt)}"
             )
-            say = ScriptedAnswer(reasoning=f"{THOUGHT} {number}", calls=(call,))
+            answer = ScriptedAnswer(reasoning=f"{THOUGHT} {number}", calls=(call,))
             if number == 1:
-                script.on(prompt, say)
+                script.on(prompt, answer)
             else:
-                script.after(f"{prompt}: {number - 1};", say)
+                script.after(f"{prompt}: {number - 1};", answer)
         script.after(f"{prompt}: {ROUNDS};", ScriptedAnswer(text="It is sunny everywhere."))
 
     def last(self, name: str) -> RecordedRequest:
-        """The newest request to a provider."""
+        """Return the newest request to a provider."""
         return self.servers[name].requests[-1]
 
 
@@ -100,12 +100,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 
 
 def _calls_with_own_state(name: str, body: dict[str, Any]) -> list[bool]:
-    """Of each call in what a provider got, whether its own state stands by it."""
+    """Return for each call of an upstream request whether it has its own reasoning state."""
     match name:
         case "google":
             parts = [p for c in body["contents"] for p in c["parts"] if "functionCall" in p]
-            own = gemini_rules.signature("get_weather")
-            return [part.get("thoughtSignature") == own for part in parts]
+            own_signature = gemini_rules.signature("get_weather")
+            return [part.get("thoughtSignature") == own_signature for part in parts]
         case "gpt":
             items = body["input"]
             states = {responses_rules.state_of(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)}
@@ -114,8 +114,10 @@ def _calls_with_own_state(name: str, body: dict[str, Any]) -> list[bool]:
         case "claude":
             blocks = [b for m in body["messages"] for b in m["content"] if isinstance(b, dict)]
             calls = [n for n, b in enumerate(blocks) if b["type"] == "tool_use"]
-            own = {anthropic_rules.signature(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)}
-            return [blocks[n - 1].get("signature") in own for n in calls]
+            own_signature = {
+                anthropic_rules.signature(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)
+            }
+            return [blocks[n - 1].get("signature") in own_signature for n in calls]
         case _:
             turns = [m for m in body["messages"] if m.get("tool_calls")]
             return [str(m.get("reasoning_content")).startswith(THOUGHT) for m in turns]
@@ -189,11 +191,11 @@ def _ollama(
         message = client.chat(**params).message
     client._client.close()
     history.append(message)
-    called = message.tool_calls or []
+    tool_calls = message.tool_calls or []
     history += [
-        {"role": "tool", "tool_name": call.function.name, "content": result} for call in called
+        {"role": "tool", "tool_name": call.function.name, "content": result} for call in tool_calls
     ]
-    return bool(called)
+    return bool(tool_calls)
 
 
 def _responses(
@@ -269,11 +271,11 @@ PAIRS = [
 
 
 def another_key(gateway: Gateway) -> str:
-    """A key that is no admin's, made as an operator makes one."""
+    """Create a key that is not an admin's and return its secret."""
     environment = {**gateway.environment(), "DRAGOMAN_DATA_DIR": str(gateway.data_dir)}
     command = [sys.executable, "manage.py", "create_key", "another"]
     completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    return gateway.known(completed.stdout.decode().strip())
+    return gateway.wait_for_key(completed.stdout.decode().strip())
 
 
 def _opening(client: str, prompt: str) -> Any:
@@ -317,7 +319,7 @@ def test_a_tool_loop_continues_after_a_restart(
 
 
 def test_other_keys_cannot_use_the_reasoning_state(stack: GatewayStack) -> None:
-    """The history of one key's client, sent with another key."""
+    """The history of one key's client is sent with another key."""
     prompt = "weather for the owner of the key alone"
     stack.plan("gpt", prompt)
     history = [_opening("chat", prompt)]

@@ -47,7 +47,7 @@ TWO_CALLS = (
 
 
 class City(BaseModel):
-    """What structured output is asked to be."""
+    """The type of the structured output."""
 
     name: str
     inhabitants: int
@@ -61,7 +61,7 @@ def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
 
 
 def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
-    """The answer, whole or as the SDK adds it up."""
+    """Return the response, whole or joined by the SDK."""
     if not stream:
         return client.responses.create(**fields)
     with client.responses.stream(**fields) as events:
@@ -69,7 +69,7 @@ def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
 
 
 def request_with_text(stack: GatewayStack, text: str) -> RecordedRequest:
-    """The newest request with this text that a provider got."""
+    """Return the newest upstream request with this text."""
     return stack.last(text)[1]
 
 
@@ -146,9 +146,9 @@ def test_a_tool_loop_with_reasoning_and_parallel_calls(
     ]
     second = send_request(client, stream=stream, input=history, **params)
     assert second.output_text == "It is: sun 0 | sun 1"
-    sent = request_with_text(stack, prompt).raw
-    assert (b"Two cities, two calls" in sent) or (b'"gAAAA-' in sent)
-    assert b"dgm1." not in sent
+    upstream_body = request_with_text(stack, prompt).raw
+    assert (b"Two cities, two calls" in upstream_body) or (b'"gAAAA-' in upstream_body)
+    assert b"dgm1." not in upstream_body
 
 
 @ALL
@@ -225,9 +225,9 @@ def test_an_error_raises_the_exception_of_the_sdk(
     stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
     stack.deepseek.script.on(prompt, ScriptedAnswer(error=chat))
     stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
-    with pytest.raises(expected_error) as caught:
+    with pytest.raises(expected_error) as error:
         send_request(client, stream=stream, model=model, input=prompt)
-    assert caught.value.code == code  # type: ignore[attr-defined]
+    assert error.value.code == code  # type: ignore[attr-defined]
 
 
 @ALL
@@ -256,26 +256,26 @@ def test_leaving_a_stream_closes_the_provider(
     stream = client.responses.create(model=model, input=prompt, stream=True)
     next(iter(stream))
     stream.close()
-    assert stack.left(prompt)
+    assert stack.saw_disconnect(prompt)
 
 
 @FOREIGN
 def test_an_unknown_previous_response_is_not_found(client: openai.OpenAI, model: str) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as error:
         client.responses.create(model=model, input="and now?", previous_response_id="resp_0")
-    assert caught.value.code == "previous_response_not_found"
-    assert caught.value.param == "previous_response_id"
+    assert error.value.code == "previous_response_not_found"
+    assert error.value.param == "previous_response_id"
 
 
 @ALL
-def test_bad_input_is_named_and_never_sent(
+def test_invalid_input_is_named_and_never_sent(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     servers = (stack.openai, stack.deepseek, stack.anthropic)
     before = sum(len(server.requests) for server in servers)
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as error:
         client.responses.create(model=model, input=[{"role": "wizard", "content": "x"}])  # type: ignore[list-item,misc]
-    assert caught.value.param == "input[0].role"
+    assert error.value.param == "input[0].role"
     assert sum(len(server.requests) for server in servers) == before
 
 
@@ -353,10 +353,10 @@ def test_a_messages_client_keeps_openais_state(stack: GatewayStack) -> None:
         history.append({"role": "user", "content": [result]})
         second = client.messages.create(messages=history, **params)
     assert second.content[0].text == "Sun."  # type: ignore[union-attr]
-    sent = request_with_text(stack, prompt)
-    kinds = [item["type"] for item in sent.body["input"]]
+    upstream_request = request_with_text(stack, prompt)
+    kinds = [item["type"] for item in upstream_request.body["input"]]
     assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
-    assert sent.body["input"][1]["id"].startswith("rs_up_")
+    assert upstream_request.body["input"][1]["id"].startswith("rs_up_")
 
 
 def test_the_log_has_the_dialect(stack: GatewayStack, client: openai.OpenAI) -> None:

@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
 from tests.e2e.stack import Daphne, Gateway
 from tests.fakes import Call, ScriptedAnswer
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -45,7 +45,7 @@ def site(
 
 @contextmanager
 def open_websocket(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
-    """A connection with Codex's headers."""
+    """Open a connection with Codex's headers."""
     headers = {
         "authorization": f"Bearer {gateway.key}",
         "openai-beta": "responses_websockets=2026-02-06",
@@ -59,7 +59,7 @@ def open_websocket(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
 
 
 def message(text: str, model: str, **more: Any) -> dict[str, Any]:
-    """A turn as Codex writes it."""
+    """Return a turn in Codex's format."""
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     return {
         "type": "response.create",
@@ -78,13 +78,13 @@ def message(text: str, model: str, **more: Any) -> dict[str, Any]:
 
 
 def send_turn(socket: ClientConnection, body: Any) -> list[dict[str, Any]]:
-    """The events of one turn, to its last."""
+    """Send a turn and return its events."""
     socket.send(body if isinstance(body, str) else json.dumps(body))
     return turn_events(socket)
 
 
 def turn_events(socket: ClientConnection) -> list[dict[str, Any]]:
-    """The next events, to one that ends a turn."""
+    """Return the next events up to the last one of a turn."""
     events = [next_event(socket)]
     while events[-1]["type"] not in ENDS:
         events.append(next_event(socket))
@@ -92,21 +92,21 @@ def turn_events(socket: ClientConnection) -> list[dict[str, Any]]:
 
 
 def next_event(socket: ClientConnection) -> dict[str, Any]:
-    """The next event."""
-    event: dict[str, Any] = json.loads(socket.recv(timeout=PATIENCE_S))
+    """Return the next event."""
+    event: dict[str, Any] = json.loads(socket.recv(timeout=WAIT_TIMEOUT_S))
     return event
 
 
 def request_with_text(site: ResponseNodes, text: str) -> Any:
-    """The newest request with this text that a provider got; None if there is none yet."""
+    """Return the newest upstream request with this text; None if there is none."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
-    return max(recorded_requests, key=lambda each: each.at, default=None)
+    return max(recorded_requests, key=lambda recorded: recorded.at, default=None)
 
 
 def upstream_saw_disconnect(site: ResponseNodes, text: str) -> bool:
-    """Whether the provider of this text sees its client leave, before it has said all."""
-    until(
+    """Return whether the provider of this text saw its client disconnect early."""
+    wait_until(
         lambda: (
             (recorded_request := request_with_text(site, text))
             and (recorded_request.left_at is not None or recorded_request.finished)
@@ -138,20 +138,20 @@ def test_the_sdk_continues_a_conversation(site: ResponseNodes, model: str) -> No
                     previous = event.response.id
                     assert event.response.output_text == "Hello from the strict upstream."
                     break
-    sent = request_with_text(site, f"socket turn 2 on {model}").raw
-    assert f"socket turn 0 on {model}".encode() in sent
+    upstream_body = request_with_text(site, f"socket turn 2 on {model}").raw
+    assert f"socket turn 0 on {model}".encode() in upstream_body
 
 
 @ALL
 def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
     text = f"List the files, {model}"
-    say = ScriptedAnswer(
+    answer = ScriptedAnswer(
         reasoning="I look first",
         calls=(Call("exec_command", {"cmd": "ls"}, "toolu_ws"),),
         then=ScriptedAnswer(text="Found: {results}"),
     )
     for server in (site.openai, site.deepseek, site.anthropic):
-        server.script.on(text, say)
+        server.script.on(text, answer)
     thinking = {"reasoning": {"effort": "high", "summary": "auto"}}
     with open_websocket(site.gateway) as socket:
         ready = send_turn(socket, message(text, model, generate=False, **thinking))
@@ -207,18 +207,18 @@ def test_a_stored_response_is_continued_on_another_connection(
     with site.client() as client:
         assert client.responses.retrieve(response["id"]).status == "completed"
     with open_websocket(site.gateway) as socket:
-        again = message("from elsewhere", model, previous_response_id=response["id"])
-        assert send_turn(socket, again)[-1]["type"] == "response.completed"
+        second = message("from elsewhere", model, previous_response_id=response["id"])
+        assert send_turn(socket, second)[-1]["type"] == "response.completed"
 
 
 def test_streams_of_one_socket_run_concurrently_and_each_in_order(site: ResponseNodes) -> None:
     overtaken = threading.Event()
     site.anthropic.script.on("Take long", ScriptedAnswer(text="slow", once=overtaken))
     with open_websocket(site.gateway) as socket:
-        slow = message("Take long", MESSAGES, stream_id="slow")
+        slow_turn = message("Take long", MESSAGES, stream_id="slow")
         after = message("after the slow one", MESSAGES, stream_id="slow")
         quick = message("quick one", MESSAGES, stream_id="quick")
-        for body in (slow, after, quick):
+        for body in (slow_turn, after, quick):
             socket.send(json.dumps(body))
         ended: list[str] = []
         while len(ended) < 3:
@@ -247,7 +247,7 @@ BAD: dict[str, tuple[Any, str | None]] = {
 
 
 @pytest.mark.parametrize("kind", list(BAD))
-def test_a_bad_message_gets_an_error_and_the_connection_stays(
+def test_an_invalid_message_gets_an_error_and_the_connection_stays(
     site: ResponseNodes, kind: str
 ) -> None:
     body, param = BAD[kind]
@@ -267,13 +267,13 @@ def test_an_acknowledgement_needs_no_answer(site: ResponseNodes) -> None:
 
 
 def test_too_many_concurrent_requests_get_an_error(site: ResponseNodes) -> None:
-    refused = threading.Event()
-    site.anthropic.script.on("Wait for it", ScriptedAnswer(text="late", once=refused))
+    was_refused = threading.Event()
+    site.anthropic.script.on("Wait for it", ScriptedAnswer(text="late", once=was_refused))
     with open_websocket(site.gateway) as socket:
         for _ in range(17):
             socket.send(json.dumps(message("Wait for it", MESSAGES)))
         event = next_event(socket)
-        refused.set()
+        was_refused.set()
         assert (event["type"], event["status"]) == ("error", 429)
 
 
@@ -281,7 +281,7 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: ResponseNodes) ->
     with open_websocket(site.gateway) as socket:
         with pytest.raises(ConnectionClosed):
             socket.send("x" * (33 * 1024 * 1024))
-            socket.recv(timeout=PATIENCE_S)
+            socket.recv(timeout=WAIT_TIMEOUT_S)
         # The rest of it is not read, so the reason may be lost with a reset.
         assert socket.close_code in {1009, 4009, 1006}
     with open_websocket(site.gateway) as socket:
@@ -313,15 +313,15 @@ def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: ResponseN
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"], ids=["foreign", "sandbox"])
 def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> None:
     with (
-        pytest.raises(InvalidStatus) as caught,
+        pytest.raises(InvalidStatus) as error,
         open_websocket(site.gateway, headers={"origin": origin}),
     ):
         pass
-    assert caught.value.response.status_code == 403
+    assert error.value.response.status_code == 403
 
 
 @pytest.mark.parametrize(
-    ("wrong", "status", "words"),
+    ("invalid_value", "status", "message"),
     [
         ({"headers": {"authorization": "Bearer sk-wrong"}}, 401, "API key"),
         ({"path": "/v1/chat/completions"}, 404, "/v1/responses and /v1/realtime have one"),
@@ -329,20 +329,20 @@ def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> 
     ids=["wrong_key", "another_path"],
 )
 def test_a_refused_connection_has_its_reason(
-    site: ResponseNodes, wrong: dict[str, Any], status: int, words: str
+    site: ResponseNodes, invalid_value: dict[str, Any], status: int, message: str
 ) -> None:
-    """Daphne puts no words into a refused handshake, so they come as the only event."""
+    """Daphne's refused handshakes have no body, so the reason is the only event."""
     try:
-        with open_websocket(site.gateway, **wrong) as socket:
+        with open_websocket(site.gateway, **invalid_value) as socket:
             event = next_event(socket)
             with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=PATIENCE_S)
+                socket.recv(timeout=WAIT_TIMEOUT_S)
             assert socket.close_code == 4008
     except InvalidStatus as refused:
         event = json.loads(refused.response.body or b"{}")
         event |= {"type": "error", "status": refused.response.status_code}
     assert (event["type"], event["status"]) == ("error", status)
-    assert words in event["error"]["message"]
+    assert message in event["error"]["message"]
 
 
 def test_a_page_of_this_site_may_connect(site: ResponseNodes) -> None:
@@ -381,17 +381,17 @@ def test_a_revoked_key_ends_with_its_next_message(site: ResponseNodes) -> None:
             events.append(send_turn(socket, message("and now?", MESSAGES))[-1])
             return events[-1]["type"] == "error"
 
-        until(refused)
+        wait_until(refused)
         assert events[-1]["status"] == 401
 
 
 def test_each_turn_has_its_log_row(site: ResponseNodes) -> None:
-    own = "session-of-two-turns"
-    with open_websocket(site.gateway, headers={"session-id": own}) as socket:
+    session_name = "session-of-two-turns"
+    with open_websocket(site.gateway, headers={"session-id": session_name}) as socket:
         send_turn(socket, message("row one", MESSAGES))
         send_turn(socket, message("row two", MESSAGES))
-    site.gateway.logged()
-    rows = site.gateway.api("/api/requests", session=own, limit=100)["items"]
+    site.gateway.wait_for_log()
+    rows = site.gateway.api("/api/requests", session=session_name, limit=100)["items"]
     assert [row["endpoint"] for row in rows] == ["/v1/responses"] * 2
     assert len({row["request_id"] for row in rows}) == 2
 
@@ -402,17 +402,17 @@ def test_requests_in_flight_finish_at_shutdown(tmp_path: Any) -> None:
         site.anthropic.script.on("Finish this", ScriptedAnswer(text="done " * 20, once=ending))
         with open_websocket(site.gateway) as socket, open_websocket(site.gateway) as idle:
             socket.send(json.dumps(message("Finish this", MESSAGES)))
-            until(lambda: request_with_text(site, "Finish this"))
+            wait_until(lambda: request_with_text(site, "Finish this"))
             stopping = threading.Thread(target=site.gateway.stop)
             stopping.start()
             with pytest.raises(ConnectionClosed):
-                idle.recv(timeout=PATIENCE_S)
+                idle.recv(timeout=WAIT_TIMEOUT_S)
             ending.set()
             assert turn_events(socket)[-1]["type"] == "response.completed"
             with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=PATIENCE_S)
-            assert [each.close_code for each in (socket, idle)] == [1012, 1012]
-            stopping.join(PATIENCE_S)
+                socket.recv(timeout=WAIT_TIMEOUT_S)
+            assert [recorded.close_code for recorded in (socket, idle)] == [1012, 1012]
+            stopping.join(WAIT_TIMEOUT_S)
 
 
 @SDK
@@ -445,5 +445,5 @@ def test_daphne_ends_requests_in_flight(tmp_path: Path) -> None:
             assert site.gateway.stop() in {0, -signal.SIGTERM}
             with pytest.raises(ConnectionClosed):
                 while True:
-                    socket.recv(timeout=PATIENCE_S)
+                    socket.recv(timeout=WAIT_TIMEOUT_S)
         assert upstream_saw_disconnect(site, "Never finish this")

@@ -1,4 +1,4 @@
-"""Two nodes behind the nginx site of deploy/ are restarted in turn, and no request fails."""
+"""Two nodes behind the nginx site of deploy/ restart in turn, and no request fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -33,7 +33,7 @@ QUICK, SLOW = "demo/demo@1ms", "demo/demo@50ms"
 
 
 class DrainingNode(Gateway):
-    """One that waits before it drains, as deploy/ has it."""
+    """A node that waits before it drains, as in deploy/."""
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"DRAGOMAN_DRAIN_WAIT": str(WAIT_S)}
@@ -41,7 +41,7 @@ class DrainingNode(Gateway):
 
 @contextmanager
 def nginx(directory: Path, nodes: list[Gateway]) -> Iterator[str]:
-    """The sample site in front of these nodes; its base URL."""
+    """Run nginx with the sample site in front of these nodes; yields its base URL."""
     port = free_port()
     site = (ROOT / "deploy" / "nginx.conf").read_text()
     servers = "\n".join(f"    server 127.0.0.1:{node.port} max_fails=0;" for node in nodes)
@@ -69,7 +69,7 @@ def nginx(directory: Path, nodes: list[Gateway]) -> Iterator[str]:
     process = subprocess.Popen(command)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: _answers(f"{url}/health/live"))
+        wait_until(lambda: _answers(f"{url}/health/live"))
         yield url
     finally:
         process.terminate()
@@ -84,7 +84,7 @@ def _answers(url: str) -> bool:
 
 
 class ContinuousLoad:
-    """Clients that ask without a pause; what failed of that."""
+    """Clients that send requests without a pause, and their failures."""
 
     def __init__(self, url: str) -> None:
         self.url = f"{url}/v1/chat/completions"
@@ -95,31 +95,31 @@ class ContinuousLoad:
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Ask until it is over; every fourth time for a stream."""
+        """Send requests until stopped, every fourth one streamed."""
         headers = {"authorization": f"Bearer {MASTER_KEY}"}
         with httpx.Client(headers=headers, timeout=30) as client:
             number = 0
             while not self.over.is_set():
                 number += 1
                 model = SLOW if number % 40 == 0 else QUICK
-                began = time.monotonic()
+                start = time.monotonic()
                 reason = self._ask(client, model, stream=number % 4 == 0)
                 with self._lock:
                     self.answered += 1
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                    self.slowest_s = max(self.slowest_s, time.monotonic() - start)
                     if reason:
                         self.failed.append(reason)
 
     def _ask(self, client: httpx.Client, model: str, *, stream: bool) -> str:
-        """Why it failed; empty if it did not."""
+        """Return why a request failed; empty if it succeeded."""
         try:
             answer = client.post(self.url, json={**REQUEST, "model": model, "stream": stream})
         except httpx.HTTPError as error:
             return repr(error)
         if answer.status_code != 200:
             return f"{answer.status_code} {answer.text[:200]}"
-        whole = "data: [DONE]" in answer.text if stream else answer.json()["choices"]
-        return "" if whole else f"cut: {answer.text[-200:]}"
+        is_complete = "data: [DONE]" in answer.text if stream else answer.json()["choices"]
+        return "" if is_complete else f"cut: {answer.text[-200:]}"
 
 
 @pytest.mark.timeout(400)  # a busy machine takes its time for two restarts and all the requests
@@ -139,16 +139,16 @@ def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
         stack.callback(load.over.set)
         for _ in range(CLIENTS):
             pool.submit(load.run)
-        began = time.monotonic()
+        start = time.monotonic()
         for node in nodes:
             assert node.stop() in {0, -15}, node.output
             node.start()
-        until(lambda: load.answered >= LEAST or load.failed, within_s=200)
+        wait_until(lambda: load.answered >= LEAST or load.failed, within_s=200)
         load.over.set()
         pool.shutdown()
-        took = time.monotonic() - began
+        elapsed_s = time.monotonic() - start
     print(
-        f"{load.answered} requests in {took:.1f} s, {len(load.failed)} failed, "
+        f"{load.answered} requests in {elapsed_s:.1f} s, {len(load.failed)} failed, "
         f"the slowest took {load.slowest_s:.1f} s"
     )
     assert not load.failed, load.failed[:5]

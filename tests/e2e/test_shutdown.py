@@ -1,4 +1,4 @@
-"""Shutdown: unready before the listener closes, and workers end with their supervisor."""
+"""Shutdown: not ready before the listener closes, and workers end with their supervisor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.e2e.test_up import _is_worker, children, failed_start, running_up
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -22,9 +22,9 @@ def test_a_draining_gateway_answers_but_is_not_ready(tmp_path: Path, workers: st
         with httpx.Client(base_url=gateway.base) as client:
             assert client.get("/health/ready").headers.get("connection") != "close"
             gateway.process.send_signal(signal.SIGTERM)
-            until(lambda: client.get("/health/ready").status_code == 503)
+            wait_until(lambda: client.get("/health/ready").status_code == 503)
             # Workers are told one after the other.
-            until(lambda: client.get("/health/readiness").status_code == 503)
+            wait_until(lambda: client.get("/health/readiness").status_code == 503)
         answer = gateway.chat(gateway.key)
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         page = httpx.get(f"{gateway.base}/docs")
@@ -38,10 +38,10 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         assert len(workers) == 2
         os.kill(gateway.process.pid, signal.SIGKILL)
         gateway.process.wait(10)
-        until(lambda: not any(_runs(pid) for pid in workers))
-        with socket.socket() as again:
-            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            again.bind(("127.0.0.1", int(gateway.base.rpartition(":")[2])))
+        wait_until(lambda: not any(_runs(pid) for pid in workers))
+        with socket.socket() as second:
+            second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            second.bind(("127.0.0.1", int(gateway.base.rpartition(":")[2])))
 
 
 def _runs(pid: int) -> bool:
@@ -65,6 +65,6 @@ def test_forwarded_headers_are_used_only_from_a_trusted_proxy(tmp_path: Path) ->
 
 
 def test_an_invalid_trusted_proxy_address_is_named_at_startup(tmp_path: Path) -> None:
-    status, words = failed_start(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="nginx")
+    status, output = failed_start(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="nginx")
     assert status == 1
-    assert "DRAGOMAN_TRUSTED_PROXIES: must contain IP addresses or networks" in words
+    assert "DRAGOMAN_TRUSTED_PROXIES: must contain IP addresses or networks" in output

@@ -1,4 +1,4 @@
-"""Stored responses retrieved by id, with the real SDK on two processes."""
+"""Stored responses are retrieved by id, with the real SDK on two processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
 from tests.fakes import Refusal, ScriptedAnswer
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -37,7 +37,7 @@ def client(site: ResponseNodes) -> Iterator[openai.OpenAI]:
 
 
 def create_response(client: openai.OpenAI, *, stream: bool = False, **fields: Any) -> Any:
-    """The answer, whole or as the SDK adds it up."""
+    """Return the response, whole or joined by the SDK."""
     if not stream:
         return client.responses.create(**fields)
     with client.responses.stream(**fields) as events:
@@ -45,23 +45,23 @@ def create_response(client: openai.OpenAI, *, stream: bool = False, **fields: An
 
 
 def request_with_text(site: ResponseNodes, text: str) -> Any:
-    """The body of the newest request with this text that a provider got."""
+    """Return the body of the newest upstream request with this text."""
     servers = (site.openai, site.deepseek, site.anthropic)
     recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
-    return max(recorded_requests, key=lambda each: each.at)
+    return max(recorded_requests, key=lambda recorded: recorded.at)
 
 
 def completed_response(client: openai.OpenAI, response_id: str) -> Any:
-    """The response once it is over."""
+    """Return the response once it is complete."""
     under_way = {"queued", "in_progress"}
-    until(lambda: client.responses.retrieve(response_id).status not in under_way)
+    wait_until(lambda: client.responses.retrieve(response_id).status not in under_way)
     return client.responses.retrieve(response_id)
 
 
-def sees(site: ResponseNodes, text: str) -> None:
-    """Wait until a provider has got a request with this text."""
+def wait_for_request(site: ResponseNodes, text: str) -> None:
+    """Wait until a provider has received a request with this text."""
     servers = (site.openai, site.deepseek, site.anthropic)
-    until(lambda: any(text.encode() in s.raw for server in servers for s in server.requests))
+    wait_until(lambda: any(text.encode() in s.raw for server in servers for s in server.requests))
 
 
 @ALL
@@ -77,14 +77,14 @@ def test_a_conversation_continues_from_its_last_answer(
             client, stream=stream, model=model, input=text, previous_response_id=last.id
         )
         assert last.status == "completed"
-    sent = request_with_text(site, f"turn 3 of {model} {stream}")
+    upstream_request = request_with_text(site, f"turn 3 of {model} {stream}")
     if model == OWN:
         # It has all that went before itself.
-        assert sent.body["previous_response_id"].startswith("resp_remembered_")
-        assert first.encode() not in sent.raw
+        assert upstream_request.body["previous_response_id"].startswith("resp_remembered_")
+        assert first.encode() not in upstream_request.raw
     else:
-        assert first.encode() in sent.raw
-        assert sent.raw.count(b"Hello from the strict upstream.") == 4
+        assert first.encode() in upstream_request.raw
+        assert upstream_request.raw.count(b"Hello from the strict upstream.") == 4
 
 
 @FOREIGN
@@ -99,9 +99,9 @@ def test_instructions_apply_only_to_their_own_response(
         client, model=model, input=text, instructions="Be brief", previous_response_id=first.id
     )
     assert response.previous_response_id == first.id
-    sent = request_with_text(site, text).raw
-    assert b"Be brief" in sent
-    assert b"pirate" not in sent
+    upstream_body = request_with_text(site, text).raw
+    assert b"Be brief" in upstream_body
+    assert b"pirate" not in upstream_body
 
 
 @ALL
@@ -112,17 +112,17 @@ def test_a_stored_response_is_read_and_deleted(client: openai.OpenAI, model: str
     assert (read.id, read.metadata) == (response.id, {"a": "b"})
     client.responses.delete(response.id)
     for call in (client.responses.retrieve, client.responses.input_items.list):
-        with pytest.raises(openai.NotFoundError) as caught:
+        with pytest.raises(openai.NotFoundError) as error:
             call(response.id)
-        assert caught.value.body == {
+        assert error.value.body == {
             "message": f"Response with id '{response.id}' not found.",
             "type": "invalid_request_error",
             "param": "response_id",
             "code": None,
         }
-    with pytest.raises(openai.BadRequestError) as refused:
+    with pytest.raises(openai.BadRequestError) as exc_info:
         create_response(client, model=model, input="and now?", previous_response_id=response.id)
-    assert refused.value.code == "previous_response_not_found"
+    assert exc_info.value.code == "previous_response_not_found"
 
 
 def test_deleting_also_deletes_at_the_provider(site: ResponseNodes, client: openai.OpenAI) -> None:
@@ -147,7 +147,7 @@ def test_a_response_that_its_provider_lost_is_loaded_from_the_store(
 def test_a_conversation_stays_with_the_provider_that_stores_it(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
-    """The route's other target stands first, but only one knows the id."""
+    """The route's other target comes first, but only one provider knows the id."""
     response = create_response(client, model=OWN, input="first at its own")
     for turn in range(4):
         text = f"sticky turn {turn}"
@@ -180,10 +180,10 @@ def test_responses_with_store_false_are_not_stored(client: openai.OpenAI, model:
 
 
 def test_a_response_is_readable_only_by_its_key(site: ResponseNodes, client: openai.OpenAI) -> None:
-    with site.client(site.new_key()) as one, site.client(site.new_key()) as other:
+    with site.client(site.new_key()) as first_client, site.client(site.new_key()) as other:
         for model in (OWN, MESSAGES):
-            response = create_response(one, model=model, input="a secret of one key")
-            assert one.responses.retrieve(response.id).id == response.id
+            response = create_response(first_client, model=model, input="a secret of one key")
+            assert first_client.responses.retrieve(response.id).id == response.id
             # All at once: for an id that is news each looks again for a while.
             with ThreadPoolExecutor() as pool:
                 tried = [
@@ -195,14 +195,14 @@ def test_a_response_is_readable_only_by_its_key(site: ResponseNodes, client: ope
                         stranger.responses.input_items.list,
                     )
                 ]
-            assert [type(each.exception()) for each in tried] == [openai.NotFoundError] * 6
-            with pytest.raises(openai.BadRequestError) as caught:
+            assert [type(recorded.exception()) for recorded in tried] == [openai.NotFoundError] * 6
+            with pytest.raises(openai.BadRequestError) as error:
                 create_response(
                     other, model=model, input="tell me", previous_response_id=response.id
                 )
-            assert caught.value.code == "previous_response_not_found"
-            assert "send the conversation in `input`" in caught.value.message
-            assert one.responses.retrieve(response.id).id == response.id
+            assert error.value.code == "previous_response_not_found"
+            assert "send the conversation in `input`" in error.value.message
+            assert first_client.responses.retrieve(response.id).id == response.id
 
 
 def test_keys_of_one_team_share_their_responses(site: ResponseNodes) -> None:
@@ -215,8 +215,8 @@ def test_keys_of_one_team_share_their_responses(site: ResponseNodes) -> None:
     keys = site.run(code).split()
     for key in keys:
         site.await_key(key)
-    with site.client(keys[0]) as one, site.client(keys[1]) as other:
-        response = create_response(one, model=MESSAGES, input="for the team")
+    with site.client(keys[0]) as first_client, site.client(keys[1]) as other:
+        response = create_response(first_client, model=MESSAGES, input="for the team")
         assert other.responses.retrieve(response.id).output_text == response.output_text
 
 
@@ -228,17 +228,17 @@ def test_without_bodies_nothing_is_stored_and_store_is_false(site: ResponseNodes
         assert parsed.store is False
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(parsed.id)
-        with pytest.raises(openai.BadRequestError) as caught:
+        with pytest.raises(openai.BadRequestError) as error:
             create_response(client, model=MESSAGES, input="x", background=True)
-        assert caught.value.param == "background"
+        assert error.value.param == "background"
         # A provider that keeps its answers itself needs no copy of ours to go on.
-        own = create_response(client, model=OWN, input="kept upstream only")
+        unstored = create_response(client, model=OWN, input="kept upstream only")
         response = create_response(
-            client, model=OWN, input="go on upstream", previous_response_id=own.id
+            client, model=OWN, input="go on upstream", previous_response_id=unstored.id
         )
         assert response.status == "completed"
         with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(own.id)
+            client.responses.retrieve(unstored.id)
 
 
 @ALL
@@ -300,14 +300,16 @@ def test_wrong_methods_and_missing_keys_are_refused(site: ResponseNodes) -> None
 
 @ALL
 def test_a_background_response_is_polled(client: openai.OpenAI, model: str) -> None:
-    begun = create_response(
+    background_response = create_response(
         client, model=model, input=f"in the background on {model}", background=True
     )
-    assert begun.status == "queued"
-    response = completed_response(client, begun.id)
+    assert background_response.status == "queued"
+    response = completed_response(client, background_response.id)
     assert (response.status, response.background) == ("completed", True)
     assert response.output_text == "Hello from the strict upstream."
-    after = create_response(client, model=model, input="after that", previous_response_id=begun.id)
+    after = create_response(
+        client, model=model, input="after that", previous_response_id=background_response.id
+    )
     assert after.status == "completed"
 
 
@@ -318,13 +320,15 @@ def test_a_background_response_is_cancelled(
     text = f"Think for very long, {model}"
     for server in (site.openai, site.deepseek, site.anthropic):
         server.script.on(text, ScriptedAnswer(text="late", first_s=60))
-    begun = create_response(client, model=model, input=text, background=True)
-    sees(site, text)
-    assert client.responses.cancel(begun.id).status == "cancelled"
-    assert client.responses.retrieve(begun.id).status == "cancelled"
-    until(lambda: request_with_text(site, text).left_at is not None)  # else it works for nobody
+    background_response = create_response(client, model=model, input=text, background=True)
+    wait_for_request(site, text)
+    assert client.responses.cancel(background_response.id).status == "cancelled"
+    assert client.responses.retrieve(background_response.id).status == "cancelled"
+    wait_until(
+        lambda: request_with_text(site, text).left_at is not None
+    )  # else it works for nobody
     # Once more changes nothing; and one that never ran in the background is told apart.
-    assert client.responses.cancel(begun.id).status == "cancelled"
+    assert client.responses.cancel(background_response.id).status == "cancelled"
     plain = create_response(client, model=model, input="plain")
     with pytest.raises(openai.BadRequestError):
         client.responses.cancel(plain.id)
@@ -335,10 +339,10 @@ def test_a_failed_background_response_has_its_reason(
 ) -> None:
     reason = Refusal(400, "invalid_request_error", "not found")
     site.anthropic.script.on("Break in the background", ScriptedAnswer(error=reason))
-    begun = create_response(
+    background_response = create_response(
         client, model=MESSAGES, input="Break in the background", background=True
     )
-    response = completed_response(client, begun.id)
+    response = completed_response(client, background_response.id)
     assert response.status == "failed"
     assert response.error is not None
     assert "not found" in response.error.message
@@ -355,22 +359,22 @@ def test_the_events_of_a_background_stream_are_replayed(client: openai.OpenAI, m
             break
     stream.close()  # it goes on without its client
     response_id = events[0].response.id
-    rest = client.responses.retrieve(
+    remaining_events = client.responses.retrieve(
         response_id, stream=True, starting_after=events[-1].sequence_number
     )
-    events += list(rest)
+    events += list(remaining_events)
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert events[-1].type == "response.completed"
     assert events[-1].response.id == response_id
-    again = list(client.responses.retrieve(response_id, stream=True))
-    assert [event.type for event in again] == [event.type for event in events]
+    second = list(client.responses.retrieve(response_id, stream=True))
+    assert [event.type for event in second] == [event.type for event in events]
 
 
 def test_a_response_without_a_background_stream_is_not_replayed(client: openai.OpenAI) -> None:
     response = create_response(client, model=MESSAGES, input="plain answer")
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as error:
         client.responses.retrieve(response.id, stream=True)
-    assert caught.value.param == "stream"
+    assert error.value.param == "stream"
 
 
 # --- compact ----------------------------------------------------------------------------------
@@ -384,16 +388,16 @@ def test_compact_passes_through_to_providers_that_support_it(client: openai.Open
 
 @FOREIGN
 def test_compact_is_refused_for_models_of_other_dialects(client: openai.OpenAI, model: str) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as error:
         client.responses.compact(model=model, input="a long story")
-    assert "openai_responses" in caught.value.message
+    assert "openai_responses" in error.value.message
 
 
 @FOREIGN
 def test_conversations_are_refused_with_a_message(client: openai.OpenAI, model: str) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as error:
         create_response(client, model=model, input="x", conversation="conv_1")
-    assert caught.value.param == "conversation"
+    assert error.value.param == "conversation"
 
 
 @pytest.mark.wide(every=0)
@@ -401,13 +405,13 @@ def test_background_responses_finish_at_shutdown(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Finish in peace", ScriptedAnswer(text="done in peace", first_s=2))
         with site.client() as client:
-            begun = create_response(
+            background_response = create_response(
                 client, model=MESSAGES, input="Finish in peace", background=True
             )
-            sees(site, "Finish in peace")
+            wait_for_request(site, "Finish in peace")
             assert site.gateway.stop() == 0
             site.gateway.start()
-            response = client.responses.retrieve(begun.id)
+            response = client.responses.retrieve(background_response.id)
         assert (response.status, response.output_text) == ("completed", "done in peace")
 
 
@@ -416,7 +420,9 @@ def test_responses_of_a_killed_process_have_failed(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Die with me", ScriptedAnswer(text="late", first_s=60))
         with site.client() as client:
-            begun = create_response(client, model=MESSAGES, input="Die with me", background=True)
+            background_response = create_response(
+                client, model=MESSAGES, input="Die with me", background=True
+            )
             site.gateway.kill()
             site.gateway.start()
             long_ago = "timezone.now() - timedelta(hours=1)"
@@ -425,6 +431,6 @@ def test_responses_of_a_killed_process_have_failed(tmp_path: Path) -> None:
                 "from gateway.models import StoredResponse;"
                 f"StoredResponse.objects.update(heartbeat_at={long_ago}); print()"
             )
-            response = client.responses.retrieve(begun.id)
+            response = client.responses.retrieve(background_response.id)
         assert response.status == "failed"
         assert response.error is not None

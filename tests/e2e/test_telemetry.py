@@ -1,4 +1,4 @@
-"""`up` with OpenTelemetry, an access log, JSON log lines and alerts, as an operator sets them."""
+"""`up` with OpenTelemetry, an access log, JSON log lines and alerts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.test_up import running_up
 from tests.fakes.otlp import Collector, attributes
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -51,7 +51,7 @@ def test_traces_metrics_logs_and_access_log_are_written(tmp_path: Path) -> None:
 
 
 def test_an_expiring_key_raises_an_alert(tmp_path: Path) -> None:
-    """From a running gateway to its page, without a channel."""
+    """A running gateway shows the alert on its page without a channel."""
     with running_up(tmp_path / "data", DRAGOMAN_ALERT_INTERVAL="1") as gateway:
         admin = (tmp_path / "data" / "admin_key").read_text()
         headers = {"authorization": f"Bearer {admin}"}
@@ -65,7 +65,7 @@ def test_an_expiring_key_raises_an_alert(tmp_path: Path) -> None:
         def subjects() -> list[str]:
             return [row[0] for row in database.execute("SELECT subject FROM gateway_alert")]
 
-        until(lambda: len(subjects()) == 1)
+        wait_until(lambda: len(subjects()) == 1)
         assert subjects()[0].startswith("ci (")
         database.close()
         assert gateway.end() == 0

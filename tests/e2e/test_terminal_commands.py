@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, ScriptedAnswer
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,11 +54,11 @@ def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> 
         assert "correct" in row
         assert 'get_weather({"city":"Paris"})' in row
     assert "2/2 answers" in done.stderr
-    wrong = run(
+    refused_response = run(
         stack, *arguments, "--expect-tool", "other", "--output", "json", stdin="Compare tools {{x}}"
     )
-    assert wrong.returncode == 1
-    assert len(json.loads(wrong.stdout)["results"]) == 2
+    assert refused_response.returncode == 1
+    assert len(json.loads(refused_response.stdout)["results"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> 
         (["--models", "a", "--base-url", "ftp://x"], "--base-url must begin"),
     ],
 )
-def test_bad_input_of_compare_is_named(
+def test_invalid_input_of_compare_is_named(
     stack: GatewayStack, arguments: list[str], reason: str
 ) -> None:
     done = run(stack, "compare", "Hi", *arguments)
@@ -107,7 +107,7 @@ def test_a_failed_chat_shows_its_reason(stack: GatewayStack) -> None:
 def test_rows_of_the_log_are_followed(stack: GatewayStack) -> None:
     environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(stack.gateway.data_dir)}
     run(stack, "chat", "gpt-4o", stdin="Before\n")
-    until(lambda: "gpt-4o" in run(stack, "logs", "-n", "3").stdout)
+    wait_until(lambda: "gpt-4o" in run(stack, "logs", "-n", "3").stdout)
     follow = subprocess.Popen(
         [sys.executable, "manage.py", "logs", "-f", "-n", "1", "--model", "claude-sonnet-4-5"],
         cwd=ROOT,

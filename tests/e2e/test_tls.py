@@ -1,4 +1,4 @@
-"""`up` over HTTPS without a proxy in front: the certificate, its renewal, HSTS and cookies."""
+"""`up` over HTTPS without a proxy: certificate, renewal, HSTS and cookies."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from tests.certificates import CertificateAuthority, IssuedCertificate
 from tests.e2e.test_up import failed_start, running_up
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
 
-def _write(folder: Path, issued: IssuedCertificate) -> tuple[str, ...]:
-    """The options of `up` for a certificate in files of the folder."""
+def _write_certificate(folder: Path, issued: IssuedCertificate) -> tuple[str, ...]:
+    """Write a certificate into files and return the options of `up` for it."""
     (folder / "key.pem").write_text(issued.key)
     (folder / "certificate.pem").write_text(issued.certificate)
     files = (str(folder / "certificate.pem"), "--ssl-keyfile", str(folder / "key.pem"))
@@ -40,7 +40,7 @@ def _served_certificate(port: int, authority: str) -> str:
 def test_https_is_served_without_a_proxy(tmp_path: Path, workers: str) -> None:
     authority = CertificateAuthority()
     issued = authority.issue()
-    options = ("--workers", workers, *_write(tmp_path, issued))
+    options = ("--workers", workers, *_write_certificate(tmp_path, issued))
     with running_up(tmp_path / "data", *options, authority=authority.pem) as gateway:
         assert "https://localhost:" in gateway.output
         assert gateway.chat(gateway.key).json()["choices"][0]["message"]["content"]
@@ -51,17 +51,17 @@ def test_https_is_served_without_a_proxy(tmp_path: Path, workers: str) -> None:
         port = int(gateway.base.rpartition(":")[2])
         assert _served_certificate(port, authority.pem) == issued.certificate
         (tmp_path / "certificate.pem").write_text("a copy that is not finished")
-        until(lambda: "a renewed TLS certificate is unusable" in gateway.output)
+        wait_until(lambda: "a renewed TLS certificate is unusable" in gateway.output)
         assert _served_certificate(port, authority.pem) == issued.certificate
         renewed = authority.issue()
-        _write(tmp_path, renewed)
-        until(lambda: _served_certificate(port, authority.pem) == renewed.certificate)
+        _write_certificate(tmp_path, renewed)
+        wait_until(lambda: _served_certificate(port, authority.pem) == renewed.certificate)
         assert gateway.end() == 0
 
 
 def test_an_unusable_certificate_is_named_at_startup(tmp_path: Path) -> None:
     issued, other = CertificateAuthority().issue(), CertificateAuthority().issue()
-    options = _write(tmp_path, IssuedCertificate(issued.certificate, other.key))
+    options = _write_certificate(tmp_path, IssuedCertificate(issued.certificate, other.key))
     for texts, reason in (
         (options, "the key is not that of the certificate"),
         (("--ssl-certfile", str(tmp_path / "none.pem")), "No such file or directory"),

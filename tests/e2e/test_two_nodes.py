@@ -1,4 +1,4 @@
-"""Two nodes on one PostgreSQL and one Redis: breakers and sessions are theirs together."""
+"""Two nodes on one PostgreSQL and one Redis share circuit breakers and sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.e2e.nodes import Node, new_database
 from tests.e2e.stack import ROOT, chaos_config, litellm_config
 from tests.fakes import ChaosUpstream
 from tests.redis_server import running_server
-from tests.waits import until
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis]
 
@@ -38,10 +38,10 @@ def nodes(
     config["router_settings"] = {"cooldown_time": 300, "allowed_fails": 2}
     with running_server(directory) as redis, new_database() as database:
         places = {"DATABASE_URL": database, "REDIS_URL": redis.url}
-        one = Node(directory / "one", config, **places).start()
+        first_node = Node(directory / "one", config, **places).start()
         other = Node(directory / "other", config, **places).start()
-        yield one, other
-        one.kill()
+        yield first_node, other
+        first_node.kill()
         other.kill()
 
 
@@ -53,12 +53,12 @@ def request_status(node: Node) -> int:
 
 
 def failed_request_count(chaos: ChaosUpstream) -> int:
-    """How often the target was called that always fails."""
+    """Return how often the always failing target was called."""
     return sum(b'"model":"503"' in request.raw for request in chaos.requests)
 
 
 def target_in_cooldown(node: Node) -> Any:
-    """Label of the target in cooldown on a node; None if there is none."""
+    """Return the label of the target in cooldown on a node; None if there is none."""
     items = node.api("/api/health/targets")["items"]
     targets = [item["target"] for item in items if item["state"] == "cooldown"]
     return targets[0] if targets else None
@@ -67,18 +67,18 @@ def target_in_cooldown(node: Node) -> Any:
 def test_a_cooldown_on_one_node_applies_to_the_other(
     nodes: tuple[Node, Node], chaos: ChaosUpstream
 ) -> None:
-    one, other = nodes
-    until(lambda: request_status(one) == 200 and target_in_cooldown(one))
-    label = target_in_cooldown(one)
-    until(lambda: target_in_cooldown(other) == label)
-    called = failed_request_count(chaos)
+    first_node, other = nodes
+    wait_until(lambda: request_status(first_node) == 200 and target_in_cooldown(first_node))
+    label = target_in_cooldown(first_node)
+    wait_until(lambda: target_in_cooldown(other) == label)
+    call_count = failed_request_count(chaos)
     assert request_status(other) == 200
-    assert failed_request_count(chaos) == called, "a target in cooldown was called"
+    assert failed_request_count(chaos) == call_count, "a target in cooldown was called"
     headers = {"authorization": f"Bearer {other.key}"}
     url = f"{other.url}/api/health/targets/reset"
     answer = httpx.post(url, json={"target": label}, headers=headers)
     assert answer.json().get("reset"), (label, answer.status_code, answer.text)
-    until(lambda: not target_in_cooldown(one))
+    wait_until(lambda: not target_in_cooldown(first_node))
 
 
 def add_admin(node: Node) -> None:
@@ -95,7 +95,7 @@ def add_admin(node: Node) -> None:
 
 
 def send(person: httpx.Client, url: str, page: str, **fields: str) -> httpx.Response:
-    """Send a form, with the token that the page has."""
+    """Submit a form with the CSRF token of its page."""
     match = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', person.get(page).text)
     assert match, page
     fields |= {"csrfmiddlewaretoken": match[1]}
@@ -103,12 +103,12 @@ def send(person: httpx.Client, url: str, page: str, **fields: str) -> httpx.Resp
 
 
 def test_a_session_is_valid_on_both_nodes(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    add_admin(one)
+    first_node, other = nodes
+    add_admin(first_node)
     with httpx.Client() as person:
-        home, same = f"{one.url}/console/keys", f"{other.url}/console/keys"
+        home, same = f"{first_node.url}/console/keys", f"{other.url}/console/keys"
         assert person.get(same).status_code == 302
-        sign_in = f"{one.url}/console/sign-in"
+        sign_in = f"{first_node.url}/console/sign-in"
         answer = send(person, sign_in, sign_in, username="ada", password=PASSWORD)
         assert answer.status_code == 302
         assert (person.get(home).status_code, person.get(same).status_code) == (200, 200)

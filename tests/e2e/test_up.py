@@ -1,4 +1,4 @@
-"""`manage.py up` as a person runs it: what it prints, what it serves, how it ends."""
+"""`manage.py up` from the command line: output, endpoints and exit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REQUEST = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 class UpProcess:
-    """A running `up`: its base URL, its output, its end."""
+    """A running `up`: its base URL, output and exit status."""
 
     def __init__(
         self, process: subprocess.Popen[str], output: Path, port: int, authority: str = ""
@@ -97,14 +97,17 @@ def command(data: Path, *options: str, port: int) -> list[str]:
 
 
 def environ(**more: str) -> dict[str, str]:
-    """Nothing of the person who runs the tests, no keys above all."""
+    """Return an environment without the test run's variables, in particular without keys."""
     inherited = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     return {**inherited, "PYTHONUNBUFFERED": "1", **more}
 
 
 @contextmanager
 def running_up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[UpProcess]:
-    """A gateway that has said it is ready; ended in any case. `authority` is that of its TLS."""
+    """Run a gateway until it reports that it is ready; stop it in any case.
+
+    `authority` is the certificate authority of its TLS certificate.
+    """
     port, output = free_port(), data.parent / f"output-{time.monotonic_ns()}.txt"
     with output.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
@@ -126,7 +129,7 @@ def running_up(data: Path, *options: str, authority: str = "", **more: str) -> I
 
 
 def failed_start(data: Path, *options: str, **more: str) -> tuple[int, str]:
-    """The exit status and the words of a start that must not come about."""
+    """Return exit status and output of a start that is expected to fail."""
     run = subprocess.run(
         command(data, *options, port=free_port()),
         cwd=ROOT,
@@ -202,8 +205,8 @@ def test_a_running_stream_completes_at_shutdown(tmp_path: Path, workers: str) ->
             lines = answer.iter_lines()
             next(lines)
             gateway.process.send_signal(signal.SIGTERM)
-            rest = list(lines)
-        assert "data: [DONE]" in rest
+            remaining_lines = list(lines)
+        assert "data: [DONE]" in remaining_lines
         assert gateway.process.wait(60) == 0
 
 
@@ -226,7 +229,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
 
 
 def _is_worker(pid: int) -> bool:
-    """Whether it is a worker, not the tracker of resources that Python starts beside them."""
+    """Return whether a process is a worker, not Python's resource tracker."""
     with suppress(OSError):
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
@@ -240,8 +243,8 @@ def test_a_configuration_with_the_usual_master_key_runs(tmp_path: Path, text: st
         assert gateway.chat("sk-1234").status_code == 200
         assert gateway.chat("sk-other").status_code == 401
         headers = {"authorization": "Bearer sk-1234"}
-        listed = httpx.get(f"{gateway.base}/v1/models", headers=headers).json()["data"]
-        assert "gpt-4o" in [model["id"] for model in listed]
+        response = httpx.get(f"{gateway.base}/v1/models", headers=headers).json()["data"]
+        assert "gpt-4o" in [model["id"] for model in response]
         assert httpx.get(f"{gateway.base}/api/requests", headers=headers).status_code == 200
         assert gateway.end() == 0
 
@@ -273,24 +276,24 @@ def test_every_worker_uses_the_same_configuration(tmp_path: Path) -> None:
 
 def test_a_weak_master_key_is_refused_where_others_can_reach_it(tmp_path: Path) -> None:
     path = write_config(tmp_path, SIMPLE)
-    status, words = failed_start(tmp_path / "data", "--config", path, "--host", "0.0.0.0")
+    status, output = failed_start(tmp_path / "data", "--config", path, "--host", "0.0.0.0")
     assert status == 2
-    assert "set a longer master_key" in words
+    assert "set a longer master_key" in output
 
 
 def test_a_file_that_is_not_yaml_ends_the_start(tmp_path: Path) -> None:
     text = "litellm_config.yaml:1: is not valid YAML"
-    status, words = failed_start(
+    status, output = failed_start(
         tmp_path / "data", "--config", write_config(tmp_path, "model_list: [")
     )
     assert status == 2
-    assert text in words
+    assert text in output
 
 
 def test_an_invalid_setting_is_named_at_startup(tmp_path: Path) -> None:
-    status, words = failed_start(tmp_path / "data", DRAGOMAN_DEBUG="maybe")
+    status, output = failed_start(tmp_path / "data", DRAGOMAN_DEBUG="maybe")
     assert status == 1
-    assert "DRAGOMAN_DEBUG must be true or false, not 'maybe'" in words
+    assert "DRAGOMAN_DEBUG must be true or false, not 'maybe'" in output
 
 
 def test_a_port_in_use_is_named_at_startup(tmp_path: Path) -> None:
@@ -298,14 +301,14 @@ def test_a_port_in_use_is_named_at_startup(tmp_path: Path) -> None:
         raw_socket.bind(("127.0.0.1", 0))
         raw_socket.listen()
         port = str(raw_socket.getsockname()[1])
-        status, words = failed_start(tmp_path / "data", "--port", port)
+        status, output = failed_start(tmp_path / "data", "--port", port)
     assert status == 1
-    assert "another program uses this port" in words
+    assert "another program uses this port" in output
 
 
 def test_an_unreachable_database_is_named_at_startup(tmp_path: Path) -> None:
     url = f"postgresql://nobody:sk-secret@127.0.0.1:{free_port()}/none"
-    status, words = failed_start(tmp_path / "data", DATABASE_URL=url)
+    status, output = failed_start(tmp_path / "data", DATABASE_URL=url)
     assert status == 1
-    assert "the database cannot be used" in words
-    assert "sk-secret" not in words
+    assert "the database cannot be used" in output
+    assert "sk-secret" not in output

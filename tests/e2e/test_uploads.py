@@ -1,4 +1,4 @@
-"""Large forms on their way through a live gateway: memory, disk, and clients that leave."""
+"""Large uploads through a live gateway: memory, disk, and disconnecting clients."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import hashlib
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import httpx
 import pytest
 
 from tests.e2e.stack import Gateway, litellm_config
 from tests.e2e.test_ollama import row
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -27,10 +27,10 @@ BOUNDARY = "the-boundary"
 
 
 class UploadSink:
-    """A provider of `/v1/files` that keeps no byte of a body, only its length and its digest.
+    """A provider of `/v1/files` that stores only the length and the digest of a body.
 
-    `holds` makes it read no more than a body's first megabyte until it is cleared; `refuses`
-    has it answer 503.
+    While `holds` is set, it reads no more than a body's first megabyte; with `refuses`, it
+    responds 503.
     """
 
     def __init__(self) -> None:
@@ -74,14 +74,14 @@ class UploadSink:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        length = left = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        length = remaining_bytes = int(head.partition("content-length: ")[2].partition("\r\n")[0])
         digest = hashlib.sha256()
-        while left:
-            data = await reader.read(min(left, MB))
+        while remaining_bytes:
+            data = await reader.read(min(remaining_bytes, MB))
             if not data:
-                raise asyncio.IncompleteReadError(b"", left)
+                raise asyncio.IncompleteReadError(b"", remaining_bytes)
             digest.update(data)
-            left -= len(data)
+            remaining_bytes -= len(data)
             while self.holds:
                 await asyncio.sleep(0.01)
         self.got.append((length, digest.hexdigest()))
@@ -95,7 +95,7 @@ class UploadSink:
 
 @contextmanager
 def running_gateway_with_sinks(directory: Path) -> Iterator[tuple[Gateway, UploadSink, UploadSink]]:
-    """A gateway before a sink, and before another for what the first refuses."""
+    """A gateway in front of a sink, and of a fallback sink."""
     with UploadSink() as sink, UploadSink() as second:
         name = "openai/whisper-1"
         rows = [
@@ -103,8 +103,8 @@ def running_gateway_with_sinks(directory: Path) -> Iterator[tuple[Gateway, Uploa
             row("either", name, f"{sink.url}/v1", "key"),
             row("either", name, f"{second.url}/v1", "key"),
         ]
-        for order, each in enumerate(rows[1:]):
-            each["litellm_params"] |= {"order": order + 1, "max_retries": 0}
+        for order, sink_row in enumerate(rows[1:]):
+            sink_row["litellm_params"] |= {"order": order + 1, "max_retries": 0}
         gateway = Gateway(directory, litellm_config(rows)).start()
         try:
             yield gateway, sink, second
@@ -122,7 +122,7 @@ def stack(
 
 
 def multipart_frame(model: str, size: int) -> tuple[bytes, int, bytes]:
-    """A form's bytes before its file, the length of all of it, and those after."""
+    """Return a form's bytes before its file, its total length, and the bytes after the file."""
     mark = f"--{BOUNDARY}"
     field = 'content-disposition: form-data; name="model"'
     file = 'content-disposition: form-data; name="file"; filename="a.wav"'
@@ -132,13 +132,13 @@ def multipart_frame(model: str, size: int) -> tuple[bytes, int, bytes]:
 
 
 def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
-    """Send a recording of so many bytes, which are nowhere as a whole."""
+    """Upload `size` bytes of audio, which are generated as they are sent."""
     before, length, after = multipart_frame(model, size)
 
     def body() -> Iterator[bytes]:
         yield before
-        for at in range(0, size, len(BLOCK)):
-            yield BLOCK[: size - at]
+        for start in range(0, size, len(BLOCK)):
+            yield BLOCK[: size - start]
         yield after
 
     headers = {
@@ -150,8 +150,8 @@ def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
     return httpx.post(url, content=body(), headers=headers, timeout=120)
 
 
-def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
-    """A connection on which so much of an upload has been sent."""
+def start_upload(gateway: Gateway, size: int, sent_bytes: int, key: str = "") -> socket.socket:
+    """Open a connection and send the first `sent` bytes of an upload."""
     before, length, _ = multipart_frame("ears", size)
     connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     head = (
@@ -160,8 +160,8 @@ def start_upload(gateway: Gateway, size: int, sent: int, key: str = "") -> socke
         f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
     )
     connection.sendall(head.encode() + before)
-    for at in range(0, sent, len(BLOCK)):
-        connection.sendall(BLOCK[: sent - at])
+    for start in range(0, sent_bytes, len(BLOCK)):
+        connection.sendall(BLOCK[: sent_bytes - start])
     return connection
 
 
@@ -170,28 +170,21 @@ def worker_pid(gateway: Gateway) -> int:
     return gateway._process.pid
 
 
-def memory(gateway: Gateway) -> int:
-    """The gateway's resident bytes."""
+def memory_bytes(gateway: Gateway) -> int:
+    """Return the gateway's resident memory in bytes."""
     status = Path(f"/proc/{worker_pid(gateway)}/status").read_text(encoding="ascii")
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
-def spooled(gateway: Gateway) -> int:
-    """How many files of uploads it has open."""
-    spooled_bytes = 0
+def count_open_uploads(gateway: Gateway) -> int:
+    """Return how many upload files the gateway has open."""
+    open_files = 0
     for link in Path(f"/proc/{worker_pid(gateway)}/fd").iterdir():
         try:
-            spooled_bytes += "/uploads/" in str(link.readlink())
+            open_files += "/uploads/" in str(link.readlink())
         except FileNotFoundError:
             continue
-    return spooled_bytes
-
-
-def wait_until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    return open_files
 
 
 def test_concurrent_uploads_do_not_fill_memory(
@@ -199,13 +192,13 @@ def test_concurrent_uploads_do_not_fill_memory(
 ) -> None:
     gateway, sink, _ = stack
     upload(gateway, "ears", 2 * MB)
-    before, count, size = memory(gateway), 12, 32 * MB
-    peak, over = before, threading.Event()
+    before, count, size = memory_bytes(gateway), 12, 32 * MB
+    peak, finished = before, threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        while not over.wait(0.05):
-            peak = max(peak, memory(gateway))
+        while not finished.wait(0.05):
+            peak = max(peak, memory_bytes(gateway))
 
     watching = threading.Thread(target=watch)
     sink.holds = True
@@ -216,16 +209,16 @@ def test_concurrent_uploads_do_not_fill_memory(
     ]
     for thread in (watching, *sending):
         thread.start()
-    wait_until(lambda: spooled(gateway) == count)
+    wait_until(lambda: count_open_uploads(gateway) == count)
     sink.holds = False
     for thread in sending:
         thread.join()
-    over.set()
+    finished.set()
     watching.join()
     assert statuses == [200] * count
     assert len({digest for _, digest in sink.got[-count:]}) == 1
     assert peak - before < 100 * MB, f"{(peak - before) // MB} MB for {count * size // MB} MB"
-    wait_until(lambda: spooled(gateway) == 0)
+    wait_until(lambda: count_open_uploads(gateway) == 0)
 
 
 def test_the_next_target_gets_the_complete_upload(
@@ -249,8 +242,8 @@ def test_an_interrupted_upload_leaves_no_temporary_file(
     gateway, sink, _ = stack
     received_count, broken = len(sink.got), sink.broken
     with start_upload(gateway, 30 * MB, 20 * MB):
-        wait_until(lambda: spooled(gateway) == 1)
-    wait_until(lambda: spooled(gateway) == 0)
+        wait_until(lambda: count_open_uploads(gateway) == 1)
+    wait_until(lambda: count_open_uploads(gateway) == 0)
     assert (len(sink.got), sink.broken) == (received_count, broken)
 
 
@@ -262,9 +255,9 @@ def test_a_client_that_disconnects_closes_the_upstream_request(
     size = 30 * MB
     with start_upload(gateway, size, size) as connection:
         connection.sendall(multipart_frame("ears", size)[2])
-        wait_until(lambda: spooled(gateway) == 1)
+        wait_until(lambda: count_open_uploads(gateway) == 1)
     try:
-        wait_until(lambda: spooled(gateway) == 0)
+        wait_until(lambda: count_open_uploads(gateway) == 0)
     finally:
         sink.holds = False
     wait_until(lambda: sink.broken == broken + 1)
@@ -275,4 +268,4 @@ def test_a_wrong_key_is_refused_before_its_upload(
 ) -> None:
     with start_upload(stack[0], 30 * MB, 0, key="sk-wrong") as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
-    assert spooled(stack[0]) == 0
+    assert count_open_uploads(stack[0]) == 0

@@ -1,4 +1,4 @@
-"""Web searches of a live gateway: the SDKs and the real Claude Code, on an Ollama model."""
+"""Web searches by a live gateway: the SDKs and the real Claude Code, on an Ollama model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ QUERY = Call("web_search", {"query": "Oslo population"}, "call_1")
 
 
 class StrictSearxng(Server):
-    """SearXNG over HTTP."""
+    """A strict SearXNG over HTTP."""
 
     async def respond(self, recorded_request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer as `tests.fakes.search` does."""
+        """Respond as `tests.fakes.search` does."""
         url = f"http://search{recorded_request.path}?{recorded_request.query}"
         response = searxng(
             httpx.Request(
@@ -49,12 +49,12 @@ class WebSearchGateway(Gateway):
     search_url = ""
 
     def environment(self) -> dict[str, str]:
-        """The settings of the endpoint too."""
+        """Return the environment with the settings of the endpoint."""
         return {**super().environment(), "DRAGOMAN_WEB_SEARCH_URL": self.search_url}
 
 
 class GatewayStack:
-    """A gateway between an Ollama and a SearXNG."""
+    """A gateway with an Ollama and a SearXNG."""
 
     def __init__(self, gateway: Gateway, local: StrictOllama, search: StrictSearxng) -> None:
         self.gateway, self.local, self.search = gateway, local, search

@@ -1,4 +1,4 @@
-"""Reading a body: bounded in bytes and time, one level decoded, faults named."""
+"""Reading of request bodies: size and time limits, decoding of one level, error messages."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def test_body_chunks_are_joined() -> None:
 
 async def test_a_large_body_is_413_after_it_was_read_to_its_end() -> None:
     receive = receiving(*[part(b"x" * 10, more=n < 9) for n in range(10)])
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         await read_body(receive, {}, 25)
-    assert caught.value.error.kind == "too_large"
+    assert error.value.error.kind == "too_large"
 
 
 async def test_a_disconnect_during_the_body_is_not_an_error() -> None:
@@ -61,9 +61,9 @@ async def test_a_disconnect_during_the_body_is_not_an_error() -> None:
     ],
 )
 def test_a_body_that_is_not_a_json_object_is_refused(body: bytes) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         decode_object(body)
-    assert caught.value.error.kind == "invalid_request"
+    assert error.value.error.kind == "invalid_request"
 
 
 def test_parsed_body_values_are_unchanged() -> None:
@@ -73,10 +73,10 @@ def test_parsed_body_values_are_unchanged() -> None:
 
 
 def test_a_field_of_the_wrong_type_is_named() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         field_value(decode_object(b'{"model": 5}'), "model", str, default="")
-    assert caught.value.error.param == "model"
-    assert caught.value.error.message == "model must be a string"
+    assert error.value.error.param == "model"
+    assert error.value.error.message == "model must be a string"
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_a_field_of_the_wrong_type_is_named() -> None:
     ],
 )
 def test_a_duplicate_field_is_refused(body: bytes, name: str) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         decode_object(body)
-    assert caught.value.error.kind == "invalid_request"
-    assert caught.value.error.param == name
+    assert error.value.error.kind == "invalid_request"
+    assert error.value.error.param == name
 
 
 # Keys and values of which objects are made: nested ones may repeat any name.
@@ -132,7 +132,7 @@ def test_an_object_is_refused_only_if_it_has_a_duplicate_key(
     names = [name for name, _ in pairs]
     try:
         decode_object(body)
-        refused = False
+        is_refused = False
     except GatewayError:
-        refused = True
-    assert refused == (len(set(names)) != len(names))
+        is_refused = True
+    assert is_refused == (len(set(names)) != len(names))

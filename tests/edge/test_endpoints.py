@@ -1,4 +1,4 @@
-"""Every spelling of a path that a client is known to use is understood."""
+"""Every path spelling that clients are known to use is routed."""
 
 from __future__ import annotations
 

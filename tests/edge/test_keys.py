@@ -1,4 +1,4 @@
-"""Gateway keys: their form, their hash, and the places where clients put them."""
+"""Gateway keys: format, hash, and the headers and parameters that carry them."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_a_fresh_key_has_its_form_and_checksum() -> None:
     # As secret scanners check it: the CRC-32 of what stands between prefix and checksum.
     number, digits = zlib.crc32(token[7:-6].encode()), []
     for _ in range(6):
-        number, place = divmod(number, 62)
-        digits.append((string.ascii_letters + string.digits)[place])
+        number, digit = divmod(number, 62)
+        digits.append((string.ascii_letters + string.digits)[digit])
     assert "".join(digits) == token[-6:]
     assert admission.public_prefix(token) == token[:15]
 

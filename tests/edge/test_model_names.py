@@ -1,4 +1,4 @@
-"""A model's name chooses a route, a price and a limit, and never the path of a URL."""
+"""A model name selects a route, a price and a limit, and never changes a URL's path."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_hostile_model_name_is_invalid(name: str) -> None:
 
 
 def _templates() -> list[tuple[str, str, str]]:
-    """(preset, verb, what the path begins with) for each path that holds the model's name."""
+    """Return preset, verb and path prefix of each path that contains the model name."""
     rows = []
     for name, preset in PRESETS.items():
         paths = {**passthrough_catalog.PASSTHROUGH_PATHS.get(name, {}), **preset.paths}
@@ -103,7 +103,7 @@ TEMPLATES = _templates()
 
 def _path(preset: str, verb: str, name: str) -> tuple[Provider, str]:
     row = PRESETS[preset]
-    at = Provider(
+    provider_row = Provider(
         id=1,
         name="p",
         preset=preset,
@@ -111,19 +111,19 @@ def _path(preset: str, verb: str, name: str) -> tuple[Provider, str]:
         base_url="https://upstream.test/base",
         paths=row.paths,
     )
-    target = Target(id=0, model=model_of(at, name))
+    target = Target(id=0, model=model_of(provider_row, name))
     if verb == "embed" or verb == "embed_content":
-        return at, embeddings.url_path(embeddings.embed_adapter(at), target)
+        return provider_row, embeddings.url_path(embeddings.embed_adapter(provider_row), target)
     if verb in passthrough_catalog.PASSTHROUGH_PATHS.get(preset, {}):
         template = passthrough_catalog.path_of(preset, row.paths, verb)
         assert template is not None
-        return at, model_names.expand_path_template(template, name)
+        return provider_row, model_names.expand_path_template(template, name)
     if verb in ("generate", "stream", "count_tokens"):
         verb_name: Any = "generate" if verb == "stream" else verb
-        return at, prepare.url_path(
+        return provider_row, prepare.url_path(
             DIALECTS[row.dialect], target, stream=verb == "stream", verb=verb_name
         )
-    return at, model_names.expand_path_template(row.paths[verb], name)
+    return provider_row, model_names.expand_path_template(row.paths[verb], name)
 
 
 def test_each_provider_with_the_model_in_its_path_is_tried() -> None:
@@ -142,22 +142,24 @@ def test_each_provider_with_the_model_in_its_path_is_tried() -> None:
 @example("files/../../x")
 @example("a/b:batchEmbedContents")
 def test_a_model_name_cannot_escape_a_providers_path_template(name: str) -> None:
-    """Whatever the name is, the path is the template's own with one more segment, or refused."""
-    left = []
+    """The path always has exactly one more segment, or the name is refused."""
+    escaped = []
     for preset, verb, start in TEMPLATES:
-        at, path = _path(preset, verb, name)
+        provider_row, path = _path(preset, verb, name)
         try:
-            url = join_url(at.base_url, path)
+            url = join_url(provider_row.base_url, path)
         except (GatewayError, httpx.InvalidURL):
             continue
         _, plain = _path(preset, verb, "plain")
         raw = url.raw_path.decode().partition("?")[0]
         expected = ("/base" + plain.partition("?")[0]).count("/")
         if not raw.startswith(f"/base{start}") or raw.count("/") != expected:
-            left.append((preset, verb, raw))
-        elif url.host != "upstream.test" or url.query != join_url(at.base_url, plain).query:
-            left.append((preset, verb, str(url)))
-    assert left == []
+            escaped.append((preset, verb, raw))
+        elif (
+            url.host != "upstream.test" or url.query != join_url(provider_row.base_url, plain).query
+        ):
+            escaped.append((preset, verb, str(url)))
+    assert escaped == []
 
 
 AZURE = PRESETS["azure_openai"]
@@ -188,17 +190,17 @@ def _azure(name: str = "az") -> Provider:
 async def test_each_endpoint_refuses_a_hostile_model_name(
     tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
         answers = {}
         for name in HOSTILE:
             model_name = f"az/{name}"
             content = {k: model_name if v == "{}" else v for k, v in body.items()}
-            reply = await served.post(path.replace("{}", model_name), content)
+            reply = await gw.post(path.replace("{}", model_name), content)
             answers[name] = reply.status
         # Some of them make another path of the URL, at which there is nothing.
-        refused = {400, 404, 405} if "{}" in path else {400}
-        assert set(answers.values()) <= refused, answers
-        assert served.upstreams.requests == []
+        refused_statuses = {400, 404, 405} if "{}" in path else {400}
+        assert set(answers.values()) <= refused_statuses, answers
+        assert gw.upstreams.requests == []
 
 
 def _form(model: str) -> bytes:
@@ -209,93 +211,95 @@ def _form(model: str) -> bytes:
 
 async def test_a_form_refuses_a_hostile_model_name(tmp_path: Path) -> None:
     headers = {"content-type": "multipart/form-data; boundary=b"}
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
         for name in HOSTILE:
             if "\n" not in name:
-                reply = await served.post(
+                reply = await gw.post(
                     "/v1/audio/transcriptions", _form(f"az/{name}"), headers=headers
                 )
                 assert reply.status == 400, name
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 async def test_a_batch_refuses_a_hostile_model_name(tmp_path: Path) -> None:
     line = {"params": {"model": "az/../x", "max_tokens": 9, "messages": []}, "custom_id": "1"}
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
-        reply = await served.post("/v1/messages/batches", {"requests": [line]})
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
+        reply = await gw.post("/v1/messages/batches", {"requests": [line]})
         assert reply.status == 400
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 async def test_the_playground_refuses_a_hostile_name(tmp_path: Path) -> None:
-    async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
         body = {"model": "az/gpt-4o/../x", "messages": [{"role": "user", "content": "x"}]}
         entry = await playground_calls.run_playground_call(
-            served.runtime,
+            gw.runtime,
             dialect="openai_chat",
             body=json.dumps(body).encode(),
             caller="playground",
         )
         assert entry.status == 400
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 async def test_a_name_in_a_path_is_one_encoded_segment(tmp_path: Path) -> None:
-    async with gateway(
-        tmp_path, snapshot(route("r", _azure())), az=lambda _: completion()
-    ) as served:
+    async with gateway(tmp_path, snapshot(route("r", _azure())), az=lambda _: completion()) as gw:
         body = {"model": "az/my team/gpt: 4o", "messages": [{"role": "user", "content": "x"}]}
-        assert (await served.post("/v1/chat/completions", body)).status == 200
-        sent = served.upstreams.requests[-1].url.raw_path
-        assert sent.startswith(b"/openai/deployments/my%20team%2Fgpt%3A%204o/chat/completions")
+        assert (await gw.post("/v1/chat/completions", body)).status == 200
+        upstream_path = gw.upstreams.requests[-1].url.raw_path
+        assert upstream_path.startswith(
+            b"/openai/deployments/my%20team%2Fgpt%3A%204o/chat/completions"
+        )
 
 
 # --- one model, one name ------------------------------------------------------------------
 
 
-def _with_row(at: Provider, name: str) -> Snapshot:
-    row = Model(id=7, provider=at, name=name, price=Price(input=Decimal(7), output=Decimal(7)))
-    return msgspec.structs.replace(snapshot(route("r", at)), models={row.label: row})
+def _with_row(provider_row: Provider, name: str) -> Snapshot:
+    row = Model(
+        id=7, provider=provider_row, name=name, price=Price(input=Decimal(7), output=Decimal(7))
+    )
+    return msgspec.structs.replace(snapshot(route("r", provider_row)), models={row.label: row})
 
 
 @pytest.mark.parametrize(
     "name", ["az/gpt-4o", "az/GPT-4O", "az/gpt-4o:latest", "az/models/gpt-4o", "azure/gpt-4o"]
 )
 def test_each_spelling_of_a_model_name_has_its_price(name: str) -> None:
-    at = _azure("azure_openai" if name.startswith("azure/") else "az")
-    test_route = find_route(_with_row(at, "gpt-4o"), None, name)
-    assert test_route.name == f"{at.name}/gpt-4o"
+    provider_row = _azure("azure_openai" if name.startswith("azure/") else "az")
+    test_route = find_route(_with_row(provider_row, "gpt-4o"), None, name)
+    assert test_route.name == f"{provider_row.name}/gpt-4o"
     assert test_route.targets[0].model.id == 7
 
 
 def test_models_that_differ_only_in_case_stay_apart() -> None:
-    at = _azure()
-    rows = [Model(id=n, provider=at, name=name) for n, name in ((1, "m"), (2, "M"))]
+    provider_row = _azure()
+    rows = [Model(id=n, provider=provider_row, name=name) for n, name in ((1, "m"), (2, "M"))]
     registry = msgspec.structs.replace(
-        snapshot(route("r", at)), models={row.label: row for row in rows}
+        snapshot(route("r", provider_row)), models={row.label: row for row in rows}
     )
     assert [find_route(registry, None, f"az/{n}").targets[0].model.id for n in "mM"] == [1, 2]
 
 
 def test_a_keys_rule_does_not_match_a_removed_name_prefix() -> None:
-    at = provider("openai", preset="openai")
+    provider_row = provider("openai", preset="openai")
     key = ApiKey(id=1, prefix="k", name="k", digest=b"", routes=("openai/chat*",))
     with pytest.raises(GatewayError) as failure:
-        find_route(snapshot(route("r", at)), key, "openai/chat/gpt-5-pro")
+        find_route(snapshot(route("r", provider_row)), key, "openai/chat/gpt-5-pro")
     assert failure.value.error.kind == "not_allowed"
 
 
 def test_a_keys_model_rule_may_use_a_provider_alias() -> None:
-    at = provider("azure_openai", preset="azure_openai")
+    provider_row = provider("azure_openai", preset="azure_openai")
     key = ApiKey(id=1, prefix="k", name="k", digest=b"", routes=("azure/gpt-4o",))
-    registry = snapshot(route("r", at))
+    registry = snapshot(route("r", provider_row))
     assert find_route(registry, key, "azure/gpt-4o").name == "azure_openai/gpt-4o"
 
 
 def test_a_wildcard_makes_no_unsafe_name() -> None:
-    at = _azure()
+    provider_row = _azure()
     registry = snapshot(
-        route("star", at, model="*"), wildcards=(("pre*", "star"), ("other-*", "star"))
+        route("star", provider_row, model="*"), wildcards=(("pre*", "star"), ("other-*", "star"))
     )
     assert registry.route("pre/x") is None
     test_route = registry.route("other-x")
@@ -313,14 +317,14 @@ async def test_no_model_name_escapes_its_upstream_path_or_causes_a_500(
 ) -> None:
     registry = snapshot(route("r", _azure()), wildcards=(("gpt-4o-mini*", "r"),))
     path = tmp_path_factory.mktemp("names")
-    async with gateway(path, registry, az=lambda _: completion()) as served:
+    async with gateway(path, registry, az=lambda _: completion()) as gw:
         for name in names:
             body = {"model": f"az/{name}", "messages": [{"role": "user", "content": "x"}]}
-            reply = await served.post("/v1/chat/completions", body)
+            reply = await gw.post("/v1/chat/completions", body)
             assert reply.status in {200, 400, 404}, name
             if reply.status != 200:
                 continue
-            raw = served.upstreams.requests[-1].url.raw_path.decode().partition("?")[0]
+            raw = gw.upstreams.requests[-1].url.raw_path.decode().partition("?")[0]
             before, after = raw.removeprefix("/openai/deployments/").split("/", 1)
             assert after == "chat/completions"
             assert unquote(before) == model_names.normalize_model_name(name)
@@ -340,22 +344,22 @@ async def test_a_client_does_not_choose_the_providers_parameters(
     body = {"model": "r", "messages": [{"role": "user", "content": "x"}]}
     async with gateway(
         tmp_path, snapshot(route("r", _with_version())), az=lambda _: completion()
-    ) as served:
-        reply = await served.post(f"/v1/chat/completions?{version}&beta=true", body)
+    ) as gw:
+        reply = await gw.post(f"/v1/chat/completions?{version}&beta=true", body)
         assert reply.status == 200
         image = {"model": "r", "prompt": "x"}
-        await served.post(f"/v1/images/generations?{version}&beta=true", image)
-        sent = [dict(request.url.params) for request in served.upstreams.requests]
-        assert sent == [{"beta": "true", "api-version": "2024-10-21"}] * 2
+        await gw.post(f"/v1/images/generations?{version}&beta=true", image)
+        upstream_params = [dict(request.url.params) for request in gw.upstreams.requests]
+        assert upstream_params == [{"beta": "true", "api-version": "2024-10-21"}] * 2
 
 
 @pytest.mark.parametrize("id_", ["..", ".", "...", "..%2f", "a/../b"])
 async def test_a_resource_id_cannot_escape_its_path(tmp_path: Path, id_: str) -> None:
-    up = provider("up")
+    target_provider = provider("up")
     async with gateway(
-        tmp_path, snapshot(route("r", up), open=True), up=lambda _: completion()
-    ) as served:
+        tmp_path, snapshot(route("r", target_provider), open=True), up=lambda _: completion()
+    ) as gw:
         for end in ("", "/content"):
-            reply = await served.post(f"/v1/files/{id_}{end}", b"", method="GET", key=ADMIN)
+            reply = await gw.post(f"/v1/files/{id_}{end}", b"", method="GET", key=ADMIN)
             assert reply.status == 404
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []

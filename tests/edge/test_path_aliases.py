@@ -1,4 +1,4 @@
-"""Paths of Azure's, OpenRouter's and older clients."""
+"""Paths of Azure, OpenRouter and older clients."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ DEPLOYMENT = "/openai/deployments/{}/chat/completions?api-version=2024-10-21"
 
 
 async def test_the_model_in_the_path_replaces_the_one_in_the_body(tmp_path: Path) -> None:
-    """As at Azure; what is checked, sent and logged is the one of the path."""
+    """As at Azure; the model of the path is checked, sent and logged."""
     routes = (route("cheap", provider("a"), model="small"), route("dear", provider("b")))
     async with gateway(
         tmp_path, snapshot(*routes), a=lambda _: completion("ok"), b=lambda _: completion("ok")
-    ) as served:
-        reply = await served.post(DEPLOYMENT.format("cheap"), {**CHAT, "model": "dear"})
+    ) as gw:
+        reply = await gw.post(DEPLOYMENT.format("cheap"), {**CHAT, "model": "dear"})
         assert reply.status == 200
-        (sent,) = served.upstreams.requests
-        assert sent.url.host == "a.test"
-        assert b'"small"' in sent.content
-        assert "api-version" not in str(sent.url)
-        record = await served.entry()
+        (upstream_request,) = gw.upstreams.requests
+        assert upstream_request.url.host == "a.test"
+        assert b'"small"' in upstream_request.content
+        assert "api-version" not in str(upstream_request.url)
+        record = await gw.entry()
         assert (record.requested_model, record.route) == ("cheap", "cheap")
 
 
@@ -102,31 +102,31 @@ async def test_no_path_reaches_a_model_that_the_key_may_not_use(
 ) -> None:
     key = ApiKey(id=1, prefix="p", name="k", digest=key_digest(KEY, PEPPER), routes=("cheap",))
     routes = (route("cheap", provider("a"), model="small"), route("dear", provider("b")))
-    async with gateway(tmp_path, snapshot(*routes, keys={key.digest: key})) as served:
-        reply = await served.post(path, body)
+    async with gateway(tmp_path, snapshot(*routes, keys={key.digest: key})) as gw:
+        reply = await gw.post(path, body)
         assert reply.status == 403, reply.body
-        assert served.upstreams.requests == []
+        assert gw.upstreams.requests == []
 
 
 @each("name", ["../x", "a%2e", "x?y", " x", "a//b"])
 async def test_a_hostile_deployment_is_refused(tmp_path: Path, name: str) -> None:
-    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as served:
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
         path = f"/openai/deployments/{name}/chat/completions"
-        assert (await served.post(path, CHAT)).status in {400, 404}
-        assert served.upstreams.requests == []
+        assert (await gw.post(path, CHAT)).status in {400, 404}
+        assert gw.upstreams.requests == []
 
 
 def test_every_endpoint_is_in_the_api_document() -> None:
     documented = {
         (path, method.upper()) for path, methods in gateway_paths().items() for method in methods
     }
-    served = {
+    endpoints = {
         (endpoint.name, method)
         for endpoint in ENDPOINTS.values()
         for method in endpoint.methods
         if method != "HEAD" and endpoint.name != "/v1"
     }
-    served |= {(f"/v1/{operation.path}", operation.method) for operation in OPERATIONS}
-    assert served - documented == set()
+    endpoints |= {(f"/v1/{operation.path}", operation.method) for operation in OPERATIONS}
+    assert endpoints - documented == set()
     ids = [op["operationId"] for path in gateway_paths().values() for op in path.values()]
     assert sorted(ids) == sorted(set(ids))

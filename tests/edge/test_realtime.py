@@ -1,4 +1,4 @@
-"""A Realtime session at the edge, without a server: budgets, keys, silence and shutdown."""
+"""A Realtime session at the edge without a server: budgets, keys, inactivity and shutdown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.routing.snapshot import Provider, Route, Snapshot, Timeouts
 from tests.fakes.realtime import KEY as UPSTREAM_KEY
 from tests.fakes.realtime import StrictRealtime
 from tests.relay.harness import KEY, Gateway, gateway, provider, route, snapshot
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 PRICE = Price(
     input=Decimal(4),
@@ -58,7 +58,7 @@ def with_key(registry: Snapshot, **changes: Any) -> Snapshot:
 
 
 class EdgeClient:
-    """A client of the edge, without a server."""
+    """A client of the edge without a server."""
 
     def __init__(self, live: Gateway, query: bytes = b"model=voice") -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -83,11 +83,11 @@ class EdgeClient:
         self.messages.put_nowait(message)
 
     async def next(self) -> dict[str, Any]:
-        """The next message of the server."""
-        return await asyncio.wait_for(self.messages.get(), PATIENCE_S)
+        """Return the next message of the server."""
+        return await asyncio.wait_for(self.messages.get(), WAIT_TIMEOUT_S)
 
     async def until(self, event_type: str) -> dict[str, Any]:
-        """The next event of this type."""
+        """Return the next event of this type."""
         while True:
             message = await self.next()
             assert message["type"] in {"websocket.accept", "websocket.send"}, message
@@ -96,7 +96,7 @@ class EdgeClient:
                 if event["type"] == event_type:
                     return event
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         content = [{"type": "input_text", "text": text}]
         item = {"type": "message", "role": "user", "content": content}
         self.send({"type": "conversation.item.create", "item": item})
@@ -106,9 +106,9 @@ class EdgeClient:
         message = {"type": "websocket.receive", "text": json.dumps(event)}
         self._to_gateway.put_nowait(message)
 
-    async def leave(self, code: int = 1000) -> None:
+    async def disconnect(self, code: int = 1000) -> None:
         self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": code})
-        await asyncio.wait_for(self.task, PATIENCE_S)
+        await asyncio.wait_for(self.task, WAIT_TIMEOUT_S)
 
 
 @asynccontextmanager
@@ -118,10 +118,10 @@ async def running_gateway(tmp_path: Path, registry: Snapshot) -> AsyncIterator[G
 
 
 async def closed(session: EdgeClient) -> int:
-    """The code with which the gateway closes the session, after its end."""
+    """Return the code with which the gateway closes the session."""
     message = await session.next()
     assert message["type"] == "websocket.close", message
-    await asyncio.wait_for(session.task, PATIENCE_S)
+    await asyncio.wait_for(session.task, WAIT_TIMEOUT_S)
     return int(message["code"])
 
 
@@ -132,23 +132,23 @@ async def test_a_budget_that_is_used_up_ends_the_session(
     registry = with_key(registry, budget=Budget(day_usd=Decimal("0.05")))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("hello")
+        session.send_text("hello")
         await session.until("response.done")
-        session.say("hello again")
+        session.send_text("hello again")
         await session.until("response.done")
         error = (await session.until("error"))["error"]
         assert "daily budget" in error["message"]
         assert await closed(session) == 1008
-        again = EdgeClient(live)
-        assert (await again.next())["status"] == 429
-        await again.task
-        await until_in_loop(lambda: len(live.entries) == 2)
+        second = EdgeClient(live)
+        assert (await second.next())["status"] == 429
+        await second.task
+        await wait_until_async(lambda: len(live.entries) == 2)
     row = live.entries[0]
     assert (row.outcome, row.error_kind) == ("cut", "quota")
     assert row.output_tokens == 600
     assert row.cost_usd is not None
     assert row.cost_usd > Decimal("0.05")
-    await until_in_loop(lambda: upstream.sessions[0].close_code == 1008)
+    await wait_until_async(lambda: upstream.sessions[0].close_code == 1008)
 
 
 async def test_a_revoked_key_ends_the_session(tmp_path: Path, upstream: StrictRealtime) -> None:
@@ -169,10 +169,10 @@ async def test_an_upstream_that_does_not_respond_ends_the_session(
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=brief)))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("silent")
+        session.send_text("silent")
         assert "in time" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1011
-        await until_in_loop(lambda: live.entries)
+        await wait_until_async(lambda: live.entries)
     assert (live.entries[0].outcome, live.entries[0].error_kind) == ("cut", "timeout")
 
 
@@ -200,9 +200,9 @@ async def test_a_shutdown_ends_an_idle_session(tmp_path: Path, upstream: StrictR
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
-        (await live.lazy_runtime.get()).begin_drain(PATIENCE_S)
+        (await live.lazy_runtime.get()).begin_drain(WAIT_TIMEOUT_S)
         assert await closed(session) == 1012
-        await until_in_loop(lambda: upstream.sessions[0].close_code == 1012)
+        await wait_until_async(lambda: upstream.sessions[0].close_code == 1012)
 
 
 async def test_the_end_of_a_shutdown_stops_a_response(
@@ -212,13 +212,13 @@ async def test_the_end_of_a_shutdown_stops_a_response(
     registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=patient)))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("silent")
+        session.send_text("silent")
         await session.until("conversation.item.added")
-        await until_in_loop(lambda: len(upstream.sessions[0].events) == 2)
+        await wait_until_async(lambda: len(upstream.sessions[0].events) == 2)
         (await live.lazy_runtime.get()).begin_drain(0.6)
         assert "shutting down" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1012
-        await until_in_loop(lambda: live.entries)
+        await wait_until_async(lambda: live.entries)
     assert live.entries[0].outcome == "cut"
 
 
@@ -233,22 +233,22 @@ async def test_a_session_occupies_a_slot_of_the_concurrency_limit(
         second = EdgeClient(live)
         assert (await second.next())["status"] == 429
         await second.task
-        await session.leave()
+        await session.disconnect()
         third = EdgeClient(live)
         await third.until("session.created")
-        await third.leave()
+        await third.disconnect()
 
 
 async def test_the_next_target_is_tried_before_the_handshake(
     tmp_path: Path, upstream: StrictRealtime
 ) -> None:
-    wrong = realtime_provider(upstream, "b", credential=Secret("sk-wrong"))
-    registry = snapshot(realtime_route(wrong, realtime_provider(upstream)))
+    refusing_provider = realtime_provider(upstream, "b", credential=Secret("sk-wrong"))
+    registry = snapshot(realtime_route(refusing_provider, realtime_provider(upstream)))
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
         await session.until("session.created")
-        await session.leave()
-        await until_in_loop(lambda: live.entries)
+        await session.disconnect()
+        await wait_until_async(lambda: live.entries)
     assert upstream.refused == [401]
     assert [attempt.status for attempt in live.entries[0].attempts] == [401, 101]
     assert live.entries[0].provider == "a"
@@ -272,10 +272,10 @@ async def test_a_log_with_bodies_has_counts_and_no_texts(
     registry = snapshot(realtime_route(realtime_provider(upstream)), log_bodies=True)
     async with running_gateway(tmp_path, registry) as live:
         session = EdgeClient(live)
-        session.say("a private text")
+        session.send_text("a private text")
         await session.until("response.done")
-        await session.leave()
-        await until_in_loop(lambda: live.entries)
+        await session.disconnect()
+        await wait_until_async(lambda: live.entries)
     bodies = live.entries[0].bodies
     assert bodies is not None
     text = repr(bodies)
@@ -309,7 +309,7 @@ async def test_the_upstream_model_is_sent_where_the_provider_expects_it(
     async with running_gateway(tmp_path, snapshot(realtime_route(target))) as live:
         session = EdgeClient(live)
         await session.until("session.created")
-        await session.leave()
+        await session.disconnect()
     assert (upstream.sessions[0].path, upstream.sessions[0].query) == (path, params)
 
 
@@ -322,20 +322,20 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
         session = EdgeClient(live)
         await session.until("session.created")
         session.reads = reading.wait
-        session.say("flood")
+        session.send_text("flood")
         looks: list[int] = []
 
         def is_held_up() -> bool:
             looks.append(upstream.flooded)
             return looks[-1] > 0 and len(looks) > 50 and looks[-50] == looks[-1]
 
-        await until_in_loop(is_held_up)
+        await wait_until_async(is_held_up)
         # The buffers of sockets and queues hold some megabytes of the 64.
         assert upstream.flooded < 48
         reading.set()
         await session.until("response.done")
         assert upstream.flooded == 64
-        await session.leave()
+        await session.disconnect()
 
 
 async def test_a_cancelled_session_does_not_wait_for_a_client_that_does_not_read(
@@ -378,8 +378,8 @@ async def test_transcriptions_are_part_of_the_cost(
         session.send(transcription(model))
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")
-        await session.leave()
-        await until_in_loop(lambda: live.entries)
+        await session.disconnect()
+        await wait_until_async(lambda: live.entries)
     assert live.entries[0].cost_usd == usd
     assert not live.entries[0].input_tokens
 
@@ -405,7 +405,7 @@ async def test_a_transcription_without_a_price_does_not_suspend_the_budget(
         session.send(transcription("unknown-model"))
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")
-        session.say("hello")
+        session.send_text("hello")
         await session.until("response.done")
         await session.until("error")
         assert await closed(session) == 1008

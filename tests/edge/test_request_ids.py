@@ -1,4 +1,4 @@
-"""A request's row has an id of the gateway's own; what its client chose stands beside it."""
+"""Each request row has a gateway-generated id, next to the id that the client chose."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ async def test_no_client_chooses_the_id_of_its_row(
 ) -> None:
     registry = snapshot(route("r", provider("up")))
     path = tmp_path_factory.mktemp("ids")
-    async with gateway(path, registry, up=lambda _: completion()) as served:
+    async with gateway(path, registry, up=lambda _: completion()) as gw:
         for name in chosen:
-            reply = await served.post("/v1/chat/completions", BODY, headers={"x-request-id": name})
+            reply = await gw.post("/v1/chat/completions", BODY, headers={"x-request-id": name})
             assert reply.status == 200
-            echoed, own = reply.headers["x-request-id"], reply.headers.get("x-dragoman-request-id")
-            assert (echoed == name) == (own is not None)
-            assert own is not None or echoed.startswith("req_")
-        rows = await served.rows(len(chosen))
+            echoed, gateway_id = (
+                reply.headers["x-request-id"],
+                reply.headers.get("x-dragoman-request-id"),
+            )
+            assert (echoed == name) == (gateway_id is not None)
+            assert gateway_id is not None or echoed.startswith("req_")
+        rows = await gw.rows(len(chosen))
         assert all(row.id.startswith("req_") for row in rows)
         assert len({row.id for row in rows}) == len(rows)
         assert {row.client_request_id for row in rows} <= {*chosen, ""}
@@ -49,11 +52,9 @@ async def test_a_clients_request_id_is_returned_beside_the_rows_id(
     tmp_path: Path, answers: Any
 ) -> None:
     registry = snapshot(route("r", provider("up")))
-    async with gateway(tmp_path, registry, up=lambda _: answers()) as served:
-        reply = await served.post(
-            "/v1/chat/completions", BODY, headers={"x-request-id": "my-trace.1"}
-        )
-        row = await served.entry()
+    async with gateway(tmp_path, registry, up=lambda _: answers()) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY, headers={"x-request-id": "my-trace.1"})
+        row = await gw.entry()
         assert reply.headers["x-request-id"] == "my-trace.1"
         assert reply.headers["x-dragoman-request-id"] == row.id
         assert row.client_request_id == "my-trace.1"
@@ -61,15 +62,15 @@ async def test_a_clients_request_id_is_returned_beside_the_rows_id(
 
 @pytest.mark.django_db
 def test_a_link_by_row_id_shows_that_row(admin_client: Client) -> None:
-    """A client that calls its request by another row's id does not stand in its place."""
+    """A client cannot replace a row by using its id as a request id."""
     store.write([entry("req_mine", endpoint="/v1/chat/completions", requested_model="mine")])
-    mine = RequestLog.objects.get(request_id="req_mine")
-    for n, chosen in enumerate((str(mine.pk), "req_mine", str(mine.pk + 1000))):
+    own_row = RequestLog.objects.get(request_id="req_mine")
+    for n, chosen in enumerate((str(own_row.pk), "req_mine", str(own_row.pk + 1000))):
         store.write([entry(f"req_other{n}", client_request_id=chosen, requested_model="forged")])
-    for address in (str(mine.pk), "req_mine"):
+    for address in (str(own_row.pk), "req_mine"):
         page = admin_client.get(f"/console/requests/{address}").content.decode()
         assert '<h2 class="mono trunc" id="detail-title">req_mine</h2>' in page
-    assert admin_client.get(f"/console/requests/{mine.pk + 1000}").status_code == 404
+    assert admin_client.get(f"/console/requests/{own_row.pk + 1000}").status_code == 404
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""Without a key, pages of other sites and foreign names of this machine are refused."""
+"""Without a key, cross-site requests and unknown host names of this machine are refused."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_allowed_hosts_and_origins_are_answered(headers: list[tuple[str, str]]) 
 
 @pytest.mark.parametrize("headers", REFUSED.values(), ids=REFUSED)
 def test_other_hosts_and_origins_are_refused(headers: list[tuple[str, str]]) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         check(CONFIG, headers)
-    assert caught.value.error.kind == "not_allowed"
-    assert "DRAGOMAN_" in caught.value.error.message
+    assert error.value.error.kind == "not_allowed"
+    assert "DRAGOMAN_" in error.value.error.message

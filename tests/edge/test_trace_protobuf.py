@@ -1,4 +1,4 @@
-"""Spans in protobuf: decoded a span at a time, with bounds before each is decoded."""
+"""Spans in protobuf are decoded one by one, with limits before decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces that clients send: what is stored, and how faults are refused."""
+"""Traces from clients: stored fields and refused input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.edge import traces
 from gateway.providers.masks import compile_mask
 from gateway.relay.state.client_spans import MAX_CONCURRENT
 from tests.relay.harness import Gateway, Reply, gateway, provider, route, snapshot
-from tests.relay.test_metrics import page, value
+from tests.relay.test_metrics import metric_value, metrics_page
 
 INGEST, OTLP = "/v1/traces/ingest", "/v1/traces"
 TRACE_ID, SPAN_ID = "ab" * 16, "cd" * 8
@@ -32,7 +32,7 @@ SECRET = "sk-abcdefghijklmnopqrstuvwx"
 
 
 class RecordingStore(list[SpanBatch]):
-    """Batches that were written; `failure` is raised instead."""
+    """A store that records written batches, or raises `failure`."""
 
     failure: Exception | None = None
 
@@ -108,10 +108,10 @@ async def test_items_of_the_agents_sdk_are_stored(
         "W",
         "g",
     )
-    (one,) = batch.spans
-    assert (one.kind, one.name, one.error) == ("tool", "lookup", "")
-    assert one.ended_at is not None
-    assert one.ended_at - one.started_at == pytest.approx(1.5)
+    (stored_span,) = batch.spans
+    assert (stored_span.kind, stored_span.name, stored_span.error) == ("tool", "lookup", "")
+    assert stored_span.ended_at is not None
+    assert stored_span.ended_at - stored_span.started_at == pytest.approx(1.5)
     assert json.loads(batch.packed[0]) == {"input": "{}", "output": "1"}
 
 
@@ -135,18 +135,22 @@ async def test_malformed_items_are_reported_and_valid_ones_stored(
     for path in (*paths, "[7].span_data.type", "[8].id"):
         assert f"data{path}:" in message(reply)
     assert "8 of the items were not stored, 1 spans were" in message(reply)
-    assert [one.span_id for one in span_store[0].spans] == ["span_1"]
+    assert [stored_span.span_id for stored_span in span_store[0].spans] == ["span_1"]
 
 
 async def test_an_unknown_kind_of_span_is_custom(live: Gateway, span_store: RecordingStore) -> None:
     data = {"type": "novelty", "secret_text": "of a user"}
     assert (await live.post(INGEST, {"data": [span(data)]})).status == 204
-    (one,) = span_store[0].spans
-    assert (one.kind, one.name, one.attributes) == ("custom", "novelty", {"type": "novelty"})
+    (stored_span,) = span_store[0].spans
+    assert (stored_span.kind, stored_span.name, stored_span.attributes) == (
+        "custom",
+        "novelty",
+        {"type": "novelty"},
+    )
 
 
 @pytest.mark.parametrize(
-    ("body", "wrong"),
+    ("body", "reason"),
     [
         pytest.param(b"{", "not valid JSON", id="cut"),
         pytest.param(b"[]", "data: must be a list", id="a list"),
@@ -155,11 +159,11 @@ async def test_an_unknown_kind_of_span_is_custom(live: Gateway, span_store: Reco
     ],
 )
 async def test_a_traces_body_of_another_format_is_refused(
-    live: Gateway, span_store: RecordingStore, body: bytes, wrong: str
+    live: Gateway, span_store: RecordingStore, body: bytes, reason: str
 ) -> None:
     reply = await live.post(INGEST, body)
     assert reply.status == 400
-    assert wrong in message(reply)
+    assert reason in message(reply)
     assert not span_store
 
 
@@ -191,7 +195,7 @@ async def test_the_body_size_is_bounded_before_and_after_decompression(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body", "wrong"),
+    ("encoding", "body", "reason"),
     [
         pytest.param("gzip", b"no gzip", "not valid gzip", id="other bytes"),
         pytest.param("gzip", gzip.compress(b"{}" * 999)[:-9], "incomplete", id="cut"),
@@ -200,11 +204,11 @@ async def test_the_body_size_is_bounded_before_and_after_decompression(
     ],
 )
 async def test_a_broken_encoding_is_named(
-    live: Gateway, encoding: str, body: bytes, wrong: str
+    live: Gateway, encoding: str, body: bytes, reason: str
 ) -> None:
     reply = await live.post(OTLP, body, headers={**JSON, "content-encoding": encoding})
     assert reply.status == 400
-    assert wrong in message(reply)
+    assert reason in message(reply)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
@@ -250,11 +254,19 @@ async def test_spans_of_otlp_follow_the_conventions(
     status = {"code": 2, "message": "timed out"}
     reply = await live.post(OTLP, export(otel(attributes=attributes, status=status)), headers=JSON)
     assert reply.status == 200
-    (one,) = span_store[0].spans
-    assert (one.kind, one.model, one.response_id) == ("generation", "gw", "chatcmpl-1")
-    assert (one.input_tokens, one.output_tokens, one.error) == (12, 3, "timed out")
+    (stored_span,) = span_store[0].spans
+    assert (stored_span.kind, stored_span.model, stored_span.response_id) == (
+        "generation",
+        "gw",
+        "chatcmpl-1",
+    )
+    assert (stored_span.input_tokens, stored_span.output_tokens, stored_span.error) == (
+        12,
+        3,
+        "timed out",
+    )
     assert span_store[0].traces[0].session == "talk"
-    assert "gen_ai.input.messages" not in one.attributes
+    assert "gen_ai.input.messages" not in stored_span.attributes
     assert json.loads(span_store[0].packed[0]) == {"gen_ai.input.messages": "Hello"}
 
 
@@ -262,9 +274,9 @@ async def test_spans_of_otlp_follow_the_conventions(
 async def test_ids_of_wrong_length_are_a_partial_success(
     live: Gateway, span_store: RecordingStore, encoding: str
 ) -> None:
-    wrong = [otel(traceId="ab"), otel(spanId="00" * 8), otel(parentSpanId="xyz"), otel()]
+    problems = [otel(traceId="ab"), otel(spanId="00" * 8), otel(parentSpanId="xyz"), otel()]
     if encoding == "json":
-        reply = await live.post(OTLP, export(*wrong), headers=JSON)
+        reply = await live.post(OTLP, export(*problems), headers=JSON)
         partial = json.loads(reply.body)["partialSuccess"]
         count, text = int(partial["rejectedSpans"]), partial["errorMessage"]
         assert count == 3
@@ -284,15 +296,15 @@ async def test_ids_of_wrong_length_are_a_partial_success(
     assert len(span_store[0].spans) == 1
 
 
-@pytest.mark.parametrize("where", ["span", "resource", "array"])
+@pytest.mark.parametrize("location", ["span", "resource", "array"])
 async def test_protobuf_of_many_empty_attributes_is_refused(
-    live: Gateway, span_store: RecordingStore, where: str
+    live: Gateway, span_store: RecordingStore, location: str
 ) -> None:
     """An empty attribute takes two bytes: compressed, a few kB are millions of them."""
     empty = b"\x4a\x00" * 300_000  # of a span; in other messages the field has another number
-    if where == "span":
+    if location == "span":
         body = _field(1, _field(2, _field(2, empty)))
-    elif where == "resource":
+    elif location == "resource":
         body = _field(1, _field(1, b"\x0a\x00" * 300_000) + _field(2, _field(2, b"")))
     else:
         array = _field(5, b"\x0a\x00" * 300_000)
@@ -305,7 +317,7 @@ async def test_protobuf_of_many_empty_attributes_is_refused(
 
 
 def _field(number: int, data: bytes) -> bytes:
-    """A length-delimited field of protobuf."""
+    """Return a length-delimited field of protobuf."""
     size, length = len(data), bytearray()
     while size > 0x7F:
         length.append(size & 0x7F | 0x80)
@@ -379,7 +391,7 @@ async def test_masked_numbers_remain_valid_json(live: Gateway, span_store: Recor
 
 
 @pytest.mark.parametrize(
-    ("own", "model", "stores_content"),
+    ("is_visible", "model", "stores_content"),
     [
         pytest.param(None, "gw", True, id="setting on"),
         pytest.param(False, "gw", False, id="key off"),
@@ -388,11 +400,15 @@ async def test_masked_numbers_remain_valid_json(live: Gateway, span_store: Recor
     ],
 )
 async def test_content_follows_the_policy_of_bodies(
-    live: Gateway, span_store: RecordingStore, own: bool | None, model: str, stores_content: bool
+    live: Gateway,
+    span_store: RecordingStore,
+    is_visible: bool | None,
+    model: str,
+    stores_content: bool,
 ) -> None:
     registry = live.runtime.snapshot
     (key,) = registry.keys.values()
-    changed = msgspec.structs.replace(key, log_bodies=own)
+    changed = msgspec.structs.replace(key, log_bodies=is_visible)
     live.runtime.snapshot = msgspec.structs.replace(registry, keys={key.digest: changed})
     data = {"type": "generation", "model": model, "input": [{"content": "private"}]}
     await live.post(INGEST, {"data": [span(data)]})
@@ -413,7 +429,9 @@ async def test_long_content_is_truncated_and_marked(
 async def test_spans_are_counted_by_format_and_result(live: Gateway) -> None:
     await live.post(INGEST, {"data": [trace(), span(), span(id="b", started_at=None)]})
     await live.post(OTLP, export(otel(), otel(spanId="x")), headers=JSON)
-    text = await page(live)
+    text = await metrics_page(live)
     for source in ("agents_sdk", "otlp"):
         for result in ("accepted", "rejected"):
-            assert value(text, "dragoman_client_spans_total", format=source, result=result) == 1
+            assert (
+                metric_value(text, "dragoman_client_spans_total", format=source, result=result) == 1
+            )

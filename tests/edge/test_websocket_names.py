@@ -1,4 +1,4 @@
-"""A message over the WebSocket names a model by the same rules as a request over HTTP."""
+"""WebSocket messages name a model by the same rules as HTTP requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def open_connection(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Connec
         try:
             yield live, connection
         finally:
-            await connection.leave()
+            await connection.disconnect()
 
 
 @pytest.mark.parametrize("more", [{}, {"generate": False}], ids=["answered", "not_generated"])

@@ -1,8 +1,8 @@
-"""Servers on real sockets that behave as providers do, refusals included.
+"""Servers on real sockets that behave as providers do, including their refusals.
 
-`StrictOpenAI`, `StrictAnthropic`, `StrictDeepSeek` and `StrictGemini` refuse what the
-paid services refuse; `ChaosUpstream` breaks in every way that a network or a provider
-can. Each runs in a thread of its own and records what it was asked.
+`StrictOpenAI`, `StrictAnthropic`, `StrictDeepSeek` and `StrictGemini` refuse what the real
+services refuse; `ChaosUpstream` has every fault of networks and providers. Each server runs in
+its own thread and records its requests.
 """
 
 from tests.fakes.anthropic import StrictAnthropic

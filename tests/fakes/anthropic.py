@@ -18,7 +18,7 @@ _NUMBERS = itertools.count(1)
 
 
 class StrictAnthropic(Server):
-    """Serves `/v1/messages`, its token count, and `/v1/models`."""
+    """A server of `/v1/messages`, its token count, and `/v1/models`."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class StrictAnthropic(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         if refusal is None and request.path.startswith("/v1/models"):
             await self._models(request, out)
@@ -39,14 +39,14 @@ class StrictAnthropic(Server):
         if request.path.endswith("/count_tokens"):
             await out.reply(200, {"input_tokens": len(request.raw) // 4}, _headers())
             return True
-        say = self.script.answer(*_prompts_and_results(body["messages"]))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        answer = self.script.answer(*_prompts_and_results(body["messages"]))
+        await answer.wait_until_due()
+        if answer.error is not None:
+            await _refuse(out, answer.error)
             return True
         if body.get("stream"):
-            return await self._stream(body, say, out)
-        await out.reply(200, _message(body, say), _headers())
+            return await self._stream(body, answer, out)
+        await out.reply(200, _message(body, answer), _headers())
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -85,8 +85,8 @@ class StrictAnthropic(Server):
         ]
         name = request.path.removeprefix("/v1/models").strip("/")
         if not name:
-            ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]}
-            await out.reply(200, {"data": rows, "has_more": False, **ends}, _headers())
+            page_ids = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]}
+            await out.reply(200, {"data": rows, "has_more": False, **page_ids}, _headers())
             return
         row = next((row for row in rows if row["id"] == name), None)
         if row is None:
@@ -94,18 +94,20 @@ class StrictAnthropic(Server):
             return
         await out.reply(200, row, _headers())
 
-    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
-        events = list(_events(body, say))
-        if say.breaks:
+    async def _stream(
+        self, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
+    ) -> bool:
+        events = list(_events(body, answer))
+        if answer.breaks:
             events = events[: len(events) // 2]
         await out.begin(200, {"content-type": "text/event-stream; charset=utf-8", **_headers()})
         for event in events:
             await out.write(_frame(event))
-            await asyncio.sleep(say.pace_s)
-        if say.breaks == "cut":
+            await asyncio.sleep(answer.pace_s)
+        if answer.breaks == "cut":
             out.reset()
             return False
-        if say.breaks == "error":
+        if answer.breaks == "error":
             error = {"type": "overloaded_error", "message": "Overloaded"}
             await out.write(_frame({"type": "error", "error": error, "request_id": REQUEST_ID}))
         await out.end()
@@ -113,7 +115,7 @@ class StrictAnthropic(Server):
 
 
 def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     since = 0
     for number, message in enumerate(messages):
@@ -130,16 +132,16 @@ def _text(content: Any) -> str:
     return "\n".join(block.get("text", "") for block in content if block["type"] == "text")
 
 
-def _blocks(body: dict[str, Any], say: ScriptedAnswer) -> list[dict[str, Any]]:
+def _blocks(body: dict[str, Any], answer: ScriptedAnswer) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     thinking = body.get("thinking") or {}
-    if say.reasoning and thinking.get("type") in {"enabled", "adaptive", "between_tools"}:
-        text = "" if thinking.get("display") == "omitted" else say.reasoning
-        signature = rules.signature(say.reasoning)
+    if answer.reasoning and thinking.get("type") in {"enabled", "adaptive", "between_tools"}:
+        text = "" if thinking.get("display") == "omitted" else answer.reasoning
+        signature = rules.signature(answer.reasoning)
         blocks.append({"type": "thinking", "thinking": text, "signature": signature})
-    if say.text or not say.calls:
-        blocks.append({"type": "text", "text": say.text, "citations": None})
-    for number, call in enumerate(say.calls):
+    if answer.text or not answer.calls:
+        blocks.append({"type": "text", "text": answer.text, "citations": None})
+    for number, call in enumerate(answer.calls):
         block = {"type": "tool_use", "id": call.id or f"toolu_up_{number}", "name": call.name}
         blocks.append({**block, "input": call.object})
     return blocks
@@ -151,47 +153,47 @@ def _head(body: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "type": "message", "role": "assistant", "model": body["model"]}
 
 
-def _message(body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
+def _message(body: dict[str, Any], answer: ScriptedAnswer) -> dict[str, Any]:
     return {
         **_head(body),
-        "content": _blocks(body, say),
-        "stop_reason": _stop_reason(say),
+        "content": _blocks(body, answer),
+        "stop_reason": _stop_reason(answer),
         "stop_sequence": None,
-        "usage": _usage(say),
+        "usage": _usage(answer),
     }
 
 
-def _stop_reason(say: ScriptedAnswer) -> str:
-    return say.finish or ("tool_use" if say.calls else "end_turn")
+def _stop_reason(answer: ScriptedAnswer) -> str:
+    return answer.finish or ("tool_use" if answer.calls else "end_turn")
 
 
-def _usage(say: ScriptedAnswer) -> dict[str, Any]:
+def _usage(answer: ScriptedAnswer) -> dict[str, Any]:
     return {
-        "input_tokens": say.input_tokens - say.cached_tokens,
+        "input_tokens": answer.input_tokens - answer.cached_tokens,
         "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": say.cached_tokens,
+        "cache_read_input_tokens": answer.cached_tokens,
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-        "output_tokens": say.output_tokens,
+        "output_tokens": answer.output_tokens,
         "service_tier": "standard",
     }
 
 
-def _events(body: dict[str, Any], say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
-    usage = {**_usage(say), "output_tokens": 1}
+def _events(body: dict[str, Any], answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
+    usage = {**_usage(answer), "output_tokens": 1}
     message = {**_head(body), "content": [], "stop_reason": None, "stop_sequence": None}
     yield {"type": "message_start", "message": {**message, "usage": usage}}
-    for index, block in enumerate(_blocks(body, say)):
-        yield from _block_events(index, block, say.piece)
+    for index, block in enumerate(_blocks(body, answer)):
+        yield from _block_events(index, block, answer.piece)
         if index == 0:
             yield {"type": "ping"}
-    delta = {"stop_reason": _stop_reason(say), "stop_sequence": None}
+    delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
     yield {
         "type": "message_delta",
         "delta": delta,
         "usage": {
-            "input_tokens": say.input_tokens - say.cached_tokens,
-            "cache_read_input_tokens": say.cached_tokens,
-            "output_tokens": say.output_tokens,
+            "input_tokens": answer.input_tokens - answer.cached_tokens,
+            "cache_read_input_tokens": answer.cached_tokens,
+            "output_tokens": answer.output_tokens,
         },
     }
     yield {"type": "message_stop"}
@@ -208,7 +210,7 @@ def _block_events(index: int, block: dict[str, Any], piece: int) -> Iterator[dic
 def _block_and_deltas(
     block: dict[str, Any], piece: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The block as it starts, and the deltas that fill it."""
+    """Return the block as it starts, and the deltas that fill it."""
     match block["type"]:
         case "thinking":
             deltas = [

@@ -1,4 +1,4 @@
-"""What Anthropic's Messages refuses, and in which words."""
+"""The requests that Anthropic's Messages refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _BETA_FIELDS = {
 
 @dataclass(frozen=True)
 class ModelCapabilities:
-    """What one model takes."""
+    """The capabilities of a model."""
 
     thinking: frozenset[str]
     sampling: bool
@@ -77,17 +77,17 @@ MODELS = {
 
 
 def invalid_request(message: str) -> Refusal:
-    """A 400 in Anthropic's words."""
+    """Return a 400 in Anthropic's format."""
     return Refusal(400, "invalid_request_error", message)
 
 
 def signature(thought: str) -> str:
-    """The signature under a thought of this server."""
+    """Return the signature of a reasoning text of this server."""
     return "EqUpstream" + hashlib.sha256(thought.encode()).hexdigest()
 
 
 def header_refusal(headers: Mapping[str, str]) -> Refusal | None:
-    """Why the headers are refused; None if they are not."""
+    """Return the refusal of the headers; None if they are valid."""
     version = headers.get("anthropic-version")
     if version is None:
         return invalid_request("anthropic-version: header is required")
@@ -104,7 +104,7 @@ def _betas(headers: Mapping[str, str]) -> list[str]:
 
 
 def refusal(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     problem = _shape(body, headers, counting=counting)
     if problem is not None:
         return problem
@@ -126,20 +126,20 @@ def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) 
         if name in body:
             return invalid_request(f"{name}: Extra inputs are not permitted")
     field_types = {"stream": bool, **dict.fromkeys(_SAMPLING, object)}
-    rest = {k: v for k, v in body.items() if counting or k not in field_types}
+    remaining_fields = {k: v for k, v in body.items() if counting or k not in field_types}
     found_problems = problems(
-        rest, MessageCountTokensParams if counting else MessageCreateParamsBase
+        remaining_fields, MessageCountTokensParams if counting else MessageCreateParamsBase
     )
     return _to_refusal(found_problems[0]) if found_problems else None
 
 
 def _to_refusal(problem: Problem) -> Refusal:
-    where = problem.dotted()
+    path = problem.dotted()
     if problem.kind == "extra":
-        return invalid_request(f"{where}: Extra inputs are not permitted")
+        return invalid_request(f"{path}: Extra inputs are not permitted")
     if problem.kind == "missing":
-        return invalid_request(f"{where}: Field required")
-    return invalid_request(f"{where}: Input should be valid: {problem.detail}")
+        return invalid_request(f"{path}: Field required")
+    return invalid_request(f"{path}: Input should be valid: {problem.detail}")
 
 
 def _sampling(body: dict[str, Any], version: str, ability: ModelCapabilities) -> Refusal | None:
@@ -221,8 +221,8 @@ def _tools(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
         )
     if choice.get("type") == "tool" and choice["name"] not in names:
         return invalid_request(f"Tool '{choice['name']}' not found in provided tools")
-    used = any(block["type"] in {"tool_use", "tool_result"} for _, block in _all_blocks(body))
-    if used and "tools" not in body:
+    uses_tools = any(block["type"] in {"tool_use", "tool_result"} for _, block in _all_blocks(body))
+    if uses_tools and "tools" not in body:
         return invalid_request(
             "Requests which include `tool_use` or `tool_result` blocks must define tools."
         )
@@ -232,13 +232,13 @@ def _tools(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
 def _all_blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, message in enumerate(body["messages"]):
         if isinstance(message["content"], list):
-            for place, block in enumerate(message["content"]):
-                yield f"messages.{number}.content.{place}", block
+            for index, block in enumerate(message["content"]):
+                yield f"messages.{number}.content.{index}", block
 
 
 def _cache_marks(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
     blocks = [block for _, block in _all_blocks(body)]
-    blocks += [inner for b in blocks for inner in _inner(b)]
+    blocks += [inner for b in blocks for inner in _inner_blocks(b)]
     system = body.get("system")
     marked = [body, *blocks, *(system if isinstance(system, list) else [])]
     marked += body.get("tools") or []
@@ -250,7 +250,7 @@ def _cache_marks(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | 
     return None
 
 
-def _inner(block: dict[str, Any]) -> list[dict[str, Any]]:
+def _inner_blocks(block: dict[str, Any]) -> list[dict[str, Any]]:
     content = block.get("content")
     return content if isinstance(content, list) else []
 
@@ -286,7 +286,7 @@ def _system_turns(messages: list[dict[str, Any]], ability: ModelCapabilities) ->
 
 
 def _merged(messages: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The turns as the service reads them: same roles combined, system turns aside."""
+    """Return the turns as the service reads them: same roles merged, without system turns."""
     turns: list[tuple[str, list[dict[str, Any]]]] = []
     for message in messages:
         if message["role"] == "system":
@@ -301,17 +301,17 @@ def _merged(messages: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, An
 
 
 def _pairs(turns: list[tuple[str, list[dict[str, Any]]]]) -> Refusal | None:
-    called: list[str] = []
+    call_ids: list[str] = []
     for number, (role, blocks) in enumerate(turns):
         results = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
         leading = 0
         while leading < len(blocks) and blocks[leading]["type"] == "tool_result":
             leading += 1
-        missing = [id_ for id_ in called if id_ not in results[:leading]]
+        missing = [id_ for id_ in call_ids if id_ not in results[:leading]]
         if role == "user" and missing:
             return _without_results(number - 1, missing)
         for id_ in results:
-            if id_ not in called:
+            if id_ not in call_ids:
                 return invalid_request(
                     f"messages.{number}.content.0: unexpected `tool_use_id` found in "
                     f"`tool_result` blocks: {id_}. Each `tool_result` block must have a "
@@ -319,10 +319,10 @@ def _pairs(turns: list[tuple[str, list[dict[str, Any]]]]) -> Refusal | None:
                 )
         if len(set(results)) != len(results):
             return invalid_request("messages: each tool_use must have a single result.")
-        called = [b["id"] for b in blocks if b["type"] == "tool_use"]
-        if len(set(called)) != len(called):
+        call_ids = [b["id"] for b in blocks if b["type"] == "tool_use"]
+        if len(set(call_ids)) != len(call_ids):
             return invalid_request("messages: `tool_use` ids must be unique")
-    return _without_results(len(turns) - 1, called) if called else None
+    return _without_results(len(turns) - 1, call_ids) if call_ids else None
 
 
 def _without_results(number: int, ids: list[str]) -> Refusal:
@@ -343,39 +343,39 @@ def _content(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None
         if not message["content"] and not (number == last and message["role"] == "assistant"):
             return invalid_request(f"messages.{number}: all messages must have non-empty content")
     omitted = (body.get("thinking") or {}).get("display") == "omitted"
-    for where, block in _all_blocks(body):
-        for item in (block, *_inner(block)):
-            if actual_refusal := _block(where, item, omitted=omitted):
+    for path, block in _all_blocks(body):
+        for item in (block, *_inner_blocks(block)):
+            if actual_refusal := _block(path, item, omitted=omitted):
                 return actual_refusal
     return None
 
 
-def _block(where: str, block: dict[str, Any], *, omitted: bool) -> Refusal | None:
+def _block(path: str, block: dict[str, Any], *, omitted: bool) -> Refusal | None:
     match block["type"]:
         case "thinking" if (
             not block["thinking"] and not omitted and block["signature"] != signature("")
         ):
-            return invalid_request(f"{where}: `thinking` blocks cannot be modified")
+            return invalid_request(f"{path}: `thinking` blocks cannot be modified")
         case "text" if not block["text"]:
             return invalid_request("messages: text content blocks must be non-empty")
         case "text" if not block["text"].strip():
             return invalid_request("messages: text content blocks must contain non-whitespace text")
         case "tool_use" if not _ID.match(block["id"]) or not _NAME.match(block["name"]):
             return invalid_request(
-                f"{where}.tool_use.id: String should match pattern '{_ID.pattern}'"
+                f"{path}.tool_use.id: String should match pattern '{_ID.pattern}'"
             )
         case "thinking" if not block["signature"].startswith("EqUpstream"):
-            return invalid_request(f"{where}: Invalid `signature` in `thinking` block")
+            return invalid_request(f"{path}: Invalid `signature` in `thinking` block")
         case "thinking" if block["thinking"] and block["signature"] != signature(block["thinking"]):
-            return invalid_request(f"{where}: `thinking` blocks cannot be modified")
+            return invalid_request(f"{path}: `thinking` blocks cannot be modified")
         case "image" if block["source"]["type"] == "url":
             if not block["source"]["url"].startswith("https://"):
-                return invalid_request(f"{where}.image.source.url: Only HTTPS URLs are supported.")
+                return invalid_request(f"{path}.image.source.url: Only HTTPS URLs are supported.")
     return None
 
 
 def _new_version(body: dict[str, Any]) -> Refusal | None:
-    """What only the version of 2026-10-21 refuses."""
+    """Return the refusal that is specific to the version of 2026-10-21."""
     for number, message in enumerate(body["messages"]):
         blocks = message["content"] if isinstance(message["content"], list) else []
         for block in blocks:

@@ -19,7 +19,7 @@ _TIME = "2026-11-21T00:00:00Z"
 
 
 class StrictBatches(Server):
-    """Serves `/v1/messages/batches` and `/v1/files`."""
+    """A server of `/v1/messages/batches` and `/v1/files`."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class StrictBatches(Server):
         self.contents: dict[str, bytes] = {}
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         headers = request.headers
         x_api_key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix(
             "Bearer "
@@ -46,8 +46,10 @@ class StrictBatches(Server):
             return await _refuse(out, 404, "not_found_error", "Not Found")
         return await self._files(request, out, request.path.removeprefix(files).strip("/"))
 
-    async def _batches(self, request_body: RecordedRequest, out: ResponseWriter, rest: str) -> bool:
-        if request_body.method == "POST" and not rest:
+    async def _batches(
+        self, request_body: RecordedRequest, out: ResponseWriter, subpath: str
+    ) -> bool:
+        if request_body.method == "POST" and not subpath:
             found_problems = problems(request_body.body, BatchCreateParams)
             for request in request_body.body.get("requests", []) if not found_problems else []:
                 if request["params"]["model"] not in anthropic_rules.MODELS:
@@ -57,12 +59,12 @@ class StrictBatches(Server):
                 return await _refuse(out, 400, "invalid_request_error", message)
             await out.reply(200, self._stored_object(f"msgbatch_{len(self.things) + 1:08d}"))
             return True
-        if request_body.method == "GET" and not rest:
+        if request_body.method == "GET" and not subpath:
             return await self._list(out, "msgbatch_")
-        id_, _, what = rest.partition("/")
+        id_, _, action = subpath.partition("/")
         if id_ not in self.things:
             return await _refuse(out, 404, "not_found_error", "batch not found")
-        if what == "results":
+        if action == "results":
             line = {"custom_id": "1", "result": {"type": "canceled"}}
             body = json.dumps(line).encode() + b"\n"
             await out.reply(200, body, {"content-type": "application/x-jsonl"})
@@ -70,7 +72,7 @@ class StrictBatches(Server):
             del self.things[id_]
             await out.reply(200, {"id": id_, "type": "message_batch_deleted"})
         else:
-            if what == "cancel":
+            if action == "cancel":
                 self.things[id_]["processing_status"] = "canceling"
             await out.reply(200, self.things[id_])
         return True
@@ -83,8 +85,8 @@ class StrictBatches(Server):
         self.things[id_] = {**fields, "request_counts": _COUNTS, "results_url": url}
         return self.things[id_]
 
-    async def _files(self, request: RecordedRequest, out: ResponseWriter, rest: str) -> bool:
-        if request.method == "POST" and not rest:
+    async def _files(self, request: RecordedRequest, out: ResponseWriter, subpath: str) -> bool:
+        if request.method == "POST" and not subpath:
             name, kind, data = form_of(request)["file"]
             id_ = f"file_{len(self.things) + 1:08d}"
             self.contents[id_] = data
@@ -97,12 +99,12 @@ class StrictBatches(Server):
             }
             await out.reply(200, self.things[id_])
             return True
-        if request.method == "GET" and not rest:
+        if request.method == "GET" and not subpath:
             return await self._list(out, "file_")
-        id_, _, what = rest.partition("/")
+        id_, _, action = subpath.partition("/")
         if id_ not in self.things:
             return await _refuse(out, 404, "not_found_error", f"File not found: {id_}")
-        if what == "content":
+        if action == "content":
             await out.reply(200, self.contents[id_], {"content-type": "text/plain"})
         elif request.method == "DELETE":
             del self.things[id_]
@@ -120,28 +122,28 @@ class StrictBatches(Server):
 
 
 class StrictRerank(Server):
-    """Serves Cohere's `/v2/rerank`."""
+    """A server of Cohere's `/v2/rerank`."""
 
     def __init__(self, key: str = COHERE_KEY) -> None:
         super().__init__()
         self.key = key
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
-        known = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"}
+        """Respond to a request as the service does."""
+        known_fields = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"}
         body = request.body
         if request.headers.get("authorization") != f"Bearer {self.key}":
             await out.reply(401, {"id": "1", "message": "invalid api token"})
         elif (request.method, request.path) != ("POST", "/v2/rerank"):
             await out.reply(404, {"id": "1", "message": "404 page not found"})
-        elif not isinstance(body, dict) or body.keys() - known or not body.get("documents"):
+        elif not isinstance(body, dict) or body.keys() - known_fields or not body.get("documents"):
             await out.reply(400, {"id": "1", "message": "invalid request: list of documents"})
         elif body.get("model") != "rerank-v3.5":
             await out.reply(404, {"id": "1", "message": f"model '{body.get('model')}' not found"})
         else:
             order = sorted(range(len(body["documents"])), key=lambda n: -len(body["documents"][n]))
             rows = [
-                {"index": n, "relevance_score": 1 / (1 + place)} for place, n in enumerate(order)
+                {"index": n, "relevance_score": 1 / (1 + index)} for index, n in enumerate(order)
             ]
             meta = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
             await out.reply(200, {"id": "r-1", "results": rows[: body.get("top_n")], "meta": meta})

@@ -1,4 +1,4 @@
-"""Bedrock's Converse, as strict as the service: signatures are checked, streams are binary."""
+"""Bedrock's Converse, as strict as the service: verified signatures and binary streams."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _KIND = "application/vnd.amazon.eventstream"
 
 
 class StrictBedrock(Server):
-    """Serves Converse, ConverseStream and CountTokens, to a bearer key or a signature."""
+    """A server of Converse, ConverseStream and CountTokens, for bearer keys and signatures."""
 
     def __init__(self) -> None:
         super().__init__()
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         route = _ROUTE.fullmatch(request.path)
         model = unquote(route[1]) if route else ""
@@ -50,14 +50,14 @@ class StrictBedrock(Server):
         if action == "count-tokens":
             await out.reply(200, {"inputTokens": len(request.raw) // 4}, _headers())
             return True
-        say = self.script.answer(*_prompts_and_results(request.body["messages"]))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        answer = self.script.answer(*_prompts_and_results(request.body["messages"]))
+        await answer.wait_until_due()
+        if answer.error is not None:
+            await _refuse(out, answer.error)
             return True
         if action == "converse-stream":
-            return await self._stream(request.body, say, out)
-        await out.reply(200, _converse_output(request.body, say), _headers())
+            return await self._stream(request.body, answer, out)
+        await out.reply(200, _converse_output(request.body, answer), _headers())
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -71,9 +71,9 @@ class StrictBedrock(Server):
             return Refusal(403, "UnrecognizedClientException", message)
         return None
 
-    async def _stream(self, body: Json, say: ScriptedAnswer, out: ResponseWriter) -> bool:
-        events = list(_events(body, say))
-        if say.breaks:
+    async def _stream(self, body: Json, answer: ScriptedAnswer, out: ResponseWriter) -> bool:
+        events = list(_events(body, answer))
+        if answer.breaks:
             events = events[: len(events) // 2]
         await out.begin(200, {"content-type": _KIND, **_headers()})
         for name, data in events:
@@ -81,11 +81,11 @@ class StrictBedrock(Server):
             # The network does not keep messages whole.
             await out.write(message[:7])
             await out.write(message[7:])
-            await asyncio.sleep(say.pace_s)
-        if say.breaks == "cut":
+            await asyncio.sleep(answer.pace_s)
+        if answer.breaks == "cut":
             out.reset()
             return False
-        if say.breaks == "error":
+        if answer.breaks == "error":
             error_body = json.dumps({"message": "Too many requests, please wait."}).encode()
             await out.write(encode(error_body, "throttlingException", exception=True))
         await out.end()
@@ -98,7 +98,7 @@ class StrictBedrock(Server):
 def signature_refusal(
     request: RecordedRequest, authorization: str, scoped_to: str = "bedrock"
 ) -> Refusal | None:
-    """Check a signature by the book (Signature Version 4), not by anybody's library."""
+    """Verify a signature by the specification (Signature Version 4), without a library."""
     auth_fields = dict(
         part.strip().split("=", 1) for part in authorization.split(" ", 1)[1].split(",")
     )
@@ -146,7 +146,7 @@ async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
 
 
 def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results = [b["toolResult"]["content"] for b in messages[-1]["content"] if "toolResult" in b]
     return users, [_text(content) for content in results]
@@ -156,61 +156,61 @@ def _text(blocks: list[Json]) -> str:
     return "\n".join(block["text"] for block in blocks if "text" in block)
 
 
-def _blocks(body: Json, say: ScriptedAnswer) -> list[Json]:
+def _blocks(body: Json, answer: ScriptedAnswer) -> list[Json]:
     blocks: list[Json] = []
     more = body.get("additionalModelRequestFields", {})
-    if say.reasoning and {"thinking", "reasoningConfig"} & more.keys():
-        reasoning_block = {"text": say.reasoning, "signature": rules.signature(say.reasoning)}
+    if answer.reasoning and {"thinking", "reasoningConfig"} & more.keys():
+        reasoning_block = {"text": answer.reasoning, "signature": rules.signature(answer.reasoning)}
         blocks.append({"reasoningContent": {"reasoningText": reasoning_block}})
-    if say.text or not say.calls:
-        blocks.append({"text": say.text})
-    for number, call in enumerate(say.calls):
+    if answer.text or not answer.calls:
+        blocks.append({"text": answer.text})
+    for number, call in enumerate(answer.calls):
         id_ = call.id or f"tooluse_{number}"
         blocks.append({"toolUse": {"toolUseId": id_, "name": call.name, "input": call.object}})
     return blocks
 
 
-def _stop(say: ScriptedAnswer) -> str:
-    return say.finish or ("tool_use" if say.calls else "end_turn")
+def _stop(answer: ScriptedAnswer) -> str:
+    return answer.finish or ("tool_use" if answer.calls else "end_turn")
 
 
-def _usage(say: ScriptedAnswer) -> Json:
+def _usage(answer: ScriptedAnswer) -> Json:
     return {
-        "inputTokens": say.input_tokens - say.cached_tokens,
-        "outputTokens": say.output_tokens,
-        "totalTokens": say.input_tokens + say.output_tokens,
-        "cacheReadInputTokens": say.cached_tokens,
+        "inputTokens": answer.input_tokens - answer.cached_tokens,
+        "outputTokens": answer.output_tokens,
+        "totalTokens": answer.input_tokens + answer.output_tokens,
+        "cacheReadInputTokens": answer.cached_tokens,
         "cacheWriteInputTokens": 0,
     }
 
 
-def _converse_output(body: Json, say: ScriptedAnswer) -> Json:
+def _converse_output(body: Json, answer: ScriptedAnswer) -> Json:
     return {
-        "output": {"message": {"role": "assistant", "content": _blocks(body, say)}},
-        "stopReason": _stop(say),
-        "usage": _usage(say),
+        "output": {"message": {"role": "assistant", "content": _blocks(body, answer)}},
+        "stopReason": _stop(answer),
+        "usage": _usage(answer),
         "metrics": {"latencyMs": 12},
     }
 
 
-def _events(body: Json, say: ScriptedAnswer) -> Iterator[tuple[str, Json]]:
+def _events(body: Json, answer: ScriptedAnswer) -> Iterator[tuple[str, Json]]:
     yield "messageStart", {"role": "assistant", "p": "abcd"}
-    for place, block in enumerate(_blocks(body, say)):
-        at = {"contentBlockIndex": place}
+    for index, block in enumerate(_blocks(body, answer)):
+        index_fields = {"contentBlockIndex": index}
         if call := block.get("toolUse"):
             start = {"toolUseId": call["toolUseId"], "name": call["name"]}
-            yield "contentBlockStart", {"start": {"toolUse": start}, **at}
-        for delta in _deltas(block, say.piece):
-            yield "contentBlockDelta", {"delta": delta, **at, "p": "abc"}
-        yield "contentBlockStop", at
-    yield "messageStop", {"stopReason": _stop(say)}
-    yield "metadata", {"usage": _usage(say), "metrics": {"latencyMs": 12}}
+            yield "contentBlockStart", {"start": {"toolUse": start}, **index_fields}
+        for delta in _deltas(block, answer.piece):
+            yield "contentBlockDelta", {"delta": delta, **index_fields, "p": "abc"}
+        yield "contentBlockStop", index_fields
+    yield "messageStop", {"stopReason": _stop(answer)}
+    yield "metadata", {"usage": _usage(answer), "metrics": {"latencyMs": 12}}
 
 
 def _deltas(block: Json, size: int) -> Iterator[Json]:
     if call := block.get("toolUse"):
-        words = json.dumps(call["input"]) if call["input"] else ""
-        yield from ({"toolUse": {"input": piece}} for piece in _pieces(words, size))
+        arguments_json = json.dumps(call["input"]) if call["input"] else ""
+        yield from ({"toolUse": {"input": piece}} for piece in _pieces(arguments_json, size))
     elif thought := block.get("reasoningContent"):
         reasoning_text = thought["reasoningText"]
         for piece in _pieces(reasoning_text["text"], size):

@@ -1,4 +1,4 @@
-"""What Bedrock's Converse refuses, and in which words: botocore's model, and its manners."""
+"""The requests that Bedrock's Converse refuses, by botocore's model and observed rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OWN = {
 
 
 def validation_error(message: str) -> Refusal:
-    """A 400 in Bedrock's words."""
+    """Return a 400 in Bedrock's format."""
     return Refusal(400, "ValidationException", message)
 
 
@@ -40,13 +40,13 @@ def _service() -> Any:
 
 
 def shape(name: str) -> Shape:
-    """A shape of the service's model."""
+    """Return a shape of the service's model."""
     actual_shape: Shape = _service().shape_for(name)
     return actual_shape
 
 
 def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     try:
         decoded = _decoded({**body, "modelId": model}, shape(request), "")
     except ValueError as error:
@@ -54,12 +54,12 @@ def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal
     report = ParamValidator().validate(decoded, shape(request))
     if report.has_errors():
         return validation_error(report.generate_report())
-    checks = (_roles, _texts, _documents, _calls, _marks, _thoughts, _by_model)
+    checks = (_roles, _texts, _documents, _calls, _cache_points, _thoughts, _model_rules)
     return next((problem for check in checks if (problem := check(model, body))), None)
 
 
 def count_refusal(model: str, body: Json) -> Refusal | None:
-    """The same for a count, which Claude's models alone have."""
+    """Return the refusal of a token count, which only Claude's models support."""
     if "claude" not in model:
         return validation_error("The provided model doesn't support counting tokens.")
     inner = body.get("input", {}).get("converse")
@@ -71,56 +71,58 @@ def count_refusal(model: str, body: Json) -> Refusal | None:
 # --- the model's shapes --------------------------------------------------------------------
 
 
-def _decoded(value: Any, of: Shape, at: str) -> Any:
-    """The value with bytes for blobs; raises where an enum, a pattern or a length is broken."""
+def _decoded(value: Any, of: Shape, path: str) -> Any:
+    """Return the value with bytes for blobs; raises on invalid enums, patterns or lengths."""
     kind: Any = of
     if kind.type_name == "structure" and isinstance(value, dict):
         if kind.metadata.get("document") or getattr(kind, "is_document_type", False):
             return value
         return {
-            key: _decoded(inner, kind.members[key], f"{at}.{key}") if key in kind.members else inner
+            key: _decoded(inner, kind.members[key], f"{path}.{key}")
+            if key in kind.members
+            else inner
             for key, inner in value.items()
         }
     if kind.type_name == "list" and isinstance(value, list):
-        _sized(len(value), kind, at)
-        return [_decoded(item, kind.member, f"{at}[{i}]") for i, item in enumerate(value)]
+        _check_size(len(value), kind, path)
+        return [_decoded(item, kind.member, f"{path}[{i}]") for i, item in enumerate(value)]
     if kind.type_name == "map" and isinstance(value, dict):
-        _sized(len(value), kind, at)
+        _check_size(len(value), kind, path)
         for key, inner in value.items():
-            _decoded(key, kind.key, f"{at} (key)")
-            _decoded(inner, kind.value, f"{at}.{key}")
+            _decoded(key, kind.key, f"{path} (key)")
+            _decoded(inner, kind.value, f"{path}.{key}")
         return value
     if kind.type_name == "blob":
         try:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, TypeError, ValueError):
-            raise ValueError(f"{at} is no base64") from None
+            raise ValueError(f"{path} is no base64") from None
     if kind.type_name == "string" and isinstance(value, str):
-        _worded(value, kind, at)
+        _check_text(value, kind, path)
     if kind.type_name in {"integer", "float", "long"} and isinstance(value, int | float):
-        _ranged(value, kind, at)
+        _check_range(value, kind, path)
     return value
 
 
-def _worded(value: str, kind: Any, at: str) -> None:
+def _check_text(value: str, kind: Any, path: str) -> None:
     if kind.enum and value not in kind.enum:
-        raise ValueError(f"{at}: {value!r} is not one of {kind.enum}")
-    _sized(len(value), kind, at)
+        raise ValueError(f"{path}: {value!r} is not one of {kind.enum}")
+    _check_size(len(value), kind, path)
     pattern = kind.metadata.get("pattern")
     if pattern and not re.fullmatch(pattern, value):
-        raise ValueError(f"{at}: {value!r} does not match {pattern}")
+        raise ValueError(f"{path}: {value!r} does not match {pattern}")
 
 
-def _sized(size: int, kind: Any, at: str) -> None:
-    least, most = kind.metadata.get("min", 0), kind.metadata.get("max", 2**31)
-    if not least <= size <= most:
-        raise ValueError(f"{at} must have {least} to {most} of them, has {size}")
+def _check_size(size: int, kind: Any, path: str) -> None:
+    least, maximum = kind.metadata.get("min", 0), kind.metadata.get("max", 2**31)
+    if not least <= size <= maximum:
+        raise ValueError(f"{path} must have {least} to {maximum} of them, has {size}")
 
 
-def _ranged(value: float, kind: Any, at: str) -> None:
-    least, most = kind.metadata.get("min", -(2**31)), kind.metadata.get("max", 2**31)
-    if not least <= value <= most:
-        raise ValueError(f"{at}: {value} is not between {least} and {most}")
+def _check_range(value: float, kind: Any, path: str) -> None:
+    least, maximum = kind.metadata.get("min", -(2**31)), kind.metadata.get("max", 2**31)
+    if not least <= value <= maximum:
+        raise ValueError(f"{path}: {value} is not between {least} and {maximum}")
 
 
 # --- the messages --------------------------------------------------------------------------
@@ -221,7 +223,7 @@ def _calls(model: str, body: Json) -> Refusal | None:
     return None
 
 
-def _marks(model: str, body: Json) -> Refusal | None:
+def _cache_points(model: str, body: Json) -> Refusal | None:
     lists = [
         body.get("toolConfig", {}).get("tools", []),
         body.get("system", []),
@@ -239,26 +241,26 @@ def _marks(model: str, body: Json) -> Refusal | None:
 
 
 def signature(text: str) -> str:
-    """The state that the service signs a thought with."""
+    """Return the state with which the service signs a reasoning text."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _thoughts(model: str, body: Json) -> Refusal | None:
     for number, message in enumerate(body["messages"]):
-        for place, block in enumerate(message["content"]):
+        for index, block in enumerate(message["content"]):
             reasoning_text = block.get("reasoningContent", {}).get("reasoningText")
             if reasoning_text is not None and reasoning_text.get("signature") != signature(
                 reasoning_text["text"]
             ):
-                where = f"messages.{number}.content.{place}"
+                path = f"messages.{number}.content.{index}"
                 return validation_error(
                     "The model returned the following errors: "
-                    f"{where}: Invalid `signature` in `thinking` block"
+                    f"{path}: Invalid `signature` in `thinking` block"
                 )
     return None
 
 
-def _by_model(model: str, body: Json) -> Refusal | None:
+def _model_rules(model: str, body: Json) -> Refusal | None:
     family = "claude" if "claude" in model else "nova" if "nova" in model else ""
     more = body.get("additionalModelRequestFields", {})
     if unknown := more.keys() - _OWN.get(family, set()):

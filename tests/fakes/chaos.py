@@ -1,7 +1,7 @@
-"""An upstream that breaks in a chosen way: the model's name names the fault.
+"""An upstream with a fault that the model's name selects.
 
-It speaks both dialects (by the request's path), so one fault serves both. `refused`,
-`not_tls` and `unresolved` are base URLs for what fails before a request is sent.
+It supports both dialects (by the request's path), so one fault serves both. `refused`,
+`not_tls` and `unresolved` are base URLs of faults before a request is sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SSE = {"content-type": "text/event-stream"}
 
 @dataclass
 class FaultyExchange:
-    """One request to spoil: the way out, the dialect's answers, whether it streams."""
+    """A request with a fault: the response writer, the valid responses, whether it streams."""
 
     out: ResponseWriter
     answers: DialectAnswers
@@ -35,29 +35,29 @@ class FaultyExchange:
     count: int
 
     async def ok(self) -> None:
-        """The good answer."""
+        """Send the valid response."""
         if self.stream:
             await self.events(*self.answers.events, *self.answers.ending)
         else:
             await self.out.reply(200, self.answers.whole)
 
     async def events(self, *events: bytes, pause_s: float = 0.0) -> None:
-        """A stream of these events that ends well as HTTP."""
+        """Send a stream of these events that ends well as HTTP."""
         await self.out.begin(200, _SSE)
         for event in events:
             await self.out.write(event)
             await asyncio.sleep(pause_s)
         await self.out.end()
 
-    async def begun(self) -> None:
-        """A stream as far as its first two pieces of text."""
+    async def start_stream(self) -> None:
+        """Send a stream up to its first two text chunks."""
         await self.out.begin(200, _SSE)
         for event in self.answers.events[:3]:
             await self.out.write(event)
         await asyncio.sleep(0.05)
 
     async def json_head(self, length: int, extra: str = "") -> None:
-        """The head of a JSON answer of this length."""
+        """Send the head of a JSON response of this length."""
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}"
         await self.out.raw(f"{head}\r\n{extra}\r\n".encode())
 
@@ -74,7 +74,7 @@ async def _rst(turn: FaultyExchange) -> None:
 
 
 async def _close(turn: FaultyExchange) -> None:
-    """Close without a word."""
+    """Close the connection without a response."""
 
 
 async def _garbage(turn: FaultyExchange) -> None:
@@ -181,23 +181,23 @@ async def _stream_error(turn: FaultyExchange) -> None:
 
 
 async def _stream_truncate(turn: FaultyExchange) -> None:
-    """Ends in the middle of an event, and of the chunked body."""
-    await turn.begun()
+    """End in the middle of an event and of the chunked body."""
+    await turn.start_stream()
     await turn.out.write(turn.answers.events[3][:20])
 
 
 async def _stream_rst(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     turn.out.reset()
 
 
 async def _stream_stall(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     await asyncio.sleep(FOREVER_S)
 
 
 async def _stream_comments_forever(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     for _ in range(int(FOREVER_S / 0.2)):
         await turn.out.write(b": still here\n\n")
         await asyncio.sleep(0.2)
@@ -221,15 +221,15 @@ async def _stream_no_done(turn: FaultyExchange) -> None:
 
 
 async def _stream_crlf(turn: FaultyExchange) -> None:
-    whole = b"".join((*turn.answers.events, *turn.answers.ending))
-    await turn.events(whole.replace(b"\n", b"\r\n"))
+    data = b"".join((*turn.answers.events, *turn.answers.ending))
+    await turn.events(data.replace(b"\n", b"\r\n"))
 
 
 async def _stream_bytewise(turn: FaultyExchange) -> None:
-    whole = b"".join((*turn.answers.events, *turn.answers.ending))
+    data = b"".join((*turn.answers.events, *turn.answers.ending))
     await turn.out.begin(200, _SSE)
-    for number in range(len(whole)):
-        await turn.out.write(whole[number : number + 1])
+    for number in range(len(data)):
+        await turn.out.write(data[number : number + 1])
         await asyncio.sleep(0)
     await turn.out.end()
 
@@ -265,13 +265,13 @@ def _gzip_bomb() -> bytes:
     return b"".join(squeeze.compress(spaces) for _ in range(128)) + squeeze.flush()
 
 
-async def _bomb_gzip(turn: FaultyExchange) -> None:
+async def _gzip_bomb_response(turn: FaultyExchange) -> None:
     data = await asyncio.to_thread(_gzip_bomb)
     await turn.out.reply(200, data, {"content-encoding": "gzip"})
 
 
 async def _bomb_event(turn: FaultyExchange) -> None:
-    await turn.begun()
+    await turn.start_stream()
     await turn.out.write(b"data: ")
     for _ in range(10):
         await turn.out.write(b"a" * 1024 * 1024)
@@ -305,8 +305,8 @@ async def _gzip_unary(turn: FaultyExchange) -> None:
 
 def _status(status: int, kind: str, message: str, code: str | None = None, **headers: str) -> Fault:
     async def answer(turn: FaultyExchange) -> None:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        await turn.out.reply(status, turn.answers.refusal(kind, message, code), sent)
+        sent_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        await turn.out.reply(status, turn.answers.refusal(kind, message, code), sent_headers)
 
     return answer
 
@@ -318,8 +318,8 @@ def _body(data: bytes) -> Fault:
     return answer
 
 
-def _heals(first: Fault) -> Fault:
-    """Fails once, then answers well."""
+def _fails_once(first: Fault) -> Fault:
+    """Return a fault that happens once, followed by valid responses."""
 
     async def answer(turn: FaultyExchange) -> None:
         if turn.count == 1:
@@ -389,9 +389,9 @@ FAULTS: dict[str, Fault] = {
     "502-html": _html_502,
     "503": _503,
     "529": _status(529, "overloaded_error", "Overloaded"),
-    "heal-429": _heals(_429),
-    "heal-503": _heals(_503),
-    "heal-rst": _heals(_rst),
+    "heal-429": _fails_once(_429),
+    "heal-503": _fails_once(_503),
+    "heal-rst": _fails_once(_rst),
     "stream-error-first": _stream_error_first,
     "stream-error": _stream_error,
     "stream-truncate": _stream_truncate,
@@ -408,7 +408,7 @@ FAULTS: dict[str, Fault] = {
     "stream-gzip": _stream_gzip,
     "events-after-end": _events_after_end,
     "bomb-32mib": _bomb_32mib,
-    "bomb-gzip": _bomb_gzip,
+    "bomb-gzip": _gzip_bomb_response,
     "bomb-event": _bomb_event,
     "deep-json": _deep_json,
     "nan": _nan,
@@ -421,7 +421,7 @@ _KEEPS = {"ok", "slow-headers", "slow-body", "gzip", "negative-usage"}
 
 
 class ChaosUpstream(Server):
-    """Breaks as the request's model says, or the first part of its path if that is a fault."""
+    """A server whose fault is the request's model, or the first segment of its path."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -430,21 +430,21 @@ class ChaosUpstream(Server):
 
     @property
     def refused(self) -> str:
-        """A base URL where nobody listens."""
+        """The base URL of a port without a listener."""
         return f"http://127.0.0.1:{self._closed_port}"
 
     @property
     def not_tls(self) -> str:
-        """A base URL that says https where the server speaks plain HTTP."""
+        """The https base URL of a plain HTTP server."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def unresolved(self) -> str:
-        """A base URL whose host does not exist."""
+        """The base URL of a host that does not exist."""
         return "http://no-such-host.invalid"
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Break, or answer."""
+        """Respond with the fault, or validly."""
         answers = MESSAGES if request.path.endswith(("/messages", "/count_tokens")) else CHAT
         body: Any = request.body if isinstance(request.body, dict) else {}
         prefix = request.path.split("/")[1]

@@ -17,7 +17,7 @@ KEY = "co-upstream-0123456789abcdef"
 
 
 class StrictCohere(Server):
-    """Serves `/v2/chat`, where `script` says what it answers, and `/v2/embed`."""
+    """A server of `/v2/chat`, whose answers `script` defines, and `/v2/embed`."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class StrictCohere(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._refusal(request)
         if refusal is not None:
             await _refuse(out, refusal)
@@ -34,14 +34,14 @@ class StrictCohere(Server):
         if request.path == EMBED:
             await out.reply(200, _vectors(body), {"x-debug-trace-id": "co-1"})
             return True
-        say = self.script.answer(*_prompts_and_results(body["messages"]))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        answer = self.script.answer(*_prompts_and_results(body["messages"]))
+        await answer.wait_until_due()
+        if answer.error is not None:
+            await _refuse(out, answer.error)
             return True
         if body["stream"]:
-            return await self._stream(body, say, out)
-        await out.reply(200, _chat_response(body, say), {"x-debug-trace-id": "co-1"})
+            return await self._stream(body, answer, out)
+        await out.reply(200, _chat_response(body, answer), {"x-debug-trace-id": "co-1"})
         return True
 
     def _refusal(self, request: RecordedRequest) -> Refusal | None:
@@ -52,26 +52,26 @@ class StrictCohere(Server):
         if not isinstance(request.body, dict):
             return rules.invalid_request("invalid json syntax")
         embeds = request.path == EMBED
-        refused = rules.embed_refusal(request.body) if embeds else rules.refusal(request.body)
-        known = rules.EMBEDDERS if embeds else rules.MODELS
-        if refused is None and request.body["model"] not in known:
+        refusal = rules.embed_refusal(request.body) if embeds else rules.refusal(request.body)
+        known_models = rules.EMBEDDERS if embeds else rules.MODELS
+        if refusal is None and request.body["model"] not in known_models:
             return rules.invalid_request(f"model '{request.body['model']}' not found", 404)
-        return refused
+        return refusal
 
-    async def _stream(self, body: Json, say: ScriptedAnswer, out: ResponseWriter) -> bool:
-        events = list(_events(body, say))
-        if say.breaks == "error":
+    async def _stream(self, body: Json, answer: ScriptedAnswer, out: ResponseWriter) -> bool:
+        events = list(_events(body, answer))
+        if answer.breaks == "error":
             events = events[: len(events) // 2]
             delta = {"finish_reason": "ERROR", "error": "the model failed"}
             events.append({"type": "message-end", "delta": delta})
-        elif say.breaks:
+        elif answer.breaks:
             events = events[: len(events) // 2]
         await out.begin(200, {"content-type": "text/event-stream"})
         for event in events:
             data = json.dumps(event)
             await out.write(f"event: {event['type']}\ndata: {data}\n\n".encode())
-            await asyncio.sleep(say.pace_s)
-        if say.breaks == "cut":
+            await asyncio.sleep(answer.pace_s)
+        if answer.breaks == "cut":
             out.reset()
             return False
         await out.write(b"data: [DONE]\n\n")
@@ -85,7 +85,7 @@ async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
 
 
 def _vectors(body: Json) -> Json:
-    """A vector of two numbers for each input: its place, and how long it is."""
+    """Return a vector of two numbers for each input: its index and its length."""
     inputs = next(body[name] for name in ("texts", "images", "inputs") if name in body)
     vectors = [[float(n), float(len(json.dumps(item)))] for n, item in enumerate(inputs)]
     kind = body.get("embedding_types", ["float"])[0]
@@ -100,7 +100,7 @@ def _vectors(body: Json) -> Json:
 
 
 def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results: list[str] = []
     for message in reversed(messages):
@@ -116,24 +116,24 @@ def _text(content: Any) -> str:
     return "\n".join(item.get("text", "") for item in content)
 
 
-def _usage(say: ScriptedAnswer) -> Json:
+def _usage(answer: ScriptedAnswer) -> Json:
     return {
         "billed_units": {"input_tokens": 1, "output_tokens": 2},
-        "tokens": {"input_tokens": say.input_tokens, "output_tokens": say.output_tokens},
-        "cached_tokens": say.cached_tokens,
+        "tokens": {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens},
+        "cached_tokens": answer.cached_tokens,
     }
 
 
-def _finish(say: ScriptedAnswer) -> str:
-    return say.finish or ("TOOL_CALL" if say.calls else "COMPLETE")
+def _finish(answer: ScriptedAnswer) -> str:
+    return answer.finish or ("TOOL_CALL" if answer.calls else "COMPLETE")
 
 
-def _content(body: Json, say: ScriptedAnswer) -> list[Json]:
+def _content(body: Json, answer: ScriptedAnswer) -> list[Json]:
     content: list[Json] = []
-    if say.reasoning and body.get("thinking", {}).get("type") == "enabled":
-        content.append({"type": "thinking", "thinking": say.reasoning})
-    if not say.calls:
-        content.append({"type": "text", "text": say.text})
+    if answer.reasoning and body.get("thinking", {}).get("type") == "enabled":
+        content.append({"type": "thinking", "thinking": answer.reasoning})
+    if not answer.calls:
+        content.append({"type": "text", "text": answer.text})
     return content
 
 
@@ -142,43 +142,48 @@ def _call(call: Call, number: int) -> Json:
     return {"id": call.id or f"{call.name}_{number}", "type": "function", "function": function}
 
 
-def _chat_response(body: Json, say: ScriptedAnswer) -> Json:
-    message: Json = {"role": "assistant", "content": _content(body, say)}
-    if say.calls:
-        message["tool_plan"] = say.text
-        message["tool_calls"] = [_call(call, i) for i, call in enumerate(say.calls)]
-    return {"id": "co-1", "finish_reason": _finish(say), "message": message, "usage": _usage(say)}
+def _chat_response(body: Json, answer: ScriptedAnswer) -> Json:
+    message: Json = {"role": "assistant", "content": _content(body, answer)}
+    if answer.calls:
+        message["tool_plan"] = answer.text
+        message["tool_calls"] = [_call(call, i) for i, call in enumerate(answer.calls)]
+    return {
+        "id": "co-1",
+        "finish_reason": _finish(answer),
+        "message": message,
+        "usage": _usage(answer),
+    }
 
 
-def _events(body: Json, say: ScriptedAnswer) -> Iterator[Json]:
+def _events(body: Json, answer: ScriptedAnswer) -> Iterator[Json]:
     yield {"type": "message-start", "id": "co-1", "delta": {"message": {"role": "assistant"}}}
-    for place, item in enumerate(_content(body, say)):
+    for index, item in enumerate(_content(body, answer)):
         kind = item["type"]
         start = {"content": {"type": kind, kind: ""}}
-        yield {"type": "content-start", "index": place, "delta": {"message": start}}
-        for piece in _pieces(item[kind], say.piece):
+        yield {"type": "content-start", "index": index, "delta": {"message": start}}
+        for piece in _pieces(item[kind], answer.piece):
             delta = {"message": {"content": {kind: piece}}}
-            yield {"type": "content-delta", "index": place, "delta": delta}
-        yield {"type": "content-end", "index": place}
-    if say.calls:
-        for piece in _pieces(say.text, say.piece):
+            yield {"type": "content-delta", "index": index, "delta": delta}
+        yield {"type": "content-end", "index": index}
+    if answer.calls:
+        for piece in _pieces(answer.text, answer.piece):
             yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": piece}}}
-    for number, call in enumerate(say.calls):
-        yield from _call_events(call, number, say.piece)
-    end = {"finish_reason": _finish(say), "usage": _usage(say)}
+    for number, call in enumerate(answer.calls):
+        yield from _call_events(call, number, answer.piece)
+    end = {"finish_reason": _finish(answer), "usage": _usage(answer)}
     yield {"type": "message-end", "delta": end}
 
 
 def _call_events(call: Call, number: int, size: int) -> Iterator[Json]:
-    whole = _call(call, number)
-    words = whole["function"]["arguments"]
-    start = {**whole, "function": {"name": call.name, "arguments": ""}}
+    whole_call = _call(call, number)
+    arguments = whole_call["function"]["arguments"]
+    start = {**whole_call, "function": {"name": call.name, "arguments": ""}}
     yield {
         "type": "tool-call-start",
         "index": number,
         "delta": {"message": {"tool_calls": start}},
     }
-    for piece in _pieces(words, size):
+    for piece in _pieces(arguments, size):
         inner = {"tool_calls": {"function": {"arguments": piece}}}
         yield {"type": "tool-call-delta", "index": number, "delta": {"message": inner}}
     yield {"type": "tool-call-end", "index": number}

@@ -1,4 +1,4 @@
-"""What Cohere's chat refuses: the SDK's own types, and the limits of its reference."""
+"""The requests that Cohere's chat refuses, by the SDK's types and the API reference."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ _PICTURE = re.compile(r"data:image/(?:jpeg|png|webp|gif);base64,[A-Za-z0-9+/]+=*
 
 
 def embed_refusal(body: Json) -> Refusal | None:
-    """Why the service would refuse to make vectors; None if it would not."""
+    """Return the service's refusal of an embedding request; None if it is valid."""
     return embed_type_refusal(body) or _embedded(body)
 
 
 def embed_type_refusal(body: Json) -> Refusal | None:
-    """Why a field of it would be refused by itself, whatever the model; None if none would."""
+    """Return the refusal of a field's type, whatever the model; None if all are valid."""
     return _field_refusal(body, _EMBED_FIELDS, _EMBED_TYPES)
 
 
@@ -113,12 +113,12 @@ def _embedded(body: Json) -> Refusal | None:
 
 
 def invalid_request(message: str, status: int = 400) -> Refusal:
-    """A refusal in Cohere's words."""
+    """Return a refusal in Cohere's format."""
     return Refusal(status, "", message)
 
 
 def refusal(body: Json) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     checks = (_fields, _ranges, _messages, _tools, _output)
     return next((problem for check in checks if (problem := check(body))), None)
 
@@ -130,7 +130,7 @@ def _fields(body: Json) -> Refusal | None:
 
 
 def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
-    """Why a field would be refused by itself."""
+    """Return the refusal of a single field."""
     unknown = body.keys() - fields
     if unknown:
         return invalid_request(
@@ -148,28 +148,29 @@ def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
     return None
 
 
-def _extra(value: Any, at: str) -> str:
-    """The path of a field that the SDK's types do not know."""
+def _extra(value: Any, position: str) -> str:
+    """Return the path of a field that the SDK's types do not define."""
     if isinstance(value, pydantic.BaseModel):
         # `role` and `type` choose the class, and some classes do not name them again.
         extras = [name for name in value.model_extra or {} if name not in {"role", "type"}]
         if extras:
-            return f"{at}.{extras[0]}"
+            return f"{position}.{extras[0]}"
         fields = ((name, getattr(value, name)) for name in type(value).model_fields)
         return next(
-            (unknown_field for n, v in fields if (unknown_field := _extra(v, f"{at}.{n}"))), ""
+            (unknown_field for n, v in fields if (unknown_field := _extra(v, f"{position}.{n}"))),
+            "",
         )
     if isinstance(value, list):
-        unknown_field = (_extra(item, f"{at}[{i}]") for i, item in enumerate(value))
+        unknown_field = (_extra(item, f"{position}[{i}]") for i, item in enumerate(value))
         return next((path for path in unknown_field if path), "")
     return ""
 
 
 def _ranges(body: Json) -> Refusal | None:
-    for name, (least, most) in _RANGES.items():
-        if name in body and not least <= body[name] <= most:
+    for name, (least, maximum) in _RANGES.items():
+        if name in body and not least <= body[name] <= maximum:
             return invalid_request(
-                f"invalid request: {name} must be between {least} and {most} inclusive."
+                f"invalid request: {name} must be between {least} and {maximum} inclusive."
             )
     if len(body.get("stop_sequences", [])) > 5:
         return invalid_request("invalid request: stop_sequences can have at most 5 items")
@@ -190,7 +191,7 @@ def _messages(body: Json) -> Refusal | None:
     if messages[-1]["role"] not in {"user", "tool"}:
         return invalid_request("invalid request: the last message must be from the user or a tool")
     owed: list[str] = []
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if message["role"] == "tool":
             if message["tool_call_id"] not in owed:
                 return invalid_request(
@@ -202,7 +203,7 @@ def _messages(body: Json) -> Refusal | None:
             continue
         if owed:
             return invalid_request(
-                f"invalid request: messages[{place}]: results of {owed} are missing"
+                f"invalid request: messages[{index}]: results of {owed} are missing"
             )
         if message["role"] == "assistant":
             owed = [call["id"] for call in message.get("tool_calls") or ()]
@@ -211,7 +212,7 @@ def _messages(body: Json) -> Refusal | None:
             if not owed and not message.get("content"):
                 return invalid_request("invalid request: an assistant message must have content")
         elif not message["content"]:
-            return invalid_request(f"invalid request: messages[{place}] must have content")
+            return invalid_request(f"invalid request: messages[{index}] must have content")
     return invalid_request("invalid request: results are missing") if owed else None
 
 

@@ -1,4 +1,4 @@
-"""The smallest good answers of both dialects, for servers that then spoil them."""
+"""Minimal valid responses of both dialects, for servers that add faults."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PIECES = ("All ", "is ", "well.")
 
 @dataclass(frozen=True)
 class DialectAnswers:
-    """A dialect's good answers: whole, and as the events of a stream.
+    """A dialect's valid responses: whole, and as the events of a stream.
 
-    `events` begins with what comes before the text, then has one event per piece;
-    `ending` finishes the stream and `error` breaks it.
+    `events` begins with the events before the text, then has one event per text chunk;
+    `ending` finishes the stream and `error` interrupts it.
     """
 
     whole: dict[str, Any]
@@ -26,7 +26,7 @@ class DialectAnswers:
     keepalive: bytes
 
     def refusal(self, kind: str, message: str, code: str | None = None) -> dict[str, Any]:
-        """An error object."""
+        """Return an error object."""
         if "role" in self.whole:
             return {"type": "error", "error": {"type": kind, "message": message}}
         return {"error": {"type": kind, "message": message, "param": None, "code": code}}

@@ -1,6 +1,6 @@
-"""A Docker daemon without containers: answers Docker's own command-line client.
+"""A Docker daemon without containers, for Docker's own command-line client.
 
-It checks and records what the client sends (docs.docker.com/reference/api/engine).
+It validates and records the client's requests (docs.docker.com/reference/api/engine).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ LOGS = b"Dragoman is running\n"
 
 @dataclass
 class Daemon:
-    """What the client asked for.
+    """The recorded requests of the client.
 
     Attributes:
-        url: for `DOCKER_HOST`.
-        images: the files of each build context, by the tag.
-        containers: the configuration of each container, by name; `State` is added at its start.
+        url: the value of `DOCKER_HOST`.
+        images: the files of each build context by tag.
+        containers: the configuration of each container by name; `State` is set at its start.
     """
 
     url: str = ""
@@ -36,14 +36,14 @@ class Daemon:
     containers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def build(self, query: dict[str, str], context: bytes) -> None:
-        """Record a build; the Dockerfile must be in its context."""
+        """Record a build; asserts that the Dockerfile is in its context."""
         with tarfile.open(fileobj=io.BytesIO(context)) as archive:
             names = {member.name for member in archive.getmembers() if member.isfile()}
         assert query["dockerfile"] in names, query
         self.images[query["t"]] = names
 
     def create(self, name: str, configuration: dict[str, Any]) -> None:
-        """Record a container of an image that was built."""
+        """Record a container of a built image."""
         assert configuration["Image"] in self.images, configuration["Image"]
         assert name not in self.containers, name
         self.containers[name] = configuration
@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
     daemon: Daemon
 
     def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
+        """Log nothing."""
 
     def _body(self) -> bytes:
         if self.headers.get("transfer-encoding") != "chunked":
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def docker_daemon() -> Iterator[Daemon]:
-    """A daemon on a free port."""
+    """Run a daemon on a free port."""
     daemon = Daemon()
     handler = type("Handler", (_Handler,), {"daemon": daemon})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""Forms as the standard library reads them, for servers that stand where a provider stands."""
+"""Forms as the standard library parses them, for fake providers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.fakes.server import RecordedRequest
 
 
 def form_of(request: RecordedRequest) -> dict[str, Any]:
-    """The fields of a form: texts, and of files `(name, content type, bytes)`; lists as lists."""
+    """Return the fields of a form: texts, files as `(name, content type, bytes)`, and lists."""
     head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + request.raw)
     fields: dict[str, Any] = {}

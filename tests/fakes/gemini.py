@@ -16,7 +16,7 @@ KEY = "AIza-upstream-0123456789abcdef"
 
 
 class StrictGemini(Server):
-    """Serves `/v1beta/models`, with generateContent, its stream, and countTokens."""
+    """A server of `/v1beta/models`, with generateContent, its stream, and countTokens."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class StrictGemini(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         name, _, verb = request.path.removeprefix("/v1beta/models").strip("/").rpartition(":")
         if refusal is None and request.method == "GET":
@@ -45,15 +45,16 @@ class StrictGemini(Server):
             vectors = [{"values": [float(n), 1.0]} for n in range(len(request.body["requests"]))]
             await out.reply(200, {"embeddings": vectors})
             return True
-        say = self.script.answer(*_prompts_and_results(request.body["contents"]))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        answer = self.script.answer(*_prompts_and_results(request.body["contents"]))
+        await answer.wait_until_due()
+        if answer.error is not None:
+            await _refuse(out, answer.error)
             return True
         if verb == "streamGenerateContent":
-            return await self._stream(request, name, say, out)
+            return await self._stream(request, name, answer, out)
         await out.reply(
-            200, {**_candidate(_parts(request.body, say), _reason(say)), **_tail(say, name)}
+            200,
+            {**_candidate(_parts(request.body, answer), _reason(answer)), **_tail(answer, name)},
         )
         return True
 
@@ -69,22 +70,22 @@ class StrictGemini(Server):
         return None
 
     async def _stream(
-        self, request: RecordedRequest, name: str, say: ScriptedAnswer, out: ResponseWriter
+        self, request: RecordedRequest, name: str, answer: ScriptedAnswer, out: ResponseWriter
     ) -> bool:
         if parse_qs(request.query).get("alt") != ["sse"]:
             await _refuse(out, Refusal(400, "INVALID_ARGUMENT", "the fake streams SSE only"))
             return True
-        chunks = list(_chunks(request.body, say, name))
-        if say.breaks:
+        chunks = list(_chunks(request.body, answer, name))
+        if answer.breaks:
             chunks = chunks[: len(chunks) // 2]
         await out.begin(200, {"content-type": "text/event-stream"})
         for chunk in chunks:
             await out.write(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n")
-            await asyncio.sleep(say.pace_s)
-        if say.breaks == "cut":
+            await asyncio.sleep(answer.pace_s)
+        if answer.breaks == "cut":
             out.reset()
             return False
-        if say.breaks == "error":
+        if answer.breaks == "error":
             error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
             await out.write(b"data: " + json.dumps({"error": error}).encode() + b"\r\n\r\n")
         await out.end()
@@ -105,7 +106,7 @@ def _in_the_body(request: RecordedRequest, name: str, verb: str) -> Refusal | No
             return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
         body = inner
     elif verb == "batchEmbedContents":
-        if any(one.get("model") != f"models/{name}" for one in body["requests"]):
+        if any(item.get("model") != f"models/{name}" for item in body["requests"]):
             return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
         return None
     elif verb not in {"generateContent", "streamGenerateContent"}:
@@ -114,7 +115,7 @@ def _in_the_body(request: RecordedRequest, name: str, verb: str) -> Refusal | No
 
 
 def _prompts_and_results(contents: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(c) for c in reversed(contents) if c["role"] == "user"]
     last = contents[-1]["parts"]
     results = [p["functionResponse"]["response"] for p in last if "functionResponse" in p]
@@ -125,14 +126,14 @@ def _text(content: dict[str, Any]) -> str:
     return "\n".join(part.get("text", "") for part in content["parts"])
 
 
-def _parts(body: dict[str, Any], say: ScriptedAnswer) -> list[dict[str, Any]]:
+def _parts(body: dict[str, Any], answer: ScriptedAnswer) -> list[dict[str, Any]]:
     thinking = rules.config_of(body).get("thinkingConfig") or {}
     parts: list[dict[str, Any]] = []
-    if say.reasoning and thinking.get("includeThoughts"):
-        parts.append({"text": say.reasoning, "thought": True})
-    if say.text:
-        parts.append({"text": say.text})
-    for number, call in enumerate(say.calls):
+    if answer.reasoning and thinking.get("includeThoughts"):
+        parts.append({"text": answer.reasoning, "thought": True})
+    if answer.text:
+        parts.append({"text": answer.text})
+    for number, call in enumerate(answer.calls):
         part: dict[str, Any] = {"functionCall": {"name": call.name, "args": call.object}}
         if call.id:
             part["functionCall"]["id"] = call.id
@@ -142,8 +143,8 @@ def _parts(body: dict[str, Any], say: ScriptedAnswer) -> list[dict[str, Any]]:
     return parts
 
 
-def _reason(say: ScriptedAnswer) -> str:
-    return say.finish or "STOP"
+def _reason(answer: ScriptedAnswer) -> str:
+    return answer.finish or "STOP"
 
 
 def _candidate(parts: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
@@ -153,28 +154,28 @@ def _candidate(parts: list[dict[str, Any]], reason: str | None = None) -> dict[s
     return {"candidates": [candidate]}
 
 
-def _tail(say: ScriptedAnswer, name: str) -> dict[str, Any]:
+def _tail(answer: ScriptedAnswer, name: str) -> dict[str, Any]:
     usage: dict[str, Any] = {
-        "promptTokenCount": say.input_tokens,
-        "candidatesTokenCount": say.output_tokens - say.reasoning_tokens,
-        "thoughtsTokenCount": say.reasoning_tokens,
-        "totalTokenCount": say.input_tokens + say.output_tokens,
+        "promptTokenCount": answer.input_tokens,
+        "candidatesTokenCount": answer.output_tokens - answer.reasoning_tokens,
+        "thoughtsTokenCount": answer.reasoning_tokens,
+        "totalTokenCount": answer.input_tokens + answer.output_tokens,
     }
-    if say.cached_tokens:
-        usage["cachedContentTokenCount"] = say.cached_tokens
+    if answer.cached_tokens:
+        usage["cachedContentTokenCount"] = answer.cached_tokens
     return {"usageMetadata": usage, "modelVersion": name, "responseId": "up1"}
 
 
-def _chunks(body: dict[str, Any], say: ScriptedAnswer, name: str) -> Iterator[dict[str, Any]]:
+def _chunks(body: dict[str, Any], answer: ScriptedAnswer, name: str) -> Iterator[dict[str, Any]]:
     head = {"modelVersion": name, "responseId": "up1"}
-    for part in _parts(body, say):
+    for part in _parts(body, answer):
         if "text" not in part:
             yield {**_candidate([part]), **head}
             continue
-        for start in range(0, len(part["text"]), say.piece):
-            piece = {**part, "text": part["text"][start : start + say.piece]}
+        for start in range(0, len(part["text"]), answer.piece):
+            piece = {**part, "text": part["text"][start : start + answer.piece]}
             yield {**_candidate([piece]), **head}
-    yield {**_candidate([{"text": ""}], _reason(say)), **_tail(say, name)}
+    yield {**_candidate([{"text": ""}], _reason(answer)), **_tail(answer, name)}
 
 
 async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:

@@ -1,4 +1,4 @@
-"""What Google's generateContent refuses, and in which words."""
+"""The requests that Google's generateContent refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ _SCHEMA = frozenset(
 
 
 def signature(text: str) -> str:
-    """The signature that the fake puts under this thought."""
+    """Return the signature of a reasoning text of this server."""
     return base64.b64encode(b"sig:" + hashlib.sha256(text.encode()).digest()).decode()
 
 
 def refusal(body: dict[str, Any], model: str) -> Refusal | None:
-    """Why the service would refuse this body for this model; None if it would not."""
+    """Return the service's refusal of this body for this model; None if it is valid."""
     for problem in _problems(body, model):
         return Refusal(400, "INVALID_ARGUMENT", problem)
     return None
@@ -105,7 +105,7 @@ def _shape(body: dict[str, Any]) -> Iterator[str]:
 
 
 def config_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The generation config in one spelling; `snake_case` is legal on the wire too."""
+    """Return the generation config in one spelling; `snake_case` is legal on the wire too."""
     config = dict(body.get("generationConfig") or {})
     config.pop("imageConfig", None)
     generation_config = types.GenerationConfig.model_validate(config)
@@ -117,11 +117,11 @@ def config_of(body: dict[str, Any]) -> dict[str, Any]:
 
 def _contents(body: dict[str, Any], model: str) -> Iterator[str]:
     contents = body["contents"]
-    for place, content in enumerate(contents):
+    for index, content in enumerate(contents):
         if content.get("role") not in {"user", "model"}:
             yield "Please use a valid role: user, model."
         if not content.get("parts"):
-            yield f"* GenerateContentRequest.contents[{place}].parts: contents.parts is empty."
+            yield f"* GenerateContentRequest.contents[{index}].parts: contents.parts is empty."
         for part in content["parts"]:
             yield from _part(part)
     if contents[0]["role"] != "user" or contents[-1]["role"] != "user":
@@ -157,7 +157,7 @@ def _is_base64(data: str) -> bool:
 
 
 def decoded(data: str) -> bytes:
-    """Bytes as Google's JSON reads them: of either alphabet, with or without padding."""
+    """Return the bytes of either base64 alphabet, with or without padding, as Google accepts."""
     plain = data.replace("-", "+").replace("_", "/")
     return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
@@ -188,10 +188,10 @@ def _missing_signatures(contents: list[dict[str, Any]]) -> Iterator[str]:
         for n, content in enumerate(contents)
         if content["role"] == "user" and not _calls(content, "functionResponse") or n == 0
     )
-    for place, content in enumerate(contents):
+    for index, content in enumerate(contents):
         calls = [part for part in content["parts"] if "functionCall" in part]
         first = calls[0] if calls else {}
-        if place > current and calls and "thoughtSignature" not in first:
+        if index > current and calls and "thoughtSignature" not in first:
             name = first["functionCall"]["name"]
             yield f"Function call `{name}` is missing a `thought_signature`."
         for part in content["parts"]:
@@ -285,6 +285,6 @@ def _thinking(thinking: dict[str, Any], model: str) -> Iterator[str]:
     if level is not None and level not in MODELS[model]:
         yield f"Thinking level {level} is not supported for this model."
     if budget is not None and model in _BUDGETS:
-        least, most = _BUDGETS[model]
-        if budget != -1 and not least <= budget <= most:
-            yield f"The thinking budget {budget} is invalid. Choose between {least} and {most}."
+        least, maximum = _BUDGETS[model]
+        if budget != -1 and not least <= budget <= maximum:
+            yield f"The thinking budget {budget} is invalid. Choose between {least} and {maximum}."

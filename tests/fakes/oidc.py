@@ -1,4 +1,4 @@
-"""A fake OpenID Connect provider on a socket: signs in one person, at once.
+"""A fake OpenID Connect provider on a socket, which signs one person in immediately.
 
 It checks what a strict provider checks: the client's secret, the redirect URI, and PKCE.
 """
@@ -25,7 +25,7 @@ _KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class Provider:
-    """The provider: `claims` are those of the person; `document` overrides the discovery."""
+    """The provider: `claims` of the person; `document` overrides the discovery document."""
 
     def __init__(self) -> None:
         self.claims: dict[str, Any] = {"sub": "u1", "preferred_username": "mia"}
@@ -65,7 +65,7 @@ class Provider:
 
 @contextmanager
 def oidc_provider(context: ssl.SSLContext | None = None) -> Iterator[Provider]:
-    """Serve a provider; over HTTPS with a context."""
+    """Run a provider; over HTTPS with a context."""
     provider = Provider()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""An Ollama, as strict as the service: its chat, its prompts, its embeddings."""
+"""An Ollama server, as strict as the real one: chat, generate and embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATHS = ("/api/chat", "/api/generate", "/api/embed")
 
 
 class StrictOllama(Server):
-    """Serves the paths of `_PATHS` and /api/tags; `script` says what it answers."""
+    """A server of the paths of `_PATHS` and /api/tags; `script` defines its answers."""
 
     models: tuple[str, ...] = MODELS
 
@@ -28,14 +28,14 @@ class StrictOllama(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         if (request.method, request.path) == ("GET", "/api/tags"):
             rows = [{"name": name, "model": name} for name in self.models]
             await out.reply(200, {"models": rows})
             return True
-        refused = self._refused(request)
-        if refused is not None:
-            await out.reply(refused.status, {"error": refused.message})
+        refusal = self._refused(request)
+        if refusal is not None:
+            await out.reply(refusal.status, {"error": refusal.message})
             return True
         if request.path == "/api/embed":
             await out.reply(200, _embeddings(request.body))
@@ -56,19 +56,19 @@ class StrictOllama(Server):
     async def _answer(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         body = request.body
         prompts, results = _prompts_and_results(body)
-        say = self.script.answer(prompts, results)
-        await say.due()
-        if say.error is not None:
-            await out.reply(say.error.status, {"error": say.error.message})
+        answer = self.script.answer(prompts, results)
+        await answer.wait_until_due()
+        if answer.error is not None:
+            await out.reply(answer.error.status, {"error": answer.error.message})
             return True
         if body.get("stream") is False:
-            await out.reply(200, _response_body(request.path, body, say))
+            await out.reply(200, _response_body(request.path, body, answer))
             return True
-        return await _stream(request.path, body, say, out)
+        return await _stream(request.path, body, answer, out)
 
 
 def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     if "messages" not in body:
         return [body.get("prompt", "")], []
     messages = body["messages"]
@@ -80,8 +80,8 @@ def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
     return users, [m["content"] for m in messages[since:] if m["role"] == "tool"]
 
 
-def _counts_and_durations(say: ScriptedAnswer) -> dict[str, Any]:
-    counts = {"prompt_eval_count": say.input_tokens, "eval_count": say.output_tokens}
+def _counts_and_durations(answer: ScriptedAnswer) -> dict[str, Any]:
+    counts = {"prompt_eval_count": answer.input_tokens, "eval_count": answer.output_tokens}
     names = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
     return {**counts, **dict.fromkeys(names, 1_000_000)}
 
@@ -94,48 +94,48 @@ def _row(path: str, body: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**head, "message": message, "done": False}
 
 
-def _calls(say: ScriptedAnswer) -> list[dict[str, Any]]:
-    return [{"function": {"name": call.name, "arguments": call.object}} for call in say.calls]
+def _calls(answer: ScriptedAnswer) -> list[dict[str, Any]]:
+    return [{"function": {"name": call.name, "arguments": call.object}} for call in answer.calls]
 
 
-def _thinking_text(body: dict[str, Any], say: ScriptedAnswer) -> str:
-    return say.reasoning if body.get("think") is not False else ""
+def _thinking_text(body: dict[str, Any], answer: ScriptedAnswer) -> str:
+    return answer.reasoning if body.get("think") is not False else ""
 
 
-def _response_body(path: str, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
-    fields: dict[str, Any] = {"content": say.text}
-    if thought := _thinking_text(body, say):
+def _response_body(path: str, body: dict[str, Any], answer: ScriptedAnswer) -> dict[str, Any]:
+    fields: dict[str, Any] = {"content": answer.text}
+    if thought := _thinking_text(body, answer):
         fields["thinking"] = thought
-    if say.calls:
-        fields["tool_calls"] = _calls(say)
-    end = {"done": True, "done_reason": say.finish or "stop", **_counts_and_durations(say)}
+    if answer.calls:
+        fields["tool_calls"] = _calls(answer)
+    end = {"done": True, "done_reason": answer.finish or "stop", **_counts_and_durations(answer)}
     return {**_row(path, body, **fields), **end}
 
 
-def _lines(path: str, body: dict[str, Any], say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
-    for name, text in (("thinking", _thinking_text(body, say)), ("content", say.text)):
-        for start in range(0, len(text), say.piece):
-            yield _row(path, body, **{name: text[start : start + say.piece]})
-    for call in _calls(say):
+def _lines(path: str, body: dict[str, Any], answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
+    for name, text in (("thinking", _thinking_text(body, answer)), ("content", answer.text)):
+        for start in range(0, len(text), answer.piece):
+            yield _row(path, body, **{name: text[start : start + answer.piece]})
+    for call in _calls(answer):
         yield _row(path, body, tool_calls=[call])
-    end = {"done": True, "done_reason": say.finish or "stop", **_counts_and_durations(say)}
+    end = {"done": True, "done_reason": answer.finish or "stop", **_counts_and_durations(answer)}
     yield {**_row(path, body), **end}
 
 
 async def _stream(
-    path: str, body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter
+    path: str, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
 ) -> bool:
-    lines = list(_lines(path, body, say))
-    if say.breaks:
+    lines = list(_lines(path, body, answer))
+    if answer.breaks:
         lines = lines[: len(lines) // 2]
     await out.begin(200, {"content-type": "application/x-ndjson"})
     for line in lines:
         await out.write(json.dumps(line).encode() + b"\n")
-        await asyncio.sleep(say.pace_s)
-    if say.breaks == "cut":
+        await asyncio.sleep(answer.pace_s)
+    if answer.breaks == "cut":
         out.reset()
         return False
-    if say.breaks == "error":
+    if answer.breaks == "error":
         await out.write(b'{"error":"llama runner process has terminated"}\n')
     await out.end()
     return True

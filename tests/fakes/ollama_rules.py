@@ -1,4 +1,4 @@
-"""What an Ollama refuses, and in which words."""
+"""The requests that an Ollama refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ROLES = {"system", "user", "assistant", "tool"}
 
 
 def invalid_request(message: str, status: int = 400) -> Refusal:
-    """A refusal in Ollama's words."""
+    """Return a refusal in Ollama's format."""
     return Refusal(status, "", message)
 
 
 def refusal(path: str, body: dict[str, Any], thinks: tuple[str, ...] = ()) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not.
+    """Return the server's refusal of this body; None if it is valid.
 
-    `thinks` are the beginnings of the names of models that take `think`; empty is all.
+    `thinks` are the name prefixes of models that accept `think`; empty means all.
     """
     shape = _SHAPES[path]
     try:
@@ -70,8 +70,8 @@ def _message(message: dict[str, Any]) -> Refusal | None:
         return invalid_request(
             "json: cannot unmarshal array into Go struct field Message.content of type string"
         )
-    known = {"role", "content", "thinking", "images", "tool_calls", "tool_name"}
-    if unknown := set(message) - known:
+    known_fields = {"role", "content", "thinking", "images", "tool_calls", "tool_name"}
+    if unknown := set(message) - known_fields:
         return invalid_request(f"unknown field {sorted(unknown)}")
     for call in message.get("tool_calls") or ():
         if not isinstance(call["function"]["arguments"], dict):

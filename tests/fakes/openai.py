@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions and Responses, as strict as the service; DeepSeek's variant."""
+"""OpenAI's Chat Completions and Responses, as strict as the service, and DeepSeek's variant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODELS = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol",
 
 
 class StrictOpenAI(Server):
-    """Serves Chat, Responses and `/v1/models`; `script` says what it answers."""
+    """A server of Chat, Responses and `/v1/models`; `script` defines its answers."""
 
     models: tuple[str, ...] = MODELS
     # Whether it has Responses beside Chat.
@@ -31,11 +31,11 @@ class StrictOpenAI(Server):
         self.script = Script()
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
-        """Why the service would refuse this body; None if it would not."""
+        """Return the service's refusal of this body; None if it is valid."""
         return rules.refusal(body)
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
         if refusal is None and request.path.startswith("/v1/models"):
             await self._models(request, out)
@@ -51,35 +51,40 @@ class StrictOpenAI(Server):
             return True
         if request.path == "/v1/responses":
             return await self._respond(body, out)
-        say = self.script.answer(*_prompts_and_results(body["messages"]))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        answer = self.script.answer(*_prompts_and_results(body["messages"]))
+        await answer.wait_until_due()
+        if answer.error is not None:
+            await _refuse(out, answer.error)
             return True
         if body.get("stream"):
-            return await self._stream(body, say, out)
-        await out.reply(200, self.whole(body, say), {"x-request-id": "req_upstream_1"})
+            return await self._stream(body, answer, out)
+        await out.reply(200, self.whole(body, answer), {"x-request-id": "req_upstream_1"})
         return True
 
     async def _respond(self, body: dict[str, Any], out: ResponseWriter) -> bool:
-        """Answer a request of Responses that is not refused for its form."""
-        say = self.script.answer(*responses.prompts_and_results(body))
-        await say.due()
-        if say.error is not None:
-            await _refuse(out, say.error)
+        """Respond to a valid Responses request."""
+        scripted_answer = self.script.answer(*responses.prompts_and_results(body))
+        await scripted_answer.wait_until_due()
+        if scripted_answer.error is not None:
+            await _refuse(out, scripted_answer.error)
             return True
         usage = {
-            "input_tokens": say.input_tokens,
-            "input_tokens_details": {"cached_tokens": say.cached_tokens, "cache_write_tokens": 0},
-            "output_tokens": say.output_tokens,
-            "output_tokens_details": {
-                "reasoning_tokens": say.reasoning_tokens if say.reasoning else 0
+            "input_tokens": scripted_answer.input_tokens,
+            "input_tokens_details": {
+                "cached_tokens": scripted_answer.cached_tokens,
+                "cache_write_tokens": 0,
             },
-            "total_tokens": say.input_tokens + say.output_tokens,
+            "output_tokens": scripted_answer.output_tokens,
+            "output_tokens_details": {
+                "reasoning_tokens": scripted_answer.reasoning_tokens
+                if scripted_answer.reasoning
+                else 0
+            },
+            "total_tokens": scripted_answer.input_tokens + scripted_answer.output_tokens,
         }
         if body.get("stream"):
-            return await responses.stream(body, say, usage, out)
-        answer = responses.response_object(body, say, usage)
+            return await responses.stream(body, scripted_answer, usage, out)
+        answer = responses.response_object(body, scripted_answer, usage)
         await out.reply(200, answer, {"x-request-id": "req_upstream_1"})
         return True
 
@@ -93,8 +98,8 @@ class StrictOpenAI(Server):
         paths = {"/v1/chat/completions"}
         if self.responses:
             paths |= {"/v1/responses", "/v1/responses/input_tokens"}
-        known = request.path in paths and request.method == "POST"
-        if known or (request.path.startswith("/v1/models") and request.method == "GET"):
+        is_known_path = request.path in paths and request.method == "POST"
+        if is_known_path or (request.path.startswith("/v1/models") and request.method == "GET"):
             return None
         message = f"Invalid URL ({request.method} {request.path})"
         return Refusal(404, "invalid_request_error", message)
@@ -108,13 +113,13 @@ class StrictOpenAI(Server):
         if request.path.startswith("/v1/responses"):
             counts = request.path.endswith("/input_tokens")
             check = responses_rules.count_refusal if counts else responses_rules.refusal
-            refused = check(body)
+            refusal = check(body)
         else:
-            refused = self.refusal(body)
-        if refused is None and body["model"] not in self.models:
+            refusal = self.refusal(body)
+        if refusal is None and body["model"] not in self.models:
             message = f"The model `{body['model']}` does not exist or you do not have access to it."
             return Refusal(404, "invalid_request_error", message, "model_not_found")
-        return refused
+        return refusal
 
     async def _models(self, request: RecordedRequest, out: ResponseWriter) -> None:
         rows = [
@@ -128,121 +133,127 @@ class StrictOpenAI(Server):
         row = next((row for row in rows if row["id"] == name), None)
         await out.reply(200 if row else 404, row or {"error": {"message": "no such model"}})
 
-    def whole(self, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
-        """The answer as one object."""
+    def whole(self, body: dict[str, Any], answer: ScriptedAnswer) -> dict[str, Any]:
+        """Return the answer as one object."""
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": say.text if say.text or not say.calls else None,
+            "content": answer.text if answer.text or not answer.calls else None,
             "refusal": None,
             "annotations": [],
         }
-        message |= self.reasoning(say.reasoning)
-        if say.refusal is not None:
-            message |= {"content": None, "refusal": say.refusal}
-        if say.calls:
-            message["tool_calls"] = [_tool_call(n, c, c.text) for n, c in enumerate(say.calls)]
+        message |= self.reasoning(answer.reasoning)
+        if answer.refusal is not None:
+            message |= {"content": None, "refusal": answer.refusal}
+        if answer.calls:
+            message["tool_calls"] = [_tool_call(n, c, c.text) for n, c in enumerate(answer.calls)]
         choices = [
-            {"index": n, "message": message, "logprobs": None, "finish_reason": _finish(say)}
+            {"index": n, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
             for n in range(body.get("n") or 1)
         ]
-        return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(say)}
+        return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(answer)}
 
     def reasoning(self, text: str) -> dict[str, Any]:
-        """The fields that show reasoning; OpenAI's Chat has none."""
+        """Return the reasoning fields; OpenAI's Chat has none."""
         return {}
 
-    def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
-        """The usage object."""
+    def usage(self, answer: ScriptedAnswer) -> dict[str, Any]:
+        """Return the usage object."""
         return {
-            "prompt_tokens": say.input_tokens,
-            "completion_tokens": say.output_tokens,
-            "total_tokens": say.input_tokens + say.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": say.cached_tokens, "audio_tokens": 0},
+            "prompt_tokens": answer.input_tokens,
+            "completion_tokens": answer.output_tokens,
+            "total_tokens": answer.input_tokens + answer.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": answer.cached_tokens, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": say.reasoning_tokens if say.reasoning else 0,
+                "reasoning_tokens": answer.reasoning_tokens if answer.reasoning else 0,
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
             },
         }
 
-    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
+    async def _stream(
+        self, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
+    ) -> bool:
         options = body.get("stream_options") or {}
         counted = bool(options.get("include_usage"))
-        chunks = list(self._chunks(body, say, counted=counted))
-        if say.breaks:
+        chunks = list(self._chunks(body, answer, counted=counted))
+        if answer.breaks:
             chunks = chunks[: len(chunks) // 2]
         await out.begin(
             200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
         )
         for chunk in chunks:
             await out.write(_event(chunk))
-            await asyncio.sleep(say.pace_s)
-        if say.breaks == "cut":
+            await asyncio.sleep(answer.pace_s)
+        if answer.breaks == "cut":
             out.reset()
             return False
-        if say.breaks == "error":
-            failed = {"message": "The server had an error", "type": "server_error", "code": None}
-            await out.write(_event({"error": {**failed, "param": None}}))
+        if answer.breaks == "error":
+            failed_fields = {
+                "message": "The server had an error",
+                "type": "server_error",
+                "code": None,
+            }
+            await out.write(_event({"error": {**failed_fields, "param": None}}))
         else:
             await out.write(b"data: [DONE]\n\n")
         await out.end()
         return True
 
     def _chunks(
-        self, body: dict[str, Any], say: ScriptedAnswer, *, counted: bool
+        self, body: dict[str, Any], answer: ScriptedAnswer, *, counted: bool
     ) -> Iterator[dict[str, Any]]:
         head = _head(body, "chat.completion.chunk")
         if counted:
             head["usage"] = None
         for index in range(body.get("n") or 1):
-            for delta in self.deltas(say):
+            for delta in self.deltas(answer):
                 yield {**head, "choices": [_choice(index, delta, None)]}
-            yield {**head, "choices": [_choice(index, {}, _finish(say))]}
+            yield {**head, "choices": [_choice(index, {}, _finish(answer))]}
         if counted:
-            yield {**head, "choices": [], "usage": self.usage(say)}
+            yield {**head, "choices": [], "usage": self.usage(answer)}
 
-    def deltas(self, say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
-        """The deltas of one choice, first to last."""
+    def deltas(self, answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
+        """Return the deltas of one choice in order."""
         first: dict[str, Any] = {"role": "assistant", "refusal": None}
-        yield {**first, "content": None if say.calls and not say.text else ""}
-        for piece in _pieces(say.reasoning, say.piece):
+        yield {**first, "content": None if answer.calls and not answer.text else ""}
+        for piece in _pieces(answer.reasoning, answer.piece):
             if reasoning_fields := self.reasoning(piece):
                 yield reasoning_fields
-        for piece in _pieces(say.text, say.piece):
+        for piece in _pieces(answer.text, answer.piece):
             yield {"content": piece}
-        if say.refusal is not None:
-            yield {"refusal": say.refusal}
-        parts = [list(_call_deltas(n, call, say.piece)) for n, call in enumerate(say.calls)]
-        for delta in _interleaved(parts) if say.interleaved else itertools.chain(*parts):
+        if answer.refusal is not None:
+            yield {"refusal": answer.refusal}
+        parts = [list(_call_deltas(n, call, answer.piece)) for n, call in enumerate(answer.calls)]
+        for delta in _interleaved(parts) if answer.interleaved else itertools.chain(*parts):
             yield {"tool_calls": [delta]}
 
 
 class StrictDeepSeek(StrictOpenAI):
-    """DeepSeek: thinks aloud, and wants its thoughts back on turns that called tools."""
+    """DeepSeek, which returns reasoning and requires it back on turns with tool calls."""
 
     responses = False
     models = ("deepseek-chat", "deepseek-reasoner", "deepseek-v4-pro", "deepseek-v4-flash")
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
-        """Why the service would refuse this body; None if it would not."""
+        """Return the service's refusal of this body; None if it is valid."""
         return rules.deepseek_refusal(body)
 
     def reasoning(self, text: str) -> dict[str, Any]:
-        """The field that shows reasoning."""
+        """Return the reasoning field."""
         return {"reasoning_content": text} if text else {}
 
-    def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
-        """The usage object, with DeepSeek's own counts of the cache."""
+    def usage(self, answer: ScriptedAnswer) -> dict[str, Any]:
+        """Return the usage object with DeepSeek's cache counts."""
         return {
-            **super().usage(say),
-            "prompt_cache_hit_tokens": say.cached_tokens,
-            "prompt_cache_miss_tokens": say.input_tokens - say.cached_tokens,
+            **super().usage(answer),
+            "prompt_cache_hit_tokens": answer.cached_tokens,
+            "prompt_cache_miss_tokens": answer.input_tokens - answer.cached_tokens,
         }
 
 
 def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     users = [_text(m) for m in reversed(messages) if m["role"] == "user"]
     since = 0
     for number, message in enumerate(messages):
@@ -284,8 +295,8 @@ def _choice(index: int, delta: dict[str, Any], finish: str | None) -> dict[str, 
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _finish(say: ScriptedAnswer) -> str:
-    return say.finish or ("tool_calls" if say.calls else "stop")
+def _finish(answer: ScriptedAnswer) -> str:
+    return answer.finish or ("tool_calls" if answer.calls else "stop")
 
 
 def _tool_call(number: int, call: Call, arguments: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""OpenAI's pictures, sound, moderations, files and batches, as strict as the service."""
+"""OpenAI's images, audio, moderations, files and batches, as strict as the service."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ USED = {"prompt_tokens": 100_000, "completion_tokens": 10_000, "total_tokens": 1
 
 
 class StrictMedia(Server):
-    """Serves what OpenAI has beside texts; `files` and `batches` are what it keeps."""
+    """A server of OpenAI's media, file and batch APIs; `files` and `batches` are stored."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -71,15 +71,15 @@ class StrictMedia(Server):
         self.batches: dict[str, dict[str, Any]] = {}
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         if request.headers.get("authorization") != f"Bearer {self.key}":
-            refused = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
-            return await _refuse(out, refused)
+            refusal = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
+            return await _refuse(out, refusal)
         if request.path.startswith(("/v1/files", "/v1/batches")):
             return await self._keep(request, out)
-        fields, refused = _fields(request)
-        if refused is not None:
-            return await _refuse(out, refused)
+        fields, refusal = _fields(request)
+        if refusal is not None:
+            return await _refuse(out, refusal)
         if fields.get("model", "dall-e-2") not in MODELS:
             message = f"The model `{fields['model']}` does not exist"
             return await _refuse(
@@ -98,13 +98,13 @@ class StrictMedia(Server):
         return True
 
     async def _keep(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        _, _, what, *rest = request.path.split("/")
-        stored_objects = self.files if what == "files" else self.batches
-        if request.method == "POST" and not rest:
-            fields, refused = _fields(request)
-            if refused is not None:
-                return await _refuse(out, refused)
-            file = self._file(fields) if what == "files" else self._batch(fields)
+        _, _, resource, *subpath = request.path.split("/")
+        stored_objects = self.files if resource == "files" else self.batches
+        if request.method == "POST" and not subpath:
+            fields, refusal = _fields(request)
+            if refusal is not None:
+                return await _refuse(out, refusal)
+            file = self._file(fields) if resource == "files" else self._batch(fields)
             if file is None:
                 return await _refuse(
                     out, invalid_request("Invalid input_file_id.", "input_file_id")
@@ -112,23 +112,23 @@ class StrictMedia(Server):
             stored_objects[file["id"]] = file
             await out.reply(200, file)
             return True
-        if request.method == "GET" and not rest:
+        if request.method == "GET" and not subpath:
             rows = list(stored_objects.values())
             await out.reply(200, {"object": "list", "data": rows, "has_more": False})
             return True
-        stored_object = stored_objects.get(rest[0])
+        stored_object = stored_objects.get(subpath[0])
         if stored_object is None:
-            message = f"No such {what.title()} object: {rest[0]}"
+            message = f"No such {resource.title()} object: {subpath[0]}"
             return await _refuse(out, Refusal(404, "invalid_request_error", message))
-        if rest[1:] == ["content"]:
+        if subpath[1:] == ["content"]:
             kind = {"content-type": "application/octet-stream"}
-            await out.reply(200, self.contents[rest[0]], kind)
-        elif rest[1:] == ["cancel"] and request.method == "POST":
+            await out.reply(200, self.contents[subpath[0]], kind)
+        elif subpath[1:] == ["cancel"] and request.method == "POST":
             stored_object["status"] = "cancelling"
             await out.reply(200, stored_object)
-        elif request.method == "DELETE" and what == "files":
-            del stored_objects[rest[0]]
-            await out.reply(200, {"id": rest[0], "object": "file", "deleted": True})
+        elif request.method == "DELETE" and resource == "files":
+            del stored_objects[subpath[0]]
+            await out.reply(200, {"id": subpath[0], "object": "file", "deleted": True})
         else:
             await out.reply(200, stored_object)
         return True
@@ -165,7 +165,7 @@ class StrictMedia(Server):
 
 
 def _batched(text: bytes) -> dict[str, Any]:
-    """The answer to a line of a batch; one for a model that the service does not know fails."""
+    """Return the answer to a line of a batch; an unknown model fails."""
     request = json.loads(text)
     line = {"custom_id": request.get("custom_id")}
     if "body" not in request:
@@ -192,8 +192,8 @@ def _fields(request: RecordedRequest) -> tuple[dict[str, Any], Refusal | None]:
     if (shape := _JSON.get(request.path)) is not None:
         if not isinstance(request.body, dict):
             return {}, invalid_request("We could not parse the JSON body.")
-        rest = {name: value for name, value in request.body.items() if name != "stream"}
-        found_problems = problems(rest, shape)
+        remaining_fields = {name: value for name, value in request.body.items() if name != "stream"}
+        found_problems = problems(remaining_fields, shape)
         return request.body, invalid_request(
             found_problems[0].detail, found_problems[0].bracketed()
         ) if found_problems else None
@@ -257,7 +257,7 @@ async def _transcribe_audio(fields: dict[str, Any], out: ResponseWriter) -> bool
     return True
 
 
-async def _refuse(out: ResponseWriter, refused: Refusal) -> bool:
-    fields = {"type": refused.type, "param": refused.param, "code": refused.code}
-    await out.reply(refused.status, {"error": {"message": refused.message, **fields}})
+async def _refuse(out: ResponseWriter, refusal: Refusal) -> bool:
+    fields = {"type": refusal.type, "param": refusal.param, "code": refusal.code}
+    await out.reply(refusal.status, {"error": {"message": refusal.message, **fields}})
     return True

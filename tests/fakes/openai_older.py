@@ -1,4 +1,4 @@
-"""OpenAI's older text completions and its embeddings, as strict as the service."""
+"""OpenAI's legacy completions and its embeddings, as strict as the service."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ EMBEDDING_MODELS = ("text-embedding-3-small", "text-embedding-ada-002")
 
 
 def completion_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse a completion; None if it would not."""
-    rest = {name: value for name, value in body.items() if name != "stream"}
-    found_problems = problems(rest, CompletionCreateParamsBase)
+    """Return the service's refusal of a completion; None if it is valid."""
+    remaining_fields = {name: value for name, value in body.items() if name != "stream"}
+    found_problems = problems(remaining_fields, CompletionCreateParamsBase)
     if found_problems:
         return invalid_request(
             f"{found_problems[0].bracketed()}: {found_problems[0].detail}",
@@ -43,7 +43,7 @@ def completion_refusal(body: dict[str, Any]) -> Refusal | None:
 
 
 def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse to make embeddings; None if it would not."""
+    """Return the service's refusal of an embedding request; None if it is valid."""
     found_problems = problems(body, EmbeddingCreateParams)
     if found_problems:
         return invalid_request(
@@ -59,7 +59,7 @@ def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
 
 
 class StrictOlderOpenAI(Server):
-    """Serves `/v1/completions` and `/v1/embeddings`; `script` says what it answers."""
+    """A server of `/v1/completions` and `/v1/embeddings`; `script` defines its answers."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -67,29 +67,29 @@ class StrictOlderOpenAI(Server):
         self.script = Script()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
-        refused = self._refused(request)
-        if refused is not None:
-            fields = {"type": refused.type, "param": refused.param, "code": refused.code}
-            error = {"message": refused.message, **fields}
-            await out.reply(refused.status, {"error": error}, dict(refused.headers))
+        """Respond to a request as the service does."""
+        refusal = self._refused(request)
+        if refusal is not None:
+            fields = {"type": refusal.type, "param": refusal.param, "code": refusal.code}
+            error = {"message": refusal.message, **fields}
+            await out.reply(refusal.status, {"error": error}, dict(refusal.headers))
             return True
         if request.path == "/v1/embeddings":
             await out.reply(200, _embeddings(request.body))
             return True
         prompts = request.body["prompt"]
         prompts = prompts if isinstance(prompts, list) else [prompts]
-        say = self.script.answer([str(prompts[-1])], [])
-        await say.due()
-        if say.error is not None:
-            fields = {"type": say.error.type, "param": None, "code": say.error.code}
-            error_body = {"error": {"message": say.error.message, **fields}}
-            await out.reply(say.error.status, error_body, dict(say.error.headers))
+        answer = self.script.answer([str(prompts[-1])], [])
+        await answer.wait_until_due()
+        if answer.error is not None:
+            fields = {"type": answer.error.type, "param": None, "code": answer.error.code}
+            error_body = {"error": {"message": answer.error.message, **fields}}
+            await out.reply(answer.error.status, error_body, dict(answer.error.headers))
             return True
         if request.body.get("stream"):
-            return await _stream(request.body, say, out)
-        choices = [_choice(n, say.text, say.finish or "stop") for n in range(len(prompts))]
-        await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(say)})
+            return await _stream(request.body, answer, out)
+        choices = [_choice(n, answer.text, answer.finish or "stop") for n in range(len(prompts))]
+        await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(answer)})
         return True
 
     def _refused(self, request: RecordedRequest) -> Refusal | None:
@@ -98,10 +98,10 @@ class StrictOlderOpenAI(Server):
         if not isinstance(request.body, dict):
             return invalid_request("We could not parse the JSON body.")
         model = str(request.body.get("model"))
-        served = {"/v1/completions": COMPLETION_MODELS, "/v1/embeddings": EMBEDDING_MODELS}
-        if request.path not in served:
+        models_by_path = {"/v1/completions": COMPLETION_MODELS, "/v1/embeddings": EMBEDDING_MODELS}
+        if request.path not in models_by_path:
             return Refusal(404, "invalid_request_error", f"Invalid URL (POST {request.path})")
-        if model not in served[request.path]:
+        if model not in models_by_path[request.path]:
             message = f"The model `{model}` does not exist or you do not have access to it."
             return Refusal(404, "invalid_request_error", message, "model_not_found")
         check = completion_refusal if request.path == "/v1/completions" else embedding_refusal
@@ -117,31 +117,31 @@ def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
 
 
-def _usage(say: ScriptedAnswer) -> dict[str, Any]:
-    total = say.input_tokens + say.output_tokens
-    counts = {"prompt_tokens": say.input_tokens, "completion_tokens": say.output_tokens}
+def _usage(answer: ScriptedAnswer) -> dict[str, Any]:
+    total = answer.input_tokens + answer.output_tokens
+    counts = {"prompt_tokens": answer.input_tokens, "completion_tokens": answer.output_tokens}
     return {**counts, "total_tokens": total}
 
 
-async def _stream(body: dict[str, Any], say: ScriptedAnswer, out: ResponseWriter) -> bool:
-    pieces = [say.text[n : n + say.piece] for n in range(0, len(say.text), say.piece)]
+async def _stream(body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter) -> bool:
+    pieces = [answer.text[n : n + answer.piece] for n in range(0, len(answer.text), answer.piece)]
     chunks = [{**_head(body), "choices": [_choice(0, piece, None)]} for piece in pieces]
-    chunks.append({**_head(body), "choices": [_choice(0, "", say.finish or "stop")]})
+    chunks.append({**_head(body), "choices": [_choice(0, "", answer.finish or "stop")]})
     if (body.get("stream_options") or {}).get("include_usage"):
-        chunks.append({**_head(body), "choices": [], "usage": _usage(say)})
-    if say.breaks:
+        chunks.append({**_head(body), "choices": [], "usage": _usage(answer)})
+    if answer.breaks:
         chunks = chunks[: len(chunks) // 2]
     await out.begin(200, {"content-type": "text/event-stream"})
     for chunk in chunks:
         await out.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        await asyncio.sleep(say.pace_s)
-    if say.breaks == "cut":
+        await asyncio.sleep(answer.pace_s)
+    if answer.breaks == "cut":
         out.reset()
         return False
-    if say.breaks == "error":
-        failed = {"message": "The server had an error", "type": "server_error", "code": None}
+    if answer.breaks == "error":
+        failed_fields = {"message": "The server had an error", "type": "server_error", "code": None}
         await out.write(
-            b"data: " + json.dumps({"error": {**failed, "param": None}}).encode() + b"\n\n"
+            b"data: " + json.dumps({"error": {**failed_fields, "param": None}}).encode() + b"\n\n"
         )
     else:
         await out.write(b"data: [DONE]\n\n")

@@ -1,4 +1,4 @@
-"""What OpenAI's Chat Completions refuses, and in which words."""
+"""The requests that OpenAI's Chat Completions refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _RANGES = {
 
 
 def invalid_request(message: str, param: str | None = None, code: str | None = None) -> Refusal:
-    """A 400 in OpenAI's words."""
+    """Return a 400 in OpenAI's format."""
     return Refusal(400, "invalid_request_error", message, code, param)
 
 
 def refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     checks = (_shape, _ranges, _model, _tools, _options, _output, _messages)
     return next((problem for check in checks if (problem := check(body))), None)
 
@@ -57,7 +57,7 @@ _BY_MODEL = {
 
 
 def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
-    """Why a provider of OpenAI's format would refuse the parameters of this body."""
+    """Return an OpenAI-compatible provider's refusal of the parameters of this body."""
     model = body["model"]
     for name in _UNKNOWN_FIELDS.get(preset, ()):
         if name in body:
@@ -70,9 +70,9 @@ def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
 
 
 def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why DeepSeek would refuse this body: it ignores what it does not know."""
-    known = {"stream", *CompletionCreateParamsBase.__annotations__}
-    plain = {k: v for k, v in body.items() if k in known}
+    """Return DeepSeek's refusal of this body; it ignores unknown fields."""
+    known_fields = {"stream", *CompletionCreateParamsBase.__annotations__}
+    plain = {k: v for k, v in body.items() if k in known_fields}
     plain.pop("reasoning_effort", None)
     if isinstance(plain.get("stop"), list) and len(plain["stop"]) <= 16:
         plain.pop("stop")  # four times as many as OpenAI takes
@@ -82,9 +82,9 @@ def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
                 "Failed to deserialize: invalid type: sequence, expected a string"
             )
     stripped = [_without_thoughts(m) for m in plain.get("messages") or ()]
-    refused = refusal({**plain, "messages": stripped})
-    if refused is not None:
-        return refused
+    refusal_ = refusal({**plain, "messages": stripped})
+    if refusal_ is not None:
+        return refusal_
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
         return invalid_request("This response_format type is unavailable now")
@@ -103,8 +103,8 @@ def _thoughts(body: dict[str, Any]) -> Refusal | None:
     if not thinks or body["model"] == "deepseek-chat":
         return None
     for message in body["messages"]:
-        called = message["role"] == "assistant" and message.get("tool_calls")
-        if called and not message.get("reasoning_content"):
+        has_calls = message["role"] == "assistant" and message.get("tool_calls")
+        if has_calls and not message.get("reasoning_content"):
             return invalid_request(
                 "The reasoning_content in the thinking mode must be passed back to the API"
             )
@@ -113,34 +113,34 @@ def _thoughts(body: dict[str, Any]) -> Refusal | None:
 
 def _shape(body: dict[str, Any]) -> Refusal | None:
     allowed = {"stream": bool}
-    rest = {k: v for k, v in body.items() if k not in allowed}
+    remaining_fields = {k: v for k, v in body.items() if k not in allowed}
     if not isinstance(body.get("stream"), bool | None):
         return invalid_request(
             "Invalid type for 'stream': expected a boolean.", "stream", "invalid_type"
         )
     found_problems = [
         problem
-        for problem in problems(rest, CompletionCreateParamsBase)
+        for problem in problems(remaining_fields, CompletionCreateParamsBase)
         if not (problem.kind == "extra" and problem.path[-1] in _ECHOED)
     ]
     return _to_refusal(found_problems[0]) if found_problems else None
 
 
 def _to_refusal(problem: Problem) -> Refusal:
-    where = problem.bracketed()
+    path = problem.bracketed()
     if problem.kind == "extra" and len(problem.path) == 1:
-        return invalid_request(f"Unrecognized request argument supplied: {where}")
+        return invalid_request(f"Unrecognized request argument supplied: {path}")
     if problem.kind == "extra":
-        return invalid_request(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+        return invalid_request(f"Unknown parameter: '{path}'.", path, "unknown_parameter")
     if problem.kind == "missing":
         return invalid_request(
-            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
+            f"Missing required parameter: '{path}'.", path, "missing_required_parameter"
         )
     if problem.kind == "value":
         return invalid_request(
-            f"Invalid value for '{where}': {problem.detail}.", where, "invalid_value"
+            f"Invalid value for '{path}': {problem.detail}.", path, "invalid_value"
         )
-    return invalid_request(f"Invalid type for '{where}': {problem.detail}.", where, "invalid_type")
+    return invalid_request(f"Invalid type for '{path}': {problem.detail}.", path, "invalid_type")
 
 
 def _ranges(body: dict[str, Any]) -> Refusal | None:
@@ -192,8 +192,8 @@ def _model(body: dict[str, Any]) -> Refusal | None:
         if body.get(name) not in {None, 1}:
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
             return invalid_request(message, name, "unsupported_value")
-    refused = ("stop", "logprobs", "frequency_penalty", "presence_penalty", "logit_bias")
-    return next((_unsupported(name) for name in refused if body.get(name)), None)
+    unsupported_fields = ("stop", "logprobs", "frequency_penalty", "presence_penalty", "logit_bias")
+    return next((_unsupported(name) for name in unsupported_fields if body.get(name)), None)
 
 
 def _tools(body: dict[str, Any]) -> Refusal | None:
@@ -210,12 +210,12 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
     for number, tool in enumerate(tools):
         name = (tool.get("function") or tool.get("custom"))["name"]
         if not _NAME.match(name):
-            where = f"tools[{number}].function.name"
-            message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
-            return invalid_request(message, where, "invalid_value")
+            path = f"tools[{number}].function.name"
+            message = f"Invalid '{path}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+            return invalid_request(message, path, "invalid_value")
         schema = (tool.get("function") or {}).get("parameters")
-        if schema is not None and (refused := _parameters(schema, name)):
-            return refused
+        if schema is not None and (refusal_ := _parameters(schema, name)):
+            return refusal_
     choice = body.get("tool_choice")
     expected = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
     names = [(tool.get("function") or tool.get("custom"))["name"] for tool in tools]
@@ -263,9 +263,9 @@ def _options(body: dict[str, Any]) -> Refusal | None:
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
         return invalid_request("Invalid 'metadata': too many or too long.", "metadata")
-    for name, most in (("safety_identifier", 64), ("user", 64), ("prompt_cache_key", 64)):
-        if len(body.get(name) or "") > most:
-            message = f"Invalid '{name}': string too long. Expected at most {most} characters."
+    for name, max_chars in (("safety_identifier", 64), ("user", 64), ("prompt_cache_key", 64)):
+        if len(body.get(name) or "") > max_chars:
+            message = f"Invalid '{name}': string too long. Expected at most {max_chars} characters."
             return invalid_request(message, name, "string_above_max_length")
     return None
 
@@ -294,10 +294,10 @@ def _output(body: dict[str, Any]) -> Refusal | None:
     )
 
 
-def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
-    """Why strict mode refuses a schema; None if it does not."""
+def strict_schema_problem(schema: Any, path: str = "()") -> str | None:
+    """Return strict mode's refusal of a schema; None if it is valid."""
     if isinstance(schema, list):
-        schema_problems = (strict_schema_problem(item, where) for item in schema)
+        schema_problems = (strict_schema_problem(item, path) for item in schema)
         return next((reason for reason in schema_problems if reason), None)
     if not isinstance(schema, dict):
         return None
@@ -305,17 +305,17 @@ def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
     if schema.get("type") == "object" or isinstance(properties, dict):
         if schema.get("additionalProperties") is not False:
             return (
-                f"In context={where}, 'additionalProperties' is required to be supplied and false."
+                f"In context={path}, 'additionalProperties' is required to be supplied and false."
             )
         missing = set(properties or {}) - set(schema.get("required") or ())
         if missing:
-            return f"In context={where}, 'required' must include every key. Missing {missing}."
+            return f"In context={path}, 'required' must include every key. Missing {missing}."
     for keyword in ("allOf", "not", "if", "then", "else", "oneOf"):
         if keyword in schema:
-            return f"In context={where}, '{keyword}' is not permitted."
+            return f"In context={path}, '{keyword}' is not permitted."
     parts = [*(properties or {}).values(), *(schema.get("$defs") or {}).values()]
     parts += [schema[name] for name in ("items", "anyOf") if name in schema]
-    return strict_schema_problem(parts, f"{where}.properties")
+    return strict_schema_problem(parts, f"{path}.properties")
 
 
 def _messages(body: dict[str, Any]) -> Refusal | None:
@@ -324,63 +324,63 @@ def _messages(body: dict[str, Any]) -> Refusal | None:
         return invalid_request("[] is too short - 'messages'", "messages", "empty_array")
     waiting: list[str] = []
     for number, message in enumerate(messages):
-        where = f"messages[{number}]"
+        path = f"messages[{number}]"
         if message["role"] == "tool":
             if message["tool_call_id"] not in waiting:
                 return invalid_request(
                     "Invalid parameter: messages with role 'tool' must be a response to a "
                     "preceeding message with 'tool_calls'.",
-                    f"{where}.role",
+                    f"{path}.role",
                 )
             waiting.remove(message["tool_call_id"])
             continue
         if waiting:
-            return _unanswered(waiting, where)
-        if refused := _message_refusal(message, where):
-            return refused
+            return _unanswered_calls(waiting, path)
+        if refusal_ := _message_refusal(message, path):
+            return refusal_
         waiting = [call["id"] for call in message.get("tool_calls") or ()]
-    return _unanswered(waiting, f"messages[{len(messages)}]") if waiting else None
+    return _unanswered_calls(waiting, f"messages[{len(messages)}]") if waiting else None
 
 
-def _unanswered(waiting: list[str], where: str) -> Refusal:
+def _unanswered_calls(waiting: list[str], path: str) -> Refusal:
     return invalid_request(
         "An assistant message with 'tool_calls' must be followed by tool messages responding "
         "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
         f"{', '.join(waiting)}",
-        f"{where}.role",
+        f"{path}.role",
     )
 
 
-def _message_refusal(message: dict[str, Any], where: str) -> Refusal | None:
+def _message_refusal(message: dict[str, Any], path: str) -> Refusal | None:
     content = message.get("content")
     if message["role"] != "assistant":
         if content == []:
-            return invalid_request(f"[] is too short - '{where}.content'", f"{where}.content")
-        return _images(content, where) if isinstance(content, list) else None
-    for place, call in enumerate(message.get("tool_calls") or ()):
+            return invalid_request(f"[] is too short - '{path}.content'", f"{path}.content")
+        return _images(content, path) if isinstance(content, list) else None
+    for index, call in enumerate(message.get("tool_calls") or ()):
         if len(call["id"]) > 40:
-            at = f"{where}.tool_calls[{place}].id"
+            call_path = f"{path}.tool_calls[{index}].id"
             message_ = (
-                f"Invalid '{at}': string too long. Expected a string with maximum length 40, "
+                f"Invalid '{call_path}': string too long. Expected a string with maximum length 40, "
                 f"but got a string with length {len(call['id'])} instead."
             )
-            return invalid_request(message_, at, "string_above_max_length")
+            return invalid_request(message_, call_path, "string_above_max_length")
     if message.get("tool_calls") == []:
-        message_ = f"Invalid '{where}.tool_calls': empty array. Expected at least one."
-        return invalid_request(message_, f"{where}.tool_calls", "empty_array")
+        message_ = f"Invalid '{path}.tool_calls': empty array. Expected at least one."
+        return invalid_request(message_, f"{path}.tool_calls", "empty_array")
     tool_calls = content is not None or message.get("tool_calls") or message.get("refusal")
     if not tool_calls and not message.get("function_call") and not message.get("audio"):
         message_ = "Invalid value for 'content': expected a string, got null."
-        return invalid_request(message_, f"{where}.content")
+        return invalid_request(message_, f"{path}.content")
     return None
 
 
-def _images(parts: list[dict[str, Any]], where: str) -> Refusal | None:
+def _images(parts: list[dict[str, Any]], path: str) -> Refusal | None:
     for number, part in enumerate(parts):
         url = (part.get("image_url") or {}).get("url", "data:image/png;base64,")
         if not url.startswith(("https://", "http://", "data:image/")):
-            message = f"Invalid image URL in '{where}.content[{number}]'."
+            message = f"Invalid image URL in '{path}.content[{number}]'."
             return invalid_request(
-                message, f"{where}.content[{number}].image_url.url", "invalid_image_url"
+                message, f"{path}.content[{number}].image_url.url", "invalid_image_url"
             )
     return None

@@ -1,4 +1,4 @@
-"""A strict OTLP/HTTP collector: it takes what a real one takes, and nothing else."""
+"""A strict OTLP/HTTP collector, which accepts only what a real one accepts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MESSAGES = {
 
 
 class Collector:
-    """Records what is exported to it. `refusals` are the reasons of its 400s."""
+    """A collector that records exports. `refusals` are the reasons of its 400 responses."""
 
     def __init__(self, *, headers: dict[str, str] | None = None) -> None:
         self.required_headers = headers or {}
@@ -47,7 +47,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -111,7 +111,7 @@ class Collector:
 
 
 def attributes(holder: Any) -> dict[str, Any]:
-    """Attributes of a span, a resource or a data point, as Python values."""
+    """Return the attributes of a span, a resource or a data point as Python values."""
     return {pair.key: _value(pair.value) for pair in holder.attributes}
 
 

@@ -1,7 +1,8 @@
-"""OpenAI's Realtime API on a socket, which refuses what OpenAI refuses.
+"""OpenAI's Realtime API on a socket, as strict as the service.
 
-It transcribes a committed buffer where `session.update` set a model for that. A response to a user's text is chosen by the text: `audio` has audio deltas, `flood` 64 MB, `fail` is an error
-event, `drop` breaks the connection off, `silent` never answers, `end` closes with a code.
+It transcribes a committed buffer if `session.update` has set a model for that. The user's text
+selects the response: `audio` has audio deltas, `flood` 64 MB, `fail` is an error event, `drop`
+interrupts the connection, `silent` never responds, `end` closes with a code.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _CLIENT_EVENTS = frozenset(
 
 @dataclass
 class Session:
-    """A session as it arrived, and how its client left."""
+    """A recorded session, and how its client disconnected."""
 
     path: str
     query: dict[str, list[str]]
@@ -62,7 +63,7 @@ class Session:
 
 
 class StrictRealtime:
-    """The server, in threads of its own."""
+    """The server, which runs in its own threads."""
 
     def __init__(self) -> None:
         self.path, self.model_param = "/v1/realtime", "model"

@@ -1,4 +1,4 @@
-"""OpenAI's Responses as the service answers them: whole, streamed, and token counts."""
+"""OpenAI's Responses as the service returns them: whole, streamed, and token counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def prompts_and_results(body: Json) -> tuple[list[str], list[str]]:
-    """What users wrote, the last first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last answer."""
     items = items_of(body)
     users = [_text(item["content"]) for item in reversed(items) if item.get("role") == "user"]
     since = 0
@@ -36,12 +36,12 @@ def _text(content: Any) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
-def response_object(body: Json, say: ScriptedAnswer, usage: Json) -> Json:
-    """The answer as one object."""
-    status = "incomplete" if say.finish else "completed"
-    details = {"reason": say.finish} if say.finish else None
+def response_object(body: Json, answer: ScriptedAnswer, usage: Json) -> Json:
+    """Return the answer as one object."""
+    status = "incomplete" if answer.finish else "completed"
+    details = {"reason": answer.finish} if answer.finish else None
     done = _answer(body, status, incomplete_details=details, usage=usage)
-    return {**done, "output": output(body, say)}
+    return {**done, "output": output(body, answer)}
 
 
 def _answer(body: Json, status: str, **fields: Any) -> Json:
@@ -69,41 +69,41 @@ def _answer(body: Json, status: str, **fields: Any) -> Json:
     }
 
 
-def output(body: Json, say: ScriptedAnswer) -> list[Json]:
-    """The items of the answer."""
+def output(body: Json, answer: ScriptedAnswer) -> list[Json]:
+    """Return the items of the answer."""
     customs = {t["name"] for t in body.get("tools") or [] if t["type"] == "custom"}
     items: list[Json] = []
-    if say.reasoning:
-        items.append(_reasoning(body, say))
-    if say.text or say.refusal is not None or not say.calls:
-        items.append(_message(say))
-    stem = "fc_thought" if say.reasoning and not say.text else "fc_up"
-    items += [_call(f"{stem}_{n}", n, call, customs) for n, call in enumerate(say.calls)]
+    if answer.reasoning:
+        items.append(_reasoning(body, answer))
+    if answer.text or answer.refusal is not None or not answer.calls:
+        items.append(_message(answer))
+    stem = "fc_thought" if answer.reasoning and not answer.text else "fc_up"
+    items += [_call(f"{stem}_{n}", n, call, customs) for n, call in enumerate(answer.calls)]
     return items
 
 
-def _reasoning(body: Json, say: ScriptedAnswer) -> Json:
-    """A thought: its words only for who asked for a summary, its state for who asked for that."""
+def _reasoning(body: Json, answer: ScriptedAnswer) -> Json:
+    """Return a reasoning item: the summary and the encrypted state only if requested."""
     summary = (body.get("reasoning") or {}).get("summary")
-    item: Json = {"id": _id("rs", say.reasoning), "type": "reasoning", "summary": []}
+    item: Json = {"id": _id("rs", answer.reasoning), "type": "reasoning", "summary": []}
     if summary:
-        item["summary"] = [{"type": "summary_text", "text": say.reasoning}]
+        item["summary"] = [{"type": "summary_text", "text": answer.reasoning}]
     if "reasoning.encrypted_content" in (body.get("include") or []):
-        item["encrypted_content"] = state_of(say.reasoning)
+        item["encrypted_content"] = state_of(answer.reasoning)
     return item
 
 
 def _id(stem: str, text: str) -> str:
-    """Another id for another item, as clients take items of one id for the same."""
+    """Return an id that differs by item, as clients merge items with the same id."""
     return f"{stem}_up_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _message(say: ScriptedAnswer) -> Json:
-    part: Json = {"type": "output_text", "text": say.text, "annotations": [], "logprobs": []}
-    if say.refusal is not None:
-        part = {"type": "refusal", "refusal": say.refusal}
+def _message(answer: ScriptedAnswer) -> Json:
+    part: Json = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
+    if answer.refusal is not None:
+        part = {"type": "refusal", "refusal": answer.refusal}
     return {
-        "id": _id("msg", say.text),
+        "id": _id("msg", answer.text),
         "type": "message",
         "role": "assistant",
         "status": "completed",
@@ -134,25 +134,25 @@ def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
 # --- streams -----------------------------------------------------------------------------
 
 
-async def stream(body: Json, say: ScriptedAnswer, usage: Json, out: ResponseWriter) -> bool:
-    """Send the answer as events; false where the connection is to be closed."""
-    events = list(_events(body, say, usage))
-    if say.breaks:
+async def stream(body: Json, answer: ScriptedAnswer, usage: Json, out: ResponseWriter) -> bool:
+    """Send the answer as events; returns False if the connection is to be closed."""
+    events = list(_events(body, answer, usage))
+    if answer.breaks:
         events = events[: len(events) // 2]
     await out.begin(
         200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
     )
     for number, event in enumerate(events):
         await out.write(_event({**event, "sequence_number": number}))
-        await asyncio.sleep(say.pace_s)
-    if say.breaks == "cut":
+        await asyncio.sleep(answer.pace_s)
+    if answer.breaks == "cut":
         out.reset()
         return False
-    if say.breaks == "error":
+    if answer.breaks == "error":
         error = {"code": "server_error", "message": "The server had an error"}
-        failed = _answer(body, "failed", error=error)
+        failed_response = _answer(body, "failed", error=error)
         number = len(events)
-        result = {"type": "response.failed", "sequence_number": number, "response": failed}
+        result = {"type": "response.failed", "sequence_number": number, "response": failed_response}
         await out.write(_event(result))
     await out.end()
     return True
@@ -163,36 +163,38 @@ def _event(data: Json) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def _events(body: Json, say: ScriptedAnswer, usage: Json) -> Iterator[Json]:
-    begun = _answer(body, "in_progress")
-    yield {"type": "response.created", "response": begun}
-    yield {"type": "response.in_progress", "response": begun}
-    for index, item in enumerate(output(body, say)):
-        yield from _item_events(index, item, say.piece)
-    done = response_object(body, say, usage)
+def _events(body: Json, answer: ScriptedAnswer, usage: Json) -> Iterator[Json]:
+    partial_response = _answer(body, "in_progress")
+    yield {"type": "response.created", "response": partial_response}
+    yield {"type": "response.in_progress", "response": partial_response}
+    for index, item in enumerate(output(body, answer)):
+        yield from _item_events(index, item, answer.piece)
+    done = response_object(body, answer, usage)
     yield {"type": f"response.{done['status']}", "response": done}
 
 
 def _item_events(index: int, item: Json, size: int) -> Iterator[Json]:
-    where = {"item_id": item["id"], "output_index": index}
-    begun = {**item, "status": "in_progress"}
+    index_fields = {"item_id": item["id"], "output_index": index}
+    partial_item = {**item, "status": "in_progress"}
     match item["type"]:
         case "message":
-            yield _item_added(index, {**begun, "content": []})
-            yield from _part_events(where, item["content"][0], size)
+            yield _item_added(index, {**partial_item, "content": []})
+            yield from _part_events(index_fields, item["content"][0], size)
         case "reasoning":
             yield _item_added(
                 index, {k: v for k, v in item.items() if k != "summary"} | {"summary": []}
             )
             for part in item["summary"]:
-                yield from _summary_events({**where, "summary_index": 0}, part, size)
+                yield from _summary_events({**index_fields, "summary_index": 0}, part, size)
         case "custom_tool_call":
             yield _item_added(index, {**item, "input": ""})
-            yield from _pieces(where, "custom_tool_call_input", "input", item["input"], size)
+            yield from _pieces(index_fields, "custom_tool_call_input", "input", item["input"], size)
         case _:
-            yield _item_added(index, {**begun, "arguments": ""})
-            words = item["arguments"]
-            yield from _pieces(where, "function_call_arguments", "arguments", words, size)
+            yield _item_added(index, {**partial_item, "arguments": ""})
+            arguments = item["arguments"]
+            yield from _pieces(
+                index_fields, "function_call_arguments", "arguments", arguments, size
+            )
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
@@ -200,24 +202,28 @@ def _item_added(index: int, item: Json) -> Json:
     return {"type": "response.output_item.added", "output_index": index, "item": item}
 
 
-def _part_events(where: Json, part: Json, size: int) -> Iterator[Json]:
-    where = {**where, "content_index": 0}
+def _part_events(index_fields: Json, part: Json, size: int) -> Iterator[Json]:
+    index_fields = {**index_fields, "content_index": 0}
     field = "text" if part["type"] == "output_text" else "refusal"
-    yield {"type": "response.content_part.added", **where, "part": {**part, field: ""}}
+    yield {"type": "response.content_part.added", **index_fields, "part": {**part, field: ""}}
     more = {"logprobs": []} if field == "text" else {}
     stem = "output_text" if field == "text" else "refusal"
-    yield from _pieces({**where, **more}, stem, field, part[field], size)
-    yield {"type": "response.content_part.done", **where, "part": part}
+    yield from _pieces({**index_fields, **more}, stem, field, part[field], size)
+    yield {"type": "response.content_part.done", **index_fields, "part": part}
 
 
-def _summary_events(where: Json, part: Json, size: int) -> Iterator[Json]:
+def _summary_events(index_fields: Json, part: Json, size: int) -> Iterator[Json]:
     name = "response.reasoning_summary_part"
-    yield {"type": f"{name}.added", **where, "part": {**part, "text": ""}}
-    yield from _pieces(where, "reasoning_summary_text", "text", part["text"], size)
-    yield {"type": f"{name}.done", **where, "part": part}
+    yield {"type": f"{name}.added", **index_fields, "part": {**part, "text": ""}}
+    yield from _pieces(index_fields, "reasoning_summary_text", "text", part["text"], size)
+    yield {"type": f"{name}.done", **index_fields, "part": part}
 
 
-def _pieces(where: Json, stem: str, field: str, words: str, size: int) -> Iterator[Json]:
-    for start in range(0, len(words), size):
-        yield {"type": f"response.{stem}.delta", **where, "delta": words[start : start + size]}
-    yield {"type": f"response.{stem}.done", **where, field: words}
+def _pieces(index_fields: Json, stem: str, field: str, text: str, size: int) -> Iterator[Json]:
+    for start in range(0, len(text), size):
+        yield {
+            "type": f"response.{stem}.delta",
+            **index_fields,
+            "delta": text[start : start + size],
+        }
+    yield {"type": f"response.{stem}.done", **index_fields, field: text}

@@ -1,4 +1,4 @@
-"""What OpenAI's Responses refuse, and in which words."""
+"""The requests that OpenAI's Responses refuses, with the error messages."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ _ECHOED = {"status", "logprobs", "parsed", "parsed_arguments"}
 
 
 def state_of(thought: str) -> str:
-    """The encrypted state of a thought of this server."""
+    """Return the encrypted state of a reasoning text of this server."""
     return f"{STATE}{thought.encode().hex()}.{hashlib.sha256(thought.encode()).hexdigest()[:8]}"
 
 
 def is_own(state: str) -> bool:
-    """Whether a state is one that this server made, unaltered."""
+    """Return whether this server created a state, and it is unchanged."""
     try:
-        words = bytes.fromhex(state.removeprefix(STATE).partition(".")[0]).decode()
+        text = bytes.fromhex(state.removeprefix(STATE).partition(".")[0]).decode()
     except ValueError:
         return False
-    return state == state_of(words)
+    return state == state_of(text)
 
 
 def refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why the service would refuse this body; None if it would not."""
+    """Return the service's refusal of this body; None if it is valid."""
     checks = (_missing_parameter, _shape, _ranges, _model, _tools, _output, _calls, _reasoning)
     return next((problem for check in checks if (problem := check(body))), None)
 
 
 def count_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why a token count would be refused."""
-    return _first(problems(body, InputTokenCountParams)) or _calls(body)
+    """Return the refusal of a token count."""
+    return _first_refusal(problems(body, InputTokenCountParams)) or _calls(body)
 
 
 def items_of(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The input as items."""
+    """Return the input as items."""
     input_items = body.get("input")
     if isinstance(input_items, str):
         return [{"type": "message", "role": "user", "content": input_items}]
@@ -76,20 +76,22 @@ def _missing_parameter(body: dict[str, Any]) -> Refusal | None:
 
 
 def _shape(body: dict[str, Any]) -> Refusal | None:
-    rest = {k: v for k, v in body.items() if k != "stream"}
+    remaining_fields = {k: v for k, v in body.items() if k != "stream"}
     if not isinstance(body.get("stream"), bool | None):
         return invalid_request(
             "Invalid type for 'stream': expected a boolean.", "stream", "invalid_type"
         )
-    return _first(problems(_completed(rest), ResponseCreateParamsBase))
+    return _first_refusal(
+        problems(_with_required_fields(remaining_fields), ResponseCreateParamsBase)
+    )
 
 
-def _completed(body: dict[str, Any]) -> dict[str, Any]:
-    """The body as its types want it; the service is less strict than they are.
+def _with_required_fields(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body as its types require it; the service is less strict than the types.
 
-    It misses no fields of a tool, nor of an answer that a client wrote down by itself
-    (openai/openai-java#585, vercel/ai#20828), and takes what OpenAI's own Codex sends:
-    `client_metadata`, an id on each message, and `content: null` in a thought.
+    It allows missing fields of tools and of answers that a client wrote itself
+    (openai/openai-java#585, vercel/ai#20828), and accepts what OpenAI's own Codex sends:
+    `client_metadata`, an id on each message, and `content: null` in a reasoning item.
     """
     input_items, tools = body.get("input"), body.get("tools")
     body = {name: value for name, value in body.items() if name != "client_metadata"}
@@ -97,7 +99,7 @@ def _completed(body: dict[str, Any]) -> dict[str, Any]:
         body["input"] = [_answered_item(item) for item in input_items]
     if isinstance(tools, list):
         expected = {"strict": None, "parameters": None}
-        body["tools"] = [_with(expected, tool, "function") for tool in tools]
+        body["tools"] = [_nested_fields(expected, tool, "function") for tool in tools]
     return body
 
 
@@ -109,30 +111,30 @@ def _answered_item(item: Any) -> Any:
         return item
     if item.get("role") != "assistant":
         return {k: v for k, v in item.items() if k != "id"} if "role" in item else item
-    parts = [_with({"annotations": []}, part, "output_text") for part in content]
+    parts = [_nested_fields({"annotations": []}, part, "output_text") for part in content]
     return {"type": "message", "id": "msg_1", "status": "completed", **item, "content": parts}
 
 
-def _with(fields: dict[str, Any], node: Any, kind: str) -> Any:
+def _nested_fields(fields: dict[str, Any], node: Any, kind: str) -> Any:
     fits = isinstance(node, dict) and node.get("type") == kind
     return {**fields, **node} if fits else node
 
 
-def _first(actual_problems: list[Problem]) -> Refusal | None:
+def _first_refusal(actual_problems: list[Problem]) -> Refusal | None:
     nones = (p for p in actual_problems if not (p.kind == "extra" and p.path[-1] in _ECHOED))
     problem = next(nones, None)
     if problem is None:
         return None
-    where = problem.bracketed()
+    path = problem.bracketed()
     if problem.kind == "extra":
-        return invalid_request(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+        return invalid_request(f"Unknown parameter: '{path}'.", path, "unknown_parameter")
     if problem.kind == "missing":
         return invalid_request(
-            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
+            f"Missing required parameter: '{path}'.", path, "missing_required_parameter"
         )
     word = "value" if problem.kind == "value" else "type"
     return invalid_request(
-        f"Invalid {word} for '{where}': {problem.detail}.", where, f"invalid_{word}"
+        f"Invalid {word} for '{path}': {problem.detail}.", path, f"invalid_{word}"
     )
 
 
@@ -151,9 +153,9 @@ def _ranges(body: dict[str, Any]) -> Refusal | None:
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
         return invalid_request("Invalid 'metadata': too many or too long.", "metadata")
-    for name, most in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
-        if len(body.get(name) or "") > most:
-            message = f"Invalid '{name}': string too long. Expected at most {most} characters."
+    for name, max_chars in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
+        if len(body.get(name) or "") > max_chars:
+            message = f"Invalid '{name}': string too long. Expected at most {max_chars} characters."
             return invalid_request(message, name, "string_above_max_length")
     return None
 
@@ -189,10 +191,10 @@ def _functions(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _tools(body: dict[str, Any]) -> Refusal | None:
     tools = list(_functions(body.get("tools") or []))
     for number, tool in enumerate(tools):
-        where = f"tools[{number}].name"
+        path = f"tools[{number}].name"
         if not _NAME.match(tool["name"]):
-            message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
-            return invalid_request(message, where, "invalid_value")
+            message = f"Invalid '{path}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+            return invalid_request(message, path, "invalid_value")
         schema = tool.get("parameters")
         if schema and schema.get("type") != "object":
             message = f"Invalid schema for function '{tool['name']}': not of type object."
@@ -246,7 +248,7 @@ def _output(body: dict[str, Any]) -> Refusal | None:
 
 
 def _calls(body: dict[str, Any]) -> Refusal | None:
-    """Every result answers a call before it, and every call is answered."""
+    """Return the refusal of results without a call before them, and of unanswered calls."""
     open_calls: dict[str, str] = {}
     for item in items_of(body):
         kind = item.get("type")
@@ -265,10 +267,10 @@ def _calls(body: dict[str, Any]) -> Refusal | None:
 
 
 def _reasoning(body: dict[str, Any]) -> Refusal | None:
-    """Reasoning comes back with its state, and with what it led to right after it."""
+    """Return the refusal of reasoning without its state or without its following item."""
     items = items_of(body)
     thought = False
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         kind, own_id = item.get("type"), str(item.get("id"))
         if kind == "function_call" and own_id.startswith("fc_thought_") and not thought:
             message = (
@@ -290,7 +292,7 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
         if state and not is_own(state):
             message = "The encrypted content could not be verified."
             return invalid_request(message, None, "invalid_encrypted_content")
-        after = items[place + 1] if place + 1 < len(items) else {}
+        after = items[index + 1] if index + 1 < len(items) else {}
         if after.get("role") != "assistant" and after.get("type") not in {
             *_CALLS,
             "reasoning",

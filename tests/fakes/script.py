@@ -1,4 +1,4 @@
-"""What a fake provider says: rules that match what the user wrote, then a default."""
+"""Scripted answers of a fake provider: rules that match the user's text, then a default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call of the answer. A string of arguments is sent as it is."""
+    """A tool call of the answer. Arguments that are a string are sent unchanged."""
 
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
@@ -20,7 +20,7 @@ class Call:
 
     @property
     def text(self) -> str:
-        """The arguments as the wire has them."""
+        """Return the arguments as JSON text."""
         arguments_value = self.arguments
         return (
             arguments_value
@@ -30,7 +30,7 @@ class Call:
 
     @property
     def object(self) -> dict[str, Any]:
-        """The arguments as an object."""
+        """Return the arguments as an object."""
         arguments_value = self.arguments
         return (
             json.loads(arguments_value)
@@ -41,7 +41,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error answer: `type` and `code` in the words of the fake's own dialect."""
+    """An error response: `type` and `code` of the fake's own dialect."""
 
     status: int
     type: str
@@ -53,17 +53,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ScriptedAnswer:
-    """One answer.
+    """A scripted answer.
 
     Attributes:
-        finish: the dialect's own finish or stop reason; None follows from the content.
-        then: what to say once the results of the calls are there; `{results}` in its
-            text stands for them.
-        first_s, pace_s: waits before the answer and between its pieces.
-        once: the answer waits for this as well.
-        interleaved: whether parallel calls stream their arguments in turns.
+        finish: the dialect's own finish reason; None derives it from the content.
+        then: the answer to the results of the calls; `{results}` in its text is replaced by
+            them.
+        first_s, pace_s: delays before the answer and between its chunks.
+        once: an event that the answer also waits for.
+        interleaved: whether parallel calls interleave their streamed arguments.
         breaks: `error` sends an error event in the middle of a stream, `cut` closes it.
-        piece: how many characters a piece of a stream has.
+        piece: characters per chunk of a stream.
     """
 
     text: str = ""
@@ -84,48 +84,48 @@ class ScriptedAnswer:
     input_tokens: int = 11
     output_tokens: int = 23
 
-    async def due(self) -> None:
-        """Wait until the answer may begin."""
+    async def wait_until_due(self) -> None:
+        """Wait until the answer may start."""
         await asyncio.sleep(self.first_s)
         while self.once is not None and not self.once.is_set():
             await asyncio.sleep(0.01)
 
 
 class Script:
-    """Rules by a piece of the user's text; the newest that fits wins."""
+    """Rules by a part of the user's text; the newest matching rule applies."""
 
     def __init__(self) -> None:
         self._rules: list[tuple[str, ScriptedAnswer]] = []
         self._after: dict[str, ScriptedAnswer] = {}
         self.default = ScriptedAnswer(text="Hello from the strict upstream.")
 
-    def on(self, text: str, say: ScriptedAnswer) -> None:
-        """When the user's last words hold `text`, say this."""
-        self._rules.insert(0, (text, say))
+    def on(self, text: str, answer: ScriptedAnswer) -> None:
+        """Answer user texts that contain `text` with `answer`."""
+        self._rules.insert(0, (text, answer))
 
-    def after(self, result: str, say: ScriptedAnswer) -> None:
-        """When a fresh tool result holds `result`, say this."""
-        self._after[result] = say
+    def after(self, result: str, answer: ScriptedAnswer) -> None:
+        """Answer new tool results that contain `result` with `answer`."""
+        self._after[result] = answer
 
     def answer(self, prompts: list[str], results: list[str]) -> ScriptedAnswer:
-        """The answer to user texts (the last first); `results` are fresh tool results."""
-        say = self._matching(prompts)
+        """Return the answer to user texts (newest first) and new tool results."""
+        scripted_answer = self._matching(prompts)
         if not results:
-            return say
+            return scripted_answer
         joined = " | ".join(results)
         for text, later in self._after.items():
             if text in joined:
                 return later
-        if say.then is None:
+        if scripted_answer.then is None:
             return ScriptedAnswer(text=f"The tools answered: {joined}")
-        if say.then.text:
-            output_text = say.then.text.replace("{results}", joined)
-            return ScriptedAnswer(**{**vars(say.then), "text": output_text})
-        return say.then
+        if scripted_answer.then.text:
+            output_text = scripted_answer.then.text.replace("{results}", joined)
+            return ScriptedAnswer(**{**vars(scripted_answer.then), "text": output_text})
+        return scripted_answer.then
 
     def _matching(self, prompts: list[str]) -> ScriptedAnswer:
         for prompt in prompts:
-            for text, say in self._rules:
+            for text, answer in self._rules:
                 if text in prompt:
-                    return say
+                    return answer
         return self.default

@@ -1,8 +1,8 @@
-"""Strict search endpoints: SearXNG's JSON API, and Tavily's; they refuse what the real ones do.
+"""Strict search endpoints: SearXNG's JSON API and Tavily's.
 
 SearXNG (docs.searxng.org, Search API): `GET /search?q=...&format=json`; without a query 400,
 without `format=json` a page of HTML. Tavily (docs.tavily.com): `POST /search` with a bearer
-token, else 401; an unknown type of a field is 422.
+token, otherwise 401; a field of a wrong type is 422.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PAGES: list[dict[str, Any]] = [
 
 
 def searxng(request: httpx.Request) -> httpx.Response:
-    """SearXNG with the JSON format enabled."""
+    """Respond as SearXNG with the JSON format enabled."""
     params = request.url.params
     if request.method != "GET" or request.url.path != "/search":
         return httpx.Response(404, text="<html>not found</html>")
@@ -47,7 +47,7 @@ def searxng(request: httpx.Request) -> httpx.Response:
 
 
 def tavily(request: httpx.Request) -> httpx.Response:
-    """Tavily's search."""
+    """Respond as Tavily's search."""
     if request.method != "POST" or request.url.path != "/search":
         return httpx.Response(404, json={"detail": "Not Found"})
     if request.headers.get("authorization") != f"Bearer {KEY}":

@@ -1,6 +1,6 @@
-"""A small HTTP/1.1 server in a thread of its own, to stand where a provider stands.
+"""A small HTTP/1.1 server in its own thread, as a base for fake providers.
 
-It records every request, notices when its client leaves, and stops answering then.
+It records every request, detects when its client disconnects, and stops answering then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class RecordedRequest:
-    """A request as it arrived. `left_at` is when its client went away, unanswered."""
+    """A recorded request. `left_at` is when its client disconnected before the response ended."""
 
     method: str
     path: str
@@ -33,7 +33,7 @@ class RecordedRequest:
 
     @property
     def body(self) -> Any:
-        """The JSON body; None where it is none."""
+        """Return the JSON body; None if it is not JSON."""
         try:
             return json.loads(self.raw)
         except ValueError:
@@ -41,19 +41,19 @@ class RecordedRequest:
 
 
 class ResponseWriter:
-    """The way back to the client: `reply` a whole answer, or `begin`, `write`, `end`."""
+    """The response: `reply` sends it whole, or `begin`, `write` and `end` stream it."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
     async def reply(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        """Send a whole answer; `body` is JSON to be, or bytes."""
+        """Send a whole response; `body` is encoded as JSON, or bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         head = {"content-type": "application/json", "content-length": str(len(data))}
         await self.raw(_head(status, {**head, **(headers or {})}) + data)
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send a head whose body follows in chunks."""
+        """Send a head that is followed by a chunked body."""
         await self.raw(_head(status, {"transfer-encoding": "chunked", **headers}))
 
     async def write(self, data: bytes) -> None:
@@ -66,12 +66,12 @@ class ResponseWriter:
         await self.raw(b"0\r\n\r\n")
 
     async def raw(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self._writer.write(data)
         await self._writer.drain()
 
     def reset(self) -> None:
-        """Break the connection at once with a TCP reset."""
+        """Close the connection immediately with a TCP reset."""
         connection = self._writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -84,7 +84,7 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 class Server:
-    """Listens on a free port of loopback; subclasses say how to `respond`."""
+    """A server on a free loopback port; subclasses implement `respond`."""
 
     def __init__(self) -> None:
         self.requests: list[RecordedRequest] = []
@@ -96,17 +96,17 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer; false closes the connection afterwards."""
+        """Respond to a request; returning False closes the connection."""
         await out.reply(200, {})
         return True
 
     @property
     def url(self) -> str:
-        """Its base URL, without a trailing slash."""
+        """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        """Begin to listen."""
+        """Start listening."""
         self._loop = asyncio.new_event_loop()
         self._thread.start()
         if not self._ready.wait(10):
@@ -114,7 +114,7 @@ class Server:
         return self
 
     def close(self) -> None:
-        """Stop, and end what is open."""
+        """Stop, and close all connections."""
         if self._over is not None:
             self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(10)
@@ -186,7 +186,7 @@ class Server:
 
 
 async def _ended(answering: asyncio.Future[bool], watching: asyncio.Future[bytes]) -> bytes:
-    """Stop both; what the watcher read of the next request is not lost."""
+    """Stop both tasks and return what the watcher has read of the next request."""
     for future in (answering, watching):
         future.cancel()
     _, read = await asyncio.gather(answering, watching, return_exceptions=True)

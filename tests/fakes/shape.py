@@ -1,7 +1,6 @@
-"""Checks JSON against the TypedDicts of an official SDK, unknown fields included.
+"""Validates JSON against the TypedDicts of an official SDK, including unknown fields.
 
-pydantic would take any iterable for a list and drop what it does not know; an
-upstream does neither.
+pydantic would accept any iterable as a list and drop unknown fields; an upstream does neither.
 """
 
 from __future__ import annotations
@@ -31,31 +30,31 @@ _LISTS = (list, collections.abc.Iterable, collections.abc.Sequence)
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong: `kind` is missing, extra, type or value."""
+    """A validation error: `kind` is missing, extra, type or value."""
 
     path: Path
     kind: str
     detail: str
 
     def dotted(self) -> str:
-        """The path as Anthropic writes it."""
+        """Return the path as Anthropic writes it."""
         return ".".join(map(str, self.path))
 
     def bracketed(self) -> str:
-        """The path as OpenAI writes it."""
+        """Return the path as OpenAI writes it."""
         text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in self.path)
         return text.removeprefix(".")
 
 
 def problems(value: Any, shape: Any, path: Path = ()) -> list[Problem]:
-    """What is wrong with a value of this type; empty if nothing is."""
+    """Return the validation errors of a value for this type; empty if it is valid."""
     origin, args = get_origin(shape), get_args(shape)
     if origin in (*_REQUIRED, NotRequired, Annotated):
         return problems(value, args[0], path)
     if typing_extensions.is_typeddict(shape):
         return _fields(value, shape, path)
     if origin is Union or isinstance(shape, types.UnionType):
-        return _best(value, args, path)
+        return _best_branch(value, args, path)
     if origin is Literal:
         return [] if value in args else [Problem(path, "value", f"expected one of {args}")]
     if origin in _LISTS:
@@ -88,18 +87,18 @@ def _scalar_problems(value: Any, shape: Any, path: Path) -> list[Problem]:
     return []
 
 
-def _best(value: Any, branches: tuple[Any, ...], path: Path) -> list[Problem]:
-    """The problems of the branch that was most likely meant."""
+def _best_branch(value: Any, branches: tuple[Any, ...], path: Path) -> list[Problem]:
+    """Return the errors of the branch that was most likely meant."""
     found_problems = [problems(value, branch, path) for branch in branches]
     return min(found_problems, key=lambda listed: (_mismatch(listed, path), len(listed)))
 
 
-def _mismatch(listed: list[Problem], path: Path) -> int:
-    """How certain it is that this branch was not meant: another tag, or another type."""
+def _mismatch(found_problems: list[Problem], path: Path) -> int:
+    """Return how certain it is that this branch was not meant: another tag, or another type."""
     tags = {(*path, "type"), (*path, "role"), (*path, "mode")}
     return sum(
         2 if p.path == path and p.kind == "type" else p.path in tags
-        for p in listed
+        for p in found_problems
         if p.kind != "extra"
     )
 
@@ -114,10 +113,12 @@ def _fields(value: Any, shape: Any, path: Path) -> list[Problem]:
         return [Problem(path, "type", "expected an object")]
     hints = _hints(shape)
     required = [n for n, hint in hints.items() if get_origin(hint) in _REQUIRED]
-    listed = [Problem((*path, n), "missing", "field required") for n in required if n not in value]
+    found_problems = [
+        Problem((*path, n), "missing", "field required") for n in required if n not in value
+    ]
     for name, item in value.items():
         if name not in hints:
-            listed.append(Problem((*path, name), "extra", "unknown field"))
+            found_problems.append(Problem((*path, name), "extra", "unknown field"))
         else:
-            listed += problems(item, hints[name], (*path, name))
-    return listed
+            found_problems += problems(item, hints[name], (*path, name))
+    return found_problems

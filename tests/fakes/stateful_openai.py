@@ -1,4 +1,4 @@
-"""OpenAI's Responses with its memory: what was stored may be gone on from, and deleted."""
+"""OpenAI's Responses with stored responses, which can be continued and deleted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATH = "/v1/responses/"
 
 
 class StatefulOpenAI(StrictOpenAI):
-    """Strict as its base. `stored` are the ids that it can go on from."""
+    """A stateful server; `stored` are the ids of its stored responses."""
 
     def __init__(self, key: str = "sk-upstream-remembering-0123456789") -> None:
         super().__init__(key)
@@ -22,7 +22,7 @@ class StatefulOpenAI(StrictOpenAI):
         self._count = itertools.count(1)
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
-        """Answer one request as the service would."""
+        """Respond to a request as the service does."""
         if request.path == _PATH + "compact" and request.method == "POST":
             await out.reply(200, self._compacted(request.body))
             return True
@@ -37,9 +37,13 @@ class StatefulOpenAI(StrictOpenAI):
     def _in_the_body(self, request: RecordedRequest) -> Refusal | None:
         body = request.body
         if isinstance(body, dict) and body.get("previous_response_id") in self.stored:
-            rest = {k: v for k, v in body.items() if k != "previous_response_id"}
+            remaining_fields = {k: v for k, v in body.items() if k != "previous_response_id"}
             request = RecordedRequest(
-                request.method, request.path, request.query, request.headers, _json(rest)
+                request.method,
+                request.path,
+                request.query,
+                request.headers,
+                _json(remaining_fields),
             )
         return super()._in_the_body(request)
 

@@ -1,4 +1,4 @@
-"""What chat templates and Mistral's API refuse in the order of messages, and in which words."""
+"""The message orders that chat templates and Mistral's API refuse, with the error messages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _MISTRAL_FIELDS = {
 
 
 def mistral_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why Mistral's API would refuse this body; None if it would not."""
+    """Return the refusal of Mistral's API; None if the body is valid."""
     if unknown := set(body) - _MISTRAL_FIELDS:
         return Refusal(422, "", f"Extra inputs are not permitted: {sorted(unknown)}")
     messages = body["messages"]
@@ -61,8 +61,8 @@ def mistral_refusal(body: dict[str, Any]) -> Refusal | None:
         if message["role"] not in _AFTER.get(before["role"], set()):
             return _order(f"Unexpected role '{message['role']}' after role '{before['role']}'")
     last = messages[-1]
-    ends = last["role"] in {"user", "tool"}
-    if not ends and not (last["role"] == "assistant" and last.get("prefix")):
+    ends_with_user = last["role"] in {"user", "tool"}
+    if not ends_with_user and not (last["role"] == "assistant" and last.get("prefix")):
         return _order(
             "Expected last role User or Tool (or Assistant with prefix True) for serving but "
             f"got {last['role']}"
@@ -85,7 +85,7 @@ def mistral_refusal(body: dict[str, Any]) -> Refusal | None:
 
 
 def azure_refusal(body: dict[str, Any]) -> Refusal | None:
-    """Why Azure OpenAI of api-version 2024-10-21 would refuse this body; None if it would not."""
+    """Return the refusal of Azure OpenAI, api-version 2024-10-21; None if the body is valid."""
     for name in ("safety_identifier", "prompt_cache_key", "verbosity", "store", "metadata"):
         if name in body:
             return invalid_request(f"Unrecognized request argument supplied: {name}")
@@ -97,7 +97,7 @@ def _order(message: str) -> Refusal:
 
 
 def template_refusal(model: str, messages: list[dict[str, Any]]) -> str | None:
-    """Why a model's chat template would refuse these messages; None if it would not."""
+    """Return the refusal of a model's chat template; None if it accepts these messages."""
     if not re.search(r"qwen|llama|gemma|mistral", model.lower()):
         return None
     if any(message["role"] == "system" for message in messages[1:]):
@@ -112,24 +112,24 @@ class StrictMistral(StrictOpenAI):
     models = ("mistral-large-latest", "mistral-small-latest", "devstral-medium-latest")
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
-        """Why the service would refuse this body; None if it would not."""
+        """Return the service's refusal of this body; None if it is valid."""
         return mistral_refusal(body)
 
 
 class StrictVllm(StrictOpenAI):
-    """vLLM with open models: ignores fields it does not know, applies the chat template."""
+    """vLLM with open models: ignores unknown fields and applies the chat template."""
 
     responses = False
     models = ("Qwen/Qwen3-32B", "google/gemma-3-27b-it", "meta-llama/Llama-3.3-70B-Instruct")
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
-        """Why the server would refuse this body; None if it would not."""
+        """Return the server's refusal of this body; None if it is valid."""
         reason = template_refusal(body["model"], body["messages"])
         return invalid_request(reason) if reason else None
 
 
 class StrictAzure(StrictOpenAI):
-    """Azure OpenAI: a deployment for each model, an api-version that knows fewer fields."""
+    """Azure OpenAI: a deployment per model, and an api-version with fewer fields."""
 
     responses = False
     models = ("gpt-4o",)
@@ -143,5 +143,5 @@ class StrictAzure(StrictOpenAI):
         return Refusal(404, "", "Resource not found", "404")
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:
-        """Why the service would refuse this body; None if it would not."""
+        """Return the service's refusal of this body; None if it is valid."""
         return azure_refusal(body)

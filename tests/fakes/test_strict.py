@@ -1,4 +1,4 @@
-"""The fakes take what the official SDKs send, and refuse what the services refuse."""
+"""The fakes accept the official SDKs' requests and refuse what the services refuse."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def post_chat(server: StrictOpenAI, **body: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({"top_k": 3}, "Unrecognized request argument supplied: top_k"),
         ({"user": "u" * 65}, "'user': string too long"),
@@ -90,10 +90,10 @@ def post_chat(server: StrictOpenAI, **body: Any) -> httpx.Response:
         ({"response_format": {"type": "json_object"}}, "must contain the word 'json'"),
     ],
 )
-def test_openai_refuses(chat: StrictOpenAI, body: dict[str, Any], words: str) -> None:
+def test_openai_refuses(chat: StrictOpenAI, body: dict[str, Any], message: str) -> None:
     response = post_chat(chat, **body)
     assert response.status_code in {400, 404}
-    assert words in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_deepseek_requires_its_reasoning() -> None:
     with StrictDeepSeek() as server:
         model = "deepseek-v4-pro"
         history = [USER_MESSAGE, CALLED, result()]
-        refused = post_chat(server, model=model, messages=history, tools=[TOOL])
+        refused_response = post_chat(server, model=model, messages=history, tools=[TOOL])
         thought = {**CALLED, "reasoning_content": "Hm."}
         response = post_chat(
             server, model=model, messages=[USER_MESSAGE, thought, result()], tools=[TOOL]
         )
-    assert "must be passed back" in refused.json()["error"]["message"]
+    assert "must be passed back" in refused_response.json()["error"]["message"]
     assert response.status_code == 200
 
 
@@ -160,8 +160,8 @@ def post_messages(server: StrictAnthropic, headers: dict[str, str], **body: Any)
         "messages": [USER_MESSAGE],
         **body,
     }
-    sent = {"x-api-key": server.key, "anthropic-version": "2023-06-01", **headers}
-    return httpx.post(f"{server.url}/v1/messages", json=request_body, headers=sent)
+    request_headers = {"x-api-key": server.key, "anthropic-version": "2023-06-01", **headers}
+    return httpx.post(f"{server.url}/v1/messages", json=request_body, headers=request_headers)
 
 
 SYSTEM = {"role": "system", "content": "Be brief"}
@@ -177,7 +177,7 @@ BUDGET = {"type": "enabled", "budget_tokens": 1024}
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({"foo": 1}, "foo: Extra inputs are not permitted"),
         ({"context_management": {"edits": []}}, "context_management: Extra inputs"),
@@ -218,14 +218,14 @@ BUDGET = {"type": "enabled", "budget_tokens": 1024}
         ({"stop_sequences": [" "]}, "non-whitespace"),
     ],
 )
-def test_anthropic_refuses(messages: StrictAnthropic, body: dict[str, Any], words: str) -> None:
+def test_anthropic_refuses(messages: StrictAnthropic, body: dict[str, Any], message: str) -> None:
     response = post_messages(messages, {}, **body)
     assert response.status_code in {400, 404}
-    assert words in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
-    ("headers", "words"),
+    ("headers", "message"),
     [
         ({"anthropic-version": "2020-01-01"}, "not a valid version"),
         ({"anthropic-beta": "made-up-2026-01-01"}, "Unexpected value(s) `made-up-2026-01-01`"),
@@ -233,9 +233,9 @@ def test_anthropic_refuses(messages: StrictAnthropic, body: dict[str, Any], word
     ],
 )
 def test_anthropic_refuses_headers(
-    messages: StrictAnthropic, headers: dict[str, str], words: str
+    messages: StrictAnthropic, headers: dict[str, str], message: str
 ) -> None:
-    assert words in post_messages(messages, headers).json()["error"]["message"]
+    assert message in post_messages(messages, headers).json()["error"]["message"]
 
 
 def test_the_new_version_refuses_sampling_at_its_default(messages: StrictAnthropic) -> None:

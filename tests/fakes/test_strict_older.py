@@ -1,4 +1,4 @@
-"""The fakes of Ollama and of OpenAI's older calls refuse what the services refuse."""
+"""The fakes of Ollama and OpenAI's legacy APIs refuse what the services refuse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALL = {"function": {"name": "f", "arguments": "{}"}}
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "words"),
+    ("path", "body", "message"),
     [
         ("chat", {"model": "nobody"}, "not found"),
         ("chat", {"messages": [{"role": "wizard", "content": "x"}]}, "invalid role"),
@@ -33,12 +33,12 @@ CALL = {"function": {"name": "f", "arguments": "{}"}}
         ("pull", {}, "404"),
     ],
 )
-def test_an_ollama_refuses(path: str, body: dict[str, Any], words: str) -> None:
+def test_an_ollama_refuses(path: str, body: dict[str, Any], message: str) -> None:
     request_body = {"model": "llama3.2", **({"messages": [USER]} if path == "chat" else {}), **body}
     with StrictOllama() as server:
         response = httpx.post(f"{server.url}/api/{path}", json=request_body)
     assert response.status_code in {400, 404}
-    assert words in response.json()["error"]
+    assert message in response.json()["error"]
 
 
 def test_the_ollama_sdk_is_served() -> None:
@@ -50,7 +50,7 @@ def test_the_ollama_sdk_is_served() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "words"),
+    ("path", "body", "message"),
     [
         ("completions", {"prompt": "x", "messages": []}, "messages"),
         ("completions", {"prompt": "x", "stop": list("abcde")}, "too long"),
@@ -63,14 +63,14 @@ def test_the_ollama_sdk_is_served() -> None:
         ("embeddings", {"input": "x", "encoding_format": "hex"}, "encoding_format"),
     ],
 )
-def test_openai_refuses(path: str, body: dict[str, Any], words: str) -> None:
+def test_openai_refuses(path: str, body: dict[str, Any], message: str) -> None:
     models = {"completions": "davinci-002", "embeddings": "text-embedding-3-small"}
     with StrictOlderOpenAI() as server:
         headers = {"authorization": f"Bearer {server.key}"}
         request_body = {"model": models[path], **body}
         response = httpx.post(f"{server.url}/v1/{path}", json=request_body, headers=headers)
     assert response.status_code in {400, 404}
-    assert words in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
 def test_the_openai_sdk_is_served() -> None:

@@ -1,4 +1,4 @@
-"""The fakes refuse parameters as the providers of OpenAI's format do, model by model."""
+"""The fakes refuse parameters as OpenAI-compatible providers do, model by model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake of Responses takes what the official SDK sends, and refuses what the service does."""
+"""The Responses fake accepts the official SDK's requests and refuses what the service does."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_fake_accepts_what_real_clients_send(
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({"messages": [USER_MESSAGE]}, "Unknown parameter: 'messages'"),
         ({"input": []}, "must be provided"),
@@ -91,11 +91,11 @@ def test_the_fake_accepts_what_real_clients_send(
     ],
 )
 def test_the_fake_refuses_the_same_requests(
-    server: StrictOpenAI, body: dict[str, Any], words: str
+    server: StrictOpenAI, body: dict[str, Any], message: str
 ) -> None:
     answer = post_responses(server, **body)
     assert answer.status_code == 400
-    assert words in answer.json()["error"]["message"]
+    assert message in answer.json()["error"]["message"]
 
 
 def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:
@@ -120,8 +120,10 @@ def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_sdk_reads_the_fakes_answers(server: StrictOpenAI, stream: bool) -> None:
-    say = ScriptedAnswer(text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),))
-    server.script.on("Everything", say)
+    scripted_answer = ScriptedAnswer(
+        text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),)
+    )
+    server.script.on("Everything", scripted_answer)
     params: dict[str, Any] = {
         "model": "gpt-5.6-sol",
         "input": "Everything",

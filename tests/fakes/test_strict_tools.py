@@ -1,4 +1,4 @@
-"""The fakes refuse tools as the services do: built-in ones beside functions, and new searches."""
+"""The fakes refuse tools as the services do: built-in tools with functions, and new searches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIRECT = {"allowed_callers": ["direct"]}
 
 
 @pytest.mark.parametrize(
-    ("model", "tools", "config", "words"),
+    ("model", "tools", "config", "text"),
     [
         ("gemini-3.8-flash", [DECLARED, SEARCH], {}, "include_server_side_tool_invocations"),
         ("gemini-3.8-flash", [{**DECLARED, **SEARCH}], AUTO, "include_server_side_tool"),
@@ -29,13 +29,13 @@ DIRECT = {"allowed_callers": ["direct"]}
     ],
 )
 def test_gemini_combines_tools_only_as_documented(
-    model: str, tools: list[Any], config: dict[str, Any], words: str
+    model: str, tools: list[Any], config: dict[str, Any], text: str
 ) -> None:
     message = {"role": "user", "parts": [{"text": "hi"}]}
     refusal = gemini_rules.refusal(
         {"contents": [message], "tools": tools, "toolConfig": config}, model
     )
-    assert (words in refusal.message) if refusal is not None else not words
+    assert (text in refusal.message) if refusal is not None else not text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The fakes of Mistral, of chat templates and of Azure refuse what these refuse."""
+"""The fakes of Mistral, chat templates and Azure refuse what the originals refuse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ASSISTANT_MESSAGE = {"role": "assistant", "content": "Yes."}
 
 
 @pytest.mark.parametrize(
-    ("messages", "words"),
+    ("messages", "message"),
     [
         ([USER_MESSAGE, SYSTEM], "Expected last role User or Tool"),
         ([USER_MESSAGE, ASSISTANT_MESSAGE], "but got assistant"),
@@ -34,14 +34,14 @@ ASSISTANT_MESSAGE = {"role": "assistant", "content": "Yes."}
         ),
     ],
 )
-def test_mistral_refuses_an_order_of_messages(messages: list[Any], words: str) -> None:
-    refused = mistral_refusal({"model": "mistral-large-latest", "messages": messages})
-    assert refused is not None and words in refused.message
+def test_mistral_refuses_an_order_of_messages(messages: list[Any], message: str) -> None:
+    refusal = mistral_refusal({"model": "mistral-large-latest", "messages": messages})
+    assert refusal is not None and message in refusal.message
 
 
 def test_mistral_refuses_fields_it_does_not_know() -> None:
-    refused = mistral_refusal({"model": "m", "messages": [USER_MESSAGE], "user": "u"})
-    assert refused is not None and refused.status == 422
+    refusal = mistral_refusal({"model": "m", "messages": [USER_MESSAGE], "user": "u"})
+    assert refusal is not None and refusal.status == 422
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,5 @@ def test_a_template_refuses_later_system_messages(model: str) -> None:
 
 @pytest.mark.parametrize("field", ["safety_identifier", "prompt_cache_key", "store"])
 def test_azure_refuses_fields_newer_than_its_version(field: str) -> None:
-    refused = azure_refusal({"model": "gpt-4o", "messages": [USER_MESSAGE], field: "x"})
-    assert refused is not None and field in refused.message
+    refusal = azure_refusal({"model": "gpt-4o", "messages": [USER_MESSAGE], field: "x"})
+    assert refusal is not None and field in refusal.message

@@ -1,7 +1,7 @@
-"""What the gateway makes of a legal request is legal at the provider.
+"""Translated legal requests are accepted by the provider.
 
-The provider's rules are those of the strict fakes; the gateway may refuse a request
-itself, with a reason, but never has the provider refuse what it wrote.
+The provider's rules are those of the strict fakes; the gateway may refuse a request itself with
+a reason, but never sends a request that the provider refuses.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def legal_messages(body: dict[str, Any]) -> bool:
 
 
 def provider_refusal(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
-    """What the provider says to a rendered request."""
+    """Return the provider's refusal of a rendered request."""
     body = out["body"]
     if preset == "gemini":
         return gemini_rules.refusal(body, model)
@@ -84,7 +84,7 @@ def test_no_provider_refuses_what_was_translated(
         body = generator.chat() if source == "openai_chat" else generator.messages()
         if not (legal_chat(body) if source == "openai_chat" else legal_messages(body)):
             continue
-        model = generator.one(*models)
+        model = generator.choice(*models)
         try:
             out = translate.request(source, preset, body, VERSION, model)
         except GatewayError as error:

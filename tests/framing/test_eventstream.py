@@ -1,4 +1,4 @@
-"""AWS event streams: any split of the bytes, every flipped bit, and botocore as oracle."""
+"""AWS event streams: split at any byte, with flipped bits, and compared with botocore."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_messages_are_decoded_at_any_split_of_their_bytes(
     places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
     decoder = Decoder()
     frames: list[Frame] = []
-    for begin, end in itertools.pairwise(places):
-        frames += decoder.feed(data[begin:end])
+    for start, end in itertools.pairwise(places):
+        frames += decoder.feed(data[start:end])
     assert frames == [Frame(name, payload) for name, payload in error_headers]
     assert not decoder.pending
     assert decoder.close() == []
@@ -45,9 +45,9 @@ def test_messages_round_trip_through_botocore(
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_changed_byte_is_noticed(place: int, flip: int) -> None:
+def test_a_changed_byte_is_detected(position: int, flip: int) -> None:
     data = bytearray(encode(b'{"delta":{"text":"Hello"}}', "contentBlockDelta"))
-    data[place % len(data)] ^= flip
+    data[position % len(data)] ^= flip
     decoder = Decoder()
     try:
         frames = decoder.feed(bytes(data))

@@ -1,4 +1,4 @@
-"""Forms: what is read is what was sent, and what is sent on is what was read."""
+"""Multipart forms: parsing and encoding are inverse."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ parts = st.lists(
 
 
 def parse(body: bytes, boundary: str, *, step: int = 1 << 30) -> list[Part]:
-    """The parts of a body that comes in pieces of so many bytes."""
+    """Return the parts of a body that arrives in chunks of `step` bytes."""
     decoder = Decoder(boundary)
     rows: list[Any] = []
-    for at in range(0, len(body), step):
-        for item in decoder.feed(body[at : at + step]):
+    for start in range(0, len(body), step):
+        for item in decoder.feed(body[start : start + step]):
             if isinstance(item, Part):
                 rows.append((item, bytearray()))
             else:
@@ -51,7 +51,7 @@ def parse(body: bytes, boundary: str, *, step: int = 1 << 30) -> list[Part]:
 
 
 def encode_form(parts: list[Part], boundary: str) -> bytes:
-    """The body of parts that are all here."""
+    """Return the body of complete parts."""
     (body,) = encode(parts, boundary)
     assert isinstance(body, bytes)
     return body
@@ -81,7 +81,7 @@ def test_parts_are_parsed_at_any_split_of_their_bytes(content_parts: list[Part],
 
 @given(st.binary(max_size=300), st.integers(1, 9))
 def test_forms_parse_the_same_at_any_split(body: bytes, step: int) -> None:
-    """Line ends and boundaries stand where a reader is most easily led astray."""
+    """Line ends and boundaries are where parsers most often fail."""
     for code, mark in ((b"\0", b"\r\n"), (b"\1", b"--b"), (b"\2", b"\r\n--b"), (b"\3", HEAD)):
         body = body.replace(code, mark)
     results: list[Any] = []
@@ -178,7 +178,7 @@ def field(head: bytes, value: bytes = b"v") -> bytes:
     ],
 )
 def test_an_ambiguous_form_is_refused(body: bytes) -> None:
-    """Two readers of one form must not find two meanings in it."""
+    """Two parsers must not find different meanings in a form."""
     for step in (1, 1 << 30):
         if body == b"--b--":
             assert parse(body, "b", step=step) == []
@@ -188,10 +188,10 @@ def test_an_ambiguous_form_is_refused(body: bytes) -> None:
 
 
 def test_the_number_of_form_fields_is_bounded() -> None:
-    one = Part("a", b"v")
-    assert len(parse(encode_form([one] * MAX_PARTS, "b"), "b")) == MAX_PARTS
+    part = Part("a", b"v")
+    assert len(parse(encode_form([part] * MAX_PARTS, "b"), "b")) == MAX_PARTS
     with pytest.raises(MalformedForm, match="more than"):
-        parse(encode_form([one] * (MAX_PARTS + 1), "b"), "b")
+        parse(encode_form([part] * (MAX_PARTS + 1), "b"), "b")
 
 
 def test_a_field_name_cannot_inject_a_part_header() -> None:

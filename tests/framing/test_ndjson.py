@@ -1,4 +1,4 @@
-"""JSON lines come out whole, in whatever pieces they come in."""
+"""JSON lines are decoded whole, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ lines = st.lists(
 
 
 def frames(*pieces: bytes) -> list[bytes]:
-    """What a stream of these pieces comes to, its end included."""
+    """Return the frames of a stream of these chunks, including its end."""
     decoder = Decoder()
     events = [frame for piece in pieces for frame in decoder.feed(piece)]
     return [frame.data for frame in (*events, *decoder.close())]

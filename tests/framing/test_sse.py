@@ -1,4 +1,4 @@
-"""Any bytes, in any pieces, give the frames that the standard gives."""
+"""SSE frames are decoded by the standard, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ dialect_answers = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_si
 
 
 def frames(*pieces: bytes) -> list[Frame]:
-    """What a stream of these pieces comes to, its end included."""
+    """Return the frames of a stream of these chunks, including its end."""
     decoder = Decoder()
     events = [frame for piece in pieces for frame in decoder.feed(piece)]
     return events + decoder.close()
 
 
-def by_the_book(wire: bytes) -> list[Frame]:
-    """The standard's algorithm, line by line over the whole input."""
+def frames_by_standard(wire: bytes) -> list[Frame]:
+    """Return the frames by the standard's algorithm, line by line over the whole input."""
     text = wire.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected_frames: list[Frame] = []
     event, data = "", None
@@ -59,13 +59,13 @@ def by_the_book(wire: bytes) -> list[Frame]:
 
 
 def split_at(wire: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(place % (len(wire) + 1) for place in places), len(wire)]
+    edges = [0, *sorted(position % (len(wire) + 1) for position in places), len(wire)]
     return [wire[a:b] for a, b in pairwise(edges)]
 
 
 @given(dialect_answers)
 def test_frames_follow_the_sse_standard(wire: bytes) -> None:
-    assert frames(wire) == by_the_book(wire)
+    assert frames(wire) == frames_by_standard(wire)
 
 
 @given(dialect_answers, st.lists(st.integers(0, 400), max_size=12))
@@ -139,10 +139,10 @@ def test_a_stream_is_decoded_to_its_frames(wire: bytes, expected: list[Frame]) -
     assert frames(wire) == expected
 
 
-@pytest.mark.parametrize("place", [1, 2, 3])
-def test_a_split_byte_order_mark_is_skipped(place: int) -> None:
+@pytest.mark.parametrize("position", [1, 2, 3])
+def test_a_split_byte_order_mark_is_skipped(position: int) -> None:
     wire = b"\xef\xbb\xbfdata: 1\n\n"
-    assert frames(wire[:place], wire[place:]) == [Frame("", b"1")]
+    assert frames(wire[:position], wire[position:]) == [Frame("", b"1")]
 
 
 def test_a_frame_is_returned_as_soon_as_it_ends() -> None:

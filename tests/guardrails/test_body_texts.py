@@ -155,7 +155,7 @@ def test_texts_are_replaced_in_place(body: dict[str, Any]) -> None:
 
 
 def _normal(body: Any) -> str:
-    """The body, with JSON in strings in one spelling."""
+    """Return the body with JSON in strings normalized."""
     return json.dumps(body).replace('\\": ', '\\":').replace(', \\"', ',\\"')
 
 

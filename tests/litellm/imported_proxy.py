@@ -1,4 +1,4 @@
-"""Compares an imported LiteLLM database with what that proxy's API reported of it."""
+"""Compares an imported LiteLLM database with the proxy's own API reports."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _REFUSED_HERE = {("group", "best")} | {
 
 
 def hash_of(key: str) -> str:
-    """The hash under which LiteLLM stores a key."""
+    """Return the hash under which LiteLLM stores a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def check_rows(reported: Reported) -> None:
-    """Keys, teams, budgets, limits, models and spend are as LiteLLM's API reported."""
+    """Assert that keys, teams, budgets, limits, models and spend equal LiteLLM's reports."""
     for alias, row in reported["key_info"].items():
         key = ApiKey.objects.get(digest=store.hashed_digest(hash_of(reported["keys"][alias])))
         assert key.name == alias
@@ -66,7 +66,7 @@ def check_rows(reported: Reported) -> None:
 
 
 def _check_team(key: ApiKey, row: Reported, reported: Reported) -> None:
-    """A key is in its team, or if it has none in that of its user's budget."""
+    """Assert that a key is in its team, or in the team of its user's budget."""
     refs = []
     if "team_id" in row:
         refs = [f"LiteLLM team {row['team_id']}"]
@@ -77,40 +77,40 @@ def _check_team(key: ApiKey, row: Reported, reported: Reported) -> None:
     assert ([key.team.source_ref] if key.team is not None else []) == refs, key.name
 
 
-def _check_amounts(row: Any, expected: Reported, what: str) -> None:
-    """The limits and budgets of a row."""
-    _check_values(limits_value(row), budget_value(row), expected, what)
+def _check_amounts(row: Any, expected: Reported, label: str) -> None:
+    """Assert the limits and budgets of a row."""
+    _check_values(limits_value(row), budget_value(row), expected, label)
 
 
-def _check_values(limits: Limits, budget: Budget, expected: Reported, what: str) -> None:
+def _check_values(limits: Limits, budget: Budget, expected: Reported, label: str) -> None:
     for field, name in LIMITS.items():
         # A limit of 0 blocks the key instead.
-        assert getattr(limits, name) == (expected.get(field) or None), (what, field)
+        assert getattr(limits, name) == (expected.get(field) or None), (label, field)
     budgets = {
-        _PERIODS[each.get("budget_duration")]: Decimal(str(each["max_budget"]))
-        for each in (expected, *expected.get("budget_limits", ()))
-        if each.get("max_budget") is not None
+        _PERIODS[item.get("budget_duration")]: Decimal(str(item["max_budget"]))
+        for item in (expected, *expected.get("budget_limits", ()))
+        if item.get("max_budget") is not None
     }
     for period in ("day", "week", "month", "total"):
-        assert getattr(budget, f"{period}_usd") == budgets.get(period), (what, period)
+        assert getattr(budget, f"{period}_usd") == budgets.get(period), (label, period)
     soft, hard = expected.get("soft_budget"), expected.get("max_budget")
     if soft and hard and soft <= hard:
-        assert budget.soft_percent == 100 * soft / hard, what
+        assert budget.soft_percent == 100 * soft / hard, label
 
 
 def _check_end_users(reported: Reported) -> None:
-    """End users with something of their own have it here; others have no entry."""
+    """Assert that only end users with individual settings are imported."""
     entries = store.load_options().end_users
     for name, row in reported["customer_info"].items():
-        own = entries.pop(name, EndUser())
-        assert (own.alias, own.blocked) == (row.get("alias", ""), row["blocked"])
+        end_user = entries.pop(name, EndUser())
+        assert (end_user.alias, end_user.blocked) == (row.get("alias", ""), row["blocked"])
         table = row.get("litellm_budget_table", {})
-        _check_values(own.limits, own.budget, table, name)
+        _check_values(end_user.limits, end_user.budget, table, name)
     assert not entries
 
 
 def _check_models(reported: Reported) -> None:
-    """Each model has its route, its provider with the decrypted key, and its price."""
+    """Assert that each model has its route, its provider with the decrypted key, and its price."""
     for row in reported["models"]:
         params = row["litellm_params"]
         target = Route.objects.get(name=row["model_name"]).targets.get()
@@ -123,7 +123,7 @@ def _check_models(reported: Reported) -> None:
 
 
 def _check_days(reported: Reported) -> None:
-    """The usage of each day and key."""
+    """Assert the usage of each day and key."""
     names = dict(ApiKey.objects.values_list("pk", "name"))
     found: dict[tuple[str, str], Any] = {}
     expected: dict[tuple[str, str], Any] = {}
@@ -151,7 +151,7 @@ def _check_days(reported: Reported) -> None:
 
 
 def _check_spend(reported: Reported) -> None:
-    """The budgets of keys go on where they were."""
+    """Assert that the budgets of keys continue at their spend."""
     recorded: dict[str, float] = defaultdict(float)
     for name, _, units in store.recorded_spend(store.load_snapshot()):
         recorded[name] = units / UNITS
@@ -166,9 +166,9 @@ def _check_spend(reported: Reported) -> None:
 
 
 def _check_spend_of_teams(reported: Reported, recorded: Mapping[str, float]) -> None:
-    """The budgets of teams go on with what their keys have spent, those of users likewise.
+    """Assert that budgets of teams and users continue at the spend of their keys.
 
-    LiteLLM's counter of a team has the spend of its deleted keys too, which the report says.
+    LiteLLM's counter of a team includes the spend of its deleted keys, which the report mentions.
     """
     spent: dict[str, float] = defaultdict(float)
     for row in reported["key_info"].values():
@@ -182,8 +182,8 @@ def _check_spend_of_teams(reported: Reported, recorded: Mapping[str, float]) -> 
         assert abs(found - spent[team.source_ref]) < 0.0001, team.name
 
 
-def variables(provider: str) -> dict[str, str]:
-    """The environment of an import: the proxy's secrets, and the provider at this URL."""
+def import_environment(provider: str) -> dict[str, str]:
+    """Return the environment of an import: the proxy's secrets, and the provider's URL."""
     secrets = {"LITELLM_SALT_KEY": SALT_KEY, "LITELLM_MASTER_KEY": MASTER_KEY}
     return {**secrets, BASE: f"{provider}/v1", KEY: PROVIDER_KEY}
 
@@ -191,8 +191,8 @@ def variables(provider: str) -> dict[str, str]:
 def check_keys_on_a_gateway(
     directory: Path, database: str, provider: str, reported: Reported
 ) -> None:
-    """Import into a running gateway by the command, and call each model with each key."""
-    environment = variables(provider)
+    """Import into a running gateway by command, and call each model with each key."""
+    environment = import_environment(provider)
     text = "general_settings: {master_key: sk-1234}"
     with running_gateway(
         directory, text, **{BASE: environment[BASE], KEY: PROVIDER_KEY}
@@ -204,23 +204,23 @@ def check_keys_on_a_gateway(
             check=True,
             capture_output=True,
         )
-        gateway.known(reported["keys"]["all"])
+        gateway.wait_for_key(reported["keys"]["all"])
         _check_calls(lambda key, model: gateway.ask(model, key=key).status_code, reported)
 
 
-def _check_calls(ask: Callable[[str, str], int], reported: Reported) -> None:
-    """The keys reach the models that they reach in LiteLLM, by `ask(key, model)`, and no others."""
+def _check_calls(call_model: Callable[[str, str], int], reported: Reported) -> None:
+    """Assert that each key reaches the same models as in LiteLLM, by `ask(key, model)`."""
     differences = {
         (alias, model): (before, after)
-        for alias, model, before, after in _calls(ask, reported)
+        for alias, model, before, after in _calls(call_model, reported)
         if (before == 200) != (after == 200)
     }
     assert differences.keys() == _REFUSED_HERE, differences
 
 
 def _calls(
-    ask: Callable[[str, str], int], reported: Reported
+    call_model: Callable[[str, str], int], reported: Reported
 ) -> Iterator[tuple[str, str, int, int]]:
     for alias, key in reported["keys"].items():
         for model in ASKED:
-            yield alias, model, reported["calls"][alias][model], ask(key, model)
+            yield alias, model, reported["calls"][alias][model], call_model(key, model)

@@ -1,4 +1,4 @@
-"""Configuration files for tests, written where pytest keeps its own."""
+"""Configuration files of tests, written into pytest's directories."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def write_config(directory: Path, text: str, name: str = "litellm_config.yaml") 
 
 
 def config(directory: Path, text: str, environ: dict[str, str] | None = None) -> Config:
-    """What a file comes to, in an environment that has only what is given."""
+    """Return the parsed configuration of a file, with only these environment variables."""
     return read(write_config(directory, text), KEYS if environ is None else environ)
 
 
 def entries(
     directory: Path, *rows: dict[str, Any], environ: dict[str, str] | None = None, **sections: Any
 ) -> Config:
-    """What these entries of model_list come to: `model_name` and the litellm_params beside it."""
-    listed = []
+    """Return the configuration of model_list entries: `model_name` and its litellm_params."""
+    items = []
     for row in rows:
         params = {k: v for k, v in row.items() if k not in {"model_name", "model_info"}}
         entry = {"model_name": row.get("model_name", "fast"), "litellm_params": params}
-        listed.append(entry | ({"model_info": row["model_info"]} if "model_info" in row else {}))
-    return config(directory, yaml.safe_dump({"model_list": listed, **sections}), environ)
+        items.append(entry | ({"model_info": row["model_info"]} if "model_info" in row else {}))
+    return config(directory, yaml.safe_dump({"model_list": items, **sections}), environ)
 
 
 def only_target(parsed_config: Config) -> TargetRow:

@@ -1,10 +1,10 @@
-"""Make `data/litellm.sql.gz`, the database of a LiteLLM proxy, by LiteLLM's proxy itself:
+"""Creates `data/litellm.sql.gz`, the database of a LiteLLM proxy, with LiteLLM itself:
 
     python -m tests.litellm.make_database
 
 It starts LiteLLM from PyPI (`own_proxy.py`) on an empty PostgreSQL database at TEST_POSTGRES_URL
-with LiteLLM's migrations, sets it up and uses it by its API (`proxy_calls.py`), and dumps it.
-`data/litellm.json` has what that API reported, with the keys. No row is written by anything else.
+with LiteLLM's migrations, configures and uses it through its API (`proxy_calls.py`), and dumps it.
+`data/litellm.json` has the API's reports and the keys. Nothing else writes rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.fakes import StrictOpenAI
 from tests.litellm.own_proxy import installed_packages, running_proxy
-from tests.litellm.proxy_calls import fill
+from tests.litellm.proxy_calls import set_up_and_use
 from tests.litellm.proxy_database import migrations, new_database
 
 DATA = Path(__file__).parent / "data"
@@ -26,7 +26,7 @@ DUMP, REPORTED = DATA / "litellm.sql.gz", DATA / "litellm.json"
 
 
 def main() -> None:
-    """Make both files anew."""
+    """Create both files."""
     DATA.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -34,7 +34,7 @@ def main() -> None:
         new_database(migrations(installed_packages())) as (url, _),
     ):
         with running_proxy(Path(directory), url, provider.url) as proxy:
-            reported = fill(proxy)
+            reported = set_up_and_use(proxy)
         dump = subprocess.run(
             # The heartbeats have the name of the machine.
             ["pg_dump", "--inserts", "--no-owner", "--no-privileges", "--no-comments"]

@@ -1,8 +1,8 @@
-"""LiteLLM's proxy as a process, on a PostgreSQL database of its own.
+"""LiteLLM's proxy as a process with its own PostgreSQL database.
 
-It stores everything through Prisma, whose engine is a binary that no package registry has:
-`prisma_engine/query_engine.cjs` stands in for it. Prisma's command line program is not needed
-for the tables either: LiteLLM's migrations are SQL.
+It stores everything through Prisma, whose engine is a binary that no package registry has;
+`prisma_engine/query_engine.cjs` replaces it. The tables do not need Prisma's command line
+program either: LiteLLM's migrations are SQL.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.clients.environments import node_modules, python_with
 from tests.fakes.openai import KEY as PROVIDER_KEY
 from tests.litellm.proxy_calls import BASE, KEY, MASTER_KEY, SALT_KEY, WRITES_S, Proxy
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import wait_until
 
 VERSION = "1.106.2"
 # LiteLLM works with this version of Prisma's client, not with those after it.
@@ -44,7 +44,7 @@ general_settings:
 
 
 def installed_packages() -> Path:
-    """The folder of LiteLLM's packages, installed when first asked for. Raises Unavailable."""
+    """Return the folder of LiteLLM's packages, installed on first use. Raises Unavailable."""
     python = python_with(PACKAGES)
     (folder,) = (python.parent.parent / "lib").glob("python*/site-packages")
     if not (folder / "prisma" / "client.py").exists():
@@ -54,9 +54,10 @@ def installed_packages() -> Path:
 
 @contextmanager
 def running_proxy(directory: Path, database: str, provider: str) -> Iterator[Proxy]:
-    """A proxy on a database with LiteLLM's tables, in front of an OpenAI at a base URL.
+    """Run a proxy on a database with LiteLLM's tables, with an OpenAI at a base URL.
 
-    Raises Unavailable where its packages cannot be had.
+    Raises:
+        Unavailable: its packages cannot be installed.
     """
     folder = installed_packages()
     (directory / "config.yaml").write_text(_CONFIG, encoding="utf-8")
@@ -87,7 +88,7 @@ def running_proxy(directory: Path, database: str, provider: str) -> Iterator[Pro
             start_new_session=True,
         )
     try:
-        until(lambda: process.poll() is not None or _is_ready(url), within_s=_START_S)
+        wait_until(lambda: process.poll() is not None or _is_ready(url), within_s=_START_S)
         assert process.poll() is None, (directory / "output.txt").read_text(encoding="utf-8")
         with httpx.Client(base_url=url, timeout=_CALL_S) as client:
             yield Proxy(client)
@@ -132,5 +133,5 @@ def _generate_client(folder: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What its processes have of ours."""
+    """Return the environment of its processes."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

@@ -1,8 +1,8 @@
-"""Calls by which a LiteLLM proxy is set up and used, as its administrators and clients do.
+"""Requests that configure and use a LiteLLM proxy, as administrators and clients do.
 
-All goes through LiteLLM's own management API and its endpoints for models; what it answered is
-kept, so that an import of its database can be compared with it. Left out is what LiteLLM's
-enterprise licence is needed for: organizations, projects, tags of keys, models of one team.
+Everything goes through LiteLLM's own management API and its model endpoints; the reports are
+stored, so that an import of the database can be compared with them. Features of LiteLLM's
+enterprise license are omitted: organizations, projects, tags of keys, models of one team.
 """
 
 from __future__ import annotations
@@ -195,40 +195,40 @@ _METRICS = ("api_requests", "failed_requests", "prompt_tokens", "completion_toke
 
 
 class Proxy:
-    """A LiteLLM proxy by a client with its base URL.
+    """A LiteLLM proxy, called by a client with its base URL.
 
-    A refused call raises AssertionError with its text.
+    A refused request raises AssertionError with its text.
     """
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
     def send(self, method: str, path: str, key: str = MASTER_KEY, **more: Any) -> httpx.Response:
-        """A request with a key."""
+        """Send a request with a key."""
         headers = {"authorization": f"Bearer {key}"}
         return self._client.request(method, path, headers=headers, **more)
 
     def post(self, path: str, body: Answer) -> Answer:
-        """A call of the management API."""
+        """Send a POST request to the management API."""
         answer = self.send("POST", path, json=body)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return dict(answer.json() or {})
 
     def get(self, path: str, **query: Any) -> Any:
-        """What the management API reports."""
+        """Return a report of the management API."""
         answer = self.send("GET", path, params=query)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
 
-def ask(proxy: Proxy, key: str, model: str, **more: Any) -> int:
-    """The status of a call of a model."""
+def request_status(proxy: Proxy, key: str, model: str, **more: Any) -> int:
+    """Return the status of a request to a model."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], **more}
     return proxy.send("POST", "/v1/chat/completions", key, json=body).status_code
 
 
-def fill(proxy: Proxy) -> Answer:
-    """Set up a new proxy and use it; returns its keys and what it reports."""
+def set_up_and_use(proxy: Proxy) -> Answer:
+    """Configure and use a new proxy; returns its keys and reports."""
     keys: dict[str, str] = {}
     for path, body in _CALLS:
         made = proxy.post(path, body)
@@ -248,49 +248,52 @@ def fill(proxy: Proxy) -> Answer:
     assert signed_in.status_code == 303, signed_in.text
     _wait_for_models(proxy, keys["all"])
     for alias in ("spent", "spent this month", "ann", "ci", "ci", "deleted"):
-        assert ask(proxy, keys[alias], "smart") == 200
-    assert ask(proxy, keys["all"], "fast", user="c-gold") == 200
+        assert request_status(proxy, keys[alias], "smart") == 200
+    assert request_status(proxy, keys["all"], "fast", user="c-gold") == 200
     _wait_for_spend(proxy, keys["spent"])
     proxy.post("/key/delete", {"keys": [keys["deleted"]]})
-    calls = {alias: {name: ask(proxy, key, name) for name in ASKED} for alias, key in keys.items()}
+    calls = {
+        alias: {name: request_status(proxy, key, name) for name in ASKED}
+        for alias, key in keys.items()
+    }
     _wait_for_spend(proxy, keys["all"])
-    answered = {alias for alias, statuses in calls.items() if 200 in statuses.values()}
-    _wait_for_days(proxy, {sha256(keys[alias].encode()).hexdigest() for alias in answered})
+    working_keys = {alias for alias, statuses in calls.items() if 200 in statuses.values()}
+    _wait_for_days(proxy, {sha256(keys[alias].encode()).hexdigest() for alias in working_keys})
     return {"keys": keys, "calls": calls, **_management_report(proxy, keys)}
 
 
 def _wait_for_models(proxy: Proxy, key: str) -> None:
-    """The proxy reads its models from the database now and then."""
-    ends = time.monotonic() + _WRITTEN_S
+    """Wait until the proxy has loaded its models, which it does periodically."""
+    deadline = time.monotonic() + _WRITTEN_S
     while set(ASKED[:2]) - {row["id"] for row in proxy.get("/v1/models")["data"]}:
-        assert time.monotonic() < ends, "the proxy does not know its models"
+        assert time.monotonic() < deadline, "the proxy does not know its models"
         time.sleep(0.5)
 
 
 def _wait_for_spend(proxy: Proxy, key: str) -> None:
-    """Until the spend of all calls so far is written: a call's is, with those before it."""
-    ends, before = time.monotonic() + _WRITTEN_S, None
+    """Wait until the spend of all requests so far is written."""
+    deadline, before = time.monotonic() + _WRITTEN_S, None
     while True:
         spend = proxy.get("/key/info", key=key)["info"]["spend"]
         if spend and spend == before:
             return
-        assert time.monotonic() < ends, "the proxy writes no spend"
+        assert time.monotonic() < deadline, "the proxy writes no spend"
         before = spend
         time.sleep(4 * WRITES_S)
 
 
 def _wait_for_days(proxy: Proxy, key_hashes: set[str]) -> None:
-    """Until the usage by day, which is written apart from the spend, has all of these keys."""
-    ends = time.monotonic() + _WRITTEN_S
+    """Wait until the daily usage, which is written separately, has all of these keys."""
+    deadline = time.monotonic() + _WRITTEN_S
     while missing := key_hashes - {
-        each for day in _daily_activity(proxy) for each in day["breakdown"]["api_keys"]
+        customer for day in _daily_activity(proxy) for customer in day["breakdown"]["api_keys"]
     }:
-        assert time.monotonic() < ends, f"the proxy writes no usage by day of {missing}"
+        assert time.monotonic() < deadline, f"the proxy writes no usage by day of {missing}"
         time.sleep(WRITES_S)
 
 
 def _daily_activity(proxy: Proxy) -> list[Answer]:
-    """The usage of each day that has any."""
+    """Return the usage of each day."""
     days = {"start_date": time.strftime("%Y-%m-01", time.gmtime()), "end_date": "2100-01-01"}
     activity = proxy.get("/user/daily/activity", **days, page_size=1000)
     assert activity["metadata"]["total_pages"] == 1
@@ -298,7 +301,7 @@ def _daily_activity(proxy: Proxy) -> list[Answer]:
 
 
 def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
-    """What the management API reports of everything."""
+    """Return all reports of the management API."""
     teams = [row["team_id"] for row in proxy.get("/team/list")]
     customers = [row["user_id"] for row in proxy.get("/customer/list")]
     return _without_empty_fields(
@@ -313,7 +316,8 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
                 user: proxy.get("/user/info", user_id=user)["user_info"] for user in ("ann", "bob")
             },
             "customer_info": {
-                each: proxy.get("/customer/info", end_user_id=each) for each in customers
+                customer: proxy.get("/customer/info", end_user_id=customer)
+                for customer in customers
             },
             "models": [
                 {name: row[name] for name in ("model_name", "litellm_params")}
@@ -321,8 +325,8 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
             ],
             "days": {
                 day["date"]: {
-                    each: {name: found["metrics"][name] for name in _METRICS}
-                    for each, found in day["breakdown"]["api_keys"].items()
+                    customer: {name: found["metrics"][name] for name in _METRICS}
+                    for customer, found in day["breakdown"]["api_keys"].items()
                 }
                 for day in _daily_activity(proxy)
             },
@@ -331,7 +335,7 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
 
 
 def _without_empty_fields(row: Answer) -> Answer:
-    """The object without its empty fields, of which LiteLLM has many, at any depth."""
+    """Return the object without empty fields at any depth."""
     kept = {name: _without_empty(value) for name, value in row.items()}
     return {name: value for name, value in kept.items() if value not in (None, {}, [], "")}
 

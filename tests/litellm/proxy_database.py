@@ -1,7 +1,7 @@
-"""Databases of a LiteLLM proxy: with the columns that the import reads, and with LiteLLM's own.
+"""Databases of a LiteLLM proxy: with the imported columns, and with LiteLLM's own schema.
 
-The encrypted values were made by LiteLLM 1.106.2 (`encrypt_value_helper`), the hashes are
-`hash_token` of it: SHA-256.
+LiteLLM 1.106.2 created the encrypted values (`encrypt_value_helper`) and the hashes
+(`hash_token`: SHA-256).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ CREATE TABLE "LiteLLM_DailyUserSpend" (id text PRIMARY KEY, user_id text, date t
 
 
 def migrations(packages: Path) -> str:
-    """LiteLLM's own migrations, as one transaction, from the folder of its packages."""
+    """Return LiteLLM's own migrations as one transaction, from its packages."""
     files = sorted((packages / "litellm_proxy_extras" / "migrations").glob("*/migration.sql"))
     statements = ";\n".join(file.read_text(encoding="utf-8") for file in files)
     # In a transaction, indexes are not created concurrently.
@@ -78,13 +78,13 @@ def migrations(packages: Path) -> str:
 
 
 def hash_token(token: str) -> str:
-    """The hash under which LiteLLM stores a key."""
+    """Return the hash under which LiteLLM stores a key."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 @contextmanager
 def new_database(statements: str = SCHEMA) -> Iterator[tuple[str, psycopg.Connection[Any]]]:
-    """The URL of a new database, and a connection. Skips where there is no PostgreSQL."""
+    """Create a database; yields its URL and a connection. Skips the test without PostgreSQL."""
     try:
         socket.create_connection(("127.0.0.1", 5432), timeout=10).close()
     except OSError:
@@ -103,7 +103,7 @@ def new_database(statements: str = SCHEMA) -> Iterator[tuple[str, psycopg.Connec
 
 
 def insert(connection: psycopg.Connection[Any], table: str, **values: Any) -> None:
-    """Insert a row, with what LiteLLM sets in each of them."""
+    """Insert a row with LiteLLM's defaults."""
     columns = connection.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_name = %s",
         (f"LiteLLM_{table}",),
@@ -121,8 +121,8 @@ def insert(connection: psycopg.Connection[Any], table: str, **values: Any) -> No
     )
 
 
-def fill(connection: psycopg.Connection[Any], today: dt.datetime) -> None:
-    """A small company: an organization, two teams of one name, keys, models and their usage."""
+def insert_company(connection: psycopg.Connection[Any], today: dt.datetime) -> None:
+    """Insert a small company: an organization, two teams with one name, keys, models and usage."""
     naive = today.replace(tzinfo=None)
     insert(connection, "BudgetTable", budget_id="b1", max_budget=1000.0, budget_duration="30d")
     insert(connection, "BudgetTable", budget_id="b2", rpm_limit=7)

@@ -1,4 +1,4 @@
-"""`litellm_settings.cache`: what becomes of it, route by route."""
+"""`litellm_settings.cache` becomes the response cache of routes."""
 
 from __future__ import annotations
 

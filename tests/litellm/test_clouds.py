@@ -1,4 +1,4 @@
-"""Entries that are called in a cloud: region, project, account, and how they are let in."""
+"""Cloud entries of model_list: region, project, account and authentication."""
 
 from __future__ import annotations
 
@@ -114,9 +114,9 @@ def test_region_and_project_may_come_from_the_environment(tmp_path: Path) -> Non
     assert "needs CLOUDFLARE_ACCOUNT_ID in the environment, or an api_base" in note
 
 
-@pytest.mark.parametrize("place", ["variable", "key file", "default file", "entry", "entry path"])
-def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: str) -> None:
-    """As google-auth and LiteLLM do: a file usually names only the location."""
+@pytest.mark.parametrize("value", ["variable", "key file", "default file", "entry", "entry path"])
+def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, value: str) -> None:
+    """As google-auth and LiteLLM do: a file usually has only the location."""
     key = {"type": "service_account", "project_id": "of-the-key"}
     adc = {"type": "authorized_user", "quota_project_id": "of-the-user"}
     row: dict[str, Any] = {"model": "vertex_ai/gemini-3", "vertex_location": "global"}
@@ -124,7 +124,7 @@ def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: s
     folder.mkdir(parents=True)
     (tmp_path / "key.json").write_text(json.dumps(key))
     environ, project = {"HOME": str(tmp_path)}, "of-the-key"
-    match place:
+    match value:
         case "variable":
             environ["GOOGLE_CLOUD_PROJECT"] = project = "of-the-variable"
         case "key file":
@@ -185,7 +185,7 @@ def test_predibase_needs_a_tenant_and_serves_base_models(tmp_path: Path) -> None
     assert any("its adapter_id is not supported yet" in note for note in parsed_config.notes)
 
 
-def test_vertex_without_a_project_is_left_out(tmp_path: Path) -> None:
+def test_vertex_without_a_project_is_omitted(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "vertex_ai/gemini-3"})
     assert parsed_config.routes == {}
     assert any("needs a vertex_project" in note for note in parsed_config.notes)

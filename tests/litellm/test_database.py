@@ -1,4 +1,4 @@
-"""Import of a LiteLLM proxy's database: keys stay valid, budgets continue, nothing is doubled."""
+"""Import of a LiteLLM database: keys stay valid, budgets continue, nothing is duplicated."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ from tests.litellm.proxy_database import (
     SEALED_BY_GCM,
     SEALED_KEY,
     SEALED_MODEL,
-    fill,
     hash_token,
     insert,
+    insert_company,
     migrations,
     new_database,
 )
@@ -60,7 +60,7 @@ Proxy = tuple[str, psycopg.Connection[Any]]
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
     with new_database() as (url, connection):
-        fill(connection, timezone.now())
+        insert_company(connection, timezone.now())
         yield url, connection
 
 
@@ -144,10 +144,10 @@ def test_imported_teams_keep_their_budgets(proxy: Proxy) -> None:
     assert Team.objects.filter(name="search (t2-other)").exists()
     assert "team search: is named `search (t2-other)` here" in report
     # A user's budget is for the keys that are in no team.
-    own = imported_key("sk-ann")
-    assert own.team is not None
-    assert (own.team.name, own.team.budget.month_usd) == ("user ann", Decimal(9))
-    assert (own.limits.requests_per_minute, own.budget.total_usd) == (7, Decimal(2))
+    team_key = imported_key("sk-ann")
+    assert team_key.team is not None
+    assert (team_key.team.name, team_key.team.budget.month_usd) == ("user ann", Decimal(9))
+    assert (team_key.limits.requests_per_minute, team_key.budget.total_usd) == (7, Decimal(2))
 
 
 def test_end_users_keep_what_is_their_own(proxy: Proxy) -> None:
@@ -230,10 +230,10 @@ def test_a_second_import_changes_nothing(proxy: Proxy) -> None:
     import_database(proxy[0])
     version = Registry.objects.version()
     rows = list(UsageHour.objects.order_by("pk").values())
-    again = import_database(proxy[0])
+    second = import_database(proxy[0])
     assert Registry.objects.version() == version
     assert list(UsageHour.objects.order_by("pk").values()) == rows
-    table = again.partition("\n\n")[0].splitlines()[1:]
+    table = second.partition("\n\n")[0].splitlines()[1:]
     assert {line.split()[-3] for line in table} == {"0"}
     assert len(table) == 9
 
@@ -268,7 +268,7 @@ def test_a_dry_run_imports_nothing(proxy: Proxy) -> None:
     ("salt_key", "reason"),
     [("", "encrypted: set LITELLM_SALT_KEY"), ("wrong", "cannot be decrypted with this key")],
 )
-def test_without_the_salt_key_only_models_are_left_out(
+def test_without_the_salt_key_only_models_are_omitted(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, salt_key: str, reason: str
 ) -> None:
     monkeypatch.setenv("LITELLM_SALT_KEY", salt_key)
@@ -294,8 +294,8 @@ def test_keys_are_found_by_their_hash(proxy: Proxy, settings: Any) -> None:
     for name in ("sk-ci", hash_token("sk-ci")):
         info = api.get("/key/info", {"key": name}).json()["info"]
         assert (info["key_alias"], info["spend"], info["max_budget"]) == ("ci", 3.5, 20.0)
-    own = Client(headers={"authorization": "Bearer sk-ci"}).get("/key/info")
-    assert own.json()["info"]["key_alias"] == "ci"
+    key_client = Client(headers={"authorization": "Bearer sk-ci"}).get("/key/info")
+    assert key_client.json()["info"]["key_alias"] == "ci"
 
 
 def test_scripts_continue_to_work_with_litellm_ids(proxy: Proxy, settings: Any) -> None:
@@ -318,15 +318,15 @@ def test_another_database_is_refused_without_its_password() -> None:
     with new_database("SELECT 1") as (url, _):
         with pytest.raises(CommandError, match="this is no database of a LiteLLM proxy"):
             import_database(url)
-        wrong = url.replace("postgres@", "nobody:secret-word@")
+        refused_url = url.replace("postgres@", "nobody:secret-word@")
         with pytest.raises(CommandError) as refusal:
-            import_database(wrong)
+            import_database(refused_url)
     assert "secret-word" not in str(refusal.value)
     with pytest.raises(CommandError, match="postgresql://USER"):
         import_database("mysql://root@127.0.0.1/litellm")
 
 
-def test_parameters_of_prisma_are_left_out_of_the_url() -> None:
+def test_parameters_of_prisma_are_omitted_from_the_url() -> None:
     url = "postgresql://u:p%40@h:5432/db?schema=llm&connection_limit=5&sslmode=require"
     assert split_url(url) == ("postgresql://u:p%40@h:5432/db?sslmode=require", "llm")
     with pytest.raises(SourceError):
@@ -361,7 +361,7 @@ def test_a_database_created_by_litellms_own_migrations() -> None:
         pytest.skip("litellm-proxy-extras is not installed; it is in the group `dev`")
     packages = Path(spec.submodule_search_locations[0]).parent
     with new_database(migrations(packages)) as (url, connection):
-        fill(connection, timezone.now())
+        insert_company(connection, timezone.now())
         report = import_database(url)
         assert imported_key("sk-ci").routes == ("smart",)
         assert imported_key("sk-ann").team is not None

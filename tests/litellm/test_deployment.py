@@ -1,4 +1,4 @@
-"""One entry of model_list: provider, model, target."""
+"""An entry of model_list: provider, model and target."""
 
 from __future__ import annotations
 
@@ -258,13 +258,13 @@ def test_unsupported_entries_are_omitted_and_the_others_imported(
     ],
 )
 def test_an_error_names_file_line_and_field(tmp_path: Path, text: str, expected: str) -> None:
-    """A mistake in an entry leaves it out; one in a section stops the start."""
+    """An invalid entry is omitted; an invalid section prevents the start."""
     good = "- model_name: good\n  litellm_params: {model: gpt-4o}\n"
     try:
-        listed = text.startswith("model_list:\n-")
-        parsed_config = config(tmp_path, f"{text}\n{good}" if listed else text)
+        has_entries = text.startswith("model_list:\n-")
+        parsed_config = config(tmp_path, f"{text}\n{good}" if has_entries else text)
     except ConfigError as mistake:
-        assert not listed
+        assert not has_entries
         (remark,) = [str(mistake)]
     else:
         assert list(parsed_config.routes) == ["good"]
@@ -284,7 +284,7 @@ def test_timeouts_become_first_byte_and_idle_timeouts(tmp_path: Path) -> None:
 
 
 def default(name: str, path: str, value: Any) -> dict[str, Any]:
-    """The edit of a default parameter."""
+    """Return the edit of a default parameter."""
     return {"op": "default", "path": path, "value": value, "reason": f"litellm_params.{name}"}
 
 
@@ -350,7 +350,7 @@ def test_a_price_per_million_tokens_is_not_used_as_price_per_token(tmp_path: Pat
 
 
 def test_an_entry_without_a_model_uses_the_public_name(tmp_path: Path) -> None:
-    """Azure's first image API had no deployment: files write `azure/`."""
+    """Azure's first image API had no deployments: files write `azure/`."""
     row = {"model_name": "dall-e-2", "model": "azure/", "api_base": "https://r.openai.azure.com"}
     parsed_config = entries(tmp_path, row)
     assert route(parsed_config, "dall-e-2").targets[0].model == "dall-e-2"
@@ -519,7 +519,7 @@ def test_ssl_verify_of_the_library_applies_to_entries_without_their_own(tmp_path
         ({"ssl_certificate": "ca.pem"}, "must also contain the private key"),
     ],
 )
-def test_an_entry_whose_certificates_are_unusable_is_left_out(
+def test_an_entry_whose_certificates_are_unusable_is_omitted(
     tmp_path: Path, params: dict[str, str], reason: str
 ) -> None:
     (tmp_path / "ca.pem").write_text(CertificateAuthority().pem)

@@ -1,4 +1,4 @@
-"""Whatever stands in a file: a Config or a Mistake, never anything else."""
+"""Arbitrary files result in a Config or a Mistake, never in another exception."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ VALUES = st.recursive(
 
 
 def section(name: str) -> st.SearchStrategy[Any]:
-    """The known keys of a section with any values."""
-    supported = [key for key, known in SECTIONS[name].items() if known.status == "supported"]
+    """Draw the known keys of a section with arbitrary values."""
+    supported = [key for key, key_info in SECTIONS[name].items() if key_info.status == "supported"]
     return st.one_of(VALUES, st.dictionaries(st.sampled_from(supported), VALUES, max_size=5))
 
 

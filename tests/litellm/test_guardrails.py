@@ -1,4 +1,4 @@
-"""LiteLLM's guardrails and end users: which become rows and settings, and what is reported."""
+"""LiteLLM's guardrails and end users become rows and settings, or are reported."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def config(directory: Path, content: dict[str, Any]) -> Config:
 
 def config_with_guardrails(tmp_path: Path, *guardrails: dict[str, Any], **params: Any) -> Config:
     model = {**MODEL, "litellm_params": {**MODEL["litellm_params"], **params}}  # type: ignore[dict-item]
-    listed = [
-        {"guardrail_name": each.pop("name", "g"), "litellm_params": each} for each in guardrails
+    items = [
+        {"guardrail_name": item.pop("name", "g"), "litellm_params": item} for item in guardrails
     ]
-    return config(tmp_path, {"model_list": [model], "guardrails": listed})
+    return config(tmp_path, {"model_list": [model], "guardrails": items})
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""Which provider a model name means."""
+"""The provider of a model name."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_known_host_names_its_provider() -> None:
     assert (resolved.preset.name, resolved.model) == ("deepseek", "deepseek-chat")
 
 
-def test_a_server_of_ones_own_needs_no_prefix() -> None:
+def test_a_custom_server_needs_no_model_prefix() -> None:
     assert resolve_model("my-model", None, "http://localhost:8000/v1").preset.name == "custom"
 
 

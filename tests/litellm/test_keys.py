@@ -1,4 +1,4 @@
-"""The visible table of keys: complete, told, and shown in the documentation."""
+"""The public table of keys: complete, reported, and shown in the documentation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_unsupported_key_has_a_reason() -> None:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_no_key_is_in_a_section_twice(section: str) -> None:
-    """A later `**` would silently take the earlier key's place."""
+    """A later `**` would silently replace the earlier key."""
     tables = {
         id(value): (key, module)
         for module in (settings_keys, keys)
@@ -56,13 +56,13 @@ def test_no_key_is_in_a_section_twice(section: str) -> None:
         and isinstance(node.target, ast.Name)
         and node.target.id == name
     ]
-    words = [
+    names = [
         word
         for call in ast.walk(table)
         if isinstance(call, ast.Call)
         for word in call.args[0].value.split()
     ]
-    assert sorted(words) == sorted(set(words))
+    assert sorted(names) == sorted(set(names))
 
 
 def test_every_parsed_key_is_in_the_table() -> None:
@@ -90,7 +90,7 @@ def test_an_unknown_key_gets_a_suggestion(section: str, name: str, expected: str
 
 
 def _keys_in_file(node: Any, section: str) -> Iterator[tuple[str, str]]:
-    """The keys that stand in a file, each with its section."""
+    """Return the keys of a file with their sections."""
     inner = {"litellm_params": "litellm_params", "model_info": "model_info"}
     for name, value in (node or {}).items():
         yield section, name
@@ -111,15 +111,15 @@ def test_every_key_of_the_files_is_in_the_table(text: str) -> None:
     fields = dict.fromkeys(("one", "two", "primary", "backup", "larger", "tolerant", "key"), "x")
     document = yaml.safe_load(dedent(text.format(**fields) if "{key}" in text else text))
     unknown = [
-        (where, name)
-        for where, name in _keys_in_file(document, "")
-        if find_key(where, name) is None
+        (section, name)
+        for section, name in _keys_in_file(document, "")
+        if find_key(section, name) is None
     ]
     assert unknown == []
 
 
 def test_every_key_the_reader_reads_is_in_the_table() -> None:
-    """Literals in `node.get(...)`; but for parts of values, such as `hidden` of an alias."""
+    """Literals in `node.get(...)`, except parts of values such as `hidden` of an alias."""
     parts = {"*", "model", "hidden"}
     actual_names = {name for section in SECTIONS.values() for name in section} | parts
     folder = ROOT / "gateway" / "compat" / "litellm" / "config"

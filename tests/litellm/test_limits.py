@@ -1,4 +1,4 @@
-"""Limits and budgets of a file: when they are limits, whose they are, and in which window."""
+"""Limits and budgets of a file: whether they apply, to what, and in which window."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_rates_may_be_in_model_info(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "router", "general", "most"),
+    ("entry", "router", "general", "max_output"),
     [
         ({"max_parallel_requests": 4}, {"default_max_parallel_requests": 9}, {}, 4),
         ({}, {"default_max_parallel_requests": 9}, {"max_parallel_requests": 2}, 9),
@@ -69,12 +69,12 @@ def test_concurrency_limits_come_from_the_most_specific_setting(
     entry: dict[str, Any],
     router: dict[str, Any],
     general: dict[str, Any],
-    most: int | None,
+    max_output: int | None,
 ) -> None:
     parsed_config = entries(
         tmp_path, {**GPT, **entry}, router_settings=router, general_settings=general
     )
-    assert only_target(parsed_config).limits.get("concurrency") == most
+    assert only_target(parsed_config).limits.get("concurrency") == max_output
 
 
 def test_each_key_has_the_lowest_default_of_a_models_entries(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_the_window_of_a_budget_is_the_calendars(
 
 
 def test_a_budget_below_the_column_precision_is_rounded_up(tmp_path: Path) -> None:
-    """LiteLLM's own example has one of 0.000000000001 USD: the second call is refused."""
+    """LiteLLM's own example has 0.000000000001 USD: the second call is refused."""
     parsed_config = entries(tmp_path, {**GPT, "max_budget": 1e-12, "budget_duration": "1d"})
     assert only_target(parsed_config).budget == {"day_usd": Decimal("0.000001")}
 

@@ -1,4 +1,4 @@
-"""Import of a database that LiteLLM's proxy made itself: `make_database` tells how."""
+"""Import of a database that LiteLLM itself created; see `make_database`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.litellm.imported_proxy import (
     Reported,
     check_keys_on_a_gateway,
     check_rows,
-    variables,
+    import_environment,
 )
 from tests.litellm.make_database import DUMP, REPORTED
 from tests.litellm.proxy_database import new_database
@@ -31,8 +31,8 @@ _MOMENT = re.compile(r"\b(20\d\d-\d\d-\d\d)([ T])?(?(2)\d\d:\d\d:\d\d)")
 
 
 @pytest.fixture
-def brought_up_to_date() -> Callable[[str], str]:
-    """Moves the dates and times in a text on, as if the database had been made just now."""
+def shift_dates() -> Callable[[str], str]:
+    """A function that shifts the dates in a text as if the database had just been created."""
     keys = json.loads(REPORTED.read_text(encoding="utf-8"))["key_info"].values()
     made, now = dt.datetime.fromisoformat(max(row["updated_at"] for row in keys)), timezone.now()
     days = now.date() - made.date()
@@ -48,23 +48,23 @@ def brought_up_to_date() -> Callable[[str], str]:
 
 
 @pytest.fixture
-def reported(brought_up_to_date: Callable[[str], str]) -> Reported:
-    """What the API of LiteLLM's proxy reported of its database."""
-    answers: Reported = json.loads(brought_up_to_date(REPORTED.read_text(encoding="utf-8")))
+def reported(shift_dates: Callable[[str], str]) -> Reported:
+    """The API reports of the LiteLLM proxy."""
+    answers: Reported = json.loads(shift_dates(REPORTED.read_text(encoding="utf-8")))
     return answers
 
 
 @pytest.fixture
-def database(brought_up_to_date: Callable[[str], str]) -> Iterator[str]:
-    """The URL of the database that LiteLLM's proxy made."""
+def database(shift_dates: Callable[[str], str]) -> Iterator[str]:
+    """The URL of the database that the LiteLLM proxy created."""
     dump = gzip.decompress(DUMP.read_bytes()).decode()
-    with new_database(brought_up_to_date(dump)) as (url, _):
+    with new_database(shift_dates(dump)) as (url, _):
         yield url
 
 
 @pytest.fixture(autouse=True)
 def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in variables("http://127.0.0.1:9").items():
+    for name, value in import_environment("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
 
 
@@ -90,7 +90,7 @@ def test_everything_that_litellms_api_reported_is_imported(
 
 
 @pytest.mark.django_db
-def test_the_report_has_only_what_is_left_out(database: str) -> None:
+def test_the_report_has_only_omitted_fields(database: str) -> None:
     _, _, remarks = import_database(database).partition("\n\n")
     remarks = re.sub(r" \(\d+ \w+\)", "", remarks)
     subjects_by_text: dict[str, list[str]] = {}

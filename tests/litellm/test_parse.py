@@ -1,4 +1,4 @@
-"""A whole file: names, weights, wildcards, includes, variables, the report."""
+"""Whole configuration files: names, weights, wildcards, includes, variables, report."""
 
 from __future__ import annotations
 
@@ -82,21 +82,21 @@ def test_the_bare_wildcard_with_an_own_server_is_that_server(tmp_path: Path) -> 
     assert parsed_config.routes["*"].targets[0].model == "*"
 
 
-def test_the_bare_wildcard_without_any_key_is_left_out(tmp_path: Path) -> None:
+def test_the_bare_wildcard_without_any_key_is_omitted(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model_name": "*", "model": "*"}, environ={})
     assert parsed_config.routes == {}
     assert "no key of a provider" in parsed_config.notes[0]
 
 
 def test_entries_with_different_credentials_or_urls_are_different_providers(tmp_path: Path) -> None:
-    own = {"model": "openai/x", "api_base": "http://gpu:8000/v1"}
+    local_params = {"model": "openai/x", "api_base": "http://gpu:8000/v1"}
     parsed_config = entries(
         tmp_path,
         {"model": "gpt-4o"},
         {"model": "gpt-4o", "api_key": "os.environ/OTHER_KEY"},
-        {**own, "api_key": "a"},
-        {**own, "api_key": "b"},
-        {**own, "api_key": "a", "model": "openai/y"},
+        {**local_params, "api_key": "a"},
+        {**local_params, "api_key": "b"},
+        {**local_params, "api_key": "a", "model": "openai/y"},
     )
     names = list(parsed_config.providers)
     assert names[:3] == ["openai", "openai-other_key", "openai-gpu-8000"]

@@ -1,4 +1,4 @@
-"""YAML with places: what is accepted, and what a mistake says."""
+"""YAML with positions: accepted values and error messages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_mapping_has_the_line_of_its_key(tmp_path: Path) -> None:
         pytest.param("<<: &a {<<: *a}", "too many nodes", id="a merge in a circle"),
     ],
 )
-def test_bad_yaml_is_an_error_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+def test_invalid_yaml_is_an_error_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "litellm_config.yaml"
     path.write_text(text, encoding="utf-8")
     try:
@@ -168,11 +168,11 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, 
     root = resolve_variables(
         read_file(write_config(tmp_path, "a: os.environ/NAME\n")).root, environ
     )
-    for take in ("text", "number", "boolean", "to_python"):
+    for method in ("text", "number", "boolean", "to_python"):
         with pytest.raises(
             UnsetVariable, match="a: names the environment variable NAME, which is not set"
         ):
-            getattr(root.get("a"), take)()
+            getattr(root.get("a"), method)()
 
 
 @pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 30])

@@ -1,4 +1,4 @@
-"""router_settings come to what LiteLLM documents of them."""
+"""router_settings have the effects that LiteLLM documents."""
 
 from __future__ import annotations
 

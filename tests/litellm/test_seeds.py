@@ -1,4 +1,4 @@
-"""Configurations as people's guides show them: they are accepted as they are."""
+"""Configurations of users' guides are accepted unchanged."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_file_of_several_providers_is_imported(tmp_path: Path) -> None:
     ]
 
 
-def test_without_its_variables_one_model_is_left_out(tmp_path: Path) -> None:
+def test_a_model_without_its_variables_is_omitted(tmp_path: Path) -> None:
     parsed_config = config(tmp_path, SEVERAL, {})
     assert list(parsed_config.routes) == ["gpt-4o", "llama3"]
     assert (

@@ -1,4 +1,4 @@
-"""What holds for all routes: retries, times, fallbacks, aliases, the master key."""
+"""Global settings: retries, timeouts, fallbacks, aliases, the master key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ A, B, C = ({"model_name": name, "model": "gpt-4o"} for name in "abc")
 
 
 def fallbacks(parsed_config: Config) -> dict[str, list[str]]:
-    return {name: each.fallbacks for name, each in parsed_config.routes.items()}
+    return {name: imported.fallbacks for name, imported in parsed_config.routes.items()}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_model_group_aliases_are_imported(tmp_path: Path) -> None:
     alias = {"gpt-4": "a", "secret": {"model": "b", "hidden": True}}
     settings = {"model_group_alias": alias, "fallbacks": [{"gpt-4": ["b"]}]}
     parsed_config = entries(tmp_path, A, B, router_settings=settings)
-    assert {name: each.route for name, each in parsed_config.aliases.items()} == {
+    assert {name: imported.route for name, imported in parsed_config.aliases.items()} == {
         "gpt-4": "a",
         "secret": "b",
     }

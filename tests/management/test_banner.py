@@ -1,4 +1,4 @@
-"""What a person reads when the gateway starts."""
+"""The banner that the gateway prints at its start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies to Django's part of the site are bounded before anything of it is asked."""
+"""Request bodies of Django's views are limited before the view runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 async def send_body(
     path: str, *pieces: bytes, declared: int | None = None
 ) -> tuple[int, bytes, int]:
-    """Status and body of the answer, and how many bytes the application was given."""
+    """Return status and body of the response, and how many bytes the application received."""
     received_bytes = 0
     waiting = [
         {"type": "http.request", "body": piece, "more_body": index < len(pieces) - 1}
@@ -98,7 +98,7 @@ async def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class GatedApplication:
-    """An application that waits until it is let go; it may accept a caller's credential."""
+    """An application that waits until it is released; it may accept a caller's credential."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
@@ -111,7 +111,7 @@ class GatedApplication:
         await send({"type": "http.response.body", "body": b"ok"})
 
     async def ask(self, path: str = "/console/sign-in", **headers: str) -> tuple[int, Any]:
-        """Status and headers of the answer."""
+        """Return status and headers of the response."""
         messages: list[dict[str, Any]] = []
 
         async def send(message: dict[str, Any]) -> None:
@@ -142,11 +142,11 @@ async def test_signed_in_callers_have_separate_upload_capacity() -> None:
     await application.ask(cookie="sessionid=good")
     application.go_on.clear()
     waiting = [asyncio.create_task(application.ask()) for _ in range(bodies.MAX_ANONYMOUS)]
-    mine = asyncio.create_task(application.ask("/console/", cookie="sessionid=good"))
+    own_request = asyncio.create_task(application.ask("/console/", cookie="sessionid=good"))
     await asyncio.sleep(0)
     assert (await application.ask())[0] == 503
     application.go_on.set()
-    assert (await mine)[0] == 200
+    assert (await own_request)[0] == 200
     await asyncio.gather(*waiting)
 
 
@@ -167,7 +167,7 @@ async def test_django_returns_the_owner_of_an_accepted_credential(
 ) -> None:
     settings.MASTER_KEY = "sk-the-master-key-of-tests"
     headers = {"authorization": f"Bearer {token}"}
-    assert await accepts("/api/warnings", headers) is accepted
+    assert await accepts_credential("/api/warnings", headers) is accepted
 
 
 @pytest.mark.django_db(transaction=True)
@@ -178,11 +178,11 @@ def test_django_returns_the_user_of_an_accepted_session(*, signed_in: bool) -> N
         client.force_login(User.objects.create_superuser("ada", password="x"))
     cookies = client.cookies.output(attrs=[], header="", sep=";").strip()
     headers = {"cookie": cookies or "sessionid=made-up"}
-    assert asyncio.run(accepts("/console/settings", headers)) is signed_in
+    assert asyncio.run(accepts_credential("/console/settings", headers)) is signed_in
 
 
-async def accepts(path: str, headers: dict[str, str]) -> bool:
-    """Whether Django accepts the credential of a request."""
+async def accepts_credential(path: str, headers: dict[str, str]) -> bool:
+    """Return whether Django accepts the credential of a request."""
     scopes: list[Any] = []
     application = get_asgi_application()
 

@@ -1,4 +1,4 @@
-"""The functions behind the commands, where they need no database."""
+"""Functions of the management commands that need no database."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_lifetime_that_makes_no_sense_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "directory", "left"),
+    ("argv", "directory", "remaining_arguments"),
     [
         (["up", "--data-dir", "here"], "here", ["up", "--data-dir", "here"]),
         (
@@ -115,7 +115,7 @@ def test_a_lifetime_that_makes_no_sense_is_refused(text: str) -> None:
 def test_the_data_directory_is_known_before_the_settings(
     argv: list[str],
     directory: str | None,
-    left: list[str],
+    remaining_arguments: list[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -123,6 +123,6 @@ def test_the_data_directory_is_known_before_the_settings(
     monkeypatch.delenv("DRAGOMAN_DATA_DIR")
     arguments = ["manage.py", *argv]
     cli.set_data_dir(arguments)
-    assert arguments == ["manage.py", *left]
+    assert arguments == ["manage.py", *remaining_arguments]
     expected = str(tmp_path / directory) if directory else None
     assert os.environ.pop("DRAGOMAN_DATA_DIR", None) == expected

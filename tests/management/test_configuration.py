@@ -1,4 +1,4 @@
-"""Configuration as code: out and in again, a dry run that tells the truth, and who owns what."""
+"""Configuration as code: export and apply, accurate dry runs, and ownership of fields."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def apply_file(path: Path, **options: object) -> list[str]:
     return command_output("apply", str(path), **options).splitlines()
 
 
-def exported() -> dict:
+def export_configuration() -> dict:
     document = yaml.safe_load(command_output("export"))
     assert isinstance(document, dict)
     return document
@@ -154,14 +154,14 @@ def test_two_configuration_files_do_not_change_each_others_rows(file: Path, tmp_
 
 def test_what_is_exported_applies_to_an_empty_database(file: Path, tmp_path: Path) -> None:
     apply_file(file)
-    first = exported()
+    first = export_configuration()
     for table in (Route, Model, Provider, ApiKey, Team, Setting):
         table.objects.all().delete()
     copy = tmp_path / "copy.yaml"
     copy.write_text(yaml.safe_dump(first))
     apply_file(copy)
 
-    second = exported()
+    second = export_configuration()
     for result in (first, second):
         for key in result["keys"]:
             del key["prefix"]
@@ -185,7 +185,7 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (("dragoman: 1", "dragoman: 2"), r"gateway\.yaml:1: dragoman: must be 1"),
         (
@@ -208,12 +208,12 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
     ],
 )
 def test_an_error_names_file_line_and_field_and_nothing_is_written(
-    file: Path, change: tuple[str, str], words: str
+    file: Path, change: tuple[str, str], message: str
 ) -> None:
     file.write_text(FILE.replace(*change))
-    with pytest.raises(CommandError, match=words) as refused:
+    with pytest.raises(CommandError, match=message) as error:
         apply_file(file)
-    assert refused.value.returncode == 2
+    assert error.value.returncode == 2
     assert not Provider.objects.exists()
     assert not Change.objects.exists()
 
@@ -230,7 +230,7 @@ def test_projects_are_created_after_and_deleted_before_their_teams(
     team = '  - name: crew\n    budget: {month_usd: "20"}\n'
     file.write_text(FILE.replace(team, team + project))
     apply_file(file)
-    assert [team["name"] for team in exported()["teams"]] == ["crew", "app"]
+    assert [team["name"] for team in export_configuration()["teams"]] == ["crew", "app"]
     copy = tmp_path / "copy.yaml"
     copy.write_text(command_output("export"))
     assert apply_file(copy, dry_run=True, take=True) == ["no changes"]

@@ -1,4 +1,4 @@
-"""Which providers a first start finds on a machine."""
+"""The providers that a first start finds on a machine."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_each_environment_has_its_providers(
 
 
 def test_each_key_variable_of_the_catalog_adds_exactly_its_provider() -> None:
-    """Each variable alone adds one provider (Gemini: two), or says which base URL it lacks."""
+    """Each variable alone adds one provider (Gemini: two), or the note names what is missing."""
     for variable in sorted({name for preset in PRESETS.values() for name in preset.env}):
         findings = find_providers({variable: KEY}, Path("/nonexistent"), own_port=4000)
         count = len(findings.providers) + len(findings.notes)
@@ -220,7 +220,7 @@ def test_an_aws_profile_adds_bedrock(
 def test_botocore_finds_the_same_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oracle: botocore itself finds a credential in the same files."""
+    """botocore itself finds a credential in the same files."""
     session = pytest.importorskip("botocore.session")
     (tmp_path / "credentials").write_text("[dev]\naws_access_key_id = A\naws_secret_access_key = B")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
@@ -232,8 +232,8 @@ def test_botocore_finds_the_same_credentials(
 
 
 def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metadata service is a link-local address: other machines would wait for it."""
-    called: list[str] = []
+    """The metadata service is a link-local address: requests from other machines would time out."""
+    requested_urls: list[str] = []
 
     class Metadata(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
@@ -244,7 +244,7 @@ def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPa
             self.answer(b"role")
 
         def answer(self, body: bytes) -> None:
-            called.append(self.path)
+            requested_urls.append(self.path)
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -256,7 +256,7 @@ def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPa
     with running_http_server(Metadata) as port:
         monkeypatch.setattr(cloud_credentials, "_METADATA_HOST", f"127.0.0.1:{port}")
         assert found_providers({}) == {}
-        assert called == []
+        assert requested_urls == []
         monkeypatch.setattr(
             cloud_credentials, "_read_dmi", {"sys_vendor": "Amazon EC2", "product_name": ""}.get
         )

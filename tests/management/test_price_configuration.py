@@ -1,4 +1,4 @@
-"""Accepted prices are configuration: out with the rest of it, and in again."""
+"""Accepted prices are part of the exported and applied configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def shipped_prices() -> Iterator[None]:
-    """The prices of a process that has accepted nothing, before and after."""
+    """The shipped prices, restored after the test."""
     apply_updates({})
     yield
     apply_updates({})
@@ -36,7 +36,7 @@ def command_output(*args: str, **options: Any) -> str:
     return out.getvalue()
 
 
-def exported() -> dict[str, Any]:
+def export_configuration() -> dict[str, Any]:
     document = yaml.safe_load(command_output("export"))
     assert isinstance(document, dict)
     return document
@@ -53,8 +53,8 @@ def apply_prices(tmp_path: Path, *prices: Any, **options: Any) -> list[str]:
     return command_output("apply", str(path), **options).splitlines()
 
 
-def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
-    """What a person does at the console: take in a list of two models, and accept it."""
+def accept_price_list(input_usd: str, name: str = "newer.json") -> PriceUpdate:
+    """Import a price list of two models and accept it, as on the console."""
     old = price_for("openai", "gpt-5")
     assert old.input is not None
     rows = [
@@ -74,7 +74,7 @@ def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
     return row
 
 
-def now(model: str = "gpt-5") -> Decimal | None:
+def price_of(model: str = "gpt-5") -> Decimal | None:
     apply_accepted_updates()
     return price_for("openai", model).input
 
@@ -85,12 +85,12 @@ OWN = {"list": "openai", "match": ["=gpt-5"], "input": "3.5", "output": "11"}
 def test_accepted_prices_are_exported_and_imported_unchanged(
     tmp_path: Path,
 ) -> None:
-    accept("2.5")
+    accept_price_list("2.5")
     by_model = {
         model: (apply_accepted_updates(), price_for("openai", model))[1]
         for model in ("gpt-5", "gpt-of-tomorrow")
     }
-    prices = exported()["prices"]
+    prices = export_configuration()["prices"]
     assert prices[0] == {
         "list": "openai",
         "match": ["=gpt-5"],
@@ -108,7 +108,7 @@ def test_accepted_prices_are_exported_and_imported_unchanged(
     assert lines[:2] == ["+ price openai/gpt-5", "+ price openai/gpt-of-tomorrow"]
     apply_accepted_updates()
     assert {model: price_for("openai", model) for model in by_model} == by_model
-    assert exported()["prices"] == prices
+    assert export_configuration()["prices"] == prices
     assert PriceUpdate.objects.get().source == RowSource.CODE
 
 
@@ -122,38 +122,38 @@ def test_a_second_application_changes_nothing(tmp_path: Path) -> None:
 def test_a_changed_price_is_listed_by_field_and_a_removed_one_reset(
     tmp_path: Path,
 ) -> None:
-    carried = now()
+    carried = price_of()
     apply_prices(tmp_path, OWN)
-    assert now() == Decimal("3.5")
+    assert price_of() == Decimal("3.5")
     lines = apply_prices(tmp_path, OWN | {"input": "4"}, dry_run=True)
     assert any("price openai/gpt-5" in line and "input" in line and "4" in line for line in lines)
-    assert now() == Decimal("3.5"), "a dry run writes nothing"
+    assert price_of() == Decimal("3.5"), "a dry run writes nothing"
     assert apply_prices(tmp_path)[0] == "- price openai/gpt-5"
-    assert now() == carried
+    assert price_of() == carried
     assert not PriceUpdate.objects.exists()
 
 
 def test_an_accepted_price_is_replaced_only_with_take(tmp_path: Path) -> None:
-    accept("2.5")
+    accept_price_list("2.5")
     with pytest.raises(CommandError, match=r"gateway\.yaml:3.*--take"):
         apply_prices(tmp_path, OWN)
-    assert now() == Decimal("2.5")
+    assert price_of() == Decimal("2.5")
     apply_prices(tmp_path, OWN, take=True)
-    assert now() == Decimal("3.5")
-    assert exported()["prices"][0]["input"] == "3.5"
+    assert price_of() == Decimal("3.5")
+    assert export_configuration()["prices"][0]["input"] == "3.5"
     apply_prices(tmp_path)
-    assert now() == Decimal("2.5"), "what was accepted before holds again"
+    assert price_of() == Decimal("2.5"), "what was accepted before holds again"
 
 
 def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -> None:
-    accept("2.5")
-    before = now()
-    apply_prices(tmp_path, *exported()["prices"])
-    assert now() == before
+    accept_price_list("2.5")
+    before = price_of()
+    apply_prices(tmp_path, *export_configuration()["prices"])
+    assert price_of() == before
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("bad", "message"),
     [
         (OWN | {"list": "nobody"}, r"prices\[0\]\.list: there is no such list; there are .*openai"),
         (OWN | {"match": []}, r"prices\[0\]: its clauses are not valid"),
@@ -165,8 +165,8 @@ def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -
     ],
     ids=["list", "no names", "expression", "negative", "field", "missing", "no mapping"],
 )
-def test_errors_have_their_path(tmp_path: Path, bad: Any, says: str) -> None:
-    with pytest.raises(CommandError, match=says):
+def test_errors_have_their_path(tmp_path: Path, bad: Any, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         apply_prices(tmp_path, bad)
     with pytest.raises(CommandError, match=r"prices\[1\]\.match: openai/gpt-5 is listed twice"):
         apply_prices(tmp_path, OWN, OWN)
@@ -175,7 +175,7 @@ def test_errors_have_their_path(tmp_path: Path, bad: Any, says: str) -> None:
 
 def test_bills_are_not_exported() -> None:
     BillLine.objects.create(provider="p", since="2026-11-01", until="2026-11-01", usd=1)
-    assert exported() == {"dragoman": 1}
+    assert export_configuration() == {"dragoman": 1}
 
 
 def test_the_console_does_not_change_prices_of_the_file(tmp_path: Path, admin_client: Any) -> None:
@@ -183,8 +183,8 @@ def test_the_console_does_not_change_prices_of_the_file(tmp_path: Path, admin_cl
     row = PriceUpdate.objects.get()
     page = admin_client.get(reverse("price-update", args=[row.pk])).content.decode()
     assert "gateway.yaml" in page and 'value="drop"' not in page
-    for what in ("drop", "some"):
-        admin_client.post(reverse("price-accept", args=[row.pk]), {"what": what})
+    for action in ("drop", "some"):
+        admin_client.post(reverse("price-accept", args=[row.pk]), {"what": action})
     assert PriceUpdate.objects.get().accepted == [0]
 
 
@@ -192,6 +192,6 @@ def test_the_example_of_the_documentation_is_applied(tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
     (example,) = re.findall(r"```yaml\n(dragoman: 1\nprices:.*?)```", text, re.DOTALL)
     apply_prices(tmp_path, *yaml.safe_load(example)["prices"])
-    assert now() == Decimal("1.25")
+    assert price_of() == Decimal("1.25")
     ((_, long),) = price_for("openai", "gpt-5").above
     assert (long.input, long.output) == (Decimal("2.5"), Decimal(15))

@@ -1,4 +1,4 @@
-"""What the gateway puts on the disk is for its own user alone."""
+"""The gateway's files are readable by its own user only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_files_are_private_in_a_data_directory_that_was_there(tmp_path: Path) -> None:
+def test_files_are_private_in_an_existing_data_directory(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     data.chmod(0o755)

@@ -1,4 +1,4 @@
-"""An answer's head travels with its body, and is the one that uvicorn would send."""
+"""Response head and body are sent in one write, with the same bytes as uvicorn's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 
 class RecordingTransport:
-    """A transport that keeps each write."""
+    """A transport that records each write."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -41,13 +41,13 @@ class RecordingTransport:
     def set_protocol(self, protocol: object) -> None: ...
 
 
-def corked() -> tuple[CoalescingTransport, RecordingTransport]:
+def corked_writes() -> tuple[CoalescingTransport, RecordingTransport]:
     transport: Any = RecordingTransport()
     return CoalescingTransport(transport, asyncio.get_running_loop()), transport
 
 
 async def test_writes_of_one_loop_turn_are_joined() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     cork.write(b"ok")
     assert transport.writes == []
@@ -59,7 +59,7 @@ async def test_writes_of_one_loop_turn_are_joined() -> None:
 
 
 async def test_a_buffered_head_waits_for_its_body() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.buffer(HEAD)
     await asyncio.sleep(0)
     assert transport.writes == []
@@ -69,7 +69,7 @@ async def test_a_buffered_head_waits_for_its_body() -> None:
 
 
 async def test_large_writes_are_sent_immediately() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     cork.write(b"x" * 65_536)
     assert transport.writes == [HEAD + b"x" * 65_536]
@@ -79,7 +79,7 @@ async def test_large_writes_are_sent_immediately() -> None:
 
 
 async def test_a_closed_connection_does_not_block_the_others() -> None:
-    corks = [corked() for _ in range(3)]
+    corks = [corked_writes() for _ in range(3)]
     for cork, _ in corks:
         cork.write(HEAD)
     corks[1][1].closed = True
@@ -88,7 +88,7 @@ async def test_a_closed_connection_does_not_block_the_others() -> None:
 
 
 async def test_close_sends_the_buffered_head() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     cork.close()
     assert transport.writes == [HEAD]
@@ -96,7 +96,7 @@ async def test_close_sends_the_buffered_head() -> None:
 
 
 async def test_nothing_is_sent_to_a_disconnected_client() -> None:
-    cork, transport = corked()
+    cork, transport = corked_writes()
     cork.write(HEAD)
     transport.closed = True
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_nothing_is_sent_to_a_disconnected_client() -> None:
 
 
 async def test_unchanged_methods_are_delegated_to_the_transport() -> None:
-    cork, _ = corked()
+    cork, _ = corked_writes()
     assert cork.pause_reading() == "paused"
 
 
@@ -161,7 +161,7 @@ REQUESTS = {
 async def protocol_output(
     kind: type[HttpToolsProtocol], request: bytes, messages: Any
 ) -> tuple[bytes, bool]:
-    """All that is written for a request, twice over, and whether the connection is closed."""
+    """Return the bytes written for two equal requests, and whether the connection is closed."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
@@ -212,7 +212,7 @@ async def test_a_complete_response_is_one_write() -> None:
 async def answered_protocol(
     messages: Any, request: bytes, transport: RecordingTransport, **config: Any
 ) -> Protocol:
-    """A connection that has had one answer."""
+    """Return a connection that has had one response."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
@@ -246,8 +246,8 @@ async def test_a_request_extends_the_keepalive_timeout() -> None:
     transport = RecordingTransport()
     protocol = await answered_protocol(WHOLE, REQUESTS["1.1"], transport, timeout_keep_alive=0.3)
     loop = asyncio.get_running_loop()
-    last = begun = loop.time()
-    while last - begun < 0.5:
+    last = start = loop.time()
+    while last - start < 0.5:
         await asyncio.sleep(0.1)
         last = loop.time()
         protocol.data_received(REQUESTS["1.1"])

@@ -1,4 +1,4 @@
-"""What a client may take before its request is the application's: bytes, time, connections."""
+"""Limits before a request reaches the application: bytes, time, connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 from gateway.management.start import connection_deadlines
 from gateway.management.start.connection_deadlines import ConnectionLimits
 from gateway.management.start.protocol import Protocol
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 K = 1024
 POST = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -21,7 +21,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 class RecordingTransport:
-    """A transport that keeps each write."""
+    """A transport that records each write."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -53,7 +53,7 @@ class RecordingTransport:
 
 
 class ProtocolServer:
-    """Connections to one server whose application reads the whole body, then says ok."""
+    """Connections to a server whose application reads the whole body, then responds "ok"."""
 
     def __init__(self, **limits: Any) -> None:
         self.state = ServerState()
@@ -89,7 +89,7 @@ class ProtocolServer:
         return protocol, transport
 
     async def send(self, *pieces: bytes) -> RecordingTransport:
-        """One connection that sends these pieces, until it is closed."""
+        """Return a connection that has sent these chunks, until it is closed."""
         protocol, transport = self.connect()
         for piece in pieces:
             if transport.closed:
@@ -195,7 +195,7 @@ DIALECT_KEYS: dict[str, tuple[bytes, bytes, tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("dialect", DIALECT_KEYS)
 async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str) -> None:
-    path, name, where, code = DIALECT_KEYS[dialect]
+    path, name, header_name, code = DIALECT_KEYS[dialect]
     transport = await ProtocolServer().send(
         b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path,
         b"%s: Bearer sk-\x01\x7f\r\ncontent-length: 2\r\n\r\n{}" % name,
@@ -206,9 +206,9 @@ async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str
     assert b"content-type: application/json" in head
     assert "API key" in body.decode()
     response = answer
-    for field in where:
+    for field in header_name:
         response = response[field]
-    assert response == code if where else isinstance(answer["error"], str)
+    assert response == code if header_name else isinstance(answer["error"], str)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ SLOW: dict[str, tuple[list[bytes], int]] = {
 async def test_slow_clients_are_disconnected(pieces: list[bytes], status: int) -> None:
     transport = await ProtocolServer(head_s=0.05, linger_s=0.05).send(*pieces)
     assert not transport.closed
-    await until_in_loop(lambda: transport.closed)
+    await wait_until_async(lambda: transport.closed)
     assert transport.status == status
 
 
@@ -260,18 +260,18 @@ async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
     await asyncio.sleep(0.2)
     assert not transport.closed
     server.hold.set()
-    await until_in_loop(lambda: transport.status == 200)
+    await wait_until_async(lambda: transport.status == 200)
 
 
 async def test_the_longest_idle_connections_are_closed_for_new_ones() -> None:
     server = ProtocolServer(connections=20)
-    known, transport = server.connect()
-    known.data_received(GET)
+    protocol, transport = server.connect()
+    protocol.data_received(GET)
     silent = [server.connect() for _ in range(60)]
     await asyncio.sleep(0)
     assert (await server.send(GET)).status == 200
-    assert 10 <= sum(not each.closed for _, each in silent) <= 20
-    known.data_received(GET)
+    assert 10 <= sum(not item.closed for _, item in silent) <= 20
+    protocol.data_received(GET)
     for _ in range(5):
         await asyncio.sleep(0)
     assert transport.sent.count(b"200 OK") == 2
@@ -283,8 +283,8 @@ async def test_an_idle_authenticated_connection_is_closed_for_new_ones(
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
     server = ProtocolServer(connections=2)
     first, second = await server.send(GET), await server.send(GET)
-    refused = await server.send(GET)
-    assert (refused.status, refused.closed) == (503, True)
+    refused_response = await server.send(GET)
+    assert (refused_response.status, refused_response.closed) == (503, True)
     assert not first.closed
     await asyncio.sleep(0.1)
     assert (await server.send(GET)).status == 200
@@ -299,9 +299,9 @@ async def test_unread_connections_are_closed_for_new_ones(
     monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
     server = ProtocolServer(connections=1)
     server.hold.clear()
-    slow, transport = server.connect()
-    slow.data_received(GET)
-    slow.pause_writing()
+    slow_protocol, transport = server.connect()
+    slow_protocol.data_received(GET)
+    slow_protocol.pause_writing()
     aborted: list[bool] = []
     monkeypatch.setattr(transport, "abort", lambda: aborted.append(True), raising=False)
     transport.closed = closed  # but for what the client does not read

@@ -1,4 +1,4 @@
-"""A worker that dies is replaced, later and later; and not without end."""
+"""A worker that dies is replaced with growing delays, a limited number of times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The listening socket and how the server is set up."""
+"""The listening socket and the server's configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.management.start.serve import Server, bind, config
 
 
 class Application:
-    """An ASGI application whose start takes until `ready` is set."""
+    """An ASGI application whose startup takes until `ready` is set."""
 
     def __init__(self) -> None:
         self.starting, self.ready = asyncio.Event(), asyncio.Event()
@@ -42,10 +42,10 @@ def test_connections_are_refused_until_the_application_can_answer() -> None:
     async def start(listener: socket.socket) -> None:
         application = Application()
         server = Server(uvicorn.Config(application, lifespan="on", log_level="warning"))
-        server.announce = lambda: announced.append(connects(listener))
+        server.announce = lambda: announced.append(can_connect(listener))
         running = asyncio.create_task(server.serve([listener]))
         await asyncio.wait_for(application.starting.wait(), 10)
-        assert not connects(listener)
+        assert not can_connect(listener)
         application.ready.set()
         async with asyncio.timeout(10):
             while not server.started:
@@ -59,7 +59,7 @@ def test_connections_are_refused_until_the_application_can_answer() -> None:
     assert announced == [True]
 
 
-def connects(listener: socket.socket) -> bool:
+def can_connect(listener: socket.socket) -> bool:
     try:
         socket.create_connection(listener.getsockname(), 1).close()
     except ConnectionRefusedError:
@@ -77,9 +77,9 @@ def test_a_port_occupied_during_the_start_ends_it(caplog: pytest.LogCaptureFixtu
 
     with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as second:
         first.listen()
-        with pytest.raises(SystemExit) as caught:
+        with pytest.raises(SystemExit) as error:
             asyncio.run(start(second))
-    assert caught.value.code == 3
+    assert error.value.code == 3
     assert "cannot listen" in caplog.text
 
 
@@ -101,9 +101,9 @@ def test_a_port_in_use_error_names_the_remedy() -> None:
     ],
 )
 def test_an_invalid_bind_address_is_named(host: str, port: int, reason: str) -> None:
-    with pytest.raises(CommandError, match=reason) as caught:
+    with pytest.raises(CommandError, match=reason) as error:
         bind(host, port)
-    assert caught.value.returncode == 1
+    assert error.value.returncode == 1
 
 
 def test_the_uvicorn_configuration_is_set() -> None:
@@ -121,7 +121,7 @@ def test_the_uvicorn_configuration_is_set() -> None:
 
 
 def test_a_shutdown_reads_what_arrived_while_the_process_was_stalled() -> None:
-    """uvloop calls due timers before it reads: after a stall, the grace is over at once."""
+    """uvloop calls due timers before it reads: after a stall, the grace period is over at once."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204})

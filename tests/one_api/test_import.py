@@ -1,4 +1,4 @@
-"""Import of one-api's and new-api's databases: keys stay valid, quotas continue, nothing doubles."""
+"""Import of one-api and new-api databases: keys and quotas continue, nothing is duplicated."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def insert(run: Any, mark: str, table: str, **values: Any) -> None:
     )
 
 
-def fill(run: Any, mark: str, *, new_api: bool) -> None:
-    """Three channels and four tokens of two users."""
+def insert_rows(run: Any, mark: str, *, new_api: bool) -> None:
+    """Insert three channels and four tokens of two users."""
     insert(run, mark, "users", id=1, username="root", status=1, quota=10**18, group="default")
     insert(run, mark, "users", id=2, username="ann", status=1, quota=1_000_000, group="vip")
     insert(run, mark, "users", id=3, username="out", status=2, quota=0, group="default")
@@ -101,7 +101,7 @@ def fill(run: Any, mark: str, *, new_api: bool) -> None:
     insert(run, mark, "channels", id=4, type=18, key="x", name="Spark", models="spark", **common)
     insert(run, mark, "channels", id=5, **{**common, "status": 3}, **claude)
     token = {"status": 1, "created_time": CREATED, "expired_time": -1, "unlimited_quota": False}
-    own = (
+    model_fields = (
         {"model_limits_enabled": True, "model_limits": "gpt-4o", "allow_ips": "10.0.0.1"}
         if new_api
         else {"models": "gpt-4o", "subnet": "10.0.0.0/8"}
@@ -118,7 +118,7 @@ def fill(run: Any, mark: str, *, new_api: bool) -> None:
         used_quota=250_000,
         accessed_time=CREATED + 60,
         **token,
-        **own,
+        **model_fields,
     )
     insert(
         run,
@@ -140,7 +140,7 @@ def sqlite_file(folder: Path, *, new_api: bool) -> Path:
     path = folder / "one-api.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("\n".join(NEW if new_api else ONE))
-        fill(connection.execute, "?", new_api=new_api)
+        insert_rows(connection.execute, "?", new_api=new_api)
         connection.commit()
     return path
 
@@ -152,13 +152,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield str(sqlite_file(tmp_path, new_api=new_api))
         return
     with new_database("\n".join(NEW)) as (url, connection):
-        fill(connection.execute, "%s", new_api=True)
+        insert_rows(connection.execute, "%s", new_api=True)
         yield url
 
 
-def import_database(place: str, *options: str) -> str:
+def import_database(database_url: str, *options: str) -> str:
     out = StringIO()
-    call_command("import_one_api", place, *options, stdout=out)
+    call_command("import_one_api", database_url, *options, stdout=out)
     return out.getvalue()
 
 

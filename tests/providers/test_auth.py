@@ -1,4 +1,4 @@
-"""How a credential is shown to a provider."""
+"""Authentication of upstream requests for each provider."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_the_line_end_of_a_key_file_is_no_part_of_the_key() -> None:
 
 @pytest.mark.parametrize("value", ["k\r\nevil: 1", "sch\u00fcssel-1"], ids=["line break", "umlaut"])
 def test_a_credential_invalid_in_a_header_is_refused_without_showing_it(value: str) -> None:
-    with pytest.raises(ValueError, match="credential") as caught:
+    with pytest.raises(ValueError, match="credential") as error:
         headers_for("bearer", Secret(value))
-    assert value not in str(caught.value)
+    assert value not in str(error.value)
 
 
 def test_an_unknown_auth_kind_is_refused() -> None:
@@ -70,8 +70,8 @@ AWS_KEY = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG"
 )
 def test_a_header_is_generated_or_sent_unchanged(auth: str, credential: str, result: bool) -> None:
     assert derives_header(auth, Secret(credential)) is result
-    sent = headers_for(auth, Secret(credential))
-    assert bool(sent) is (not result and bool(credential))
+    headers = headers_for(auth, Secret(credential))
+    assert bool(headers) is (not result and bool(credential))
 
 
 @pytest.mark.parametrize(

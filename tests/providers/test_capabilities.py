@@ -1,4 +1,4 @@
-"""What the tables say of models: the facts that translation depends on."""
+"""The capability tables of models, which translation depends on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANY_EFFORT = ("low", "medium", "high", "xhigh", "max")
 
 
 def facts(preset: str, model: str, *names: str) -> tuple[Any, ...]:
-    """Some traits of a model, in the order asked for."""
+    """Return some traits of a model, in the given order."""
     traits = traits_for(preset, model)
     return tuple(getattr(traits, name) for name in names)
 
@@ -106,7 +106,7 @@ def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_to
 
 
 @each(
-    ("model", "most", "window"),
+    ("model", "max_output", "window"),
     [
         ("claude-opus-5-5", 128_000, 1_000_000),
         ("claude-sonnet-4-6", 128_000, 1_000_000),
@@ -120,8 +120,8 @@ def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_to
         ("claude-3-haiku-20240307", 4096, 200_000),
     ],
 )
-def test_claude_models_have_their_limits(model: str, most: int, window: int) -> None:
-    assert facts("anthropic", model, "max_output", "context_window") == (most, window)
+def test_claude_models_have_their_limits(model: str, max_output: int, window: int) -> None:
+    assert facts("anthropic", model, "max_output", "context_window") == (max_output, window)
 
 
 @each(
@@ -179,7 +179,7 @@ def test_openais_reasoning_models_take_no_sampling(model: str) -> None:
 
 
 @each(
-    ("model", "most", "window"),
+    ("model", "max_output", "window"),
     [
         ("gpt-4.1", 32_768, 1_047_576),
         ("gpt-4.1-mini-2025-04-14", 32_768, 1_047_576),
@@ -193,8 +193,8 @@ def test_openais_reasoning_models_take_no_sampling(model: str) -> None:
         ("o3", 100_000, 200_000),
     ],
 )
-def test_openai_models_have_their_limits(model: str, most: int, window: int) -> None:
-    assert facts("openai", model, "max_output", "context_window") == (most, window)
+def test_openai_models_have_their_limits(model: str, max_output: int, window: int) -> None:
+    assert facts("openai", model, "max_output", "context_window") == (max_output, window)
 
 
 @each("model", ["gpt-4o", "gpt-4.1", "gpt-5-chat-latest", "gpt-3.5-turbo"])
@@ -260,11 +260,11 @@ def test_deepseek_models_have_their_traits() -> None:
 
 
 @each(
-    ("requested", "sent"),
+    ("requested", "expected"),
     [("minimal", "low"), ("medium", "high"), ("xhigh", "high"), ("ultra", "max")],
 )
-def test_deepseek_maps_the_efforts_it_does_not_have(requested: str, sent: str) -> None:
-    assert traits_for("deepseek", "deepseek-flash").effort_map[requested] == sent
+def test_deepseek_maps_the_efforts_it_does_not_have(requested: str, expected: str) -> None:
+    assert traits_for("deepseek", "deepseek-flash").effort_map[requested] == expected
 
 
 @each(
@@ -379,7 +379,7 @@ def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: st
         ("arn:aws:bedrock:us-east-1:1:inference-profile/x", ("none", "none", False, False)),
     ],
 )
-def test_bedrocks_models_differ_by_their_makers(model: str, found: tuple[Any, ...]) -> None:
+def test_bedrocks_models_differ_by_vendor(model: str, found: tuple[Any, ...]) -> None:
     names = ("cache", "thinking_request", "forced_tools", "tool_result_status")
     assert facts("bedrock", model, *names) == found
 

@@ -1,4 +1,4 @@
-"""The catalogue: every row is complete and found by every name it goes by."""
+"""The provider catalog: every row is complete and found by each of its names."""
 
 from __future__ import annotations
 
@@ -139,13 +139,13 @@ def test_azure_has_its_deployment_in_the_path() -> None:
 
 
 def test_the_page_about_providers_shows_the_catalogue() -> None:
-    """Renew it with `python -m gateway.providers.listing > docs/providers.md`."""
+    """Update it with `python -m gateway.providers.listing > docs/providers.md`."""
     assert (ROOT / "docs" / "providers.md").read_text(encoding="utf-8") == markdown()
 
 
 @rows
 def test_a_catalog_row_is_complete(preset: Preset) -> None:
-    """Title, a place to call, a way in, documents, a logo: what the pages show of a row."""
+    """Pages show a row's title, URL, authentication, documentation and logo."""
     assert preset.title
     assert preset.base_url or preset.url_example
     assert preset.env or preset.auth == "none" or preset.name.startswith("custom")

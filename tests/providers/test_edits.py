@@ -1,4 +1,4 @@
-"""Edits: what they change, what they say, and that passthrough costs nothing without a match."""
+"""Edits: changes and reports; passthrough without a matching edit has no overhead."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from gateway.providers.edits import apply, apply_raw, check
 from gateway.providers.profile import Edit
 
 
-def shallow(body: dict[str, Any]) -> dict[str, msgspec.Raw]:
-    """A body as passthrough decodes it."""
+def decode_shallow(body: dict[str, Any]) -> dict[str, msgspec.Raw]:
+    """Return a body as passthrough decodes it."""
     return msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
 
 
-def deep(fields: dict[str, msgspec.Raw]) -> Any:
-    """What goes over the wire, decoded again."""
+def encode_and_decode(fields: dict[str, msgspec.Raw]) -> Any:
+    """Return the encoded and decoded body."""
     return msgspec.json.decode(msgspec.json.encode(fields))
 
 
-def edited(edit: Edit, body: dict[str, Any]) -> dict[str, Any]:
-    """The body after one edit, which both ways of applying must agree on."""
-    whole, report = apply((edit,), body)
-    raw, raw_report = apply_raw((edit,), shallow(body))
-    assert deep(raw) == whole
+def apply_edit(edit: Edit, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body after an edit; asserts that both ways of applying it are equal."""
+    edited_body, report = apply((edit,), body)
+    raw, raw_report = apply_raw((edit,), decode_shallow(body))
+    assert encode_and_decode(raw) == edited_body
     assert raw_report == report
-    return whole
+    return edited_body
 
 
 CASES = [
@@ -108,13 +108,13 @@ CASES = [
 def test_an_edit_changes_its_field(
     edit: Edit, body: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert edited(edit, body) == expected
+    assert apply_edit(edit, body) == expected
 
 
 def test_edits_run_in_order() -> None:
     edits = (Edit(op="rename", path="a", value="b"), Edit(op="max", path="b", value=1))
     assert apply(edits, {"a": 5})[0] == {"b": 1}
-    assert deep(apply_raw(edits, shallow({"a": 5}))[0]) == {"b": 1}
+    assert encode_and_decode(apply_raw(edits, decode_shallow({"a": 5}))[0]) == {"b": 1}
 
 
 def test_the_input_body_is_not_changed() -> None:
@@ -127,7 +127,7 @@ def test_a_body_without_a_match_is_returned_unchanged() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     edits = (Edit(op="drop", path="n"), Edit(op="drop", path="messages[].name"))
     assert apply(edits, body)[0] is body
-    fields = shallow(body)
+    fields = decode_shallow(body)
     assert apply_raw(edits, fields)[0] is fields
 
 
@@ -201,9 +201,9 @@ bodies = st.dictionaries(
 
 @given(body=bodies, preset=st.sampled_from([p for p in PRESETS.values() if p.edits]))
 def test_byte_and_object_edits_agree_on_any_body(body: dict[str, Any], preset: Any) -> None:
-    whole, report = apply(preset.edits, body)
-    raw, raw_report = apply_raw(preset.edits, shallow(body))
-    assert deep(raw) == whole
+    edited_body, report = apply(preset.edits, body)
+    raw, raw_report = apply_raw(preset.edits, decode_shallow(body))
+    assert encode_and_decode(raw) == edited_body
     assert raw_report == report
 
 

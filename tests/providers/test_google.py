@@ -1,4 +1,4 @@
-"""What Google's rows say of its models, and where they are called."""
+"""Google's catalog rows: models and base URLs."""
 
 from __future__ import annotations
 

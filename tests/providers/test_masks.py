@@ -1,4 +1,4 @@
-"""An operator's patterns: what they mask, and that none can hold up the log."""
+"""Custom mask patterns: what they mask, and in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider that speaks a known dialect is one row: written in four lines here, and called."""
+"""A provider of a known dialect needs one catalog row: four lines here."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ async def test_a_new_provider_is_four_lines(
         monkeypatch.setenv("ACME_API_KEY", upstream.key)
         row = Provider(name="acme", preset="acme", credential_env=ACME.env[0])
         row.base_url = f"{upstream.url}/v1"
-        known = snapshot(route("acme", store.provider_value(row), model="gpt-4o"))
-        async with gateway(tmp_path, known) as gw:
+        test_snapshot = snapshot(route("acme", store.provider_value(row), model="gpt-4o"))
+        async with gateway(tmp_path, test_snapshot) as gw:
             gw.runtime.upstreams = Upstreams()
             params = {"model": "acme", "messages": [{"role": "user", "content": "Hi"}]}
             chat = await gw.post("/v1/chat/completions", params)

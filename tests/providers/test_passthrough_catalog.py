@@ -1,4 +1,4 @@
-"""What providers serve beside texts: the data are complete, and every path is found."""
+"""Passthrough endpoints of providers: complete data, and every path is matched."""
 
 from __future__ import annotations
 

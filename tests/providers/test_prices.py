@@ -1,4 +1,4 @@
-"""The price snapshot: read correctly, true to its source, cheap."""
+"""The price snapshot: parsed correctly, equal to its source, fast."""
 
 from __future__ import annotations
 
@@ -90,17 +90,17 @@ def test_reading_prices_needs_no_heavy_package() -> None:
     assert done.stdout.strip() == "False"
 
 
-def installed() -> str:
-    """The version of genai-prices here; empty without it."""
+def installed_version() -> str:
+    """Return the installed version of genai-prices; empty if not installed."""
     try:
         return version("genai-prices")
     except PackageNotFoundError:
         return ""
 
 
-def source() -> Any:
-    """genai-prices' providers, by id, if it is the version that the snapshot is of."""
-    if price_book().source != f"genai-prices {installed()}":
+def price_source() -> Any:
+    """Return genai-prices' providers by id, if its version is that of the snapshot."""
+    if price_book().source != f"genai-prices {installed_version()}":
         pytest.skip("another version of genai-prices is installed")
     from genai_prices.data import providers
 
@@ -110,15 +110,15 @@ def source() -> Any:
 def test_the_snapshot_equals_its_source() -> None:
     names = {preset.prices for preset in PRESETS.values() if preset.prices}
     day = date.fromisoformat(price_book().fetched_on)
-    assert table(source().values(), names, price_book().source, day) == FILE.read_text(
+    assert table(price_source().values(), names, price_book().source, day) == FILE.read_text(
         encoding="utf-8"
     )
 
 
 @pytest.mark.parametrize("preset", ["openai", "anthropic", "mistral", "groq", "together", "xai"])
 def test_prices_are_those_that_the_source_computes(preset: str) -> None:
-    """The oracle: genai-prices' own look-up of each of its models, at the snapshot's noon."""
-    provider = source()[PRESETS[preset].prices]
+    """Compared with genai-prices' own lookup of each model, at noon of the snapshot's day."""
+    provider = price_source()[PRESETS[preset].prices]
     noon = datetime.combine(date.fromisoformat(price_book().fetched_on), time(12), tzinfo=UTC)
     for model in provider.models:
         if not model.is_match(model.id):

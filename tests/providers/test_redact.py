@@ -1,4 +1,4 @@
-"""Secrets out of messages, log lines and stored bodies."""
+"""Redaction of secrets in messages, log lines and stored bodies."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_ordinary_text_is_unchanged(text: str) -> None:
     assert scrub(text) == text
 
 
-def test_a_configured_secret_is_masked_whatever_it_looks_like() -> None:
+def test_a_configured_secret_is_masked_in_any_format() -> None:
     assert (
         scrub("your token correct-horse is wrong", ["correct-horse"]) == "your token *** is wrong"
     )

@@ -1,4 +1,4 @@
-"""Signatures: the same as botocore makes for the same request at the same time."""
+"""AWS signatures equal botocore's for the same request at the same time."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ def test_a_signature_covers_body_and_url(token: str | None) -> None:
 
 
 class _FixedTimeSigner(SigV4Auth):
-    """botocore's signer for a request that has its time and token already."""
+    """botocore's signer with a fixed time and token."""
 
     def _modify_request_before_signing(self, request: AWSRequest) -> None:
         pass
 
 
-def _botocore_signature(key: sigv4.Key, url: str, body: bytes, at: str) -> str:
-    """What botocore's signer gives for this time, from a request as its own client makes it."""
+def _botocore_signature(key: sigv4.Key, url: str, body: bytes, signed_at: str) -> str:
+    """Return botocore's signature at this time, for a request of its own client."""
     request = AWSRequest(method="POST", url=url, headers=dict(HEADERS), data=body)
     signer = _FixedTimeSigner(Credentials(key.id, key.secret, key.token), "bedrock", "eu-central-1")
-    request.context["timestamp"] = at
-    request.headers["X-Amz-Date"] = at
+    request.context["timestamp"] = signed_at
+    request.headers["X-Amz-Date"] = signed_at
     if key.token:
         request.headers["X-Amz-Security-Token"] = key.token
     canonical = signer.canonical_request(request)

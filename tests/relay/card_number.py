@@ -1,4 +1,4 @@
-"""A card number that guardrails have to find."""
+"""A card number that guardrails must detect."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _BEGINNING = re.compile(rb"(?<![0-9A-Za-z])4111(?![0-9A-Za-z])")
 
 
 def shows_card(body: bytes) -> bool:
-    """Whether a body has the number, or its beginning."""
+    """Return whether a body contains the number or its beginning."""
     return _BEGINNING.search(body) is not None

@@ -1,4 +1,4 @@
-"""Clients of five dialects in a tool loop, each as careless with a model's state as its SDK."""
+"""Clients of five dialects in a tool loop, which handle reasoning state as their SDKs do."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 
 def events(data: bytes) -> list[Json]:
-    """The JSON of a stream's events, or of its lines."""
+    """Return the JSON of a stream's events or lines."""
     lines = [line.removeprefix(b"data: ") for line in data.replace(b"\r", b"").split(b"\n")]
     return [json.loads(line) for line in lines if line.startswith(b"{")]
 
 
 class Client(ABC):
-    """A conversation. `hear` takes an answer into the history as the dialect's SDK would."""
+    """A conversation; `read_response` adds a response to the history as the dialect's SDK does."""
 
     name = ""
     headers: ClassVar[dict[str, str]] = {}
@@ -27,7 +27,7 @@ class Client(ABC):
         self.calls: list[Json] = []
 
     def new_client(self) -> Client:
-        """A client of this kind with an empty history."""
+        """Return a client of this kind with an empty history."""
         return type(self)()
 
     def add_user_message(self, text: str) -> None:
@@ -36,11 +36,11 @@ class Client(ABC):
 
     @abstractmethod
     def add_tool_results(self, text: str) -> None:
-        """Add the results of the last answer's calls."""
+        """Add the results of the last response's calls to the history."""
 
     @abstractmethod
     def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
-        """The path and the body of the next request."""
+        """Return path and body of the next request."""
 
     @abstractmethod
     def read_response(self, data: bytes, *, stream: bool) -> None:
@@ -48,7 +48,7 @@ class Client(ABC):
 
 
 class Chat(Client):
-    """OpenAI's Chat as its SDK's types have it: no place for thoughts at all."""
+    """OpenAI's Chat, whose SDK types have no field for reasoning."""
 
     name = "chat"
 
@@ -63,9 +63,9 @@ class Chat(Client):
         for choice in (event["choices"][0] for event in streamed_events if event["choices"]):
             part = choice["delta"] if stream else choice["message"]
             text += part.get("content") or ""
-            for place, piece in enumerate(part.get("tool_calls") or ()):
+            for index, piece in enumerate(part.get("tool_calls") or ()):
                 call = calls.setdefault(
-                    piece.get("index", place), {"id": "", "function": {"name": "", "arguments": ""}}
+                    piece.get("index", index), {"id": "", "function": {"name": "", "arguments": ""}}
                 )
                 call["id"] += piece.get("id") or ""
                 for key, value in (piece.get("function") or {}).items():
@@ -82,7 +82,7 @@ class Chat(Client):
 
 
 class Ollama(Client):
-    """Ollama: calls have no ids in its SDK's types, and thoughts have no state."""
+    """Ollama, whose SDK types have no call ids and no reasoning state."""
 
     name = "ollama"
 
@@ -110,7 +110,7 @@ class Ollama(Client):
 
 
 class Messages(Client):
-    """Anthropic's Messages: the content goes back as it came."""
+    """Anthropic's Messages: the content is sent back unchanged."""
 
     name = "messages"
     headers: ClassVar = {"anthropic-version": "2023-06-01"}
@@ -132,20 +132,22 @@ class Messages(Client):
     @staticmethod
     def _streamed_blocks(data: bytes) -> list[Json]:
         blocks: list[Json] = []
-        words: dict[int, str] = {}
+        text_by_index: dict[int, str] = {}
         for event in events(data):
             if event["type"] == "content_block_start":
                 blocks.append(dict(event["content_block"]))
             elif event["type"] == "content_block_delta":
                 delta = event["delta"]
                 if delta["type"] == "input_json_delta":
-                    words[event["index"]] = words.get(event["index"], "") + delta["partial_json"]
+                    text_by_index[event["index"]] = (
+                        text_by_index.get(event["index"], "") + delta["partial_json"]
+                    )
                     continue
                 for key in ("text", "thinking", "signature"):
                     if key in delta:
                         blocks[event["index"]][key] += delta[key]
-        for place, text in words.items():
-            blocks[place]["input"] = json.loads(text)
+        for index, text in text_by_index.items():
+            blocks[index]["input"] = json.loads(text)
         return blocks
 
     def add_tool_results(self, text: str) -> None:
@@ -157,7 +159,7 @@ class Messages(Client):
 
 
 class Responses(Client):
-    """OpenAI's Responses without a store: the output's items go back as they came."""
+    """OpenAI's Responses without stored responses: output items are sent back unchanged."""
 
     name = "responses"
 
@@ -173,7 +175,7 @@ class Responses(Client):
         self.history += self.items_to_send_back(output)
 
     def items_to_send_back(self, output: list[Json]) -> list[Json]:
-        """The output items that the next request contains."""
+        """Return the output items that the next request contains."""
         return output
 
     def add_tool_results(self, text: str) -> None:
@@ -195,7 +197,7 @@ class ResponsesWithoutReasoning(Responses):
 
 
 class Gemini(Client):
-    """Gemini: the content goes back as it came, thoughts not shown."""
+    """Gemini: the content is sent back unchanged; reasoning is not requested."""
 
     name = "gemini"
     thinking: ClassVar[Json] = {"thinkingBudget": 3000}
@@ -228,7 +230,7 @@ class Gemini(Client):
 
     @staticmethod
     def without_empty_texts(content: Json) -> Json:
-        """The content without its empty text parts."""
+        """Return the content without its empty text parts."""
         return {**content, "parts": [p for p in content["parts"] if p != {"text": ""}]}
 
     def add_tool_results(self, text: str) -> None:
@@ -240,7 +242,7 @@ class Gemini(Client):
 
 
 class GeminiWithReasoning(Gemini):
-    """Gemini with thoughts shown."""
+    """Gemini with reasoning."""
 
     name = "gemini-aloud"
     thinking: ClassVar[Json] = {"thinkingBudget": 3000, "includeThoughts": True}

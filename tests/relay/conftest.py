@@ -1,4 +1,4 @@
-"""What holds for all tests of the relay."""
+"""Fixtures of all relay tests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gateway.relay.limits import redis_client
 
 @pytest.fixture(autouse=True)
 def _redis_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine it answers late; that it is away is for a test to bring about."""
+    """Raise Redis timeouts for busy machines; tests that need an outage cause it themselves."""
     for module in (redis_client, shared_circuit_breaker):
         monkeypatch.setattr(module, "TIMEOUT_S", 20.0)
 
 
 @pytest.fixture(autouse=True)
 def _write_each_response_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not in batches."""
+    """Write responses immediately instead of in batches."""
     monkeypatch.setattr(cache_backend, "FLUSH_S", 0.01)

@@ -1,4 +1,4 @@
-"""Drives the edge without a server: an ASGI client, scripted upstreams, a kept log."""
+"""Runs the edge without a server: an ASGI client, scripted upstreams, a recorded log."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from gateway.routing.snapshot import (
     Timeouts,
     model_of,
 )
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 PEPPER = b"pepper"
 KEY = "sk-dgm-test"
@@ -77,7 +77,7 @@ def snapshot(*routes: Route, **changes: Any) -> Snapshot:
 
 
 class FakeUpstreams(httpx.AsyncBaseTransport):
-    """Upstreams by host name; what they got is in `requests`, who was closed in `closed`."""
+    """Scripted upstreams by host name; records `requests` and closed connections in `closed`."""
 
     def __init__(self, **answers: Answering) -> None:
         self.answers = answers
@@ -107,9 +107,9 @@ class FakeUpstreams(httpx.AsyncBaseTransport):
 
 
 class PacedBody(httpx.AsyncByteStream):
-    """A body in pieces: bytes are sent, numbers are waited for, exceptions raised.
+    """A body of chunks: bytes are sent, numbers are delays in seconds, exceptions are raised.
 
-    What can be called is called, when all that stands before it has been taken.
+    Functions are called once everything before them has been read.
     """
 
     def __init__(self, *parts: Part) -> None:
@@ -175,7 +175,7 @@ def refusal(status: int, message: str = "no", **headers: str) -> httpx.Response:
 
 
 class Reply:
-    """What the client saw."""
+    """A response as the client received it."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -192,7 +192,7 @@ class Reply:
 
 
 class Gateway:
-    """The gateway under test. `entries` is the log as the writer thread got it."""
+    """The gateway under test; `entries` are the log records that the writer thread received."""
 
     def __init__(
         self, lazy_runtime: LazyRuntime, upstreams: FakeUpstreams, entries: list[LogRecord]
@@ -211,11 +211,13 @@ class Gateway:
         *,
         key: str = KEY,
         headers: dict[str, str] | None = None,
-        leave_after: float | None = None,
-        leave_once: Callable[[Reply], object] | None = None,
+        disconnect_after: float | None = None,
+        disconnect_once: Callable[[Reply], object] | None = None,
         method: str = "POST",
     ) -> Reply:
-        """Send a request; the client hangs up `leave_after` seconds later, or `leave_once`."""
+        """Send a request; the client disconnects after `disconnect_after` seconds, or once
+        `disconnect_once` returns true.
+        """
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         lower = {"authorization": f"Bearer {key}", **(headers or {})}
         path, _, query = path.partition("?")
@@ -228,17 +230,17 @@ class Gateway:
             "client": ("127.0.0.1", 1),
         }
         reply = Reply()
-        sent = False
+        body_sent = False
 
         async def receive() -> dict[str, Any]:
-            nonlocal sent
-            if not sent:
-                sent = True
+            nonlocal body_sent
+            if not body_sent:
+                body_sent = True
                 return {"type": "http.request", "body": content, "more_body": False}
-            if leave_once is not None:
-                await until_in_loop(lambda: leave_once(reply))
+            if disconnect_once is not None:
+                await wait_until_async(lambda: disconnect_once(reply))
             else:
-                await asyncio.sleep(3600 if leave_after is None else leave_after)
+                await asyncio.sleep(3600 if disconnect_after is None else disconnect_after)
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
@@ -249,17 +251,17 @@ class Gateway:
             reply.parts.append(message["body"])
             reply.ended = not message.get("more_body", False)
 
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             await self.app(scope, receive, send)
         return reply
 
     async def entry(self) -> LogRecord:
-        """The newest row of the log."""
+        """Return the newest log record."""
         return (await self.rows(1))[-1]
 
     async def rows(self, count: int) -> list[LogRecord]:
-        """The log, once it has `count` rows."""
-        await until_in_loop(lambda: len(self.entries) >= count)
+        """Return the log records once there are `count` of them."""
+        await wait_until_async(lambda: len(self.entries) >= count)
         return self.entries
 
 
@@ -275,7 +277,7 @@ async def gateway(
     write_spans: Callable[[SpanBatch], None] | None = None,
     **upstreams: Answering,
 ) -> AsyncIterator[Gateway]:
-    """A gateway with these routes whose providers answer as scripted."""
+    """Run a gateway with these routes, whose providers respond as scripted."""
     entries: list[LogRecord] = []
     config = Config(
         data_dir=tmp_path,

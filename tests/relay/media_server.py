@@ -1,4 +1,4 @@
-"""A TLS server on loopback, its own authority, and a fetcher that believes both."""
+"""A TLS server on loopback with its own certificate authority, and a fetcher that trusts it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Page = bytes | Callable[[Write], Awaitable[None]]
 
 
 def answer(body: bytes, kind: str = "image/png", status: int = 200, **headers: str) -> bytes:
-    """A whole HTTP answer."""
+    """Return a whole HTTP response."""
     lines = [f"HTTP/1.1 {status} Said", f"content-length: {len(body)}"]
     lines += [f"content-type: {kind}"] if kind else []
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def redirect(to: str, status: int = 302) -> bytes:
-    """A redirect."""
-    return answer(b"", "", status, location=to)
+def redirect(location: str, status: int = 302) -> bytes:
+    """Return a redirect."""
+    return answer(b"", "", status, location=location)
 
 
 class MediaServer:
-    """The server: pages by path, and the requests it got as it read them."""
+    """A server of pages by path, which records the requests it receives."""
 
     def __init__(self, folder: Path, **pages: Page) -> None:
         self.pages = pages
@@ -49,21 +49,21 @@ class MediaServer:
         self._certificate, self._key, self.authority = _make_certificate(folder)
 
     async def lookup(self, host: str) -> list[str]:
-        """The addresses the test gives to a host; a list of lists is given one a time."""
+        """Return a host's addresses as the test sets them; of a list of lists, one per lookup."""
         self.looked_up.append(host)
-        known: Any = self.names.get(host, [])
-        if known and isinstance(known[0], list):
-            return known.pop(0) if len(known) > 1 else known[0]
-        return known
+        addresses: Any = self.names.get(host, [])
+        if addresses and isinstance(addresses[0], list):
+            return addresses.pop(0) if len(addresses) > 1 else addresses[0]
+        return addresses
 
     def fetcher(self, **changes: Any) -> Fetcher:
-        """A fetcher that reaches this server by its hosts' names."""
+        """Return a fetcher that reaches this server by its host names."""
         trust = ssl.create_default_context(cafile=str(self.authority))
         fields = {"resolve": self.lookup, "permits": self.permitted.__contains__, "context": trust}
         return Fetcher(**{**fields, "port": self.port, **changes})
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, one answer."""
+        """Serve one connection with one response."""
 
         async def write(data: bytes) -> None:
             if writer.is_closing():
@@ -85,7 +85,7 @@ class MediaServer:
             writer.close()
 
     def context(self) -> ssl.SSLContext:
-        """The server's side of TLS."""
+        """Return the server's TLS context."""
         ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ssl_context.load_cert_chain(self._certificate, self._key)
         return ssl_context
@@ -93,7 +93,7 @@ class MediaServer:
 
 @asynccontextmanager
 async def media(folder: Path, **pages: Page) -> AsyncIterator[MediaServer]:
-    """The server while it runs."""
+    """Run the server."""
     site = MediaServer(folder, **pages)
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0, ssl=site.context())
     site.port = server.sockets[0].getsockname()[1]
@@ -104,7 +104,7 @@ async def media(folder: Path, **pages: Page) -> AsyncIterator[MediaServer]:
 
 
 def _make_certificate(folder: Path) -> tuple[Path, Path, Path]:
-    """A certificate for the hosts and its key, signed by itself, which is its authority too."""
+    """Create a self-signed certificate for the hosts, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTS[0])])
     now = dt.datetime.now(dt.UTC)

@@ -1,4 +1,4 @@
-"""Access tokens and signatures: fetched once, renewed in the background, never exposed."""
+"""Access tokens and signatures: cached, renewed in the background, never exposed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.relay.upstream.access_tokens import AccessTokens, Grant
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 URL = httpx.URL("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x%3A0/converse")
 PLAIN = httpx.Headers({"host": URL.host, "content-type": "application/json", "x-own": "1"})
@@ -42,7 +42,7 @@ def provider(auth: str, credential: str) -> Provider:
 
 
 class TokenServer(Server):
-    """Grants tokens as Google's and Microsoft's endpoints do."""
+    """A token endpoint as Google's and Microsoft's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def private_key() -> str:
 
 
 def account(server: Server, private_key: str) -> str:
-    """The JSON of a service account whose tokens the fake grants."""
+    """Return the JSON of a service account whose tokens the fake grants."""
     return json.dumps(
         {
             "type": "service_account",
@@ -86,8 +86,10 @@ def account(server: Server, private_key: str) -> str:
     )
 
 
-async def headers(tokens: AccessTokens, to: Provider, body: Content = b"{}") -> httpx.Headers:
-    return await tokens.headers(to, "POST", URL, PLAIN, body)
+async def headers(
+    tokens: AccessTokens, target_provider: Provider, body: Content = b"{}"
+) -> httpx.Headers:
+    return await tokens.headers(target_provider, "POST", URL, PLAIN, body)
 
 
 async def test_a_given_token_is_not_exchanged() -> None:
@@ -96,8 +98,8 @@ async def test_a_given_token_is_not_exchanged() -> None:
 
 
 async def test_a_service_account_gets_a_token_once(server: TokenServer, private_key: str) -> None:
-    tokens, to = AccessTokens(), provider("google", account(server, private_key))
-    results = await asyncio.gather(*(headers(tokens, to) for _ in range(5)))
+    tokens, target_provider = AccessTokens(), provider("google", account(server, private_key))
+    results = await asyncio.gather(*(headers(tokens, target_provider) for _ in range(5)))
     assert {item["authorization"] for item in results} == {"Bearer token-1"}
     assert results[0]["x-own"] == "1"
     assert len(server.requests) == 1
@@ -107,13 +109,13 @@ async def test_a_service_account_gets_a_token_once(server: TokenServer, private_
 async def test_a_token_is_renewed_before_expiry_without_delay(
     server: TokenServer, private_key: str
 ) -> None:
-    tokens, to = AccessTokens(), provider("google", account(server, private_key))
+    tokens, target_provider = AccessTokens(), provider("google", account(server, private_key))
     server.expires_in = 100  # less than EARLY_S
-    assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
+    assert (await headers(tokens, target_provider))["authorization"] == "Bearer token-1"
     server.expires_in = 3600
-    assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
-    async with asyncio.timeout(PATIENCE_S):
-        while (await headers(tokens, to))["authorization"] != "Bearer token-2":
+    assert (await headers(tokens, target_provider))["authorization"] == "Bearer token-1"
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        while (await headers(tokens, target_provider))["authorization"] != "Bearer token-2":
             await asyncio.sleep(0.01)
     assert len(server.requests) == 2
 
@@ -121,14 +123,14 @@ async def test_a_token_is_renewed_before_expiry_without_delay(
 async def test_a_renewal_that_fails_leaves_the_token_in_use(
     server: TokenServer, private_key: str
 ) -> None:
-    tokens, to = AccessTokens(), provider("google", account(server, private_key))
+    tokens, target_provider = AccessTokens(), provider("google", account(server, private_key))
     server.expires_in = 100
-    await headers(tokens, to)
+    await headers(tokens, target_provider)
     server.status = 400
-    assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
-    await until_in_loop(lambda: len(server.requests) == 2)
+    assert (await headers(tokens, target_provider))["authorization"] == "Bearer token-1"
+    await wait_until_async(lambda: len(server.requests) == 2)
     for _ in range(20):
-        assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
+        assert (await headers(tokens, target_provider))["authorization"] == "Bearer token-1"
         await asyncio.sleep(0.01)
     assert len(server.requests) == 2, "a failed renewal is not tried again at once"
 
@@ -137,10 +139,10 @@ async def test_a_refused_account_error_has_no_secrets(
     server: TokenServer, private_key: str
 ) -> None:
     server.status = 400
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         await headers(AccessTokens(), provider("google", account(server, private_key)))
-    assert caught.value.error.kind == "upstream_auth"
-    assert "robot" not in caught.value.error.message
+    assert error.value.error.kind == "upstream_auth"
+    assert "robot" not in error.value.error.message
 
 
 async def test_an_application_of_entra_gets_a_token(server: TokenServer) -> None:
@@ -158,8 +160,11 @@ async def test_an_application_of_entra_gets_a_token(server: TokenServer) -> None
 
 
 async def test_each_request_is_signed_on_its_own() -> None:
-    tokens, to = AccessTokens(), provider("sigv4", AWS)
-    first, second = await headers(tokens, to, b"1"), await headers(tokens, to, b"2")
+    tokens, target_provider = AccessTokens(), provider("sigv4", AWS)
+    first, second = (
+        await headers(tokens, target_provider, b"1"),
+        await headers(tokens, target_provider, b"2"),
+    )
     scope = "Credential=AKIAIOSFODNN7EXAMPLE/"
     assert scope in first["authorization"]
     assert "/eu-west-1/bedrock/aws4_request" in first["authorization"]
@@ -194,27 +199,27 @@ async def test_missing_cloud_credentials_are_reported(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         await headers(AccessTokens(), provider("sigv4", ""))
-    assert caught.value.error.kind == "upstream_auth"
+    assert error.value.error.kind == "upstream_auth"
 
 
-async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
+async def test_a_cancelled_request_does_not_cancel_the_token_renewal_for_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    go = threading.Event()
+    may_continue = threading.Event()
 
     def slow(fields: dict[str, Any], proxy: str) -> Grant[str]:
-        go.wait(PATIENCE_S)
+        may_continue.wait(WAIT_TIMEOUT_S)
         return Grant("late", time.time() + 3600)
 
     monkeypatch.setitem(access_tokens._FETCH, "google", slow)
-    tokens, to = AccessTokens(), provider("google", '{"type": "x"}')
-    given_up = asyncio.create_task(headers(tokens, to))
-    waiting = asyncio.create_task(headers(tokens, to))
+    tokens, target_provider = AccessTokens(), provider("google", '{"type": "x"}')
+    given_up = asyncio.create_task(headers(tokens, target_provider))
+    waiting = asyncio.create_task(headers(tokens, target_provider))
     await asyncio.sleep(0.05)
     given_up.cancel()
-    go.set()
+    may_continue.set()
     assert (await waiting)["authorization"] == "Bearer late"
 
 

@@ -1,4 +1,4 @@
-"""Guardrails of routes on the results of batches, which are read long after the requests."""
+"""Route guardrails on batch results, which are read long after the requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
 
 class FakeTable:
-    """What the database does."""
+    """An in-memory table of resource owners."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], list[str]] = {}
@@ -46,7 +46,7 @@ class FakeTable:
 
 
 def openai_batches(request: httpx.Request) -> httpx.Response:
-    """OpenAI: a file, a batch of it, and its results."""
+    """Respond as OpenAI: a file, its batch, and the results."""
     path = request.url.path
     if path.endswith("/content"):
         return httpx.Response(200, headers=KIND, stream=PacedBody(CONTENT))
@@ -60,8 +60,11 @@ def openai_batches(request: httpx.Request) -> httpx.Response:
 
 
 def registry(*, guardrails: tuple[str, ...] = ("mask",), dialect: str = "") -> Snapshot:
-    up = provider("up", dialect) if dialect else provider("up")
-    guarded, plain = route("r", up, guardrails=guardrails), route("plain", up)
+    target_provider = provider("up", dialect) if dialect else provider("up")
+    guarded, plain = (
+        route("r", target_provider, guardrails=guardrails),
+        route("plain", target_provider),
+    )
     return snapshot(guarded, plain, guardrails={"mask": RESPONSES_ONLY}, keys=two_keys())
 
 
@@ -73,25 +76,25 @@ async def uploaded(live: Gateway, *models: str, purpose: str = "batch") -> str:
     return str(reply.json()["id"])
 
 
-async def results_of(live: Gateway, file: str, *, listed: bool = False) -> Any:
-    """The response with the results of a batch of this file, as its client reads them."""
+async def results_of(live: Gateway, file: str, *, is_listed: bool = False) -> Any:
+    """Return the response with the results of a batch of this file, as its client reads them."""
     body = {"endpoint": "/v1/chat/completions", "input_file_id": file, "completion_window": "24h"}
     batch = (await live.post("/v1/batches", body)).json()
-    key = {"key": ADMIN} if listed else {}
-    if listed:
+    key = {"key": ADMIN} if is_listed else {}
+    if is_listed:
         (batch,) = (await live.post("/v1/batches", b"", method="GET", **key)).json()["data"]
     path = f"/v1/files/{batch['output_file_id']}/content"
     return await live.post(path, b"", method="GET", **key)
 
 
-@pytest.mark.parametrize("listed", [False, True], ids=["created", "listed"])
+@pytest.mark.parametrize("is_listed", [False, True], ids=["created", "listed"])
 async def test_results_have_the_guardrails_of_the_routes_of_the_file(
-    tmp_path: Path, listed: bool
+    tmp_path: Path, is_listed: bool
 ) -> None:
     table = FakeTable()
     async with gateway(tmp_path, registry(), up=openai_batches) as live:
         table.serve(live)
-        reply = await results_of(live, await uploaded(live, "plain", "r"), listed=listed)
+        reply = await results_of(live, await uploaded(live, "plain", "r"), is_listed=is_listed)
     assert reply.status == 200
     assert b"[CREDIT_CARD]" in reply.body
     assert not shows_card(reply.body)
@@ -139,10 +142,10 @@ async def test_without_the_database_no_results_are_sent_unchecked(tmp_path: Path
 
 
 async def test_lines_of_togethers_batch_files_are_checked(tmp_path: Path) -> None:
-    """Its `purpose` is `batch-api`."""
+    """Together's `purpose` is `batch-api`."""
     block = msgspec.structs.replace(MASK, action="block")
-    one = route("r", provider("up"))
-    test_snapshot = snapshot(one, guardrails={"mask": block})
+    limited_route = route("r", provider("up"))
+    test_snapshot = snapshot(limited_route, guardrails={"mask": block})
     lines = json.dumps(batch_line("4111 1111 1111 1111")).encode()
     body, headers = form(purpose="batch-api", file=("b.jsonl", lines, "application/jsonl"))
     async with gateway(tmp_path, test_snapshot, up=openai_batches) as live:

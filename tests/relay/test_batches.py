@@ -1,4 +1,4 @@
-"""What batches cost: read from their results or status, counted once, and whose models they name."""
+"""Batch costs: computed from results or status, counted once; checked models."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HALF = PRICE.input / 2, PRICE.output / 2, PRICE.cache_read / 2  # type: ignore[o
 
 
 class InMemoryBatchLedger:
-    """A ledger in memory: what the database does."""
+    """A ledger in memory in place of the database."""
 
     def __init__(self) -> None:
         self.files: dict[tuple[str, str], str] = {}
@@ -73,12 +73,12 @@ class InMemoryBatchLedger:
         self.rows += row
         return row
 
-    def keep(self, live: Any) -> None:
+    def serve(self, live: Any) -> None:
         live.batch_ledger = BatchLedger(self.has_results, self.batch_of, self.settle)
 
 
 def result_line(model: str, read: int, input_tokens: int, **more: Any) -> bytes:
-    """A line of OpenAI's results for a chat."""
+    """Return a line of OpenAI's results for a chat."""
     usage = {
         "prompt_tokens": read,
         "completion_tokens": input_tokens,
@@ -94,9 +94,11 @@ def line(**fields: Any) -> bytes:
 
 
 def priced_route(name: str = "m", *, preset: str = "openai", **of_provider: Any) -> Route:
-    up = provider("up", preset=preset, **of_provider)
-    target = Target(id=1, model=msgspec.structs.replace(model_of(up, "gpt-4.1"), price=PRICE))
-    return msgspec.structs.replace(route(name, up), targets=(target,))
+    target_provider = provider("up", preset=preset, **of_provider)
+    target = Target(
+        id=1, model=msgspec.structs.replace(model_of(target_provider, "gpt-4.1"), price=PRICE)
+    )
+    return msgspec.structs.replace(route(name, target_provider), targets=(target,))
 
 
 def registry(*routes: Route, **changes: Any) -> Snapshot:
@@ -106,7 +108,7 @@ def registry(*routes: Route, **changes: Any) -> Snapshot:
 
 
 class Upstream:
-    """OpenAI's batches: one, with a file of results."""
+    """An OpenAI with one batch and a file of its results."""
 
     def __init__(self, results: bytes, **batch_fields: Any) -> None:
         self.results = results
@@ -127,7 +129,7 @@ class Upstream:
 
 
 async def create_batch(live: Gateway) -> str:
-    """The id of the batch as the client knows it."""
+    """Create a batch and return its id as the client sees it."""
     body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     return str((await live.post("/v1/batches", body)).json()["id"])
 
@@ -144,7 +146,7 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
     results += line(response=None, error={"code": "batch_expired"})
     book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(markup=Decimal(3)), up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         assert await content(live, batch) == results
         assert await content(live, batch) == results
@@ -174,7 +176,7 @@ async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     upstream = Upstream(b"", status="in_progress", usage=usage, model="gpt-4.1-2025-04-14")
     async with gateway(tmp_path, registry(), up=upstream) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         assert book.rows == [], "it is not over yet"
         upstream.batch_fields["status"] = "completed"
@@ -189,14 +191,14 @@ async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
 
 
 async def test_a_batch_status_without_usage_is_billed_from_the_results(tmp_path: Path) -> None:
-    """As of a batch that was made before OpenAI counted, or elsewhere."""
+    """Such as a batch that was created before OpenAI reported usage."""
     nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     book = InMemoryBatchLedger()
     results = result_line("gpt-4.1", 10, 10)
     async with gateway(
         tmp_path, registry(), up=Upstream(results, usage=nothing, model="gpt-4.1")
     ) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         assert book.rows == []
         await content(live, batch)
@@ -207,7 +209,7 @@ async def test_the_key_that_created_a_batch_is_charged(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     results = result_line("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         book.makers["up", "batch_1"] = 2
         response = await live.post("/v1/batches/batch_1", b"", method="GET", key=ADMIN)
         file = response.json()["output_file_id"]
@@ -217,7 +219,7 @@ async def test_the_key_that_created_a_batch_is_charged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("owner", ["key", "team", "gateway", "provider"])
 async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner: str) -> None:
-    """What was paid for can be read, cancelled and deleted; new work is refused."""
+    """Paid results can be read, cancelled and deleted; new requests are refused."""
     used_up = Budget(total_usd=Decimal("0.000001"))
     spent = registry(priced_route(budget=used_up if owner == "provider" else None))
     keys = {
@@ -235,17 +237,17 @@ async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner
     book = InMemoryBatchLedger()
     body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     async with gateway(tmp_path, spent, up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         names = {"key": "key:1", "team": "team:4", "gateway": "all", "provider": "provider:1"}
         live.runtime.limiter.sync_spend([(f"{names[owner]}/usd/total", 1, 10**9)])
-        refused = await live.post("/v1/batches", body)
-        assert refused.status == 429, refused.body
+        refused_response = await live.post("/v1/batches", body)
+        assert refused_response.status == 429, refused_response.body
         assert await content(live, batch) == results
-        listed = await live.post("/v1/batches", b"", method="GET")
+        list_reply = await live.post("/v1/batches", b"", method="GET")
         cancelled = await live.post(f"/v1/batches/{batch}/cancel", b"")
         deleted = await live.post(f"/v1/files/{batch}", b"", method="DELETE")
-    assert [listed.status, cancelled.status, deleted.status] == [200, 200, 200]
+    assert [list_reply.status, cancelled.status, deleted.status] == [200, 200, 200]
 
 
 async def test_a_limit_of_requests_also_counts_those_that_read(tmp_path: Path) -> None:
@@ -271,7 +273,7 @@ async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Pa
 
     book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(), up=up) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         await content(live, await create_batch(live))
     assert book.rows == []
 
@@ -282,7 +284,7 @@ async def test_an_unavailable_database_does_not_affect_batch_clients(
     book = InMemoryBatchLedger()
     results = result_line("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         batch = await create_batch(live)
         book.away = True
         assert await content(live, batch) == results
@@ -297,7 +299,7 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
     book = InMemoryBatchLedger()
     upstream = Upstream(b"", usage=usage, model="gpt-4.1")
     async with gateway(tmp_path, registry(), up=upstream) as live:
-        book.keep(live.runtime)
+        book.serve(live.runtime)
         for _ in range(3):
             await live.post("/v1/batches", b"", method="GET", key=ADMIN)
     assert len(book.rows) == 1
@@ -307,9 +309,9 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
 async def test_other_uploaded_files_are_not_parsed(tmp_path: Path) -> None:
     book = InMemoryBatchLedger()
     async with gateway(tmp_path, registry(), up=Upstream(result_line("gpt-4.1", 10, 10))) as live:
-        book.keep(live.runtime)
-        up = "/v1/files/file-else/content"
-        assert (await live.post(up, b"", method="GET", key=ADMIN)).status == 200
+        book.serve(live.runtime)
+        path = "/v1/files/file-else/content"
+        assert (await live.post(path, b"", method="GET", key=ADMIN)).status == 200
     assert book.rows == []
 
 
@@ -345,7 +347,7 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
     target = Target(
         id=1, model=msgspec.structs.replace(model_of(claude, "claude-opus-5-5"), price=price)
     )
-    way = msgspec.structs.replace(route("smart", claude), targets=(target,))
+    test_route = msgspec.structs.replace(route("smart", claude), targets=(target,))
     book = InMemoryBatchLedger()
     headers = {"anthropic-version": "2023-06-01"}
 
@@ -356,8 +358,8 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
         payload = {"id": "msgbatch_1", "processing_status": "ended", "results_url": "https://x"}
         return httpx.Response(200, json=payload)
 
-    async with gateway(tmp_path, registry(way), claude=up) as live:
-        book.keep(live.runtime)
+    async with gateway(tmp_path, registry(test_route), claude=up) as live:
+        book.serve(live.runtime)
         params = {"model": "smart", "max_tokens": 5, "messages": []}
         body = {"requests": [{"custom_id": "1", "params": params}]}
         request_body = (await live.post("/v1/messages/batches", body, headers=headers)).json()
@@ -371,20 +373,20 @@ async def test_claudes_batch_results_are_billed_with_cache_tokens(tmp_path: Path
         200,
         "anthropic_messages",
     )
-    whole = 100 * 5 + Decimal("0.5") * 1000 + 10 * 200 + 25 * 50
-    assert row.cost_usd == whole / 2 / 1_000_000
+    total_usd = 100 * 5 + Decimal("0.5") * 1000 + 10 * 200 + 25 * 50
+    assert row.cost_usd == total_usd / 2 / 1_000_000
 
 
 # --- lines and prices -----------------------------------------------------------------------
 
 
 def read_usage(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
-    """The sums of results that come in pieces of so many bytes."""
+    """Return the sums of results that arrive in chunks of `size` bytes."""
     test_registry = registry()
     results = BatchResultReader(test_registry, test_registry.providers["up"], "batch_1")
     for start in range(0, len(data), size):
         results.feed(data[start : start + size])
-    return {one.model: one for one in results.close()}
+    return {entry.model: entry for entry in results.close()}
 
 
 def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
@@ -431,9 +433,9 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
 def test_batch_result_lines_of_every_openai_endpoint_are_counted(
     data: bytes, tokens: tuple[int, int]
 ) -> None:
-    one = read_usage(data)["gpt-4.1"]
-    assert (one.tokens["input"], one.tokens["output"]) == tokens
-    assert one.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
+    usage = read_usage(data)["gpt-4.1"]
+    assert (usage.tokens["input"], usage.tokens["output"]) == tokens
+    assert usage.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -443,7 +445,7 @@ def test_batch_result_lines_of_every_openai_endpoint_are_counted(
 )
 def test_an_unreadable_result_has_unknown_cost(bad: bytes) -> None:
     sums = read_usage(result_line("gpt-4.1", 5, 3) + bad)
-    assert any(one.usd is None for one in sums.values())
+    assert any(usage.usd is None for usage in sums.values())
     assert sums["gpt-4.1"].tokens["input"] == 5
 
 
@@ -455,8 +457,11 @@ def test_a_line_without_end_is_not_buffered(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_operators_tier_precedes_the_batch_share() -> None:
-    own = Price(input=Decimal(1), output=Decimal(3), source="custom; tier batch")
-    assert batch_price(msgspec.structs.replace(PRICE, tiers={"batch": own}), "openai") is own
+    own_price = Price(input=Decimal(1), output=Decimal(3), source="custom; tier batch")
+    assert (
+        batch_price(msgspec.structs.replace(PRICE, tiers={"batch": own_price}), "openai")
+        is own_price
+    )
     assert batch_price(PRICE, "openai").input == 1
     assert batch_price(PRICE, "groq").cache_read == PRICE.cache_read
     plain = batch_price(PRICE, "moonshot")
@@ -483,7 +488,7 @@ def request(model: Any, custom: str = "1", **more: Any) -> bytes:
 async def uploaded(
     tmp_path: Path, lines: bytes, test_snapshot: Snapshot, *, purpose: str = "batch", **more: Any
 ) -> tuple[Any, list[bytes]]:
-    """The answer to an upload, and the files that the upstream got."""
+    """Return the response to an upload, and the files that the upstream received."""
     files: list[bytes] = []
 
     def up(request: httpx.Request) -> httpx.Response:
@@ -510,13 +515,13 @@ async def test_gateway_model_names_in_a_batch_become_the_providers(tmp_path: Pat
     )
     reply, (data,) = await uploaded(tmp_path, lines, aliased())
     assert reply.status == 200
-    sent = [json.loads(text) for text in data.splitlines()]
+    batch_lines = [json.loads(text) for text in data.splitlines()]
     models = ["gpt-4.1", "gpt-4.1", "gpt-4.1", "ft:mine", "gpt-4.1"]
-    assert [one["body"].pop("model") for one in sent] == models
+    assert [batch_line["body"].pop("model") for batch_line in batch_lines] == models
     bodies = [json.loads(text) for text in lines.splitlines()]
-    for one in bodies:
-        del one["body"]["model"]
-    assert sent == bodies, "nothing else of a line changes"
+    for batch_line in bodies:
+        del batch_line["body"]["model"]
+    assert batch_lines == bodies, "nothing else of a line changes"
     assert data.splitlines()[-1] == lines.splitlines()[-1], (
         "one that keeps its name keeps its bytes"
     )
@@ -535,7 +540,7 @@ async def test_other_files_are_not_read_as_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "says"),
+    ("last", "message"),
     [
         (request("gpt-99-nobody"), "`gpt-99-nobody` is not a model of this gateway; use a route"),
         (request("openai/gpt-4.1"), "`openai/gpt-4.1` is not a model of this gateway"),
@@ -546,7 +551,7 @@ async def test_other_files_are_not_read_as_batches(tmp_path: Path) -> None:
     ],
     ids=["no name", "no provider", "elsewhere", "no JSON", "a number", "a list"],
 )
-async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: str) -> None:
+async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, message: str) -> None:
     test_registry = registry(
         priced_route("my-gpt"), route("far", provider("else", preset="anthropic"))
     )
@@ -558,7 +563,7 @@ async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: 
     error = reply.json()["error"]
     assert error["param"] == "file"
     assert error["message"].startswith("line 3 of the file")
-    assert says in error["message"]
+    assert message in error["message"]
 
 
 async def test_a_key_may_only_name_its_routes_and_models(tmp_path: Path) -> None:
@@ -610,7 +615,7 @@ def test_batch_lines_are_independent_of_chunk_boundaries(size: int) -> None:
         return "new" if name == "my-gpt" else name
 
     lines = BatchLineRewriter(name_of)
-    pieces = [lines.feed(data[at : at + size]) for at in range(0, len(data), size)]
+    pieces = [lines.feed(data[start : start + size]) for start in range(0, len(data), size)]
     text = b"".join([*pieces, lines.close()])
     assert numbers == [3, 5, 6]
     parts = text.split(b"\n")
@@ -623,10 +628,10 @@ def test_a_large_file_is_never_completely_in_memory() -> None:
     lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
     tracemalloc.start()
     total = sum(len(lines.feed(piece)) for _ in range(100)) + len(lines.close())
-    _, most = tracemalloc.get_traced_memory()
+    _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert total > 99 * len(piece)
-    assert most < 6 * len(piece)
+    assert peak_bytes < 6 * len(piece)
 
 
 async def test_a_line_that_is_too_long_is_refused(
@@ -643,9 +648,9 @@ async def test_model_names_in_a_spooled_batch_file_are_replaced(tmp_path: Path) 
     lines = b"".join(request("my-gpt", str(n), padding="x" * 500) for n in range(3000))
     assert len(lines) > 2 * STEP_BYTES
     _, (data,) = await uploaded(tmp_path, lines, aliased())
-    sent = [json.loads(text) for text in data.splitlines()]
-    assert [one["custom_id"] for one in sent] == [str(n) for n in range(3000)]
-    assert {one["body"]["model"] for one in sent} == {"gpt-4.1"}
+    batch_lines = [json.loads(text) for text in data.splitlines()]
+    assert [batch_line["custom_id"] for batch_line in batch_lines] == [str(n) for n in range(3000)]
+    assert {batch_line["body"]["model"] for batch_line in batch_lines} == {"gpt-4.1"}
 
 
 @pytest.mark.parametrize("name", ["Model", "BODY"])
@@ -653,6 +658,6 @@ def test_a_line_with_a_field_in_another_case_is_refused(name: str) -> None:
     line = {"custom_id": "1", "body": {"model": "my-gpt"}}
     (line if name == "BODY" else line["body"])[name] = {"model": "other"}
     lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         lines.feed(json.dumps(line).encode() + b"\n")
-    assert f"line 1 of the file: `{name}`" in caught.value.error.message
+    assert f"line 1 of the file: `{name}`" in error.value.error.message

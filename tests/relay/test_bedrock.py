@@ -1,4 +1,4 @@
-"""Clients of Bedrock through the relay: binary streams pass through message by message."""
+"""Bedrock clients through the relay: binary streams pass through message by message."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> N
     for part in parts:
         assert decoder.feed(part)
         assert not decoder.pending
-    (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content) == REQUEST
-    assert sent.url.path.endswith("/us.amazon.nova-pro-v1:0/converse-stream")
+    (upstream_request,) = gate.upstreams.requests
+    assert json.loads(upstream_request.content) == REQUEST
+    assert upstream_request.url.path.endswith("/us.amazon.nova-pro-v1:0/converse-stream")
     assert entry.passthrough
     assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
 

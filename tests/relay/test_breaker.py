@@ -1,4 +1,4 @@
-"""Breakers: opened, tried by one, closed; the same for all processes of a data directory."""
+"""Circuit breakers: opened, half-open, closed; shared by the processes of a data directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.relay.health.shared_circuit_breaker import POLL_S, RedisBreaker
 from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER, TRIAL_S, CircuitState
 from tests.redis_server import running_server
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 CHAT = "/v1/chat/completions"
 A, B = provider("a"), provider("b")
@@ -26,7 +26,7 @@ X = "p/x"
 
 
 class Clock:
-    """A time that stands until it is moved."""
+    """A clock that only moves when set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -35,7 +35,7 @@ class Clock:
         return self.now
 
 
-def pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
+def breaker_pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
     clock = Clock()
     path = tmp_path / "breaker" / "states"
     return Breaker(path, clock=clock), Breaker(path, clock=clock), clock
@@ -49,86 +49,90 @@ def record_failures(
 
 
 def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
-    one, two, _ = pair(tmp_path)
-    record_failures(one, times=DEFAULT_COOLDOWN_AFTER - 1)
-    record_failures(two, times=1)
-    one.refresh()
-    assert one.states[X].open_until == two.states[X].open_until > 0
+    first, second, _ = breaker_pair(tmp_path)
+    record_failures(first, times=DEFAULT_COOLDOWN_AFTER - 1)
+    record_failures(second, times=1)
+    first.refresh()
+    assert first.states[X].open_until == second.states[X].open_until > 0
 
 
 def test_a_success_in_any_process_resets_the_failures(tmp_path: Path) -> None:
-    one, two, clock = pair(tmp_path)
-    record_failures(one)
-    two.refresh()
+    first, second, clock = breaker_pair(tmp_path)
+    record_failures(first)
+    second.refresh()
     clock.now += 6
-    assert two.claim_trial(X)
-    two.record_outcome(X, None, None, 0)
-    one.refresh()
-    assert one.states == two.states == {}
+    assert second.claim_trial(X)
+    second.record_outcome(X, None, None, 0)
+    first.refresh()
+    assert first.states == second.states == {}
 
 
 def test_one_request_probes_a_target_after_its_cooldown(tmp_path: Path) -> None:
-    one, two, clock = pair(tmp_path)
-    record_failures(one)
+    first, second, clock = breaker_pair(tmp_path)
+    record_failures(first)
     clock.now += 6
-    assert [one.claim_trial(X), two.claim_trial(X), one.claim_trial(X)] == [True, False, False]
-    two.record_outcome(X, "timeout", None, 5.0)
-    assert two.states[X].open_until > clock.now, "the first failure of a trial rests again"
+    assert [first.claim_trial(X), second.claim_trial(X), first.claim_trial(X)] == [
+        True,
+        False,
+        False,
+    ]
+    second.record_outcome(X, "timeout", None, 5.0)
+    assert second.states[X].open_until > clock.now, "the first failure of a trial rests again"
 
 
 def test_an_expired_probe_is_claimed_by_another_process(tmp_path: Path) -> None:
-    one, two, clock = pair(tmp_path)
-    record_failures(one)
+    first, second, clock = breaker_pair(tmp_path)
+    record_failures(first)
     clock.now += 6
-    assert one.claim_trial(X) and not two.claim_trial(X)
+    assert first.claim_trial(X) and not second.claim_trial(X)
     clock.now += TRIAL_S
-    assert two.claim_trial(X)
+    assert second.claim_trial(X)
 
 
 def test_a_probe_that_streams_admits_further_requests(tmp_path: Path) -> None:
-    one, two, clock = pair(tmp_path)
-    record_failures(one)
+    first, second, clock = breaker_pair(tmp_path)
+    record_failures(first)
     clock.now += 6
-    assert one.claim_trial(X)
-    one.release_trial(X)
-    assert two.claim_trial(X)
+    assert first.claim_trial(X)
+    first.release_trial(X)
+    assert second.claim_trial(X)
 
 
 def test_a_client_error_ends_a_probe_without_other_effect(tmp_path: Path) -> None:
-    one, two, clock = pair(tmp_path)
-    record_failures(one)
+    first, second, clock = breaker_pair(tmp_path)
+    record_failures(first)
     clock.now += 6
-    assert one.claim_trial(X)
-    one.record_outcome(X, "invalid_request", None, 5.0)
-    assert two.claim_trial(X)
+    assert first.claim_trial(X)
+    first.record_outcome(X, "invalid_request", None, 5.0)
+    assert second.claim_trial(X)
 
 
 def test_circuit_states_survive_a_restart(tmp_path: Path) -> None:
-    one, _, clock = pair(tmp_path)
-    record_failures(one)
-    one.close()
+    first, _, clock = breaker_pair(tmp_path)
+    record_failures(first)
+    first.close()
     assert Breaker(tmp_path / "breaker" / "states", clock=clock).states[X].open_until > clock.now
 
 
 def test_cooldowns_from_before_a_reboot_are_ignored(tmp_path: Path) -> None:
-    one, _, clock = pair(tmp_path)
-    record_failures(one)
+    first, _, clock = breaker_pair(tmp_path)
+    record_failures(first)
     clock.now = 1.0
-    again = Breaker(tmp_path / "breaker" / "states", clock=clock)
-    again.record_outcome("p/y", "timeout", None, 5.0)
-    assert list(again.states) == ["p/y"]
+    second = Breaker(tmp_path / "breaker" / "states", clock=clock)
+    second.record_outcome("p/y", "timeout", None, 5.0)
+    assert list(second.states) == ["p/y"]
 
 
 @pytest.mark.parametrize("garbage", [b"{", b"\xff" * 40, b'{"states":[]}'])
 def test_a_truncated_state_file_is_treated_as_empty(tmp_path: Path, garbage: bytes) -> None:
-    one, two, _ = pair(tmp_path)
-    record_failures(one)
-    assert one._map is not None
-    one._map[16 : 16 + len(garbage)] = garbage
-    two.refresh()
-    record_failures(two)
-    one.refresh()
-    assert one.states == two.states
+    first, second, _ = breaker_pair(tmp_path)
+    record_failures(first)
+    assert first._map is not None
+    first._map[16 : 16 + len(garbage)] = garbage
+    second.refresh()
+    record_failures(second)
+    first.refresh()
+    assert first.states == second.states
 
 
 def test_the_breaker_works_without_shared_state(tmp_path: Path) -> None:
@@ -141,37 +145,41 @@ def test_the_breaker_works_without_shared_state(tmp_path: Path) -> None:
 
 
 def test_a_probe_claim_belongs_to_one_process_until_it_expires(tmp_path: Path) -> None:
-    one, two, clock = pair(tmp_path)
-    assert [one.claim("c", 10), two.claim("c", 10), one.claim("c", 10)] == [True, False, False]
+    first, second, clock = breaker_pair(tmp_path)
+    assert [first.claim("c", 10), second.claim("c", 10), first.claim("c", 10)] == [
+        True,
+        False,
+        False,
+    ]
     clock.now += 11
-    assert two.claim("c", 10)
+    assert second.claim("c", 10)
 
 
 def test_changes_during_a_file_lock_are_shared_later(tmp_path: Path) -> None:
-    one, two, clock = pair(tmp_path)
-    record_failures(two)
+    first, second, clock = breaker_pair(tmp_path)
+    record_failures(second)
     with (tmp_path / "breaker" / "states").open() as locked_file:
         fcntl.flock(locked_file, fcntl.LOCK_EX)
-        record_failures(one, "p/y")
-        assert one.claim("c", 10)
-        assert "p/y" in one.states, "it goes on by itself"
-        two.refresh()
-        assert "p/y" not in two.states
-    one.refresh()
-    two.refresh()
-    assert one.states == two.states
-    assert sorted(two.states) == ["p/x", "p/y"]
-    assert not two.claim("c", 10)
+        record_failures(first, "p/y")
+        assert first.claim("c", 10)
+        assert "p/y" in first.states, "it goes on by itself"
+        second.refresh()
+        assert "p/y" not in second.states
+    first.refresh()
+    second.refresh()
+    assert first.states == second.states
+    assert sorted(second.states) == ["p/x", "p/y"]
+    assert not second.claim("c", 10)
 
 
 def test_pending_changes_are_shared_before_the_process_ends(tmp_path: Path) -> None:
-    one, two, _ = pair(tmp_path)
+    first, second, _ = breaker_pair(tmp_path)
     with (tmp_path / "breaker" / "states").open() as locked_file:
         fcntl.flock(locked_file, fcntl.LOCK_EX)
-        record_failures(one)
-    one.close()
-    two.refresh()
-    assert X in two.states
+        record_failures(first)
+    first.close()
+    second.refresh()
+    assert X in second.states
 
 
 _OTHER = """
@@ -218,7 +226,7 @@ async def test_after_a_cooldown_one_request_probes_and_others_use_another_target
         await asyncio.sleep(0.25)
         before = len(live.upstreams.requests)
         trial = asyncio.create_task(live.post(CHAT, chat_request()))
-        await until_in_loop(lambda: len(live.upstreams.requests) > before)
+        await wait_until_async(lambda: len(live.upstreams.requests) > before)
         others = [await live.post(CHAT, chat_request()) for _ in range(3)]
         gate.set()
         assert b"back" in (await trial).body
@@ -260,7 +268,7 @@ async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
         live.runtime.breaker.record_outcome("a/gpt-4.1", "timeout", None, 5.0)
-        await live.post(CHAT, chat_request(), leave_once=lambda _: live.upstreams.requests)
+        await live.post(CHAT, chat_request(), disconnect_once=lambda _: live.upstreams.requests)
         await live.entry()
         assert live.runtime.health["a/gpt-4.1"].consecutive_failures == 1
 
@@ -271,22 +279,22 @@ async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -
 @pytest.mark.redis
 async def test_a_circuit_opened_on_one_machine_is_open_on_all(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
-        one, two = (RedisBreaker(tmp_path / name, server.url) for name in ("one", "two"))
-        one.start()
-        two.start()
+        first, second = (RedisBreaker(tmp_path / name, server.url) for name in ("one", "two"))
+        first.start()
+        second.start()
         try:
-            one.record_outcome(X, "rate_limit", 1, 3.0)
-            await until_in_loop(lambda: X in two.states)
-            assert two.states[X].open_until == pytest.approx(one.states[X].open_until, abs=1.0)
-            await asyncio.sleep(max(0.0, one.states[X].open_until - time.monotonic()) + 0.05)
-            tried = await asyncio.gather(one.allow_request(X), two.allow_request(X))
+            first.record_outcome(X, "rate_limit", 1, 3.0)
+            await wait_until_async(lambda: X in second.states)
+            assert second.states[X].open_until == pytest.approx(first.states[X].open_until, abs=1.0)
+            await asyncio.sleep(max(0.0, first.states[X].open_until - time.monotonic()) + 0.05)
+            tried = await asyncio.gather(first.allow_request(X), second.allow_request(X))
             assert sorted(tried) == [False, True]
-            winner, other = (one, two) if tried[0] else (two, one)
+            winner, other = (first, second) if tried[0] else (second, first)
             winner.record_outcome(X, None, None, 0)
-            await until_in_loop(lambda: X not in other.states)
+            await wait_until_async(lambda: X not in other.states)
         finally:
-            await one.stop()
-            await two.stop()
+            await first.stop()
+            await second.stop()
 
 
 @pytest.mark.redis

@@ -1,4 +1,4 @@
-"""Built-in tools at OpenAI, which runs them in its Responses API only."""
+"""OpenAI's built-in tools, which run in its Responses API only."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ async def test_built_in_tools_choose_the_api_that_has_them(
     registry = snapshot(route("m", provider("a", preset="openai"), model=model))
     async with gateway(tmp_path, registry, a=answer) as gate:
         reply = await gate.post("/v1/messages", {**MESSAGES, "tools": tools})
-        [sent] = gate.upstreams.requests
-    assert sent.url.path == path
+        [upstream_request] = gate.upstreams.requests
+    assert upstream_request.url.path == path
     assert reply.json()["content"] == [{"type": "text", "text": "hello"}]
-    kinds = [tool["type"] for tool in json.loads(sent.content).get("tools", ())]
+    kinds = [tool["type"] for tool in json.loads(upstream_request.content).get("tools", ())]
     if path == "/responses":
         assert kinds in (["web_search"], ["code_interpreter"])
         assert "x-dragoman-dropped" not in reply.headers
@@ -76,8 +76,8 @@ async def test_a_chat_clients_search_uses_the_models_search_api(
     body = {"model": "m", "messages": MESSAGES["messages"], "web_search_options": {}}
     async with gateway(tmp_path, registry, a=answer) as gate:
         await gate.post("/v1/chat/completions", body)
-        [sent] = gate.upstreams.requests
-    assert sent.url.path == path
+        [upstream_request] = gate.upstreams.requests
+    assert upstream_request.url.path == path
 
 
 # --- xAI, which has some of OpenAI's tools and fewer of their options -----------------------------
@@ -96,14 +96,14 @@ _XAI_ITEMS = frozenset({"message", "function_call", "function_call_output", "rea
 
 
 def xai(request: httpx.Request) -> httpx.Response:
-    """xAI's Responses API: strict about tools, their fields and items."""
+    """Respond as xAI's Responses API, which is strict about tools, their fields and items."""
     if not request.url.path.endswith("/responses"):
         return completion()
     body = json.loads(request.content)
     for tool in body["tools"]:
-        known = _XAI_TOOL_FIELDS.get(tool["type"])
-        assert known is not None, f"unknown tool {tool}"
-        assert tool.keys() <= known, f"rejected fields {tool.keys() - known}"
+        known_fields = _XAI_TOOL_FIELDS.get(tool["type"])
+        assert known_fields is not None, f"unknown tool {tool}"
+        assert tool.keys() <= known_fields, f"rejected fields {tool.keys() - known_fields}"
     kinds = {item["type"] for item in body["input"]}
     assert kinds <= _XAI_ITEMS, f"data did not match any variant of ModelInput: {kinds}"
     choice = body.get("tool_choice", "auto")
@@ -121,8 +121,8 @@ async def ask_grok(
     async with gateway(tmp_path, registry, a=xai) as gate:
         reply = await gate.post(path, {"model": "m", **body})
         assert reply.status == 200, reply.body
-        [sent] = gate.upstreams.requests
-    return sent, reply
+        [upstream_request] = gate.upstreams.requests
+    return upstream_request, reply
 
 
 CHAT: Json = {"messages": MESSAGES["messages"]}
@@ -231,20 +231,20 @@ XAI_CASES: dict[str, tuple[str, Json, list[Json], set[str]]] = {
 
 @pytest.mark.parametrize("case", XAI_CASES)
 async def test_xai_runs_its_tools_in_responses(tmp_path: Path, case: str) -> None:
-    path, body, tools, dropped = XAI_CASES[case]
-    sent, reply = await ask_grok(tmp_path, path, body)
-    assert sent.url.path == "/responses"
-    assert json.loads(sent.content)["tools"] == tools
+    path, body, tools, dropped_fields = XAI_CASES[case]
+    upstream_request, reply = await ask_grok(tmp_path, path, body)
+    assert upstream_request.url.path == "/responses"
+    assert json.loads(upstream_request.content)["tools"] == tools
     reported = reply.headers.get("x-dragoman-dropped", "")
-    assert set(filter(None, reported.split(", "))) == dropped
+    assert set(filter(None, reported.split(", "))) == dropped_fields
 
 
 NAMED: Json = {"tools": [SEARCH], "tool_choice": {"type": "tool", "name": "web_search"}}
 
 
 async def test_a_named_built_in_tool_is_required_at_xai(tmp_path: Path) -> None:
-    sent, reply = await ask_grok(tmp_path, "/v1/messages", {**MESSAGES, **NAMED})
-    assert json.loads(sent.content)["tool_choice"] == "required"
+    upstream_request, reply = await ask_grok(tmp_path, "/v1/messages", {**MESSAGES, **NAMED})
+    assert json.loads(upstream_request.content)["tool_choice"] == "required"
     assert reply.headers["x-dragoman-approximated"] == "tool_choice"
 
 
@@ -262,13 +262,15 @@ async def test_a_named_built_in_tool_is_required_at_xai(tmp_path: Path) -> None:
 async def test_other_requests_go_to_xais_chat(
     tmp_path: Path, model: str, tools: list[Json]
 ) -> None:
-    sent, reply = await ask_grok(tmp_path, "/v1/responses", {"input": "hi", "tools": tools}, model)
-    assert sent.url.path == "/chat/completions"
+    upstream_request, reply = await ask_grok(
+        tmp_path, "/v1/responses", {"input": "hi", "tools": tools}, model
+    )
+    assert upstream_request.url.path == "/chat/completions"
     assert reply.headers.get("x-dragoman-dropped") == ("tools[0]" if tools else None)
 
 
 async def test_searches_in_a_history_are_not_sent_to_xai(tmp_path: Path) -> None:
-    """xAI rejects a request with an item that it does not know (CLIProxyAPI#4282)."""
+    """xAI rejects a request with an unknown item type (CLIProxyAPI#4282)."""
     history: list[Json] = [
         {"type": "message", "role": "user", "content": "hi"},
         {
@@ -297,8 +299,8 @@ async def test_searches_in_a_history_are_not_sent_to_xai(tmp_path: Path) -> None
         {"type": "message", "role": "user", "content": "and?"},
     ]
     body = {"input": history, "tools": [{"type": "web_search"}]}
-    sent, reply = await ask_grok(tmp_path, "/v1/responses", body)
-    texts = [item.get("content") for item in json.loads(sent.content)["input"]]
+    upstream_request, reply = await ask_grok(tmp_path, "/v1/responses", body)
+    texts = [item.get("content") for item in json.loads(upstream_request.content)["input"]]
     assert "hello" in str(texts)
     assert "print(1)" in str(texts)
     assert "input[1]" in reply.headers["x-dragoman-dropped"]
@@ -316,7 +318,7 @@ X_SEARCH_CALL: Json = {
 
 
 def searched_x(request: httpx.Request) -> httpx.Response:
-    """A response in which xAI ran a search of X, which it writes as a custom tool call."""
+    """Respond with an X search by xAI, which is written as a custom tool call."""
     body = json.loads(request.content)
     text = {"type": "output_text", "text": "hello", "annotations": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [text]}

@@ -1,4 +1,4 @@
-"""Kept answers, by the edge: what is given again, in which form, to whom, and what is kept."""
+"""The response cache at the edge: hits, rendering, isolation, and stored responses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -48,16 +48,16 @@ def cached(*providers: Any, **fields: Any) -> Route:
 
 
 def registry(*routes: Route, **keys: Any) -> Snapshot:
-    """The routes, the usual key, and a second one."""
+    """Return the routes, the usual key, and a second key."""
     base = snapshot(*routes)
     other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
-    known = {**base.keys, other.digest: other}
-    changed = {d: msgspec.structs.replace(key, **keys) for d, key in known.items()}
+    keys_by_digest = {**base.keys, other.digest: other}
+    changed = {d: msgspec.structs.replace(key, **keys) for d, key in keys_by_digest.items()}
     return msgspec.structs.replace(base, keys=changed)
 
 
 class CountingUpstream:
-    """An upstream that numbers its answers."""
+    """An upstream that numbers its responses."""
 
     def __init__(self, answer: Callable[[int], httpx.Response] | None = None) -> None:
         self.count = 0
@@ -69,7 +69,7 @@ class CountingUpstream:
 
 
 def response_text(reply: Reply) -> str:
-    """The words of an answer in Chat or Messages, whole or streamed."""
+    """Return the text of a whole or streamed response of Chat or Messages."""
     text = reply.body.decode()
     if not text.startswith(("data:", "event:")):
         body = reply.json()
@@ -92,25 +92,25 @@ Open = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 @pytest.fixture
 def live(tmp_path: Path) -> Open:
-    def opened(known: Snapshot, **upstreams: Any) -> AbstractAsyncContextManager[Gateway]:
-        return gateway(tmp_path, known, **upstreams)
+    def opened(test_snapshot: Snapshot, **upstreams: Any) -> AbstractAsyncContextManager[Gateway]:
+        return gateway(tmp_path, test_snapshot, **upstreams)
 
     return opened
 
 
 async def test_an_identical_request_is_answered_from_the_cache(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         first = await gw.post(CHAT, REQUEST)
-        again = await gw.post(CHAT, {**dict(reversed(REQUEST.items())), "user": "somebody"})
+        second_reply = await gw.post(CHAT, {**dict(reversed(REQUEST.items())), "user": "somebody"})
         rows = await gw.rows(2)
     assert first.headers["x-dragoman-cache"] == "miss"
     assert "age" not in first.headers
-    assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
-    assert again.headers["x-dragoman-target"] == "one/gpt-4.1"
-    assert again.body == first.body
-    assert again.headers["x-request-id"] != first.headers["x-request-id"]
-    assert one.count == 1
+    assert (second_reply.headers["x-dragoman-cache"], second_reply.headers["age"]) == ("hit", "0")
+    assert second_reply.headers["x-dragoman-target"] == "one/gpt-4.1"
+    assert second_reply.body == first.body
+    assert second_reply.headers["x-request-id"] != first.headers["x-request-id"]
+    assert upstream.count == 1
     miss, hit = rows
     assert (miss.cache, hit.cache) == ("miss", "hit")
     assert hit.cost_usd == 0
@@ -122,12 +122,12 @@ async def test_an_identical_request_is_answered_from_the_cache(live: Open) -> No
 
 
 async def test_a_route_without_a_cache_stores_nothing(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(route("smart", provider("one"))), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(route("smart", provider("one"))), one=upstream) as gw:
         for _ in range(2):
             reply = await gw.post(CHAT, REQUEST)
             assert "x-dragoman-cache" not in reply.headers
-    assert one.count == 2
+    assert upstream.count == 2
 
 
 @pytest.mark.parametrize(
@@ -152,18 +152,18 @@ async def test_a_route_without_a_cache_stores_nothing(live: Open) -> None:
     ids=lambda change: next(iter(change)),
 )
 async def test_a_different_request_does_not_match(live: Open, change: dict[str, Any]) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, {**REQUEST, **change})
     assert reply.headers["x-dragoman-cache"] == "miss"
-    assert one.count == 2
+    assert upstream.count == 2
 
 
 async def test_cache_keys_separate_adjacent_fields(live: Open) -> None:
-    """A field's end is part of the key: moving text from one to the next is another question."""
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    """Moving text from one field to the next changes the key."""
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, {**REQUEST, "aa": "b", "c": "d"})
         reply = await gw.post(CHAT, {**REQUEST, "a": "ab", "c": "d"})
         assert reply.headers["x-dragoman-cache"] == "miss"
@@ -180,25 +180,25 @@ FORMS = {
 
 @pytest.mark.parametrize("upstream", ["openai_chat", "anthropic_messages"])
 @pytest.mark.parametrize("text", FORMS)
-@pytest.mark.parametrize("again", FORMS)
+@pytest.mark.parametrize("second_stream", FORMS)
 async def test_a_cached_response_is_returned_streamed_and_complete(
-    live: Open, upstream: str, text: str, again: str
+    live: Open, upstream: str, text: str, second_stream: str
 ) -> None:
-    """Streams as streams, whole as whole, in the client's dialect, with the usage."""
-    one = CountingUpstream(lambda n: _answer_number(upstream, n))
-    known = registry(cached(provider("one", upstream)))
+    """Streamed or whole, in the client's dialect, with the usage."""
+    counting = CountingUpstream(lambda n: _answer_number(upstream, n))
+    test_snapshot = registry(cached(provider("one", upstream)))
     path, more = FORMS[text]
-    other_path, other = FORMS[again]
-    async with live(known, one=one) as gw:
+    other_path, other = FORMS[second_stream]
+    async with live(test_snapshot, one=counting) as gw:
         # The upstream answers as it was asked, streamed or whole.
-        one._answer = lambda n: _answer_number(upstream, n, stream=more["stream"])
+        counting._answer = lambda n: _answer_number(upstream, n, stream=more["stream"])
         first = await gw.post(path, {**REQUEST, **more})
         second = await gw.post(other_path, {**REQUEST, **other})
         direct = await gw.post(other_path, {**REQUEST, **other})
     assert response_text(first) == "answer 1"
     assert second.headers["x-dragoman-cache"] == "hit"
     assert response_text(second) == response_text(direct) == "answer 1"
-    assert one.count == 1
+    assert counting.count == 1
     kind = "event-stream" if other["stream"] else "json"
     assert kind in second.headers["content-type"]
     if other["stream"]:
@@ -222,9 +222,9 @@ def _answer_number(upstream: str, number: int, *, stream: bool = False) -> httpx
     }  # fmt: skip
     if not stream:
         return httpx.Response(200, json=message)
-    begun = {**message, "content": [], "stop_reason": None}
+    first_message = {**message, "content": [], "stop_reason": None}
     events = [
-        {"type": "message_start", "message": begun},
+        {"type": "message_start", "message": first_message},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
         {"type": "content_block_stop", "index": 0},
@@ -252,17 +252,17 @@ def _check_stream(path: str, text: str) -> None:
 
 
 async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) -> None:
-    one = CountingUpstream(lambda n: _answer_number("openai_chat", n, stream=True))
+    upstream = CountingUpstream(lambda n: _answer_number("openai_chat", n, stream=True))
     fields = {**REQUEST, "stream": True}
-    async with live(registry(cached(provider("one", passthrough=False))), one=one) as gw:
+    async with live(registry(cached(provider("one", passthrough=False))), one=upstream) as gw:
         with_usage = {**fields, "stream_options": {"include_usage": True}}
         first = await gw.post(CHAT, with_usage)
         without = await gw.post(CHAT, fields)
-        again = await gw.post(CHAT, with_usage)
+        second_reply = await gw.post(CHAT, with_usage)
     assert b'"prompt_tokens":7' in first.body
     assert b"prompt_tokens" not in without.body
-    assert again.body == first.body
-    assert one.count == 1
+    assert second_reply.body == first.body
+    assert upstream.count == 1
 
 
 # --- who shares -------------------------------------------------------------------------
@@ -281,38 +281,38 @@ async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) ->
 async def test_only_keys_within_the_scope_share_cached_responses(
     live: Open, scope: str, keys: dict[str, Any], shared: bool
 ) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached(scope=scope), **keys), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached(scope=scope), **keys), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, REQUEST, key=OTHER)
     assert reply.headers["x-dragoman-cache"] == ("hit" if shared else "miss")
 
 
 async def test_teams_do_not_share_cached_responses(live: Open) -> None:
-    one = CountingUpstream()
-    known = registry(cached(scope="team"), team=Team(id=1, name="red"))
+    upstream = CountingUpstream()
+    test_snapshot = registry(cached(scope="team"), team=Team(id=1, name="red"))
     other = key_digest(OTHER, PEPPER)
-    blue = msgspec.structs.replace(known.keys[other], team=Team(id=2, name="blue"))
-    known = msgspec.structs.replace(known, keys={**known.keys, other: blue})
-    async with live(known, one=one) as gw:
+    blue = msgspec.structs.replace(test_snapshot.keys[other], team=Team(id=2, name="blue"))
+    test_snapshot = msgspec.structs.replace(test_snapshot, keys={**test_snapshot.keys, other: blue})
+    async with live(test_snapshot, one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, REQUEST, key=OTHER)
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
 async def test_routes_do_not_share_cached_responses(live: Open) -> None:
-    one = CountingUpstream()
+    upstream = CountingUpstream()
     other = msgspec.structs.replace(cached(scope="route"), id=2, name="other")
-    async with live(registry(cached(scope="route"), other), one=one) as gw:
+    async with live(registry(cached(scope="route"), other), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, {**REQUEST, "model": "other"})
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
 async def test_a_route_alias_shares_cached_responses(live: Open) -> None:
-    one = CountingUpstream()
-    known = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
-    async with live(known, one=one) as gw:
+    upstream = CountingUpstream()
+    test_snapshot = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
+    async with live(test_snapshot, one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         reply = await gw.post(CHAT, {**REQUEST, "model": "clever"})
     assert reply.headers["x-dragoman-cache"] == "hit"
@@ -327,8 +327,8 @@ async def test_a_route_alias_shares_cached_responses(live: Open) -> None:
 async def test_a_changed_route_never_serves_earlier_entries(
     live: Open, change: dict[str, Any]
 ) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         gw.runtime.swap(registry(msgspec.structs.replace(cached(), **change)))
         reply = await gw.post(CHAT, REQUEST)
@@ -337,8 +337,8 @@ async def test_a_changed_route_never_serves_earlier_entries(
 
 
 async def test_an_unrelated_change_keeps_cached_responses(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         gw.runtime.swap(registry(cached(), route("new", provider("one"))))
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
@@ -367,22 +367,22 @@ async def test_an_unrelated_change_keeps_cached_responses(live: Open) -> None:
 async def test_a_client_controls_the_cache_per_request(
     live: Open, header: str, field: dict[str, Any] | None, state: str, next_state: str
 ) -> None:
-    """After a first answer was kept; the one that follows has no wishes."""
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    """A first response is cached; the last request has no cache fields."""
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         await asyncio.sleep(0.01)
         body = {**REQUEST, "cache": field} if field is not None else REQUEST
         reply = await gw.post(CHAT, body, headers={"cache-control": header})
         assert reply.headers["x-dragoman-cache"] == state
-        for sent in gw.upstreams.requests:
-            assert "cache" not in json.loads(sent.content)
+        for upstream_request in gw.upstreams.requests:
+            assert "cache" not in json.loads(upstream_request.content)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == next_state
 
 
 async def test_no_cache_replaces_the_cached_response(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         await gw.post(CHAT, {**REQUEST, "cache": {"no-cache": True}})
         assert response_text(await gw.post(CHAT, REQUEST)) == "answer 2"
@@ -390,8 +390,8 @@ async def test_no_cache_replaces_the_cached_response(live: Open) -> None:
 
 @pytest.mark.parametrize("wish", [{"no-store": True}, {"ttl": 2}])
 async def test_a_request_can_shorten_or_skip_storage(live: Open, wish: dict[str, Any]) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, {**REQUEST, "cache": wish})
         if "ttl" in wish:
             assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
@@ -400,12 +400,12 @@ async def test_a_request_can_shorten_or_skip_storage(live: Open, wish: dict[str,
 
 
 async def test_cache_namespaces_are_separate(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         for _ in range(2):
             await gw.post(CHAT, {**REQUEST, "cache": {"namespace": "mine"}})
         await gw.post(CHAT, {**REQUEST, "cache": {"namespace": "yours"}})
-    assert one.count == 2
+    assert upstream.count == 2
 
 
 @pytest.mark.parametrize(
@@ -437,17 +437,17 @@ async def test_the_field_reaches_no_upstream_of_a_route_without_a_cache(live: Op
 
 
 async def test_a_null_cache_field_is_ignored(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         for _ in range(2):
             assert (await gw.post(CHAT, {**REQUEST, "cache": None})).status == 200
         assert "cache" not in json.loads(gw.upstreams.requests[0].content)
-    assert one.count == 1
+    assert upstream.count == 1
 
 
 async def test_an_opt_in_route_caches_only_on_request(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached(opt_in=True)), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached(opt_in=True)), one=upstream) as gw:
         for _ in range(2):
             assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "bypass"
         body = {**REQUEST, "cache": {"use-cache": True}}
@@ -456,8 +456,8 @@ async def test_an_opt_in_route_caches_only_on_request(live: Open) -> None:
 
 
 async def test_a_route_may_cache_only_deterministic_requests(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached(deterministic=True)), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached(deterministic=True)), one=upstream) as gw:
         for temperature, states in ((1, ["bypass"] * 2), (0, ["miss", "hit"])):
             body = {**REQUEST, "temperature": temperature}
             replies = [await gw.post(CHAT, body) for _ in range(2)]
@@ -492,41 +492,41 @@ def _finish(reason: str) -> httpx.Response:
 async def test_only_complete_successful_answers_are_stored(
     live: Open, answer: Callable[[int], httpx.Response], is_stored: bool
 ) -> None:
-    one = CountingUpstream(answer)
+    upstream = CountingUpstream(answer)
     stream = "event-stream" in answer(0).headers["content-type"]
     body = {**REQUEST, "stream": stream}
-    async with live(registry(cached(max_bytes=4000)), one=one) as gw:
+    async with live(registry(cached(max_bytes=4000)), one=upstream) as gw:
         await gw.post(CHAT, body)
         await gw.post(CHAT, body)
-    assert one.count == (1 if is_stored else 2)
+    assert upstream.count == (1 if is_stored else 2)
 
 
 async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
-    one = CountingUpstream(
+    upstream = CountingUpstream(
         lambda n: sse(
-            chunk("be"), PATIENCE_S if n == 1 else 0.0, chunk("gun"), chunk(finish="stop"), DONE
+            chunk("be"), WAIT_TIMEOUT_S if n == 1 else 0.0, chunk("gun"), chunk(finish="stop"), DONE
         )
     )
     body = {**REQUEST, "stream": True}
-    async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, body, leave_once=lambda reply: reply.body)
+    async with live(registry(cached()), one=upstream) as gw:
+        await gw.post(CHAT, body, disconnect_once=lambda reply: reply.body)
         assert response_text(await gw.post(CHAT, body)) == "begun"
         assert response_text(await gw.post(CHAT, body)) == "begun"
-    assert one.count == 2
+    assert upstream.count == 2
 
 
 async def test_a_response_is_cached_if_the_client_disconnects_after_the_end(live: Open) -> None:
-    """The upstream's connection is still read to its end then; the answer is kept."""
-    one = CountingUpstream(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
+    """The upstream response is still read to its end, and cached."""
+    upstream = CountingUpstream(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
     body = {**REQUEST, "stream": True}
-    async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, body, leave_once=lambda reply: reply.body.endswith(DONE))
+    async with live(registry(cached()), one=upstream) as gw:
+        await gw.post(CHAT, body, disconnect_once=lambda reply: reply.body.endswith(DONE))
         assert (await gw.post(CHAT, body)).headers["x-dragoman-cache"] == "hit"
 
 
 async def test_the_memory_cache_is_bounded(live: Open) -> None:
-    one = CountingUpstream(lambda n: completion("x" * 1000))
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream(lambda n: completion("x" * 1000))
+    async with live(registry(cached()), one=upstream) as gw:
         memory = gw.runtime.cache.memory
         memory._max_bytes = 20_000
         for number in range(40):
@@ -541,9 +541,9 @@ async def test_the_memory_cache_is_bounded(live: Open) -> None:
 
 
 async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open) -> None:
-    one = CountingUpstream()
-    known = registry(cached(), limits=Limits(requests_per_minute=3, tokens_per_minute=1000))
-    async with live(known, one=one) as gw:
+    upstream = CountingUpstream()
+    test_snapshot = registry(cached(), limits=Limits(requests_per_minute=3, tokens_per_minute=1000))
+    async with live(test_snapshot, one=upstream) as gw:
         replies = [await gw.post(CHAT, REQUEST) for _ in range(4)]
     assert [r.status for r in replies] == [200, 200, 200, 429]
     assert [r.headers.get("x-ratelimit-remaining-requests") for r in replies[:3]] == ["2", "1", "0"]
@@ -553,8 +553,8 @@ async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open
 
 async def test_a_stale_response_is_served_while_no_target_answers(live: Open) -> None:
     answers = iter([completion("kept")])
-    one = CountingUpstream(lambda n: next(answers, refusal(503)))
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream(lambda n: next(answers, refusal(503)))
+    async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 503
         assert response_text(await gw.post(CHAT, REQUEST)) == "kept"
@@ -611,31 +611,33 @@ async def test_embedding_responses_are_cached(live: Open) -> None:
         "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}],
         "usage": {"prompt_tokens": 2, "total_tokens": 2},
     }
-    one = CountingUpstream(lambda n: httpx.Response(200, json=body))
+    upstream = CountingUpstream(lambda n: httpx.Response(200, json=body))
     request = {"model": "smart", "input": "hi"}
-    async with live(registry(cached()), one=one) as gw:
-        first, again = [await gw.post("/v1/embeddings", request) for _ in range(2)]
+    async with live(registry(cached()), one=upstream) as gw:
+        first, second_reply = [await gw.post("/v1/embeddings", request) for _ in range(2)]
         rows = await gw.rows(2)
-    assert again.headers["x-dragoman-cache"] == "hit"
-    assert again.body == first.body
-    assert one.count == 1
+    assert second_reply.headers["x-dragoman-cache"] == "hit"
+    assert second_reply.body == first.body
+    assert upstream.count == 1
     assert rows[1].input_tokens == 2
     assert rows[1].cost_usd == Decimal(0)
 
 
 async def test_a_route_may_cache_each_dialect_separately(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached(dialects="own")), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached(dialects="own")), one=upstream) as gw:
         states = []
         for path, more in (*FORMS.values(), *FORMS.values()):
-            one._answer = lambda n, s=more["stream"]: _answer_number("openai_chat", n, stream=s)
+            upstream._answer = lambda n, s=more["stream"]: _answer_number(
+                "openai_chat", n, stream=s
+            )
             states.append((await gw.post(path, {**REQUEST, **more})).headers["x-dragoman-cache"])
     # With and without its usage a stream is the same, and costs a rendering.
     assert states == ["miss", "miss", "hit", "miss", "miss", *["hit"] * 5]
 
 
 def _response(number: int) -> httpx.Response:
-    """An answer in Responses."""
+    """Return a Responses response."""
     text = {"type": "output_text", "text": f"answer {number}", "annotations": []}
     item = {
         "id": f"msg_{number}", "type": "message", "role": "assistant", "status": "completed",
@@ -669,8 +671,8 @@ async def test_a_request_that_depends_on_server_state_is_not_cached(
 
 
 async def test_cached_responses_are_shared_with_responses_clients(live: Open) -> None:
-    one = CountingUpstream()
-    async with live(registry(cached()), one=one) as gw:
+    upstream = CountingUpstream()
+    async with live(registry(cached()), one=upstream) as gw:
         request = {"model": "smart", "input": "hi", "max_output_tokens": 50, "store": False}
         await gw.post(CHAT, REQUEST)
         reply = await gw.post("/v1/responses", request)

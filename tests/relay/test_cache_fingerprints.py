@@ -1,4 +1,4 @@
-"""Most prompts are new: the fingerprint of the last user text spares computing their cache keys."""
+"""Fingerprints of the last user text avoid computing the cache keys of new prompts."""
 
 from __future__ import annotations
 
@@ -18,33 +18,36 @@ from tests.relay.test_cache import CHAT, CountingUpstream, cached, registry
 async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A question that ends with words of its own is new, whatever leads to them."""
+    """A request with a new last user text is new, whatever precedes it."""
     keys = []
     build_key = cache_key.build_key
     monkeypatch.setattr(cache_key, "build_key", lambda *a: keys.append(build_key(*a)) or keys[-1])
 
-    def request_body(words: str, system: str = "be kind") -> dict[str, Any]:
+    def request_body(text: str, system: str = "be kind") -> dict[str, Any]:
         first = {"role": "system", "content": system}
-        return {"model": "smart", "messages": [first, {"role": "user", "content": words}]}
+        return {"model": "smart", "messages": [first, {"role": "user", "content": text}]}
 
-    one = CountingUpstream()
-    async with gateway(tmp_path, registry(cached(max_bytes=1)), one=one) as gw:
-        for words in ("one", "two", "two"):
-            reply = await gw.post(CHAT, request_body(words))
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, registry(cached(max_bytes=1)), one=upstream) as gw:
+        for text in ("one", "two", "two"):
+            reply = await gw.post(CHAT, request_body(text))
             assert reply.headers["x-dragoman-cache"] == "miss"
     assert keys == []
-    async with gateway(tmp_path, registry(cached()), one=one) as gw:
-        for words in ("one", "two"):
-            await gw.post(CHAT, request_body(words))
+    async with gateway(tmp_path, registry(cached()), one=upstream) as gw:
+        for text in ("one", "two"):
+            await gw.post(CHAT, request_body(text))
         assert len(keys) == 2  # of the answers to keep
         other = await gw.post(CHAT, request_body("one", system="be cruel"))
-        again = await gw.post(CHAT, request_body("one"))
+        second_reply = await gw.post(CHAT, request_body("one"))
     assert len(set(keys)) == 3
-    assert (other.headers["x-dragoman-cache"], again.headers["x-dragoman-cache"]) == ("miss", "hit")
+    assert (other.headers["x-dragoman-cache"], second_reply.headers["x-dragoman-cache"]) == (
+        "miss",
+        "hit",
+    )
 
 
 async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
-    """It knows the client, and so the two would wait for the collector together."""
+    """The sink references the client, so a cycle would need the garbage collector."""
 
     class RecordingSink:
         def __init__(self, client: Client) -> None:

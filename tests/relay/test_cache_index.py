@@ -1,4 +1,4 @@
-"""Index of cached keys: no needless queries, and no stored entry missed for long."""
+"""The index of cached keys avoids useless queries, and misses no entry for long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.relay.cache import backend as cache_backend
 from gateway.relay.cache.backend import CacheRow, DatabaseBackend
 from gateway.relay.cache.index import CacheIndex
 from gateway.relay.cache.key import fingerprint_of
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 
 def key(number: int) -> str:
@@ -20,14 +20,14 @@ def key(number: int) -> str:
 
 
 class FakeTable:
-    """When each key was stored, in seconds since 1970; reads are recorded."""
+    """A table of storage times in Unix seconds; reads are recorded."""
 
     def __init__(self) -> None:
         self.stored_at: dict[str, float] = {}
         self.reads: list[str] = []
 
-    def news(self, since: float, most: int) -> list[str]:
-        return [name for name, at in self.stored_at.items() if at > since][:most]
+    def news(self, since: float, maximum: int) -> list[str]:
+        return [name for name, stored_at in self.stored_at.items() if stored_at > since][:maximum]
 
     def read(self, name: str) -> bytes | None:
         self.reads.append(name)
@@ -77,7 +77,7 @@ async def test_unknown_cache_keys_cause_no_database_query(
     table.stored_at[key(0)] = time.time() - 60
     database_backend = DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while await database_backend.get(key(1)) is None and table.reads.count(key(1)) == len(
                 table.reads
             ):
@@ -91,11 +91,11 @@ async def test_unknown_cache_keys_cause_no_database_query(
         assert table.reads == []
         assert await database_backend.get(key(0)) == b"blob"
         database_backend.put(CacheRow(key(3), 1, b"blob", time.time(), time.time() + 60))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while await database_backend.get(key(3)) is None:
                 await asyncio.sleep(0.01)
         table.stored_at[key(4)] = time.time()  # another process has kept it
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while await database_backend.get(key(4)) is None:
                 await asyncio.sleep(0.01)
     finally:
@@ -107,26 +107,26 @@ async def test_processes_of_a_machine_share_new_keys_immediately(
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 3600.0)
     table = FakeTable()
-    one, two = (
+    first, second = (
         DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
         for _ in range(2)
     )
     try:
-        for database_backend in (one, two):
+        for database_backend in (first, second):
             assert await database_backend.get(key(9)) is None
         for number in range(5):
-            one.put(CacheRow(key(number), 1, b"blob", time.time(), time.time() + 60))
-            async with asyncio.timeout(PATIENCE_S):
-                while await two.get(key(number)) is None:
+            first.put(CacheRow(key(number), 1, b"blob", time.time(), time.time() + 60))
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
+                while await second.get(key(number)) is None:
                     await asyncio.sleep(0.01)
-            results = await asyncio.gather(*(two.get(key(number)) for _ in range(4)))
+            results = await asyncio.gather(*(second.get(key(number)) for _ in range(4)))
             assert results == [b"blob"] * 4
         table.reads.clear()
-        assert await two.get(key(77)) is None
+        assert await second.get(key(77)) is None
         assert table.reads == []
     finally:
-        await one.close()
-        await two.close()
+        await first.close()
+        await second.close()
 
 
 async def test_a_request_with_an_unknown_key_is_a_miss(
@@ -135,23 +135,23 @@ async def test_a_request_with_an_unknown_key_is_a_miss(
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 3600.0)
     table = FakeTable()
     table.stored_at[key(1)] = time.time() - 60
-    one, two = (
+    first, second = (
         DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
         for _ in range(2)
     )
     try:
-        assert one.may_contain(fingerprint_of(key(2)))  # nothing has been heard yet
+        assert first.may_contain(fingerprint_of(key(2)))  # nothing has been heard yet
         async with asyncio.timeout(30):
-            while one.may_contain(fingerprint_of(key(2))):
-                await one.get(key(9))
-        assert one.may_contain(fingerprint_of(key(1)))
-        two.put(CacheRow(key(2), 1, b"blob", time.time(), time.time() + 60))
+            while first.may_contain(fingerprint_of(key(2))):
+                await first.get(key(9))
+        assert first.may_contain(fingerprint_of(key(1)))
+        second.put(CacheRow(key(2), 1, b"blob", time.time(), time.time() + 60))
         async with asyncio.timeout(30):
-            while not one.may_contain(fingerprint_of(key(2))):
+            while not first.may_contain(fingerprint_of(key(2))):
                 await asyncio.sleep(0.01)
-            assert await one.get(key(2)) == b"blob"
-        assert one.may_contain(fingerprint_of(key(2)))
-        assert not one.may_contain(fingerprint_of(key(3)))
+            assert await first.get(key(2)) == b"blob"
+        assert first.may_contain(fingerprint_of(key(2)))
+        assert not first.may_contain(fingerprint_of(key(3)))
     finally:
-        await one.close()
-        await two.close()
+        await first.close()
+        await second.close()

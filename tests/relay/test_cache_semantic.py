@@ -28,7 +28,7 @@ ANGLES = {"capital of France": 0.0, "France's capital": 0.1, "capital of Spain":
 
 
 class EmbeddingsUpstream:
-    """An upstream that makes the vectors above."""
+    """An embedding upstream that returns the vectors above."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -37,9 +37,9 @@ class EmbeddingsUpstream:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.failing:
             return refusal(500)
-        (words,) = json.loads(request.content)["input"]
-        self.texts.append(words)
-        angle = ANGLES[words]
+        (text,) = json.loads(request.content)["input"]
+        self.texts.append(text)
+        angle = ANGLES[text]
         vector = [3 * math.cos(angle), 3 * math.sin(angle)]
         body = {
             "object": "list",
@@ -50,8 +50,8 @@ class EmbeddingsUpstream:
         return httpx.Response(200, json=body)
 
 
-def chat_request(words: str, **more: Any) -> dict[str, Any]:
-    return {**REQUEST, "messages": [{"role": "user", "content": words}], **more}
+def chat_request(text: str, **more: Any) -> dict[str, Any]:
+    return {**REQUEST, "messages": [{"role": "user", "content": text}], **more}
 
 
 def routes(**fields: Any) -> Any:
@@ -69,11 +69,11 @@ async def states(gw: Gateway, *bodies: dict[str, Any]) -> list[str]:
 
 
 async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None:
-    one, two = CountingUpstream(), EmbeddingsUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=two) as gw:
+    upstream, embeddings_upstream = CountingUpstream(), EmbeddingsUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=embeddings_upstream) as gw:
         first = await gw.post(CHAT, chat_request(FIRST))
         alike = await gw.post(CHAT, chat_request(ALIKE))
-        again = await gw.post(CHAT, chat_request(FIRST))
+        second_reply = await gw.post(CHAT, chat_request(FIRST))
         other = await gw.post(MESSAGES, chat_request(ALIKE, stream=True))
         rows = await gw.rows(5)
     assert first.headers["x-dragoman-cache"] == "miss"
@@ -81,9 +81,9 @@ async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None
     likeness = float(alike.headers["x-dragoman-cache-similarity"])
     assert likeness == pytest.approx(math.cos(0.1), abs=1e-4)
     assert response_text(alike) == response_text(other) == "answer 1"
-    assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
-    assert one.count == 1
-    assert two.texts == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
+    assert (second_reply.headers["x-dragoman-cache"], second_reply.headers["age"]) == ("hit", "0")
+    assert upstream.count == 1
+    assert embeddings_upstream.texts == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
     vectors = [row for row in rows if row.route == "embed"]
     assert [row.key_id for row in vectors][:2] == [1, 1], "the key pays for the vector"
     (row, *_) = [row for row in rows if row.cache == "semantic"]
@@ -115,24 +115,24 @@ async def test_a_similar_prompt_gets_the_cached_response(tmp_path: Path) -> None
 async def test_similar_prompts_in_another_context_do_not_match(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    one = CountingUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=EmbeddingsUpstream()) as gw:
         assert await states(gw, chat_request(FIRST), other) == ["miss", "miss"]
-    assert one.count == 2
+    assert upstream.count == 2
 
 
 async def test_tenants_never_share_semantically_cached_responses(tmp_path: Path) -> None:
-    one = CountingUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, chat_request(FIRST))
         reply = await gw.post(CHAT, chat_request(ALIKE), key=OTHER)
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
 async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -> None:
-    one, two = CountingUpstream(), EmbeddingsUpstream()
-    two.failing = True
-    async with gateway(tmp_path, routes(), one=one, two=two) as gw:
+    upstream, embeddings_upstream = CountingUpstream(), EmbeddingsUpstream()
+    embeddings_upstream.failing = True
+    async with gateway(tmp_path, routes(), one=upstream, two=embeddings_upstream) as gw:
         assert await states(gw, chat_request(FIRST), chat_request(ALIKE), chat_request(FIRST)) == [
             "miss",
             "miss",
@@ -141,8 +141,8 @@ async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -
 
 
 async def test_a_deleted_response_is_not_matched(tmp_path: Path) -> None:
-    one = CountingUpstream()
-    async with gateway(tmp_path, routes(), one=one, two=EmbeddingsUpstream()) as gw:
+    upstream = CountingUpstream()
+    async with gateway(tmp_path, routes(), one=upstream, two=EmbeddingsUpstream()) as gw:
         await gw.post(CHAT, chat_request(FIRST))
         memory = gw.runtime.cache.memory
         for key in list(memory._responses):
@@ -152,26 +152,26 @@ async def test_a_deleted_response_is_not_matched(tmp_path: Path) -> None:
 
 
 def test_the_nearest_embedding_above_the_threshold_matches() -> None:
-    known = SemanticIndex()
+    index = SemanticIndex()
     for name, angle in (("a", 0.0), ("b", 0.2), ("c", 0.4)):
-        known.add(b"x", [math.cos(angle), math.sin(angle)], name)
-    nearest_row = known.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
+        index.add(b"x", [math.cos(angle), math.sin(angle)], name)
+    nearest_row = index.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
     assert nearest_row is not None
     assert nearest_row[0] == "b"
-    assert known.nearest(b"x", [-1.0, 0.0], 0.5) is None
-    assert known.nearest(b"y", [1.0, 0.0], 0.5) is None
-    assert known.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"
+    assert index.nearest(b"x", [-1.0, 0.0], 0.5) is None
+    assert index.nearest(b"y", [1.0, 0.0], 0.5) is None
+    assert index.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"
 
 
 def test_the_semantic_index_is_bounded() -> None:
-    known = SemanticIndex()
+    index = SemanticIndex()
     for number in range(MAX_PER_CONTEXT + 10):
-        known.add(b"x", [1.0, 0.0], str(number))
-    assert len(known) == MAX_PER_CONTEXT
+        index.add(b"x", [1.0, 0.0], str(number))
+    assert len(index) == MAX_PER_CONTEXT
     for number in range(MAX_VECTORS + 100):
-        known.add(b"%d" % number, [1.0, 0.0], "k")
-        assert len(known) <= MAX_VECTORS
-    assert known.nearest(b"x", [1.0, 0.0], 0.5) is None, "the oldest context went first"
+        index.add(b"%d" % number, [1.0, 0.0], "k")
+        assert len(index) <= MAX_VECTORS
+    assert index.nearest(b"x", [1.0, 0.0], 0.5) is None, "the oldest context went first"
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [math.inf, 1.0], [math.nan]])

@@ -1,4 +1,4 @@
-"""Cached responses shared by several processes: through the store, and on Redis."""
+"""Cached responses shared by several processes, through the store and on Redis."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from gateway.routing.snapshot import RouteStep
 from tests.redis_server import RedisServer, running_server
 from tests.relay.harness import Gateway, completion, gateway
 from tests.relay.test_cache import CHAT, REQUEST, CountingUpstream, cached, registry, response_text
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 
 class FakeTable:
-    """The store's part, as a dict; what threads did is seen at once."""
+    """An in-memory table; changes of other threads are visible at once."""
 
     def __init__(self) -> None:
         self.rows: dict[str, CacheRow] = {}
@@ -47,7 +47,7 @@ class FakeTable:
         self.rows |= {row.key: row for row in rows}
 
     async def filled(self, count: int = 1) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while len(self.rows) < count:
                 await asyncio.sleep(0.01)
 
@@ -56,41 +56,41 @@ def use_database_cache(gw: Gateway, table: FakeTable) -> None:
     gw.runtime.cache.backend = DatabaseBackend(table.read, table.write, None)
 
 
-def forget(gw: Gateway) -> None:
-    """As a process that has just been started."""
+def reset_process_state(gw: Gateway) -> None:
+    """Reset the process state, as after a start."""
     gw.runtime.cache.memory = MemoryCache(cache_store.MEMORY_BYTES)
 
 
 async def test_a_cached_response_survives_a_restart(tmp_path: Path) -> None:
-    table, one = FakeTable(), CountingUpstream()
-    async with gateway(tmp_path, registry(cached()), one=one) as gw:
+    table, upstream = FakeTable(), CountingUpstream()
+    async with gateway(tmp_path, registry(cached()), one=upstream) as gw:
         use_database_cache(gw, table)
         first = await gw.post(CHAT, REQUEST)
         await table.filled()
-        forget(gw)
-        again = await gw.post(CHAT, REQUEST)
+        reset_process_state(gw)
+        second_reply = await gw.post(CHAT, REQUEST)
         table.rows.clear()
         third = await gw.post(CHAT, REQUEST)
-    assert again.headers["x-dragoman-cache"] == third.headers["x-dragoman-cache"] == "hit"
-    assert first.body == again.body == third.body
-    assert one.count == 1
+    assert second_reply.headers["x-dragoman-cache"] == third.headers["x-dragoman-cache"] == "hit"
+    assert first.body == second_reply.body == third.body
+    assert upstream.count == 1
 
 
 async def test_an_unavailable_database_disables_only_the_cache(tmp_path: Path) -> None:
-    table, one = FakeTable(), CountingUpstream()
+    table, upstream = FakeTable(), CountingUpstream()
     table.failing = True
-    async with gateway(tmp_path, registry(cached()), one=one) as gw:
+    async with gateway(tmp_path, registry(cached()), one=upstream) as gw:
         use_database_cache(gw, table)
         assert (await gw.post(CHAT, REQUEST)).status == 200
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
-        forget(gw)
+        reset_process_state(gw)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
 
 
 async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
-    table, one = FakeTable(), CountingUpstream()
+    table, upstream = FakeTable(), CountingUpstream()
     plain = msgspec.structs.replace(cached(), cache=None)
-    async with gateway(tmp_path, registry(plain), one=one) as gw:
+    async with gateway(tmp_path, registry(plain), one=upstream) as gw:
         use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
         backend: Any = gw.runtime.cache.backend
@@ -102,14 +102,14 @@ async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
     [b"", b"x\x9c", b"\x78\x9c\x00", b"\x92\x01\x02", b"\xff" * 40],
 )
 async def test_a_damaged_cache_row_is_a_miss(tmp_path: Path, blob: bytes) -> None:
-    table, one = FakeTable(), CountingUpstream()
-    async with gateway(tmp_path, registry(cached()), one=one) as gw:
+    table, upstream = FakeTable(), CountingUpstream()
+    async with gateway(tmp_path, registry(cached()), one=upstream) as gw:
         use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
         await table.filled()
         (key,) = table.rows
         table.rows[key] = table.rows[key]._replace(blob=blob)
-        forget(gw)
+        reset_process_state(gw)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
     assert unpack(blob) is None
 
@@ -127,15 +127,15 @@ async def test_a_damaged_cache_row_is_a_miss(tmp_path: Path, blob: bytes) -> Non
 async def test_unstorable_responses_are_cached_in_memory_only(
     tmp_path: Path, change: dict[str, Any], answer: str
 ) -> None:
-    table, one = FakeTable(), CountingUpstream(lambda n: completion(answer))
-    known = registry(
+    table, upstream = FakeTable(), CountingUpstream(lambda n: completion(answer))
+    test_snapshot = registry(
         msgspec.structs.replace(cached(), log_bodies=change.get("route")),
         log_bodies=change.get("key"),
     )
     if "masks" in change:
         masks = (re.compile(b"secret"),)
-        known = msgspec.structs.replace(known, masks=masks)
-    async with gateway(tmp_path, known, one=one) as gw:
+        test_snapshot = msgspec.structs.replace(test_snapshot, masks=masks)
+    async with gateway(tmp_path, test_snapshot, one=upstream) as gw:
         use_database_cache(gw, table)
         await gw.post(CHAT, REQUEST)
         assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
@@ -170,9 +170,9 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def gateway_on_redis(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
-    """A gateway whose limits and answers are on Redis."""
-    async with gateway(tmp_path, known, one=one) as gw:
+async def gateway_on_redis(tmp_path: Path, test_snapshot: Any, url: str, upstream: Any) -> Any:
+    """Run a gateway whose limits and cached responses are on Redis."""
+    async with gateway(tmp_path, test_snapshot, one=upstream) as gw:
         live = gw.runtime
         live.redis_limiter = live.limiter = RedisLimiter(live.limiter.counters, url)
         live.redis_limiter.start()
@@ -185,7 +185,7 @@ async def gateway_on_redis(tmp_path: Path, known: Any, url: str, one: Any) -> An
 async def cached_keys(url: str, count: int = 1) -> list[bytes]:
     client = Redis.from_url(url)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while len(keys := await client.keys(PREFIX + CACHE_PREFIX + "*")) < count:
                 await asyncio.sleep(0.01)
         return [(await client.ttl(key)) for key in keys]
@@ -198,22 +198,22 @@ async def cached_keys(url: str, count: int = 1) -> list[bytes]:
 async def test_machines_share_answers_on_redis(
     tmp_path: Path, redis: RedisServer, limits: Limits
 ) -> None:
-    one = CountingUpstream()
-    known = registry(cached(ttl_s=77), limits=limits)
-    async with gateway_on_redis(tmp_path / "a", known, redis.url, one) as first:
+    upstream = CountingUpstream()
+    test_snapshot = registry(cached(ttl_s=77), limits=limits)
+    async with gateway_on_redis(tmp_path / "a", test_snapshot, redis.url, upstream) as first:
         response = await first.post(CHAT, REQUEST)
         (ttl,) = await cached_keys(redis.url)
-        assert 77 - PATIENCE_S < ttl <= 77
-    async with gateway_on_redis(tmp_path / "b", known, redis.url, one) as second:
-        again = await second.post(CHAT, REQUEST)
+        assert 77 - WAIT_TIMEOUT_S < ttl <= 77
+    async with gateway_on_redis(tmp_path / "b", test_snapshot, redis.url, upstream) as second:
+        second_reply = await second.post(CHAT, REQUEST)
         (row,) = await second.rows(1)
         assert not second.runtime.redis_limiter.settlements.waiting_rows or limits.tokens_per_minute
-    assert again.headers["x-dragoman-cache"] == "hit"
-    assert again.body == response.body
-    assert one.count == 1
+    assert second_reply.headers["x-dragoman-cache"] == "hit"
+    assert second_reply.body == response.body
+    assert upstream.count == 1
     assert (row.cache, row.cost_usd) == ("hit", 0)
     if limits.requests_per_minute:
-        assert again.headers["x-ratelimit-remaining-requests"] == "7"
+        assert second_reply.headers["x-ratelimit-remaining-requests"] == "7"
 
 
 @pytest.mark.redis
@@ -223,13 +223,13 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
     tmp_path: Path, redis: RedisServer, limits: Limits, actual_cached: bool
 ) -> None:
     """Counted where the library writes: a pipeline is one write and one read."""
-    one = CountingUpstream()
-    known = registry(cached(), limits=limits)
-    async with gateway_on_redis(tmp_path, known, redis.url, one) as gw:
+    upstream = CountingUpstream()
+    test_snapshot = registry(cached(), limits=limits)
+    async with gateway_on_redis(tmp_path, test_snapshot, redis.url, upstream) as gw:
         await gw.post(CHAT, REQUEST)
         await cached_keys(redis.url)
         limiter = gw.runtime.redis_limiter  # what the first one used is settled
-        await until_in_loop(
+        await wait_until_async(
             lambda: (
                 not (
                     limiter.settlements.waiting_rows
@@ -238,16 +238,16 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
                 )
             )
         )
-        forget(gw)
-        trips = _trips(gw.runtime.redis_limiter)
+        reset_process_state(gw)
+        trips = _count_round_trips(gw.runtime.redis_limiter)
         reply = await gw.post(CHAT, REQUEST if actual_cached else {**REQUEST, "seed": 5})
         before_the_answer = list(trips)
     assert reply.headers["x-dragoman-cache"] == ("hit" if actual_cached else "miss")
     assert before_the_answer == [("EVALSHA", "GET") if limits.requests_per_minute else ("GET",)]
 
 
-def _trips(limiter: Any) -> list[tuple[str, ...]]:
-    """What goes to Redis from now on, write by write, but for the sign of life."""
+def _count_round_trips(limiter: Any) -> list[tuple[str, ...]]:
+    """Count the writes to Redis from now on, without heartbeats."""
     rows: list[tuple[str, ...]] = []
     client, pipeline = limiter.client.redis.execute_command, limiter.client.redis.pipeline
 
@@ -273,26 +273,26 @@ def _trips(limiter: Any) -> list[tuple[str, ...]]:
 
 @pytest.mark.redis
 async def test_without_redis_the_memory_cache_is_used(tmp_path: Path, redis: RedisServer) -> None:
-    one = CountingUpstream()
-    async with gateway_on_redis(tmp_path, registry(cached()), redis.url, one) as gw:
+    upstream = CountingUpstream()
+    async with gateway_on_redis(tmp_path, registry(cached()), redis.url, upstream) as gw:
         await gw.post(CHAT, REQUEST)
         redis.stop()
-        began = time.monotonic()
+        start = time.monotonic()
         assert response_text(await gw.post(CHAT, REQUEST)) == "answer 1"
         assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 200
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - start < 15
 
 
 @pytest.mark.redis
 async def test_a_redis_hit_is_served_while_no_target_is_usable(
     tmp_path: Path, redis: RedisServer
 ) -> None:
-    one = CountingUpstream()
+    upstream = CountingUpstream()
     shut = msgspec.structs.replace(cached(), steps=(RouteStep(order=1, min_context=10**6),))
-    async with gateway_on_redis(tmp_path, registry(cached()), redis.url, one) as gw:
+    async with gateway_on_redis(tmp_path, registry(cached()), redis.url, upstream) as gw:
         await gw.post(CHAT, REQUEST)
         await cached_keys(redis.url)
-        forget(gw)
+        reset_process_state(gw)
         gw.runtime.swap(registry(shut))
         assert response_text(await gw.post(CHAT, REQUEST)) == "answer 1"
         assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 400

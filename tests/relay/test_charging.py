@@ -1,4 +1,4 @@
-"""What a request is recorded to cost and what is charged for it: tiers, markups, budgets."""
+"""Recorded and charged cost of a request: tiers, markups, budgets."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def body(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_an_answer_has_its_charged_amount(tmp_path: Path, path: str) -> None:
-    """With the markup: the header must not show a client what the gateway pays."""
-    one = registry(priced_route(), markup=Decimal("1.5"))
-    async with gateway(tmp_path, one, one=lambda _: completion(usage=USAGE)) as gw:
+    """The charge includes the markup: the header must not reveal the gateway's cost."""
+    test_snapshot = registry(priced_route(), markup=Decimal("1.5"))
+    async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as gw:
         reply = await gw.post(path, body())
     assert reply.headers["x-dragoman-cost-usd"] == "0.00030"
     assert reply.headers["x-litellm-response-cost"] == "0.00030"
@@ -84,8 +84,8 @@ async def test_cost_and_charge_are_both_recorded(
 
     base = registry(priced_route(markup=number(of_provider)), markup=number(of_all))
     ((digest, key),) = base.keys.items()
-    own = {digest: msgspec.structs.replace(key, markup=number(of_key))}
-    test_snapshot = msgspec.structs.replace(base, keys=own)
+    marked_up_keys = {digest: msgspec.structs.replace(key, markup=number(of_key))}
+    test_snapshot = msgspec.structs.replace(base, keys=marked_up_keys)
     async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body())
         row = await live.entry()
@@ -107,9 +107,9 @@ async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
     base = registry(test_route, budget=Budget(total_usd=Decimal("0.001")), markup=Decimal(3))
     async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as live:
         replies = [(await live.post(CHAT, body())).status for _ in range(3)]
-        at = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
-        assert at is not None
-        counted = live.runtime.limiter.counters.local_slot[at + 2]
+        offset = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
+        assert offset is not None
+        counted = live.runtime.limiter.counters.local_slot[offset + 2]
     assert replies == [200, 200, 429]
     assert counted == int(Decimal("0.0012") * UNITS)
 

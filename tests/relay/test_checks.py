@@ -1,4 +1,4 @@
-"""Active checks: off by default, bounded, and they close a breaker without a client."""
+"""Health checks: off by default, bounded, and they close a circuit without client requests."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_a_target_of_two_routes_is_checked_at_the_shorter_interval() -> None:
             route("quick", A, health_check_interval_s=20),
         )
     )
-    assert {label: one.every_s for label, one in actual_due_checks.items()} == {LABEL: 20}
+    assert {label: check.every_s for label, check in actual_due_checks.items()} == {LABEL: 20}
 
 
 async def run_due_checks(live: Gateway) -> None:
-    (one,) = due_checks(live.runtime.snapshot).values()
-    await check(live.runtime, one.route, one.target)
+    (due,) = due_checks(live.runtime.snapshot).values()
+    await check(live.runtime, due.route, due.target)
 
 
 async def test_a_successful_health_check_closes_the_circuit(tmp_path: Path) -> None:
@@ -74,19 +74,19 @@ async def test_each_target_is_checked_once_per_interval(tmp_path: Path) -> None:
         both = [Checks(live.runtime, tick_s=0.01) for _ in range(2)]
         await live.rows(2)
         await asyncio.sleep(0.1)
-        for one in both:
-            await one.stop()
+        for check in both:
+            await check.stop()
     hosts = sorted(request.url.host for request in live.upstreams.requests)
     assert hosts == ["a.test", "b.test"]
 
 
 async def test_concurrent_health_checks_are_limited(tmp_path: Path) -> None:
-    gate, under_way, most = asyncio.Event(), 0, 0
+    gate, under_way, maximum = asyncio.Event(), 0, 0
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        nonlocal under_way, most
+        nonlocal under_way, maximum
         under_way += 1
-        most = max(most, under_way)
+        maximum = max(maximum, under_way)
         await gate.wait()
         under_way -= 1
         return completion()
@@ -99,4 +99,4 @@ async def test_concurrent_health_checks_are_limited(tmp_path: Path) -> None:
         gate.set()
         await live.rows(len(names))
         await running.stop()
-    assert most <= health_checks.MAX_PARALLEL_CHECKS
+    assert maximum <= health_checks.MAX_PARALLEL_CHECKS

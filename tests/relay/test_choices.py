@@ -54,16 +54,16 @@ def event(kind: str, **fields: Any) -> bytes:
 
 
 def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
-    """Claude, who says the next of the texts at each call and takes no `n`."""
-    left = list(texts)
+    """Respond as a Claude that returns the next text for each request and does not support `n`."""
+    remaining_texts = list(texts)
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        refused = anthropic_rules.refusal(body, VERSION, counting=False)
-        if refused is not None:
-            error = {"type": refused.type, "message": refused.message}
-            return httpx.Response(refused.status, json={"type": "error", "error": error})
-        text = left.pop(0)
+        refusal = anthropic_rules.refusal(body, VERSION, counting=False)
+        if refusal is not None:
+            error = {"type": refusal.type, "message": refusal.message}
+            return httpx.Response(refusal.status, json={"type": "error", "error": error})
+        text = remaining_texts.pop(0)
         usage = {"input_tokens": 10, "output_tokens": len(text)}
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "c"}
         if not body.get("stream"):
@@ -106,8 +106,8 @@ def chunks(body: bytes) -> list[Json]:
 
 
 async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Path) -> None:
-    way = priced_route(CLAUDE)
-    async with gateway(tmp_path, snapshot(way), a=claude(["a", "bb", "ccc"])) as gate:
+    test_route = priced_route(CLAUDE)
+    async with gateway(tmp_path, snapshot(test_route), a=claude(["a", "bb", "ccc"])) as gate:
         reply = await gate.post("/v1/chat/completions", REQUEST)
         row = await gate.entry()
     body = reply.json()
@@ -164,8 +164,8 @@ async def test_openais_sdk_reads_all_choices(tmp_path: Path, stream: bool) -> No
                     async for part in await sdk.chat.completions.create(**REQUEST, stream=True)
                 }
             else:
-                whole = await sdk.chat.completions.create(**REQUEST)
-                indexes = {choice.index for choice in whole.choices}
+                response = await sdk.chat.completions.create(**REQUEST)
+                indexes = {choice.index for choice in response.choices}
     assert indexes == {0, 1, 2}
 
 
@@ -214,12 +214,12 @@ async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
         )
 
     upstream = provider("a", "ollama", preset="ollama")
-    way = priced_route(upstream, "qwen3")
-    async with gateway(tmp_path, snapshot(way), a=ollama) as gate:
+    test_route = priced_route(upstream, "qwen3")
+    async with gateway(tmp_path, snapshot(test_route), a=ollama) as gate:
         reply = await gate.post("/v1/chat/completions", {**REQUEST, "seed": 7})
-        sent = [json.loads(r.content) for r in gate.upstreams.requests]
+        upstream_bodies = [json.loads(r.content) for r in gate.upstreams.requests]
     assert len(reply.json()["choices"]) == 3
-    assert sorted(body["options"]["seed"] for body in sent) == [7, 8, 9]
+    assert sorted(body["options"]["seed"] for body in upstream_bodies) == [7, 8, 9]
 
 
 async def test_a_provider_with_native_choices_is_called_once(tmp_path: Path) -> None:
@@ -227,12 +227,12 @@ async def test_a_provider_with_native_choices_is_called_once(tmp_path: Path) -> 
         tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
     ) as gate:
         await gate.post("/v1/chat/completions", REQUEST)
-    (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content)["n"] == 3
+    (upstream_request,) = gate.upstreams.requests
+    assert json.loads(upstream_request.content)["n"] == 3
 
 
 async def test_a_failed_choice_fails_the_request(tmp_path: Path) -> None:
-    """With its error; the calls that still run are ended."""
+    """The error is returned, and the running calls are cancelled."""
     count = 0
 
     async def second_fails(request: httpx.Request) -> httpx.Response:
@@ -276,10 +276,10 @@ async def test_a_failure_in_a_stream_ends_it_with_the_error(tmp_path: Path) -> N
 
 
 async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:
-    way = route("m", CLAUDE, provider("b"), model="claude-sonnet-4-5")
+    test_route = route("m", CLAUDE, provider("b"), model="claude-sonnet-4-5")
     async with gateway(
         tmp_path,
-        snapshot(way),
+        snapshot(test_route),
         a=lambda _: refusal(500),
         b=lambda _: completion("hi"),
     ) as gate:
@@ -288,13 +288,13 @@ async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:
     assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "b.test"}
 
 
-async def test_a_client_that_leaves_ends_all_calls(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_ends_all_calls(tmp_path: Path) -> None:
     async def hangs(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(3600)
         raise AssertionError
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=hangs) as gate:
-        await gate.post("/v1/chat/completions", REQUEST, leave_after=0.2)
+        await gate.post("/v1/chat/completions", REQUEST, disconnect_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
 
@@ -311,15 +311,15 @@ async def test_a_setting_limits_the_number_of_choices(tmp_path: Path) -> None:
 
 
 def test_the_reservation_is_for_all_choices() -> None:
-    one = reserved_tokens({**REQUEST, "n": 1})
-    assert reserved_tokens(REQUEST) >= 3 * one - 9
+    one_choice = reserved_tokens({**REQUEST, "n": 1})
+    assert reserved_tokens(REQUEST) >= 3 * one_choice - 9
     gemini = {"generationConfig": {"candidateCount": 3, "maxOutputTokens": 50}}
     single = {"generationConfig": {"candidateCount": 1, "maxOutputTokens": 50}}
     assert reserved_tokens(gemini) == 3 * reserved_tokens(single)
 
 
 def reserved_tokens(body: Json) -> int:
-    """The tokens that are reserved for a request."""
+    """Return the tokens that are reserved for a request."""
     exchange = Exchange(
         request_id="r",
         endpoint="chat",

@@ -1,4 +1,4 @@
-"""A client's own credential goes to providers that allow it, and nowhere else."""
+"""A client's own credential is sent to providers that allow it, and to no others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
 CLAUDE = {**BODY, "max_tokens": 9}
 
 
-def allowing(dialect: str = "openai_chat", **changes: Any) -> Provider:
+def allowing_provider(dialect: str = "openai_chat", **changes: Any) -> Provider:
     return provider("one", dialect, **{"client_credential": True, **changes})
 
 
@@ -32,43 +32,51 @@ def message() -> httpx.Response:
 
 
 async def test_an_oauth_token_of_a_native_client_stays_in_its_header(tmp_path: Path) -> None:
-    """Claude Code: `Authorization` with the token, `anthropic-beta` that names OAuth."""
-    one = allowing("anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1"))
+    """Claude Code sends its token in `Authorization`, with OAuth in `anthropic-beta`."""
+    target_provider = allowing_provider(
+        "anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1")
+    )
     headers = {
         "authorization": f"Bearer {OWN}",
         "x-dragoman-key": KEY,
         "anthropic-beta": "oauth-2025-04-20",
     }
-    async with gateway(tmp_path, snapshot(route("r", one)), one=lambda _: message()) as gw:
+    async with gateway(
+        tmp_path, snapshot(route("r", target_provider)), one=lambda _: message()
+    ) as gw:
         reply = await gw.post("/v1/messages", CLAUDE, headers=headers)
-        (sent,) = gw.upstreams.requests
+        (upstream_request,) = gw.upstreams.requests
     assert reply.status == 200
-    assert sent.headers["authorization"] == f"Bearer {OWN}"
-    assert sent.headers["anthropic-beta"] == "oauth-2025-04-20"
-    assert not {"x-api-key", "x-dragoman-key"} & set(sent.headers)
+    assert upstream_request.headers["authorization"] == f"Bearer {OWN}"
+    assert upstream_request.headers["anthropic-beta"] == "oauth-2025-04-20"
+    assert not {"x-api-key", "x-dragoman-key"} & set(upstream_request.headers)
 
 
 async def test_litellms_name_of_the_gateway_keys_header_works_too(tmp_path: Path) -> None:
-    one = snapshot(route("r", allowing(credential=Secret("provider-key-1"))))
+    registry = snapshot(route("r", allowing_provider(credential=Secret("provider-key-1"))))
     headers = {"authorization": f"Bearer {OWN}", "x-litellm-api-key": f"Bearer {KEY}"}
-    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
-        (sent,) = gw.upstreams.requests
+        (upstream_request,) = gw.upstreams.requests
         entry = await gw.entry()
-    assert sent.headers["authorization"] == f"Bearer {OWN}"
+    assert upstream_request.headers["authorization"] == f"Bearer {OWN}"
     assert entry.key_id == 1
 
 
 async def test_a_client_of_another_api_has_its_key_moved_to_the_providers_header(
     tmp_path: Path,
 ) -> None:
-    one = allowing("anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1"))
+    target_provider = allowing_provider(
+        "anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1")
+    )
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
-    async with gateway(tmp_path, snapshot(route("r", one)), one=lambda _: message()) as gw:
+    async with gateway(
+        tmp_path, snapshot(route("r", target_provider)), one=lambda _: message()
+    ) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
-        (sent,) = gw.upstreams.requests
-    assert sent.headers["x-api-key"] == OWN
-    assert "authorization" not in sent.headers
+        (upstream_request,) = gw.upstreams.requests
+    assert upstream_request.headers["x-api-key"] == OWN
+    assert "authorization" not in upstream_request.headers
 
 
 @pytest.mark.parametrize(
@@ -83,16 +91,20 @@ async def test_a_client_of_another_api_has_its_key_moved_to_the_providers_header
 async def test_otherwise_the_providers_own_credential_is_sent(
     tmp_path: Path, allowed: bool, headers: dict[str, str]
 ) -> None:
-    one = allowing(client_credential=allowed, credential=Secret("provider-key-1"))
-    async with gateway(tmp_path, snapshot(route("r", one)), one=lambda _: completion()) as gw:
+    target_provider = allowing_provider(
+        client_credential=allowed, credential=Secret("provider-key-1")
+    )
+    async with gateway(
+        tmp_path, snapshot(route("r", target_provider)), one=lambda _: completion()
+    ) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
-        (sent,) = gw.upstreams.requests
-    assert sent.headers["authorization"] == "Bearer provider-key-1"
+        (upstream_request,) = gw.upstreams.requests
+    assert upstream_request.headers["authorization"] == "Bearer provider-key-1"
 
 
 async def test_without_any_credential_the_error_names_the_header(tmp_path: Path) -> None:
-    one = snapshot(route("r", allowing(credential=Secret(""))))
-    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+    registry = snapshot(route("r", allowing_provider(credential=Secret(""))))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         reply = await gw.post("/v1/chat/completions", BODY)
         assert not gw.upstreams.requests
     assert reply.status == 401
@@ -100,18 +112,18 @@ async def test_without_any_credential_the_error_names_the_header(tmp_path: Path)
 
 
 async def test_without_the_gateway_key_the_error_names_its_header(tmp_path: Path) -> None:
-    one = snapshot(route("r", allowing()))
-    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+    registry = snapshot(route("r", allowing_provider()))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, key=OWN)
     assert reply.status == 401
     assert "send the gateway key as `x-dragoman-key`" in reply.json()["error"]["message"]
 
 
 async def test_the_log_has_no_credential_even_if_the_provider_repeats_it(tmp_path: Path) -> None:
-    one = snapshot(route("r", allowing()), log_bodies=True)
+    registry = snapshot(route("r", allowing_provider()), log_bodies=True)
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
     answer = lambda _: completion(f"you sent {OWN}")  # noqa: E731
-    async with gateway(tmp_path, one, one=answer) as gw:
+    async with gateway(tmp_path, registry, one=answer) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
         entry = await gw.entry()
     assert reply.status == 200
@@ -125,10 +137,10 @@ async def test_the_log_has_no_credential_even_if_the_provider_repeats_it(tmp_pat
 async def test_a_rejected_credential_is_the_clients_error_and_opens_no_circuit(
     tmp_path: Path,
 ) -> None:
-    one = snapshot(route("r", allowing(credential=Secret("provider-key-1"))))
+    registry = snapshot(route("r", allowing_provider(credential=Secret("provider-key-1"))))
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
     answers = [refusal(401, f"token {OWN} is expired"), refusal(429, "slow"), completion()]
-    async with gateway(tmp_path, one, one=lambda _: answers.pop(0)) as gw:
+    async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
         assert reply.status == 401
         assert OWN.encode() not in reply.body

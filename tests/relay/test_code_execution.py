@@ -1,4 +1,4 @@
-"""Code that a provider runs, through the relay: a conversation that moves between providers."""
+"""Provider-executed code through the relay: a conversation that switches providers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def event(event_type: str, **fields: Any) -> bytes:
 
 
 def claude(request: httpx.Request) -> httpx.Response:
-    """Claude, who runs code first."""
+    """Respond as a Claude that first runs code."""
     usage = {"input_tokens": 1, "output_tokens": 1}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "c", "usage": usage}
     blocks = [{**USE, "input": {"code": CODE}}, RESULT, {"type": "text", "text": "It is 42."}]
@@ -68,7 +68,7 @@ def claude(request: httpx.Request) -> httpx.Response:
 
 
 def gpt(request: httpx.Request) -> httpx.Response:
-    """GPT, which runs code first."""
+    """Respond as a GPT that first runs code."""
     text = {"type": "output_text", "text": "It is 42.", "annotations": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
     output = [ITEM, {**message, "content": [text]}]
@@ -87,7 +87,7 @@ def gpt(request: httpx.Request) -> httpx.Response:
 
 
 def gateway_with_both(tmp_path: Path) -> Any:
-    """A gateway with the routes `claude` and `gpt`."""
+    """Run a gateway with the routes `claude` and `gpt`."""
     to_claude = provider("a", "anthropic_messages", auth="x-api-key")
     to_gpt = provider("b", "openai_responses", preset="openai_responses")
     routes = [
@@ -131,10 +131,12 @@ async def test_a_responses_conversation_moves_from_claude_to_gpt(
         assert message.content[0].text == "It is 42."
         history = [question, *(item.to_dict() for item in first.output), question]
         await sdk.responses.create(model="gpt", input=history, **fields)
-        sent = last_body(gate)
-    assert [item.get("type", "message") for item in sent["input"]] == ["message"] * 4
-    assert CODE in json.dumps(sent["input"][1]) and "42" in json.dumps(sent["input"][1])
-    assert sent["tools"] == fields["tools"]
+        upstream_body = last_body(gate)
+    assert [item.get("type", "message") for item in upstream_body["input"]] == ["message"] * 4
+    assert CODE in json.dumps(upstream_body["input"][1]) and "42" in json.dumps(
+        upstream_body["input"][1]
+    )
+    assert upstream_body["tools"] == fields["tools"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -167,8 +169,8 @@ async def test_a_messages_conversation_moves_from_gpt_to_claude(
         turn = {"role": "assistant", "content": [block.to_dict() for block in first.content]}
         messages: Any = [question, turn, question]
         await sdk.messages.create(model="claude", messages=messages, **fields)
-        sent = last_body(gate)
-    blocks = sent["messages"][1]["content"]
+        upstream_body = last_body(gate)
+    blocks = upstream_body["messages"][1]["content"]
     assert [block["type"] for block in blocks] == ["text", "text", "text"]
     assert CODE in blocks[0]["text"] and "42" in blocks[1]["text"]
-    assert sent["tools"] == fields["tools"]
+    assert upstream_body["tools"] == fields["tools"]

@@ -1,4 +1,4 @@
-"""Ollama gets a context length that holds the prompt and its response."""
+"""Ollama requests have a context length that fits the prompt and its response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def prompt(tokens: int) -> str:
-    """A text that is estimated at about this number of tokens."""
+    """Return a text that is estimated at about this number of tokens."""
     return "abc" * tokens
 
 

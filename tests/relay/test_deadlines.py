@@ -1,4 +1,4 @@
-"""The deadlines ends a request for one reason, the first, and only while it is open."""
+"""A request ends for one deadline only, the first, while it is running."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gateway.relay.exchange.call import Deadlines, DeadlineTicker
 
 
 async def test_a_disconnected_client_ends_the_request() -> None:
-    left = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
-        await left.wait()
+        await disconnected.wait()
         return {"type": "http.disconnect"}
 
     deadlines = Deadlines(DeadlineTicker())
     deadlines.listen_for_disconnect(receive)
-    asyncio.get_running_loop().call_later(0.01, left.set)
+    asyncio.get_running_loop().call_later(0.01, disconnected.set)
     with pytest.raises(asyncio.CancelledError):
         await asyncio.sleep(5)
     assert deadlines.take_reason() == "client_gone"

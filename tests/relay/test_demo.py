@@ -1,4 +1,4 @@
-"""The demo provider answers as a server would, always the same, and fails as told."""
+"""The demo provider responds as a real one, deterministically, and fails on request."""
 
 from __future__ import annotations
 
@@ -155,14 +155,14 @@ async def test_quoted_text_becomes_the_command(client: httpx.AsyncClient) -> Non
 
 
 async def test_a_tool_result_is_used_in_the_answer(client: httpx.AsyncClient) -> None:
-    called = {
+    call_message = {
         "id": "c1",
         "type": "function",
         "function": {"name": "get_weather", "arguments": "{}"},
     }
     messages = [
         {"role": "user", "content": "use the tool"},
-        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "assistant", "content": None, "tool_calls": [call_message]},
         {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
         {"role": "system", "content": "an agent's reminder"},
     ]
@@ -229,7 +229,7 @@ async def test_an_error_midway_follows_some_text(client: httpx.AsyncClient) -> N
     assert json.loads(frames[-1].data)["error"]["type"] == "server_error"
 
 
-async def test_bad_tool_json_is_not_json(client: httpx.AsyncClient) -> None:
+async def test_invalid_tool_json_is_not_json(client: httpx.AsyncClient) -> None:
     response = await complete_chat(client, model="demo-bad-tool-json@0ms", tools=[WEATHER])
     [call] = response.choices[0].message.tool_calls or []
     with pytest.raises(json.JSONDecodeError):
@@ -245,7 +245,7 @@ async def test_a_wrong_tool_was_never_offered(client: httpx.AsyncClient) -> None
 @pytest.mark.parametrize(
     "content", [b"not json", b"[]", b'{"model":"demo"}', b'{"messages":[]}', b"[" * 5000]
 )
-async def test_bad_requests_are_refused(client: httpx.AsyncClient, content: bytes) -> None:
+async def test_invalid_requests_are_refused(client: httpx.AsyncClient, content: bytes) -> None:
     response = await client.post("demo://local/chat/completions", content=content)
     assert response.status_code == 400
     assert response.json()["error"]["type"] == "invalid_request_error"
@@ -321,7 +321,7 @@ def test_a_recursive_schema_terminates() -> None:
 
 @pytest.mark.parametrize("model", ["demo", "gpt-4o"])
 async def test_a_mock_response_is_returned_as_text(client: httpx.AsyncClient, model: str) -> None:
-    """Whatever it is asked, and whoever it is: as LiteLLM's `mock_response`."""
+    """This holds for any request and provider, as LiteLLM's `mock_response`."""
     params = {"model": model, "mock_response": "It is a mock, in\n two lines."}
     answer = await complete_chat(client, **params, prompt="call a tool", tools=[WEATHER])
     assert answer.choices[0].message.content == params["mock_response"]

@@ -1,6 +1,6 @@
-"""The doctor, on the demo models and on fakes that refuse what the paid services refuse.
+"""The doctor on the demo models, and on fakes that refuse what the real services refuse.
 
-Each fake has its truth written down, probe by probe.
+The expected verdicts of each fake are listed probe by probe.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from tests.fakes import (
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.ollama import StrictOllama
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 JSON = '{"mood":"calm","waves":3,"words":["blue"]}'
 
@@ -70,25 +70,26 @@ def target(preset: str, model: str, *, url: str = "", key: str = "", **values: A
     return Target(id=0, model=replace(model_of(provider, model), **values))
 
 
-def able(script: Script, *, length: str, goes_on: bool = True) -> None:
-    """Have a fake say what a model would that can do everything.
+def script_all_answers(script: Script, *, length: str, goes_on: bool = True) -> None:
+    """Script a fake to answer as a model that supports everything.
 
-    `length` is its word for a cut answer, `goes_on` whether it takes up a begun one.
+    `length` is its finish reason of a truncated answer, `goes_on` whether it continues a
+    prefilled one.
     """
-    begun = " Paris." if goes_on else "The capital of France is Paris."
+    continuation = " Paris." if goes_on else "The capital of France is Paris."
     gauge = Call("read_gauge", {"room": "cellar"})
     others = (
         Call("read_gauge", {"room": "attic"}, id="call_2"),
         Call("read_gauge", {"room": "hall"}),
     )
-    for text, say in {
+    for text, answer in {
         "Say the word hello": ScriptedAnswer(text="Hello."),
         "three hundred": ScriptedAnswer(text="one, two, three", finish=length, output_tokens=32),
         "Repeat exactly": ScriptedAnswer(text="漢字 naïve 🧑‍🚀", piece=1),
         "COBALT": ScriptedAnswer(text="COBALT"),
         "What is the capital": ScriptedAnswer(text="MARIGOLD"),
         "And of Italy": ScriptedAnswer(text="MARIGOLD"),
-        "Name the capital": ScriptedAnswer(text=begun),
+        "Name the capital": ScriptedAnswer(text=continuation),
         "two boats": ScriptedAnswer(text="MARIGOLD, COBALT"),
         "Repeat this line": ScriptedAnswer(text="alpha beta gamma "),
         "`cellar`": ScriptedAnswer(calls=(gauge,), reasoning="The gauge, then."),
@@ -105,21 +106,21 @@ def able(script: Script, *, length: str, goes_on: bool = True) -> None:
         "17 times 23": ScriptedAnswer(text="19 times 21.", reasoning="391 and 399."),
         "keeper write": ScriptedAnswer(text="Wind.", cached_tokens=5),
     }.items():
-        script.on(text, say)
+        script.on(text, answer)
 
 
 def replace_id(call: Call, id_: str) -> Call:
     return Call(call.name, call.arguments, id=id_)
 
 
-async def examined(to: Target, **values: Any) -> dict[str, Finding]:
-    examination = await examine(to, **values)
+async def run_doctor(checked_target: Target, **values: Any) -> dict[str, Finding]:
+    examination = await examine(checked_target, **values)
     assert examination.ended == "done"
     return {finding.name: finding for finding in examination.findings}
 
 
 def verdicts_of(findings: dict[str, Finding]) -> dict[str, str]:
-    """All that is not simply supported."""
+    """Return the verdicts other than "supported"."""
     return {f.name: f.verdict for f in findings.values() if f.verdict != "supported"}
 
 
@@ -127,8 +128,8 @@ def verdicts_of(findings: dict[str, Finding]) -> dict[str, str]:
 
 
 async def test_the_demo_model_passes_all_probes_but_instructions_and_images() -> None:
-    """It is a script: it reads no instructions and looks at no pictures."""
-    assert verdicts_of(await examined(target("demo", "demo-fast"))) == {
+    """It is a script that follows no instructions and reads no images."""
+    assert verdicts_of(await run_doctor(target("demo", "demo-fast"))) == {
         "count_tokens": "unclear",
         "system": "wrong",
         "many_systems": "wrong",
@@ -141,7 +142,7 @@ async def test_the_demo_model_passes_all_probes_but_instructions_and_images() ->
 
 
 @pytest.mark.parametrize(
-    ("model", "wrong"),
+    ("model", "faults"),
     [
         (
             "demo-bad-tool-json",
@@ -155,14 +156,14 @@ async def test_the_demo_model_passes_all_probes_but_instructions_and_images() ->
         ("demo-bad-schema", {"schema", "json"}),
     ],
 )
-async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> None:
-    well = verdicts_of(await examined(target("demo", "demo-fast")))
-    ill = verdicts_of(await examined(target("demo", f"{model}@0ms")))
-    assert {name for name in ill if ill[name] == "wrong"} - set(well) >= wrong
+async def test_a_faulty_demo_model_is_detected(model: str, faults: set[str]) -> None:
+    well = verdicts_of(await run_doctor(target("demo", "demo-fast")))
+    ill = verdicts_of(await run_doctor(target("demo", f"{model}@0ms")))
+    assert {name for name in ill if ill[name] == "wrong"} - set(well) >= faults
 
 
 @pytest.mark.parametrize(
-    ("model", "verdict", "words"),
+    ("model", "verdict", "text"),
     [
         ("demo-quota", "unclear", "no credit left: You exceeded your current quota"),
         ("demo-401", "unclear", "the credential was rejected"),
@@ -173,13 +174,13 @@ async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> N
         ("demo-empty", "wrong", "response without text"),
     ],
 )
-async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, words: str) -> None:
+async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, text: str) -> None:
     reply: list[Finding] = []
     examination = await examine(target("demo", model), on_finding=reply.append)
     assert examination.ended == "silent"
     assert [finding.name for finding in reply] == ["plain"]
     assert reply[0].verdict == verdict
-    assert words in reply[0].message
+    assert text in reply[0].message
     assert len(examination.findings) == len(PROBES)
     assert {f.verdict for f in examination.findings[1:]} == {"unclear"}
     assert advice(examination.verdicts, target("demo", model).model.traits) == []
@@ -324,7 +325,7 @@ GOES_ON = ("claude", "llama3.2", "qwen3")
 
 
 def test_every_dialect_has_a_doctor_case() -> None:
-    """Embeddings answer no questions, and a prompt that is continued but the fewest."""
+    """Embeddings do not answer questions; completions support only a few probes."""
     dialects = {PRESETS[preset].dialect for _, preset, *_ in TRUTHS.values()}
     assert dialects == set(DIALECTS) - {"openai_embeddings", "openai_completions"}
 
@@ -333,19 +334,21 @@ def test_every_dialect_has_a_doctor_case() -> None:
 async def test_probes_find_the_actual_abilities(model: str) -> None:
     fake, preset, path, length, truth = TRUTHS[model]
     with fake() as upstream:
-        able(upstream.script, length=length, goes_on=any(name in model for name in GOES_ON))
+        script_all_answers(
+            upstream.script, length=length, goes_on=any(name in model for name in GOES_ON)
+        )
         key = getattr(upstream, "key", BEARER)
         name = model.partition(" ")[0]
-        to = target(preset, name, url=upstream.url + path, key=key)
-        examination = await examined(to)
+        checked_target = target(preset, name, url=upstream.url + path, key=key)
+        examination = await run_doctor(checked_target)
     assert set(examination) == set(BY_NAME)
     assert verdicts_of(examination) == truth
 
 
 async def test_a_refusal_has_the_upstreams_message() -> None:
     with StrictOpenAI() as upstream:
-        able(upstream.script, length="length")
-        examination = await examined(
+        script_all_answers(upstream.script, length="length")
+        examination = await run_doctor(
             target("openai", "o4-mini", url=f"{upstream.url}/v1", key=upstream.key)
         )
     assert "'stop' is not supported with this model" in examination["stop"].message
@@ -353,15 +356,19 @@ async def test_a_refusal_has_the_upstreams_message() -> None:
 
 
 async def test_probes_ignore_the_known_traits() -> None:
-    """Traits drop a field in live traffic; here the upstream must be the one to say no."""
+    """Live traffic drops fields by traits; the doctor must let the upstream refuse them."""
     with StrictOpenAI() as upstream:
-        able(upstream.script, length="length", goes_on=False)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        wrong = replace(to.model.traits, sampling=False, tools=False, images=False, stop_max=0)
-        wrong = replace(wrong, structured="none", forced_tools=False)
-        to = replace(to, model=replace(to.model, traits=wrong))
-        examination = await examine(to)
-    proposed = {item.trait: item.proposed for item in advice(examination.verdicts, wrong)}
+        script_all_answers(upstream.script, length="length", goes_on=False)
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        wrong_traits = replace(
+            checked_target.model.traits, sampling=False, tools=False, images=False, stop_max=0
+        )
+        wrong_traits = replace(wrong_traits, structured="none", forced_tools=False)
+        checked_target = replace(
+            checked_target, model=replace(checked_target.model, traits=wrong_traits)
+        )
+        examination = await examine(checked_target)
+    proposed = {item.trait: item.proposed for item in advice(examination.verdicts, wrong_traits)}
     assert proposed == {
         "sampling": True,
         "tools": True,
@@ -374,12 +381,16 @@ async def test_probes_ignore_the_known_traits() -> None:
 
 async def test_wrong_catalog_capabilities_are_detected() -> None:
     with StrictAnthropic() as upstream:
-        able(upstream.script, length="max_tokens")
-        to = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
-        wrong = replace(to.model.traits, sampling=True, prefill=True, mid_system=True)
-        wrong = replace(wrong, tool_id_rule="any")
-        examination = await examine(replace(to, model=replace(to.model, traits=wrong)))
-    proposed = advice(examination.verdicts, wrong)
+        script_all_answers(upstream.script, length="max_tokens")
+        checked_target = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
+        wrong_traits = replace(
+            checked_target.model.traits, sampling=True, prefill=True, mid_system=True
+        )
+        wrong_traits = replace(wrong_traits, tool_id_rule="any")
+        examination = await examine(
+            replace(checked_target, model=replace(checked_target.model, traits=wrong_traits))
+        )
+    proposed = advice(examination.verdicts, wrong_traits)
     assert {item.trait: item.proposed for item in proposed if item.trait != "count_tokens"} == {
         "sampling": False,
         "prefill": False,
@@ -405,8 +416,8 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
     probes = [replace(BY_NAME["temperature"], deadline_s=0.05)]
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="late", first_s=0.3)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        examination = await examine(to, probes=probes)
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        examination = await examine(checked_target, probes=probes)
     assert [f.verdict for f in examination.findings] == ["supported", "unclear"]
     assert examination.findings[1].message == "no response within 0.05 s"
 
@@ -414,9 +425,9 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
 async def test_a_check_ends_at_its_deadline() -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="slow", first_s=0.4)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         started = time.perf_counter()
-        examination = await examine(to, total_s=0.6)
+        examination = await examine(checked_target, total_s=0.6)
     assert time.perf_counter() - started < 15
     assert examination.ended == "late"
     assert len(examination.findings) == len(PROBES)
@@ -426,36 +437,38 @@ async def test_a_check_ends_at_its_deadline() -> None:
 async def test_probes_run_at_most_max_parallel_at_once() -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="slow", first_s=0.2)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        asking = asyncio.create_task(examine(to, max_parallel=3))
-        most = 0
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        asking = asyncio.create_task(examine(checked_target, max_parallel=3))
+        max_concurrent = 0
         while not asking.done() and len(upstream.requests) < 12:
             await asyncio.sleep(0.01)
-            most = max(most, sum(not request.finished for request in list(upstream.requests)))
+            max_concurrent = max(
+                max_concurrent, sum(not request.finished for request in list(upstream.requests))
+            )
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-    assert 1 < most <= 3
+    assert 1 < max_concurrent <= 3
 
 
 async def test_stopping_closes_every_call() -> None:
     with StrictOpenAI() as upstream:
-        able(upstream.script, length="length")
+        script_all_answers(upstream.script, length="length")
         upstream.script.default = ScriptedAnswer(text="slow", first_s=30)
-        slow = ("What is the capital", "two boats", "COBALT")
-        for text in slow:
+        slow_prompts = ("What is the capital", "two boats", "COBALT")
+        for text in slow_prompts:
             upstream.script.on(text, ScriptedAnswer(text="slow", first_s=30))
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        asking = asyncio.create_task(examine(to, max_parallel=8))
-        await until_in_loop(
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        asking = asyncio.create_task(examine(checked_target, max_parallel=8))
+        await wait_until_async(
             lambda: any(
-                not request.finished and any(text in str(request.body) for text in slow)
+                not request.finished and any(text in str(request.body) for text in slow_prompts)
                 for request in upstream.requests
             )
         )
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await until_in_loop(
+        await wait_until_async(
             lambda: all(request.finished or request.left_at for request in upstream.requests),
             within_s=15,
         )
@@ -466,8 +479,8 @@ async def test_a_rate_limit_is_waited_for_once() -> None:
     limit = Refusal(429, "rate_limit_error", "slow down", headers={"retry-after": "0"})
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedAnswer(text="hello", error=limit)
-        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        examination = await examine(to, probes=())
+        checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        examination = await examine(checked_target, probes=())
         assert len(upstream.requests) == 2
     assert examination.findings[0].verdict == "unclear"
 
@@ -483,9 +496,9 @@ def test_the_cost_is_estimated_before_the_run() -> None:
 
 
 async def test_the_cost_estimate_is_near_the_actual_cost() -> None:
-    to = target("demo", "demo-fast", price=Price(input=1, output=1))  # type: ignore[arg-type]
-    examination = await examine(to)
-    before = estimate(to.model)
+    checked_target = target("demo", "demo-fast", price=Price(input=1, output=1))  # type: ignore[arg-type]
+    examination = await examine(checked_target)
+    before = estimate(checked_target.model)
     read = sum(finding.input for finding in examination.findings)
     assert before.input * 0.3 < read < before.input * 1.5
     assert examination.cost_usd is not None
@@ -546,12 +559,12 @@ def test_a_doctor_report_is_json() -> None:
     examination = Examination(
         target="a/b", dialect="openai_chat", findings=(Finding(name="plain", verdict="wrong"),)
     )
-    again = msgspec.json.decode(msgspec.json.encode(examination), type=Examination)
-    assert again == examination
+    round_trip = msgspec.json.decode(msgspec.json.encode(examination), type=Examination)
+    assert round_trip == examination
 
 
-def able_to(preset: str, dialect: str) -> list[str]:
-    """The probes that can be written in a dialect, with the answer a model might give."""
+def scripted_probes(preset: str, dialect: str) -> list[str]:
+    """Return the probes that a dialect can express, with a possible answer of a model."""
     written = []
     traits = replace(Traits(), kind=preset, model="m")
     for probe in PROBES:
@@ -579,9 +592,9 @@ def able_to(preset: str, dialect: str) -> list[str]:
     "dialect", sorted({preset.dialect for preset in PRESETS.values()} - {"openai_embeddings"})
 )
 def test_every_probe_can_be_sent_in_every_dialect(dialect: str) -> None:
-    """None may break the writer of a dialect; one that has no words for it says so."""
+    """No probe breaks a dialect's renderer; unsupported fields are reported."""
     preset = next(p.name for p in PRESETS.values() if p.dialect == dialect)
-    written = able_to(preset, dialect)
+    written = scripted_probes(preset, dialect)
     assert {"plain", "stream", "max_tokens", "unicode"} <= set(written)
     assert len(written) > len(PROBES) / 2
 

@@ -1,4 +1,4 @@
-"""A body that passes through leaves out what its model is known to refuse, and says so."""
+"""Passthrough requests omit parameters that the model refuses, and report them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRANGE: Json = {"top_k": 5, "min_p": 0.1}
 def translate_request(
     preset: str, model: str, request: Json, dialect: str = "openai_chat"
 ) -> tuple[Json, Report]:
-    """What passes through to a provider, and what is reported of it."""
+    """Return the upstream body of a passthrough request, and the report."""
     request = {"model": "gw", **request}
     request |= {"input": "hi"} if dialect == "openai_responses" else {"messages": [HI]}
     translation = translate.request(dialect, preset, request, VERSION, model)
@@ -60,7 +60,9 @@ def dropped_report(request: Json) -> Report:
         ("cerebras", "llama-3.3-70b", {"reasoning_effort": "low", **STRANGE}),
     ],
 )
-def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, fields: Json) -> None:
+def test_chat_requests_omit_parameters_that_the_model_refuses(
+    preset: str, model: str, fields: Json
+) -> None:
     refuses = openai_rules.compatible_refusal
     assert refuses(preset, {"model": model, "messages": [HI], **fields}) is not None
     body, report = translate_request(preset, model, fields)
@@ -118,7 +120,9 @@ def test_too_many_stop_sequences_are_cut() -> None:
         ("gpt-4o", {"reasoning": {"effort": "low"}}),
     ],
 )
-def test_responses_leave_out_what_the_model_refuses(model: str, fields: Json) -> None:
+def test_responses_requests_omit_parameters_that_the_model_refuses(
+    model: str, fields: Json
+) -> None:
     refusal = responses_rules.refusal
     assert refusal({"model": model, "input": "hi", **fields}) is not None
     body, report = translate_request("openai", model, fields, "openai_responses")
@@ -142,7 +146,7 @@ def test_older_claude_models_get_the_sampling_fields() -> None:
 
 
 def prepare_temperature(*, drop_params: bool = True, strict: bool = False, **facts: Any) -> Any:
-    """What goes to gpt-5 for a temperature, with this switch, route and facts."""
+    """Return the upstream request to gpt-5 with a temperature, for these settings."""
     row = PRESETS["openai"]
     provider = Provider(
         id=1,
@@ -181,6 +185,6 @@ def test_an_operators_traits_override_the_known_ones() -> None:
 
 
 def test_a_strict_route_refuses_the_request() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         prepare_temperature(strict=True)
-    assert caught.value.error.param == "temperature"
+    assert error.value.error.param == "temperature"

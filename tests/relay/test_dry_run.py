@@ -34,7 +34,7 @@ LABELS = ("a/gpt-4.1", "b/claude-haiku-4-5", "c/gpt-4.1")
 
 
 def stepped_registry(*steps: RouteStep, **changes: Any) -> Snapshot:
-    """A route over three providers of two dialects, one target a step."""
+    """Return a route over three providers of two dialects, with one target per step."""
     names = ("gpt-4.1", "claude-haiku-4-5", "gpt-4.1")
     targets = tuple(
         Target(id=n, model=model_of(p, name), order=n)
@@ -49,7 +49,7 @@ def step(order: int, *on: str, **more: Any) -> RouteStep:
 
 
 def upstream_answer(failure: str | None) -> Any:
-    """An upstream of either dialect that fails so, or answers."""
+    """Return an upstream of either dialect that fails this way, or answers."""
 
     def answer(request: httpx.Request) -> httpx.Response | Exception:
         if failure == "timeout":
@@ -124,7 +124,7 @@ SAMPLE_REQUESTS = [
 async def test_dry_run_and_live_traffic_agree(
     tmp_path: Path, name: str, failing: dict[str, str]
 ) -> None:
-    """One after the other, so that rests after failures play their part too."""
+    """Sequential requests, so that cooldowns after failures are included."""
     registry = WAYS[name]
     upstreams = {label[0]: upstream_answer(failing.get(label)) for label in LABELS}
     async with gateway(tmp_path, registry, **upstreams) as live:
@@ -136,11 +136,13 @@ async def test_dry_run_and_live_traffic_agree(
             reply = await live.post(PATHS[dialect], request_body, headers=headers)
             both.append((run, reply, live.upstreams.requests[-1:]))
         rows = await live.rows(len(both))
-    for (run, reply, sent), row in zip(both, rows, strict=True):
-        agrees(run, reply, sent, row)
+    for (run, reply, upstream_requests), row in zip(both, rows, strict=True):
+        agrees(run, reply, upstream_requests, row)
 
 
-def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord) -> None:
+def agrees(
+    run: DryRun, reply: Reply, upstream_requests: list[httpx.Request], row: LogRecord
+) -> None:
     pairs = [(t.candidate.target.model.label, t.outcome == "skipped") for t in run.targets]
     assert pairs == [(a.target, a.skipped is not None) for a in row.attempts]
     kinds = [t.error.kind for t in run.targets if t.error is not None]
@@ -150,8 +152,8 @@ def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord)
         assert (row.status >= 400, row.error_kind) == (True, run.error.kind)
         return
     assert reply.status == 200
-    assert json.loads(sent[-1].content) == json.loads(run.prepared_request.content)
-    assert sent[-1].url.path == run.prepared_request.path
+    assert json.loads(upstream_requests[-1].content) == json.loads(run.prepared_request.content)
+    assert upstream_requests[-1].url.path == run.prepared_request.path
 
 
 async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
 
 
 async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
-    """What no step asks for costs nothing: a body only its dialect understands still passes."""
+    """Without conditions, a body that only its dialect can parse still passes through."""
     odd = {**body("openai_chat", "text", "m"), "response_format": {"type": "from-the-future"}}
     async with gateway(tmp_path, stepped_registry(), a=upstream_answer(None)) as live:
         reply = await live.post(PATHS["openai_chat"], odd)

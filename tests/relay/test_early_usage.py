@@ -1,4 +1,4 @@
-"""Streams of Messages begin with the tokens of their prompt, as Claude Code shows them."""
+"""Streams of Messages start with the input tokens, which Claude Code shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def events(body: bytes) -> list[dict[str, Any]]:
 
 
 async def usage_of_stream(tmp_path: Path, *parts: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The usage at the start of the stream and at its end."""
+    """Return the usage at the start of the stream and at its end."""
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
         reply = await live.post(MESSAGES, REQUEST, headers=VERSION)

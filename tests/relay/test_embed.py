@@ -1,4 +1,4 @@
-"""Embeddings through the relay: passed on, translated, tried elsewhere, billed and logged."""
+"""Embeddings through the relay: passthrough, translation, fallback, billing and log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ollama(name: str = "local", **changes: Any) -> Provider:
 
 
 def route(*providers: Provider, **changes: Any) -> Route:
-    """A route of a priced embedding model."""
+    """Return a route of an embedding model with a price."""
     targets = tuple(
         Target(
             id=n,
@@ -62,9 +62,9 @@ async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, a=lambda _: openai_answer()) as gate:
         reply = await gate.post("/v1/embeddings", fields)
         entry = await gate.entry()
-    (sent,) = gate.upstreams.requests
-    assert sent.url.path == "/embeddings"
-    assert json.loads(sent.content) == {**fields, "model": "text-embedding-3-small"}
+    (upstream_request,) = gate.upstreams.requests
+    assert upstream_request.url.path == "/embeddings"
+    assert json.loads(upstream_request.content) == {**fields, "model": "text-embedding-3-small"}
     assert reply.json()["data"][1]["embedding"] == VECTORS[1]
     assert entry.passthrough
     assert (entry.endpoint, entry.client_dialect) == ("/v1/embeddings", "openai_embeddings")
@@ -83,12 +83,15 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
     async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
         reply = await gate.post("/v1/embeddings", request_body)
         entry = await gate.entry()
-    (sent,) = gate.upstreams.requests
-    assert sent.url.path == "/api/embed"
-    assert json.loads(sent.content) == {"model": "text-embedding-3-small", "input": ["a", "b"]}
+    (upstream_request,) = gate.upstreams.requests
+    assert upstream_request.url.path == "/api/embed"
+    assert json.loads(upstream_request.content) == {
+        "model": "text-embedding-3-small",
+        "input": ["a", "b"],
+    }
     body = reply.json()
-    want = [pack_vector(v) for v in VECTORS] if encoding == "base64" else VECTORS
-    assert [row["embedding"] for row in body["data"]] == want
+    expected = [pack_vector(v) for v in VECTORS] if encoding == "base64" else VECTORS
+    assert [row["embedding"] for row in body["data"]] == expected
     assert (body["model"], body["usage"]["prompt_tokens"]) == ("emb", 8)
     assert reply.headers["x-dragoman-dropped"] == "user"
     assert not entry.passthrough
@@ -106,14 +109,14 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
 async def test_an_ollama_client_gets_vectors_of_openai(
     tmp_path: Path, path: str, body: dict[str, Any], shape: str
 ) -> None:
-    one = shape == "embedding"
+    is_single = shape == "embedding"
     rows = [{"index": 0, "embedding": VECTORS[0]}]
-    answer = openai_answer(data=rows) if one else openai_answer()
+    answer = openai_answer(data=rows) if is_single else openai_answer()
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
         reply = await gate.post(path, body)
         entry = await gate.entry()
-    assert reply.json()[shape] == (VECTORS[0] if one else VECTORS)
+    assert reply.json()[shape] == (VECTORS[0] if is_single else VECTORS)
     assert (entry.endpoint, entry.client_dialect) == (path, "ollama")
 
 
@@ -129,16 +132,16 @@ async def test_an_ollama_client_passes_through_to_the_path_it_called(
     async with gateway(tmp_path, registry, local=lambda _: answer) as gate:
         reply = await gate.post(path, request)
         entry = await gate.entry()
-    (sent,) = gate.upstreams.requests
-    assert sent.url.path == path
+    (upstream_request,) = gate.upstreams.requests
+    assert upstream_request.url.path == path
     assert reply.status == 200
     assert entry.passthrough
 
 
 async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
     registry = snapshot(route(provider("a"), ollama()))
-    down, up = (lambda _: refusal(503)), (lambda _: ollama_answer())
-    async with gateway(tmp_path, registry, a=down, local=up) as gate:
+    down, healthy = (lambda _: refusal(503)), (lambda _: ollama_answer())
+    async with gateway(tmp_path, registry, a=down, local=healthy) as gate:
         reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     assert reply.status == 200
@@ -148,8 +151,8 @@ async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
 
 async def test_an_upstreams_refusal_has_the_clients_dialect(tmp_path: Path) -> None:
     registry = snapshot(route(ollama()))
-    refused = httpx.Response(404, json={"error": "model 'up' not found"})
-    async with gateway(tmp_path, registry, local=lambda _: refused) as gate:
+    refused_response = httpx.Response(404, json={"error": "model 'up' not found"})
+    async with gateway(tmp_path, registry, local=lambda _: refused_response) as gate:
         reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     assert reply.json()["error"]["code"] == "model_not_found"
@@ -245,8 +248,8 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
 
 @pytest.mark.parametrize("verb", ["embedContent", "batchEmbedContents"])
 async def test_a_gemini_client_gets_the_usage_of_any_provider(tmp_path: Path, verb: str) -> None:
-    one = {"model": "models/emb", "content": {"parts": [{"text": "a"}]}}
-    body = one if verb == "embedContent" else {"requests": [one]}
+    single_request = {"model": "models/emb", "content": {"parts": [{"text": "a"}]}}
+    body = single_request if verb == "embedContent" else {"requests": [single_request]}
     answer = openai_answer(data=[{"index": 0, "embedding": VECTORS[0]}])
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
@@ -264,10 +267,10 @@ async def test_dimensions_are_sent_by_mistrals_own_field(tmp_path: Path) -> None
     answer = httpx.Response(200, json=vectors)
     async with gateway(tmp_path, registry, up=lambda _: answer) as gate:
         reply = await gate.post("/v1/embeddings", {"model": "emb", "input": "x", "dimensions": 256})
-    sent = json.loads(gate.upstreams.requests[0].content)
+    upstream_body = json.loads(gate.upstreams.requests[0].content)
     assert reply.status == 200
-    assert sent["output_dimension"] == 256
-    assert "dimensions" not in sent
+    assert upstream_body["output_dimension"] == 256
+    assert "dimensions" not in upstream_body
 
 
 async def test_a_strict_route_refuses_losses(tmp_path: Path) -> None:

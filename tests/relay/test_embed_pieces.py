@@ -1,4 +1,4 @@
-"""More inputs than a provider takes at once: several calls, one answer in order."""
+"""More inputs than a provider accepts at once: several calls, one ordered response."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def _route() -> Route:
 
 
 async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
-    running = most = 0
+    running = max_concurrent = 0
 
     async def up(request: httpx.Request) -> httpx.Response:
-        nonlocal running, most
+        nonlocal running, max_concurrent
         inputs = json.loads(request.content)["input"]
         running += 1
-        most = max(most, running)
+        max_concurrent = max(max_concurrent, running)
         await asyncio.sleep(0.02 if inputs[0] == "0" else 0.001)
         running -= 1
         rows = [{"index": n, "embedding": [float(text)]} for n, text in enumerate(inputs)]
@@ -43,7 +43,7 @@ async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
         assert [row["index"] for row in body["data"]] == list(range(95))
         assert body["usage"]["prompt_tokens"] == 95
         sizes = [len(json.loads(r.content)["input"]) for r in g.upstreams.requests]
-        assert (sorted(sizes), most) == ([5, *[10] * 9], 4)
+        assert (sorted(sizes), max_concurrent) == ([5, *[10] * 9], 4)
         row = await g.entry()
     assert (row.status, row.input_tokens, row.usage_source) == (200, 95, "reported")
 
@@ -81,8 +81,8 @@ async def test_vertex_predicts_vectors(tmp_path: Path) -> None:
             "parameters": {"outputDimensionality": 2},
         }
         statistics = {"truncated": False, "token_count": 3}
-        one = {"embeddings": {"values": [0.5, 1.0], "statistics": statistics}}
-        return httpx.Response(200, json={"predictions": [one, one]})
+        prediction = {"embeddings": {"values": [0.5, 1.0], "statistics": statistics}}
+        return httpx.Response(200, json={"predictions": [prediction, prediction]})
 
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
     async with gateway(
@@ -113,9 +113,9 @@ async def test_vertex_gets_one_content_per_request(tmp_path: Path) -> None:
 async def test_vertex_counts_the_bare_body(tmp_path: Path) -> None:
     def up(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/publishers/google/models/gemini-3-pro:countTokens"
-        sent = json.loads(request.content)
-        assert sent["contents"][0]["parts"] == [{"text": "hi"}]
-        assert "generateContentRequest" not in sent
+        upstream_body = json.loads(request.content)
+        assert upstream_body["contents"][0]["parts"] == [{"text": "hi"}]
+        assert "generateContentRequest" not in upstream_body
         return httpx.Response(200, json={"totalTokens": 7})
 
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
@@ -142,10 +142,12 @@ _VERTEX = {
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
 async def test_cohere_gets_at_most_96_texts_per_request(tmp_path: Path, encoding: str) -> None:
-    """By OpenAI's own client, of a server as strict as Cohere's."""
+    """With OpenAI's own client and a strict Cohere."""
     with StrictCohere() as server:
-        up = provider("co", "cohere", preset="cohere", base_url=server.url, credential=Secret(KEY))
-        registry = snapshot(route("vectors", up, model="embed-v4.0"))
+        target_provider = provider(
+            "co", "cohere", preset="cohere", base_url=server.url, credential=Secret(KEY)
+        )
+        registry = snapshot(route("vectors", target_provider, model="embed-v4.0"))
         async with gateway(tmp_path, registry) as g:
             g.runtime.upstreams = Upstreams()
             request_body = {

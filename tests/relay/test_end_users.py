@@ -1,4 +1,4 @@
-"""End users: who they are, and their limits and budgets."""
+"""End users: identification, limits and budgets."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ async def test_the_end_user_is_logged(tmp_path: Path) -> None:
     headers = ("x-own-user", *Snapshot(version=1).end_user_headers)
     named = registry(end_user_headers=headers)
     async with gateway(tmp_path, named, one=lambda _: completion()) as live:
-        for body, sent, _ in NAMED:
-            await live.post(CHAT, body, headers=sent)
+        for body, upstream_body, _ in NAMED:
+            await live.post(CHAT, body, headers=upstream_body)
         rows = await live.rows(len(NAMED))
     assert [row.end_user for row in rows] == [expected for _, _, expected in NAMED]
 
@@ -88,11 +88,14 @@ async def test_headers_become_tags(tmp_path: Path) -> None:
 async def test_each_end_user_has_a_limit_of_their_own(tmp_path: Path, limited: Snapshot) -> None:
     async with gateway(tmp_path, limited, one=lambda _: completion()) as live:
         statuses = [(await live.post(CHAT, chat(user="ada"))).status for _ in range(3)]
-        refused = await live.post(CHAT, chat(user="ada"))
+        refused_response = await live.post(CHAT, chat(user="ada"))
         other = await live.post(CHAT, chat(user="bob"))
         anonymous = [(await live.post(CHAT, chat())).status for _ in range(3)]
     assert statuses == [200, 200, 429]
-    assert "this end user is limited to 2 requests per minute" in refused.json()["error"]["message"]
+    assert (
+        "this end user is limited to 2 requests per minute"
+        in refused_response.json()["error"]["message"]
+    )
     assert other.status == 200
     assert anonymous == [200, 200, 200]
 
@@ -110,11 +113,11 @@ async def test_an_end_user_has_a_budget(tmp_path: Path) -> None:
 
 
 async def test_an_end_user_has_limits_of_its_own(tmp_path: Path) -> None:
-    own = {
+    end_users = {
         "ada": EndUser(limits=Limits(requests_per_minute=2)),
         "bob": EndUser(budget=Budget(day_usd=Decimal(100))),
     }
-    limited = registry(end_user_limits=Limits(requests_per_minute=1), end_users=own)
+    limited = registry(end_user_limits=Limits(requests_per_minute=1), end_users=end_users)
     async with gateway(tmp_path, limited, one=lambda _: completion()) as live:
         for name, allowed in (("ada", 2), ("bob", 1), ("eve", 1)):
             statuses = [(await live.post(CHAT, chat(user=name))).status for _ in range(3)]
@@ -124,8 +127,8 @@ async def test_an_end_user_has_limits_of_its_own(tmp_path: Path) -> None:
 async def test_a_blocked_end_user_is_refused_and_others_are_not(tmp_path: Path) -> None:
     blocked = registry(end_users={"ada": EndUser(blocked=True)})
     async with gateway(tmp_path, blocked, one=lambda _: completion()) as live:
-        refused = await live.post(CHAT, chat(user="ada"))
-        assert refused.status == 403
-        assert b"this end user is blocked" in refused.body
+        refused_response = await live.post(CHAT, chat(user="ada"))
+        assert refused_response.status == 403
+        assert b"this end user is blocked" in refused_response.body
         assert (await live.post(CHAT, chat(user="bob"))).status == 200
         assert (await live.post(CHAT, chat())).status == 200

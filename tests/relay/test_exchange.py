@@ -1,4 +1,4 @@
-"""The values of one request: what was asked does not change once it is admitted."""
+"""The values of a request: they do not change after admission."""
 
 from __future__ import annotations
 

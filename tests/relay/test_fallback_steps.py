@@ -1,4 +1,4 @@
-"""Fallback steps by error kind, retries, tags, session affinity and weighted splits, live."""
+"""Fallback steps by error kind, retries, tags, session affinity and weighted splits."""
 
 from __future__ import annotations
 
@@ -162,10 +162,10 @@ async def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:
     answers = [refusal(429, retry_after="1"), completion("later")]
     registry = snapshot(route("m", A, retries=1, backoff_s=0.001))
     async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
-        began = time.monotonic()
+        start = time.monotonic()
         reply = await live.post(CHAT, chat_request())
     assert reply.status == 200
-    assert time.monotonic() - began >= 1.0
+    assert time.monotonic() - start >= 1.0
 
 
 async def test_a_long_retry_after_is_passed_on(tmp_path: Path) -> None:
@@ -204,13 +204,13 @@ async def test_a_session_keeps_its_target(
     tmp_path: Path, headers: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     registry = group(make_target(A), make_target(B), make_target(C), strategy="sticky")
-    up = {n: lambda _: completion() for n in "abc"}
+    upstreams = {n: lambda _: completion() for n in "abc"}
     met = set()
     for name in ("one", "two", "three", "four", "five", "six"):
         payload = msgspec.json.decode(
             msgspec.json.encode([headers, fields]).replace(b'"S"', f'"{name}"'.encode())
         )
-        async with gateway(tmp_path, registry, **up) as live:
+        async with gateway(tmp_path, registry, **upstreams) as live:
             for _ in range(4):
                 await live.post(CHAT, chat_request(**payload[1]), **payload[0])
         hosts = {r.url.host for r in live.upstreams.requests}
@@ -222,9 +222,9 @@ async def test_a_session_keeps_its_target(
 async def test_a_session_moves_while_its_target_is_in_cooldown_and_returns(tmp_path: Path) -> None:
     registry = group(make_target(A), make_target(B), strategy="sticky", cooldown_s=0.3)
     down: set[str] = set()
-    up = {n: lambda r: refusal(429) if r.url.host[0] in down else completion() for n in "ab"}
+    upstreams = {n: lambda r: refusal(429) if r.url.host[0] in down else completion() for n in "ab"}
     body = chat_request(prompt_cache_key="conversation")
-    async with gateway(tmp_path, registry, **up) as live:
+    async with gateway(tmp_path, registry, **upstreams) as live:
         await live.post(CHAT, body)
         home = live.upstreams.requests[-1].url.host[0]
         down.add(home)
@@ -256,8 +256,8 @@ async def test_tags_choose_the_target(
     )
     keys = {d: msgspec.structs.replace(k, tags=key_tags) for d, k in registry.keys.items()}
     registry = msgspec.structs.replace(registry, keys=keys)
-    up = {n: lambda _: completion() for n in "abc"}
-    async with gateway(tmp_path, registry, **up) as live:
+    upstreams = {n: lambda _: completion() for n in "abc"}
+    async with gateway(tmp_path, registry, **upstreams) as live:
         assert (await live.post(CHAT, chat_request(**fields), headers=headers)).status == 200
         row = await live.entry()
     assert [r.url.host[0] for r in live.upstreams.requests] == [host]
@@ -275,8 +275,8 @@ async def test_an_unknown_tag_is_refused_with_the_reason(tmp_path: Path) -> None
 async def test_a_step_may_be_for_tags_and_hours(tmp_path: Path) -> None:
     steps = (RouteStep(order=1, tags=("night",)), RouteStep(order=2, active_hours="00:00-24:00"))
     registry = snapshot(route("m", A, B, steps=steps))
-    up = {n: lambda _: completion() for n in "ab"}
-    async with gateway(tmp_path, registry, **up) as live:
+    upstreams = {n: lambda _: completion() for n in "ab"}
+    async with gateway(tmp_path, registry, **upstreams) as live:
         await live.post(CHAT, chat_request())
         await live.post(CHAT, chat_request(), headers={"x-dragoman-tags": "night"})
     assert [r.url.host[0] for r in live.upstreams.requests] == ["b", "a"]
@@ -288,8 +288,8 @@ async def test_a_split_is_labelled_and_the_same_for_a_session(tmp_path: Path) ->
         make_target(B, variant="next", weight=1),
         strategy="split",
     )
-    up = {n: lambda _: completion() for n in "ab"}
-    async with gateway(tmp_path, registry, **up) as live:
+    upstreams = {n: lambda _: completion() for n in "ab"}
+    async with gateway(tmp_path, registry, **upstreams) as live:
         for number in range(40):
             for _ in range(2):
                 await live.post(CHAT, chat_request(prompt_cache_key=f"s{number}"))

@@ -1,4 +1,4 @@
-"""A full disk: what is finished is kept in what was reserved, and what is lost is told."""
+"""A full disk: finished records use preallocated space, and lost records are counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.relay.health.circuit_breaker import Breaker
 from gateway.relay.journal.journal import Journal
 from gateway.relay.limits.shared_counters import SharedCounters
 from tests.small_disk import SmallDisk, small_disk
-from tests.waits import until
+from tests.waits import wait_until
 
 REQUESTS = 600
 WORKER = textwrap.dedent(
@@ -73,7 +73,7 @@ def test_a_process_that_ends_while_the_disk_is_full_loses_no_row(
     entries: list[LogRecord] = []
     disk.free()
     journal = Journal(disk.path / "journal", entries.extend)
-    until(lambda: journal.counters.replayed == REQUESTS + 1)
+    wait_until(lambda: journal.counters.replayed == REQUESTS + 1)
     journal.close()
     assert sorted(e.id for e in entries) == sorted(["before", *(f"r{n}" for n in range(REQUESTS))])
 
@@ -107,17 +107,17 @@ def test_freed_disk_space_is_used_for_records_in_memory(
     for n in range(7):
         journal.append(LogRecord(id=f"r{n}", started_at=1.0))
     disk.free()
-    until(lambda: not journal.status.disk_full)
+    wait_until(lambda: not journal.status.disk_full)
     assert journal.status.unrecorded == 0
     journal.close()
     entries: list[LogRecord] = []
     after = Journal(disk.path / "journal", entries.extend)
-    until(lambda: len(entries) == 7)
+    wait_until(lambda: len(entries) == 7)
     after.close()
 
 
 def test_shared_memory_files_are_preallocated(disk: SmallDisk) -> None:
-    """A page of a map that the disk has no block for is a fault that ends the process."""
+    """Writing to a mapped page without a disk block would kill the process with SIGBUS."""
     script = """
         import sys
         from pathlib import Path
@@ -156,11 +156,11 @@ def test_shared_memory_files_are_preallocated(disk: SmallDisk) -> None:
 
 def test_shared_memory_on_a_disk_with_room_is_shared(disk: SmallDisk) -> None:
     first, second = SharedCounters(disk.path / "limits"), SharedCounters(disk.path / "limits")
-    at = first.counter_offset("a key")
-    assert at is not None
-    first.local_slot[at] = 7
+    offset = first.counter_offset("a key")
+    assert offset is not None
+    first.local_slot[offset] = 7
     second.map_new_slots()
-    assert any(words[at] == 7 for words in second.peer_slots)
+    assert any(counters[offset] == 7 for counters in second.peer_slots)
     for board in (first, second):
         board.close()
     assert Breaker(disk.path / "states").states == {}

@@ -1,4 +1,4 @@
-"""Chat clients of the older form: `functions` in, `function_call` back, whole and streamed."""
+"""Chat clients of the legacy form: `functions` and `function_call`, whole and streamed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def answer(calls: list[Json], *, stream: bool) -> httpx.Response:
 async def post_calls(
     tmp_path: Path, calls: list[Json], *, stream: bool, **more: Any
 ) -> tuple[Any, Any]:
-    """What the client gets back, and the row of the log."""
+    """Return the client's response, and the log row."""
     maker = provider("a", "gemini", preset="gemini")
     registry = snapshot(route("m", maker, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, a=lambda _: answer(calls, stream=stream)) as live:
@@ -105,10 +105,10 @@ async def test_a_client_that_sends_tools_gets_tool_calls(
 
 async def test_a_stored_answer_is_given_in_the_form_of_each_client(tmp_path: Path) -> None:
     maker = provider("a", "gemini", preset="gemini")
-    known = route("m", maker, model="gemini-2.5-flash", cache=CachePolicy())
+    cached_route = route("m", maker, model="gemini-2.5-flash", cache=CachePolicy())
     params = {"model": "m", "messages": MESSAGES}
     answering = {"a": lambda _: answer(CALLS[:1], stream=False)}
-    async with gateway(tmp_path, snapshot(known), **answering) as live:
+    async with gateway(tmp_path, snapshot(cached_route), **answering) as live:
         older = await live.post(CHAT, {**params, "functions": FUNCTIONS})
         newer = await live.post(CHAT, {**params, "tools": TOOLS, "parallel_tool_calls": False})
     assert b'"function_call":{' in older.body

@@ -1,4 +1,4 @@
-"""Google's clients and models through the whole gateway, where one dialect's test is too small."""
+"""Google's clients and models through the whole gateway."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ async def test_googles_non_standard_json_passes_through_unchanged(tmp_path: Path
     registry = snapshot(route("m", GOOGLE, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, up=lambda _: answer) as g:
         reply = await g.post("/v1beta/models/m:generateContent", REQUEST)
-        sent = json.loads(g.upstreams.requests[0].content)
-    assert (reply.status, sent) == (200, REQUEST)
+        upstream_body = json.loads(g.upstreams.requests[0].content)
+    assert (reply.status, upstream_body) == (200, REQUEST)
 
 
-def candidate(index: int, words: str, finish: str | None) -> dict[str, Any]:
-    candidate_fields = {"index": index, "content": {"role": "model", "parts": [{"text": words}]}}
+def candidate(index: int, text: str, finish: str | None) -> dict[str, Any]:
+    candidate_fields = {"index": index, "content": {"role": "model", "parts": [{"text": text}]}}
     return candidate_fields if finish is None else {**candidate_fields, "finishReason": finish}
 
 
@@ -55,12 +55,12 @@ async def test_a_chat_client_gets_all_requested_choices(tmp_path: Path, stream: 
         {"candidates": [candidate(0, "a", None), candidate(1, "b", None)]},
         {"candidates": [candidate(1, "", "MAX_TOKENS"), candidate(0, "", "STOP")]},
     ]
-    whole = {"candidates": [candidate(0, "a", "STOP"), candidate(1, "b", "MAX_TOKENS")]}
+    response_body = {"candidates": [candidate(0, "a", "STOP"), candidate(1, "b", "MAX_TOKENS")]}
 
     def up(request: httpx.Request) -> httpx.Response:
         assert json.loads(request.content)["generationConfig"] == {"candidateCount": 2}
         if not stream:
-            return httpx.Response(200, json=whole)
+            return httpx.Response(200, json=response_body)
         return sse(*(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces))
 
     request_body = {

@@ -1,4 +1,4 @@
-"""Guardrails on passthrough endpoints: forms, batches, their responses; and those of a request."""
+"""Guardrails on passthrough endpoints: forms, batches, their responses, request guardrails."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CHAT = "/v1/chat/completions"
 
 
 def guarded_registry(*guardrails: Guardrail, attached: tuple[str, ...] = ()) -> Snapshot:
-    way = route("r", provider("up"), guardrails=attached)
-    return snapshot(way, guardrails={g.name: g for g in guardrails})
+    test_route = route("r", provider("up"), guardrails=attached)
+    return snapshot(test_route, guardrails={g.name: g for g in guardrails})
 
 
 async def test_the_text_fields_of_a_form_are_masked(tmp_path: Path) -> None:
     body, headers = form(model="r", prompt=f"about {CARD}", file=("a.wav", b"RIFF", "audio/wav"))
-    up = lambda _: httpx.Response(200, json={"text": "hi"})  # noqa: E731 - an upstream
-    async with gateway(tmp_path, guarded_registry(MASK), up=up) as live:
+    answer_upstream = lambda _: httpx.Response(200, json={"text": "hi"})  # noqa: E731 - an upstream
+    async with gateway(tmp_path, guarded_registry(MASK), up=answer_upstream) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
         parts = parts_of(live.upstreams.requests[0])
     assert reply.status == 200
@@ -47,7 +47,7 @@ async def test_a_form_is_blocked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "sent"),
+    ("kind", "content", "expected"),
     [
         ("application/json", json.dumps({"text": CARD}), '{"text":"[CREDIT_CARD]"}'),
         ("text/plain", f"it is {CARD}", "it is [CREDIT_CARD]"),
@@ -61,21 +61,23 @@ async def test_a_form_is_blocked(tmp_path: Path) -> None:
     ],
     ids=["json", "text", "stream"],
 )
-async def test_a_transcript_is_masked(tmp_path: Path, kind: str, content: str, sent: str) -> None:
+async def test_a_transcript_is_masked(
+    tmp_path: Path, kind: str, content: str, expected: str
+) -> None:
     body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
     answer = httpx.Response(200, content=content, headers={"content-type": kind})
     async with gateway(tmp_path, guarded_registry(MASK), up=lambda _: answer) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
         row = await live.entry()
-    assert reply.body.decode() == sent
+    assert reply.body.decode() == expected
     assert row.guardrails[-1].outcome == "masked"
 
 
 async def test_a_blocked_transcript_is_not_sent(tmp_path: Path) -> None:
     body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
     block = msgspec.structs.replace(MASK, action="block")
-    up = lambda _: httpx.Response(200, json={"text": CARD})  # noqa: E731 - an upstream
-    async with gateway(tmp_path, guarded_registry(block), up=up) as live:
+    answer_upstream = lambda _: httpx.Response(200, json={"text": CARD})  # noqa: E731 - an upstream
+    async with gateway(tmp_path, guarded_registry(block), up=answer_upstream) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
     assert reply.status == 400
     assert not shows_card(reply.body)
@@ -110,9 +112,9 @@ async def test_the_lines_of_a_batch_file_are_masked(tmp_path: Path, attached: bo
     body, headers = upload(batch_line("hello"), batch_line(f"pay {CARD}"))
     async with gateway(tmp_path, registry, up=up_file) as live:
         reply = await live.post("/v1/files", body, headers=headers)
-        sent = parts_of(live.upstreams.requests[0])["file"]
+        upstream_file = parts_of(live.upstreams.requests[0])["file"]
     assert reply.status == 200, reply.body
-    first, second = [json.loads(line) for line in sent.splitlines()]
+    first, second = [json.loads(line) for line in upstream_file.splitlines()]
     assert first["body"]["messages"][0]["content"] == "hello"
     assert second["body"]["messages"][0]["content"] == "pay [CREDIT_CARD]"
     assert second["custom_id"] == CARD, "results are matched by it"
@@ -120,7 +122,7 @@ async def test_the_lines_of_a_batch_file_are_masked(tmp_path: Path, attached: bo
 
 @pytest.mark.parametrize("names", [("decoy", "file"), ("file", "decoy"), ("file", "file")])
 async def test_a_batch_is_one_file(tmp_path: Path, names: tuple[str, str]) -> None:
-    """With two, the provider could read the one that was not checked."""
+    """With two files, the provider could read the one that was not checked."""
     block = msgspec.structs.replace(MASK, action="block")
     first, second = (json.dumps(batch_line(text)).encode() for text in ("hello", CARD))
     parts = [("b.jsonl", data, "application/jsonl") for data in (first, second)]
@@ -167,14 +169,14 @@ async def test_an_anthropic_batch_has_the_guardrails_of_its_routes(tmp_path: Pat
     guard = msgspec.structs.replace(MASK, everywhere=False)
     params = {"model": "r", "max_tokens": 5, "messages": [{"role": "user", "content": CARD}]}
     body = {"requests": [{"custom_id": "1", "params": params}]}
-    up = lambda _: httpx.Response(200, json={"id": "msgbatch_1"})  # noqa: E731 - an upstream
+    answer_upstream = lambda _: httpx.Response(200, json={"id": "msgbatch_1"})  # noqa: E731 - an upstream
     registry = snapshot(claude, guardrails={"mask": guard})
-    async with gateway(tmp_path, registry, up=up) as live:
+    async with gateway(tmp_path, registry, up=answer_upstream) as live:
         headers = {"anthropic-version": "2023-06-01"}
         reply = await live.post("/v1/messages/batches", body, headers=headers)
-        sent = json.loads(live.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
     assert reply.status == 200, reply.body
-    assert sent["requests"][0]["params"]["messages"][0]["content"] == "[CREDIT_CARD]"
+    assert upstream_body["requests"][0]["params"]["messages"][0]["content"] == "[CREDIT_CARD]"
 
 
 RESULTS = [
@@ -190,9 +192,9 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
     content = b"".join(json.dumps(line).encode() + b"\n" for line in RESULTS)
     kind = {"content-type": "application/octet-stream"}
     pieces = [content[n : n + 50] for n in range(0, len(content), 50)]
-    up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(*pieces))  # noqa: E731
+    answer_upstream = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(*pieces))  # noqa: E731
     guard = msgspec.structs.replace(MASK, action=action)
-    async with gateway(tmp_path, guarded_registry(guard), up=up) as live:
+    async with gateway(tmp_path, guarded_registry(guard), up=answer_upstream) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
     lines = [json.loads(line) for line in reply.body.splitlines()]
     assert lines[0] == RESULTS[0]
@@ -210,8 +212,8 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x00" * 100, b'{\n "a": 1\n}', b""], ids=str)
 async def test_other_files_are_relayed_unchanged(tmp_path: Path, content: bytes) -> None:
     kind = {"content-type": "application/octet-stream"}
-    up = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(content))  # noqa: E731
-    async with gateway(tmp_path, guarded_registry(MASK), up=up) as live:
+    answer_upstream = lambda _: httpx.Response(200, headers=kind, stream=PacedBody(content))  # noqa: E731
+    async with gateway(tmp_path, guarded_registry(MASK), up=answer_upstream) as live:
         reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
     assert reply.body == content
 
@@ -240,9 +242,9 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     registry = guarded_registry(MASK, OPTIONAL, attached=("cards",))
     async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
         await live.post(CHAT, response)
-        sent = json.loads(live.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
         row = await live.entry()
-    assert sent == {**chat(), "model": "gpt-4.1"} | {
+    assert upstream_body == {**chat(), "model": "gpt-4.1"} | {
         "messages": [{"role": "user", "content": "[CREDIT_CARD]"}]
     }
     assert [result.name for result in row.guardrails] == ["cards", "mask", "mask"]
@@ -258,7 +260,9 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     ],
     ids=["unknown", "parameters", "number", "many"],
 )
-async def test_bad_names_of_guardrails_are_refused(tmp_path: Path, value: Any, reason: str) -> None:
+async def test_invalid_names_of_guardrails_are_refused(
+    tmp_path: Path, value: Any, reason: str
+) -> None:
     async with gateway(tmp_path, guarded_registry(OPTIONAL), up=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat(guardrails=value))
         assert live.upstreams.requests == []

@@ -22,8 +22,8 @@ GUARD = Guardrail(
 
 
 def registry() -> Any:
-    one = provider("one", preset="custom")
-    return snapshot(route("r", one), guardrails={"cards": GUARD})
+    target_provider = provider("one", preset="custom")
+    return snapshot(route("r", target_provider), guardrails={"cards": GUARD})
 
 
 def choice(index: int, text: str, finish: str | None = None) -> bytes:
@@ -55,9 +55,9 @@ async def test_each_of_several_prompts_is_masked(tmp_path: Path) -> None:
     body = {"model": "r", "prompt": [f"one {CARD}", "two"]}
     async with gateway(tmp_path, registry(), one=lambda _: completion(CARD)) as live:
         reply = await live.post("/v1/completions", body)
-    sent = [request.content for request in live.upstreams.requests]
-    assert len(sent) == 2
-    assert not any(map(shows_card, sent))
+    upstream_bodies = [request.content for request in live.upstreams.requests]
+    assert len(upstream_bodies) == 2
+    assert not any(map(shows_card, upstream_bodies))
     assert [c["text"] for c in reply.json()["choices"]] == ["[CREDIT_CARD]", "[CREDIT_CARD]"]
 
 
@@ -74,7 +74,7 @@ async def test_a_responses_client_gets_masked_text(tmp_path: Path) -> None:
 
 
 def anthropic_stream(*blocks: dict[str, Any]) -> list[bytes]:
-    """A stream of Anthropic's API with blocks that arrive whole, then a text."""
+    """Return a stream of Anthropic's API with blocks that arrive whole, then a text."""
     message = {
         "id": "msg_1",
         "type": "message",

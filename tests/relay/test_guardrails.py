@@ -1,4 +1,4 @@
-"""Guardrails in the relay: what they block, mask and log, and what happens if they fail."""
+"""Guardrails in the relay: blocking, masking, logging, and failures."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ async def test_a_masked_request_reaches_the_target_without_the_text(tmp_path: Pa
         reply = await live.post(CHAT, body)
         await live.rows(1)
     assert reply.status == 200
-    sent = json.loads(live.upstreams.requests[0].content)
-    assert sent["messages"][0]["content"] == "mail [EMAIL]"
-    assert sent["vendor_field"] == {"kept": 1}
+    upstream_body = json.loads(live.upstreams.requests[0].content)
+    assert upstream_body["messages"][0]["content"] == "mail [EMAIL]"
+    assert upstream_body["vendor_field"] == {"kept": 1}
     assert live.entries[0].guardrails[0].outcome == "masked"
     assert b"ada@example.com" not in msgspec.json.encode(live.entries[0])
 
@@ -139,8 +139,8 @@ async def test_a_missing_guardrail_disables_the_route(tmp_path: Path) -> None:
 async def test_a_pattern_that_takes_too_long_fails_as_configured(
     tmp_path: Path, on_error: Any, status: int
 ) -> None:
-    slow = PatternSettings(patterns=(NamedPattern("slow", r"(?:a|aa|aaa)+[0-9]$"),))
-    guard = Guardrail(name="slow", settings=slow, on_error=on_error)
+    slow_pattern = PatternSettings(patterns=(NamedPattern("slow", r"(?:a|aa|aaa)+[0-9]$"),))
+    guard = Guardrail(name="slow", settings=slow_pattern, on_error=on_error)
     async with gateway(tmp_path, registry(guard), one=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat("1" + "a" * 60 + "!"))
         await live.rows(1)
@@ -339,13 +339,13 @@ async def test_a_service_in_litellms_format_rewrites_and_blocks(tmp_path: Path) 
         stream = chunk("I am Ad"), chunk("a."), chunk(finish="stop"), DONE
         live.upstreams.answers["one"] = lambda _: sse(*stream)
         streamed = await live.post(CHAT, chat("hello", stream=True))
-    sent = live.upstreams.requests
-    body = json.loads(sent[0].content)
-    assert sent[0].url.path == "/beta/litellm_basic_guardrail_api"
-    assert sent[0].headers["x-api-key"] == "guard-key"
+    upstream_requests = live.upstreams.requests
+    body = json.loads(upstream_requests[0].content)
+    assert upstream_requests[0].url.path == "/beta/litellm_basic_guardrail_api"
+    assert upstream_requests[0].headers["x-api-key"] == "guard-key"
     assert (body["texts"], body["input_type"]) == (["I am Ada"], "request")
     assert body["additional_provider_specific_params"] == {"level": 2}
-    assert json.loads(sent[1].content)["messages"][0]["content"] == "I am <PERSON>"
+    assert json.loads(upstream_requests[1].content)["messages"][0]["content"] == "I am <PERSON>"
     assert reply.json()["choices"][0]["message"]["content"] == "<PERSON> says hi"
     assert blocked.status == 400
     assert "".join(_texts(streamed.body, "openai_chat")) == "I am <PERSON>."
@@ -368,8 +368,11 @@ async def test_a_webhook_in_portkeys_format_rewrites_and_blocks(tmp_path: Path) 
     async with gateway(tmp_path, registry(guard), one=lambda _: completion(), guard=answer) as live:
         reply = await live.post(CHAT, chat("hello", temperature=0.5))
         blocked = await live.post(CHAT, chat("bad"))
-    sent = json.loads(live.upstreams.requests[1].content)
-    assert (sent["messages"][0]["content"], sent["temperature"]) == ("rewritten", 0.5)
+    upstream_body = json.loads(live.upstreams.requests[1].content)
+    assert (upstream_body["messages"][0]["content"], upstream_body["temperature"]) == (
+        "rewritten",
+        0.5,
+    )
     assert (reply.status, blocked.status) == (200, 400)
 
 
@@ -390,8 +393,8 @@ async def test_presidio_masks_what_its_analyzer_finds(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(guard), one=lambda _: completion(), guard=answer) as live:
         await live.post(CHAT, body)
         entry = (await live.rows(1))[0]
-    sent = json.loads(live.upstreams.requests[1].content)
-    assert [m["content"] for m in sent["messages"]] == ["Be brief.", "I am [PERSON]."]
+    upstream_body = json.loads(live.upstreams.requests[1].content)
+    assert [m["content"] for m in upstream_body["messages"]] == ["Be brief.", "I am [PERSON]."]
     assert entry.guardrails[0].found == {"PERSON": 1}
 
 

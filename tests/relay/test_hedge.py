@@ -1,4 +1,4 @@
-"""Two targets for one request: the first answer wins, the other is closed and written off."""
+"""Hedged requests: the first response wins, the other is closed and written off."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.relay.harness import (
     sse,
 )
 from tests.relay.harness import provider as briefly
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 CHAT = "/v1/chat/completions"
-LONG_S = 2 * PATIENCE_S
+LONG_S = 2 * WAIT_TIMEOUT_S
 
 
 def provider(name: str, **changes: Any) -> Provider:
-    """One that is waited for longer than any test lasts: nothing here is a timeout."""
+    """Return a provider without timeouts."""
     long_timeouts = Timeouts(connect_s=LONG_S, first_byte_s=LONG_S, idle_s=LONG_S, total_s=LONG_S)
     return briefly(name, timeouts=long_timeouts, **changes)
 
@@ -49,15 +49,15 @@ def chat_request(**more: Any) -> dict[str, Any]:
 
 
 async def never_answer(_: httpx.Request) -> Any:
-    """Has not answered by the end of any test."""
+    """Never respond during a test."""
     await asyncio.sleep(LONG_S)
 
 
-def once(true: Callable[[], object], answer: Any) -> Any:
-    """Answers when something has happened."""
+def answer_once(true: Callable[[], object], answer: Any) -> Any:
+    """Return an upstream that responds once a condition is true."""
 
     async def answer_late(_: httpx.Request) -> Any:
-        await until_in_loop(true)
+        await wait_until_async(true)
         return answer
 
     return answer_late
@@ -68,7 +68,7 @@ def stream(text: str) -> httpx.Response:
 
 
 def has_received(reply: Reply) -> object:
-    """Whether the client has got a piece of the answer."""
+    """Return whether the client has received a chunk of the response."""
     return reply.body
 
 
@@ -117,7 +117,7 @@ async def test_the_first_target_may_win_after_the_hedge_delay(
     upstream_answer = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     asked_hosts: list[httpx.Request] = []
-    first = once(lambda: asked_hosts, upstream_answer("first"))
+    first = answer_once(lambda: asked_hosts, upstream_answer("first"))
 
     def second(request: httpx.Request) -> Any:
         asked_hosts.append(request)
@@ -133,7 +133,7 @@ async def test_the_first_target_may_win_after_the_hedge_delay(
     ]
 
 
-async def test_no_hedge_is_sent_when_the_first_target_is_quick(tmp_path: Path) -> None:
+async def test_no_hedge_is_sent_when_the_first_target_is_fast(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=LONG_S))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, chat_request())
@@ -157,7 +157,7 @@ async def test_a_failed_hedged_attempt_waits_for_the_other(tmp_path: Path) -> No
     async with gateway(
         tmp_path,
         registry,
-        a=once(lambda: live.runtime.health, completion("first")),
+        a=answer_once(lambda: live.runtime.health, completion("first")),
         b=lambda _: refusal(500),
         c=lambda _: completion("never"),
     ) as live:
@@ -175,7 +175,7 @@ async def test_if_both_hedged_attempts_fail_the_next_target_is_tried(tmp_path: P
     async with gateway(
         tmp_path,
         registry,
-        a=once(lambda: live.runtime.health, refusal(500)),
+        a=answer_once(lambda: live.runtime.health, refusal(500)),
         b=lambda _: refusal(503),
         c=lambda _: completion("third"),
     ) as live:
@@ -190,7 +190,7 @@ async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: P
     async with gateway(
         tmp_path,
         registry,
-        a=once(lambda: live.runtime.health, refusal(500)),
+        a=answer_once(lambda: live.runtime.health, refusal(500)),
         b=lambda _: refusal(500),
     ) as live:
         reply = await live.post(CHAT, chat_request())
@@ -202,17 +202,19 @@ async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: P
 
 async def test_a_client_that_disconnects_closes_both_hedged_attempts(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
-    begun: list[str] = []
-    slow = lambda _: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S)  # noqa: E731
-    async with gateway(tmp_path, registry, a=slow, b=slow) as live:
-        await live.post(CHAT, chat_request(stream=True), leave_once=lambda _: len(begun) == 2)
+    started_hosts: list[str] = []
+    answer_slowly = lambda _: sse(b": wait\n\n", lambda: started_hosts.append("one"), LONG_S)  # noqa: E731
+    async with gateway(tmp_path, registry, a=answer_slowly, b=answer_slowly) as live:
+        await live.post(
+            CHAT, chat_request(stream=True), disconnect_once=lambda _: len(started_hosts) == 2
+        )
         row = await live.entry()
         assert len(live.entries) == 1
         assert sorted(live.upstreams.closed) == ["a", "b"]
     assert (row.outcome, row.status) == ("client_closed", 499)
 
 
-async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: Path) -> None:
+async def test_a_winner_whose_client_disconnects_is_closed_and_logged_once(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
     async with gateway(
         tmp_path,
@@ -220,7 +222,7 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
         a=never_answer,
         b=lambda _: sse(chunk("begun"), LONG_S),
     ) as live:
-        await live.post(CHAT, chat_request(stream=True), leave_once=has_received)
+        await live.post(CHAT, chat_request(stream=True), disconnect_once=has_received)
         row = await live.entry()
         assert len(live.entries) == 1
     assert (row.outcome, row.provider) == ("client_closed", "b")
@@ -260,10 +262,12 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 
 def priced_registry_route(**of_providers: Any) -> Route:
-    """Providers a and b, whose limits count tokens, at prices of their own."""
+    """Return a route to providers a and b with token limits and different prices."""
     counted = Limits(tokens_per_day=10**9, concurrency=5)
-    two = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
-    upstream_answer = route("m", *two, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9))
+    providers = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
+    upstream_answer = route(
+        "m", *providers, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9)
+    )
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=p))
         for t, p in zip(upstream_answer.targets, (CHEAP, DEAR), strict=True)
@@ -285,12 +289,12 @@ def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
 
 
 def counted_and_reserved(live: Gateway, name: str) -> tuple[int, int]:
-    """What a rule has counted, and what is still reserved of it."""
+    """Return the counted and the reserved amount of a rule."""
     board = live.runtime.limiter.counters
-    at = board.locked_counter_offset(name)
-    assert at is not None, name
-    used = FIRST if name.split("/")[1] == "usd" else SUM
-    return board.local_slot[at + used], board.local_slot[at + RESERVED]
+    offset = board.locked_counter_offset(name)
+    assert offset is not None, name
+    counter_field = FIRST if name.split("/")[1] == "usd" else SUM
+    return board.local_slot[offset + counter_field], board.local_slot[offset + RESERVED]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
@@ -318,14 +322,14 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
     assert lost.charged_usd == lost.cost_usd * 2
     assert row.cost_usd == Decimal(7 * 10 + 3 * 40) / 1_000_000, "the row's cost is its own"
     assert set(tokens.values()) == {(10 + read, 0)}
-    whole = int((row.cost_usd + lost.cost_usd) * 2 * UNITS)
-    assert set(spent.values()) == {(whole, 0)}
+    total_units = int((row.cost_usd + lost.cost_usd) * 2 * UNITS)
+    assert set(spent.values()) == {(total_units, 0)}
     assert (of_a, of_b) == ((read, 0), (10, 0)), "each provider has counted its own"
     assert at_once == [0, 0]
 
 
 async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> None:
-    """Its connection is not made: what nobody has read nobody bills."""
+    """No connection was made, so the provider bills nothing."""
     registry = with_budgets(priced_registry_route())
     async with gateway(
         tmp_path, registry, a=lambda _: completion("never"), b=lambda _: completion("quick")
@@ -349,23 +353,23 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
 
 
 async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> None:
-    """Both fail; the client leaves before anybody has answered; and after."""
+    """Both targets fail; the client disconnects before a response, and after."""
     names = ("key:1/tokens/day", "key:1/usd/total", "team:9/usd/total", "route:1/tokens/hour")
     names += ("provider:1/concurrency/", "provider:2/concurrency/", "provider:2/tokens/day")
     asked_hosts: list[str] = []
-    begun: list[str] = []
+    started_hosts: list[str] = []
     ways: list[tuple[Callable[[], httpx.Response], Callable[[Reply], object] | None]] = [
         (lambda: refusal(500), None),
         (
-            lambda: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S),
-            lambda _: len(begun) == 2,
+            lambda: sse(b": wait\n\n", lambda: started_hosts.append("one"), LONG_S),
+            lambda _: len(started_hosts) == 2,
         ),
         (lambda: sse(chunk("begun"), LONG_S), has_received),
     ]
     turn = 0
 
     async def first(_: httpx.Request) -> Any:
-        await until_in_loop(lambda: len(asked_hosts) > turn)
+        await wait_until_async(lambda: len(asked_hosts) > turn)
         return ways[turn][0]()
 
     def second(_: httpx.Request) -> Any:
@@ -374,20 +378,20 @@ async def test_a_hedged_request_releases_all_reservations(tmp_path: Path) -> Non
 
     async with gateway(tmp_path, with_budgets(priced_registry_route()), a=first, b=second) as live:
         for turn in range(3):
-            await live.post(CHAT, chat_request(stream=True), leave_once=ways[turn][1])
+            await live.post(CHAT, chat_request(stream=True), disconnect_once=ways[turn][1])
             await live.rows(turn + 1)
         counts_by_name = {name: counted_and_reserved(live, name)[1] for name in names}
     assert counts_by_name == dict.fromkeys(names, 0)
 
 
 async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_path: Path) -> None:
-    """While Redis is asked whether the second may be called, the first may answer."""
+    """The first target may respond while Redis decides about the second one."""
     registry = with_budgets(priced_registry_route())
-    looking, answered = asyncio.Event(), asyncio.Event()
+    looking, first_answered = asyncio.Event(), asyncio.Event()
 
     async def first(_: httpx.Request) -> httpx.Response:
         await looking.wait()
-        answered.set()
+        first_answered.set()
         return completion("first")
 
     async with gateway(tmp_path, registry, a=first, b=lambda _: completion("never")) as live:
@@ -397,7 +401,7 @@ async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_pat
             full = await original_admit(call, route, target)
             if target.model.provider.name == "b":
                 looking.set()
-                await answered.wait()
+                await first_answered.wait()
                 await live.rows(1)
             return full
 

@@ -1,4 +1,4 @@
-"""An upstream's absurd counts cost neither the answer that was paid for nor its row."""
+"""Absurd usage from an upstream affects neither the response nor its log row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def usage(value: Any) -> dict[str, Any]:
 async def test_every_absurd_usage_is_answered_and_logged(
     tmp_path: Path, dialect: str, stream: bool
 ) -> None:
-    """Passed through, and translated for a client of Anthropic's."""
+    """For passthrough and for translation to Anthropic clients."""
     answers = iter(ABSURD)
 
     def answer(_: Any) -> Any:
@@ -54,7 +54,7 @@ async def test_every_absurd_usage_is_answered_and_logged(
 
 
 async def test_a_number_beyond_64_bits_in_a_request_is_logged(tmp_path: Path) -> None:
-    """What translation leaves out of a request stands in its row."""
+    """The row contains the fields that translation omits."""
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     hostile = {**body, "modalities": [2**64], "seed": 3, "metadata": {"a": 2**70}, "x": 2**90}
     mistral = provider("a", preset="mistral")

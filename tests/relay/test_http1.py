@@ -1,4 +1,4 @@
-"""The upstream transport against real sockets that behave well and badly."""
+"""The upstream transport on real sockets, with well-behaved and faulty servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gateway.relay.upstream.http1 import HIGH_WATER, Transport
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -90,8 +90,10 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
     transport = Transport()
     async with server(scripted_server(OK)) as url:
         assert await fetch_response(transport, post(url)) == (200, b"ok")
-        (connection,) = (one for many in transport._idle.values() for one in many)
-        await until_in_loop(lambda: connection.closed)
+        (connection,) = (
+            idle_connection for many in transport._idle.values() for idle_connection in many
+        )
+        await wait_until_async(lambda: connection.closed)
         assert await fetch_response(transport, post(url)) == (200, b"ok")
         await transport.aclose()
 
@@ -141,7 +143,7 @@ async def test_a_broken_answer_is_an_error(reply: bytes, class_: type[Exception]
     transport = Transport()
     async with server(scripted_server(reply)) as url:
         with pytest.raises(class_):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
                 await fetch_response(transport, post(url))
         await transport.aclose()
 
@@ -177,21 +179,21 @@ async def test_closing_early_closes_the_upstream() -> None:
     async with server(serve) as url:
         response = await transport.handle_async_request(post(url))
         await response.aclose()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             await closed.wait()
 
 
 async def test_a_reader_that_stops_stops_the_upstream() -> None:
-    sent = 0
+    sent_bytes = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
+        nonlocal sent_bytes
         await request_of(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
         for _ in range(1600):
             writer.write(b"x" * 62_500)
             await writer.drain()
-            sent += 62_500
+            sent_bytes += 62_500
 
     transport = Transport()
     async with server(serve) as url:
@@ -199,7 +201,7 @@ async def test_a_reader_that_stops_stops_the_upstream() -> None:
         await asyncio.sleep(0.5)
         # What is buffered here is bounded; the rest lies in the kernel's socket buffers.
         assert response.stream._connection._buffered < HIGH_WATER + 1024 * 1024  # type: ignore[union-attr]
-        assert sent < 50_000_000
+        assert sent_bytes < 50_000_000
         await response.aclose()
 
 
@@ -218,7 +220,7 @@ async def test_a_line_break_in_a_header_is_refused() -> None:
 
 
 class CountingBody:
-    """A body of so many pieces; `taken` is how many of them were, at all tries together."""
+    """A body of `count` chunks; `taken` counts the chunks read by all attempts."""
 
     def __init__(self, count: int, piece: bytes = b"x" * 65536) -> None:
         self.size = count * len(piece)
@@ -254,11 +256,11 @@ async def test_a_chunked_body_of_known_length_is_sent_with_content_length() -> N
 
 
 async def test_a_slow_upstream_applies_backpressure() -> None:
-    came, go = asyncio.Event(), asyncio.Event()
+    came, may_continue = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         came.set()
-        await go.wait()
+        await may_continue.wait()
         await request_of(reader)
         writer.write(OK)
 
@@ -269,7 +271,7 @@ async def test_a_slow_upstream_applies_backpressure() -> None:
         for _ in range(4000):  # turns in which all of it could be taken
             await asyncio.sleep(0)
         assert body.taken < 1000
-        go.set()
+        may_continue.set()
         answer = await sending
         assert answer.status == 200
         answer.close()
@@ -278,14 +280,14 @@ async def test_a_slow_upstream_applies_backpressure() -> None:
 
 
 async def test_an_early_answer_ends_the_sending() -> None:
-    refused = b"HTTP/1.1 413 Large\r\ncontent-length: 2\r\n\r\nno"
+    early_response = b"HTTP/1.1 413 Large\r\ncontent-length: 2\r\n\r\nno"
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(refused)
+        writer.write(early_response)
         await writer.drain()
         await reader.read()
 
@@ -335,32 +337,32 @@ FLOODS = {
 
 @pytest.mark.parametrize("flood", FLOODS)
 async def test_framing_beside_a_body_is_bounded(flood: str) -> None:
-    begin, more = FLOODS[flood]
+    head, more = FLOODS[flood]
     pieces = more * (64_000 // len(more))
     most_bytes = 100_000_000
-    sent = 0
+    sent_bytes = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
+        nonlocal sent_bytes
         await request_of(reader)
-        writer.write(begin)
-        while sent < most_bytes:
+        writer.write(head)
+        while sent_bytes < most_bytes:
             writer.write(pieces)
             await writer.drain()
-            sent += len(pieces)
+            sent_bytes += len(pieces)
 
     transport = Transport()
     async with server(serve) as url:
         tracemalloc.start()
         try:
             with pytest.raises(httpx.RemoteProtocolError, match="too large|not HTTP"):
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(WAIT_TIMEOUT_S):
                     await fetch_response(transport, post(url))
             _, peak_bytes = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         await transport.aclose()
-    assert sent < most_bytes
+    assert sent_bytes < most_bytes
     assert peak_bytes < 4_000_000
 
 

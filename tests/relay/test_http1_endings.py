@@ -1,4 +1,4 @@
-"""How upstreams end connections: what is sent again then, and what is kept."""
+"""How upstreams end connections: which requests are sent again, and which data is kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAILED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\nno"
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the send queue's length (SIOCOUTQ)")
 async def test_a_request_that_never_reached_the_upstream_is_retried() -> None:
-    """An idle time-out that crosses the request on its way: the receive window is shut here."""
+    """The idle timeout crosses the request on its way: the receive window is closed here."""
     loop = asyncio.get_running_loop()
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -37,19 +37,19 @@ async def test_a_request_that_never_reached_the_upstream_is_retried() -> None:
         second = asyncio.ensure_future(fetch_response(transport, post(url, b"y" * 100)))
         await asyncio.sleep(0.05)  # it is in the sender's queue, behind the rest of the first
         connection.shutdown(socket.SHUT_WR)
-        again, _ = await loop.sock_accept(listener)
-        assert b"y" * 100 in await loop.sock_recv(again, 4096)
-        await loop.sock_sendall(again, OK)
+        repeated, _ = await loop.sock_accept(listener)
+        assert b"y" * 100 in await loop.sock_recv(repeated, 4096)
+        await loop.sock_sendall(repeated, OK)
         assert await second == (200, b"ok")
         await transport.aclose()
-        for each in (connection, again):
-            each.close()
+        for accepted in (connection, repeated):
+            accepted.close()
 
 
 async def test_a_connection_is_not_reused_directly_after_a_failing_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Some servers close after an error without saying so, as the next request is written."""
+    """Some servers close after an error without notice, as the next request is written."""
     monkeypatch.setattr(http1, "FAILED_PAUSE_S", 0.05)
     connections = 0
 

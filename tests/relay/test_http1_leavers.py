@@ -1,4 +1,4 @@
-"""A client or an upstream that leaves at any moment harms no later request on the pool."""
+"""Disconnects of clients or upstreams at any time do not affect later pooled requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOMENTS = ("before head", "in head", "after head", "in body", "after end")
 
 @dataclass(frozen=True)
 class ExchangeStep:
-    """One exchange: how the upstream answers, and when either side leaves."""
+    """One exchange: how the upstream responds, and when either side disconnects."""
 
     framing: str
     size: int
@@ -59,9 +59,9 @@ def body_of(number: int, size: int) -> bytes:
 
 
 def pieces_of(number: int, step: ExchangeStep) -> list[tuple[str, bytes]]:
-    """The answer in the pieces between which the upstream may leave."""
+    """Return the response in chunks between which the upstream may disconnect."""
     body = body_of(number, step.size)
-    half = len(body) // 2
+    middle = len(body) // 2
     framing = {
         "sized": b"content-length: %d\r\n" % len(body),
         "chunked": b"transfer-encoding: chunked\r\n",
@@ -80,13 +80,13 @@ def pieces_of(number: int, step: ExchangeStep) -> list[tuple[str, bytes]]:
         ("before head", b""),
         ("in head", b"HTTP/1.1 200 OK\r\n"),
         ("after head", b"x-number: %d\r\n%s\r\n" % (number, framing)),
-        ("in body", framed(body[:half])),
-        ("after end", framed(body[half:]) + last),
+        ("in body", framed(body[:middle])),
+        ("after end", framed(body[middle:]) + last),
     ]
 
 
 class Upstream:
-    """Answers the request `/N` by the N-th step."""
+    """An upstream that answers the request `/N` by step N."""
 
     def __init__(self) -> None:
         self.steps: list[ExchangeStep] = []
@@ -132,13 +132,13 @@ class Upstream:
         return step.framing != "until close"
 
 
-def spoiled(step: ExchangeStep) -> bool:
-    """Whether the upstream may break this exchange itself."""
+def breaks_itself(step: ExchangeStep) -> bool:
+    """Return whether the upstream may interrupt this exchange itself."""
     return step.upstream_leaves is not None or step.extra
 
 
 async def exchange(transport: Transport, url: str, number: int, step: ExchangeStep) -> bytes | None:
-    """The answer's body; None where the client left or the upstream broke it off."""
+    """Return the response body; None if the client disconnected or the upstream interrupted it."""
     target = httpx.URL(f"{url}/{number}")
     task = asyncio.ensure_future(transport.exchange(step.method, target, HOST, b"{}"))
     try:
@@ -173,9 +173,9 @@ async def exchange(transport: Transport, url: str, number: int, step: ExchangeSt
 async def run_schedule(steps: list[ExchangeStep]) -> None:
     upstream, transport = Upstream(), Transport()
     url = await upstream.start()
-    whole = ExchangeStep("sized", 40, None, False, False, None, 0, "POST")
+    complete_step = ExchangeStep("sized", 40, None, False, False, None, 0, "POST")
     # After each step, a request of somebody else.
-    upstream.steps = [one for step in steps for one in (step, whole)]
+    upstream.steps = [scheduled for step in steps for scheduled in (step, complete_step)]
     try:
         before: ExchangeStep | None = None
         for number, step in enumerate(upstream.steps):
@@ -183,11 +183,13 @@ async def run_schedule(steps: list[ExchangeStep]) -> None:
                 test_exchange = await exchange(transport, url, number, step)
             expected = body_of(number, step.size)
             if test_exchange is not None:
-                whole_body = not (step.framing == "until close" and spoiled(step))
+                whole_body = not (step.framing == "until close" and breaks_itself(step))
                 data = test_exchange[: len(expected)] if step.extra else test_exchange
                 assert data == (expected if whole_body else expected[: len(data)])
-            elif step.client_leaves is None and not spoiled(step):
-                closes = before is not None and (spoiled(before) or before.framing == "until close")
+            elif step.client_leaves is None and not breaks_itself(step):
+                closes = before is not None and (
+                    breaks_itself(before) or before.framing == "until close"
+                )
                 assert closes, "a request failed after an exchange whose client left"
             if step.method == "POST":
                 assert upstream.seen[number] <= 1, "a request was sent twice"
@@ -211,13 +213,13 @@ def test_a_disconnect_does_not_affect_other_requests(loop_name: str) -> None:
 
 @BOTH_LOOPS
 def test_an_unread_answer_blocks_no_later_request(loop_name: str) -> None:
-    left = ExchangeStep("sized", 1_200_000, None, False, False, "unread", 12, "POST")
+    abandoned_step = ExchangeStep("sized", 1_200_000, None, False, False, "unread", 12, "POST")
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
-        runner.run(run_schedule([left]))
+        runner.run(run_schedule([abandoned_step]))
 
 
 class BlockingUpstream:
-    """Answers one request a connection from a thread; then does what `after` says at a call."""
+    """A threaded server of one request per connection, which then does `after` when called."""
 
     def __init__(self, after: Callable[[socket.socket], None], *, reads: bool) -> None:
         self.requests: list[bytes] = []
@@ -229,7 +231,7 @@ class BlockingUpstream:
         self._thread.start()
 
     def act(self) -> None:
-        """Do it, and return when it is done: the caller's event loop sees nothing of it yet."""
+        """Perform the action and return when it is done; the caller's event loop is blocked."""
         self._go.set()
         assert self._done.wait(HANG_S)
 
@@ -318,7 +320,7 @@ WAITING = {
 @BOTH_LOOPS
 @pytest.mark.parametrize("waiting", WAITING)
 def test_a_connection_with_unread_bytes_is_not_reused(loop_name: str, waiting: str) -> None:
-    """It waits in the socket; the event loop has not read it when the request is sent."""
+    """The bytes wait in the socket; the event loop has not read them when the request is sent."""
     with blocking(WAITING[waiting], reads=False) as upstream:
 
         async def main() -> None:
@@ -333,9 +335,9 @@ def test_a_connection_with_unread_bytes_is_not_reused(loop_name: str, waiting: s
 
 
 @BOTH_LOOPS
-@pytest.mark.parametrize("left", ["the end of the connection", "a reset"])
-def test_a_request_that_was_read_is_not_retried(loop_name: str, left: str) -> None:
-    with blocking(WAITING[left], reads=True) as upstream:
+@pytest.mark.parametrize("remaining", ["the end of the connection", "a reset"])
+def test_a_request_that_was_read_is_not_retried(loop_name: str, remaining: str) -> None:
+    with blocking(WAITING[remaining], reads=True) as upstream:
 
         async def main() -> None:
             transport = Transport()

@@ -1,4 +1,4 @@
-"""A client's Idempotency-Key on its way to a provider's account, which all clients share."""
+"""A client's Idempotency-Key with a provider account that all clients share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def test_two_keys_that_choose_the_same_value_send_different_ones(tmp_path:
     registry = snapshot(route("r", provider("up")))
     other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
     registry = msgspec.structs.replace(registry, keys={**registry.keys, other.digest: other})
-    async with gateway(tmp_path, registry, up=lambda _: completion()) as served:
+    async with gateway(tmp_path, registry, up=lambda _: completion()) as gw:
         for key, value in (
             (KEY, "order-1"),
             (KEY, "order-1"),
@@ -26,10 +26,10 @@ async def test_two_keys_that_choose_the_same_value_send_different_ones(tmp_path:
             (KEY, "order-2"),
         ):
             headers = {"authorization": f"Bearer {key}", "idempotency-key": value}
-            reply = await served.post("/v1/chat/completions", BODY, headers=headers)
+            reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
             assert reply.status == 200
-        sent = [request.headers["idempotency-key"] for request in served.upstreams.requests]
-        assert sent[0] == sent[1], "a retry of a client is one to the provider"
-        assert len(set(sent)) == 3
-        assert not any("order" in value for value in sent)
-        assert all(len(value) <= 255 for value in sent)
+        sent_keys = [request.headers["idempotency-key"] for request in gw.upstreams.requests]
+        assert sent_keys[0] == sent_keys[1], "a retry of a client is one to the provider"
+        assert len(set(sent_keys)) == 3
+        assert not any("order" in value for value in sent_keys)
+        assert all(len(value) <= 255 for value in sent_keys)

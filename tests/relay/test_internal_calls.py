@@ -17,7 +17,7 @@ from tests.relay.harness import DONE, chunk, completion, gateway, provider, rout
 
 
 class RecordingListener:
-    """Records all callbacks of a call."""
+    """A listener that records all callbacks of a call."""
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []

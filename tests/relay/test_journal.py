@@ -1,4 +1,4 @@
-"""The journal: nothing finished is lost, nothing waits, pressure is counted."""
+"""The journal: no finished record is lost, nothing blocks, and overload is counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from gateway.relay.exchange.log_record import Bodies, LogRecord
 from gateway.relay.journal.journal import Journal
 from gateway.relay.journal.segments import SIZE, Segment, read_abandoned
-from tests.waits import PATIENCE_S, until
+from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 
 def entry(name: str, body: bytes | None = None) -> LogRecord:
@@ -36,19 +36,19 @@ def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> 
 
 
 def test_records_being_written_count_as_pending(tmp_path: Path) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+    started, go_on = threading.Event(), threading.Event()
 
     def write(batch: list[LogRecord]) -> None:
-        begun.set()
-        assert go_on.wait(PATIENCE_S)
+        started.set()
+        assert go_on.wait(WAIT_TIMEOUT_S)
 
     journal = Journal(tmp_path, write)
     journal.append(entry("one"))
-    assert begun.wait(PATIENCE_S)
+    assert started.wait(WAIT_TIMEOUT_S)
     journal.append(entry("two"))
     assert journal.depth == 2
     go_on.set()
-    until(lambda: journal.depth == 0)
+    wait_until(lambda: journal.depth == 0)
     journal.close()
     assert journal.counters.written == 2
 
@@ -66,7 +66,7 @@ def test_a_failed_write_is_retried_with_the_same_entries(
 
     journal = Journal(tmp_path, write)
     journal.append(entry("one"))
-    until(lambda: journal.counters.written == 1)
+    wait_until(lambda: journal.counters.written == 1)
     journal.close()
     assert calls == [["one"]] * 3
     assert journal.counters.failed_batches == 2
@@ -77,24 +77,24 @@ def test_rows_that_the_database_refuses_are_counted_apart(tmp_path: Path) -> Non
     assert not journal.status.refusing
     for name in ("one", "poison", "two"):
         journal.append(entry(name))
-    until(lambda: journal.depth == 0)
+    wait_until(lambda: journal.depth == 0)
     assert journal.status.refusing
     journal.close()
     assert (journal.counters.written, journal.counters.rows_refused) == (2, 1)
 
 
 def test_bodies_are_dropped_before_rows_and_both_are_counted(tmp_path: Path) -> None:
-    free, begun = threading.Event(), threading.Event()
+    free, started = threading.Event(), threading.Event()
     written: list[LogRecord] = []
 
     def write(batch: list[LogRecord]) -> None:
-        begun.set()
-        free.wait(PATIENCE_S)
+        started.set()
+        free.wait(WAIT_TIMEOUT_S)
         written.extend(batch)
 
     journal = Journal(tmp_path, write, max_items=3, max_bytes=1000, max_disk_bytes=0)
     journal.append(entry("first"))
-    assert begun.wait(PATIENCE_S)  # the writer holds it now
+    assert started.wait(WAIT_TIMEOUT_S)  # the writer holds it now
     for name in ("a", "b", "c", "d"):
         journal.append(entry(name, b"x" * 600))
     assert journal.counters.bodies_dropped >= 2
@@ -123,7 +123,7 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> Non
     assert run.returncode == -9
     entries: list[LogRecord] = []
     journal = Journal(tmp_path, entries.extend)
-    until(lambda: journal.counters.replayed == 50)
+    wait_until(lambda: journal.counters.replayed == 50)
     journal.close()
     assert sorted(e.id for e in entries) == sorted(f"r{n}" for n in range(50))
     assert all(e.bodies and e.bodies.client_request == b"hello" for e in entries)
@@ -131,12 +131,12 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> Non
 
 def test_a_running_process_does_not_share_its_segment(tmp_path: Path) -> None:
     event = threading.Event()
-    owner = Journal(tmp_path, lambda _batch: event.wait(PATIENCE_S) and None)
+    owner = Journal(tmp_path, lambda _batch: event.wait(WAIT_TIMEOUT_S) and None)
     owner.append(entry("mine"))
     other_seen: list[str] = []
     other = Journal(tmp_path, lambda batch: other_seen.extend(e.id for e in batch))
     other.append(entry("other"))
-    until(lambda: other_seen == ["other"])
+    wait_until(lambda: other_seen == ["other"])
     other.close()
     event.set()
     owner.close()
@@ -155,7 +155,7 @@ def test_a_torn_last_record_does_not_hide_complete_ones(tmp_path: Path) -> None:
         file.write(b"\x40\x00\x00\x00torn")
     ids: list[str] = []
     second = Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch))
-    until(lambda: ids)
+    wait_until(lambda: ids)
     second.close()
     assert ids == ["whole"]
 
@@ -170,26 +170,26 @@ def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "journal") == []
 
 
-def blocked(
+def blocking_writer(
     entries: list[LogRecord],
 ) -> tuple[threading.Event, threading.Event, Callable[..., None]]:
-    """A writer that waits: when it has begun, what lets it go on, and itself."""
-    begun, go_on = threading.Event(), threading.Event()
+    """Return a blocking writer, with events that it has started and that it may continue."""
+    started, go_on = threading.Event(), threading.Event()
 
     def write(batch: list[LogRecord]) -> None:
-        begun.set()
-        assert go_on.wait(PATIENCE_S)
+        started.set()
+        assert go_on.wait(WAIT_TIMEOUT_S)
         entries.extend(batch)
 
-    return begun, go_on, write
+    return started, go_on, write
 
 
 def test_overflowing_records_wait_on_disk_with_their_bodies(tmp_path: Path) -> None:
     entries: list[LogRecord] = []
-    begun, go_on, write = blocked(entries)
+    started, go_on, write = blocking_writer(entries)
     journal = Journal(tmp_path, write, max_items=100, max_bytes=100_000)
     journal.append(entry("first"))
-    assert begun.wait(PATIENCE_S)
+    assert started.wait(WAIT_TIMEOUT_S)
     for n in range(900):
         journal.append(entry(f"r{n}", b"%d" % n * 1000))
     status = journal.status
@@ -197,7 +197,7 @@ def test_overflowing_records_wait_on_disk_with_their_bodies(tmp_path: Path) -> N
     assert status.waiting == 901
     assert not status.dropping
     go_on.set()
-    until(lambda: journal.depth == 0)
+    wait_until(lambda: journal.depth == 0)
     journal.append(entry("last"))
     journal.close()
     assert [e.id for e in entries] == ["first", *(f"r{n}" for n in range(900)), "last"]
@@ -208,10 +208,10 @@ def test_overflowing_records_wait_on_disk_with_their_bodies(tmp_path: Path) -> N
 
 def test_bodies_too_large_for_a_segment_spill_completely(tmp_path: Path) -> None:
     entries: list[LogRecord] = []
-    begun, go_on, write = blocked(entries)
+    started, go_on, write = blocking_writer(entries)
     journal = Journal(tmp_path, write, max_bytes=1000)
     journal.append(entry("first"))
-    assert begun.wait(PATIENCE_S)
+    assert started.wait(WAIT_TIMEOUT_S)
     journal.append(entry("large", b"x" * 3_000_000))
     go_on.set()
     journal.close()
@@ -222,22 +222,22 @@ def test_at_the_limit_bodies_are_dropped_before_rows_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries: list[LogRecord] = []
-    begun, go_on, write = blocked(entries)
+    started, go_on, write = blocking_writer(entries)
     journal = Journal(tmp_path, write, max_items=4, max_disk_bytes=2 * SIZE, reserve_bytes=2 * SIZE)
     journal.append(entry("first"))
-    assert begun.wait(PATIENCE_S)
-    sent = 40_000
-    for n in range(sent):
+    assert started.wait(WAIT_TIMEOUT_S)
+    entry_count = 40_000
+    for n in range(entry_count):
         journal.append(entry(f"r{n}", b"x" * 2000))
     status, counters = journal.status, journal.counters
     assert status.dropping
     assert status.disk_full
     assert status.disk_bytes <= 4 * SIZE
-    assert counters.accepted + counters.rows_dropped == sent + 1
+    assert counters.accepted + counters.rows_dropped == entry_count + 1
     assert counters.bodies_dropped > counters.accepted / 2
     go_on.set()
-    until(lambda: journal.depth == 0)
-    until(lambda: not journal.status.dropping)
+    wait_until(lambda: journal.depth == 0)
+    wait_until(lambda: not journal.status.dropping)
     journal.close()
     assert len({e.id for e in entries}) == len(entries) == counters.accepted
     lines = [record.getMessage() for record in caplog.records]
@@ -258,11 +258,11 @@ def test_an_unavailable_database_is_logged_once_and_shown(
 
     journal = Journal(tmp_path, write)
     journal.append(entry("one"))
-    until(lambda: journal.counters.failed_batches > 3)
+    wait_until(lambda: journal.counters.failed_batches > 3)
     assert journal.status.failing_s > 0
     assert "on fire" in journal.status.error
     away = False
-    until(lambda: journal.depth == 0)
+    wait_until(lambda: journal.depth == 0)
     assert journal.status.failing_s == 0
     journal.close()
     levels = [record.levelname for record in caplog.records]
@@ -282,26 +282,26 @@ def test_a_failed_writer_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("gateway.relay.journal.journal.delete_unnamed", sweep)
     journal = Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch))
     journal.append(entry("one"))
-    until(lambda: ids == ["one"])
+    wait_until(lambda: ids == ["one"])
     journal.close()
 
 
 def test_workers_that_start_together_share_orphaned_segments(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of two that find a segment one is faster, and that is no error."""
+    """If two workers find the same segment, one takes it, and the other has no error."""
 
     def never(_batch: list[LogRecord]) -> None:
         raise OSError("away")
 
     for part in range(12):
-        left = Journal(tmp_path, never)
-        left.append(entry(f"r{part}"))
-        left.close()
+        earlier_journal = Journal(tmp_path, never)
+        earlier_journal.append(entry(f"r{part}"))
+        earlier_journal.close()
     caplog.clear()
     ids: list[str] = []
     workers = [Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch)) for _ in range(4)]
-    until(lambda: len(ids) >= 12)
+    wait_until(lambda: len(ids) >= 12)
     for worker in workers:
         worker.close()
     assert sorted(ids) == sorted(f"r{n}" for n in range(12))
@@ -316,14 +316,14 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     caplog: pytest.LogCaptureFixture,
     moment: str,
 ) -> None:
-    """It is gone after the look into the directory, after its opening, or after its reading."""
+    """It may be gone after listing the directory, after opening it, or after reading it."""
 
     def never(_batch: list[LogRecord]) -> None:
         raise OSError("away")
 
-    left = Journal(tmp_path, never)
-    left.append(entry("one"))
-    left.close()
+    earlier_journal = Journal(tmp_path, never)
+    earlier_journal.append(entry("one"))
+    earlier_journal.close()
     (segment,) = tmp_path.glob("*.journal")
     caplog.clear()
     ids: list[str] = []
@@ -347,7 +347,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     elif moment == "flock":
         monkeypatch.setattr(fcntl, "flock", lock_late)
     journal = Journal(tmp_path, write)
-    until(lambda: not segment.exists())
+    wait_until(lambda: not segment.exists())
     journal.close()
     assert caplog.text == ""
     assert ids == (["one"] if moment == "write" else []), "who removed it has written it"
@@ -365,20 +365,20 @@ def test_orphaned_records_are_written_when_the_database_is_back(
             raise OSError("away")
         ids.extend(e.id for e in batch)
 
-    left = Journal(tmp_path, write)
-    left.append(entry("one"))
-    left.close()
+    earlier_journal = Journal(tmp_path, write)
+    earlier_journal.append(entry("one"))
+    earlier_journal.close()
     journal = Journal(tmp_path, write)
-    until(lambda: ids == ["one"])
+    wait_until(lambda: ids == ["one"])
     journal.close()
 
 
 def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
-    over = threading.Event()
+    finished = threading.Event()
     paths: list[Path] = []
 
     def search() -> None:
-        while not over.is_set():
+        while not finished.is_set():
             for path in tmp_path.glob("*.journal"):
                 with read_abandoned(path) as entries:
                     if entries is not None:
@@ -388,7 +388,7 @@ def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
     searcher.start()
     for _ in range(200):
         Segment(tmp_path, 4096).remove()
-    over.set()
+    finished.set()
     searcher.join()
     assert paths == []
 
@@ -405,7 +405,7 @@ def test_a_busy_journal_reuses_its_segments(tmp_path: Path) -> None:
     for n in range(300):
         journal.append(entry(f"r{n}", body))
         if n % 30 == 29:
-            until(lambda: journal.depth == 0)
+            wait_until(lambda: journal.depth == 0)
     journal.close()
     assert journal.counters.written == 300
     assert len(files) <= 10

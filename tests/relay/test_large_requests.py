@@ -1,4 +1,4 @@
-"""Large requests: what is too much is refused by name, and the rest does not stop the loop."""
+"""Large requests: too large ones are refused by name, and others do not block the loop."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_very_many_outermost_fields_are_refused(tmp_path: Path) -> None:
 
 
 async def test_others_are_served_while_a_large_request_is_translated(tmp_path: Path) -> None:
-    """The loop turns all the while: it sleeps for a millisecond again and again."""
+    """The loop keeps running: it sleeps for a millisecond repeatedly."""
     registry = snapshot(route("m", provider("a", dialect="anthropic_messages")))
     async with gateway(tmp_path, registry, a=claude) as live:
         large = {"model": "m", "messages": calls(9_000)}
@@ -108,12 +108,12 @@ async def test_others_are_served_while_a_large_request_is_translated(tmp_path: P
                 turns += 1
 
         counting = asyncio.create_task(turn())
-        began = time.process_time()
+        start = time.process_time()
         assert (await live.post(CHAT, large)).status == 200
-        took = time.process_time() - began
+        cpu_s = time.process_time() - start
         counting.cancel()
         # In one piece it would be a handful.
-        assert turns > 10 + took * 20
+        assert turns > 10 + cpu_s * 20
 
 
 values = st.recursive(

@@ -1,4 +1,4 @@
-"""Limits as a client meets them: let in, refused in its dialect, settled however it ends."""
+"""Limits from a client's view: admission, refusal in its dialect, settlement."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -41,7 +41,7 @@ PRICE = Price(input=Decimal(1), output=Decimal(2), source="test")
 def limited_registry(
     *routes: Route, limits: Limits | None = None, budget: Budget | None = None, **more: Any
 ) -> Snapshot:
-    """A registry whose one key has these limits."""
+    """Return a registry whose one key has these limits."""
     base = snapshot(*routes)
     ((digest, key),) = base.keys.items()
     changed = msgspec.structs.replace(
@@ -51,7 +51,7 @@ def limited_registry(
 
 
 def priced_route(*providers: Any, **changes: Any) -> Route:
-    """A route whose tokens cost 1 and 2 dollars a million."""
+    """Return a route whose tokens cost 1 and 2 dollars per million."""
     test_route = route("r", *providers, **changes)
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=PRICE))
@@ -76,28 +76,30 @@ def response_with_usage(tokens: int) -> httpx.Response:
 
 
 def reserved_amounts(live: Gateway, *names: str) -> list[int]:
-    """What is reserved of these limits, over all processes."""
+    """Return the reserved amounts of these limits over all processes."""
     board = live.runtime.limiter.counters
     totals = []
     for name in names:
-        at = board.counter_offset(name)
-        assert at is not None
-        totals.append(sum(words[at + RESERVED] for words in (board.local_slot, *board.peer_slots)))
+        offset = board.counter_offset(name)
+        assert offset is not None
+        totals.append(
+            sum(counters[offset + RESERVED] for counters in (board.local_slot, *board.peer_slots))
+        )
     return totals
 
 
-async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
+async def test_requests_are_admitted_up_to_the_limit(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=2))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         replies = [await live.post(CHAT, body()) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
-    left = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
-    assert left == ["1", "0", "0"]
+    remaining = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
+    assert remaining == ["1", "0", "0"]
     assert {reply.headers["x-ratelimit-limit-requests"] for reply in replies} == {"2"}
     assert replies[0].headers["x-ratelimit-reset-requests"].endswith("s")
-    refused = replies[2]
-    assert 0 < int(refused.headers["retry-after"]) <= 65
-    error = refused.json()["error"]
+    refused_reply = replies[2]
+    assert 0 < int(refused_reply.headers["retry-after"]) <= 65
+    error = refused_reply.json()["error"]
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
     assert "this API key is limited to 2 requests per minute" in error["message"]
     assert len(live.upstreams.requests) == 2
@@ -132,18 +134,18 @@ async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Pat
 
 async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
-    go = asyncio.Event()
+    may_continue = asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        await go.wait()
+        await may_continue.wait()
         return response_with_usage(5)
 
     async with gateway(tmp_path, registry, one=slow) as live:
         running = asyncio.ensure_future(live.post(CHAT, body(max_tokens=60)))
-        await until_in_loop(lambda: live.upstreams.requests)
-        refused = await live.post(CHAT, body(max_tokens=60))
-        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
-        go.set()
+        await wait_until_async(lambda: live.upstreams.requests)
+        refused_response = await live.post(CHAT, body(max_tokens=60))
+        assert (refused_response.status, refused_response.headers["retry-after"]) == (429, "1")
+        may_continue.set()
         assert (await running).status == 200
         assert (await live.post(CHAT, body(max_tokens=60))).status == 200
 
@@ -162,7 +164,7 @@ async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path)
         for stream in (False, False, True):
             await live.post(CHAT, body(stream=stream))
             assert reserved_amounts(live, "key:1/concurrency/") == [0]
-        await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
+        await live.post(CHAT, body(stream=True), disconnect_once=lambda reply: reply.body)
         assert reserved_amounts(live, "key:1/concurrency/") == [0]
         assert (await live.post(CHAT, body(stream=True))).status == 200
         assert (await live.post(CHAT, body())).status == 200
@@ -170,19 +172,19 @@ async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path)
 
 async def test_a_concurrency_limit_of_one_admits_one_request(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=3))
-    running = most = 0
+    running = max_concurrent = 0
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        nonlocal running, most
+        nonlocal running, max_concurrent
         running += 1
-        most = max(most, running)
+        max_concurrent = max(max_concurrent, running)
         await asyncio.sleep(0.02)
         running -= 1
         return completion()
 
     async with gateway(tmp_path, registry, one=slow) as live:
         replies = await asyncio.gather(*(live.post(CHAT, body()) for _ in range(20)))
-    assert most == 3
+    assert max_concurrent == 3
     assert sorted({reply.status for reply in replies}) == [200, 429]
 
 
@@ -209,12 +211,12 @@ async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Pa
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     text = "word " * 80
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as live:
-        await live.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
+        await live.post(CHAT, body(stream=True), disconnect_once=lambda reply: reply.body)
         row = await live.entry()
-        at = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
-        assert at is not None
+        offset = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
+        assert offset is not None
         assert row.cost_usd is not None and row.cost_usd > 0
-        assert live.runtime.limiter.counters.local_slot[at + 2] == int(row.cost_usd * UNITS)
+        assert live.runtime.limiter.counters.local_slot[offset + 2] == int(row.cost_usd * UNITS)
         assert reserved_amounts(live, "key:1/usd/total") == [0]
 
 
@@ -268,17 +270,19 @@ async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
     ]
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, *twins)})
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
-        sent = ["sk-dgm-test", "sk-old", "sk-old", "sk-mate", "sk-mate"]
-        replies = [await live.post(CHAT, body(), key=token) for token in sent]
+        request_keys = ["sk-dgm-test", "sk-old", "sk-old", "sk-mate", "sk-mate"]
+        replies = [await live.post(CHAT, body(), key=token) for token in request_keys]
     assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
     assert "this API key is limited to 2 requests per day" in replies[2].json()["error"]["message"]
     assert "the team blue is limited to 3 requests" in replies[4].json()["error"]["message"]
 
 
 async def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
-    one = route("r", provider("one"), limits=Limits(requests_per_minute=1))
-    other = msgspec.structs.replace(one, id=2, name="s", limits=Limits())
-    async with gateway(tmp_path, snapshot(one, other), one=lambda _: completion()) as live:
+    limited_route = route("r", provider("one"), limits=Limits(requests_per_minute=1))
+    other = msgspec.structs.replace(limited_route, id=2, name="s", limits=Limits())
+    async with gateway(
+        tmp_path, snapshot(limited_route, other), one=lambda _: completion()
+    ) as live:
         statuses = [(await live.post(CHAT, body(model=m))).status for m in ("r", "r", "s", "s")]
     assert statuses == [200, 429, 200, 200]
 
@@ -298,11 +302,11 @@ async def test_a_provider_at_its_limit_is_skipped(tmp_path: Path) -> None:
         tmp_path, registry, one=lambda _: completion("a"), two=lambda _: completion("b")
     ) as live:
         first, second = [await live.post(CHAT, body()) for _ in range(2)]
-        refused = await live.post(CHAT, body(model="alone"))
+        refused_response = await live.post(CHAT, body(model="alone"))
         rows = await live.rows(3)
     answers = [reply.json()["choices"][0]["message"]["content"] for reply in (first, second)]
     assert answers == ["a", "b"]
-    assert refused.status == 429
+    assert refused_response.status == 429
     assert "the provider one is limited to 1 request per minute" in (
         rows[1].attempts[0].skipped or ""
     )
@@ -311,14 +315,16 @@ async def test_a_provider_at_its_limit_is_skipped(tmp_path: Path) -> None:
 
 async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
     busy = Limits(concurrency=1, tokens_per_minute=1000)
-    one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
-    registry = snapshot(route("r", one, two))
+    first, second = provider("one", limits=busy), provider("two", id=2, limits=busy)
+    registry = snapshot(route("r", first, second))
     async with gateway(
         tmp_path, registry, one=lambda _: refusal(500), two=lambda _: response_with_usage(30)
     ) as live:
         assert (await live.post(CHAT, body())).status == 200
         names = [
-            f"provider:{n}/{what}" for n in (1, 2) for what in ("concurrency/", "tokens/minute")
+            f"provider:{n}/{rule_name}"
+            for n in (1, 2)
+            for rule_name in ("concurrency/", "tokens/minute")
         ]
         assert reserved_amounts(live, *names) == [0, 0, 0, 0]
         board = live.runtime.limiter.counters
@@ -353,15 +359,17 @@ async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path:
     async with gateway(tmp_path / "a", free, one=answer) as live:
         reply = await live.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "4999"
-    mine = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=9))
-    async with gateway(tmp_path / "b", mine, one=answer) as live:
+    own_registry = limited_registry(
+        route("r", provider("one")), limits=Limits(requests_per_minute=9)
+    )
+    async with gateway(tmp_path / "b", own_registry, one=answer) as live:
         reply = await live.post(CHAT, body())
     assert reply.headers["x-ratelimit-remaining-requests"] == "8"
     assert reply.headers["openai-version"] == "2020"
 
 
 async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: Path) -> None:
-    """Hundreds at a time that end in every way; sums agree with the log to the last unit."""
+    """Hundreds of concurrent requests with every outcome; sums equal the log exactly."""
     registry = limited_registry(
         priced_route(provider("one"), limits=Limits(concurrency=40)),
         limits=Limits(tokens_per_minute=10**9, concurrency=50),
@@ -386,7 +394,7 @@ async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: P
         async def one(n: int) -> Reply:
             stream = n % 2 == 0
             leave = draw.random() / 20 if n % 3 == 0 else 0.25
-            return await live.post(CHAT, body(stream=stream), leave_after=leave)
+            return await live.post(CHAT, body(stream=stream), disconnect_after=leave)
 
         for _ in range(6):
             await asyncio.gather(*(one(n) for n in range(50)))
@@ -394,9 +402,9 @@ async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: P
         names = ("key:1/tokens/minute", "key:1/concurrency/", "key:1/usd/total")
         assert reserved_amounts(live, *names, "route:1/concurrency/") == [0, 0, 0, 0]
         board = live.runtime.limiter.counters
-        at = board.counter_offset("key:1/usd/total")
-        assert at is not None
-        assert board.local_slot[at + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)
+        offset = board.counter_offset("key:1/usd/total")
+        assert offset is not None
+        assert board.local_slot[offset + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)
         assert len({row.outcome for row in rows}) >= 3
 
 

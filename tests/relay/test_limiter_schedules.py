@@ -1,8 +1,8 @@
-"""Thousands of schedules of requests over several processes, against a ledger kept apart.
+"""Thousands of random schedules of requests over several processes, against a separate ledger.
 
-Each schedule has a key in a project of a team, a route and two providers, with limits and
-budgets drawn at random; requests come, are refused, retried, hedged, cut short and settled,
-processes die and others take their places, on a clock that leaps over the calendar's ends.
+Each schedule has a key in a project of a team, a route and two providers, with random limits and
+budgets. Requests arrive, are refused, retried, hedged, interrupted and settled; processes die and
+are replaced; the clock jumps over calendar boundaries.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ STARTS = [
 GAPS = [0.0, 0.0, 0.1, 1.0, 4.9, 5.1, 20.0, 61.0, 400.0, 3700.0, 30_000.0, 90_000.0, 700_000.0]
 
 
-def admit(limiter: Limiter, call: Call, route: Route, target: Target) -> Admission:
-    """What the limiter decides; with counters of the process it never waits."""
+def limiter_decision(limiter: Limiter, call: Call, route: Route, target: Target) -> Admission:
+    """Return the limiter's decision; with counters of the process it never waits."""
     try:
         limiter.admit(call, route, target).send(None)
     except StopIteration as done:
@@ -70,7 +70,7 @@ def admit(limiter: Limiter, call: Call, route: Route, target: Target) -> Admissi
 
 
 class RunningRequest(NamedTuple):
-    """A request under way: the process that has it, and what it may use."""
+    """A running request: its process, and the usage that it may reach."""
 
     call: Call
     worker: int
@@ -80,7 +80,7 @@ class RunningRequest(NamedTuple):
 
 
 class ExpectedUsage:
-    """What truly happened, by the name of each rule."""
+    """The actual usage by the name of each rule."""
 
     def __init__(self) -> None:
         self.requests: dict[str, list[tuple[float, int]]] = {}
@@ -89,19 +89,19 @@ class ExpectedUsage:
 
     def counted(self, rule: Rule, now: float, back_s: float) -> int:
         events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
-        return sum(amount for at, amount in events if at > now - back_s)
+        return sum(amount for time, amount in events if time > now - back_s)
 
     def busiest(self, rule: Rule) -> int:
-        """The most that any span of the rule's length had, wherever it begins."""
+        """Return the highest usage in any span of the rule's length."""
         events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
         span_s, maximum = SPANS[rule.span], 0
         for end, _ in events:
-            maximum = max(maximum, sum(n for at, n in events if end - span_s < at <= end))
+            maximum = max(maximum, sum(n for time, n in events if end - span_s < time <= end))
         return maximum
 
 
 class LimiterProcesses:
-    """The processes: a limiter each, on one directory, and one clock."""
+    """The processes: one limiter each, on one directory with one clock."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -112,30 +112,32 @@ class LimiterProcesses:
         return Limiter(SharedCounters(self.directory), clock=lambda: self.now)
 
     def kill(self, number: int) -> None:
-        """What the kernel does with a process that dies: its locks end, its counts stay."""
+        """Kill a process: its locks are released, its counts remain."""
         self.workers[number].counters._close_files()
         survivor = self.workers[(number + 1) % WORKERS]
         assert survivor.counters.release_dead_processes() == 1
         self.workers[number] = self._worker()
 
     def slots_of(self, name: str) -> Iterator[tuple[memoryview, int]]:
-        """The cell of a rule in each lane."""
+        """Return the counter of a rule in each process slot."""
         board = self.workers[0].counters
         board.map_new_slots()
-        at = board.counter_offset(name)
-        assert at is not None
+        offset = board.counter_offset(name)
+        assert offset is not None
         for lane in (board.local_slot, *board.peer_slots):
-            yield lane, at
+            yield lane, offset
 
     def reserved(self, name: str) -> int:
-        return sum(lane[at + RESERVED] for lane, at in self.slots_of(name))
+        return sum(lane[offset + RESERVED] for lane, offset in self.slots_of(name))
 
     def spent(self, name: str, window: int) -> int:
-        return sum(lane[at + FIRST] for lane, at in self.slots_of(name) if lane[at] == window)
+        return sum(
+            lane[offset + FIRST] for lane, offset in self.slots_of(name) if lane[offset] == window
+        )
 
 
 class Schedule:
-    """One schedule."""
+    """A random schedule."""
 
     def __init__(self, processes: LimiterProcesses, number: int) -> None:
         self.processes = processes
@@ -207,50 +209,53 @@ class Schedule:
 
     def enter(self) -> None:
         worker = self.draw.randrange(WORKERS)
-        limiter, want = self.processes.workers[worker], self.draw.choice([1, 9, 40, 150])
-        call = self._call(want)
+        limiter, amount = self.processes.workers[worker], self.draw.choice([1, 9, 40, 150])
+        call = self._call(amount)
         values: set[str] = set()
-        for place, target in self._order():
-            admission = admit(limiter, call, self.route, target)
+        for position, target in self._order():
+            admission = limiter_decision(limiter, call, self.route, target)
             if admission.ends_request:
                 assert not call.reservations
                 assert not call.limits_reserved
                 self.refused += 1
-                self.justified(self.own, want)
+                self.justified(self.own, amount)
                 return
             if not values:
                 self._count_requests(self.own)
                 values = {rule.name for rule in self.own}
             if admission.refusal is not None:
                 self.refused += 1
-                self.justified(self.of_providers[place], want, values)
+                self.justified(self.of_providers[position], amount, values)
                 continue
-            self._count_requests(self.of_providers[place])
-            names = {rule.name for rule in self.of_providers[place]}
+            self._count_requests(self.of_providers[position])
+            names = {rule.name for rule in self.of_providers[position]}
             if self.draw.random() < 0.2:  # this attempt fails: the next one
                 limiter.release_attempt(call)
                 continue
             if self.draw.random() < 0.2:
-                self._hedge(limiter, call, 1 - place)
-            self._running(call, worker, values | names, want)
+                self._hedge(limiter, call, 1 - position)
+            self._running(call, worker, values | names, amount)
             return
-        self._running(call, worker, values, want)
+        self._running(call, worker, values, amount)
 
     def _order(self) -> list[tuple[int, Any]]:
         targets = list(enumerate(self.route.targets))
         self.draw.shuffle(targets)
         return targets
 
-    def _hedge(self, limiter: Limiter, call: Call, place: int) -> None:
-        """A second target that loses: what it had reserved is free again."""
+    def _hedge(self, limiter: Limiter, call: Call, position: int) -> None:
+        """Run a second target that loses: its reservation is released."""
         spare = copy.copy(call)
         spare.reservations = []
-        if admit(limiter, spare, self.route, self.route.targets[place]).refusal is None:
-            self._count_requests(self.of_providers[place])
+        if (
+            limiter_decision(limiter, spare, self.route, self.route.targets[position]).refusal
+            is None
+        ):
+            self._count_requests(self.of_providers[position])
         limiter.release_attempt(spare)
         assert not spare.reservations
 
-    def _call(self, want: int) -> Call:
+    def _call(self, amount: int) -> Call:
         exchange = Exchange(
             request_id="r",
             endpoint="/v1/chat/completions",
@@ -261,44 +266,44 @@ class Schedule:
             started=0.0,
         )
         exchange.started_at, exchange.key, exchange.route = self.processes.now, self.key, self.route
-        exchange.fields = {"max_tokens": msgspec.Raw(b"%d" % want)}
+        exchange.fields = {"max_tokens": msgspec.Raw(b"%d" % amount)}
         return Call(exchange)
 
-    def _running(self, call: Call, worker: int, names: set[str], want: int) -> None:
+    def _running(self, call: Call, worker: int, names: set[str], amount: int) -> None:
         # One token of a prompt at a dollar a million, the answer's at two.
-        units = (1 + 2 * want) * UNITS // 10**6
-        self.running.append(RunningRequest(call, worker, frozenset(names), 1 + want, units))
+        units = (1 + 2 * amount) * UNITS // 10**6
+        self.running.append(RunningRequest(call, worker, frozenset(names), 1 + amount, units))
 
     def _count_requests(self, result: Any) -> None:
         for rule in result:
             if rule.metric == "requests":
                 self.expected.requests.setdefault(rule.name, []).append((self.processes.now, 1))
 
-    def end(self, one: RunningRequest) -> None:
+    def end(self, request: RunningRequest) -> None:
         part = self.draw.choice([0.0, self.draw.random(), 1.0])
-        tokens, units = int(one.tokens * part), int(one.units * part)
-        self.processes.workers[one.worker].settle(one.call, tokens, units)
-        self.processes.workers[one.worker].settle(one.call, tokens, units)  # once is enough
+        tokens, units = int(request.tokens * part), int(request.units * part)
+        self.processes.workers[request.worker].settle(request.call, tokens, units)
+        self.processes.workers[request.worker].settle(request.call, tokens, units)  # once is enough
         for rule in self._all():
-            if rule.name not in one.rules:
+            if rule.name not in request.rules:
                 continue
             if rule.metric == "tokens" and tokens:
                 self.expected.tokens.setdefault(rule.name, []).append((self.processes.now, tokens))
             elif rule.metric == "usd":
-                window = calendar_window(one.call.exchange.started_at, rule.span)[0]
-                if units and not self._over(rule.name, window, one.worker):
+                window = calendar_window(request.call.exchange.started_at, rule.span)[0]
+                if units and not self._over(rule.name, window, request.worker):
                     self.expected.spent.setdefault((rule.name, window), []).append(units)
 
     def _over(self, name: str, window: int, worker: int) -> bool:
-        """Whether the process that settles has begun a later window already."""
+        """Return whether the settling process has already started a later window."""
         board = self.processes.workers[worker].counters
-        at = board.counter_offset(name)
-        assert at is not None
-        return bool(board.local_slot[at] > window)
+        offset = board.counter_offset(name)
+        assert offset is not None
+        return bool(board.local_slot[offset] > window)
 
     def die(self, worker: int) -> None:
         self.processes.kill(worker)
-        self.running = [one for one in self.running if one.worker != worker]
+        self.running = [request for request in self.running if request.worker != worker]
 
     # --- what must hold -----------------------------------------------------------------
 
@@ -306,10 +311,10 @@ class Schedule:
         return [*self.own, *self.of_providers[0], *self.of_providers[1]]
 
     def _held(self, rule: Rule) -> list[int]:
-        of = [one for one in self.running if rule.name in one.rules]
+        of = [request for request in self.running if rule.name in request.rules]
         if rule.metric == "tokens":
-            return [one.tokens for one in of]
-        return [one.units if rule.metric == "usd" else 1 for one in of]
+            return [request.tokens for request in of]
+        return [request.units if rule.metric == "usd" else 1 for request in of]
 
     def check(self) -> None:
         for rule in self._all():
@@ -326,7 +331,7 @@ class Schedule:
                 assert self.processes.spent(rule.name, window) == sum(spent), "not exact"
 
     def check_end(self) -> None:
-        """Limits are passed by no more than the one request that was alone."""
+        """Assert that limits are exceeded by at most one request that ran alone."""
         for rule in self._all():
             assert self.processes.reserved(rule.name) == 0
             if rule.metric == "tokens":
@@ -336,24 +341,24 @@ class Schedule:
         for (name, _), spent in self.expected.spent.items():
             assert sum(spent) <= budgets[name] + max(spent)
 
-    def justified(self, result: Any, want: int, texts: set[str] | None = None) -> None:
-        """Whoever is refused is refused by what was truly used or is truly under way."""
-        assert any(self._is_full(rule, want, texts or set()) for rule in result)
+    def justified(self, result: Any, amount: int, texts: set[str] | None = None) -> None:
+        """Assert that a refused request exceeds the actual or the reserved usage."""
+        assert any(self._is_full(rule, amount, texts or set()) for rule in result)
 
-    def _is_full(self, rule: Rule, want: int, mine: set[str]) -> bool:
+    def _is_full(self, rule: Rule, amount: int, own_usage: set[str]) -> bool:
         under_way = sum(self._held(rule))
         if rule.metric == "concurrency":
             return under_way >= rule.limit
         if rule.metric == "usd":
             window = calendar_window(self.processes.now, rule.span)[0]
-            used = sum(self.expected.spent.get((rule.name, window), []))
-            wish = (1 + 2 * want) * UNITS // 10**6
+            usage = sum(self.expected.spent.get((rule.name, window), []))
+            wish = (1 + 2 * amount) * UNITS // 10**6
         else:
             # A bucket leaves when all of it is older than the span.
             back_s = SPANS[rule.span] * BUCKETS / SLICES
-            used = self.expected.counted(rule, self.processes.now, back_s)
-            wish = 1 if rule.metric == "requests" else 1 + want
-        return used >= rule.limit or (under_way > 0 and used + under_way + wish > rule.limit)
+            usage = self.expected.counted(rule, self.processes.now, back_s)
+            wish = 1 if rule.metric == "requests" else 1 + amount
+        return usage >= rule.limit or (under_way > 0 and usage + under_way + wish > rule.limit)
 
 
 @pytest.fixture(scope="module")
@@ -366,7 +371,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> LimiterProcesses:
 def test_no_schedule_exceeds_a_limit_or_leaks_a_reservation(
     processes: LimiterProcesses, part: int
 ) -> None:
-    refused = 0
+    refused_count = 0
     for number in range(part * SCHEDULES // 10, (part + 1) * SCHEDULES // 10):
         schedule = Schedule(processes, number)
         try:
@@ -374,12 +379,12 @@ def test_no_schedule_exceeds_a_limit_or_leaks_a_reservation(
         except AssertionError as error:
             error.add_note(f"schedule {number}")
             raise
-        refused += schedule.refused
-    assert refused > SCHEDULES // 10, "schedules that refuse nobody say nothing"
+        refused_count += schedule.refused
+    assert refused_count > SCHEDULES // 10, "schedules that refuse nobody say nothing"
 
 
 def test_a_client_that_waits_for_retry_after_is_admitted(processes: LimiterProcesses) -> None:
-    """Clients that come back when they were told to are all served, however many ask."""
+    """Clients that honor retry-after are all served, whatever their number."""
     for number in range(10**6, 10**6 + 150):
         schedule = Schedule(processes, number)
         draw = schedule.draw
@@ -387,15 +392,17 @@ def test_a_client_that_waits_for_retry_after_is_admitted(processes: LimiterProce
         usable = all(rule.limit > 0 for rule in schedule._all())
         while waiting and usable:
             waiting.sort()
-            due, want, turns = waiting.pop(0)
+            due, amount, turns = waiting.pop(0)
             processes.now = max(processes.now, due)
             assert turns < 60, f"schedule {number}: kept out for ever"
-            call = schedule._call(want)
+            call = schedule._call(amount)
             limiter = processes.workers[draw.randrange(WORKERS)]
-            full = admit(limiter, call, schedule.route, schedule.route.targets[0]).refusal
+            full = limiter_decision(
+                limiter, call, schedule.route, schedule.route.targets[0]
+            ).refusal
             if full is None:
-                limiter.settle(call, want // 2, 0)
+                limiter.settle(call, amount // 2, 0)
                 continue
             limiter.settle(call, 0, 0)
             assert full.retry_after_s is not None
-            waiting.append((processes.now + full.retry_after_s, want, turns + 1))
+            waiting.append((processes.now + full.retry_after_s, amount, turns + 1))

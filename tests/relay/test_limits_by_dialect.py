@@ -1,4 +1,4 @@
-"""Limits as clients of each dialect read them: headers, and refusals in their own shapes."""
+"""Limits for clients of each dialect: headers, and refusals in their formats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.relay.test_limiter import (
     reserved_amounts,
     response_with_usage,
 )
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 TURN = {"role": "user", "content": "hi"}
 GEMINI = "/v1beta/models/r:generateContent"
@@ -51,8 +51,8 @@ OPENAI = r"x-ratelimit-{field}-{what}"
 ANTHROPIC = r"anthropic-ratelimit-{what}-{field}"
 
 
-def header_values(headers: dict[str, str], template: str, what: str) -> list[str]:
-    names = [template.format(what=what, field=field) for field in ("limit", "remaining", "reset")]
+def header_values(headers: dict[str, str], template: str, metric: str) -> list[str]:
+    names = [template.format(what=metric, field=field) for field in ("limit", "remaining", "reset")]
     return [headers[name] for name in names]
 
 
@@ -72,12 +72,12 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
         reply = await live.post(path, request_body)
     template = ANTHROPIC if dialect == "messages" else OPENAI
     assert reply.status == 200, reply.body
-    limit, left, resets = header_values(reply.headers, template, "requests")
-    assert (limit, left) == ("3", "2"), "what ends first is told, not what was set first"
+    limit, remaining, resets = header_values(reply.headers, template, "requests")
+    assert (limit, remaining) == ("3", "2"), "what ends first is told, not what was set first"
     assert header_values(reply.headers, template, "tokens")[0] == "90000"
     if dialect == "messages":
-        at = datetime.strptime(resets, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        assert 0 < (at - datetime.now(UTC)).total_seconds() <= 86400 * 13 / 12 + 1
+        reset_at = datetime.strptime(resets, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        assert 0 < (reset_at - datetime.now(UTC)).total_seconds() <= 86400 * 13 / 12 + 1
     else:
         assert re.fullmatch(r"(\d+h)?(\d+m)?\d+s", resets)
     other = ANTHROPIC if template == OPENAI else OPENAI
@@ -89,7 +89,7 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
 async def test_a_rate_limit_error_is_in_the_clients_dialect(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
-    """A real status with how long to wait, for a stream too: nothing has begun."""
+    """The status and the delay are also sent for streams, which have not started."""
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=1))
     path, fields = ASKS[dialect]
     if stream:
@@ -112,14 +112,14 @@ async def test_a_rate_limit_error_is_in_the_clients_dialect(
 
 
 def assert_refused(dialect: str, text: Any, kind: str, wait: int | None = None) -> None:
-    words = (
+    message = (
         "this API key is limited to 1 request per minute" if kind == "rate_limit" else "is used up"
     )
     if dialect == "ollama":
-        assert words in text["error"]
+        assert message in text["error"]
         return
     error = text["error"] if isinstance(text, dict) else text[0]["error"]
-    assert words in error["message"]
+    assert message in error["message"]
     if dialect == "gemini":
         assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
         if wait is not None:
@@ -150,9 +150,9 @@ async def test_a_spent_budget_error_has_the_clients_dialect(tmp_path: Path, dial
 
 
 async def spent_units(live: Gateway, name: str = "key:1/usd/total") -> int:
-    at = live.runtime.limiter.counters.counter_offset(name)
-    assert at is not None
-    return int(live.runtime.limiter.counters.local_slot[at + 2])
+    offset = live.runtime.limiter.counters.counter_offset(name)
+    assert offset is not None
+    return int(live.runtime.limiter.counters.local_slot[offset + 2])
 
 
 async def test_retries_reserve_once_and_charge_the_successful_attempt(tmp_path: Path) -> None:
@@ -172,15 +172,15 @@ async def test_retries_reserve_once_and_charge_the_successful_attempt(tmp_path: 
 
 async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
     busy = Limits(concurrency=1, tokens_per_minute=10**6)
-    one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
+    first, second = provider("one", limits=busy), provider("two", id=2, limits=busy)
     registry = limited_registry(
-        priced_route(one, two, hedge_after_s=0.05),
+        priced_route(first, second, hedge_after_s=0.05),
         limits=Limits(concurrency=1),
         budget=Budget(total_usd=Decimal(1)),
     )
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(PATIENCE_S)
+        await asyncio.sleep(WAIT_TIMEOUT_S)
         return response_with_usage(9)
 
     async with gateway(tmp_path, registry, one=slow, two=lambda _: response_with_usage(50)) as live:
@@ -201,12 +201,12 @@ async def test_a_disconnected_client_is_charged_for_received_tokens(
     tmp_path: Path, pieces: int
 ) -> None:
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
-    parts = [chunk("word " * 20)] * pieces + [PATIENCE_S, chunk(finish="stop"), DONE]
+    parts = [chunk("word " * 20)] * pieces + [WAIT_TIMEOUT_S, chunk(finish="stop"), DONE]
     async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as live:
         await live.post(
             CHAT,
             body(stream=True),
-            leave_once=lambda reply: reply.body.count(b"data: ") >= pieces,
+            disconnect_once=lambda reply: reply.body.count(b"data: ") >= pieces,
         )
         row = await live.entry()
         assert row.cost_usd
@@ -215,7 +215,7 @@ async def test_a_disconnected_client_is_charged_for_received_tokens(
 
 
 async def test_a_passthrough_request_is_counted_and_settled(tmp_path: Path) -> None:
-    """Speech is passed on unread: it counts as a request, and nothing stays reserved."""
+    """A speech request passes through unparsed: it counts as a request and releases everything."""
     registry = limited_registry(
         route("r", provider("one")),
         limits=Limits(requests_per_minute=1, concurrency=1, tokens_per_minute=10**6),
@@ -248,8 +248,8 @@ async def test_limits_of_a_projects_team_apply_beside_the_project(tmp_path: Path
     mate = msgspec.structs.replace(key, id=2, digest=key_digest("sk-mate", PEPPER), team=site)
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, mate)})
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
-        sent = ["sk-dgm-test", "sk-dgm-test", "sk-dgm-test", "sk-mate", "sk-mate"]
-        replies = [await live.post(CHAT, body(), key=token) for token in sent]
+        request_keys = ["sk-dgm-test", "sk-dgm-test", "sk-dgm-test", "sk-mate", "sk-mate"]
+        replies = [await live.post(CHAT, body(), key=token) for token in request_keys]
     assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
     assert "the project app is limited to 2 requests" in replies[2].json()["error"]["message"]
     assert "the team blue is limited to 3 requests" in replies[4].json()["error"]["message"]

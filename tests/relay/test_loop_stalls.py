@@ -1,9 +1,8 @@
-"""One very large request does not hold up the others, whatever its dialects are.
+"""A very large request does not block others, whatever its dialects are.
 
-Two things stop everybody: a turn of the event loop that computes for long, and a single step in
-another thread that keeps Python's lock (one call into C, as a look through all of the body). Both
-are measured in processor time, and compared with what a copy of the body takes here and now, so
-that a slow or busy machine changes nothing.
+Two things block all requests: an event loop turn that computes for long, and a single step in
+another thread that holds the GIL (one call into C). Both are measured in CPU time relative to
+copying the body, so that a slow or busy machine does not matter.
 """
 
 from __future__ import annotations
@@ -77,13 +76,13 @@ def large_body(path: str) -> bytes:
 
 
 class LongestSteps:
-    """How long each line of Python took at most in the threads of `offload.run`."""
+    """The longest time of each line of Python in the threads of `offload.run`."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     async def run(self, size: int, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """`offload.run`, observed."""
+        """Run `offload.run` with measurement."""
         if size < offload.LARGE_BYTES:
             return work(*args, **kwargs)
         return await asyncio.to_thread(self._observe, lambda: work(*args, **kwargs))
@@ -93,10 +92,10 @@ class LongestSteps:
 
         def trace(frame: FrameType, event: str, arg: object) -> Any:
             nonlocal last_line, last_s, last_kernel_s
-            took_s = time.thread_time() - last_s
-            if took_s > 0.0005:
-                took_s -= kernel_s() - last_kernel_s
-                self.seconds[last_line] = max(self.seconds.get(last_line, 0.0), took_s)
+            elapsed_s = time.thread_time() - last_s
+            if elapsed_s > 0.0005:
+                elapsed_s -= kernel_s() - last_kernel_s
+                self.seconds[last_line] = max(self.seconds.get(last_line, 0.0), elapsed_s)
                 last_kernel_s = kernel_s()
             last_line = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
             last_s = time.thread_time()
@@ -110,16 +109,16 @@ class LongestSteps:
 
 
 def kernel_s() -> float:
-    """The time that the kernel worked for this thread."""
+    """Return the kernel CPU time of this thread."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_stime
 
 
 @dataclass
 class StallMeter:
-    """The longest turn of the loop and the longest step of a thread, each the least of all rounds.
+    """The longest turn of the loop and the longest step of a thread, the minimum of all rounds.
 
-    A step is a line of Python. The kernel's part is left out: it maps memory for new bodies at
-    0.6 to 3 ms a MB, as the host of a virtual machine has it ready or not.
+    A step is a line of Python. Kernel time is excluded: mapping memory for new bodies takes 0.6 to
+    3 ms per MB, depending on the host of a virtual machine.
     """
 
     monkeypatch: pytest.MonkeyPatch
@@ -140,14 +139,14 @@ class StallMeter:
 
     @property
     def step(self) -> tuple[float, str]:
-        """The longest step in seconds, and its line."""
+        """Return the seconds of the longest step, and its line."""
         return max(
             ((seconds, line) for line, seconds in (self.steps_s or {}).items()), default=(0.0, "")
         )
 
 
 async def longest_turn_s(work: Callable[[], Any]) -> float:
-    """The processor time of the longest turn of the loop while `work` is done."""
+    """Return the CPU time of the longest loop turn while `work` runs."""
     longest = 0.0
 
     async def turn() -> None:
@@ -167,12 +166,12 @@ async def longest_turn_s(work: Callable[[], Any]) -> float:
 
 
 def copy_s(body: bytes) -> float:
-    """The processor time of a copy of the body."""
+    """Return the CPU time of copying the body."""
     times = []
     for _ in range(5):
-        began = time.thread_time()
+        start = time.thread_time()
         bytearray(body)
-        times.append(time.thread_time() - began)
+        times.append(time.thread_time() - start)
     return statistics.median(times)
 
 
@@ -214,15 +213,15 @@ MAX_STALL_S = 0.05
 
 
 def connect(live: Gateway) -> Protocol:
-    """A connection to the gateway, as `up` serves it."""
+    """Open a connection to the gateway as `up` serves it."""
     config = Config(live.app, log_config=None, access_log=False, lifespan="off")
     protocol = Protocol(config=config, server_state=ServerState(), app_state={})
     protocol.limits = ConnectionLimits()
     return protocol
 
 
-def send_over(port: int, path: str, body: bytes) -> bytes:
-    """The first line of the response to a body that is sent over a socket."""
+def send_over_socket(port: int, path: str, body: bytes) -> bytes:
+    """Send a body over a socket and return the first line of the response."""
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
@@ -235,8 +234,8 @@ def send_over(port: int, path: str, body: bytes) -> bytes:
 async def test_a_body_of_31_mb_over_a_socket_stalls_others_less_than_50_ms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str
 ) -> None:
-    """A turn of the loop, and a step of a thread, which holds the interpreter; both in processor
-    time, so that other programs of the machine do not count.
+    """Measured are loop turns and thread steps that hold the GIL, both in CPU time, so that other
+    programs do not matter.
     """
     path, text = "/v1/chat/completions", TEXT * (28 * 1024 * 1024 // len(TEXT))
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
@@ -252,7 +251,7 @@ async def test_a_body_of_31_mb_over_a_socket_stalls_others_less_than_50_ms(
         port = server.sockets[0].getsockname()[1]
 
         async def send() -> None:
-            line = await asyncio.to_thread(send_over, port, path, body)
+            line = await asyncio.to_thread(send_over_socket, port, path, body)
             assert line.startswith(b"HTTP/1.1 400")
 
         for _ in range(ROUNDS):

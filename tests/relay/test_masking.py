@@ -1,4 +1,4 @@
-"""What an operator wants masked reaches no row and no body of the log; the wire is untouched."""
+"""Masked texts are neither in rows nor in logged bodies; upstream requests are unchanged."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
 
 
 def test_stored_events_are_masked_across_their_deltas() -> None:
-    """Those of a background response, which a client can read again."""
+    """The events of a background response, which a client can read again."""
     exchange = Exchange(
         request_id="req_1",
         endpoint="/v1/responses",

@@ -1,4 +1,4 @@
-"""Media by URL on their way through the relay: who is given bytes, and what is told of it."""
+"""Media by URL through the relay: which providers get bytes, and what is reported."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def google(name: str = "g") -> Provider:
     return provider(name, "gemini", preset="gemini")
 
 
-def switched_on(gate: Gateway, site: MediaServer, most: int = LIMIT) -> None:
-    gate.runtime.media = MediaFetch(most, site.fetcher())
+def enable_fetching(gate: Gateway, site: MediaServer, maximum: int = LIMIT) -> None:
+    gate.runtime.media = MediaFetch(maximum, site.fetcher())
 
 
-def upstream_body(gate: Gateway, place: int = -1) -> str:
-    return gate.upstreams.requests[place].content.decode()
+def upstream_body(gate: Gateway, index: int = -1) -> str:
+    return gate.upstreams.requests[index].content.decode()
 
 
 CASES: list[Any] = [
@@ -66,16 +66,16 @@ CASES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("up", "says", "model"), CASES)
+@pytest.mark.parametrize(("host", "message", "model"), CASES)
 async def test_providers_that_fetch_no_urls_get_the_bytes(
-    tmp_path: Path, up: Provider, says: Any, model: str
+    tmp_path: Path, host: Provider, message: Any, model: str
 ) -> None:
-    registry = snapshot(route("m", up, model=model), log_bodies=True)
+    registry = snapshot(route("m", host, model=model), log_bodies=True)
     async with (
         media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, registry, u=says) as gate,
+        gateway(tmp_path, registry, u=message) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         reply = await gate.post("/v1/chat/completions", media_request(f"{URL}?sig=secret", URL))
         entry = await gate.entry()
     assert reply.status == 200, reply.body
@@ -94,12 +94,12 @@ async def test_providers_that_fetch_no_urls_get_the_bytes(
     assert b"bytes of image/png, fetched" in (entry.bodies.upstream_request or b"")
 
 
-@pytest.mark.parametrize(("up", "says", "model"), CASES)
+@pytest.mark.parametrize(("host", "message", "model"), CASES)
 async def test_with_fetching_off_media_is_dropped_with_a_note_how_to_enable_it(
-    tmp_path: Path, up: Provider, says: Any, model: str
+    tmp_path: Path, host: Provider, message: Any, model: str
 ) -> None:
-    registry = snapshot(route("m", up, model=model))
-    async with gateway(tmp_path, registry, u=says) as gate:
+    registry = snapshot(route("m", host, model=model))
+    async with gateway(tmp_path, registry, u=message) as gate:
         assert gate.runtime.media is None
         reply = await gate.post("/v1/chat/completions", media_request(URL))
         entry = await gate.entry()
@@ -121,7 +121,7 @@ async def test_a_document_by_unsupported_url_is_refused_with_advice(
         gateway(tmp_path, registry, u=lambda _: completion()) as gate,
     ):
         off = await gate.post("/v1/messages", body)
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         on = await gate.post("/v1/messages", body)
     assert off.status == 400
     assert "messages[0].content[0]" in off.json()["error"]["message"]
@@ -137,13 +137,13 @@ async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
         media(tmp_path, a=answer("wörter".encode(), "text/plain; charset=utf-8")) as site,
         gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         assert (await gate.post("/v1/messages", body)).status == 200
         assert "wörter" in json.loads(upstream_body(gate))["messages"][0]["content"]
 
 
 async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path) -> None:
-    """Neither what passes through nor what is translated for such a one is fetched."""
+    """Neither passthrough nor translated requests are fetched for such a provider."""
     claude = provider("c", "anthropic_messages")
     body = {"type": "message", "role": "assistant", "content": [], "model": "x", "id": "i"}
     body |= {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
@@ -154,24 +154,24 @@ async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path
             tmp_path, same, u=lambda _: completion(), c=lambda _: httpx.Response(200, json=body)
         ) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         assert (await gate.post("/v1/chat/completions", media_request(URL))).status == 200
         assert (
             await gate.post("/v1/chat/completions", media_request(URL, model="n"))
         ).status == 200
         assert not site.request_heads
-    assert all(URL in upstream_body(gate, place) for place in (0, 1))
+    assert all(URL in upstream_body(gate, index) for index in (0, 1))
 
 
 async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
-    """Even for a provider that is known to open no URLs of such a part."""
+    """Even for a provider that is known not to fetch URLs of such a part."""
     file = {"type": "file", "file": {"filename": "a.pdf", "file_data": URL}}
     body = {"model": "m", "messages": [{"role": "user", "content": [file]}]}
     async with (
         media(tmp_path, a=answer(PDF, "")) as site,
         gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         assert (await gate.post("/v1/chat/completions", body)).status == 200
         assert (await gate.entry()).passthrough
         assert not site.request_heads
@@ -183,7 +183,7 @@ async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -
         media(tmp_path) as site,
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         reply = await gate.post("/v1/chat/completions", media_request("gs://bucket/cat.png"))
     assert reply.status == 200
     assert not site.looked_up
@@ -196,12 +196,12 @@ async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
         media(tmp_path, a=answer(PNG)) as site,
         gateway(tmp_path, snapshot(both), g=lambda _: refusal(503), h=gemini_answer) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         reply = await gate.post("/v1/chat/completions", media_request(URL, URL))
     assert reply.status == 200
     assert reply.headers["x-dragoman-attempts"] == "2"
     assert len(site.request_heads) == 1
-    assert all(DATA in upstream_body(gate, place) for place in (0, 1))
+    assert all(DATA in upstream_body(gate, index) for index in (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -227,16 +227,16 @@ async def test_unfetchable_media_are_an_error_that_names_the_field(
         field = "input[0].content[0]"
     if path == "/v1/messages":
         picture = {"type": "image", "source": {"type": "url", "url": url}}
-        words = {"type": "text", "text": "?"}
+        text_part = {"type": "text", "text": "?"}
         body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user"}]}
-        body["messages"][0]["content"] = [words, picture]
+        body["messages"][0]["content"] = [text_part, picture]
     pages = {"page": answer(b"<html>", "text/html"), "lie": answer(b"<html>", "image/png")}
     async with (
         media(tmp_path, **pages) as site,
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
     ):
         site.names["inside.example"] = ["10.0.0.7"]
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         reply = await gate.post(path, body)
         entry = await gate.entry()
     error = reply.json()["error"]
@@ -253,7 +253,7 @@ async def test_fetched_files_are_limited_by_number_and_size(tmp_path: Path) -> N
         media(tmp_path, a=answer(PNG), b=answer(PNG)) as site,
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
     ):
-        switched_on(gate, site, most=len(PNG) + 5)
+        enable_fetching(gate, site, maximum=len(PNG) + 5)
         many = await gate.post(
             "/v1/chat/completions", media_request(*(f"{URL}?{n}" for n in range(21)))
         )
@@ -261,8 +261,8 @@ async def test_fetched_files_are_limited_by_number_and_size(tmp_path: Path) -> N
         large = await gate.post(
             "/v1/chat/completions", media_request(URL, "https://media.example/b")
         )
-        one = await gate.post("/v1/chat/completions", media_request(URL))
-    assert (many.status, large.status, one.status) == (400, 400, 200)
+        reply = await gate.post("/v1/chat/completions", media_request(URL))
+    assert (many.status, large.status, reply.status) == (400, 400, 200)
     assert "at most 20 files" in many.json()["error"]["message"]
     assert "bytes" in large.json()["error"]["message"]
 
@@ -273,7 +273,7 @@ async def test_a_strict_route_fetches_nothing(tmp_path: Path) -> None:
         media(tmp_path, a=answer(PNG)) as site,
         gateway(tmp_path, strict, g=gemini_answer) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         reply = await gate.post("/v1/chat/completions", media_request(URL))
         assert (reply.status, site.request_heads) == (400, [])
     assert "this route rejects unsupported fields" in reply.json()["error"]["message"]
@@ -297,6 +297,6 @@ async def test_an_image_in_a_tool_result_is_fetched(tmp_path: Path) -> None:
         media(tmp_path, a=answer(PNG)) as site,
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
     ):
-        switched_on(gate, site)
+        enable_fetching(gate, site)
         assert (await gate.post("/v1/messages", body)).status == 200
     assert DATA in upstream_body(gate)

@@ -1,4 +1,4 @@
-"""Which addresses and URLs may be fetched from: the public internet, over https, and no more."""
+"""Public addresses and URLs that may be fetched: https on the public internet only."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_non_public_addresses_are_refused(address: str) -> None:
 def test_private_addresses_are_never_public(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    """Python's own table is older than ours in places, but never wider."""
+    """Python's own table is older than ours in some ranges, but never broader."""
     if address.is_private or address.is_multicast or address.is_reserved or address.is_loopback:
         assert not is_public(str(address))
 
@@ -115,9 +115,9 @@ def test_a_private_ipv4_address_is_refused_in_ipv6_notation(address: ipaddress.I
     ],
 )
 def test_a_disallowed_url_is_refused_with_the_reason(url: str, reason: str) -> None:
-    with pytest.raises(MediaFetchError, match=reason) as refused:
+    with pytest.raises(MediaFetchError, match=reason) as error:
         parse_media_url(url)
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(error.value)
 
 
 @each("url", ["https://a.example/x", "https://a.example:443/x", "HTTPS://A.b/"])

@@ -1,4 +1,4 @@
-"""Fetching one file: over real TLS, never from inside, never too much or too long."""
+"""Fetching a file: over real TLS, never from private addresses, bounded in size and time."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ async def test_a_host_with_a_private_address_is_not_requested(
 ) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["media.example"] = addresses
-        with pytest.raises(MediaFetchError, match="no public address") as refused:
+        with pytest.raises(MediaFetchError, match="no public address") as error:
             await site.fetcher(permits=is_public).fetch(URL)
-        assert not any(address in str(refused.value) for address in addresses)
+        assert not any(address in str(error.value) for address in addresses)
     assert not site.request_heads
 
 
@@ -112,7 +112,7 @@ async def test_no_spelling_of_localhost_passes_the_real_resolver(tmp_path: Path,
 
 
 async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
-    """A name that points inside at its second look-up: there is none."""
+    """There is no second lookup, which could return a private address."""
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
@@ -123,7 +123,7 @@ async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
 
 
 async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
-    """The same name may point elsewhere by then, and another host may be inside."""
+    """The name may resolve differently later, and another host may be private."""
     async with media(tmp_path, a=redirect("/b"), b=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         with pytest.raises(MediaFetchError, match="no public address"):
@@ -132,7 +132,7 @@ async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "reason"),
+    ("location", "reason"),
     [
         ("https://inside.example/x", "no public address"),
         ("http://other.example/x", "must begin with https://"),
@@ -144,9 +144,9 @@ async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
     ],
 )
 async def test_a_redirect_to_a_disallowed_address_is_not_followed(
-    tmp_path: Path, to: str, reason: str
+    tmp_path: Path, location: str, reason: str
 ) -> None:
-    async with media(tmp_path, a=redirect(to)) as site:
+    async with media(tmp_path, a=redirect(location)) as site:
         site.names["inside.example"] = ["127.0.0.2"]
         with pytest.raises(MediaFetchError, match=reason):
             await site.fetcher().fetch(URL)

@@ -1,4 +1,4 @@
-"""Metrics: labels of the registry only, values right over several workers, failures logged."""
+"""Metrics: labels of the registry only, correct over several workers, failures logged."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def page(gw: Gateway) -> str:
-    """The page as it is served to this machine."""
+async def metrics_page(gw: Gateway) -> str:
+    """Return the metrics as served to this machine."""
     transport = httpx.ASGITransport(gw.app, client=("127.0.0.1", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.get("/metrics")
@@ -46,8 +46,8 @@ async def page(gw: Gateway) -> str:
     return answer.text
 
 
-def value(text: str, name: str, **labels: str) -> float | None:
-    """The value of a series; None if there is none."""
+def metric_value(text: str, name: str, **labels: str) -> float | None:
+    """Return the value of a series; None if there is none."""
     for line in text.splitlines():
         match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
         if match and dict(re.findall(r'(\w+)="([^"]*)"', match[1] or "")) == labels:
@@ -80,16 +80,16 @@ def test_unknown_model_names_share_one_metric_label() -> None:
     assert len(text) < 3 * before
     assert "xxx" not in text
     shared = {"dialect": "", "stream": "false", "status_class": "2xx"}
-    known = {"route": "known", "provider": "one", "model": "other"}
+    labels = {"route": "known", "provider": "one", "model": "other"}
     other = {"route": "other", "provider": "one", "model": "other"}
-    assert value(text, "dragoman_requests_total", **other, **shared) == 1500
-    assert value(text, "dragoman_requests_total", **known, **shared) == 1
+    assert metric_value(text, "dragoman_requests_total", **other, **shared) == 1500
+    assert metric_value(text, "dragoman_requests_total", **labels, **shared) == 1
 
 
 def test_a_request_of_a_wildcard_counts_for_its_route() -> None:
-    one = snapshot(route("gpt-*", provider("one")))
+    registry = snapshot(route("gpt-*", provider("one")))
     recorded_metrics = Metrics("1")
-    recorded_metrics.use_names(msgspec.structs.replace(one, wildcards=(("gpt-*", "gpt-*"),)))
+    recorded_metrics.use_names(msgspec.structs.replace(registry, wildcards=(("gpt-*", "gpt-*"),)))
     recorded_metrics.record(entry("gpt-5"))
     text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert 'route="gpt-*"' in text
@@ -156,34 +156,34 @@ def test_metrics_of_workers_are_summed_and_end_with_them(tmp_path: Path) -> None
     )
     alive, dead = done.stdout.split("--")
     for text in (alive, dead):
-        assert value(text, "dragoman_build_info", version="1") == 1
-        assert value(text, "dragoman_config_version") == 7
-    assert value(alive, "dragoman_in_flight_requests") == 20
-    assert value(alive, "dragoman_log_spool_rows") == 6
-    assert value(dead, "dragoman_in_flight_requests") == 0
-    assert value(alive, "dragoman_deployment_state", target="one/m") == 2
-    assert value(dead, "dragoman_deployment_state", target="one/m") == 0
+        assert metric_value(text, "dragoman_build_info", version="1") == 1
+        assert metric_value(text, "dragoman_config_version") == 7
+    assert metric_value(alive, "dragoman_in_flight_requests") == 20
+    assert metric_value(alive, "dragoman_log_spool_rows") == 6
+    assert metric_value(dead, "dragoman_in_flight_requests") == 0
+    assert metric_value(alive, "dragoman_deployment_state", target="one/m") == 2
+    assert metric_value(dead, "dragoman_deployment_state", target="one/m") == 0
 
 
 BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
 
 
 async def test_metrics_include_limits_budgets_and_circuit_states(tmp_path: Path) -> None:
-    one = provider("one", budget=Budget(day_usd=Decimal(5)))
-    limited = route("r", one, limits=Limits(requests_per_minute=1))
+    registry = provider("one", budget=Budget(day_usd=Decimal(5)))
+    limited = route("r", registry, limits=Limits(requests_per_minute=1))
     async with gateway(tmp_path, snapshot(limited), one=lambda _: completion()) as gw:
         assert (await gw.post("/v1/chat/completions", BODY)).status == 200
         assert (await gw.post("/v1/chat/completions", BODY)).status == 429
         await gw.rows(2)
-        text = await page(gw)
-    assert value(text, "dragoman_limit_refusals_total", owner="route", limit="requests") == 1
-    left = value(text, "dragoman_budget_left_usd", owner="provider:1", span="day")
-    assert left is not None
-    assert 4.9 < left <= 5
-    assert value(text, "dragoman_deployment_state", target="one/gpt-4.1") == 0
-    assert value(text, "dragoman_database_up") == 1
-    assert value(text, "dragoman_in_flight_limit") == gw.runtime.config.max_requests
-    assert (value(text, "dragoman_process_memory_bytes") or 0) > 1_000_000
+        text = await metrics_page(gw)
+    assert metric_value(text, "dragoman_limit_refusals_total", owner="route", limit="requests") == 1
+    budget_left_usd = metric_value(text, "dragoman_budget_left_usd", owner="provider:1", span="day")
+    assert budget_left_usd is not None
+    assert 4.9 < budget_left_usd <= 5
+    assert metric_value(text, "dragoman_deployment_state", target="one/gpt-4.1") == 0
+    assert metric_value(text, "dragoman_database_up") == 1
+    assert metric_value(text, "dragoman_in_flight_limit") == gw.runtime.config.max_requests
+    assert (metric_value(text, "dragoman_process_memory_bytes") or 0) > 1_000_000
     assert "dragoman_redis_up " not in text
 
 
@@ -193,9 +193,9 @@ async def test_the_state_metric_of_a_recovered_target_is_usable(tmp_path: Path) 
     fast = route("r", provider("one"), cooldown_s=0.01)
     async with gateway(tmp_path, snapshot(fast), one=lambda _: answers.pop(0)) as gw:
         assert (await gw.post("/v1/chat/completions", BODY)).status == 429
-        assert value(await page(gw), "dragoman_deployment_state", **target) in {1, 2}
+        assert metric_value(await metrics_page(gw), "dragoman_deployment_state", **target) in {1, 2}
         assert (await gw.post("/v1/chat/completions", BODY)).status == 200
-        assert value(await page(gw), "dragoman_deployment_state", **target) == 0
+        assert metric_value(await metrics_page(gw), "dragoman_deployment_state", **target) == 0
 
 
 async def test_a_failed_request_leaves_one_line_with_its_ids(
@@ -218,22 +218,22 @@ async def test_a_failed_request_leaves_one_line_with_its_ids(
     assert "secret" not in lines[0]
 
 
-def test_a_log_line_is_one_line_whatever_its_data_is() -> None:
+def test_a_log_line_is_one_line_for_any_data() -> None:
     record = logging.makeLogRecord({"msg": "m", "a": "x\ny", "b": 'q"', "c": 1, "d": ["no"]})
     assert KeyValueFormatter("%(message)s").format(record) == "m a='x\\ny' b='q\"' c=1"
 
 
 async def test_the_time_between_chunks_is_measured(tmp_path: Path) -> None:
     parts = [chunk("a"), 0.05, chunk("b"), 0.05, chunk("c"), chunk(None, "stop"), DONE]
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: sse(*parts)) as gw:
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as gw:
         await gw.post("/v1/chat/completions", {**BODY, "stream": True})
         (row,) = await gw.rows(1)
-        text = await page(gw)
+        text = await metrics_page(gw)
     assert row.chunk_gap_ms is not None
     assert row.chunk_gap_ms > 20
-    who = {"route": "r", "provider": "one", "model": "gpt-4.1"}
-    assert value(text, "dragoman_inter_chunk_seconds_count", **who) == 1
+    labels = {"route": "r", "provider": "one", "model": "gpt-4.1"}
+    assert metric_value(text, "dragoman_inter_chunk_seconds_count", **labels) == 1
 
 
 async def test_a_checkpoint_that_stalls_the_loop_is_named(tmp_path: Path) -> None:
@@ -244,8 +244,8 @@ async def test_a_checkpoint_that_stalls_the_loop_is_named(tmp_path: Path) -> Non
     async with gateway(tmp_path, registry, checkpoint=copy_pages, up=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY)
         stalls: float | None = None
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while not stalls:
                 await asyncio.sleep(0.05)
-                text = await page(gw)
-                stalls = value(text, "dragoman_event_loop_stalls_total", cause="checkpoint")
+                text = await metrics_page(gw)
+                stalls = metric_value(text, "dragoman_event_loop_stalls_total", cause="checkpoint")

@@ -1,4 +1,4 @@
-"""Where a provider counts nothing, clients are told what the log has, or nothing: never zeros."""
+"""If a provider reports no usage, clients get the logged estimate or nothing, never zeros."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def openai(usage: Json, *, stream: bool) -> httpx.Response:
     return sse(chunk(ANSWER), chunk(finish="stop", **usage), DONE)
 
 
-def last_counts(client: str, body: bytes) -> list[tuple[int, int]]:
-    """The counts in the last place where an answer or its stream has them; empty for none."""
+def last_usage(client: str, body: bytes) -> list[tuple[int, int]]:
+    """Return the last usage in a response or its stream; empty if there is none."""
     names = COUNTS[client]
     lines = [line.removeprefix(b"data: ") for line in body.split(b"\n")]
     rows: list[tuple[int, int]] = []
@@ -75,11 +75,11 @@ def last_counts(client: str, body: bytes) -> list[tuple[int, int]]:
     return rows[-1:]
 
 
-async def counts(
+async def reported_usage(
     tmp_path: Path, client: str, usage: Json, *, stream: bool, **more: Any
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """What a client is told of an answer with this usage, and what the log has."""
-    whole, streamed, body = CLIENTS[client]
+    """Return the usage that the client and the log get for an upstream's usage."""
+    response_body, streamed, body = CLIENTS[client]
     is_google = client not in {"gemini"}
     if is_google:
         maker = provider("a", "gemini", preset="gemini")
@@ -91,12 +91,12 @@ async def counts(
     if client != "gemini":
         request["stream"] = stream
     async with gateway(tmp_path, registry, a=lambda _: answering(usage, stream=stream)) as live:
-        reply = await live.post(streamed if stream else whole, request)
+        reply = await live.post(streamed if stream else response_body, request)
         assert reply.status == 200, reply.body
         row = await live.entry()
     assert row.input_tokens is not None
     assert row.output_tokens is not None
-    return last_counts(client, reply.body), (row.input_tokens, row.output_tokens)
+    return last_usage(client, reply.body), (row.input_tokens, row.output_tokens)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -104,7 +104,7 @@ async def counts(
 async def test_a_client_never_gets_zero_token_counts(
     tmp_path: Path, client: str, stream: bool
 ) -> None:
-    counts_seen, logged = await counts(tmp_path, client, {}, stream=stream)
+    counts_seen, logged = await reported_usage(tmp_path, client, {}, stream=stream)
     assert logged[0] > 10
     assert logged[1] == 4
     # Anthropic's answers always have counts; the others may do without.
@@ -113,7 +113,7 @@ async def test_a_client_never_gets_zero_token_counts(
 
 @pytest.mark.parametrize("client", ["chat", "completions"])
 async def test_a_client_that_requests_usage_gets_it(tmp_path: Path, client: str) -> None:
-    counts_seen, logged = await counts(tmp_path, client, {}, stream=True, **STREAM_OPTIONS)
+    counts_seen, logged = await reported_usage(tmp_path, client, {}, stream=True, **STREAM_OPTIONS)
     assert counts_seen == [logged]
 
 
@@ -126,6 +126,6 @@ async def test_a_missing_count_is_estimated_beside_the_reported_one(
     if client == "gemini":
         usage = {"usage": {"prompt_tokens": 77, "completion_tokens": None}}
     more = STREAM_OPTIONS if stream and client in {"chat", "completions"} else {}
-    text, logged = await counts(tmp_path, client, usage, stream=stream, **more)
+    text, logged = await reported_usage(tmp_path, client, usage, stream=stream, **more)
     assert logged == (77, 4)
     assert text == [logged]

@@ -29,7 +29,7 @@ def provider(base_url: str, **values: object) -> Provider:
 
 @asynccontextmanager
 async def one_answer_server(reply: bytes, chunks: list[bytes]) -> AsyncIterator[str]:
-    """A server that gives one answer and notes what it was asked."""
+    """Run a server with one response, which records its request."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         chunks.append(await reader.readuntil(b"\r\n\r\n"))
@@ -113,7 +113,7 @@ async def test_bedrocks_model_list_is_requested_at_another_host(
     asked_for: list[tuple[str, str]] = []
 
     async def send(
-        self: Upstreams, method: str, url: Any, headers: Any, *rest: Any, **network: Any
+        self: Upstreams, method: str, url: Any, headers: Any, *options: Any, **network: Any
     ) -> Any:
         asked_for.append((url.host, headers["host"]))
         raise GatewayError(Error(kind="timeout", message="enough"))
@@ -145,7 +145,7 @@ async def test_a_refusal_has_the_upstreams_message_without_the_key() -> None:
     assert catalog.ms > 0
 
 
-async def test_there_is_no_waiting_beyond_the_deadline() -> None:
+async def test_fetching_the_model_list_ends_at_its_deadline() -> None:
     gone = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,7 +188,7 @@ def test_an_invalid_list_is_refused(data: bytes) -> None:
         parse_models(data)
 
 
-def test_odd_rows_are_left_out() -> None:
+def test_unusual_rows_are_omitted() -> None:
     rows = b'[1,{"id":""},{"id":7},{"id":"a\\u0000"},{"id":"x"},{"id":"x"}]'
     assert [model.name for model in parse_models(rows)] == ["x"]
 

@@ -1,4 +1,4 @@
-"""The model's name in answers that are passed on is the one that the client asked for."""
+"""Passthrough responses have the model name that the client requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stall of the event loop is noticed, and its cause is named."""
+"""A stall of the event loop is detected, and its cause is reported."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import pytest
 
 from gateway.relay.event_loop import monitor as monitor_module
 from gateway.relay.event_loop.monitor import STALL_S, TICK_S, LoopMonitor
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 LONG_S = 2.5 * STALL_S
 
 
 @pytest.fixture(autouse=True)
 def unlimited_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every stall has its line, and the monitor's thread calls `sample` in each of its turns."""
+    """Report every stall, and sample in each turn of the monitor's thread."""
     monkeypatch.setattr(monitor_module, "LOG_INTERVAL_S", 0.0)
     monkeypatch.setattr(monitor_module, "SAMPLE_S", 0.0)
 
 
 class MonitoredLoop:
-    """A monitor of the running loop, with what it reports.
+    """A monitor of the running loop, with its reports.
 
     Attributes:
-        stalls: (cause, seconds) of each.
-        turns: how often the monitor's thread has looked.
+        stalls: (cause, seconds) of each stall.
+        turns: number of checks by the monitor's thread.
     """
 
     def __init__(self) -> None:
@@ -45,27 +45,27 @@ class MonitoredLoop:
         self.turns += 1
 
     async def settle(self) -> None:
-        """Wait until the monitor has looked without a stall of the machine's own."""
+        """Wait until the monitor has checked without a stall."""
         stalls = -1
         while stalls != len(self.stalls):
             stalls, turns = len(self.stalls), self.turns
             await asyncio.sleep(2 * TICK_S)
-            await until_in_loop(lambda turns=turns: self.turns > turns + 1)
+            await wait_until_async(lambda turns=turns: self.turns > turns + 1)
 
     async def longest_stall(self, stall: Callable[[MonitoredLoop], None]) -> tuple[str, float]:
-        """Cause and seconds of the stall that `stall` makes; a machine's own are shorter."""
+        """Return cause and seconds of the stall that `stall` causes, the longest one."""
         try:
             await self.settle()
             self.stalls.clear()
             stall(self)
-            await until_in_loop(lambda: any(seconds > STALL_S for _, seconds in self.stalls))
+            await wait_until_async(lambda: any(seconds > STALL_S for _, seconds in self.stalls))
         finally:
             self.monitor.stop()
         return max(self.stalls, key=itemgetter(1))
 
 
 def block_the_loop(watched: MonitoredLoop) -> None:
-    """Block the loop until the monitor's thread has seen it several times."""
+    """Block the loop until the monitor's thread has checked it several times."""
     time.sleep(LONG_S)
     turns = watched.turns
     while watched.turns < turns + 5:
@@ -91,9 +91,9 @@ async def test_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixtu
         return [line["where"] for line in lines if line["seconds"] == round(seconds, 3)]
 
     # The monitor's thread counts a stall before it logs it.
-    await until_in_loop(places)
-    (where,) = places()
-    assert where.split(":")[:2] == [__name__, "block_the_loop"]
+    await wait_until_async(places)
+    (code_line,) = places()
+    assert code_line.split(":")[:2] == [__name__, "block_the_loop"]
 
 
 async def test_code_that_holds_the_gil_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Several prompts in one request, at providers that accept one at a time."""
+"""Several prompts in one request, at providers that accept one per request."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ REQUEST = {"model": "m", "prompt": ["one", "two"], "max_tokens": 9}
 
 
 def prompt_of(request: httpx.Request) -> str:
-    """What the provider was asked."""
+    """Return the upstream prompt."""
     content: str = json.loads(request.content)["messages"][-1]["content"]
     return content
 
 
-def echoing(request: httpx.Request) -> httpx.Response:
-    """An answer that repeats the prompt."""
+def echo_prompt(request: httpx.Request) -> httpx.Response:
+    """Respond with the prompt."""
     body = json.loads(request.content)
     text = f"<{prompt_of(request)}>"
     if not body.get("stream"):
@@ -46,23 +46,28 @@ def frames(body: bytes) -> list[Any]:
 
 
 async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
         reply = await gate.post("/v1/completions", REQUEST)
         rows = await gate.rows(3)
     body = reply.json()
     assert [(c["index"], c["text"]) for c in body["choices"]] == [(0, "<one>"), (1, "<two>")]
     assert body["usage"] == {"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20}
     assert [prompt_of(request) for request in gate.upstreams.requests] == ["one", "two"]
-    own = next(row for row in rows if row.id == reply.headers["x-request-id"])
-    parts = [row for row in rows if row is not own]
+    request_row = next(row for row in rows if row.id == reply.headers["x-request-id"])
+    parts = [row for row in rows if row is not request_row]
     assert [row.input_tokens for row in parts] == [7, 7]
-    assert (own.input_tokens, own.cost_usd, own.status, len(own.attempts)) == (None, None, 200, 2)
+    assert (
+        request_row.input_tokens,
+        request_row.cost_usd,
+        request_row.status,
+        len(request_row.attempts),
+    ) == (None, None, 200, 2)
 
 
 @pytest.mark.parametrize("counted", [True, False])
 async def test_streams_follow_each_other_and_end_once(tmp_path: Path, counted: bool) -> None:
     body = {**REQUEST, "stream": True, "stream_options": {"include_usage": counted}}
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
         reply = await gate.post("/v1/completions", body)
     *rows, end = frames(reply.body)
     assert end == "[DONE]"
@@ -81,16 +86,16 @@ async def test_a_failure_before_anything_went_out_is_a_status(tmp_path: Path) ->
 
 async def test_a_failure_in_the_middle_is_reported_without_an_end_event(tmp_path: Path) -> None:
     def second_fails(request: httpx.Request) -> httpx.Response:
-        return echoing(request) if prompt_of(request) == "one" else refusal(503, "busy")
+        return echo_prompt(request) if prompt_of(request) == "one" else refusal(503, "busy")
 
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=second_fails) as gate:
         reply = await gate.post("/v1/completions", {**REQUEST, "stream": True})
-        whole = await gate.post("/v1/completions", REQUEST)
+        response = await gate.post("/v1/completions", REQUEST)
         rows = await gate.rows(3)
     assert frames(reply.body)[-1]["error"]["message"] == "busy"
     assert DONE not in reply.body
-    assert whole.status == 503
+    assert response.status == 503
     assert {row.outcome for row in rows} >= {"ok", "error"}
 
 
@@ -100,13 +105,13 @@ async def test_several_prompts_are_sent_together_if_supported(tmp_path: Path) ->
     registry = snapshot(route("m", older))
     async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=answer)) as gate:
         await gate.post("/v1/completions", REQUEST)
-    (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content)["prompt"] == ["one", "two"]
+    (upstream_request,) = gate.upstreams.requests
+    assert json.loads(upstream_request.content)["prompt"] == ["one", "two"]
 
 
 @pytest.mark.parametrize("prompt", [[1, 2], [[1], [2]], ["a"] * 200])
 async def test_an_unsplittable_prompt_is_refused(tmp_path: Path, prompt: Any) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
         reply = await gate.post("/v1/completions", {**REQUEST, "prompt": prompt})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "prompt")
     assert not gate.upstreams.requests

@@ -1,4 +1,4 @@
-"""Connections to upstreams through real proxies, and over TLS with a private authority."""
+"""Upstream connections through real proxies, and over TLS with a private authority."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.certificates import CertificateAuthority, IssuedCertificate, self_sig
 from tests.ports import free_port
 from tests.proxies import PASSWORD, USER, Tinyproxy, socks_proxy, tinyproxy
 from tests.servers import listening_port
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 BODY = b'{"model":"m"}'
 
 
 class Upstream:
-    """A server that answers each request with its head; `/stream` drips until it is left."""
+    """A server that responds with the request's head; `/stream` sends without end."""
 
     def __init__(self, scheme: str, port: int) -> None:
         self.scheme, self.port = scheme, port
@@ -59,9 +59,9 @@ class Upstream:
 
 @asynccontextmanager
 async def upstream(
-    folder: Path, issued: IssuedCertificate | None = None, *, clients_of: str = ""
+    folder: Path, issued: IssuedCertificate | None = None, *, client_ca: str = ""
 ) -> AsyncIterator[Upstream]:
-    context = issued.server_context(folder, clients_of=clients_of) if issued else None
+    context = issued.server_context(folder, client_ca=client_ca) if issued else None
     server = Upstream("http" if context is None else "https", 0)
     async with listening_port(server.serve, context=context) as server.port:
         yield server
@@ -84,7 +84,7 @@ async def send(
 
 
 async def head_of(client: Upstreams, url: httpx.URL, network: Network | None) -> bytes:
-    """The head as the upstream read it."""
+    """Return the head that the upstream received."""
     answer = await send(client, url, network)
     try:
         return await answer.read_all()
@@ -93,14 +93,14 @@ async def head_of(client: Upstreams, url: httpx.URL, network: Network | None) ->
 
 
 async def failure(url: httpx.URL, network: Network | None = None) -> str:
-    """Why the request was not answered."""
+    """Return the reason of a failed request."""
     async with upstreams() as client:
-        with pytest.raises(GatewayError) as raised:
+        with pytest.raises(GatewayError) as error:
             await (await send(client, url, network)).read_all()
-    assert raised.value.error.kind == "upstream_error"
-    assert "127.0.0.1" not in raised.value.error.message
-    assert PASSWORD not in raised.value.error.message
-    return raised.value.error.message
+    assert error.value.error.kind == "upstream_error"
+    assert "127.0.0.1" not in error.value.error.message
+    assert PASSWORD not in error.value.error.message
+    return error.value.error.message
 
 
 def network_with_proxy(proxy: str, **settings: str) -> Network:
@@ -168,8 +168,8 @@ async def test_an_error_names_a_proxy_that_requires_credentials(
 
 
 async def test_credentials_that_the_proxy_refuses_are_not_shown(strict_proxy: Tinyproxy) -> None:
-    wrong = f"http://{USER}:wrongPassword@127.0.0.1:{strict_proxy.port}"
-    message = await failure(httpx.URL("https://provider.test/"), network_with_proxy(wrong))
+    wrong_url = f"http://{USER}:wrongPassword@127.0.0.1:{strict_proxy.port}"
+    message = await failure(httpx.URL("https://provider.test/"), network_with_proxy(wrong_url))
     # tinyproxy answers wrong credentials with 401.
     assert message == "the proxy does not permit connections to this host (HTTP 401)"
 
@@ -200,7 +200,7 @@ async def test_a_proxy_that_is_down_is_named() -> None:
     )
 
 
-async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
+async def test_a_client_that_disconnects_ends_the_stream_behind_the_proxy(
     proxy: Tinyproxy, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     network = network_with_proxy(proxy.url, ca_certificates=authority.pem)
@@ -208,11 +208,11 @@ async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
         answer = await send(client, server.url("/stream"), network)
         assert await answer.read() == b"from"
         await answer.close()
-        await until_in_loop(lambda: server.left == 1)
+        await wait_until_async(lambda: server.left == 1)
 
 
 async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None:
-    """A proxy that accepts and never answers: the connect timeout ends the attempt."""
+    """A proxy that accepts and never responds: the connect timeout ends the attempt."""
     ended = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -221,10 +221,10 @@ async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None
         ended.set()
 
     async with listening_port(silent) as port, upstreams() as client:
-        with pytest.raises(GatewayError, match="the proxy did not accept") as raised:
+        with pytest.raises(GatewayError, match="the proxy did not accept") as error:
             network = network_with_proxy(f"http://127.0.0.1:{port}")
             await send(client, httpx.URL("https://provider.test/"), network, connect_s=0.2)
-        assert raised.value.error.kind == "timeout"
+        assert error.value.error.kind == "timeout"
         await asyncio.wait_for(ended.wait(), 10)
 
 
@@ -256,7 +256,7 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
         assert server.heads[0].startswith(b"POST /stream HTTP/1.1")
         assert socks.requests == [(1, "127.0.0.1", server.port)]
         await answer.close()
-        await until_in_loop(lambda: server.left == 1 and socks.open_tunnels == 0)
+        await wait_until_async(lambda: server.left == 1 and socks.open_tunnels == 0)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ async def test_a_socks_refusal_is_reported(
 async def test_a_proxy_over_tls_carries_tls(
     authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    """TLS to the proxy, and inside of it TLS to the provider."""
+    """TLS to the proxy, and TLS to the provider inside it."""
     opened: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -397,7 +397,7 @@ async def test_a_client_certificate_is_shown_to_a_server_that_requires_one(
     authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     client_issued = authority.issue("gateway")
-    requiring = {"clients_of": authority.pem}
+    requiring = {"client_ca": authority.pem}
     network = Network(
         ca_certificates=authority.pem,
         client_certificate=client_issued.certificate,
@@ -410,8 +410,8 @@ async def test_a_client_certificate_is_shown_to_a_server_that_requires_one(
 async def test_a_missing_client_certificate_is_named(
     authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    """In TLS 1.3 the server says so after the handshake, in answer to the request."""
-    context = authority.issue().server_context(tmp_path, clients_of=authority.pem)
+    """In TLS 1.3 the server reports it after the handshake, in response to the request."""
+    context = authority.issue().server_context(tmp_path, client_ca=authority.pem)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -422,10 +422,10 @@ async def test_a_missing_client_certificate_is_named(
         while connection.fileno() >= 0 and connection.recv(65536):
             pass
 
-    served = asyncio.create_task(asyncio.to_thread(serve))
+    server_task = asyncio.create_task(asyncio.to_thread(serve))
     url = httpx.URL(f"https://127.0.0.1:{listener.getsockname()[1]}/")
     message = await failure(url, Network(ca_certificates=authority.pem))
-    await served
+    await server_task
     listener.close()
     assert message.endswith("TLS failed: it requires a client certificate")
 

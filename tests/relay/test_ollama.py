@@ -1,4 +1,4 @@
-"""Ollama's clients and servers through the relay: lines, defaults, and the small questions."""
+"""Ollama's clients and servers through the relay: lines, defaults, and small endpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -61,8 +61,8 @@ async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
     assert reply.body == wire.replace(b'"up"', b'"m"')
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert all(part.endswith(b"\n") for part in reply.parts if part)
-    (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content) == {**REQUEST, "model": "gpt-4.1"}
+    (upstream_request,) = gate.upstreams.requests
+    assert json.loads(upstream_request.content) == {**REQUEST, "model": "gpt-4.1"}
     assert entry.passthrough
     assert entry.stream
     assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
@@ -72,13 +72,13 @@ async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
 async def test_a_request_passes_through_to_the_path_it_called(tmp_path: Path, path: str) -> None:
     request = {**REQUEST, "prompt": "x", "raw": True, "stream": False}
     registry = snapshot(route("m", ollama()))
-    whole = httpx.Response(200, content=line("hi", response="hi", done=True))
-    async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
+    upstream_response = httpx.Response(200, content=line("hi", response="hi", done=True))
+    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gate:
         await gate.post(path, request)
         entry = await gate.entry()
-    (sent,) = gate.upstreams.requests
-    assert sent.url.path == path
-    assert json.loads(sent.content)["raw"] is True
+    (upstream_request,) = gate.upstreams.requests
+    assert upstream_request.url.path == path
+    assert json.loads(upstream_request.content)["raw"] is True
     assert entry.endpoint == path
 
 
@@ -128,8 +128,8 @@ async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
 
 async def test_a_chat_client_gets_a_complete_response_from_ollama(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
-    whole = httpx.Response(200, content=line("hello", done=True, done_reason="length"))
-    async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
+    upstream_response = httpx.Response(200, content=line("hello", done=True, done_reason="length"))
+    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gate:
         reply = await gate.post("/v1/chat/completions", REQUEST)
     (choice,) = reply.json()["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("hello", "length")
@@ -154,8 +154,8 @@ async def test_a_stream_that_breaks_ends_with_an_error_line(tmp_path: Path, dial
 async def test_an_error_before_the_first_line_is_a_status(tmp_path: Path) -> None:
     early = lines(b'{"error":"server busy, please try again"}\n')
     registry = snapshot(route("m", ollama("a"), ollama("b")))
-    refused = httpx.Response(500, json={"error": "boom"})
-    async with gateway(tmp_path, registry, a=lambda _: early, b=lambda _: refused) as gate:
+    refused_response = httpx.Response(500, json={"error": "boom"})
+    async with gateway(tmp_path, registry, a=lambda _: early, b=lambda _: refused_response) as gate:
         reply = await gate.post("/api/chat", REQUEST)
     assert len(gate.upstreams.requests) == 2
     assert (reply.status, reply.json()) == (500, {"error": "boom"})
@@ -246,9 +246,9 @@ async def test_an_invalid_request_gets_an_ollama_error(
 
 async def test_a_client_that_disconnects_closes_the_upstream(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
-    upstream = lines(line("he"), PATIENCE_S, LAST)
+    upstream = lines(line("he"), WAIT_TIMEOUT_S, LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        await gate.post("/api/chat", REQUEST, leave_once=lambda reply: reply.body)
+        await gate.post("/api/chat", REQUEST, disconnect_once=lambda reply: reply.body)
         entry = await gate.entry()
         await asyncio.sleep(0)
     assert entry.outcome == "client_closed"

@@ -1,4 +1,4 @@
-"""What is refused for want of room: requests at a time, and one key's WebSockets."""
+"""Capacity limits: concurrent requests, and WebSockets per key."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ async def test_without_a_key_foreign_pages_are_refused(
         for key in ("", "anything"):
             posted = await live.post("/v1/chat/completions", REQUEST, key=key, headers=headers)
             assert posted.status == 403
-            listed = await live.post("/v1/models", {}, key=key, headers=headers, method="GET")
-            assert listed.status == 403
+            list_reply = await live.post("/v1/models", {}, key=key, headers=headers, method="GET")
+            assert list_reply.status == 403
         assert (await live.post("/v1/chat/completions", REQUEST, headers=headers)).status == 200
         assert (await metrics(live, **headers)).status == 403
         assert (await metrics(live, host="localhost:4000")).status == 200
@@ -92,7 +92,7 @@ async def test_responses_have_the_nosniff_header(tmp_path: Path) -> None:
 
 
 class Socket:
-    """A WebSocket's handshake, and a client that says nothing."""
+    """A WebSocket's handshake with a client that sends nothing."""
 
     def __init__(self, live: Gateway, key: str) -> None:
         self.accepted = False
@@ -127,7 +127,7 @@ class Socket:
         if "status" not in message:
             self.answered.set()
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         self._leave.set()
         await self.task
 
@@ -139,17 +139,17 @@ async def test_one_key_can_not_take_all_web_sockets(
     registry = snapshot(route("m", A))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         sockets = [Socket(live, KEY) for _ in range(3)]
-        for each in sockets:
-            await each.answered.wait()
-        assert [each.accepted for each in sockets] == [True, True, False]
+        for client_socket in sockets:
+            await client_socket.answered.wait()
+        assert [client_socket.accepted for client_socket in sockets] == [True, True, False]
         assert sockets[2].status == 429
         assert "2 open connections" in sockets[2].body["error"]["message"]
         other = Socket(live, ADMIN)
         await other.answered.wait()
         assert other.accepted
-        await sockets[0].leave()
-        again = Socket(live, KEY)
-        await again.answered.wait()
-        assert again.accepted
-        for each in (sockets[1], again, other):
-            await each.leave()
+        await sockets[0].disconnect()
+        second = Socket(live, KEY)
+        await second.answered.wait()
+        assert second.accepted
+        for client_socket in (sockets[1], second, other):
+            await client_socket.disconnect()

@@ -1,4 +1,4 @@
-"""A provider's rate-limit headers reach clients of its dialect: answers, streams and errors."""
+"""Rate-limit headers of providers reach clients of their dialect: responses, streams, errors."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def refusal() -> httpx.Response:
 async def test_a_client_of_the_same_dialect_gets_rate_limit_headers(
     tmp_path: Path, answer: Any, streamed: bool, status: int
 ) -> None:
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: answer()) as gw:
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: answer()) as gw:
         reply = await gw.post("/v1/chat/completions", {**BODY, "stream": streamed})
     headers = reply.headers
     assert reply.status == status
@@ -74,8 +74,8 @@ async def test_a_client_of_the_same_dialect_gets_rate_limit_headers(
 
 async def test_clients_of_other_dialects_get_only_retry_after(tmp_path: Path) -> None:
     body = {**BODY, "max_tokens": 9}
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: refusal()) as gw:
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: refusal()) as gw:
         reply = await gw.post("/v1/messages", body)
     headers = reply.headers
     assert reply.status == 429

@@ -1,4 +1,4 @@
-"""Tool fields of Chat clients at providers of the same API that do not have them."""
+"""Tool fields of Chat clients at providers of the same API that do not support them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ WITHOUT_OPTIONS = ["groq", "together", "fireworks", "cerebras", "vllm", "azure-o
 TRANSLATED = ["deepseek", "mistral"]
 
 
-async def sent_to(tmp_path: Path, preset: str, body: Json) -> tuple[Json, Reply]:
+async def upstream_request_of(tmp_path: Path, preset: str, body: Json) -> tuple[Json, Reply]:
     registry = snapshot(route("m", provider("a", preset=preset), model="some-model"))
     async with gateway(tmp_path, registry, a=lambda request: completion()) as gate:
         reply = await gate.post("/v1/chat/completions", {**CHAT, **body})
         assert reply.status == 200, reply.body
-        [sent] = gate.upstreams.requests
-    return json.loads(sent.content), reply
+        [upstream_request] = gate.upstreams.requests
+    return json.loads(upstream_request.content), reply
 
 
 @pytest.mark.parametrize("preset", WITH_OPTIONS)
 async def test_search_options_reach_a_provider_that_has_them(tmp_path: Path, preset: str) -> None:
     options = {"search_context_size": "low"}
-    sent, reply = await sent_to(tmp_path, preset, {"web_search_options": options})
-    assert sent["web_search_options"] == options
+    upstream_body, reply = await upstream_request_of(
+        tmp_path, preset, {"web_search_options": options}
+    )
+    assert upstream_body["web_search_options"] == options
     assert "x-dragoman-dropped" not in reply.headers
 
 
@@ -40,8 +42,8 @@ async def test_search_options_reach_a_provider_that_has_them(tmp_path: Path, pre
 async def test_search_options_are_dropped_where_nothing_searches(
     tmp_path: Path, preset: str
 ) -> None:
-    sent, reply = await sent_to(tmp_path, preset, {"web_search_options": {}})
-    assert "web_search_options" not in sent
+    upstream_body, reply = await upstream_request_of(tmp_path, preset, {"web_search_options": {}})
+    assert "web_search_options" not in upstream_body
     assert reply.headers["x-dragoman-dropped"] == "web_search_options"
 
 
@@ -57,8 +59,8 @@ def allowed(mode: str, *names: str) -> Json:
 
 async def test_openai_gets_allowed_tools_unchanged(tmp_path: Path) -> None:
     body = allowed("auto", "g")
-    sent, reply = await sent_to(tmp_path, "openai", body)
-    assert {name: sent[name] for name in body} == body
+    upstream_body, reply = await upstream_request_of(tmp_path, "openai", body)
+    assert {name: upstream_body[name] for name in body} == body
     assert "x-dragoman-approximated" not in reply.headers
 
 
@@ -67,14 +69,14 @@ async def test_openai_gets_allowed_tools_unchanged(tmp_path: Path) -> None:
 async def test_other_providers_get_only_the_allowed_tools(
     tmp_path: Path, preset: str, mode: str, choice: str
 ) -> None:
-    sent, reply = await sent_to(tmp_path, preset, allowed(mode, "g"))
-    assert (sent["tools"], sent["tool_choice"]) == ([function("g")], choice)
+    upstream_body, reply = await upstream_request_of(tmp_path, preset, allowed(mode, "g"))
+    assert (upstream_body["tools"], upstream_body["tool_choice"]) == ([function("g")], choice)
     assert reply.headers["x-dragoman-approximated"] == "tool_choice"
 
 
 async def test_no_tools_are_sent_if_none_is_allowed(tmp_path: Path) -> None:
-    sent, reply = await sent_to(tmp_path, "vllm", allowed("auto", "h"))
-    assert not {"tools", "tool_choice"} & sent.keys()
+    upstream_body, reply = await upstream_request_of(tmp_path, "vllm", allowed("auto", "h"))
+    assert not {"tools", "tool_choice"} & upstream_body.keys()
     assert "tool_choice" in reply.headers["x-dragoman-dropped"]
 
 
@@ -88,5 +90,5 @@ async def test_no_tools_are_sent_if_none_is_allowed(tmp_path: Path) -> None:
 )
 async def test_a_malformed_choice_is_left_to_the_provider(tmp_path: Path, choice: Json) -> None:
     body = {"tools": [function("f")], "tool_choice": choice}
-    sent, _ = await sent_to(tmp_path, "vllm", body)
-    assert {name: sent[name] for name in body} == body
+    upstream_body, _ = await upstream_request_of(tmp_path, "vllm", body)
+    assert {name: upstream_body[name] for name in body} == body

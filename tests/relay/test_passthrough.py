@@ -22,7 +22,7 @@ OTHER = "sk-dgm-other"
 
 
 def form(**fields: Any) -> tuple[bytes, dict[str, str]]:
-    """A form as httpx writes it: its body and its headers."""
+    """Return a form as httpx encodes it: its body and its headers."""
     files = {name: value for name, value in fields.items() if isinstance(value, tuple)}
     data = {name: value for name, value in fields.items() if not isinstance(value, tuple)}
     request = httpx.Request("POST", "http://x", data=data, files=files)
@@ -30,7 +30,7 @@ def form(**fields: Any) -> tuple[bytes, dict[str, str]]:
 
 
 def parts_of(request: httpx.Request) -> dict[str, Any]:
-    """A form as the standard library reads it."""
+    """Return a form as the standard library parses it."""
     head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + request.content)
     payloads_by_name = {}
@@ -43,14 +43,20 @@ def parts_of(request: httpx.Request) -> dict[str, Any]:
 async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> None:
     wave = b"RIFF\r\n--\x00\xff" * 1000
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
-    answered = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:
+    upstream_answer = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
+    async with gateway(
+        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
+    ) as g:
         body, headers = form(model="ears", language="de", file=("a.wav", wave, "audio/wav"))
         response = await g.post("/v1/audio/transcriptions", body, headers=headers)
-        assert (response.status, response.json()) == (200, answered)
-        sent = g.upstreams.requests[0]
-        assert sent.url.path == "/audio/transcriptions"
-        assert parts_of(sent) == {"model": b"whisper-1", "language": b"de", "file": wave}
+        assert (response.status, response.json()) == (200, upstream_answer)
+        upstream_request = g.upstreams.requests[0]
+        assert upstream_request.url.path == "/audio/transcriptions"
+        assert parts_of(upstream_request) == {
+            "model": b"whisper-1",
+            "language": b"de",
+            "file": wave,
+        }
         row = await g.entry()
     assert (row.endpoint, row.requested_model, row.model) == (
         "/v1/audio/transcriptions",
@@ -58,7 +64,7 @@ async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> No
         "whisper-1",
     )
     assert row.cost_usd == Decimal("0.36") * 90 / 3600
-    assert row.attempts[0].sent_bytes == len(sent.content)
+    assert row.attempts[0].sent_bytes == len(upstream_request.content)
     assert row.bodies is not None
     assert row.bodies.client_request is not None
     logged = json.loads(row.bodies.client_request)
@@ -153,8 +159,10 @@ async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
 
 async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="dall-e-3"))
-    answered = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:
+    upstream_answer = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
+    async with gateway(
+        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
+    ) as g:
         await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
         row = await g.entry()
     assert (row.cost_usd, row.input_tokens, row.usage_source) == (None, None, "")
@@ -186,7 +194,7 @@ async def test_a_refused_target_falls_back_to_the_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "says"),
+    ("body", "kind", "message"),
     [
         (b"{}", "application/json", "requires a form"),
         (b"--x\r\n", "multipart/form-data; boundary=x", "not a valid form"),
@@ -196,17 +204,17 @@ async def test_a_refused_target_falls_back_to_the_next(tmp_path: Path) -> None:
     ids=["json", "cut", "no boundary", "none"],
 )
 async def test_a_body_that_is_no_form_is_refused(
-    tmp_path: Path, body: bytes, kind: str, says: str
+    tmp_path: Path, body: bytes, kind: str, message: str
 ) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     async with gateway(tmp_path, registry) as g:
         response = await g.post("/v1/audio/transcriptions", body, headers={"content-type": kind})
     assert response.status == 400
-    assert says in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
 async def test_two_models_in_a_form_are_refused(tmp_path: Path) -> None:
-    """An upstream that takes the last of them would answer for a model that was not checked."""
+    """An upstream that uses the last one would use an unchecked model."""
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     body = b"".join(
         b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\n' + name + b"\r\n"
@@ -234,24 +242,24 @@ async def test_concurrent_forms_are_limited_in_memory(tmp_path: Path) -> None:
     headers["content-length"] = str(len(body))
     done = httpx.Response(200, json={"text": "hi"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
-        spools.reserved_bytes = most - len(body) + 1
+        spools, max_bytes = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+        spools.reserved_bytes = max_bytes - len(body) + 1
         response = await g.post("/v1/audio/transcriptions", body, headers=headers)
         assert (response.status, response.headers["retry-after"]) == (503, "5")
-        spools.reserved_bytes = count = most - len(body)
+        spools.reserved_bytes = count = max_bytes - len(body)
         assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
         assert spools.reserved_bytes == count
 
 
 async def test_a_batch_file_reserves_twice_its_size(tmp_path: Path) -> None:
-    """It goes from one spool into another, with the provider's names."""
+    """The file is copied to a second spool with the provider's model names."""
     registry = snapshot(route("any", provider("up"), model="gpt-4.1"))
     body, headers = form(purpose="batch", file=("in.jsonl", b"{}\n" * 300_000, "text/plain"))
     headers["content-length"] = str(len(body))
     done = httpx.Response(200, json={"id": "file-1", "object": "file"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
-        spools.reserved_bytes = count = most - len(body)
+        spools, max_bytes = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+        spools.reserved_bytes = count = max_bytes - len(body)
         response = await g.post("/v1/files", body, headers=headers)
         assert (response.status, spools.reserved_bytes) == (503, count)
         spools.reserved_bytes = 0
@@ -293,16 +301,16 @@ JINA = {
 
 async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> None:
     voyage = provider("voyage", preset="voyage", dialect="openai_embeddings")
-    answered = {"object": "list", "data": JINA["results"], "usage": {"total_tokens": 12}}
+    upstream_answer = {"object": "list", "data": JINA["results"], "usage": {"total_tokens": 12}}
     registry = snapshot(route("order", voyage, model="rerank-2.5"))
     async with gateway(
-        tmp_path, registry, voyage=lambda r: httpx.Response(200, json=answered)
+        tmp_path, registry, voyage=lambda r: httpx.Response(200, json=upstream_answer)
     ) as g:
         request = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
         response = await g.post("/v2/rerank", request)
         assert response.json()["results"] == JINA["results"]
-        sent = json.loads(g.upstreams.requests[0].content)
-        assert (sent["model"], sent["top_k"]) == ("rerank-2.5", 1)
+        upstream_body = json.loads(g.upstreams.requests[0].content)
+        assert (upstream_body["model"], upstream_body["top_k"]) == ("rerank-2.5", 1)
         row = await g.entry()
     assert (row.endpoint, row.input_tokens, row.cost_usd) == ("/v2/rerank", 12, None)
 
@@ -323,7 +331,7 @@ async def test_an_error_of_a_rerank_has_coheres_form(tmp_path: Path) -> None:
 
 
 class FileOwners:
-    """A provider's files, and a gateway's memory of whose they are."""
+    """A provider's files and the gateway's table of their owners."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -332,9 +340,13 @@ class FileOwners:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         parts = request.url.path.strip("/").split("/")
         if parts[0] == "batches":
-            sent = json.loads(request.content)
-            assert sent["input_file_id"] in self.files
-            body = {"id": "batch_1", "input_file_id": sent["input_file_id"], "output_file_id": None}
+            request_body = json.loads(request.content)
+            assert request_body["input_file_id"] in self.files
+            body = {
+                "id": "batch_1",
+                "input_file_id": request_body["input_file_id"],
+                "output_file_id": None,
+            }
             return httpx.Response(200, json=body)
         if request.method == "POST":
             name = f"file-up{len(self.files)}"
@@ -351,7 +363,7 @@ class FileOwners:
         return httpx.Response(200, json={"id": parts[1], "object": "file"})
 
     def remember(self, live: Runtime) -> None:
-        """Stand where the database stands."""
+        """Replace the database."""
 
         def keep(provider: str, owner: int, ids: list[str]) -> None:
             self.rows |= {(provider, owner, id_) for id_ in ids}
@@ -363,9 +375,9 @@ class FileOwners:
 
 
 def two_keys() -> dict[bytes, ApiKey]:
-    mine = ApiKey(id=1, prefix="sk-dgm-te", name="mine", digest=key_digest(KEY, PEPPER))
+    own_key = ApiKey(id=1, prefix="sk-dgm-te", name="mine", digest=key_digest(KEY, PEPPER))
     other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
-    return {mine.digest: mine, other.digest: other}
+    return {own_key.digest: own_key, other.digest: other}
 
 
 async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
@@ -379,8 +391,8 @@ async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
         assert "up0" not in created_id
         content = await g.post(f"/v1/files/{created_id}/content", b"", method="GET")
         assert content.body == b'{"a":1}'
-        listed = await g.post("/v1/files?limit=5", b"", method="GET")
-        assert [row["id"] for row in listed.json()["data"]] == [created_id]
+        list_reply = await g.post("/v1/files?limit=5", b"", method="GET")
+        assert [row["id"] for row in list_reply.json()["data"]] == [created_id]
         assert "limit=10000" in str(g.upstreams.requests[-1].url)
         batch = await g.post("/v1/batches", {"input_file_id": created_id, "endpoint": "/v1/x"})
         assert batch.json()["input_file_id"] == created_id
@@ -391,8 +403,8 @@ async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
             "file-up0",
             created_id[:-1] + ("A" if created_id[-1] != "A" else "B"),
         ):
-            refused = await g.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
-            assert refused.status == 404
+            refused_response = await g.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
+            assert refused_response.status == 404
         others = await g.post("/v1/files", b"", method="GET", key=OTHER)
         assert others.json()["data"] == []
         response = await g.post("/v1/batches", {"input_file_id": created_id}, key=OTHER)
@@ -438,9 +450,9 @@ async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> N
     }
     registry = snapshot(route("gpt", provider("up")), keys=keys)
     async with gateway(tmp_path, registry, up=FileOwners()) as g:
-        refused = await g.post("/v1/files", b"", method="GET")
-        assert refused.status == 403
-        assert "allow it `up/files`" in refused.json()["error"]["message"]
+        refused_response = await g.post("/v1/files", b"", method="GET")
+        assert refused_response.status == 403
+        assert "allow it `up/files`" in refused_response.json()["error"]["message"]
         assert (await g.post("/v1/files", b"", method="GET", key=OTHER)).status == 200
 
 
@@ -464,8 +476,8 @@ async def test_an_anthropic_batch_is_sent_with_the_upstream_model_names(tmp_path
         body = {"requests": [{"custom_id": "1", "params": {"model": "smart", **params}}]}
         payload = (await g.post("/v1/messages/batches", body, headers=headers)).json()
         assert payload["results_url"] == f"/v1/messages/batches/{payload['id']}/results"
-        sent = json.loads(g.upstreams.requests[0].content)
-        assert sent["requests"][0]["params"]["model"] == "claude-opus-5-5"
+        upstream_body = json.loads(g.upstreams.requests[0].content)
+        assert upstream_body["requests"][0]["params"]["model"] == "claude-opus-5-5"
         body["requests"].append({"custom_id": "2", "params": {"model": "gpt", **params}})
         mixed = await g.post("/v1/messages/batches", body, headers=headers)
         assert mixed.status == 400

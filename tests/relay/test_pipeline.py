@@ -1,4 +1,4 @@
-"""What a client sees, what upstreams see and what the log says, whatever goes wrong."""
+"""Client responses, upstream requests and log rows for every kind of failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 CHAT = "/v1/chat/completions"
 A, B = provider("a"), provider("b")
@@ -44,10 +44,10 @@ async def test_a_passthrough_response_is_byte_identical(tmp_path: Path) -> None:
         body = b'{"model":"m", "messages":[{"role":"user","content":"h\\u00e9"}],"unknown":{"a": 1.50}}'
         reply = await live.post(CHAT, body)
     assert reply.body == raw.replace(b"gpt-4.1", b"m")
-    sent = live.upstreams.requests[0]
-    assert b'"unknown":{"a": 1.50}' in sent.content
-    assert b'"h\\u00e9"' in sent.content
-    assert json.loads(sent.content)["model"] == "gpt-4.1"
+    upstream_request = live.upstreams.requests[0]
+    assert b'"unknown":{"a": 1.50}' in upstream_request.content
+    assert b'"h\\u00e9"' in upstream_request.content
+    assert json.loads(upstream_request.content)["model"] == "gpt-4.1"
 
 
 async def test_the_clients_key_never_reaches_an_upstream(tmp_path: Path) -> None:
@@ -143,22 +143,25 @@ async def test_an_error_as_first_event_falls_back_to_the_next_target(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("rest", "kind"),
+    ("remaining_frames", "kind"),
     [
         pytest.param((), "upstream_error", id="ends"),
         pytest.param((httpx.ReadError("reset"),), "upstream_error", id="reset"),
-        pytest.param((PATIENCE_S,), "timeout", id="stalls"),
+        pytest.param((WAIT_TIMEOUT_S,), "timeout", id="stalls"),
         pytest.param((b'data: {"choices":[{"del',), "upstream_error", id="torn event"),
         pytest.param((b": ping\n\n", 0.3) * 100, "timeout", id="comments only"),
     ],
 )
 async def test_a_broken_stream_ends_in_an_error(
-    tmp_path: Path, rest: tuple[Any, ...], kind: str
+    tmp_path: Path, remaining_frames: tuple[Any, ...], kind: str
 ) -> None:
     impatient = msgspec.structs.replace(A.timeouts, idle_s=0.5)
     registry = snapshot(route("m", msgspec.structs.replace(A, timeouts=impatient), B))
     async with gateway(
-        tmp_path, registry, a=lambda _: sse(chunk("begun"), *rest), b=lambda _: completion()
+        tmp_path,
+        registry,
+        a=lambda _: sse(chunk("begun"), *remaining_frames),
+        b=lambda _: completion(),
     ) as live:
         reply = await live.post(CHAT, chat_request(stream=True))
         row = await live.entry()
@@ -185,24 +188,24 @@ async def test_a_silent_upstream_is_a_504_and_the_next_is_tried(tmp_path: Path) 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
 async def test_a_disconnected_client_closes_the_upstream(tmp_path: Path, stream: bool) -> None:
-    begun: list[float] = []
+    start_times: list[float] = []
     clock = asyncio.get_running_loop().time
 
     def slow(_: httpx.Request) -> httpx.Response:
-        first, mark = chunk("a") if stream else b"{", lambda: begun.append(clock())
+        first, mark = chunk("a") if stream else b"{", lambda: start_times.append(clock())
         if stream:
-            return sse(first, mark, PATIENCE_S)
+            return sse(first, mark, WAIT_TIMEOUT_S)
         kind = {"content-type": "application/json"}
-        return httpx.Response(200, headers=kind, stream=PacedBody(first, mark, PATIENCE_S))
+        return httpx.Response(200, headers=kind, stream=PacedBody(first, mark, WAIT_TIMEOUT_S))
 
     def waited(_: Reply) -> bool:
-        return bool(begun) and clock() > begun[0] + 0.5
+        return bool(start_times) and clock() > start_times[0] + 0.5
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
-        await live.post(CHAT, chat_request(stream=stream), leave_once=waited)
-        took = clock() - begun[0]
+        await live.post(CHAT, chat_request(stream=stream), disconnect_once=waited)
+        elapsed_s = clock() - start_times[0]
         row = await live.entry()
-    assert took < 10, "not when the upstream has ended"
+    assert elapsed_s < 10, "not when the upstream has ended"
     assert live.upstreams.closed == ["a"]
     assert row.outcome == "client_closed"
     assert row.overhead_ms is not None and row.overhead_ms < 250, "waiting is not our own part"
@@ -261,11 +264,11 @@ async def test_an_upstream_401_is_returned_as_502(tmp_path: Path) -> None:
 
 
 async def test_a_400_in_the_same_dialect_keeps_its_message(tmp_path: Path) -> None:
-    refused = httpx.Response(
+    refused_response = httpx.Response(
         400,
         json={"error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}},
     )
-    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: refused) as live:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: refused_response) as live:
         reply = await live.post(CHAT, chat_request())
     assert reply.json() == {
         "error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}
@@ -371,11 +374,11 @@ async def test_models_are_listed_in_both_shapes(tmp_path: Path) -> None:
         openai = await live.post("/v1/models", b"", method="GET")
         version = {"anthropic-version": "2023-06-01"}
         page = await live.post("/v1/models?limit=2", b"", method="GET", headers=version)
-        one = await live.post("/v1/models/m", b"", method="GET")
+        reply = await live.post("/v1/models/m", b"", method="GET")
         none = await live.post("/v1/models/nobody", b"", method="GET")
     assert [m["id"] for m in openai.json()["data"]] == ["m", "nick", "z"]
     assert page.json()["data"][0]["type"] == "model"
     assert page.json()["has_more"] is True
     assert page.json()["last_id"] == "nick"
-    assert one.json()["id"] == "m"
+    assert reply.json()["id"] == "m"
     assert none.status == 404

@@ -1,4 +1,4 @@
-"""Presidio's library in a process of its own: with the real one, and with programs that fail."""
+"""Presidio's library in its own process: the real one, and failing programs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def registry(guardrail: Guardrail) -> Any:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs this code in place of the analyzer."""
+    """A function that runs this code in place of the analyzer."""
 
     def use(code: str) -> None:
         path = tmp_path / "worker.py"
@@ -63,13 +63,13 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.timeout(180)
 async def test_patterns_are_masked_without_a_model(tmp_path: Path) -> None:
     text = f"I am Ada, pay {CARD} to DE89370400440532013000, write ada@example.com"
-    up = lambda _: completion()  # noqa: E731 - an upstream
-    async with gateway(tmp_path, registry(guard()), up=up) as live:
+    answer_upstream = lambda _: completion()  # noqa: E731 - an upstream
+    async with gateway(tmp_path, registry(guard()), up=answer_upstream) as live:
         reply = await live.post(CHAT, analyze_body(text))
-        sent = json.loads(live.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
         row = await live.entry()
     assert reply.status == 200, reply.body
-    assert sent["messages"][0]["content"] == (
+    assert upstream_body["messages"][0]["content"] == (
         "I am Ada, pay [CREDIT_CARD] to [IBAN_CODE], write [EMAIL_ADDRESS]"
     )
     assert row.guardrails[0].found["CREDIT_CARD"] == 1
@@ -270,7 +270,7 @@ async def test_few_texts_wait_for_a_process_that_reads_none(
 
 
 def test_the_worker_imports_nothing_of_the_gateway() -> None:
-    """It is started as a file, without the directory of the program in the path."""
+    """It is started as a file, without the program's directory in the path."""
     text = presidio_process._WORKER.read_text()
     assert "gateway." not in text.partition('"""')[2].partition('"""')[2]
     assert sys.version_info >= (3, 11), "python -P"

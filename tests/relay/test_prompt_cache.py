@@ -1,4 +1,4 @@
-"""A route's `prompt_cache` sets breakpoints where the client set none."""
+"""A route's `prompt_cache` sets breakpoints if the client set none."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def upstream_body(*args: Any, **options: Any) -> Json:
 
 
 def breakpoint_paths(value: Any, path: str = "") -> list[str]:
-    """Paths of the values with a breakpoint."""
+    """Return the paths of the values with a breakpoint."""
     paths = []
     if isinstance(value, dict):
         paths += [path] if "cache_control" in value else []
@@ -120,8 +120,8 @@ def breakpoint_paths(value: Any, path: str = "") -> list[str]:
     return paths
 
 
-def unmarked(value: Json) -> Json:
-    """The body as a client without breakpoints sends it: texts alone in a list are strings."""
+def without_breakpoints(value: Json) -> Json:
+    """Return the body of a client without breakpoints: lists of one text are strings."""
     for message in [*value["messages"], value]:
         for name in ("content", "system"):
             parts = message.get(name)
@@ -144,7 +144,7 @@ def test_anthropic_passthrough_marks_four_prefixes_and_changes_nothing_else() ->
     assert body["tools"][1]["cache_control"] == MARK
     assert anthropic_rules.refusal(body, HEADERS, counting=False) is None
     assert [(row.path, row.action) for row in result.report] == [("cache_control", "defaulted")]
-    assert unmarked(body) == MESSAGES | {"model": CLAUDE}
+    assert without_breakpoints(body) == MESSAGES | {"model": CLAUDE}
 
 
 def test_cache_breakpoints_may_last_one_hour() -> None:

@@ -73,13 +73,13 @@ async def test_each_dialect_calls_a_prompt_by_name(
     async with gateway(tmp_path, registry(), one=lambda _: completion()) as live:
         reply = await live.post(path, body)
         assert reply.status == 200, reply.body
-        sent = json.loads(live.upstreams.requests[0].content)
-    assert [(m["role"], text_of(m["content"])) for m in sent["messages"]] == EXPECTED
-    assert sent["temperature"] == 0.25
-    assert sent.get("max_completion_tokens", sent.get("max_tokens")) == limit
+        upstream_body = json.loads(live.upstreams.requests[0].content)
+    assert [(m["role"], text_of(m["content"])) for m in upstream_body["messages"]] == EXPECTED
+    assert upstream_body["temperature"] == 0.25
+    assert upstream_body.get("max_completion_tokens", upstream_body.get("max_tokens")) == limit
     if path != "/v1/responses":  # that format has no stop sequences
-        assert sent["stop"] in ("END", ["END"])
-    assert not {"prompt", "dragoman"} & sent.keys()
+        assert upstream_body["stop"] in ("END", ["END"])
+    assert not {"prompt", "dragoman"} & upstream_body.keys()
     assert live.entries[0].tags == ["prompt:support@2"]
 
 
@@ -93,8 +93,10 @@ async def test_prompts_pass_through_to_anthropic(tmp_path: Path) -> None:
         "stop_reason": "end_turn",
         "usage": {"input_tokens": 1, "output_tokens": 1},
     }
-    one = provider("one", "anthropic_messages")
-    registry = snapshot(route("r", one, model="claude-sonnet-4-5"), prompts={"support": PROMPT})
+    target_provider = provider("one", "anthropic_messages")
+    registry = snapshot(
+        route("r", target_provider, model="claude-sonnet-4-5"), prompts={"support": PROMPT}
+    )
     body = {
         "system": "Be kind.",
         "messages": [{"role": "user", "content": "Weather?"}],
@@ -104,10 +106,13 @@ async def test_prompts_pass_through_to_anthropic(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, one=reply_of) as live:
         reply = await live.post("/v1/messages", body)
         assert reply.status == 200, reply.body
-        sent = json.loads(live.upstreams.requests[0].content)
-    assert [block["text"] for block in sent["system"]] == ["Answer about Oslo.", "Be kind."]
-    assert [m["role"] for m in sent["messages"]] == ["user", "assistant", "user"]
-    assert (sent["max_tokens"], sent["stop_sequences"]) == (77, ["END"])
+        upstream_body = json.loads(live.upstreams.requests[0].content)
+    assert [block["text"] for block in upstream_body["system"]] == [
+        "Answer about Oslo.",
+        "Be kind.",
+    ]
+    assert [m["role"] for m in upstream_body["messages"]] == ["user", "assistant", "user"]
+    assert (upstream_body["max_tokens"], upstream_body["stop_sequences"]) == (77, ["END"])
 
 
 async def test_a_prompt_reference_may_name_a_version(tmp_path: Path) -> None:
@@ -115,8 +120,8 @@ async def test_a_prompt_reference_may_name_a_version(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), one=lambda _: completion()) as live:
         reply = await live.post("/v1/responses", {"model": "r", "input": "x", "prompt": prompt})
         assert reply.status == 200, reply.body
-        sent = json.loads(live.upstreams.requests[0].content)
-    assert next(m["content"] for m in sent["messages"]) == "Be brief."
+        upstream_body = json.loads(live.upstreams.requests[0].content)
+    assert next(m["content"] for m in upstream_body["messages"]) == "Be brief."
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ async def test_requests_without_messages_have_no_prompt(
 
 
 async def test_a_prompt_of_openai_passes_through(tmp_path: Path) -> None:
-    one = provider("one", "openai_responses", preset="openai")
+    target_provider = provider("one", "openai_responses", preset="openai")
     answer = {
         "id": "resp_1",
         "object": "response",
@@ -176,8 +181,8 @@ async def test_a_prompt_of_openai_passes_through(tmp_path: Path) -> None:
     }
     body = {"model": "r", "prompt": {"id": "pmpt_1", "version": "2"}, "input": "x"}
     reply_of = lambda _: httpx.Response(200, json=answer)  # noqa: E731
-    async with gateway(tmp_path, snapshot(route("r", one)), one=reply_of) as live:
+    async with gateway(tmp_path, snapshot(route("r", target_provider)), one=reply_of) as live:
         reply = await live.post("/v1/responses", body)
         assert reply.status == 200, reply.body
-        sent = json.loads(live.upstreams.requests[0].content)
-    assert sent["prompt"] == body["prompt"]
+        upstream_body = json.loads(live.upstreams.requests[0].content)
+    assert upstream_body["prompt"] == body["prompt"]

@@ -43,11 +43,11 @@ def of_preset(name: str) -> Provider:
 
 
 def responses(request: httpx.Request) -> httpx.Response:
-    words = {"type": "output_text", "text": "hi", "annotations": []}
+    text_part = {"type": "output_text", "text": "hi", "annotations": []}
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
     body = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed"}
-    body |= {"model": "gpt-5.4", "output": [{**item, "content": [words]}], "usage": usage}
+    body |= {"model": "gpt-5.4", "output": [{**item, "content": [text_part]}], "usage": usage}
     return httpx.Response(200, json=body)
 
 
@@ -65,9 +65,9 @@ async def test_azure_serves_responses_beside_its_deployments(
     async with gateway(tmp_path, registry, up=responses) as g:
         response = await g.post("/v1/responses", {"model": "smart", "input": "hi"})
         assert response.status == 200, response.json()
-        sent = g.upstreams.requests[0]
-        assert sent.url.raw_path.decode() == url
-        assert json.loads(sent.content)["model"] == "gpt-5.4"
+        upstream_request = g.upstreams.requests[0]
+        assert upstream_request.url.raw_path.decode() == url
+        assert json.loads(upstream_request.content)["model"] == "gpt-5.4"
         # Tools go there for Chat clients too, as this model takes them nowhere else.
         tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
         chat = {"model": "smart", "messages": [{"role": "user", "content": "x"}], "tools": [tool]}
@@ -83,7 +83,7 @@ async def test_azure_serves_responses_beside_its_deployments(
         ("azure_ai", "/embeddings?api-version=2024-05-01-preview"),
     ],
 )
-async def test_azure_makes_embeddings(tmp_path: Path, preset: str, url: str) -> None:
+async def test_azure_returns_embeddings(tmp_path: Path, preset: str, url: str) -> None:
     registry = snapshot(route("vec", of_preset(preset), model="vec"))
     body = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}}
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as g:
@@ -124,9 +124,9 @@ async def test_fill_in_the_middle_is_sent_where_supported(
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=payload)) as g:
         response = await g.post("/v1/completions", GAP)
         assert response.json()["choices"][0]["text"] == "x):"
-        sent = g.upstreams.requests[0]
-        assert sent.url.path == path
-        body = json.loads(sent.content)
+        upstream_request = g.upstreams.requests[0]
+        assert upstream_request.url.path == path
+        body = json.loads(upstream_request.content)
         assert (body["prompt"], body["suffix"], body["model"]) == ("def f(", "return x", model)
         assert "x-dragoman-dropped" not in response.headers
 
@@ -206,12 +206,12 @@ LORAX: dict[str, type | tuple[type, ...]] = {
 
 
 def lorax(request: httpx.Request) -> httpx.Response:
-    """Predibase's server: unknown fields are ignored, wrong types are not."""
+    """Respond as Predibase's server: unknown fields are ignored, wrong types are refused."""
     body = json.loads(request.content)
-    wrong = [n for n, kind in LORAX.items() if n in body and not isinstance(body[n], kind)]
+    problems = [n for n, kind in LORAX.items() if n in body and not isinstance(body[n], kind)]
     texts = [text for message in body["messages"] for text in message.values()]
-    if "model" not in body or wrong or not all(isinstance(text, str) for text in texts):
-        payload = {"error": f"Failed to deserialize the JSON body: {wrong}", "error_type": "x"}
+    if "model" not in body or problems or not all(isinstance(text, str) for text in texts):
+        payload = {"error": f"Failed to deserialize the JSON body: {problems}", "error_type": "x"}
         return httpx.Response(422, json=payload)
     if body.get("stream"):
         return sse(chunk("hel"), chunk("lo", "stop"), DONE)

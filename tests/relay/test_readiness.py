@@ -1,4 +1,4 @@
-"""Readiness in LiteLLM's words, for the probes that its charts set up."""
+"""Readiness in LiteLLM's format, for the probes of its charts."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.journal.log_writer import LogStore
 from tests.relay.harness import Gateway, gateway, provider, route, snapshot
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 
 async def get_probe(live: Gateway, path: str) -> tuple[int, Any]:
-    sent: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+        messages.append(message)
 
     await live.app({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
-    return sent[0]["status"], json.loads(b"".join(m.get("body", b"") for m in sent))
+    return messages[0]["status"], json.loads(b"".join(m.get("body", b"") for m in messages))
 
 
 @pytest.mark.parametrize(
@@ -56,25 +56,25 @@ async def test_ready_reports_problems_and_stays_ready(
         assert await get_probe(live, "/health/ready") == (200, {"status": "ready", "reasons": []})
         live.runtime.log_writer.store = LogStore(write=lambda _: raise_unavailable())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
-        await until_in_loop(lambda: live.runtime.journal.status.failing_s)
-        wrong = ["log_writes_failing"]
+        await wait_until_async(lambda: live.runtime.journal.status.failing_s)
+        problems = ["log_writes_failing"]
         assert await get_probe(live, "/health/ready") == (
             200,
-            {"status": "degraded", "reasons": wrong},
+            {"status": "degraded", "reasons": problems},
         )
         _, summary = await get_probe(live, "/health")
-        assert (summary["status"], summary["reasons"]) == ("degraded", wrong)
+        assert (summary["status"], summary["reasons"]) == ("degraded", problems)
 
 
 async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
         live.runtime.log_writer.store = LogStore(write=len)
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
-        await until_in_loop(lambda: live.runtime.journal.status.refusing)
-        wrong = ["log_rows_refused"]
+        await wait_until_async(lambda: live.runtime.journal.status.refusing)
+        problems = ["log_rows_refused"]
         assert await get_probe(live, "/health/ready") == (
             200,
-            {"status": "degraded", "reasons": wrong},
+            {"status": "degraded", "reasons": problems},
         )
         assert live.runtime.journal.counters.rows_refused == 1
 

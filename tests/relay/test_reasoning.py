@@ -1,4 +1,4 @@
-"""The memory of reasoning, and what happens when an upstream does not accept a state."""
+"""Stored reasoning, and refused reasoning state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.relay.test_reasoning_matrix import (
     RETURNED,
     SharedStateStore,
     Upstreams,
-    process,
+    running_gateway,
     send_turn,
 )
 
@@ -151,7 +151,7 @@ def test_drop_state_preserves_text_and_reports_each_loss():
 
 
 async def test_a_reasoning_store_stays_within_max_bytes(upstreams: Upstreams, tmp_path: Path):
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         memory = gateway.runtime.reasoning = ReasoningStore(max_bytes=20_000)
         for number in range(40):
             client = Chat()
@@ -165,7 +165,7 @@ async def test_a_reasoning_store_stays_within_max_bytes(upstreams: Upstreams, tm
 
 async def test_reasoning_states_in_memory_expire(upstreams: Upstreams, tmp_path: Path):
     now = 0.0
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(seconds=60, clock=lambda: now)
         client = Chat()
         client.add_user_message(PROMPT)
@@ -180,7 +180,7 @@ async def test_an_unavailable_store_refuses_no_request(upstreams: Upstreams, tmp
     def broken(_: Any) -> list[ReasoningRow]:
         raise OSError("the database is away")
 
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client = Chat()
         client.add_user_message(PROMPT)
         gateway.runtime.reasoning = ReasoningStore(find=broken, write=broken)  # type: ignore[arg-type]
@@ -206,10 +206,10 @@ async def test_a_lookup_waits_for_a_late_row(upstreams: Upstreams, tmp_path: Pat
 
     client = Chat()
     client.add_user_message(PROMPT)
-    async with process(tmp_path / "a", upstreams, rows) as gateway:
+    async with running_gateway(tmp_path / "a", upstreams, rows) as gateway:
         await send_turn(gateway, client, "bedrock", stream=True)
     client.add_tool_results("sunny")
-    async with process(tmp_path / "b", upstreams) as gateway:
+    async with running_gateway(tmp_path / "b", upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(find=late)
         await send_turn(gateway, client, "bedrock", stream=True)
         await asyncio.to_thread(gateway.runtime.reasoning.close)
@@ -226,7 +226,7 @@ async def test_an_answer_ends_when_its_row_is_stored(
         time.sleep(0.1)
         rows.rows.extend(log_rows)
 
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(find=rows.find, write=slow)
         client = Chat()
         client.add_user_message(PROMPT)
@@ -237,7 +237,7 @@ async def test_an_answer_ends_when_its_row_is_stored(
 
 async def test_a_hanging_store_is_awaited_once(upstreams: Upstreams, tmp_path: Path):
     released = threading.Event()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         memory = gateway.runtime.reasoning = ReasoningStore(
             write=lambda _: (released.wait(20), None)[1]
         )
@@ -246,8 +246,8 @@ async def test_a_hanging_store_is_awaited_once(upstreams: Upstreams, tmp_path: P
             client.add_user_message(f"{PROMPT} {number}")
             await send_turn(gateway, client, "gemini", stream=False)
             if not number:
-                began = time.monotonic()
-        assert time.monotonic() - began < STORED_S
+                start = time.monotonic()
+        assert time.monotonic() - start < STORED_S
         released.set()
         await asyncio.to_thread(memory.close)
 
@@ -255,7 +255,7 @@ async def test_a_hanging_store_is_awaited_once(upstreams: Upstreams, tmp_path: P
 async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
     upstreams: Upstreams, tmp_path: Path
 ):
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client = Chat()
         client.add_user_message(PROMPT)
         client.calls = [
@@ -264,8 +264,8 @@ async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
         client.history.append({"role": "assistant", "content": "", "tool_calls": client.calls})
         client.add_tool_results("sunny")
         await send_turn(gateway, client, "deepseek", stream=False)
-        sent = upstreams.last("deepseek").body["messages"][1]
-        assert sent["reasoning_content"] == " "
+        upstream_message = upstreams.last("deepseek").body["messages"][1]
+        assert upstream_message["reasoning_content"] == " "
         entry = await gateway.entry()
         assert [row["action"] for row in entry.adaptations] == ["defaulted"]
 
@@ -291,9 +291,9 @@ async def test_an_expired_provider_state_is_dropped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """As after a change of the account or its keys: one more try, without any state."""
+    """As after a change of the account or its keys: one more attempt without state."""
     client = client.new_client()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=False)
         client.add_tool_results("sunny")
@@ -312,7 +312,7 @@ async def test_an_altered_signature_is_dropped_on_passthrough_too(
     upstreams: Upstreams, tmp_path: Path
 ):
     client = Messages()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "anthropic", stream=False)
         client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
@@ -325,12 +325,12 @@ async def test_an_altered_signature_is_dropped_on_passthrough_too(
 async def test_a_request_without_refused_thinking_still_passes_through(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
 ):
-    """Only the thinking is left out: what just this provider knows stays, both ways."""
-    own = {"inference_geo": "eu", "speed": "fast", "x_unknown": {"a": 1}}
+    """Only the reasoning is removed: provider-specific fields stay in both directions."""
+    native_fields = {"inference_geo": "eu", "speed": "fast", "x_unknown": {"a": 1}}
     plain = fake_anthropic._usage
-    monkeypatch.setattr(fake_anthropic, "_usage", lambda say: {**plain(say), **own})
+    monkeypatch.setattr(fake_anthropic, "_usage", lambda answer: {**plain(answer), **native_fields})
     client = Messages()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "anthropic", stream=False)
         client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
@@ -341,12 +341,16 @@ async def test_a_request_without_refused_thinking_still_passes_through(
         reply = await send_turn(gateway, client, "anthropic", stream=stream)
         assert upstreams.count("anthropic") == count + 2
         error_body = events(reply.body)[0]["message"] if stream else json.loads(reply.body)
-        assert own.items() <= error_body["usage"].items()
+        assert native_fields.items() <= error_body["usage"].items()
         assert error_body["usage"]["service_tier"] == "standard"
         assert error_body["id"].startswith("msg_upstream")
         history[1]["content"].pop(0)
-        sent = upstreams.last("anthropic").body
-        assert sent == {**client_body, "model": sent["model"], "messages": history}
+        upstream_body = upstreams.last("anthropic").body
+        assert upstream_body == {
+            **client_body,
+            "model": upstream_body["model"],
+            "messages": history,
+        }
         entry = (await gateway.rows(2))[-1]
         assert [row["field"] for row in entry.adaptations] == ["messages[1].content[0]"]
 
@@ -354,9 +358,9 @@ async def test_a_request_without_refused_thinking_still_passes_through(
 async def test_a_responses_request_without_refused_reasoning_still_passes_through(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Only the reasoning goes, and the ids of items that would require it."""
+    """Only the reasoning and the ids of items that require it are removed."""
     client = Responses()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "openai", stream=False)
         client.add_tool_results("sunny")
@@ -370,15 +374,15 @@ async def test_a_responses_request_without_refused_reasoning_still_passes_throug
         reasoning = history.pop(1)
         assert reasoning["type"] == "reasoning"
         del history[1]["id"]
-        sent = upstreams.last("openai").body
-        assert sent == {**client_body, "model": sent["model"], "input": history}
+        upstream_body = upstreams.last("openai").body
+        assert upstream_body == {**client_body, "model": upstream_body["model"], "input": history}
 
 
 async def test_a_gemini_request_without_refused_signatures_still_passes_through(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     client = Gemini()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=False)
         client.add_tool_results("sunny")
@@ -399,22 +403,22 @@ async def test_signatures_are_restored_for_a_gemini_client_without_them(
     upstreams: Upstreams, tmp_path: Path
 ):
     client = Gemini()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=False)
         for part in client.history[1]["parts"]:
             part.pop("thoughtSignature", None)
         client.add_tool_results("sunny")
         await send_turn(gateway, client, "gemini", stream=False)
-        sent = upstreams.last("gemini").body["contents"][1]["parts"]
-        assert [p.get("thoughtSignature") for p in sent] == [gemini_rules.SENTINEL]
+        upstream_parts = upstreams.last("gemini").body["contents"][1]["parts"]
+        assert [p.get("thoughtSignature") for p in upstream_parts] == [gemini_rules.SENTINEL]
 
 
 async def test_a_repeated_refusal_is_returned_after_one_retry(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     client = Messages()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "openai", stream=False)
         client.add_tool_results("sunny")
@@ -428,7 +432,7 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "about_state"),
+    ("text", "code", "about_state"),
     [
         ("The encrypted content could not be verified.", "invalid_encrypted_content", True),
         ("messages.1.content.0: Invalid `signature` in `thinking` block", None, True),
@@ -443,8 +447,8 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
         ("the signature of the request is wrong", None, False),
     ],
 )
-def test_a_refusal_about_state_is_recognized(words: str, code: str | None, about_state: bool):
-    error = Error(kind="invalid_request", message=words, code=code)
+def test_a_refusal_about_state_is_recognized(text: str, code: str | None, about_state: bool):
+    error = Error(kind="invalid_request", message=text, code=code)
     assert refuses_state(error) is about_state
     assert not refuses_state(msgspec.structs.replace(error, kind="overloaded"))
 
@@ -457,7 +461,7 @@ def test_hidden_reasoning_text_survives_a_state_token():
 # --- several models asked the same -------------------------------------------------------
 
 
-def by(model: str) -> Any:
+def request_by_model(model: str) -> Any:
     state = Signature(provider="anthropic", model=model, value=f"state of {model}")
     stored_state = extract_state((Reasoning(text="hm", signature=state), CALL))
     assert stored_state is not None
@@ -467,7 +471,7 @@ def by(model: str) -> Any:
 def test_state_is_stored_per_model_for_the_same_request():
     memory = ReasoningStore()
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
-    first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
+    first, second = request_by_model("claude-opus-5"), request_by_model("claude-sonnet-4-5")
     memory._put_state(keys, first)
     memory._put_state(keys, second)
     for state in (first, second):
@@ -480,7 +484,7 @@ def test_state_is_stored_per_model_for_the_same_request():
 
 def test_a_row_of_the_model_precedes_one_of_another_model():
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
-    first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
+    first, second = request_by_model("claude-opus-5"), request_by_model("claude-sonnet-4-5")
     rows = [
         ReasoningRow(keys.turn, keys.call, msgspec.msgpack.encode(state))
         for state in (first, second)

@@ -1,8 +1,8 @@
-"""A tool loop with thinking on: every client dialect on every provider that wants thoughts back.
+"""Tool loops with reasoning: every client dialect on every provider that needs reasoning back.
 
-Each client does what its dialect's SDK does by default. The providers are strict: they refuse
-what is forged, altered, missing or out of place, and the test looks for the very state that
-was given out in what the provider gets back.
+Each client behaves as its dialect's SDK does by default. The providers are strict: they refuse
+forged, changed, missing or misplaced state, and the test asserts that the upstream request has the
+original state.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Upstreams:
             server.script.on(PROMPT, SCRIPTED_ANSWER)
 
     def registry(self) -> Snapshot:
-        """A route to each."""
+        """Return a registry with a route to each."""
 
         def of(name: str, preset: str, dialect: str, url: str, key: str, auth: str) -> Any:
             fields = {"preset": preset, "base_url": url, "credential": Secret(key), "auth": auth}
@@ -122,11 +122,11 @@ class Upstreams:
         return snapshot(*routes)
 
     def last(self, name: str) -> RecordedRequest:
-        """The newest request to a provider."""
+        """Return the newest request to a provider."""
         return self.servers[name].requests[-1]
 
     def count(self, name: str) -> int:
-        """How many requests a provider has had."""
+        """Return the number of requests to a provider."""
         return len(self.servers[name].requests)
 
 
@@ -143,16 +143,16 @@ class SharedStateStore:
         self.rows: list[Any] = []
 
     def find(self, keys: list[Any]) -> list[Any]:
-        """As `store.find_reasoning`."""
+        """Return stored reasoning, as `store.find_reasoning`."""
         turns, calls = {k.turn for k in keys}, {k.call for k in keys}
         return [row for row in self.rows if row.turn in turns or row.call in calls]
 
 
 @asynccontextmanager
-async def process(
+async def running_gateway(
     directory: Path, upstreams: Upstreams, rows: SharedStateStore | None = None
 ) -> AsyncIterator[Gateway]:
-    """A gateway that calls the strict providers over real sockets."""
+    """Run a gateway that calls the strict providers over real sockets."""
     entries: list[Any] = []
     registry = upstreams.registry()
     config = Config(data_dir=directory, pepper=PEPPER, admin_digests=(key_digest(ADMIN, PEPPER),))
@@ -244,7 +244,7 @@ _ON_PURPOSE = {("responses-without-reasoning", "openai")}
 
 
 async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: bool) -> Reply:
-    """One request of a client; it takes the answer into its history."""
+    """Send a client's request and add the response to its history."""
     path, body = client.request(model, stream=stream)
     reply = await gateway.post(path, body, headers=client.headers)
     assert reply.status == 200, reply.body
@@ -252,8 +252,8 @@ async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: boo
     return reply
 
 
-def returned(client: Client, upstream: str, body: Json) -> list[str]:
-    """Of each call in the history, whether its provider got its state back."""
+def states_returned(client: Client, upstream: str, body: Json) -> list[str]:
+    """Return for each call in the history whether its provider got its state back."""
     texts = RETURNED[upstream](body)
     if (client.name, upstream) in _ON_PURPOSE:
         assert set(texts) == {"no state"}
@@ -268,24 +268,24 @@ async def test_a_tool_loop_keeps_its_reasoning(
     client: Client, upstream: str, stream: bool, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client, before = client.new_client(), upstreams.count(upstream)
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=stream)
         client.add_tool_results("sunny")
         await send_turn(gateway, client, upstream, stream=stream)
         second = upstreams.last(upstream)
-        assert returned(client, upstream, second.body) == ["state"]
+        assert states_returned(client, upstream, second.body) == ["state"]
         client.add_tool_results("rainy")
         await send_turn(gateway, client, upstream, stream=stream)
         third = upstreams.last(upstream)
-        assert returned(client, upstream, third.body) == ["state", "state"]
+        assert states_returned(client, upstream, third.body) == ["state", "state"]
         # What was said before is said in the same bytes: the prompt cache stays warm.
-        assert third.raw.startswith(_head(second.raw))
+        assert third.raw.startswith(_up_to_last_result(second.raw))
         assert upstreams.count(upstream) == before + 3, "nothing was refused on the way"
 
 
-def _head(raw: bytes) -> bytes:
-    """A body up to the end of its last result."""
+def _up_to_last_result(raw: bytes) -> bytes:
+    """Return a body up to the end of its last result."""
     return raw[: raw.rindex(b"sunny")]
 
 
@@ -295,18 +295,18 @@ async def test_another_process_reads_the_stored_reasoning(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client, rows, stream = client.new_client(), SharedStateStore(), True
-    async with process(tmp_path / "a", upstreams, rows) as gateway:
+    async with running_gateway(tmp_path / "a", upstreams, rows) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, upstream, stream=stream)
         client.add_tool_results("sunny")
         path, body = client.request(upstream, stream=stream)
         await gateway.post(path, body, headers=client.headers)
         here = upstreams.last(upstream)
-    async with process(tmp_path / "b", upstreams, rows) as gateway:
+    async with running_gateway(tmp_path / "b", upstreams, rows) as gateway:
         await send_turn(gateway, client, upstream, stream=stream)
         there = upstreams.last(upstream)
     assert there is not here
-    assert returned(client, upstream, there.body) == ["state"]
+    assert states_returned(client, upstream, there.body) == ["state"]
     assert there.raw == here.raw
 
 
@@ -320,7 +320,7 @@ async def test_switching_models_drops_the_reasoning(
     client: Client, before: str, after: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client = client.new_client()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, before, stream=False)
         client.add_tool_results("sunny")
@@ -329,9 +329,9 @@ async def test_switching_models_drops_the_reasoning(
         assert upstreams.count(after) == count + 1, "the first try was taken"
         adaptations = (await gateway.rows(2))[-1].adaptations
         if (before, after) not in {("anthropic", "anthropic-4.5"), ("anthropic-4.5", "anthropic")}:
-            dropped = reply.headers.get("x-dragoman-dropped", "")
+            dropped_fields = reply.headers.get("x-dragoman-dropped", "")
             bent = reply.headers.get("x-dragoman-approximated", "")
-            assert dropped or bent, adaptations
+            assert dropped_fields or bent, adaptations
         # And back again: the thoughts of the first model are its own still.
         client.add_tool_results("rainy")
         await send_turn(gateway, client, before, stream=False)

@@ -41,15 +41,15 @@ ANSWER: Json = {
 async def sent_and_received(
     tmp_path: Path, path: str, body: Json, *, on: bool
 ) -> tuple[Json, Json]:
-    """What the provider's Responses were asked, and what the client got."""
+    """Return the upstream Responses request, and the client's response."""
     test_route = route("think", provider("up", preset="openai"), model="gpt-5.6-sol")
     (target,) = test_route.targets
     traits = msgspec.structs.replace(target.model.traits, reasoning_summaries=on)
     model = msgspec.structs.replace(target.model, traits=traits)
     targets = (msgspec.structs.replace(target, model=model),)
     registry = snapshot(msgspec.structs.replace(test_route, targets=targets))
-    up = httpx.Response(200, json=ANSWER)
-    async with gateway(tmp_path, registry, up=lambda r: up) as g:
+    upstream_response = httpx.Response(200, json=ANSWER)
+    async with gateway(tmp_path, registry, up=lambda r: upstream_response) as g:
         response = await g.post(path, {"model": "think", **body})
         assert response.status == 200, response.body
         return json.loads(g.upstreams.requests[0].content), response.json()
@@ -70,17 +70,17 @@ CHAT: Json = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}
 async def test_a_chat_client_gets_reasoning_summaries(
     tmp_path: Path, more: Json, reasoning: Any
 ) -> None:
-    sent, client_body = await sent_and_received(
+    upstream_body, client_body = await sent_and_received(
         tmp_path, "/v1/chat/completions", CHAT | more, on=True
     )
-    assert sent.get("reasoning") == reasoning
+    assert upstream_body.get("reasoning") == reasoning
     if reasoning is not None:
         assert client_body["choices"][0]["message"]["reasoning_content"] == "I count."
 
 
 async def test_no_reasoning_summary_is_requested_where_off(tmp_path: Path) -> None:
-    sent, _ = await sent_and_received(tmp_path, "/v1/chat/completions", CHAT, on=False)
-    assert "reasoning" not in sent
+    upstream_body, _ = await sent_and_received(tmp_path, "/v1/chat/completions", CHAT, on=False)
+    assert "reasoning" not in upstream_body
 
 
 async def test_no_reasoning_summary_is_added_for_messages_and_responses_clients(
@@ -88,7 +88,11 @@ async def test_no_reasoning_summary_is_added_for_messages_and_responses_clients(
 ) -> None:
     message = {"max_tokens": 50, "messages": CHAT["messages"]}
     tools = [{"name": "f", "input_schema": {"type": "object"}}]
-    sent, _ = await sent_and_received(tmp_path, "/v1/messages", message | {"tools": tools}, on=True)
-    assert "summary" not in sent.get("reasoning", {})
-    sent, _ = await sent_and_received(tmp_path / "own", "/v1/responses", {"input": "x"}, on=True)
-    assert "reasoning" not in sent
+    upstream_body, _ = await sent_and_received(
+        tmp_path, "/v1/messages", message | {"tools": tools}, on=True
+    )
+    assert "summary" not in upstream_body.get("reasoning", {})
+    upstream_body, _ = await sent_and_received(
+        tmp_path / "own", "/v1/responses", {"input": "x"}, on=True
+    )
+    assert "reasoning" not in upstream_body

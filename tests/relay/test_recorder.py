@@ -1,4 +1,4 @@
-"""A large request that is passed on is searched for secrets and stored once, and read whole."""
+"""A large passthrough request is searched for secrets, stored once, and read as a whole."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def test_a_secret_is_masked_at_every_position(secret: str) -> None:
     in_both = record_bodies(request(secret), request(secret))
     only_upstream = record_bodies(request("route"), request(f"x{PROVIDER_SECRET}"))
     # It begins in what both requests have in common and ends in what only one has.
-    half = len(PROVIDER_SECRET) // 2
+    middle = len(PROVIDER_SECRET) // 2
     across = record_bodies(
-        request(PROVIDER_SECRET[:half] + "--"),
-        request(PROVIDER_SECRET[:half] + PROVIDER_SECRET[half:]),
+        request(PROVIDER_SECRET[:middle] + "--"),
+        request(PROVIDER_SECRET[:middle] + PROVIDER_SECRET[middle:]),
     )
     for bodies in (in_both, only_upstream, across):
         stored = unpack_bodies(pack_bodies(bodies))
-        whole = (stored.client_request or b"") + (stored.upstream_request or b"")
-        assert secret.encode() not in whole
-        assert PROVIDER_SECRET.encode() not in whole
+        stored_bytes = (stored.client_request or b"") + (stored.upstream_request or b"")
+        assert secret.encode() not in stored_bytes
+        assert PROVIDER_SECRET.encode() not in stored_bytes
 
 
 def test_a_text_that_ends_like_a_key_prefix_is_stored() -> None:

@@ -1,4 +1,4 @@
-"""Redis that stops, forgets or resets connections costs no request and no money."""
+"""A Redis that stops, forgets or resets connections fails no request and loses no money."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_no_request_fails_while_redis_is_unavailable(
 
 
 class ResettingProxy:
-    """A proxy before Redis that resets connections, some in the middle of an answer."""
+    """A proxy in front of Redis that resets connections, some in the middle of a reply."""
 
     def __init__(self, port: int) -> None:
         self.resetting = False
@@ -158,9 +158,12 @@ def reset(writer: asyncio.StreamWriter) -> None:
 RAISED = (RuntimeError, EOFError, AttributeError, IndexError, ConnectionResetError, TimeoutError)
 
 
-@pytest.mark.parametrize("raised", RAISED)
+@pytest.mark.parametrize("error_class", RAISED)
 async def test_no_redis_exception_fails_a_request(
-    redis: RedisServer, tmp_path: Path, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+    redis: RedisServer,
+    tmp_path: Path,
+    error_class: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With uvloop, sending on a connection that was reset is a RuntimeError."""
     registry = limited_registry(
@@ -169,7 +172,7 @@ async def test_no_redis_exception_fails_a_request(
     )
 
     async def send(*args: object, **options: object) -> None:
-        raise raised("the handler is closed")
+        raise error_class("the handler is closed")
 
     async with gateway(
         tmp_path, registry, one=lambda _: response_with_usage(5), redis_url=redis.url
@@ -188,18 +191,18 @@ async def test_a_restarted_redis_does_not_reset_a_budget(
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     for fault in (restart, flush):
-        async with machines(redis.url, registry) as ((one, two), _):
-            for machine in (one, two):
+        async with machines(redis.url, registry) as ((first, second), _):
+            for machine in (first, second):
                 machine.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 6 // 10)])
-            call = await one.enter()
+            call = await first.enter()
             assert not isinstance(call, Exception)
-            await one.leave(call, 5, UNITS * 4 // 10)
-            assert kind(await two.enter()) == "quota"
+            await first.leave(call, 5, UNITS * 4 // 10)
+            assert kind(await second.enter()) == "quota"
             # The log has it a moment later; the other machine hears of it from there alone.
-            two.limiter.sync_spend([("key:1/usd/total", 1, UNITS)])
+            second.limiter.sync_spend([("key:1/usd/total", 1, UNITS)])
             await fault(redis)
-            assert kind(await one.enter()) == "quota"
-            assert kind(await two.enter()) == "quota"
+            assert kind(await first.enter()) == "quota"
+            assert kind(await second.enter()) == "quota"
         await flush(redis)
 
 
@@ -208,15 +211,15 @@ async def test_spend_during_a_redis_outage_counts_afterwards(
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
-    async with machines(redis.url, registry) as ((one, two), _):
-        assert kind(await one.enter(1)) == "ok"
+    async with machines(redis.url, registry) as ((first, second), _):
+        assert kind(await first.enter(1)) == "ok"
         await stop(redis)
-        call = await one.enter()
+        call = await first.enter()
         assert not isinstance(call, Exception)
-        one.limiter.settle(call, 5, UNITS)
+        first.limiter.settle(call, 5, UNITS)
         await asyncio.to_thread(redis.start)
-        assert kind(await one.enter()) == "quota"
-        assert kind(await two.enter()) == "quota"
+        assert kind(await first.enter()) == "quota"
+        assert kind(await second.enter()) == "quota"
 
 
 async def test_a_slot_of_an_unanswered_reservation_is_released(
@@ -226,15 +229,15 @@ async def test_a_slot_of_an_unanswered_reservation_is_released(
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=2))
     resets = ResettingProxy(redis.port)
     url = await resets.start()
-    async with machines(url, registry, 1) as ((one,), clock):
-        await one.limiter._run_script([], 0)
+    async with machines(url, registry, 1) as ((first,), clock):
+        await first.limiter._run_script([], 0)
         resets.resetting = True  # the script runs, its answer does not arrive
-        call = await one.enter()
+        call = await first.enter()
         assert not isinstance(call, Exception)
-        await one.leave(call)
+        await first.leave(call)
         resets.resetting = False
         clock.now += redis_limiter.LEASE_S + 1
-        event_kinds = [kind(await one.enter()) for _ in range(3)]
+        event_kinds = [kind(await first.enter()) for _ in range(3)]
         assert event_kinds == ["ok", "ok", "rate_limit"]
     await resets.stop()
 
@@ -257,40 +260,40 @@ async def test_requests_in_flight_at_a_reset_keep_their_slots(
     registry = limited_registry(
         route("r", provider("one", limits=Limits(concurrency=9))), limits=Limits(concurrency=4)
     )
-    async with machines(redis.url, registry) as ((one, two), _):
-        calls = [(machine, await enter(machine)) for machine in (one, two, two)]
+    async with machines(redis.url, registry) as ((first, second), _):
+        calls = [(machine, await enter(machine)) for machine in (first, second, second)]
         await fault(redis)
-        for machine in (one, two):  # as their heartbeats do
+        for machine in (first, second):  # as their heartbeats do
             await machine.limiter._run_script([], 0)
-        assert await kinds(one, two, one) == ["ok", "rate_limit", "rate_limit"]
+        assert await kinds(first, second, first) == ["ok", "rate_limit", "rate_limit"]
         for machine, call in calls:
             await machine.leave(call)
-        assert await kinds(one, two, one, two) == ["ok", "ok", "ok", "rate_limit"]
+        assert await kinds(first, second, first, second) == ["ok", "ok", "ok", "rate_limit"]
 
 
 async def test_a_slot_that_was_answered_only_after_the_reset_counts(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=2))
-    async with machines(redis.url, registry) as ((one, two), _):
-        await one.limiter._run_script([], 0)
-        run = one.limiter.client.run_script
+    async with machines(redis.url, registry) as ((first, second), _):
+        await first.limiter._run_script([], 0)
+        run = first.limiter.client.run_script
         reset_seen = asyncio.Event()
 
         async def answer_late(*args: Any) -> Any:
             monkeypatch.undo()
             answer = await run(*args)
             await flush(redis)
-            await one.limiter._run_script([], 0)
+            await first.limiter._run_script([], 0)
             reset_seen.set()
             return answer
 
-        monkeypatch.setattr(one.limiter.client, "run_script", answer_late)
-        late = await enter(one)
+        monkeypatch.setattr(first.limiter.client, "run_script", answer_late)
+        late_call = await enter(first)
         assert reset_seen.is_set()
-        assert await kinds(one, two) == ["ok", "rate_limit"]
-        await one.leave(late)
-        assert await kinds(two, two) == ["ok", "rate_limit"]
+        assert await kinds(first, second) == ["ok", "rate_limit"]
+        await first.leave(late_call)
+        assert await kinds(second, second) == ["ok", "rate_limit"]
 
 
 async def test_requests_in_flight_count_during_and_after_a_redis_outage(
@@ -298,18 +301,18 @@ async def test_requests_in_flight_count_during_and_after_a_redis_outage(
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=3))
-    async with machines(redis.url, registry) as ((one, two), _):
-        before = await enter(one)
+    async with machines(redis.url, registry) as ((first, second), _):
+        before = await enter(first)
         await stop(redis)
-        away = await enter(one)
-        assert await kinds(one, one) == ["ok", "rate_limit"], "it counts alone, and all it has"
-        await one.leave(before)
-        assert await kinds(one, one) == ["ok", "rate_limit"]
+        away = await enter(first)
+        assert await kinds(first, first) == ["ok", "rate_limit"], "it counts alone, and all it has"
+        await first.leave(before)
+        assert await kinds(first, first) == ["ok", "rate_limit"]
         await asyncio.to_thread(redis.start)
-        await one.limiter._run_script([], 0)
-        assert await kinds(two) == ["rate_limit"], "what began while Redis was away counts"
-        await one.leave(away)
-        assert await kinds(two, two) == ["ok", "rate_limit"]
+        await first.limiter._run_script([], 0)
+        assert await kinds(second) == ["rate_limit"], "what began while Redis was away counts"
+        await first.leave(away)
+        assert await kinds(second, second) == ["ok", "rate_limit"]
 
 
 async def reserved_amounts(redis: RedisServer) -> list[int]:
@@ -326,7 +329,7 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
     draw = random.Random(seed)
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=6))
-    async with machines(redis.url, registry) as ((one, two), _):
+    async with machines(redis.url, registry) as ((first, second), _):
         running: list[tuple[LimiterNode, Call]] = []
 
         async def lose_an_answer(machine: LimiterNode) -> None:
@@ -342,7 +345,7 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
                 await machine.limiter._run_script([], 0)
 
         for _ in range(150):
-            machine = draw.choice([one, two])
+            machine = draw.choice([first, second])
             step = draw.random()
             if step < 0.05:
                 await flush(redis)
@@ -351,8 +354,8 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
             elif running and step < 0.5:
                 machine, call = running.pop(draw.randrange(len(running)))
                 machine.limiter.settle(call, 0, 0)
-            for each in (one, two):
-                await each.limiter._run_script([], 0)
+            for limiter_node in (first, second):
+                await limiter_node.limiter._run_script([], 0)
             admitted = await machine.enter()
             assert kind(admitted) == ("ok" if len(running) < 6 else "rate_limit")
             if isinstance(admitted, Call):
@@ -360,4 +363,4 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
         for machine, call in running:
             await machine.leave(call)
         assert min(await reserved_amounts(redis), default=0) >= 0
-        assert await kinds(one, two, *[one] * 5) == ["ok"] * 6 + ["rate_limit"]
+        assert await kinds(first, second, *[first] * 5) == ["ok"] * 6 + ["rate_limit"]

@@ -1,4 +1,4 @@
-"""Reasoning state that a Chat provider refuses, in a request that passes through."""
+"""Reasoning state refused by a Chat provider in a passthrough request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def history(details: list[dict[str, Any]], **call_fields: Any) -> list[dict[str,
 
 
 async def test_a_refused_state_is_dropped_and_the_request_retried(tmp_path: Path) -> None:
-    """Text stays, and so do fields that the gateway does not know."""
+    """Texts and unknown fields stay."""
     signed = {"type": "reasoning.text", "text": "hm", "signature": "s1"}
     summary = {"type": "reasoning.summary", "summary": "short"}
     extra = {"google": {"thought_signature": "s2"}}
@@ -35,12 +35,12 @@ async def test_a_refused_state_is_dropped_and_the_request_retried(tmp_path: Path
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(answers)
     ) as live:
         reply = await live.post("/v1/chat/completions", request)
-        sent = json.loads(live.upstreams.requests[1].content)
+        upstream_body = json.loads(live.upstreams.requests[1].content)
     assert reply.status == 200
     assert reply.headers["x-dragoman-dropped"] == (
         "messages[1].reasoning_details, messages[1].tool_calls[0].extra_content"
     )
-    assert sent == {"model": "gpt-4.1", "messages": history([summary]), "own": 1}
+    assert upstream_body == {"model": "gpt-4.1", "messages": history([summary]), "own": 1}
 
 
 async def test_without_state_to_drop_it_is_translated(tmp_path: Path) -> None:

@@ -26,12 +26,12 @@ def test_a_resource_id_round_trips(handle: ResourceId) -> None:
 
 @example(ResourceId("0", 0, "00"), 98, "B")
 @given(handles, st.integers(0, 10_000), st.sampled_from("ABCxyz019-_"))
-def test_an_altered_id_is_rejected(handle: ResourceId, place: int, letter: str) -> None:
+def test_an_altered_id_is_rejected(handle: ResourceId, position: int, letter: str) -> None:
     text = encode_id(handle, PEPPER)
-    place %= len(text)
-    bent = text[:place] + letter + text[place + 1 :]
+    position %= len(text)
+    bent = text[:position] + letter + text[position + 1 :]
     # The prefix is not sealed: it means nothing.
-    assert decode_id(bent, PEPPER) in ({None} if bent != text else {handle}) or place < 15
+    assert decode_id(bent, PEPPER) in ({None} if bent != text else {handle}) or position < 15
 
 
 @given(handles)

@@ -1,4 +1,4 @@
-"""The process's way to the store of responses: what is on its way is found all the same."""
+"""Response storage of a process: pending writes can be loaded too."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ async def test_without_a_database_only_responses_in_memory_are_found(
     responses = ResponseStore(store.backend())
     responses.add_pending(make_response())
     assert await responses.find("key:1", "resp_1") is not None
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         await responses.find("key:1", "resp_2")
-    assert caught.value.error.kind == "overloaded"
+    assert error.value.error.kind == "overloaded"
     with pytest.raises(GatewayError):
         await responses.save(make_response())
     await responses.close()

@@ -14,11 +14,11 @@ async def test_a_later_runtime_is_freed_after_its_end(tmp_path: Path) -> None:
 
     async def run(number: int) -> weakref.ref[object]:
         registry = snapshot(route("r", provider("up")))
-        async with gateway(tmp_path / str(number), registry, up=lambda _: completion()) as served:
+        async with gateway(tmp_path / str(number), registry, up=lambda _: completion()) as gw:
             messages = [{"role": "user", "content": "x"}]
-            reply = await served.post("/v1/chat/completions", {"model": "r", "messages": messages})
+            reply = await gw.post("/v1/chat/completions", {"model": "r", "messages": messages})
             assert reply.status == 200
-            return weakref.ref(served.runtime)
+            return weakref.ref(gw.runtime)
 
     await run(1)
     later = [await run(2), await run(3)]

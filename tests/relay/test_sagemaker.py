@@ -1,4 +1,4 @@
-"""Amazon SageMaker: signed calls of an endpoint, its streams and the errors of its container."""
+"""Amazon SageMaker: signed endpoint calls, streams, and errors of its container."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sagemaker(**changes: Any) -> Provider:
 
 
 class StrictSageMaker:
-    """The runtime: checks signature, scope and path, and wraps the container's stream."""
+    """A runtime that checks signature, scope and path, and wraps the container's stream."""
 
     def __init__(self) -> None:
         self.wire = [chunk("hel"), chunk("lo", "stop"), DONE]
@@ -73,8 +73,8 @@ class StrictSageMaker:
             raw=request.content,
         )
         authorization = request_body.headers["authorization"]
-        refused = signature_refusal(request_body, authorization, "sagemaker")
-        if refused is not None or "/eu-central-1/sagemaker/aws4_request" not in authorization:
+        refusal = signature_refusal(request_body, authorization, "sagemaker")
+        if refusal is not None or "/eu-central-1/sagemaker/aws4_request" not in authorization:
             return httpx.Response(403, json={"Message": "wrong signature"})
         body = json.loads(request.content)
         if request_body.path != (STREAM if body.get("stream") else UNARY):
@@ -89,9 +89,11 @@ class StrictSageMaker:
             return completion()
         data = b"".join(self.wire)
         # The parts are of any size: an event of the container may be in several of them.
-        parts = [encode(data[at : at + 70], "PayloadPart") for at in range(0, len(data), 70)]
+        parts = [
+            encode(data[start : start + 70], "PayloadPart") for start in range(0, len(data), 70)
+        ]
         wire = b"".join(parts) + self.more
-        pieces = [wire[at : at + 100] for at in range(0, len(wire), 100)]
+        pieces = [wire[start : start + 100] for start in range(0, len(wire), 100)]
         return httpx.Response(200, headers=self.kind, stream=PacedBody(*pieces))
 
 
@@ -108,9 +110,9 @@ async def endpoint(
 @pytest.mark.parametrize("passthrough", [True, False])
 async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool) -> None:
     async with endpoint(tmp_path, passthrough=passthrough) as (gate, _):
-        whole = await gate.post("/v1/chat/completions", REQUEST)
-        assert whole.status == 200, whole.json()
-        assert whole.json()["choices"][0]["message"]["content"] == "hello"
+        response = await gate.post("/v1/chat/completions", REQUEST)
+        assert response.status == 200, response.json()
+        assert response.json()["choices"][0]["message"]["content"] == "hello"
         streamed = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
         entry = await gate.entry()
         assert [request.url.path for request in gate.upstreams.requests] == [UNARY, STREAM]
@@ -226,5 +228,5 @@ def test_parts_are_unwrapped_in_any_split() -> None:
     wire = encode(b"data: a", "PayloadPart") + encode(b"bc\n\n", "PayloadPart")
     for size in (1, 7, len(wire)):
         decoder = Decoder()
-        pieces = [wire[at : at + size] for at in range(0, len(wire), size)]
+        pieces = [wire[start : start + size] for start in range(0, len(wire), size)]
         assert b"".join(map(decoder.feed, pieces)) == b"data: abc\n\n"

@@ -1,4 +1,4 @@
-"""An upstream that repeats the credential it was sent: no client, row or body shows it."""
+"""An upstream that repeats its credential: no client, row or body contains it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ FORMS = {
 BODY = {"model": "r", "messages": [{"role": "user", "content": "x"}]}
 
 
-def _leaks(text: str) -> bool:
-    """Whether so much of a secret's form stands in a text that it could be used."""
+def _reveals_secret(text: str) -> bool:
+    """Return whether a text contains enough of a secret to be usable."""
     return any(form[3:-3] in text for form in (*FORMS.values(), json.dumps(SECRET)[1:-1]))
 
 
@@ -67,11 +67,11 @@ async def test_an_error_that_repeats_the_key_is_not_passed_on(
         tmp_path,
         snapshot(route("r", _secret_provider())),
         up=lambda _: httpx.Response(400, json=body),
-    ) as served:
-        reply = await served.post("/v1/chat/completions", BODY)
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY)
         assert reply.status == 400
-        assert not _leaks(reply.body.decode())
-        assert not _leaks(_stored_text(await served.entry()))
+        assert not _reveals_secret(reply.body.decode())
+        assert not _reveals_secret(_stored_text(await gw.entry()))
 
 
 async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
         tmp_path,
         snapshot(route("r", _secret_provider())),
         up=lambda _: httpx.Response(400, json=body),
-    ) as served:
-        assert (await served.post("/v1/chat/completions", BODY)).json() == body
+    ) as gw:
+        assert (await gw.post("/v1/chat/completions", BODY)).json() == body
 
 
 @pytest.mark.parametrize("client", ["/v1/chat/completions", "/v1/messages"])
@@ -92,22 +92,22 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
     error = {"error": {"message": f"bad key {SECRET}", "code": 500, "raw": FORMS["basic"]}}
     event = b"data: " + json.dumps(error).encode() + b"\n\n"
     size = len(event) // pieces + 1
-    parts = [event[at : at + size] for at in range(0, len(event), size)]
+    parts = [event[start : start + size] for start in range(0, len(event), size)]
     torn = [item for part in parts for item in (part, 0.01)]
     body = {**BODY, "stream": True, "max_tokens": 50}
     async with gateway(
         tmp_path, snapshot(route("r", _secret_provider())), up=lambda _: sse(chunk("hi"), *torn)
-    ) as served:
-        reply = await served.post(client, body)
+    ) as gw:
+        reply = await gw.post(client, body)
         assert reply.status == 200
         assert b"hi" in reply.body
         assert b"bad key" in reply.body
-        assert not _leaks(reply.body.decode())
-        assert not _leaks(_stored_text(await served.entry()))
+        assert not _reveals_secret(reply.body.decode())
+        assert not _reveals_secret(_stored_text(await gw.entry()))
 
 
 def _texts(stream: bytes) -> str:
-    """All that the deltas of a stream say, joined: what a reader would put together."""
+    """Return the joined texts of a stream's deltas."""
     texts: list[str] = []
 
     def collect(fields: dict[str, Any]) -> dict[str, Any]:
@@ -136,23 +136,23 @@ def _in_arguments(text: str) -> bytes:
 async def test_a_key_split_over_chunks_is_not_stored(
     tmp_path: Path, path: str, write: Callable[[str], bytes], size: int
 ) -> None:
-    """The client has them already, as a stream waits for nothing; the log has asterisks."""
+    """The client has received them, as a stream is not delayed; the log has asterisks."""
     text = f"my task-list: {SECRET}."
-    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
     stream = [*map(write, pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
         tmp_path,
         snapshot(route("r", _secret_provider()), log_bodies=True),
         up=lambda _: sse(*stream),
-    ) as served:
-        reply = await served.post(path, {**BODY, "max_tokens": 9, "stream": True})
-        assert _leaks(_texts(reply.body))
-        bodies = (await served.entry()).bodies
+    ) as gw:
+        reply = await gw.post(path, {**BODY, "max_tokens": 9, "stream": True})
+        assert _reveals_secret(_texts(reply.body))
+        bodies = (await gw.entry()).bodies
     assert bodies is not None
     assert b"".join(stream).count(b"data: ") == (bodies.upstream_response or b"").count(b"data: ")
     for stored in (bodies.upstream_response, bodies.client_response):
         if stored is not None:
-            assert not _leaks(_texts(stored))
+            assert not _reveals_secret(_texts(stored))
             assert "*" * (len(SECRET) - 2) in _texts(stored)
 
 
@@ -180,9 +180,9 @@ def _choices_apart(pieces: list[str]) -> list[bytes]:
 
 def _calls_in_turn(pieces: list[str]) -> list[bytes]:
     def call(text: str, number: int) -> bytes:
-        one: dict[str, Any] = {"index": number, "id": f"c{number}", "type": "function"}
-        one["function"] = {"name": "f", "arguments": text}
-        return chunk(None, choices=[{"delta": {"tool_calls": [one]}, "index": 0}])
+        tool_call: dict[str, Any] = {"index": number, "id": f"c{number}", "type": "function"}
+        tool_call["function"] = {"name": "f", "arguments": text}
+        return chunk(None, choices=[{"delta": {"tool_calls": [tool_call]}, "index": 0}])
 
     return [frame for n, piece in enumerate(pieces) for frame in (call(piece, 0), call(f" {n}", 1))]
 
@@ -198,8 +198,8 @@ def _reasoning_between(pieces: list[str]) -> list[bytes]:
     ]
 
 
-def _readings(stream: bytes) -> list[str]:
-    """What each choice, tool call and field of a Chat stream says."""
+def _texts_by_field(stream: bytes) -> list[str]:
+    """Return the text of each choice, tool call and field of a Chat stream."""
     texts: dict[tuple[Any, ...], str] = {}
     for line in stream.split(b"\n"):
         if not line.startswith(b"data: {"):
@@ -211,8 +211,8 @@ def _readings(stream: bytes) -> list[str]:
             }
             for call in delta.get("tool_calls") or ():
                 texts_by_field[number, "call", call["index"]] = call["function"]["arguments"]
-            for place, text in texts_by_field.items():
-                texts[place] = texts.get(place, "") + (text or "")
+            for field, text in texts_by_field.items():
+                texts[field] = texts.get(field, "") + (text or "")
     return list(texts.values())
 
 
@@ -223,23 +223,23 @@ def _readings(stream: bytes) -> list[str]:
 async def test_a_key_split_over_interleaved_chunks_is_not_stored(
     tmp_path: Path, write: Callable[[list[str]], list[bytes]], size: int
 ) -> None:
-    """Between the pieces of one choice, call or field come pieces of others."""
+    """Chunks of other choices, calls or fields come between those of one."""
     output_text = f"my task-list: {SECRET}."
-    pieces = [output_text[at : at + size] for at in range(0, len(output_text), size)]
+    pieces = [output_text[start : start + size] for start in range(0, len(output_text), size)]
     stream = [*write(pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
         tmp_path,
         snapshot(route("r", _secret_provider()), log_bodies=True),
         up=lambda _: sse(*stream),
-    ) as served:
-        reply = await served.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
-        assert any(map(_leaks, _readings(reply.body)))
-        bodies = (await served.entry()).bodies
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
+        assert any(map(_reveals_secret, _texts_by_field(reply.body)))
+        bodies = (await gw.entry()).bodies
     assert bodies is not None and bodies.upstream_response is not None
-    stored = _readings(bodies.upstream_response)
-    assert not any(map(_leaks, stored))
+    stored = _texts_by_field(bodies.upstream_response)
+    assert not any(map(_reveals_secret, stored))
     assert any("*" * (len(SECRET) - 2) in text for text in stored)
-    assert len(stored) == len(_readings(b"".join(stream))), "nothing else is hidden"
+    assert len(stored) == len(_texts_by_field(b"".join(stream))), "nothing else is hidden"
 
 
 def _anthropic(text: str, number: int) -> bytes:
@@ -282,12 +282,12 @@ def test_a_secret_is_masked_in_each_block_of_a_stream(write: Callable[[str, int]
 
 async def test_a_passthrough_response_does_not_repeat_the_key(tmp_path: Path) -> None:
     text = f"event: error\ndata: {SECRET}\n\n".encode()
-    parts = [item for at in range(len(text)) for item in (text[at : at + 1], 0.0)]
+    parts = [item for start in range(len(text)) for item in (text[start : start + 1], 0.0)]
     answer = lambda _: httpx.Response(  # noqa: E731
         200, headers={"content-type": "text/event-stream"}, stream=PacedBody(*parts)
     )
-    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=answer) as served:
-        reply = await served.post(
+    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=answer) as gw:
+        reply = await gw.post(
             "/v1/images/generations", {"model": "r", "prompt": "x", "stream": True}
         )
         assert reply.status == 200
@@ -345,16 +345,16 @@ def test_a_secret_in_any_header_is_not_stored() -> None:
 async def test_a_secret_header_and_parameter_of_the_provider_are_secrets_too(
     tmp_path: Path,
 ) -> None:
-    up = _secret_provider(
+    target_provider = _secret_provider(
         headers=(("x-gateway-token", "hush-hush-1"),), query=(("key", "quiet-quiet-2"),)
     )
     body = {"error": {"message": "no", "seen": ["hush-hush-1", "quiet-quiet-2"]}}
     async with gateway(
-        tmp_path, snapshot(route("r", up)), up=lambda _: httpx.Response(400, json=body)
-    ) as served:
-        reply = await served.post("/v1/chat/completions", BODY)
-        assert b"hush" not in reply.body + _stored_text(await served.entry()).encode()
-        assert b"quiet" not in reply.body + _stored_text(await served.entry()).encode()
+        tmp_path, snapshot(route("r", target_provider)), up=lambda _: httpx.Response(400, json=body)
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY)
+        assert b"hush" not in reply.body + _stored_text(await gw.entry()).encode()
+        assert b"quiet" not in reply.body + _stored_text(await gw.entry()).encode()
 
 
 @given(

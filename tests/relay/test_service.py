@@ -1,4 +1,4 @@
-"""Work that must not end is begun again when it fails, and what it asks does not hold others."""
+"""Background loops restart after failures and do not block others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.relay.runtime import Config, Runtime
 from gateway.relay.wiring import Wiring
 from gateway.routing.snapshot import Snapshot
 from tests.relay.harness import snapshot
-from tests.waits import PATIENCE_S, until_in_loop
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_a_failed_thread_is_restarted(caplog: pytest.LogCaptureFixture) -> None:
         done.set()
 
     service = RestartingThread("mine", work, ending)
-    assert done.wait(PATIENCE_S)
+    assert done.wait(WAIT_TIMEOUT_S)
     service.join()
     assert service.failures == 2
     assert "the thread mine failed" in caplog.text
@@ -48,7 +48,7 @@ def test_a_thread_that_fails_at_shutdown_is_not_restarted() -> None:
         raise RuntimeError("no more")
 
     service = RestartingThread("mine", work, ending)
-    service.join(PATIENCE_S)
+    service.join(WAIT_TIMEOUT_S)
     assert service.failures == 1
 
 
@@ -59,10 +59,10 @@ async def test_a_failed_task_is_restarted() -> None:
         runs.append(1)
         if len(runs) < 3:
             raise RuntimeError("what nobody thought of")
-        await asyncio.sleep(PATIENCE_S)
+        await asyncio.sleep(WAIT_TIMEOUT_S)
 
     task = start_restarting("mine", work)
-    await until_in_loop(lambda: len(runs) == 3)
+    await wait_until_async(lambda: len(runs) == 3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -77,7 +77,7 @@ async def test_a_silent_database_blocks_no_request(
 
     def read(key: str) -> bytes | None:
         reads.append(key)
-        silent.wait(PATIENCE_S)
+        silent.wait(WAIT_TIMEOUT_S)
         return b"late"
 
     backend = DatabaseBackend(read, lambda _rows: None, None)
@@ -96,7 +96,7 @@ async def test_a_silent_database_counts_as_unavailable(
     answers = threading.Event()
 
     def version() -> int:
-        assert answers.wait(PATIENCE_S)
+        assert answers.wait(WAIT_TIMEOUT_S)
         return 1
 
     wiring = Wiring(
@@ -104,9 +104,9 @@ async def test_a_silent_database_counts_as_unavailable(
         log=LogStore(write=lambda _: None),
     )
     live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
-    await until_in_loop(lambda: live.registry.unavailable)
+    await wait_until_async(lambda: live.registry.unavailable)
     answers.set()
-    await until_in_loop(lambda: not live.registry.unavailable)
+    await wait_until_async(lambda: not live.registry.unavailable)
     await live.close()
 
 
@@ -131,7 +131,7 @@ async def test_a_failed_version_query_discards_idle_connections(
         log=LogStore(write=lambda _: None),
     )
     live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
-    await until_in_loop(lambda: abandoned and not live.registry.unavailable)
+    await wait_until_async(lambda: abandoned and not live.registry.unavailable)
     await live.close()
 
 

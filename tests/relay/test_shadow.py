@@ -1,4 +1,4 @@
-"""Shadow traffic: repeated after the answer, logged with a link, never seen by the client."""
+"""Shadow requests: sent after the response, logged with a link, invisible to the client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from gateway.relay.run import shadow
 from gateway.routing.limits import Limits
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 CHAT = "/v1/chat/completions"
 A, B = provider("a"), provider("b")
@@ -88,7 +88,7 @@ async def test_concurrent_shadow_requests_are_bounded(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
         for _ in range(shadow.MAX_SHADOWS + 5):
             assert (await live.post(CHAT, chat_request())).status == 200
-        await until_in_loop(lambda: len(live.upstreams.requests) >= 2 * shadow.MAX_SHADOWS + 5)
+        await wait_until_async(lambda: len(live.upstreams.requests) >= 2 * shadow.MAX_SHADOWS + 5)
         await asyncio.sleep(0.05)
         hosts = [request.url.host for request in live.upstreams.requests]
         assert hosts.count("b.test") == shadow.MAX_SHADOWS
@@ -103,8 +103,8 @@ async def test_shadows_count_against_no_limit_of_the_client(tmp_path: Path) -> N
         for digest, key in test_registry.keys.items()
     }
     limited = msgspec.structs.replace(test_registry, keys=keys)
-    up = {name: lambda _: completion() for name in "ab"}
-    async with gateway(tmp_path, limited, **up) as live:
+    upstreams = {name: lambda _: completion() for name in "ab"}
+    async with gateway(tmp_path, limited, **upstreams) as live:
         statuses = [(await live.post(CHAT, chat_request())).status for _ in range(3)]
         await live.rows(5)
     assert statuses == [200, 200, 429]
@@ -117,5 +117,5 @@ async def test_shadow_requests_in_flight_end_with_the_process(tmp_path: Path) ->
 
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
         await live.post(CHAT, chat_request())
-        await until_in_loop(lambda: len(live.upstreams.requests) == 2)
+        await wait_until_async(lambda: len(live.upstreams.requests) == 2)
     assert [row.outcome for row in live.entries] == ["ok", "error"]

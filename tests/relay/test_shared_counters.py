@@ -1,4 +1,4 @@
-"""Counters shared by the processes of a node: visibility, crash recovery, release of reservations."""
+"""Counters shared by the processes of a node: visibility, crash recovery, reservations."""
 
 from __future__ import annotations
 
@@ -49,28 +49,29 @@ def other(tmp_path: Path):
 def test_counts_of_other_processes_are_included(
     tmp_path: Path, other: subprocess.Popen[str]
 ) -> None:
-    mine = SharedCounters(tmp_path)
-    at = mine.counter_offset("key:1/requests/minute")
-    assert [sliding_total(words, at, 100) for words in mine.peer_slots] == [7]
-    assert [words[at + RESERVED] for words in mine.peer_slots] == [5]
-    assert sliding_total(mine.local_slot, at, 100) == 0
-    mine.close()
+    local = SharedCounters(tmp_path)
+    offset = local.counter_offset("key:1/requests/minute")
+    assert [sliding_total(counters, offset, 100) for counters in local.peer_slots] == [7]
+    assert [counters[offset + RESERVED] for counters in local.peer_slots] == [5]
+    assert sliding_total(local.local_slot, offset, 100) == 0
+    local.close()
 
 
 def test_a_killed_process_leaves_its_counts_and_no_reservation(
     tmp_path: Path, other: subprocess.Popen[str]
 ) -> None:
-    mine = SharedCounters(tmp_path)
-    at = mine.counter_offset("key:1/requests/minute")
-    assert mine.release_dead_processes() == 0
-    assert [words[at + RESERVED] for words in mine.peer_slots] == [5]
+    local = SharedCounters(tmp_path)
+    offset = local.counter_offset("key:1/requests/minute")
+    assert local.release_dead_processes() == 0
+    assert [counters[offset + RESERVED] for counters in local.peer_slots] == [5]
     os.kill(other.pid, signal.SIGKILL)
     other.wait(10)
-    assert mine.release_dead_processes() == 1
-    assert [(sliding_total(words, at, 100), words[at + RESERVED]) for words in mine.peer_slots] == [
-        (7, 0)
-    ]
-    mine.close()
+    assert local.release_dead_processes() == 1
+    assert [
+        (sliding_total(counters, offset, 100), counters[offset + RESERVED])
+        for counters in local.peer_slots
+    ] == [(7, 0)]
+    local.close()
 
 
 def test_the_next_process_reuses_the_slot_of_a_killed_one(
@@ -78,36 +79,39 @@ def test_the_next_process_reuses_the_slot_of_a_killed_one(
 ) -> None:
     os.kill(other.pid, signal.SIGKILL)
     other.wait(10)
-    mine = SharedCounters(tmp_path)
-    at = mine.counter_offset("key:1/requests/minute")
-    assert (sliding_total(mine.local_slot, at, 100), mine.local_slot[at + RESERVED]) == (7, 0)
-    assert mine.peer_slots == ()
-    mine.close()
+    local = SharedCounters(tmp_path)
+    offset = local.counter_offset("key:1/requests/minute")
+    assert (sliding_total(local.local_slot, offset, 100), local.local_slot[offset + RESERVED]) == (
+        7,
+        0,
+    )
+    assert local.peer_slots == ()
+    local.close()
 
 
 def test_a_process_that_starts_later_is_detected(tmp_path: Path) -> None:
     first = SharedCounters(tmp_path)
     second = SharedCounters(tmp_path)
-    at = second.counter_offset("team:1/tokens/hour")
-    add_to_slot(second.local_slot, at, 5, 3)
+    offset = second.counter_offset("team:1/tokens/hour")
+    add_to_slot(second.local_slot, offset, 5, 3)
     assert first.peer_slots == ()
     first.map_new_slots()
-    assert first.counter_offset("team:1/tokens/hour") == at
-    assert [sliding_total(words, at, 5) for words in first.peer_slots] == [3]
-    assert [sliding_total(words, at, 5) for words in second.peer_slots] == [0]
+    assert first.counter_offset("team:1/tokens/hour") == offset
+    assert [sliding_total(counters, offset, 5) for counters in first.peer_slots] == [3]
+    assert [sliding_total(counters, offset, 5) for counters in second.peer_slots] == [0]
     first.close()
     second.close()
 
 
 def test_limits_have_counters_of_their_own(tmp_path: Path) -> None:
-    one = SharedCounters(tmp_path)
+    first = SharedCounters(tmp_path)
     names = [f"key:{n}/requests/minute" for n in range(3000)]
-    cells = [one.counter_offset(name) for name in names]
+    cells = [first.counter_offset(name) for name in names]
     assert len(set(cells)) == len(names)
-    again = SharedCounters(tmp_path)
-    assert [again.counter_offset(name) for name in names] == cells
-    one.close()
-    again.close()
+    second = SharedCounters(tmp_path)
+    assert [second.counter_offset(name) for name in names] == cells
+    first.close()
+    second.close()
 
 
 def test_a_full_table_is_logged_once_and_reset_at_the_next_start(
@@ -126,8 +130,8 @@ def test_a_full_table_is_logged_once_and_reset_at_the_next_start(
     full.close()
     beside.close()
     anew = SharedCounters(tmp_path)
-    at = anew.counter_offset("9")
-    assert at is not None
+    offset = anew.counter_offset("9")
+    assert offset is not None
     assert anew.local_slot[anew.counter_offset("0") + RESERVED + 1] == 0
     anew.close()
 
@@ -137,11 +141,11 @@ def test_without_a_data_directory_a_process_counts_alone(
 ) -> None:
     (tmp_path / "limits").write_text("in the way")
     alone = SharedCounters(tmp_path / "limits")
-    at = alone.counter_offset("key:1/requests/minute")
-    add_to_slot(alone.local_slot, at, 1, 1)
+    offset = alone.counter_offset("key:1/requests/minute")
+    add_to_slot(alone.local_slot, offset, 1, 1)
     alone.map_new_slots()
     assert (
-        sliding_total(alone.local_slot, at, 1),
+        sliding_total(alone.local_slot, offset, 1),
         alone.peer_slots,
         alone.release_dead_processes(),
     ) == (

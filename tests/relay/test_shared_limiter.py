@@ -1,4 +1,4 @@
-"""Limits on Redis: what the counters of one machine do, done for several."""
+"""Limits on Redis behave for several machines as local counters do for one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class Clock:
-    """A time that stands until it is moved."""
+    """A clock that only moves when set."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -51,7 +51,7 @@ class Clock:
 
 
 class LimiterNode:
-    """A limiter as one of several machines has it."""
+    """A limiter of one of several machines."""
 
     def __init__(self, url: str, registry: Snapshot, clock: Clock) -> None:
         self.limiter = RedisLimiter(SharedCounters(), url, clock=clock)
@@ -112,15 +112,15 @@ def kind(call: Call | GatewayError) -> str:
 
 async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=5))
-    async with machines(redis.url, registry) as ((one, two), clock):
-        kinds = [kind(await node.enter()) for node in (one, two) * 4]
+    async with machines(redis.url, registry) as ((first, second), clock):
+        kinds = [kind(await node.enter()) for node in (first, second) * 4]
         assert kinds == ["ok"] * 5 + ["rate_limit"] * 3
-        refused = await one.enter()
-        assert isinstance(refused, GatewayError)
-        wait = refused.error.retry_after_s
+        refusal = await first.enter()
+        assert isinstance(refusal, GatewayError)
+        wait = refusal.error.retry_after_s
         assert wait is not None and 60 <= wait <= 66
         clock.now += wait
-        assert kind(await two.enter()) == "ok"
+        assert kind(await second.enter()) == "ok"
 
 
 async def test_concurrent_requests_never_exceed_the_limit(redis: RedisServer) -> None:
@@ -131,7 +131,7 @@ async def test_concurrent_requests_never_exceed_the_limit(redis: RedisServer) ->
 
 
 async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) -> None:
-    """The same story on Redis and on the counters of one machine, step by step."""
+    """The same schedule on Redis and on local counters, step by step."""
     test_route = priced_route(provider("one", limits=Limits(tokens_per_day=4000)))
     target = msgspec.structs.replace(
         test_route.targets[0], limits=Limits(concurrency=3), budget=Budget(week_usd=Decimal("0.01"))
@@ -157,9 +157,9 @@ async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) ->
                 near.settle(here, tokens, units)
                 await far.leave(there, tokens, units)
                 continue
-            want = draw.choice([10, 40, 200])
-            there = await far.enter(want)
-            here: Any = far.call(want)
+            amount = draw.choice([10, 40, 200])
+            there = await far.enter(amount)
+            here: Any = far.call(amount)
             admission = await near.admit(here, far.route, far.route.targets[0])
             if admission.refusal is not None:
                 if not admission.ends_request:
@@ -177,43 +177,43 @@ async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) ->
 
 async def test_reservations_of_a_dead_machine_expire(redis: RedisServer) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
-    async with machines(redis.url, registry) as ((one, two), clock):
-        assert kind(await one.enter()) == "ok"
+    async with machines(redis.url, registry) as ((first, second), clock):
+        assert kind(await first.enter()) == "ok"
         clock.now += redis_limiter.LEASE_S - 1
-        assert kind(await two.enter()) == "rate_limit"
+        assert kind(await second.enter()) == "rate_limit"
         clock.now += 2
-        assert kind(await two.enter()) == "ok"
+        assert kind(await second.enter()) == "ok"
 
 
 async def test_a_machine_with_heartbeats_keeps_its_reservations(
     redis: RedisServer,
 ) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
-    async with machines(redis.url, registry) as ((one, two), clock):
-        reservation = await one.enter()
+    async with machines(redis.url, registry) as ((first, second), clock):
+        reservation = await first.enter()
         for _ in range(4):
             clock.now += redis_limiter.LEASE_S - 1
-            await one.limiter._run_script([], 0)
-            assert kind(await two.enter()) == "rate_limit"
+            await first.limiter._run_script([], 0)
+            assert kind(await second.enter()) == "rate_limit"
         assert isinstance(reservation, Call)
-        await one.leave(reservation)
-        assert kind(await two.enter()) == "ok"
+        await first.leave(reservation)
+        assert kind(await second.enter()) == "ok"
 
 
-async def test_a_client_that_leaves_during_the_redis_call_frees_its_slot(
+async def test_a_client_that_disconnects_during_the_redis_call_frees_its_slot(
     redis: RedisServer,
 ) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
-    async with machines(redis.url, registry) as ((one, two), _):
-        asking = asyncio.ensure_future(one.enter())
+    async with machines(redis.url, registry) as ((first, second), _):
+        asking = asyncio.ensure_future(first.enter())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        await asyncio.gather(*one.limiter._tasks)
-        one.limiter._flush_now()
-        await asyncio.gather(*one.limiter._tasks)
-        assert kind(await two.enter()) == "ok"
+        await asyncio.gather(*first.limiter._tasks)
+        first.limiter._flush_now()
+        await asyncio.gather(*first.limiter._tasks)
+        assert kind(await second.enter()) == "ok"
 
 
 async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
@@ -227,7 +227,7 @@ async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
             assert isinstance(call, Call)
             await node.leave(call, 5, units)
 
-        await asyncio.gather(*(one(*pair) for pair in enumerate(amounts)))
+        await asyncio.gather(*(one(*breaker_pair) for breaker_pair in enumerate(amounts)))
         client: Redis = Redis.from_url(redis.url)
         stored_hash = await client.hgetall(f"{PREFIX}key:1/usd/total")
         await client.aclose()
@@ -241,51 +241,51 @@ async def test_a_repeated_settlement_after_a_lost_reply_counts_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(3)))
-    async with machines(redis.url, registry) as ((one, two), _):
-        calls = [await node.enter() for node in (one, two)]
-        run = one.limiter.client.run_script
+    async with machines(redis.url, registry) as ((first, second), _):
+        calls = [await node.enter() for node in (first, second)]
+        run = first.limiter.client.run_script
 
         async def answer_lost(*args: Any) -> Any:
             await run(*args)
             raise RedisUnavailable("lost")
 
-        monkeypatch.setattr(one.limiter.client, "run_script", answer_lost)
-        for node, call, units in zip((one, two), calls, (1000, 200), strict=True):
+        monkeypatch.setattr(first.limiter.client, "run_script", answer_lost)
+        for node, call, units in zip((first, second), calls, (1000, 200), strict=True):
             assert isinstance(call, Call)
             await node.leave(call, 5, units)
-        assert not one.limiter.is_up
+        assert not first.limiter.is_up
         monkeypatch.undo()
-        away = await one.enter()  # Redis is taken for away: counted there alone
+        away = await first.enter()  # Redis is taken for away: counted there alone
         assert isinstance(away, Call)
-        await one.leave(away, 5, 30)
+        await first.leave(away, 5, 30)
         for _ in range(2):
-            await one.limiter._run_script([], 0)
-        assert one.limiter.is_up
+            await first.limiter._run_script([], 0)
+        assert first.limiter.is_up
         assert await units_on(redis) == 1230
 
 
 async def test_a_concurrent_repeated_settlement_counts_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that has to say first what is spent leaves out what is under way to Redis."""
+    """A restarted process must not count usage that it is already sending to Redis."""
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(3)))
-    async with machines(redis.url, registry, 1) as ((one,), _):
-        call = await one.enter()
+    async with machines(redis.url, registry, 1) as ((first,), _):
+        call = await first.enter()
         assert isinstance(call, Call)
-        one.limiter.lease.epoch = ""  # as if it had never asked
-        run = one.limiter.client.run_script
+        first.limiter.lease.epoch = ""  # as if it had never asked
+        run = first.limiter.client.run_script
 
         async def slow(*args: Any) -> Any:
             answer = await run(*args)
             if answer[0] == -1 and call.reservations:
-                one.limiter.settle(call, 5, 700)
+                first.limiter.settle(call, 5, 700)
                 monkeypatch.undo()
             return answer
 
-        monkeypatch.setattr(one.limiter.client, "run_script", slow)
-        await one.limiter._run_script([], 0)
-        one.limiter._flush_now()
-        await asyncio.gather(*one.limiter._tasks)
+        monkeypatch.setattr(first.limiter.client, "run_script", slow)
+        await first.limiter._run_script([], 0)
+        first.limiter._flush_now()
+        await asyncio.gather(*first.limiter._tasks)
         assert await units_on(redis) == 700
 
 
@@ -298,15 +298,15 @@ async def units_on(redis: RedisServer) -> int:
 
 async def test_spend_of_the_database_is_counted_once(redis: RedisServer) -> None:
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
-    async with machines(redis.url, registry) as ((one, two), _):
-        for node in (one, two):
+    async with machines(redis.url, registry) as ((first, second), _):
+        for node in (first, second):
             node.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 9 // 10)])
             node.limiter._flush_now()
             await asyncio.gather(*node.limiter._tasks)
-        call = await one.enter()
+        call = await first.enter()
         assert isinstance(call, Call)
-        await one.leave(call, 5, UNITS // 10)
-        assert kind(await two.enter()) == "quota"
+        await first.leave(call, 5, UNITS // 10)
+        assert kind(await second.enter()) == "quota"
 
 
 async def test_one_request_is_one_redis_round_trip(redis: RedisServer) -> None:
@@ -315,15 +315,15 @@ async def test_one_request_is_one_redis_round_trip(redis: RedisServer) -> None:
         limits=Limits(requests_per_minute=90, tokens_per_hour=10**6),
         budget=Budget(month_usd=Decimal(1)),
     )
-    async with machines(redis.url, registry, 1) as ((one,), _):
-        await one.enter()
+    async with machines(redis.url, registry, 1) as ((first,), _):
+        await first.enter()
         client: Redis = Redis.from_url(redis.url)
         before = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
         reservation = None
         for _ in range(20):
             if reservation is not None:
-                one.limiter.settle(reservation, 10, 10)  # goes along with the next
-            reservation = await one.enter()
+                first.limiter.settle(reservation, 10, 10)  # goes along with the next
+            reservation = await first.enter()
             assert isinstance(reservation, Call)
         after = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
         await client.aclose()
@@ -335,21 +335,21 @@ async def test_without_redis_each_machine_counts_alone(
 ) -> None:
     monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.1)
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=3))
-    async with machines(redis.url, registry) as ((one, two), _):
-        assert kind(await one.enter()) == "ok"
+    async with machines(redis.url, registry) as ((first, second), _):
+        assert kind(await first.enter()) == "ok"
         redis.stop()
-        kinds = [kind(await node.enter()) for node in (one, two) * 5]
+        kinds = [kind(await node.enter()) for node in (first, second) * 5]
         assert kinds.count("ok") == 6, "three of each"
         redis.start()
         await asyncio.sleep(0.2)
-        kinds = [kind(await node.enter()) for node in (one, two) * 5]
+        kinds = [kind(await node.enter()) for node in (first, second) * 5]
         assert kinds.count("ok") == 3, "Redis has forgotten, and counts for both again"
     assert caplog.text.count("Redis is unavailable") == 2
     assert caplog.text.count("Redis is available again") == 2
 
 
 class RoundTripCounter:
-    """A proxy before Redis that counts how often it is asked: what comes at once is one turn."""
+    """A proxy in front of Redis that counts round trips; pipelined commands are one."""
 
     def __init__(self, port: int) -> None:
         self.count = 0
@@ -390,7 +390,7 @@ class RoundTripCounter:
 async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(
     redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settling, reserving, the look for an answer and the keeping of one: all in one write."""
+    """Settlement, reservation, cache lookup and cache write are one pipeline."""
     monkeypatch.setattr(redis_limiter, "FLUSH_S", 60.0)
     registry = limited_registry(
         priced_route(provider("one", limits=Limits(concurrency=9)), cache=CachePolicy()),
@@ -415,7 +415,7 @@ async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(
         await asyncio.gather(*runtime.redis_limiter._tasks)
         runtime.cache.memory.drop(next(iter(runtime.cache.memory._responses)))
         before = round_trips.count
-        again = await live.post(CHAT, body(seed=0))
-        assert again.headers["x-dragoman-cache"] == "hit"
+        second_reply = await live.post(CHAT, body(seed=0))
+        assert second_reply.headers["x-dragoman-cache"] == "hit"
         assert round_trips.count - before == 1
     await round_trips.close()

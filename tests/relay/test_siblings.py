@@ -1,4 +1,4 @@
-"""Processes of a data directory tell each other of changes, and wait for an answer."""
+"""Processes of a data directory notify each other of changes and wait for replies."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.relay.siblings import PeerProcesses
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 
 @contextmanager
 def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
-    """Another process's part; gives what it heard."""
+    """Run another process; yields the messages it received."""
     messages: list[bool] = []
-    over = threading.Event()
+    finished = threading.Event()
     siblings = PeerProcesses(directory)
 
     def listen() -> None:
-        while not over.is_set():
-            if siblings.wait_change(PATIENCE_S) and not over.is_set():
+        while not finished.is_set():
+            if siblings.wait_change(WAIT_TIMEOUT_S) and not finished.is_set():
                 messages.append(True)
                 if answers:
                     siblings.acknowledge()
@@ -34,28 +34,28 @@ def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list
     thread = threading.Thread(target=listen)
     thread.start()
     yield messages
-    over.set()
+    finished.set()
     siblings.wake()
     thread.join()
     siblings.close()
 
 
 def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
-    mine = PeerProcesses(tmp_path)
-    with listening_process(tmp_path) as one, listening_process(tmp_path) as other:
-        assert mine.notify_change(PATIENCE_S) == 0
-        assert (one, other) == ([True], [True])
-    mine.close()
+    local = PeerProcesses(tmp_path)
+    with listening_process(tmp_path) as first, listening_process(tmp_path) as other:
+        assert local.notify_change(WAIT_TIMEOUT_S) == 0
+        assert (first, other) == ([True], [True])
+    local.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_wait_for_an_unresponsive_process_times_out(tmp_path: Path) -> None:
-    mine = PeerProcesses(tmp_path)
+    local = PeerProcesses(tmp_path)
     with listening_process(tmp_path, answers=False):
-        began = time.monotonic()
-        assert mine.notify_change(0.05) == 1
-        assert time.monotonic() - began < PATIENCE_S
-    mine.close()
+        start = time.monotonic()
+        assert local.notify_change(0.05) == 1
+        assert time.monotonic() - start < WAIT_TIMEOUT_S
+    local.close()
 
 
 def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
@@ -75,24 +75,24 @@ def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
         dead.stdout.readline()
         os.kill(dead.pid, signal.SIGKILL)
         dead.wait()
-    mine = PeerProcesses(tmp_path)
-    assert mine.notify_change(PATIENCE_S) == 0
-    mine.close()
+    local = PeerProcesses(tmp_path)
+    assert local.notify_change(WAIT_TIMEOUT_S) == 0
+    local.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_long_socket_path_works(tmp_path: Path) -> None:
     deep = tmp_path / ("a" * 100) / ("b" * 100)
-    mine = PeerProcesses(deep)
+    local = PeerProcesses(deep)
     with listening_process(deep) as listener_messages:
-        assert mine.notify_change(PATIENCE_S) == 0
+        assert local.notify_change(WAIT_TIMEOUT_S) == 0
         assert listener_messages == [True]
-    mine.close()
+    local.close()
 
 
 def test_a_process_without_a_socket_continues(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    mine = PeerProcesses(tmp_path / "file")
-    assert not mine.wait_change(0.01)
-    assert mine.notify_change(0.01) == 0
-    mine.close()
+    local = PeerProcesses(tmp_path / "file")
+    assert not local.wait_change(0.01)
+    assert local.notify_change(0.01) == 0
+    local.close()

@@ -1,4 +1,4 @@
-"""Simulation and live traffic agree, over made-up routes, askers, failures and clocks."""
+"""Simulation and live traffic agree, over random routes, clients, failures and clocks."""
 
 from __future__ import annotations
 
@@ -163,23 +163,26 @@ def test_simulation_and_live_traffic_choose_the_same_targets(
 
     async def compare() -> None:
         with tempfile.TemporaryDirectory() as directory:
-            up = {name: upstream(failing.get(name)) for name in NAMES}
-            async with gateway(Path(directory), registry, **up) as live:
+            upstreams = {name: upstream(failing.get(name)) for name in NAMES}
+            async with gateway(Path(directory), registry, **upstreams) as live:
                 now = time.monotonic()
-                for name, (left, kind) in rests.items():
-                    live.runtime.health[f"{name}/gpt-4.1"] = CircuitState(3, now + left, kind)
+                for name, (cooldown_s, kind) in rests.items():
+                    live.runtime.health[f"{name}/gpt-4.1"] = CircuitState(3, now + cooldown_s, kind)
                 for name, (first, tokens) in read.items():
                     live.runtime.latency.stats[f"{name}/gpt-4.1"] = LatencyStats(
                         first, 1, now, tokens
                     )
-                health, known = dict(live.runtime.health), dict(live.runtime.latency.stats)
+                health, simulated_health = (
+                    dict(live.runtime.health),
+                    dict(live.runtime.latency.stats),
+                )
                 random.seed(seed)
                 reply = await live.post(CHAT, body)
                 row = await live.entry()
             stage = RoutingState(
                 snapshot=registry,
                 health=health,
-                latency_by_target=known,
+                latency_by_target=simulated_health,
                 now=now,
                 draw=random.Random(seed).random,
                 simulated_failures={

@@ -17,7 +17,7 @@ from gateway.relay.upstream.media_fetch import Fetched
 from gateway.simulate import translate
 from gateway.simulate.inputs import SimulationInputs
 from tests.relay.clients import CLIENTS, Client
-from tests.relay.test_reasoning_matrix import PROMPT, Upstreams, process, send_turn
+from tests.relay.test_reasoning_matrix import PROMPT, Upstreams, running_gateway, send_turn
 
 Json = dict[str, Any]
 PRESETS = {"anthropic-4.5": "anthropic"}
@@ -31,8 +31,8 @@ def upstreams() -> Iterator[Upstreams]:
         yield Upstreams(stack)
 
 
-def pretended(client: Client, upstream: str, model: str, **fields: Any) -> Json:
-    """The client's next request, as it would go to this provider."""
+def simulated_request(client: Client, upstream: str, model: str, **fields: Any) -> Json:
+    """Return the client's next request as simulated for this provider."""
     path, body = client.request(upstream, stream=False)
     endpoint = find_endpoint(path.partition("?")[0])
     assert endpoint is not None
@@ -52,7 +52,7 @@ async def test_the_simulation_equals_the_live_upstream_request(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client = client.new_client()
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         for _ in range(2):
             await send_turn(gateway, client, upstream, stream=False)
@@ -60,35 +60,35 @@ async def test_the_simulation_equals_the_live_upstream_request(
         rows = await gateway.rows(2)
         model = rows[0].model
         answers = [json.loads(row.bodies.upstream_response or b"") for row in rows if row.bodies]
-        whole = pretended(client, upstream, model, answers=tuple(answers))
-        bare = pretended(client, upstream, model)
+        simulated = simulated_request(client, upstream, model, answers=tuple(answers))
+        bare = simulated_request(client, upstream, model)
         path, body = client.request(upstream, stream=False)
         await gateway.post(path, body, headers=client.headers)
-        sent = upstreams.last(upstream).body
-    assert whole["body"] == sent
-    assert whole["runtime_inputs"] == []
-    assert (bare["body"] == sent) == (bare["runtime_inputs"] == [])
+        upstream_body = upstreams.last(upstream).body
+    assert simulated["body"] == upstream_body
+    assert simulated["runtime_inputs"] == []
+    assert (bare["body"] == upstream_body) == (bare["runtime_inputs"] == [])
 
 
 async def test_missing_inputs_are_named(upstreams: Upstreams, tmp_path: Path) -> None:
     (client,) = [c.new_client() for c in CLIENTS if c.name == "chat"]
-    async with process(tmp_path, upstreams) as gateway:
+    async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)
         await send_turn(gateway, client, "gemini", stream=False)
         client.add_tool_results("sunny")
-        inputs = pretended(client, "gemini", "gemini-3.8-flash")
+        inputs = simulated_request(client, "gemini", "gemini-3.8-flash")
     (missing_input,) = inputs["runtime_inputs"]
     assert missing_input["field"] == "messages[1]"
     assert "reasoning of this turn" in missing_input["note"]
 
 
 def gemini_response(part: Json) -> Json:
-    """An answer of Gemini's with one part."""
+    """Return a Gemini response with one part."""
     return {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "text"),
     [
         (gemini_response({"text": "x"}), ""),
         ([], "answers[0] is not a response in the format gemini"),
@@ -101,7 +101,7 @@ def gemini_response(part: Json) -> Json:
     ],
     ids=["without_calls", "no_answer", "another_talk"],
 )
-def test_simulated_responses_must_belong_to_the_conversation(answer: Any, words: str) -> None:
+def test_simulated_responses_must_belong_to_the_conversation(answer: Any, text: str) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     body = {
         "model": "gemini-3.8-flash",
@@ -112,16 +112,16 @@ def test_simulated_responses_must_belong_to_the_conversation(answer: Any, words:
         ],
     }
     inputs = SimulationInputs(answers=(answer,))
-    if not words:
+    if not text:
         translation = translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
         assert [missing_input["field"] for missing_input in translation["runtime_inputs"]] == [
             "messages[1]"
         ]
         return
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
-    assert words in caught.value.error.message
-    assert caught.value.error.param == "answers[0]"
+    assert text in error.value.error.message
+    assert error.value.error.param == "answers[0]"
 
 
 def with_picture(model: str) -> Json:
@@ -146,8 +146,10 @@ def test_a_url_is_replaced_by_its_simulated_file() -> None:
     ]
     off = translate.request("openai_chat", "gemini", body, {}, "", None, SimulationInputs())
     assert off["runtime_inputs"] == []
-    own = translate.request("openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, inputs)
-    assert own["body"] == with_picture("gpt-4o")
+    simulated = translate.request(
+        "openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, inputs
+    )
+    assert simulated["body"] == with_picture("gpt-4o")
 
 
 def test_a_file_that_is_not_an_image_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Where uploads wait: every byte in its place, on disk but for the last, and nothing left."""
+"""The upload spool: correct bytes, on disk except for the last ones, and nothing left over."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def spools(tmp_path: Path) -> Iterator[UploadSpools]:
 @pytest.mark.parametrize("step", [1000, STEP_BYTES, SIZE])
 async def test_a_spool_is_read_repeatedly(spools: UploadSpools, step: int) -> None:
     spool, data = spools.open(SIZE), numbered(SIZE)
-    for at in range(0, SIZE, step):
-        await spool.write(data[at : at + step])
+    for offset in range(0, SIZE, step):
+        await spool.write(data[offset : offset + step])
     for start, size in ((0, SIZE), (STEP_BYTES - 5, 10), (SIZE - 1001, 1001), (7, 0)):
         assert await spool.read_all(ByteRange(start, size)) == data[start : start + size]
     spool.close()
@@ -63,33 +63,33 @@ async def test_a_full_disk_is_an_overloaded_error(spools: UploadSpools) -> None:
 
     spools.file = full  # type: ignore[method-assign]
     spool = spools.open(SIZE)
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         await spool.write(bytes(SIZE))
-    assert (caught.value.error.kind, caught.value.error.retry_after_s) == ("overloaded", 5)
+    assert (error.value.error.kind, error.value.error.retry_after_s) == ("overloaded", 5)
     spool.close()
 
 
 async def test_the_file_is_not_closed_under_a_thread_that_writes(spools: UploadSpools) -> None:
-    began, go = threading.Event(), threading.Event()
+    started, may_continue = threading.Event(), threading.Event()
     opened: list[IO[bytes]] = []
     file = spools.file
 
     def slow() -> IO[bytes]:
-        began.set()
-        go.wait(10)
+        started.set()
+        may_continue.wait(10)
         opened.append(file())
         return opened[0]
 
     spools.file = slow  # type: ignore[method-assign]
     spool = spools.open(SIZE)
     writing = asyncio.ensure_future(spool.write(bytes(SIZE)))
-    await asyncio.to_thread(began.wait, 10)
+    await asyncio.to_thread(started.wait, 10)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
     spool.close()
     assert spools.reserved_bytes == SIZE
-    go.set()
+    may_continue.set()
     async with asyncio.timeout(10):
         while spools.reserved_bytes:
             await asyncio.sleep(0.01)

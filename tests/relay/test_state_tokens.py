@@ -1,4 +1,4 @@
-"""State of several models in one history: each gets its own back, and the rest stays as it was."""
+"""State of several models in one history: each gets its own back, the rest is unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BILLING = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.3
 
 
 def messages(*blocks: Json) -> Json:
-    """A conversation of Claude Code: an answer of Claude's, then one of another model's."""
+    """Return a Claude Code conversation: an answer of Claude, then one of another model."""
     return {
         "model": "gw",
         "max_tokens": 99,
@@ -49,8 +49,8 @@ def messages(*blocks: Json) -> Json:
     }
 
 
-def thinking(signature: str, words: str = "of another") -> Json:
-    return {"type": "thinking", "thinking": words, "signature": signature}
+def thinking(signature: str, text: str = "of another") -> Json:
+    return {"type": "thinking", "thinking": text, "signature": signature}
 
 
 TEXT_BLOCK: Json = {"type": "text", "text": "Two."}
@@ -64,8 +64,8 @@ def test_claude_keeps_its_own_thinking_beside_a_foreign_one(kind: str, token: st
     translation = translate.request(
         "anthropic_messages", "anthropic", chat_messages, HEADERS, CLAUDE
     )
-    left = messages(TEXT_BLOCK)
-    assert translation["body"] == {**left, "model": CLAUDE}
+    history = messages(TEXT_BLOCK)
+    assert translation["body"] == {**history, "model": CLAUDE}
     assert translation["passthrough"]
     assert translation["headers"]["anthropic-beta"] == "effort-2025-11-24"
     assert [(r["field"], r["action"]) for r in translation["report"]] == [
@@ -86,20 +86,20 @@ def test_a_message_with_only_foreign_thinking_is_removed() -> None:
 
 @pytest.mark.parametrize("signature", [True, False], ids=["shown", "hidden"])
 def test_claudes_wrapped_thinking_is_unwrapped_in_place(signature: bool) -> None:
-    """What was translated in an earlier turn, by the same model, is its own again."""
-    words = "wrapped"
+    """Reasoning that the same model created in a translated turn is sent back as its own."""
+    text = "wrapped"
     state = Signature(
         provider="anthropic",
         model=CLAUDE,
-        value=anthropic_rules.signature(words),
-        reasoning_text="" if signature else words,
+        value=anthropic_rules.signature(text),
+        reasoning_text="" if signature else text,
     )
-    block = thinking(wrap_signature(state), words if signature else "")
+    block = thinking(wrap_signature(state), text if signature else "")
     translation = translate.request(
         "anthropic_messages", "anthropic", messages(block, TEXT_BLOCK), HEADERS, CLAUDE
     )
     assert translation["body"]["messages"][3]["content"] == [
-        thinking(anthropic_rules.signature(words), words),
+        thinking(anthropic_rules.signature(text), text),
         TEXT_BLOCK,
     ]
     assert translation["report"] == []
@@ -117,14 +117,14 @@ def items(*state: Json) -> Json:
         "status": "completed",
         "content": [{"type": "output_text", "text": "One.", "annotations": []}],
     }
-    own = reasoning(responses_rules.state_of("own"), "rs_own")
+    own_item = reasoning(responses_rules.state_of("own"), "rs_own")
     return {
         "model": "gw",
         "store": False,
         "client_metadata": {"a": "b"},
         "input": [
             {**HI, "type": "message", "id": "msg_0"},
-            own,
+            own_item,
             message,
             {**MORE, "type": "message", "id": "msg_2"},
             *state,
@@ -165,9 +165,9 @@ def test_a_state_token_in_text_stays_text() -> None:
 
 
 def test_gemini_keeps_its_own_signature_beside_a_foreign_one() -> None:
-    own = gemini_rules.signature("f")
+    own_detail = gemini_rules.signature("f")
     foreign = wrap_signature(Signature(provider="anthropic", model=CLAUDE, value="S"))
-    call = {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": own}
+    call = {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": own_detail}
     response = {"functionResponse": {"id": "c", "name": "f", "response": {"output": "r"}}}
     params = {
         "contents": [
@@ -194,7 +194,7 @@ def test_gemini_keeps_its_own_signature_beside_a_foreign_one() -> None:
 
 
 def test_openrouter_keeps_its_own_details_beside_a_foreign_one() -> None:
-    own = {
+    own_detail = {
         "type": "reasoning.encrypted",
         "data": "OWN",
         "format": "openai-responses-v1",
@@ -211,12 +211,12 @@ def test_openrouter_keeps_its_own_details_beside_a_foreign_one() -> None:
         "model": "gw",
         "messages": [
             HI,
-            {"role": "assistant", "content": "One.", "reasoning_details": [own]},
+            {"role": "assistant", "content": "One.", "reasoning_details": [own_detail]},
             MORE,
             {"role": "assistant", "content": "Two.", "reasoning_details": [foreign]},
             MORE,
         ],
     }
     translation = translate.request("openai_chat", "openrouter", request, {}, "openai/gpt-5.6")
-    assert translation["body"]["messages"][1]["reasoning_details"] == [own]
+    assert translation["body"]["messages"][1]["reasoning_details"] == [own_detail]
     assert "reasoning_details" not in translation["body"]["messages"][3]

@@ -1,4 +1,4 @@
-"""The GIL switch interval: a computing thread does not hold up the event loop."""
+"""The GIL switch interval: a computing thread does not block the event loop."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _restore_switch_interval() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def calls_take_s() -> float:
-    """Seconds of some short system calls, the best of three, while another thread computes."""
+def system_calls_s() -> float:
+    """Return the seconds of short system calls while a thread computes, the best of three runs."""
     ended = threading.Event()
     thread = threading.Thread(target=lambda: [None for _ in iter(ended.is_set, True)])
     thread.start()
@@ -40,6 +40,6 @@ def calls_take_s() -> float:
 @pytest.mark.usefixtures("_restore_switch_interval")
 def test_system_calls_return_quickly_beside_a_busy_thread() -> None:
     sys.setswitchinterval(0.005)
-    usual = calls_take_s()
+    usual = system_calls_s()
     settle_process()
-    assert calls_take_s() < usual / 4
+    assert system_calls_s() < usual / 4

@@ -1,4 +1,4 @@
-"""Limits and budgets of targets and providers pass a target over; those of all refuse."""
+"""Limits and budgets skip a target or provider; if all are exhausted, the request is refused."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ ONE, TWO = provider("one"), provider("two", id=2)
 ANSWER = Decimal("0.0001")
 
 
-def of_first(test_route: Route, **changes: Any) -> Route:
-    """The route with limits or a budget of its first target."""
-    first, *rest = test_route.targets
+def with_first_limits(test_route: Route, **changes: Any) -> Route:
+    """Return the route with limits or a budget of its first target."""
+    first, *other_targets = test_route.targets
     return msgspec.structs.replace(
-        test_route, targets=(msgspec.structs.replace(first, **changes), *rest)
+        test_route, targets=(msgspec.structs.replace(first, **changes), *other_targets)
     )
 
 
 async def send_chat(live: Gateway, **more: Any) -> tuple[int, str]:
-    """The status, and the provider that answered."""
+    """Return the status, and the provider that answered."""
     reply = await live.post(CHAT, body(**more))
     target = reply.headers.get("x-dragoman-target", "")
     return reply.status, target.partition("/")[0]
@@ -56,18 +56,20 @@ def answers(**more: Any) -> dict[str, Any]:
 
 
 async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced_route(ONE, TWO), limits=Limits(requests_per_minute=1)))
+    registry = snapshot(
+        with_first_limits(priced_route(ONE, TWO), limits=Limits(requests_per_minute=1))
+    )
     async with gateway(tmp_path, registry, **answers()) as live:
         assert await send_chat(live) == (200, "one")
         assert await send_chat(live) == (200, "two")
-        skipped, answered = (await live.rows(2))[-1].attempts
+        skipped, answering = (await live.rows(2))[-1].attempts
     assert skipped.skipped is not None
     assert "the target one/gpt-4.1 is limited to 1 request per minute" in skipped.skipped
-    assert answered.skipped is None
+    assert answering.skipped is None
 
 
 async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced_route(ONE), limits=Limits(requests_per_minute=1)))
+    registry = snapshot(with_first_limits(priced_route(ONE), limits=Limits(requests_per_minute=1)))
     async with gateway(tmp_path, registry, **answers()) as live:
         await send_chat(live)
         reply = await live.post(CHAT, body())
@@ -76,9 +78,9 @@ async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
 
 
 async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
-    """Two targets of one provider, and two routes: none counts for another."""
+    """Two targets of one provider, and two routes, are counted separately."""
     limits = Limits(requests_per_minute=1)
-    first = of_first(priced_route(ONE, ONE), limits=limits)
+    first = with_first_limits(priced_route(ONE, ONE), limits=limits)
     only = msgspec.structs.replace(first.targets[0], id=9)
     other = msgspec.structs.replace(first, id=2, name="s", targets=(only,))
     registry = snapshot(first, other)
@@ -90,19 +92,19 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
-    registry = snapshot(of_first(priced_route(ONE, TWO), limits=Limits(concurrency=1)))
-    event, go = asyncio.Event(), asyncio.Event()
+    registry = snapshot(with_first_limits(priced_route(ONE, TWO), limits=Limits(concurrency=1)))
+    event, may_continue = asyncio.Event(), asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
         event.set()
-        await go.wait()
+        await may_continue.wait()
         return response_with_usage(50)
 
     async with gateway(tmp_path, registry, **answers(one=slow)) as live:
         first = asyncio.create_task(send_chat(live))
         await event.wait()
         assert await send_chat(live) == (200, "two")
-        go.set()
+        may_continue.set()
         assert await first == (200, "one")
         assert await send_chat(live) == (200, "one")
         await live.rows(3)
@@ -111,7 +113,7 @@ async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
 
 async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None:
     limits = Limits(concurrency=1, tokens_per_minute=10**6)
-    test_snapshot = of_first(
+    test_snapshot = with_first_limits(
         priced_route(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1))
     )
     async with gateway(
@@ -126,9 +128,9 @@ async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("owner", ["target", "provider"])
 async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: str) -> None:
-    """LiteLLM's budget routing: the call that passes the budget is the last one."""
+    """LiteLLM's budget routing: the call that exceeds the budget is the last one."""
     budget = Budget(day_usd=ANSWER / 2)
-    test_snapshot = of_first(priced_route(ONE, TWO), budget=budget)
+    test_snapshot = with_first_limits(priced_route(ONE, TWO), budget=budget)
     if owner == "provider":
         test_snapshot = priced_route(msgspec.structs.replace(ONE, budget=budget), TWO)
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
@@ -142,7 +144,7 @@ async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: st
 
 
 async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
-    test_snapshot = of_first(priced_route(ONE), budget=Budget(total_usd=ANSWER / 2))
+    test_snapshot = with_first_limits(priced_route(ONE), budget=Budget(total_usd=ANSWER / 2))
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
         await send_chat(live)
         await live.rows(1)
@@ -151,7 +153,7 @@ async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
 
 
 async def test_a_budget_is_not_overrun_by_many_at_a_time(tmp_path: Path) -> None:
-    test_snapshot = of_first(priced_route(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
+    test_snapshot = with_first_limits(priced_route(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
     async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
         results = await asyncio.gather(*(send_chat(live, max_tokens=50) for _ in range(8)))
         await live.rows(8)
@@ -203,14 +205,14 @@ async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
         reply = await live.post(CHAT, body())
         assert (await live.post(CHAT, body(), key="sk-dgm-two")).status == 200
     assert reply.status == 429
-    words = "this API key on the model r is limited to 1 request per minute"
-    assert words in reply.json()["error"]["message"]
+    text = "this API key on the model r is limited to 1 request per minute"
+    assert text in reply.json()["error"]["message"]
 
 
 async def test_a_retry_precedes_the_next_target_where_configured(
     tmp_path: Path,
 ) -> None:
-    """The same failure, once: live traffic asks the first one again, or the second."""
+    """For the same failure, live traffic retries the first target or calls the second."""
     for first, expected in ((True, ["one", "one"]), (False, ["one", "two"])):
         broken = iter([refusal(503)])
         test_route = route(
@@ -222,18 +224,21 @@ async def test_a_retry_precedes_the_next_target_where_configured(
             backoff_s=0.0,
             strategy="weighted",
         )
-        one = {"one": lambda _, broken=broken: next(broken, completion())}
+        answer_by_host = {"one": lambda _, broken=broken: next(broken, completion())}
         directory = tmp_path / str(first)
         directory.mkdir()
-        async with gateway(directory, snapshot(test_route), **answers(**one)) as live:
+        async with gateway(directory, snapshot(test_route), **answers(**answer_by_host)) as live:
             assert (await live.post(CHAT, body())).status == 200
-            assert [sent.url.host.split(".")[0] for sent in live.upstreams.requests] == expected
+            assert [
+                upstream_request.url.host.split(".")[0]
+                for upstream_request in live.upstreams.requests
+            ] == expected
 
 
 async def spent_usd(live: Gateway, name: str, span: str) -> Decimal:
-    """US dollars that a budget has counted."""
+    """Return the US dollars that a budget has counted."""
     board, limiter = live.runtime.limiter.counters, live.runtime.limiter
-    at = board.counter_offset(name)
-    assert at is not None
+    offset = board.counter_offset(name)
+    assert offset is not None
     window = limiter.windows(limiter.now())[span]
-    return Decimal(counting.window_spend(board.local_slot, at, window)) / UNITS
+    return Decimal(counting.window_spend(board.local_slot, offset, window)) / UNITS

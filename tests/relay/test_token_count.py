@@ -44,7 +44,7 @@ def text_request(*texts: str, **more: Any) -> Request:
 
 @pytest.fixture
 def without_tiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway without the optional package."""
+    """Hide the optional package."""
 
     def missing(name: str) -> Any:
         raise ImportError(name)
@@ -55,7 +55,7 @@ def without_tiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", COUNTED, ids=IDS)
 def test_the_estimated_token_count_is_near_the_exact_one(text: str) -> None:
-    """A sentence alone; over longer text the error is smaller (the module's docstring)."""
+    """For single sentences; over longer text the error is smaller (the module's docstring)."""
     many = text * 10
     true = COUNTED[text] * 10
     assert abs(estimate_text_tokens(many) - true) / true < 0.25
@@ -142,17 +142,17 @@ def test_unusual_text_is_counted(text: str) -> None:
 
 @pytest.mark.parametrize("model", ["gpt-5.4", "some-llm"])
 async def test_an_estimate_is_marked(tmp_path: Path, model: str) -> None:
-    """An upstream that can not count is not an error: agents ask twenty of these."""
-    way = route("smart", provider("up", preset="custom"), model=model)
+    """An upstream without token counts is not an error: agents send many such requests."""
+    test_route = route("smart", provider("up", preset="custom"), model=model)
     body = {"model": "smart", "messages": [{"role": "user", "content": "Hello " * 200}]}
-    async with gateway(tmp_path, snapshot(way), up=lambda request: None) as g:
+    async with gateway(tmp_path, snapshot(test_route), up=lambda request: None) as g:
         headers = {"anthropic-version": "2023-06-01"}
         response = await g.post("/v1/messages/count_tokens", body, headers=headers)
     assert response.status == 200
     assert response.headers["x-dragoman-token-count"] == "estimate"
     assert 180 < response.json()["input_tokens"] < 260
-    known = (
+    expected = (
         token_count_module._tokenizer_for(vocabulary_of(model)) if vocabulary_of(model) else None
     )
     vocabulary = response.headers.get("x-dragoman-token-vocabulary", "")
-    assert vocabulary == ("o200k_base" if known is not None else "")
+    assert vocabulary == ("o200k_base" if expected is not None else "")

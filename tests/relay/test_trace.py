@@ -1,4 +1,4 @@
-"""An upstream can be asked about a request by its id and its trace."""
+"""Upstream requests have a request id and a trace context."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00")
 
 
 async def upstream_headers(tmp_path: Path, headers: dict[str, str]) -> tuple[httpx.Headers, str]:
-    """The headers that the upstream got, and the id in the log."""
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+    """Return the upstream headers, and the id in the log."""
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
         (row,) = await gw.rows(1)
         return gw.upstreams.requests[0].headers, row.id
@@ -56,9 +56,9 @@ async def test_a_trace_is_created_where_there_is_none(tmp_path: Path, traceparen
 async def test_the_log_has_the_clients_trace_and_span(
     tmp_path: Path, traceparent: str, logged: tuple[str, str]
 ) -> None:
-    """Without OpenTelemetry in the gateway: spans of clients are joined with requests by them."""
-    one = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+    """Client spans and requests are joined by these, without OpenTelemetry in the gateway."""
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers={"traceparent": traceparent})
         (row,) = await gw.rows(1)
     assert (row.trace_id, row.parent_span_id) == logged

@@ -16,7 +16,7 @@ MESSAGES = {**REQUEST, "max_tokens": 5}
 VERSION = {"anthropic-version": "2023-06-01"}
 
 
-async def test_a_byte_order_mark_before_json_is_left_out(tmp_path: Path) -> None:
+async def test_a_byte_order_mark_before_json_is_ignored(tmp_path: Path) -> None:
     marked = b"\xef\xbb\xbf" + completion().content
     registry = snapshot(route("m", provider("a")))
 

@@ -1,4 +1,4 @@
-"""The log's housekeeping runs beside the requests, and a failure does not end it."""
+"""Log maintenance runs concurrently with requests, and a failure does not end it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.relay.registry import RegistryStore
 from gateway.relay.runtime import Config, Runtime
 from gateway.relay.wiring import Wiring
 from tests.relay.harness import snapshot
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 
 async def test_upkeep_continues_after_a_failure(
@@ -31,6 +31,6 @@ async def test_upkeep_continues_after_a_failure(
         log=LogStore(write=lambda _: None, prune=prune),
     )
     live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
-    await until_in_loop(lambda: len(calls) >= 3)
+    await wait_until_async(lambda: len(calls) >= 3)
     await live.close()
     assert "housekeeping failed" in caplog.text

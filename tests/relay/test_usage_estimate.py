@@ -66,7 +66,7 @@ async def test_reported_input_tokens_stay_beside_estimated_output_tokens(tmp_pat
 
 
 async def test_an_answer_in_another_script_is_estimated_by_its_bytes(tmp_path: Path) -> None:
-    """33 tokens in o200k_base; its characters by four would be 12."""
+    """33 tokens in o200k_base; a quarter of its characters would be 12."""
     text = (
         "网关会记录每一次请求的内容、所用的模型以及花费，并在出现错误时自动尝试下一个可用的服务商。"
     )

@@ -1,4 +1,4 @@
-"""Web searches that the gateway runs, for models whose provider has none."""
+"""Web searches by the gateway, for models whose provider has none."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def tool_call(query: str | None, number: int, name: str = "web_search") -> Json:
 
 
 def searching(*rounds: list[Json] | str) -> Callable[[httpx.Request], httpx.Response]:
-    """A strict Chat provider that makes the calls of each round, then says the text."""
+    """Return a strict Chat provider that makes the calls of each round, then sends the text."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        refused = openai_rules.refusal({**body, "model": "gpt-4o"})
-        if refused is not None:
-            return refusal(refused.status, refused.message)
+        refusal_ = openai_rules.refusal({**body, "model": "gpt-4o"})
+        if refusal_ is not None:
+            return refusal(refusal_.status, refusal_.message)
         done = sum(m["role"] == "assistant" for m in body["messages"])
         step = rounds[min(done, len(rounds) - 1)]
         counts = usage(10 * (done + 1), 5)
@@ -117,8 +117,8 @@ def running_gateway(
     priced = model_of(upstream, "llama-3")
     price = Price(input=Decimal(1), output=Decimal(2), source="list")
     priced = msgspec.structs.replace(priced, price=price)
-    way = route("m", upstream, targets=(Target(id=1, model=priced, order=1),), **changes)
-    return gateway(tmp_path, snapshot(way), web_search=endpoint, a=model, search=search)
+    test_route = route("m", upstream, targets=(Target(id=1, model=priced, order=1),), **changes)
+    return gateway(tmp_path, snapshot(test_route), web_search=endpoint, a=model, search=search)
 
 
 def searches(gate: Gateway) -> list[httpx.Request]:
@@ -135,7 +135,7 @@ def events_of(data: bytes) -> list[Json]:
 
 
 async def by_claude(gate: Gateway, stream: bool, **body: Any) -> anthropic.types.Message:
-    """The message as Anthropic's SDK reads it."""
+    """Return the message as Anthropic's SDK parses it."""
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
     sdk = anthropic.AsyncAnthropic(
         base_url="http://gate", api_key=GATEWAY_KEY, http_client=http, max_retries=0
@@ -148,7 +148,7 @@ async def by_claude(gate: Gateway, stream: bool, **body: Any) -> anthropic.types
 
 
 async def answer_openai_client(gate: Gateway, stream: bool, **body: Any) -> Any:
-    """The response as OpenAI's SDK reads it."""
+    """Return the response as OpenAI's SDK parses it."""
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
     sdk = openai.AsyncOpenAI(
         base_url="http://gate/v1", api_key=GATEWAY_KEY, http_client=http, max_retries=0
@@ -167,7 +167,7 @@ async def answer_openai_client(gate: Gateway, stream: bool, **body: Any) -> Any:
 async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, stream: bool) -> None:
     async with running_gateway(tmp_path, single_search()) as gate:
         message = await by_claude(gate, stream)
-        sent, requests = bodies(gate), searches(gate)
+        upstream_bodies, requests = bodies(gate), searches(gate)
     call, block, text = message.content
     assert (call.type, call.name, call.input) == (
         "server_tool_use",
@@ -184,7 +184,7 @@ async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, st
     counts = message.usage.server_tool_use
     assert (counts.web_search_requests, counts.web_fetch_requests) == (1, 0)
     assert [request.url.params["q"] for request in requests] == ["Oslo population"]
-    first, second = sent
+    first, second = upstream_bodies
     assert [tool["function"]["name"] for tool in first["tools"]] == ["web_search"]
     assert second["messages"][-1]["role"] == "tool"
     assert "717,710 inhabitants" in second["messages"][-1]["content"]
@@ -291,25 +291,25 @@ async def test_a_failed_search_is_a_result_for_the_model(
     endpoint = msgspec.structs.replace(ENDPOINT, timeout_s=0.2 if fault == "hangs" else 2.0)
     async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=search) as gate:
         reply = await by_claude(gate, stream)
-        row, sent = await gate.entry(), bodies(gate)
+        row, upstream_bodies = await gate.entry(), bodies(gate)
     assert reply.content[1].content.error_code == "unavailable"
     assert reply.content[-1].text == ANSWER
     assert row.outcome == "ok"
     error = row.attempts[0].calls[0].searches[0].error
-    assert message in error and message in sent[1]["messages"][-1]["content"]
+    assert message in error and message in upstream_bodies[1]["messages"][-1]["content"]
     assert "10.0.0.7" not in error and "search.test" not in error
     assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "search.test"}
 
 
 async def test_searches_end_at_max_uses(tmp_path: Path) -> None:
-    """A model that never stops: after its searches it may call no tool, then the turn ends."""
+    """After the maximum, a model may call no more tools, and the turn ends."""
     endless = searching([tool_call("again", 0)])
     request_body = {**MESSAGES, "tools": [{**MESSAGES["tools"][0], "max_uses": 2}]}
     async with running_gateway(tmp_path, endless) as gate:
         reply = await gate.post("/v1/messages", request_body)
-        sent = bodies(gate)
+        upstream_bodies = bodies(gate)
     assert len(searches(gate)) == 2
-    assert [body.get("tool_choice") for body in sent] == [None, None, "none"]
+    assert [body.get("tool_choice") for body in upstream_bodies] == [None, None, "none"]
     assert reply.json()["stop_reason"] == "end_turn"
 
 
@@ -317,9 +317,9 @@ async def test_searches_end_at_the_max_tool_calls_of_a_responses_client(tmp_path
     endless = searching([tool_call("again", 0)])
     async with running_gateway(tmp_path, endless) as gate:
         reply = await gate.post("/v1/responses", {**RESPONSES, "max_tool_calls": 1})
-        sent = bodies(gate)
+        upstream_bodies = bodies(gate)
     assert len(searches(gate)) == 1
-    assert [body.get("tool_choice") for body in sent] == [None, "none"]
+    assert [body.get("tool_choice") for body in upstream_bodies] == [None, "none"]
     assert "max_tool_calls" not in reply.headers.get("x-dragoman-dropped", "")
 
 
@@ -327,9 +327,9 @@ async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
     many = [tool_call(f"query {n}", n) for n in range(9)]
     async with running_gateway(tmp_path, searching(many, ANSWER)) as gate:
         reply = await gate.post("/v1/messages", MESSAGES)
-        sent = bodies(gate)
+        upstream_bodies = bodies(gate)
     assert len(searches(gate)) == 3
-    results = [m["content"] for m in sent[1]["messages"] if m["role"] == "tool"]
+    results = [m["content"] for m in upstream_bodies[1]["messages"] if m["role"] == "tool"]
     assert len(results) == 9
     assert sum("maximum number of searches" in text for text in results) == 6
     kinds = [block["type"] for block in reply.json()["content"]]
@@ -338,9 +338,9 @@ async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stream: bool) -> None:
-    own = {"name": "f", "input_schema": {"type": "object"}}
+    client_tool = {"name": "f", "input_schema": {"type": "object"}}
     both = [tool_call("Oslo", 0), tool_call(None, 1, "f")]
-    fields = {"tools": [*MESSAGES["tools"], own]}
+    fields = {"tools": [*MESSAGES["tools"], client_tool]}
     async with running_gateway(tmp_path, searching(both, ANSWER)) as gate:
         message = await by_claude(gate, stream, **fields)
         history = [
@@ -352,7 +352,7 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
             },
         ]
         reply = await gate.post("/v1/messages", {**MESSAGES, **fields, "messages": history})
-        sent = bodies(gate)
+        upstream_bodies = bodies(gate)
     assert message.stop_reason == "tool_use"
     assert sorted(block.type for block in message.content) == [
         "server_tool_use",
@@ -361,7 +361,7 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
     ]
     assert reply.status == 200, reply.body
     # The results of the search are there again, without a further search.
-    assert "717,710 inhabitants" in json.dumps(sent[-1]["messages"])
+    assert "717,710 inhabitants" in json.dumps(upstream_bodies[-1]["messages"])
     assert len(searches(gate)) == 1
 
 
@@ -384,9 +384,9 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
         assert row.outcome == "error"
 
 
-async def test_a_client_that_leaves_ends_the_search(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_ends_the_search(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, single_search(), search=hanging) as gate:
-        await gate.post("/v1/messages", MESSAGES, leave_after=0.2)
+        await gate.post("/v1/messages", MESSAGES, disconnect_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
 
@@ -427,8 +427,10 @@ async def test_a_provider_with_native_web_search_runs_it(tmp_path: Path) -> None
             200, json={**message, "model": "c", "stop_reason": "end_turn", "usage": counts}
         )
 
-    way = route("m", provider("a", "anthropic_messages"), model="claude-opus-5-5")
-    async with gateway(tmp_path, snapshot(way), web_search=ENDPOINT, a=own, search=searxng) as gate:
+    test_route = route("m", provider("a", "anthropic_messages"), model="claude-opus-5-5")
+    async with gateway(
+        tmp_path, snapshot(test_route), web_search=ENDPOINT, a=own, search=searxng
+    ) as gate:
         reply = await gate.post("/v1/messages", MESSAGES)
     assert reply.status == 200, reply.body
     assert not searches(gate)

@@ -8,7 +8,7 @@ from gateway.relay.upstream.http1 import WriteCoalescer, coalescer_for
 
 
 class RecordingSender:
-    """Says when it was flushed; may have others flushed then."""
+    """A sender that records when it is flushed, and may have others flushed."""
 
     def __init__(self, texts: list[str], name: str, then: RecordingSender | None = None) -> None:
         self._said, self._name, self._then = texts, name, then

@@ -1,4 +1,4 @@
-"""A WebSocket at the edge, without a server."""
+"""A WebSocket client of the edge, without a server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from gateway.edge.responses_websocket import serve_websocket
 from tests.relay.harness import KEY, Gateway
-from tests.waits import PATIENCE_S
+from tests.waits import WAIT_TIMEOUT_S
 
 
 class Connection:
-    """One WebSocket at the edge, without a server."""
+    """A WebSocket connection at the edge, without a server."""
 
     def __init__(self, gw: Gateway) -> None:
         self._to_gateway: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -35,13 +35,13 @@ class Connection:
             self._events.put_nowait(json.loads(message["text"]))
 
     async def ask(self, text: str) -> dict[str, Any]:
-        """Send a message; the last event of its answer."""
+        """Send a message and return the last event of its response."""
         self._to_gateway.put_nowait({"type": "websocket.receive", "text": text})
         while True:
-            event = await asyncio.wait_for(self._events.get(), PATIENCE_S)
+            event = await asyncio.wait_for(self._events.get(), WAIT_TIMEOUT_S)
             if event["type"] in {"error", "response.completed"}:
                 return event
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": 1000})
         await self._task

@@ -69,7 +69,7 @@ def test_a_known_name_resolves_to_the_provider_that_has_it(name: str, label: str
     assert resolved(registry(*map(provider, ALL), rows=rows), name) == label
 
 
-def test_the_makers_provider_precedes_rows_by_provider() -> None:
+def test_the_vendors_provider_precedes_rows_by_provider() -> None:
     openai, azure = provider("openai"), provider("azure_openai")
     other, zed = provider("other", "custom"), provider("zed", "custom")
     rows = ("zed/gpt-4o", "other/gpt-4o", "azure_openai/gpt-4o")
@@ -81,9 +81,9 @@ def test_the_makers_provider_precedes_rows_by_provider() -> None:
     assert resolved(registry(surface), "gemini-2.5-pro") == "gemini-openai/gemini-2.5-pro"
 
 
-def test_a_provider_of_ones_own_with_the_makers_preset_is_not_the_maker() -> None:
-    mine = provider("mine", "openai", "http://127.0.0.1:9/v1")
-    assert resolved(registry(mine), "gpt-4o") is None
+def test_a_custom_provider_with_a_vendors_preset_is_not_the_vendor() -> None:
+    own_provider = provider("mine", "openai", "http://127.0.0.1:9/v1")
+    assert resolved(registry(own_provider), "gpt-4o") is None
     assert resolved(registry(provider("mine", "openai")), "gpt-4o") == "mine/gpt-4o"
 
 
@@ -103,7 +103,7 @@ def test_a_route_or_alias_of_the_name_takes_precedence() -> None:
 
 
 def test_the_name_of_a_missing_provider_does_not_select_another_one() -> None:
-    """`openai/gpt-4o` without OpenAI must not go to a reseller with a model of that name."""
+    """`openai/gpt-4o` without OpenAI must not select a reseller with a model of that name."""
     reseller = provider("openrouter")
     snapshot = registry(reseller, rows=("openrouter/openai/gpt-4o", "openrouter/meta-llama/x"))
     assert resolved(snapshot, "openai/gpt-4o") is None
@@ -164,19 +164,19 @@ def test_the_list_has_what_a_key_can_call() -> None:
 
 def test_an_unknown_model_names_the_nearest_that_the_key_may_call() -> None:
     snapshot = registry(provider("openai"), provider("ollama"), rows=("ollama/llama3",))
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         find_route(snapshot, None, "gtp-4o-mini")
     assert (
         "did you mean `gpt-4o-mini`, `gpt-4o-mini-tts` or `gpt-4.1-mini`?"
-        in caught.value.error.message
+        in error.value.error.message
     )
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         find_route(snapshot, key("ollama/*"), "lama3-gpt-4o")
-    assert "did you mean `ollama/llama3`?" in caught.value.error.message
-    assert "openai" not in caught.value.error.message
-    with pytest.raises(GatewayError) as caught:
+    assert "did you mean `ollama/llama3`?" in error.value.error.message
+    assert "openai" not in error.value.error.message
+    with pytest.raises(GatewayError) as error:
         find_route(Snapshot(version=1), None, "gpt-4o")
-    assert "did you mean" not in caught.value.error.message
+    assert "did you mean" not in error.value.error.message
 
 
 def test_similar_names_are_few_and_best_first() -> None:
@@ -185,7 +185,7 @@ def test_similar_names_are_few_and_best_first() -> None:
     assert similar_names("", names) == similar_names("x", []) == []
 
 
-def test_each_listed_model_is_in_its_makers_price_list() -> None:
+def test_each_listed_model_is_in_its_vendors_price_list() -> None:
     for maker in MAKERS:
         assert not maker.presets[0] or set(maker.presets) <= PRESETS.keys()
         for name in maker.models:

@@ -134,4 +134,6 @@ async def test_a_live_request_goes_to_the_target_of_its_stores(tmp_path: Path) -
 
     async with gateway(tmp_path, registry, a=respond, b=respond) as gate:
         await gate.post("/v1/responses", {"model": "m", "input": "hi", "tools": [tool]})
-        assert [sent.url.host for sent in gate.upstreams.requests] == ["b.test"]
+        assert [upstream_request.url.host for upstream_request in gate.upstreams.requests] == [
+            "b.test"
+        ]

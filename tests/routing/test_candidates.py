@@ -1,4 +1,4 @@
-"""Which targets get a request and why not: conditions, health, failures, rounds."""
+"""Candidate selection: conditions, health, failures, rounds."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ def reasons(decision: Decision) -> dict[str, str]:
 
 
 def called_targets(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
-    """Who is called if these targets fail by these kinds and the others answer."""
+    """Return the called targets if these fail with these kinds and the others answer."""
     retry_plan = RetryPlan(decision, retries)
-    called = []
+    call_order = []
     while (candidate := retry_plan.next_candidate()) is not None:
         name = candidate.target.model.name
-        called.append(name)
+        call_order.append(name)
         if name not in failures or not retry_plan.record_failure(
             Error(kind=failures[name], message="")
         ):
             break
-    return called
+    return call_order
 
 
 # A plain route
@@ -82,7 +82,9 @@ def test_a_route_without_steps_tries_every_target() -> None:
     assert called_targets(plain, a="rate_limit", b="timeout") == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind, known in KINDS.items() if not known.retryable])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, kind_info in KINDS.items() if not kind_info.retryable]
+)
 def test_a_client_error_ends_a_plain_route(kind: str) -> None:
     assert called_targets(decide_route(route(target("a"), target("b", 2))), a=kind) == ["a"]
 
@@ -124,22 +126,22 @@ def test_the_backoff_precedes_further_rounds_only() -> None:
 # Steps
 
 
-def stepped(*on: str, **changes: Any) -> Route:
+def stepped_snapshot(*on: str, **changes: Any) -> Route:
     second = RouteStep(order=2, fallback_on=on)
     return route(target("a"), target("b", 2), steps=(RouteStep(order=1), second), **changes)
 
 
 def test_a_step_without_a_condition_is_entered_after_any_failure() -> None:
-    for kind, known in KINDS.items():
-        called = called_targets(decide_route(stepped()), a=kind)
-        assert called == (["a", "b"] if known.retryable else ["a"]), kind
+    for kind, kind_info in KINDS.items():
+        call_order = called_targets(decide_route(stepped_snapshot()), a=kind)
+        assert call_order == (["a", "b"] if kind_info.retryable else ["a"]), kind
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_step_is_entered_on_its_class_of_failures_only(name: str) -> None:
     for kind in KINDS:
-        called = called_targets(decide_route(stepped(name)), a=kind)
-        assert called == (["a", "b"] if kind in CLASSES[name] else ["a"]), kind
+        call_order = called_targets(decide_route(stepped_snapshot(name)), a=kind)
+        assert call_order == (["a", "b"] if kind in CLASSES[name] else ["a"]), kind
 
 
 def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
@@ -191,24 +193,24 @@ def test_one_matching_failure_of_a_step_activates_the_next() -> None:
 
 def test_the_cooldown_reason_counts_as_the_failure() -> None:
     resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
-    assert called_targets(decide_route(stepped("rate_limit"), health=resting)) == ["b"]
+    assert called_targets(decide_route(stepped_snapshot("rate_limit"), health=resting)) == ["b"]
 
 
 def test_a_cooldown_is_ignored_without_a_matching_fallback() -> None:
     resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
-    decision = decide_route(stepped("timeout"), health=resting)
+    decision = decide_route(stepped_snapshot("timeout"), health=resting)
     assert called_targets(decision) == ["a"]
 
 
 def test_a_step_may_be_entered_in_a_later_round() -> None:
-    retry_plan = RetryPlan(decide_route(stepped("timeout")), 1)
-    called, kinds = [], iter(["overloaded", "timeout"])
+    retry_plan = RetryPlan(decide_route(stepped_snapshot("timeout")), 1)
+    call_order, kinds = [], iter(["overloaded", "timeout"])
     while (candidate := retry_plan.next_candidate()) is not None:
-        called.append(candidate.target.model.name)
-        if called[-1] == "b":
+        call_order.append(candidate.target.model.name)
+        if call_order[-1] == "b":
             break
         retry_plan.record_failure(Error(kind=next(kinds), message=""))
-    assert called == ["a", "a", "b"]
+    assert call_order == ["a", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,7 @@ def test_an_omitted_step_does_not_block_the_next() -> None:
 
 def test_request_features_are_computed_only_if_a_step_uses_them() -> None:
     assert not route(target("a")).depends_on_content
-    assert not stepped("timeout").depends_on_content
+    assert not stepped_snapshot("timeout").depends_on_content
     assert route(
         target("a"), steps=(RouteStep(order=1, require_capabilities=True),)
     ).depends_on_content
@@ -330,13 +332,13 @@ def test_a_retry_plan_terminates_and_respects_max_attempts(
     retry_plan = RetryPlan(
         decide_route(route(*targets, steps=tuple(steps.values())), seed=seed), retries
     )
-    called: list[str] = []
+    call_order: list[str] = []
     failure_iterator = iter(failures)
     while (candidate := retry_plan.next_candidate()) is not None:
-        called.append(candidate.target.model.name)
+        call_order.append(candidate.target.model.name)
         retry_plan.record_failure(Error(kind=next(failure_iterator, "timeout"), message=""))
-    assert called
-    assert max(called.count(name) for name in called) <= retries + 1
+    assert call_order
+    assert max(call_order.count(name) for name in call_order) <= retries + 1
 
 
 def test_a_candidate_selection_is_immutable() -> None:

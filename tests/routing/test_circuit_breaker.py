@@ -1,4 +1,4 @@
-"""Cooldown: who rests, how long, and that somebody is always left."""
+"""Cooldown: which targets, how long, and that at least one remains."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base
 
 
 def target(name: str) -> Target:
-    """A target that is told apart by its model's name."""
+    """Return a target identified by its model's name."""
     return Target(id=1, model=Model(id=1, provider=PROVIDER, name=name))
 
 
 def state_after(
     *kinds: str | None, retry_after: float | None = None, cooldown: float = 5.0
 ) -> CircuitState:
-    """The state after some outcomes, all at NOW."""
+    """Return the state after some outcomes, all at NOW."""
     state: CircuitState | None = None
     for kind in kinds:
         state = record_outcome(state, kind, retry_after, NOW, cooldown)
@@ -40,7 +40,7 @@ def state_after(
 
 
 def cooldown_left_s(state: CircuitState) -> float:
-    """How long the target rests."""
+    """Return the remaining cooldown of the target in seconds."""
     return max(state.open_until - NOW, 0.0)
 
 

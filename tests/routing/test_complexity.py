@@ -1,4 +1,4 @@
-"""The complexity of a prompt. The expected values are those of LiteLLM 1.109's router."""
+"""Prompt complexity; the expected values are those of LiteLLM 1.109's router."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits and budgets: never exceeded, nobody kept out for ever, and exact in money."""
+"""Limits and budgets: never exceeded, never blocked forever, and exact in money."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ SPANS = [MINUTE, HOUR, DAY]
 
 
 def slot() -> list[int]:
-    """The words of one cell of one process."""
+    """Return the fields of one counter of one process."""
     return [0] * COUNTER_SIZE
 
 
 class SimulatedRule:
-    """One rule over the lanes of some processes, on a simulated clock."""
+    """A rule over the slots of several processes, with a simulated clock."""
 
     def __init__(self, rule: Rule, slots: int = 1) -> None:
         self.rule = rule
@@ -65,50 +65,54 @@ class SimulatedRule:
         self.slots = [slot() for _ in range(slots)]
         self.span_s = self.bounds[0].span_s
 
-    def look(self, now: float, want: int = 0, who: int = 0) -> tuple[int, list[int]]:
-        others = [words for number, words in enumerate(self.slots) if number != who]
-        return check_limits(self.at(now), self.slots[who], others, Estimate(want, want))
+    def check(self, now: float, amount: int = 0, process: int = 0) -> tuple[int, list[int]]:
+        others = [counters for number, counters in enumerate(self.slots) if number != process]
+        return check_limits(self.at(now), self.slots[process], others, Estimate(amount, amount))
 
-    def at(self, now: float, began: float = 0.0) -> tuple[BoundWindow, ...]:
-        """The rule at a time, for a request that began then or before."""
-        return current_windows(self.bounds, CountedAt(now, moment(began or now).windows))
+    def at(self, now: float, started_s: float = 0.0) -> tuple[BoundWindow, ...]:
+        """Return the rule at a time, for a request that started then or earlier."""
+        return current_windows(self.bounds, CountedAt(now, moment(started_s or now).windows))
 
-    def used(self, now: float) -> int:
-        return self.look(now)[1][0]
+    def usage(self, now: float) -> int:
+        return self.check(now)[1][0]
 
     @property
     def reserved(self) -> int:
-        return sum(words[RESERVED] for words in self.slots)
+        return sum(counters[RESERVED] for counters in self.slots)
 
-    def enter(self, now: float, want: int, who: int = 0) -> bool:
-        refused, _ = self.look(now, want, who)
-        if not refused:
-            reserve(self.at(now), self.slots[who], Estimate(want, want))
-        return not refused
+    def reserve(self, now: float, amount: int, process: int = 0) -> bool:
+        refusal, _ = self.check(now, amount, process)
+        if not refusal:
+            reserve(self.at(now), self.slots[process], Estimate(amount, amount))
+        return not refusal
 
-    def leave(self, now: float, want: int, used: int, who: int = 0, began: float = 0.0) -> None:
-        settle(self.at(now, began), self.slots[who], Estimate(want, want), used, used)
+    def settle(
+        self, now: float, amount: int, usage: int, process: int = 0, started_s: float = 0.0
+    ) -> None:
+        settle(self.at(now, started_s), self.slots[process], Estimate(amount, amount), usage, usage)
 
     def counts(self, now: float) -> list[int]:
-        rows = [counts_by_slot(words, 0, slot_number(now, self.span_s)) for words in self.slots]
+        rows = [
+            counts_by_slot(counters, 0, slot_number(now, self.span_s)) for counters in self.slots
+        ]
         return [sum(column) for column in zip(*rows, strict=True)]
 
 
 def moment(now: float) -> CountedAt:
-    """A moment for a request that begins then."""
+    """Return a moment for a request that starts then."""
     return CountedAt(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
 
 
-def rule(what: str, span: str, most: int) -> Rule:
-    return Rule(owner="key:1", label="this API key", metric=what, span=span, limit=most)  # type: ignore[arg-type]
+def rule(metric: str, span: str, maximum: int) -> Rule:
+    return Rule(owner="key:1", label="this API key", metric=metric, span=span, limit=maximum)  # type: ignore[arg-type]
 
 
 def busiest_span_count(events: list[tuple[float, int]], span_s: int) -> int:
-    """The most that any span of this length had, wherever it begins."""
+    """Return the highest count of any span of this length."""
     maximum, low, number = 0, 0, 0
-    for at, amount in events:
+    for time, amount in events:
         number += amount
-        while events[low][0] <= at - span_s:
+        while events[low][0] <= time - span_s:
             number -= events[low][1]
             low += 1
         maximum = max(maximum, number)
@@ -126,31 +130,31 @@ gaps = st.one_of(
 
 @settings(max_examples=1500, deadline=None)
 @given(
-    most=st.integers(1, 12),
+    maximum=st.integers(1, 12),
     span=st.sampled_from(["minute", "hour", "day"]),
     slots=st.integers(1, 4),
     start=st.floats(NOW, NOW + DAY),
     asks=st.lists(st.tuples(gaps, st.integers(0, 3)), max_size=80),
 )
 def test_no_span_of_time_ever_has_more_requests_than_the_limit(
-    most: int, span: str, slots: int, start: float, asks: list[tuple[float, int]]
+    maximum: int, span: str, slots: int, start: float, asks: list[tuple[float, int]]
 ) -> None:
-    simulated = SimulatedRule(rule("requests", span, most), slots)
+    simulated = SimulatedRule(rule("requests", span, maximum), slots)
     now, let_in = start, []
-    for gap, who in asks:
+    for gap, process in asks:
         now += gap
-        if simulated.enter(now, 0, who % slots):
+        if simulated.reserve(now, 0, process % slots):
             let_in.append((now, 1))
         else:
-            wait = seconds_until_below(simulated.counts(now), most, now, simulated.span_s)
+            wait = seconds_until_below(simulated.counts(now), maximum, now, simulated.span_s)
             assert 0 < wait <= simulated.span_s * BUCKETS / SLICES
             # Whoever waits as long as told is let in, if nobody else was.
-            assert total_after(simulated, now + wait + 0.001) < most
-    assert busiest_span_count(let_in, simulated.span_s) <= most
+            assert total_after(simulated, now + wait + 0.001) < maximum
+    assert busiest_span_count(let_in, simulated.span_s) <= maximum
 
 
 def total_after(simulated: SimulatedRule, now: float) -> int:
-    return simulated.used(now)
+    return simulated.usage(now)
 
 
 requests = st.lists(
@@ -166,130 +170,130 @@ requests = st.lists(
 
 
 @settings(max_examples=1500, deadline=None)
-@given(most=st.integers(1, 100), slots=st.integers(1, 3), asks=requests)
+@given(maximum=st.integers(1, 100), slots=st.integers(1, 3), asks=requests)
 def test_tokens_pass_a_limit_by_no_more_than_one_request(
-    most: int, slots: int, asks: list[tuple[float, int, int, float, int]]
+    maximum: int, slots: int, asks: list[tuple[float, int, int, float, int]]
 ) -> None:
-    simulated = SimulatedRule(rule("tokens", "minute", most), slots)
+    simulated = SimulatedRule(rule("tokens", "minute", maximum), slots)
     now, running, ended = NOW, [], []
-    for number, (gap, who, want, part, later) in enumerate(asks):
+    for number, (gap, process, amount, part, later) in enumerate(asks):
         now += gap
-        for ends, *rest in [r for r in running if r[0] <= number]:
-            running.remove((ends, *rest))
-            end(simulated, now, rest, ended)
-        if simulated.enter(now, want, who % slots):
-            running.append((number + later, who % slots, want, int(want * part)))
+        for finish_at, *usage in [r for r in running if r[0] <= number]:
+            running.remove((finish_at, *usage))
+            end(simulated, now, usage, ended)
+        if simulated.reserve(now, amount, process % slots):
+            running.append((number + later, process % slots, amount, int(amount * part)))
         # What is counted and what may still come never pass the limit by more than the
         # one request that was alone when it came.
-        over = simulated.used(now) + simulated.reserved - most
-        assert over <= max([r[2] for r in running] + [u for _, u in ended] + [0])
-    for _, *rest in running:
-        end(simulated, now, rest, ended)
+        excess = simulated.usage(now) + simulated.reserved - maximum
+        assert excess <= max([r[2] for r in running] + [u for _, u in ended] + [0])
+    for _, *usage in running:
+        end(simulated, now, usage, ended)
     assert simulated.reserved == 0
-    largest = max((used for _, used in ended), default=0)
-    assert busiest_span_count(ended, MINUTE) <= most + largest
+    largest = max((amount_used for _, amount_used in ended), default=0)
+    assert busiest_span_count(ended, MINUTE) <= maximum + largest
 
 
 def end(
-    simulated: SimulatedRule, now: float, rest: list[int], ended: list[tuple[float, int]]
+    simulated: SimulatedRule, now: float, running: list[int], ended: list[tuple[float, int]]
 ) -> None:
-    who, want, used = rest
-    simulated.leave(now, want, used, who)
-    ended.append((now, used))
+    process, amount, usage = running
+    simulated.settle(now, amount, usage, process)
+    ended.append((now, usage))
 
 
 @settings(max_examples=1500, deadline=None)
 @given(
-    most=st.integers(0, 200),
+    maximum=st.integers(0, 200),
     span=st.sampled_from(["day", "week", "month", "total"]),
     asks=requests,
 )
 def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
-    most: int, span: str, asks: list[tuple[float, int, int, float, int]]
+    maximum: int, span: str, asks: list[tuple[float, int, int, float, int]]
 ) -> None:
-    simulated = SimulatedRule(rule("usd", span, most), 3)
+    simulated = SimulatedRule(rule("usd", span, maximum), 3)
     now, running = NOW, []
     used_by_window: dict[int, int] = {}
     costs: dict[int, list[int]] = {}
-    for number, (gap, who, want, part, later) in enumerate(asks):
+    for number, (gap, process, amount, part, later) in enumerate(asks):
         now += gap * 700
         for request in [r for r in running if r[0] <= number]:
             running.remove(request)
-            _, who_, want_, used, began_ = request
-            simulated.leave(now, want_, used, who_, began_)
+            _, who_, want_, usage, began_ = request
+            simulated.settle(now, want_, usage, who_, began_)
             window = calendar_window(began_, span)[0]
             if all(
                 w <= window for w in used_by_window
             ):  # one that ends late counts in no later window
-                used_by_window[window] = used_by_window.get(window, 0) + used
-                costs.setdefault(window, []).append(used)
+                used_by_window[window] = used_by_window.get(window, 0) + usage
+                costs.setdefault(window, []).append(usage)
         window = calendar_window(now, span)[0]
         if window in used_by_window or not used_by_window:
-            assert simulated.used(now) <= used_by_window.get(window, 0)
-        if simulated.enter(now, want, who % 3):
-            running.append((number + later, who % 3, want, int(want * part), now))
+            assert simulated.usage(now) <= used_by_window.get(window, 0)
+        if simulated.reserve(now, amount, process % 3):
+            running.append((number + later, process % 3, amount, int(amount * part), now))
     for window, sum_ in used_by_window.items():
-        assert sum_ <= most + max(costs[window])
+        assert sum_ <= maximum + max(costs[window])
 
 
 def test_one_request_always_enters_an_unused_limit() -> None:
-    """The largest request is let in when it is alone, even by the smallest limit."""
+    """A request that runs alone is admitted, even above the limit."""
     simulated = SimulatedRule(rule("tokens", "minute", 10))
-    assert simulated.enter(NOW, 1_000_000)
-    assert not simulated.enter(NOW, 1)
-    simulated.leave(NOW, 1_000_000, 4)
-    assert simulated.enter(NOW, 1_000_000)
+    assert simulated.reserve(NOW, 1_000_000)
+    assert not simulated.reserve(NOW, 1)
+    simulated.settle(NOW, 1_000_000, 4)
+    assert simulated.reserve(NOW, 1_000_000)
 
 
-@pytest.mark.parametrize("what", ["tokens", "usd"])
-def test_every_request_is_admitted_on_retry(what: str) -> None:
-    simulated = SimulatedRule(rule(what, "minute" if what == "tokens" else "day", 100))
+@pytest.mark.parametrize("metric", ["tokens", "usd"])
+def test_every_request_is_admitted_on_retry(metric: str) -> None:
+    simulated = SimulatedRule(rule(metric, "minute" if metric == "tokens" else "day", 100))
     waiting = [7, 150, 90, 12, 60, 3, 99]
     now, rounds = NOW, 0
     while waiting:
         rounds += 1
-        want = waiting.pop(0)
-        if simulated.enter(now, want):
-            simulated.leave(now, want, want // 2, began=now)
+        amount = waiting.pop(0)
+        if simulated.reserve(now, amount):
+            simulated.settle(now, amount, amount // 2, started_s=now)
         else:
-            waiting.append(want)
+            waiting.append(amount)
         now += DAY / 20
         assert rounds < 200
 
 
 def test_concurrency_counts_requests_in_flight() -> None:
     simulated = SimulatedRule(rule("concurrency", "", 2), 2)
-    assert simulated.enter(NOW, 0, 0)
-    assert simulated.enter(NOW, 0, 1)
-    assert not simulated.enter(NOW, 0, 0)
-    simulated.leave(NOW, 0, 0, 1)
-    assert simulated.enter(NOW, 0, 0)
+    assert simulated.reserve(NOW, 0, 0)
+    assert simulated.reserve(NOW, 0, 1)
+    assert not simulated.reserve(NOW, 0, 0)
+    simulated.settle(NOW, 0, 0, 1)
+    assert simulated.reserve(NOW, 0, 0)
 
 
 def test_counts_survive_a_clock_that_is_set_back() -> None:
-    words = slot()
-    add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
-    assert sliding_total(words, 0, slot_number(NOW - 1000, MINUTE)) == 5
-    add_to_slot(words, 0, slot_number(NOW - 1000, MINUTE), 2)
-    assert sliding_total(words, 0, slot_number(NOW, MINUTE)) == 7
+    counters = slot()
+    add_to_slot(counters, 0, slot_number(NOW, MINUTE), 5)
+    assert sliding_total(counters, 0, slot_number(NOW - 1000, MINUTE)) == 5
+    add_to_slot(counters, 0, slot_number(NOW - 1000, MINUTE), 2)
+    assert sliding_total(counters, 0, slot_number(NOW, MINUTE)) == 7
 
 
 def test_counts_older_than_the_window_expire() -> None:
-    words = slot()
-    add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
-    assert sliding_total(words, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
-    assert sliding_total(words, 0, slot_number(NOW + MINUTE + 5, MINUTE)) == 0
-    add_to_slot(words, 0, slot_number(NOW + 10 * MINUTE, MINUTE), 1)
-    assert words[FIRST : FIRST + BUCKETS].count(0) == BUCKETS - 1
+    counters = slot()
+    add_to_slot(counters, 0, slot_number(NOW, MINUTE), 5)
+    assert sliding_total(counters, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
+    assert sliding_total(counters, 0, slot_number(NOW + MINUTE + 5, MINUTE)) == 0
+    add_to_slot(counters, 0, slot_number(NOW + 10 * MINUTE, MINUTE), 1)
+    assert counters[FIRST : FIRST + BUCKETS].count(0) == BUCKETS - 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=40), st.integers(0, 30))
 def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int) -> None:
-    words, at = slot(), 1000
+    counters, now = slot(), 1000
     for gap, amount in adds:
-        at += gap
-        add_to_slot(words, 0, at, amount)
-    assert sum(counts_by_slot(words, 0, at + later)) == sliding_total(words, 0, at + later)
+        now += gap
+        add_to_slot(counters, 0, now, amount)
+    assert sum(counts_by_slot(counters, 0, now + later)) == sliding_total(counters, 0, now + later)
 
 
 @pytest.mark.parametrize(
@@ -301,13 +305,13 @@ def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int
     ],
 )
 def test_calendar_windows_are_in_utc(span: str, first: str, last: str, later: str) -> None:
-    at = {name: datetime.fromisoformat(f"{text}+00:00").timestamp() for name, text in
+    times = {name: datetime.fromisoformat(f"{text}+00:00").timestamp() for name, text in
           (("first", first), ("last", last), ("later", later))}  # fmt: skip
-    window, ends = calendar_window(at["first"], span)
-    assert calendar_window(at["last"], span) == (window, ends)
-    assert ends == at["later"]
-    assert calendar_window(at["later"], span)[0] == window + 1
-    assert window_start(at["last"], span) == datetime.fromtimestamp(at["first"], UTC)
+    window, window_end = calendar_window(times["first"], span)
+    assert calendar_window(times["last"], span) == (window, window_end)
+    assert window_end == times["later"]
+    assert calendar_window(times["later"], span)[0] == window + 1
+    assert window_start(times["last"], span) == datetime.fromtimestamp(times["first"], UTC)
 
 
 def test_a_total_limit_never_resets() -> None:
@@ -316,19 +320,21 @@ def test_a_total_limit_never_resets() -> None:
 
 
 def test_a_late_request_is_not_counted_in_the_next_window() -> None:
-    words = slot()
-    add_spend(words, 0, 10, 5)
-    add_spend(words, 0, 11, 1)
-    add_spend(words, 0, 10, 7)
-    assert (window_spend(words, 0, 11), words[HEAD]) == (1, 11)
+    counters = slot()
+    add_spend(counters, 0, 10, 5)
+    add_spend(counters, 0, 11, 1)
+    add_spend(counters, 0, 10, 7)
+    assert (window_spend(counters, 0, 11), counters[HEAD]) == (1, 11)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))
-def test_only_a_lone_request_may_pass_a_limit(used: int, number: int, want: int, most: int) -> None:
-    if is_within_limit(used, number, want, most):
-        assert used + number + want <= most or (number == 0 and used < most)
+def test_only_a_single_request_may_exceed_a_limit(
+    usage: int, number: int, amount: int, maximum: int
+) -> None:
+    if is_within_limit(usage, number, amount, maximum):
+        assert usage + number + amount <= maximum or (number == 0 and usage < maximum)
     elif number == 0:
-        assert used >= most
+        assert usage >= maximum
 
 
 def test_limit_rules_contain_only_configured_limits() -> None:

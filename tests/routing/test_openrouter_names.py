@@ -1,4 +1,4 @@
-"""OpenRouter's model names at the authors' own providers."""
+"""OpenRouter's model names at the vendors' own providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call cost: exact, or unknown, never a guess."""
+"""The cost of a call: exact, or unknown, never a guess."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_service_tier_has_its_own_price() -> None:
 
 
 def test_a_tier_without_a_price_is_billed_as_standard_and_marked() -> None:
-    """Unknown, it would count for no budget, and whoever asks for the tier would pass all."""
+    """If it were unknown, such requests would count for no budget."""
     price = tier_price(FULL, "priority")
     assert (price.input, price.output) == (FULL.input, FULL.output)
     assert "standard price, no price known for the tier priority" in price.source

@@ -1,4 +1,4 @@
-"""The options of a route are declared once: columns, values and form have all of them."""
+"""Route options are declared once; columns, values and forms have all of them."""
 
 from __future__ import annotations
 

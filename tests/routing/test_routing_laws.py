@@ -1,4 +1,4 @@
-"""Laws of strategies, breakers and retries, over thousands of made-up schedules."""
+"""Property tests of strategies, breakers and retries, over thousands of random schedules."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def target(name: str, weight: float = 1.0, order: int = 1, **more: Any) -> Targe
     return Target(id=1, model=model, weight=weight, order=order, **more)
 
 
-def first(strategy: str, targets: Any, **known: Any) -> str:
-    context = StrategyContext(0.0, random.Random(1).random, **known)
+def first(strategy: str, targets: Any, **latency: Any) -> str:
+    context = StrategyContext(0.0, random.Random(1).random, **latency)
     return str(order_targets(strategy, targets, context)[0].model.name)
 
 
@@ -61,11 +61,11 @@ def test_removing_a_target_moves_only_its_sessions(
 ) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     home = first("sticky", targets, session=session)
-    left = [t for t in targets if t.model.name != f"m{gone % len(chosen_targets)}"]
-    moved = first("sticky", left, session=session)
+    remaining_targets = [t for t in targets if t.model.name != f"m{gone % len(chosen_targets)}"]
+    moved = first("sticky", remaining_targets, session=session)
     assert moved == home or home == f"m{gone % len(chosen_targets)}"
     order = order_targets("sticky", targets, StrategyContext(0.0, random.random, session=session))
-    follower = next(t.model.name for t in order if t in left)
+    follower = next(t.model.name for t in order if t in remaining_targets)
     assert moved == follower, "the fallback is whom the session goes to while it is out"
 
 
@@ -124,16 +124,16 @@ schedules = st.lists(st.integers(0, 9), min_size=50, max_size=400)
 
 
 @settings(max_examples=60)
-@given(chosen_targets=weights, ends=schedules, seed=st.integers(0, 999))
+@given(chosen_targets=weights, end_order=schedules, seed=st.integers(0, 999))
 def test_every_target_gets_its_share(
-    chosen_targets: list[float], ends: list[int], seed: int
+    chosen_targets: list[float], end_order: list[int], seed: int
 ) -> None:
-    """Requests come one after the other; each schedule says which of those running end."""
+    """Requests are sequential; each schedule says which running ones end."""
     draw = random.Random(seed).random
     targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     busy: dict[str, int] = {}
     running: list[str] = []
-    for end in ends:
+    for end in end_order:
         before = {t.model.name: busy.get(t.model.label, 0) / t.weight for t in targets}
         chosen = order_targets("least_busy", targets, StrategyContext(0.0, draw, busy=busy))[0]
         assert before[chosen.model.name] == min(before.values())
@@ -157,8 +157,8 @@ def test_tokens_are_shared_by_weight(chosen_targets: list[float], sizes: list[in
         label = order_targets(
             "least_used", targets, StrategyContext(0.0, random.random, latency_by_target)
         )[0].model.label
-        known = latency_by_target.get(label, LatencyStats(1.0))
-        latency_by_target[label] = LatencyStats(1.0, tokens=known.tokens + size)
+        latency = latency_by_target.get(label, LatencyStats(1.0))
+        latency_by_target[label] = LatencyStats(1.0, tokens=latency.tokens + size)
     loads = [latency_by_target[t.model.label].tokens / t.weight for t in targets]
     assert max(loads) - min(loads) <= 5000 / min(chosen_targets)
 
@@ -199,9 +199,9 @@ def test_every_available_target_is_a_candidate_once(
     states = {f"p/m{n}": CircuitState(open_until=50.0, kind="timeout") for n in resting}
     facts = RequestFeatures(session=session)
     chosen_targets = select_candidates([route], facts, states, {}, 10.0, random.Random(seed).random)
-    called = [c.target.model.name for c in chosen_targets.candidates]
+    call_order = [c.target.model.name for c in chosen_targets.candidates]
     awake = [f"m{n}" for n in range(len(rows)) if n not in resting]
-    assert sorted(called) == sorted(awake or [f"m{n}" for n in range(len(rows))])
+    assert sorted(call_order) == sorted(awake or [f"m{n}" for n in range(len(rows))])
     assert chosen_targets.ignores_cooldowns == (not awake)
 
 
@@ -237,22 +237,22 @@ def test_retries_never_exceed_the_policy(
         select_candidates([route], None, {}, {}, 0.0, random.random), retries, retry
     )
     kinds_iterator, last = iter(kinds), {}
-    called: Counter[str] = Counter()
+    call_order: Counter[str] = Counter()
     repeats: Counter[tuple[str, str]] = Counter()
     while (candidate := retry_plan.next_candidate()) is not None:
         name = candidate.target.model.name
         if name in last:
             repeats[name, last[name]] += 1
-        called[name] += 1
+        call_order[name] += 1
         kind = next(kinds_iterator, "timeout")
         last[name] = CLASS_BY_KIND.get(kind, kind)
         wait = after if kind == "rate_limit" else None
         if not retry_plan.record_failure(Error(kind=kind, message="", retry_after_s=wait)):
             break
         assert retry_plan.pause_s(0.25, lambda: 0.5) <= 8.0 * 1.5
-    most = max(retries, *retry.values(), 0)
+    max_concurrent = max(retries, *retry.values(), 0)
     # A step that was shut in a round may be entered first in a later one.
-    assert all(calls <= most + 1 for calls in called.values())
+    assert all(calls <= max_concurrent + 1 for calls in call_order.values())
     for (_, name), times in repeats.items():
         assert times <= retry.get(name, retries), name
 
@@ -273,14 +273,14 @@ def test_pauses_double_with_jitter_and_are_no_shorter_than_retry_after(
         usual = 0.1 * 2**number
         assert pause >= min(0.5 * usual, 8.0) and pause >= (after or 0)
         assert pause <= max(1.5 * usual, after or 0) and pause <= 8.0
-    assert all(one <= two for one, two in pairwise(pauses))
+    assert all(first <= second for first, second in pairwise(pauses))
 
 
 # The breaker as a machine of its own
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """A target, a clock, and requests that come whenever they like."""
+    """A target, a clock, and requests at any time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -290,8 +290,8 @@ class BreakerMachine(RuleBasedStateMachine):
         self.in_a_row = 0
 
     def call(self, kind: str | None, after: float | None) -> None:
-        half = circuit_breaker.half_open(self.state, self.now)
-        if half:
+        is_half_open = circuit_breaker.half_open(self.state, self.now)
+        if is_half_open:
             assert self.state is not None
             self.state = circuit_breaker.with_trial(self.state, self.now)
             assert not circuit_breaker.allows_call(self.state, self.now), "a second trial"
@@ -299,7 +299,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.state = None if route == circuit_breaker.HEALTHY else route
         if kind is None:
             assert self.state is None
-        elif kind in {"timeout", "overloaded", "upstream_error"} and half:
+        elif kind in {"timeout", "overloaded", "upstream_error"} and is_half_open:
             assert self.state is not None and self.state.open_until > self.now
 
     @precondition(lambda self: circuit_breaker.allows_call(self.state, self.now))
@@ -380,9 +380,11 @@ def test_unreadable_hours_are_refused_with_a_message(text: str) -> None:
     day=st.integers(0, 6),
     opens=st.integers(0, 1439),
     closes=st.integers(0, 1439),
-    at=st.integers(0, 7 * 24 * 60 - 1),
+    moment=st.integers(0, 7 * 24 * 60 - 1),
 )
-def test_hours_agree_with_a_list_of_all_minutes(day: int, opens: int, closes: int, at: int) -> None:
+def test_hours_agree_with_a_list_of_all_minutes(
+    day: int, opens: int, closes: int, moment: int
+) -> None:
     if opens == closes:
         return
     names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -390,4 +392,4 @@ def test_hours_agree_with_a_list_of_all_minutes(day: int, opens: int, closes: in
     length = (closes - opens) % 1440
     minutes = {(day * 1440 + opens + n) % 10080 for n in range(length)}
     monday = 1_794_787_200 - 0.0  # 2026-11-16 00:00 UTC
-    assert parse_active_hours(text).open(monday + at * 60) is (at in minutes)
+    assert parse_active_hours(text).open(monday + moment * 60) is (moment in minutes)

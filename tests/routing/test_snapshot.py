@@ -1,4 +1,4 @@
-"""Which route a client's model name means."""
+"""Resolution of a client's model name to a route."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def route(name: str, *models: Model) -> Route:
 
 
 def snapshot() -> Snapshot:
-    """A registry with a route, its alias, two wildcards and two providers."""
-    known = model_of(provider(), "gpt-4o")
+    """Return a registry with a route, its alias, two wildcards and two providers."""
+    known_model = model_of(provider(), "gpt-4o")
     any_gpt = model_of(provider(), "*")
     return Snapshot(
         version=1,
-        routes={"fast": route("fast", known), "any": route("any", any_gpt)},
+        routes={"fast": route("fast", known_model), "any": route("any", any_gpt)},
         aliases={"quick": "fast"},
         wildcards=(("claude-fast-*", "fast"), ("gpt-*", "any"), ("claude-*", "any")),
-        models={"openai/gpt-4o": known},
+        models={"openai/gpt-4o": known_model},
         providers={"openai": provider(), "ollama": provider("ollama", "ollama")},
     )
 
@@ -88,9 +88,9 @@ def test_a_wildcard_target_has_the_traits_of_the_real_model() -> None:
 
 
 def test_operator_settings_of_a_wildcard_are_kept() -> None:
-    own = Price(input=Decimal(7), output=Decimal(7), source="operator")
-    wild = Model(id=1, provider=provider(), name="*", price=own)
+    own_price = Price(input=Decimal(7), output=Decimal(7), source="operator")
+    wild = Model(id=1, provider=provider(), name="*", price=own_price)
     registry = Snapshot(version=1, routes={"any": route("any", wild)}, wildcards=(("*", "any"),))
     test_route = registry.route("gpt-5")
     assert test_route is not None
-    assert test_route.targets[0].model.price == own
+    assert test_route.targets[0].model.price == own_price

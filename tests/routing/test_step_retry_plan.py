@@ -1,7 +1,7 @@
-"""Retries of a step before the next one: LiteLLM's order, over a few and over made-up ways.
+"""Retries of a step before the next step: LiteLLM's order, with examples and random routes.
 
 docs.litellm.ai/docs/proxy/reliability: a call is retried `num_retries` times on each
-model_name, and falls back to another one only then.
+model_name before it falls back to another one.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ def target(name: str, order: int = 1) -> Target:
 
 
 def route(*names: str, name: str = "r", **changes: Any) -> Route:
-    targets = changes.pop("targets", None) or tuple(target(each) for each in names)
+    targets = changes.pop("targets", None) or tuple(target(model_name) for model_name in names)
     fields = {"retries": 2, "retry_before_fallback": True, **changes}
     return Route(id=1, name=name, targets=targets, **fields)
 
 
-def course(*routes: Route) -> RetryPlan:
+def retry_plan(*routes: Route) -> RetryPlan:
     candidates = select_candidates(routes, None, {}, {}, 0.0, random.Random(1).random)
     return retry_plan_for(candidates, routes[0])
 
 
 def called_targets(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
-    """Who is called if these targets fail by these kinds and the others answer."""
-    way, called = course(*routes), []
-    while (candidate := way.next_candidate()) is not None:
+    """Return the called targets if these fail with these kinds and the others answer."""
+    plan, call_order = retry_plan(*routes), []
+    while (candidate := plan.next_candidate()) is not None:
         name = candidate.target.model.name
-        called.append(name)
+        call_order.append(name)
         if name not in failures:
             break
-        if not way.record_failure(Error(kind=failures[name], message="", retry_after_s=after_s)):
+        if not plan.record_failure(Error(kind=failures[name], message="", retry_after_s=after_s)):
             break
-    return called
+    return call_order
 
 
 def test_retry_before_fallback_selects_the_step_retry_plan() -> None:
-    assert isinstance(course(route("a")), StepRetryPlan)
-    assert not isinstance(course(route("a", retry_before_fallback=False)), StepRetryPlan)
+    assert isinstance(retry_plan(route("a")), StepRetryPlan)
+    assert not isinstance(retry_plan(route("a", retry_before_fallback=False)), StepRetryPlan)
 
 
 def test_a_target_is_retried_before_the_next_route_is_called() -> None:
@@ -135,35 +135,35 @@ def test_a_refused_request_ends_without_a_matching_fallback() -> None:
 
 def test_a_step_without_a_matching_error_is_bypassed() -> None:
     steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("timeout",)))
-    way = course(route(targets=(target("a"), target("b", 2)), steps=steps))
-    while (candidate := way.next_candidate()) is not None:
+    plan = retry_plan(route(targets=(target("a"), target("b", 2)), steps=steps))
+    while (candidate := plan.next_candidate()) is not None:
         assert candidate.target.model.name == "a"
-        way.record_failure(Error(kind="overloaded", message=""))
-    assert [skip.candidate.target.model.name for skip in way.bypassed_candidates] == ["b"]
+        plan.record_failure(Error(kind="overloaded", message=""))
+    assert [skip.candidate.target.model.name for skip in plan.bypassed_candidates] == ["b"]
 
 
 def test_backoff_is_before_retries_only_and_resets_with_each_step() -> None:
-    way, pauses = course(route("a", "b"), route("c")), []
-    while way.next_candidate() is not None:
-        pauses.append(way.pause_s(1.0, lambda: 0.5) if way.pause_due else 0.0)
-        way.record_failure(Error(kind="overloaded", message=""))
+    plan, pauses = retry_plan(route("a", "b"), route("c")), []
+    while plan.next_candidate() is not None:
+        pauses.append(plan.pause_s(1.0, lambda: 0.5) if plan.pause_due else 0.0)
+        plan.record_failure(Error(kind="overloaded", message=""))
     assert pauses == [0.0, 0.0, 1.0, 0.0, 1.0, 2.0]
 
 
 def test_a_hedge_target_still_has_its_retries() -> None:
-    """Both targets fail: the first step has its retries, and the second one too."""
-    way = course(route("a", retries=1), route("b", retries=1))
-    first = way.next_candidate()
-    beside = way.hedge_candidate()
+    """Both targets fail: the first step has its retries, and so does the second one."""
+    plan = retry_plan(route("a", retries=1), route("b", retries=1))
+    first = plan.next_candidate()
+    beside = plan.hedge_candidate()
     assert first is not None
     assert beside is not None
     for candidate in (beside, first):
-        assert way.record_failure(Error(kind="overloaded", message=""), candidate)
-    called = []
-    while (candidate := way.next_candidate()) is not None:
-        called.append(candidate.target.model.name)
-        way.record_failure(Error(kind="overloaded", message=""))
-    assert called == ["a", "b"]
+        assert plan.record_failure(Error(kind="overloaded", message=""), candidate)
+    call_order = []
+    while (candidate := plan.next_candidate()) is not None:
+        call_order.append(candidate.target.model.name)
+        plan.record_failure(Error(kind="overloaded", message=""))
+    assert call_order == ["a", "b"]
 
 
 @settings(max_examples=300)
@@ -179,13 +179,13 @@ def test_every_step_is_used_up_before_the_next(
         route(*(f"{step}{n}" for n in range(size)), name=f"r{step}", retries=retries)
         for step, size in enumerate(sizes)
     ]
-    way, called, kinds_iterator = course(*routes), [], iter(kinds)
-    while (candidate := way.next_candidate()) is not None:
-        called.append(candidate.target.model.name)
-        way.record_failure(Error(kind=next(kinds_iterator, "overloaded"), message=""))
-    steps = [step for step, _ in groupby(name[0] for name in called)]
+    plan, call_order, kinds_iterator = retry_plan(*routes), [], iter(kinds)
+    while (candidate := plan.next_candidate()) is not None:
+        call_order.append(candidate.target.model.name)
+        plan.record_failure(Error(kind=next(kinds_iterator, "overloaded"), message=""))
+    steps = [step for step, _ in groupby(name[0] for name in call_order)]
     assert steps == [str(step) for step in range(len(sizes))]
-    counted = Counter(name[0] for name in called)
+    counted = Counter(name[0] for name in call_order)
     for step, size in enumerate(sizes):
         assert size <= counted[str(step)] <= max(size, retries + 1)
     if not kinds:

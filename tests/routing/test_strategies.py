@@ -1,4 +1,4 @@
-"""The order of targets: nothing lost, groups kept, weights true, draws repeatable."""
+"""Target order: complete, groups kept, weights respected, draws reproducible."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base
 
 
 def target(id_: int, *, order: int = 1, weight: float = 1.0) -> Target:
-    """A target that is told apart by its id."""
+    """Return a target identified by its id."""
     model = Model(id=id_, provider=PROVIDER, name=f"m{id_}")
     return Target(id=id_, model=model, order=order, weight=weight)
 
 
 def seeded(seed: int = 1) -> Callable[[], float]:
-    """A source of numbers that is the same every time."""
+    """Return a deterministic random source."""
     return random.Random(seed).random
 
 
@@ -105,8 +105,10 @@ def test_strategies_never_mix_order_groups(name: str, route: list[Target], seed:
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_equal_draws_produce_equal_orders(name: str, route: list[Target], seed: int) -> None:
-    once, again = (order_targets(name, route, StrategyContext(0.0, seeded(seed))) for _ in range(2))
-    assert once == again
+    once, second = (
+        order_targets(name, route, StrategyContext(0.0, seeded(seed))) for _ in range(2)
+    )
+    assert once == second
 
 
 def test_fastest_orders_by_measured_latency() -> None:

@@ -1,4 +1,4 @@
-"""What the store's tests share: a database, and a way to see all of its bytes."""
+"""Fixtures of the store's tests: a database, and all of its bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import connection
 
 @pytest.fixture
 def dump(db: None) -> Callable[[], str]:
-    """Everything the database holds, as text: what a stolen backup would show."""
+    """A function that returns everything in the database as text, as a stolen backup would."""
 
     def read() -> str:
         parts = []

@@ -1,4 +1,4 @@
-"""Rows and entries for tests; each takes only what matters to the test."""
+"""Factories of rows and log records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def entry(id: str = "req_1", **values: Any) -> LogRecord:
 
 
 def logged_exchange(text: str, answer: str = "", **values: Any) -> LogRecord:
-    """An entry whose client said `text` and got `answer`."""
+    """Return a record whose client sent `text` and received `answer`."""
     request = {"model": "fast", "messages": [{"role": "user", "content": text}]}
     response = {"choices": [{"message": {"role": "assistant", "content": answer}}]}
     return entry(bodies=bodies(request, response), **values)
@@ -36,7 +36,7 @@ def bodies(request: Any, response: Any, **values: Any) -> Bodies:
 
 
 def add_usage(hour: dt.datetime, usd: float = 0, **values: Any) -> None:
-    """Add usage of an hour without rows of the log, as an import does; `usd` is its cost."""
+    """Add the usage of an hour without log rows, as an import does; `usd` is its cost."""
     keys = {"key_id": 0} | dict.fromkeys(UsageHour.KEYS[2:], "")
     units = round(usd * 10**10)
     sums = dict.fromkeys(UsageHour.SUMS, 0) | {"cost_units": units, "charged_units": units}
@@ -56,8 +56,8 @@ def model(
     return models.Model.objects.create(provider=provided_by or provider(), name=name, **values)
 
 
-def route(name: str = "fast", *to: models.Model, **values: Any) -> models.Route:
+def route(name: str = "fast", *target_model: models.Model, **values: Any) -> models.Route:
     row = models.Route.objects.create(name=name, **values)
-    for target in to:
+    for target in target_model:
         models.Target.objects.create(route=row, model=target)
     return row

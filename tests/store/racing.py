@@ -1,7 +1,7 @@
-"""Several processes that all see the results of the same batches; run on each database.
+"""Several processes that settle the same batches concurrently; run on each database.
 
-`DATABASE_URL=... python -m tests.store.racing` prints what the log has in the end. It works
-in a database of its own, which it makes and removes.
+`DATABASE_URL=... python -m tests.store.racing` prints the resulting log. It creates and removes
+its own database.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROCESSES, BATCHES = 4, 25
 
 
 def main() -> None:
-    """Make the database, let them race, tell, remove it."""
+    """Create the database, run the processes, print the result, remove the database."""
     name = f"test_racing_{os.getpid()}"
     if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
         name = str(Path(settings.DATA_DIR) / f"{name}.sqlite3")
@@ -38,8 +38,11 @@ def main() -> None:
         ProviderResource.objects.remember("up", 7, [f"batch_{n}" for n in range(0, BATCHES, 2)])
         connections.close_all()  # no child may use its parent's
         fork = multiprocessing.get_context("fork")
-        begin = fork.Barrier(PROCESSES)
-        racers = [fork.Process(target=race, args=(number, begin)) for number in range(PROCESSES)]
+        barrier = fork.Barrier(PROCESSES)
+        racers = [
+            fork.Process(target=settle_batches, args=(number, barrier))
+            for number in range(PROCESSES)
+        ]
         for racer in racers:
             racer.start()
         for racer in racers:
@@ -54,14 +57,14 @@ def main() -> None:
     json.dump(outcome, sys.stdout)
 
 
-def race(number: int, begin: Any) -> None:
-    """Settle all of them, in an order of its own."""
+def settle_batches(number: int, barrier: Any) -> None:
+    """Settle all batches in a different order for each process."""
     from gateway import store
     from tests.store.test_batches import row
 
-    begin.wait()
-    for place in range(BATCHES):
-        batch = f"batch_{(place + number) % BATCHES}"
+    barrier.wait()
+    for number_ in range(BATCHES):
+        batch = f"batch_{(number_ + number) % BATCHES}"
         store.settle_batch("up", batch, 3, lambda key, b=batch: [row(b, key, f"p{number}")])  # type: ignore[misc]
 
 

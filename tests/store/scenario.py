@@ -1,7 +1,7 @@
-"""What a database makes of one fixed story; run once on each, and compared.
+"""A fixed scenario whose results are compared between databases.
 
-`DATABASE_URL=... python -m tests.store.scenario` prints it as JSON. It works in a
-database of its own, which it makes and removes.
+`DATABASE_URL=... python -m tests.store.scenario` prints them as JSON. It creates and removes its
+own database.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ QUERIES = (
 
 
 def main() -> None:
-    """Make the database, live through the story, remove it, tell."""
+    """Create the database, run the scenario, remove the database, print the results."""
     settings.DATABASES["default"]["TEST"] = {"NAME": f"test_scenario_{os.getpid()}"}
     if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
         settings.DATABASES["default"]["TEST"] = {"NAME": None}
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run_scenario() -> dict[str, Any]:
-    """All that may differ between databases and must not."""
+    """Return all values that could differ between databases and must not."""
     from gateway import store
     from gateway.models import RequestLog
 
@@ -78,7 +78,7 @@ def run_scenario() -> dict[str, Any]:
 
 
 def entries() -> list[Any]:
-    """Ordinary and poisonous ones."""
+    """Return ordinary and poisonous records."""
     from decimal import Decimal
 
     from tests.store.factories import STARTED, entry, logged_exchange
@@ -103,14 +103,14 @@ def entries() -> list[Any]:
 
 
 def registry() -> Any:
-    """The snapshot of a registry with a broken row."""
+    """Return the snapshot of a registry with a broken row."""
     from gateway import store
     from gateway.models import Provider
     from tests.store.factories import model, provider, route
 
-    own = provider()
-    store.set_credential(own, "sk-canary-0123456789")
-    route("fast", model(provided_by=own, price_input="1.25"))
+    provider_row = provider()
+    store.set_credential(provider_row, "sk-canary-0123456789")
+    route("fast", model(provided_by=provider_row, price_input="1.25"))
     Provider.objects.create(name="bad", preset="nope")
     snapshot = store.load_snapshot()
     return [

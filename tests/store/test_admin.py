@@ -1,4 +1,4 @@
-"""The emergency hatch opens, shows no secret, and does not touch the log."""
+"""Django's admin works, shows no secret, and cannot change the log."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def admin_client(client: Client) -> Client:
 
 
 def fill() -> None:
-    own = provider()
-    store.set_credential(own, SECRET)
-    route("fast", model(provided_by=own))
+    provider_row = provider()
+    store.set_credential(provider_row, SECRET)
+    route("fast", model(provided_by=provider_row))
     store.create_key("a key")
     store.write([entry()])
 
@@ -117,7 +117,7 @@ def test_accounts_created_here_are_in_the_audit_log(admin_client: Client) -> Non
     assert added.status_code == 302, added.context["adminform"].errors
     assert changes("eve") == [("created", "root")]
     created_user = User.objects.get(username="eve")
-    raised = {
+    accounts = {
         "username": "eve",
         "is_active": "on",
         "is_staff": "on",
@@ -126,7 +126,8 @@ def test_accounts_created_here_are_in_the_audit_log(admin_client: Client) -> Non
         "date_joined_1": "00:00:00",
     }
     assert (
-        admin_client.post(f"/admin/auth/user/{created_user.pk}/change/", raised).status_code == 302
+        admin_client.post(f"/admin/auth/user/{created_user.pk}/change/", accounts).status_code
+        == 302
     )
     assert Change.objects.filter(name="eve").latest("pk").after == {"role": "admin"}
     password = {"password1": "another passphrase", "password2": "another passphrase"}
@@ -135,7 +136,7 @@ def test_accounts_created_here_are_in_the_audit_log(admin_client: Client) -> Non
     assert list(Change.objects.filter(name="eve").latest("pk").after) == ["password"]
     action = {"action": "delete_selected", "_selected_action": created_user.pk, "post": "yes"}
     assert admin_client.post("/admin/auth/user/", action).status_code == 302
-    assert [what for what, _ in changes("eve")] == ["created", "changed", "changed", "deleted"]
+    assert [verb for verb, _ in changes("eve")] == ["created", "changed", "changed", "deleted"]
 
 
 def test_the_admin_uses_the_consoles_rate_limited_sign_in(
@@ -143,9 +144,9 @@ def test_the_admin_uses_the_consoles_rate_limited_sign_in(
 ) -> None:
     stranger = Client()
     for body in ({}, {"username": "root", "password": "x"}):
-        sent = stranger.post("/admin/login/?next=/admin/gateway/route/", body)
-        assert sent.status_code == 302
-        assert sent.headers["Location"] == "/console/sign-in?next=%2Fadmin%2Fgateway%2Froute%2F"
+        response = stranger.post("/admin/login/?next=/admin/gateway/route/", body)
+        assert response.status_code == 302
+        assert response.headers["Location"] == "/console/sign-in?next=%2Fadmin%2Fgateway%2Froute%2F"
     viewer = Client()
     viewer.force_login(User.objects.create(username="viewer"))
     assert viewer.get("/admin/").status_code == 302

@@ -1,4 +1,4 @@
-"""Whoever changes the registry, however: it stands in the audit log, and no secret does."""
+"""Every change of the registry is in the audit log, and no secret is."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_changes_of_many_rows_at_once() -> None:
     assert changes()[2].after == {"limit_rpm": 5}
 
 
-def test_a_change_that_is_undone_leaves_nothing() -> None:
+def test_an_undone_change_leaves_no_edit() -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         create_provider()
         raise RuntimeError
@@ -152,7 +152,7 @@ def test_changes_of_accounts_and_permissions_are_audited() -> None:
 
     assert [(c.action, c.name) for c in changes()] == [
         ("created", ana.username),
-        *[(what, "bob") for what in ("created", "changed", "changed", "changed")],
+        *[(action, "bob") for action in ("created", "changed", "changed", "changed")],
     ]
     assert changes()[2].after == {"bodies": True}
     assert "argon2" not in str([c.after for c in changes()])

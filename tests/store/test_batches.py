@@ -1,4 +1,4 @@
-"""The cost of batches in the database: counted once, for the key that made them."""
+"""Batch costs in the database: counted once, for the key that created the batch."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_budgets_and_usage_reports_include_batch_costs() -> None:
     assert Budget().total_usd is None
 
 
-def raced(url: str, data_dir: Path) -> dict[str, Any]:
+def race_results(url: str, data_dir: Path) -> dict[str, Any]:
     environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)}
     environment.pop("DATABASE_URL", None)
     if url:
@@ -130,7 +130,7 @@ def check(outcome: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(120)
 def test_of_several_processes_on_sqlite_one_counts_each_batch(tmp_path: Path) -> None:
-    check(raced("", tmp_path))
+    check(race_results("", tmp_path))
 
 
 @pytest.mark.postgres
@@ -138,7 +138,7 @@ def test_of_several_processes_on_sqlite_one_counts_each_batch(tmp_path: Path) ->
 def test_of_several_processes_on_postgresql_one_counts_each_batch(
     postgres: str, tmp_path: Path
 ) -> None:
-    check(raced(postgres or POSTGRES, tmp_path))
+    check(race_results(postgres or POSTGRES, tmp_path))
 
 
 @pytest.mark.django_db

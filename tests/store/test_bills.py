@@ -1,4 +1,4 @@
-"""A provider's bill beside what was computed, and what may explain the difference."""
+"""Bills compared with computed costs, and possible explanations of the difference."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_each_day_and_model_is_beside_its_line_of_the_bill() -> None:
     )
 
 
-def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
+def test_without_a_bill_the_cost_difference_is_absent() -> None:
     store.write([log_record("r1")])
     reconciliation = reconcile("openai", DAY, NEXT)
     assert (reconciliation.billed, reconciliation.difference) == (None, None)
@@ -98,7 +98,7 @@ def test_a_bill_total_of_several_days_counts_once() -> None:
     )
 
 
-def test_other_providers_and_days_are_left_out() -> None:
+def test_other_providers_and_days_are_omitted() -> None:
     store.write([log_record("r1", provider="other"), log_record("r2", started_at=NEXT.timestamp())])
     import_test_bill(BilledLine(TODAY, TODAY, Decimal(1)), provider="other")
     reconciliation = reconcile("openai", DAY, NEXT)
@@ -158,7 +158,7 @@ def test_possible_causes_of_a_difference_are_counted() -> None:
 
 
 def failed_attempts(count: int) -> list[LogRecord]:
-    """Requests with one to three attempts each, most of which failed in one way or another."""
+    """Log requests with one to three attempts each, most of which failed."""
     draw = random.Random(7)
     return [
         log_record(

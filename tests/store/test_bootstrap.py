@@ -1,4 +1,4 @@
-"""The first start and those after it."""
+"""The first start and later ones."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_a_first_start_creates_demo_models_a_route_and_a_key() -> None:
 def test_the_next_start_makes_nothing_new() -> None:
     bootstrap.prepare(4000)
     version = store.current_version()
-    again = bootstrap.prepare(4000)
-    assert again.first_key is None
+    second = bootstrap.prepare(4000)
+    assert second.first_key is None
     assert store.current_version() == version
 
 
@@ -83,7 +83,7 @@ def test_keys_of_the_environment_become_providers_that_store_only_a_variable_nam
     assert "AZURE_API_BASE" in note
 
 
-def test_a_base_url_that_is_set_later_reaches_the_provider_unless_people_changed_it(
+def test_a_base_url_that_is_set_later_reaches_the_provider_unless_it_was_edited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
@@ -158,10 +158,10 @@ def test_the_admin_key_is_named_only_where_no_master_key_is_set(tmp_path: Path) 
 
 @pytest.fixture
 def clean_environ(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    """The variables `configure` sets, put back after the test."""
-    own = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS", "KNOWN_MODELS")
-    own = (*own, "FIND_LOCAL_SERVERS")
-    for name in (*(f"DRAGOMAN_{name}" for name in own), "FROM_FILE"):
+    """Restore the variables that `configure` sets."""
+    names = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS", "KNOWN_MODELS")
+    names = (*names, "FIND_LOCAL_SERVERS")
+    for name in (*(f"DRAGOMAN_{name}" for name in names), "FROM_FILE"):
         monkeypatch.setenv(name, "before")
         monkeypatch.delenv(name)
     settings.OPEN = False
@@ -213,15 +213,15 @@ def test_a_weak_master_key_on_a_public_address_ends_the_start(tmp_path: Path) ->
     configuration = litellm_config.read(
         write_config(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
     )
-    with pytest.raises(CommandError, match="longer master_key") as caught:
+    with pytest.raises(CommandError, match="longer master_key") as error:
         configure(configuration, "0.0.0.0")
-    assert caught.value.returncode == 2
+    assert error.value.returncode == 2
 
 
 def test_a_mistake_in_the_file_ends_the_start(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"litellm_config.yaml:1: model_list") as caught:
+    with pytest.raises(CommandError, match=r"litellm_config.yaml:1: model_list") as error:
         read(str(write_config(tmp_path, "model_list: 3")))
-    assert caught.value.returncode == 2
+    assert error.value.returncode == 2
     assert read(None) is None
 
 

@@ -1,7 +1,7 @@
-"""SQLite and PostgreSQL make the same of the same story.
+"""SQLite and PostgreSQL give the same results for one scenario.
 
-The rest of the store's tests runs on either (`DATABASE_URL=... pytest tests/store`);
-this one compares them in one run.
+The other tests of the store run on either (`DATABASE_URL=... pytest tests/store`); this one
+compares them in one run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kept answers in the database: written over, read while their time lasts, thrown away."""
+"""Cached responses in the database: overwritten, expired, purged."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_the_oldest_entries_are_evicted() -> None:
 
 
 def two_routes() -> tuple[Route, Route]:
-    one = model("m", provider("p"))
-    first, second = route("first", one), route("second", one)
+    model_row = model("m", provider("p"))
+    first, second = route("first", model_row), route("second", model_row)
     store.write_cached_responses([row("a", route_id=first.pk), row("b", route_id=second.pk)])
     return first, second
 

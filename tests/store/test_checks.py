@@ -1,4 +1,4 @@
-"""System checks tell what can not work, and what to do."""
+"""System checks report what cannot work, and how to fix it."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_every_check_is_in_the_table_of_the_module() -> None:
     import re
 
     source = Path(str(checks.__file__)).read_text(encoding="utf-8")
-    raised = set(re.findall(r'id="(gateway\.[EW]\d+)"', source))
-    assert raised == set(re.findall(r"\| (gateway\.[EW]\d+) \|", source))
+    check_ids = set(re.findall(r'id="(gateway\.[EW]\d+)"', source))
+    assert check_ids == set(re.findall(r"\| (gateway\.[EW]\d+) \|", source))
 
 
 def deploy_ids() -> set[str]:
@@ -67,7 +67,7 @@ def deploy_ids() -> set[str]:
 
 @pytest.fixture
 def deployed(settings: Any, tmp_path: Path) -> Any:
-    """Settings of a node behind a proxy, of which every check approves."""
+    """Settings of a node behind a proxy that pass every check."""
     settings.MASTER_KEY, settings.OPEN, settings.DATA_DIR = "", False, tmp_path
     settings.ALLOWED_HOSTS, settings.TRUSTED_PROXIES = ["llm.example.com"], ["127.0.0.1"]
     get_user_model().objects.create_superuser("root", password="x")

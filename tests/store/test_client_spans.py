@@ -1,4 +1,4 @@
-"""Spans of clients in the database: once each, merged by trace, deleted with the log."""
+"""Client spans in the database: stored once, merged by trace, deleted with the log."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def write(
 
 
 def test_a_repeated_export_stores_each_span_once() -> None:
-    again = span()
-    write(again, content={"input": "x"})
-    write(again, span("s2"))
+    second = span()
+    write(second, content={"input": "x"})
+    write(second, span("s2"))
     assert SpanRow.objects.count() == 2
     assert TraceRow.objects.count() == 1
     assert store.span_content(SpanRow.objects.get(span_id="s1")) == {"input": "x"}

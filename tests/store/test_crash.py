@@ -1,4 +1,4 @@
-"""A process that is killed at any moment leaves each answered request in the log, once."""
+"""A killed process leaves each answered request in the log exactly once."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def test_each_answered_request_is_logged_once_whenever_the_process_is_killed(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    answered = done.stdout.splitlines()
-    assert len(answered) >= LIVES
+    answered_ids = done.stdout.splitlines()
+    assert len(answered_ids) >= LIVES
     with closing(sqlite3.connect(tmp_path / "dragoman.sqlite3")) as database:
         names = "SELECT request_id, count(*) FROM gateway_requestlog GROUP BY request_id"
         counts = dict(database.execute(names).fetchall())
         (summed,) = database.execute("SELECT sum(requests) FROM gateway_usagehour").fetchone()
-    assert [name for name in answered if counts.get(name) != 1] == []
+    assert [name for name in answered_ids if counts.get(name) != 1] == []
     assert summed == len(counts)

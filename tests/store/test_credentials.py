@@ -1,4 +1,4 @@
-"""Credentials of providers: sealed, bound to their row, and nowhere to be read."""
+"""Provider credentials: encrypted, bound to their row, and never readable."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ pytestmark = pytest.mark.django_db
 SECRET = "sk-canary-0123456789abcdef"
 
 
-def sealed(name: str = "openai") -> Provider:
+def stored_credential(name: str = "openai") -> Provider:
     row = provider(name)
     store.set_credential(row, SECRET)
     return Provider.objects.get(pk=row.pk)
 
 
 def test_a_credential_reaches_the_snapshot_but_no_repr() -> None:
-    sealed()
+    stored_credential()
     snapshot = store.load_snapshot()
     assert snapshot.providers["openai"].credential.reveal() == SECRET
     assert SECRET not in repr(snapshot)
 
 
 def test_a_dump_of_the_database_contains_no_secret(dump: Callable[[], str]) -> None:
-    sealed()
+    stored_credential()
     _, plain = store.create_key("a key")
     everything = dump()
     assert "openai" in everything
@@ -41,23 +41,23 @@ def test_a_dump_of_the_database_contains_no_secret(dump: Callable[[], str]) -> N
 
 
 def test_a_credential_copied_to_another_row_cannot_be_decrypted() -> None:
-    theirs = sealed("theirs")
-    mine = provider("mine", "custom", base_url="http://127.0.0.1:1")
-    Provider.objects.filter(pk=mine.pk).update(credential=theirs.credential)
+    theirs = stored_credential("theirs")
+    copied_row = provider("mine", "custom", base_url="http://127.0.0.1:1")
+    Provider.objects.filter(pk=copied_row.pk).update(credential=theirs.credential)
     snapshot = store.load_snapshot()
     assert set(snapshot.providers) == {"theirs"}
     assert "another row" in snapshot.warnings[0].reason
 
 
 def test_a_lost_encryption_key_is_named_by_its_id(settings: Any) -> None:
-    row = sealed()
+    row = stored_credential()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(store.UndecryptableError, match=row.credential.split(":")[0]):
         store.credential_of(row)
 
 
 def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> None:
-    row = sealed()
+    row = stored_credential()
     fresh, old = Fernet.generate_key().decode(), settings.ENCRYPTION_KEYS[0]
     settings.ENCRYPTION_KEYS = [fresh, old]
     assert store.credential_of(row) == SECRET
@@ -68,14 +68,14 @@ def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> N
 
 
 def test_rotation_skips_undecryptable_values() -> None:
-    row = sealed()
+    row = stored_credential()
     Provider.objects.update(credential="00000000:nonsense")
     assert store.rotate_credentials() == 0
     assert Provider.objects.get(pk=row.pk).credential == "00000000:nonsense"
 
 
 def test_an_empty_credential_removes_it() -> None:
-    row = sealed()
+    row = stored_credential()
     store.set_credential(row, "")
     assert Provider.objects.get().credential == ""
     assert store.credential_of(row) == ""

@@ -1,4 +1,4 @@
-"""Documents of the registry: what is read can be written, and what is wrong has a name."""
+"""Registry documents: what is read can be written, and errors name their field."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def test_a_masked_value_keeps_the_stored_one(registry: None) -> None:
 
 def test_a_stored_key_is_never_sent_to_another_server(registry: None) -> None:
     moved = merge_patch(read_document("providers", "one"), {"base_url": "http://127.0.0.1:10/v1"})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as error:
         write("providers", moved, Provider.objects.get())
-    assert refused.value.field == "credential"
+    assert error.value.field == "credential"
     assert Provider.objects.get().base_url == PROVIDER["base_url"]
 
 
@@ -162,10 +162,10 @@ def test_an_invalid_document_is_named_and_nothing_is_written(
 ) -> None:
     tables = (Provider, Model, Route, Target, Team, ApiKey, RouteVersion)
     before = [table.objects.count() for table in tables]
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as error:
         write(kind, document)
-    assert refused.value.field == field
-    assert refused.value.reason
+    assert error.value.field == field
+    assert error.value.reason
     assert [table.objects.count() for table in tables] == before
 
 
@@ -240,7 +240,7 @@ def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: Non
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"limits": {"requests_per_minute": 0}}, "requests_per_minute must be at least 1"),
         ({"budget": {"day_usd": "-1"}}, "day_usd must be US dollars from 0"),
@@ -248,10 +248,10 @@ def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: Non
     ],
 )
 def test_an_invalid_target_limit_is_refused(
-    registry: None, change: dict[str, Any], words: str
+    registry: None, change: dict[str, Any], message: str
 ) -> None:
     target = {"model": "one/m", **change}
-    with pytest.raises(Refused, match=f"one/m: {words}"):
+    with pytest.raises(Refused, match=f"one/m: {message}"):
         write("routes", {"name": "r", "steps": [{"targets": [target]}]}, KINDS["routes"].find("r"))
     with pytest.raises(Refused, match="key_limits: concurrency must be at least 1"):
         write("routes", {**WAY, "key_limits": {"concurrency": 0}}, KINDS["routes"].find("r"))

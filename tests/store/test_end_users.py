@@ -1,4 +1,4 @@
-"""Usage and spend of end users, as the roll-ups have them."""
+"""Usage and spend of end users in the roll-ups."""
 
 from __future__ import annotations
 

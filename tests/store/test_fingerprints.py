@@ -1,4 +1,4 @@
-"""Nodes with other secrets than their fellows do not start; a rotation is possible."""
+"""Nodes with different secrets do not start; secrets can be rotated."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_node_with_other_secrets_is_refused_with_the_remedy(name: str, setting
 
 
 def test_the_encryption_key_can_be_rotated(settings: Any) -> None:
-    """All nodes know the new key before one seals with it; each step is one restart."""
+    """All nodes know the new key before one encrypts with it; each step is one restart."""
     old, new = settings.ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
     row = provider("p", "custom", base_url="http://x.test", headers={"x-a": "hush-header"})
     store.set_credential(row, "sk-0123456789abcdef")

@@ -1,4 +1,4 @@
-"""Guardrails as rows and documents: what is refused, and what a broken row becomes."""
+"""Guardrails as rows and documents: refused values, and broken rows."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_a_credential_is_sealed_and_hidden() -> None:
         assert "guard-secret" not in cursor.fetchone()[0]
     document = KINDS["guardrails"].read(row)
     assert document["credential"] == "***"
-    again = KINDS["guardrails"].write(document, Guardrail.objects.get())
-    assert again.credential == "guard-secret-value"
+    second = KINDS["guardrails"].write(document, Guardrail.objects.get())
+    assert second.credential == "guard-secret-value"
     assert store.load_snapshot().guardrails["pii"].credential.reveal() == "guard-secret-value"
     moved = {**document, "settings": {"url": "https://elsewhere.test"}}
     with pytest.raises(Refused, match="the URL has changed"):
@@ -68,10 +68,10 @@ def test_a_credential_is_sealed_and_hidden() -> None:
     ],
 )
 def test_an_invalid_guardrail_is_refused(fields: dict[str, Any], field: str, reason: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as error:
         write(**fields)
-    assert refused.value.field == field
-    assert reason in refused.value.reason
+    assert error.value.field == field
+    assert reason in error.value.reason
 
 
 def test_a_route_and_a_key_refer_to_existing_guardrails_only() -> None:
@@ -126,6 +126,6 @@ def test_guardrails_of_teams_are_those_of_their_keys() -> None:
 
 
 def test_a_team_names_guardrails_that_exist() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as error:
         KINDS["teams"].write({"name": "acme", "guardrails": ["none"]}, None)
-    assert refused.value.field == "guardrails"
+    assert error.value.field == "guardrails"

@@ -1,4 +1,4 @@
-"""What a target used that was given up counts in every sum, once, and as no request."""
+"""The usage of hedge losers counts once in every sum, and not as a request."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def attempt(provider: str, **values: Any) -> Attempt:
     return Attempt(target=f"{provider}/m", provider=provider, model="m", dialect="d", **values)
 
 
-def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> LogRecord:
-    """A request that `quick` answered and for which `slow` was asked in vain."""
+def hedged_request(id: str = "r1", *, started: float | None = None, **values: Any) -> LogRecord:
+    """Return a request that `quick` answered and `slow` lost."""
     in_vain = attempt(
         "slow",
         error_kind=HEDGE_LOSER,
@@ -53,19 +53,23 @@ def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> Lo
 
 
 def test_each_providers_sum_has_its_own_part() -> None:
-    store.write([hedged()])
-    store.write([hedged()])  # a replay of the journal
+    store.write([hedged_request()])
+    store.write([hedged_request()])  # a replay of the journal
     sums = {name[0]: totals for name, totals in UsageHour.objects.all().by("provider").items()}
-    quick, slow = sums["quick"], sums["slow"]
+    quick, slow_sums = sums["quick"], sums["slow"]
     assert (quick.requests, quick.cost, quick.charged) == (1, Decimal("0.1"), Decimal("0.2"))
-    assert (slow.requests, slow.cost, slow.charged) == (0, Decimal("0.04"), Decimal("0.08"))
-    assert (slow.input_tokens, slow.cache_read_tokens, slow.tokens) == (100, 20, 120)
-    whole = UsageHour.objects.totals()
-    assert (whole.requests, whole.cost_units, whole.tokens) == (1, 14 * UNITS // 100, 220)
+    assert (slow_sums.requests, slow_sums.cost, slow_sums.charged) == (
+        0,
+        Decimal("0.04"),
+        Decimal("0.08"),
+    )
+    assert (slow_sums.input_tokens, slow_sums.cache_read_tokens, slow_sums.tokens) == (100, 20, 120)
+    total = UsageHour.objects.totals()
+    assert (total.requests, total.cost_units, total.tokens) == (1, 14 * UNITS // 100, 220)
 
 
 def test_rebuilt_rollups_include_hedge_losers() -> None:
-    store.write([hedged(), hedged("r2", attempts=[])])
+    store.write([hedged_request(), hedged_request("r2", attempts=[])])
     before = list(UsageHour.objects.order_by("provider").values_list(*UsageHour.SUMS))
     rebuild()
     assert list(UsageHour.objects.order_by("provider").values_list(*UsageHour.SUMS)) == before
@@ -73,19 +77,19 @@ def test_rebuilt_rollups_include_hedge_losers() -> None:
 
 def test_a_hedge_loser_without_a_price_has_unknown_cost() -> None:
     in_vain = attempt("slow", error_kind=HEDGE_LOSER, input_tokens=5, output_tokens=0)
-    store.write([hedged(attempts=[in_vain])])
-    slow = UsageHour.objects.all().by("provider")["slow",]
-    assert (slow.unpriced_requests, slow.cost) == (1, None)
+    store.write([hedged_request(attempts=[in_vain])])
+    slow_sums = UsageHour.objects.all().by("provider")["slow",]
+    assert (slow_sums.unpriced_requests, slow_sums.cost) == (1, None)
 
 
 def test_an_unsent_hedge_attempt_has_no_usage_row() -> None:
-    store.write([hedged(attempts=[attempt("slow", error_kind=HEDGE_LOSER)])])
+    store.write([hedged_request(attempts=[attempt("slow", error_kind=HEDGE_LOSER)])])
     assert {name[0] for name in UsageHour.objects.all().by("provider")} == {"quick"}
 
 
 @pytest.mark.parametrize("by", ["provider", "tag"])
 def test_spend_includes_hedge_losers_from_rollups_and_log(by: str) -> None:
-    store.write([hedged(tags=["ci"])])
+    store.write([hedged_request(tags=["ci"])])
     rows = spend(DAY, NEXT, ("provider", by) if by == "tag" else (by,))
     by_provider = {
         r["provider"]: (r["requests"], r["input_tokens"], r["charged_usd"]) for r in rows
@@ -94,7 +98,7 @@ def test_spend_includes_hedge_losers_from_rollups_and_log(by: str) -> None:
 
 
 def test_a_bill_of_the_loser_is_compared_with_it() -> None:
-    store.write([hedged()])
+    store.write([hedged_request()])
     reconciliation = reconcile("slow", DAY, NEXT)
     assert reconciliation.totals.cost == Decimal("0.04")
     assert [(d.reason, d.requests, d.usd) for d in reconciliation.uncertainties] == [
@@ -105,7 +109,7 @@ def test_a_bill_of_the_loser_is_compared_with_it() -> None:
 def test_budgets_of_key_and_team_count_both() -> None:
     team = Team.objects.create(name="t", budget_total_usd=5)
     key = ApiKey.objects.create(name="k", prefix="sk-k", digest=b"k", team=team, budget_total_usd=5)
-    store.write([hedged(key_id=key.pk, key_prefix="sk-k")])
+    store.write([hedged_request(key_id=key.pk, key_prefix="sk-k")])
     moment = DAY + dt.timedelta(hours=2)
     reconciliation = {
         name: units for name, _, units in store.recorded_spend(store.load_snapshot(), moment)

@@ -1,4 +1,4 @@
-"""Keys that the gateway gives to its clients."""
+"""Keys that the gateway issues to its clients."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def test_revoking_counts_what_it_revoked() -> None:
     assert ApiKey.objects.revoke() == 0
 
 
-def admitted_key_id(token: str, at: float) -> int | None:
-    """The id of the key that the edge would see at a time; None if it refuses."""
+def admitted_key_id(token: str, moment: float) -> int | None:
+    """Return the id of the key that the edge admits at a time; None if it refuses the key."""
     key = store.load_snapshot().keys.get(store.digest(token))
-    if key is None or (key.expires_at is not None and key.expires_at <= at):
+    if key is None or (key.expires_at is not None and key.expires_at <= moment):
         return None
     return key.id
 
@@ -87,10 +87,10 @@ def test_a_second_rotation_ends_the_first_grace() -> None:
 
 
 def test_a_grace_never_outlives_the_key() -> None:
-    ends = timezone.now() + timedelta(minutes=1)
-    row, old = store.create_key("ci", expires_at=ends)
+    key_end = timezone.now() + timedelta(minutes=1)
+    row, old = store.create_key("ci", expires_at=key_end)
     store.rotate_key(row, grace=timedelta(days=1))
-    assert store.load_snapshot().keys[store.digest(old)].expires_at == ends.timestamp()
+    assert store.load_snapshot().keys[store.digest(old)].expires_at == key_end.timestamp()
 
 
 def test_a_grace_may_be_ended_early() -> None:

@@ -1,4 +1,4 @@
-"""A file's rows in the registry: written, kept, changed and removed, others untouched."""
+"""Rows of a LiteLLM file in the registry: created, updated and removed, others unchanged."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_changes_of_the_file_are_applied(tmp_path: Path) -> None:
     assert (row.credential, row.credential_env) == ("", "OTHER")
 
 
-def test_rows_that_people_made_are_never_changed_nor_removed(tmp_path: Path) -> None:
+def test_rows_created_by_an_operator_are_never_changed_or_removed(tmp_path: Path) -> None:
     theirs = model("gpt-5", provider("mine"))
     route("theirs", theirs)
     apply(entries(tmp_path, GPT))
@@ -163,7 +163,7 @@ def test_rows_that_people_made_are_never_changed_nor_removed(tmp_path: Path) -> 
     assert rows()["Provider"] == ["mine"]
 
 
-def test_a_route_that_people_made_keeps_its_name(tmp_path: Path) -> None:
+def test_a_route_created_by_an_operator_keeps_its_name(tmp_path: Path) -> None:
     route("fast", model("gpt-5", provider("mine")))
     (note,) = apply(entries(tmp_path, GPT))
     assert note.startswith("litellm_config.yaml:")
@@ -171,7 +171,7 @@ def test_a_route_that_people_made_keeps_its_name(tmp_path: Path) -> None:
     assert rows()["Target"] == ["fast -> mine/gpt-5"]
 
 
-def test_a_provider_that_people_made_is_not_given_the_files_traffic(tmp_path: Path) -> None:
+def test_a_provider_created_by_an_operator_gets_no_traffic_of_the_file(tmp_path: Path) -> None:
     provider("openai", base_url="https://elsewhere.example/v1")
     (note,) = apply(entries(tmp_path, GPT))
     assert "the provider openai was not created by this file; this one is named openai-" in note
@@ -190,7 +190,7 @@ def test_a_provider_found_in_the_environment_is_shared(tmp_path: Path) -> None:
     assert models.Provider.objects.get().source == RowSource.ENVIRONMENT
 
 
-def test_an_alias_that_people_made_keeps_its_name(tmp_path: Path) -> None:
+def test_an_alias_created_by_an_operator_keeps_its_name(tmp_path: Path) -> None:
     theirs = route("theirs", model("gpt-5", provider("mine")))
     models.Alias.objects.create(pattern="quick", route=theirs)
     alias = {"router_settings": {"model_group_alias": {"quick": "fast"}}}
@@ -245,7 +245,7 @@ ALL: dict[str, Any] = {
 
 
 def test_limits_and_budgets_of_a_file_apply_to_their_owners(tmp_path: Path) -> None:
-    """Written, read by the hot path, and taken back with the file's next word."""
+    """They are written, read by the hot path, and removed with the next file."""
     assert apply(entries(tmp_path, LIMITED, **ALL)) == []
     snapshot = store.load_snapshot()
     fast = snapshot.routes["fast"]

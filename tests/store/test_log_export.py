@@ -1,4 +1,4 @@
-"""The request log as files by day: in a folder, on an S3 server, and when one of them fails."""
+"""The exported request log: files by day, in a folder or on S3, and failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAY_S = 86_400
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """All rows below a folder, in the order of the files' names."""
+    """Return all rows below a folder in the order of the file names."""
     bodies = []
     for path in sorted(folder.rglob("*.jsonl.gz")):
         bodies += [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
@@ -47,8 +47,12 @@ def export(folder: Path, *, bodies: bool = False) -> int:
 
 
 def test_rows_are_written_once_by_day(tmp_path: Path) -> None:
-    late = {"started_at": STARTED + DAY_S, "charged_usd": Decimal("0.0123456789"), "tags": ["a"]}
-    store.write([entry("req_1"), entry("req_2", **late)])
+    late_values = {
+        "started_at": STARTED + DAY_S,
+        "charged_usd": Decimal("0.0123456789"),
+        "tags": ["a"],
+    }
+    store.write([entry("req_1"), entry("req_2", **late_values)])
     assert export(tmp_path) == 2
     store.write([entry("req_3")])
     assert export(tmp_path) == 1
@@ -90,9 +94,9 @@ def test_a_large_log_becomes_several_files(tmp_path: Path, monkeypatch: pytest.M
 def test_an_interrupted_batch_is_written_again_under_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its end is kept: rows that come meanwhile do not change it."""
-    late = {"started_at": STARTED + DAY_S}
-    store.write([entry("req_1"), entry("req_2", **late)])
+    """The end of the batch is stored: later rows do not change it."""
+    late_values = {"started_at": STARTED + DAY_S}
+    store.write([entry("req_1"), entry("req_2", **late_values)])
     written: list[str] = []
     write = Destination.write
 
@@ -145,7 +149,7 @@ def test_one_process_exports_at_a_time(tmp_path: Path) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket `logs` on an S3 server of this machine."""
+    """A bucket `logs` on a local S3 server."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -173,10 +177,10 @@ def test_rows_reach_an_s3_server(bucket: Any) -> None:
     assert item["Key"].startswith("dragoman/date=")
     content = bucket.get_object(Bucket="logs", Key=item["Key"])["Body"].read()
     assert json.loads(gzip.decompress(content))["request_id"] == "req_1"
-    with pytest.raises(ExportError) as raised:
+    with pytest.raises(ExportError) as error:
         Destination("s3://nowhere").write("a", b"a")
-    assert "NoSuchBucket" in str(raised.value) or "404" in str(raised.value)
-    assert "test-secret" not in str(raised.value)
+    assert "NoSuchBucket" in str(error.value) or "404" in str(error.value)
+    assert "test-secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +194,9 @@ def test_rows_reach_an_s3_server(bucket: Any) -> None:
     ],
 )
 def test_an_invalid_export_destination_stops_the_start(url: str, reason: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=reason) as raised:
+    with pytest.raises(ImproperlyConfigured, match=reason) as error:
         environment.parse_variable("DRAGOMAN_LOG_EXPORT_URL", url, environment.object_storage_url)
-    assert "secret" not in str(raised.value)
+    assert "secret" not in str(error.value)
 
 
 LOWER_ID_LATER = """

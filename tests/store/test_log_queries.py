@@ -140,7 +140,7 @@ def test_outcomes_by_provider_count_recent_requests() -> None:
 
 
 def test_outcomes_by_provider_read_no_older_requests() -> None:
-    """Grouped by the column itself, SQLite walked the whole log in the order of its index."""
+    """Grouped by the column itself, SQLite read the whole log in index order."""
     with CaptureQueriesContext(connection) as queries:
         RequestLog.objects.outcomes_by_provider(datetime.fromtimestamp(STARTED, UTC))
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""No value that a client or an upstream chooses costs the row of a request."""
+"""No value of a client or an upstream prevents writing the row of a request."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def records(draw: Any) -> LogRecord:
     return entry(f"fuzz_{next(_NUMBERS)}", **fields)
 
 
-def survives(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
-    """The rows of records that go through a journal's file, in the order of the records."""
+def round_trip_records(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
+    """A function that returns records after a round trip through a journal file."""
     segment = Segment(tmp_path)
     for record in items:
         segment.append(encode_record(record))
@@ -113,7 +113,7 @@ def survives(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=st.lists(records(), min_size=1, max_size=4))
 def test_any_record_becomes_a_row(tmp_path: Path, records: list[LogRecord]) -> None:
-    survives(tmp_path, entry(f"good_{next(_NUMBERS)}"), *records)
+    round_trip_records(tmp_path, entry(f"good_{next(_NUMBERS)}"), *records)
 
 
 @pytest.mark.parametrize("field", ["from", "to"])
@@ -121,26 +121,28 @@ def test_a_hostile_value_in_an_adaptation_does_not_lose_the_row(tmp_path: Path, 
     depths = [nested(depth) for depth in (10, 500, 10_000)]
     entries = [
         entry(
-            f"hostile_{field}_{place}",
+            f"hostile_{field}_{index}",
             input_tokens=5,
             cost_usd=Decimal("0.25"),
             adaptations=[{"field": "x", "action": "dropped", "note": "n", field: value}],
         )
-        for place, value in enumerate([*HOSTILE, *depths])
+        for index, value in enumerate([*HOSTILE, *depths])
     ]
-    for row in survives(tmp_path, *entries):
+    for row in round_trip_records(tmp_path, *entries):
         assert (row.input_tokens, row.cost_usd) == (5, Decimal("0.25")), row.request_id
         assert row.adaptations[0]["field"] == "x", row.request_id
 
 
 def test_counts_beyond_the_database_are_clamped(tmp_path: Path) -> None:
-    (row,) = survives(tmp_path, entry("clamped", output_tokens=2**70, input_tokens=-(2**70)))
+    (row,) = round_trip_records(
+        tmp_path, entry("clamped", output_tokens=2**70, input_tokens=-(2**70))
+    )
     assert row.output_tokens == 2**63 - 1
     assert row.input_tokens == -(2**63 - 1)
 
 
 def test_only_the_first_of_very_many_adaptations_are_logged(tmp_path: Path) -> None:
     rows = [{"field": f"x[{n}]", "action": "dropped", "note": "no"} for n in range(5000)]
-    (row,) = survives(tmp_path, entry("many", adaptations=rows))
+    (row,) = round_trip_records(tmp_path, entry("many", adaptations=rows))
     assert row.adaptations[:MAX_ADAPTATIONS] == rows[:MAX_ADAPTATIONS]
     assert "4000 more" in row.adaptations[-1]["note"]

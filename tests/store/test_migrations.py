@@ -1,4 +1,4 @@
-"""Migrations say what the models say, and can be undone."""
+"""Migrations match the models and are reversible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def test_no_migration_is_missing() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_migrations_can_be_reversed_and_reapplied() -> None:
     call_command("migrate", "gateway", "zero", verbosity=0)
-    left = [name for name in connection.introspection.table_names() if name.startswith("gateway_")]
+    remaining_tables = [
+        name for name in connection.introspection.table_names() if name.startswith("gateway_")
+    ]
     call_command("migrate", "gateway", verbosity=0)
-    assert left == []
+    assert remaining_tables == []
     assert RequestText.objects.count() == 0

@@ -1,4 +1,4 @@
-"""What an operator says of prices, over what the lists say."""
+"""Custom prices override the price lists."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_own_prices_of_long_prompts_take_the_place_of_the_lists() -> None:
 
 
 def test_an_own_input_price_is_that_of_long_prompts_too() -> None:
-    """Else a list's step would bill an operator's own price away."""
+    """Otherwise a price list's step would bypass the custom price."""
     price = price_value(LISTED, row(price_input=Decimal(1)))
     assert cost(Usage(input=300_000, output=0), price) == Decimal("0.3")
 

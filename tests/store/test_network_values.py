@@ -1,4 +1,4 @@
-"""A provider's proxy and certificates: checked, sealed, masked, and never sent astray."""
+"""A provider's proxy and certificates: validated, encrypted, masked, and bound to its host."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _of_another(authority: CertificateAuthority, issued: IssuedCertificate) -> d
     ],
     ids=["scheme", "port", "path", "file", "no-certificate", "passphrase", "other-key"],
 )
-def test_bad_input_is_refused_at_its_field(
+def test_invalid_input_is_refused_at_its_field(
     authority: CertificateAuthority,
     client_issued: IssuedCertificate,
     admin_client: Client,
@@ -125,10 +125,10 @@ def test_bad_input_is_refused_at_its_field(
 ) -> None:
     if callable(values):
         values = values(authority, client_issued)
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(Refused) as error:
         PROVIDERS.write({"name": "own", "base_url": "https://p.test", **values}, None)
-    assert (raised.value.field, reason in raised.value.reason) == (field, True)
-    assert "proxy-secret" not in str(raised.value)
+    assert (error.value.field, reason in error.value.reason) == (field, True)
+    assert "proxy-secret" not in str(error.value)
     form = {"name": "own", "base_url": "https://p.test", "mode": "none", **values}
     response = admin_client.post(reverse("provider-add", args=["custom"]), form)
     assert response.status_code == 422

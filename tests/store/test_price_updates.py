@@ -1,4 +1,4 @@
-"""Newer price lists: what they change, accepted as a whole or in part, live and audited."""
+"""Price updates: changes, accepted in full or in part, applied and audited."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def _restore_prices() -> Iterator[None]:
     prices.apply_updates({})
 
 
-def newer(**changes: Any) -> bytes:
-    """The snapshot as a newer version might write it: `changes` by the first clause."""
+def newer_snapshot(**changes: Any) -> bytes:
+    """Return the snapshot of a newer version; `changes` are keyed by the first clause."""
     book = json.loads(FILE.read_bytes())
     book["source"], book["fetched_on"] = "genai-prices 9.9", "2027-01-02"
     rows = book["providers"]["anthropic"]
@@ -60,14 +60,14 @@ def test_the_current_price_list_proposes_no_changes() -> None:
 
 def test_a_change_names_each_price_old_and_new() -> None:
     usd = ["4", "15", "0.3", "3.75", "6"]
-    (change,) = compare_prices(read_book(newer(usd=usd)))
+    (change,) = compare_prices(read_book(newer_snapshot(usd=usd)))
     assert (change.list, change.name, change.kind) == ("anthropic", SONNET, "changed")
     (line,) = rate_changes(change)
     assert (line.name, line.old, line.new, line.percent) == ("input", 3, 4, Decimal("33.3"))
 
 
 def test_new_and_removed_models_are_listed() -> None:
-    changes = compare_prices(read_book(newer(new=True, gone="=claude-v1")))
+    changes = compare_prices(read_book(newer_snapshot(new=True, gone="=claude-v1")))
     assert [(change.kind, change.name) for change in changes] == [
         ("new", "claude-next"),
         ("gone", "claude-v1"),
@@ -75,7 +75,7 @@ def test_new_and_removed_models_are_listed() -> None:
 
 
 def test_a_proposed_price_does_not_apply_before_it_is_accepted() -> None:
-    store_proposal(read_book(newer(usd=["4", "15"])), "prices.json")
+    store_proposal(read_book(newer_snapshot(usd=["4", "15"])), "prices.json")
     store.load_snapshot()
     assert price_for("anthropic", SONNET).input == 3
 
@@ -84,7 +84,7 @@ def test_accepted_prices_apply_to_the_next_snapshot_with_their_source() -> None:
     model(SONNET, provider("claude", "anthropic"))
     before = store.load_snapshot()
     row = store_proposal(
-        read_book(newer(usd=["4", "15", None, None, None], new=True)), "prices.json"
+        read_book(newer_snapshot(usd=["4", "15", None, None, None], new=True)), "prices.json"
     )
     row.accept([0, 1], "ada")
     after = store.load_snapshot()
@@ -96,7 +96,7 @@ def test_accepted_prices_apply_to_the_next_snapshot_with_their_source() -> None:
 
 
 def test_only_accepted_prices_apply() -> None:
-    row = store_proposal(read_book(newer(usd=["4", "15"], new=True)), "prices.json")
+    row = store_proposal(read_book(newer_snapshot(usd=["4", "15"], new=True)), "prices.json")
     places = [n for n, change in enumerate(changes_of(row)) if change.kind == "new"]
     row.accept(places, "ada")
     apply_accepted_updates()
@@ -105,7 +105,7 @@ def test_only_accepted_prices_apply() -> None:
 
 
 def test_undoing_an_update_restores_the_earlier_prices() -> None:
-    row = store_proposal(read_book(newer(usd=["4", "15"])), "prices.json")
+    row = store_proposal(read_book(newer_snapshot(usd=["4", "15"])), "prices.json")
     row.accept([0], "ada")
     apply_accepted_updates()
     row.accept([], "ada")
@@ -114,11 +114,11 @@ def test_undoing_an_update_restores_the_earlier_prices() -> None:
 
 
 def test_a_new_models_clause_precedes_wider_clauses() -> None:
-    """`^claude-sonnet-4-5` would have taken the name otherwise."""
-    book = json.loads(newer())
+    """`^claude-sonnet-4-5` would have matched the name otherwise."""
+    book = json.loads(newer_snapshot())
     rows = book["providers"]["anthropic"]
-    at = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")
-    rows.insert(at, [[f"={SONNET}-turbo"], ["1", "2"], None, ""])
+    index = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")
+    rows.insert(index, [[f"={SONNET}-turbo"], ["1", "2"], None, ""])
     store_proposal(read_book(json.dumps(book).encode()), "x").accept([0], "ada")
     apply_accepted_updates()
     assert price_for("anthropic", f"{SONNET}-turbo").input == 1
@@ -128,11 +128,11 @@ def test_a_new_models_clause_precedes_wider_clauses() -> None:
 def test_a_change_shows_its_effect_on_models_in_use() -> None:
     model(SONNET, provider("claude", "anthropic"))
     model("claude-3-opus", provider("other", "anthropic"), price_input=Decimal(1))
-    at = (timezone.now() - dt.timedelta(days=1)).timestamp()
+    timestamp = (timezone.now() - dt.timedelta(days=1)).timestamp()
     store.write(
         [
             entry(
-                started_at=at,
+                started_at=timestamp,
                 provider="claude",
                 model=SONNET,
                 input_tokens=1_000_000,
@@ -141,7 +141,7 @@ def test_a_change_shows_its_effect_on_models_in_use() -> None:
             )
         ]
     )
-    changes = compare_prices(read_book(newer(usd=["4", "15", "0.3", "3.75", "6"])))
+    changes = compare_prices(read_book(newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"])))
     ((effect,),) = effects(changes).values()
     assert (effect.model, effect.old, effect.new) == (
         f"claude/{SONNET}",
@@ -151,7 +151,7 @@ def test_a_change_shows_its_effect_on_models_in_use() -> None:
 
 
 def test_a_price_update_is_in_the_audit_log() -> None:
-    store_proposal(read_book(newer(usd=["4", "15"])), "prices.json").accept([0], "ada")
+    store_proposal(read_book(newer_snapshot(usd=["4", "15"])), "prices.json").accept([0], "ada")
     kinds = list(
         Change.objects.filter(kind="priceupdate").order_by("pk").values_list("action", flat=True)
     )
@@ -163,9 +163,9 @@ def test_a_price_update_is_in_the_audit_log() -> None:
     [
         (b"nonsense", "this is not a price list"),
         (b"{}", "this is not a price list"),
-        (newer(usd=["-4", "15"]), "a price must be a number"),
-        (newer(usd=["NaN", "15"]), "price"),
-        (newer().replace(b'"=claude-v1"', b'"/("'), "clauses are not valid"),
+        (newer_snapshot(usd=["-4", "15"]), "a price must be a number"),
+        (newer_snapshot(usd=["NaN", "15"]), "price"),
+        (newer_snapshot().replace(b'"=claude-v1"', b'"/("'), "clauses are not valid"),
     ],
 )
 def test_an_invalid_price_list_is_refused(data: bytes, reason: str) -> None:
@@ -175,14 +175,14 @@ def test_an_invalid_price_list_is_refused(data: bytes, reason: str) -> None:
 
 def test_a_price_list_without_changes_is_not_stored() -> None:
     with pytest.raises(ValueError, match="in use"):
-        store_proposal(read_book(newer()), "x")
+        store_proposal(read_book(newer_snapshot()), "x")
     assert not PriceUpdate.objects.exists()
 
 
 def test_the_command_shows_and_accepts(tmp_path: Path, capsys: Any) -> None:
     model(SONNET, provider("claude", "anthropic"))
     file = tmp_path / "newer.json"
-    file.write_bytes(newer(usd=["4", "15", "0.3", "3.75", "6"], new=True))
+    file.write_bytes(newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True))
     call_command("prices", diff=str(file))
     out = capsys.readouterr().out
     assert "input: $3 -> $4 (+33.3%)" in out

@@ -1,4 +1,4 @@
-"""A program refuses a database that a newer one has migrated, and stores its own version."""
+"""A program refuses a database migrated by a newer version, and stores its own version."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def test_migrations_of_other_applications_are_ignored() -> None:
 def test_a_worker_of_an_older_program_does_not_start() -> None:
     store.check_secrets()
     apply_unknown("gateway")
-    sent: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        if sent:
+        if messages:
             raise EOFError
         return {"type": "lifespan.startup"}
 
     async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+        messages.append(message)
 
     try:
         asyncio.run(lifespan({}, receive, send))
     finally:
         MigrationRecorder(connection).record_unapplied("gateway", FUTURE)
-    assert sent[0]["type"] == "lifespan.startup.failed"
-    assert f"gateway.{FUTURE}" in sent[0]["message"]
+    assert messages[0]["type"] == "lifespan.startup.failed"
+    assert f"gateway.{FUTURE}" in messages[0]["message"]

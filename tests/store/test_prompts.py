@@ -47,9 +47,9 @@ def test_changed_content_is_a_new_version() -> None:
     ],
 )
 def test_an_invalid_document_names_its_field(fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as error:
         write(**fields)
-    assert refused.value.field == field
+    assert error.value.field == field
     assert not PromptVersion.objects.exists()
 
 

@@ -1,4 +1,4 @@
-"""Kept reasoning in the database."""
+"""Stored reasoning in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses in the database: idempotent, for their owner alone, gone when deleted."""
+"""Stored responses in the database: idempotent, private to their owner, deletable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rotate_keys` replaces the encryption key: nothing is left on the old one."""
+"""`rotate_keys` replaces the encryption key: no value stays encrypted with the old one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CREDENTIAL = "sk-0123456789abcdef"
 
 @pytest.fixture
 def key_file(settings: Any, tmp_path: Path) -> Path:
-    """The file of the key, in a data directory with sealed rows of each kind."""
+    """The file of the key, in a data directory with encrypted rows of each kind."""
     settings.DATA_DIR = tmp_path
     path = tmp_path / "encryption_key"
     path.write_text(settings.ENCRYPTION_KEYS[0])
@@ -47,7 +47,7 @@ def rotate(*options: str) -> str:
 
 
 def restart(settings: Any, key_file: Path) -> list[str]:
-    """What a restarted node does; gives its keys."""
+    """Restart a node and return its keys."""
     settings.ENCRYPTION_KEYS = key_file.read_text().split(",")
     store.check_secrets()
     return list(settings.ENCRYPTION_KEYS)

@@ -1,4 +1,4 @@
-"""Routes as documents: what is saved is what is read, and nobody overwrites anybody."""
+"""Routes as documents: what is saved is what is read, and concurrent edits are detected."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_deleted_model_cannot_be_saved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "reason"),
+    ("invalid_value", "reason"),
     [
         ({"fallback_on": ["bad"]}, "fallback_on `bad` is not one of"),
         ({"requires": ["tools"], "excludes": ["tools"]}, "require and exclude"),
@@ -180,11 +180,11 @@ def test_a_deleted_model_cannot_be_saved() -> None:
         ({"fallback_on": "timeout"}, "fallback_on must be a list"),
     ],
 )
-def test_a_step_that_is_not_understood_is_left_out_with_its_targets(
-    wrong: dict[str, object], reason: str
+def test_an_invalid_step_is_omitted_with_its_targets(
+    invalid_value: dict[str, object], reason: str
 ) -> None:
     row = save_document()
-    models.Step.objects.filter(route=row, order=2).update(**wrong)
+    models.Step.objects.filter(route=row, order=2).update(**invalid_value)
     snapshot = load_snapshot()
     assert [t.model.name for t in snapshot.routes["smart"].targets] == ["gpt-5", "gpt-5-mini"]
     assert reason in snapshot.warnings[0].reason

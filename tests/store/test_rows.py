@@ -1,4 +1,4 @@
-"""The journal's batches become rows: once each, whole, and whatever one of them holds."""
+"""Journal batches become rows: once each, complete, whatever one of them contains."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def test_an_entry_twice_in_one_batch_is_one_row() -> None:
 def test_a_batch_of_any_size_is_written_completely(size: int) -> None:
     names = [f"req_{n}" for n in range(size)]
     body = {name: Bodies(client_request=name.encode()) for name in names[::2]}
-    known = names[: size // 3]
-    store.write([entry(name, bodies=body.get(name)) for name in known])
+    written_names = names[: size // 3]
+    store.write([entry(name, bodies=body.get(name)) for name in written_names])
     store.write([entry(name, bodies=body.get(name)) for name in names])
     assert ids() == names
     for row in RequestLog.objects.all():
@@ -173,10 +173,10 @@ def test_an_invalid_record_is_repaired_without_losing_others(values: dict[str, A
 
 
 def test_an_unstorable_record_does_not_affect_others(caplog: pytest.LogCaptureFixture) -> None:
-    refused = store.write(
+    is_refused = store.write(
         [entry("before"), entry("hopeless", adaptations=[object()]), entry("after")]
     )
-    assert (ids(), refused) == (["before", "after"], 1)
+    assert (ids(), is_refused) == (["before", "after"], 1)
     assert [getattr(record, "request_id", None) for record in caplog.records] == [None, "hopeless"]
 
 
@@ -192,7 +192,7 @@ def test_a_cost_too_large_is_unknown() -> None:
 
 
 def test_a_failed_write_of_the_log_raises() -> None:
-    """Else the journal would throw away what it could write later."""
+    """Otherwise the journal would discard records that it could write later."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE gateway_requestlog RENAME TO gateway_gone")
     with pytest.raises(DatabaseError):
@@ -206,7 +206,7 @@ class PostgresError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("raised", "sqlstate", "refused"),
+    ("error_class", "sqlstate", "is_refused"),
     [
         (OperationalError, "54000", True),  # an index entry that is too large
         (DataError, "22021", True),
@@ -222,22 +222,22 @@ class PostgresError(Exception):
 )
 def test_a_row_is_refused_only_for_its_values(
     monkeypatch: pytest.MonkeyPatch,
-    raised: type[DatabaseError],
+    error_class: type[DatabaseError],
     sqlstate: str | None,
-    refused: bool,
+    is_refused: bool,
 ) -> None:
-    """A database that takes no row at present gets all of them later."""
+    """A database that accepts no rows at the moment gets all of them later."""
 
     def insert(rows_: list[rows.NewRow]) -> None:
         if any(row[0] == "poison" for row, *_ in rows_):
-            raise raised("no") from (PostgresError(sqlstate) if sqlstate else None)
+            raise error_class("no") from (PostgresError(sqlstate) if sqlstate else None)
 
     monkeypatch.setattr(rows, "_insert_rows", insert)
     batch = [entry("poison"), entry("good")]
-    if refused:
+    if is_refused:
         assert store.write(batch) == 1
         return
-    with pytest.raises(raised):
+    with pytest.raises(error_class):
         store.write(batch)
 
 
@@ -334,11 +334,11 @@ def test_a_writer_thread_writes_beside_a_reader() -> None:
 
 @pytest.mark.bench
 def test_a_row_costs_a_fraction_of_an_orm_save() -> None:
-    """20 us on SQLite here, 8 us of CPU on PostgreSQL; an ORM save is 400."""
+    """20 us on SQLite, 8 us of CPU on PostgreSQL; an ORM save takes 400 us."""
     batch = [[entry(f"req_{n}_{i}", **FULL) for i in range(500)] for n in range(10)]
     started = time.process_time()
     for part in batch:
         store.write(part)
-    each = (time.process_time() - started) / 5000 * 1e6
+    us_per_row = (time.process_time() - started) / 5000 * 1e6
     assert RequestLog.objects.count() == 5000
-    assert each < 150
+    assert us_per_row < 150

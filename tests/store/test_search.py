@@ -1,4 +1,4 @@
-"""Full text: what a person remembers of a request finds it, on either database."""
+"""Full-text search finds a request by its words, on both databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of a provider's headers and query: sealed at rest, hidden, and bound to one server."""
+"""A provider's headers and query parameters: encrypted, hidden, and bound to one server."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_the_database_contains_no_value_in_plain_text(dump: Callable[[], str]) -
 
 def test_the_values_reach_the_snapshot() -> None:
     create_provider(headers={"x-team": "hush-header-1"})
-    mine = store.load_snapshot().providers["mine"]
-    assert dict(mine.headers)["x-team"] == "hush-header-1"
-    assert dict(mine.query) == QUERY
+    stored_provider = store.load_snapshot().providers["mine"]
+    assert dict(stored_provider.headers)["x-team"] == "hush-header-1"
+    assert dict(stored_provider.query) == QUERY
 
 
-def test_another_encryption_key_leaves_the_provider_out(settings: Any) -> None:
+def test_a_provider_encrypted_with_another_key_is_omitted(settings: Any) -> None:
     create_provider()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     snapshot = store.load_snapshot()
@@ -71,10 +71,10 @@ def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
     row = create_provider(headers={"x-team": "hush-header-1"})
     other = {"headers": {}, "query": {}} | {field: {"x-a": "***"}}
     row = write_form(row, **{field: {"x-a": "hush-3"}})
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Refused) as error:
         write_form(row, base_url="http://two.test", **other)
-    assert caught.value.field == f"{field}.x-a"
-    assert "enter the value again" in caught.value.reason
+    assert error.value.field == f"{field}.x-a"
+    assert "enter the value again" in error.value.reason
     moved = write_form(row, base_url="http://two.test", **{**other, field: {"x-a": "new"}})
     assert getattr(Provider.objects.get(pk=moved.pk), field) == {"x-a": "new"}
 
@@ -102,10 +102,10 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
     monkeypatch.setenv(name, settings.SECRET_KEY)
     row = Provider(name="p", preset="custom", base_url="http://one.test")
     setattr(row, field, {"x-a": f"os.environ/{name}"})
-    with pytest.raises(InvalidField, match="Dragoman") as caught:
+    with pytest.raises(InvalidField, match="Dragoman") as error:
         store.provider_value(row)
-    assert caught.value.field == field
-    assert settings.SECRET_KEY not in str(caught.value)
+    assert error.value.field == field
+    assert settings.SECRET_KEY not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
     ],
 )
 def test_a_refusal_carries_the_field_it_is_about(change: dict[str, Any], field: str) -> None:
-    """Nobody has to read the message to know where it belongs."""
-    with pytest.raises(Refused) as caught:
+    """The field is known without parsing the message."""
+    with pytest.raises(Refused) as error:
         write_form(create_provider(headers={}, query=None), **change)
-    assert caught.value.field == field
+    assert error.value.field == field
 
 
 def test_an_error_without_a_field_has_none() -> None:

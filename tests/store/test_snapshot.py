@@ -1,4 +1,4 @@
-"""The registry's rows as the hot path sees them; what is broken is left out by name."""
+"""The registry's rows as snapshot values; broken rows are omitted and named."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def test_a_row_overrides_its_preset() -> None:
         drop_params=True,
         passthrough=False,
     )
-    mine = snapshot().providers["mine"]
-    assert mine.base_url == "http://10.0.0.7:8000/v1"
-    assert mine.auth == "api-key"
-    assert mine.headers == (("X-Team", "blue"),)
-    assert mine.query == (("api-version", "1"),)
-    assert mine.paths == {"generate": "/chat"}
-    assert mine.timeouts == Timeouts(idle_s=7.0)
-    assert mine.edits[-1].path == "store"
-    assert mine.drop_params
-    assert not mine.passthrough
+    stored_provider = snapshot().providers["mine"]
+    assert stored_provider.base_url == "http://10.0.0.7:8000/v1"
+    assert stored_provider.auth == "api-key"
+    assert stored_provider.headers == (("X-Team", "blue"),)
+    assert stored_provider.query == (("api-version", "1"),)
+    assert stored_provider.paths == {"generate": "/chat"}
+    assert stored_provider.timeouts == Timeouts(idle_s=7.0)
+    assert stored_provider.edits[-1].path == "store"
+    assert stored_provider.drop_params
+    assert not stored_provider.passthrough
 
 
 def test_an_empty_query_removes_the_preset_parameters() -> None:
@@ -86,15 +86,15 @@ def test_traits_come_from_tables_then_doctor_findings_then_the_operator() -> Non
 
 
 def test_own_prices_precede_list_prices() -> None:
-    own = provider()
-    model("gpt-5", own, price_input=Decimal("0.5"))
-    model("gpt-5-mini", own)
-    model("unheard-of", own)
+    provider_row = provider()
+    model("gpt-5", provider_row, price_input=Decimal("0.5"))
+    model("gpt-5-mini", provider_row)
+    model("unheard-of", provider_row)
     models = snapshot().models
-    listed = price_for("openai", "gpt-5")
+    list_price = price_for("openai", "gpt-5")
     assert models["openai/gpt-5"].price.input == Decimal("0.5")
-    assert models["openai/gpt-5"].price.output == listed.output
-    assert models["openai/gpt-5"].price.source == f"custom, otherwise {listed.source}"
+    assert models["openai/gpt-5"].price.output == list_price.output
+    assert models["openai/gpt-5"].price.source == f"custom, otherwise {list_price.source}"
     assert models["openai/gpt-5-mini"].price == price_for("openai", "gpt-5-mini")
     assert models["openai/unheard-of"].price.input is None
 
@@ -107,8 +107,8 @@ def test_a_price_of_zero_is_zero_and_not_unknown() -> None:
 
 
 def test_a_route_has_its_targets_in_order() -> None:
-    own = provider()
-    first, second, third = (model(name, own) for name in ("a", "b", "c"))
+    provider_row = provider()
+    first, second, third = (model(name, provider_row) for name in ("a", "b", "c"))
     row = route("fast")
     for order, target in ((2, second), (1, first), (2, third)):
         Target.objects.create(route=row, model=target, order=order, weight=order)
@@ -153,9 +153,9 @@ def test_a_key_is_found_by_the_digest_of_its_token() -> None:
 
 
 def test_a_deactivated_row_is_absent_without_a_warning() -> None:
-    own = provider()
-    off = model("off", own, enabled=False)
-    on = model("on", own)
+    provider_row = provider()
+    off = model("off", provider_row, enabled=False)
+    on = model("on", provider_row)
     route("mixed", off, on)
     route("hidden away", on, enabled=False)
     other = provider("other", enabled=False)
@@ -326,9 +326,9 @@ def test_a_row_of_a_file_is_named_with_its_line() -> None:
 
 
 def test_an_unknown_fallback_is_warned_of_and_dropped() -> None:
-    own = model()
-    route("a", own, fallbacks=["b", "nobody"])
-    route("b", own)
+    model_row = model()
+    route("a", model_row, fallbacks=["b", "nobody"])
+    route("b", model_row)
     test_snapshot = snapshot()
     assert test_snapshot.routes["a"].fallbacks == ("b",)
     assert [w.reason for w in test_snapshot.warnings] == ["its fallback `nobody` is not a route"]
@@ -361,9 +361,9 @@ def test_a_variable_is_read_for_each_snapshot(monkeypatch: pytest.MonkeyPatch) -
 def test_the_number_of_queries_does_not_grow_with_the_rows(
     django_assert_max_num_queries: Any,
 ) -> None:
-    own = provider()
+    provider_row = provider()
     for n in range(20):
-        route(f"route-{n}", model(f"m-{n}", own))
+        route(f"route-{n}", model(f"m-{n}", provider_row))
     with django_assert_max_num_queries(16):
         assert len(snapshot().routes) == 20
 

@@ -1,4 +1,4 @@
-"""The snapshot in the data directory: whole, sealed, and of this version only."""
+"""The snapshot file in the data directory: complete, encrypted, and of this version only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def registry() -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A value of the registry for comparison, its sets in one order."""
+    """Return a value of the registry for comparison, with its sets sorted."""
     return re.sub(
         r"frozenset\(\{(.*?)\}\)", lambda result: str(sorted(result[1].split(", "))), repr(value)
     )
@@ -46,8 +46,8 @@ def as_text(value: Any) -> str:
 def test_a_snapshot_is_loaded_complete() -> None:
     snapshot = registry()
     store.store_snapshot(snapshot)
-    test_snapshot, at = store.load_stored_snapshot()
-    assert at > 0
+    test_snapshot, loaded_at = store.load_stored_snapshot()
+    assert loaded_at > 0
     assert {test_snapshot.providers["openai"].credential.reveal()} == {"sk-upstream-credential"}
     assert isinstance(test_snapshot.providers["openai"].credential, Secret)
     for name in snapshot.__struct_fields__:

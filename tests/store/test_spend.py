@@ -1,4 +1,4 @@
-"""Spend of a period by what one asks: exact, complete, and safe in a spreadsheet."""
+"""Spend of a period by dimension: exact, complete, and safe in spreadsheets."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def log_record(id: str, *, hour: int = 1, **values: Any) -> LogRecord:
 
 def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
     team = Team.objects.create(name="search")
-    one, other = key("a", team), key("b", team)
+    first, other = key("a", team), key("b", team)
     store.write(
         [
-            log_record("r1", key_id=one.pk, key_prefix=one.prefix),
+            log_record("r1", key_id=first.pk, key_prefix=first.prefix),
             log_record("r2", key_id=other.pk, key_prefix=other.prefix, cost_usd=Decimal("0.2")),
             log_record("r3", hour=30),
         ]
@@ -61,7 +61,7 @@ def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
 
 
 def test_a_teams_line_has_its_projects_as_its_budget_has() -> None:
-    """Every cent stands once: sums over teams, and over projects, are the whole."""
+    """Sums over teams and over projects each equal the total."""
     team = Team.objects.create(name="search", budget_total_usd=9)
     project = Team.objects.create(name="agents", parent=team, budget_total_usd=9)
     keys = key("a", team), key("b", project), key("c")
@@ -71,16 +71,20 @@ def test_a_teams_line_has_its_projects_as_its_budget_has() -> None:
         rows = spend(DAY, NEXT, names)
         return [(*(row[name] for name in names), row["charged_usd"]) for row in rows]
 
-    one, two = Decimal("0.12"), Decimal("0.24")
-    assert by("team") == [("", one), ("search", two)]
-    assert by("team", "project") == [("", "", one), ("search", "", one), ("search", "agents", one)]
-    assert by("project") == [("", two), ("agents", one)]
+    first, second = Decimal("0.12"), Decimal("0.24")
+    assert by("team") == [("", first), ("search", second)]
+    assert by("team", "project") == [
+        ("", "", first),
+        ("search", "", first),
+        ("search", "agents", first),
+    ]
+    assert by("project") == [("", second), ("agents", first)]
     moment = DAY + dt.timedelta(hours=2)
     budgets = {
         name: units for name, _, units in store.recorded_spend(store.load_snapshot(), moment)
     }
-    assert budgets[f"team:{team.pk}/usd/total"] == int(two * UNITS)
-    assert budgets[f"team:{project.pk}/usd/total"] == int(one * UNITS)
+    assert budgets[f"team:{team.pk}/usd/total"] == int(second * UNITS)
+    assert budgets[f"team:{project.pk}/usd/total"] == int(first * UNITS)
 
 
 def test_the_period_ends_with_its_last_hour() -> None:

@@ -1,4 +1,4 @@
-"""Whose the things are that providers keep."""
+"""Owners of files and batches that providers store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sums by hour: they agree with the log, count nothing twice, and outlive its rows."""
+"""Hourly sums: they equal the log, count nothing twice, and outlive its rows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def totals() -> Totals:
 
 
 def state() -> list[Any]:
-    """All rows of the roll-ups."""
+    """Return all rows of the roll-ups."""
     tables = (UsageHour, UsageDay, EndUserHour, EndUserDay, TargetHour, LatencyHour)
     return [sorted(t.objects.values_list(*t.KEYS, *t.SUMS)) for t in tables]
 
@@ -164,8 +164,8 @@ def test_a_client_disconnect_is_not_an_error() -> None:
 
 
 def test_a_try_that_failed_counts_against_its_own_target() -> None:
-    failed = failed_attempt("anthropic", "claude", error_kind="overloaded", status=529)
-    store.write([answered_record(attempts=[failed, failed_attempt(started_ms=300.0)])])
+    failing_attempt = failed_attempt("anthropic", "claude", error_kind="overloaded", status=529)
+    store.write([answered_record(attempts=[failing_attempt, failed_attempt(started_ms=300.0)])])
     assert TargetHour.objects.all().by_target() == {
         ("anthropic", "claude"): {"attempts": 1, "failures": 1, "successes": 0},
         ("openai", "gpt-5"): {"attempts": 1, "failures": 0, "successes": 1},
@@ -184,21 +184,25 @@ def test_a_target_that_was_skipped_was_not_tried() -> None:
 
 
 def test_client_errors_are_not_target_errors() -> None:
-    wrong = failed_attempt(error_kind="invalid_request", status=400)
-    store.write([answered_record(outcome="error", attempts=[wrong])])
+    client_error = failed_attempt(error_kind="invalid_request", status=400)
+    store.write([answered_record(outcome="error", attempts=[client_error])])
     assert TargetHour.objects.get().failures == 0
 
 
 def test_the_first_token_is_timed_from_the_try_that_answered() -> None:
-    failed = failed_attempt("anthropic", "claude", error_kind="timeout")
+    failing_attempt = failed_attempt("anthropic", "claude", error_kind="timeout")
     store.write(
-        [answered_record(first_token_ms=900.0, attempts=[failed, failed_attempt(started_ms=500.0)])]
+        [
+            answered_record(
+                first_token_ms=900.0, attempts=[failing_attempt, failed_attempt(started_ms=500.0)]
+            )
+        ]
     )
     histogram = LatencyHour.objects.of_measure("first_token").by_target()
     assert histogram == {("openai", "gpt-5"): {bucket_of(400.0): 1}}
 
 
-def test_spend_by_key_is_exact_and_leaves_out_what_has_no_key() -> None:
+def test_spend_by_key_is_exact_and_omits_requests_without_a_key() -> None:
     store.write(
         [
             answered_record("a", key_id=1, cost_usd=Decimal("0.25")),
@@ -258,7 +262,9 @@ def test_every_time_has_a_bucket(ms: float) -> None:
 def random_records() -> list[LogRecord]:
     draw, usage_rows = random.Random(3), []
     for n in range(200):
-        failed = [failed_attempt("anthropic", "claude", error_kind="timeout")] if n % 7 == 0 else []
+        failing_attempt = (
+            [failed_attempt("anthropic", "claude", error_kind="timeout")] if n % 7 == 0 else []
+        )
         values: dict[str, Any] = {
             "started_at": HOUR + n * 97.5,
             "model": draw.choice(["gpt-5", "gpt-6"]),
@@ -266,7 +272,7 @@ def random_records() -> list[LogRecord]:
             "cost_usd": draw.choice([None, Decimal("0.0012345678")]),
             "outcome": draw.choice(["ok", "ok", "error", "cut", "client_closed"]),
             "first_token_ms": draw.uniform(20, 3000),
-            "attempts": [*failed, failed_attempt(started_ms=5.0)],
+            "attempts": [*failing_attempt, failed_attempt(started_ms=5.0)],
         }
         usage_rows.append(answered_record(f"req_{n}", **values))
     return usage_rows

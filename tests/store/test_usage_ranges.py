@@ -1,4 +1,4 @@
-"""Sums of ranges are those of the log's rows, whichever roll-ups they are read from."""
+"""Sums of ranges equal those of the log's rows, whichever roll-ups are used."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/
 NEAR_MIDNIGHT = (-3600, -1, -0.25, 0, 0.25, 1, 3599.5)
 
 
-def requests_of(
+def random_requests(
     rng: random.Random, count: int, days: float, *, first: int = 0, now: dt.datetime = NOW
 ) -> list[LogRecord]:
-    """Random requests of the days before `now`, half of them near midnight, in no order."""
+    """Return random requests of the days before `now`, half of them near midnight, unordered."""
     return [
         request_of(rng, f"req_{number}", now - DAY * rng.uniform(0, days))
         for number in range(first, first + count)
@@ -91,7 +91,7 @@ Use = tuple[dt.datetime, RequestLog, tuple[str, str], Totals]
 
 
 def log_usage() -> list[Use]:
-    """Each row of the log and each of its hedge losers: start of the hour, target and totals."""
+    """Return for each log row and hedge loser: start of the hour, target and totals."""
     uses: list[Use] = []
     for row in RequestLog.objects.all():
         hour = row.started_at.replace(minute=0, second=0, microsecond=0)
@@ -135,7 +135,7 @@ def grouped(uses: list[Use], name_of: Callable[[Use], Any]) -> dict[Any, Totals]
 
 
 def days_from_hours() -> Iterator[tuple[Any, Any]]:
-    """The daily roll-ups, and what they must be."""
+    """Return the daily roll-ups, and their expected values."""
     for hourly, daily in ((UsageHour, UsageDay), (EndUserHour, EndUserDay)):
         sums: dict[Any, list[int]] = {}
         for hour, *values in hourly.objects.values_list(*hourly.KEYS, *hourly.SUMS):
@@ -155,7 +155,7 @@ def assert_days_are_their_hours() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_range_has_the_sums_of_its_rows(seed: int) -> None:
     rng = random.Random(seed)
-    store.write(requests_of(rng, 300, days=4))
+    store.write(random_requests(rng, 300, days=4))
     uses = log_usage()
     for _ in range(40):
         until = NOW - DAY * rng.uniform(-0.5, 4)
@@ -183,7 +183,7 @@ def test_a_range_has_the_sums_of_its_rows(seed: int) -> None:
 
 @pytest.fixture
 def named_keys() -> dict[int | None, dict[str, str]]:
-    """The team, project and user of the keys of the requests, by row id."""
+    """Return team, project and user of the requests' keys, by row id."""
     search = Team.objects.create(name="search")
     api = Team.objects.create(name="api", parent=search)
     ApiKey.objects.create(pk=1, name="one", prefix="sk-dgm-1", digest=b"1", team=api, user="ann")
@@ -204,7 +204,7 @@ def test_the_usage_page_has_the_sums_of_the_rows(
 ) -> None:
     span = spans.SPANS[span_name]
     days = {"24h": 2, "7d": 14}.get(span_name, 64)
-    store.write(requests_of(random.Random(f"{zone} {span_name}"), 200, days=days))
+    store.write(random_requests(random.Random(f"{zone} {span_name}"), 200, days=days))
     uses = log_usage()
     with timezone.override(zone):
         for dimension, max_series in itertools.product(PAGE_DIMENSIONS, (2, 3, 7)):
@@ -219,7 +219,7 @@ PAGE_DIMENSIONS = ("model", "provider", "route", "team", "project", "user")
 def check_usage(
     span: spans.Span, dimension: str, uses: list[Use], named_keys: dict[int | None, dict[str, str]]
 ) -> None:
-    """Compare the rows, series and totals of the page with the usage in the log."""
+    """Assert that rows, series and totals of the page equal the usage in the log."""
 
     def name_of(use: Use) -> str:
         _hour, row, target, _totals = use
@@ -257,7 +257,7 @@ def check_usage(
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bills_and_spend_have_the_sums_of_the_rows(seed: int) -> None:
     rng = random.Random(seed)
-    store.write(requests_of(rng, 300, days=8))
+    store.write(random_requests(rng, 300, days=8))
     since = NOW.replace(hour=0, minute=0) - DAY * 5
     until = since + DAY * rng.randrange(1, 6)
     uses = [use for use in log_usage() if since <= use[0] < until]
@@ -280,7 +280,7 @@ def test_days_are_the_sums_of_their_hours_whatever_is_written(seed: int) -> None
 
     def write() -> None:
         count = rng.randrange(1, 40)
-        batch = requests_of(rng, count, 3, first=len(written), now=now)
+        batch = random_requests(rng, count, 3, first=len(written), now=now)
         written.extend(batch)
         store.write(batch)
 
@@ -308,16 +308,16 @@ def test_days_are_the_sums_of_their_hours_whatever_is_written(seed: int) -> None
 
 
 def test_a_rebuild_corrects_daily_sums() -> None:
-    store.write(requests_of(random.Random(1), 50, days=3, now=timezone.now()))
+    store.write(random_requests(random.Random(1), 50, days=3, now=timezone.now()))
     UsageDay.objects.all().update(requests=99)
     EndUserDay.objects.all().delete()
     usage.rebuild()
     assert_days_are_their_hours()
 
 
-def test_a_day_that_is_left_out_of_the_sums_is_noticed() -> None:
+def test_a_day_that_is_omitted_from_the_sums_is_detected() -> None:
     """The check itself can fail."""
-    store.write(requests_of(random.Random(1), 50, days=3))
+    store.write(random_requests(random.Random(1), 50, days=3))
     UsageDay.objects.filter(day=NOW.date()).delete()
     with pytest.raises(AssertionError):
         assert_days_are_their_hours()

@@ -1,4 +1,4 @@
-"""Whatever changes the registry moves its version, in the same transaction."""
+"""Every change of the registry updates its version, in the same transaction."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_new_database_has_version_zero_and_counts_from_there() -> None:
 
 
 def test_a_restored_dump_has_another_version(tmp_path: Path) -> None:
-    """`loaddata` goes round every save; what it brings along is the version of the dump."""
+    """`loaddata` bypasses saves; the version comes from the dump."""
     route("fast")
     file = tmp_path / "registry.json"
     call_command("dumpdata", "gateway", output=str(file), verbosity=0)

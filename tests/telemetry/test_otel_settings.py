@@ -1,4 +1,4 @@
-"""OpenTelemetry's environment variables are checked at the start."""
+"""OpenTelemetry's environment variables are validated at the start."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def test_an_invalid_otel_variable_is_named(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
     monkeypatch.setenv(name, value)
-    with pytest.raises(ImproperlyConfigured, match=name) as caught:
+    with pytest.raises(ImproperlyConfigured, match=name) as error:
         read_otel_settings()
-    assert value in str(caught.value)
+    assert value in str(error.value)
 
 
 @pytest.mark.parametrize("ratio", ["2", "-1", "x"])

@@ -19,7 +19,7 @@ from gateway.telemetry import spans
 from tests.fakes.otlp import Collector, attributes
 from tests.relay.harness import DONE as STREAM_END
 from tests.relay.harness import Gateway, chunk, completion, gateway, provider, route, snapshot, sse
-from tests.waits import until_in_loop
+from tests.waits import wait_until_async
 
 CHAT = {
     "model": "r",
@@ -50,8 +50,8 @@ def failure(_: httpx.Request) -> httpx.Response:
 
 
 async def spans_of(gw: Gateway, collector: Collector, count: int) -> list[Any]:
-    """The first `count` spans, in order of their starts: the request's own is the first."""
-    await until_in_loop(lambda: len(collector.spans) >= count or bool(collector.refusals))
+    """Return the first `count` spans by start time; the request's own span is the first."""
+    await wait_until_async(lambda: len(collector.spans) >= count or bool(collector.refusals))
     return sorted(collector.spans, key=lambda s: (s.start_time_unix_nano, s.kind != 2))
 
 
@@ -74,7 +74,7 @@ async def test_a_request_has_a_span_with_a_child_for_each_attempt(
         )
         assert reply.status == 200
         request, first, second = await spans_of(gw, collector, 3)
-        sent = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
+        traceparents = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
         row = await gw.entry()
     trace_id, parent_id = PARENT.split("-")
     assert {span.trace_id.hex() for span in collector.spans} == {trace_id}
@@ -82,7 +82,7 @@ async def test_a_request_has_a_span_with_a_child_for_each_attempt(
     assert (request.kind, first.kind, second.kind) == (2, 3, 3)  # server, client
     assert {first.parent_span_id, second.parent_span_id} == {request.span_id}
     # Each upstream continues the trace below its own attempt.
-    assert sent == [f"00-{trace_id}-{span.span_id.hex()}-01" for span in (first, second)]
+    assert traceparents == [f"00-{trace_id}-{span.span_id.hex()}-01" for span in (first, second)]
     assert (request.name, second.name) == ("POST /v1/chat/completions", "chat gpt-4.1")
     assert first.status.code == 2
     assert attributes(first)["error.type"] == "overloaded"
@@ -135,19 +135,19 @@ async def test_spans_are_sampled_by_ratio_and_parent(
     async with gateway(tmp_path, registry, start_telemetry=start, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", CHAT, headers=headers)
         row = await gw.entry()
-        sent = gw.upstreams.requests[0].headers
+        sent_headers = gw.upstreams.requests[0].headers
     # Closing the gateway has exported all that was queued.
     assert bool(collector.spans) is bool(contexts) is exported
-    assert sent["traceparent"][-2:] == ("01" if exported else "00")
+    assert sent_headers["traceparent"][-2:] == ("01" if exported else "00")
     # The client's trace is continued in any case.
     if parent_flag:
-        assert sent["traceparent"][3:35] == row.trace_id == PARENT.split("-")[0]
+        assert sent_headers["traceparent"][3:35] == row.trace_id == PARENT.split("-")[0]
         assert row.parent_span_id == PARENT.split("-")[1]
-        assert sent["tracestate"] == "vendor=1"
+        assert sent_headers["tracestate"] == "vendor=1"
 
 
 def count_constructions(target: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replaces a constructor by itself with a count: the list grows by one for each call."""
+    """Replace a constructor by a counting one: the list grows by one for each call."""
     names: list[str] = []
     construct = getattr(target, name)
 
@@ -163,7 +163,7 @@ def count_constructions(target: Any, name: str, monkeypatch: pytest.MonkeyPatch)
 async def test_unsampled_requests_build_no_spans(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, ratio: float
 ) -> None:
-    """The share is decided by the trace id alone; metrics have every request."""
+    """The trace id alone decides about sampling; metrics have every request."""
     requests = 20
     sdk_spans = count_constructions(spans, "ReadableSpan", monkeypatch)
     contexts = count_constructions(trace, "TraceContext", monkeypatch)
@@ -174,12 +174,12 @@ async def test_unsampled_requests_build_no_spans(
         for _ in range(requests):
             await gw.post("/v1/chat/completions", CHAT)
         rows = await gw.rows(requests)
-        sent = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
-    sampled = [value for value in sent if value.endswith("-01")]
-    expected = [value for value in sent if int(value[19:35], 16) < round(ratio * 2**64)]
+        traceparents = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
+    sampled = [value for value in traceparents if value.endswith("-01")]
+    expected = [value for value in traceparents if int(value[19:35], 16) < round(ratio * 2**64)]
     assert sampled == expected
     assert (0 < len(sampled) < requests) if ratio == 0.3 else (len(sampled) == requests * ratio)
-    assert len(set(sent)) == requests
+    assert len(set(traceparents)) == requests
     # A span for the request and one for its attempt, of sampled requests only.
     assert len(collector.spans) == len(sdk_spans) == 2 * len(sampled)
     assert len(contexts) == len(sampled)

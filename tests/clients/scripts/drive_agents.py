@@ -16,7 +16,7 @@ from agents import (
 )
 from openai import AsyncOpenAI
 from openai.types.shared import Reasoning
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 set_tracing_disabled(disabled=True)
 KINDS: dict[str, Any] = {
@@ -28,12 +28,12 @@ KINDS: dict[str, Any] = {
 
 @function_tool
 def get_weather(city: str) -> str:
-    """The weather of a city."""
+    """Return the weather of a city."""
     return weather(city)
 
 
 def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
-    """An agent on the model of this variant; made anew for every event loop."""
+    """Create an agent with the model of this variant; each event loop needs a new one."""
     if thinks:
         reasoning = Reasoning(effort="high", summary="auto")
         settings = ModelSettings(reasoning=reasoning)
@@ -45,7 +45,7 @@ def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
 
 
 def variant_model(model: str) -> Any:
-    """The model of this variant."""
+    """Return the model of this variant."""
     if VARIANT == "litellm":
         from agents.extensions.models.litellm_model import LitellmModel
 
@@ -55,26 +55,26 @@ def variant_model(model: str) -> Any:
 
 
 async def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return str((await Runner.run(agent(model), HELLO)).final_output)
 
 
 async def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     events = Runner.run_streamed(agent(model), HELLO).stream_events()
     raw = [event.data async for event in events if event.type == "raw_response_event"]
     return [data.delta for data in raw if data.type == "response.output_text.delta"]
 
 
 async def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return str((await Runner.run(agent(model, tools=[get_weather]), BOTH_CITIES)).final_output)
 
 
 async def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     requested_agent = agent(model, thinks=True, tools=[get_weather])
-    prompts = think(model)
+    prompts = reasoning_prompts(model)
     first = await Runner.run(requested_agent, prompts[0])
     history = [*first.to_input_list(), {"role": "user", "content": prompts[1]}]
     second = await Runner.run(requested_agent, history)

@@ -5,48 +5,59 @@ from __future__ import annotations
 from typing import Any
 
 import anthropic
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = anthropic.Anthropic(base_url=BASE, api_key=KEY, max_retries=0)
-TOOLS: Any = [{"name": TOOL, "description": TOOL_WORDS, "input_schema": CITY}]
+TOOLS: Any = [{"name": TOOL, "description": TOOL_DESCRIPTION, "input_schema": CITY}]
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return message_text(client.messages.create(model=model, max_tokens=100, messages=[user(HELLO)]))
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     params: Any = {"model": model, "max_tokens": 100, "messages": [user(HELLO)]}
     with client.messages.stream(**params) as events:
         return list(events.text_stream)
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return turn(model, [], BOTH_CITIES, {})
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
     more = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    return [turn(model, history, prompt, more) for prompt in think(model)]
+    return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
 def user(content: Any) -> Any:
-    """A message of the user's."""
+    """Return a user message."""
     return {"role": "user", "content": content}
 
 
 def message_text(message: Any) -> str:
-    """The text of an answer."""
+    """Return the text of a response."""
     return "".join(block.text for block in message.content if block.type == "text")
 
 
 def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
-    """Ask by streams, run what tools are called, until there are none."""
+    """Send a prompt with streaming, run the called tools, and repeat until there are no calls."""
     history.append(user(prompt))
     for _ in range(4):
         params: Any = {"model": model, "max_tokens": 4096, "messages": history, **more}

@@ -8,7 +8,18 @@ from typing import Any
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = boto3.client(
     "bedrock-runtime",
@@ -20,48 +31,48 @@ client.meta.events.register(
     "request-created.bedrock-runtime",
     lambda request, **_: request.headers.add_header("Authorization", f"Bearer {KEY}"),
 )
-SPEC = {"name": TOOL, "description": TOOL_WORDS, "inputSchema": {"json": CITY}}
+SPEC = {"name": TOOL, "description": TOOL_DESCRIPTION, "inputSchema": {"json": CITY}}
 TOOLS: Any = {"tools": [{"toolSpec": SPEC}]}
 THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     answer = client.converse(modelId=model, messages=[user({"text": HELLO})])
     return message_text(answer["output"]["message"])
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     answer = client.converse_stream(modelId=model, messages=[user({"text": HELLO})])
     deltas = [event.get("contentBlockDelta", {}).get("delta", {}) for event in answer["stream"]]
     return [delta["text"] for delta in deltas if "text" in delta]
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return turn(model, [], BOTH_CITIES, {})
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
     more = {"additionalModelRequestFields": THINKING, "inferenceConfig": {"maxTokens": 8192}}
-    return [turn(model, history, prompt, more) for prompt in think(model)]
+    return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
 def user(*blocks: dict[str, Any]) -> dict[str, Any]:
-    """A message of the user's."""
+    """Return a user message."""
     return {"role": "user", "content": list(blocks)}
 
 
 def message_text(message: dict[str, Any]) -> str:
-    """The text of a message."""
+    """Return the text of a message."""
     return "".join(block.get("text", "") for block in message["content"])
 
 
 def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
-    """Ask, run what tools are called, and ask again until there are none."""
+    """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(user({"text": prompt}))
     for _ in range(4):
         answer = client.converse(modelId=model, messages=history, toolConfig=TOOLS, **more)
@@ -75,7 +86,7 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
 
 
 def result(call: dict[str, Any]) -> dict[str, Any]:
-    """The result of a call."""
+    """Return the tool result of a call."""
     sent_weather = weather(**json.loads(json.dumps(call["input"])))
     return {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": sent_weather}]}}
 

@@ -1,4 +1,4 @@
-"""Claude Code, through its agent SDK, in a home of its own."""
+"""Claude Code, through its agent SDK, with a temporary home directory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ResultMessage
-from walk import BASE, BOTH_CITIES, HELLO, KEY, main, think
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, main, reasoning_prompts
 
 
 def options(model: str) -> Any:
-    """How to run it as root, without a terminal, and on loopback only."""
+    """Return the options to run as root, without a terminal and on loopback only."""
     work = tempfile.mkdtemp(prefix="work-", dir=Path.home())
     env = {
         "ANTHROPIC_BASE_URL": BASE,
@@ -30,7 +30,7 @@ def options(model: str) -> Any:
 
 
 async def turns(model: str, *prompts: str) -> list[str]:
-    """The results of one session's turns."""
+    """Return the results of the turns of one session."""
     result = []
     async with ClaudeSDKClient(options(model)) as session:
         for prompt in prompts:
@@ -43,18 +43,18 @@ async def turns(model: str, *prompts: str) -> list[str]:
 
 
 async def text(model: str) -> str:
-    """An answer; it asks by streams always."""
+    """Return a response; Claude Code always streams."""
     return (await turns(model, HELLO))[0]
 
 
 async def tools(model: str) -> str:
-    """The last words after two commands in its shell."""
+    """Return the last text after two shell commands."""
     return (await turns(model, BOTH_CITIES))[0]
 
 
 async def thinking(model: str) -> list[str]:
-    """The last words of two turns of one session, with thoughts and commands."""
-    return await turns(model, *think(model))
+    """Return the last text of two turns of one session with reasoning and commands."""
+    return await turns(model, *reasoning_prompts(model))
 
 
 if __name__ == "__main__":

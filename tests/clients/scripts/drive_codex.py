@@ -1,4 +1,4 @@
-"""Codex CLI, without a terminal, in a home of its own."""
+"""Codex CLI, without a terminal, with a temporary home directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from walk import BASE, BOTH_CITIES, HELLO, KEY, REQUEST, VARIANT, main, think
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, REQUEST, VARIANT, main, reasoning_prompts
 
 CODEX = Path(REQUEST["modules"]) / "node_modules" / ".bin" / "codex"
 SOCKET = "true" if VARIANT == "socket" else "false"
@@ -25,7 +25,7 @@ UNATTENDED = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals
 
 
 def run_codex(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple[str, str]:
-    """What it says last, and its thread, which `thread` takes up again."""
+    """Return its last message and its thread; `thread` resumes an earlier one."""
     command = [str(CODEX), "exec", *(["resume"] if thread else []), *UNATTENDED, "-m", model]
     for name, value in SETTINGS.items():
         command += ["-c", f"{name}={value}"]
@@ -44,32 +44,32 @@ def run_codex(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     items = [event["item"] for event in events if event["type"] == "item.completed"]
     texts = [item["text"] for item in items if item["type"] == "agent_message"]
-    begun = [event["thread_id"] for event in events if event["type"] == "thread.started"]
+    thread_ids = [event["thread_id"] for event in events if event["type"] == "thread.started"]
     if done.returncode != 0 or not texts:
         raise RuntimeError(f"codex ended with {done.returncode}: {done.stdout[-900:]}")
-    return texts[-1], begun[0]
+    return texts[-1], thread_ids[0]
 
 
 def home() -> Path:
-    """A new home for it."""
+    """Create a home directory for Codex."""
     return Path(tempfile.mkdtemp(prefix="codex-", dir=Path.home()))
 
 
 def text(model: str) -> str:
-    """An answer; it asks by streams always."""
+    """Return a response; Codex always streams."""
     return run_codex(home(), model, HELLO)[0]
 
 
 def tools(model: str) -> str:
-    """The last words after two commands in its shell."""
+    """Return the last text after two shell commands."""
     return run_codex(home(), model, BOTH_CITIES)[0]
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns of one thread, with thoughts and commands."""
-    place, prompts = home(), think(model)
-    first, thread = run_codex(place, model, prompts[0])
-    return [first, run_codex(place, model, prompts[1], thread=thread)[0]]
+    """Return the last text of two turns of one thread with reasoning and commands."""
+    home_directory, prompts = home(), reasoning_prompts(model)
+    first, thread = run_codex(home_directory, model, prompts[0])
+    return [first, run_codex(home_directory, model, prompts[1], thread=thread)[0]]
 
 
 if __name__ == "__main__":

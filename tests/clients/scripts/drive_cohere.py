@@ -6,53 +6,67 @@ import json
 from typing import Any
 
 import cohere
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = cohere.ClientV2(base_url=BASE, api_key=KEY)
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return message_text(client.chat(model=model, messages=[user(HELLO)]).message)
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     events = client.chat_stream(model=model, messages=[user(HELLO)])
     return [event.delta.message.content.text for event in events if event.type == "content-delta"]
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return turn(model, [], BOTH_CITIES)
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
-    return [turn(model, history, prompt, thinking={"type": "enabled"}) for prompt in think(model)]
+    return [
+        turn(model, history, prompt, thinking={"type": "enabled"})
+        for prompt in reasoning_prompts(model)
+    ]
 
 
 def embed(model: str) -> list[int]:
-    """How long the vectors of two texts are."""
+    """Return the lengths of the vectors of two texts."""
     answer = client.embed(model=model, texts=["a", "bbb"], input_type="search_document")
     return [len(vector) for vector in answer.embeddings.float_ or []]
 
 
 def user(content: str) -> dict[str, Any]:
-    """A message of the user's."""
+    """Return a user message."""
     return {"role": "user", "content": content}
 
 
 def message_text(message: Any) -> str:
-    """The text of a message."""
+    """Return the text of a message."""
     return "".join(item.text for item in message.content or [] if item.type == "text")
 
 
 def turn(model: str, history: list[Any], prompt: str, **more: Any) -> str:
-    """Ask, run what tools are called, and ask again until there are none."""
+    """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(user(prompt))
     for _ in range(4):
         message = client.chat(model=model, messages=history, tools=TOOLS, **more).message

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from google import genai
 from google.genai import types
-from walk import BASE, BOTH_CITIES, HELLO, KEY, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, main, reasoning_prompts, weather
 
 options = types.HttpOptions(base_url=BASE)
 client = genai.Client(api_key=KEY, vertexai=False, http_options=options)
 
 
 def get_weather(city: str) -> str:
-    """The weather of a city."""
+    """Return the weather of a city."""
     return weather(city)
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return client.models.generate_content(model=model, contents=HELLO).text or ""
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     chunks = client.models.generate_content_stream(model=model, contents=HELLO)
     return [chunk.text for chunk in chunks if chunk.text]
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     config = types.GenerateContentConfig(tools=[get_weather])
     return client.chats.create(model=model, config=config).send_message(BOTH_CITIES).text or ""
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     thinks = types.ThinkingConfig(include_thoughts=True)
     config = types.GenerateContentConfig(tools=[get_weather], thinking_config=thinks)
     chat = client.chats.create(model=model, config=config)
-    return [chat.send_message(prompt).text or "" for prompt in think(model)]
+    return [chat.send_message(prompt).text or "" for prompt in reasoning_prompts(model)]
 
 
 if __name__ == "__main__":

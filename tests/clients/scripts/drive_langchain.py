@@ -6,17 +6,17 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 
 @tool
 def get_weather(city: str) -> str:
-    """The weather of a city."""
+    """Return the weather of a city."""
     return weather(city)
 
 
 def chat(model: str, *, thinks: bool = False) -> Any:
-    """The chat model of this variant."""
+    """Return the chat model of this variant."""
     if VARIANT == "anthropic":
         from langchain_anthropic import ChatAnthropic
 
@@ -38,28 +38,28 @@ def chat(model: str, *, thinks: bool = False) -> Any:
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return chat(model).invoke(HELLO).text
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     return [chunk.text for chunk in chat(model).stream(HELLO) if chunk.text]
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return turn(chat(model).bind_tools([get_weather]), [], BOTH_CITIES)
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     agent, history = chat(model, thinks=True).bind_tools([get_weather]), []
-    return [turn(agent, history, prompt) for prompt in think(model)]
+    return [turn(agent, history, prompt) for prompt in reasoning_prompts(model)]
 
 
 def turn(agent: Any, history: list[Any], prompt: str) -> str:
-    """Ask, run what tools are called, and ask again until there are none."""
+    """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(HumanMessage(prompt))
     for _ in range(4):
         response = agent.invoke(history)

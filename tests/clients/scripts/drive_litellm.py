@@ -1,4 +1,4 @@
-"""LiteLLM as a library, by the three prefixes that people use for a gateway."""
+"""LiteLLM as a library, with the three model prefixes that are used with gateways."""
 
 from __future__ import annotations
 
@@ -6,66 +6,66 @@ import json
 from typing import Any
 
 import litellm
-from walk import (
+from scenarios import (
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
     TOOL,
-    TOOL_WORDS,
+    TOOL_DESCRIPTION,
     VARIANT,
     main,
-    think,
+    reasoning_prompts,
     weather,
 )
 
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 # `anthropic/` appends /v1/messages itself; the others expect the base with /v1.
 ADDRESS = BASE if VARIANT == "anthropic" else f"{BASE}/v1"
 
 
 def complete(model: str, messages: list[Any], **more: Any) -> Any:
-    """One call; LiteLLM would retry by itself."""
+    """Send one request without LiteLLM's retries."""
     more |= {"api_base": ADDRESS, "api_key": KEY, "num_retries": 0, "max_tokens": 4096}
     return litellm.completion(f"{VARIANT}/{model}", messages, **more)
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return str(complete(model, [user(HELLO)]).choices[0].message.content)
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     chunks = complete(model, [user(HELLO)], stream=True)
     return [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return turn(model, [], BOTH_CITIES, {})
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
     # It drops an effort for models that it does not know, unless it is allowed.
     more: dict[str, Any] = {"reasoning_effort": "high"}
     more |= {"allowed_openai_params": ["reasoning_effort"]}
     if VARIANT == "anthropic":
         more = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    return [turn(model, history, prompt, more) for prompt in think(model)]
+    return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
 def user(content: str) -> dict[str, Any]:
-    """A message of the user's."""
+    """Return a user message."""
     return {"role": "user", "content": content}
 
 
 def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
-    """Ask, run what tools are called, and ask again until there are none."""
+    """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(user(prompt))
     for _ in range(4):
         message = complete(model, history, tools=TOOLS, **more).choices[0].message

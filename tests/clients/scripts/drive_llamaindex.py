@@ -8,16 +8,16 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 
 def get_weather(city: str) -> str:
-    """The weather of a city."""
+    """Return the weather of a city."""
     return weather(city)
 
 
 def llm(model: str, *, thinks: bool = False) -> Any:
-    """The model of this variant."""
+    """Return the model of this variant."""
     if VARIANT == "anthropic":
         from llama_index.llms.anthropic import Anthropic
 
@@ -40,28 +40,28 @@ def llm(model: str, *, thinks: bool = False) -> Any:
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return llm(model).chat([ChatMessage(HELLO)]).message.content or ""
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     pieces = llm(model).stream_chat([ChatMessage(HELLO)])
     return [piece.delta for piece in pieces if piece.delta]
 
 
 async def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return (await turns(llm(model), [BOTH_CITIES]))[0]
 
 
 async def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
-    return await turns(llm(model, thinks=True), think(model))
+    """Return the last text of two turns with reasoning and tool calls."""
+    return await turns(llm(model, thinks=True), reasoning_prompts(model))
 
 
 async def turns(model: Any, prompts: list[str]) -> list[str]:
-    """What an agent with the tool answers, turn after turn."""
+    """Return the answers of an agent with the tool, turn by turn."""
     tool = FunctionTool.from_defaults(get_weather)
     agent = FunctionAgent(tools=[tool], llm=model, system_prompt="Be brief.")
     memory = ChatMemoryBuffer.from_defaults(token_limit=50_000)

@@ -1,4 +1,4 @@
-"""The official `mistralai` SDK, which speaks Chat in its own words."""
+"""The official `mistralai` SDK, whose Chat API has fields of its own."""
 
 from __future__ import annotations
 
@@ -6,57 +6,71 @@ import json
 from typing import Any
 
 from mistralai.client import Mistral
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = Mistral(api_key=KEY, server_url=BASE)
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return message_text(
         client.chat.complete(model=model, messages=[user(HELLO)]).choices[0].message
     )
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     events = client.chat.stream(model=model, messages=[user(HELLO)])
     deltas = [event.data.choices[0].delta for event in events if event.data.choices]
     return [delta.content for delta in deltas if delta.content]
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return turn(model, [], BOTH_CITIES, {})
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
-    return [turn(model, history, prompt, {"reasoning_effort": "high"}) for prompt in think(model)]
+    return [
+        turn(model, history, prompt, {"reasoning_effort": "high"})
+        for prompt in reasoning_prompts(model)
+    ]
 
 
 def embed(model: str) -> list[int]:
-    """How long the vectors of two texts are."""
+    """Return the lengths of the vectors of two texts."""
     response = client.embeddings.create(model=model, inputs=["a", "bbb"])
     return [len(row.embedding or ()) for row in response.data]
 
 
 def user(content: str) -> Any:
-    """A message of the user's."""
+    """Return a user message."""
     return {"role": "user", "content": content}
 
 
 def message_text(message: Any) -> str:
-    """The text of an answer."""
+    """Return the text of a response."""
     assert isinstance(message.content, str)
     return message.content
 
 
 def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
-    """Ask, run what tools are called, and ask again until there are none."""
+    """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(user(prompt))
     for _ in range(4):
         completion = client.chat.complete(model=model, messages=history, tools=TOOLS, **more)

@@ -1,6 +1,6 @@
 // The official `ollama` client on Node.
 import { Ollama } from "ollama";
-import { BOTH_CITIES, HELLO, base, key, main, think, weather } from "./walk.mjs";
+import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, weather } from "./scenarios.mjs";
 
 const client = new Ollama({ host: base, headers: { Authorization: `Bearer ${key}` } });
 const tools = [
@@ -42,7 +42,7 @@ await main({
   thinking: async (model) => {
     const messages = [];
     const told = [];
-    for (const prompt of think(model)) told.push(await turn(model, messages, prompt, { think: true }));
+    for (const prompt of reasoningPrompts(model)) told.push(await turn(model, messages, prompt, { think: true }));
     return told;
   },
 });

@@ -5,47 +5,58 @@ from __future__ import annotations
 from typing import Any
 
 import ollama
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 client = ollama.Client(host=BASE, headers={"Authorization": f"Bearer {KEY}"})
-FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return client.chat(model, [user(HELLO)]).message.content or ""
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     chunks = client.chat(model, [user(HELLO)], stream=True)
     return [chunk.message.content for chunk in chunks if chunk.message.content]
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return turn(model, [], BOTH_CITIES, think=None)
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
-    return [turn(model, history, prompt, think=True) for prompt in think(model)]
+    return [turn(model, history, prompt, think=True) for prompt in reasoning_prompts(model)]
 
 
 def embed(model: str) -> list[int]:
-    """How long the vectors of two texts are."""
+    """Return the lengths of the vectors of two texts."""
     return [len(vector) for vector in client.embed(model, ["a", "bbb"]).embeddings]
 
 
 def user(content: str) -> dict[str, Any]:
-    """A message of the user's."""
+    """Return a user message."""
     return {"role": "user", "content": content}
 
 
 def turn(model: str, history: list[Any], prompt: str, *, think: bool | None) -> str:
-    """Ask, run what tools are called, and ask again until there are none."""
+    """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(user(prompt))
     for _ in range(4):
         message = client.chat(model, history, tools=TOOLS, think=think).message

@@ -6,28 +6,28 @@ import json
 from typing import Any
 
 import openai
-from walk import (
+from scenarios import (
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
     TOOL,
-    TOOL_WORDS,
+    TOOL_DESCRIPTION,
     VARIANT,
     main,
-    think,
+    reasoning_prompts,
     weather,
 )
 
 client = openai.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
-FUNCTION: Any = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+FUNCTION: Any = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 CHAT_TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 TOOLS: Any = [{"type": "function", "strict": False, **FUNCTION}]
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     if VARIANT == "completions":
         return client.completions.create(model=model, prompt=HELLO).choices[0].text
     if VARIANT == "responses":
@@ -37,10 +37,10 @@ def text(model: str) -> str:
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     if VARIANT == "completions":
-        whole = client.completions.create(model=model, prompt=HELLO, stream=True)
-        return [chunk.choices[0].text for chunk in whole if chunk.choices]
+        response = client.completions.create(model=model, prompt=HELLO, stream=True)
+        return [chunk.choices[0].text for chunk in response if chunk.choices]
     if VARIANT == "responses":
         events = client.responses.create(model=model, input=HELLO, stream=True)
         return [event.delta for event in events if event.type == "response.output_text.delta"]
@@ -49,36 +49,37 @@ def stream(model: str) -> list[str]:
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     turn = responses_turn if VARIANT == "responses" else chat_turn
     return turn(model, [], BOTH_CITIES, {})
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     history: list[Any] = []
     if VARIANT == "responses":
         more: dict[str, Any] = {"reasoning": {"effort": "high", "summary": "auto"}}
         more |= {"include": ["reasoning.encrypted_content"], "store": False}
-        return [responses_turn(model, history, prompt, more) for prompt in think(model)]
+        return [responses_turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
     return [
-        chat_turn(model, history, prompt, {"reasoning_effort": "high"}) for prompt in think(model)
+        chat_turn(model, history, prompt, {"reasoning_effort": "high"})
+        for prompt in reasoning_prompts(model)
     ]
 
 
 def embed(model: str) -> list[int]:
-    """How long the vectors of two texts are."""
+    """Return the lengths of the vectors of two texts."""
     response = client.embeddings.create(model=model, input=["a", "bbb"])
     return [len(row.embedding) for row in response.data]
 
 
 def user(content: str) -> Any:
-    """A message of the user's."""
+    """Return a user message."""
     return {"role": "user", "content": content}
 
 
 def chat_turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
-    """Ask by streams, run what tools are called, until there are none."""
+    """Send a prompt with streaming, run the called tools, and repeat until there are no calls."""
     history.append(user(prompt))
     for _ in range(4):
         params = {"model": model, "messages": history, "tools": CHAT_TOOLS, **more}
@@ -94,7 +95,7 @@ def chat_turn(model: str, history: list[Any], prompt: str, more: dict[str, Any])
 
 
 def responses_turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
-    """The same with Responses, without a store at the service."""
+    """Run a turn with Responses and `store=False`."""
     history.append(user(prompt))
     for _ in range(4):
         with client.responses.stream(model=model, input=history, tools=TOOLS, **more) as events:

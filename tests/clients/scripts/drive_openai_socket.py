@@ -1,4 +1,4 @@
-"""The official `openai` SDK's WebSocket of Responses: each turn sends what is new alone."""
+"""The official `openai` SDK's Responses over a WebSocket; each turn sends only new items."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ import warnings
 from typing import Any
 
 import openai
-from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_DESCRIPTION,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 # websockets 17.1 wants `connect` used in a way that the SDK has not learned yet.
 warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -17,7 +28,7 @@ TOOLS: Any = [
     {
         "type": "function",
         "name": TOOL,
-        "description": TOOL_WORDS,
+        "description": TOOL_DESCRIPTION,
         "parameters": CITY,
         "strict": False,
     }
@@ -25,7 +36,7 @@ TOOLS: Any = [
 
 
 class Conversation:
-    """One conversation on one connection, in whose memory alone its answers are."""
+    """A conversation on one connection, which stores its responses in memory only."""
 
     def __init__(self, connection: Any, model: str) -> None:
         self.connection, self.model = connection, model
@@ -33,7 +44,7 @@ class Conversation:
         self.pieces: list[str] = []
 
     def ask(self, new: Any, **more: Any) -> Any:
-        """The response to what is new since the last."""
+        """Send new input items and return the response."""
         self.connection.response.create(
             model=self.model, input=new, store=False, previous_response_id=self.previous, **more
         )
@@ -48,7 +59,7 @@ class Conversation:
         raise RuntimeError("the connection ended before the response")
 
     def turn(self, prompt: str, **more: Any) -> str:
-        """Ask, run what tools are called, until there are none; the last words."""
+        """Send a prompt, run the called tools until there are none, and return the last text."""
         new: Any = [{"role": "user", "content": prompt}]
         for _ in range(4):
             response = self.ask(new, tools=TOOLS, **more)
@@ -65,13 +76,13 @@ def _result(call: Any) -> dict[str, Any]:
 
 
 def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     with client.responses.connect() as connection:
         return str(Conversation(connection, model).ask(HELLO).output_text)
 
 
 def stream(model: str) -> list[str]:
-    """The pieces of an answer."""
+    """Return the deltas of a response."""
     with client.responses.connect() as connection:
         talk = Conversation(connection, model)
         talk.ask(HELLO)
@@ -79,17 +90,17 @@ def stream(model: str) -> list[str]:
 
 
 def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     with client.responses.connect() as connection:
         return Conversation(connection, model).turn(BOTH_CITIES)
 
 
 def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     with client.responses.connect() as connection:
         talk = Conversation(connection, model)
         more: Any = {"effort": "high", "summary": "auto"}
-        return [talk.turn(prompt, reasoning=more) for prompt in think(model)]
+        return [talk.turn(prompt, reasoning=more) for prompt in reasoning_prompts(model)]
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic_ai import Agent, ModelSettings
-from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
 
 
 def get_weather(city: str) -> str:
-    """The weather of a city."""
+    """Return the weather of a city."""
     return weather(city)
 
 
 def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
-    """An agent on the model of this variant; made anew for every event loop."""
+    """Create an agent with the model of this variant; each event loop needs a new one."""
     settings: dict[str, Any] = {"thinking": "high"} if thinks else {}
     if thinks and VARIANT != "anthropic":
         # It leaves `thinking` out for models of whose names it does not know that they think.
@@ -30,7 +30,7 @@ def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
 
 
 def variant_model(model: str) -> Any:
-    """The model of this variant."""
+    """Return the model of this variant."""
     if VARIANT == "anthropic":
         from pydantic_ai.models.anthropic import AnthropicModel
         from pydantic_ai.providers.anthropic import AnthropicProvider
@@ -45,25 +45,25 @@ def variant_model(model: str) -> Any:
 
 
 async def text(model: str) -> str:
-    """A whole answer."""
+    """Return the text of a response."""
     return str((await agent(model).run(HELLO)).output)
 
 
 async def stream(model: str) -> list[str]:
-    """The pieces of a streamed answer."""
+    """Return the text deltas of a streamed response."""
     async with agent(model).run_stream(HELLO) as result:
         return [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
 
 
 async def tools(model: str) -> str:
-    """The last words of a tool round trip."""
+    """Return the last text after a tool call."""
     return str((await agent(model, tools=[get_weather]).run(BOTH_CITIES)).output)
 
 
 async def thinking(model: str) -> list[str]:
-    """The last words of two turns with thoughts and tools."""
+    """Return the last text of two turns with reasoning and tool calls."""
     thinker = agent(model, thinks=True, tools=[get_weather])
-    prompts = think(model)
+    prompts = reasoning_prompts(model)
     first = await thinker.run(prompts[0])
     second = await thinker.run(prompts[1], message_history=first.all_messages())
     return [str(first.output), str(second.output)]

@@ -5,7 +5,7 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, isStepCount, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { BOTH_CITIES, HELLO, base, key, main, think, variant, weather } from "./walk.mjs";
+import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
 
 const openai = createOpenAI({ baseURL: `${base}/v1`, apiKey: key });
 const providers = {
@@ -54,7 +54,7 @@ await main({
   thinking: async (model) => {
     const messages = [];
     const told = [];
-    for (const content of think(model)) {
+    for (const content of reasoningPrompts(model)) {
       messages.push({ role: "user", content });
       const providerOptions = thinks[variant];
       const stream = streamText({ ...agent(model), messages, providerOptions });

@@ -1,4 +1,4 @@
-"""LiteLLM's own proxy client manages keys and reads models; it prints what it saw as JSON."""
+"""LiteLLM's proxy client manages keys and reads models; prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ results["info"] = [row["model_name"] for row in client.models.info()]
 results["groups"] = [row["model_group"] for row in client.model_groups.info()]
 generated_key = client.keys.generate(models=["some"], key_alias="ci", duration="30d")
 results["made"] = sorted(set(generated_key) & {"key", "token", "expires", "key_alias", "models"})
-own = Client(base_url=url, api_key=generated_key["key"])
+key_client = Client(base_url=url, api_key=generated_key["key"])
 for _ in range(50):  # every process knows a new key within a second
     try:
-        results["own"] = [row["id"] for row in own.models.list()]
+        results["own"] = [row["id"] for row in key_client.models.list()]
         break
     except UnauthorizedError:
         time.sleep(0.1)
-listed = client.keys.list(key_alias="ci", return_full_object=True)
-results["listed"] = [key["key_alias"] for key in listed["keys"]]
+keys = client.keys.list(key_alias="ci", return_full_object=True)
+results["listed"] = [key["key_alias"] for key in keys["keys"]]
 results["deleted"] = client.keys.delete(key_aliases=["ci"])
 try:
     client.keys.generate(budget_id="b")

@@ -1,7 +1,7 @@
 """An agent of the OpenAI Agents SDK with default tracing, exported to the gateway.
 
-Argument: JSON with `base`, `key`, `model`, `group` and `exporter`, the code that sets up the export.
-Prints the final outputs and the trace ids.
+The argument is JSON with `base`, `key`, `model`, `group` and `exporter`, the code that sets up
+the export. Prints the final outputs and the trace ids.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ KINDS: dict[str, Any] = {"responses": OpenAIResponsesModel, "chat": OpenAIChatCo
 
 @function_tool
 def get_weather(city: str) -> str:
-    """The weather of a city."""
+    """Return the weather of a city."""
     return f"Sunny in {city}, 21 degrees"
 
 
 @function_tool
 def broken_lookup(city: str) -> str:
-    """Population of a city."""
+    """Return the population of a city; always fails."""
     raise RuntimeError(f"no data for {city}")
 
 
 async def walk() -> dict[str, Any]:
-    """One workflow for each API: an agent with two tools, of which one fails."""
+    """Run one workflow for each API: an agent with two tools, one of which fails."""
     client = AsyncOpenAI(base_url=f"{REQUEST['base']}/v1", api_key=REQUEST["key"], max_retries=0)
     done: dict[str, Any] = {}
     for kind, model in KINDS.items():

@@ -1,4 +1,4 @@
-"""A provider's refusal is understood, and told to a client in Anthropic's words."""
+"""Provider errors are parsed, and rendered for clients in Anthropic's format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.dialects.anthropic_messages import DIALECT
 
 
 def parse_error_response(status: int, body: Any, **headers: str) -> Error:
-    """What an upstream's refusal means; `_` in a header's name stands for `-`."""
+    """Return the parsed error of an upstream; `_` in a header name stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return DIALECT.provider.parse_error(status, named, content)
@@ -25,7 +25,7 @@ LIMIT_REACHED = (
 
 
 def refusal(kind: str, message: str = "m") -> dict[str, Any]:
-    """An error body as Anthropic writes it."""
+    """Return an error body in Anthropic's format."""
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"}
 
 
@@ -260,7 +260,7 @@ def test_retry_headers_are_passed_on(error: Error, headers: dict[str, str]):
 )
 def test_an_error_kind_survives_render_and_parse(kind: str):
     reply = DIALECT.client.render_error(Error(kind=kind, message="m", retry_after_s=3), "r")
-    again = DIALECT.provider.parse_error(
+    round_trip = DIALECT.provider.parse_error(
         reply.status, reply.headers, json.dumps(reply.body).encode()
     )
-    assert (again.kind, again.retry_after_s) == (kind, 3)
+    assert (round_trip.kind, round_trip.retry_after_s) == (kind, 3)

@@ -1,4 +1,4 @@
-"""Golden cases whose other side is not spoken yet, with that side written by hand."""
+"""Golden cases whose other dialect has no implementation; its side is written by hand."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ CASES = Path(__file__).parents[1] / "cases"
 
 
 def case(number: str) -> dict[str, Any]:
-    """The golden case of this number."""
+    """Return the golden case with this number."""
     (path,) = CASES.glob(f"{number}_*.json")
     body: dict[str, Any] = json.loads(path.read_text())
     return body
 
 
-def user_turn(words: str, at: str) -> Turn:
-    """A user's turn of one text."""
-    return Turn(role="user", parts=(Text(text=words, path=at),), path=at)
+def user_turn(text: str, path: str) -> Turn:
+    """Return a user turn with one text."""
+    return Turn(role="user", parts=(Text(text=text, path=path),), path=path)
 
 
-def assistant_turn(*parts: Any, at: str = "") -> Turn:
-    """An assistant's turn."""
-    return Turn(role="assistant", parts=parts, path=at)
+def assistant_turn(*parts: Any, path: str = "") -> Turn:
+    """Return an assistant turn."""
+    return Turn(role="assistant", parts=parts, path=path)
 
 
 def results_turn(*results: ToolResult) -> Turn:
-    """A user's turn of results."""
+    """Return a user turn of tool results."""
     return Turn(role="user", parts=results)
 
 
@@ -154,16 +154,16 @@ def test_a_golden_request_is_rendered(number: str, request_: Request):
     assert losses_of(rendered)
 
 
-def reasoning_events(words: str, state: Signature) -> tuple[Event, ...]:
-    """The events of a thought."""
-    said_words = (Delta(words),) if words else ()
+def reasoning_events(text: str, state: Signature) -> tuple[Event, ...]:
+    """Return the events of a reasoning block."""
+    said_words = (Delta(text),) if text else ()
     return (BlockStart(kind="reasoning"), *said_words, SignatureDelta(state), BlockEnd())
 
 
 def call(call_id: str, name: str, arguments: str = "") -> tuple[Event, ...]:
-    """The events of a call."""
-    words = (Delta(arguments),) if arguments else ()
-    return (BlockStart(kind="tool_call", id=call_id, name=name), *words, BlockEnd())
+    """Return the events of a tool call."""
+    deltas = (Delta(arguments),) if arguments else ()
+    return (BlockStart(kind="tool_call", id=call_id, name=name), *deltas, BlockEnd())
 
 
 DEEPSEEK = (
@@ -224,7 +224,7 @@ def test_a_golden_stream_is_printed(number: str, events: tuple[Event, ...]):
 
 
 def _readable(value: Any) -> Any:
-    """The value with the gateway's tokens taken apart."""
+    """Return the value with the gateway's tokens decoded."""
     match value:
         case str():
             return unwrap_signature(value) or value

@@ -1,4 +1,4 @@
-"""What one half writes the other half reads, for anything that can be said."""
+"""Property tests: rendering and parsing are inverse for every valid request and response."""
 
 from __future__ import annotations
 
@@ -35,17 +35,23 @@ from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.anthropic_messages.context import SEARCH_RESULT_MEDIA_TYPE
 from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Decoder
-from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, rendered_bytes, traits
+from tests.dialects.anthropic_messages.make import (
+    PDF,
+    PNG,
+    rendered_bytes,
+    response_context,
+    traits,
+)
 from tests.stream_grammar import check_stream
 
 NAME = "anthropic_messages"
 OWN = {"provider": "acme", "model": "acme-1"}
 ABLE = traits(thinking_modes=("adaptive", "enabled"), mid_system=True, prefill=True, stop_max=None)
 
-words = st.text('ab <"\\\n€😀', min_size=1, max_size=6).filter(lambda w: not w.isspace())
+text_strategy = st.text('ab <"\\\n€😀', min_size=1, max_size=6).filter(lambda w: not w.isspace())
 ids = st.text("abc_-1", min_size=1, max_size=5)
-json_values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, json_values, max_size=2)
+json_values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, json_values, max_size=2)
 caches = st.none() | st.builds(CacheBreakpoint, st.sampled_from([None, "5m", "1h"]))
 own_citations = st.builds(
     lambda quote: Citation(
@@ -53,12 +59,12 @@ own_citations = st.builds(
         dialect=NAME,
         native={"type": "char_location", "cited_text": quote},
     ),
-    words,
+    text_strategy,
 )
 
 # --- requests ----------------------------------------------------------------------------
 
-texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy)
 images = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png")),
     st.builds(Image, url=st.just("https://x/y.png")),
@@ -69,29 +75,34 @@ documents = st.one_of(
         Document,
         data=st.just(PDF),
         media_type=st.just("application/pdf"),
-        title=st.none() | words,
+        title=st.none() | text_strategy,
         citations=st.none() | st.booleans(),
     ),
-    st.builds(Document, text=words, media_type=st.just("text/plain"), context=st.none() | words),
+    st.builds(
+        Document,
+        text=text_strategy,
+        media_type=st.just("text/plain"),
+        context=st.none() | text_strategy,
+    ),
     st.builds(Document, url=st.just("https://x/y.pdf")),
     st.builds(Document, parts=st.lists(texts | images, min_size=1, max_size=2).map(tuple)),
     st.builds(
         Document,
         parts=st.lists(texts, min_size=1, max_size=2).map(tuple),
         media_type=st.just(SEARCH_RESULT_MEDIA_TYPE),
-        title=words,
-        context=words,
+        title=text_strategy,
+        context=text_strategy,
     ),
 )
 natives = st.builds(
     Native,
     dialect=st.just(NAME),
-    data=st.builds(lambda w: {"type": "server_tool_use", "x": w}, words),
+    data=st.builds(lambda w: {"type": "server_tool_use", "x": w}, text_strategy),
 )
 thoughts = st.builds(
     Reasoning,
-    text=words,
-    signature=st.builds(Signature, value=words, **{k: st.just(v) for k, v in OWN.items()}),
+    text=text_strategy,
+    signature=st.builds(Signature, value=text_strategy, **{k: st.just(v) for k, v in OWN.items()}),
 )
 user_parts = st.lists(texts | images | documents, min_size=1, max_size=3).map(tuple)
 assistant_parts = st.lists(texts | thoughts | natives, min_size=1, max_size=3).map(tuple)
@@ -105,7 +116,7 @@ system_turns = st.builds(
 
 @st.composite
 def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
-    """A user's turn and what follows it, with calls and their results."""
+    """Draw a user turn and the turns after it, with calls and their results."""
     turns = [Turn(role="user", parts=draw(user_parts))]
     if draw(st.booleans()):
         turns.append(draw(system_turns))
@@ -130,7 +141,7 @@ def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns in an order that the API takes, ending with the user's."""
+    """Draw turns in an order that the API accepts, ending with a user turn."""
     turns = [turn for n in range(draw(st.integers(0, 2))) for turn in draw(exchanges(n))]
     return (*turns, Turn(role="user", parts=draw(user_parts)))
 
@@ -139,7 +150,7 @@ tools = st.one_of(
     st.builds(
         Tool,
         name=ids,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just({"type": "object", "properties": {"a": {"type": "string"}}}),
         defer=st.booleans(),
     ),
@@ -150,7 +161,7 @@ tools = st.one_of(
             dialect=NAME,
             native={"type": "web_search_20260318", "name": "web_search", "x": w},
         ),
-        words,
+        text_strategy,
     ),
 )
 choices = st.one_of(
@@ -182,21 +193,23 @@ outputs = st.just(Output()) | st.just(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """Requests of clients of this dialect that lose nothing on the way."""
+    """Draw requests of clients of this dialect that translate without losses."""
     offered = tuple(draw(st.lists(tools, min_size=1, max_size=2, unique_by=lambda t: t.name)))
     thinking = draw(thinkings)
     choice = draw(choices)
     if thinking is not None and thinking.mode == "budget":
         choice = None
     awake = thinking is not None and thinking.mode in {"auto", "budget"}
-    sampling = Sampling(stop=tuple(draw(st.lists(words, max_size=2))))
+    sampling = Sampling(stop=tuple(draw(st.lists(text_strategy, max_size=2))))
     if not awake:
         number = draw(st.none() | st.floats(0, 1))
         sampling = replace(sampling, temperature=number, top_k=draw(st.none() | st.integers(0, 9)))
     return Request(
         model="acme-1",
         stream=draw(st.booleans()),
-        instructions=tuple(draw(st.lists(st.builds(Text, text=words, cache=caches), max_size=2))),
+        instructions=tuple(
+            draw(st.lists(st.builds(Text, text=text_strategy, cache=caches), max_size=2))
+        ),
         turns=draw(conversations()),
         tools=offered,
         tool_choice=choice,
@@ -211,7 +224,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 def _unsigned(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The parts with thoughts as a client of the provider itself would send them."""
+    """Return the parts with reasoning as a direct client of the provider would send it."""
     return tuple(
         replace(part, signature=Signature(kind=part.signature.kind, value=part.signature.value))
         if isinstance(part, Reasoning) and part.signature is not None
@@ -239,15 +252,19 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
 # --- answers -----------------------------------------------------------------------------
 
 signatures = st.builds(
-    Signature, provider=words, model=words, kind=st.sampled_from(["signature", "text"]), value=words
+    Signature,
+    provider=text_strategy,
+    model=text_strategy,
+    kind=st.sampled_from(["signature", "text"]),
+    value=text_strategy,
 )
 answer_parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words),
-    st.builds(Text, text=words, citations=st.tuples(own_citations)),
-    st.builds(Reasoning, text=st.just("") | words, signature=signatures),
+    st.builds(Text, text=text_strategy),
+    st.builds(Text, text=text_strategy, citations=st.tuples(own_citations)),
+    st.builds(Reasoning, text=st.just("") | text_strategy, signature=signatures),
     st.builds(Reasoning, redacted=st.just(True), signature=signatures),
     st.builds(ToolCall, id=ids, name=ids, arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw=text_strategy, custom=st.just(True)),
     natives,
 )
 counts = st.integers(0, 99)
@@ -262,15 +279,17 @@ usages = st.builds(
 )
 endings = st.one_of(
     st.builds(Finish, reason=st.sampled_from(["length", "pause", "context"])),
-    st.builds(Finish, reason=st.just("stop_sequence"), stop_sequence=words),
-    st.builds(Finish, reason=st.just("refusal"), explanation=words, category=st.just("bio")),
+    st.builds(Finish, reason=st.just("stop_sequence"), stop_sequence=text_strategy),
+    st.builds(
+        Finish, reason=st.just("refusal"), explanation=text_strategy, category=st.just("bio")
+    ),
     st.just(Finish(reason="stop")),
 )
 
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that can be said in this dialect."""
+    """Draw responses that this dialect can express."""
     parts = tuple(draw(st.lists(answer_parts, max_size=4)))
     finish = draw(endings)
     if finish.reason == "stop" and any(isinstance(part, ToolCall) for part in parts):
@@ -282,7 +301,7 @@ FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: tokens taken apart, the provider's own counts aside."""
+    """Return a response for comparison: tokens decoded, without the provider's own counts."""
     parts = tuple(_unwrapped(part) for part in response.parts)
     usage = replace(response.usage, native={}) if response.usage is not None else None
     return replace(response, parts=parts, usage=usage)
@@ -296,10 +315,10 @@ def _unwrapped(part: Part) -> Part:
 
 @given(answers())
 def test_a_rendered_response_parses_to_the_same_response(response: Response):
-    body, report = DIALECT.client.render_response(response, exchange())
+    body, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
-    again = DIALECT.provider.parse_response(body, ABLE, FREE)
-    assert _comparable(again) == _comparable(response)
+    round_trip = DIALECT.provider.parse_response(body, ABLE, FREE)
+    assert _comparable(round_trip) == _comparable(response)
 
 
 @given(answers(), st.data())
@@ -311,8 +330,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, FREE)
     events: list[Event] = []
-    for begin, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
-        for frame in decoder.feed(out[begin:end]):
+    for start, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
+        for frame in decoder.feed(out[start:end]):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)
@@ -320,7 +339,7 @@ def test_a_stream_parses_to_the_same_response_however_split(
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The events with their words cut anywhere."""
+    """Return the events with their texts split at random positions."""
     out: list[Event] = []
     for event in events:
         text = getattr(event, "text", None)

@@ -1,4 +1,4 @@
-"""A client's Messages body becomes a canonical request, or an error that names the field."""
+"""A client's Messages body is parsed into a canonical request, or an error names the field."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.dialects.anthropic_messages.make import (
 
 
 def part_of(block: dict[str, Any]) -> Any:
-    """The part that a block of a user message becomes."""
+    """Return the canonical part of a block in a user message."""
     return parse(request_body(user(block))).turns[0].parts[0]
 
 
@@ -210,8 +210,8 @@ def test_a_gateway_token_is_replaced_by_its_state():
     state = Signature(provider="deepseek", model="d", kind="text", value="v")
     block = {"type": "thinking", "thinking": "t", "signature": wrap_signature(state)}
     request = parse(request_body(USER, assistant(block)))
-    at = "messages[1].content[0]"
-    assert request.turns[1].parts == (Reasoning(text="t", signature=state, path=at),)
+    path = "messages[1].content[0]"
+    assert request.turns[1].parts == (Reasoning(text="t", signature=state, path=path),)
 
 
 @pytest.mark.parametrize(
@@ -268,8 +268,8 @@ def test_calls_and_results_are_read_with_their_nested_places():
 
 
 def test_a_system_message_among_the_others_keeps_its_own_effort():
-    late = {"role": "system", "content": "env", "output_config": {"effort": "low"}}
-    turn = parse(request_body(USER, late)).turns[1]
+    system_message = {"role": "system", "content": "env", "output_config": {"effort": "low"}}
+    turn = parse(request_body(USER, system_message)).turns[1]
     assert (turn.role, turn.effort, turn.path) == ("system", "low", "messages[1]")
 
 
@@ -513,8 +513,8 @@ def test_a_token_count_request_needs_no_max_tokens():
     ],
 )
 def test_an_invalid_field_is_named(request_body: dict[str, Any], param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as exc_info:
         parse(request_body)
-    error = caught.value.error
+    error = exc_info.value.error
     assert (error.kind, error.param) == ("invalid_request", param)
     assert param in error.message

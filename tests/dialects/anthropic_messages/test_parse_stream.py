@@ -1,4 +1,4 @@
-"""A provider's stream becomes canonical events, however sloppy it is."""
+"""Provider streams are parsed into canonical events, even if the provider deviates."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tests.dialects.anthropic_messages.make import (
     OVER,
     answer,
     block_start_frame,
+    block_stop_frame,
     delta,
-    ending,
     events,
     frame,
-    more,
-    start,
-    stopped,
+    message_start_frame,
+    stop_reason_frame,
+    text_delta,
     traits,
 )
 from tests.stream_grammar import check_stream
@@ -44,7 +44,7 @@ TOOL = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
 
 
 def failure(*frames: Frame) -> str:
-    """The kind of the failure that a stream ends in."""
+    """Return the error kind that a stream ends with."""
     last = events(*frames)[-1]
     assert isinstance(last, Failed)
     return last.error.kind
@@ -52,7 +52,13 @@ def failure(*frames: Frame) -> str:
 
 def test_a_stream_is_parsed_incrementally():
     streamed_events = events(
-        start(), block_start_frame(), more("a"), more("b"), stopped(), ending(), OVER
+        message_start_frame(),
+        block_start_frame(),
+        text_delta("a"),
+        text_delta("b"),
+        block_stop_frame(),
+        stop_reason_frame(),
+        OVER,
     )
     assert [type(event).__name__ for event in streamed_events] == [
         "Start",
@@ -67,9 +73,9 @@ def test_a_stream_is_parsed_incrementally():
 
 def test_deltas_are_given_out_one_by_one():
     parser = DIALECT.provider.stream_parser(traits(), None)
-    parser.feed(start())
+    parser.feed(message_start_frame())
     parser.feed(block_start_frame())
-    assert parser.feed(more("a")) == [Delta("a")]
+    assert parser.feed(text_delta("a")) == [Delta("a")]
     assert parser.feed(delta(type="text_delta", text="")) == []
 
 
@@ -81,7 +87,7 @@ def test_usage_of_message_start_and_message_delta_is_merged():
         "output_tokens": 1,
     }
     last = {"output_tokens": 25, "output_tokens_details": {"thinking_tokens": 7}}
-    usage = answer(start(usage=first), ending(usage=last), OVER).usage
+    usage = answer(message_start_frame(usage=first), stop_reason_frame(usage=last), OVER).usage
     assert usage is not None
     assert (usage.input, usage.cache_read, usage.cache_write) == (30, 60, 10)
     assert (usage.output, usage.reasoning, usage.prompt_tokens) == (25, 7, 100)
@@ -99,38 +105,44 @@ def test_usage_of_message_start_and_message_delta_is_merged():
     ids=["late", "early", "null", "never", "no numbers"],
 )
 def test_token_counts_are_read_from_any_event(first: Any, last: Any, count: int | None):
-    usage = answer(start(usage=first), ending(usage=last), OVER).usage
+    usage = answer(message_start_frame(usage=first), stop_reason_frame(usage=last), OVER).usage
     assert usage is not None
     assert usage.input == count
 
 
 def test_without_any_usage_nothing_is_counted():
-    assert answer(start(), ending(usage=None), OVER).usage is None
+    assert answer(message_start_frame(), stop_reason_frame(usage=None), OVER).usage is None
 
 
 def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
     response = answer(
-        start(),
+        message_start_frame(),
         block_start_frame(type="thinking", thinking="", signature=""),
         delta(type="thinking_delta", thinking="hm"),
         delta(type="signature_delta", signature="S"),
-        stopped(),
+        block_stop_frame(),
         block_start_frame(1, type="redacted_thinking", data="D"),
-        stopped(1),
-        ending(),
+        block_stop_frame(1),
+        stop_reason_frame(),
         OVER,
         kind="anthropic",
         model="claude",
     )
-    own = {"provider": "anthropic", "model": "claude"}
+    origin = {"provider": "anthropic", "model": "claude"}
     assert response.parts == (
-        Reasoning(text="hm", signature=Signature(**own, value="S")),
-        Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
+        Reasoning(text="hm", signature=Signature(**origin, value="S")),
+        Reasoning(redacted=True, signature=Signature(**origin, kind="redacted", value="D")),
     )
 
 
 def test_reasoning_without_a_known_origin_names_the_streams_model():
-    frames = (start(), block_start_frame(type="thinking", thinking="t"), stopped(), ending(), OVER)
+    frames = (
+        message_start_frame(),
+        block_start_frame(type="thinking", thinking="t"),
+        block_stop_frame(),
+        stop_reason_frame(),
+        OVER,
+    )
     signed = next(e for e in events(*frames, model="") if isinstance(e, SignatureDelta))
     assert signed.signature.model == "m"
 
@@ -141,51 +153,70 @@ def test_reasoning_without_a_known_origin_names_the_streams_model():
         (
             block_start_frame(**TOOL),
             delta(type="input_json_delta", partial_json='{"a":1}'),
-            stopped(),
+            block_stop_frame(),
         ),
         (
             block_start_frame(**TOOL),
             delta(type="input_json_delta", partial_json=""),
             delta(type="input_json_delta", partial_json='{"a"'),
             delta(type="input_json_delta", partial_json=":1}"),
-            stopped(),
+            block_stop_frame(),
         ),
-        (block_start_frame(**{**TOOL, "input": {"a": 1}}), stopped()),
+        (block_start_frame(**{**TOOL, "input": {"a": 1}}), block_stop_frame()),
         (
             block_start_frame(**{**TOOL, "input": {"a": 1}}),
             delta(type="input_json_delta", partial_json='{"a":1}'),
-            stopped(),
+            block_stop_frame(),
         ),
     ],
     ids=["one delta", "several", "whole at the start", "both"],
 )
 def test_the_input_of_a_tool_is_read(frames: tuple[Frame, ...]):
-    response = answer(start(), *frames, ending("tool_use"), OVER)
+    response = answer(message_start_frame(), *frames, stop_reason_frame("tool_use"), OVER)
     assert response.parts == (ToolCall(id="c1", name="f", arguments={"a": 1}),)
     assert response.finish.reason == "tool"
 
 
 def test_a_tool_without_input_has_no_arguments():
-    response = answer(start(), block_start_frame(**TOOL), stopped(), ending("tool_use"), OVER)
+    response = answer(
+        message_start_frame(),
+        block_start_frame(**TOOL),
+        block_stop_frame(),
+        stop_reason_frame("tool_use"),
+        OVER,
+    )
     assert response.parts == (ToolCall(id="c1", name="f", arguments={}),)
 
 
 def test_tool_names_are_restored_for_the_client():
     rendered = RenderedRequest(body={}, client_names={"f": "a.b"})
-    frames = (start(), block_start_frame(**TOOL), stopped(), ending("tool_use"), OVER)
+    frames = (
+        message_start_frame(),
+        block_start_frame(**TOOL),
+        block_stop_frame(),
+        stop_reason_frame("tool_use"),
+        OVER,
+    )
     (call,) = answer(*frames, rendered=rendered).parts
     assert isinstance(call, ToolCall)
     assert call.name == "a.b"
 
 
 @pytest.mark.parametrize(
-    ("sent", "raw"),
+    ("fragments", "raw"),
     [('{"input":"*** Begin"}', "*** Begin"), ("{half", "{half"), ('{"x":1}', ""), ("", "")],
 )
-def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
+def test_a_free_text_tool_gets_its_text_back(fragments: str, raw: str):
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"}))
-    pieces = [delta(type="input_json_delta", partial_json=piece) for piece in sent]
-    frames = (start(), block_start_frame(**TOOL), *pieces, stopped(), ending("tool_use"), OVER)
+    pieces = [delta(type="input_json_delta", partial_json=piece) for piece in fragments]
+    frames = (
+        message_start_frame(),
+        block_start_frame(**TOOL),
+        *pieces,
+        block_stop_frame(),
+        stop_reason_frame("tool_use"),
+        OVER,
+    )
     assert answer(*frames, rendered=rendered).parts == (
         ToolCall(id="c1", name="f", raw=raw, custom=True),
     )
@@ -194,12 +225,12 @@ def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
 def test_citations_belong_to_their_text():
     cited = {"type": "char_location", "cited_text": "q", "document_title": "t"}
     response = answer(
-        start(),
+        message_start_frame(),
         block_start_frame(),
-        more("a"),
+        text_delta("a"),
         delta(type="citations_delta", citation=cited),
-        stopped(),
-        ending(),
+        block_stop_frame(),
+        stop_reason_frame(),
         OVER,
     )
     (part,) = response.parts
@@ -211,13 +242,13 @@ def test_blocks_of_a_server_tool_are_preserved():
     use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     fields = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
     response = answer(
-        start(),
+        message_start_frame(),
         block_start_frame(**use),
         delta(type="input_json_delta", partial_json='{"query":"x"}'),
-        stopped(),
+        block_stop_frame(),
         block_start_frame(1, **fields),
-        stopped(1),
-        ending(),
+        block_stop_frame(1),
+        stop_reason_frame(),
         OVER,
     )
     assert response.parts == (
@@ -252,11 +283,17 @@ def test_blocks_of_a_server_tool_are_preserved():
 )
 def test_the_stop_reason_is_parsed(delta_fields: dict[str, Any], expected: Finish):
     last = frame("message_delta", delta=delta_fields, usage={"output_tokens": 1})
-    assert answer(start(), last, OVER).finish == expected
+    assert answer(message_start_frame(), last, OVER).finish == expected
 
 
 def test_a_call_without_the_tool_use_stop_reason_ends_for_tools():
-    response = answer(start(), block_start_frame(**TOOL), stopped(), ending("end_turn"), OVER)
+    response = answer(
+        message_start_frame(),
+        block_start_frame(**TOOL),
+        block_stop_frame(),
+        stop_reason_frame("end_turn"),
+        OVER,
+    )
     assert response.finish.reason == "tool"
 
 
@@ -265,19 +302,19 @@ def test_a_call_without_the_tool_use_stop_reason_ends_for_tools():
 
 def test_interleaved_blocks_are_serialized():
     response = answer(
-        start(),
+        message_start_frame(),
         block_start_frame(0, **TOOL),
         block_start_frame(1, **{**TOOL, "id": "c2"}),
         delta(1, type="input_json_delta", partial_json='{"b":'),
         delta(0, type="input_json_delta", partial_json='{"a":'),
         delta(1, type="input_json_delta", partial_json="2}"),
         block_start_frame(2),
-        stopped(1),
-        more("text", 2),
+        block_stop_frame(1),
+        text_delta("text", 2),
         delta(0, type="input_json_delta", partial_json="1}"),
-        stopped(0),
-        stopped(2),
-        ending("tool_use"),
+        block_stop_frame(0),
+        block_stop_frame(2),
+        stop_reason_frame("tool_use"),
         OVER,
     )
     assert response.parts == (
@@ -289,40 +326,82 @@ def test_interleaved_blocks_are_serialized():
 
 def test_a_buffered_block_streams_once_the_previous_one_ends():
     parser = DIALECT.provider.stream_parser(traits(), None)
-    for item in (start(), block_start_frame(0), block_start_frame(1), more("b", 1)):
+    for item in (
+        message_start_frame(),
+        block_start_frame(0),
+        block_start_frame(1),
+        text_delta("b", 1),
+    ):
         parser.feed(item)
-    assert parser.feed(more("a", 0)) == [Delta("a")]
-    assert parser.feed(stopped(0)) == [BlockEnd(), BlockStart(kind="text"), Delta("b")]
-    assert parser.feed(more("c", 1)) == [Delta("c")]
+    assert parser.feed(text_delta("a", 0)) == [Delta("a")]
+    assert parser.feed(block_stop_frame(0)) == [BlockEnd(), BlockStart(kind="text"), Delta("b")]
+    assert parser.feed(text_delta("c", 1)) == [Delta("c")]
 
 
 @pytest.mark.parametrize(
     "frames",
     [
-        (start(), more("a"), stopped(), ending(), OVER),
-        (block_start_frame(), more("a"), stopped(), ending(), OVER),
-        (start(), block_start_frame(), more("a"), ending(), OVER),
-        (start(), block_start_frame(), more("a"), stopped(), ending()),
-        (start(), block_start_frame(), more("a"), ending()),
-        (start(), block_start_frame(), more("a"), stopped(), OVER),
-        (start(), block_start_frame(type="text", text="a"), stopped(), ending(), OVER),
-        (start(), block_start_frame(), delta(text="a"), stopped(), ending(), OVER),
+        (message_start_frame(), text_delta("a"), block_stop_frame(), stop_reason_frame(), OVER),
+        (block_start_frame(), text_delta("a"), block_stop_frame(), stop_reason_frame(), OVER),
+        (message_start_frame(), block_start_frame(), text_delta("a"), stop_reason_frame(), OVER),
         (
-            start(),
+            message_start_frame(),
+            block_start_frame(),
+            text_delta("a"),
+            block_stop_frame(),
+            stop_reason_frame(),
+        ),
+        (message_start_frame(), block_start_frame(), text_delta("a"), stop_reason_frame()),
+        (message_start_frame(), block_start_frame(), text_delta("a"), block_stop_frame(), OVER),
+        (
+            message_start_frame(),
+            block_start_frame(type="text", text="a"),
+            block_stop_frame(),
+            stop_reason_frame(),
+            OVER,
+        ),
+        (
+            message_start_frame(),
+            block_start_frame(),
+            delta(text="a"),
+            block_stop_frame(),
+            stop_reason_frame(),
+            OVER,
+        ),
+        (
+            message_start_frame(),
             frame("content_block_start", content_block={"type": "text"}),
             frame("content_block_delta", delta={"type": "text_delta", "text": "a"}),
             frame("content_block_stop"),
-            ending(),
+            stop_reason_frame(),
             OVER,
         ),
-        (start(), block_start_frame(), more("a"), stopped(), ending(), OVER, more("b"), OVER),
-        (start(), start(), block_start_frame(), more("a"), stopped(), stopped(), ending(), OVER),
         (
-            start(),
+            message_start_frame(),
+            block_start_frame(),
+            text_delta("a"),
+            block_stop_frame(),
+            stop_reason_frame(),
+            OVER,
+            text_delta("b"),
+            OVER,
+        ),
+        (
+            message_start_frame(),
+            message_start_frame(),
+            block_start_frame(),
+            text_delta("a"),
+            block_stop_frame(),
+            block_stop_frame(),
+            stop_reason_frame(),
+            OVER,
+        ),
+        (
+            message_start_frame(),
             frame("ping"),
             frame("of_next_year", x=1),
             block_start_frame(),
-            more("a"),
+            text_delta("a"),
             delta(type="of_next_year", words="b"),
             Frame("", b'{"type":"content_block_stop","index":0}'),
             Frame("message_delta", b'{"delta":{"stop_reason":"end_turn"}}'),
@@ -351,12 +430,12 @@ def test_minor_grammar_errors_of_a_server_are_tolerated(frames: tuple[Frame, ...
 
 def test_a_different_content_kind_begins_a_new_block():
     response = answer(
-        start(),
+        message_start_frame(),
         block_start_frame(type="thinking", thinking=""),
         delta(type="thinking_delta", thinking="hm"),
-        more("a"),
-        stopped(),
-        ending(),
+        text_delta("a"),
+        block_stop_frame(),
+        stop_reason_frame(),
         OVER,
     )
     assert [type(part).__name__ for part in response.parts] == ["Reasoning", "Text"]
@@ -366,10 +445,16 @@ def test_a_different_content_kind_begins_a_new_block():
     "frames",
     [
         (),
-        (start(),),
-        (start(), block_start_frame(), more("a")),
-        (start(), block_start_frame(), more("a"), stopped()),
-        (start(), block_start_frame(), more("a"), stopped(), ending(None)),
+        (message_start_frame(),),
+        (message_start_frame(), block_start_frame(), text_delta("a")),
+        (message_start_frame(), block_start_frame(), text_delta("a"), block_stop_frame()),
+        (
+            message_start_frame(),
+            block_start_frame(),
+            text_delta("a"),
+            block_stop_frame(),
+            stop_reason_frame(None),
+        ),
     ],
     ids=["nothing", "a start", "an open block", "a closed block", "no reason"],
 )
@@ -406,7 +491,15 @@ def test_a_cut_stream_ends_in_an_error(frames: tuple[Frame, ...]):
 )
 def test_invalid_json_in_a_stream_ends_in_an_error(last: Frame):
     assert (
-        failure(start(), block_start_frame(), more("a"), last, stopped(), ending(), OVER)
+        failure(
+            message_start_frame(),
+            block_start_frame(),
+            text_delta("a"),
+            last,
+            block_stop_frame(),
+            stop_reason_frame(),
+            OVER,
+        )
         == "upstream_error"
     )
 
@@ -427,7 +520,13 @@ def test_invalid_json_in_a_stream_ends_in_an_error(last: Frame):
 )
 def test_an_error_event_ends_the_stream(error: Any, kind: str):
     assert (
-        failure(start(), block_start_frame(), more("a"), frame("error", error=error), ending())
+        failure(
+            message_start_frame(),
+            block_start_frame(),
+            text_delta("a"),
+            frame("error", error=error),
+            stop_reason_frame(),
+        )
         == kind
     )
 
@@ -438,7 +537,9 @@ def test_an_error_in_another_providers_shape_ends_the_stream_too():
 
 def test_the_response_has_its_id_model_tier_and_own_fields():
     response = answer(
-        start(usage={"service_tier": "standard"}, container={"id": "x"}), ending(), OVER
+        message_start_frame(usage={"service_tier": "standard"}, container={"id": "x"}),
+        stop_reason_frame(),
+        OVER,
     )
     assert (response.id, response.model, response.service_tier) == ("msg_u", "m", "default")
     assert response.extra == {"anthropic_messages": {"container": {"id": "x"}}}
@@ -522,26 +623,26 @@ fuzzed = st.one_of(
 )
 sane = st.sampled_from(
     [
-        start(),
+        message_start_frame(),
         block_start_frame(0),
         block_start_frame(1, **TOOL),
         block_start_frame(2, type="thinking", thinking=""),
-        more("a", 0),
-        more("b", 1),
+        text_delta("a", 0),
+        text_delta("b", 1),
         delta(1, type="input_json_delta", partial_json="{}"),
         delta(2, type="thinking_delta", thinking="hm"),
         delta(2, type="signature_delta", signature="S"),
-        stopped(0),
-        stopped(1),
-        stopped(2),
-        ending(),
+        block_stop_frame(0),
+        block_stop_frame(1),
+        block_stop_frame(2),
+        stop_reason_frame(),
         OVER,
     ]
 )
 
 
 def parse_events(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
-    """All events of a stream; checks that a Start comes first."""
+    """Return all events of a stream; asserts that Start is the first one."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out = [event for item in frames for event in parser.feed(item)]
     return out + parser.close()

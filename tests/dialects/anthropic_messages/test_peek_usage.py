@@ -1,4 +1,4 @@
-"""A glance says of an answer what the full parse says, or nothing."""
+"""`peek_usage` returns the same usage as the full parser, or none."""
 
 from __future__ import annotations
 

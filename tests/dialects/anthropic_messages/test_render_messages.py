@@ -1,4 +1,4 @@
-"""Turns become messages in the order and shape that Anthropic demands."""
+"""Turns are rendered as messages in the order and shape that Anthropic requires."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OWN = {"provider": "acme", "model": "acme-1"}
 
 
 def turns(*parts: tuple[str, tuple[Part, ...]]) -> tuple[Turn, ...]:
-    """Turns of these roles and parts, each with its place."""
+    """Return turns of these roles and parts, numbered by position."""
     return tuple(
         Turn(role=role, parts=content_parts, path=f"messages[{i}]")  # type: ignore[arg-type]
         for i, (role, content_parts) in enumerate(parts)
@@ -52,12 +52,12 @@ def turns(*parts: tuple[str, tuple[Part, ...]]) -> tuple[Turn, ...]:
 
 
 def text_parts(*said_words: str) -> tuple[Text, ...]:
-    """Texts."""
+    """Return text parts."""
     return tuple(Text(text=word, path="t") for word in said_words)
 
 
 def block_of(part: Part, **flags: Any) -> Any:
-    """The block that a part of a user turn becomes."""
+    """Return the rendered block of a part in a user turn."""
     rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
     return rendered.body["messages"][0]["content"][0]
 
@@ -105,7 +105,7 @@ def test_instructions_alone_get_a_placeholder_user_turn():
 
 
 @pytest.mark.parametrize("empty", ["", " \n"], ids=["empty", "blank"])
-def test_an_empty_text_is_left_out_and_reported(empty: str):
+def test_an_empty_text_is_omitted_and_reported(empty: str):
     rendered = render(request_body(user(text(empty), text("a"))))
     assert rendered.body["messages"] == [user(text("a"))]
     assert losses_of(rendered) == [("messages[0].content[0]", "dropped")]
@@ -116,7 +116,7 @@ def test_names_of_messages_are_reported():
     assert losses_of(render(client_request(turns=(turn,)))) == [("messages[0].name", "dropped")]
 
 
-def test_the_attribution_block_of_claude_code_is_left_out():
+def test_the_attribution_block_of_claude_code_is_omitted():
     billing = text("x-anthropic-billing-header: cc_version=2; cc_entrypoint=cli;")
     rendered = render(request_body(USER, system=[billing, text("You are Claude Code.")]))
     assert rendered.body["system"] == [text("You are Claude Code.")]
@@ -172,10 +172,10 @@ def test_a_final_system_message_after_an_assistant_turn_becomes_a_user_message()
 
 
 def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
-    late = {**LATE, "output_config": {"effort": "low"}}
-    rendered = render(request_body(USER, late), mid_system=True)
+    system_message = {**LATE, "output_config": {"effort": "low"}}
+    rendered = render(request_body(USER, system_message), mid_system=True)
     assert rendered.body["messages"][1]["output_config"] == {"effort": "low"}
-    hoisted = render(request_body(USER, late), mid_system=False)
+    hoisted = render(request_body(USER, system_message), mid_system=False)
     assert hoisted.body["output_config"] == {"effort": "low"}
     assert ("messages[1].output_config.effort", "approximated") in losses_of(hoisted)
 
@@ -190,10 +190,10 @@ def test_a_prefill_is_sent_without_trailing_white_space():
 
 
 def test_an_unsupported_prefill_is_refused_with_the_model_name():
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(request_body(USER, assistant(text("The answer is"))), prefill=False)
-    assert caught.value.error.kind == "invalid_request"
-    assert caught.value.error.param == "messages[1]"
+    assert error.value.error.kind == "invalid_request"
+    assert error.value.error.param == "messages[1]"
 
 
 def test_a_paused_turn_of_a_server_tool_may_be_the_last():
@@ -257,10 +257,10 @@ def test_a_document_is_sent(part: Document, source: dict[str, Any]):
     ids=["audio", "tiff", "image by id", "ftp", "document by id", "word", "no base64"],
 )
 def test_unsupported_content_is_refused_by_name(part: Part):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         block_of(part)
-    assert caught.value.error.param == "p"
-    assert caught.value.error.message.startswith("p: ")
+    assert error.value.error.param == "p"
+    assert error.value.error.message.startswith("p: ")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_unsupported_content_is_refused_by_name(part: Part):
     ],
     ids=["no images", "no URLs", "no documents"],
 )
-def test_media_that_the_model_does_not_take_leave_a_note(part: Part, flags: dict[str, bool]):
+def test_unsupported_media_are_replaced_by_a_note(part: Part, flags: dict[str, bool]):
     rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
     assert rendered.body["messages"][0]["content"][0]["type"] == "text"
     assert losses_of(rendered) == [("p", "dropped")]
@@ -331,10 +331,10 @@ def test_ids_that_become_equal_are_made_distinct():
         ("assistant", calls),
         ("user", tuple(ToolResult(id=call.id) for call in calls)),
     )
-    called, back = render(client_request(turns=history)).body["messages"][1:]
-    sent = [block["id"] for block in called["content"]]
-    assert len(set(sent)) == 3
-    assert [block["tool_use_id"] for block in back["content"]] == sent
+    call_message, back = render(client_request(turns=history)).body["messages"][1:]
+    rendered_ids = [block["id"] for block in call_message["content"]]
+    assert len(set(rendered_ids)) == 3
+    assert [block["tool_use_id"] for block in back["content"]] == rendered_ids
 
 
 def test_a_result_may_contain_images_and_an_empty_one_has_no_content():
@@ -379,7 +379,7 @@ def test_media_of_an_assistant_are_reported():
 
 
 def turns_with_reasoning(signature: Signature | None, **fields: Any) -> tuple[Turn, ...]:
-    """A history whose assistant had a thought."""
+    """Return a history with assistant reasoning."""
     part = Reasoning(text="t", signature=signature, path="p", **fields)
     return turns(
         ("user", text_parts("a")),
@@ -428,7 +428,7 @@ def test_a_provider_that_requires_reasoning_gets_another_models():
 
 
 def turns_with_cache_breakpoints(count: int) -> tuple[Turn, ...]:
-    """A user turn of texts that each carry a mark."""
+    """Return a user turn of texts that each have a cache breakpoint."""
     parts = tuple(Text(text=str(i), cache=CacheBreakpoint("1h"), path="t") for i in range(count))
     return turns(("user", parts))
 

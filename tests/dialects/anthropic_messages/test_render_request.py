@@ -1,4 +1,4 @@
-"""A canonical request becomes what an Anthropic model takes, and the rest is reported."""
+"""Canonical requests are rendered for Anthropic models, and losses are reported."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
 
 
 @pytest.mark.parametrize(
-    ("max_output", "flags", "sent", "reported"),
+    ("max_output", "flags", "expected", "reported"),
     [
         (50, {}, 50, []),
         (None, {}, 8192, [("max_tokens", "defaulted")]),
@@ -53,15 +53,15 @@ F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
     ids=["given", "absent", "small model", "route default", "too much"],
 )
 def test_max_tokens_is_always_sent(
-    max_output: int | None, flags: dict[str, Any], sent: int, reported: list[tuple[str, str]]
+    max_output: int | None, flags: dict[str, Any], expected: int, reported: list[tuple[str, str]]
 ):
     rendered = render(client_request(max_output=max_output), **flags)
-    assert rendered.body["max_tokens"] == sent
+    assert rendered.body["max_tokens"] == expected
     assert [(item.path, item.action) for item in rendered.report] == reported
 
 
 @pytest.mark.parametrize(
-    ("stream", "tools", "flags", "sent"),
+    ("stream", "tools", "flags", "expected"),
     [
         (True, (F,), {}, 32_000),
         (True, (), {}, 8192),
@@ -72,10 +72,10 @@ def test_max_tokens_is_always_sent(
     ids=["agent", "no tools", "whole", "small model", "route default"],
 )
 def test_the_default_max_tokens_with_tools_allows_long_calls(
-    stream: bool, tools: tuple[Tool, ...], flags: dict[str, Any], sent: int
+    stream: bool, tools: tuple[Tool, ...], flags: dict[str, Any], expected: int
 ):
     request = client_request(max_output=None, stream=stream, tools=tools)
-    assert render(request, **flags).body["max_tokens"] == sent
+    assert render(request, **flags).body["max_tokens"] == expected
 
 
 # --- sampling --------------------------------------------------------------------------
@@ -147,18 +147,18 @@ def test_fields_that_the_dialect_never_had_are_reported_each():
     ]
 
 
-def test_blank_stop_sequences_are_left_out():
+def test_blank_stop_sequences_are_omitted():
     rendered = render(client_request(sampling=Sampling(stop=("\n", "END"))))
     assert rendered.body["stop_sequences"] == ["END"]
     assert losses_of(rendered) == [("stop", "dropped")]
 
 
-@pytest.mark.parametrize(("most", "sent"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])])
+@pytest.mark.parametrize(("limit", "stop"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])])
 def test_stop_sequences_are_limited_to_the_targets_maximum(
-    most: int | None, sent: list[str] | None
+    limit: int | None, stop: list[str] | None
 ):
-    rendered = render(client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=most)
-    assert rendered.body.get("stop_sequences") == sent
+    rendered = render(client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=limit)
+    assert rendered.body.get("stop_sequences") == stop
 
 
 @pytest.mark.parametrize(
@@ -169,17 +169,17 @@ def test_stop_sequences_are_limited_to_the_targets_maximum(
     ],
 )
 def test_unsupported_response_parameters_are_refused(fields: dict[str, Any], param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(client_request(**fields))
-    assert caught.value.error.kind == "unsupported_param"
-    assert caught.value.error.param == param
+    assert error.value.error.kind == "unsupported_param"
+    assert error.value.error.param == param
 
 
 # --- tools -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("choice", "sent"),
+    ("choice", "expected"),
     [
         (None, None),
         (ToolChoice(mode="auto"), {"type": "auto"}),
@@ -197,13 +197,13 @@ def test_unsupported_response_parameters_are_refused(fields: dict[str, Any], par
     ],
     ids=str,
 )
-def test_tool_choice_is_sent(choice: ToolChoice | None, sent: dict[str, Any] | None):
+def test_tool_choice_is_sent(choice: ToolChoice | None, expected: dict[str, Any] | None):
     rendered = render(client_request(tools=(F,), tool_choice=choice))
-    assert rendered.body.get("tool_choice") == sent
+    assert rendered.body.get("tool_choice") == expected
     assert losses_of(rendered) == []
 
 
-def test_a_choice_without_tools_is_left_out():
+def test_a_choice_without_tools_is_omitted():
     rendered = render(client_request(tool_choice=ToolChoice(mode="any")))
     assert "tool_choice" not in rendered.body
     assert losses_of(rendered) == [("tool_choice", "dropped")]
@@ -251,18 +251,18 @@ def test_a_free_text_tool_is_a_function_with_one_string(form: Any, path: str):
         name="apply_patch", kind="custom", description="Edit", format=form, path="tools[0]"
     )
     rendered = render(client_request(tools=(custom,)))
-    (sent,) = rendered.body["tools"]
-    assert sent["input_schema"]["required"] == ["input"]
-    assert sent["description"].startswith("Edit")
-    grammatical = "\n\nThe input must match this lark grammar:\nstart: /.+/" in sent["description"]
-    assert grammatical is (path == "tools[0].format")
+    (function,) = rendered.body["tools"]
+    assert function["input_schema"]["required"] == ["input"]
+    assert function["description"].startswith("Edit")
+    grammar = "\n\nThe input must match this lark grammar:\nstart: /.+/"
+    assert (grammar in function["description"]) is (path == "tools[0].format")
     assert rendered.custom_tools == {"apply_patch"}
     assert losses_of(rendered) == [(path, "approximated")]
 
 
 def test_a_tool_without_a_schema_gets_an_empty_one():
-    (sent,) = render(client_request(tools=(Tool(name="f"),))).body["tools"]
-    assert sent == {"name": "f", "input_schema": {"type": "object", "properties": {}}}
+    (rendered_tool,) = render(client_request(tools=(Tool(name="f"),))).body["tools"]
+    assert rendered_tool == {"name": "f", "input_schema": {"type": "object", "properties": {}}}
 
 
 def test_the_root_of_a_schema_becomes_an_object():
@@ -278,9 +278,9 @@ def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
     rendered = render(client_request(tools=(strict,)))
-    (sent,) = rendered.body["tools"]
-    assert sent["strict"] is True
-    assert sent["input_schema"]["additionalProperties"] is False
+    (rendered_tool,) = rendered.body["tools"]
+    assert rendered_tool["strict"] is True
+    assert rendered_tool["input_schema"]["additionalProperties"] is False
     assert rendered.report == ()
 
 
@@ -303,7 +303,7 @@ def test_a_strict_tool_that_can_not_be_enforced_keeps_its_schema(
 
 
 def test_own_server_tools_are_sent_and_others_reported():
-    own = {"type": "web_search_20260318", "name": "web_search"}
+    server_tool = {"type": "web_search_20260318", "name": "web_search"}
     theirs = Tool(
         name="file_search",
         kind="server",
@@ -311,7 +311,7 @@ def test_own_server_tools_are_sent_and_others_reported():
         native={"type": "file_search"},
         path="tools[0]",
     )
-    assert render(body(tools=[own])).body["tools"] == [own]
+    assert render(body(tools=[server_tool])).body["tools"] == [server_tool]
     rendered = render(client_request(tools=(theirs,)))
     assert "tools" not in rendered.body
     assert losses_of(rendered) == [("tools[0]", "dropped")]
@@ -386,7 +386,7 @@ OLD = {"thinking_modes": ("enabled", "disabled"), "efforts": ()}
 
 
 @pytest.mark.parametrize(
-    ("thinking", "flags", "sent", "effort", "reported"),
+    ("thinking", "flags", "expected", "effort", "reported"),
     [
         (Thinking(effort="high"), {}, {"type": "adaptive", "display": "summarized"}, "high", []),
         (
@@ -490,12 +490,12 @@ OLD = {"thinking_modes": ("enabled", "disabled"), "efforts": ()}
 def test_reasoning_is_requested_in_the_models_form(
     thinking: Thinking,
     flags: dict[str, Any],
-    sent: dict[str, Any] | None,
+    expected: dict[str, Any] | None,
     effort: str | None,
     reported: list[tuple[str, str]],
 ):
     rendered = render(client_request(thinking=thinking, max_output=64_000), **flags)
-    assert rendered.body.get("thinking") == sent
+    assert rendered.body.get("thinking") == expected
     assert rendered.body.get("output_config", {}).get("effort") == effort
     assert losses_of(rendered) == reported
 
@@ -583,8 +583,8 @@ def test_interleaved_thinking_may_have_a_larger_budget():
 
 def test_thinking_between_tools_is_sent_where_supported():
     asked_for = body(thinking={"type": "between_tools"})
-    known = render(asked_for, thinking_modes=("adaptive", "between_tools"))
-    assert (known.body["thinking"], known.report) == ({"type": "between_tools"}, ())
+    supported = render(asked_for, thinking_modes=("adaptive", "between_tools"))
+    assert (supported.body["thinking"], supported.report) == ({"type": "between_tools"}, ())
     unknown = render(asked_for)
     assert unknown.body["thinking"] == {"type": "adaptive"}
     assert losses_of(unknown) == [("thinking.type", "dropped")]
@@ -658,7 +658,7 @@ def test_a_session_inside_the_users_id_is_no_loss():
 
 
 @pytest.mark.parametrize(
-    ("tier", "sent", "reported"),
+    ("tier", "expected", "reported"),
     [
         ("default", "standard_only", []),
         ("priority", "auto", [("service_tier", "approximated")]),
@@ -666,9 +666,9 @@ def test_a_session_inside_the_users_id_is_no_loss():
         ("auto", None, []),
     ],
 )
-def test_the_service_tier_is_sent(tier: str, sent: str | None, reported: list[tuple[str, str]]):
+def test_the_service_tier_is_sent(tier: str, expected: str | None, reported: list[tuple[str, str]]):
     rendered = render(client_request(meta=Meta(service_tier=tier)))
-    assert rendered.body.get("service_tier") == sent
+    assert rendered.body.get("service_tier") == expected
     assert losses_of(rendered) == reported
 
 

@@ -1,4 +1,4 @@
-"""A client's stream follows Anthropic's grammar to the letter."""
+"""Streams for clients follow Anthropic's stream grammar."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from gateway.canon.response import Finish, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from tests.dialects.anthropic_messages.make import (
-    exchange,
     rendered_bytes,
     rendered_frames,
     reported_fields,
+    response_context,
 )
 
 NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
@@ -37,17 +37,17 @@ STOP = End(Finish(reason="stop"))
 
 
 def stream_of(*events: Event) -> list[Event]:
-    """A whole stream of these events."""
+    """Return a whole stream of these events."""
     return [Start(), *events, STOP]
 
 
 def blocks(*events: Event, **fields: Any) -> list[tuple[str, Any]]:
-    """What is printed between the start and the end of the message."""
+    """Return the frames between the start and the end of the message."""
     return rendered_frames(stream_of(*events), **fields)[1:-2]
 
 
 def deltas(*events: Event, **fields: Any) -> list[dict[str, Any]]:
-    """The deltas that are printed."""
+    """Return the rendered deltas."""
     actual_blocks = blocks(*events, **fields)
     return [data["delta"] for name, data in actual_blocks if name == "content_block_delta"]
 
@@ -134,24 +134,24 @@ def test_redacted_thinking_contains_a_state_token():
 
 
 @pytest.mark.parametrize(
-    ("words", "pieces"),
+    ("text", "pieces"),
     [([], ["{}"]), (["{}"], ["{}"]), (['{"a"', ":1}"], ['{"a"', ":1}"])],
     ids=["none", "empty object", "two pieces"],
 )
-def test_the_input_of_a_call_is_rendered(words: list[str], pieces: list[str]):
+def test_the_input_of_a_call_is_rendered(text: list[str], pieces: list[str]):
     call = BlockStart(kind="tool_call", id="c1", name="f")
-    actual_blocks = blocks(call, *map(Delta, words), BlockEnd())
-    begun = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
-    assert actual_blocks[0][1]["content_block"] == begun
+    actual_blocks = blocks(call, *map(Delta, text), BlockEnd())
+    opened_block = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
+    assert actual_blocks[0][1]["content_block"] == opened_block
     assert [data["delta"]["partial_json"] for _, data in actual_blocks[1:-1]] == pieces
 
 
-@pytest.mark.parametrize("words", [[], ['a"b\n', "\\"]], ids=["none", "needs escaping"])
-def test_a_free_text_call_is_one_string_of_json(words: list[str]):
+@pytest.mark.parametrize("text", [[], ['a"b\n', "\\"]], ids=["none", "needs escaping"])
+def test_a_free_text_call_is_one_string_of_json(text: list[str]):
     call = BlockStart(kind="tool_call", id="c1", name="f", custom=True)
-    actual_deltas = deltas(call, *map(Delta, words), BlockEnd())
+    actual_deltas = deltas(call, *map(Delta, text), BlockEnd())
     assert json.loads("".join(item["partial_json"] for item in actual_deltas)) == {
-        "input": "".join(words)
+        "input": "".join(text)
     }
 
 
@@ -161,7 +161,7 @@ def test_an_id_that_is_illegal_here_is_rewritten():
 
 
 def test_arguments_that_are_no_json_are_reported():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     for event in stream_of(
         BlockStart(kind="tool_call", id="c", name="f"), Delta("{half"), BlockEnd()
     ):
@@ -169,8 +169,8 @@ def test_arguments_that_are_no_json_are_reported():
     assert reported_fields(renderer.report) == [("content[0]", "approximated")]
 
 
-def test_a_calls_state_has_no_place_and_is_reported():
-    renderer = DIALECT.client.stream_renderer(exchange())
+def test_reasoning_state_of_a_call_without_a_field_is_reported():
+    renderer = DIALECT.client.stream_renderer(response_context())
     call = BlockStart(kind="tool_call", id="c", name="f")
     for event in stream_of(call, SignatureDelta(Signature(value="S")), BlockEnd()):
         renderer.feed(event)
@@ -186,16 +186,16 @@ def test_a_refusal_is_text_that_ends_in_a_refusal():
 
 def test_sources_are_printed_as_they_came_or_as_a_web_search():
     native = {"type": "char_location", "cited_text": "q"}
-    own = CitationDelta(Citation(dialect="anthropic_messages", native=native))
+    native_citation = CitationDelta(Citation(dialect="anthropic_messages", native=native))
     theirs = CitationDelta(Citation(url="https://x", title="t", quote="q", dialect="openai_chat"))
-    actual_deltas = deltas(BlockStart(kind="text"), Delta("a"), own, theirs, BlockEnd())
+    actual_deltas = deltas(BlockStart(kind="text"), Delta("a"), native_citation, theirs, BlockEnd())
     assert actual_deltas[1] == {"type": "citations_delta", "citation": native}
     assert actual_deltas[2]["citation"]["type"] == "web_search_result_location"
     assert actual_deltas[2]["citation"]["url"] == "https://x"
 
 
 def test_a_source_without_a_url_is_reported():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     cited = CitationDelta(Citation(title="t", dialect="cohere"))
     for event in stream_of(BlockStart(kind="text"), Delta("a"), cited, BlockEnd()):
         renderer.feed(event)
@@ -259,7 +259,7 @@ def test_the_end_event_has_the_stop_reason(finish: Finish, delta: dict[str, Any]
     ids=["failed", "malformed"],
 )
 def test_a_broken_stream_ends_in_an_error_and_nothing_else(last: Event):
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     renderer.feed(Start())
     renderer.feed(BlockStart(kind="text"))
     data = renderer.feed(last)
@@ -271,9 +271,9 @@ def test_a_broken_stream_ends_in_an_error_and_nothing_else(last: Event):
 
 
 def test_stream_text_may_contain_any_characters():
-    words = 'a"\\\n\u2028\x00é😀'
-    (delta,) = deltas(BlockStart(kind="text"), Delta(words), BlockEnd())
-    assert delta["text"] == words
+    text = 'a"\\\n\u2028\x00é😀'
+    (delta,) = deltas(BlockStart(kind="text"), Delta(text), BlockEnd())
+    assert delta["text"] == text
 
 
 def test_an_unknown_usage_is_zero_as_the_api_demands_numbers():

@@ -1,4 +1,4 @@
-"""A whole answer: a provider's JSON becomes canonical, and canonical a client's JSON."""
+"""Whole responses: parsing of provider bodies, rendering for clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import recover_reasoning_text, unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.base import RenderedRequest
-from tests.dialects.anthropic_messages.make import exchange, reported_fields, traits
+from tests.dialects.anthropic_messages.make import reported_fields, response_context, traits
 
 WHOLE = {
     "id": "msg_u",
@@ -36,13 +36,15 @@ WHOLE = {
 
 
 def parse_body(rendered: RenderedRequest | None = None, **fields: Any) -> Response:
-    """The canonical answer of a body that differs by these fields."""
+    """Return the canonical response of a body with these fields changed."""
     return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered)
 
 
 def render_parts(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """A client's JSON for an answer of these parts, and what was reported."""
-    body, report = DIALECT.client.render_response(Response(parts=parts, **fields), exchange())
+    """Return a client's JSON for a response of these parts, and the report."""
+    body, report = DIALECT.client.render_response(
+        Response(parts=parts, **fields), response_context()
+    )
     return body, reported_fields(report)
 
 
@@ -72,10 +74,10 @@ def test_all_blocks_are_read():
         ],
         stop_reason="tool_use",
     )
-    own = {"provider": "acme", "model": "acme-1"}
+    origin = {"provider": "acme", "model": "acme-1"}
     assert response.parts == (
-        Reasoning(text="hm", signature=Signature(**own, value="S")),
-        Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
+        Reasoning(text="hm", signature=Signature(**origin, value="S")),
+        Reasoning(redacted=True, signature=Signature(**origin, kind="redacted", value="D")),
         Native(dialect="anthropic_messages", data=server),
         ToolCall(id="c", name="f", arguments={"a": 1}),
     )
@@ -128,9 +130,9 @@ def test_content_that_is_a_string_is_a_text():
     ids=str,
 )
 def test_an_invalid_response_is_an_error(body: Any, kind: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         DIALECT.provider.parse_response(body, traits(), None)
-    assert caught.value.error.kind == kind
+    assert error.value.error.kind == kind
 
 
 # --- a client's ------------------------------------------------------------------------
@@ -166,7 +168,7 @@ def test_reasoning_has_a_state_token_and_can_be_hidden():
     (block,) = body["content"]
     assert (block["thinking"], unwrap_signature(block["signature"])) == ("hm", state)
     hidden, _ = DIALECT.client.render_response(
-        Response(parts=(part,)), exchange(reasoning_display="none")
+        Response(parts=(part,)), response_context(reasoning_display="none")
     )
     assert hidden["content"][0]["thinking"] == ""
     signature = unwrap_signature(hidden["content"][0]["signature"])
@@ -226,9 +228,9 @@ def test_sources_are_shown_as_a_web_search_where_they_have_a_url():
 
 
 def test_an_unparsable_response_is_an_error():
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render_parts(finish=Finish(reason="malformed"))
-    assert caught.value.error.kind == "malformed_output"
+    assert error.value.error.kind == "malformed_output"
 
 
 def test_a_calls_state_is_reported():

@@ -1,4 +1,4 @@
-"""The official SDK reads what we print, and a strict server takes what we send."""
+"""The official SDK parses rendered responses, and a strict server accepts rendered requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, rendered_bytes
+from tests.dialects.anthropic_messages.make import PDF, PNG, rendered_bytes, response_context
 from tests.fakes import anthropic_rules
 
 REQUEST: dict[str, Any] = {
@@ -64,7 +64,7 @@ WHOLE = Response(
 
 
 def client(answer: Callable[[httpx2.Request], httpx2.Response]) -> anthropic.Anthropic:
-    """The official client on a transport that answers without a network."""
+    """Return the official client with a transport that responds without a network."""
     transport = httpx2.MockTransport(answer)
     http = anthropic.DefaultHttpxClient(transport=transport)
     return anthropic.Anthropic(
@@ -73,18 +73,18 @@ def client(answer: Callable[[httpx2.Request], httpx2.Response]) -> anthropic.Ant
 
 
 def client_streaming(data: bytes) -> anthropic.Anthropic:
-    """A client that gets these bytes as its stream."""
+    """Return a client that receives these bytes as its stream."""
     headers = {"content-type": "text/event-stream"}
     return client(lambda _: httpx2.Response(200, headers=headers, content=data))
 
 
 def sdk_blocks(message: Any) -> list[dict[str, Any]]:
-    """The blocks of the SDK's message, without what it left unset."""
+    """Return the blocks of the SDK's message without unset fields."""
     return [block.model_dump(exclude_none=True) for block in message.content]
 
 
 def test_the_sdk_reads_a_response():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     sdk = client(lambda _: httpx2.Response(200, json=body))
     message = sdk.messages.create(**REQUEST)
     assert message.stop_reason == "tool_use"
@@ -102,7 +102,7 @@ def test_the_sdk_reads_a_response():
 
 
 def test_the_sdk_reads_the_same_message_streamed_and_not():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     unary = client(lambda _: httpx2.Response(200, json=body)).messages.create(**REQUEST)
     with client_streaming(rendered_bytes(unfold_response(WHOLE))).messages.stream(
         **REQUEST
@@ -131,12 +131,12 @@ def test_the_sdk_ignores_the_keepalive():
 
 
 def _frames(events: list[Any]) -> list[bytes]:
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     return [renderer.feed(event) for event in events]
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"),
+    ("kind", "error_class"),
     [
         ("invalid_request", anthropic.BadRequestError),
         ("gateway_auth", anthropic.AuthenticationError),
@@ -150,12 +150,12 @@ def _frames(events: list[Any]) -> list[bytes]:
         ("quota", anthropic.APIStatusError),
     ],
 )
-def test_the_sdk_raises_its_own_class_for_an_error(kind: str, raised: type[Exception]):
+def test_the_sdk_raises_its_own_class_for_an_error(kind: str, error_class: type[Exception]):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_dgm")
     sdk = client(lambda _: httpx2.Response(reply.status, headers=reply.headers, json=reply.body))
-    with pytest.raises(raised, match="reason") as caught:
+    with pytest.raises(error_class, match="reason") as error:
         sdk.messages.create(**REQUEST)
-    assert caught.value.request_id == "req_dgm"  # type: ignore[attr-defined]
+    assert error.value.request_id == "req_dgm"  # type: ignore[attr-defined]
 
 
 def test_the_sdk_reads_a_count():
@@ -165,11 +165,13 @@ def test_the_sdk_reads_a_count():
 
 
 def test_sdk_requests_are_parsed():
-    sent: list[httpx2.Request] = []
+    upstream_requests: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
-        sent.append(request)
-        return httpx2.Response(200, json=DIALECT.client.render_response(WHOLE, exchange())[0])
+        upstream_requests.append(request)
+        return httpx2.Response(
+            200, json=DIALECT.client.render_response(WHOLE, response_context())[0]
+        )
 
     client(answer).messages.create(
         **REQUEST,
@@ -181,7 +183,7 @@ def test_sdk_requests_are_parsed():
         metadata={"user_id": "u"},
         stop_sequences=["END"],
     )
-    (request,) = sent
+    (request,) = upstream_requests
     headers = {name.lower(): value for name, value in request.headers.items()}
     parsed = DIALECT.client.parse_request(json.loads(request.content), headers)
     assert parsed.version == "2026-10-21"
@@ -191,9 +193,9 @@ def test_sdk_requests_are_parsed():
 
 # --- the strict server -------------------------------------------------------------------
 
-words = st.text("ab \n.:é", max_size=4)
+text_strategy = st.text("ab \n.:é", max_size=4)
 caches = st.none() | st.builds(CacheBreakpoint, st.sampled_from([None, "5m", "1h", "24h"]))
-objects = st.dictionaries(words, st.integers(0, 9), max_size=2)
+objects = st.dictionaries(text_strategy, st.integers(0, 9), max_size=2)
 thoughts = st.builds(
     lambda text, model: Reasoning(
         text=text,
@@ -201,22 +203,22 @@ thoughts = st.builds(
             provider="anthropic", model=model, value=anthropic_rules.signature(text)
         ),
     ),
-    words,
+    text_strategy,
     st.sampled_from(sorted(anthropic_rules.MODELS)),
 )
-texts = st.builds(Text, text=words, cache=caches)
+texts = st.builds(Text, text=text_strategy, cache=caches)
 media: st.SearchStrategy[Part] = st.one_of(
     st.builds(Image, data=st.just(PNG), detail=st.sampled_from([None, "high"]), cache=caches),
     st.builds(Image, url=st.just("https://x/y.png")),
-    st.builds(Document, data=st.just(PDF), title=st.none() | words),
-    st.builds(Document, text=words.filter(bool)),
+    st.builds(Document, data=st.just(PDF), title=st.none() | text_strategy),
+    st.builds(Document, text=text_strategy.filter(bool)),
 )
-calls = st.builds(ToolCall, id=words, name=words, arguments=objects) | st.builds(
-    ToolCall, id=words, name=words, raw=words, custom=st.booleans()
+calls = st.builds(ToolCall, id=text_strategy, name=text_strategy, arguments=objects) | st.builds(
+    ToolCall, id=text_strategy, name=text_strategy, raw=text_strategy, custom=st.booleans()
 )
 results = st.builds(
     ToolResult,
-    id=words,
+    id=text_strategy,
     parts=st.lists(texts | media, max_size=2).map(tuple),
     is_error=st.none() | st.booleans(),
     cache=caches,
@@ -227,14 +229,14 @@ anything: st.SearchStrategy[Part] = st.one_of(
     calls,
     results,
     thoughts,
-    st.builds(Refusal, text=words),
+    st.builds(Refusal, text=text_strategy),
     st.builds(Native, dialect=st.just("gemini"), data=objects),
 )
 turns = st.builds(
     Turn,
     role=st.sampled_from(["user", "assistant", "system"]),
     parts=st.lists(anything, max_size=4).map(tuple),
-    name=st.none() | words,
+    name=st.none() | text_strategy,
     effort=st.sampled_from([None, "low", "max"]),
     path=st.just("messages[0]"),
 )
@@ -249,9 +251,9 @@ schemas = st.sampled_from(
 )
 tools = st.builds(
     Tool,
-    name=words,
+    name=text_strategy,
     kind=st.sampled_from(["function", "custom"]),
-    description=st.none() | words,
+    description=st.none() | text_strategy,
     schema=schemas,
     strict=st.none() | st.booleans(),
     defer=st.booleans(),
@@ -262,7 +264,7 @@ efforts = st.sampled_from([None, "none", "minimal", "low", "medium", "high", "xh
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """Whatever clients of any dialect may ask."""
+    """Draw requests of clients of any dialect."""
     offered = tuple(draw(st.lists(tools, max_size=3, unique_by=lambda tool: tool.name)))
     mode = draw(st.sampled_from([None, "auto", "any", "none", "named", "allowed"]))
     names = tuple(tool.name for tool in offered)[:1]
@@ -295,11 +297,15 @@ def requests(draw: st.DrawFn) -> Request:
                 temperature=st.none() | st.floats(0, 2),
                 top_p=st.none() | st.floats(0, 1),
                 top_k=st.none() | st.integers(0, 9),
-                stop=st.lists(words, max_size=3).map(tuple),
+                stop=st.lists(text_strategy, max_size=3).map(tuple),
                 seed=st.none() | st.integers(0, 9),
             )
         ),
-        meta=draw(st.builds(Meta, user_id=st.none() | words, session_key=st.none() | words)),
+        meta=draw(
+            st.builds(
+                Meta, user_id=st.none() | text_strategy, session_key=st.none() | text_strategy
+            )
+        ),
         cache=draw(caches),
     )
 

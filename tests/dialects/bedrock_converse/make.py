@@ -1,4 +1,4 @@
-"""Small requests, and answers as Bedrock writes them."""
+"""Factories of requests and Bedrock responses."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ __all__ = ["CLAUDE", "CLAUDE_NOW", "LLAMA", "NOVA"]
 
 
 def client_request(**fields: Any) -> Request:
-    """A request of a client of another dialect."""
+    """Return a request of a client of another dialect."""
     return Request(**{"model": "gw", "turns": (USER_TURN,), **fields})
 
 
 def request_with_turns(*turns: Turn, **fields: Any) -> Request:
-    """A request with these turns."""
+    """Return a request with these turns."""
     return client_request(turns=turns, **fields)
 
 
 def traits(model: str = CLAUDE) -> Traits:
-    """What a model of Bedrock can do."""
+    """Return the traits of a Bedrock model."""
     return traits_for("bedrock", model)
 
 
 def render(request: Request, model: str = CLAUDE) -> RenderedRequest:
-    """What goes to this model."""
+    """Return the rendered request for this model."""
     return DIALECT.provider.render_request(request, traits(model))
 
 
 def reported_fields(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
-    """What was reported, without the words."""
+    """Return the reported fields and actions, without the explanations."""
     return [(item.path, item.action) for item in report]
 
 
 def frames(*events: tuple[str, Json]) -> list[Frame]:
-    """The frames of events."""
+    """Return the frames of events."""
     return [Frame(name, json.dumps(data).encode()) for name, data in events]
 
 
 def events(
     *messages: tuple[str, Json], rendered: RenderedRequest | None = None, model: str = CLAUDE
 ) -> list[Event]:
-    """The canonical events of a stream that ends after these; always grammatical."""
+    """Return the canonical events of a stream of these frames, checked against the grammar."""
     parser = DIALECT.provider.stream_parser(traits(model), rendered)
     out = [event for item in frames(*messages) for event in parser.feed(item)]
     out += parser.close()
@@ -70,23 +70,23 @@ def events(
 
 
 def answer(*messages: tuple[str, Json], rendered: RenderedRequest | None = None) -> Response:
-    """The whole answer of a stream."""
+    """Return the whole response of a stream."""
     return fold_events(events(*messages, rendered=rendered))
 
 
 def parse_response(body: Json, rendered: RenderedRequest | None = None) -> Response:
-    """The answer in a body."""
+    """Return the canonical response of a body."""
     return DIALECT.provider.parse_response(body, traits(), rendered)
 
 
 def message(*content: Json, stop: str = "end_turn", **fields: Any) -> Json:
-    """An answer's body."""
+    """Return the body of a response."""
     output = {"message": {"role": "assistant", "content": list(content)}}
     return {"output": output, "stopReason": stop, "usage": {}, **fields}
 
 
 def render_document(response: Response) -> Json:
-    """The body that says this answer."""
+    """Return the Converse body of a canonical response."""
     content = [_block(part) for part in response.parts]
     usage = response.usage
     body = message(*content, stop=STOPS[response.finish.reason])
@@ -124,16 +124,16 @@ def _block(part: Any) -> Json:
 
 
 def stream_events(body: Json, size: int) -> Iterator[tuple[str, Json]]:
-    """The events that say the same as a body, its words in pieces of this size."""
+    """Return the stream events equivalent to a body, with texts in pieces of this size."""
     yield "messageStart", {"role": "assistant"}
-    for place, block in enumerate(body["output"]["message"]["content"]):
-        at = {"contentBlockIndex": place}
+    for index, block in enumerate(body["output"]["message"]["content"]):
+        index_fields = {"contentBlockIndex": index}
         if call := block.get("toolUse"):
             start = {"toolUseId": call["toolUseId"], "name": call["name"]}
-            yield "contentBlockStart", {"start": {"toolUse": start}, **at}
+            yield "contentBlockStart", {"start": {"toolUse": start}, **index_fields}
         for delta in _deltas(block, size):
-            yield "contentBlockDelta", {"delta": delta, **at, "p": "xy"}
-        yield "contentBlockStop", at
+            yield "contentBlockDelta", {"delta": delta, **index_fields, "p": "xy"}
+        yield "contentBlockStop", index_fields
     keys = ("stopReason", "additionalModelResponseFields")
     yield "messageStop", {key: body[key] for key in keys if key in body}
     yield "metadata", {"usage": body["usage"], "metrics": {"latencyMs": 1}}
@@ -141,8 +141,8 @@ def stream_events(body: Json, size: int) -> Iterator[tuple[str, Json]]:
 
 def _deltas(block: Json, size: int) -> Iterator[Json]:
     if call := block.get("toolUse"):
-        words = json.dumps(call["input"]) if call["input"] else ""
-        yield from ({"toolUse": {"input": piece}} for piece in _split_text(words, size))
+        arguments_json = json.dumps(call["input"]) if call["input"] else ""
+        yield from ({"toolUse": {"input": piece}} for piece in _split_text(arguments_json, size))
     elif thought := block.get("reasoningContent"):
         inner = thought.get("reasoningText", {})
         yield from (
@@ -163,5 +163,5 @@ def _split_text(text: str, size: int) -> list[str]:
 
 
 def stream_bytes(messages: list[tuple[str, Json]]) -> bytes:
-    """The bytes of a stream."""
+    """Return the bytes of a stream."""
     return b"".join(encode(json.dumps(data).encode(), name) for name, data in messages)

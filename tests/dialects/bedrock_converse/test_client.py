@@ -1,4 +1,4 @@
-"""A client's Converse request and response: laws, hostile bodies, and what has no equivalent."""
+"""Converse clients: round trips, hostile bodies, and fields without an equivalent."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def test_a_request_is_the_same_after_render_parse_and_render(request: Request) -
     """Rendered, parsed and rendered again, a request is the same."""
     traits = traits_for("bedrock", CLAUDE)
     try:
-        sent = DIALECT.provider.render_request(request, traits).body
+        rendered_body = DIALECT.provider.render_request(request, traits).body
     except GatewayError:
         return
-    wire = json.loads(json.dumps(sent))
-    again = DIALECT.client.parse_request({**wire, "model": "gw", "stream": False}, {})
-    body = DIALECT.provider.render_request(again, traits).body
+    wire = json.loads(json.dumps(rendered_body))
+    round_trip = DIALECT.client.parse_request({**wire, "model": "gw", "stream": False}, {})
+    body = DIALECT.provider.render_request(round_trip, traits).body
     third = DIALECT.client.parse_request({**body, "model": "gw", "stream": False}, {})
-    assert without_paths(third) == without_paths(again)
+    assert without_paths(third) == without_paths(round_trip)
 
 
 def test_a_cache_point_marks_the_part_before_it() -> None:
@@ -177,7 +177,7 @@ def test_the_service_tier_in_the_usage_is_in_the_last_event() -> None:
 
 @pytest.mark.parametrize("pieces", [(), ("{}",), ("null",)])
 def test_a_streamed_call_without_arguments_has_an_empty_object(pieces: tuple[str, ...]) -> None:
-    """Clients parse the fragments of a call together; AWS's own examples lose one without any."""
+    """Clients join the fragments of a call; AWS's own examples lose a call without fragments."""
     renderer = DIALECT.client.stream_renderer(CONTEXT)
     call = [BlockStart(kind="tool_call", id="c", name="f"), *map(Delta, pieces), BlockEnd()]
     data = b"".join(map(renderer.feed, [Start(), *call, End(Finish(reason="tool"))]))
@@ -205,7 +205,7 @@ def test_a_streamed_call_without_arguments_has_an_empty_object(pieces: tuple[str
 def test_dropped_reasoning_is_reported_by_the_field_that_requests_it(
     target: str, fields: Any, path: str
 ) -> None:
-    """None of the models reasons, or has the tokens for it."""
+    """None of the models has reasoning, or the required tokens."""
     models = {"anthropic": "claude-haiku-4-5", "openai_chat": "gpt-4.1", "cohere": "command-r"}
     body = {"model": "gw", "messages": [{"role": "user", "content": [{"text": "hi"}]}], **fields}
     body["inferenceConfig"] = {"maxTokens": 99}

@@ -1,4 +1,4 @@
-"""Whatever an upstream sends, the parser ends well or fails by name."""
+"""The parser accepts hostile upstream data or fails with a named error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Bedrock can say is read as it was meant, whole and in pieces."""
+"""Property tests: every response that Bedrock can express is parsed, whole and streamed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FREE = RenderedRequest(
     body={}, custom_tools=frozenset({"free"}), client_names={"sent_name": "told.name"}
 )
 
-words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+texts = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
 ids = st.text("abc_-1", min_size=1, max_size=5)
-objects = st.dictionaries(words, st.none() | st.booleans() | st.integers(-9, 9) | words, max_size=2)
-states = st.builds(Signature, provider=st.just("bedrock"), model=st.just(CLAUDE), value=words)
+objects = st.dictionaries(texts, st.none() | st.booleans() | st.integers(-9, 9) | texts, max_size=2)
+states = st.builds(Signature, provider=st.just("bedrock"), model=st.just(CLAUDE), value=texts)
 
 
 def _web_citation(url: str, quote: str) -> Citation:
@@ -43,16 +43,16 @@ def _web_citation(url: str, quote: str) -> Citation:
 
 
 parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words),
-    st.builds(Text, text=words, citations=st.tuples(st.builds(_web_citation, words, words))),
-    st.builds(Reasoning, text=words, signature=states),
+    st.builds(Text, text=texts),
+    st.builds(Text, text=texts, citations=st.tuples(st.builds(_web_citation, texts, texts))),
+    st.builds(Reasoning, text=texts, signature=states),
     st.builds(
         Reasoning,
         redacted=st.just(True),
         signature=states.map(lambda state: replace(state, kind="redacted")),
     ),
     st.builds(ToolCall, id=ids, name=st.sampled_from(["f", "g"]), arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw=texts, custom=st.just(True)),
 )
 counts = st.integers(0, 99)
 usages = st.none() | st.builds(
@@ -67,20 +67,20 @@ usages = st.none() | st.builds(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that a model of Bedrock can give."""
+    """Draw responses of Bedrock models."""
     drawn_parts = tuple(draw(st.lists(parts, max_size=4)))
     reason = draw(st.sampled_from(["stop", "length", "context"]))
     finish = Finish(reason=reason)
     if draw(st.booleans()):
-        finish = Finish(reason="stop_sequence", stop_sequence=draw(words))
+        finish = Finish(reason="stop_sequence", stop_sequence=draw(texts))
     if reason == "stop" and finish.stop_sequence is None:
-        called = any(isinstance(part, ToolCall) for part in drawn_parts)
-        finish = Finish(reason="tool" if called else "stop")
+        has_calls = any(isinstance(part, ToolCall) for part in drawn_parts)
+        finish = Finish(reason="tool" if has_calls else "stop")
     return Response(parts=drawn_parts, finish=finish, usage=draw(usages))
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: without the wire's own objects."""
+    """Return a response for comparison, without the provider's own objects."""
     usage = replace(response.usage, native={}) if response.usage is not None else None
     return replace(response, usage=usage, extra={})
 
@@ -99,8 +99,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)
     events: list[Event] = []
-    for begin, end in zip(places, [*places[1:], len(out)], strict=True):
-        for frame in decoder.feed(out[begin:end]):
+    for start, end in zip(places, [*places[1:], len(out)], strict=True):
+        for frame in decoder.feed(out[start:end]):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)

@@ -1,4 +1,4 @@
-"""What is sent to Bedrock, piece by piece."""
+"""Requests rendered for Bedrock, field by field."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def test_a_document_gets_a_text_beside_it() -> None:
 def test_documents_above_the_limit_of_a_message_move_to_the_next() -> None:
     turns = [user(*(Document(data=PDF, path="d") for _ in range(3))) for _ in range(2)]
     rendered = render(request_with_turns(*turns))
-    sent = rendered.body["messages"]
-    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
-    counts = [sum("document" in b for b in message["content"]) for message in sent]
+    rendered_messages = rendered.body["messages"]
+    assert [message["role"] for message in rendered_messages] == ["user", "assistant", "user"]
+    counts = [sum("document" in b for b in message["content"]) for message in rendered_messages]
     assert counts == [5, 0, 1]
     assert ("messages[9]", "approximated") in reported_fields(rendered.report)
 
@@ -135,13 +135,13 @@ def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
 
 
 def test_audio_is_refused_by_name() -> None:
-    with pytest.raises(GatewayError, match="audio") as caught:
+    with pytest.raises(GatewayError, match="audio") as error:
         render(
             request_with_turns(
                 user(Audio(data="AAAA", format="wav", path="messages[9].content[0]"))
             )
         )
-    assert caught.value.error.param == "messages[9].content[0]"
+    assert error.value.error.param == "messages[9].content[0]"
 
 
 def test_an_image_in_a_result_stays_there_if_the_model_supports_it() -> None:
@@ -185,7 +185,7 @@ def test_no_tools_are_offered_where_none_may_be_called() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "sent"),
+    ("choice", "expected"),
     [
         (ToolChoice(mode="auto"), {"auto": {}}),
         (ToolChoice(mode="any"), {"any": {}}),
@@ -193,10 +193,10 @@ def test_no_tools_are_offered_where_none_may_be_called() -> None:
         (ToolChoice(mode="allowed", names=("f",), required=True), {"any": {}}),
     ],
 )
-def test_a_tool_choice_in_bedrocks_form(choice: ToolChoice, sent: dict[str, Any]) -> None:
+def test_a_tool_choice_in_bedrocks_form(choice: ToolChoice, expected: dict[str, Any]) -> None:
     assert (
         render(client_request(tools=(F,), tool_choice=choice)).body["toolConfig"]["toolChoice"]
-        == sent
+        == expected
     )
 
 
@@ -298,15 +298,18 @@ def test_sampling_fields_are_dropped_with_thinking() -> None:
 
 
 def test_reasoning_is_sent_back_only_to_its_provider() -> None:
-    own = Signature(provider="bedrock", model=CLAUDE, value="S")
+    own_signature = Signature(provider="bedrock", model=CLAUDE, value="S")
     other = Signature(provider="anthropic", model="claude-sonnet-4-5", value="S")
     turns = (
         USER_TURN,
         Turn(
             role="assistant",
             parts=(
-                Reasoning(text="hm", signature=own),
-                Reasoning(redacted=True, signature=Signature(**{**_all(own), "kind": "redacted"})),
+                Reasoning(text="hm", signature=own_signature),
+                Reasoning(
+                    redacted=True,
+                    signature=Signature(**{**_all(own_signature), "kind": "redacted"}),
+                ),
                 Reasoning(text="no", signature=other, path="t"),
                 Text(text="yes"),
             ),

@@ -1,4 +1,4 @@
-"""Answers and refusals of Bedrock, the odd ones too."""
+"""Responses and errors of Bedrock, including unusual ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_stream_is_complete_without_counts_but_not_without_a_reason() -> None:
     ("tier", "expected"), [({"type": "flex"}, "flex"), (None, None), ("flex", None)]
 )
 def test_the_service_tier_of_a_response_is_read(tier: Any, expected: str | None) -> None:
-    """It prices the request, and may be another than the requested one."""
+    """The tier determines the price and may differ from the requested one."""
     usage = {"inputTokens": 3, "outputTokens": 4}
     assert parse_response(message(usage=usage, serviceTier=tier)).service_tier == expected
     streamed = events(START, HELLO, STOP, ("metadata", {**USAGE[1], "serviceTier": tier}))
@@ -134,9 +134,9 @@ def test_a_call_of_a_server_tool_is_no_call_for_the_client() -> None:
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"output": {}}, {"output": {"message": 1}}])
 def test_an_invalid_response_is_an_upstream_error(body: Any) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         DIALECT.provider.parse_response(body, traits(), None)
-    assert caught.value.error.kind == "upstream_error"
+    assert error.value.error.kind == "upstream_error"
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_a_models_own_failure_is_known_by_its_status(behind: Any, kind: str) -> 
     error_body = {"message": "it broke", "originalStatusCode": behind}
     headers = {"x-amzn-errortype": "ModelErrorException"}
     assert DIALECT.provider.parse_error(424, headers, json.dumps(error_body).encode()).kind == kind
-    [failed] = events(("modelStreamErrorException", error_body))
-    assert isinstance(failed, Failed)
-    assert failed.error.kind == kind
+    [failure] = events(("modelStreamErrorException", error_body))
+    assert isinstance(failure, Failed)
+    assert failure.error.kind == kind
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])

@@ -1,4 +1,4 @@
-"""botocore's model takes what we send, and its client reads what the fake says as we do."""
+"""botocore's model accepts rendered requests, and its client parses the fake's responses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def server() -> Iterator[StrictBedrock]:
 
 @pytest.fixture
 def client(server: StrictBedrock, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The official client, which signs."""
+    """The official client, which signs requests."""
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
     return boto3.client(
         "bedrock-runtime",
@@ -83,8 +83,8 @@ def test_boto3_and_the_parser_read_the_same_stream(server: StrictBedrock, client
     server.script.on("the weather", SCRIPTED_ANSWER)
     stream = client.converse_stream(**REQUEST)["stream"]
     theirs = [(name, data) for event in stream for name, data in event.items()]
-    words = "".join(d["delta"].get("text", "") for n, d in theirs if n == "contentBlockDelta")
-    assert words == "I look."
+    text = "".join(d["delta"].get("text", "") for n, d in theirs if n == "contentBlockDelta")
+    assert text == "I look."
     parser = DIALECT.provider.stream_parser(traits(), None)
     frames = Decoder().feed(stream_bytes(theirs))
     events = [event for frame in frames for event in parser.feed(frame)]

@@ -1,4 +1,4 @@
-"""Small requests, and answers as Cohere writes them."""
+"""Factories of requests and Cohere responses."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ __all__ = ["PLAIN", "REASONER"]
 
 
 def client_request(**fields: Any) -> Request:
-    """A request of a client of another dialect."""
+    """Return a request of a client of another dialect."""
     return Request(**{"model": "gw", "turns": (USER_TURN,), **fields})
 
 
 def request_with_turns(*turns: Turn, **fields: Any) -> Request:
-    """A request with these turns."""
+    """Return a request with these turns."""
     return client_request(turns=turns, **fields)
 
 
 def traits(model: str = REASONER) -> Traits:
-    """What a model of Cohere's can do."""
+    """Return the traits of a Cohere model."""
     return traits_for("cohere", model)
 
 
 def render(request: Request, model: str = REASONER) -> RenderedRequest:
-    """What goes to this model."""
+    """Return the rendered request for this model."""
     return DIALECT.provider.render_request(request, traits(model))
 
 
 def reported_fields(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
-    """What was reported, without the words."""
+    """Return the reported fields and actions, without the explanations."""
     return [(item.path, item.action) for item in report]
 
 
 def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Event]:
-    """The canonical events of a stream that ends after these; always grammatical."""
+    """Return the canonical events of a stream of these frames, checked against the grammar."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out: list[Event] = []
     for item in messages:
@@ -64,25 +64,25 @@ def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Eve
 
 
 def answer(*messages: Json, rendered: RenderedRequest | None = None) -> Response:
-    """The whole answer of a stream."""
+    """Return the whole response of a stream."""
     return fold_events(events(*messages, rendered=rendered))
 
 
 def parse_response(body: Any, rendered: RenderedRequest | None = None) -> Response:
-    """The answer in a body."""
+    """Return the canonical response of a body."""
     return DIALECT.provider.parse_response(body, traits(), rendered)
 
 
 def render_document(response: Response) -> Json:
-    """The body that says this answer."""
+    """Return the Cohere body of a canonical response."""
     message: Json = {"role": "assistant", "content": [], "tool_calls": [], "citations": []}
     for part in response.parts:
         match part:
             case Text():
-                place = len(message["content"])
+                index = len(message["content"])
                 message["content"].append({"type": "text", "text": part.text})
                 for citation in part.citations:
-                    message["citations"].append({**citation.native, "content_index": place})
+                    message["citations"].append({**citation.native, "content_index": index})
             case Reasoning():
                 message["content"].append({"type": "thinking", "thinking": part.text})
             case ToolCall():
@@ -100,30 +100,30 @@ def render_document(response: Response) -> Json:
 
 
 def stream_events(body: Json, size: int) -> Iterator[Json]:
-    """The events that say the same as a body, its words in pieces of this size."""
+    """Return the stream events equivalent to a body, with texts in pieces of this size."""
     message = body["message"]
     yield {"type": "message-start", "id": body["id"], "delta": {}}
-    for place, item in enumerate(message["content"]):
+    for index, item in enumerate(message["content"]):
         kind = item["type"]
         inner = {"message": {"content": {"type": kind, kind: ""}}}
-        yield {"type": "content-start", "index": place, "delta": inner}
+        yield {"type": "content-start", "index": index, "delta": inner}
         for piece in _split_text(item[kind], size):
             delta = {"message": {"content": {kind: piece}}}
-            yield {"type": "content-delta", "index": place, "delta": delta}
+            yield {"type": "content-delta", "index": index, "delta": delta}
         for citation in message["citations"]:
-            if citation["content_index"] == place:
+            if citation["content_index"] == index:
                 yield {"type": "citation-start", "delta": {"message": {"citations": citation}}}
                 yield {"type": "citation-end"}
-        yield {"type": "content-end", "index": place}
-    for place, call in enumerate(message["tool_calls"]):
+        yield {"type": "content-end", "index": index}
+    for index, call in enumerate(message["tool_calls"]):
         function = call["function"]
-        begun = {**call, "function": {**function, "arguments": ""}}
-        inner = {"message": {"tool_calls": begun}}
-        yield {"type": "tool-call-start", "index": place, "delta": inner}
+        opened_call = {**call, "function": {**function, "arguments": ""}}
+        inner = {"message": {"tool_calls": opened_call}}
+        yield {"type": "tool-call-start", "index": index, "delta": inner}
         for piece in _split_text(function["arguments"], size):
             more = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
-            yield {"type": "tool-call-delta", "index": place, "delta": more}
-        yield {"type": "tool-call-end", "index": place}
+            yield {"type": "tool-call-delta", "index": index, "delta": more}
+        yield {"type": "tool-call-end", "index": index}
     end = {key: body[key] for key in ("finish_reason", "usage") if key in body}
     yield {"type": "message-end", "delta": end}
 
@@ -133,5 +133,5 @@ def _split_text(text: str, size: int) -> list[str]:
 
 
 def stream_bytes(messages: list[Json]) -> bytes:
-    """The bytes of a stream."""
+    """Return the bytes of a stream."""
     return b"".join(encode(json.dumps(item).encode(), item["type"].encode()) for item in messages)

@@ -1,4 +1,4 @@
-"""A client's chat and embeddings: hostile bodies, documents, citations and ends."""
+"""Cohere clients: chat and embeddings, hostile bodies, documents, citations and finish reasons."""
 
 from __future__ import annotations
 
@@ -128,9 +128,9 @@ def test_coheres_own_counts_are_passed_on() -> None:
 )
 def test_unsupported_embedding_inputs_are_refused_by_name(body: dict[str, Any], param: str) -> None:
     assert DIALECT.embed_client is not None
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         DIALECT.embed_client.parse_embed({"model": "gw", "input_type": "search_query", **body})
-    assert refused.value.error.param == param
+    assert error.value.error.param == param
 
 
 def test_sources_of_an_earlier_answer_are_reported() -> None:

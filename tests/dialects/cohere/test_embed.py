@@ -1,4 +1,4 @@
-"""Requests for vectors and the vectors; the SDK's signature and a strict server as judges."""
+"""Embedding requests and responses, checked by the SDK's signature and a strict server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def embed_request(*inputs: Any, **fields: Any) -> EmbedRequest:
 
 
 def render_embed(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """The body, and what is reported of it."""
+    """Return the body and its report."""
     embed = PROVIDER.render_embed(request, TRAITS)  # type: ignore[union-attr]
     assert embed_refusal(embed.body) is None
     return embed.body, [(item.path, item.action) for item in embed.report]
@@ -56,10 +56,15 @@ def test_a_missing_input_type_is_defaulted_and_reported() -> None:
 
 
 def test_an_openai_client_may_send_coheres_own_fields() -> None:
-    own = {"input_type": "clustering", "truncate": "START", "max_tokens": 9, "priority": 1}
-    extra = {**own, "embedding_types": ["int8"], "odd": 1}
+    cohere_fields = {
+        "input_type": "clustering",
+        "truncate": "START",
+        "max_tokens": 9,
+        "priority": 1,
+    }
+    extra = {**cohere_fields, "embedding_types": ["int8"], "odd": 1}
     body, report = render_embed(embed_request("a", user_id="u", extra={"openai_embeddings": extra}))
-    assert body.items() >= own.items()
+    assert body.items() >= cohere_fields.items()
     assert body["embedding_types"] == ["float"]
     assert report == [("user_id", "dropped"), ("embedding_types", "dropped"), ("odd", "dropped")]
 
@@ -95,9 +100,9 @@ def test_a_text_that_mentions_a_data_url_is_a_text() -> None:
 def test_an_untranslatable_request_is_refused_with_its_param(
     request_: EmbedRequest, param: str
 ) -> None:
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         PROVIDER.render_embed(request_, TRAITS)  # type: ignore[union-attr]
-    assert refused.value.error.param == param
+    assert error.value.error.param == param
 
 
 @settings(max_examples=200)

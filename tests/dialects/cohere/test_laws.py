@@ -1,4 +1,4 @@
-"""What Cohere can say is read as it was meant, whole and in pieces."""
+"""Property tests: every response that Cohere can express is parsed, whole and streamed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
-words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+text_strategy = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
 ids = st.text("abc_-1", min_size=1, max_size=5)
-objects = st.dictionaries(words, st.none() | st.booleans() | st.integers(-9, 9) | words, max_size=2)
+objects = st.dictionaries(
+    text_strategy, st.none() | st.booleans() | st.integers(-9, 9) | text_strategy, max_size=2
+)
 OWN = Signature(provider="cohere", model=REASONER, kind="text")
 
 
@@ -40,13 +42,17 @@ def _document_citation(url: str, quote: str) -> Citation:
 
 
 texts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words),
-    st.builds(Text, text=words, citations=st.tuples(st.builds(_document_citation, words, words))),
-    st.builds(Reasoning, text=words, signature=st.just(OWN)),
+    st.builds(Text, text=text_strategy),
+    st.builds(
+        Text,
+        text=text_strategy,
+        citations=st.tuples(st.builds(_document_citation, text_strategy, text_strategy)),
+    ),
+    st.builds(Reasoning, text=text_strategy, signature=st.just(OWN)),
 )
 calls: st.SearchStrategy[Part] = st.one_of(
     st.builds(ToolCall, id=ids, name=st.sampled_from(["f", "g"]), arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw=text_strategy, custom=st.just(True)),
 )
 counts = st.integers(0, 99)
 usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=counts)
@@ -54,17 +60,17 @@ usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=co
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that a model of Cohere's can give."""
+    """Draw responses of Cohere models."""
     parts = (*draw(st.lists(texts, max_size=3)), *draw(st.lists(calls, max_size=2)))
-    called = any(isinstance(part, ToolCall) for part in parts)
+    has_calls = any(isinstance(part, ToolCall) for part in parts)
     reason = draw(st.sampled_from(["stop", "length", "stop_sequence"]))
-    if reason == "stop" and called:
+    if reason == "stop" and has_calls:
         reason = "tool"
     return Response(id="m1", parts=parts, finish=Finish(reason=reason), usage=draw(usages))
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: without the wire's own objects."""
+    """Return a response for comparison, without the provider's own objects."""
     usage = replace(response.usage, native={}) if response.usage is not None else None
     parts = tuple(_comparable_part(part) for part in response.parts)
     return replace(response, usage=usage, parts=parts, extra={})
@@ -90,8 +96,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)
     events: list[Event] = []
-    for begin, end in zip(places, [*places[1:], len(out)], strict=True):
-        for frame in decoder.feed(out[begin:end]):
+    for start, end in zip(places, [*places[1:], len(out)], strict=True):
+        for frame in decoder.feed(out[start:end]):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)

@@ -1,4 +1,4 @@
-"""What is sent to Cohere, piece by piece."""
+"""Requests rendered for Cohere, field by field."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_empty_and_failed_results_are_sent_as_text() -> None:
     rendered = render(request_with_turns(USER_TURN, CALL, user(result()), tools=(F,)))
     assert rendered.body["messages"][2]["content"] == "(empty)"
     assert reported_fields(rendered.report) == [("r", "approximated")]
-    failed = user(result(Text(text="boom"), is_error=True))
-    rendered = render(request_with_turns(USER_TURN, CALL, failed, tools=(F,)))
+    failed_result = user(result(Text(text="boom"), is_error=True))
+    rendered = render(request_with_turns(USER_TURN, CALL, failed_result, tools=(F,)))
     assert rendered.body["messages"][2]["content"] == "Error: boom"
 
 
@@ -79,11 +79,11 @@ def test_documents_are_placed_where_they_can_be_cited() -> None:
 
 
 def test_a_pdf_is_refused_by_name() -> None:
-    with pytest.raises(GatewayError, match="plain-text") as caught:
+    with pytest.raises(GatewayError, match="plain-text") as error:
         render(
             request_with_turns(user(Document(data="JVBERi0xLjQK", path="messages[0].content[1]")))
         )
-    assert caught.value.error.param == "messages[0].content[1]"
+    assert error.value.error.param == "messages[0].content[1]"
 
 
 def test_an_image_is_sent_to_a_model_with_vision() -> None:
@@ -96,7 +96,7 @@ def test_an_image_is_sent_to_a_model_with_vision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "sent", "names"),
+    ("choice", "expected", "names"),
     [
         (ToolChoice(mode="auto"), None, ["f", "g"]),
         (ToolChoice(mode="any"), "REQUIRED", ["f", "g"]),
@@ -106,17 +106,17 @@ def test_an_image_is_sent_to_a_model_with_vision() -> None:
     ],
 )
 def test_a_tool_choice_in_coheres_form(
-    choice: ToolChoice, sent: str | None, names: list[str]
+    choice: ToolChoice, expected: str | None, names: list[str]
 ) -> None:
     body = render(client_request(tools=(F, Tool(name="g")), tool_choice=choice)).body
-    assert body.get("tool_choice") == sent
+    assert body.get("tool_choice") == expected
     assert [tool["function"]["name"] for tool in body["tools"]] == names
 
 
 def test_reasoning_is_sent_back_only_to_its_provider() -> None:
-    own = Signature(provider="cohere", model=REASONER, kind="text")
+    own_signature = Signature(provider="cohere", model=REASONER, kind="text")
     parts = (
-        Reasoning(text="hm", signature=own),
+        Reasoning(text="hm", signature=own_signature),
         Reasoning(text="no", signature=Signature(provider="openai", model="x"), path="t"),
         Text(text="yes"),
     )
@@ -129,7 +129,7 @@ def test_reasoning_is_sent_back_only_to_its_provider() -> None:
 
 
 @pytest.mark.parametrize(
-    ("thinking", "sent", "report"),
+    ("thinking", "expected", "report"),
     [
         (Thinking(effort="low"), {"type": "enabled", "token_budget": 2048}, []),
         (Thinking(effort="none"), {"type": "disabled"}, []),
@@ -144,10 +144,10 @@ def test_reasoning_is_sent_back_only_to_its_provider() -> None:
     ],
 )
 def test_reasoning_is_a_switch_and_a_budget(
-    thinking: Thinking, sent: dict[str, Any], report: list[tuple[str, str]]
+    thinking: Thinking, expected: dict[str, Any], report: list[tuple[str, str]]
 ) -> None:
     rendered = render(client_request(thinking=thinking, max_output=10_000))
-    assert rendered.body["thinking"] == sent
+    assert rendered.body["thinking"] == expected
     assert reported_fields(rendered.report) == report
 
 
@@ -180,7 +180,7 @@ def test_sampling_values_are_clamped_to_the_supported_range() -> None:
     }
 
 
-def test_a_schema_is_the_form_unless_there_are_tools() -> None:
+def test_a_schema_is_the_response_format_unless_there_are_tools() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     output = Output(format="schema", schema=schema)
     assert render(client_request(output=output)).body["response_format"] == {

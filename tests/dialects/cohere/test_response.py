@@ -1,4 +1,4 @@
-"""Answers and refusals of Cohere, the odd ones too."""
+"""Responses and errors of Cohere, including unusual ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def end(reason: str = "COMPLETE", **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
+    ("rows", "text"),
     [
         ([{"text": "Hi", "token_ids": [1], "logprobs": [-0.5]}], ["Hi"]),
         # Which of the words were of which token nobody can tell.
@@ -54,11 +54,11 @@ def end(reason: str = "COMPLETE", **fields: Any) -> dict[str, Any]:
     ],
     ids=["one each", "several in one", "odd"],
 )
-def test_log_probabilities_are_parsed(rows: Any, words: list[str]) -> None:
+def test_log_probabilities_are_parsed(rows: Any, text: list[str]) -> None:
     body = {"id": "m1", "finish_reason": "COMPLETE", "logprobs": rows}
     message = {"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}
     response = DIALECT.provider.parse_response({**body, "message": message}, traits(), None)
-    assert [token["token"] for token in token_logprobs(response)] == words
+    assert [token["token"] for token in token_logprobs(response)] == text
 
 
 def test_late_citations_are_kept() -> None:
@@ -97,9 +97,9 @@ def test_a_response_with_finish_reason_error_is_an_error(reason: str, kind: str)
     last = events(START, HELLO, end(reason, error="it broke"))[-1]
     assert isinstance(last, Failed)
     assert (last.error.kind, last.error.message) == (kind, "it broke")
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse_response({"id": "m", "finish_reason": reason, "message": {"content": []}})
-    assert caught.value.error.kind == kind
+    assert error.value.error.kind == kind
 
 
 def test_a_tool_plan_and_its_calls_are_parsed() -> None:
@@ -119,9 +119,9 @@ def test_a_tool_plan_and_its_calls_are_parsed() -> None:
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"message": "reason"}, {"message": None}])
 def test_an_invalid_response_is_an_upstream_error(body: Any) -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         DIALECT.provider.parse_response(body, traits(), None)
-    assert caught.value.error.kind == "upstream_error"
+    assert error.value.error.kind == "upstream_error"
 
 
 @pytest.mark.parametrize(

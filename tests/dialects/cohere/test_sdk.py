@@ -1,4 +1,4 @@
-"""The SDK's types take what we send, and its client reads what the fake says as we do."""
+"""The SDK's types accept rendered requests, and its client parses the fake's responses."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The crossing matrix: every client dialect on every provider dialect, through live code.
+"""The translation matrix: every client dialect on every provider dialect, through live code.
 
-feature_requests.py  one request per feature, in no dialect, and markers to find it upstream
-clients.py    how a client of each dialect asks it
-readers.py    what a client of each dialect makes of the answer
+feature_requests.py  one dialect-independent request per feature, with markers to find it upstream
+clients.py    the body of such a request in each client dialect
+readers.py    what a client of each dialect reads from the response
 upstreams.py  a strict provider of each dialect
-run.py        all of it through the edge, the relay and back
-table.py      the outcome as docs/crossing.md; `python -m tests.dialects.crossing` prints it
+run.py        runs every combination through the edge and the relay
+table.py      the result as docs/crossing.md; `python -m tests.dialects.crossing` prints it
 """

@@ -1,4 +1,4 @@
-"""Prints the matrix; `--write` keeps it in docs/crossing.md."""
+"""Prints the translation matrix; `--write` stores it in docs/crossing.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.dialects.crossing.table import PAGE_PATH, page
 
 
 def main() -> None:
-    """Run the matrix and print or keep its page."""
+    """Run the matrix and print or store its page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE_PATH.name}")
     options = parser.parse_args()

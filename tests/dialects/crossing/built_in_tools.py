@@ -1,4 +1,4 @@
-"""Tools that a provider runs itself: what each client's tool becomes at each provider."""
+"""Provider-executed tools: the translation of each client's tool for each provider."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _MODELS = {("image generation", "gemini"): "gemini-3-pro-image"}
 
 @dataclass(frozen=True)
 class ToolCrossing:
-    """One client's built-in tool at one provider: the body that was sent, and the report."""
+    """A client's built-in tool at one provider: the upstream body and the report."""
 
     tool: str
     client: str
@@ -77,7 +77,7 @@ class ToolCrossing:
 
     @property
     def sign(self) -> str:
-        """One sign for the crossing, as in the tables of the matrix."""
+        """Return the sign of this result in the tables of the matrix."""
         actions = {row["action"] for row in self.report}
         if "dropped" in actions:
             return "-"
@@ -87,7 +87,7 @@ class ToolCrossing:
 
 
 def cross(tool: str, client: str, upstream: Upstream) -> ToolCrossing:
-    """The crossing of one tool."""
+    """Return the result for one tool, client and provider."""
     # A dialect's name keeps the API, where a preset would choose the provider's other one.
     target = upstream.dialect if upstream.preset == "openai" else upstream.preset
     model = _MODELS.get((tool, upstream.name), upstream.model(""))
@@ -101,7 +101,7 @@ def cross(tool: str, client: str, upstream: Upstream) -> ToolCrossing:
 
 
 def cross_all() -> tuple[ToolCrossing, ...]:
-    """Every tool of every client at every provider."""
+    """Return the results for every tool, client and provider."""
     return tuple(
         cross(tool, client, upstream)
         for tool, clients in TOOLS.items()

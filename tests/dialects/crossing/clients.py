@@ -1,4 +1,4 @@
-"""How a client of each dialect asks: the body as its SDK writes it, and the path."""
+"""Requests of each client dialect: the body as the SDK writes it, and the path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATA_URL = f"data:image/png;base64,{PNG}"
 
 @dataclass(frozen=True)
 class Client:
-    """A client: `can` are the features its dialect has words for, `knows` its settings."""
+    """A client: `can` are the features its dialect supports, `knows` its settings."""
 
     name: str
     can: tuple[str, ...]
@@ -26,30 +26,33 @@ class Client:
 # --- OpenAI Chat ---------------------------------------------------------------------------
 
 
-def chat(model: str, ask: FeatureRequest) -> Json:
-    """A body of Chat Completions."""
-    content: str | list[Json] = ask.user
-    if ask.image:
+def chat(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of Chat Completions."""
+    content: str | list[Json] = feature_request.user
+    if feature_request.image:
         image = {"type": "image_url", "image_url": {"url": DATA_URL}}
-        content = [{"type": "text", "text": ask.user}, image]
+        content = [{"type": "text", "text": feature_request.user}, image]
     messages: list[Json] = [{"role": "system", "content": SYSTEM}]
     messages.append({"role": "user", "content": content})
-    if ask.previous_response is not None:
-        messages.append(ask.previous_response)
+    if feature_request.previous_response is not None:
+        messages.append(feature_request.previous_response)
         messages += [
-            {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
+            {"role": "tool", "tool_call_id": id_, "content": result}
+            for id_, _, result in feature_request.results
         ]
-    body: Json = {"model": model, "messages": messages, "stream": ask.stream}
-    if ask.stream:
+    body: Json = {"model": model, "messages": messages, "stream": feature_request.stream}
+    if feature_request.stream:
         body["stream_options"] = {"include_usage": True}
-    if ask.tools:
-        body["tools"] = [{"type": "function", "function": _function(t)} for t in ask.tools]
-    if ask.thinking:
+    if feature_request.tools:
+        body["tools"] = [
+            {"type": "function", "function": _function(t)} for t in feature_request.tools
+        ]
+    if feature_request.thinking:
         body["reasoning_effort"] = "high"
-    if ask.schema:
+    if feature_request.schema:
         form = {"name": "verdict", "schema": SCHEMA, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": form}
-    if ask.settings:
+    if feature_request.settings:
         body |= {"temperature": 0.25, "max_completion_tokens": 777, "stop": ["END!"]}
         body |= {"seed": 4242, "user": "user-7f3"}
     return body
@@ -62,28 +65,30 @@ def _function(tool: Tool) -> Json:
 # --- OpenAI Responses ----------------------------------------------------------------------
 
 
-def responses(model: str, ask: FeatureRequest) -> Json:
-    """A body of Responses."""
-    content: list[Json] = [{"type": "input_text", "text": ask.user}]
-    if ask.image:
+def responses(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of Responses."""
+    content: list[Json] = [{"type": "input_text", "text": feature_request.user}]
+    if feature_request.image:
         content.append({"type": "input_image", "image_url": DATA_URL, "detail": "auto"})
     items: list[Json] = [{"type": "message", "role": "user", "content": content}]
-    if ask.previous_response is not None:
-        items += ask.previous_response
+    if feature_request.previous_response is not None:
+        items += feature_request.previous_response
         items += [
-            {"type": "function_call_output", "call_id": id_, "output": words}
-            for id_, _, words in ask.results
+            {"type": "function_call_output", "call_id": id_, "output": result}
+            for id_, _, result in feature_request.results
         ]
     body: Json = {"model": model, "instructions": SYSTEM, "input": items, "store": False}
-    body |= {"stream": ask.stream, "include": ["reasoning.encrypted_content"]}
-    if ask.tools:
-        body["tools"] = [{"type": "function", "strict": False, **_function(t)} for t in ask.tools]
-    if ask.thinking:
+    body |= {"stream": feature_request.stream, "include": ["reasoning.encrypted_content"]}
+    if feature_request.tools:
+        body["tools"] = [
+            {"type": "function", "strict": False, **_function(t)} for t in feature_request.tools
+        ]
+    if feature_request.thinking:
         body["reasoning"] = {"effort": "high", "summary": "auto"}
-    if ask.schema:
+    if feature_request.schema:
         form = {"type": "json_schema", "name": "verdict", "schema": SCHEMA, "strict": True}
         body["text"] = {"format": form}
-    if ask.settings:
+    if feature_request.settings:
         body |= {"temperature": 0.25, "max_output_tokens": 777, "safety_identifier": "user-7f3"}
     return body
 
@@ -91,34 +96,34 @@ def responses(model: str, ask: FeatureRequest) -> Json:
 # --- Anthropic Messages --------------------------------------------------------------------
 
 
-def messages(model: str, ask: FeatureRequest) -> Json:
-    """A body of Messages."""
-    content: list[Json] = [{"type": "text", "text": ask.user}]
-    if ask.image:
+def messages(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of Messages."""
+    content: list[Json] = [{"type": "text", "text": feature_request.user}]
+    if feature_request.image:
         source = {"type": "base64", "media_type": "image/png", "data": PNG}
         content.append({"type": "image", "source": source})
     turns: list[Json] = [{"role": "user", "content": content}]
-    if ask.previous_response is not None:
+    if feature_request.previous_response is not None:
         back = [
-            {"type": "tool_result", "tool_use_id": id_, "content": words}
-            for id_, _, words in ask.results
+            {"type": "tool_result", "tool_use_id": id_, "content": result}
+            for id_, _, result in feature_request.results
         ]
         turns += [
-            {"role": "assistant", "content": ask.previous_response},
+            {"role": "assistant", "content": feature_request.previous_response},
             {"role": "user", "content": back},
         ]
     body: Json = {"model": model, "max_tokens": 4096, "system": SYSTEM, "messages": turns}
-    body["stream"] = ask.stream
-    if ask.tools:
+    body["stream"] = feature_request.stream
+    if feature_request.tools:
         body["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": t.schema}
-            for t in ask.tools
+            for t in feature_request.tools
         ]
-    if ask.thinking:
+    if feature_request.thinking:
         body["thinking"] = {"type": "enabled", "budget_tokens": 2048}
-    if ask.schema:
+    if feature_request.schema:
         body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
-    if ask.settings:
+    if feature_request.settings:
         body |= {"temperature": 0.25, "max_tokens": 777, "stop_sequences": ["END!"], "top_k": 39}
         body["metadata"] = {"user_id": "user-7f3"}
     return body
@@ -127,34 +132,34 @@ def messages(model: str, ask: FeatureRequest) -> Json:
 # --- Gemini --------------------------------------------------------------------------------
 
 
-def gemini(model: str, ask: FeatureRequest) -> Json:
-    """A body of generateContent."""
-    parts: list[Json] = [{"text": ask.user}]
-    if ask.image:
+def gemini(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of generateContent."""
+    parts: list[Json] = [{"text": feature_request.user}]
+    if feature_request.image:
         parts.append({"inlineData": {"mimeType": "image/png", "data": PNG}})
     contents: list[Json] = [{"role": "user", "parts": parts}]
-    if ask.previous_response is not None:
+    if feature_request.previous_response is not None:
         back = [
-            {"functionResponse": {"id": id_, "name": name, "response": {"output": words}}}
-            for id_, name, words in ask.results
+            {"functionResponse": {"id": id_, "name": name, "response": {"output": result}}}
+            for id_, name, result in feature_request.results
         ]
         contents += [
-            {"role": "model", "parts": ask.previous_response},
+            {"role": "model", "parts": feature_request.previous_response},
             {"role": "user", "parts": back},
         ]
     config: Json = {}
     body: Json = {"systemInstruction": {"parts": [{"text": SYSTEM}]}, "contents": contents}
-    if ask.tools:
+    if feature_request.tools:
         declared = [
             {"name": t.name, "description": t.description, "parametersJsonSchema": t.schema}
-            for t in ask.tools
+            for t in feature_request.tools
         ]
         body["tools"] = [{"functionDeclarations": declared}]
-    if ask.thinking:
+    if feature_request.thinking:
         config["thinkingConfig"] = {"includeThoughts": True, "thinkingBudget": 8192}
-    if ask.schema:
+    if feature_request.schema:
         config |= {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}
-    if ask.settings:
+    if feature_request.settings:
         config |= {"temperature": 0.25, "maxOutputTokens": 777, "stopSequences": ["END!"]}
         config |= {"seed": 4242, "topK": 39}
     if config:
@@ -162,33 +167,36 @@ def gemini(model: str, ask: FeatureRequest) -> Json:
     return body
 
 
-def _gemini_path(model: str, ask: FeatureRequest) -> str:
-    verb = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
+def _gemini_path(model: str, feature_request: FeatureRequest) -> str:
+    verb = "streamGenerateContent?alt=sse" if feature_request.stream else "generateContent"
     return f"/v1beta/models/{model}:{verb}"
 
 
 # --- Ollama --------------------------------------------------------------------------------
 
 
-def ollama(model: str, ask: FeatureRequest) -> Json:
-    """A body of /api/chat."""
-    user: Json = {"role": "user", "content": ask.user}
-    if ask.image:
+def ollama(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of /api/chat."""
+    user: Json = {"role": "user", "content": feature_request.user}
+    if feature_request.image:
         user["images"] = [PNG]
     turns: list[Json] = [{"role": "system", "content": SYSTEM}, user]
-    if ask.previous_response is not None:
-        turns.append(ask.previous_response)
+    if feature_request.previous_response is not None:
+        turns.append(feature_request.previous_response)
         turns += [
-            {"role": "tool", "tool_name": name, "content": words} for _, name, words in ask.results
+            {"role": "tool", "tool_name": name, "content": result}
+            for _, name, result in feature_request.results
         ]
-    body: Json = {"model": model, "messages": turns, "stream": ask.stream}
-    if ask.tools:
-        body["tools"] = [{"type": "function", "function": _function(t)} for t in ask.tools]
-    if ask.thinking:
+    body: Json = {"model": model, "messages": turns, "stream": feature_request.stream}
+    if feature_request.tools:
+        body["tools"] = [
+            {"type": "function", "function": _function(t)} for t in feature_request.tools
+        ]
+    if feature_request.thinking:
         body["think"] = True
-    if ask.schema:
+    if feature_request.schema:
         body["format"] = SCHEMA
-    if ask.settings:
+    if feature_request.settings:
         options: Json = {"temperature": 0.25, "num_predict": 777, "stop": ["END!"]}
         body["options"] = {**options, "seed": 4242, "top_k": 39}
     return body
@@ -197,12 +205,12 @@ def ollama(model: str, ask: FeatureRequest) -> Json:
 # --- the older completions -----------------------------------------------------------------
 
 
-def completions(model: str, ask: FeatureRequest) -> Json:
-    """A body of the older completions."""
-    body: Json = {"model": model, "prompt": ask.user, "stream": ask.stream}
-    if ask.stream:
+def completions(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of legacy completions."""
+    body: Json = {"model": model, "prompt": feature_request.user, "stream": feature_request.stream}
+    if feature_request.stream:
         body["stream_options"] = {"include_usage": True}
-    if ask.settings:
+    if feature_request.settings:
         body |= {"temperature": 0.25, "max_tokens": 777, "stop": ["END!"], "seed": 4242}
         body["user"] = "user-7f3"
     return body
@@ -211,70 +219,73 @@ def completions(model: str, ask: FeatureRequest) -> Json:
 # --- Bedrock Converse ----------------------------------------------------------------------
 
 
-def converse(model: str, ask: FeatureRequest) -> Json:
-    """A body of Converse, as boto3 writes it: bytes are base64."""
-    content: list[Json] = [{"text": ask.user}]
-    if ask.image:
+def converse(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of Converse as boto3 writes it, with bytes in base64."""
+    content: list[Json] = [{"text": feature_request.user}]
+    if feature_request.image:
         content.append({"image": {"format": "png", "source": {"bytes": PNG}}})
     turns: list[Json] = [{"role": "user", "content": content}]
-    if ask.previous_response is not None:
+    if feature_request.previous_response is not None:
         back = [
-            {"toolResult": {"toolUseId": id_, "content": [{"text": words}], "status": "success"}}
-            for id_, _, words in ask.results
+            {"toolResult": {"toolUseId": id_, "content": [{"text": result}], "status": "success"}}
+            for id_, _, result in feature_request.results
         ]
         turns += [
-            {"role": "assistant", "content": ask.previous_response},
+            {"role": "assistant", "content": feature_request.previous_response},
             {"role": "user", "content": back},
         ]
     body: Json = {"system": [{"text": SYSTEM}], "messages": turns}
-    if ask.tools:
+    if feature_request.tools:
         specs = [
             {"name": t.name, "description": t.description, "inputSchema": {"json": t.schema}}
-            for t in ask.tools
+            for t in feature_request.tools
         ]
         body["toolConfig"] = {"tools": [{"toolSpec": spec} for spec in specs]}
-    if ask.thinking:
+    if feature_request.thinking:
         fields = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
         body |= {"additionalModelRequestFields": fields, "inferenceConfig": {"maxTokens": 4096}}
-    if ask.schema:
+    if feature_request.schema:
         structure = {"jsonSchema": {"schema": json.dumps(SCHEMA), "name": "verdict"}}
         body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
-    if ask.settings:
+    if feature_request.settings:
         config: Json = {"temperature": 0.25, "maxTokens": 777, "stopSequences": ["END!"]}
         body |= {"inferenceConfig": config, "additionalModelRequestFields": {"top_k": 39}}
     return body
 
 
-def _converse_path(model: str, ask: FeatureRequest) -> str:
-    return f"/model/{model}/converse{'-stream' if ask.stream else ''}"
+def _converse_path(model: str, feature_request: FeatureRequest) -> str:
+    return f"/model/{model}/converse{'-stream' if feature_request.stream else ''}"
 
 
 # --- Cohere --------------------------------------------------------------------------------
 
 
-def cohere(model: str, ask: FeatureRequest) -> Json:
-    """A body of /v2/chat."""
-    content: str | list[Json] = ask.user
-    if ask.image:
+def cohere(model: str, feature_request: FeatureRequest) -> Json:
+    """Return a body of /v2/chat."""
+    content: str | list[Json] = feature_request.user
+    if feature_request.image:
         image = {"type": "image_url", "image_url": {"url": DATA_URL}}
-        content = [{"type": "text", "text": ask.user}, image]
+        content = [{"type": "text", "text": feature_request.user}, image]
     turns: list[Json] = [
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": content},
     ]
-    if ask.previous_response is not None:
-        turns.append(ask.previous_response)
+    if feature_request.previous_response is not None:
+        turns.append(feature_request.previous_response)
         turns += [
-            {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
+            {"role": "tool", "tool_call_id": id_, "content": result}
+            for id_, _, result in feature_request.results
         ]
-    body: Json = {"model": model, "messages": turns, "stream": ask.stream}
-    if ask.tools:
-        body["tools"] = [{"type": "function", "function": _function(t)} for t in ask.tools]
-    if ask.thinking:
+    body: Json = {"model": model, "messages": turns, "stream": feature_request.stream}
+    if feature_request.tools:
+        body["tools"] = [
+            {"type": "function", "function": _function(t)} for t in feature_request.tools
+        ]
+    if feature_request.thinking:
         body["thinking"] = {"type": "enabled", "token_budget": 2048}
-    if ask.schema:
+    if feature_request.schema:
         body["response_format"] = {"type": "json_object", "json_schema": SCHEMA}
-    if ask.settings:
+    if feature_request.settings:
         body |= {"temperature": 0.25, "max_tokens": 777, "stop_sequences": ["END!"]}
         body |= {"seed": 4242, "k": 39}
     return body

@@ -1,4 +1,4 @@
-"""Embeddings between the APIs that have them: what each client's request loses at each provider."""
+"""Embeddings between APIs: what each client's request loses at each provider."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONTEXT = ResponseContext(id="1", created=1_700_000_000, model="emb")
 
 @dataclass(frozen=True)
 class Embedder:
-    """One API with embeddings: a client's request, a provider's response, and how to read it."""
+    """An embeddings API: a client's request, a provider's response, and its parser."""
 
     preset: str
     model: str
@@ -91,7 +91,7 @@ EMBEDDERS: dict[str, Embedder] = {
 
 @dataclass(frozen=True)
 class Embedded:
-    """One client's request at one provider: what was sent, the report, and the client's vectors."""
+    """A client's request at one provider: upstream body, report, and the client's vectors."""
 
     client: str
     upstream: str
@@ -101,7 +101,7 @@ class Embedded:
 
     @property
     def sign(self) -> str:
-        """One sign for the crossing, as in the tables of the matrix."""
+        """Return the sign of this result in the tables of the matrix."""
         actions = {row["action"] for row in self.report}
         if "dropped" in actions:
             return "-"
@@ -111,7 +111,7 @@ class Embedded:
 
 
 def embed(client: str, upstream: str) -> Embedded:
-    """The crossing of one client's API and one provider's."""
+    """Return the result for a client's API and a provider's."""
     source, target = EMBEDDERS[client], EMBEDDERS[upstream]
     parser, provider = DIALECTS[client].embed_client, DIALECTS[upstream].embed_provider
     assert parser is not None and provider is not None
@@ -124,5 +124,5 @@ def embed(client: str, upstream: str) -> Embedded:
 
 
 def embed_all() -> tuple[Embedded, ...]:
-    """Every client's API with every provider's."""
+    """Return the results for every client's API and every provider's."""
     return tuple(embed(client, upstream) for client in EMBEDDERS for upstream in EMBEDDERS)

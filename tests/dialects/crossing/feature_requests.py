@@ -1,4 +1,4 @@
-"""What the matrix asks, in no dialect, and the marks by which it is found on the wire."""
+"""The dialect-independent requests of the matrix, and the markers that identify them upstream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCHEMA: Json = {
 
 @dataclass(frozen=True)
 class Tool:
-    """A function on offer."""
+    """A function tool."""
 
     name: str
     description: str
@@ -48,9 +48,9 @@ RESULTS = ("21 degrees", "noon")
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """One request; `told` is the client's own record of the answer before, to be sent back.
+    """A request; `previous_response` is the client's record of the earlier response.
 
-    `user` is found by the strict upstreams, which answer by it.
+    Strict upstreams choose their answer by the text of `user`.
     """
 
     user: str
@@ -66,7 +66,7 @@ class FeatureRequest:
 
 @dataclass(frozen=True)
 class FeatureMarker:
-    """A thing that was asked: the bytes that show it upstream, and the client's names of it."""
+    """A requested feature: the bytes that prove it upstream, and its field in client dialects."""
 
     name: str
     bytes: bytes
@@ -111,7 +111,7 @@ FEATURES = tuple(FEATURE_MARKERS)
 
 
 def request_of(feature: str, *, stream: bool) -> FeatureRequest:
-    """The request that shows a feature."""
+    """Return the request for a feature."""
     tools = {"tools": (WEATHER, CLOCK), "thinking": (WEATHER,)}.get(feature, ())
     return FeatureRequest(
         user=f"the {feature} please",

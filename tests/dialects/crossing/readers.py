@@ -1,7 +1,7 @@
-"""What a client of each dialect makes of an answer; a stream is put together first.
+"""Reads responses as clients of each dialect do; streams are joined first.
 
-Putting together asserts what the dialect promises of a stream: names of events, order,
-indexes, terminators.
+Joining asserts the guarantees of the dialect's streams: event names, order, indexes and
+terminators.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.dialects.crossing.feature_requests import Json
 
 @dataclass(frozen=True)
 class ParsedResponse:
-    """An answer: `native` is the client's own record of it, to be sent back in a history."""
+    """A response: `native` is the client's own record of it, which a history sends back."""
 
     text: str
     thought: str
@@ -31,10 +31,10 @@ class ParsedResponse:
 
 @dataclass(frozen=True)
 class Reader:
-    """How one dialect is read.
+    """The functions that read a dialect.
 
-    `whole` reads an answer, `joined` puts a stream together to one, `broke` gives the
-    words of the error that a stream ends with (None if there is none).
+    `whole` parses a response, `joined` joins a stream to a response, and `broke` returns the
+    message of the error at the end of a stream (None if there is none).
     """
 
     parse: Callable[[Json], ParsedResponse]
@@ -43,7 +43,7 @@ class Reader:
 
 
 def frames(data: bytes) -> list[tuple[str, Any]]:
-    """The named frames of an SSE stream; what is no JSON stays text."""
+    """Return the named frames of an SSE stream; data that is not JSON stays text."""
     decoder = Decoder()
     events = [*decoder.feed(data), *decoder.close()]
     rows: list[tuple[str, Any]] = []
@@ -58,8 +58,8 @@ def frames(data: bytes) -> list[tuple[str, Any]]:
 # --- OpenAI Chat ---------------------------------------------------------------------------
 
 
-def chat_whole(body: Json) -> ParsedResponse:
-    """Read a chat.completion."""
+def parse_chat(body: Json) -> ParsedResponse:
+    """Parse a chat.completion."""
     assert body["object"] == "chat.completion", body
     (choice,) = body["choices"]
     message, usage = choice["message"], body.get("usage") or {}
@@ -78,8 +78,8 @@ def chat_whole(body: Json) -> ParsedResponse:
     )
 
 
-def chat_joined(data: bytes) -> Json:
-    """Put chat.completion.chunks together."""
+def join_chat(data: bytes) -> Json:
+    """Join chat.completion.chunks."""
     *chunks, (_, done) = frames(data)
     assert done == "[DONE]", done
     message: Json = {"role": "assistant", "content": ""}
@@ -108,12 +108,12 @@ def _chat_piece(calls: list[Json], piece: Json) -> None:
     if piece["index"] == len(calls):
         function = {"name": piece["function"]["name"], "arguments": ""}
         calls.append({"id": piece["id"], "type": "function", "function": function})
-    words = (piece.get("function") or {}).get("arguments") or ""
-    calls[piece["index"]]["function"]["arguments"] += words
+    arguments = (piece.get("function") or {}).get("arguments") or ""
+    calls[piece["index"]]["function"]["arguments"] += arguments
 
 
-def chat_broke(data: bytes) -> str | None:
-    """The error in a Chat stream; after one comes no [DONE]."""
+def find_chat_error(data: bytes) -> str | None:
+    """Return the error in a Chat stream, after which there is no [DONE]."""
     values = [value for _, value in frames(data)]
     errors = [v["error"] for v in values if isinstance(v, dict) and v.get("error")]
     if not errors:
@@ -125,8 +125,8 @@ def chat_broke(data: bytes) -> str | None:
 # --- the older completions -----------------------------------------------------------------
 
 
-def completion_whole(body: Json) -> ParsedResponse:
-    """Read a text_completion."""
+def parse_completion(body: Json) -> ParsedResponse:
+    """Parse a text_completion."""
     assert body["object"] == "text_completion", body
     (choice,) = body["choices"]
     usage = body.get("usage") or {}
@@ -141,8 +141,8 @@ def completion_whole(body: Json) -> ParsedResponse:
     )
 
 
-def completion_joined(data: bytes) -> Json:
-    """Put the pieces of a text_completion together."""
+def join_completion(data: bytes) -> Json:
+    """Join the chunks of a text_completion."""
     *chunks, (_, done) = frames(data)
     assert done == "[DONE]", done
     text, finish, usage = "", None, None
@@ -158,8 +158,8 @@ def completion_joined(data: bytes) -> Json:
 # --- OpenAI Responses ----------------------------------------------------------------------
 
 
-def responses_whole(body: Json) -> ParsedResponse:
-    """Read a response."""
+def parse_responses(body: Json) -> ParsedResponse:
+    """Parse a response."""
     assert body["object"] == "response", body
     text, thought, calls = "", "", []
     for item in body["output"]:
@@ -183,8 +183,8 @@ def responses_whole(body: Json) -> ParsedResponse:
     )
 
 
-def responses_joined(data: bytes) -> Json:
-    """The response that a stream ends with; its deltas say the same."""
+def join_responses(data: bytes) -> Json:
+    """Return the response at the end of a stream; asserts that its deltas agree."""
     stream_frames = frames(data)
     for number, (name, event) in enumerate(stream_frames):
         assert name == event["type"], (name, event)
@@ -194,14 +194,14 @@ def responses_joined(data: bytes) -> Json:
     assert name in {"response.completed", "response.incomplete"}, last
     answer: Json = last["response"]
     deltas = "".join(e["delta"] for n, e in stream_frames if n == "response.output_text.delta")
-    assert deltas == responses_whole(answer).text
+    assert deltas == parse_responses(answer).text
     done = [event["item"] for name, event in stream_frames if name == "response.output_item.done"]
     assert done == answer["output"]
     return answer
 
 
-def responses_broke(data: bytes) -> str | None:
-    """The error in a Responses stream: its last event."""
+def find_responses_error(data: bytes) -> str | None:
+    """Return the error in a Responses stream: its last event."""
     stream_frames = frames(data)
     if not stream_frames or stream_frames[-1][0] != "response.failed":
         return None
@@ -211,26 +211,26 @@ def responses_broke(data: bytes) -> str | None:
 # --- Anthropic Messages --------------------------------------------------------------------
 
 
-def messages_whole(body: Json) -> ParsedResponse:
-    """Read a message."""
+def parse_messages(body: Json) -> ParsedResponse:
+    """Parse a message."""
     assert body["type"] == "message", body
     blocks = body["content"]
     usage = body.get("usage") or {}
     counted = [usage.get(f"{n}input_tokens") for n in ("", "cache_read_", "cache_creation_")]
-    known = [n for n in counted if n is not None]
+    known_counts = [n for n in counted if n is not None]
     return ParsedResponse(
         text="".join(b["text"] for b in blocks if b["type"] == "text"),
         thought="".join(b["thinking"] for b in blocks if b["type"] == "thinking"),
         calls=tuple((b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"),
         finish=body["stop_reason"],
-        prompt=sum(known) if known else None,
+        prompt=sum(known_counts) if known_counts else None,
         output=usage.get("output_tokens"),
         native=blocks,
     )
 
 
-def messages_joined(data: bytes) -> Json:
-    """Put a Messages stream together: one block open at a time, in order, each closed."""
+def join_messages(data: bytes) -> Json:
+    """Join a Messages stream: blocks are sequential, and each is closed."""
     pairs = [(name, event) for name, event in frames(data) if name != "ping"]
     assert all(name == event["type"] for name, event in pairs)
     assert pairs[0][0] == "message_start", pairs[0]
@@ -249,9 +249,9 @@ def messages_joined(data: bytes) -> Json:
             _messages_delta(opened, event["delta"])
         elif name == "content_block_stop":
             assert opened is not None
-            words = opened.pop("_json")
+            text = opened.pop("_json")
             if opened["type"] == "tool_use":
-                opened["input"] = json.loads(words or "{}")
+                opened["input"] = json.loads(text or "{}")
             opened = None
         else:
             assert (name, opened) == ("message_delta", None), event
@@ -276,8 +276,8 @@ def _messages_delta(block: Json, delta: Json) -> None:
             block["_json"] += delta["partial_json"]
 
 
-def messages_broke(data: bytes) -> str | None:
-    """The error in a Messages stream: its last event."""
+def find_messages_error(data: bytes) -> str | None:
+    """Return the error in a Messages stream: its last event."""
     stream_frames = frames(data)
     if not stream_frames or stream_frames[-1][0] != "error":
         return None
@@ -287,8 +287,8 @@ def messages_broke(data: bytes) -> str | None:
 # --- Gemini --------------------------------------------------------------------------------
 
 
-def gemini_whole(body: Json) -> ParsedResponse:
-    """Read a GenerateContentResponse."""
+def parse_gemini(body: Json) -> ParsedResponse:
+    """Parse a GenerateContentResponse."""
     (candidate,) = body["candidates"]
     parts = candidate["content"]["parts"]
     usage = body.get("usageMetadata") or {}
@@ -306,8 +306,8 @@ def gemini_whole(body: Json) -> ParsedResponse:
     )
 
 
-def gemini_joined(data: bytes) -> Json:
-    """Put the chunks together: parts in order, metadata from the last that has it."""
+def join_gemini(data: bytes) -> Json:
+    """Join the chunks: parts in order, metadata from the last chunk that has it."""
     parts: list[Json] = []
     merged_chunks: Json = {}
     finish = None
@@ -322,16 +322,16 @@ def gemini_joined(data: bytes) -> Json:
     return {**merged_chunks, "candidates": [candidate]}
 
 
-def gemini_broke(data: bytes) -> str | None:
-    """The error in a Gemini stream: an object of its own."""
+def find_gemini_error(data: bytes) -> str | None:
+    """Return the error in a Gemini stream: a separate object."""
     return next((str(v["error"]["message"]) for _, v in frames(data) if "error" in v), None)
 
 
 # --- Ollama --------------------------------------------------------------------------------
 
 
-def ollama_whole(body: Json) -> ParsedResponse:
-    """Read an answer of /api/chat."""
+def parse_ollama(body: Json) -> ParsedResponse:
+    """Parse a response of /api/chat."""
     assert body["done"] is True, body
     message = body["message"]
     return ParsedResponse(
@@ -348,8 +348,8 @@ def ollama_whole(body: Json) -> ParsedResponse:
     )
 
 
-def ollama_joined(data: bytes) -> Json:
-    """Put the lines together; the last and only the last is done."""
+def join_ollama(data: bytes) -> Json:
+    """Join the lines; only the last one is done."""
     rows = [json.loads(line) for line in data.splitlines() if line.strip()]
     assert [row["done"] for row in rows] == [False] * (len(rows) - 1) + [True], rows
     message: Json = {"role": "assistant", "content": ""}
@@ -362,8 +362,8 @@ def ollama_joined(data: bytes) -> Json:
     return {**rows[-1], "message": message}
 
 
-def ollama_broke(data: bytes) -> str | None:
-    """The error in an Ollama stream: a line of its own, the last."""
+def find_ollama_error(data: bytes) -> str | None:
+    """Return the error in an Ollama stream: its last line."""
     rows = [json.loads(line) for line in data.splitlines() if line.strip()]
     return str(rows[-1]["error"]) if rows and "error" in rows[-1] else None
 
@@ -371,8 +371,8 @@ def ollama_broke(data: bytes) -> str | None:
 # --- Bedrock Converse ----------------------------------------------------------------------
 
 
-def converse_whole(body: Json) -> ParsedResponse:
-    """Read a response of Converse."""
+def parse_converse(body: Json) -> ParsedResponse:
+    """Parse a response of Converse."""
     content, usage = body["output"]["message"]["content"], body["usage"]
     thoughts = [b["reasoningContent"] for b in content if "reasoningContent" in b]
     calls = [b["toolUse"] for b in content if "toolUse" in b]
@@ -388,8 +388,8 @@ def converse_whole(body: Json) -> ParsedResponse:
     )
 
 
-def converse_joined(data: bytes) -> Json:
-    """Put the messages of an event stream together; only a call has a start."""
+def join_converse(data: bytes) -> Json:
+    """Join the messages of an event stream; only calls have a start event."""
     (first, _), *later_events = _messages(data)
     assert first == "messageStart", first
     assert [name for name, _ in later_events[-2:]] == ["messageStop", "metadata"], later_events
@@ -428,8 +428,8 @@ def _add_converse_delta(block: Json, delta: Json) -> None:
         reasoning_text = block.setdefault("reasoningContent", {}).setdefault(
             "reasoningText", {"text": ""}
         )
-        for key, words in value.items():
-            reasoning_text[key] = reasoning_text.get(key, "") + words
+        for key, text in value.items():
+            reasoning_text[key] = reasoning_text.get(key, "") + text
 
 
 def _messages(data: bytes) -> list[tuple[str, Any]]:
@@ -439,8 +439,8 @@ def _messages(data: bytes) -> list[tuple[str, Any]]:
     return pairs
 
 
-def converse_broke(data: bytes) -> str | None:
-    """The exception at the end of an event stream."""
+def find_converse_error(data: bytes) -> str | None:
+    """Return the exception at the end of an event stream."""
     name, value = _messages(data)[-1]
     return str(value["message"]) if name.endswith("Exception") else None
 
@@ -448,8 +448,8 @@ def converse_broke(data: bytes) -> str | None:
 # --- Cohere --------------------------------------------------------------------------------
 
 
-def cohere_whole(body: Json) -> ParsedResponse:
-    """Read a response of /v2/chat; text before calls is the plan, or content of a stream."""
+def parse_cohere(body: Json) -> ParsedResponse:
+    """Parse a response of /v2/chat; text before calls is the plan, or content of a stream."""
     message, tokens = body["message"], body["usage"].get("tokens", {})
     content = message.get("content") or []
     texts = [item["text"] for item in content if item["type"] == "text"]
@@ -468,8 +468,8 @@ def cohere_whole(body: Json) -> ParsedResponse:
     )
 
 
-def cohere_joined(data: bytes) -> Json:
-    """Put the events together: content and calls in order, each with its start and end."""
+def join_cohere(data: bytes) -> Json:
+    """Join the events: content and calls in order, each with its start and end."""
     *events_between, (_, done) = frames(data)
     assert done == "[DONE]", done
     assert all(name == value["type"] for name, value in events_between)
@@ -486,39 +486,39 @@ def cohere_joined(data: bytes) -> Json:
             assert value["index"] == len(content)
             content.append(dict(message["content"]))
         elif name == "content-delta":
-            ((field, words),) = message["content"].items()
-            content[value["index"]][field] += words
+            ((field, text),) = message["content"].items()
+            content[value["index"]][field] += text
         elif name == "tool-call-start":
             assert value["index"] == len(calls)
             call = message["tool_calls"]
             calls.append({**call, "function": dict(call["function"])})
         elif name == "tool-call-delta":
-            words = message["tool_calls"]["function"]["arguments"]
-            calls[value["index"]]["function"]["arguments"] += words
+            text = message["tool_calls"]["function"]["arguments"]
+            calls[value["index"]]["function"]["arguments"] += text
         else:
             assert name in {"content-end", "tool-call-end"}, name
     message = {"role": "assistant", "content": content, "tool_calls": calls, "tool_plan": plan}
     return {"message": {k: v for k, v in message.items() if v}, **last["delta"]}
 
 
-def cohere_broke(data: bytes) -> str | None:
-    """The error of a Cohere stream: the reason of its end."""
+def find_cohere_error(data: bytes) -> str | None:
+    """Return the error of a Cohere stream: its finish reason."""
     values = [value for _, value in frames(data)]
-    ends = [v for v in values if isinstance(v, dict) and v["type"] == "message-end"]
-    if not ends or ends[-1]["delta"]["finish_reason"] not in {"ERROR", "TIMEOUT"}:
+    end_events = [v for v in values if isinstance(v, dict) and v["type"] == "message-end"]
+    if not end_events or end_events[-1]["delta"]["finish_reason"] not in {"ERROR", "TIMEOUT"}:
         return None
-    return str(ends[-1]["delta"]["error"])
+    return str(end_events[-1]["delta"]["error"])
 
 
 READERS: dict[str, Reader] = {
-    "openai_chat": Reader(chat_whole, chat_joined, chat_broke),
-    "openai_responses": Reader(responses_whole, responses_joined, responses_broke),
-    "openai_completions": Reader(completion_whole, completion_joined, chat_broke),
-    "anthropic_messages": Reader(messages_whole, messages_joined, messages_broke),
-    "gemini": Reader(gemini_whole, gemini_joined, gemini_broke),
-    "ollama": Reader(ollama_whole, ollama_joined, ollama_broke),
-    "cohere": Reader(cohere_whole, cohere_joined, cohere_broke),
-    "bedrock_converse": Reader(converse_whole, converse_joined, converse_broke),
+    "openai_chat": Reader(parse_chat, join_chat, find_chat_error),
+    "openai_responses": Reader(parse_responses, join_responses, find_responses_error),
+    "openai_completions": Reader(parse_completion, join_completion, find_chat_error),
+    "anthropic_messages": Reader(parse_messages, join_messages, find_messages_error),
+    "gemini": Reader(parse_gemini, join_gemini, find_gemini_error),
+    "ollama": Reader(parse_ollama, join_ollama, find_ollama_error),
+    "cohere": Reader(parse_cohere, join_cohere, find_cohere_error),
+    "bedrock_converse": Reader(parse_converse, join_converse, find_converse_error),
 }
 
 # A client's word for an answer that ended by itself, and for one that calls tools.

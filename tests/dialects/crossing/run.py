@@ -1,7 +1,7 @@
-"""Every cell of the matrix: asked by a client, answered by a strict provider, read again.
+"""Runs every combination of the matrix: client request, strict provider, client response.
 
-The way is that of live traffic: the edge, the relay, the dialects, a provider that
-refuses what the paid one refuses, and all of it back.
+Requests take the same path as live traffic: the edge, the relay, the dialects, and a provider
+that refuses what the real one refuses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer, with the bytes on both sides and the report of it."""
+    """A request and its response: the bytes on both sides and the translation report."""
 
     status: int
     reply: bytes
@@ -50,21 +50,21 @@ class Exchange:
 
     @property
     def report(self) -> tuple[Row, ...]:
-        """What was told of it: field, action, note."""
+        """Return the report: field, action and note of each entry."""
         return tuple(self.logged.adaptations)
 
     def missing_markers(self, markers: tuple[FeatureMarker, ...]) -> list[FeatureMarker]:
-        """What was asked and can not be found in what was sent upstream."""
+        """Return the markers that are missing in the upstream request."""
         return [marker for marker in markers if marker.bytes not in self.upstream_request]
 
     def is_reported(self, marker: FeatureMarker) -> bool:
-        """Whether the report has a row for this, in the client's words."""
+        """Return whether the report has an entry for this marker's client field."""
         return any(path in row["field"] for row in self.report for path in marker.paths)
 
 
 @dataclass(frozen=True)
 class CrossingResult:
-    """One crossing of a feature; `turns` has a second where tool results were sent back."""
+    """A feature of a client at a provider; `turns` has a second turn if it sends tool results."""
 
     client: str
     upstream: str
@@ -74,20 +74,20 @@ class CrossingResult:
 
     @property
     def id(self) -> str:
-        """Its name in a test's report."""
+        """The id of the result in test reports."""
         how = "stream" if self.stream else "whole"
         return f"{self.client}-{self.upstream}-{self.feature}-{how}"
 
     @property
     def report(self) -> tuple[Row, ...]:
-        """What was told of all turns, each thing once."""
+        """Return the report of all turns without duplicates."""
         rows = {json.dumps(row, sort_keys=True): row for turn in self.turns for row in turn.report}
         return tuple(rows.values())
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One refusal or broken stream: what the client got, and what the log says."""
+    """An error response or interrupted stream: the client's view and the log's."""
 
     client: str
     upstream: str
@@ -99,13 +99,13 @@ class Failure:
 
     @property
     def id(self) -> str:
-        """Its name in a test's report."""
+        """The id of the result in test reports."""
         return f"{self.client}-{self.upstream}-{self.kind}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The whole matrix."""
+    """The results of the whole matrix."""
 
     cells: tuple[CrossingResult, ...]
     failures: tuple[Failure, ...]
@@ -115,19 +115,19 @@ BREAKS = ("error", "cut")
 
 
 def pairs() -> Iterator[tuple[Client, Upstream]]:
-    """Every client with every provider."""
+    """Return every pair of client and provider."""
     for client in CLIENTS.values():
         for upstream in UPSTREAMS.values():
             yield client, upstream
 
 
-def host_of(upstream: Upstream, what: str) -> str:
-    """The host name of a provider in one part of the matrix."""
-    return f"{upstream.name}-{what}".replace("/", "-").replace("_", "-")
+def host_of(upstream: Upstream, part: str) -> str:
+    """Return the host name of a provider in one part of the matrix."""
+    return f"{upstream.name}-{part}".replace("/", "-").replace("_", "-")
 
 
 def key_of(client: str, host: str, *, stream: bool) -> str:
-    """The key of one cell: what is kept of an answer for a key is not seen by the others."""
+    """Return the key of one cell: stored responses of a key are not visible to other cells."""
     return f"sk-dgm-{client}-{host}-{stream}"
 
 
@@ -146,7 +146,7 @@ def _keys(hosts: Iterator[str]) -> dict[bytes, ApiKey]:
 
 
 class FakeProviders:
-    """Providers by host, each with its script; and a route to each."""
+    """Fake providers by host, each with its script, and a route to each."""
 
     def __init__(self) -> None:
         self.fakes: dict[str, Server] = {}
@@ -160,12 +160,12 @@ class FakeProviders:
             for how in BREAKS:
                 self._add(upstream, f"break-{how}", ScriptedAnswer(text="x" * 60, breaks=how))
 
-    def _add(self, upstream: Upstream, what: str, say: ScriptedAnswer) -> None:
-        host = host_of(upstream, what)
+    def _add(self, upstream: Upstream, part: str, answer: ScriptedAnswer) -> None:
+        host = host_of(upstream, part)
         fake = upstream.fake()
-        fake.script.default = say  # type: ignore[attr-defined]
+        fake.script.default = answer  # type: ignore[attr-defined]
         self.fakes[host] = fake
-        name = upstream.model(what)
+        name = upstream.model(part)
         model = model_of(upstream.provider(host), name)
         traits = traits_for(upstream.preset, name)
         traits = msgspec.structs.replace(traits, **upstream.changes)
@@ -176,7 +176,7 @@ class FakeProviders:
         )
 
     def answering(self, host: str) -> Any:
-        """What the provider at a host does with a request."""
+        """Return the request handler of the provider at a host."""
 
         async def answer(request: httpx.Request) -> httpx.Response:
             response = await fake_response(self.fakes[host], request)
@@ -194,7 +194,7 @@ class FakeProviders:
 
 
 async def run() -> Outcome:
-    """All cells and failures, one after the other."""
+    """Run all cells and failures sequentially."""
     providers = FakeProviders()
     answers = {host: providers.answering(host) for host in providers.fakes}
     with tempfile.TemporaryDirectory() as folder:
@@ -208,9 +208,9 @@ async def run() -> Outcome:
                 for stream in (False, True)
             ]
             failures = [
-                await _failure(log, client, upstream, what)
+                await _failure(log, client, upstream, part)
                 for client, upstream in pairs()
-                for what in (
+                for part in (
                     *(f"error-{kind}" for kind in upstream.errors),
                     *(f"break-{how}" for how in BREAKS),
                 )
@@ -220,24 +220,29 @@ async def run() -> Outcome:
 
 
 class LoggedGateway:
-    """The gateway with its log, whose rows are written a little after their answers."""
+    """The gateway with its log, whose rows are written shortly after the responses."""
 
     def __init__(self, live: Gateway) -> None:
         self._live = live
         self._waiting: dict[str, LogRecord] = {}
 
-    async def post(self, client: Client, host: str, ask: FeatureRequest) -> tuple[Reply, LogRecord]:
-        """The answer, and its row, which is filled in by `settle`."""
+    async def post(
+        self, client: Client, host: str, feature_request: FeatureRequest
+    ) -> tuple[Reply, LogRecord]:
+        """Return the response and its log row, which `settle` fills in."""
         headers = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
-        path, key = client.path(host, ask), key_of(client.name, host, stream=ask.stream)
-        body = client.body(host, ask)
+        path, key = (
+            client.path(host, feature_request),
+            key_of(client.name, host, stream=feature_request.stream),
+        )
+        body = client.body(host, feature_request)
         reply = await self._live.post(path, body, headers=headers, key=key)
         row = LogRecord(id=reply.headers["x-request-id"], started_at=0.0)
         self._waiting[row.id] = row
         return reply, row
 
     async def settle(self) -> None:
-        """Wait for the log, and fill in the rows."""
+        """Wait for the log and fill in the rows."""
         for entry in await self._live.rows(len(self._waiting)):
             row = self._waiting[entry.id]
             for name in LogRecord.__struct_fields__:
@@ -254,30 +259,36 @@ async def _cell(
     stream: bool,
 ) -> CrossingResult:
     host = host_of(upstream, feature)
-    ask = request_of(feature, stream=stream)
-    first = await _turn(log, providers, client, host, ask)
+    feature_request = request_of(feature, stream=stream)
+    first = await _turn(log, providers, client, host, feature_request)
     turns = [first]
     if first.response is not None and first.response.calls:
         back = tuple(
-            (id_, name, words)
-            for (id_, name, _), words in zip(first.response.calls, RESULTS, strict=False)
+            (id_, name, text)
+            for (id_, name, _), text in zip(first.response.calls, RESULTS, strict=False)
         )
-        again = replace(ask, previous_response=first.response.native, results=back)
-        turns.append(await _turn(log, providers, client, host, again))
+        second = replace(feature_request, previous_response=first.response.native, results=back)
+        turns.append(await _turn(log, providers, client, host, second))
     return CrossingResult(client.name, upstream.name, feature, stream, tuple(turns))
 
 
 async def _turn(
-    log: LoggedGateway, providers: FakeProviders, client: Client, host: str, ask: FeatureRequest
+    log: LoggedGateway,
+    providers: FakeProviders,
+    client: Client,
+    host: str,
+    feature_request: FeatureRequest,
 ) -> Exchange:
     fake = providers.fakes[host]
     fake.requests.clear()
     providers.replies.pop(host, None)
-    reply, entry = await log.post(client, host, ask)
+    reply, entry = await log.post(client, host, feature_request)
     response = None
     if reply.status == 200:
         reader = READERS[client.name]
-        response = reader.parse(reader.join_stream(reply.body) if ask.stream else reply.json())
+        response = reader.parse(
+            reader.join_stream(reply.body) if feature_request.stream else reply.json()
+        )
     return Exchange(
         status=reply.status,
         reply=reply.body,
@@ -289,14 +300,14 @@ async def _turn(
 
 
 def _without_backslashes(raw: bytes) -> bytes:
-    """A body without what its JSON escapes; Bedrock writes schemas as a string."""
+    """Return a body without JSON escapes, because Bedrock writes schemas as strings."""
     return raw.replace(b"\\", b"")
 
 
-async def _failure(log: LoggedGateway, client: Client, upstream: Upstream, what: str) -> Failure:
-    ask = FeatureRequest(user="hello", stream=what.startswith("break"))
-    reply, entry = await log.post(client, host_of(upstream, what), ask)
-    kind = what.partition("-")[2] if what.startswith("error") else what
+async def _failure(log: LoggedGateway, client: Client, upstream: Upstream, part: str) -> Failure:
+    feature_request = FeatureRequest(user="hello", stream=part.startswith("break"))
+    reply, entry = await log.post(client, host_of(upstream, part), feature_request)
+    kind = part.partition("-")[2] if part.startswith("error") else part
     return Failure(
         client=client.name,
         upstream=upstream.name,

@@ -1,4 +1,4 @@
-"""Good streams of each provider dialect, spoiled in the ways that upstreams are known for."""
+"""Streams of each provider dialect with the faults that real upstreams produce."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SSE = "text/event-stream"
 
 
 def read_frames(dialect: str, data: bytes) -> Frames:
-    """The frames of a stream: event name and JSON (or a word such as [DONE])."""
+    """Return the frames of a stream: event name and JSON, or text such as [DONE]."""
     if dialect in LINES:
         return [("", json.loads(line)) for line in data.splitlines() if line.strip()]
     if dialect in BINARY:
@@ -29,12 +29,12 @@ def read_frames(dialect: str, data: bytes) -> Frames:
 
 
 def frames_bytes(dialect: str, stream_frames: Frames) -> bytes:
-    """The bytes of frames."""
+    """Return the bytes of frames."""
     return b"".join(frame_bytes(dialect, name, value) for name, value in stream_frames)
 
 
 def frame_bytes(dialect: str, name: str, value: Any) -> bytes:
-    """The bytes of one frame."""
+    """Return the bytes of one frame."""
     text = value if isinstance(value, str) else json.dumps(value)
     if dialect in LINES:
         return f"{text}\n".encode()
@@ -46,10 +46,10 @@ def frame_bytes(dialect: str, name: str, value: Any) -> bytes:
 
 @dataclass(frozen=True)
 class StreamFault:
-    """A way to break a stream: frames -> bytes, None where it means nothing in a dialect.
+    """A fault of a stream: frames -> bytes, or None if it does not apply to a dialect.
 
-    `ends` are the dialects where it is an error though elsewhere it is not; `kind` is the
-    content type, where it is not the dialect's.
+    `ends` are the dialects for which it is an error although it is valid elsewhere; `kind` is
+    the content type, if it differs from the dialect's.
     """
 
     name: str
@@ -65,7 +65,7 @@ def _at_middle(stream_frames: Frames, *more: tuple[str, Any]) -> Frames:
 
 
 def unknown_event(dialect: str, stream_frames: Frames) -> bytes:
-    """An event that nobody has heard of."""
+    """Insert an event of an unknown type."""
     value: Json = {"type": "sparkle.delta", "object": "sparkle", "sparkle": {"a": [1]}}
     if dialect in LINES:
         value = {"model": "m", "done": False, "sparkle": True}
@@ -73,41 +73,43 @@ def unknown_event(dialect: str, stream_frames: Frames) -> bytes:
 
 
 def unknown_fields(dialect: str, stream_frames: Frames) -> bytes:
-    """A new field in every object, at every depth."""
-    return frames_bytes(dialect, [(name, _sparkled(value)) for name, value in stream_frames])
+    """Add an unknown field to every object, at every depth."""
+    return frames_bytes(
+        dialect, [(name, _with_unknown_fields(value)) for name, value in stream_frames]
+    )
 
 
 # Where a field more would be part of the model's own words.
 _OPAQUE = {"args", "arguments", "input", "delta_text"}
 
 
-def _sparkled(value: Any) -> Any:
+def _with_unknown_fields(value: Any) -> Any:
     if isinstance(value, list):
-        return [_sparkled(item) for item in value]
+        return [_with_unknown_fields(item) for item in value]
     if not isinstance(value, dict):
         return value
-    inner = {k: v if k in _OPAQUE else _sparkled(v) for k, v in value.items()}
+    inner = {k: v if k in _OPAQUE else _with_unknown_fields(v) for k, v in value.items()}
     return inner | {"sparkle": {"new": 1}}
 
 
 def without_usage(dialect: str, stream_frames: Frames) -> bytes:
-    """No counts anywhere."""
-    return frames_bytes(dialect, [(name, _uncounted(value)) for name, value in stream_frames])
+    """Remove all token counts."""
+    return frames_bytes(dialect, [(name, _without_usage(value)) for name, value in stream_frames])
 
 
 _COUNTS = {"usage", "usageMetadata", "prompt_eval_count", "eval_count"}
 
 
-def _uncounted(value: Any) -> Any:
+def _without_usage(value: Any) -> Any:
     if isinstance(value, list):
-        return [_uncounted(item) for item in value]
+        return [_without_usage(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {k: _uncounted(v) for k, v in value.items() if k not in _COUNTS}
+    return {k: _without_usage(v) for k, v in value.items() if k not in _COUNTS}
 
 
 def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
-    """Another id of the answer in every event."""
+    """Change the response id in every event."""
     faulty, has_ids = [], False
     for number, (name, value) in enumerate(stream_frames):
         if isinstance(value, dict):
@@ -120,59 +122,59 @@ def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
 
 
 def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
-    """Id and name of a call in every piece of it, as some compatible servers do."""
+    """Repeat id and name of a call in every chunk, as some compatible servers do."""
     if dialect != "openai_chat":
         return None
-    known: dict[int, Json] = {}
+    ids_by_index: dict[int, Json] = {}
     for _, value in stream_frames:
         for call in _chat_calls(value):
             if "id" in call:
-                known[call["index"]] = {"id": call["id"], "name": call["function"]["name"]}
+                ids_by_index[call["index"]] = {"id": call["id"], "name": call["function"]["name"]}
             else:
-                first = known[call["index"]]
+                first = ids_by_index[call["index"]]
                 call["id"] = first["id"]
                 call["function"]["name"] = first["name"]
     return frames_bytes(dialect, stream_frames)
 
 
 def interleaved(dialect: str, stream_frames: Frames) -> bytes | None:
-    """The arguments of two calls by turns."""
+    """Interleave the arguments of two calls."""
     if dialect != "openai_chat":
         return None
     calls = [n for n, (_, value) in enumerate(stream_frames) if _chat_calls(value)]
     second = [n for n in calls if _chat_calls(stream_frames[n][1])[0]["index"] == 1]
     first = [n for n in calls if n not in second]
     order = [first[0], *second[:1], *first[1:2], *second[1:], *first[2:]]
-    rest = [
+    reordered = [
         *stream_frames[: calls[0]],
         *(stream_frames[n] for n in order),
         *stream_frames[calls[-1] + 1 :],
     ]
-    return frames_bytes(dialect, rest)
+    return frames_bytes(dialect, reordered)
 
 
 def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
-    """All arguments in one last piece of each call."""
+    """Send all arguments in one last chunk of each call."""
     if dialect != "openai_chat":
         return None
-    words: dict[int, str] = {}
+    arguments_by_index: dict[int, str] = {}
     heads, tail = [], []
     for name, value in stream_frames:
         calls = _chat_calls(value)
         if not calls:
-            (tail if words else heads).append((name, value))
+            (tail if arguments_by_index else heads).append((name, value))
         elif "id" in calls[0]:
-            words[calls[0]["index"]] = ""
+            arguments_by_index[calls[0]["index"]] = ""
             heads.append((name, value))
         else:
-            words[calls[0]["index"]] += calls[0]["function"]["arguments"]
+            arguments_by_index[calls[0]["index"]] += calls[0]["function"]["arguments"]
             last = value
-    late = []
-    for index, text in words.items():
+    late_frames = []
+    for index, text in arguments_by_index.items():
         call = {"index": index, "function": {"arguments": text}}
         choice = {**last["choices"][0], "delta": {"tool_calls": [call]}}
-        late.append(("", {**last, "choices": [choice]}))
-    return frames_bytes(dialect, [*heads, *late, *tail])
+        late_frames.append(("", {**last, "choices": [choice]}))
+    return frames_bytes(dialect, [*heads, *late_frames, *tail])
 
 
 def _chat_calls(value: Any) -> list[Json]:
@@ -183,7 +185,7 @@ def _chat_calls(value: Any) -> list[Json]:
 
 
 def two_choices(dialect: str, stream_frames: Frames) -> bytes | None:
-    """A second choice that nobody asked for."""
+    """Add a second choice that was not requested."""
     key = {"openai_chat": "choices", "openai_completions": "choices", "gemini": "candidates"}
     if dialect not in key:
         return None
@@ -201,41 +203,43 @@ _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_
 
 
 def unknown_reason(dialect: str, stream_frames: Frames) -> bytes | None:
-    """A reason for the end that no list has."""
-    faulty = [(name, _renamed(value)) for name, value in stream_frames]
+    """Use an unknown finish reason."""
+    faulty = [(name, _with_unknown_reason(value)) for name, value in stream_frames]
     return frames_bytes(dialect, faulty) if faulty != stream_frames else None
 
 
-def _renamed(value: Any) -> Any:
+def _with_unknown_reason(value: Any) -> Any:
     if isinstance(value, list):
-        return [_renamed(item) for item in value]
+        return [_with_unknown_reason(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {k: "sparkled" if k in _REASONS and v else _renamed(v) for k, v in value.items()}
+    return {
+        k: "sparkled" if k in _REASONS and v else _with_unknown_reason(v) for k, v in value.items()
+    }
 
 
-def no_end(dialect: str, stream_frames: Frames) -> bytes:
-    """The bytes end, cleanly, in the middle of the answer."""
+def missing_end(dialect: str, stream_frames: Frames) -> bytes:
+    """End the stream cleanly in the middle of the response."""
     return frames_bytes(dialect, stream_frames[: len(stream_frames) // 2])
 
 
 def no_terminator(dialect: str, stream_frames: Frames) -> bytes:
-    """The last event never comes: a mere terminator, or the one that says how it ended."""
+    """Omit the last event, which is a terminator or has the finish reason."""
     last = stream_frames[-1]
     if last[1] == "[DONE]" and dialect == "cohere":
         stream_frames = stream_frames[:-1]
     return frames_bytes(dialect, stream_frames[:-1])
 
 
-def in_mid_frame(dialect: str, stream_frames: Frames) -> bytes:
-    """The bytes end inside an event."""
+def cut_frame(dialect: str, stream_frames: Frames) -> bytes:
+    """End the stream inside an event."""
     middle = len(stream_frames) // 2
     start = frames_bytes(dialect, stream_frames[:middle])
     return start + frame_bytes(dialect, *stream_frames[middle])[:-9]
 
 
 def garbage(dialect: str, stream_frames: Frames) -> bytes:
-    """Bytes that are no event of anything."""
+    """Send bytes that are not an event of any dialect."""
     middle = len(stream_frames) // 2
     rubbish = (
         b'data: {"choices": [{"del\xff\xfe\n\n' if dialect not in LINES | BINARY else b"\xff{{\n"
@@ -247,14 +251,14 @@ def garbage(dialect: str, stream_frames: Frames) -> bytes:
     )
 
 
-def nothing(dialect: str, stream_frames: Frames) -> bytes:
-    """A 200 without a byte."""
+def empty_body(dialect: str, stream_frames: Frames) -> bytes:
+    """Send status 200 without a body."""
     del dialect, stream_frames
     return b""
 
 
-def a_lie(dialect: str, stream_frames: Frames) -> bytes:
-    """The stream of another dialect."""
+def other_dialect_stream(dialect: str, stream_frames: Frames) -> bytes:
+    """Send the stream of another dialect."""
     del stream_frames
     if dialect == "anthropic_messages":
         chunk = {
@@ -270,8 +274,8 @@ def a_lie(dialect: str, stream_frames: Frames) -> bytes:
     return frames_bytes(dialect, stream)
 
 
-def a_page(dialect: str, stream_frames: Frames) -> bytes:
-    """A page for people."""
+def html_page(dialect: str, stream_frames: Frames) -> bytes:
+    """Send an HTML page."""
     del dialect, stream_frames
     return b"<html><body>Please log in to the hotel network</body></html>"
 
@@ -292,12 +296,12 @@ STREAM_FAULTS = (
         "whole",
         ends=frozenset({"openai_responses", "gemini", "ollama", "cohere"}),
     ),
-    StreamFault("no_end", no_end, "error"),
-    StreamFault("in_mid_frame", in_mid_frame, "error"),
+    StreamFault("no_end", missing_end, "error"),
+    StreamFault("in_mid_frame", cut_frame, "error"),
     StreamFault("garbage", garbage, "error"),
-    StreamFault("nothing", nothing, "error"),
-    StreamFault("a_lie", a_lie, "error"),
-    StreamFault("a_page", a_page, "error", "text/html"),
+    StreamFault("nothing", empty_body, "error"),
+    StreamFault("a_lie", other_dialect_stream, "error"),
+    StreamFault("a_page", html_page, "error", "text/html"),
 )
 
 
@@ -306,7 +310,7 @@ STREAM_FAULTS = (
 
 @dataclass(frozen=True)
 class ResponseFault:
-    """A way to break an answer that is no stream: JSON -> bytes."""
+    """A fault of a whole response: JSON -> bytes."""
 
     name: str
     apply_fault: Callable[[Json], bytes]
@@ -314,8 +318,8 @@ class ResponseFault:
     kind: str = "application/json"
 
 
-def _lied(body: Json) -> bytes:
-    """Another dialect's answer: Anthropic's, or Chat's where it is Anthropic's own."""
+def _other_dialect_response(body: Json) -> bytes:
+    """Return another dialect's response: Anthropic's, or Chat's for Anthropic."""
     if body.get("type") == "message":
         return b'{"id":"c","object":"chat.completion","model":"m","choices":[]}'
     return (
@@ -324,16 +328,16 @@ def _lied(body: Json) -> bytes:
 
 
 RESPONSE_FAULTS = (
-    ResponseFault("unknown_fields", lambda body: _bytes(_sparkled(body)), "whole"),
-    ResponseFault("without_usage", lambda body: _bytes(_uncounted(body)), "whole"),
-    ResponseFault("unknown_reason", lambda body: _bytes(_renamed(body)), "whole"),
+    ResponseFault("unknown_fields", lambda body: _bytes(_with_unknown_fields(body)), "whole"),
+    ResponseFault("without_usage", lambda body: _bytes(_without_usage(body)), "whole"),
+    ResponseFault("unknown_reason", lambda body: _bytes(_with_unknown_reason(body)), "whole"),
     ResponseFault("mislabelled", lambda body: _bytes(body), "whole", "text/plain"),
     ResponseFault("cut", lambda body: _bytes(body)[:-20], "error"),
     ResponseFault("empty", lambda _: b"", "error"),
     ResponseFault("an_empty_object", lambda _: b"{}", "error"),
     ResponseFault("a_list", lambda _: b"[1, 2]", "error"),
     ResponseFault("null", lambda _: b"null", "error"),
-    ResponseFault("a_lie", _lied, "error"),
+    ResponseFault("a_lie", _other_dialect_response, "error"),
     ResponseFault("garbage", lambda _: b"\xff\xfe{{{", "error"),
     ResponseFault("a_page", lambda _: b"<html>hotel</html>", "error", "text/html"),
 )

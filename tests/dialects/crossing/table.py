@@ -1,4 +1,4 @@
-"""The matrix as a page: a table of every crossing, totals, and why something is not exact."""
+"""The matrix as a Markdown page: tables, totals, and the reasons of inexact translations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"\[\d+\]")
 
 
 def page(outcome: Outcome) -> str:
-    """The whole page, Markdown."""
+    """Return the whole page in Markdown."""
     cells = outcome.cells
     parts = [_HEAD, _totals(outcome)]
     parts += [_matrix(cells, feature) for feature in FEATURES]
@@ -49,7 +49,7 @@ def page(outcome: Outcome) -> str:
 
 
 def sign(cells: Iterable[CrossingResult]) -> str:
-    """One sign for the whole and the streamed crossing of a feature."""
+    """Return one sign for the whole and the streamed response of a feature."""
     rows = [row for cell in cells for row in cell.report]
     actions = {row["action"] for row in rows}
     for action, marker in (("dropped", "-"), ("approximated", "~")):
@@ -91,9 +91,9 @@ def _matrix(cells: tuple[CrossingResult, ...], feature: str) -> str:
         f"|---|{':-:|' * len(UPSTREAMS)}",
     ]
     for client in CLIENTS.values():
-        known = feature in client.can
+        is_supported = feature in client.can
         signs = [
-            f"`{sign(_results_of(cells, client.name, upstream, feature))}`" if known else ""
+            f"`{sign(_results_of(cells, client.name, upstream, feature))}`" if is_supported else ""
             for upstream in UPSTREAMS
         ]
         lines.append(f"| {client.name} | {' | '.join(signs)} |")
@@ -101,8 +101,10 @@ def _matrix(cells: tuple[CrossingResult, ...], feature: str) -> str:
 
 
 def _tool_table(tools: tuple[ToolCrossing, ...], tool: str) -> str:
-    """The table of one built-in tool."""
-    signs = {(one.client, one.upstream): one.sign for one in tools if one.tool == tool}
+    """Return the table of one built-in tool."""
+    signs = {
+        (result.client, result.upstream): result.sign for result in tools if result.tool == tool
+    }
     lines = [
         f"### {tool}\n",
         f"| client \\ provider | {' | '.join(UPSTREAMS)} |",
@@ -115,8 +117,8 @@ def _tool_table(tools: tuple[ToolCrossing, ...], tool: str) -> str:
 
 
 def _embeddings(embedded: tuple[Embedded, ...]) -> str:
-    """The table of the APIs with embeddings; the others have none."""
-    signs = {(one.client, one.upstream): one.sign for one in embedded}
+    """Return the table of the APIs with embeddings."""
+    signs = {(result.client, result.upstream): result.sign for result in embedded}
     lines = [
         "## embeddings\n",
         f"| client \\ provider | {' | '.join(EMBEDDERS)} |",
@@ -129,7 +131,7 @@ def _embeddings(embedded: tuple[Embedded, ...]) -> str:
 
 
 def _reasons(cells: tuple[CrossingResult | ToolCrossing | Embedded, ...]) -> str:
-    """Each reason once, with the field and who meets it; defaults that a wire demands too."""
+    """Return each reason once with its fields and clients, including required defaults."""
     result: dict[tuple[str, str, str, str], list[str]] = {}
     for cell in cells:
         for row in cell.report:
@@ -143,6 +145,6 @@ def _reasons(cells: tuple[CrossingResult | ToolCrossing | Embedded, ...]) -> str
         "|---|---|---|---|---|",
     ]
     for (client, field, action, reason), providers in sorted(result.items()):
-        where = ", ".join(sorted(providers))
-        lines.append(f"| {client} | `{field}` | {action} | {reason} | {where} |")
+        provider_names = ", ".join(sorted(providers))
+        lines.append(f"| {client} | `{field}` | {action} | {reason} | {provider_names} |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""A strict provider of each dialect, asked in process: what it refuses, it refuses here."""
+"""A strict provider of each dialect, called in process; it refuses what the real one refuses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WORDS = "the upstream says no"
 
 
 class Recorded(ResponseWriter):
-    """The way back of a fake whose answer is read in process."""
+    """A response writer of a fake whose response is read in process."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -57,24 +57,24 @@ class Recorded(ResponseWriter):
         self.broken = False
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Keep a head."""
+        """Store status and headers."""
         self.status, self.headers = status, dict(headers)
 
     async def reply(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        """Keep a whole answer."""
+        """Store a whole response."""
         data = httpx.Response(status, json=body).content
         await self.begin(status, {"content-type": "application/json", **(headers or {})})
         self.parts.append(data)
 
     async def write(self, data: bytes) -> None:
-        """Keep a piece."""
+        """Store a chunk."""
         self.parts.append(data)
 
     async def end(self) -> None:
-        """Nothing is left to keep."""
+        """Do nothing: the response is complete."""
 
     def reset(self) -> None:
-        """The connection breaks after what was written."""
+        """Mark the connection as reset after the written chunks."""
         self.broken = True
 
 
@@ -83,13 +83,14 @@ class Upstream:
     """A provider of the matrix.
 
     Attributes:
-        name: its column: the dialect, and the maker where a dialect has several.
-        models: the model for a feature; `""` for the rest.
-        calls: whether it calls tools; thinks: whether it shows thoughts;
-        cached: whether it tells of cached tokens.
-        errors: the refusal that means a canonical kind, in its own words.
+        name: its column: the dialect, and the vendor if a dialect has several.
+        models: the model for a feature; `""` for all others.
+        calls: whether it calls tools.
+        thinks: whether it returns reasoning.
+        cached: whether it reports cached tokens.
+        errors: the provider's refusal for a canonical error kind.
         changes: traits that differ from the preset's.
-        prefix: the path of the fake below its host, where the preset has none.
+        prefix: the path of the fake below its host, if the preset has none.
     """
 
     name: str
@@ -105,11 +106,11 @@ class Upstream:
     prefix: str = ""
 
     def model(self, feature: str) -> str:
-        """The model that is asked for this."""
+        """Return the requested model of a feature."""
         return self.models.get(feature, self.models[""])
 
     def provider(self, host: str) -> Provider:
-        """A provider row at this host, as its preset has it."""
+        """Return a provider row at this host with its preset."""
         preset = resolve(self.preset)
         assert preset is not None
         base = urlsplit(preset.base_url or preset.url_example)
@@ -133,7 +134,7 @@ class Upstream:
 
 
 def scripted_answer(feature: str, upstream: Upstream) -> ScriptedAnswer:
-    """What the provider answers to a feature."""
+    """Return the provider's scripted answer to a feature."""
     cached = 4
     match feature:
         case "tools":
@@ -151,7 +152,7 @@ def scripted_answer(feature: str, upstream: Upstream) -> ScriptedAnswer:
 
 
 async def fake_response(fake: Server, request: httpx.Request) -> httpx.Response:
-    """What the fake sends back for a request; its stream breaks where it resets."""
+    """Return the fake's response to a request; its stream breaks where the fake resets."""
     recorded_request = RecordedRequest(
         method=request.method,
         path=request.url.raw_path.split(b"?")[0].decode().replace("%3A", ":"),

@@ -1,4 +1,4 @@
-"""Small generateContent bodies, frames and their way through the dialect."""
+"""Factories of generateContent bodies and frames, and shortcuts through the dialect."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ USER_TURN = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path
 
 
 def content(*parts: dict[str, Any], role: str = "user") -> dict[str, Any]:
-    """A content of these parts."""
+    """Return a content of these parts."""
     return {"role": role, "parts": list(parts)}
 
 
 def model(*parts: dict[str, Any]) -> dict[str, Any]:
-    """A content of the model's."""
+    """Return a content with the role `model`."""
     return content(*parts, role="model")
 
 
-def text(words: str = "hi", **fields: Any) -> dict[str, Any]:
-    """A text part."""
-    return {"text": words, **fields}
+def text(content: str = "hi", **fields: Any) -> dict[str, Any]:
+    """Return a text part."""
+    return {"text": content, **fields}
 
 
 def call(name: str = "f", args: Any = None, **fields: Any) -> dict[str, Any]:
-    """A functionCall part; `id` goes inside."""
+    """Return a functionCall part; `id` goes inside."""
     inner = {"name": name, "args": args or {}}
     if "id" in fields:
         inner["id"] = fields.pop("id")
@@ -47,28 +47,28 @@ def call(name: str = "f", args: Any = None, **fields: Any) -> dict[str, Any]:
 
 
 def result(name: str = "f", response: Any = None, **fields: Any) -> dict[str, Any]:
-    """A functionResponse part."""
+    """Return a functionResponse part."""
     output = {"output": "ok"} if response is None else response
     return {"functionResponse": {"name": name, "response": output, **fields}}
 
 
 def body(*contents: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A request body as the relay shows it to the dialect."""
+    """Return a request body as the relay passes it to the dialect."""
     return {"model": "gw", "contents": list(contents) or [content(text())], **fields}
 
 
 def parse(request: dict[str, Any]) -> Request:
-    """The canonical request of a body."""
+    """Return the canonical request of a body."""
     return DIALECT.client.parse_request(request, {})
 
 
 def client_request(**fields: Any) -> Request:
-    """A request of a client of another dialect."""
+    """Return a request of a client of another dialect."""
     return Request(**{"model": "gw", "turns": (USER_TURN,), **fields})
 
 
 def traits(**flags: Any) -> Traits:
-    """A target that can all but what `flags` say."""
+    """Return traits with every capability except as `flags` say."""
     able: dict[str, Any] = {
         "kind": "acme",
         "model": "acme-1",
@@ -85,18 +85,18 @@ def traits(**flags: Any) -> Traits:
 
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
-    """What goes to a target with these traits."""
+    """Return the rendered request for a target with these traits."""
     canonical_request = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(canonical_request, traits(**flags))
 
 
 def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
-    """What was reported, without the words."""
+    """Return the reported fields and actions, without the explanations."""
     return [(item.path, item.action) for item in report]
 
 
 def chunk(*parts: dict[str, Any], reason: str | None = None, **fields: Any) -> dict[str, Any]:
-    """One chunk of a stream, or a whole answer; `more` stands in the candidate."""
+    """Return a stream chunk or whole response; `more` are fields of the candidate."""
     more = fields.pop("more", {})
     candidate: dict[str, Any] = {"content": model(*parts), "index": 0, **more}
     if reason is not None:
@@ -105,12 +105,12 @@ def chunk(*parts: dict[str, Any], reason: str | None = None, **fields: Any) -> d
 
 
 def frame(data: Any) -> Frame:
-    """A frame of JSON."""
+    """Return a frame of JSON."""
     return Frame("", json.dumps(data).encode())
 
 
 def events(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
-    """The canonical events of a stream that ends after these chunks; always grammatical."""
+    """Return the canonical events of a stream of these chunks, checked against the grammar."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
     out = [event for item in chunks for event in parser.feed(frame(item))]
     out += parser.close()
@@ -119,23 +119,23 @@ def events(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) 
 
 
 def answer(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
-    """The whole answer of a stream."""
+    """Return the whole response of a stream."""
     return fold_events(events(*chunks, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> ResponseContext:
-    """What a renderer knows beside the answer."""
+def response_context(**fields: Any) -> ResponseContext:
+    """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
 
 
 def rendered_bytes(stream: list[Event], **fields: Any) -> bytes:
-    """The bytes a client gets for these events."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    """Return the bytes that a client receives for these events."""
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     return b"".join(renderer.feed(event) for event in stream)
 
 
 def rendered_frames(stream: list[Event], **fields: Any) -> list[Any]:
-    """The JSON of the frames a client gets for these events."""
+    """Return the JSON of the frames that a client receives for these events."""
     decoder = Decoder()
     data = rendered_bytes(stream, **fields)
     return [json.loads(item.data) for item in [*decoder.feed(data), *decoder.close()]]

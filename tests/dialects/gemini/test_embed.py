@@ -1,4 +1,4 @@
-"""What a client wants vectors of, and what Google is asked for."""
+"""Embedding requests: parsing for clients, rendering for Google."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def render(request: EmbedRequest, **flags: Any) -> RenderedRequest:
     return GEMINI.embed_provider.render_embed(request, traits(**flags))
 
 
-def embed_body(words: str, **fields: Any) -> dict[str, Any]:
-    return {"model": "models/acme-1", "content": {"parts": [{"text": words}]}, **fields}
+def embed_body(text: str, **fields: Any) -> dict[str, Any]:
+    return {"model": "models/acme-1", "content": {"parts": [{"text": text}]}, **fields}
 
 
 QUERY = embed_body("a", taskType="RETRIEVAL_QUERY", outputDimensionality=8)

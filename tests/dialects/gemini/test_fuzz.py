@@ -1,4 +1,4 @@
-"""Nothing that anybody sends makes the dialect fall over."""
+"""Hostile input never causes an unexpected exception."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.gemini import DIALECT
 from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for
-from tests.dialects.gemini.make import exchange, traits
+from tests.dialects.gemini.make import response_context, traits
 from tests.stream_grammar import check_stream
 
 KEYS = [
@@ -32,7 +32,7 @@ KEYS = [
     *("usageMetadata", "promptTokenCount", "promptFeedback", "blockReason", "code", "message"),
     *("status", "details", "violations", "retryDelay", "serviceTier", "store", "safetySettings"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -42,7 +42,7 @@ leaves = (
     )
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -50,12 +50,12 @@ junk = st.recursive(
 )
 parts = st.dictionaries(st.sampled_from(KEYS[3:18]), junk, max_size=3)
 contents = st.builds(
-    lambda role, listed: {"role": role, "parts": listed},
+    lambda role, items: {"role": role, "parts": items},
     st.sampled_from(["user", "model", None, "function", 5]),
     st.lists(parts | junk, max_size=3),
 )
 bodies = st.builds(
-    lambda listed, more: {**more, "model": "gw", "contents": listed},
+    lambda items, more: {**more, "model": "gw", "contents": items},
     st.lists(contents, min_size=1, max_size=3),
     st.dictionaries(st.sampled_from(KEYS), junk, max_size=4),
 )
@@ -75,7 +75,7 @@ chunks = st.builds(
 def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any]):
     parser = DIALECT.provider.stream_parser(traits(), None)
     renderers = [
-        DIALECTS[name].client.stream_renderer(exchange())
+        DIALECTS[name].client.stream_renderer(response_context())
         for name in ("openai_chat", "anthropic_messages", "gemini")
     ]
     events: list[Event] = []
@@ -87,7 +87,7 @@ def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any]):
         for renderer in renderers:
             renderer.feed(event)
     try:
-        DIALECT.client.render_response(fold_events(events), exchange())
+        DIALECT.client.render_response(fold_events(events), response_context())
     except GatewayError:
         return
 

@@ -1,4 +1,4 @@
-"""What one half writes the other half reads, for anything that can be said."""
+"""Property tests: rendering and parsing are inverse for every valid request and response."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.framing.sse import Decoder
-from tests.dialects.gemini.make import PDF, PNG, exchange, rendered_bytes, traits
+from tests.dialects.gemini.make import PDF, PNG, rendered_bytes, response_context, traits
 from tests.stream_grammar import check_stream
 
 NAME = "gemini"
 ABLE = traits(prefill=True, image_urls=True, metadata=True)
 
-words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+text_strategy = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
 ids = st.text("abc_-1", min_size=1, max_size=5)
 names = st.text("abc_.:-1", min_size=1, max_size=5).map(lambda w: f"f{w}")
-json_values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, json_values, max_size=2)
+json_values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, json_values, max_size=2)
 values = st.binary(min_size=1, max_size=6).map(lambda raw: base64.b64encode(raw).decode())
 
 # --- requests ----------------------------------------------------------------------------
 
-texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy)
 media = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png")),
     st.builds(Image, file_id=st.just("gs://b/x.png"), media_type=st.just("image/png")),
@@ -62,14 +62,14 @@ media = st.one_of(
 natives = st.builds(
     Native,
     dialect=st.just(NAME),
-    data=st.builds(lambda code: {"executableCode": {"code": code}}, words),
+    data=st.builds(lambda code: {"executableCode": {"code": code}}, text_strategy),
 )
 signatures = st.builds(Signature, kind=st.just(SAME_PART_SIGNATURE), value=values)
 assistant_parts = st.lists(
     texts
     | natives
-    | st.builds(Reasoning, text=words)
-    | st.builds(Reasoning, text=words, signature=signatures),
+    | st.builds(Reasoning, text=text_strategy)
+    | st.builds(Reasoning, text=text_strategy, signature=signatures),
     min_size=1,
     max_size=3,
 ).map(tuple)
@@ -78,7 +78,7 @@ user_parts = st.lists(texts | media, min_size=1, max_size=3).map(tuple)
 
 @st.composite
 def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
-    """A user's turn and what follows it, with calls and their results."""
+    """Draw a user turn and the turns after it, with calls and their results."""
     turns = [Turn(role="user", parts=draw(user_parts))]
     calls = tuple(
         ToolCall(
@@ -95,7 +95,7 @@ def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
             ToolResult(
                 id=call.id,
                 name=call.name,
-                parts=(Text(text=draw(words.map(lambda w: f"r{w}"))), *draw(results)),
+                parts=(Text(text=draw(text_strategy.map(lambda w: f"r{w}"))), *draw(results)),
                 is_error=draw(st.sampled_from([None, True])),
             )
             for call in calls
@@ -114,7 +114,7 @@ results = st.lists(
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns in an order that the API takes, ending with the user's."""
+    """Draw turns in an order that the API accepts, ending with a user turn."""
     turns = [turn for n in range(draw(st.integers(0, 2))) for turn in draw(exchanges(n))]
     return (*turns, Turn(role="user", parts=draw(user_parts)))
 
@@ -123,7 +123,7 @@ tools = st.one_of(
     st.builds(
         Tool,
         name=names,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just({"type": "object", "properties": {"a": {"type": "string"}}}),
     ),
     st.just(Tool(name="code_execution", kind="server", dialect=NAME, native={"codeExecution": {}})),
@@ -157,7 +157,7 @@ rests = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """Requests of clients of this dialect that lose nothing on the way."""
+    """Draw requests of clients of this dialect that translate without losses."""
     offered = tuple(draw(st.lists(tools, max_size=2, unique_by=lambda t: t.name)))
     offered = tuple(sorted(offered, key=lambda tool: tool.kind))
     functions = [tool.name for tool in offered if tool.kind == "function"]
@@ -182,7 +182,7 @@ def requests(draw: st.DrawFn) -> Request:
             top_k=draw(st.none() | st.integers(0, 9)),
             seed=draw(st.none() | st.integers(0, 9)),
             presence_penalty=draw(numbers),
-            stop=tuple(draw(st.lists(words, max_size=3))),
+            stop=tuple(draw(st.lists(text_strategy, max_size=3))),
             n=draw(st.none() | st.integers(1, 8)),
             logprobs=draw(st.sampled_from([None, True, False])),
         ),
@@ -207,7 +207,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
 
 
 def grounded(text: Text) -> Text:
-    """The text with a source for all of it."""
+    """Return the text with a source for all of it."""
     segment = {"endIndex": len(text.text.encode()), "text": text.text}
     source = Citation(
         url="https://x",
@@ -222,8 +222,8 @@ def grounded(text: Text) -> Text:
 
 
 answer_parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, text=words),
-    st.builds(Reasoning, text=words),
+    st.builds(Text, text=text_strategy),
+    st.builds(Reasoning, text=text_strategy),
     st.builds(ToolCall, id=ids, name=names, arguments=objects),
     natives,
 )
@@ -232,7 +232,7 @@ counts = st.integers(0, 99)
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
-    """Counts as the API gives them."""
+    """Draw token counts as the API returns them."""
     thoughts = draw(st.none() | counts)
     return Usage(
         input=draw(counts),
@@ -245,13 +245,15 @@ def usages(draw: st.DrawFn) -> Usage:
 endings = st.one_of(
     st.just(Finish(reason="length")),
     st.just(Finish(reason="stop")),
-    st.builds(Finish, reason=st.just("filter"), category=st.just("RECITATION"), explanation=words),
+    st.builds(
+        Finish, reason=st.just("filter"), category=st.just("RECITATION"), explanation=text_strategy
+    ),
 )
 
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """Answers that can be said in this dialect: neighbours are of different kinds."""
+    """Draw responses that this dialect can express; adjacent parts differ in kind."""
     parts: list[Part] = []
     for part in draw(st.lists(answer_parts, max_size=4)):
         if not parts or type(part) is not type(parts[-1]) or not isinstance(part, Text | Reasoning):
@@ -271,7 +273,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def _comparable(response: Response) -> Response:
-    """An answer as it is compared: the provider's own counts and made signatures aside."""
+    """Return a response for comparison, without provider counts and generated signatures."""
     parts = tuple(
         replace(part, signature=None) if isinstance(part, Reasoning | ToolCall) else part
         for part in response.parts
@@ -282,7 +284,7 @@ def _comparable(response: Response) -> Response:
 
 @given(answers())
 def test_a_rendered_response_parses_to_the_same_response(response: Response):
-    body, report = DIALECT.client.render_response(response, exchange())
+    body, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
     assert _comparable(DIALECT.provider.parse_response(body, ABLE, None)) == _comparable(response)
 
@@ -296,8 +298,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, None)
     events: list[Event] = []
-    for begin, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
-        for item in decoder.feed(out[begin:end]):
+    for start, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
+        for item in decoder.feed(out[start:end]):
             events += parser.feed(item)
     events += parser.close()
     check_stream(events)
@@ -306,7 +308,7 @@ def test_a_stream_parses_to_the_same_response_however_split(
 
 @given(st.sampled_from([NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE]), values, st.booleans())
 def test_a_signature_is_the_same_after_a_round_through_a_client(
-    kind: str, value: str, called: bool
+    kind: str, value: str, has_call: bool
 ):
     state = Signature(provider="acme", model="acme-1", kind=kind, value=value)
     call = ToolCall(
@@ -315,12 +317,12 @@ def test_a_signature_is_the_same_after_a_round_through_a_client(
     thought = Reasoning(text="hm", signature=state)
     parts = (
         (thought, call)
-        if called
+        if has_call
         else (replace(thought, signature=replace(state, kind=SAME_PART_SIGNATURE)),)
     )
-    body, _ = DIALECT.client.render_response(Response(parts=parts), exchange())
+    body, _ = DIALECT.client.render_response(Response(parts=parts), response_context())
     history = [{"role": "user", "parts": [{"text": "x"}]}, body["candidates"][0]["content"]]
     history.append({"role": "user", "parts": [{"text": "y"}]})
-    again = DIALECT.client.parse_request({"model": "gw", "contents": history}, {})
-    sent = DIALECT.provider.render_request(again, ABLE).body["contents"][1]["parts"]
-    assert value in [part.get("thoughtSignature") for part in sent]
+    round_trip = DIALECT.client.parse_request({"model": "gw", "contents": history}, {})
+    rendered_parts = DIALECT.provider.render_request(round_trip, ABLE).body["contents"][1]["parts"]
+    assert value in [part.get("thoughtSignature") for part in rendered_parts]

@@ -1,4 +1,4 @@
-"""What a client may write, and what Google is sent for it."""
+"""Requests: parsing of clients' bodies, rendering for Google."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OWN = Signature(provider="acme", model="acme-1", kind=SAME_PART_SIGNATURE, value
 
 
 def turns(*parts: Any, role: Any = "assistant") -> tuple[Turn, ...]:
-    """A question, this answer, and another question."""
+    """Return a question, this answer, and another question."""
     return (USER_TURN, Turn(role=role, parts=parts, path="messages[1]"), USER_TURN)
 
 
@@ -136,8 +136,8 @@ def test_a_reasoning_budget_beside_a_level_is_a_loss_in_other_dialects():
     request = parse(body(generationConfig={"thinkingConfig": config}))
     assert request.thinking == Thinking(effort="low")
     report = OPENAI_CHAT.provider.render_request(request, Traits(reasoning=True)).report
-    dropped = [item.path for item in report if item.action == "dropped"]
-    assert "generationConfig.thinkingConfig.thinkingBudget" in dropped
+    dropped_fields = [item.path for item in report if item.action == "dropped"]
+    assert "generationConfig.thinkingConfig.thinkingBudget" in dropped_fields
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,9 @@ def test_the_mode_validated_survives_a_round_trip():
     ],
 )
 def test_an_invalid_value_is_refused_with_its_param(request_body: dict[str, Any], param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse(request_body)
-    assert caught.value.error.param == param
+    assert error.value.error.param == param
 
 
 def test_googles_schema_becomes_json_schema():
@@ -286,7 +286,7 @@ DEMANDS = {"replay_reasoning": "required_on_tools"}
 
 
 def steps(*assistant: Any) -> tuple[Turn, ...]:
-    """A question, an answer with a call, and its result."""
+    """Return a question, an answer with a call, and its result."""
     return (
         USER_TURN,
         Turn(role="assistant", parts=assistant, path="messages[1]"),
@@ -340,8 +340,8 @@ def test_a_state_token_is_sent_as_base64():
 
 def test_a_native_signature_of_a_native_client_is_sent_back():
     request = body(content(text()), model(call("f", thoughtSignature=STATE)), content(result("f")))
-    sent = render(request, **DEMANDS).body["contents"][1]["parts"][0]
-    assert sent["thoughtSignature"] == STATE
+    rendered_part = render(request, **DEMANDS).body["contents"][1]["parts"][0]
+    assert rendered_part["thoughtSignature"] == STATE
 
 
 # --- contents ----------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def test_results_are_in_the_order_of_their_calls():
 
 
 @pytest.mark.parametrize(
-    ("words", "failed", "response"),
+    ("text", "is_failed", "response"),
     [
         ('{"a":1}', None, {"a": 1}),
         ("[1]", None, {"output": "[1]"}),
@@ -370,10 +370,10 @@ def test_results_are_in_the_order_of_their_calls():
         ("", None, {"output": ""}),
     ],
 )
-def test_a_result_becomes_an_object(words: str, failed: bool | None, response: dict[str, Any]):
-    parts = (Text(text=words),) if words else ()
+def test_a_result_becomes_an_object(text: str, is_failed: bool | None, response: dict[str, Any]):
+    parts = (Text(text=text),) if text else ()
     history = steps(CALL)[:2] + (
-        Turn(role="user", parts=(ToolResult(id="c", parts=parts, is_error=failed),)),
+        Turn(role="user", parts=(ToolResult(id="c", parts=parts, is_error=is_failed),)),
     )
     part = render(client_request(turns=history)).body["contents"][2]["parts"][0]
     assert part["functionResponse"]["response"] == response
@@ -407,9 +407,9 @@ def test_a_model_turn_may_not_be_first_or_last():
     first = render(client_request(turns=(answer, USER_TURN)))
     assert first.body["contents"][0]["role"] == "user"
     assert ("messages[0]", "approximated") in reported_fields(first.report)
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         render(client_request(turns=(USER_TURN, answer)))
-    assert refused.value.error.param == "messages[0]"
+    assert error.value.error.param == "messages[0]"
 
 
 @pytest.mark.parametrize(
@@ -428,11 +428,11 @@ def test_media_are_sent_in_googles_format(part: Any, expected: str, lost: list[A
 
 
 def test_a_file_of_another_provider_is_refused():
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         render(
             client_request(turns=(Turn(role="user", parts=(Image(file_id="file-1", path="p"),)),))
         )
-    assert refused.value.error.param == "p"
+    assert error.value.error.param == "p"
 
 
 # --- the rest ----------------------------------------------------------------------------
@@ -465,10 +465,10 @@ def test_fields_without_equivalent_are_reported():
 def test_names_that_google_does_not_take_are_mapped_back():
     names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200, "a.b/d")
     rendered = render(client_request(tools=tuple(Tool(name=name) for name in names)))
-    sent = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
-    assert len(set(sent)) == len(names)
-    assert (sent[0], sent[-1]) == ("a.b:c", "a.b_d")
-    assert [rendered.client_names.get(name, name) for name in sent] == list(names)
+    rendered_names = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
+    assert len(set(rendered_names)) == len(names)
+    assert (rendered_names[0], rendered_names[-1]) == ("a.b:c", "a.b_d")
+    assert [rendered.client_names.get(name, name) for name in rendered_names] == list(names)
 
 
 def test_a_token_count_accepts_a_complete_request():
@@ -481,11 +481,13 @@ def test_a_token_count_accepts_a_complete_request():
 
 
 def without_state(*contents: Any, **traits: Any) -> tuple[Any, list[tuple[str, str]]]:
-    """The contents of a body that passes through without signatures, and the report."""
+    """Return the contents of a passthrough body without signatures, and the report."""
     assert DIALECT.drop_reasoning_state is not None
     fields = {"contents": msgspec.Raw(msgspec.json.encode(contents))}
-    sent, report = DIALECT.drop_reasoning_state(fields, Traits(**traits))
-    return msgspec.json.decode(sent["contents"]), [(row.path, row.action) for row in report]
+    rendered_content, report = DIALECT.drop_reasoning_state(fields, Traits(**traits))
+    return msgspec.json.decode(rendered_content["contents"]), [
+        (row.path, row.action) for row in report
+    ]
 
 
 def test_refused_signatures_are_dropped_in_both_spellings():
@@ -496,9 +498,9 @@ def test_refused_signatures_are_dropped_in_both_spellings():
         {"functionCall": {"name": "g"}},
     ]
     asked_content, message = {"role": "user", "parts": [{"text": "Q"}]}, {"role": "model"}
-    sent, report = without_state(asked_content, {**message, "parts": parts})
+    rendered_content, report = without_state(asked_content, {**message, "parts": parts})
     bare = [{"text": "Hm"}, {"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
-    assert sent == [asked_content, {**message, "parts": bare}]
+    assert rendered_content == [asked_content, {**message, "parts": bare}]
     assert report == [
         ("contents[1].parts[0].thoughtSignature", "dropped"),
         ("contents[1].parts[1].thought_signature", "dropped"),
@@ -508,9 +510,9 @@ def test_refused_signatures_are_dropped_in_both_spellings():
 
 def test_a_model_that_requires_signatures_gets_the_skip_value_once_a_step():
     parts = [{"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
-    sent, report = without_state(
+    rendered_content, report = without_state(
         {"role": "model", "parts": parts}, replay_reasoning="required_on_tools"
     )
-    signatures = [part.get("thoughtSignature") for part in sent[0]["parts"]]
+    signatures = [part.get("thoughtSignature") for part in rendered_content[0]["parts"]]
     assert signatures == [SKIP_SIGNATURE, None]
     assert report == [("contents[0].parts[0]", "approximated")]

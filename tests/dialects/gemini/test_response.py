@@ -1,4 +1,4 @@
-"""What Google answers, streams and refuses, and what a client sees of it."""
+"""Responses, streams and errors of Google, and their rendering for clients."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.dialects.gemini.make import (
     call,
     chunk,
     events,
-    exchange,
     model,
     rendered_bytes,
     rendered_frames,
+    response_context,
     text,
     traits,
 )
@@ -79,8 +79,8 @@ def test_a_signature_under_the_last_text_follows_it():
     )
 
 
-def partial(*fragments: Any, more: bool = True, **fields: Any) -> dict[str, Any]:
-    """A part of a call whose arguments Vertex AI streams in fragments."""
+def partial_call_part(*fragments: Any, more: bool = True, **fields: Any) -> dict[str, Any]:
+    """Return a part of a call whose arguments Vertex AI streams in fragments."""
     call = {**fields, **({"partialArgs": list(fragments)} if fragments else {})}
     return {"functionCall": {**call, "willContinue": True} if more else call}
 
@@ -92,18 +92,22 @@ def partial_arg(path: str, *, more: bool = False, **value: Any) -> dict[str, Any
 def test_arguments_streamed_in_fragments_are_one_call():
     response = answer(
         chunk(text("plan", thought=True)),
-        chunk({**partial(name="f", id="c9"), "thoughtSignature": STATE}),
-        chunk(partial(partial_arg("$.city", stringValue="Os", more=True))),
-        chunk(partial(partial_arg("$.city", stringValue="lo"), partial_arg("$.n", numberValue=2))),
-        chunk(partial(partial_arg("$.stops[1]['a.b']", boolValue=True))),
+        chunk({**partial_call_part(name="f", id="c9"), "thoughtSignature": STATE}),
+        chunk(partial_call_part(partial_arg("$.city", stringValue="Os", more=True))),
         chunk(
-            partial(
+            partial_call_part(
+                partial_arg("$.city", stringValue="lo"), partial_arg("$.n", numberValue=2)
+            )
+        ),
+        chunk(partial_call_part(partial_arg("$.stops[1]['a.b']", boolValue=True))),
+        chunk(
+            partial_call_part(
                 partial_arg("$.stops[0]", nullValue="NULL_VALUE"),
                 partial_arg('$["x"].y', stringValue=""),
             )
         ),
-        chunk(partial(more=False)),
-        chunk(partial(partial_arg("$.z", numberValue=1), name="g")),
+        chunk(partial_call_part(more=False)),
+        chunk(partial_call_part(partial_arg("$.z", numberValue=1), name="g")),
         chunk(text(""), reason="STOP"),
     )
     arguments = {"city": "Oslo", "n": 2, "stops": [None, {"a.b": True}], "x": {"y": ""}}
@@ -122,8 +126,8 @@ def test_arguments_streamed_in_fragments_are_one_call():
 
 @pytest.mark.parametrize("path", ["", "city", "$", "$.", "$.a[", "$[999999]", "$.a[5000]", "$.s.t"])
 def test_a_fragment_without_a_valid_path_fails(path: str):
-    first = partial(partial_arg("$.s", stringValue="x"), name="f")
-    produced = events(chunk(first), chunk(partial(partial_arg(path, numberValue=1))))
+    first = partial_call_part(partial_arg("$.s", stringValue="x"), name="f")
+    produced = events(chunk(first), chunk(partial_call_part(partial_arg(path, numberValue=1))))
     assert isinstance(produced[-1], Failed)
     assert "fragment" in produced[-1].error.message
 
@@ -217,11 +221,11 @@ def test_google_only_parts_are_preserved_for_gemini_clients():
     body["candidates"].append({**other, "safetyRatings": [{"x": 2}]})
     response = DIALECT.provider.parse_response(body, traits(), SEVERAL)
     assert response.parts == (Native(dialect="gemini", data=code),)
-    again, report = DIALECT.client.render_response(response, exchange())
+    round_trip, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
-    assert again["candidates"][0]["safetyRatings"] == [{"x": 1}]
-    assert again["candidates"][1]["content"]["parts"] == [text("other")]
-    assert again["candidates"][1]["safetyRatings"] == [{"x": 2}]
+    assert round_trip["candidates"][0]["safetyRatings"] == [{"x": 1}]
+    assert round_trip["candidates"][1]["content"]["parts"] == [text("other")]
+    assert round_trip["candidates"][1]["safetyRatings"] == [{"x": 2}]
 
 
 def test_further_candidates_are_answers_of_their_own():
@@ -240,9 +244,9 @@ def test_further_candidates_are_answers_of_their_own():
 
 
 def test_a_candidate_without_an_end_fails_the_stream():
-    whole = chunk(text("a"), reason="STOP")
-    whole["candidates"].append({"index": 1, "content": model(text("b"))})
-    assert isinstance(events(whole, rendered=SEVERAL)[-1], Failed)
+    response_body = chunk(text("a"), reason="STOP")
+    response_body["candidates"].append({"index": 1, "content": model(text("b"))})
+    assert isinstance(events(response_body, rendered=SEVERAL)[-1], Failed)
 
 
 def test_log_probabilities_are_parsed_and_rendered():
@@ -253,22 +257,24 @@ def test_log_probabilities_are_parsed_and_rendered():
     plain = {"token": "é", "logprob": -0.5, "bytes": [195, 169]}
     assert token_logprobs(response) == [{**plain, "top_logprobs": [plain]}]
     alone = replace(response, extra={KEY: response.extra[KEY]})
-    again, _ = DIALECT.client.render_response(alone, exchange())
-    assert again["candidates"][0]["logprobsResult"] == result
+    round_trip, _ = DIALECT.client.render_response(alone, response_context())
+    assert round_trip["candidates"][0]["logprobsResult"] == result
 
 
-def test_a_call_without_an_id_gets_one_of_its_answers_place():
+def test_a_call_without_an_id_gets_one_from_its_position():
     rendered = RenderedRequest(body={"contents": [{}, {}, {}]})
     response = answer({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
     assert [part.id for part in response.parts if isinstance(part, ToolCall)] == ["call_3_0"]
 
 
 def test_a_refused_prompt_is_an_answer_in_a_stream_too():
-    refused = Failed(Error(kind="content_policy", message="no"))
-    [rendered] = rendered_frames([refused])
+    failed_event = Failed(Error(kind="content_policy", message="no"))
+    [rendered] = rendered_frames([failed_event])
     assert rendered["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
-    assert "error" in rendered_frames([Start(), BlockStart(kind="text"), Delta("a"), refused])[-1]
-    array = json.loads(rendered_bytes([refused], framing="array"))
+    assert (
+        "error" in rendered_frames([Start(), BlockStart(kind="text"), Delta("a"), failed_event])[-1]
+    )
+    array = json.loads(rendered_bytes([failed_event], framing="array"))
     assert "promptFeedback" in array[0]
 
 
@@ -317,11 +323,11 @@ def test_an_invalid_response_is_refused(value: Any):
         (499, {"status": "CANCELLED", "message": "x"}, "upstream_error", None),
     ],
 )
-@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("is_list", [False, True])
 def test_an_error_response_is_classified(
-    status: int, error: dict[str, Any], kind: str, wait: int | None, listed: bool
+    status: int, error: dict[str, Any], kind: str, wait: int | None, is_list: bool
 ):
-    body: Any = [{"error": error}] if listed else {"error": error}
+    body: Any = [{"error": error}] if is_list else {"error": error}
     parsed_error = DIALECT.provider.parse_error(status, {}, json.dumps(body).encode())
     assert (parsed_error.kind, parsed_error.retry_after_s) == (kind, wait)
 
@@ -342,8 +348,8 @@ def test_a_stream_consists_of_chunks_of_complete_answers():
     )
     first, second, last = rendered_frames(unfold_response(response))
     assert first["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "Hi"}]}
-    called = second["candidates"][0]["content"]["parts"]
-    assert called == [{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]
+    call_parts = second["candidates"][0]["content"]["parts"]
+    assert call_parts == [{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]
     assert last["candidates"][0]["finishReason"] == "STOP"
     assert last["usageMetadata"]["totalTokenCount"] == 7
     assert {item["responseId"] for item in (first, second, last)} == {"1"}
@@ -353,37 +359,39 @@ def test_a_stream_consists_of_chunks_of_complete_answers():
 def test_reasoning_of_another_dialect_keeps_its_state(thinking: str):
     state = Signature(provider="anthropic", model="claude", value="S")
     response = Response(parts=(Reasoning(text="hm", signature=state), Text(text="x")))
-    body, _ = DIALECT.client.render_response(response, exchange(reasoning_display=thinking))
+    body, _ = DIALECT.client.render_response(response, response_context(reasoning_display=thinking))
     parts = body["candidates"][0]["content"]["parts"]
     streamed = [
         part
         for item in rendered_frames(unfold_response(response), reasoning_display=thinking)
         for part in item["candidates"][0]["content"]["parts"]
     ]
-    for listed in (parts, streamed):
-        assert "".join(p["text"] for p in listed if p.get("thought")) == (
+    for listed_items in (parts, streamed):
+        assert "".join(p["text"] for p in listed_items if p.get("thought")) == (
             "hm" if thinking == "summary" else ""
         )
-        [token] = [p["thoughtSignature"] for p in listed if "thoughtSignature" in p]
+        [token] = [p["thoughtSignature"] for p in listed_items if "thoughtSignature" in p]
         assert recover_reasoning_text("hm", parse_signature(token)) == ("hm", state)
 
 
 def test_hidden_reasoning_round_trips_in_its_signature():
     thought = Reasoning(text="hm", signature=Signature(provider="deepseek", model="d", kind="text"))
     body, _ = DIALECT.client.render_response(
-        Response(parts=(thought, Text(text="x"))), exchange(reasoning_display="none")
+        Response(parts=(thought, Text(text="x"))), response_context(reasoning_display="none")
     )
     content = body["candidates"][0]["content"]
     assert "".join(part["text"] for part in content["parts"]) == "x"
     request = DIALECT.client.parse_request({"model": "gw", "contents": [content]}, {})
-    [again, _] = request.turns[0].parts
-    assert (again.text, again.signature) == (thought.text, thought.signature)  # type: ignore[union-attr]
+    [round_trip, _] = request.turns[0].parts
+    assert (round_trip.text, round_trip.signature) == (thought.text, thought.signature)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("framing", ["sse", "array"])
 def test_a_broken_stream_ends_with_an_error(framing: str):
-    begun = unfold_response(Response(parts=(Text(text="half"),)))[:3]
-    data = rendered_bytes([*begun, Failed(Error(kind="overloaded", message="no"))], framing=framing)
+    first_events = unfold_response(Response(parts=(Text(text="half"),)))[:3]
+    data = rendered_bytes(
+        [*first_events, Failed(Error(kind="overloaded", message="no"))], framing=framing
+    )
     last = json.loads(data)[-1] if framing == "array" else json.loads(data.split(b"data: ")[-1])
     assert last["error"]["status"] == "UNAVAILABLE"
     assert (
@@ -394,7 +402,7 @@ def test_a_broken_stream_ends_with_an_error(framing: str):
 def test_an_unparsable_response_is_an_error():
     garbled = Response(finish=Finish(reason="malformed", explanation="oops"))
     with pytest.raises(GatewayError, match="oops"):
-        DIALECT.client.render_response(garbled, exchange())
+        DIALECT.client.render_response(garbled, response_context())
     assert b'"error"' in rendered_bytes([End(garbled.finish)])
 
 

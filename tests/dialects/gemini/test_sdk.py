@@ -1,4 +1,4 @@
-"""The official SDK reads what we print, and a strict server takes what we send."""
+"""The official SDK parses rendered responses, and a strict server accepts rendered requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
-from tests.dialects.gemini.make import exchange, rendered_bytes
+from tests.dialects.gemini.make import rendered_bytes, response_context
 from tests.fakes import gemini_rules
 
 REQUEST: dict[str, Any] = {"model": "gw-x", "contents": "hi"}
@@ -55,20 +55,20 @@ WHOLE = Response(
 
 
 def client(answer: Callable[[httpx.Request], httpx.Response]) -> genai.Client:
-    """The official client on a transport that answers without a network."""
+    """Return the official client with a transport that responds without a network."""
     http = httpx.Client(transport=httpx.MockTransport(answer))
     options = types.HttpOptions(base_url="http://gateway", httpx_client=http)
     return genai.Client(api_key="k", vertexai=False, http_options=options)
 
 
 def client_streaming(data: bytes) -> genai.Client:
-    """A client that gets these bytes as its stream."""
+    """Return a client that receives these bytes as its stream."""
     headers = {"content-type": "text/event-stream"}
     return client(lambda _: httpx.Response(200, headers=headers, content=data))
 
 
 def test_the_sdk_reads_a_response():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     response = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
     assert response.text == "Hello, 世界"
     assert [call.args for call in response.function_calls or []] == [
@@ -88,7 +88,7 @@ def test_the_sdk_reads_a_response():
 
 
 def test_the_sdk_reads_the_same_response_streamed_and_not():
-    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    body, _ = DIALECT.client.render_response(WHOLE, response_context())
     unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
     chunks = list(
         client_streaming(rendered_bytes(unfold_response(WHOLE))).models.generate_content_stream(
@@ -110,7 +110,7 @@ def test_the_sdk_raises_an_error_event_in_the_middle_of_a_stream():
 
 
 def test_the_sdk_ignores_the_keepalive():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     frames = [renderer.feed(event) for event in unfold_response(WHOLE)]
     data = DIALECT.keepalive.join([b"", *frames, b""])
     chunks = list(client_streaming(data).models.generate_content_stream(**REQUEST))
@@ -119,7 +119,7 @@ def test_the_sdk_ignores_the_keepalive():
 
 
 def test_a_keepalive_in_an_array_stream_is_ignored():
-    renderer = DIALECT.client.stream_renderer(exchange(framing="array"))
+    renderer = DIALECT.client.stream_renderer(response_context(framing="array"))
     parts = [renderer.feed(event) for event in unfold_response(WHOLE)]
     chunks = json.loads(DIALECT.keepalive.join(parts))
     assert len(chunks) > 3
@@ -144,9 +144,9 @@ def test_a_keepalive_in_an_array_stream_is_ignored():
 def test_the_sdk_raises_an_error_as_google_would(kind: str, code: int, word: str):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_dgm")
     sdk = client(lambda _: httpx.Response(reply.status, headers=reply.headers, json=reply.body))
-    with pytest.raises(errors.APIError, match="reason") as caught:
+    with pytest.raises(errors.APIError, match="reason") as error:
         sdk.models.generate_content(**REQUEST)
-    assert (caught.value.code, caught.value.status) == (code, word)
+    assert (error.value.code, error.value.status) == (code, word)
 
 
 def test_a_prompt_that_policy_refuses_is_an_answer_without_candidates():
@@ -165,11 +165,13 @@ def test_the_sdk_reads_a_count():
 
 
 def test_sdk_requests_are_parsed():
-    sent: list[httpx.Request] = []
+    upstream_requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
-        return httpx.Response(200, json=DIALECT.client.render_response(WHOLE, exchange())[0])
+        upstream_requests.append(request)
+        return httpx.Response(
+            200, json=DIALECT.client.render_response(WHOLE, response_context())[0]
+        )
 
     schema = types.Schema(type=types.Type.OBJECT, properties={"a": types.Schema(type="STRING")})
     config = types.GenerateContentConfig(
@@ -192,7 +194,7 @@ def test_sdk_requests_are_parsed():
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
     client(answer).models.generate_content(model="gw-x", contents="hi", config=config)
-    (request,) = sent
+    (request,) = upstream_requests
     assert request.url.path.endswith("/models/gw-x:generateContent")
     parsed = DIALECT.client.parse_request({**json.loads(request.content), "model": "gw-x"}, {})
     assert parsed.thinking == Thinking(mode="budget", budget=100, visible="summary")
@@ -209,7 +211,7 @@ def test_sdk_requests_are_parsed():
 
 
 def _foreign(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The parts with those that only this dialect knows as another's."""
+    """Return the parts with dialect-specific ones marked as another dialect's."""
     return tuple(replace(p, dialect="else") if isinstance(p, Native) else p for p in parts)
 
 

@@ -1,4 +1,4 @@
-"""Small Ollama bodies, lines and their way through the dialect."""
+"""Factories of Ollama bodies and lines, and shortcuts through the dialect."""
 
 from __future__ import annotations
 
@@ -35,66 +35,66 @@ ALL = Traits(
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    """A request body that is whole without any field given."""
+    """Return a valid request body with these fields."""
     return {"model": "gw", "messages": [USER], **fields}
 
 
 def request_body(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A request body with these messages."""
+    """Return a request body with these messages."""
     return body(messages=list(messages), **fields)
 
 
 def parse(request: dict[str, Any]) -> Request:
-    """The canonical request of a body."""
+    """Return the canonical request of a body."""
     return DIALECT.client.parse_request(request, {})
 
 
 def traits(**flags: Any) -> Traits:
-    """A target that can all but what `flags` say."""
+    """Return traits with every capability except as `flags` say."""
     return Traits(**{**{n: getattr(ALL, n) for n in ALL.__struct_fields__}, **flags})
 
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
-    """What goes to a target with these traits."""
+    """Return the rendered request for a target with these traits."""
     canonical_request = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(canonical_request, traits(**flags))
 
 
 def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
-    """What was reported, without the words."""
+    """Return the reported fields and actions, without the explanations."""
     return [(item.path, item.action) for item in report]
 
 
 def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
-    """A function tool."""
+    """Return a function tool."""
     schema = {"type": "object", "properties": {}}
     return {"type": "function", "function": {"name": name, "parameters": schema, **fields}}
 
 
 def assistant_calls(*calls: tuple[str, Any], **fields: Any) -> dict[str, Any]:
-    """An assistant message that only calls."""
-    listed = [{"function": {"name": name, "arguments": arguments}} for name, arguments in calls]
-    return {"role": "assistant", "content": "", "tool_calls": listed, **fields}
+    """Return an assistant message with calls only."""
+    items = [{"function": {"name": name, "arguments": arguments}} for name, arguments in calls]
+    return {"role": "assistant", "content": "", "tool_calls": items, **fields}
 
 
 def result(name: str = "f", content: str = "ok", **fields: Any) -> dict[str, Any]:
-    """A tool message."""
+    """Return a tool message."""
     return {"role": "tool", "tool_name": name, "content": content, **fields}
 
 
 def line(message: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-    """A line of a stream."""
+    """Return a line of a stream."""
     turn = {"role": "assistant", "content": "", **(message or {})}
     return {"model": "up", "created_at": "t", "message": turn, "done": False, **fields}
 
 
 def last_line(reason: str = "stop", **fields: Any) -> dict[str, Any]:
-    """The last line of a stream."""
+    """Return the last line of a stream."""
     return line(done=True, done_reason=reason, **fields)
 
 
 def events(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
-    """The checked events of a stream of lines; a string goes in as it is."""
+    """Return the checked events of a stream of lines; a string is passed unchanged."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
     out: list[Event] = []
     for item in lines:
@@ -106,17 +106,17 @@ def events(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -
 
 
 def parse_lines(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
-    """The answer that a stream of lines comes to."""
+    """Return the response of a stream of lines."""
     return fold_events(events(*lines, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> ResponseContext:
-    """The frame of an answer to a client."""
+def response_context(**fields: Any) -> ResponseContext:
+    """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def rendered_lines(stream: list[Event], **fields: Any) -> list[Any]:
-    """What a client's stream says, line by line, parsed."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    """Return the parsed lines of a client's stream."""
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     wire = b"".join(renderer.feed(event) for event in stream)
     return [json.loads(frame.data) for frame in Decoder().feed(wire)]

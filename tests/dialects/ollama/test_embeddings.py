@@ -1,4 +1,4 @@
-"""Counts of a passthrough embedding response."""
+"""Token counts of a passthrough embedding response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that anybody sends makes the dialect fall over."""
+"""Hostile input never causes an unexpected exception."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
 from gateway.dialects.ollama import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.ollama.make import body, exchange, traits
+from tests.dialects.ollama.make import body, response_context, traits
 from tests.stream_grammar import check_stream
 
 KEYS = [
@@ -22,7 +22,7 @@ KEYS = [
     *("prompt_eval_count", "eval_count", "total_duration", "model", "created_at", "logprobs"),
     *("embeddings", "embedding", "input", "prompt", "description", "parameters", "code"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -30,7 +30,7 @@ leaves = (
     | st.sampled_from(["", "x", "f", "stop", "load", "{}", '{"a":1}', "data:", "json", "high"])
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -38,7 +38,7 @@ junk = st.recursive(
 )
 objects = st.dictionaries(st.sampled_from(KEYS), junk, max_size=5)
 lines = st.builds(
-    lambda message, rest, done: {**rest, "message": message, "done": done},
+    lambda message, other_fields, done: {**other_fields, "message": message, "done": done},
     objects | junk,
     objects,
     st.sampled_from([False, False, True, 5]),
@@ -49,7 +49,7 @@ lines = st.builds(
 @given(st.lists(lines | junk, max_size=6), st.sampled_from(["", "/api/generate"]))
 def test_any_json_in_lines_renders_a_well_formed_stream(rows: list[Any], endpoint: str) -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
-    renderer = DIALECT.client.stream_renderer(exchange(endpoint=endpoint))
+    renderer = DIALECT.client.stream_renderer(response_context(endpoint=endpoint))
     events: list[Event] = []
     for row in rows:
         events += parser.feed(Frame("", msgspec.json.encode(row)))
@@ -74,7 +74,7 @@ def test_any_bytes_in_lines_give_a_well_formed_stream(rows: list[bytes]) -> None
 def test_any_json_body_is_a_response_or_an_error(value: Any) -> None:
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)
-        DIALECT.client.render_response(response, exchange())
+        DIALECT.client.render_response(response, response_context())
     except GatewayError:
         pass
 
@@ -93,9 +93,9 @@ TOP = [
     *("prompt", "system", "images", "suffix", "raw", "context", "unknown"),
 ]
 roles = st.sampled_from(["system", "user", "assistant", "tool"])
-messages = st.builds(lambda role, rest: {**rest, "role": role}, roles, objects)
+messages = st.builds(lambda role, other_fields: {**other_fields, "role": role}, roles, objects)
 bodies = st.builds(
-    lambda listed, fields: {**fields, "model": "gw", "messages": listed},
+    lambda items, fields: {**fields, "model": "gw", "messages": items},
     st.lists(messages, min_size=1, max_size=4),
     st.dictionaries(st.sampled_from(TOP), junk, max_size=3),
 )

@@ -1,4 +1,4 @@
-"""What is written reads as what it was, for all that Ollama can say."""
+"""Property tests: rendering and parsing are inverse for everything that Ollama can express."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.ollama import DIALECT
 from gateway.framing.ndjson import Decoder
-from tests.dialects.ollama.make import ALL, PNG, exchange
+from tests.dialects.ollama.make import ALL, PNG, response_context
 from tests.fakes.ollama_rules import refusal
 from tests.stream_grammar import check_stream
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
-values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, values, max_size=3)
-texts = st.builds(Text, text=some)
+values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, values, max_size=3)
+texts = st.builds(Text, text=nonempty_text)
 images = st.just(Image(data=PNG, media_type="image/png"))
 users = st.builds(
     lambda text, recorded: Turn(role="user", parts=(*text, *recorded) or (Text(text=""),)),
@@ -48,14 +48,14 @@ OWN = Signature(provider="acme", model="acme-1", kind="text")
 
 
 @st.composite
-def exchanges(draw: st.DrawFn, place: int) -> list[Turn]:
-    """An assistant turn at this place, with the results of its calls after it."""
-    parts: list[object] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
+def exchanges(draw: st.DrawFn, index: int) -> list[Turn]:
+    """Draw an assistant turn at this index, followed by the results of its calls."""
+    parts: list[object] = draw(st.lists(st.builds(Reasoning, text=nonempty_text), max_size=1))
     parts += draw(st.lists(texts, max_size=1))
-    listed = draw(st.lists(st.tuples(names, objects), max_size=3))
+    drawn_calls = draw(st.lists(st.tuples(names, objects), max_size=3))
     calls = [
-        ToolCall(id=f"call_{place}_{n}", name=name, arguments=given_)
-        for n, (name, given_) in enumerate(listed)
+        ToolCall(id=f"call_{index}_{n}", name=name, arguments=given_)
+        for n, (name, given_) in enumerate(drawn_calls)
     ]
     turns = [Turn(role="assistant", parts=(*parts, *calls))]  # type: ignore[arg-type]
     if calls:
@@ -69,24 +69,24 @@ def exchanges(draw: st.DrawFn, place: int) -> list[Turn]:
 
 @st.composite
 def conversations(draw: st.DrawFn, before: int) -> tuple[Turn, ...]:
-    """Turns that begin and end with the user, after this many messages."""
+    """Draw turns that begin and end with a user turn, after this many messages."""
     turns = [draw(users)]
-    place = before + 1
+    index = before + 1
     for _ in range(draw(st.integers(0, 2))):
-        drawn_exchanges = draw(exchanges(place))
-        place += 1 + sum(len(turn.parts) for turn in drawn_exchanges[1:])
+        drawn_exchanges = draw(exchanges(index))
+        index += 1 + sum(len(turn.parts) for turn in drawn_exchanges[1:])
         turns += drawn_exchanges
         if draw(st.booleans()):
             turns.append(draw(systems))
-            place += 1
+            index += 1
         turns.append(draw(users))
-        place += 1
+        index += 1
     return tuple(turns)
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 tools = st.lists(
-    st.builds(Tool, name=names, description=st.none() | words, schema=st.just(SCHEMA)),
+    st.builds(Tool, name=names, description=st.none() | text_strategy, schema=st.just(SCHEMA)),
     max_size=3,
     unique_by=lambda tool: tool.name,
 ).map(tuple)
@@ -101,7 +101,7 @@ samplings = st.builds(
     presence_penalty=share,
     repetition_penalty=share,
     seed=st.none() | st.integers(-5, 5),
-    stop=st.lists(some, max_size=6).map(tuple),
+    stop=st.lists(nonempty_text, max_size=6).map(tuple),
 )
 outputs = st.sampled_from([Output(), Output(format="json"), Output(format="schema", schema=SCHEMA)])
 thinkings = st.sampled_from(
@@ -111,7 +111,7 @@ thinkings = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """A request that Ollama can say exactly."""
+    """Draw requests that Ollama can express exactly."""
     instructions = tuple(draw(st.lists(texts, max_size=1)))
     return Request(
         model="acme-1",
@@ -147,9 +147,9 @@ def test_every_rendered_request_is_valid_for_ollama(request: Request) -> None:
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """An answer that Ollama can give."""
+    """Draw responses that Ollama can express exactly."""
     parts: list[object] = draw(
-        st.lists(st.builds(Reasoning, text=some, signature=st.just(OWN)), max_size=1)
+        st.lists(st.builds(Reasoning, text=nonempty_text, signature=st.just(OWN)), max_size=1)
     )
     parts += draw(st.lists(texts, max_size=1))
     calls = draw(
@@ -172,13 +172,13 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without what only its own dialect keeps."""
+    """Return the response without fields that only its own dialect has."""
     if response.usage is None:
         return response
     return replace(response, usage=replace(response.usage, native={}))
 
 
-FRAME = exchange(model="acme-1")
+FRAME = response_context(model="acme-1")
 
 
 @settings(max_examples=60)
@@ -210,12 +210,12 @@ def test_a_streamed_answer_round_trips_at_any_split(
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The same stream in smaller deltas."""
+    """Return the same stream in smaller deltas."""
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
-            place = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+            position = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:position]), Delta(event.text[position:])]
         else:
             out.append(event)
     return out

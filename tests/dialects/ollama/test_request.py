@@ -1,4 +1,4 @@
-"""Requests, both ways: what is read, what is sent, what is reported."""
+"""Requests: parsing, rendering and reports."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_think_field_is_parsed(think: Any, expected: Thinking | None) -> Non
 
 
 @pytest.mark.parametrize(
-    ("thinking", "efforts", "sent", "report"),
+    ("thinking", "efforts", "expected", "report"),
     [
         (Thinking(mode="auto"), (), True, []),
         (Thinking(mode="off"), (), False, []),
@@ -107,10 +107,10 @@ def test_the_think_field_is_parsed(think: Any, expected: Thinking | None) -> Non
     ],
 )
 def test_the_reasoning_effort_is_sent_in_the_models_levels(
-    thinking: Thinking, efforts: tuple[str, ...], sent: Any, report: list[Any]
+    thinking: Thinking, efforts: tuple[str, ...], expected: Any, report: list[Any]
 ) -> None:
     rendered = render(user(Text(text="x"), thinking=thinking), efforts=efforts)
-    assert rendered.body["think"] == sent
+    assert rendered.body["think"] == expected
     assert reported_fields(rendered.report) == report
 
 
@@ -143,9 +143,9 @@ def test_the_response_format_is_parsed(form: Any, expected: Output) -> None:
 def test_a_schema_is_sent_as_format_or_in_the_prompt() -> None:
     request = user(Text(text="x"), output=Output(format="schema", schema=SCHEMA, name="n"))
     assert render(request).body["format"] == SCHEMA
-    poor = render(request, structured="json")
-    assert poor.body["format"] == "json"
-    assert "JSON Schema" in poor.body["messages"][0]["content"]
+    rendered_limited = render(request, structured="json")
+    assert rendered_limited.body["format"] == "json"
+    assert "JSON Schema" in rendered_limited.body["messages"][0]["content"]
     none = render(request, structured="none")
     assert "format" not in none.body
     assert reported_fields(none.report) == [("schema", "approximated")]
@@ -343,7 +343,7 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "param"),
+    ("invalid_value", "param"),
     [
         ({"messages": None}, "messages"),
         ({"messages": []}, "messages"),
@@ -367,16 +367,16 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
         ({"model": None}, "model"),
     ],
 )
-def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
-    with pytest.raises(GatewayError) as caught:
-        parse({**body(), **wrong})
-    assert caught.value.error.param == param
+def test_an_invalid_field_is_named(invalid_value: dict[str, Any], param: str) -> None:
+    with pytest.raises(GatewayError) as error:
+        parse({**body(), **invalid_value})
+    assert error.value.error.param == param
 
 
 def test_an_empty_prompt_is_refused_with_its_param() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse({"model": "gw", "prompt": ""})
-    assert caught.value.error.param == "prompt"
+    assert error.value.error.param == "prompt"
 
 
 def test_unknown_fields_are_sent_or_reported_by_level() -> None:
@@ -391,12 +391,12 @@ def test_unknown_fields_are_sent_or_reported_by_level() -> None:
 def test_prefill_is_refused_for_a_model_without_it() -> None:
     request = request_body(USER, {"role": "assistant", "content": "Once"})
     assert render(request).body["messages"][-1]["content"] == "Once"
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(request, prefill=False)
-    assert caught.value.error.kind == "unsupported_param"
+    assert error.value.error.kind == "unsupported_param"
 
 
 def test_several_answers_are_refused() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(user(Text(text="x"), sampling=Sampling(n=2)))
-    assert (caught.value.error.kind, caught.value.error.param) == ("unsupported_param", "n")
+    assert (error.value.error.kind, error.value.error.param) == ("unsupported_param", "n")

@@ -1,4 +1,4 @@
-"""The official SDK as judge: it reads what we write for clients, and types what we send."""
+"""The official SDK parses rendered responses and defines the types of rendered requests."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.dialects.ollama.make import (
     ALL,
     USER,
     assistant_calls,
-    exchange,
     parse,
     render,
     request_body,
+    response_context,
     result,
     tool,
 )
@@ -43,25 +43,25 @@ FULL = Response(
 
 
 def client(status: int, content: bytes) -> ollama.Client:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
     return ollama.Client(host="http://gw", transport=transport)
 
 
 def stream_bytes(events: list[Any], **fields: Any) -> bytes:
-    """A stream's bytes, with a sign of life before each line."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    """Return the bytes of a stream, with a keep-alive before each line."""
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     return b"".join(DIALECT.keepalive + renderer.feed(event) for event in events)
 
 
 def lines(events: list[Any]) -> Iterator[ollama.ChatResponse]:
-    """What the SDK makes of a stream."""
+    """Return the SDK's parsed lines of a stream."""
     with client(200, stream_bytes(events).rstrip(b" ")) as sdk:
         yield from sdk.chat(model="m", messages=[USER], stream=True)
 
 
 def test_the_sdk_reads_a_response() -> None:
-    body, _ = DIALECT.client.render_response(FULL, exchange())
+    body, _ = DIALECT.client.render_response(FULL, response_context())
     with client(200, json.dumps(body).encode()) as sdk:
         answer = sdk.chat(model="m", messages=[USER])
     assert answer.message.content == "It is sunny."
@@ -113,23 +113,23 @@ def test_the_sdk_raises_for_a_refusal(kind: str, status: int) -> None:
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     with (
         client(reply.status, json.dumps(reply.body).encode()) as sdk,
-        pytest.raises(ollama.ResponseError, match="reason") as caught,
+        pytest.raises(ollama.ResponseError, match="reason") as error,
     ):
         sdk.chat(model="m", messages=[USER])
-    assert caught.value.status_code == status
+    assert error.value.status_code == status
 
 
 def test_the_sdk_reads_vectors() -> None:
     assert DIALECT.embed_client is not None
     response = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
     request = Asked(model="m", inputs=("a", "b"))
-    body = DIALECT.embed_client.render_embed(response, request, exchange())
+    body = DIALECT.embed_client.render_embed(response, request, response_context())
     with client(200, json.dumps(body).encode()) as sdk:
         answer = sdk.embed(model="m", input=["a", "b"])
     assert [list(v) for v in answer.embeddings] == [[0.5, 1.0], [0.25, 2.0]]
     assert answer.prompt_eval_count == 4
     older = DIALECT.embed_client.render_embed(
-        response, request, exchange(endpoint="/api/embeddings")
+        response, request, response_context(endpoint="/api/embeddings")
     )
     with client(200, json.dumps(older).encode()) as sdk:
         assert list(sdk.embeddings(model="m", prompt="a").embedding) == [0.5, 1.0]
@@ -147,10 +147,10 @@ def test_upstream_requests_match_the_sdk_types() -> None:
         options={"temperature": 0.5, "num_predict": 5, "num_ctx": 100},
         keep_alive="5m",
     )
-    sent = render(request).body
-    typed = ChatRequest(**sent).model_dump(exclude_none=True)
-    assert typed.keys() == sent.keys()
-    assert parse(sent).max_output == 5
+    rendered_body = render(request).body
+    typed = ChatRequest(**rendered_body).model_dump(exclude_none=True)
+    assert typed.keys() == rendered_body.keys()
+    assert parse(rendered_body).max_output == 5
     assert DIALECT.embed_provider is not None
     vectors = DIALECT.embed_provider.render_embed(
         Asked(model="m", inputs=("a",), dimensions=8, truncate=True), ALL

@@ -1,4 +1,4 @@
-"""Streams and whole answers, both ways."""
+"""Streams and whole responses: parsing and rendering."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from tests.dialects.ollama.make import (
     assistant_calls,
     body,
     events,
-    exchange,
     last_line,
     line,
     parse_lines,
@@ -27,13 +26,14 @@ from tests.dialects.ollama.make import (
     rendered_lines,
     reported_fields,
     request_body,
+    response_context,
     result,
     traits,
 )
 
 
 def stream_error(*lines: Any) -> Error:
-    """The error that a stream of these lines ends with."""
+    """Return the error that a stream of these lines ends with."""
     end = events(*lines)[-1]
     assert isinstance(end, Failed)
     return end.error
@@ -116,26 +116,30 @@ def test_lines_after_the_last_one_are_ignored() -> None:
 
 
 def test_a_complete_response_is_read() -> None:
-    whole = last_line("length", message={"role": "assistant", "content": "Hi", "thinking": "hm"})
-    response = DIALECT.provider.parse_response(whole, traits(), None)
+    response_body = last_line(
+        "length", message={"role": "assistant", "content": "Hi", "thinking": "hm"}
+    )
+    response = DIALECT.provider.parse_response(response_body, traits(), None)
     assert [type(part).__name__ for part in response.parts] == ["Reasoning", "Text"]
     assert response.finish.reason == "length"
 
 
 def test_log_probabilities_are_parsed_and_rendered() -> None:
     asked_for = [{"token": "é", "logprob": -0.5, "top_logprobs": [{"token": "e", "logprob": -2}]}]
-    whole = last_line(message={"role": "assistant", "content": "é"}, logprobs=asked_for)
-    response = DIALECT.provider.parse_response(whole, traits(), None)
+    response_body = last_line(message={"role": "assistant", "content": "é"}, logprobs=asked_for)
+    response = DIALECT.provider.parse_response(response_body, traits(), None)
     other = {"token": "e", "logprob": -2, "bytes": [101]}
     tokens = [{"token": "é", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": [other]}]
     assert token_logprobs(response) == tokens
-    again, _ = DIALECT.client.render_response(response, exchange())
-    assert again["logprobs"] == tokens
+    round_trip, _ = DIALECT.client.render_response(response, response_context())
+    assert round_trip["logprobs"] == tokens
 
 
 def test_the_answer_to_a_prompt_is_read() -> None:
-    whole = {"model": "m", "response": "Hi", "done": True, "done_reason": "stop"}
-    assert DIALECT.provider.parse_response(whole, traits(), None).parts == (Text(text="Hi"),)
+    response_body = {"model": "m", "response": "Hi", "done": True, "done_reason": "stop"}
+    assert DIALECT.provider.parse_response(response_body, traits(), None).parts == (
+        Text(text="Hi"),
+    )
 
 
 @pytest.mark.parametrize("value", [None, [], {}, {"done": True}, {"message": 5}, {"error": "x"}])
@@ -179,8 +183,10 @@ def test_hidden_reasoning_is_not_rendered() -> None:
         "thinking" not in row["message"]
         for row in rendered_lines(unfold_response(FULL), reasoning_display="none")
     )
-    whole, _ = DIALECT.client.render_response(FULL, exchange(reasoning_display="none"))
-    assert "thinking" not in whole["message"]
+    rendered_response, _ = DIALECT.client.render_response(
+        FULL, response_context(reasoning_display="none")
+    )
+    assert "thinking" not in rendered_response["message"]
 
 
 def test_a_generate_response_has_its_own_shape() -> None:
@@ -188,22 +194,30 @@ def test_a_generate_response_has_its_own_shape() -> None:
     rows = rendered_lines(unfold_response(plain), endpoint="/api/generate")
     assert [row.get("response") for row in rows] == ["", "Hi", ""]
     assert rows[0]["thinking"] == "hm"
-    whole, _ = DIALECT.client.render_response(plain, exchange(endpoint="/api/generate"))
-    assert (whole["response"], whole["thinking"], whole["done"]) == ("Hi", "hm", True)
-    assert "message" not in whole
+    rendered_response, _ = DIALECT.client.render_response(
+        plain, response_context(endpoint="/api/generate")
+    )
+    assert (
+        rendered_response["response"],
+        rendered_response["thinking"],
+        rendered_response["done"],
+    ) == ("Hi", "hm", True)
+    assert "message" not in rendered_response
 
 
 def test_durations_round_trip_and_are_never_invented() -> None:
     usage = parse_lines(line({"content": "x"}), last_line(eval_count=9, eval_duration=77)).usage
-    whole, _ = DIALECT.client.render_response(Response(usage=usage), exchange())
-    assert whole["eval_duration"] == 77
-    other, _ = DIALECT.client.render_response(Response(usage=Usage(output=1)), exchange())
+    rendered_response, _ = DIALECT.client.render_response(Response(usage=usage), response_context())
+    assert rendered_response["eval_duration"] == 77
+    other, _ = DIALECT.client.render_response(Response(usage=Usage(output=1)), response_context())
     assert "eval_duration" not in other
 
 
 def test_absent_usage_is_not_rendered() -> None:
-    whole, _ = DIALECT.client.render_response(Response(parts=(Text(text="x"),)), exchange())
-    assert not {"eval_count", "prompt_eval_count"} & whole.keys()
+    rendered_response, _ = DIALECT.client.render_response(
+        Response(parts=(Text(text="x"),)), response_context()
+    )
+    assert not {"eval_count", "prompt_eval_count"} & rendered_response.keys()
 
 
 @pytest.mark.parametrize(
@@ -218,10 +232,10 @@ def test_absent_usage_is_not_rendered() -> None:
     ],
 )
 def test_the_done_reason_is_rendered(finish: Finish, reason: str, report: list[Any]) -> None:
-    whole, lost = DIALECT.client.render_response(
-        Response(parts=(Text(text="x"),), finish=finish), exchange()
+    rendered_response, lost = DIALECT.client.render_response(
+        Response(parts=(Text(text="x"),), finish=finish), response_context()
     )
-    assert whole["done_reason"] == reason
+    assert rendered_response["done_reason"] == reason
     assert reported_fields(lost) == report
 
 
@@ -233,24 +247,28 @@ def test_unsupported_content_is_reported() -> None:
             ToolCall(id="c", name="f", raw="{cut"),
         )
     )
-    whole, lost = DIALECT.client.render_response(cited, exchange())
-    assert whole["message"]["tool_calls"][0]["function"]["arguments"] == {"_raw": "{cut"}
-    want = {
+    rendered_response, lost = DIALECT.client.render_response(cited, response_context())
+    assert rendered_response["message"]["tool_calls"][0]["function"]["arguments"] == {
+        "_raw": "{cut"
+    }
+    expected = {
         ("citations", "dropped"),
         ("content.search", "dropped"),
         ("message.tool_calls[0]", "approximated"),
     }
-    assert set(reported_fields(lost)) == want
-    renderer = DIALECT.client.stream_renderer(exchange())
+    assert set(reported_fields(lost)) == expected
+    renderer = DIALECT.client.stream_renderer(response_context())
     for event in unfold_response(cited):
         renderer.feed(event)
-    assert set(reported_fields(renderer.report)) == want
+    assert set(reported_fields(renderer.report)) == expected
 
 
 def test_a_refusal_is_rendered_as_text() -> None:
     finish = Finish(reason="filter", explanation="not allowed")
-    whole, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
-    assert whole["message"]["content"] == "not allowed"
+    rendered_response, _ = DIALECT.client.render_response(
+        Response(finish=finish), response_context()
+    )
+    assert rendered_response["message"]["content"] == "not allowed"
     rows = rendered_lines([Start(), End(finish)])
     assert rows[0]["message"]["content"] == "not allowed"
     no = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
@@ -272,11 +290,11 @@ def test_an_error_is_the_last_line() -> None:
     garbled = Finish(reason="malformed", explanation="odd")
     assert rendered_lines([Start(), End(garbled)]) == [{"error": "odd"}]
     with pytest.raises(GatewayError):
-        DIALECT.client.render_response(Response(finish=garbled), exchange())
+        DIALECT.client.render_response(Response(finish=garbled), response_context())
 
 
 @pytest.mark.parametrize(
-    ("status", "words", "kind"),
+    ("status", "text", "kind"),
     [
         (400, "model does not support thinking", "unsupported_param"),
         (400, "input length exceeds maximum context length", "context_length"),
@@ -289,9 +307,9 @@ def test_an_error_is_the_last_line() -> None:
         (503, "server busy", "overloaded"),
     ],
 )
-def test_a_refusal_of_the_upstream_has_a_kind(status: int, words: str, kind: str) -> None:
-    error = DIALECT.provider.parse_error(status, {}, json.dumps({"error": words}).encode())
-    assert (error.kind, error.message) == (kind, words)
+def test_a_refusal_of_the_upstream_has_a_kind(status: int, text: str, kind: str) -> None:
+    error = DIALECT.provider.parse_error(status, {}, json.dumps({"error": text}).encode())
+    assert (error.kind, error.message) == (kind, text)
 
 
 def test_a_refusal_in_another_shape_is_read_too() -> None:

@@ -1,4 +1,4 @@
-"""Several answers to one request, from a provider and for a client."""
+"""Several choices per request: parsing and rendering."""
 
 from __future__ import annotations
 
@@ -8,35 +8,43 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Finish
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import chunk, events, exchange, parse_chunks, rendered_frames
+from tests.dialects.openai_chat.make import (
+    chunk,
+    events,
+    parse_chunks,
+    rendered_frames,
+    response_context,
+)
 
 STOP = chunk(finish="stop")
 SEVERAL = RenderedRequest(body={"n": 2})
 
 
 def test_further_choices_are_answers_of_their_own():
-    two = chunk({"content": "a"})
-    two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": "length"})
-    assert parse_chunks(two, STOP).alternatives == ()  # as nobody asked for it
-    response = parse_chunks(two, STOP, rendered=SEVERAL)
+    second_chunk = chunk({"content": "a"})
+    second_chunk["choices"].append(
+        {"index": 1, "delta": {"content": "b"}, "finish_reason": "length"}
+    )
+    assert parse_chunks(second_chunk, STOP).alternatives == ()  # as nobody asked for it
+    response = parse_chunks(second_chunk, STOP, rendered=SEVERAL)
     assert (response.parts, response.finish.reason) == ((Text(text="a"),), "stop")
     [other] = response.alternatives
     assert (other.parts, other.finish.reason) == ((Text(text="b"),), "length")
 
 
 def test_calls_of_further_choices_have_the_clients_names():
-    two = chunk({"content": "a"}, finish="stop")
+    second_chunk = chunk({"content": "a"}, finish="stop")
     delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f_1"}}]}
-    two["choices"].append({"index": 1, "delta": delta, "finish_reason": "tool_calls"})
+    second_chunk["choices"].append({"index": 1, "delta": delta, "finish_reason": "tool_calls"})
     request = RenderedRequest(body={"n": 2}, client_names={"f_1": "f.1"})
-    [other] = parse_chunks(two, rendered=request).alternatives
+    [other] = parse_chunks(second_chunk, rendered=request).alternatives
     assert [part.name for part in other.parts if isinstance(part, ToolCall)] == ["f.1"]
 
 
 def test_a_choice_without_an_end_fails_the_stream():
-    two = chunk({"content": "a"}, finish="stop")
-    two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
-    assert isinstance(events(two, rendered=SEVERAL, done=False)[-1], Failed)
+    second_chunk = chunk({"content": "a"}, finish="stop")
+    second_chunk["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
+    assert isinstance(events(second_chunk, rendered=SEVERAL, done=False)[-1], Failed)
 
 
 HI = [BlockStart(kind="text"), Delta("hi"), BlockEnd()]
@@ -47,7 +55,7 @@ def test_several_answers_are_choices_streamed_and_not():
     other = fold_events([Start(), *HO, End(Finish(reason="length"))])
     end = End(Finish(reason="stop"), (other,))
     response = fold_events([Start(), *HI, end])
-    body, _ = DIALECT.client.render_response(response, exchange())
+    body, _ = DIALECT.client.render_response(response, response_context())
     told_ = [(c["index"], c["message"]["content"], c["finish_reason"]) for c in body["choices"]]
     assert told_ == [(0, "hi", "stop"), (1, "ho", "length")]
     frames = rendered_frames(unfold_response(response))

@@ -1,4 +1,4 @@
-"""A provider's refusals in all their shapes, and ours in Chat's."""
+"""Provider errors in all formats, and the gateway's errors in Chat's format."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gateway.dialects.shared.openai_errors import is_error
 
 
 def parse(status: int, body: Any, **headers: str) -> Error:
-    """What a refusal means; header names are written with underscores."""
+    """Return the parsed error; header names are written with underscores."""
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return DIALECT.provider.parse_error(status, names, data)
 
 
 def openai(message: str = "m", kind: str | None = None, code: Any = None, param: Any = None) -> Any:
-    """OpenAI's shape."""
+    """Return an error in OpenAI's format."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -146,7 +146,7 @@ def test_a_message_is_cut_at_a_bound():
 
 
 @pytest.mark.parametrize(
-    ("payload", "wrong"),
+    ("payload", "is_failure"),
     [
         ({"error": {"message": "x"}}, True),
         ({"error": "x", "choices": [1]}, True),
@@ -164,15 +164,15 @@ def test_a_message_is_cut_at_a_bound():
     ],
     ids=str,
 )
-def test_an_error_with_status_200_is_detected(payload: Any, wrong: bool):
-    assert is_error(payload) is wrong
+def test_an_error_with_status_200_is_detected(payload: Any, is_failure: bool):
+    assert is_error(payload) is is_failure
 
 
 # --- what clients see ------------------------------------------------------------------
 
 
 def rendered_error(kind: str, **fields: Any) -> Any:
-    """Our reply for an error of this kind."""
+    """Return the rendered error of this kind."""
     return DIALECT.client.render_error(Error(kind=kind, message="m", **fields), "req_1")
 
 

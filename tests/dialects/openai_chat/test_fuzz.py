@@ -1,4 +1,4 @@
-"""Nothing that anybody sends makes the dialect fall over."""
+"""Hostile input never causes an unexpected exception."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.openai_chat.make import body, exchange, traits
+from tests.dialects.openai_chat.make import body, response_context, traits
 from tests.stream_grammar import check_stream
 
 KEYS = [
@@ -25,7 +25,7 @@ KEYS = [
     *("thought_signature", "image_url", "file", "file_data", "input_audio", "tool_call_id"),
     *("cache_control", "ttl", "prompt_cache_breakpoint", "mode", "created", "object"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -35,7 +35,7 @@ leaves = (
     )
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -59,7 +59,7 @@ chunks = st.builds(
 @given(st.lists(chunks | junk, max_size=6), st.booleans())
 def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any], done: bool):
     parser = DIALECT.provider.stream_parser(traits(), None)
-    renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
+    renderer = DIALECT.client.stream_renderer(response_context(include_usage=True))
     events: list[Event] = []
     for item in frames:
         events += parser.feed(Frame("", msgspec.json.encode(item)))
@@ -88,7 +88,7 @@ wholes = st.builds(lambda message: {"choices": [{"message": message}]}, deltas |
 def test_any_json_body_is_a_response_or_an_error(value: Any):
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)
-        DIALECT.client.render_response(response, exchange())
+        DIALECT.client.render_response(response, response_context())
     except GatewayError:
         pass
 
@@ -109,9 +109,9 @@ TOP = [
     *("web_search_options", "cache_control", "prediction", "unknown"),
 ]
 roles = st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])
-messages = st.builds(lambda role, rest: {**rest, "role": role}, roles, deltas)
+messages = st.builds(lambda role, other_fields: {**other_fields, "role": role}, roles, deltas)
 bodies = st.builds(
-    lambda listed, fields: {**fields, "model": "gw", "messages": listed},
+    lambda items, fields: {**fields, "model": "gw", "messages": items},
     st.lists(messages, min_size=1, max_size=4),
     st.dictionaries(st.sampled_from(TOP), junk, max_size=3),
 )

@@ -1,4 +1,4 @@
-"""What is written reads as what it was, for all that Chat can say."""
+"""Property tests: rendering and parsing are inverse for everything that Chat can express."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Decoder
-from tests.dialects.openai_chat.make import PDF, PNG, exchange
+from tests.dialects.openai_chat.make import PDF, PNG, response_context
 from tests.fakes import openai_rules
 from tests.stream_grammar import check_stream
 
@@ -61,15 +61,15 @@ ALL = Traits(
     replay_reasoning="native",
 )
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
-values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, values, max_size=3)
+values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, values, max_size=3)
 
-texts = st.builds(Text, text=words, cache=caches)
-plain_texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy, cache=caches)
+plain_texts = st.builds(Text, text=text_strategy)
 images = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png"), cache=caches),
     st.builds(Image, url=st.just("https://x/y"), detail=st.sampled_from([None, "low"])),
@@ -99,19 +99,19 @@ signed = st.none()
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
     st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
 )
 
 
 @st.composite
-def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
-    """An assistant turn, with the results of its calls after it."""
-    parts: list[Any] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
+def exchanges(draw: st.DrawFn, used_ids: set[str]) -> list[Turn]:
+    """Draw an assistant turn, followed by the results of its calls."""
+    parts: list[Any] = draw(st.lists(st.builds(Reasoning, text=nonempty_text), max_size=1))
     parts += draw(st.lists(texts, max_size=2))
-    parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
+    parts += draw(st.lists(st.builds(Refusal, text=nonempty_text), max_size=1))
     drawn_calls = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
-    drawn_calls = [call for call in drawn_calls if call.id not in used]
-    used |= {call.id for call in drawn_calls}
+    drawn_calls = [call for call in drawn_calls if call.id not in used_ids]
+    used_ids |= {call.id for call in drawn_calls}
     if not parts and not drawn_calls:
         parts = [draw(texts)]
     turns = [Turn(role="assistant", parts=(*parts, *drawn_calls), name=draw(st.none() | names))]
@@ -121,9 +121,9 @@ def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
 
 
 def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
-    """A result of this call, in the form that reading gives."""
+    """Draw a result of this call, as the parser returns it."""
     drawn_texts = st.lists(plain_texts, min_size=2, max_size=2) | st.lists(
-        st.builds(Text, text=some), max_size=1
+        st.builds(Text, text=nonempty_text), max_size=1
     )
     return drawn_texts.map(
         lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom)
@@ -132,11 +132,11 @@ def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns that begin and end with the user."""
-    used: set[str] = set()
+    """Draw turns that begin and end with a user turn."""
+    used_ids: set[str] = set()
     turns = [draw(users)]
     for _ in range(draw(st.integers(0, 2))):
-        turns += draw(exchanges(used))
+        turns += draw(exchanges(used_ids))
         turns += draw(st.lists(systems, max_size=1))
         turns.append(draw(users))
     return tuple(turns)
@@ -153,12 +153,12 @@ tools = st.lists(
         st.builds(
             Tool,
             name=names,
-            description=st.none() | words,
+            description=st.none() | text_strategy,
             schema=st.just(SCHEMA),
             strict=st.sampled_from([None, True, False]),
             cache=caches,
         ),
-        st.builds(Tool, name=names, kind=st.just("custom"), description=st.none() | words),
+        st.builds(Tool, name=names, kind=st.just("custom"), description=st.none() | text_strategy),
     ),
     max_size=3,
     unique_by=lambda tool: tool.name,
@@ -167,7 +167,7 @@ tools = st.lists(
 
 @st.composite
 def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
-    """A choice that fits the tools."""
+    """Draw a tool choice that is valid for the tools."""
     if not offered:
         return None
     parallel = draw(st.sampled_from([None, True, False]))
@@ -187,7 +187,7 @@ outputs = st.one_of(
         Output,
         format=st.just("schema"),
         name=names,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just(SCHEMA),
         strict=st.booleans(),
     ),
@@ -206,7 +206,7 @@ samplings = st.builds(
     presence_penalty=share,
     repetition_penalty=share,
     seed=st.none() | st.integers(-5, 5),
-    stop=st.lists(some, max_size=4).map(tuple),
+    stop=st.lists(nonempty_text, max_size=4).map(tuple),
     logprobs=st.sampled_from([None, True]),
     logit_bias=st.none() | st.just({"5": -100}),
 )
@@ -214,7 +214,7 @@ metas = st.builds(
     Meta,
     user_id=st.none() | names,
     session_key=st.none() | names,
-    metadata=st.none() | st.dictionaries(names, words, min_size=1, max_size=2),
+    metadata=st.none() | st.dictionaries(names, text_strategy, min_size=1, max_size=2),
     service_tier=st.sampled_from([None, "default", "priority", "flex"]),
     store=st.sampled_from([None, True, False]),
 )
@@ -222,7 +222,7 @@ metas = st.builds(
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """A request that Chat can say exactly."""
+    """Draw requests that Chat can express exactly."""
     offered = draw(tools)
     return Request(
         model="acme-1",
@@ -243,8 +243,8 @@ def requests(draw: st.DrawFn) -> Request:
 @settings(max_examples=60)
 @given(requests())
 def test_a_rendered_request_parses_to_the_same_request(request: Request):
-    own = {"logprobs": "logprobs"}  # a path by which a client of this dialect is known
-    rendered = DIALECT.provider.render_request(replace(request, client_paths=own), ALL)
+    native_paths = {"logprobs": "logprobs"}  # a path by which a client of this dialect is known
+    rendered = DIALECT.provider.render_request(replace(request, client_paths=native_paths), ALL)
     assert rendered.report == ()
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
     assert without_paths(DIALECT.client.parse_request(wire, {})) == request
@@ -276,7 +276,7 @@ def test_every_rendered_request_is_valid_for_openai(request: Request):
 def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = DIALECT.provider.render_request(request, ALL).body
     parsed_request = DIALECT.client.parse_request(wire, {})
-    poor = Traits(
+    limited_traits = Traits(
         kind="poor",
         model="poor-1",
         images=False,
@@ -296,12 +296,12 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
         service_tier=False,
         stream_options=False,
     )
-    for item in DIALECT.provider.render_request(parsed_request, poor).report:
+    for item in DIALECT.provider.render_request(parsed_request, limited_traits).report:
         assert _path_exists(wire, item.path), item.path
 
 
 def _path_exists(body: Any, path: str) -> bool:
-    """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
+    """Return whether a path exists in a body; list markers may occur anywhere in it."""
     if path == "cache_control":
         return "cache_control" in str(body)
     for step in path.replace("[", ".[").split("."):
@@ -320,7 +320,7 @@ origin = Signature(provider="acme", model="acme-1", kind="text")
 answer_calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
     st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
 )
 sources = st.builds(
     lambda url: Citation(
@@ -340,24 +340,24 @@ sources = st.builds(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """An answer that Chat can say exactly: reasoning, then text or a refusal, then calls."""
+    """Draw responses that Chat can express exactly: reasoning, then text or refusal, then calls."""
     parts: list[Any] = []
     if draw(st.booleans()):
-        parts.append(Reasoning(text=draw(some), signature=origin))
-    refused = draw(st.integers(0, 4)) == 0
-    if refused:
-        parts.append(Refusal(text=draw(some)))
+        parts.append(Reasoning(text=draw(nonempty_text), signature=origin))
+    is_refusal = draw(st.integers(0, 4)) == 0
+    if is_refusal:
+        parts.append(Refusal(text=draw(nonempty_text)))
     elif draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
-        parts.append(Text(text=draw(some), citations=cited))
+        parts.append(Text(text=draw(nonempty_text), citations=cited))
     drawn_answer_calls = (
-        [] if refused else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
+        [] if is_refusal else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
     )
     parts += drawn_answer_calls
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
     if drawn_answer_calls and reason == "stop":
         reason = "tool"
-    if refused and reason == "stop":
+    if is_refusal and reason == "stop":
         reason = "refusal"
     usage = None
     if draw(st.booleans()):
@@ -378,13 +378,13 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without the provider's own usage object."""
+    """Return the response without the provider's usage object."""
     if response.usage is None:
         return response
     return replace(response, usage=replace(response.usage, native={}))
 
 
-FRAME = exchange(model="acme-1", include_usage=True)
+FRAME = response_context(model="acme-1", include_usage=True)
 
 
 @settings(max_examples=60)
@@ -413,18 +413,18 @@ def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The same stream in smaller deltas."""
+    """Return the same stream in smaller deltas."""
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
-            place = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+            position = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:position]), Delta(event.text[position:])]
         else:
             out.append(event)
     return out
 
 
 def _split_bytes(wire: bytes, data: st.DataObject) -> list[bytes]:
-    """The same bytes in pieces of one size."""
+    """Return the same bytes in chunks of one size."""
     size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
     return [wire[i : i + size] for i in range(0, len(wire), size)]

@@ -1,4 +1,4 @@
-"""A Chat client's messages -> instructions and turns."""
+"""Parsing of a Chat client's messages into instructions and turns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.dialects.openai_chat.make import (
 
 
 def part_of(part: dict[str, Any]) -> Any:
-    """The one part of a user message with this content part."""
+    """Return the canonical part of a user message with this content part."""
     return parse(request_body({"role": "user", "content": [part]})).turns[0].parts[0]
 
 
@@ -213,10 +213,10 @@ def test_a_content_part_is_parsed(part: dict[str, Any], expected: Any):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_invalid_message_is_named(message: dict[str, Any], param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse(request_body(USER, message))
-    assert caught.value.error.param == param
-    assert param in caught.value.error.message
+    assert error.value.error.param == param
+    assert param in error.value.error.message
 
 
 def test_calls_without_content_are_read():

@@ -1,4 +1,4 @@
-"""A Chat client's fields -> the canonical request, or an error that names the field."""
+"""Parsing of a Chat client's fields into a canonical request, or an error with the field."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ from tests.dialects.openai_chat.make import body, parse, request_body, tool
     ids=lambda value: None if isinstance(value, dict) else value,
 )
 def test_an_invalid_field_is_named(fields: dict[str, Any], param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as exc_info:
         parse(body(**fields))
-    error = caught.value.error
+    error = exc_info.value.error
     assert error.kind == "invalid_request"
     assert error.param == param
     assert param in error.message

@@ -1,7 +1,4 @@
-"""Chunks as providers really send them -> events.
-
-Every variation here is legal somewhere; wire/spec.md sections 1.2 and 2 say where.
-"""
+"""Parsing of real providers' chunks into events (variations: wire/spec.md, sections 1.2 and 2)."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from gateway.canon.response import Finish, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.openai_chat.make import chunk, events, parse_chunks, piece, traits
+from tests.dialects.openai_chat.make import call_delta, chunk, events, parse_chunks, traits
 
 TEXT = chunk({"content": "hi"})
 STOP = chunk(finish="stop")
@@ -26,7 +23,7 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
 def kinds(result: list[Any]) -> list[str]:
-    """The names of events, as a shape."""
+    """Return the names of the events."""
     return [type(event).__name__ for event in result]
 
 
@@ -138,12 +135,12 @@ def test_a_finish_reason_is_parsed(word: str, reason: str):
 
 @pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos"])
 def test_an_answer_with_calls_has_finished_for_them(word: str):
-    calls = chunk(piece(id="c", name="f", arguments="{}"))
+    calls = chunk(call_delta(id="c", name="f", arguments="{}"))
     assert parse_chunks(calls, chunk(finish=word)).finish.reason == "tool"
 
 
 def test_a_cut_answer_with_calls_stays_cut():
-    calls = chunk(piece(id="c", name="f", arguments='{"a'))
+    calls = chunk(call_delta(id="c", name="f", arguments='{"a'))
     assert parse_chunks(calls, chunk(finish="length")).finish.reason == "length"
 
 
@@ -251,14 +248,14 @@ def test_reasoning_details_are_joined_and_stored_for_replay():
 
 
 def detail(**fields: Any) -> dict[str, Any]:
-    """A streamed piece of one reasoning detail."""
+    """Return a streamed fragment of a reasoning detail."""
     return {"type": "reasoning.text", "index": 0, **fields}
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["before the text", "after the text"])
-def test_encrypted_reasoning_without_text_is_a_block_of_its_own(late: bool):
+@pytest.mark.parametrize("is_last", [False, True], ids=["before the text", "after the text"])
+def test_encrypted_reasoning_without_text_is_a_block_of_its_own(is_last: bool):
     encrypted = chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]})
-    stream = (TEXT, encrypted, STOP) if late else (encrypted, TEXT, STOP)
+    stream = (TEXT, encrypted, STOP) if is_last else (encrypted, TEXT, STOP)
     thoughts = [part for part in parse_chunks(*stream).parts if isinstance(part, Reasoning)]
     assert len(thoughts) == 1
     assert thoughts[0].redacted is True
@@ -277,7 +274,7 @@ def test_reasoning_after_text_is_parsed():
 
 
 def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
-    """The calls of a stream: id, name, arguments or their raw text."""
+    """Return the calls of a stream: id, name, and arguments or their raw text."""
     parts = parse_chunks(*stream, chunk(finish="tool_calls"), **more).parts
     return [
         (part.id, part.name, part.raw if part.arguments is None else part.arguments)
@@ -288,17 +285,17 @@ def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
 
 def test_a_tool_call_in_fragments_is_joined():
     assert calls(
-        chunk(piece(id="c", type="function", name="f", arguments="")),
-        chunk(piece(arguments='{"a"')),
-        chunk(piece(arguments=": 1}")),
+        chunk(call_delta(id="c", type="function", name="f", arguments="")),
+        chunk(call_delta(arguments='{"a"')),
+        chunk(call_delta(arguments=": 1}")),
     ) == [("c", "f", {"a": 1})]
 
 
 def test_a_call_is_streamed_as_it_arrives():
     streamed_events = events(
-        chunk(piece(id="c", name="f", arguments="")),
-        chunk(piece(arguments='{"a"')),
-        chunk(piece(arguments=": 1}")),
+        chunk(call_delta(id="c", name="f", arguments="")),
+        chunk(call_delta(arguments='{"a"')),
+        chunk(call_delta(arguments=": 1}")),
         chunk(finish="tool_calls"),
     )
     assert streamed_events[1:5] == [
@@ -312,17 +309,26 @@ def test_a_call_is_streamed_as_it_arrives():
 @pytest.mark.parametrize(
     "stream",
     [
-        [piece(id="c", name="f", arguments='{"a":'), piece(id="c", name="f", arguments="1}")],
-        [piece(id="c"), piece(name="f"), piece(arguments='{"a":1}')],
-        [piece(name="f", arguments='{"a":'), piece(id="c", arguments="1}")],
-        [piece(None, id="c", name="f", arguments='{"a":1}')],
-        [piece(None, id="c", name="f", arguments='{"a":'), piece(None, arguments="1}")],
-        [piece(None, id="c", name="f", arguments='{"a":'), piece(None, id="c", arguments="1}")],
-        [piece(id="c", name="f", arguments={"a": 1})],
+        [
+            call_delta(id="c", name="f", arguments='{"a":'),
+            call_delta(id="c", name="f", arguments="1}"),
+        ],
+        [call_delta(id="c"), call_delta(name="f"), call_delta(arguments='{"a":1}')],
+        [call_delta(name="f", arguments='{"a":'), call_delta(id="c", arguments="1}")],
+        [call_delta(None, id="c", name="f", arguments='{"a":1}')],
+        [call_delta(None, id="c", name="f", arguments='{"a":'), call_delta(None, arguments="1}")],
+        [
+            call_delta(None, id="c", name="f", arguments='{"a":'),
+            call_delta(None, id="c", arguments="1}"),
+        ],
+        [call_delta(id="c", name="f", arguments={"a": 1})],
         [{"tool_calls": {"id": "c", "function": {"name": "f", "arguments": '{"a":1}'}}}],
-        [piece(3, id="c", name="f", arguments='{"a":1}')],
-        [piece(id="c", name="f", arguments=None), piece(arguments='{"a":1}')],
-        [piece(id="c", name="f", arguments='{"a":1}'), piece(id="", name=None, arguments="")],
+        [call_delta(3, id="c", name="f", arguments='{"a":1}')],
+        [call_delta(id="c", name="f", arguments=None), call_delta(arguments='{"a":1}')],
+        [
+            call_delta(id="c", name="f", arguments='{"a":1}'),
+            call_delta(id="", name=None, arguments=""),
+        ],
     ],
     ids=[
         "id and name repeated",
@@ -349,30 +355,30 @@ TWO = [("c1", "f", {"a": 1}), ("c2", "g", {"b": 2})]
     "stream",
     [
         [
-            piece(0, id="c1", name="f", arguments='{"a":1}'),
-            piece(1, id="c2", name="g", arguments='{"b":2}'),
+            call_delta(0, id="c1", name="f", arguments='{"a":1}'),
+            call_delta(1, id="c2", name="g", arguments='{"b":2}'),
         ],
         [
-            piece(0, id="c1", name="f", arguments=""),
-            piece(1, id="c2", name="g", arguments=""),
-            piece(0, arguments='{"a":'),
-            piece(1, arguments='{"b":'),
-            piece(1, arguments="2}"),
-            piece(0, arguments="1}"),
+            call_delta(0, id="c1", name="f", arguments=""),
+            call_delta(1, id="c2", name="g", arguments=""),
+            call_delta(0, arguments='{"a":'),
+            call_delta(1, arguments='{"b":'),
+            call_delta(1, arguments="2}"),
+            call_delta(0, arguments="1}"),
         ],
         [
-            piece(0, id="c1", name="f", arguments='{"a":1}'),
-            piece(0, id="c2", name="g", arguments='{"b":2}'),
+            call_delta(0, id="c1", name="f", arguments='{"a":1}'),
+            call_delta(0, id="c2", name="g", arguments='{"b":2}'),
         ],
         [
-            piece(None, id="c1", name="f", arguments='{"a":1}'),
-            piece(None, id="c2", name="g", arguments='{"b":2}'),
+            call_delta(None, id="c1", name="f", arguments='{"a":1}'),
+            call_delta(None, id="c2", name="g", arguments='{"b":2}'),
         ],
         [
             {
                 "tool_calls": [
-                    piece(0, id="c1", name="f", arguments='{"a":1}')["tool_calls"][0],
-                    piece(1, id="c2", name="g", arguments='{"b":2}')["tool_calls"][0],
+                    call_delta(0, id="c1", name="f", arguments='{"a":1}')["tool_calls"][0],
+                    call_delta(1, id="c2", name="g", arguments='{"b":2}')["tool_calls"][0],
                 ]
             }
         ],
@@ -387,25 +393,25 @@ def test_a_later_call_streams_as_soon_as_the_first_is_complete():
     parser = DIALECT.provider.stream_parser(traits(), None)
     out: list[Any] = []
     for delta in (
-        piece(0, id="c1", name="f", arguments='{"a":1}'),
-        piece(1, id="c2", name="g", arguments='{"b"'),
+        call_delta(0, id="c1", name="f", arguments='{"a":1}'),
+        call_delta(1, id="c2", name="g", arguments='{"b"'),
     ):
         out += parser.feed(Frame("", json.dumps(chunk(delta)).encode()))
     assert kinds(out) == ["Start", "BlockStart", "Delta", "BlockEnd", "BlockStart", "Delta"]
 
 
 def test_calls_without_ids_get_stable_ones():
-    stream = [piece(0, name="f", arguments="{}"), piece(1, name="g", arguments="{}")]
+    stream = [call_delta(0, name="f", arguments="{}"), call_delta(1, name="g", arguments="{}")]
     tool_calls = calls(*map(chunk, stream))
     assert [call_id for call_id, _, _ in tool_calls] == ["call_chatcmpl-9_0", "call_chatcmpl-9_1"]
 
 
 def test_a_call_without_arguments_means_an_empty_object():
-    assert calls(chunk(piece(id="c", name="f"))) == [("c", "f", {})]
+    assert calls(chunk(call_delta(id="c", name="f"))) == [("c", "f", {})]
 
 
 def test_arguments_that_never_become_json_are_preserved_raw():
-    assert calls(chunk(piece(id="c", name="f", arguments='{"a": '))) == [("c", "f", '{"a": ')]
+    assert calls(chunk(call_delta(id="c", name="f", arguments='{"a": '))) == [("c", "f", '{"a": ')]
 
 
 def test_the_older_function_call_is_a_call():
@@ -419,9 +425,9 @@ def test_the_older_function_call_is_a_call():
 def test_text_between_calls_follows_them():
     stream = [
         {"content": "a"},
-        piece(id="c", name="f", arguments='{"a":'),
+        call_delta(id="c", name="f", arguments='{"a":'),
         {"content": "b"},
-        piece(arguments="1}"),
+        call_delta(arguments="1}"),
     ]
     parts = parse_chunks(*map(chunk, stream), chunk(finish="tool_calls")).parts
     assert [type(part).__name__ for part in parts] == ["Text", "ToolCall", "Text"]
@@ -430,14 +436,17 @@ def test_text_between_calls_follows_them():
 
 def test_tool_names_are_restored_for_the_client():
     rendered = RenderedRequest(body={}, client_names={"a_b": "a.b"})
-    assert calls(chunk(piece(id="c", name="a_b", arguments="{}")), rendered=rendered) == [
+    assert calls(chunk(call_delta(id="c", name="a_b", arguments="{}")), rendered=rendered) == [
         ("c", "a.b", {})
     ]
 
 
 def test_a_free_text_tool_sent_as_a_function_returns_its_text():
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"sh"}))
-    stream = [piece(id="c", name="sh", arguments='{"inp'), piece(arguments='ut":"ls -l"}')]
+    stream = [
+        call_delta(id="c", name="sh", arguments='{"inp'),
+        call_delta(arguments='ut":"ls -l"}'),
+    ]
     parts = parse_chunks(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
     assert parts == (ToolCall(id="c", name="sh", raw="ls -l", custom=True),)
 
@@ -456,7 +465,7 @@ def test_a_custom_call_streams_its_text():
 def test_geminis_signature_on_a_call_is_parsed():
     slot = {"extra_content": {"google": {"thought_signature": "S"}}}
     response = parse_chunks(
-        chunk(piece(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop")
+        chunk(call_delta(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop")
     )
     state = Signature(provider="acme", model="acme-1", kind="thought_signature", value="S")
     assert response.parts[0].signature == state  # type: ignore[union-attr]
@@ -600,13 +609,13 @@ def test_a_frame_named_error_fails_the_stream():
 
 
 def chat_completion(message: Any, finish: Any = "stop", **fields: Any) -> Any:
-    """A chat completion."""
+    """Return a chat completion."""
     choice = {"index": 0, "message": message, "finish_reason": finish, **fields.pop("choice", {})}
     return {"id": "chatcmpl-9", "created": 5, "model": "up", "choices": [choice], **fields}
 
 
 def answer(body: Any, **flags: Any) -> Any:
-    """What a whole answer comes to."""
+    """Return the canonical response of a body."""
     return DIALECT.provider.parse_response(body, traits(**flags), None)
 
 
@@ -673,17 +682,17 @@ def test_a_missing_finish_reason_is_a_stop():
     ids=str,
 )
 def test_an_invalid_response_is_an_error(body: Any):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         answer(body)
-    assert caught.value.error.kind == "upstream_error"
+    assert error.value.error.kind == "upstream_error"
 
 
 def test_state_between_calls_follows_them():
     encrypted = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]}
     parts = parse_chunks(
-        chunk(piece(id="c", name="f", arguments='{"a":')),
+        chunk(call_delta(id="c", name="f", arguments='{"a":')),
         chunk(encrypted),
-        chunk({**piece(arguments="1}"), **encrypted}),
+        chunk({**call_delta(arguments="1}"), **encrypted}),
         chunk(finish="tool_calls"),
     ).parts
     assert [type(part).__name__ for part in parts] == ["ToolCall", "Reasoning"]

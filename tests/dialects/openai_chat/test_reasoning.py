@@ -1,4 +1,4 @@
-"""How much reasoning is asked of a target, and thoughts that go back to it."""
+"""Reasoning effort for a target, and reasoning that is sent back to it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROUTER: dict[str, Any] = {"reasoning": True, "thinking_request": "reasoning"}
 
 
 def reasoning_request(**thinking: Any) -> Request:
-    """A request that asks for reasoning in this way."""
-    at = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
-    return Request(model="gw", thinking=Thinking(**thinking), client_paths=at)
+    """Return a request with these reasoning options."""
+    paths = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
+    return Request(model="gw", thinking=Thinking(**thinking), client_paths=paths)
 
 
 @pytest.mark.parametrize(
-    ("thinking", "flags", "sent", "report"),
+    ("thinking", "flags", "expected", "report"),
     [
         ({"effort": "low"}, FULL, {"reasoning_effort": "low"}, []),
         ({"effort": "max"}, FULL, {"reasoning_effort": "high"}, [("effort", "approximated")]),
@@ -90,11 +90,11 @@ def reasoning_request(**thinking: Any) -> Request:
     ids=str,
 )
 def test_reasoning_is_requested_in_the_targets_form(
-    thinking: dict[str, Any], flags: dict[str, Any], sent: dict[str, Any], report: Any
+    thinking: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: Any
 ):
     rendered = render(reasoning_request(**thinking), **flags)
-    rest = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
-    assert rest == sent
+    other_fields = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
+    assert other_fields == expected
     assert reported_fields(rendered.report) == report
 
 
@@ -127,13 +127,13 @@ def test_disabled_reasoning_is_not_reported_as_lost():
 
 
 def wrapped_reasoning(kind: str = "text", provider: str = "acme", value: str = "") -> Reasoning:
-    """A thought with a wrapped origin."""
+    """Return a reasoning part with a wrapped origin."""
     signature = Signature(provider=provider, model="acme-1", kind=kind, value=value)
     return Reasoning(text="hm", signature=signature, path="p")
 
 
-def back(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
-    """The assistant message in which a thought goes back, and the report."""
+def sent_back_message(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
+    """Return the assistant message that sends a reasoning part back, and the report."""
     parts: list[Any] = [part] if part else []
     parts.append(Call(id="c", name="f", arguments={}) if calls else Words(text="x"))
     more = Turn(role="user", parts=(Words(text="go on"),))
@@ -152,41 +152,41 @@ DETAILS: dict[str, Any] = {"reasoning_field": "reasoning_details", "replay_reaso
 
 
 def test_reasoning_is_sent_back_to_its_model():
-    message, report = back(wrapped_reasoning(), **CONTENT)
+    message, report = sent_back_message(wrapped_reasoning(), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == []
 
 
 def test_reasoning_is_sent_in_the_targets_field():
-    assert back(wrapped_reasoning(), **PLAIN)[0]["reasoning"] == "hm"
+    assert sent_back_message(wrapped_reasoning(), **PLAIN)[0]["reasoning"] == "hm"
 
 
 def test_reasoning_without_an_origin_is_sent_as_text():
-    message, report = back(Reasoning(text="hm", path="p"), **CONTENT)
+    message, report = sent_back_message(Reasoning(text="hm", path="p"), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == []
 
 
 def test_another_models_reasoning_is_dropped():
-    message, report = back(wrapped_reasoning(provider="other"), **PLAIN)
+    message, report = sent_back_message(wrapped_reasoning(provider="other"), **PLAIN)
     assert "reasoning" not in message
     assert report == [("p", "dropped")]
 
 
 def test_another_models_reasoning_is_sent_as_text_if_required():
-    message, report = back(wrapped_reasoning(provider="other"), **CONTENT)
+    message, report = sent_back_message(wrapped_reasoning(provider="other"), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == [("p", "approximated")]
 
 
 def test_missing_required_reasoning_is_sent_as_a_blank():
-    message, report = back(None, **CONTENT)
+    message, report = sent_back_message(None, **CONTENT)
     assert message["reasoning_content"] == " "
     assert report == [("m", "defaulted")]
 
 
 def test_reasoning_is_not_required_without_calls():
-    message, report = back(None, calls=False, **CONTENT)
+    message, report = sent_back_message(None, calls=False, **CONTENT)
     assert "reasoning_content" not in message
     assert report == []
 
@@ -197,14 +197,16 @@ def test_reasoning_is_not_required_without_calls():
     ids=["no field", "ignored"],
 )
 def test_a_target_without_reasoning_support_gets_none(flags: dict[str, Any]):
-    message, report = back(wrapped_reasoning(), **flags)
+    message, report = sent_back_message(wrapped_reasoning(), **flags)
     assert "hm" not in str(message)
     assert report == [("p", "dropped")]
 
 
 def test_reasoning_details_are_returned_unchanged():
     details = '[{"type":"reasoning.encrypted","data":"E","index":0}]'
-    message, report = back(wrapped_reasoning("reasoning_details", value=details), **DETAILS)
+    message, report = sent_back_message(
+        wrapped_reasoning("reasoning_details", value=details), **DETAILS
+    )
     assert message["reasoning_details"] == [
         {"type": "reasoning.encrypted", "data": "E", "index": 0}
     ]
@@ -212,11 +214,13 @@ def test_reasoning_details_are_returned_unchanged():
 
 
 def test_reasoning_text_is_sent_back_beside_its_details():
-    assert back(wrapped_reasoning(), **DETAILS)[0]["reasoning"] == "hm"
+    assert sent_back_message(wrapped_reasoning(), **DETAILS)[0]["reasoning"] == "hm"
 
 
 @pytest.mark.parametrize("value", ["not json", "{}", "[1]"], ids=str)
 def test_details_that_were_tampered_with_are_dropped(value: str):
-    message, report = back(wrapped_reasoning("reasoning_details", value=value), **DETAILS)
+    message, report = sent_back_message(
+        wrapped_reasoning("reasoning_details", value=value), **DETAILS
+    )
     assert "reasoning_details" not in message
     assert report == [("p", "dropped")]

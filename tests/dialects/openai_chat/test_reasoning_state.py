@@ -1,4 +1,4 @@
-"""Thoughts and their state between a Chat client and a provider, in the forms that have a place."""
+"""Reasoning and its state between Chat clients and providers, in all supported fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.canon.request import Part, Reasoning, Request, Signature, Text, Too
 from gateway.canon.response import Finish, Response
 from gateway.dialects.openai_chat import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.openai_chat.make import exchange, rendered_frames
+from tests.dialects.openai_chat.make import rendered_frames, response_context
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
 ANSWER = Response(
@@ -28,7 +28,7 @@ ANSWER = Response(
 
 
 def parse_reasoning_parts(message: dict[str, Any]) -> tuple[Part, ...]:
-    """The thoughts of a client's message, without their paths."""
+    """Return the reasoning parts of a client's message, without their paths."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}, message]}
     parts = DIALECT.client.parse_request(body, {}).turns[1].parts
     return tuple(replace(part, path="") for part in parts if isinstance(part, Reasoning))
@@ -45,34 +45,34 @@ def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
             if isinstance(item, dict) and item["choices"]
             for detail in item["choices"][0]["delta"].get("reasoning_details", [])
         ]
-        words = "First.Second."
+        text = "First.Second."
     else:
-        frame = exchange(reasoning_field="reasoning_details")
+        frame = response_context(reasoning_field="reasoning_details")
         body, _ = DIALECT.client.render_response(ANSWER, frame)
         message = body["choices"][0]["message"]
-        details, words = message["reasoning_details"], message["reasoning"]
-    assert words == "First.Second."
-    back = {"role": "assistant", "content": "", "reasoning": words, "reasoning_details": details}
+        details, text = message["reasoning_details"], message["reasoning"]
+    assert text == "First.Second."
+    back = {"role": "assistant", "content": "", "reasoning": text, "reasoning_details": details}
     assert parse_reasoning_parts(back) == ANSWER.parts[:3]
 
 
 def test_details_are_shown_only_where_the_route_allows_it():
-    body, _ = DIALECT.client.render_response(ANSWER, exchange())
+    body, _ = DIALECT.client.render_response(ANSWER, response_context())
     assert "reasoning_details" not in body["choices"][0]["message"]
     events = rendered_frames(unfold_response(ANSWER))
     assert "reasoning_details" not in str(events)
-    hidden = exchange(reasoning_field="reasoning_details", reasoning_display="none")
+    hidden = response_context(reasoning_field="reasoning_details", reasoning_display="none")
     body, _ = DIALECT.client.render_response(ANSWER, hidden)
     assert "reasoning_details" not in body["choices"][0]["message"]
 
 
 def test_mistral_gets_its_thinking_back_as_chunks():
     traits = traits_for("mistral", "magistral-medium-latest")
-    own = Signature(provider=traits.kind, model=traits.model, kind="text")
+    own_signature = Signature(provider=traits.kind, model=traits.model, kind="text")
     turn = Turn(
         role="assistant",
         parts=(
-            Reasoning(text="hm", signature=own),
+            Reasoning(text="hm", signature=own_signature),
             Reasoning(text="foreign", signature=STATE, path="messages[1].reasoning"),
             Text(text="Yes."),
         ),

@@ -1,4 +1,4 @@
-"""The canonical request -> what a provider with given traits is sent, and the report."""
+"""Rendering of canonical requests for providers with given traits, and the report."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from tests.fakes import openai_rules
 
 
 def user(*parts: Any, **fields: Any) -> Request:
-    """A request with one user turn of these parts."""
+    """Return a request with one user turn of these parts."""
     return Request(
         model="gw", turns=(Turn(role="user", parts=parts, path="messages[0]"),), **fields
     )
 
 
 def from_anthropic(*parts: Any, **fields: Any) -> Request:
-    """The same, as an Anthropic client would have asked."""
+    """Return the same request from an Anthropic client."""
     return user(*parts, version="2023-06-01", **fields)
 
 
@@ -69,7 +69,7 @@ def test_the_limit_has_the_targets_name_and_fits_it():
 
 
 @pytest.mark.parametrize(
-    ("fields", "flags", "sent", "report"),
+    ("fields", "flags", "expected", "report"),
     [
         ({"temperature": 1.8}, {"temperature_max": 1.0}, {"temperature": 1.0}, "approximated"),
         ({"temperature": 0.1}, {"sampling": False}, {}, "dropped"),
@@ -109,11 +109,11 @@ def test_the_limit_has_the_targets_name_and_fits_it():
     ids=str,
 )
 def test_a_field_is_sent_or_reported(
-    fields: dict[str, Any], flags: dict[str, Any], sent: dict[str, Any], report: str | None
+    fields: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: str | None
 ):
     rendered = render(body(**fields), **flags)
-    rest = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
-    assert rest == sent
+    other_fields = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
+    assert other_fields == expected
     assert reported_fields(rendered.report) == ([(next(iter(fields)), report)] if report else [])
 
 
@@ -136,16 +136,16 @@ def test_log_probabilities_are_requested_for_a_stream():
 )
 def test_a_long_or_personal_user_id_is_hashed(user_id: str):
     request = Request(model="gw", meta=Meta(user_id=user_id))
-    sent = render(request).body["safety_identifier"]
-    assert sent.startswith("sha256:")
-    assert len(sent) <= 128
-    assert sent == render(request).body["safety_identifier"]
+    rendered_safety_identifier = render(request).body["safety_identifier"]
+    assert rendered_safety_identifier.startswith("sha256:")
+    assert len(rendered_safety_identifier) <= 128
+    assert rendered_safety_identifier == render(request).body["safety_identifier"]
 
 
 def test_a_session_that_was_read_out_of_the_user_id_is_not_reported_twice():
     meta = Meta(user_id="{}", session_key="s")
-    at = {"user_id": "metadata.user_id", "session_key": "metadata.user_id"}
-    request = Request(model="gw", meta=meta, client_paths=at)
+    paths = {"user_id": "metadata.user_id", "session_key": "metadata.user_id"}
+    request = Request(model="gw", meta=meta, client_paths=paths)
     rendered = render(request, user_field="none", session_field="none")
     assert reported_fields(rendered.report) == [("metadata.user_id", "dropped")]
 
@@ -166,8 +166,8 @@ def test_a_target_without_stream_options_gets_none():
 
 def test_other_stream_options_of_the_client_are_sent():
     request = body(stream=True, stream_options={"include_obfuscation": False})
-    sent = render(request).body["stream_options"]
-    assert sent == {"include_usage": True, "include_obfuscation": False}
+    rendered_stream_options = render(request).body["stream_options"]
+    assert rendered_stream_options == {"include_usage": True, "include_obfuscation": False}
 
 
 # --- messages ------------------------------------------------------------------------
@@ -177,9 +177,9 @@ def test_instructions_are_one_message_with_the_targets_role():
     request = request_body(
         {"role": "system", "content": "a"}, {"role": "system", "content": "b"}, USER
     )
-    sent = render(request, system_role="developer").body["messages"][0]
+    rendered_message = render(request, system_role="developer").body["messages"][0]
     texts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert sent == {"role": "developer", "content": texts}
+    assert rendered_message == {"role": "developer", "content": texts}
 
 
 def test_a_target_with_string_content_gets_strings():
@@ -210,8 +210,10 @@ def test_names_of_messages_are_sent():
 
 
 def test_names_and_refusals_are_dropped_for_targets_without_them():
-    refused = {"role": "assistant", "content": None, "refusal": "no"}
-    rendered = render(request_body({**USER, "name": "Ann"}, refused, USER), no_name_or_refusal=True)
+    refusal_message = {"role": "assistant", "content": None, "refusal": "no"}
+    rendered = render(
+        request_body({**USER, "name": "Ann"}, refusal_message, USER), no_name_or_refusal=True
+    )
     assert rendered.body["messages"] == [USER, {"role": "assistant", "content": "no"}, USER]
     assert reported_fields(rendered.report) == [
         ("messages[0].name", "dropped"),
@@ -223,10 +225,10 @@ def test_names_and_refusals_are_dropped_for_targets_without_them():
     ("flag", "content"), [("null", None), ("empty", ""), ("omit", "absent")], ids=str
 )
 def test_a_message_with_only_calls_has_the_content_its_target_requires(flag: str, content: Any):
-    sent = render(request_body(USER, assistant_calls(call()), result()), empty_content=flag).body[
-        "messages"
-    ][1]
-    assert sent.get("content", "absent") == content
+    rendered_message = render(
+        request_body(USER, assistant_calls(call()), result()), empty_content=flag
+    ).body["messages"][1]
+    assert rendered_message.get("content", "absent") == content
 
 
 def test_images_of_a_tool_result_follow_all_results_of_the_turn():
@@ -239,13 +241,23 @@ def test_images_of_a_tool_result_follow_all_results_of_the_turn():
         Turn(role="user", parts=(*results, Text(text="go on"))),
     )
     rendered = render(Request(model="gw", turns=turns))
-    sent = rendered.body["messages"]
-    assert [message["role"] for message in sent] == ["assistant", "tool", "tool", "user"]
+    rendered_messages = rendered.body["messages"]
+    assert [message["role"] for message in rendered_messages] == [
+        "assistant",
+        "tool",
+        "tool",
+        "user",
+    ]
     assert (
-        sent[1]["content"] == "[image 1 of this tool result is attached to the next user message]"
+        rendered_messages[1]["content"]
+        == "[image 1 of this tool result is attached to the next user message]"
     )
-    assert [part["type"] for part in sent[3]["content"]] == ["text", "image_url", "text"]
-    assert sent[3]["content"][0]["text"] == "[image 1 from tool result a]"
+    assert [part["type"] for part in rendered_messages[3]["content"]] == [
+        "text",
+        "image_url",
+        "text",
+    ]
+    assert rendered_messages[3]["content"][0]["text"] == "[image 1 from tool result a]"
     assert reported_fields(rendered.report) == [("p", "approximated")]
     assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None
 
@@ -285,8 +297,8 @@ def test_a_missing_tool_result_gets_a_placeholder():
     rendered = render(
         request_body(USER, assistant_calls(call("c1"), call("c2")), result("c1"), USER)
     )
-    sent = rendered.body["messages"]
-    assert sent[3] == {
+    rendered_messages = rendered.body["messages"]
+    assert rendered_messages[3] == {
         "role": "tool",
         "tool_call_id": "c2",
         "content": "Error: [no result provided]",
@@ -299,29 +311,29 @@ def test_call_ids_follow_the_targets_rule_everywhere():
         request_body(USER, assistant_calls(call("call_long.id")), result("call_long.id")),
         tool_id_rule="mistral9",
     )
-    sent = rendered.body["messages"]
-    rewritten = sent[1]["tool_calls"][0]["id"]
+    rendered_messages = rendered.body["messages"]
+    rewritten = rendered_messages[1]["tool_calls"][0]["id"]
     assert len(rewritten) == 9
-    assert sent[2]["tool_call_id"] == rewritten
+    assert rendered_messages[2]["tool_call_id"] == rewritten
     assert reported_fields(rendered.report) == [("messages[1].tool_calls[0].id", "approximated")]
 
 
 def test_a_tool_message_has_the_tool_name_if_required():
-    sent = render(
+    rendered_body = render(
         request_body(USER, assistant_calls(call(name="f")), result()), tool_result_name=True
     ).body
-    assert sent["messages"][2]["name"] == "f"
+    assert rendered_body["messages"][2]["name"] == "f"
 
 
 def test_a_trailing_assistant_message_is_refused():
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(request_body(USER, {"role": "assistant", "content": "The"}))
-    assert caught.value.error.kind == "unsupported_param"
-    assert caught.value.error.param == "messages[1]"
+    assert error.value.error.kind == "unsupported_param"
+    assert error.value.error.param == "messages[1]"
 
 
 @pytest.mark.parametrize(
-    ("field", "sent"),
+    ("field", "expected"),
     [
         ("prefix", ({"prefix": True}, {})),
         (
@@ -332,13 +344,13 @@ def test_a_trailing_assistant_message_is_refused():
     ],
     ids=str,
 )
-def test_a_trailing_assistant_message_is_sent_where_prefill_is_supported(field: str, sent: Any):
+def test_a_trailing_assistant_message_is_sent_where_prefill_is_supported(field: str, expected: Any):
     rendered = render(
         request_body(USER, {"role": "assistant", "content": "The"}),
         prefill=True,
         prefill_field=field,
     )
-    on_message, on_body = sent
+    on_message, on_body = expected
     assert rendered.body["messages"][1] == {"role": "assistant", "content": "The", **on_message}
     assert {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}} == on_body
 
@@ -359,7 +371,7 @@ def test_an_empty_turn_is_not_sent():
 
 
 def only_part(request: Request, **flags: Any) -> Any:
-    """The one content part that is sent, and the report."""
+    """Return the only rendered content part, and the report."""
     rendered = render(request, **flags)
     content = rendered.body["messages"][0]["content"]
     actual_content = content[0] if isinstance(content, list) and len(content) == 1 else content
@@ -465,10 +477,10 @@ def test_a_file_id_of_the_same_dialect_is_sent():
     ids=["a foreign document", "a foreign image", "a document by URL"],
 )
 def test_unfetchable_files_are_refused(request_: Request):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         render(request_)
-    assert caught.value.error.kind == "unsupported_param"
-    assert caught.value.error.param == "p"
+    assert error.value.error.kind == "unsupported_param"
+    assert error.value.error.param == "p"
 
 
 def test_a_document_by_url_is_sent_where_supported():
@@ -507,10 +519,13 @@ def test_openais_cache_breakpoints_are_on_the_parts():
 
 
 def test_openrouters_cache_breakpoints_are_placed_like_anthropics():
-    sent = render(MARKED, cache="cache_control").body
-    assert sent["messages"][0]["content"][1]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
-    assert sent["tools"][0]["cache_control"] == {"type": "ephemeral"}
-    assert sent["cache_control"] == {"type": "ephemeral"}
+    rendered_body = render(MARKED, cache="cache_control").body
+    assert rendered_body["messages"][0]["content"][1]["cache_control"] == {
+        "type": "ephemeral",
+        "ttl": "1h",
+    }
+    assert rendered_body["tools"][0]["cache_control"] == {"type": "ephemeral"}
+    assert rendered_body["cache_control"] == {"type": "ephemeral"}
 
 
 def test_a_cache_point_of_a_result_is_on_its_last_part():
@@ -521,9 +536,11 @@ def test_a_cache_point_of_a_result_is_on_its_last_part():
             parts=(ToolResult(id="a", parts=(Text(text="r"),), cache=CacheBreakpoint()),),
         ),
     )
-    sent = render(Request(model="gw", turns=turns), cache="cache_control").body["messages"][1]
+    rendered_message = render(Request(model="gw", turns=turns), cache="cache_control").body[
+        "messages"
+    ][1]
     mark = {"cache_control": {"type": "ephemeral"}}
-    assert sent["content"] == [{"type": "text", "text": "r", **mark}]
+    assert rendered_message["content"] == [{"type": "text", "text": "r", **mark}]
 
 
 # --- the form of the answer ----------------------------------------------------------
@@ -538,8 +555,8 @@ SCHEMA = {
 
 def test_a_schema_without_a_name_gets_one_and_is_strict():
     request = Request(model="gw", output=Output(format="schema", schema=SCHEMA))
-    sent = render(request).body["response_format"]["json_schema"]
-    assert sent == {"name": "output", "strict": True, "schema": SCHEMA}
+    rendered_json_schema = render(request).body["response_format"]["json_schema"]
+    assert rendered_json_schema == {"name": "output", "strict": True, "schema": SCHEMA}
 
 
 def test_a_chat_clients_loose_schema_stays_loose():
@@ -550,12 +567,12 @@ def test_a_chat_clients_loose_schema_stays_loose():
 
 def test_a_schema_is_converted_to_strict_and_that_is_reported():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    at = {"schema": "output_config.format.schema"}
+    paths = {"schema": "output_config.format.schema"}
     output = Output(format="schema", schema=schema)
-    rendered = render(Request(model="gw", output=output, client_paths=at))
-    sent = rendered.body["response_format"]["json_schema"]["schema"]
-    assert openai_rules.strict_schema_problem(sent) is None
-    assert sent["properties"]["a"] == {"type": ["string", "null"]}
+    rendered = render(Request(model="gw", output=output, client_paths=paths))
+    rendered_schema = rendered.body["response_format"]["json_schema"]["schema"]
+    assert openai_rules.strict_schema_problem(rendered_schema) is None
+    assert rendered_schema["properties"]["a"] == {"type": ["string", "null"]}
     assert reported_fields(rendered.report) == [("output_config.format.schema", "approximated")]
 
 

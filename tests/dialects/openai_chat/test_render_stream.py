@@ -1,4 +1,4 @@
-"""Canonical events -> what a Chat client sees."""
+"""Rendering of canonical events for a Chat client."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import exchange, rendered_frames, reported_fields
+from tests.dialects.openai_chat.make import rendered_frames, reported_fields, response_context
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}
 STOP = End(Finish(reason="stop"))
 
 
 def block(kind: Any, *deltas: str, **fields: Any) -> list[Event]:
-    """A block of these deltas."""
+    """Return a block of these deltas."""
     return [BlockStart(kind=kind, **fields), *map(Delta, deltas), BlockEnd()]
 
 
 def deltas(*events: Event, end: Event = STOP, **fields: Any) -> list[Any]:
-    """The deltas between the first and the last chunk."""
+    """Return the deltas between the first and the last chunk."""
     frames = rendered_frames([Start(), *events, end], **fields)
     assert frames[-1] == "[DONE]"
     return [frame["choices"][0]["delta"] for frame in frames[1:-2]]
 
 
 def rendered_choice(*events: Event, end: Event = STOP, **fields: Any) -> dict[str, Any]:
-    """The choice of the same answer, given whole."""
+    """Return the choice of the same response, rendered whole."""
     response = fold_events([Start(), *events, end])
-    return DIALECT.client.render_response(response, exchange(**fields))[0]["choices"][0]
+    return DIALECT.client.render_response(response, response_context(**fields))[0]["choices"][0]
 
 
 def test_a_stream_begins_with_the_role_and_ends_with_done():
@@ -178,11 +178,13 @@ def test_sources_are_annotations_of_their_block():
 
 def test_sources_without_a_url_are_reported():
     events = [BlockStart(kind="text"), Delta("x"), CitationDelta(Citation(quote="q")), BlockEnd()]
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     for event in [Start(), *events, STOP]:
         renderer.feed(event)
     assert reported_fields(renderer.report) == [("citations", "dropped")]
-    _, report = DIALECT.client.render_response(fold_events([Start(), *events, STOP]), exchange())
+    _, report = DIALECT.client.render_response(
+        fold_events([Start(), *events, STOP]), response_context()
+    )
     assert reported_fields(report) == [("citations", "dropped")]
 
 
@@ -195,10 +197,12 @@ def test_chat_annotations_are_unchanged():
 
 def test_blocks_of_another_dialect_are_reported():
     events = block("native", dialect="anthropic_messages", native={"type": "server_tool_use"})
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     assert [renderer.feed(event) for event in [Start(), *events]][1:] == [b"", b""]
     assert reported_fields(renderer.report) == [("content.server_tool_use", "dropped")]
-    _, report = DIALECT.client.render_response(fold_events([Start(), *events, STOP]), exchange())
+    _, report = DIALECT.client.render_response(
+        fold_events([Start(), *events, STOP]), response_context()
+    )
     assert reported_fields(report) == [("content.server_tool_use", "dropped")]
 
 
@@ -236,7 +240,7 @@ def test_audio_and_images_are_rendered_in_chats_fields():
 def test_each_stop_reason_has_its_finish_reason(finish: Finish, word: str):
     frames = rendered_frames([Start(), End(finish)])
     assert frames[-2]["choices"][0]["finish_reason"] == word
-    body, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
+    body, _ = DIALECT.client.render_response(Response(finish=finish), response_context())
     assert body["choices"][0]["finish_reason"] == word
 
 
@@ -260,7 +264,9 @@ def test_a_providers_explanation_is_shown_as_a_refusal():
 
 
 def test_a_paused_turn_is_reported():
-    _, report = DIALECT.client.render_response(Response(finish=Finish(reason="pause")), exchange())
+    _, report = DIALECT.client.render_response(
+        Response(finish=Finish(reason="pause")), response_context()
+    )
     assert reported_fields(report) == [("finish_reason", "approximated")]
 
 
@@ -274,13 +280,13 @@ def test_garbled_output_is_an_error_and_no_answer():
             "code": "malformed_model_output",
         }
     }
-    with pytest.raises(GatewayError) as caught:
-        DIALECT.client.render_response(fold_events([Start(), end]), exchange())
-    assert caught.value.error.kind == "malformed_output"
+    with pytest.raises(GatewayError) as error:
+        DIALECT.client.render_response(fold_events([Start(), end]), response_context())
+    assert error.value.error.kind == "malformed_output"
 
 
 def test_events_after_a_failure_are_ignored():
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     renderer.feed(Start())
     out = renderer.feed(Failed(Error(kind="timeout", message="slow")))
     assert b'"code":"timeout"' in out
@@ -325,12 +331,12 @@ def test_usage_of_the_start_and_end_is_merged():
 def test_unknown_usage_is_not_shown_as_zero():
     frames = rendered_frames([Start(), STOP], include_usage=True)
     assert all("usage" not in frame for frame in frames[:-1])
-    body, _ = DIALECT.client.render_response(Response(), exchange())
+    body, _ = DIALECT.client.render_response(Response(), response_context())
     assert "usage" not in body
 
 
 def test_a_complete_response_has_its_usage():
-    body, _ = DIALECT.client.render_response(Response(usage=USAGE), exchange())
+    body, _ = DIALECT.client.render_response(Response(usage=USAGE), response_context())
     assert body["usage"] == RENDERED_USAGE
     assert (body["id"], body["object"]) == ("chatcmpl-1", "chat.completion")
 
@@ -338,6 +344,6 @@ def test_a_complete_response_has_its_usage():
 def test_a_chat_client_gets_log_probabilities():
     token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
     extra = {**logprobs_extra([token]), "openai_chat": {"system_fingerprint": "fp"}}
-    body, _ = DIALECT.client.render_response(Response(extra=extra), exchange())
+    body, _ = DIALECT.client.render_response(Response(extra=extra), response_context())
     assert body["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
     assert body["system_fingerprint"] == "fp"

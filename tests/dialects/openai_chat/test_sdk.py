@@ -1,6 +1,6 @@
-"""The official SDK as judge: it reads what we write for clients.
+"""The official SDK parses rendered responses.
 
-It is built on httpx2, so answers are handed to it through httpx2's mock transport.
+It uses httpx2, so it receives responses through httpx2's mock transport.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation, Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import USER, exchange, parse, render, request_body, tool
+from tests.dialects.openai_chat.make import (
+    USER,
+    parse,
+    render,
+    request_body,
+    response_context,
+    tool,
+)
 
 FULL = Response(
     parts=(
@@ -38,7 +45,7 @@ NO = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
 
 
 def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=content, headers=headers)
@@ -48,15 +55,15 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
 
 
 def sdk_completion(response: Response) -> ChatCompletion:
-    """What the SDK makes of a whole answer."""
-    body, _ = DIALECT.client.render_response(response, exchange())
+    """Return the SDK's object of a whole response."""
+    body, _ = DIALECT.client.render_response(response, response_context())
     with client(200, json.dumps(body).encode(), {"content-type": "application/json"}) as sdk:
         return sdk.chat.completions.create(model="m", messages=[USER])  # type: ignore[list-item]
 
 
 def stream(events: list[Event]) -> Iterator[ChatCompletionChunk]:
-    """What the SDK makes of a stream."""
-    renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
+    """Return the SDK's chunks of a stream."""
+    renderer = DIALECT.client.stream_renderer(response_context(include_usage=True))
     content = b"".join(renderer.feed(event) for event in events)
     with client(200, content, {"content-type": "text/event-stream"}) as sdk:
         messages: Any = [USER]
@@ -102,7 +109,7 @@ def test_the_sdk_reads_a_stream():
 
 
 def test_the_sdks_own_accumulator_reads_a_stream():
-    renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
+    renderer = DIALECT.client.stream_renderer(response_context(include_usage=True))
     content = b"".join(renderer.feed(event) for event in unfold_response(FULL))
     messages: Any = [USER]
     headers = {"content-type": "text/event-stream"}
@@ -132,7 +139,7 @@ def test_the_sdk_raises_for_a_broken_stream(events: list[Event]):
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"),
+    ("kind", "error_class"),
     [
         ("invalid_request", openai.BadRequestError),
         ("context_length", openai.BadRequestError),
@@ -147,17 +154,17 @@ def test_the_sdk_raises_for_a_broken_stream(events: list[Event]):
         ("malformed_output", openai.InternalServerError),
     ],
 )
-def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[openai.APIError]):
+def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, error_class: type[openai.APIError]):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     content = json.dumps(reply.body).encode()
     messages: Any = [USER]
     with (
         client(reply.status, content, reply.headers) as sdk,
-        pytest.raises(raised, match="reason") as caught,
+        pytest.raises(error_class, match="reason") as error,
     ):
         sdk.chat.completions.create(model="m", messages=messages)
-    assert caught.value.code == reply.body["error"]["code"]
-    assert caught.value.request_id == "req_1"  # type: ignore[attr-defined]
+    assert error.value.code == reply.body["error"]["code"]
+    assert error.value.request_id == "req_1"  # type: ignore[attr-defined]
 
 
 REQUEST: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
@@ -182,6 +189,6 @@ def test_upstream_requests_match_the_sdk_types():
         stop=["x"],
         user="u",
     )
-    sent = render(request).body
-    REQUEST.validate_python(sent, strict=False)
-    assert parse(sent).max_output == 5
+    rendered_body = render(request).body
+    REQUEST.validate_python(rendered_body, strict=False)
+    assert parse(rendered_body).max_output == 5

@@ -1,4 +1,4 @@
-"""Tools and tool choice towards providers that understand more or less of them."""
+"""Tools and tool choice for providers with different capabilities."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ STRICT = {
 
 
 def with_tools(*tools: Tool, **fields: Any) -> Request:
-    """A request that offers these tools."""
+    """Return a request with these tools."""
     return Request(model="gw", turns=(Turn(role="user"),), tools=tools, **fields)
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"type": "object"}], ids=str)
 def test_a_tool_without_parameters_gets_an_empty_object(schema: Any):
-    sent = render(with_tools(Tool(name="f", schema=schema))).body["tools"][0]["function"]
-    assert sent == {"name": "f", "parameters": {"type": "object", "properties": {}}}
+    rendered_function = render(with_tools(Tool(name="f", schema=schema))).body["tools"][0][
+        "function"
+    ]
+    assert rendered_function == {"name": "f", "parameters": {"type": "object", "properties": {}}}
 
 
 def test_the_schema_keyword_of_a_tool_schema_is_not_sent():
@@ -48,7 +50,7 @@ def test_the_schema_keyword_of_a_tool_schema_is_not_sent():
 
 
 @pytest.mark.parametrize(
-    ("schema", "flags", "sent", "report"),
+    ("schema", "flags", "expected", "report"),
     [
         (STRICT, {}, True, []),
         ({"type": "object", "properties": {"a": {}}}, {}, False, [("t.strict", "approximated")]),
@@ -57,21 +59,21 @@ def test_the_schema_keyword_of_a_tool_schema_is_not_sent():
     ids=["a strict schema", "a loose schema", "no strict tools"],
 )
 def test_strict_is_sent_where_the_schema_and_target_allow_it(
-    schema: Any, flags: dict[str, Any], sent: bool | None, report: Any
+    schema: Any, flags: dict[str, Any], expected: bool | None, report: Any
 ):
     rendered = render(with_tools(Tool(name="f", schema=schema, strict=True, path="t")), **flags)
-    assert rendered.body["tools"][0]["function"].get("strict") is sent
+    assert rendered.body["tools"][0]["function"].get("strict") is expected
     assert reported_fields(rendered.report) == report
 
 
-def test_illegal_and_long_names_are_mapped_there_and_back():
+def test_illegal_and_long_tool_names_are_mapped_in_both_directions():
     long = "mcp__" + "x" * 80
     rendered = render(body(tools=[tool("a.b"), tool(long), tool("ok")]))
-    sent = [item["function"]["name"] for item in rendered.body["tools"]]
-    assert sent[0] == "a_b"
-    assert len(sent[1]) == 64
-    assert sent[2] == "ok"
-    assert rendered.client_names == {sent[0]: "a.b", sent[1]: long}
+    rendered_names = [item["function"]["name"] for item in rendered.body["tools"]]
+    assert rendered_names[0] == "a_b"
+    assert len(rendered_names[1]) == 64
+    assert rendered_names[2] == "ok"
+    assert rendered.client_names == {rendered_names[0]: "a.b", rendered_names[1]: long}
 
 
 def test_calls_and_choices_use_the_mapped_name():
@@ -117,9 +119,9 @@ def test_server_tools_of_another_dialect_are_dropped():
 
 def test_web_search_options_round_trip():
     options = {"search_context_size": "low"}
-    sent = render(body(web_search_options=options)).body
-    assert sent["web_search_options"] == options
-    assert "tools" not in sent
+    rendered_body = render(body(web_search_options=options)).body
+    assert rendered_body["web_search_options"] == options
+    assert "tools" not in rendered_body
 
 
 def test_a_custom_tool_is_sent_unchanged_where_supported():
@@ -138,8 +140,8 @@ def test_a_custom_tool_becomes_a_function_with_one_string():
     function = rendered.body["tools"][0]["function"]
     assert function["parameters"]["properties"] == {"input": {"type": "string"}}
     assert "start: A" in function["description"]
-    sent = rendered.body["messages"][1]["tool_calls"][0]["function"]
-    assert sent == {"name": "sh", "arguments": '{"input":"ls"}'}
+    rendered_function = rendered.body["messages"][1]["tool_calls"][0]["function"]
+    assert rendered_function == {"name": "sh", "arguments": '{"input":"ls"}'}
     assert rendered.body["tool_choice"] == {"type": "function", "function": {"name": "sh"}}
     assert rendered.custom_tools == {"sh"}
     assert reported_fields(rendered.report) == [("tools[0]", "approximated")]
@@ -150,7 +152,7 @@ BOTH = (Tool(name="f"), Tool(name="g"))
 
 
 @pytest.mark.parametrize(
-    ("choice", "flags", "sent"),
+    ("choice", "flags", "expected"),
     [
         (ToolChoice(mode="auto"), {}, "auto"),
         (ToolChoice(mode="none"), {}, "none"),
@@ -176,8 +178,10 @@ BOTH = (Tool(name="f"), Tool(name="g"))
     ],
     ids=["auto", "none", "any", "another word for any", "named", "filtered", "allowed"],
 )
-def test_a_tool_choice_has_the_targets_form(choice: ToolChoice, flags: dict[str, Any], sent: Any):
-    assert render(with_tools(*BOTH, tool_choice=choice), **flags).body["tool_choice"] == sent
+def test_a_tool_choice_has_the_targets_form(
+    choice: ToolChoice, flags: dict[str, Any], expected: Any
+):
+    assert render(with_tools(*BOTH, tool_choice=choice), **flags).body["tool_choice"] == expected
 
 
 def test_an_unsupported_tool_subset_drops_the_other_tools():
@@ -201,8 +205,8 @@ def test_choices_without_tools_are_not_sent():
 
 def test_parallel_calls_are_switched_off_where_possible():
     choice = ToolChoice(parallel=False)
-    at = {"parallel": "tool_choice.disable_parallel_tool_use"}
-    request = with_tools(Tool(name="f"), tool_choice=choice, client_paths=at)
+    paths = {"parallel": "tool_choice.disable_parallel_tool_use"}
+    request = with_tools(Tool(name="f"), tool_choice=choice, client_paths=paths)
     assert render(request).body["parallel_tool_calls"] is False
     rendered = render(request, parallel_toggle=False)
     assert "parallel_tool_calls" not in rendered.body
@@ -228,6 +232,6 @@ def test_tool_fields_of_another_dialect_are_reported():
 def test_a_call_of_a_tool_no_longer_offered_has_a_legal_name():
     turns = (Turn(role="assistant", parts=(Call(id="a", name="gone.away", arguments={}),)),)
     rendered = render(Request(model="gw", turns=turns))
-    sent = rendered.body["messages"][0]["tool_calls"][0]["function"]["name"]
-    assert sent == "gone_away"
+    rendered_name = rendered.body["messages"][0]["tool_calls"][0]["function"]["name"]
+    assert rendered_name == "gone_away"
     assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None

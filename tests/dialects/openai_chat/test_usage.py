@@ -1,4 +1,4 @@
-"""Token counts of every provider, and back."""
+"""Token counts of every provider, parsed and rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small completion bodies, chunks and their way through the dialect."""
+"""Factories of completion bodies and chunks, and shortcuts through the dialect."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ ALL = Traits(
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    """A request body that is whole without any field given."""
+    """Return a valid request body with these fields."""
     return {"model": "gw", "prompt": "Say hi", **fields}
 
 
 def parse(request: dict[str, Any]) -> Request:
-    """The canonical request of a body."""
+    """Return the canonical request of a body."""
     return DIALECT.client.parse_request(request, {})
 
 
 def render(request: Request | dict[str, Any], traits: Traits = ALL) -> RenderedRequest:
-    """What goes to a target with these traits."""
+    """Return the rendered request for a target with these traits."""
     canonical_request = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(canonical_request, traits)
 
 
 def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
-    """What was reported, without the words."""
+    """Return the reported fields and actions, without the explanations."""
     return [(item.path, item.action) for item in report]
 
 
 def chunk(text: str = "", finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A stream chunk with one choice."""
+    """Return a stream chunk with one choice."""
     choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
     return {
         "id": "cmpl-9",
@@ -60,7 +60,7 @@ def chunk(text: str = "", finish: str | None = None, **fields: Any) -> dict[str,
 
 
 def events(*chunks: Any, done: bool = True) -> list[Event]:
-    """The checked events of a stream of chunks, ended by `[DONE]` unless told otherwise."""
+    """Return the checked events of a stream of chunks, ended by `[DONE]` by default."""
     parser = DIALECT.provider.stream_parser(ALL, None)
     out: list[Event] = []
     for item in (*chunks, "[DONE]") if done else chunks:
@@ -71,14 +71,14 @@ def events(*chunks: Any, done: bool = True) -> list[Event]:
     return out
 
 
-def exchange(**fields: Any) -> ResponseContext:
-    """The frame of an answer to a client."""
+def response_context(**fields: Any) -> ResponseContext:
+    """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def rendered_frames(stream: list[Event], **fields: Any) -> list[Any]:
-    """What a client's stream says, frame by frame, parsed."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    """Return the parsed frames of a client's stream."""
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     wire = b"".join(renderer.feed(event) for event in stream)
     data = [frame.data.decode() for frame in Decoder().feed(wire)]
     return [item if item == "[DONE]" else json.loads(item) for item in data]

@@ -1,4 +1,4 @@
-"""Prompts and their continuations, both ways."""
+"""Prompts and completions: parsing and rendering."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from tests.dialects.openai_completions.make import (
     body,
     chunk,
     events,
-    exchange,
     parse,
     render,
     rendered_frames,
     reported_fields,
+    response_context,
 )
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -53,7 +53,7 @@ def test_a_prompt_is_one_user_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "param", "kind"),
+    ("invalid_value", "param", "kind"),
     [
         ({"prompt": None}, "prompt", "invalid_request"),
         ({"prompt": 5}, "prompt", "invalid_request"),
@@ -74,10 +74,10 @@ def test_a_prompt_is_one_user_message() -> None:
         ),
     ],
 )
-def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str, kind: str) -> None:
-    with pytest.raises(GatewayError) as caught:
-        parse(body(**wrong))
-    assert (caught.value.error.param, caught.value.error.kind) == (param, kind)
+def test_an_invalid_field_is_named(invalid_value: dict[str, Any], param: str, kind: str) -> None:
+    with pytest.raises(GatewayError) as error:
+        parse(body(**invalid_value))
+    assert (error.value.error.param, error.value.error.kind) == (param, kind)
 
 
 def test_a_parsed_request_renders_to_the_same_body() -> None:
@@ -100,8 +100,11 @@ def test_a_parsed_request_renders_to_the_same_body() -> None:
 
 
 def test_usage_of_a_stream_is_always_requested() -> None:
-    sent = render(body(stream=True)).body
-    assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
+    rendered_body = render(body(stream=True)).body
+    assert (rendered_body["stream"], rendered_body["stream_options"]) == (
+        True,
+        {"include_usage": True},
+    )
     assert parse(body(stream=True, stream_options={"include_usage": True})).include_usage is True
 
 
@@ -121,8 +124,8 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
         thinking=Thinking(effort="low"),
     )
     rendered = render(request)
-    words = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"
-    assert rendered.body["prompt"] == words
+    text = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"
+    assert rendered.body["prompt"] == text
     assert set(reported_fields(rendered.report)) == {
         ("messages", "approximated"),
         ("p", "dropped"),
@@ -133,7 +136,7 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
 
 
 def test_unsupported_parameters_are_dropped() -> None:
-    poor = Traits(
+    limited_traits = Traits(
         model="p",
         sampling=False,
         penalties=False,
@@ -155,7 +158,7 @@ def test_unsupported_parameters_are_dropped() -> None:
             max_tokens=9,
             n=2,
         ),
-        poor,
+        limited_traits,
     )
     assert rendered.body == {"model": "p", "prompt": "Say hi", "stop": ["a"], "max_tokens": 3}
     assert {path for path, _ in reported_fields(rendered.report)} == {
@@ -189,17 +192,17 @@ def test_an_invalid_response_is_an_error(value: Any) -> None:
 
 
 def test_log_probabilities_round_trip_in_the_same_dialect() -> None:
-    whole = chunk("hi", "stop")
-    whole["choices"][0]["logprobs"] = {"tokens": ["hi"]}
-    response = DIALECT.provider.parse_response(whole, ALL, None)
-    shown_, _ = DIALECT.client.render_response(response, exchange())
+    response_body = chunk("hi", "stop")
+    response_body["choices"][0]["logprobs"] = {"tokens": ["hi"]}
+    response = DIALECT.provider.parse_response(response_body, ALL, None)
+    shown_, _ = DIALECT.client.render_response(response, response_context())
     assert shown_["choices"][0]["logprobs"] == {"tokens": ["hi"]}
 
 
 def test_chat_log_probabilities_become_lists() -> None:
     tokens = [token("hi", -0.5, [token("ho", -1.5)]), token("!", -0.1)]
     response = Response(parts=(Text(text="hi!"),), extra=logprobs_extra(tokens))
-    shown_, _ = DIALECT.client.render_response(response, exchange())
+    shown_, _ = DIALECT.client.render_response(response, response_context())
     assert shown_["choices"][0]["logprobs"] == {
         "tokens": ["hi", "!"],
         "token_logprobs": [-0.5, -0.1],
@@ -211,8 +214,8 @@ def test_chat_log_probabilities_become_lists() -> None:
 def test_several_answers_are_choices_streamed_and_not() -> None:
     other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
     response = Response(parts=(Text(text="hi"),), alternatives=(other,))
-    whole, _ = DIALECT.client.render_response(response, exchange())
-    rows = [(c["index"], c["text"], c["finish_reason"]) for c in whole["choices"]]
+    rendered_response, _ = DIALECT.client.render_response(response, response_context())
+    rows = [(c["index"], c["text"], c["finish_reason"]) for c in rendered_response["choices"]]
     assert rows == [(0, "hi", "stop"), (1, "ho", "length")]
     last = rendered_frames(unfold_response(response))[-2]["choices"]
     assert last == [{"index": 1, "text": "ho", "logprobs": None, "finish_reason": "length"}]
@@ -226,8 +229,8 @@ def test_choices_of_several_prompts_are_numbered_consecutively() -> None:
     assert [c["index"] for c in several.merge_responses(answers)["choices"]] == [0, 1, 2, 3]
     line = b'data: {"id":"c%d","choices":[{"index":%d}]}\n\n'
     joined, places = several.new_stream(), (0, 1, 1)
-    out = joined.feed(0, b"".join(line % (1, place) for place in places))
-    out += joined.feed(1, b"".join(line % (2, place) for place in places))
+    out = joined.feed(0, b"".join(line % (1, index) for index in places))
+    out += joined.feed(1, b"".join(line % (2, index) for index in places))
     bodies = [json.loads(frame.data) for frame in Decoder().feed(out)]
     assert [chunk["choices"][0]["index"] for chunk in bodies] == [0, 1, 1, 2, 3, 3]
     assert {chunk["id"] for chunk in bodies} == {"c1"}
@@ -235,14 +238,14 @@ def test_choices_of_several_prompts_are_numbered_consecutively() -> None:
 
 def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
     (path,) = CASES.glob("23_*.json")
-    want = json.loads(path.read_text())["expected"]["client_response"]
+    expected = json.loads(path.read_text())["expected"]["client_response"]
     response = Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2))
     payload, report = DIALECT.client.render_response(
-        response, exchange(created=0, model="gw-claude")
+        response, response_context(created=0, model="gw-claude")
     )
     assert report == ()
     assert payload.pop("id").startswith("cmpl-")
-    assert payload == {key: value for key, value in want.items() if key != "id"}
+    assert payload == {key: value for key, value in expected.items() if key != "id"}
 
 
 @pytest.mark.parametrize(
@@ -259,8 +262,8 @@ def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
 )
 def test_the_finish_reason_is_rendered(finish: Finish, word: str) -> None:
     response = Response(parts=(Text(text="x"),), finish=finish)
-    whole, _ = DIALECT.client.render_response(response, exchange())
-    assert whole["choices"][0]["finish_reason"] == word
+    rendered_response, _ = DIALECT.client.render_response(response, response_context())
+    assert rendered_response["choices"][0]["finish_reason"] == word
     assert rendered_frames(unfold_response(response))[-2]["choices"][0]["finish_reason"] == word
 
 
@@ -273,11 +276,11 @@ def test_refusals_become_text_and_other_parts_are_reported() -> None:
         ),
         finish=Finish(reason="refusal"),
     )
-    whole, report = DIALECT.client.render_response(response, exchange())
-    assert whole["choices"][0]["text"] == "I can't"
-    assert whole["choices"][0]["finish_reason"] == "stop"
+    rendered_response, report = DIALECT.client.render_response(response, response_context())
+    assert rendered_response["choices"][0]["text"] == "I can't"
+    assert rendered_response["choices"][0]["finish_reason"] == "stop"
     assert reported_fields(report) == [("content.toolcall", "dropped")]
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     for event in unfold_response(response):
         renderer.feed(event)
     assert reported_fields(renderer.report) == [("content.toolcall", "dropped")]
@@ -294,7 +297,9 @@ def test_an_error_ends_a_stream_without_done() -> None:
     assert rows[-1]["error"]["param"] == "prompt"
     assert rendered_frames([Start(), End(Finish(reason="malformed"))])[-1]["error"]
     with pytest.raises(GatewayError):
-        DIALECT.client.render_response(Response(finish=Finish(reason="malformed")), exchange())
+        DIALECT.client.render_response(
+            Response(finish=Finish(reason="malformed")), response_context()
+        )
 
 
 def test_an_invalid_completions_body_is_refused() -> None:

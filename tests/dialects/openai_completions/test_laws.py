@@ -1,4 +1,4 @@
-"""What is written reads as what it was; nothing that is sent makes the dialect fall over."""
+"""Property tests: rendering and parsing are inverse, and hostile input is rejected cleanly."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from gateway.canon.request import Meta, Request, Sampling, Text, Turn, without_p
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_completions import DIALECT
 from gateway.framing.sse import Decoder, Frame
-from tests.dialects.openai_completions.make import ALL, exchange
+from tests.dialects.openai_completions.make import ALL, response_context
 from tests.fakes.openai_older import completion_refusal
 from tests.stream_grammar import check_stream
 
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
 requests = st.builds(
-    lambda words, limit, sampling, user, extra: Request(
+    lambda text, limit, sampling, user, extra: Request(
         model="acme-1",
-        turns=(Turn(role="user", parts=(Text(text=words),)),),
+        turns=(Turn(role="user", parts=(Text(text=text),)),),
         max_output=limit,
         sampling=sampling,
         meta=Meta(user_id=user),
         extra={"openai_completions": extra} if extra else {},
     ),
-    some,
+    nonempty_text,
     st.none() | st.integers(1, 9),
     st.builds(
         Sampling,
@@ -41,10 +41,10 @@ requests = st.builds(
         frequency_penalty=share,
         presence_penalty=share,
         seed=st.none() | st.integers(-5, 5),
-        stop=st.lists(some, max_size=4).map(tuple),
+        stop=st.lists(nonempty_text, max_size=4).map(tuple),
         logit_bias=st.none() | st.just({"5": -100}),
     ),
-    st.none() | some,
+    st.none() | nonempty_text,
     st.sampled_from([{}, {"suffix": "!"}, {"echo": True}]),
 )
 
@@ -60,28 +60,28 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request) -> None
 
 
 answers = st.builds(
-    lambda words, reason, usage: Response(
+    lambda text, reason, usage: Response(
         id="cmpl-1",
         model="acme-1",
         created=1700000000,
-        parts=(Text(text=words),),
+        parts=(Text(text=text),),
         finish=Finish(reason=reason),
         usage=usage,
     ),
-    some,
+    nonempty_text,
     st.sampled_from(["stop", "length", "filter"]),
     st.none() | st.builds(Usage, input=st.integers(0, 9), output=st.integers(0, 9)),
 )
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without what only its own dialect keeps."""
+    """Return the response without fields that only its own dialect has."""
     if response.usage is None:
         return response
     return replace(response, usage=replace(response.usage, native={}))
 
 
-FRAME = exchange(model="acme-1", include_usage=True)
+FRAME = response_context(model="acme-1", include_usage=True)
 
 
 @settings(max_examples=60)
@@ -104,7 +104,7 @@ def test_an_answer_is_parsed_alike_complete_and_streamed(response: Response, siz
 
 
 KEYS = ["choices", "text", "index", "finish_reason", "usage", "prompt_tokens", "error", "id", "x"]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
@@ -112,7 +112,7 @@ leaves = (
     | st.sampled_from(["", "x", "stop", "length"])
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),

@@ -1,4 +1,4 @@
-"""Requests for vectors and the vectors, both ways; the official SDK as judge."""
+"""Embedding requests and responses in both directions, checked by the official SDK."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAME = ResponseContext(id="1", created=1, model="gw")
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    """A request body that is whole without any field given."""
+    """Return a valid request body with these fields."""
     return {"model": "gw", "input": "a", **fields}
 
 
@@ -49,7 +49,7 @@ def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "param"),
+    ("invalid_value", "param"),
     [
         ({"input": None}, "input"),
         ({"input": []}, "input"),
@@ -62,10 +62,10 @@ def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
         ({"model": None}, "model"),
     ],
 )
-def test_an_invalid_field_is_named(wrong: dict[str, Any], param: str) -> None:
-    with pytest.raises(GatewayError) as caught:
-        CLIENT.parse_embed(body(**wrong))
-    assert caught.value.error.param == param
+def test_an_invalid_field_is_named(invalid_value: dict[str, Any], param: str) -> None:
+    with pytest.raises(GatewayError) as error:
+        CLIENT.parse_embed(body(**invalid_value))
+    assert error.value.error.param == param
 
 
 requests = st.builds(
@@ -145,18 +145,18 @@ def test_unsupported_content_is_reported() -> None:
 
 
 def test_the_embeddings_dialect_has_no_chat_responses() -> None:
-    half, other = DIALECT.client, DIALECT.provider
+    adapter, other = DIALECT.client, DIALECT.provider
     for call in (
-        lambda: half.parse_request({}, {}),
-        lambda: half.render_response(Response(), FRAME),
-        lambda: half.stream_renderer(FRAME),
+        lambda: adapter.parse_request({}, {}),
+        lambda: adapter.render_response(Response(), FRAME),
+        lambda: adapter.stream_renderer(FRAME),
         lambda: other.render_request(Request(model="m"), TRAITS),
         lambda: other.parse_response({}, TRAITS, None),
         lambda: other.stream_parser(TRAITS, None),
     ):
-        with pytest.raises(GatewayError) as caught:
+        with pytest.raises(GatewayError) as error:
             call()
-        assert caught.value.error.kind == "unsupported_param"
+        assert error.value.error.kind == "unsupported_param"
 
 
 junk = st.recursive(
@@ -186,7 +186,7 @@ def test_any_json_is_vectors_or_an_error(value: Any) -> None:
 
 
 def sdk(status: int, content: dict[str, Any], headers: dict[str, str]) -> openai.OpenAI:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=json.dumps(content).encode(), headers=headers)
@@ -209,7 +209,7 @@ def test_the_sdk_raises_for_a_refusal() -> None:
     reply = DIALECT.client.render_error(Error(kind="context_length", message="reason"), "req_1")
     with (
         sdk(reply.status, reply.body, reply.headers) as client,
-        pytest.raises(openai.BadRequestError, match="reason") as caught,
+        pytest.raises(openai.BadRequestError, match="reason") as error,
     ):
         client.embeddings.create(model="gw", input="a")
-    assert caught.value.param == "input"
+    assert error.value.param == "input"

@@ -1,4 +1,4 @@
-"""Small Responses bodies, items, events and their way through the dialect."""
+"""Factories of Responses bodies, items and events, and shortcuts through the dialect."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PDF = "JVBERi0xLjQK"
 
 
 def body(*items: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A request body with these input items, or one user message."""
+    """Return a body with these input items, or with one user message."""
     return {"model": "gw", "input": list(items) or [USER], **fields}
 
 
 def parse(request: dict[str, Any], stored: dict[str, Any] | None = None) -> Request:
-    """The canonical request of a body."""
+    """Return the canonical request of a body."""
     if stored is not None:
         assert DIALECT.parse_continuation is not None
         return DIALECT.parse_continuation(request, {}, stored)
@@ -38,39 +38,39 @@ def parse(request: dict[str, Any], stored: dict[str, Any] | None = None) -> Requ
 
 
 def traits(**flags: Any) -> Traits:
-    """A target that can all but what `flags` say."""
+    """Return traits with every capability except as `flags` say."""
     return Traits(**{"kind": "acme", "model": "acme-1", **flags})
 
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
-    """What goes to a target with these traits."""
+    """Return the rendered request for a target with these traits."""
     canonical_request = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(canonical_request, traits(**flags))
 
 
 def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
-    """What was reported, without the words."""
+    """Return the reported fields and actions, without the explanations."""
     return [(item.path, item.action) for item in report]
 
 
 def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
-    """A function tool."""
+    """Return a function tool."""
     schema = {"type": "object", "properties": {}}
     return {"type": "function", "name": name, "parameters": schema, **fields}
 
 
 def call(call_id: str = "c1", name: str = "f", arguments: str = "{}") -> dict[str, Any]:
-    """A call in the input."""
+    """Return a call in the input."""
     return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
 
 
 def result(call_id: str = "c1", output: Any = "ok") -> dict[str, Any]:
-    """A result in the input."""
+    """Return a call result in the input."""
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
 def response(**fields: Any) -> dict[str, Any]:
-    """A provider's response object."""
+    """Return a provider's response object."""
     return {
         "id": "resp_9",
         "object": "response",
@@ -83,7 +83,7 @@ def response(**fields: Any) -> dict[str, Any]:
 
 
 def message(*content: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A message of an answer."""
+    """Return a message of a response."""
     return {
         "id": "msg_9",
         "type": "message",
@@ -94,13 +94,13 @@ def message(*content: dict[str, Any], **fields: Any) -> dict[str, Any]:
     }
 
 
-def text(words: str, *annotations: dict[str, Any]) -> dict[str, Any]:
-    """A text of a message."""
-    return {"type": "output_text", "text": words, "annotations": list(annotations)}
+def text(content: str, *annotations: dict[str, Any]) -> dict[str, Any]:
+    """Return a text of a message."""
+    return {"type": "output_text", "text": content, "annotations": list(annotations)}
 
 
 def function_call(name: str = "f", arguments: str = "{}", **fields: Any) -> dict[str, Any]:
-    """A call of an answer."""
+    """Return a call of a response."""
     return {
         "id": "fc_9",
         "type": "function_call",
@@ -113,12 +113,12 @@ def function_call(name: str = "f", arguments: str = "{}", **fields: Any) -> dict
 
 
 def event(kind: str, **fields: Any) -> dict[str, Any]:
-    """An event of a stream; `kind` without `response.`."""
+    """Return an event of a stream; `kind` is without `response.`."""
     return {"type": f"response.{kind}", "sequence_number": 0, **fields}
 
 
 def frame(data: Any) -> Frame:
-    """A named frame; a string goes in as it is."""
+    """Return a named frame; a string is passed unchanged."""
     if isinstance(data, str):
         return Frame("", data.encode())
     name = data.get("type", "") if isinstance(data, dict) else ""
@@ -128,13 +128,13 @@ def frame(data: Any) -> Frame:
 CREATED = event("created", response=response(status="in_progress"))
 
 
-def completed(**fields: Any) -> dict[str, Any]:
-    """The last event."""
+def completed_event(**fields: Any) -> dict[str, Any]:
+    """Return the last event."""
     return event("completed", response=response(**fields))
 
 
 def events(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
-    """The checked events of a stream."""
+    """Return the checked events of a stream."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
     out: list[Event] = []
     for item in data:
@@ -145,26 +145,26 @@ def events(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) ->
 
 
 def parse_stream(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
-    """The answer that a stream comes to; the first and last event need not be given."""
-    return fold_events(events(CREATED, *data, completed(), rendered=rendered, **flags))
+    """Return the response of a stream; the first and the last event are optional."""
+    return fold_events(events(CREATED, *data, completed_event(), rendered=rendered, **flags))
 
 
 def parse_output(
     *output: dict[str, Any], rendered: RenderedRequest | None = None, **fields: Any
 ) -> Response:
-    """What a whole answer means."""
+    """Return the canonical response of a whole response."""
     answer = response(output=list(output), **fields)
     return DIALECT.provider.parse_response(answer, traits(), rendered)
 
 
-def exchange(**fields: Any) -> ResponseContext:
-    """The frame of an answer to a client."""
+def response_context(**fields: Any) -> ResponseContext:
+    """Return the context of a response renderer."""
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def rendered_frames(stream: list[Event], **fields: Any) -> list[dict[str, Any]]:
-    """What a client's stream says, event by event."""
-    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    """Return the parsed events of a client's stream."""
+    renderer = DIALECT.client.stream_renderer(response_context(**fields))
     out = b"".join(renderer.feed(item) for item in stream)
     payloads = []
     for block in filter(None, out.decode().split("\n\n")):

@@ -1,4 +1,4 @@
-"""Between Responses and the two other large dialects: nothing falls over, state survives."""
+"""Translation between Responses and Chat or Messages: no exceptions, state is preserved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
 from gateway.providers.capabilities import traits_for
 from tests.dialects.openai_chat.test_laws import requests as chat_requests
-from tests.dialects.openai_responses.make import body, exchange, frame, traits
+from tests.dialects.openai_responses.make import body, frame, response_context, traits
 from tests.dialects.openai_responses.test_fuzz import bodies, events
 from tests.dialects.openai_responses.test_laws import answers, requests
 from tests.fakes import anthropic_rules, openai_rules, responses_rules
@@ -63,19 +63,19 @@ def test_a_responses_request_is_one_that_other_providers_accept(
     wire = msgspec.json.decode(msgspec.json.encode(wire))
     preset, model = target
     try:
-        again = RESPONSES.client.parse_request(wire, {})
-        rendered = upstream(preset).render_request(again, traits_for(preset, model))
+        round_trip = RESPONSES.client.parse_request(wire, {})
+        rendered = upstream(preset).render_request(round_trip, traits_for(preset, model))
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
     assert all(item.path for item in rendered.report)
-    sent = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered.body))
     if preset == "anthropic":
-        refusal = anthropic_rules.refusal(sent, rendered.headers, counting=False)
+        refusal = anthropic_rules.refusal(rendered_body, rendered.headers, counting=False)
     elif preset == "deepseek":
-        refusal = openai_rules.deepseek_refusal(sent)
-    elif preset == "openai" and "json_object" not in str(sent.get("response_format")):
-        refusal = openai_rules.refusal(sent)
+        refusal = openai_rules.deepseek_refusal(rendered_body)
+    elif preset == "openai" and "json_object" not in str(rendered_body.get("response_format")):
+        refusal = openai_rules.refusal(rendered_body)
     else:
         refusal = None
     assert refusal is None, refusal
@@ -90,9 +90,9 @@ def test_a_chat_request_is_one_that_responses_accept(request: Request):
     except GatewayError as failure:
         assert failure.error.kind == "unsupported_param"
         return
-    sent = msgspec.json.decode(msgspec.json.encode(rendered.body))
-    if sent.get("text", {}).get("format", {}).get("type") != "json_object":
-        assert responses_rules.refusal(sent) is None
+    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    if rendered_body.get("text", {}).get("format", {}).get("type") != "json_object":
+        assert responses_rules.refusal(rendered_body) is None
 
 
 @pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
@@ -100,7 +100,7 @@ def test_a_chat_request_is_one_that_responses_accept(request: Request):
 @given(frames=st.lists(events, max_size=8))
 def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], client: Any):
     parser = RESPONSES.provider.stream_parser(traits(), None)
-    renderer = client.client.stream_renderer(exchange())
+    renderer = client.client.stream_renderer(response_context())
     streamed_events: list[Event] = []
     for item in frames:
         streamed_events += parser.feed(frame(item))
@@ -109,7 +109,7 @@ def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], c
     for event in streamed_events:
         renderer.feed(event)
     try:
-        client.client.render_response(fold_events(streamed_events), exchange())
+        client.client.render_response(fold_events(streamed_events), response_context())
     except GatewayError:
         return
 
@@ -118,11 +118,11 @@ def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], c
 @settings(max_examples=30, deadline=None)
 @given(response=answers())
 def test_an_answer_for_responses_can_be_shown_to_other_clients(response: Response, client: Any):
-    wire, _ = RESPONSES.client.render_response(response, exchange())
-    again = RESPONSES.provider.parse_response(wire, traits(), None)
-    client.client.render_response(again, exchange())
-    renderer = client.client.stream_renderer(exchange())
-    for event in unfold_response(again):
+    wire, _ = RESPONSES.client.render_response(response, response_context())
+    round_trip = RESPONSES.provider.parse_response(wire, traits(), None)
+    client.client.render_response(round_trip, response_context())
+    renderer = client.client.stream_renderer(response_context())
+    for event in unfold_response(round_trip):
         renderer.feed(event)
 
 
@@ -162,29 +162,29 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "stri
 
 
 def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) -> dict[str, Any]:
-    """What the provider gets once the client has sent its answer back with the tool's result."""
-    half, target_traits = upstream(preset), traits_for(preset, model)
-    response = half.parse_response(answer, target_traits, None)
-    frame = exchange(reasoning_display="summary" if summary else "none")
+    """Return the upstream request after the client has sent back the answer with a tool result."""
+    adapter, target_traits = upstream(preset), traits_for(preset, model)
+    response = adapter.parse_response(answer, target_traits, None)
+    frame = response_context(reasoning_display="summary" if summary else "none")
     payload, _ = RESPONSES.client.render_response(response, frame)
     items = [{"role": "user", "content": "weather?"}, *payload["output"], RESULT]
     request = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})
-    sent: dict[str, Any] = half.render_request(
+    rendered_body: dict[str, Any] = adapter.render_request(
         RESPONSES.client.parse_request(request, {}), target_traits
     ).body
-    return sent
+    return rendered_body
 
 
 def test_deepseek_gets_its_reasoning_back():
-    sent = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_ANSWER, summary="auto")
-    assert sent["messages"][1]["reasoning_content"] == "I need the weather"
-    assert openai_rules.deepseek_refusal(sent) is None
+    upstream_body = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_ANSWER, summary="auto")
+    assert upstream_body["messages"][1]["reasoning_content"] == "I need the weather"
+    assert openai_rules.deepseek_refusal(upstream_body) is None
 
 
 @pytest.mark.parametrize("summary", ["auto", None])
 def test_claude_gets_its_signature_back(summary: str | None):
-    sent = second_turn("anthropic", "claude-opus-5", CLAUDE_ANSWER, summary=summary)
-    thought = sent["messages"][1]["content"][0]
+    upstream_body = second_turn("anthropic", "claude-opus-5", CLAUDE_ANSWER, summary=summary)
+    thought = upstream_body["messages"][1]["content"][0]
     assert thought["signature"] == "SIG"
 
 
@@ -209,7 +209,7 @@ def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
     ]
     answer = {"id": "r", "model": "m", "status": "completed", "output": output}
     response = RESPONSES.provider.parse_response(answer, target_traits, None)
-    payload, _ = client.client.render_response(response, exchange())
+    payload, _ = client.client.render_response(response, response_context())
     if client is CHAT:
         message, result = payload["choices"][0]["message"], {"role": "tool", "tool_call_id": "c1"}
         history = [message, {**result, "content": "sunny"}]
@@ -222,10 +222,10 @@ def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
         ]
         request = {"model": "m", "max_tokens": 99}
     request["messages"] = [{"role": "user", "content": "weather?"}, *history]
-    sent = RESPONSES.provider.render_request(
+    rendered_body = RESPONSES.provider.render_request(
         client.client.parse_request(request, {}), target_traits
     ).body
-    kinds = [item["type"] for item in sent["input"]]
+    kinds = [item["type"] for item in rendered_body["input"]]
     carried = ["reasoning"] if client is MESSAGES else []
     assert kinds == ["message", *carried, "function_call", "function_call_output"]
-    assert responses_rules.refusal({**sent, "tools": [TOOL]}) is None
+    assert responses_rules.refusal({**rendered_body, "tools": [TOOL]}) is None

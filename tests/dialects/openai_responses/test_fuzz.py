@@ -1,4 +1,4 @@
-"""Nothing that anybody sends makes the dialect fall over."""
+"""Hostile input never causes an unexpected exception."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.canon.events import Event
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_responses import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.openai_responses.make import body, exchange, frame, traits
+from tests.dialects.openai_responses.make import body, frame, response_context, traits
 from tests.stream_grammar import check_stream
 
 KEYS = [
@@ -33,7 +33,7 @@ WORDS = [
     *("completed", "incomplete", "failed", "queued", "user", "assistant", "developer"),
     *("namespace", "function", "custom", "{}", '{"a":1}', "dgm1.", "dgm1.{a,b,rs_1,x}", "data:"),
 ]
-leaves = (
+scalars = (
     st.none()
     | st.booleans()
     | st.integers(-1, 3)
@@ -41,7 +41,7 @@ leaves = (
     | st.sampled_from(WORDS)
 )
 junk = st.recursive(
-    leaves,
+    scalars,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
@@ -57,7 +57,7 @@ KINDS = [
     *("reasoning_summary_text.delta", "reasoning_summary_text.done", "reasoning_text.done"),
 ]
 items = st.builds(
-    lambda kind, rest: {**rest, "type": kind},
+    lambda kind, other_fields: {**other_fields, "type": kind},
     st.sampled_from(["message", "reasoning", "function_call", "custom_tool_call", "mcp_call"]),
     objects,
 )
@@ -90,7 +90,7 @@ def test_any_json_in_frames_renders_a_well_formed_stream(frames: list[Any], unwr
         else None
     )
     parser = DIALECT.provider.stream_parser(traits(), rendered)
-    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer = DIALECT.client.stream_renderer(response_context())
     streamed_events: list[Event] = []
     for item in frames:
         streamed_events += parser.feed(
@@ -117,7 +117,11 @@ def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
     check_stream([*streamed_events, *parser.close()])
 
 
-wholes = st.builds(lambda listed, rest: {**rest, "output": listed}, st.lists(items | junk), objects)
+wholes = st.builds(
+    lambda item_list, other_fields: {**other_fields, "output": item_list},
+    st.lists(items | junk),
+    objects,
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -126,7 +130,7 @@ def test_any_json_body_is_a_response_or_an_error(value: Any):
     DIALECT.peek_usage(msgspec.json.encode(value))
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)
-        DIALECT.client.render_response(response, exchange())
+        DIALECT.client.render_response(response, response_context())
     except GatewayError:
         pass
 
@@ -138,7 +142,7 @@ TOP = [
     *("background", "max_tool_calls", "unknown"),
 ]
 inputs = st.builds(
-    lambda kind, rest: {**rest, "type": kind},
+    lambda kind, other_fields: {**other_fields, "type": kind},
     st.sampled_from(
         [
             *("message", "reasoning", "function_call", "custom_tool_call", "item_reference"),
@@ -148,7 +152,7 @@ inputs = st.builds(
     objects,
 )
 bodies = st.builds(
-    lambda listed, fields: {"input": listed, **fields, "model": "gw"},
+    lambda item_list, fields: {"input": item_list, **fields, "model": "gw"},
     st.lists(inputs, min_size=1, max_size=4),
     st.dictionaries(st.sampled_from(TOP), junk, max_size=3),
 )

@@ -1,4 +1,4 @@
-"""What is written reads as what it was, for all that Responses can say."""
+"""Property tests: rendering and parsing are inverse for everything that Responses can express."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.context import NAME, STATE_KIND
 from gateway.framing.sse import Decoder
-from tests.dialects.openai_responses.make import PDF, PNG, exchange
+from tests.dialects.openai_responses.make import PDF, PNG, response_context
 from tests.fakes import responses_rules
 from tests.stream_grammar import check_stream
 
@@ -54,15 +54,15 @@ ALL = Traits(
     cache="breakpoints",
 )
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
-values = st.none() | st.booleans() | st.integers(-9, 9) | words
-objects = st.dictionaries(words, values, max_size=3)
+values = st.none() | st.booleans() | st.integers(-9, 9) | text_strategy
+objects = st.dictionaries(text_strategy, values, max_size=3)
 
-texts = st.builds(Text, text=words, cache=caches)
-plain_texts = st.builds(Text, text=words)
+texts = st.builds(Text, text=text_strategy, cache=caches)
+plain_texts = st.builds(Text, text=text_strategy)
 images = st.one_of(
     st.builds(Image, data=st.just(PNG), media_type=st.just("image/png"), cache=caches),
     st.builds(Image, url=st.just("https://x/y"), detail=st.sampled_from([None, "low"])),
@@ -104,7 +104,7 @@ sources = st.builds(
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
     st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
 )
 thoughts = st.builds(
     lambda text, value, item: Reasoning(
@@ -113,21 +113,21 @@ thoughts = st.builds(
             provider="acme", model="acme-1", kind=STATE_KIND, value=value, item_id=f"rs_{item}"
         ),
     ),
-    words,
-    some,
+    text_strategy,
+    nonempty_text,
     names,
 )
 
 
 @st.composite
-def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
-    """An assistant turn, with the results of its calls after it."""
-    cited = st.builds(Text, text=words, citations=st.lists(sources, max_size=2).map(tuple))
+def exchanges(draw: st.DrawFn, used_ids: set[str]) -> list[Turn]:
+    """Draw an assistant turn, followed by the results of its calls."""
+    cited = st.builds(Text, text=text_strategy, citations=st.lists(sources, max_size=2).map(tuple))
     parts: list[Any] = draw(st.lists(cited, max_size=2))
-    parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
+    parts += draw(st.lists(st.builds(Refusal, text=nonempty_text), max_size=1))
     drawn_calls = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
-    drawn_calls = [call for call in drawn_calls if call.id not in used]
-    used |= {call.id for call in drawn_calls}
+    drawn_calls = [call for call in drawn_calls if call.id not in used_ids]
+    used_ids |= {call.id for call in drawn_calls}
     if not parts and not drawn_calls:
         parts = [draw(plain_texts)]
     thought = draw(st.lists(thoughts, max_size=1))
@@ -138,10 +138,10 @@ def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
 
 
 def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
-    """A result of this call, in the form that reading gives."""
+    """Draw a result of this call, as the parser returns it."""
     drawn_texts = st.one_of(
         st.lists(plain_texts | images | documents, min_size=2, max_size=2),
-        st.lists(st.builds(Text, text=some), max_size=1),
+        st.lists(st.builds(Text, text=nonempty_text), max_size=1),
         images.map(lambda image: [image]),
     )
     return drawn_texts.map(
@@ -151,11 +151,11 @@ def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
-    """Turns that begin and end with the user."""
-    used: set[str] = set()
+    """Draw turns that begin and end with a user turn."""
+    used_ids: set[str] = set()
     turns = [draw(users)]
     for _ in range(draw(st.integers(0, 2))):
-        turns += draw(exchanges(used))
+        turns += draw(exchanges(used_ids))
         turns += draw(st.lists(systems, max_size=1))
         turns.append(draw(users))
     return tuple(turns)
@@ -173,7 +173,7 @@ tools = st.lists(
         st.builds(
             Tool,
             name=names,
-            description=st.none() | words,
+            description=st.none() | text_strategy,
             schema=st.just(SCHEMA),
             strict=st.booleans(),
         ),
@@ -181,7 +181,7 @@ tools = st.lists(
             Tool,
             name=names,
             kind=st.just("custom"),
-            description=st.none() | words,
+            description=st.none() | text_strategy,
             format=st.sampled_from([None, {"type": "text"}, GRAMMAR]),
         ),
     ),
@@ -192,7 +192,7 @@ tools = st.lists(
 
 @st.composite
 def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
-    """A choice that fits the tools; whether calls may be parallel is always said."""
+    """Draw a tool choice that is valid for the tools; parallel calls are always set explicitly."""
     if not offered:
         return None
     parallel = draw(st.booleans())
@@ -212,7 +212,7 @@ outputs = st.one_of(
         Output,
         format=st.just("schema"),
         name=names,
-        description=st.none() | words,
+        description=st.none() | text_strategy,
         schema=st.just(SCHEMA),
         strict=st.booleans(),
     ),
@@ -227,7 +227,7 @@ thinkings = st.sampled_from(
     ]
 )
 instructions = st.one_of(
-    st.lists(st.builds(Text, text=some), max_size=1),
+    st.lists(st.builds(Text, text=nonempty_text), max_size=1),
     st.lists(texts, min_size=1, max_size=2).filter(lambda text: any(t.cache for t in text)),
 )
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
@@ -235,14 +235,14 @@ metas = st.builds(
     Meta,
     user_id=st.none() | names,
     session_key=st.none() | names,
-    metadata=st.none() | st.dictionaries(names, words, min_size=1, max_size=2),
+    metadata=st.none() | st.dictionaries(names, text_strategy, min_size=1, max_size=2),
     service_tier=st.sampled_from([None, "default", "priority", "flex"]),
 )
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """A request that Responses can say exactly."""
+    """Draw requests that Responses can express exactly."""
     offered = draw(tools)
     thinking = draw(thinkings)
     extra: dict[str, Any] = draw(st.sampled_from([{}, {"truncation": "auto"}]))
@@ -265,9 +265,9 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 def unsigned(request: Request) -> Request:
-    """The request with the state of thoughts as their maker writes it: without a maker.
+    """Return the request with reasoning state as its provider writes it, without a wrapper.
 
-    Nothing said beside a call is no message of its own.
+    An empty text next to a call is not a message of its own.
     """
     turns = []
     for turn in request.turns:
@@ -288,7 +288,7 @@ OWN = {"turns": "input"}
 
 
 def wire_of(request: Request, traits: Traits = ALL) -> dict[str, Any]:
-    """The JSON that is sent, as it arrives."""
+    """Return the rendered JSON, encoded and decoded."""
     body = DIALECT.provider.render_request(replace(request, client_paths=OWN), traits).body
     decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return decoded
@@ -316,7 +316,7 @@ def test_every_rendered_request_is_valid_for_openai(request: Request):
 def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = wire_of(request)
     parsed_request = DIALECT.client.parse_request(wire, {})
-    poor = Traits(
+    limited_traits = Traits(
         kind="poor",
         model="poor-1",
         images=False,
@@ -329,12 +329,12 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
         metadata=False,
         service_tier=False,
     )
-    for item in DIALECT.provider.render_request(parsed_request, poor).report:
+    for item in DIALECT.provider.render_request(parsed_request, limited_traits).report:
         assert _path_exists(wire, item.path), item.path
 
 
 def _path_exists(body: Any, path: str) -> bool:
-    """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
+    """Return whether a path exists in a body; list markers may occur anywhere in it."""
     if path == "prompt_cache_breakpoint":
         return path in str(body)
     for step in path.replace("[", ".[").split("."):
@@ -354,28 +354,28 @@ answer_thoughts = st.builds(
         text=text,
         signature=Signature(provider="acme", model="acme-1", kind=STATE_KIND, value=value),
     ),
-    words,
-    some,
+    text_strategy,
+    nonempty_text,
 )
 
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """An answer that Responses can say exactly: no two texts in a row."""
+    """Draw responses that Responses can express exactly, without two texts in a row."""
     parts: list[Any] = draw(st.lists(answer_thoughts, max_size=2))
-    refused = draw(st.integers(0, 4)) == 0
+    is_refusal = draw(st.integers(0, 4)) == 0
     if draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
-        parts.append(Text(text=draw(some), citations=cited))
-    if refused:
-        parts.append(Refusal(text=draw(some)))
+        parts.append(Text(text=draw(nonempty_text), citations=cited))
+    if is_refusal:
+        parts.append(Refusal(text=draw(nonempty_text)))
     drawn_calls = draw(st.lists(calls, max_size=3, unique_by=lambda c: c.id))
     for call in drawn_calls:
         parts += [*draw(st.lists(answer_thoughts, max_size=1)), call]
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
     if drawn_calls and reason == "stop":
         reason = "tool"
-    elif refused and reason == "stop":
+    elif is_refusal and reason == "stop":
         reason = "refusal"
     counts = st.integers(0, 9)
     usage = None
@@ -399,7 +399,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 
 def comparable_response(response: Response) -> Response:
-    """The answer without the provider's own usage object, its tokens unwrapped."""
+    """Return the response without the provider's usage object, with tokens unwrapped."""
     parts = tuple(
         replace(part, signature=unwrap_signature(part.signature.value) if part.signature else None)
         if isinstance(part, Reasoning)
@@ -410,7 +410,7 @@ def comparable_response(response: Response) -> Response:
     return replace(response, parts=parts, usage=usage)
 
 
-FRAME = exchange(model="acme-1")
+FRAME = response_context(model="acme-1")
 
 
 @settings(max_examples=80, deadline=None)
@@ -446,23 +446,23 @@ def test_a_stream_ends_with_the_complete_answer(response: Response):
     frames = Decoder().feed(wire)
     payloads = [msgspec.json.decode(frame.data) for frame in frames]
     assert [event["sequence_number"] for event in payloads] == list(range(len(payloads)))
-    whole, _ = DIALECT.client.render_response(response, FRAME)
-    assert payloads[-1]["response"] == msgspec.json.decode(msgspec.json.encode(whole))
+    rendered_response, _ = DIALECT.client.render_response(response, FRAME)
+    assert payloads[-1]["response"] == msgspec.json.decode(msgspec.json.encode(rendered_response))
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """The same stream in smaller deltas."""
+    """Return the same stream in smaller deltas."""
     out: list[Event] = []
     for event in events:
         if isinstance(event, Delta) and len(event.text) > 1:
-            place = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+            position = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:position]), Delta(event.text[position:])]
         else:
             out.append(event)
     return out
 
 
 def _split_bytes(wire: bytes, data: st.DataObject) -> list[bytes]:
-    """The same bytes in pieces of one size."""
+    """Return the same bytes in chunks of one size."""
     size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
     return [wire[i : i + size] for i in range(0, len(wire), size)]

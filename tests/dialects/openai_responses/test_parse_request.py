@@ -1,4 +1,4 @@
-"""What clients send: items of every type, Codex's tools, what is kept elsewhere."""
+"""Client requests: items of every type, Codex's tools, and server-side state."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.dialects.openai_responses.make import (
     USER,
     body,
     call,
-    exchange,
     parse,
     render,
     reported_fields,
+    response_context,
     result,
     tool,
 )
@@ -119,18 +119,21 @@ def test_codex_sends_tools_as_an_item():
 
 
 def test_a_tool_namespace_is_unchanged_for_a_provider_of_this_dialect():
-    sent = render(body(CODEX, USER, IN_NAMESPACE, OUTPUT, USER), custom_tools=True).body
-    names = [(item["type"], item["name"]) for item in sent["tools"]]
+    rendered_body = render(body(CODEX, USER, IN_NAMESPACE, OUTPUT, USER), custom_tools=True).body
+    names = [(item["type"], item["name"]) for item in rendered_body["tools"]]
     assert names == [("namespace", "functions"), ("function", "clock")]
-    inner = sent["tools"][0]
+    inner = rendered_body["tools"][0]
     assert inner["description"] == "Tools of the shell"
     assert inner["tools"][0]["format"]["syntax"] == "lark"
-    assert (sent["input"][1]["namespace"], sent["input"][1]["name"]) == ("functions", "exec")
+    assert (rendered_body["input"][1]["namespace"], rendered_body["input"][1]["name"]) == (
+        "functions",
+        "exec",
+    )
 
 
 def test_a_call_of_a_tool_in_a_namespace_is_shown_in_it():
     answer = Response(parts=(ToolCall(id="c", name="functions/wait", arguments={}),))
-    payload, _ = DIALECT.client.render_response(answer, exchange())
+    payload, _ = DIALECT.client.render_response(answer, response_context())
     item = payload["output"][0]
     assert (item["namespace"], item["name"]) == ("functions", "wait")
 
@@ -164,10 +167,12 @@ def test_every_form_of_tool_choice_round_trips(choice: Any, expected: ToolChoice
         tool_choice=choice,
     )
     assert parse(request).tool_choice == expected
-    sent = render(request, allowed_tools=True).body["tool_choice"]
-    assert sent == ({"type": "function", "name": "f"} if "custom" in choice else sent)
+    rendered_tool_choice = render(request, allowed_tools=True).body["tool_choice"]
+    assert rendered_tool_choice == (
+        {"type": "function", "name": "f"} if "custom" in choice else rendered_tool_choice
+    )
     if not isinstance(choice, dict) or choice["type"] != "custom":
-        assert sent == choice
+        assert rendered_tool_choice == choice
 
 
 # --- what is kept for the client -----------------------------------------------------------
@@ -215,9 +220,9 @@ def test_an_item_reference_is_resolved():
 def test_an_unknown_reference_is_refused_with_param_and_code(
     client_body: Any, param: str, code: str | None
 ):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse(client_body, STORED)
-    reply = DIALECT.client.render_error(caught.value.error, "req_1")
+    reply = DIALECT.client.render_error(error.value.error, "req_1")
     assert reply.status == 400
     assert (reply.body["error"]["param"], reply.body["error"]["code"]) == (param, code)
 
@@ -228,7 +233,7 @@ def test_an_unknown_reference_is_refused_with_param_and_code(
 def test_the_state_of_a_call_is_restored_to_the_call():
     signature = Signature(provider="gemini", model="gemini-3", kind="thoughtSignature", value="S")
     answer = Response(parts=(ToolCall(id="c1", name="f", arguments={}, signature=signature),))
-    payload, report = DIALECT.client.render_response(answer, exchange())
+    payload, report = DIALECT.client.render_response(answer, response_context())
     assert report == ()
     assert [item["type"] for item in payload["output"]] == ["function_call", "reasoning"]
     request = parse(body(USER, *payload["output"], result("c1")))
@@ -245,8 +250,8 @@ def test_reasoning_state_is_sent_only_to_its_provider():
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
     request = body(USER, thought, call(), result())
-    own = render(request, kind="openai", model="gpt-6")
-    assert own.body["input"][1] == {
+    same_provider = render(request, kind="openai", model="gpt-6")
+    assert same_provider.body["input"][1] == {
         "type": "reasoning",
         "id": "rs_1",
         "summary": [],
@@ -285,9 +290,9 @@ def test_reasoning_without_its_item_is_dropped():
     ],
 )
 def test_an_invalid_field_is_named(client_body: Any, param: str):
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         parse(client_body)
-    assert caught.value.error.param == param
+    assert error.value.error.param == param
 
 
 def test_a_response_echoes_the_request_fields():

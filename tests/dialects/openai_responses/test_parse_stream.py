@@ -1,4 +1,4 @@
-"""Servers that say the same in other ways, or break what they promise."""
+"""Streams of servers that deviate from OpenAI's, validly or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.framing.sse import Frame
 from tests.dialects.openai_responses.make import (
     CREATED,
     DIALECT,
-    completed,
+    completed_event,
     event,
     events,
     frame,
@@ -31,12 +31,12 @@ ADDED = event("output_item.added", output_index=0, item=message(status="in_progr
 PART = event("content_part.added", output_index=0, content_index=0, part=text(""))
 
 
-def delta(words: str, index: int = 0, part: int = 0) -> dict[str, Any]:
-    return event("output_text.delta", output_index=index, content_index=part, delta=words)
+def delta(text: str, index: int = 0, part: int = 0) -> dict[str, Any]:
+    return event("output_text.delta", output_index=index, content_index=part, delta=text)
 
 
-def arguments(words: str, index: int = 0) -> dict[str, Any]:
-    return event("function_call_arguments.delta", output_index=index, delta=words)
+def arguments(text: str, index: int = 0) -> dict[str, Any]:
+    return event("function_call_arguments.delta", output_index=index, delta=text)
 
 
 def call_added(index: int = 0, **fields: Any) -> dict[str, Any]:
@@ -82,14 +82,14 @@ def test_a_text_is_parsed_from_every_event_sequence(frames: list[Any]):
 
 
 def test_output_in_the_final_event_is_parsed():
-    streamed_events = events(CREATED, completed(output=[message(text("Hello"))]))
+    streamed_events = events(CREATED, completed_event(output=[message(text("Hello"))]))
     assert streamed_events[2].text == "Hello"  # type: ignore[union-attr]
 
 
 def test_events_without_names_are_read():
     parser = DIALECT.provider.stream_parser(traits(), None)
     out: list[Any] = []
-    for item in (CREATED, ADDED, PART, delta("Hello"), completed()):
+    for item in (CREATED, ADDED, PART, delta("Hello"), completed_event()):
         out += parser.feed(Frame("", frame(item).data))
     assert [type(e).__name__ for e in out] == ["Start", "BlockStart", "Delta", "BlockEnd", "End"]
 
@@ -147,14 +147,14 @@ def test_a_server_that_numbers_all_items_alike_is_read():
 
 def test_a_call_without_an_id_gets_one_that_stays_the_same():
     item = {k: v for k, v in function_call().items() if k not in {"call_id", "id"}}
-    first, again = parse_stream(item_done(item)), parse_stream(item_done(item))
-    assert first.parts[0].id == again.parts[0].id == "call_resp_9_1"  # type: ignore[union-attr]
+    first, round_trip = parse_stream(item_done(item)), parse_stream(item_done(item))
+    assert first.parts[0].id == round_trip.parts[0].id == "call_resp_9_1"  # type: ignore[union-attr]
 
 
-def summary(words: str, part: int, kind: str = "delta") -> dict[str, Any]:
+def summary(text: str, part: int, kind: str = "delta") -> dict[str, Any]:
     field = {"delta": "delta", "done": "text"}[kind]
     name = f"reasoning_summary_text.{kind}"
-    return event(name, output_index=0, summary_index=part, **{field: words})
+    return event(name, output_index=0, summary_index=part, **{field: text})
 
 
 THOUGHT = {
@@ -179,8 +179,8 @@ SIGNED = Signature(
     ids=["deltas", "dones", "the first only", "none"],
 )
 def test_reasoning_is_parsed_from_every_event_sequence(frames: list[Any]):
-    begun = event("output_item.added", output_index=0, item={**THOUGHT, "summary": []})
-    response = parse_stream(begun, *frames, item_done(THOUGHT))
+    added_event = event("output_item.added", output_index=0, item={**THOUGHT, "summary": []})
+    response = parse_stream(added_event, *frames, item_done(THOUGHT))
     assert response.parts == (Reasoning(text="one\n\ntwo", signature=SIGNED),)
 
 
@@ -196,9 +196,11 @@ def test_raw_reasoning_without_state_has_its_origin():
 
 def test_items_of_other_types_become_native_parts():
     search = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {}}
-    begun = event("output_item.added", output_index=0, item={**search, "status": "in_progress"})
+    added_event = event(
+        "output_item.added", output_index=0, item={**search, "status": "in_progress"}
+    )
     response = parse_stream(
-        begun, event("web_search_call.searching", output_index=0), item_done(search)
+        added_event, event("web_search_call.searching", output_index=0), item_done(search)
     )
     assert response.parts == (Native(dialect="openai_responses", data=search),)
 
@@ -225,8 +227,10 @@ def test_a_refusal_after_a_text_is_a_block_of_its_own():
 def test_a_repeated_citation_is_parsed_once():
     source = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0}
     item = message(text("Hello", source))
-    one = event("output_text.annotation.added", output_index=0, content_index=0, annotation=source)
-    streamed = parse_stream(ADDED, PART, delta("Hello"), one, item_done(item)).parts[0]
+    annotation_event = event(
+        "output_text.annotation.added", output_index=0, content_index=0, annotation=source
+    )
+    streamed = parse_stream(ADDED, PART, delta("Hello"), annotation_event, item_done(item)).parts[0]
     assert streamed == parse_output(item).parts[0]
     assert len(streamed.citations) == 1  # type: ignore[union-attr]
 

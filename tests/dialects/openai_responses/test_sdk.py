@@ -1,6 +1,6 @@
-"""The official SDK as judge: its types and its accumulator read what we write for clients.
+"""The official SDK's types and accumulator parse rendered responses.
 
-It is built on httpx2, so answers are handed to it through httpx2's mock transport.
+It uses httpx2, so it receives responses through httpx2's mock transport.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from gateway.dialects.openai_responses import DIALECT
 from tests.dialects.openai_responses.make import (
     body,
     call,
-    exchange,
     render,
     rendered_frames,
+    response_context,
     result,
     tool,
 )
@@ -52,7 +52,7 @@ EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
-    """An SDK client to which every request is answered so."""
+    """Return an SDK client that receives this response to every request."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=content, headers=headers)
@@ -62,26 +62,26 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
 
 
 def sdk_response(response: Response) -> SdkResponse:
-    """What the SDK makes of a whole answer."""
-    payload, _ = DIALECT.client.render_response(response, exchange())
+    """Return the SDK's object of a whole response."""
+    payload, _ = DIALECT.client.render_response(response, response_context())
     with client(200, json.dumps(payload).encode(), {"content-type": "application/json"}) as sdk:
         return sdk.responses.create(model="m", input="hi")
 
 
 def wire(events: list[Event]) -> bytes:
-    """The stream as a client gets it."""
-    renderer = DIALECT.client.stream_renderer(exchange())
+    """Return the stream that a client receives."""
+    renderer = DIALECT.client.stream_renderer(response_context())
     return b"".join(renderer.feed(event) for event in events)
 
 
 def stream(events: list[Event]) -> Iterator[Any]:
-    """What the SDK makes of a stream."""
+    """Return the SDK's events of a stream."""
     with client(200, wire(events), {"content-type": "text/event-stream"}) as sdk:
         yield from sdk.responses.create(model="m", input="hi", stream=True)
 
 
 def unknown_fields(value: Any) -> list[str]:
-    """Fields that the SDK's type has no place for, at any depth."""
+    """Return the fields that the SDK's type does not define, at any depth."""
     if isinstance(value, list):
         return [name for item in value for name in unknown_fields(item)]
     if not isinstance(value, BaseModel):
@@ -94,7 +94,7 @@ def unknown_fields(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
 def test_a_complete_response_is_of_the_sdks_type(response: Response):
-    payload, _ = DIALECT.client.render_response(response, exchange())
+    payload, _ = DIALECT.client.render_response(response, response_context())
     reply = SdkResponse.model_validate(payload, strict=True)
     # A free-text call has no status in the types; the service sends one.
     assert set(unknown_fields(reply)) <= {"status"}
@@ -130,9 +130,9 @@ def test_the_sdk_reads_a_response():
 
 
 def test_the_sdk_reads_a_refusal_and_a_cut_answer():
-    refused = sdk_response(NO)
-    assert refused.status == "completed"
-    assert refused.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
+    refusal_response = sdk_response(NO)
+    assert refusal_response.status == "completed"
+    assert refusal_response.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
     cut = sdk_response(CUT)
     assert cut.status == "incomplete"
     assert cut.incomplete_details is not None
@@ -201,7 +201,7 @@ def test_a_broken_stream_ends_in_a_failed_answer(events: list[Event]):
 
 
 @pytest.mark.parametrize(
-    ("kind", "raised"),
+    ("kind", "error_class"),
     [
         ("invalid_request", openai.BadRequestError),
         ("context_length", openai.BadRequestError),
@@ -214,17 +214,17 @@ def test_a_broken_stream_ends_in_a_failed_answer(events: list[Event]):
         ("overloaded", openai.InternalServerError),
     ],
 )
-def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[openai.APIError]):
+def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, error_class: type[openai.APIError]):
     reply = DIALECT.client.render_error(Error(kind=kind, message="reason"), "req_1")
     content = json.dumps(reply.body).encode()
     with (
         client(reply.status, content, reply.headers) as sdk,
-        pytest.raises(raised, match="reason") as caught,
+        pytest.raises(error_class, match="reason") as error,
     ):
         sdk.responses.create(model="m", input="hi")
-    assert caught.value.code == reply.body["error"]["code"]
+    assert error.value.code == reply.body["error"]["code"]
     if kind == "context_length":
-        assert caught.value.param == "input"
+        assert error.value.param == "input"
 
 
 def test_upstream_requests_match_the_sdk_types():
@@ -245,10 +245,10 @@ def test_upstream_requests_match_the_sdk_types():
         max_output_tokens=5,
         user="u",
     )
-    sent = render(request, kind="openai", model="gpt-5.6").body
-    assert responses_rules.refusal(sent) is None
-    assert sent["max_output_tokens"] == 16
-    assert sent["input"][1] == {
+    rendered_body = render(request, kind="openai", model="gpt-5.6").body
+    assert responses_rules.refusal(rendered_body) is None
+    assert rendered_body["max_output_tokens"] == 16
+    assert rendered_body["input"][1] == {
         "type": "reasoning",
         "id": "rs_7",
         "summary": [],

@@ -1,4 +1,4 @@
-"""Kept responses in the dialect's words."""
+"""Stored responses in the dialect's format."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_pages_cover_all_items_in_either_order() -> None:
 
 
 def test_a_page_after_an_unknown_id_is_refused() -> None:
-    with pytest.raises(GatewayError) as caught:
+    with pytest.raises(GatewayError) as error:
         stored_responses.page([], limit=2, order="asc", after="msg_x")
-    assert caught.value.error.param == "after"
+    assert error.value.error.param == "after"
 
 
 def test_an_empty_page_of_items_is_valid() -> None:
@@ -93,9 +93,9 @@ def test_a_continued_request_contains_the_earlier_conversation() -> None:
         "previous_response_id": msgspec.Raw(b'"resp_1"'),
         "store": msgspec.Raw(b"false"),
     }
-    whole = stored_responses.self_contained_body(fields, [USER, CALL])
-    assert whole is not None
-    assert json.loads(msgspec.json.encode(whole)) == {
+    merged_request = stored_responses.self_contained_body(fields, [USER, CALL])
+    assert merged_request is not None
+    assert json.loads(msgspec.json.encode(merged_request)) == {
         "model": "m",
         "store": False,
         "input": [USER, CALL, {"role": "user", "content": "and now?"}],

@@ -1,4 +1,4 @@
-"""The last words of a request, read without a parse, are those that a parse finds."""
+"""The last user text scanned from the bytes of a request equals the parsed one."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_body_without_plain_user_text_has_an_empty_last_text(
 
 
 def conversation(case: dict[str, Any]) -> bool:
-    """Whether a case is of a client that says all of a conversation."""
+    """Return whether a case is a conversation of a client."""
     speaks = case["from"] in CLIENT_DIALECTS and case["from"] != "openai_embeddings"
     return speaks and "stored" not in case["expected"]
 
@@ -122,10 +122,10 @@ def test_the_last_user_text_of_unusual_requests_equals_the_parsed_one(dialect: s
         generator = RequestGenerator(seed)
         body = generator.chat() if dialect == "openai_chat" else generator.messages()
         try:
-            words = parsed_last_text(dialect, body)
+            text = parsed_last_text(dialect, body)
         except GatewayError:
             continue
         response = scanned_last_text(dialect, body)
-        assert response in {"", words}, body
+        assert response in {"", text}, body
         checked += response != ""
     assert checked > 20

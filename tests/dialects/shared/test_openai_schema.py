@@ -1,4 +1,4 @@
-"""JSON Schema in OpenAI's strict subset."""
+"""JSON Schema reduced to OpenAI's strict subset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.openai_rules import strict_schema_problem
 
 
 def obj(**properties: Any) -> dict[str, Any]:
-    """A strict object with these properties."""
+    """Return a strict object with these properties."""
     return {
         "type": "object",
         "properties": properties,
@@ -97,15 +97,15 @@ def test_the_clients_schema_is_not_changed():
     assert repr(schema) == before
 
 
-words = st.sampled_from(["a", "b", "c"])
+names = st.sampled_from(["a", "b", "c"])
 keywords = st.fixed_dictionaries(
     {"type": st.sampled_from(["string", "object", "array", ["string", "null"]])},
     optional={
-        "enum": st.lists(words, max_size=2),
+        "enum": st.lists(names, max_size=2),
         "not": st.just({}),
         "allOf": st.just([{}]),
         "additionalProperties": st.booleans(),
-        "required": st.lists(words, max_size=2),
+        "required": st.lists(names, max_size=2),
     },
 )
 schemas = st.recursive(
@@ -118,7 +118,7 @@ schemas = st.recursive(
             "oneOf": options,
         },
         keywords,
-        st.dictionaries(words, inner, max_size=3),
+        st.dictionaries(names, inner, max_size=3),
         inner,
         st.lists(inner, max_size=2),
     ),
@@ -126,7 +126,7 @@ schemas = st.recursive(
 )
 
 
-@given(st.dictionaries(words, schemas, max_size=3))
+@given(st.dictionaries(names, schemas, max_size=3))
 def test_a_strict_schema_is_valid_and_idempotent(properties: dict[str, Any]):
     strict = strict_schema({"type": "object", "properties": properties})
     assert strict is not None
@@ -135,7 +135,7 @@ def test_a_strict_schema_is_valid_and_idempotent(properties: dict[str, Any]):
 
 
 junk = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 9) | words,
+    st.none() | st.booleans() | st.integers(0, 9) | names,
     lambda inner: (
         st.lists(inner, max_size=2)
         | st.dictionaries(

@@ -1,4 +1,4 @@
-"""When to come back, in every way that providers say it."""
+"""Retry delays in every format that providers use."""
 
 from __future__ import annotations
 

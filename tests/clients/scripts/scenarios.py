@@ -1,4 +1,4 @@
-"""What every script of a client shares. Standard library only: it runs in their environments.
+"""Entry point of the client scripts. Uses only the standard library, for their environments.
 
 A script is called with one JSON argument (`base`, `key`, `models`, `variant`) and prints
 `{model: {scenario: {"saw": ...} or {"failed": ...}}}` as its last line.
@@ -22,7 +22,7 @@ VARIANT: str = REQUEST["variant"]
 HELLO = "Hello there"
 BOTH_CITIES = "What is the weather in Paris and Rome?"
 TOOL = "get_weather"
-TOOL_WORDS = "The weather of a city"
+TOOL_DESCRIPTION = "The weather of a city"
 CITY = {
     "type": "object",
     "properties": {"city": {"type": "string", "description": "Its name"}},
@@ -30,21 +30,21 @@ CITY = {
 }
 
 
-def think(model: str) -> list[str]:
-    """Two turns of one conversation, each for a thought and a tool call.
+def reasoning_prompts(model: str) -> list[str]:
+    """Return the prompts of two turns that each need reasoning and a tool call.
 
-    They name the model, as the gateway's memory takes the same words for the same talk.
+    The prompts contain the model, because the gateway identifies conversations by their text.
     """
     return [f"Think about the weather in {city}, {model}" for city in ("Oslo", "Lima")]
 
 
 def weather(city: str) -> str:
-    """What the tool answers."""
+    """Return the result of the tool."""
     return f"sun in {city}"
 
 
 def main(**scenarios: Callable[[str], Any]) -> None:
-    """Run each scenario on each model and print what the client saw."""
+    """Run each scenario on each model and print what the client received."""
     expected_scenarios = REQUEST["scenarios"]
     scenarios_by_name_by_model = {
         model: {name: _run_scenario(scenarios[name], model) for name in names}
