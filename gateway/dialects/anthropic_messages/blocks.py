@@ -658,7 +658,7 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
         return []
     call = mcp.read_call(part.data) if context.traits.mcp_servers else None
     if call is not None and mcp.has_openai_tool(context.request, call.server):
-        return mcp.call_blocks(call, mcp.block_id(call))
+        return mcp.render_call_blocks(call, mcp.block_id(call))
     block_type = native_kind(part.data)
     context.drop(part.path, f"Anthropic Messages does not support {block_type} parts")
     return []

@@ -317,7 +317,7 @@ def render_search_blocks(data: Json) -> list[Json]:
     """
     mcp_call = mcp.read_call(data)
     if mcp_call is not None:
-        return mcp.call_blocks(mcp_call, mcp.block_id(mcp_call))
+        return mcp.render_call_blocks(mcp_call, mcp.block_id(mcp_call))
     search = read_call(data)
     if search is None or search.page_url:
         return []

@@ -143,7 +143,7 @@ class MessagesStreamParser:
         try:
             return self._read_event(frame)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def close(self) -> list[Event]:
         """The final events: End, or Failed for a truncated stream."""
@@ -151,7 +151,7 @@ class MessagesStreamParser:
             return []
         if isinstance(self._stop_fields.get("stop_reason"), str):
             return self._end_message()
-        return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+        return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
 
     def _read_text_delta(self, data: bytes) -> list[Event] | None:
         """Fast path for a text delta of the open block; None for anything else."""
@@ -194,9 +194,9 @@ class MessagesStreamParser:
             case "message_stop":
                 return self._end_message()
             case "error":
-                return self._fail(parse_error_payload(data))
+                return self._fail_stream(parse_error_payload(data))
             case _ if isinstance(data.get("error"), dict | str):
-                return self._fail(parse_error_payload(data))
+                return self._fail_stream(parse_error_payload(data))
             case _:
                 return []
 
@@ -235,7 +235,7 @@ class MessagesStreamParser:
             events.append(UsageUpdate(usage))
         return [*events, End(parse_finish(self._stop_fields, has_tool_call=self._has_tool_call))]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -477,7 +477,7 @@ class MessagesStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -638,7 +638,7 @@ class MessagesStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         self._ended = True
         delta = render_finish(finish, has_refusal=self._has_refusal)
         usage = count_searches(render_usage(self._usage), self._searches)
@@ -646,7 +646,7 @@ class MessagesStreamRenderer:
             _render_event("message_delta", {"delta": delta, "usage": usage}) + _MESSAGE_STOP_EVENT
         )
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended, self._text_delta_prefix = True, b""
         return b"event: error\ndata: " + _encode(render_error_body(error)) + b"\n\n"
 

@@ -294,7 +294,7 @@ class ConverseStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -390,7 +390,7 @@ class ConverseStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         out = b""
         if finish.explanation and self._has_content:
             self.report.add(EXPLANATION_DROPPED)
@@ -405,7 +405,7 @@ class ConverseStreamRenderer:
         }
         return out + _encode_message("messageStop", stop) + _encode_message("metadata", metadata)
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         name = stream_exception_name(error)
         return encode(_encode({"message": error.message}), name, exception=True)

@@ -130,7 +130,7 @@ class ConverseStreamParser:
             name, data = _decode_event(frame)
             return self.parse_event(name, data)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def parse_event(self, name: str, data: Json) -> list[Event]:
         """The canonical events of one stream event. Raises GatewayError."""
@@ -149,7 +149,7 @@ class ConverseStreamParser:
             case "metadata":
                 return self._end_message(data)
             case _ if name.lower().endswith("exception") or name == "error":
-                return self._fail(parse_error_payload(name, data))
+                return self._fail_stream(parse_error_payload(name, data))
             case _:
                 return []
 
@@ -158,10 +158,10 @@ class ConverseStreamParser:
         if self._ended:
             return []
         if self._stop_fields is None:
-            return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         return self._end_message({})
 
-    # --- the answer --------------------------------------------------------------------
+    # --- the response ------------------------------------------------------------------
 
     def _start_message(self) -> list[Event]:
         if self._started:
@@ -192,7 +192,7 @@ class ConverseStreamParser:
             End(parse_finish(stop_reason, model_fields, has_tool_call=self._has_tool_call)),
         ]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 

@@ -273,7 +273,7 @@ class ChatStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -359,7 +359,7 @@ class ChatStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         out = b""
         if finish.explanation and (self._content_count or self._call_count):
             self.report.add(EXPLANATION_DROPPED)
@@ -373,7 +373,7 @@ class ChatStreamRenderer:
         }
         return out + _encode_event("message-end", delta=delta) + _DONE_EVENT
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         reason = "TIMEOUT" if error.kind == "timeout" else "ERROR"
         delta = {"finish_reason": reason, "error": error.message}

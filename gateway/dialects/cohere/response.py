@@ -152,15 +152,17 @@ class ChatStreamParser:
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
+            return self._fail_stream(
+                bad_upstream("the upstream sent an event that is not JSON").error
+            )
         if not isinstance(data, dict):
-            return self._fail(
+            return self._fail_stream(
                 bad_upstream("the upstream sent an event that is not an object").error
             )
         try:
             return self.parse_event(data)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def parse_event(self, data: Json) -> list[Event]:
         """The events of one decoded event. Raises GatewayError."""
@@ -200,10 +202,10 @@ class ChatStreamParser:
         return (
             []
             if self._ended
-            else self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            else self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         )
 
-    # --- the answer --------------------------------------------------------------------
+    # --- the response ------------------------------------------------------------------
 
     def _start_message(self, id_: str) -> list[Event]:
         if self._started:
@@ -215,7 +217,7 @@ class ChatStreamParser:
         finish_reason = delta.get("finish_reason")
         failure = parse_failure(finish_reason, delta.get("error"))
         if failure is not None:
-            return self._fail(failure)
+            return self._fail_stream(failure)
         events = self._end_block()
         self._ended = True
         usage = parse_usage(delta.get("usage"))
@@ -223,7 +225,7 @@ class ChatStreamParser:
             events.append(UsageUpdate(usage))
         return [*events, End(parse_finish(finish_reason, has_tool_call=self._has_tool_call))]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 

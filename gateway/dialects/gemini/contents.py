@@ -358,10 +358,10 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
     ):
         for loss in code_execution.losses_of(part.data):
             context.drop(part.path, f"not sent: {loss}")
-        return code_execution.gemini_parts(part.data)
+        return code_execution.render_gemini_parts(part.data)
     if (text := context.code_run_text(part)) is not None:
         return [{"text": text.text}]
-    image = image_generation.gemini_part(part.data)
+    image = image_generation.render_gemini_part(part.data)
     if image is not None and context.traits.images:
         if context.traits.image_output and context.traits.replay_reasoning == "required_on_tools":
             # The signature of the image is not part of OpenAI's item.

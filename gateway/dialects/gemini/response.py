@@ -33,9 +33,9 @@ from gateway.canon.signature import hide_reasoning_text
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.context import NAME, Json
 from gateway.dialects.gemini.reasoning import is_gemini, render_signature
-from gateway.dialects.shared.code_execution import gemini_parts
 from gateway.dialects.shared.code_execution import losses_of as code_losses
 from gateway.dialects.shared.code_execution import read_call as read_code
+from gateway.dialects.shared.code_execution import render_gemini_parts
 from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
@@ -131,7 +131,7 @@ def render_part(
             return [render_function_call(part, path, report)]
         case Native() if part.dialect == NAME:
             return [part.data]
-        case Native() if parts := gemini_parts(part.data):
+        case Native() if parts := render_gemini_parts(part.data):
             run = read_code(part.data)
             if run is not None and run.language == "bash":
                 report.append(approximated_field(path, "a shell command; Gemini names only Python"))

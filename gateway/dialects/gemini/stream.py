@@ -84,10 +84,9 @@ class GeminiStreamParser:
 
     def __init__(self, traits: Traits, request: RenderedRequest | None) -> None:
         self._traits = traits
-        requests_several = _requests_several_candidates(request)
         self._extra_candidates = (
             AlternativeParsers(lambda: GeminiStreamParser(traits, request))
-            if requests_several
+            if _requests_several_candidates(request)
             else None
         )
         self._client_names = request.client_names if request is not None else {}
@@ -118,11 +117,12 @@ class GeminiStreamParser:
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
+            error = bad_upstream("the upstream sent an event that is not JSON").error
+            return self._fail_stream(error)
         try:
             return self.parse_event(data)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def parse_event(self, data: Any) -> list[Event]:
         """The events of one decoded chunk. Raises GatewayError for any other shape."""
@@ -156,7 +156,7 @@ class GeminiStreamParser:
         if self._block_reason and not self._finish_reason:
             return self._end_with_refusal()
         if not self._finish_reason:
-            return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         try:
             extra_responses = (
                 self._extra_candidates.close(GeminiStreamParser.close)
@@ -164,7 +164,7 @@ class GeminiStreamParser:
                 else ()
             )
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
         events = self._end_partial_call() + self._end_block()
         self._ended = True
         for data in self._searches.items(self._response_id):
@@ -180,7 +180,7 @@ class GeminiStreamParser:
         )
         return [*events, End(finish, extra_responses)]
 
-    # --- the answer --------------------------------------------------------------------
+    # --- the response ------------------------------------------------------------------
 
     def _start_message(self, data: Json) -> list[Event]:
         if self._started:
@@ -193,7 +193,7 @@ class GeminiStreamParser:
         prompt_tokens = usage.prompt_tokens if usage is not None else None
         return [Start(id=self._response_id, model=model, prompt_tokens=prompt_tokens)]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -485,7 +485,7 @@ class GeminiStreamRenderer:
             case End():
                 return self._end_message(event)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -551,7 +551,7 @@ class GeminiStreamRenderer:
     def _end_message(self, event: End) -> bytes:
         finish = event.finish
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         report_pause(finish, 0, self.report)
         candidate: Json = {"content": {"role": "model", "parts": [{"text": ""}]}}
         candidate |= {
@@ -565,7 +565,7 @@ class GeminiStreamRenderer:
             body["usageMetadata"] = usage
         return self._render_last({**body, **self._identifiers})
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         if error.kind == "content_policy" and not self._started:
             return self._render_last({**render_blocked_prompt(error.message), **self._identifiers})
         return self._render_last(render_error_body(error))

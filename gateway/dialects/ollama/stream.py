@@ -75,19 +75,23 @@ class OllamaStreamParser:
         try:
             line = msgspec.json.decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail(bad_upstream("the upstream sent a line that is not JSON").error)
+            return self._fail_stream(
+                bad_upstream("the upstream sent a line that is not JSON").error
+            )
         return self.parse_line(line)
 
     def close(self) -> list[Event]:
         """Failed if the last line is missing."""
-        return [] if self._ended else self._fail(bad_upstream(TRUNCATED_STREAM).error)
+        return [] if self._ended else self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
 
     def parse_line(self, line: Any) -> list[Event]:
         """The events of one object of the response."""
         if not isinstance(line, dict):
-            return self._fail(bad_upstream("the upstream sent a line that is not an object").error)
+            return self._fail_stream(
+                bad_upstream("the upstream sent a line that is not an object").error
+            )
         if is_error(line):
-            return self._fail(parse_error_payload(line))
+            return self._fail_stream(parse_error_payload(line))
         events: list[Event] = []
         message = _line_message(line)
         if message is not None or line.get("done") is True:
@@ -156,7 +160,7 @@ class OllamaStreamParser:
             End(parse_finish(line.get("done_reason"), has_tool_call=self._call_count > 0))
         )
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -250,7 +254,7 @@ class OllamaStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -296,7 +300,7 @@ class OllamaStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         out = b""
         if finish.explanation and self._has_text:
             self.report.add(EXPLANATION_DROPPED)
@@ -313,6 +317,6 @@ class OllamaStreamRenderer:
         }
         return out + encode(_encode(last_message))
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         return encode(_encode(render_error_body(error)))

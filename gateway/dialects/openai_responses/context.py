@@ -134,7 +134,7 @@ class ResponsesRenderContext(BaseRenderContext):
         return f"{self.model} does not support cache breakpoints here"
 
 
-def cache_in(part: Json) -> CacheBreakpoint | None:
+def parse_cache_breakpoint(part: Json) -> CacheBreakpoint | None:
     """The cache breakpoint of a client's part."""
     cache_breakpoint = part.get("prompt_cache_breakpoint")
     if not isinstance(cache_breakpoint, dict):

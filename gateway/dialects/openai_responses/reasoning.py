@@ -29,7 +29,7 @@ _SUMMARY_PATH = "reasoning.summary"
 _DEFAULT_SUMMARY = "auto"
 
 
-def thinking_in(body: Json, extra: Json) -> Thinking | None:
+def parse_thinking(body: Json, extra: Json) -> Thinking | None:
     """The requested reasoning; unknown fields of `reasoning` go to `extra`."""
     reasoning = mapping(body, "reasoning")
     if reasoning is None:
@@ -53,7 +53,7 @@ def thinking_in(body: Json, extra: Json) -> Thinking | None:
     return thinking if thinking != Thinking() else None
 
 
-def thinking_out(context: ResponsesRenderContext, body: Json) -> None:
+def render_thinking(context: ResponsesRenderContext, body: Json) -> None:
     """Write the requested reasoning into the body."""
     thinking = _effective_thinking(context.request)
     if thinking is None:

@@ -200,7 +200,7 @@ def _output_text(result: CodeResult) -> str:
 # --- runs as OpenAI writes them -------------------------------------------------------------------
 
 
-def call_item(run: CodeRun, response_id: str) -> Json:
+def render_call_item(run: CodeRun, response_id: str) -> Json:
     """The `code_interpreter_call`, without its id."""
     result = run.result
     outputs = [{"type": "logs", "logs": result.output}] if result and result.output else []
@@ -268,7 +268,7 @@ def _is_item(data: Json) -> bool:
 # --- runs as Gemini writes them -------------------------------------------------------------------
 
 
-def gemini_parts(data: Json) -> list[Json]:
+def render_gemini_parts(data: Json) -> list[Json]:
     """The parts of a run, of a result or of both; empty for any other part.
 
     Ids are left out: they are optional, and a result directly follows its code.

@@ -144,7 +144,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     payload = decode_error_body(body)
     if isinstance(payload, dict):
         status, body, payload = _unwrap_aws(status, headers, body, payload)
-    error = find_error(payload, status=status, raw=body)
+    error = parse_error_payload(payload, status=status, raw=body)
     return msgspec.structs.replace(
         error,
         retry_after_s=retry_after(headers, payload),
@@ -182,7 +182,7 @@ def is_error(payload: Any) -> bool:
     return isinstance(payload.get("message"), str) or bool(payload.get("detail"))
 
 
-def find_error(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
+def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
     """The error in a payload of any supported shape; else the message is taken from `raw`."""
     fields = _error_fields(payload)
     message = _error_message(fields, payload) or plain_error_message(raw, status)
@@ -282,7 +282,7 @@ def _error_param(fields: Json) -> str | None:
 # --- errors for clients ---------------------------------------------------------------------------
 
 
-def error_body(error: Error, prompt: str = "messages") -> Json:
+def render_error_body(error: Error, prompt: str = "messages") -> Json:
     """The JSON of an error, before the first byte and within a Chat stream alike.
 
     `prompt` is the name of the field with the conversation.
@@ -307,4 +307,4 @@ def render_error(error: Error, request_id: str, prompt: str = "messages") -> Err
     retry = error.should_retry if error.should_retry is not None else _SHOULD_RETRY.get(error.kind)
     if retry is not None:
         headers["x-should-retry"] = "true" if retry else "false"
-    return ErrorReply(status=status, body=error_body(error, prompt), headers=headers)
+    return ErrorReply(status=status, body=render_error_body(error, prompt), headers=headers)
