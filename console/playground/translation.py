@@ -173,4 +173,4 @@ def _canonical_response(answer: AnswerResult) -> Response:
 
 def _call_part(call: ReceivedToolCall) -> ToolCall:
     arguments, raw_arguments = parse_arguments(call.arguments)
-    return ToolCall(id=call.id, name=call.name, arguments=arguments, raw=raw_arguments)
+    return ToolCall(id=call.id, name=call.name, arguments=arguments, raw_arguments=raw_arguments)

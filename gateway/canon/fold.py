@@ -131,7 +131,7 @@ class ResponseBuilder:
                     id=block.id,
                     name=block.name,
                     arguments=arguments,
-                    raw=raw_arguments,
+                    raw_arguments=raw_arguments,
                     custom=block.custom,
                     signature=self._signature,
                 )

@@ -249,7 +249,9 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
             return Judgement("wrong", f"called {wrong_name}, which was not offered")
         invalid_call = next((call for call in tool_calls if call.arguments is None), None)
         if invalid_call is not None:
-            return Judgement("wrong", f"arguments are not a JSON object: {invalid_call.raw}")
+            return Judgement(
+                "wrong", f"arguments are not a JSON object: {invalid_call.raw_arguments}"
+            )
         if needs and any(needs not in (call.arguments or {}) for call in tool_calls):
             return Judgement("wrong", f"arguments lack {needs}: {_format_calls(tool_calls)}")
         if len(tool_calls) < min_calls:

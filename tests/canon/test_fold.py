@@ -45,8 +45,8 @@ parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(
         ToolCall, id=words, name=words, arguments=arguments, signature=st.none() | signatures
     ),
-    st.builds(ToolCall, id=words, name=words, raw=words, custom=st.just(True)),
-    st.builds(ToolCall, id=words, name=words, raw=st.just('{"half":')),
+    st.builds(ToolCall, id=words, name=words, raw_arguments=words, custom=st.just(True)),
+    st.builds(ToolCall, id=words, name=words, raw_arguments=st.just('{"half":')),
     st.builds(Native, dialect=words, data=st.dictionaries(words, words, max_size=2)),
 )
 finishes = st.builds(

@@ -592,10 +592,10 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
         context.drop_signature(call)
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     return {
         "type": "tool_use",
         "id": sent_id,

@@ -117,7 +117,7 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
     payload = decode_error_body(body)
-    error = parse_error_payload(payload, status=status, raw=body)
+    error = parse_error_payload(payload, status=status, body=body)
     return msgspec.structs.replace(
         error,
         retry_after_s=retry_after(headers, payload),
@@ -126,12 +126,12 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     )
 
 
-def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload; `raw` is the message if the payload has none."""
+def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
+    """The error in a payload; without a message in it, the text of `body`."""
     fields = _error_fields(payload)
     code = fields.get("type") if fields.get("type") != "error" else None
     code = code if isinstance(code, str) else None
-    message = _error_message(fields, payload) or plain_error_message(raw, status)
+    message = _error_message(fields, payload) or plain_error_message(body, status)
     details = fields.get("details")
     details = details if isinstance(details, dict) else None
     error_code = (details or {}).get("error_code")

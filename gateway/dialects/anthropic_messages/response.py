@@ -143,7 +143,7 @@ def parse_tool_use(block: Json, rendered_request: RenderedRequest | None) -> Too
         id=string_or_empty(block.get("id")),
         name=name,
         arguments=arguments,
-        raw=raw_arguments,
+        raw_arguments=raw_arguments,
         custom=custom,
     )
 
@@ -267,12 +267,12 @@ def _render_tool_use(
 ) -> Json:
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         report.append(
             approximated_field(path, "the arguments are not a JSON object; shown as `_raw`")
         )
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     if call.signature is not None:
         report.append(dropped_call_signature(path))
     return {

@@ -97,9 +97,9 @@ def _render_part(part: Part, context: ResponseContext, report: AdaptationReport)
         case ToolCall():
             arguments = part.arguments
             if part.custom:
-                arguments = {"input": part.raw or ""}
+                arguments = {"input": part.raw_arguments or ""}
             elif arguments is None:
-                arguments = _wrap_raw(part.raw or "", report)
+                arguments = _wrap_raw(part.raw_arguments or "", report)
             if part.signature is not None:
                 report.add(dropped_call_signature())
             call = {"toolUseId": render_call_id(part.id), "name": part.name, "input": arguments}

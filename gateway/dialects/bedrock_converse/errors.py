@@ -71,7 +71,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     fields = payload if isinstance(payload, dict) else {}
     exception_name = headers.get("x-amzn-errortype") or fields.get("__type")
     error = parse_error_payload(
-        exception_name if isinstance(exception_name, str) else "", fields, status=status, raw=body
+        exception_name if isinstance(exception_name, str) else "", fields, status=status, body=body
     )
     return msgspec.structs.replace(
         error,
@@ -82,13 +82,13 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
 
 
 def parse_error_payload(
-    name: str, fields: Json, *, status: int | None = None, raw: bytes = b""
+    name: str, fields: Json, *, status: int | None = None, body: bytes = b""
 ) -> Error:
-    """The error of an exception; `raw` is the message if the fields have none."""
+    """The error of an exception; without a message in the fields, the text of `body`."""
     # `ValidationException:http://…` and `com.amazon.coral#ValidationException` are equal.
     name = name.partition(":")[0].rpartition("#")[2]
     message = _error_message(fields) or plain_error_message(
-        b"" if raw.strip() == b"{}" else raw, status
+        b"" if body.strip() == b"{}" else body, status
     )
     # For a model failure, the model's own status is more specific.
     model_status = fields.get("originalStatusCode")

@@ -118,7 +118,7 @@ def _add_part(message: _Message, part: Part, context: ResponseContext) -> None:
         case ToolCall():
             arguments = render_arguments(part) or "{}"
             if part.custom:
-                arguments = msgspec.json.encode({"input": part.raw or ""}).decode()
+                arguments = msgspec.json.encode({"input": part.raw_arguments or ""}).decode()
             function = {"name": part.name, "arguments": arguments}
             message.calls.append({"id": part.id, "type": "function", "function": function})
         case Native():

@@ -283,7 +283,9 @@ def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
         context.drop_signature(call)
     arguments = render_arguments(call)
     if call.custom:
-        arguments = render_arguments(ToolCall(id="", name="", arguments={"input": call.raw or ""}))
+        arguments = render_arguments(
+            ToolCall(id="", name="", arguments={"input": call.raw_arguments or ""})
+        )
     elif call.arguments is None:
         context.approximate(call.path, "the arguments are not a JSON object; sent unchanged")
     function = {"name": context.sent_name(call.name), "arguments": arguments or "{}"}

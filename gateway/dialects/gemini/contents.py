@@ -473,10 +473,10 @@ def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
     context.drop_cache_marks(call.cache)
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     function_call = {"id": call.id, "name": context.sent_name(call.name), "args": arguments}
     out: Json = {"functionCall": function_call}
     signature = call.signature

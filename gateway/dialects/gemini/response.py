@@ -179,12 +179,12 @@ def render_function_call(call: ToolCall, path: str, report: list[Adaptation]) ->
     """Renders a complete call."""
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         report.append(
             approximated_field(path, "the arguments are not a JSON object; shown as `_raw`")
         )
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     out: Json = {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}
     if call.signature is not None:
         out["thoughtSignature"] = render_signature(call.signature)

@@ -204,7 +204,7 @@ def _parse_call(call: Json, generated_id: str, path: str) -> ToolCall:
         id=text(call, "id", path) or generated_id,
         name=required_text(function, "name", function_path),
         arguments=arguments,
-        raw=raw_arguments,
+        raw_arguments=raw_arguments,
         path=path,
     )
 
@@ -389,9 +389,9 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> str:
 def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
         context.approximate(
             call.path, "the arguments are not a JSON object: sent as text inside one"
         )

@@ -122,7 +122,7 @@ def _add_part(message: _Message, part: Part) -> None:
             message.reasoning_text += part.text
         case ToolCall():
             block = BlockStart(kind="tool_call", id=part.id, name=part.name, custom=part.custom)
-            arguments = part.raw or "" if part.custom else render_arguments(part)
+            arguments = part.raw_arguments or "" if part.custom else render_arguments(part)
             message.calls.append(
                 render_tool_call(block, arguments, len(message.calls), message.report)
             )

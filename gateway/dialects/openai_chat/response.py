@@ -173,7 +173,7 @@ def _render_tool_call(call: ToolCall) -> Json:
     if call.custom:
         out |= {
             "type": "custom",
-            "custom": {"name": call.name, "input": call.raw or ""},
+            "custom": {"name": call.name, "input": call.raw_arguments or ""},
         }
     else:
         out["function"] = {"name": call.name, "arguments": render_arguments(call)}

@@ -46,7 +46,7 @@ def _parse_call(call: Json, path: str) -> ToolCall:
         custom_call = required_mapping(call, "custom", path)
         name = required_text(custom_call, "name", f"{path}.custom")
         input_text = text(custom_call, "input", f"{path}.custom") or ""
-        return ToolCall(id=call_id, name=name, raw=input_text, custom=True, path=path)
+        return ToolCall(id=call_id, name=name, raw_arguments=input_text, custom=True, path=path)
     function = required_mapping(call, "function", path)
     name = required_text(function, "name", f"{path}.function")
     arguments, raw_text = parse_call_arguments(function, f"{path}.function")
@@ -54,7 +54,7 @@ def _parse_call(call: Json, path: str) -> ToolCall:
         id=call_id,
         name=name,
         arguments=arguments,
-        raw=raw_text,
+        raw_arguments=raw_text,
         signature=parse_signature(call),
         path=path,
     )
@@ -104,9 +104,11 @@ def render_call(context: ChatRenderContext, call: ToolCall) -> Json:
         return {
             "id": sent_id,
             "type": "custom",
-            "custom": {"name": name, "input": call.raw or ""},
+            "custom": {"name": name, "input": call.raw_arguments or ""},
         }
-    arguments = compact_json({"input": call.raw or ""}) if call.custom else render_arguments(call)
+    arguments = (
+        compact_json({"input": call.raw_arguments or ""}) if call.custom else render_arguments(call)
+    )
     out: Json = {
         "id": sent_id,
         "type": "function",
@@ -232,7 +234,7 @@ def parse_function_call(message: Json, path: str) -> ToolCall | None:
         id=id_from_path(field_path),
         name=name,
         arguments=arguments,
-        raw=raw_arguments,
+        raw_arguments=raw_arguments,
         path=field_path,
     )
 

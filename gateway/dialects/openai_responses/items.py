@@ -290,7 +290,10 @@ def _parse_call(conversation: Conversation, item: Json, path: str) -> None:
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id = required_text(item, "call_id", path)
     conversation.add_assistant_part(
-        ToolCall(id=call_id, name=name, arguments=arguments, raw=raw_arguments, path=path), path
+        ToolCall(
+            id=call_id, name=name, arguments=arguments, raw_arguments=raw_arguments, path=path
+        ),
+        path,
     )
 
 
@@ -308,7 +311,7 @@ def _parse_custom_call(conversation: Conversation, item: Json, path: str) -> Non
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id, input_text = required_text(item, "call_id", path), text(item, "input", path) or ""
     conversation.add_assistant_part(
-        ToolCall(id=call_id, name=name, raw=input_text, custom=True, path=path), path
+        ToolCall(id=call_id, name=name, raw_arguments=input_text, custom=True, path=path), path
     )
 
 
@@ -582,8 +585,10 @@ def _render_call(context: ResponsesRenderContext, call: ToolCall) -> Json:
         context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
     if call.custom and context.traits.custom_tools:
-        return {"type": "custom_tool_call", **common_fields, "input": call.raw or ""}
-    arguments = compact_json({"input": call.raw or ""}) if call.custom else render_arguments(call)
+        return {"type": "custom_tool_call", **common_fields, "input": call.raw_arguments or ""}
+    arguments = (
+        compact_json({"input": call.raw_arguments or ""}) if call.custom else render_arguments(call)
+    )
     return {"type": "function_call", **common_fields, "arguments": arguments}
 
 

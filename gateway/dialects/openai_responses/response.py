@@ -161,7 +161,7 @@ class _OutputBuilder:
                 self.record_loss(unlinked_source_drop())
 
     def _add_call(self, call: ToolCall) -> None:
-        arguments = call.raw or "" if call.custom else render_arguments(call)
+        arguments = call.raw_arguments or "" if call.custom else render_arguments(call)
         kind = "custom_tool_call" if call.custom else "function_call"
         self._add_item(
             render_call_item(

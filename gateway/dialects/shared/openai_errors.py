@@ -144,7 +144,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     payload = decode_error_body(body)
     if isinstance(payload, dict):
         status, body, payload = _unwrap_aws(status, headers, body, payload)
-    error = parse_error_payload(payload, status=status, raw=body)
+    error = parse_error_payload(payload, status=status, body=body)
     return msgspec.structs.replace(
         error,
         retry_after_s=retry_after(headers, payload),
@@ -182,10 +182,10 @@ def is_error(payload: Any) -> bool:
     return isinstance(payload.get("message"), str) or bool(payload.get("detail"))
 
 
-def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload of any supported shape; else the message is taken from `raw`."""
+def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
+    """The error in a payload of any supported shape; without a message, the text of `body`."""
     fields = _error_fields(payload)
-    message = _error_message(fields, payload) or plain_error_message(raw, status)
+    message = _error_message(fields, payload) or plain_error_message(body, status)
     code = fields.get("code")
     if status is None:
         status = _status_from_code(code)

@@ -153,7 +153,7 @@ def _turn_keys(history_digest: Any, calls: list[ToolCall], scope: str) -> TurnKe
 
 
 def _arguments_or_raw(call: ToolCall) -> Any:
-    return call.raw if call.arguments is None else call.arguments
+    return call.raw_arguments if call.arguments is None else call.arguments
 
 
 def _turn_digest_input(turn: Turn) -> bytes:

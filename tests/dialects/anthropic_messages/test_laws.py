@@ -247,7 +247,7 @@ answer_parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(Reasoning, text=st.just("") | words, signature=signatures),
     st.builds(Reasoning, redacted=st.just(True), signature=signatures),
     st.builds(ToolCall, id=ids, name=ids, arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw_arguments=words, custom=st.just(True)),
     natives,
 )
 counts = st.integers(0, 99)

@@ -187,7 +187,7 @@ def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
     pieces = [delta(type="input_json_delta", partial_json=piece) for piece in sent]
     frames = (start(), block_start_frame(**TOOL), *pieces, stopped(), ending("tool_use"), OVER)
     assert answer(*frames, rendered=rendered).parts == (
-        ToolCall(id="c1", name="f", raw=raw, custom=True),
+        ToolCall(id="c1", name="f", raw_arguments=raw, custom=True),
     )
 
 

@@ -98,8 +98,8 @@ systems = st.builds(
 signed = st.none()
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
-    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=words, custom=st.just(True)),
 )
 
 
@@ -319,8 +319,8 @@ def _path_exists(body: Any, path: str) -> bool:
 origin = Signature(provider="acme", model="acme-1", kind="text")
 answer_calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
-    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=words, custom=st.just(True)),
 )
 sources = st.builds(
     lambda url: Citation(

@@ -103,8 +103,8 @@ sources = st.builds(
 )
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
-    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=words, custom=st.just(True)),
 )
 thoughts = st.builds(
     lambda text, value, item: Reasoning(

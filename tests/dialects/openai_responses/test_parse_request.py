@@ -112,7 +112,9 @@ def test_codex_sends_tools_as_an_item():
         ("clock", "function"),
     ]
     part = request.turns[1].parts[0]
-    assert part == ToolCall(id="c1", name="functions/exec", raw="ls", custom=True, path="input[2]")
+    assert part == ToolCall(
+        id="c1", name="functions/exec", raw_arguments="ls", custom=True, path="input[2]"
+    )
     answer = request.turns[2].parts[0]
     assert isinstance(answer, ToolResult)
     assert answer.custom

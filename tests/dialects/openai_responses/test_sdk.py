@@ -41,7 +41,7 @@ FULL = Response(
         Text(text="sunny.", citations=(Citation(url="https://y"),)),
         ToolCall(id="c1", name="get_weather", arguments={"city": "Paris"}),
         ToolCall(id="c2", name="get_time", arguments={}),
-        ToolCall(id="c3", name="patch", raw="*** Begin", custom=True),
+        ToolCall(id="c3", name="patch", raw_arguments="*** Begin", custom=True),
     ),
     finish=Finish(reason="tool"),
     usage=Usage(input=30, cache_read=60, output=25, reasoning=7),
