@@ -60,7 +60,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             `content`, one at a time.
         count_form: `bare` if a token count accepts the request's own body.
         default_max_output: the limit to send where the API requires one.
-        agent_max_output: the same for an agent's turn: a streamed response that may call tools.
+        agent_max_output: the limit to send there for an agent's turn: a streamed response that
+        may call tools.
         max_tokens_field: the Chat name of the output limit.
         responses: whether the provider also serves the model in OpenAI's Responses, at
             the same base URL.

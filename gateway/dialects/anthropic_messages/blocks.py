@@ -131,7 +131,7 @@ FOREIGN_CITATIONS_DROPPED = "citations that Anthropic did not create"
 
 
 def can_be_replayed(block: Json) -> bool:
-    """Whether the provider would take the citation back in a history."""
+    """Whether the provider accepts the citation in a history."""
     return block.get("type") != _WEB_LOCATION or bool(block.get("encrypted_index"))
 
 
@@ -516,7 +516,7 @@ def _require_web_url(url: str | None, path: str) -> str:
 
 
 def _render_file_source(context: RenderContext, file_id: str, path: str) -> Json:
-    """A file by id, which only the provider that keeps it can open."""
+    """A file by id, which only the provider that stores it can open."""
     if not context.same_dialect:
         raise unsupported(path, "the file ID belongs to another provider; send the file's data")
     return {"type": "file", "file_id": file_id}

@@ -54,14 +54,14 @@ _KIND_BY_ERROR_CODE: dict[str, str] = {
     "linked_organization_spend_limit_reached": "quota",
     "request_body_too_large_after_decoding": "too_large",
 }
-# Wordings that are the only sign of a kind (wire/spec.md, section 5).
+# Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     (_TOO_LONG_PREFIX, "context_length"),
     ("input is too long", "context_length"),
     ("exceed context limit", "context_length"),
     ("too many input tokens", "context_length"),
     ("maximum context length", "context_length"),
-    # It comes as a 400 too, of the type invalid_request_error.
+    # Also sent with status 400 and the type invalid_request_error.
     ("credit balance is too low", "quota"),
     ("reached your specified api usage limits", "quota"),
     ("content filtering policy", "content_policy"),
@@ -199,7 +199,7 @@ def render_error_body(error: Error) -> Json:
 
 
 def _describe_token_counts(message: str) -> str:
-    """`N tokens > M maximum: `, which Claude Code parses; empty if the counts are unknown."""
+    """The text `N tokens > M maximum: `, which Claude Code parses; empty if a count is unknown."""
     for pattern in _TOKEN_COUNT_PATTERNS:
         if match := pattern.search(message[:_MAX_MESSAGE_LENGTH]):
             prompt_tokens, max_tokens = (

@@ -82,7 +82,7 @@ class _TextDeltaBody(msgspec.Struct):
 
 
 class _TextDeltaEvent(msgspec.Struct):
-    """The event that most frames are."""
+    """The most frequent event."""
 
     index: int
     delta: _TextDeltaBody
@@ -242,7 +242,7 @@ class MessagesStreamParser:
     # --- blocks ------------------------------------------------------------------------
 
     def _block_index(self, data: Json) -> int:
-        """The wire's index; where it has none, the block that began last."""
+        """The index in the event; without one, that of the block that began last."""
         index = data.get("index")
         if type(index) is int:
             return index
@@ -450,7 +450,7 @@ class MessagesStreamRenderer:
         self._ended = False
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints; nothing after End or Failed."""
+        """The bytes for this event; empty after End or Failed."""
         if type(event) is Delta and self._text_delta_prefix:
             return self._text_delta_prefix + _encode(event.text) + b"}}\n\n"
         if self._ended:
@@ -547,7 +547,7 @@ class MessagesStreamRenderer:
         return b"".join(self._render_complete_block(item) for item in blocks)
 
     def _render_complete_block(self, block: Json) -> bytes:
-        """A block of its own, from its start to its end; input comes as a delta."""
+        """A complete block, from its start to its end; its input is a delta."""
         block_input = block.get("input")
         out = self._render_block_start(block if block_input is None else {**block, "input": {}})
         if block_input is not None:
@@ -575,7 +575,7 @@ class MessagesStreamRenderer:
         return self._render_json_delta(fragment)
 
     def _is_not_json_object(self) -> bool:
-        """Whether the arguments so far cannot become a JSON object: they wait for their end."""
+        """Whether the arguments so far cannot become a JSON object; they are then buffered."""
         return not self._block.custom and not self._fragments[0].lstrip().startswith("{")
 
     def _render_json_delta(self, text: str) -> bytes:

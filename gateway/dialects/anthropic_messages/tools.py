@@ -37,8 +37,8 @@ _CHOICE_TYPES = ("auto", "any", "none", "tool")
 def parse_tools(body: Json, turns: tuple[Turn, ...]) -> tuple[Tool, ...]:
     """The tools; server tools stay in their native form.
 
-    A deferred one that the conversation has loaded is on offer like any other; that it was
-    deferred is then of use to this dialect only.
+    A deferred tool that the conversation has loaded is offered like any other; only this
+    dialect is still told that it was deferred.
     """
     tools = [_parse_tool(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
     if not any(tool.defer for tool in tools):

@@ -48,9 +48,9 @@ _KIND_BY_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Statuses of a model behind the service that tell whether and when to try again.
+# Statuses of a model behind the service that say whether and when to retry.
 _TRANSIENT_MODEL_STATUSES = frozenset({408, 429, 503, 504})
-# Wordings that are the only sign of a kind (wire/spec.md, section 5).
+# Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("input is too long", "context_length"),
     ("too many input tokens", "context_length"),
@@ -124,7 +124,7 @@ def _classify_error(status: int | None, name: str, message: str) -> str:
 # --- errors for clients ---------------------------------------------------------------------------
 #
 # The SDKs select the class of an exception by its name. Its status is the one in AWS's model of
-# the service, as the SDKs decide by it whether to try again.
+# the service, as the SDKs decide by it whether to retry.
 
 _EXCEPTIONS: dict[str, tuple[str, int]] = {
     "gateway_auth": ("AccessDeniedException", 403),

@@ -1,7 +1,7 @@
-"""Responses for clients, whole and streamed.
+"""Responses for clients, complete and streamed.
 
-In a whole response the text before calls is the `tool_plan`, as with Cohere's own models. In a
-stream it is content: when it begins, nobody knows whether a call will follow.
+In a complete response the text before calls is the `tool_plan`, as with Cohere's own models. In
+a stream it is content, because it begins before it is known whether a call follows.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _dropped_native(data: Json) -> Adaptation:
 def render_citations(citations: Sequence[Citation], text: str, index: int) -> list[Json]:
     """The citations of a text as Cohere writes them; `index` is that of the text.
 
-    Those without a position cite the whole text: they are one citation with several sources.
+    Citations without a position cite the whole text: they become one with several sources.
     """
     out: list[Json] = []
     sources: list[Json] = []

@@ -34,7 +34,7 @@ def render_messages(context: RenderContext) -> list[Json]:
     context.request, report = pair_tool_results(context.request)
     context.report += report
     if not context.traits.mid_system:
-        context.move_system_first()
+        context.merge_system_turns()
     messages = _render_system(context)
     last_turn: Turn | None = None
     for turn in context.request.turns:
@@ -204,7 +204,7 @@ def _is_text_document(document: Document) -> bool:
 
 
 def _render_document(context: RenderContext, document: Document) -> Json:
-    """A document that the model may cite; only text can be one."""
+    """A document that the model may cite; only text is supported."""
     context.drop_cache_marks(document.cache)
     text = document.text
     if document.parts is not None:

@@ -1,4 +1,4 @@
-"""Responses, whole and streamed, to canonical events."""
+"""Responses, complete and streamed, to canonical events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message
-from gateway.dialects.shared.fields import natural_or_none, string_or_empty, string_or_none
+from gateway.dialects.shared.fields import non_negative_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
@@ -290,7 +290,7 @@ class ChatStreamParser:
             return []
         events: list[Event] = []
         if self._open_kind == "reasoning":
-            # It has no signature: that it is this model's own is all there is to know.
+            # Cohere sends no signature: the state only says which model created the reasoning.
             signature = Signature(provider=self._traits.kind, model=self._traits.model, kind="text")
             events.append(SignatureDelta(signature))
         elif self._custom_input is not None:
@@ -330,8 +330,8 @@ def _parse_source(citation: Json, source: Json) -> Citation:
         url=string_or_none(document.get("url")),
         title=string_or_none(document.get("title")) or string_or_none(source.get("id")),
         quote=string_or_none(citation.get("text")),
-        start=natural_or_none(citation.get("start")),
-        end=natural_or_none(citation.get("end")),
+        start=non_negative_or_none(citation.get("start")),
+        end=non_negative_or_none(citation.get("end")),
         dialect=NAME,
         native={**citation, "sources": [source]},
     )
@@ -358,17 +358,17 @@ def parse_failure(finish_reason: Any, message: Any) -> Error | None:
     error_message = message if isinstance(message, str) and message else ""
     return Error(
         kind=kind,
-        message=(error_message or f"the model's answer ended with {finish_reason}")[:2000],
+        message=(error_message or f"the model's response ended with {finish_reason}")[:2000],
     )
 
 
 # --- usage ----------------------------------------------------------------------------------------
 #
-# `tokens` is what the model read and wrote, `billed_units` the part that is paid for.
+# `tokens` counts all tokens of the model, `billed_units` those that are billed.
 
 
 def parse_usage(usage: Any) -> Usage | None:
-    """The tokens in a `usage` object; None where it counts nothing."""
+    """The tokens in a `usage` object; None if it has no counts."""
     if not isinstance(usage, dict) or not usage:
         return None
     input_tokens = _token_count(usage, "input_tokens")
@@ -391,7 +391,7 @@ def _token_count(usage: dict[str, Any], name: str) -> int | None:
 
 
 def _count_or_none(value: Any) -> int | None:
-    """Counts are typed as floats there."""
+    """The value as a token count, which Cohere's API types as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return max(0, int(value)) if value == value and abs(value) < 2**53 else None

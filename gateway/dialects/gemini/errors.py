@@ -20,7 +20,7 @@ _TYPE_URL_PREFIX = "type.googleapis.com/google.rpc."
 _KIND_BY_RPC_STATUS: dict[str, str] = {
     "INVALID_ARGUMENT": "invalid_request",
     "OUT_OF_RANGE": "invalid_request",
-    # No billing account, or a country without the free tier: another target may do.
+    # No billing account, or a country without the free tier: another target may work.
     "FAILED_PRECONDITION": "upstream_auth",
     "UNAUTHENTICATED": "upstream_auth",
     "PERMISSION_DENIED": "upstream_auth",
@@ -46,7 +46,7 @@ _KIND_BY_HTTP_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Wordings that are the only sign of a kind (wire/spec.md, section 5).
+# Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("exceeds the maximum number of tokens", "context_length"),
     ("api key not valid", "upstream_auth"),

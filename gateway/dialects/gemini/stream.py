@@ -229,7 +229,7 @@ class GeminiStreamParser:
         self._searches.add(candidate.get("groundingMetadata"))
         # Sources belong to the last text, which a signature next to it or after it may end.
         last_text_index = max(
-            (n for n, part in enumerate(parts) if _is_answer_text(part)), default=-1
+            (n for n, part in enumerate(parts) if _is_response_text(part)), default=-1
         )
         if last_text_index < 0 and self._open_kind == "text":
             self._sources = sources
@@ -272,7 +272,7 @@ class GeminiStreamParser:
     # --- blocks ------------------------------------------------------------------------
 
     def _citation_events(self) -> list[Event]:
-        """The sources of the text that is open."""
+        """The sources of the open text block."""
         sources, self._sources = self._sources, None
         if sources is None or self._open_kind != "text":
             return []
@@ -384,7 +384,7 @@ def _argument_events(args: Any, *, custom: bool) -> list[Event]:
     return [Delta(arguments_json)] if arguments_json else []
 
 
-def _is_answer_text(part: Json) -> bool:
+def _is_response_text(part: Json) -> bool:
     """Whether the part is text of the response itself."""
     return bool(string_or_empty(part.get("text"))) and part.get("thought") is not True
 
@@ -460,7 +460,7 @@ class GeminiStreamRenderer:
         self._part_count = 0
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints; nothing after End or Failed."""
+        """The bytes for this event; empty after End or Failed."""
         if self._ended:
             return b""
         match event:

@@ -26,7 +26,7 @@ _KIND_BY_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Wordings that are the only sign of a kind.
+# Phrases in the message that are the only sign of a kind.
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("exceeds context", "context_length"),
     ("exceeds the available context", "context_length"),
@@ -94,7 +94,7 @@ def _classify_error(status: int | None, message: str) -> str:
 
 
 def render_error_body(error: Error) -> Json:
-    """The JSON of an error, before the first byte and in the middle of a stream alike."""
+    """The JSON of an error, before the response or in the middle of a stream."""
     return {"error": error.message}
 
 

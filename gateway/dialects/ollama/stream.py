@@ -49,8 +49,8 @@ from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------
 #
-# A line contains fragments of text and reasoning, and complete calls. What is
-# no such line ends the stream as Failed: never an exception, never a clean end.
+# A line contains fragments of text and reasoning, and complete calls. Any other
+# line ends the stream as Failed: never an exception, never a clean end.
 
 
 class OllamaStreamParser:
@@ -172,7 +172,7 @@ def _next_turn_number(rendered_request: RenderedRequest | None) -> int:
 
 
 def _line_message(line: Json) -> Json | None:
-    """The message of a chat, or what /api/generate says in its place."""
+    """The message in a line of a chat, or its equivalent in a line of /api/generate."""
     message = line.get("message")
     if isinstance(message, dict):
         return message
@@ -182,7 +182,7 @@ def _line_message(line: Json) -> Json | None:
 
 
 def _render_arguments(value: Any, *, custom: bool) -> str:
-    """The arguments as the string of a delta; nothing for none."""
+    """The arguments as the text of a delta; empty if there are none."""
     if custom and isinstance(value, dict) and isinstance(value.get("input"), str):
         input_text: str = value["input"]
         return input_text
@@ -206,7 +206,7 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
 
 # --- a client's stream ----------------------------------------------------------------------------
 #
-# Calls go out in one piece when they are whole. An error is the last line.
+# Calls are sent when they are complete. An error is the last line.
 
 _encode = msgspec.json.encode
 
@@ -230,7 +230,7 @@ class OllamaStreamRenderer:
         self._ended = False
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints."""
+        """The bytes for this event."""
         if self._ended:
             return b""
         match event:
@@ -259,7 +259,7 @@ class OllamaStreamRenderer:
                 assert_never(event)
 
     def _render_line(self, logprobs: tuple[Json, ...] = (), /, **message_fields: object) -> bytes:
-        """Renders one line with more of the message, and its tokens' log probabilities."""
+        """Renders one line with the next part of the message and its log probabilities."""
         if self._is_generate:
             fields = {"response": message_fields.pop("content", ""), **message_fields}
         else:

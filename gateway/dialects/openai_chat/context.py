@@ -30,7 +30,7 @@ class ChatRenderContext(DeduplicatingRenderContext):
         self.hints: list[str] = []
 
     def sent_name(self, client_name: str) -> str:
-        """The tool name to send. A call in the history may name a tool no longer offered."""
+        """The tool name to send, also for a tool of the history that is no longer offered."""
         sent_name = self.sent_names.get(client_name)
         if sent_name is None:
             sent_name = assign_tool_name(client_name, NAME_LIMIT, self._used_names)

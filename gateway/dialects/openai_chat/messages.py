@@ -182,7 +182,7 @@ def _add_result(conversation: Conversation, result: ToolResult, path: str) -> No
 
 
 def _parse_content_with_cache(message: Json, path: str) -> tuple[Part, ...]:
-    """The content; the message's own cache breakpoint goes to its last part."""
+    """The parts of the content; the message's cache breakpoint moves to the last part."""
     parts = parse_content(message, path)
     if "cache_control" in message and parts and isinstance(parts[-1], Text):
         return (*parts[:-1], replace(parts[-1], cache=parse_cache_breakpoint(message)))
@@ -205,12 +205,12 @@ BRIDGE_TEXT = "I have the tool results."
 
 
 def render_messages(context: ChatRenderContext, body: Json) -> None:
-    """Write the messages into the body."""
+    """Renders the messages into the body."""
     request, report = pair_tool_results(context.request)
     context.request = request
     context.report += report
     if not context.traits.mid_system:
-        context.move_system_first(in_results=not context.traits.user_after_tool)
+        context.merge_system_turns(in_results=not context.traits.user_after_tool)
     messages = _render_system(context)
     for turn in context.request.turns:
         for message in _render_turn(context, turn):

@@ -30,7 +30,7 @@ Json = dict[str, Any]
 DETAILS = "reasoning_details"
 # Provider-specific names of efforts.
 _EFFORT_SYNONYMS = {"med": "medium", "ultra": "max", "disabled": "none"}
-# Sent for required reasoning that is missing: no text that the model might copy, but not
+# Sent in place of missing required reasoning: not a text that the model might copy, but not
 # empty either, which DeepSeek may treat as absent.
 _PLACEHOLDER_TEXT = " "
 
@@ -311,7 +311,7 @@ def _details_signature(details: list[Json]) -> Signature:
 def render_reasoning(
     context: ChatRenderContext, turn: Turn, message: Json, *, has_calls: bool
 ) -> list[Json]:
-    """Put a turn's reasoning into its message, where the target accepts it.
+    """Renders a turn's reasoning into its message, if the target accepts it.
 
     Returns content chunks for targets that expect it in the content.
     """
@@ -489,7 +489,7 @@ _STATE_MARKERS = (f'"{DETAILS}"'.encode(), b'"extra_content"')
 def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
     """The body without signatures and encrypted reasoning, and a report; text stays.
 
-    The same object for a model that requires its state: a translation fills the gap.
+    Returns the same object for a model that requires its state: the request is translated.
     """
     if traits.replay_reasoning == "required_on_tools":
         return fields, ()

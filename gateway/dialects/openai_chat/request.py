@@ -95,7 +95,7 @@ _TOOL_FIELDS = frozenset(
 _DEFAULT_VALUES = {"modalities": ["text"]}
 # Fields that are passed on unparsed; only their type is checked here.
 _OBJECT_FIELDS = ("audio", "prediction", "prompt_cache_options", "moderation")
-_TIERS = (
+_CLIENT_TIERS = (
     "auto",
     "default",
     "flex",
@@ -115,7 +115,7 @@ _CANONICAL_TIERS = {
 }
 
 # Canonical field -> path; for repeated values, the path below the value's own path.
-_PATHS = {
+_FIELD_PATHS = {
     "turns": "messages",
     "logprobs": "logprobs",
     "cache": "cache_control",
@@ -126,7 +126,7 @@ _PATHS = {
 
 def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
-    paths: dict[str, str] = dict(_PATHS)
+    paths: dict[str, str] = dict(_FIELD_PATHS)
     conversation = parse_messages(body)
     extra, include_usage = _collect_extra_fields(body, paths)
     extra |= conversation.unknown_fields
@@ -216,7 +216,7 @@ def _parse_metadata(body: Json, paths: dict[str, str]) -> Meta:
         user_id = text(body, "user")
         paths["user_id"] = "user"
     paths["session_key"] = "prompt_cache_key"
-    tier = enum_value(body, "service_tier", _TIERS)
+    tier = enum_value(body, "service_tier", _CLIENT_TIERS)
     return Meta(
         user_id=user_id,
         session_key=text(body, "prompt_cache_key"),
@@ -448,7 +448,7 @@ def parse_output_format(body: Json, paths: dict[str, str]) -> Output:
 
 
 def render_output_format(context: ChatRenderContext, body: Json) -> None:
-    """Write the format into the body, or a hint to the model if there is no field for it."""
+    """Renders the output format into the body, or as a hint if there is no field for it."""
     output, traits = context.request.output, context.traits
     if output.verbosity is not None and traits.verbosity:
         body["verbosity"] = output.verbosity
@@ -531,8 +531,7 @@ def _render_schema(context: ChatRenderContext, output: Output) -> Json:
 
 # --- the schema of a request that passes through --------------------------------------------------
 
-# `model` is a placeholder role of no provider; vendors do add roles, so this list is
-# the union of what Chat-speaking providers document.
+# The union of the roles that providers document; `model` is a placeholder of no provider.
 Role = Literal["system", "developer", "user", "assistant", "tool", "function", "latest_reminder"]
 _NonNegativeInt = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 _BoundedFloat = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]

@@ -1,4 +1,4 @@
-"""Whole responses: canonical to a client's JSON; finish reasons and usage, both ways."""
+"""Complete responses: canonical to a client's JSON; finish reasons and usage, both ways."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _add_native(builder: _MessageBuilder, part: Native) -> None:
 # --- finish reasons -------------------------------------------------------------------------------
 
 # `eos` is Together's, `model_length` Mistral's, `error` OpenRouter's and Mistral's.
-_IN: dict[str, FinishReason] = {
+_FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
     "end_turn": "stop",
@@ -214,7 +214,7 @@ _IN: dict[str, FinishReason] = {
     # DeepSeek aborted the response itself.
     "insufficient_system_resource": "malformed",
 }
-_OUT: dict[FinishReason, str] = {
+_CLIENT_FINISH_REASONS: dict[FinishReason, str] = {
     "stop": "stop",
     "stop_sequence": "stop",
     "length": "length",
@@ -230,10 +230,12 @@ _OUT: dict[FinishReason, str] = {
 def parse_finish(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: Any = None) -> Finish:
     """The canonical finish of a response with these properties.
 
-    A response with tool calls has finished for them, whatever the provider's reason is.
+    A tool call takes precedence over the provider's reason.
     `stop` is the sequence that ended it, where the provider says so (vLLM).
     """
-    reason = _IN.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
+    reason = (
+        _FINISH_REASONS.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
+    )
     if calls and reason == "stop":
         reason = "tool"
     elif reason == "tool" and not calls:
@@ -243,7 +245,7 @@ def parse_finish(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: An
     if reason == "stop" and isinstance(stop, str) and stop:
         return Finish(reason="stop_sequence", stop_sequence=stop)
     explanation = (
-        f"the model's answer ended with {finish_reason}" if reason == "malformed" else None
+        f"the model's response ended with {finish_reason}" if reason == "malformed" else None
     )
     return Finish(reason=reason, explanation=explanation)
 
@@ -258,7 +260,7 @@ def render_finish(finish: Finish, *, has_refusal: bool, functions: bool = False)
         return "content_filter"
     if functions and finish.reason == "tool":
         return FUNCTION_CALL
-    return _OUT[finish.reason]
+    return _CLIENT_FINISH_REASONS[finish.reason]
 
 
 # --- usage ----------------------------------------------------------------------------------------
@@ -277,7 +279,7 @@ class _OutputDetails(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    """The fields that OpenAI itself sends; the others, with a type that only null has."""
+    """The fields that OpenAI itself sends. Fields of other providers may only be null."""
 
     prompt_tokens: _Count
     completion_tokens: _Count

@@ -356,7 +356,7 @@ class ChatStreamParser:
     # --- ends ------------------------------------------------------------------------
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:
-        """The end: clean if the provider signalled it in any way, else a truncated stream."""
+        """End if the provider signalled the end in any way, else Failed for a truncated stream."""
         if not self._started or (self._finish is None and not done_received):
             return self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
         events: list[Event] = []

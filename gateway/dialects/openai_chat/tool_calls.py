@@ -1,4 +1,4 @@
-"""Tool calls, whole and streamed."""
+"""Tool calls, complete and streamed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def parse_calls(message: Json, path: str) -> list[ToolCall]:
 
 
 def _parse_call(call: Json, path: str) -> ToolCall:
-    # Some local servers send no ids; the path serves as one, the same in every turn.
+    # Some local servers send no ids. The path is used instead, as it is the same in every turn.
     call_id = text(call, "id", path) or id_from_path(path)
     if call.get("type") == "custom" or ("custom" in call and "function" not in call):
         custom_call = required_mapping(call, "custom", path)

@@ -154,7 +154,7 @@ def _parse_custom_tool(tool: Json, path: str) -> Tool:
 
 
 def render_tools(context: ChatRenderContext, body: Json) -> None:
-    """Write the tools and the tool choice into the body."""
+    """Renders the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if not request.tools:
         context.drop_tool_choice()
@@ -176,7 +176,7 @@ def render_tools(context: ChatRenderContext, body: Json) -> None:
 
 
 def _render_search_only(context: ChatRenderContext, body: Json) -> None:
-    """Write the search options of a model that searches but calls no tools (Perplexity's)."""
+    """Renders the search options for a model that searches but calls no tools (Perplexity's)."""
     request, traits = context.request, context.traits
     searches = [tool for tool in request.tools if web_search.parse_web_search(tool) is not None]
     if not traits.web_search or len(searches) < len(request.tools):

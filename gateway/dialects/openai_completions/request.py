@@ -63,7 +63,7 @@ _PARSED_FIELDS = frozenset(
     }
 )
 # `logprobs` sets both whether and how many, so a report mentions it once.
-_PATHS = {
+_FIELD_PATHS = {
     "user_id": "user",
     "max_output": "max_tokens",
     "logprobs": "logprobs",
@@ -97,7 +97,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         ),
         meta=Meta(user_id=text(body, "user")),
         extra={NAME: extra} if extra else {},
-        client_paths=dict(_PATHS),
+        client_paths=dict(_FIELD_PATHS),
     )
 
 
@@ -138,7 +138,7 @@ def _collect_extra_fields(body: Json) -> tuple[Json, bool | None]:
 
 # --- a provider's request -------------------------------------------------------------------------
 
-_SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System"}
+_ROLE_LABELS = {"user": "User", "assistant": "Assistant", "system": "System"}
 
 
 class PromptRenderContext:
@@ -198,7 +198,7 @@ def _render_prompt(context: PromptRenderContext) -> str:
     field = request.turns[0].path.partition("[")[0] if request.turns else "messages"
     context.approximate(field or "messages", "a conversation is sent as one text with role labels")
     lines = [block.text for block in request.instructions]
-    lines += [f"{_SPEAKERS[turn.role]}: {_turn_text(context, turn)}" for turn in request.turns]
+    lines += [f"{_ROLE_LABELS[turn.role]}: {_turn_text(context, turn)}" for turn in request.turns]
     if not request.turns or request.turns[-1].role != "assistant":
         lines.append("Assistant:")
     return "\n\n".join(lines)

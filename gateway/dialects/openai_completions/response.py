@@ -1,4 +1,4 @@
-"""Responses, whole and streamed: a provider's to canonical, and back for a client."""
+"""Responses, complete and streamed: a provider's to canonical, and back for a client."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def render_searches(
 
 
 def _new_id(call_id: str) -> str:
-    """An id of this dialect: not the provider's, which may require the reasoning before it."""
+    """A new id: with its own id, the provider may require the reasoning before the item."""
     return f"ws_{sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
@@ -358,13 +358,13 @@ _MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "
 
 
 def render_input(context: ResponsesRenderContext, body: Json) -> None:
-    """Write instructions and items into the body."""
+    """Renders instructions and items into the body."""
     if context.traits.built_in_tools:
         context.request = _drop_provider_calls(context)
     context.request, report = pair_tool_results(context.request)
     context.report += report
     if not context.traits.mid_system:
-        context.move_system_first()
+        context.merge_system_turns()
     items = _render_instructions(context, body)
     for index, turn in enumerate(context.request.turns):
         if turn.name is not None:
@@ -407,7 +407,7 @@ def _drop_provider_calls(context: ResponsesRenderContext) -> Request:
 
 
 def _render_instructions(context: ResponsesRenderContext, body: Json) -> list[Json]:
-    """Write the instructions as one text, or return them as a message item."""
+    """Renders the instructions into the body as one text, or returns them as a message item."""
     instructions = [*context.sent_instructions(), *(Text(text=hint) for hint in context.hints)]
     has_cache_breakpoints = (
         any(block.cache for block in instructions) and context.traits.cache == "breakpoints"

@@ -54,7 +54,7 @@ def parse_thinking(body: Json, extra: Json) -> Thinking | None:
 
 
 def render_thinking(context: ResponsesRenderContext, body: Json) -> None:
-    """Write the requested reasoning into the body."""
+    """Renders the requested reasoning into the body."""
     thinking = _effective_thinking(context.request)
     if thinking is None:
         return
@@ -145,7 +145,7 @@ def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> s
 
 # --- state in a body that passes through ----------------------------------------------------------
 
-# Items that the provider looks up by their id, and then misses the reasoning before them.
+# Items that the provider looks up by id; it then requires the reasoning before them.
 _LINKED_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call"})
 _LINKED_ITEM_MARKERS = (b'"reasoning"', b'"id"')
 

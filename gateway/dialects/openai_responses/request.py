@@ -16,10 +16,10 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.openai_responses.context import (
     ENCRYPTED,
+    FIELD_PATHS,
     LOGPROBS,
     NAME,
     NESTED_FIELDS,
-    PATHS,
     Json,
     ResponsesRenderContext,
 )
@@ -80,7 +80,7 @@ _PARSED_FIELDS = frozenset(
         "background",
     }
 )
-_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+_CLIENT_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 # Default values: dropping them loses nothing where the field has no equivalent.
 _DEFAULT_VALUES = {"truncation": "disabled"}
 # State that only OpenAI stores; without it the request would have another meaning.
@@ -104,7 +104,7 @@ def parse_request(
     user = text(body, "user")
     if user is not None and body.get("safety_identifier") not in (None, user):
         extra["user"] = user
-    paths = dict(PATHS)
+    paths = dict(FIELD_PATHS)
     output = parse_output_format(body, extra)
     thinking = parse_thinking(body, extra)
     include = _parse_include(body, extra)
@@ -116,7 +116,7 @@ def parse_request(
         stream=bool(boolean(body, "stream")),
         instructions=_parse_instructions(body, conversation),
         turns=tuple(conversation.turns),
-        # One tool for each name: the last one counts.
+        # Of several tools with one name, the last one is used.
         tools=tuple({tool.name: tool for tool in tools}.values()),
         tool_choice=parse_tool_choice(body),
         output=output,
@@ -170,7 +170,7 @@ def _parse_metadata(body: Json, paths: dict[str, str]) -> Meta:
     if user_id is None:
         user_id = text(body, "user")
         paths["user_id"] = "user"
-    tier = enum_value(body, "service_tier", _TIERS)
+    tier = enum_value(body, "service_tier", _CLIENT_TIERS)
     return Meta(
         user_id=user_id,
         session_key=text(body, "prompt_cache_key"),
@@ -197,7 +197,7 @@ _UNSUPPORTED_SAMPLING = (
 )
 # The field inside an item that is restored to its item.
 _ITEM_FIELD_SUFFIX = "].phase"
-# The fields that a token count accepts; others are a 400 there.
+# The fields that a token count accepts; it rejects others with a 400.
 _TOKEN_COUNT_FIELDS = frozenset(
     {"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text", "truncation"}
 )
@@ -348,7 +348,7 @@ def _restore_field(body: Json, key: str, value: Any) -> bool:
         return False
     holder, _, inner_key = key.partition(".")
     if inner_key and holder in NESTED_FIELDS:
-        # Fields that are already set win; `reasoning` exists only if reasoning is on.
+        # Fields that are already set stay; `reasoning` exists only if reasoning is on.
         if inner_key != "summary":
             body.setdefault(holder, {}).setdefault(inner_key, value)
         return True
@@ -393,7 +393,7 @@ def parse_output_format(body: Json, extra: Json) -> Output:
 
 
 def render_output_format(context: ResponsesRenderContext, body: Json) -> None:
-    """Write the format into the body, or a hint to the model if there is no field for it."""
+    """Renders the output format into the body, or as a hint if there is no field for it."""
     output, traits = context.request.output, context.traits
     out: Json = {}
     if output.format == "schema" and traits.structured == "schema":
@@ -513,7 +513,7 @@ class Item(msgspec.Struct):
 
 
 class Tool(msgspec.Struct):
-    """A tool on offer."""
+    """An offered tool."""
 
     type: str
 

@@ -1,4 +1,4 @@
-"""Whole responses: canonical to a client's JSON; finish reasons, usage and errors, both ways."""
+"""Complete responses: canonical to a client's JSON; finish reasons, usage and errors, both ways."""
 
 from __future__ import annotations
 

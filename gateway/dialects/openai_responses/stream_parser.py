@@ -1,4 +1,4 @@
-"""A provider's stream to canonical events; a whole response is a stream of one event."""
+"""A provider's stream to canonical events; a complete response is a stream of one event."""
 
 from __future__ import annotations
 
@@ -548,7 +548,7 @@ class StreamItem:
 
 
 def part_kind(part: Any) -> BlockKind | None:
-    """The kind of block that a part of a message is."""
+    """The kind of block for a part of a message."""
     part_type = part.get("type") if isinstance(part, dict) else None
     if part_type == "output_text":
         return "text"

@@ -490,7 +490,7 @@ class ResponsesStreamRenderer:
         self._build_item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
         # Calls that the provider runs and that have not ended; the item of the first has started.
         self._server_calls: list[ServerCallWriter] = []
-        # The one whose input arrives.
+        # The call whose input is being received.
         self._open_call: ServerCallWriter | None = None
         self._signature: Signature | None = None
         self._refused = False

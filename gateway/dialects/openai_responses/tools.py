@@ -183,7 +183,7 @@ _FREE_TEXT_SCHEMA: Json = {
 
 
 def render_tools(context: ResponsesRenderContext, body: Json) -> None:
-    """Write the tools and the tool choice into the body."""
+    """Renders the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")
@@ -250,7 +250,7 @@ def _render_function(context: ResponsesRenderContext, tool: Tool) -> Json:
         "strict": False,
         "parameters": schema,
     }
-    # Without the field, the API tries to be strict, so it is always set.
+    # Always set: the API's default is strict mode.
     if tool.strict and not context.traits.strict_tools:
         context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
     elif tool.strict:
@@ -324,7 +324,7 @@ def _render_server_tool(context: ResponsesRenderContext, tool: Tool, body: Json)
     if reason:
         context.drop(tool.path, reason)
         return None
-    # Only the options that the provider has: OpenAI's others are rejected.
+    # The provider rejects options of OpenAI's tools that it does not have.
     assert fields is not None
     item = _render_openai_tool(context, tool, body)
     return _with_accepted_fields(context, tool, item, fields) if item is not None else None

@@ -77,7 +77,7 @@ class CodeResult(msgspec.Struct, frozen=True, kw_only=True):
         output: standard output and errors.
         failed: whether the code failed.
         timed_out: whether it was stopped because it ran too long.
-        losses: what other providers cannot show of it.
+        losses: its fields that other providers' APIs do not have.
     """
 
     id: str = ""
@@ -293,7 +293,7 @@ def _gemini_result(result: CodeResult) -> Json:
 
 
 def losses_of(data: Json) -> tuple[str, ...]:
-    """Losses: fields of a code run or its result that no other provider's API has."""
+    """The fields of a code run or its result that no other provider's API has."""
     run = read_call(data)
     result = read_result(data) if run is None else run.result
     if run is not None and result is None and _is_item(data):

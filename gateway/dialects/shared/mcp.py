@@ -28,11 +28,11 @@ _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class McpServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A server and the tools of it that the model may call.
+    """A server, and which of its tools the model may call.
 
     Attributes:
-        name: the client's name of it.
-        url: its address.
+        name: the client's name for the server.
+        url: its URL.
         token: the bearer token; empty without one.
         allowed: names of the tools that may be called; None for all.
         losses: subfields of the client's tool without an equivalent, each with the reason.

@@ -1,4 +1,4 @@
-"""Errors of OpenAI's APIs and the many that copy them: parsed from providers, rendered.
+"""Errors of OpenAI's APIs and compatible ones: parsed from providers, rendered for clients.
 
 All OpenAI APIs render an error as the same JSON; a provider's error may have any of the
 supported shapes.
@@ -68,7 +68,7 @@ _KIND_BY_CODE: dict[str, str] = {
     "unauthenticated": "upstream_auth",
     "tool_use_failed": "malformed_output",
 }
-# Codes so generic that the HTTP status is more specific; used where there is none.
+# Codes that are less specific than the HTTP status; used if there is no status.
 _KIND_BY_GENERIC_CODE: dict[str, str] = {
     "invalid_request_error": "invalid_request",
     "invalid_argument": "invalid_request",
@@ -156,7 +156,9 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
 def _unwrap_aws(
     status: int, headers: Mapping[str, str], body: bytes, payload: Json
 ) -> tuple[int, bytes, Any]:
-    """Return a container's own error in that of Amazon SageMaker; else the error, with its type."""
+    """Status, body and payload of a container's error inside one of Amazon SageMaker.
+
+    Any other error is returned unchanged, with AWS's error type."""
     original = payload.get("OriginalStatusCode")
     if type(original) is int and 400 <= original <= 599:
         body = str(payload.get("OriginalMessage") or payload.get("Message") or "").encode()

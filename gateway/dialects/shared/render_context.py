@@ -107,7 +107,7 @@ class BaseRenderContext:
 
     @property
     def default_max_tokens(self) -> int:
-        """The output limit to send where the client set none and the target requires one."""
+        """The output limit to send if the client set none and the target requires one."""
         is_agent = self.request.stream and bool(self.request.tools)
         return self.traits.agent_max_output if is_agent else self.traits.default_max_output
 
@@ -138,8 +138,8 @@ class BaseRenderContext:
                 instructions.append(part)
         return instructions
 
-    def move_system_first(self, *, in_results: bool = False) -> None:
-        """Turn later system messages into text of the user's turns, and report that."""
+    def merge_system_turns(self, *, in_results: bool = False) -> None:
+        """Move system messages after the first turn into user turns as text, and report that."""
         self.request, report = merge_system_turns(self.request, in_results=in_results)
         for adaptation in report:
             self._record_adaptation(adaptation)
@@ -272,7 +272,7 @@ class BaseRenderContext:
         return True
 
     def code_run_text(self, part: Native) -> Text | None:
-        """Code that another provider ran, and its output, as text; None for any other part."""
+        """The code that another provider ran and its output, as text; None for any other part."""
         text = code_execution.history_text(part.data)
         if not text:
             return None
