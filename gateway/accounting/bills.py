@@ -252,7 +252,7 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
         .with_uncertain_cost()
     )
     costs: dict[str, list[Decimal | None]] = {reason: [] for reason in _REASONS}
-    # One pass for all reasons; added here, as SQLite sums decimals as floating point.
+    # One pass for all reasons; summed here, as SQLite sums decimals as floating point.
     for row in rows.values_list(*_UNCERTAINTY_COLUMNS).order_by()[:MAX_ROWS].iterator():
         for reason in _uncertainty_reasons(*row):
             costs[reason].append(row[0])

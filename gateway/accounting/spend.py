@@ -3,9 +3,9 @@
     spend(since, until, ("day", "team"))  -> [{"day": "2026-11-21", "team": "search", ...}]
     as_csv(rows, by)                      -> the rows as CSV
 
-Computed from the roll-ups, which outlive the log; grouping by tag or end user uses the
-log itself, as far back as it reaches. Costs are exact decimals; requests without a known price are
-counted separately.
+Computed from the roll-ups, which are kept longer than the log; grouping by tag or end user
+uses the log itself, as far back as it reaches. Costs are exact decimals; requests without a
+known price are counted separately.
 """
 
 from __future__ import annotations

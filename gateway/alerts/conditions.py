@@ -1,4 +1,4 @@
-"""The conditions that raise alerts, as they hold at one moment."""
+"""The conditions that raise alerts, evaluated at one moment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Condition(NamedTuple):
 
     Attributes:
         per_node: whether other machines may not see it.
-        min_s: how long it must hold before it is an alert.
+        min_s: how long it must hold, in seconds, before it raises an alert.
     """
 
     event: AlertEvent

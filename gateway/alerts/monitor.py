@@ -29,7 +29,7 @@ STALE_AFTER = timedelta(minutes=10)
 
 
 class AlertTracker:
-    """The alerts of one node: compares conditions with what is recorded."""
+    """The alerts of one node: compares the current conditions with the recorded alerts."""
 
     def __init__(self, node: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._node = node
@@ -38,7 +38,7 @@ class AlertTracker:
         self._held_since: dict[tuple[str, str], float] = {}
 
     def update(self, conditions: list[Condition]) -> None:
-        """Record what has changed, and send it to the channels."""
+        """Record changes of the conditions, and send them to the channels."""
         now = self._clock()
         self._held_since = {
             (c.event, c.subject): self._held_since.get((c.event, c.subject), now)
@@ -108,7 +108,7 @@ class AlertTracker:
         return notices
 
     def _end_silences(self, silences: list[AlertSilence]) -> list[Notification]:
-        """The start of alerts that are still active, and that no silence matches any longer."""
+        """Notifications of active alerts whose silence has ended."""
         notices = []
         for alert in Alert.objects.firing().filter(is_silenced=True):
             if any(silence.matches(alert.event, alert.subject) for silence in silences):

@@ -1,6 +1,6 @@
 """Derives changes of traits from findings; pure functions.
 
-Advises only what was tested: an unclear verdict has no consequences.
+Only traits that were tested are advised: an unclear verdict has no consequences.
 """
 
 from __future__ import annotations

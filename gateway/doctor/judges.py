@@ -11,7 +11,7 @@ from gateway.canon.events import BlockEnd, BlockStart, Delta
 from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
 from gateway.doctor.values import Judge, Judgement, Probe, ProbeReply
 
-# Failures that say nothing about the capability in question.
+# Failures that are unrelated to the capability in question.
 _TRANSIENT_ERRORS = {
     "rate_limit": "the rate limit was exceeded",
     "quota": "the account has no credit left",

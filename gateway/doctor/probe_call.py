@@ -18,8 +18,8 @@ from gateway.doctor.values import Probe, ProbeReply
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import FrameTooLarge
-from gateway.providers.auth import secrets_of
-from gateway.providers.capabilities import merge
+from gateway.providers.auth import credential_secrets
+from gateway.providers.capabilities import merge_traits
 from gateway.providers.redact import scrub
 from gateway.relay.run.reply import decode
 from gateway.relay.translate.prepare import (
@@ -47,7 +47,7 @@ class ProbeClient:
         self._lines = RequestTemplates()
         self._tokens = AccessTokens()
         provider = target.model.provider
-        self._secrets = secrets_of(provider.credential.reveal())
+        self._secrets = credential_secrets(provider.credential.reveal())
 
     def scrub(self, text: str) -> str:
         """Remove the credential from an upstream's text, since some upstreams echo it."""
@@ -56,7 +56,7 @@ class ProbeClient:
     async def ask(self, probe: Probe) -> ProbeReply:
         """Send the requests of a probe: the second continues from the answer to the first."""
         target = self._with_model(probe.model) if probe.model else self._target
-        traits = merge(target.model.traits, probe.assume(target.model.traits))
+        traits = merge_traits(target.model.traits, probe.assume(target.model.traits))
         request = replace(probe.request, model=target.model.name)
         first_reply = await self._send_request(target, request, traits, probe.verb)
         if probe.follow is None or first_reply.response is None:

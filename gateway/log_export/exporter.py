@@ -1,4 +1,4 @@
-"""Exports complete rows of the request log, in one process of all that share a database."""
+"""Exports complete rows of the request log, in one of the processes that share a database."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _claim_lease() -> LogExport | None:
 def _find_complete_rows(state: LogExport) -> None:
     """Set `complete_id`.
 
-    PostgreSQL gives out IDs before their rows become visible, so that a lower ID may appear after
+    PostgreSQL assigns IDs before their rows become visible, so that a lower ID may appear after
     a higher one; SQLite has one writer.
     """
     newest_pk = RequestLog.objects.aggregate(newest=Max("pk"))["newest"] or 0

@@ -44,7 +44,7 @@ SIMULATED_FAILURES: dict[str, int | None] = {
     "context_length": 400,
     "content_policy": 400,
 }
-# Messages of the failures that are about the request itself.
+# Messages of the simulated failures that the request itself causes.
 _REFUSAL_MESSAGES = {
     "context_length": "the request is longer than the model's context window",
     "content_policy": "the request was refused by a content filter",
@@ -63,7 +63,7 @@ class TargetOutcome(msgspec.Struct, frozen=True):
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     """The result. `chosen` and `prepared_request` are None if the client gets `error`.
 
-    `runtime_inputs` are what live traffic would add to `prepared_request`.
+    `runtime_inputs` are the inputs that live traffic would add to `prepared_request`.
     """
 
     call: Call
@@ -194,7 +194,7 @@ def _skipped_outcome(skip: Skip) -> TargetOutcome:
 def _prepare_attempt(
     state: RoutingState, call: Call, candidate: Candidate
 ) -> tuple[PreparedRequest, tuple[RuntimeInput, ...]]:
-    """Return what would be sent. Raises GatewayError if translation fails, or as simulated."""
+    """Return the request to send. Raises GatewayError if translation or the simulation fails."""
     runtime_inputs = apply_inputs(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )

@@ -59,7 +59,7 @@ NO_INPUTS = SimulationInputs()
 def apply_inputs(
     call: Call, route: Route, target: Target, inputs: SimulationInputs
 ) -> tuple[RuntimeInput, ...]:
-    """Apply the inputs to a call; returns what live traffic would add.
+    """Apply the inputs to a call; returns the inputs that live traffic would add.
 
     Raises GatewayError for inputs that do not belong to the request.
     """

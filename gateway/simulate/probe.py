@@ -12,7 +12,7 @@ from gateway.canon.embeddings import EmbedRequest
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.request import Request, Text, Turn
 from gateway.dialects import DIALECTS
-from gateway.providers.auth import secrets_of
+from gateway.providers.auth import credential_secrets
 from gateway.providers.redact import scrub
 from gateway.relay.run.embeddings import embed_adapter, render_embed_request
 from gateway.relay.run.reply import decode
@@ -65,7 +65,7 @@ async def probe_all(
     """Probe the targets one after the other."""
     upstreams = Upstreams()
     revealed = (p.credential.reveal() for p in snapshot.providers.values())
-    secrets = tuple(part for value in revealed for part in secrets_of(value))
+    secrets = tuple(part for value in revealed for part in credential_secrets(value))
     try:
         return [
             await probe(upstreams, target, timeout_s=timeout_s, secrets=secrets)

@@ -18,9 +18,9 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, ResponseContext, Verb
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Frame
-from gateway.providers.auth import headers_for
+from gateway.providers.auth import build_auth_headers
 from gateway.providers.capabilities import traits_for
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.providers.profile import Preset, Secret
 from gateway.providers.redact import scrub
 from gateway.relay.exchange.call import Call, Exchange
@@ -50,7 +50,7 @@ def request(
     """Return the upstream request: body, path, url, headers, report and live traffic's additions.
 
     A dialect's name may end in a verb: `anthropic_count_tokens`. `stored` are earlier
-    responses by id, for a request that continues from one.
+    responses by id, for a request that continues one.
     `source` and `target` are dialects or presets; a dialect is used as named, even if the
     provider also serves the model in another one. `model` and `stream` are read from the body,
     even for dialects that have them in the path. Raises GatewayError for unknown names and
@@ -102,7 +102,7 @@ def request(
         live_additions = (*live_additions, *repeated_calls(call, choices))
         prepared_request = prepare(call, route, route_target, choices[0] if choices else None)
     auth_headers = {
-        n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)
+        n.decode(): v.decode() for n, v in build_auth_headers(provider.auth, provider.credential)
     }
     url = provider.base_url + prepared_request.path
     if provider.query:
@@ -196,7 +196,7 @@ def without_verb(name: str) -> str:
 
 
 def _find_preset(name: str, param: str) -> Preset:
-    preset = resolve(name)
+    preset = resolve_preset(name)
     if preset is None:
         raise invalid(f"{param}: `{name[:100]}` is neither a dialect nor a provider preset", param)
     return preset

@@ -30,7 +30,7 @@ from gateway.doctor import (
 from gateway.doctor.judges import judge
 from gateway.doctor.text_probes import PLAIN_ANSWER
 from gateway.doctor.values import Judgement, ProbeReply
-from gateway.providers.capabilities import merge
+from gateway.providers.capabilities import merge_traits
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price, Secret
 from gateway.routing.snapshot import Provider, Target, model_of
@@ -555,7 +555,7 @@ def able_to(preset: str, dialect: str) -> list[str]:
     written = []
     traits = replace(Traits(), kind=preset, model="m")
     for probe in PROBES:
-        assumed = merge(traits, probe.assume(traits))
+        assumed = merge_traits(traits, probe.assume(traits))
         requests = [probe.request]
         if probe.follow is not None:
             tool = probe.request.tools[0]

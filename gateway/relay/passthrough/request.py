@@ -62,7 +62,7 @@ def state_of(exchange: Exchange) -> tuple[PassthroughState, Operation]:
 
 def provider_path(provider: Provider, family: str) -> str | None:
     """The path of a family at a provider; None if it does not support it."""
-    return passthrough_catalog.path_of(provider.preset, provider.paths, family)
+    return passthrough_catalog.family_path(provider.preset, provider.paths, family)
 
 
 def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:

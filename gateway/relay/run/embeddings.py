@@ -18,7 +18,7 @@ from gateway.canon.response import Usage
 from gateway.dialects import DIALECTS, EMBED_DIALECTS
 from gateway.dialects.base import Dialect, EmbedProvider, ResponseContext
 from gateway.providers import edits as profile_edits
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.client_credential import with_client_credential
@@ -277,7 +277,7 @@ async def _send_batch(
         headers = with_client_credential(call, provider, headers)
     content = prepared_request.content
     async with slots:
-        if provider.auth in MAKERS:
+        if provider.auth in DERIVED_HEADER_SCHEMES:
             headers = await runtime.tokens.headers(provider, "POST", url, headers, content)
         extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
         connect_s = limits.connect_s

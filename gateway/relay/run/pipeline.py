@@ -19,7 +19,7 @@ import msgspec
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import Error, GatewayError
 from gateway.framing.formats import STREAM_FORMATS
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.providers.redact import MAX_CHARS, Redactor, scrub
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import AttemptState, Call, Client, Deadlines, stop_error
@@ -469,7 +469,7 @@ async def _call_target(
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
     url = runtime.request_templates.url(provider, request.path)
-    if provider.auth in MAKERS:
+    if provider.auth in DERIVED_HEADER_SCHEMES:
         headers = await runtime.tokens.headers(provider, method, url, headers, content)
         if call.recorder.enabled:
             call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))

@@ -20,7 +20,7 @@ from gateway.canon.errors import GatewayError
 from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.dialects.base import Verb
-from gateway.providers.auth import headers_for
+from gateway.providers.auth import build_auth_headers
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Secret
 from gateway.providers.redact import MASK
@@ -234,6 +234,6 @@ def _upstream_url(provider: Provider, path: str) -> str:
 def _upstream_headers(provider: Provider, prepared_request: PreparedRequest) -> dict[str, str]:
     """Return the upstream headers, credentials masked; the operator's own headers may be secret."""
     headers = {name: MASK for name, _ in provider.headers}
-    secret = headers_for(provider.auth, Secret(MASK)) if provider.credential else ()
+    secret = build_auth_headers(provider.auth, Secret(MASK)) if provider.credential else ()
     headers |= {name.decode(): value.decode() for name, value in secret}
     return {"content-type": "application/json", **headers, **prepared_request.headers}
