@@ -66,7 +66,7 @@ class ProbeClient:
             return first_reply
         last_reply = await self._send_request(target, follow_up, traits, probe.verb)
         return replace(
-            last_reply, before=first_reply, spent=(*first_reply.spent, *last_reply.spent)
+            last_reply, first_reply=first_reply, usages=(*first_reply.usages, *last_reply.usages)
         )
 
     def _with_model(self, name: str) -> Target:
@@ -157,7 +157,7 @@ async def _read_reply(
     if verb == "count_tokens":
         return ProbeReply(count=dialect.provider.parse_count(body))
     response = dialect.provider.parse_response(body, traits, prepared_request.rendered_request)
-    return ProbeReply(response=response, spent=_reported_usage(response.usage))
+    return ProbeReply(response=response, usages=_reported_usage(response.usage))
 
 
 async def _read_stream(
@@ -187,7 +187,7 @@ async def _read_stream(
         response=response,
         events=tuple(events),
         streamed=True,
-        spent=_reported_usage(response.usage),
+        usages=_reported_usage(response.usage),
     )
 
 

@@ -59,8 +59,8 @@ class CapabilityReport(models.Model):
 
         RUNNING = "running", "running"
         DONE = "done", "done"
-        SILENT = "silent", "no plain answer"
-        LATE = "late", "out of time"
+        NO_ANSWER = "no_answer", "no plain answer"
+        TIMED_OUT = "timed_out", "time limit reached"
         STOPPED = "stopped", "stopped"
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="reports")

@@ -176,7 +176,7 @@ async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> N
 async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, words: str) -> None:
     reply: list[Finding] = []
     examination = await examine(target("demo", model), on_finding=reply.append)
-    assert examination.ended == "silent"
+    assert examination.ended == "no_answer"
     assert [finding.name for finding in reply] == ["plain"]
     assert reply[0].verdict == verdict
     assert words in reply[0].message
@@ -386,14 +386,14 @@ async def test_wrong_catalog_capabilities_are_detected() -> None:
         "mid_system": False,
         "tool_id_rule": "word",
     }
-    assert all(item.sure for item in proposed)
+    assert all(item.is_verified for item in proposed)
 
 
 async def test_no_secret_is_in_a_report() -> None:
     with StrictOpenAI(key="sk-another-0123456789abcdef") as upstream:
         key = "sk-mine-0123456789abcdef"
         examination = await examine(target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=key))
-    assert examination.ended == "silent"
+    assert examination.ended == "no_answer"
     assert "Incorrect API key" in examination.findings[0].message
     assert key not in str(examination)
 
@@ -418,7 +418,7 @@ async def test_a_check_ends_at_its_deadline() -> None:
         started = time.perf_counter()
         examination = await examine(to, total_s=0.6)
     assert time.perf_counter() - started < 15
-    assert examination.ended == "late"
+    assert examination.ended == "timed_out"
     assert len(examination.findings) == len(PROBES)
     assert "the time limit for all checks was reached" in examination.findings[-1].message
 
@@ -526,8 +526,8 @@ def test_every_probe_describes_its_request() -> None:
     assert len(BY_NAME) == len(PROBES) >= 25
     for probe in PROBES:
         assert probe.title
-        assert probe.asks.endswith(".")
-        assert probe.judged.endswith(".")
+        assert probe.summary.endswith(".")
+        assert probe.criterion.endswith(".")
         assert 0 < probe.deadline_s <= 120
 
 
