@@ -260,7 +260,7 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
         _uncertainty_of_costs(reason, reason_cost) for reason, reason_cost in costs.items()
     ]
     uncertainties += _uncertain_attempts(provider, since, until)
-    return [doubt for doubt in uncertainties if doubt.requests]
+    return [entry for entry in uncertainties if entry.requests]
 
 
 _UNCERTAINTY_COLUMNS = (

@@ -48,20 +48,20 @@ class AlertTracker:
             c for c in conditions if now - self._held_since[c.event, c.subject] >= c.min_s
         ]
         silences = list(AlertSilence.objects.current())
-        notices = [
+        notifications = [
             *self._open_alerts(due_conditions, silences),
             *self._resolve_alerts(conditions),
             *self._end_silences(silences),
         ]
-        for channel in AlertChannel.objects.filter(enabled=True) if notices else ():
-            for notice in notices:
-                if not channel.events or notice.event in channel.events:
-                    deliver(channel, notice)
+        for channel in AlertChannel.objects.filter(enabled=True) if notifications else ():
+            for notification in notifications:
+                if not channel.events or notification.event in channel.events:
+                    deliver(channel, notification)
 
     def _open_alerts(
         self, conditions: list[Condition], silences: list[AlertSilence]
     ) -> list[Notification]:
-        notices = []
+        notifications = []
         now = timezone.now()
         for condition in conditions:
             node = self._node if condition.per_node else ""
@@ -80,18 +80,18 @@ class AlertTracker:
             except IntegrityError:
                 continue  # another node was faster
             if not alert.is_silenced:
-                notices.append(
+                notifications.append(
                     Notification(
                         "firing", condition.event, condition.subject, condition.message, now
                     )
                 )
-        return notices
+        return notifications
 
     def _resolve_alerts(self, conditions: list[Condition]) -> list[Notification]:
         current_identities = {
             (c.event, c.subject[:300], self._node if c.per_node else "") for c in conditions
         }
-        notices = []
+        notifications = []
         now = timezone.now()
         for alert in Alert.objects.firing():
             if (alert.event, alert.subject, alert.node) in current_identities:
@@ -100,27 +100,27 @@ class AlertTracker:
                 continue
             resolved_count = Alert.objects.firing().filter(pk=alert.pk).update(resolved_at=now)
             if resolved_count and not alert.is_silenced:
-                notices.append(
+                notifications.append(
                     Notification(
                         "resolved", alert.event, alert.subject, alert.message, alert.started_at
                     )
                 )
-        return notices
+        return notifications
 
     def _end_silences(self, silences: list[AlertSilence]) -> list[Notification]:
         """Notifications of active alerts whose silence has ended."""
-        notices = []
+        notifications = []
         for alert in Alert.objects.firing().filter(is_silenced=True):
             if any(silence.matches(alert.event, alert.subject) for silence in silences):
                 continue
             rows = Alert.objects.firing().filter(pk=alert.pk, is_silenced=True)
             if rows.update(is_silenced=False):
-                notices.append(
+                notifications.append(
                     Notification(
                         "firing", alert.event, alert.subject, alert.message, alert.started_at
                     )
                 )
-        return notices
+        return notifications
 
 
 def _is_silenced(identity: Mapping[str, str], silences: Iterable[AlertSilence]) -> bool:

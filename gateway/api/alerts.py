@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
-from gateway.alerts.delivery import deliver, sample_notice
+from gateway.alerts.delivery import deliver, sample_notification
 from gateway.alerts.silences import MAX_HOURS, create_silence, remove_silence
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
@@ -155,7 +155,7 @@ def test_alert_channel(request: HttpRequest, name: str) -> Any:
     row = AlertChannel.objects.filter(name=name).first() if "\0" not in name else None
     if row is None:
         return failure(404, f"there is no channel `{name[:200]}`")
-    error = deliver(row, sample_notice(), attempts=1)
+    error = deliver(row, sample_notification(), attempts=1)
     return {"delivered": not error, "error": error}
 
 

@@ -27,7 +27,7 @@ _SNAPSHOT_BOUNDS = """
 """
 
 
-def export_due(destination: Destination, *, bodies: bool) -> int:
+def export_complete_rows(destination: Destination, *, bodies: bool) -> int:
     """Export the rows that are complete, and return their number. Raises ExportError.
 
     Does nothing while another process exports.
@@ -109,7 +109,7 @@ class LogExporter:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
             try:
-                export_due(Destination(self._url), bodies=self._bodies)
+                export_complete_rows(Destination(self._url), bodies=self._bodies)
             except ExportError as error:
                 log.warning("the request log was not exported", extra={"error": str(error)})
             finally:

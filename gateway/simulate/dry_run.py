@@ -33,7 +33,12 @@ from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyByTarget
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.routing.strategies import Draw
-from gateway.simulate.inputs import RuntimeInput, SimulationInputs, apply_inputs, repeated_calls
+from gateway.simulate.inputs import (
+    RuntimeInput,
+    SimulationInputs,
+    apply_inputs,
+    multiple_calls_note,
+)
 
 # Simulated failures of a target: the status of its response, or None for no response.
 SIMULATED_FAILURES: dict[str, int | None] = {
@@ -199,7 +204,7 @@ def _prepare_attempt(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )
     choices = split_choices(call, candidate.target)
-    runtime_inputs = (*runtime_inputs, *repeated_calls(call, choices))
+    runtime_inputs = (*runtime_inputs, *multiple_calls_note(call, choices))
     changed_request = choices[0] if choices else None
     prepared_request = prepare(call, candidate.route, candidate.target, changed_request)
     failure = state.simulated_failures.get(candidate.target.model.label)

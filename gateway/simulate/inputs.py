@@ -79,7 +79,7 @@ def apply_inputs(
     return (*missing_inputs, *_apply_files(call, route, target, dialect, inputs))
 
 
-def repeated_calls(call: Call, choices: tuple[Request, ...]) -> tuple[RuntimeInput, ...]:
+def multiple_calls_note(call: Call, choices: tuple[Request, ...]) -> tuple[RuntimeInput, ...]:
     """The note that live traffic sends several calls for `choices`; empty for one call."""
     if not choices:
         return ()

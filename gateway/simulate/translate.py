@@ -28,10 +28,10 @@ from gateway.relay.run import embeddings
 from gateway.relay.translate.choices import split_choices
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
-from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs, repeated_calls
+from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs, multiple_calls_note
 
 REQUEST_ID = "req_dgm"
-ANSWER_ID = "1"
+RESPONSE_ID = "1"
 CREATED = 1_700_000_000
 # Placeholder for the client's name of the model, which an example does not have.
 VISIBLE_MODEL = {"anthropic_messages": "gw-x"}
@@ -99,7 +99,7 @@ def request(
         prepared_request = embeddings.prepare(call, route, route_target)
     else:
         choices = split_choices(call, route_target)
-        live_additions = (*live_additions, *repeated_calls(call, choices))
+        live_additions = (*live_additions, *multiple_calls_note(call, choices))
         prepared_request = prepare(call, route, route_target, choices[0] if choices else None)
     auth_headers = {
         n.decode(): v.decode() for n, v in build_auth_headers(provider.auth, provider.credential)
@@ -131,7 +131,7 @@ def stream(
     upstream, client = _preset_dialect(preset), _preset_dialect(_find_preset(target, "to"))
     parser = upstream.provider.stream_parser(_stream_traits(preset, model), None)
     context = ResponseContext(
-        id=ANSWER_ID,
+        id=RESPONSE_ID,
         created=CREATED,
         model=VISIBLE_MODEL.get(client.name, OTHER_VISIBLE_MODEL),
         include_usage=include_usage,

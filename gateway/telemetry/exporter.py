@@ -134,12 +134,12 @@ class RecordExporter:
         while not self._stop.is_set():
             self._wake.wait(INTERVAL_S)
             self._wake.clear()
-            self._pass_on()
-        self._pass_on()  # records that were queued during the last batch
+            self._dispatch_batches()
+        self._dispatch_batches()  # records that were queued during the last batch
         for consumer in self._consumers:
-            self._guard_consumer(consumer.close)
+            self._run_guarded(consumer.close)
 
-    def _pass_on(self) -> None:
+    def _dispatch_batches(self) -> None:
         if self.dropped:
             self._warn_of_drops()
         while self._queue:
@@ -150,9 +150,9 @@ class RecordExporter:
             for consumer in self._consumers:
                 exported_items = batch if consumer.all_records else [i for i in batch if i.sampled]
                 if exported_items:
-                    self._guard_consumer(partial(consumer.consume, exported_items))
+                    self._run_guarded(partial(consumer.consume, exported_items))
 
-    def _guard_consumer(self, work: Callable[[], None]) -> None:
+    def _run_guarded(self, work: Callable[[], None]) -> None:
         """Runs a consumer's work: the failure of one must not stop the others."""
         try:
             work()
