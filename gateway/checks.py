@@ -206,7 +206,7 @@ def database_content(
         )
         return
     except DatabaseError:
-        return  # not prepared, or away: `up` says so
+        return  # not migrated, or unavailable: `up` reports it
     if backup_at is None or timezone.now() - backup_at > MAX_BACKUP_AGE:
         yield checks.Warning(
             f"The last backup is of {backup_at:%Y-%m-%d}." if backup_at else "There is no backup.",

@@ -68,7 +68,7 @@ class RegistryQuerySet(models.QuerySet[Row]):
         transaction.on_commit(_note_commit, using=self.db)
 
     def update_row(self, **values: Any) -> None:
-        """Store values of the row that are no change of the registry."""
+        """Store values of the row that do not count as a change of the registry."""
         if not self.filter(pk=1).update(**values):
             self.bulk_create([self.model(pk=1)], ignore_conflicts=True)
             self.filter(pk=1).update(**values)
@@ -640,7 +640,7 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
     def claim(self, provider: str, batch: str, key_id: int) -> int | None:
         """Mark a batch as settled; return its owner's key id, or None if it was settled before.
 
-        Only one of several concurrent callers gets the id. `key_id` is used if the owner is
+        Of several concurrent callers, only one gets the id. `key_id` is used if the owner is
         unknown. Call it in a transaction, which holds the lock until it ends.
         """
         self.remember(provider, key_id, [batch])

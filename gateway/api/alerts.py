@@ -26,8 +26,8 @@ class AlertOut(Schema):
     """An alert.
 
     Attributes:
-        event: what it is about, such as `budget`.
-        subject: whose condition it is: the budget, provider, target or key.
+        event: kind of event, such as `budget`.
+        subject: the budget, provider, target or key that it is about.
         node: the machine that observes it; empty if all do.
         resolved_at: when the condition ended; null while it holds.
         is_silenced: whether its start was not sent, because of a silence.

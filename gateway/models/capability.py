@@ -13,7 +13,7 @@ from gateway.models.provider import Provider
 
 Row = TypeVar("Row", bound=models.Model)
 
-# Without a heartbeat for this long, the process of an examination is taken for dead.
+# Without a heartbeat for this long, the process of an examination is assumed to be dead.
 STALE_AFTER = dt.timedelta(seconds=30)
 # Number of reports retained per model.
 MAX_REPORTS = 10

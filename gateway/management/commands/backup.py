@@ -20,7 +20,7 @@ class Command(BaseCommand):
         "Write database, secret keys and settings to one file, also while the gateway runs. The "
         "file opens everything: store it like a password, or encrypt it by --passphrase-file."
     )
-    # A backup must not depend on what a check finds.
+    # A failed check must not prevent a backup.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

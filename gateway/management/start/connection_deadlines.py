@@ -1,4 +1,4 @@
-"""Deadlines of a connection: for a head, for the next request, for the rest of an answered body.
+"""Deadlines of a connection: for a head, the next request, the unread body after a response.
 
 uvicorn has only a keep-alive timeout. This module also selects the connections to close when
 a process reaches its connection limit.
@@ -35,7 +35,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         head_bytes: of a request's line and headers together; the same for trailers.
         head_s: for a whole head, from the accept or from the first byte of a later one.
-        linger_s: for the rest of a body whose request has been answered already.
+        linger_s: for the remainder of a body after the response has been sent.
         connections: of this process; beyond it, waiting connections are evicted.
     """
 
@@ -75,7 +75,7 @@ class TimedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _close_time(self) -> float | None:
-        """Return when to close the connection as it is; None while a request is handled."""
+        """Return when to close the connection in this state; None while a request is handled."""
         assert self.limits is not None
         if self._head_since is not None:
             return self._head_since + self.limits.head_s
@@ -205,7 +205,9 @@ def make_room(newest: TimedProtocol) -> bool:
         max(1, newest.limits.connections // 16), waiting_connections
     ):
         connection.transport.abort()
-        newest.connections.discard(connection)  # the loop's next turn frees its descriptor
+        newest.connections.discard(
+            connection
+        )  # the next iteration of the loop frees its descriptor
     return bool(waiting_connections)
 
 

@@ -1,4 +1,4 @@
-"""Terminates a worker when its supervisor is gone, for whatever reason.
+"""Terminates a worker when its supervisor has ended, for any reason.
 
 A supervisor that is killed (`kill -9`, out of memory) cannot signal its workers; they would
 occupy the port, and no process would replace one that dies.
@@ -20,7 +20,7 @@ _LOOK_S = 1.0
 
 
 def exit_with_parent(parent: int) -> None:
-    """Terminate this process when its parent process, `parent`, is gone."""
+    """Terminate this process when its parent process, `parent`, has ended."""
     if not _signal_on_parent_death():
         threading.Thread(target=_watch_parent, args=(parent,), name="orphan", daemon=True).start()
     elif os.getppid() != parent:  # the parent ended before the call to the kernel

@@ -301,7 +301,9 @@ class Protocol(TimedProtocol):
             self._start_asgi_task(*self.pipeline.pop())
             return
         self._idle_since = now = self.loop.time()
-        if self._head_since is not None:  # of the next request, which waited for this response
+        if (
+            self._head_since is not None
+        ):  # the deadline of the next request, which waited for this response
             self._head_since = now
         close_at = now + self.timeout_keep_alive
         if self._in_body or self._head_since is not None:

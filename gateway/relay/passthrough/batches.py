@@ -2,7 +2,7 @@
 
     BatchResultReader    tokens and cost by model, from the lines of a batch's results (OpenAI's
                          or Anthropic's)
-    usage_from_status    the same from a batch's status, if it reports its tokens
+    usage_from_status    tokens and cost by model, from a batch's status, if it reports tokens
     settle_batch         once per batch, over all processes: a log record for each model, which
                          counts for the spend and budgets of the key that created the batch
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# At a longer line reading stops: the cost of it and of all later lines is unknown.
+# Reading stops at a longer line: its cost and that of all later lines is unknown.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 _FINAL_STATES = frozenset({"completed", "expired", "cancelled", "failed"})
 _COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")
@@ -149,7 +149,7 @@ class BatchResultReader:
 
 
 def _parse_openai_usage(reported_usage: Json | None) -> Usage | None:
-    """The usage of a chat, a completion, a response or of embeddings, which have no output."""
+    """The usage in a response of any of OpenAI's APIs; embeddings have no output tokens."""
     if reported_usage is not None and "input_tokens" in reported_usage:
         return parse_response_usage(reported_usage)
     usage = parse_chat_usage(reported_usage)

@@ -3,8 +3,8 @@
 After a response with tool calls its reasoning and signatures are stored for the API key: in the
 process, bounded in bytes and time, and through `Wiring.write_reasoning`, where other processes and
 later starts find them. Before a request with such calls in its history is sent to a model that
-requires them, they are restored. The same history always gets the same state, so
-that prompt caches stay warm: the first stored state wins.
+requires them, they are restored. The first stored state is used, so that
+the same history always gets the same state and prompt caches hit.
 
 State that the upstream rejects nevertheless is dropped: `retry_without_state` allows one retry
 without it for each target.
@@ -200,7 +200,7 @@ class ReasoningStore:
     async def load_missing(self, call: Call, target: Target) -> Mapping[int, ReasoningState] | None:
         """The reasoning that turns of this call's history lack for this target, by their index.
 
-        None if nothing is missing. Waits for the store only for turns that are not in memory.
+        None if nothing is missing. Reads the store only for turns that are not in memory.
         """
         exchange = call.exchange
         size = exchange.offload_size
@@ -277,7 +277,7 @@ class ReasoningStore:
     # --- memory ----------------------------------------------------------------------
 
     def _get_state(self, name: str) -> ReasoningState | _NotLookedUp | None:
-        """The state under this name; None if the store is known not to have it either."""
+        """The state under this name; None if neither memory nor the store has it."""
         entry = self._states.get(name)
         if entry is None:
             return _UNKNOWN_STATE

@@ -57,13 +57,13 @@ PASSTHROUGH_HEADERS = (
 )
 _IDEMPOTENCY = "idempotency-key"
 _searched = SearchedBodies(offload.contains)
-# What only the gateway writes: a provider would refuse it.
+# Values that only the gateway writes, and that a provider would reject.
 _OWN_MARKS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
 ALTERNATIVE_DIALECT = {"openai_chat": "openai_responses"}
-# Tools that OpenAI runs in Responses for clients of other APIs, and what a body with a built-in
+# Tools that OpenAI runs in Responses for clients of other APIs, and texts that a body with such a
 # tool contains.
 _BUILT_IN_TOOLS = frozenset({"web_search", "code_interpreter", "mcp"})
 _BUILT_IN_HINTS = (

@@ -35,7 +35,7 @@ from gateway.relay.event_loop import offload
 Fields = dict[str, msgspec.Raw]
 Json = dict[str, Any]
 
-# A shorter body has fewer than the 1,024 tokens that the vendors cache at least.
+# A shorter body has fewer than 1,024 tokens, the minimum that vendors cache.
 MIN_BODY_BYTES = 2048
 MAX_TURNS = 2
 # A quotation mark in a text is escaped, so these are fields of the body.

@@ -151,7 +151,7 @@ def _add_entry(entry: dict[str, Any]) -> tuple[Target, list[str]]:
 
 
 def _without_position(note: str) -> str:
-    """The note without the position in a file, which a request has none of."""
+    """The note without a position in a file, as a request has none."""
     return note.removeprefix(f"{_FILE}:0: ").removeprefix("model_list[0].")
 
 
@@ -177,7 +177,7 @@ def _deployment_response(row: Target, notes: list[str]) -> HttpResponse:
 
 
 def _in_use(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]:
-    """Return route and target of a row in the registry; None where they cannot be used."""
+    """Return the route and the target of a row in the snapshot; None if they are not in it."""
     route = store.load_snapshot().routes.get(row.route.name)
     matching_targets = [
         target for target in (route.targets if route else ()) if target.id == row.pk
@@ -255,7 +255,7 @@ def _updated_edits(
 
 
 def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a deployment that make its provider and its model."""
+    """Return the parameters of a deployment that define its provider and its model."""
     _, current_params = _in_use(target)
     if current_params is None:
         return {}

@@ -120,7 +120,7 @@ def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool
 def _model_for_tokenizer(caller: Caller, name: str) -> str:
     """Return the model whose tokenizer is used: the first target's, or `name` without a route.
 
-    As in LiteLLM, a name without a route is counted as it is.
+    As in LiteLLM, a name without a route is used unchanged.
     """
     route = caller.snapshot.route(name)
     if route is None or not route.targets:

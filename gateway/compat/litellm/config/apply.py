@@ -1,7 +1,7 @@
 """Writes a Config to the registry, owned by the file, or by the database on an import.
 
-Rows that an earlier version of the file wrote and this one no longer has are removed. Rows
-from another source are never changed; if one has a name that the file uses, that is reported.
+Rows that are owned by the file and no longer in it are removed. Rows from another source are
+never changed; a conflict with a name in the file is reported.
 An import only adds rows, which belong to the database from then on.
 """
 

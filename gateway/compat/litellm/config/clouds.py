@@ -120,7 +120,7 @@ def complete_base_url(
 def access(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> Access | None:
-    """Return the cloud credential; None if `api_key` provides it, or nothing does."""
+    """Return the cloud credential; None if there is none, or `api_key` has it."""
     if params.get("api_key") is not None:
         return None
     preset = model.preset
@@ -182,7 +182,7 @@ def _vertex_base(params: Node, model: ResolvedModel, environ: Mapping[str, str])
 
 
 def _project_of_credential(params: Node, environ: Mapping[str, str]) -> str:
-    """Return the project of the credential that is used without a vertex_project, as LiteLLM."""
+    """Return the project of the credential, which LiteLLM too uses without a vertex_project."""
     node = params.get("vertex_credentials", "vertex_ai_credentials")
     if node is not None:
         value = node.to_python()

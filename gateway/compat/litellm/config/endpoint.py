@@ -163,7 +163,7 @@ def _read_query(
 
 
 def label(row: ProviderRow) -> str:
-    """Return a readable name of a provider: the preset, and the host or key that sets it apart."""
+    """Return a readable name of a provider: the preset, and the host or key that identifies it."""
     if row.shareable:
         return row.preset
     host = urlsplit(row.base_url).netloc.rpartition("@")[2] if row.base_url else ""

@@ -44,7 +44,7 @@ Parts = Iterator[tuple[str, str, dict[str, Any]]]
 
 
 def read_guardrails(config: Config, files: list[Node], report: Report) -> None:
-    """Add the guardrails of all files. A bad one is left out and reported."""
+    """Add the guardrails of all files. Invalid ones are left out and reported."""
     for file in files:
         library = file.get("litellm_settings")
         nodes = (file.get("guardrails"), library.get("guardrails") if library is not None else None)

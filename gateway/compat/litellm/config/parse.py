@@ -287,7 +287,7 @@ class _Parser:
 
 
 def _merge_options(route: RouteRow, options: RouteRow) -> None:
-    """Merge what one entry says of its route: the highest retries, the longest cooldown."""
+    """Merge the options of an entry into its route: the highest retries, the longest cooldown."""
     if options.retries is not None:
         route.retries = max(route.retries or 0, options.retries)
     if options.cooldown_s is not None:

@@ -1,4 +1,4 @@
-"""Virtual keys, with their hashes, so that clients keep their keys."""
+"""Imports virtual keys with their hashes, so that clients keep their keys."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ class _KeyImport:
                 self._report.add_remark(subject, f"the model {name} does not exist here yet")
         return list(dict.fromkeys(routes))
 
-    # --- the rest ---------------------------------------------------------------------
+    # --- tags, guardrails, unsupported fields -------------------------------------------
 
     def _key_tags(self, metadata: Row, subject: str) -> list[str]:
         tags = metadata.get("tags") or []
