@@ -110,6 +110,6 @@ def is_from_target(signature: Signature | None, traits: Traits) -> bool:
     """Whether the target created this state, so that it may be sent to it."""
     if signature is None or not signature.provider:
         return False
-    return signature.provider == traits.kind and model_family(signature.model) == model_family(
+    return signature.provider == traits.preset and model_family(signature.model) == model_family(
         traits.model
     )

@@ -16,7 +16,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """The capability flags of a target; the defaults are a plain, current Chat model.
 
     Attributes:
-        kind: the provider preset's name; the `p` of state tokens.
+        preset: the name of the provider preset; the `p` of state tokens.
         model: the upstream model id.
         reasoning: whether it is a reasoning model.
         sampling: whether temperature, top_p and top_k may be sent.
@@ -120,7 +120,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             Vertex AI does not support) or `plain`.
     """
 
-    kind: str = ""
+    preset: str = ""
     model: str = ""
     reasoning: bool = False
     sampling: bool = True

@@ -41,7 +41,7 @@ def traits_for(preset: str, model: str) -> Traits:
         facts.update(family.traits)
     if facts.get("context_window") is None:
         facts["context_window"] = context_window(preset, model)
-    return merge_traits(_DEFAULTS, {**facts, "kind": preset, "model": model})
+    return merge_traits(_DEFAULTS, {**facts, "preset": preset, "model": model})
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ answers for those it lacks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Literal
 
 import msgspec
@@ -130,10 +131,9 @@ OPERATIONS: tuple[Operation, ...] = (
 REALTIME = Operation(family="realtime", method="GET", path="realtime", model=True)
 # Paths that exist in two dialects.
 _SHARED_PATHS = frozenset(
-    one.path
-    for one in OPERATIONS
-    for other in OPERATIONS
-    if one.path == other.path and one.dialect != other.dialect
+    first.path
+    for first, second in combinations(OPERATIONS, 2)
+    if first.path == second.path and first.dialect != second.dialect
 )
 # Families that OpenAI serves.
 OPENAI_FAMILIES = tuple(dict.fromkeys(o.family for o in OPERATIONS if o.dialect == _OPENAI))

@@ -351,7 +351,7 @@ def test_a_combination_is_translated_as_specified(
     report: Rows,
 ) -> None:
     if FOREIGN in repr(fields):
-        monkeypatch.setattr(translate, "resolve", never_passed_through)
+        monkeypatch.setattr(translate, "resolve_preset", never_passed_through)
     body = {"model": "gw", **REQUESTS.get(source, {}), **fields}
     translation = translate.request(source, target, body, {}, model)
     assert {name: translation["body"].get(name) for name in sent} == sent

@@ -21,7 +21,10 @@ def facts(preset: str, model: str, *names: str) -> tuple[Any, ...]:
 
 
 def test_traits_have_their_provider_kind_and_model() -> None:
-    assert facts("deepseek", "deepseek-v4-pro", "kind", "model") == ("deepseek", "deepseek-v4-pro")
+    assert facts("deepseek", "deepseek-v4-pro", "preset", "model") == (
+        "deepseek",
+        "deepseek-v4-pro",
+    )
 
 
 @each(
@@ -302,7 +305,7 @@ def test_an_unknown_model_has_no_reasoning(preset: str, model: str) -> None:
 
 
 def test_an_unknown_preset_has_the_default_traits() -> None:
-    assert traits_for("nobody", "m") == Traits(kind="nobody", model="m")
+    assert traits_for("nobody", "m") == Traits(preset="nobody", model="m")
 
 
 @each(

@@ -553,7 +553,7 @@ def test_a_doctor_report_is_json() -> None:
 def able_to(preset: str, dialect: str) -> list[str]:
     """The probes that can be written in a dialect, with the answer a model might give."""
     written = []
-    traits = replace(Traits(), kind=preset, model="m")
+    traits = replace(Traits(), preset=preset, model="m")
     for probe in PROBES:
         assumed = merge_traits(traits, probe.assume(traits))
         requests = [probe.request]

@@ -95,7 +95,7 @@ def tag_signature(
     traits: Traits, model: str, signature_value: str, kind: str = "signature"
 ) -> Signature:
     """A reasoning signature, tagged with the provider and model that created it."""
-    return Signature(provider=traits.kind, model=model, kind=kind, value=signature_value)
+    return Signature(provider=traits.preset, model=model, kind=kind, value=signature_value)
 
 
 def _parse_block(

@@ -289,7 +289,7 @@ class ConverseStreamParser:
         if self._open_kind == "reasoning":
             fragments, kind = self._signature_fragments or ([], "signature")
             signature = Signature(
-                provider=self._traits.kind,
+                provider=self._traits.preset,
                 model=self._traits.model,
                 kind=kind,
                 value="".join(fragments),

@@ -291,7 +291,9 @@ class ChatStreamParser:
         events: list[Event] = []
         if self._open_kind == "reasoning":
             # Cohere sends no signature: the state only says which model created the reasoning.
-            signature = Signature(provider=self._traits.kind, model=self._traits.model, kind="text")
+            signature = Signature(
+                provider=self._traits.preset, model=self._traits.model, kind="text"
+            )
             events.append(SignatureDelta(signature))
         elif self._custom_input is not None:
             text = parse_free_text_input("".join(self._custom_input))

@@ -301,7 +301,7 @@ class GeminiStreamParser:
         return [*events, BlockStart(kind=kind)]
 
     def _new_signature(self, value: str, kind: str) -> Signature:
-        return Signature(provider=self._traits.kind, model=self._model, kind=kind, value=value)
+        return Signature(provider=self._traits.preset, model=self._model, kind=kind, value=value)
 
     def _reasoning_events(self, text: str, signature_value: str) -> list[Event]:
         if not text and not signature_value:

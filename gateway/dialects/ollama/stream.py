@@ -145,7 +145,7 @@ class OllamaStreamParser:
 
     def _close_block(self, events: list[Event]) -> None:
         if self._open_kind == "reasoning":
-            signature = Signature(provider=self._traits.kind, model=self._model, kind="text")
+            signature = Signature(provider=self._traits.preset, model=self._model, kind="text")
             events.append(SignatureDelta(signature))
         if self._open_kind:
             events.append(BlockEnd())

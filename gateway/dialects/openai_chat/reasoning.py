@@ -217,10 +217,10 @@ def _nearest_effort(context: ChatRenderContext, name: str, level: str) -> str | 
             before=level,
         )
         return None
-    sent = next_lower_effort(level, traits.efforts)
+    sent_effort = next_lower_effort(level, traits.efforts)
     reason = f"{traits.model} supports {', '.join(traits.efforts)}"
-    context.approximate(context.request.client_path(name), reason, before=level, after=sent)
-    return sent
+    context.approximate(context.request.client_path(name), reason, before=level, after=sent_effort)
+    return sent_effort
 
 
 def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
@@ -232,12 +232,12 @@ def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: T
         out["max_tokens"] = thinking.budget
     elif thinking.effort is not None:
         _, level = _requested_effort(context, thinking)
-        sent = (
+        sent_effort = (
             _nearest_effort(context, "effort", level or "medium")
             if context.traits.efforts
             else level
         )
-        out["effort"] = sent
+        out["effort"] = sent_effort
     elif thinking.mode == "auto":
         out["enabled"] = True
     if thinking.visible == "none":

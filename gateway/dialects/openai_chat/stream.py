@@ -126,7 +126,7 @@ class ChatStreamParser:
             if wants_choices
             else None
         )
-        self._kind, self._model = traits.kind, traits.model
+        self._preset, self._model = traits.preset, traits.model
         self._calls = ToolCallStream(rendered_request)
         self._started = False
         self._ended = False
@@ -210,7 +210,7 @@ class ChatStreamParser:
         model = chunk.model if isinstance(chunk.model, str) else ""
         self._model = self._model or model
         self._calls.response_id = _NO_ID_CHARS.sub("", response_id)
-        self._calls.state_origin = (self._kind, self._model)
+        self._calls.state_origin = (self._preset, self._model)
         events.append(_start_event(chunk, response_id, model, self._usage))
 
     def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
@@ -342,7 +342,7 @@ class ChatStreamParser:
             events += [redacted, self._take_signature(), BlockEnd()]
 
     def _take_signature(self) -> SignatureDelta:
-        return SignatureDelta(self._reasoning_state.take_signature(self._kind, self._model))
+        return SignatureDelta(self._reasoning_state.take_signature(self._preset, self._model))
 
     def _close_all(self, events: list[Event]) -> None:
         """Close all open blocks; text that was deferred by calls follows them."""

@@ -294,7 +294,7 @@ class JsonObjectScanner:
         self._in_string = self._escaped = self._complete = self._invalid = False
 
     def is_complete(self, fragments: list[str]) -> bool:
-        """Whether the fragments form one object; False for good once text follows the object."""
+        """Whether the fragments form one object; always False once text follows the object."""
         if self._invalid or (self._complete and self._scanned_count == len(fragments)):
             return self._complete and not self._invalid
         for index in range(self._scanned_count, len(fragments)):

@@ -389,7 +389,7 @@ def _drop_provider_calls(context: ResponsesRenderContext) -> Request:
     answered_call_ids = {part.id for part in parts if isinstance(part, ToolResult)}
     turns = []
     for turn in request.turns:
-        kept_parts = []
+        remaining_parts = []
         for part in turn.parts:
             if (
                 isinstance(part, ToolCall)
@@ -399,9 +399,11 @@ def _drop_provider_calls(context: ResponsesRenderContext) -> Request:
             ):
                 context.drop(part.path, _CALLS_NOT_SENT)
             else:
-                kept_parts.append(part)
+                remaining_parts.append(part)
         turns.append(
-            turn if len(kept_parts) == len(turn.parts) else replace(turn, parts=tuple(kept_parts))
+            turn
+            if len(remaining_parts) == len(turn.parts)
+            else replace(turn, parts=tuple(remaining_parts))
         )
     return replace(request, turns=tuple(turns))
 

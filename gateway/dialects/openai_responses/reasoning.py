@@ -63,8 +63,8 @@ def render_thinking(context: ResponsesRenderContext, body: Json) -> None:
         return
     out: Json = {}
     name, level = _requested_effort(context, thinking)
-    if level is not None and (sent := _nearest_effort(context, name, level)) is not None:
-        out["effort"] = sent
+    if level is not None and (sent_effort := _nearest_effort(context, name, level)) is not None:
+        out["effort"] = sent_effort
     if thinking.mode != "off" and (summary := _summary_setting(context, thinking)) is not None:
         out["summary"] = summary
     if out:

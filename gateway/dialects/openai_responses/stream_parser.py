@@ -298,7 +298,7 @@ class ResponsesStreamParser:
         item = self._items.get(index)
         if item is None or item.closed:
             return []
-        return self._items.end(index, item.emit_end((self._traits.kind, self._model)))
+        return self._items.end(index, item.emit_end((self._traits.preset, self._model)))
 
     # --- parts -------------------------------------------------------------------------
 

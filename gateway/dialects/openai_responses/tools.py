@@ -281,12 +281,12 @@ def _render_custom_as_function(context: ResponsesRenderContext, tool: Tool) -> J
 
 
 def _group_by_namespace(
-    context: ResponsesRenderContext, sent: list[tuple[Tool, Json]]
+    context: ResponsesRenderContext, sent_tools: list[tuple[Tool, Json]]
 ) -> list[Json]:
     """The tools, grouped into the client's namespaces again."""
     out: list[Json] = []
     namespaces: dict[str, Json] = {}
-    for tool, item in sent:
+    for tool, item in sent_tools:
         namespace = split_name(tool.name)[0] if context.native else ""
         if not namespace:
             out.append(item)
@@ -416,7 +416,9 @@ def _render_web_search(
 # --- tool choice ----------------------------------------------------------------------------------
 
 
-def _render_tool_choice(context: ResponsesRenderContext, body: Json, sent: dict[str, Json]) -> None:
+def _render_tool_choice(
+    context: ResponsesRenderContext, body: Json, sent_tools: dict[str, Json]
+) -> None:
     choice, request = context.request.tool_choice, context.request
     parallel = choice.parallel if choice is not None else None
     if parallel is False and not context.traits.parallel_toggle:
@@ -425,14 +427,14 @@ def _render_tool_choice(context: ResponsesRenderContext, body: Json, sent: dict[
         body["parallel_tool_calls"] = parallel is not False
     if choice is None or choice.mode is None:
         return
-    if choice.mode in {"named", "allowed"} and not any(name in sent for name in choice.names):
+    if choice.mode in {"named", "allowed"} and not any(name in sent_tools for name in choice.names):
         context.drop(request.client_path("tool_choice"), "the tool it names is not sent")
         return
-    body["tool_choice"] = _render_choice_mode(context, choice, sent)
+    body["tool_choice"] = _render_choice_mode(context, choice, sent_tools)
 
 
 def _render_choice_mode(
-    context: ResponsesRenderContext, choice: ToolChoice, sent: dict[str, Json]
+    context: ResponsesRenderContext, choice: ToolChoice, sent_tools: dict[str, Json]
 ) -> Any:
     is_forced = choice.mode in {"any", "named"} or choice.required
     if is_forced and not context.traits.forced_tools:
@@ -443,7 +445,7 @@ def _render_choice_mode(
         case "any":
             return "required"
         case "named":
-            tool_ref = _render_tool_reference(context, choice.names[0], sent)
+            tool_ref = _render_tool_reference(context, choice.names[0], sent_tools)
             if tool_ref["type"] in context.traits.built_in_tools:
                 reason = "the provider cannot be required to call a specific built-in tool"
                 context.approximate(context.request.client_path("tool_choice"), reason)
@@ -461,7 +463,9 @@ def _render_choice_mode(
             if not context.traits.allowed_tools:
                 return mode
             tools = [
-                _render_tool_reference(context, name, sent) for name in choice.names if name in sent
+                _render_tool_reference(context, name, sent_tools)
+                for name in choice.names
+                if name in sent_tools
             ]
             return {"type": "allowed_tools", "mode": mode, "tools": tools}
         case _:
@@ -469,9 +473,9 @@ def _render_choice_mode(
 
 
 def _render_tool_reference(
-    context: ResponsesRenderContext, name: str, sent: dict[str, Json]
+    context: ResponsesRenderContext, name: str, sent_tools: dict[str, Json]
 ) -> Json:
-    item = sent[name]
+    item = sent_tools[name]
     if item["type"] in {"function", "custom"}:
         return {"type": item["type"], **context.sent_name(name)}
     label = item.get("server_label")

@@ -82,7 +82,7 @@ class ReasoningState(msgspec.Struct, frozen=True):
 
 def state_maker(traits: Traits) -> str:
     """A model as the creator of state: its provider, and its name without a snapshot date."""
-    return f"{traits.kind}/{model_family(traits.model)}"
+    return f"{traits.preset}/{model_family(traits.model)}"
 
 
 # --- extracting --------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
         stopped(1),
         ending(),
         OVER,
-        kind="anthropic",
+        preset="anthropic",
         model="claude",
     )
     own = {"provider": "anthropic", "model": "claude"}

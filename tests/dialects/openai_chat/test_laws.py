@@ -43,7 +43,7 @@ from tests.stream_grammar import check_stream
 
 # A target that takes everything the dialect can say.
 ALL = Traits(
-    kind="acme",
+    preset="acme",
     model="acme-1",
     reasoning=True,
     efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
@@ -252,7 +252,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
 
 # OpenAI itself: what the strict rules of the fake upstream know.
 OPENAI = Traits(
-    kind="openai",
+    preset="openai",
     model="gpt-4.1",
     custom_tools=True,
     allowed_tools=True,
@@ -277,7 +277,7 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = DIALECT.provider.render_request(request, ALL).body
     parsed_request = DIALECT.client.parse_request(wire, {})
     poor = Traits(
-        kind="poor",
+        preset="poor",
         model="poor-1",
         images=False,
         pdf=False,

@@ -247,14 +247,14 @@ def test_reasoning_state_is_sent_only_to_its_provider():
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
     request = body(USER, thought, call(), result())
-    own = render(request, kind="openai", model="gpt-6")
+    own = render(request, preset="openai", model="gpt-6")
     assert own.body["input"][1] == {
         "type": "reasoning",
         "id": "rs_1",
         "summary": [],
         "encrypted_content": "E",
     }
-    other = render(request, kind="openai", model="gpt-5")
+    other = render(request, preset="openai", model="gpt-5")
     assert reported_fields(other.report) == [("input[1]", "dropped")]
     assert other.body["input"][1]["type"] == "function_call"
 
@@ -266,7 +266,7 @@ def test_reasoning_without_its_item_is_dropped():
         )
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
-    rendered = render(body(USER, thought, USER), kind="openai", model="gpt-6")
+    rendered = render(body(USER, thought, USER), preset="openai", model="gpt-6")
     assert [item["type"] for item in rendered.body["input"]] == ["message", "message"]
     assert reported_fields(rendered.report) == [("input", "dropped")]
 

@@ -245,7 +245,7 @@ def test_upstream_requests_match_the_sdk_types():
         max_output_tokens=5,
         user="u",
     )
-    sent = render(request, kind="openai", model="gpt-5.6").body
+    sent = render(request, preset="openai", model="gpt-5.6").body
     assert responses_rules.refusal(sent) is None
     assert sent["max_output_tokens"] == 16
     assert sent["input"][1] == {
