@@ -211,7 +211,7 @@ def database_content(
         yield checks.Warning(
             f"The last backup is of {backup_at:%Y-%m-%d}." if backup_at else "There is no backup.",
             hint="Run `manage.py backup FILE` every day and keep the file on another machine. If "
-            "you back up by other means, silence this by DRAGOMAN_SILENCED_CHECKS=gateway.W005.",
+            "you back up by other means, silence this with DRAGOMAN_SILENCED_CHECKS=gateway.W005.",
             id="gateway.W005",
         )
     if missing_package:

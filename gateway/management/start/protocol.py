@@ -32,7 +32,7 @@ from gateway.edge.refusals import send_refusal
 from gateway.management.start.connection_deadlines import (
     TimedProtocol,
     configured_limits,
-    make_room,
+    evict_connections,
 )
 from gateway.relay.upstream.http1 import coalescer_for
 
@@ -200,7 +200,7 @@ class Protocol(TimedProtocol):
         self._idle_since = self.loop.time()
         self._set_timer(self._idle_since + self.limits.head_s)
         if len(self.connections) > self.limits.connections:
-            self._over_limit = not make_room(self)
+            self._over_limit = not evict_connections(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse received data."""
