@@ -187,11 +187,16 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
         for path in ("chat/completions", "completions", "embeddings")
     ),
     ("/health", "get", "State of this process", "operations"),
-    ("/health/live", "get", "Whether the process answers", "operations"),
-    ("/health/ready", "get", "Whether it takes requests", "operations"),
-    ("/health/liveliness", "get", "The same, in LiteLLM's words", "operations"),
-    ("/health/liveness", "get", "Whether the process answers, by its other name", "operations"),
-    ("/health/readiness", "get", "Whether it takes requests, for LiteLLM", "operations"),
+    ("/health/live", "get", "Liveness probe", "operations"),
+    ("/health/ready", "get", "Readiness probe", "operations"),
+    ("/health/liveliness", "get", "Liveness probe, as in LiteLLM", "operations"),
+    (
+        "/health/liveness",
+        "get",
+        "Liveness probe, second path of LiteLLM",
+        "operations",
+    ),
+    ("/health/readiness", "get", "Readiness probe, as in LiteLLM", "operations"),
     ("/metrics", "get", "Prometheus metrics", "operations"),
 )
 
