@@ -1,4 +1,4 @@
-"""What the usage of a period would have cost on other models.
+"""Estimates the cost that the usage of a period would have had on other models.
 
     find_candidate(name, snapshot)      -> Candidate       a model and its price
     what_if(since, until, candidates)   -> Comparison      lines by route and model, and totals

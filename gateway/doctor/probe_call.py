@@ -25,7 +25,7 @@ from gateway.relay.run.reply import decode
 from gateway.relay.translate.prepare import (
     ALTERNATIVE_DIALECT,
     PreparedRequest,
-    on_surface,
+    apply_surface,
     translate_request,
     url_path,
 )
@@ -137,7 +137,7 @@ def _prepare_request(
     path = url_path(dialect, target, stream=request.stream, verb=verb)
     prepared_request = translate_request(request, dialect, traits, edits, path, verb=verb)
     if provider.model_in_path or provider.body:
-        return on_surface(prepared_request, provider, verb, path)
+        return apply_surface(prepared_request, provider, verb, path)
     return prepared_request
 
 

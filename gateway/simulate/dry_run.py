@@ -80,7 +80,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def report(self) -> tuple[Adaptation, ...]:
-        """What translation could not render exactly."""
+        """The adaptations: what translation could not render exactly."""
         return self.prepared_request.report if self.prepared_request is not None else ()
 
 

@@ -234,7 +234,7 @@ class _Stream:
         for event in events:
             self.folder.feed(event)
         if tap.finished:
-            self.runtime.reasoning.store_answer(self.call, self.folder.close().parts)
+            self.runtime.reasoning.store_reasoning(self.call, self.folder.close().parts)
 
     async def _check_guardrails(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
         """The events that may be sent; the time that the guardrails take is not the upstream's."""

@@ -150,11 +150,11 @@ class ReasoningStore:
         if exchange.verb != "generate" or exchange.dialect.carries_reasoning_state:
             return False
         traits = target.model.traits
-        return replays(dialect, traits) and (
+        return may_replay_reasoning(dialect, traits) and (
             not call.attempt.passthrough or _requires_replay(traits)
         )
 
-    def store_answer(self, call: Call, parts: Iterable[Part]) -> None:
+    def store_reasoning(self, call: Call, parts: Iterable[Part]) -> None:
         """Stores the state in this response that the client may drop."""
         parts = tuple(parts)
         state = extract_state(parts)
@@ -388,7 +388,7 @@ def turns_to_restore(call: Call, target: Target) -> list[int]:
     ):
         return []
     dialect, traits = upstream_dialect(call, target), target.model.traits
-    if not replays(dialect, traits):
+    if not may_replay_reasoning(dialect, traits):
         return []
     passthrough = passes_unparsed(call, target, dialect)
     if passthrough and not (_requires_replay(traits) and _may_lack_state(call)):
@@ -408,7 +408,7 @@ def _requires_replay(traits: Traits) -> bool:
     return traits.replay_reasoning == "required_on_tools"
 
 
-def replays(dialect: Dialect, traits: Traits) -> bool:
+def may_replay_reasoning(dialect: Dialect, traits: Traits) -> bool:
     """Whether a model may get its own reasoning back in this dialect."""
     if not traits.reasoning:
         return False
@@ -418,7 +418,7 @@ def replays(dialect: Dialect, traits: Traits) -> bool:
 # --- rejected state --------------------------------------------------------------------
 
 
-def refuses_state(error: Error) -> bool:
+def is_state_refusal(error: Error) -> bool:
     """Whether an upstream's error is about reasoning that was sent back to it."""
     if error.kind != "invalid_request":
         return False
@@ -431,7 +431,11 @@ def refuses_state(error: Error) -> bool:
 def retry_without_state(call: Call, target: Target, error: Error) -> bool:
     """Whether to call this target once more without any state; marks the call if so."""
     exchange = call.exchange
-    if call.state_rejected_by is target or exchange.verb != "generate" or not refuses_state(error):
+    if (
+        call.state_rejected_by is target
+        or exchange.verb != "generate"
+        or not is_state_refusal(error)
+    ):
         return False
     if (
         not call.attempt.passthrough

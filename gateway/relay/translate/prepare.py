@@ -56,9 +56,9 @@ PASSTHROUGH_HEADERS = (
     "idempotency-key",
 )
 _IDEMPOTENCY = "idempotency-key"
-_searched = SearchedBodies(offload.contains)
+_searched_bodies = SearchedBodies(offload.contains)
 # Values that only the gateway writes, and that a provider would reject.
-_OWN_MARKS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
+_GATEWAY_MARKERS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
@@ -117,7 +117,7 @@ def prepare(
             if exchange.on_response is not None and target.model.traits.reasoning:
                 # A WebSocket connection continues from the response in its memory.
                 fields = with_encrypted_reasoning(dict(fields))
-            fields, report = _fit_passed(call, target, dialect, fields)
+            fields, report = _fit_passthrough_fields(call, target, dialect, fields)
             if (
                 route.prompt_cache
                 and exchange.verb == "generate"
@@ -131,9 +131,9 @@ def prepare(
         if report:
             result = msgspec.structs.replace(result, report=(*report, *result.report))
         if exchange.dialect.name == _ANTHROPIC:
-            name_version(result.headers, exchange, target)
+            add_anthropic_version(result.headers, exchange, target)
         if provider.model_in_path or provider.body:
-            result = on_surface(result, provider, exchange.verb, path)
+            result = apply_surface(result, provider, exchange.verb, path)
         if route.strict:
             refuse_losses(result.report)
         return result
@@ -173,13 +173,13 @@ def prepare(
     if report:
         result = msgspec.structs.replace(result, report=report)
     if provider.model_in_path or provider.body:
-        result = on_surface(result, provider, exchange.verb, path)
+        result = apply_surface(result, provider, exchange.verb, path)
     if route.strict:
         refuse_losses(result.report)
     return result
 
 
-def _fit_passed(
+def _fit_passthrough_fields(
     call: Call, target: Target, dialect: Dialect, fields: Fields
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
     """The fields of a passthrough body, without what the target is known to reject.
@@ -342,7 +342,7 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]
     ):
         return False
-    replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
+    replaces = dialect.replace_state_tokens is not None and not _requires_thought_signatures(target)
     if not replaces and _has_tokens(exchange.body):
         return False
     provider = target.model.provider
@@ -351,8 +351,8 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
 
 def _has_tokens(body: bytes) -> bool:
     """Whether a body contains state tokens of the gateway, or sources that others found."""
-    search = offload.contains if len(body) < LARGE_BYTES else _searched.contains
-    return search(body, _OWN_MARKS)
+    search = offload.contains if len(body) < LARGE_BYTES else _searched_bodies.contains
+    return search(body, _GATEWAY_MARKERS)
 
 
 def _checks_choices(call: Call, guard: GuardState) -> bool:
@@ -378,7 +378,7 @@ def _may_hold_tokens(call: Call) -> bool:
     return exchange.earlier_responses is not None or _has_tokens(exchange.body)
 
 
-def _demands_thoughts(target: Target) -> bool:
+def _requires_thought_signatures(target: Target) -> bool:
     return target.model.traits.replay_reasoning == "required_on_tools"
 
 
@@ -424,7 +424,7 @@ def translate_request(
     )
 
 
-def on_surface(
+def apply_surface(
     prepared_request: PreparedRequest, provider: Provider, verb: Verb, path: str
 ) -> PreparedRequest:
     """The request in the form of the provider's surface (`model_in_path`, `body`).
@@ -509,7 +509,7 @@ def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:
     return f"dgm-{hmac.new(secret, message, sha256).hexdigest()}"
 
 
-def name_version(headers: dict[str, str], exchange: Exchange, target: Target) -> None:
+def add_anthropic_version(headers: dict[str, str], exchange: Exchange, target: Target) -> None:
     """Adds the version that Anthropic requires, if the client has not sent one."""
     if exchange.dialect.name == _ANTHROPIC:
         headers.setdefault("anthropic-version", target.model.traits.anthropic_version)

@@ -125,7 +125,7 @@ def _model_for_tokenizer(caller: Caller, name: str) -> str:
     route = caller.snapshot.route(name)
     if route is None or not route.targets:
         return name
-    if not caller.may(route):
+    if not caller.may_use(route):
         raise RejectedRequest(403, f"this API key may not use the model `{name[:200]}`", "model")
     return route.targets[0].model.name
 

@@ -227,7 +227,7 @@ class _RowWriter:
     def _added_model(self, model_row: ModelRow) -> Model:
         """The model of a new deployment; prices and traits are set on an existing row too.
 
-        A row of a file stays as it is, which is noted.
+        A row that a file owns is not changed, which is noted.
         """
         provider = self._providers[model_row.provider]
         row = Model.objects.filter(provider=provider, name=model_row.name).first()

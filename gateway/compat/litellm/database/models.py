@@ -119,8 +119,8 @@ def _without_off_switches(values: Row) -> Row:
 
 def _note_wildcard(name: str, subject: str, report: ImportReport) -> None:
     """LiteLLM finds the provider of a bare name in its price list, and then its wildcard."""
-    prefix, wildcard, rest = name.partition("*")
-    if prefix.endswith("/") and wildcard and not rest:
+    prefix, wildcard, suffix = name.partition("*")
+    if prefix.endswith("/") and wildcard and not suffix:
         report.add_remark(
             subject,
             f"is reached by names with {prefix} only, which LiteLLM's clients may leave out: add "
