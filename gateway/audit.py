@@ -1,7 +1,7 @@
 """The audit log: each change of the registry, its actor, and the values before and after.
 
 An entry is written in the transaction of the change, whatever its origin (a page, the API, a
-command, the start): a rolled-back change leaves no entry, and no change lacks one. Secrets are
+command, the start): each change has an entry, unless it is rolled back. Secrets are
 never included, only that one was set or replaced.
 """
 

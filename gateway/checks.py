@@ -206,12 +206,12 @@ def database_content(
         )
         return
     except DatabaseError:
-        return  # not prepared, or away: `up` says so
+        return  # not migrated, or unavailable: `up` reports it
     if backup_at is None or timezone.now() - backup_at > MAX_BACKUP_AGE:
         yield checks.Warning(
             f"The last backup is of {backup_at:%Y-%m-%d}." if backup_at else "There is no backup.",
             hint="Run `manage.py backup FILE` every day and keep the file on another machine. If "
-            "you back up by other means, silence this by DRAGOMAN_SILENCED_CHECKS=gateway.W005.",
+            "you back up by other means, silence this with DRAGOMAN_SILENCED_CHECKS=gateway.W005.",
             id="gateway.W005",
         )
     if missing_package:

@@ -34,7 +34,7 @@ def main() -> None:
 def set_data_dir(argv: list[str]) -> None:
     """Move `--data-dir` from the arguments to the environment: the settings depend on it.
 
-    Every command takes it, also Django's own; those that list it in their help keep it.
+    Every command accepts it, also Django's own; it stays for commands that list it in their help.
     """
     position = next((n for n, text in enumerate(argv) if text.split("=")[0] == "--data-dir"), None)
     if position is None:

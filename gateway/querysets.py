@@ -68,7 +68,7 @@ class RegistryQuerySet(models.QuerySet[Row]):
         transaction.on_commit(_note_commit, using=self.db)
 
     def update_row(self, **values: Any) -> None:
-        """Store values of the row that are no change of the registry."""
+        """Store values of the row that do not count as a change of the registry."""
         if not self.filter(pk=1).update(**values):
             self.bulk_create([self.model(pk=1)], ignore_conflicts=True)
             self.filter(pk=1).update(**values)
@@ -595,7 +595,7 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
 class ProviderResourceQuerySet(models.QuerySet[Row]):
     """Owners of resources at providers."""
 
-    def remember(self, provider: str, key_id: int, ids: Sequence[str]) -> None:
+    def record_owner(self, provider: str, key_id: int, ids: Sequence[str]) -> None:
         """Record a key as the owner of these ids of a provider."""
         row_type = self.model
         rows = [row_type(provider=provider, key_id=key_id, upstream_id=id_) for id_ in ids]
@@ -612,14 +612,14 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
             ids_of_key.update(rows.values_list("upstream_id", flat=True))
         return ids_of_key
 
-    def has_results(self, provider: str, file: str, batch: str, key_id: int) -> None:
+    def record_results_file(self, provider: str, file: str, batch: str, key_id: int) -> None:
         """Record that a file of a provider contains the results of a batch."""
-        self.remember(provider, key_id, [file])
+        self.record_owner(provider, key_id, [file])
         self.filter(provider=provider, upstream_id=file, batch_id="").update(batch_id=batch)
 
     def record_guardrails(self, provider: str, key_id: int, id_: str, names: Sequence[str]) -> None:
         """Record the guardrails that check the results of a file or batch."""
-        self.remember(provider, key_id, [id_])
+        self.record_owner(provider, key_id, [id_])
         self.filter(provider=provider, key_id=key_id, upstream_id=id_).update(
             guardrails=sorted(names)
         )
@@ -640,10 +640,10 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
     def claim(self, provider: str, batch: str, key_id: int) -> int | None:
         """Mark a batch as settled; return its owner's key id, or None if it was settled before.
 
-        Only one of several concurrent callers gets the id. `key_id` is used if the owner is
+        Of several concurrent callers, only one gets the id. `key_id` is used if the owner is
         unknown. Call it in a transaction, which holds the lock until it ends.
         """
-        self.remember(provider, key_id, [batch])
+        self.record_owner(provider, key_id, [batch])
         rows = self.filter(provider=provider, upstream_id=batch)
         resource = rows.order_by("pk").first()
         assert resource is not None

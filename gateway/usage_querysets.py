@@ -4,8 +4,8 @@ Costs are stored as integers, UNITS to a US dollar, since SQLite would sum decim
 point; here they become exact decimals. Requests of unknown cost are counted separately, never
 as 0.
 
-`UsageHour.objects.in_range(since, until)` is the usual way to sum a range: it reads the daily
-roll-ups of whole UTC days, and the hourly ones for the rest.
+Use `UsageHour.objects.in_range(since, until)` to sum a range: it reads the daily roll-ups of whole
+UTC days, and the hourly ones of the other hours.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ IMPORTED_PREFIX = "/"
 PER_DOUBLING = 3
 LAST_BUCKET = 61
 DIMENSIONS: dict[str, tuple[str, ...]] = {
-    # One sum of all.
+    # All rows in one sum.
     "": (),
     "model": ("provider", "model"),
     "key": ("key_id", "key_prefix"),

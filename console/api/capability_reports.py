@@ -245,9 +245,9 @@ def _detail_out(row: CapabilityReport) -> dict[str, Any]:
     advice_rows = [
         {
             "trait": item.trait,
-            "current": item.now,
+            "current": item.current,
             "proposed": item.proposed,
-            "probes": list(item.because),
+            "probes": list(item.probes),
             "operator_set": set_by_operator,
         }
         for item, set_by_operator in _report_advice(row)

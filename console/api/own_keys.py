@@ -21,7 +21,7 @@ from ninja.errors import HttpError
 from console.pages.own import creation
 from console.pages.own.limits import limits_of_user, unassigned_usd
 from gateway import store
-from gateway.accounting.spend import period, spend
+from gateway.accounting.spend import parse_period, spend
 from gateway.api.auth import Admin, admin_credential, token_of
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
@@ -210,7 +210,7 @@ def get_own_spend(
     if unknown := set(names) - _DIMENSIONS:
         raise HttpError(422, f"by: `{min(unknown)[:40]}` must be {', '.join(sorted(_DIMENSIONS))}")
     try:
-        start, end = period(since, until, timezone.now())
+        start, end = parse_period(since, until, timezone.now())
         rows = spend(start, end, names, _key_ids(request))
     except ValueError as error:
         raise HttpError(422, str(error)) from None

@@ -137,7 +137,7 @@ def _probe_groups(
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Probes by group, with their findings and the recorded properties."""
     findings = {f["name"]: f for f in report.findings} if report is not None else {}
-    contradicting_probes = {name for item in advice_rows for name in item["advice"].because}
+    contradicting_probes = {name for item in advice_rows for name in item["advice"].probes}
     rows = [
         {
             "probe": probe,
@@ -193,9 +193,9 @@ def _advice_rows(
     return [
         {
             "advice": item,
-            "now": value_label(item.now),
+            "current": value_label(item.current),
             "proposed": value_label(item.proposed),
-            "titles": [_probe_titles()[name] for name in item.because],
+            "titles": [_probe_titles()[name] for name in item.probes],
             "set_by_operator": item.trait in operator_traits,
         }
         for item in doctor.differences(report, target.model.traits)

@@ -202,7 +202,7 @@ def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
     GatewayError.
     """
     traits = Traits(
-        kind=_CLIENT_PROVIDER,
+        preset=_CLIENT_PROVIDER,
         model=request.model,
         reasoning=True,
         efforts=_EFFORTS,

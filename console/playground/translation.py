@@ -32,7 +32,7 @@ from gateway.framing.formats import STREAM_FORMATS
 from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Route, Snapshot, Target
-from gateway.simulate.translate import ANSWER_ID, CREATED, REQUEST_ID
+from gateway.simulate.translate import CREATED, REQUEST_ID, RESPONSE_ID
 
 Json = dict[str, Any]
 
@@ -142,7 +142,7 @@ def _stored_answer(client: Dialect, model: str, answer: AnswerResult | None) -> 
     if answer is None or answer.end is None or answer.end["status"] != "ok":
         return {"response": None, "response_adaptations": [], "stream": []}
     response = _canonical_response(answer)
-    exchange = ResponseContext(id=ANSWER_ID, created=CREATED, model=model, include_usage=True)
+    exchange = ResponseContext(id=RESPONSE_ID, created=CREATED, model=model, include_usage=True)
     complete_response, report = client.client.render_response(response, exchange)
     renderer = client.client.stream_renderer(exchange)
     stream_bytes = b"".join(renderer.feed(event) for event in unfold_response(response))
@@ -173,4 +173,4 @@ def _canonical_response(answer: AnswerResult) -> Response:
 
 def _call_part(call: ReceivedToolCall) -> ToolCall:
     arguments, raw_arguments = parse_arguments(call.arguments)
-    return ToolCall(id=call.id, name=call.name, arguments=arguments, raw=raw_arguments)
+    return ToolCall(id=call.id, name=call.name, arguments=arguments, raw_arguments=raw_arguments)

@@ -252,7 +252,7 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
         .with_uncertain_cost()
     )
     costs: dict[str, list[Decimal | None]] = {reason: [] for reason in _REASONS}
-    # One pass for all reasons; added here, as SQLite sums decimals as floating point.
+    # One pass for all reasons; summed here, as SQLite sums decimals as floating point.
     for row in rows.values_list(*_UNCERTAINTY_COLUMNS).order_by()[:MAX_ROWS].iterator():
         for reason in _uncertainty_reasons(*row):
             costs[reason].append(row[0])
@@ -260,7 +260,7 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
         _uncertainty_of_costs(reason, reason_cost) for reason, reason_cost in costs.items()
     ]
     uncertainties += _uncertain_attempts(provider, since, until)
-    return [doubt for doubt in uncertainties if doubt.requests]
+    return [entry for entry in uncertainties if entry.requests]
 
 
 _UNCERTAINTY_COLUMNS = (

@@ -1,11 +1,11 @@
 """Spend over a period, grouped by day, team, project, key, model, provider, ...
 
     spend(since, until, ("day", "team"))  -> [{"day": "2026-11-21", "team": "search", ...}]
-    as_csv(rows, by)                      -> the rows as CSV
+    render_csv(rows, by)                      -> the rows as CSV
 
-Computed from the roll-ups, which outlive the log; grouping by tag or end user uses the
-log itself, as far back as it reaches. Costs are exact decimals; requests without a known price are
-counted separately.
+Computed from the roll-ups, which are kept longer than the log; grouping by tag or end user
+uses the log itself, as far back as it reaches. Costs are exact decimals; requests without a
+known price are counted separately.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ Row = dict[str, Any]
 class _UsageItem(msgspec.Struct):
     """Usage of one roll-up or log row: its dimensions, counts, and cost in units of dollars."""
 
-    where: Row
+    dimensions: Row
     counts: tuple[int, ...]
     cost: int
     charged: int
@@ -95,7 +95,7 @@ def spend(
     for usage_item in items:
         for tag in usage_item.tags:
             line_sums = sums.setdefault(
-                tuple(tag if name == "tag" else usage_item.where[name] for name in by),
+                tuple(tag if name == "tag" else usage_item.dimensions[name] for name in by),
                 [0] * (len(_COUNTS) + 2),
             )
             for index, amount in enumerate(
@@ -208,7 +208,7 @@ def project_and_team_names(team: Team | None) -> tuple[str, str]:
     return ("", team.name) if team.parent is None else (team.name, team.parent.name)
 
 
-def as_csv(rows: Iterable[Row], by: Sequence[str]) -> str:
+def render_csv(rows: Iterable[Row], by: Sequence[str]) -> str:
     """The rows as CSV with a header; dollars in fixed point, so that no program rounds them."""
     out = io.StringIO()
     writer = csv.writer(out)
@@ -224,7 +224,7 @@ def _csv_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+def parse_period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
     """The start of the first day and the end of the last, from dates as YYYY-MM-DD (UTC).
 
     Empty means the first day of this month, and today. Raises ValueError.

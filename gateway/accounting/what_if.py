@@ -1,6 +1,6 @@
-"""What the usage of a period would have cost on other models.
+"""Estimates the cost that the usage of a period would have had on other models.
 
-    candidate(name, snapshot)           -> Candidate       a model and its price
+    find_candidate(name, snapshot)      -> Candidate       a model and its price
     what_if(since, until, candidates)   -> Comparison      lines by route and model, and totals
 
 Computed from the hourly roll-ups, with these assumptions:
@@ -96,7 +96,7 @@ class Comparison(msgspec.Struct, frozen=True):
         return tuple(None if usd is None else usd - actual_cost for usd in self.estimates)
 
 
-def candidate(name: str, snapshot: Snapshot) -> Candidate | None:
+def find_candidate(name: str, snapshot: Snapshot) -> Candidate | None:
     """The model of this name: a registered one, or one in the price list of a provider or preset.
 
     None if there is no such model.

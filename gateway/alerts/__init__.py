@@ -1,1 +1,1 @@
-"""Alerts: conditions of the gateway that people want to hear of, and their delivery."""
+"""Alerts: conditions of the gateway that operators are notified of, and their delivery."""

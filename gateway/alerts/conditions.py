@@ -1,4 +1,4 @@
-"""The conditions that raise alerts, as they hold at one moment."""
+"""The conditions that raise alerts, evaluated at one moment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Condition(NamedTuple):
 
     Attributes:
         per_node: whether other machines may not see it.
-        min_s: how long it must hold before it is an alert.
+        min_s: how long it must hold, in seconds, before it raises an alert.
     """
 
     event: AlertEvent
@@ -97,12 +97,12 @@ def current_conditions(
     """All conditions that hold. Queries the database."""
     return [
         *_budget_conditions(figures, thresholds),
-        *_error_rates(now, thresholds),
+        *_error_rate_conditions(now, thresholds),
         *_cooldown_conditions(figures, thresholds),
-        *_request_log(figures, thresholds),
-        *_expiring_keys(now, thresholds),
-        *_expiring_certificates(figures, now, thresholds),
-        *_log_export(now, thresholds),
+        *_request_log_conditions(figures, thresholds),
+        *_expiring_key_conditions(now, thresholds),
+        *_expiring_certificate_conditions(figures, now, thresholds),
+        *_log_export_conditions(now, thresholds),
     ]
 
 
@@ -132,7 +132,7 @@ def _owner_names(snapshot: Snapshot) -> dict[str, str]:
     return names
 
 
-def _error_rates(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
+def _error_rate_conditions(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
     since = now - timedelta(minutes=thresholds.error_rate_minutes)
     recent = RequestLog.objects.filter(started_at__gte=since).exclude(provider="")
     failed_count = Count("pk", filter=Q(error_kind__in=_PROVIDER_ERRORS))
@@ -157,7 +157,9 @@ def _cooldown_conditions(
         )
 
 
-def _request_log(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
+def _request_log_conditions(
+    figures: ProcessFigures, thresholds: AlertThresholds
+) -> Iterator[Condition]:
     if figures.lost_rows:
         message = f"{figures.lost_rows} rows of the request log were lost since the start."
         yield Condition(AlertEvent.REQUEST_LOG, "rows lost", message, per_node=True)
@@ -172,7 +174,7 @@ def _request_log(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterat
         yield Condition(AlertEvent.REQUEST_LOG, "journal", message, per_node=True)
 
 
-def _expiring_keys(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
+def _expiring_key_conditions(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
     threshold_time = now + timedelta(days=thresholds.key_expiry_days)
     keys = ApiKey.objects.filter(
         revoked_at=None, expires_at__gt=now, expires_at__lte=threshold_time
@@ -183,7 +185,7 @@ def _expiring_keys(now: datetime, thresholds: AlertThresholds) -> Iterator[Condi
         yield Condition(AlertEvent.KEY_EXPIRY, subject, message)
 
 
-def _expiring_certificates(
+def _expiring_certificate_conditions(
     figures: ProcessFigures, now: datetime, thresholds: AlertThresholds
 ) -> Iterator[Condition]:
     threshold_time = now + timedelta(days=thresholds.certificate_expiry_days)
@@ -213,7 +215,7 @@ def _watched_certificate() -> Iterator[tuple[str, datetime]]:
         )
 
 
-def _log_export(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
+def _log_export_conditions(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
     failing_since = now - timedelta(minutes=thresholds.log_export_minutes)
     for export in LogExport.objects.filter(failed_at__lte=failing_since):
         message = f"The request log is not exported ({_last_export(export)}): {export.error}"

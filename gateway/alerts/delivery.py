@@ -40,18 +40,18 @@ class DeliveryError(Exception):
     """A message that was not accepted; the text has no secrets."""
 
 
-def sample_notice() -> Notification:
+def sample_notification() -> Notification:
     """The message of the test button."""
     text = "This is a test message. Alerts of this gateway arrive here."
     return Notification("test", "test", "test", text, timezone.now())
 
 
-def deliver(channel: AlertChannel, notice: Notification, attempts: int = ATTEMPTS) -> str:
+def deliver(channel: AlertChannel, notification: Notification, attempts: int = ATTEMPTS) -> str:
     """Send a message, again if it fails, and record the outcome. Returns the error, or empty."""
     error = ""
     for _ in range(attempts):
         try:
-            _send_notice(channel, notice)
+            _send_notification(channel, notification)
         except DeliveryError as failure:
             error = str(failure)
             continue
@@ -65,27 +65,30 @@ def deliver(channel: AlertChannel, notice: Notification, attempts: int = ATTEMPT
     return error
 
 
-def _send_notice(channel: AlertChannel, notice: Notification) -> None:
+def _send_notification(channel: AlertChannel, notification: Notification) -> None:
     try:
         destination = channel.destination
     except UndecryptableError as error:
         raise DeliveryError(str(error)) from None
     if channel.kind == AlertChannel.Kind.EMAIL:
-        _send_email(destination, notice)
+        _send_email(destination, notification)
         return
     _post_json(
-        destination, {"text": notice.text} if channel.kind == "slack" else _notice_payload(notice)
+        destination,
+        {"text": notification.text}
+        if channel.kind == "slack"
+        else _notification_payload(notification),
     )
 
 
-def _notice_payload(notice: Notification) -> dict[str, Any]:
+def _notification_payload(notification: Notification) -> dict[str, Any]:
     return {
         "source": "dragoman",
-        "status": notice.status,
-        "event": notice.event,
-        "subject": notice.subject,
-        "message": notice.message,
-        "started_at": notice.started_at.isoformat(),
+        "status": notification.status,
+        "event": notification.event,
+        "subject": notification.subject,
+        "message": notification.message,
+        "started_at": notification.started_at.isoformat(),
     }
 
 
@@ -105,12 +108,12 @@ def _post_json(url: str, payload: dict[str, Any]) -> None:
         raise DeliveryError(f"HTTP {status}")
 
 
-def _send_email(address: str, notice: Notification) -> None:
+def _send_email(address: str, notification: Notification) -> None:
     if not settings.EMAIL_HOST:
         raise DeliveryError("no mail server is configured: set DRAGOMAN_SMTP_HOST")
-    body = f"{notice.message}\n\nSince {notice.started_at:%Y-%m-%d %H:%M} UTC."
+    body = f"{notification.message}\n\nSince {notification.started_at:%Y-%m-%d %H:%M} UTC."
     try:
-        EmailMessage(notice.text, body, settings.DEFAULT_FROM_EMAIL, [address]).send()
+        EmailMessage(notification.text, body, settings.DEFAULT_FROM_EMAIL, [address]).send()
     except OSError as error:
         # smtplib's exceptions are OSErrors; their texts may contain credentials.
         raise DeliveryError(f"the mail server failed ({type(error).__name__})") from None

@@ -29,7 +29,7 @@ STALE_AFTER = timedelta(minutes=10)
 
 
 class AlertTracker:
-    """The alerts of one node: compares conditions with what is recorded."""
+    """The alerts of one node: compares the current conditions with the recorded alerts."""
 
     def __init__(self, node: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._node = node
@@ -38,7 +38,7 @@ class AlertTracker:
         self._held_since: dict[tuple[str, str], float] = {}
 
     def update(self, conditions: list[Condition]) -> None:
-        """Record what has changed, and send it to the channels."""
+        """Record changes of the conditions, and send them to the channels."""
         now = self._clock()
         self._held_since = {
             (c.event, c.subject): self._held_since.get((c.event, c.subject), now)
@@ -48,20 +48,20 @@ class AlertTracker:
             c for c in conditions if now - self._held_since[c.event, c.subject] >= c.min_s
         ]
         silences = list(AlertSilence.objects.current())
-        notices = [
+        notifications = [
             *self._open_alerts(due_conditions, silences),
             *self._resolve_alerts(conditions),
             *self._end_silences(silences),
         ]
-        for channel in AlertChannel.objects.filter(enabled=True) if notices else ():
-            for notice in notices:
-                if not channel.events or notice.event in channel.events:
-                    deliver(channel, notice)
+        for channel in AlertChannel.objects.filter(enabled=True) if notifications else ():
+            for notification in notifications:
+                if not channel.events or notification.event in channel.events:
+                    deliver(channel, notification)
 
     def _open_alerts(
         self, conditions: list[Condition], silences: list[AlertSilence]
     ) -> list[Notification]:
-        notices = []
+        notifications = []
         now = timezone.now()
         for condition in conditions:
             node = self._node if condition.per_node else ""
@@ -80,18 +80,18 @@ class AlertTracker:
             except IntegrityError:
                 continue  # another node was faster
             if not alert.is_silenced:
-                notices.append(
+                notifications.append(
                     Notification(
                         "firing", condition.event, condition.subject, condition.message, now
                     )
                 )
-        return notices
+        return notifications
 
     def _resolve_alerts(self, conditions: list[Condition]) -> list[Notification]:
         current_identities = {
             (c.event, c.subject[:300], self._node if c.per_node else "") for c in conditions
         }
-        notices = []
+        notifications = []
         now = timezone.now()
         for alert in Alert.objects.firing():
             if (alert.event, alert.subject, alert.node) in current_identities:
@@ -100,27 +100,27 @@ class AlertTracker:
                 continue
             resolved_count = Alert.objects.firing().filter(pk=alert.pk).update(resolved_at=now)
             if resolved_count and not alert.is_silenced:
-                notices.append(
+                notifications.append(
                     Notification(
                         "resolved", alert.event, alert.subject, alert.message, alert.started_at
                     )
                 )
-        return notices
+        return notifications
 
     def _end_silences(self, silences: list[AlertSilence]) -> list[Notification]:
-        """The start of alerts that are still active, and that no silence matches any longer."""
-        notices = []
+        """Notifications of active alerts whose silence has ended."""
+        notifications = []
         for alert in Alert.objects.firing().filter(is_silenced=True):
             if any(silence.matches(alert.event, alert.subject) for silence in silences):
                 continue
             rows = Alert.objects.firing().filter(pk=alert.pk, is_silenced=True)
             if rows.update(is_silenced=False):
-                notices.append(
+                notifications.append(
                     Notification(
                         "firing", alert.event, alert.subject, alert.message, alert.started_at
                     )
                 )
-        return notices
+        return notifications
 
 
 def _is_silenced(identity: Mapping[str, str], silences: Iterable[AlertSilence]) -> bool:

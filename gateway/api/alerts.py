@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
-from gateway.alerts.delivery import deliver, sample_notice
+from gateway.alerts.delivery import deliver, sample_notification
 from gateway.alerts.silences import MAX_HOURS, create_silence, remove_silence
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
@@ -26,8 +26,8 @@ class AlertOut(Schema):
     """An alert.
 
     Attributes:
-        event: what it is about, such as `budget`.
-        subject: whose condition it is: the budget, provider, target or key.
+        event: kind of event, such as `budget`.
+        subject: the budget, provider, target or key that it is about.
         node: the machine that observes it; empty if all do.
         resolved_at: when the condition ended; null while it holds.
         is_silenced: whether its start was not sent, because of a silence.
@@ -155,7 +155,7 @@ def test_alert_channel(request: HttpRequest, name: str) -> Any:
     row = AlertChannel.objects.filter(name=name).first() if "\0" not in name else None
     if row is None:
         return failure(404, f"there is no channel `{name[:200]}`")
-    error = deliver(row, sample_notice(), attempts=1)
+    error = deliver(row, sample_notification(), attempts=1)
     return {"delivered": not error, "error": error}
 
 

@@ -19,7 +19,7 @@ from gateway.models import IdempotentResponse
 from gateway.models.sealed import seal_for, unseal_for
 
 _MAX_KEY_LENGTH = 255
-# After this, a request in progress is taken for dead with its process.
+# A request in progress for this long is assumed to have died with its process.
 _STALE_AFTER = dt.timedelta(seconds=60)
 
 

@@ -1,7 +1,7 @@
 """Fields of the requests of model clients, for the OpenAPI document.
 
-Each dialect has its vendor's fields: what is not listed here is accepted as well, and sent or
-reported as docs/crossing.md tells.
+Each dialect has its vendor's fields. Fields that are not listed here are accepted too, and sent
+or reported as documented in docs/crossing.md.
 """
 
 from __future__ import annotations

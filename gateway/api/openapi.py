@@ -187,11 +187,11 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
         for path in ("chat/completions", "completions", "embeddings")
     ),
     ("/health", "get", "Status of the process", "operations"),
-    ("/health/live", "get", "Liveness check", "operations"),
-    ("/health/ready", "get", "Readiness check", "operations"),
-    ("/health/liveliness", "get", "Liveness check (LiteLLM's path)", "operations"),
-    ("/health/liveness", "get", "Liveness check (alias)", "operations"),
-    ("/health/readiness", "get", "Readiness check (LiteLLM's path)", "operations"),
+    ("/health/live", "get", "Liveness probe", "operations"),
+    ("/health/ready", "get", "Readiness probe", "operations"),
+    ("/health/liveliness", "get", "Liveness probe (LiteLLM's path)", "operations"),
+    ("/health/liveness", "get", "Liveness probe (alias)", "operations"),
+    ("/health/readiness", "get", "Readiness probe (LiteLLM's path)", "operations"),
     ("/metrics", "get", "Prometheus metrics", "operations"),
 )
 

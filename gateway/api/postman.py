@@ -64,7 +64,7 @@ def _request_item(
     """One request."""
     parameters = operation.get("parameters", [])
     segments = [_PARAMETER.sub(r":\1", segment) for segment in path.strip("/").split("/")]
-    # Optional parameters are there to be switched on.
+    # Optional parameters are included, but disabled.
     query = [
         {
             "key": parameter["name"],
@@ -103,7 +103,7 @@ def _request_item(
 
 
 def _path_value(parameter: dict[str, Any]) -> str:
-    """A value to be replaced. An empty one would lead to another endpoint."""
+    """A placeholder, as an empty value would be the path of another endpoint."""
     schema = parameter.get("schema", {})
     return "1" if schema.get("type") == "integer" else str(parameter["name"])
 

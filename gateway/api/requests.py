@@ -68,8 +68,8 @@ class ScoreOut(Schema):
 class RequestOut(Schema):
     """A row of the log. Null means unknown, never 0; durations are in milliseconds.
 
-    `overhead_ms` is the gateway's own time until the first byte: without waiting for providers
-    and without the pauses before retries.
+    `overhead_ms` is the gateway's own time until the first byte, excluding provider time and the
+    pauses before retries.
     """
 
     id: int

@@ -10,7 +10,7 @@ from django.utils import timezone
 from ninja import Router, Schema
 from ninja.errors import HttpError
 
-from gateway.accounting.spend import as_csv, period, spend
+from gateway.accounting.spend import parse_period, render_csv, spend
 
 router = Router(tags=["spend"])
 
@@ -40,13 +40,13 @@ def get_spend(
     """
     names = [name.strip() for name in by.split(",") if name.strip()]
     try:
-        start, end = period(since, until, timezone.now())
+        start, end = parse_period(since, until, timezone.now())
         rows = spend(start, end, names)
     except ValueError as error:
         raise HttpError(422, str(error)) from None
     days = _period_days(start, end)
     if format == "csv":
-        response = HttpResponse(as_csv(rows, names), content_type="text/csv; charset=utf-8")
+        response = HttpResponse(render_csv(rows, names), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="spend-{days[0]}-{days[1]}.csv"'
         return response
     return spend_items(start, end, names, rows)

@@ -20,7 +20,7 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.media import sniff_bytes
 from gateway.dialects import DIALECTS
 from gateway.edge.endpoints import find_endpoint
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.relay.upstream.media_fetch import Fetched
 from gateway.simulate import translate
 from gateway.simulate.inputs import SimulationInputs
@@ -172,7 +172,7 @@ def _string_headers(headers: dict[str, Any]) -> dict[str, str]:
 
 def error_response(payload: TranslateIn, error: Error) -> HttpResponse:
     """The error in the dialect of the example's client."""
-    preset = resolve(translate.without_verb(payload.source))
+    preset = resolve_preset(translate.without_verb(payload.source))
     dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
     response = dialect.client.render_error(error, translate.REQUEST_ID)
     return reply(400, {**response.body, "status": response.status})

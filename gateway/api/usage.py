@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router, Schema
 
-from gateway.accounting.what_if import MAX_CANDIDATES, candidate, what_if
+from gateway.accounting.what_if import MAX_CANDIDATES, find_candidate, what_if
 from gateway.accounting.what_if import WhatIfLine as WhatIfLine
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
@@ -188,7 +188,7 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
     snapshot = load_snapshot()
     candidates = []
     for name in names:
-        model = candidate(name, snapshot)
+        model = find_candidate(name, snapshot)
         if model is None:
             return failure(422, f"there is no model or list price `{name[:200]}`", "models")
         candidates.append(model)

@@ -1,4 +1,4 @@
-"""The file of a backup: a gzipped tar archive, or that encrypted with a passphrase.
+"""The file of a backup: a gzipped tar archive, optionally encrypted with a passphrase.
 
 Its first member is `manifest.json`, with the size and the SHA-256 of every other member:
 `secrets.json` and the database, which is `database.sqlite3` or `tables/<name>.copy`.
@@ -29,7 +29,7 @@ _NAME = re.compile(r"(secrets\.json|database\.sqlite3|tables/[a-z0-9_]+\.copy)")
 
 
 class ArchiveError(Exception):
-    """The file is no intact backup, or cannot be decrypted; the message says why."""
+    """The file is not an intact backup, or cannot be decrypted; the message says why."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -107,8 +107,8 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
     """Write the members to `directory` and verify size and checksum of each.
 
     Raises:
-        ArchiveError: the file is no backup, damaged, cut off, of a newer format, or encrypted
-            with another passphrase.
+        ArchiveError: the file is not a backup, is damaged or truncated, has a newer format, or
+            is encrypted with another passphrase.
     """
     try:
         stream = _decrypted_stream(source, passphrase)

@@ -4,7 +4,7 @@
 
 The nonce of a chunk is its number and whether it is the last one (the STREAM construction of
 https://eprint.iacr.org/2015/189, as in https://age-encryption.org/v1), so chunks cannot be
-removed, exchanged or cut off. The key is used for one file only, because of its salt.
+removed, reordered or truncated. The key is used for one file only, because of its salt.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
 
 
 class DecryptionError(Exception):
-    """The passphrase is wrong, or the data was changed or cut off."""
+    """The passphrase is wrong, or the data was changed or truncated."""
 
 
 class EncryptedWriter(io.RawIOBase):
-    """Encrypts what is written to it into `target`, which stays open."""
+    """Writes encrypted data to `target`, which stays open."""
 
     def __init__(self, target: BinaryIO, passphrase: str) -> None:
         salt = os.urandom(_SALT_BYTES)

@@ -1,7 +1,7 @@
-"""The tables of PostgreSQL by COPY, which needs no programs beside the gateway.
+"""Dumps and loads the tables of PostgreSQL by COPY, without external programs.
 
 `pg_dump` would have to be installed in the version of the server or a later one, also in the
-container image. The schema is that of the migrations, so the rows are all that is read.
+container image. The migrations define the schema, so only rows are dumped.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def load(directory: Path, manifest: Manifest) -> None:
         existing_tables = _own_tables()
         if existing_tables:
             cursor.execute(f"DROP TABLE {_quoted_names(list(existing_tables))} CASCADE")
-        # The schema as it was, which `up` then migrates as usual.
+        # The schema at the time of the backup, which `up` then migrates as usual.
         executor = MigrationExecutor(connection)
         executor.migrate(_last_migrations(executor, set(manifest.migrations)))
         # Migrations may have inserted rows.

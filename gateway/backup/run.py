@@ -35,7 +35,7 @@ class RestoreResult(msgspec.Struct, frozen=True):
 def create(target: BinaryIO, passphrase: str | None = None) -> Manifest:
     """Write a backup of the database, secrets and settings to `target`.
 
-    The gateway may run. What is in its journal and not yet in the database is not included.
+    The gateway may run. Log rows in its journal that are not yet in the database are not included.
     Raises OSError and DatabaseError.
     """
     with _working_directory() as directory:
@@ -93,12 +93,12 @@ def write_file(path: Path, passphrase: str | None = None) -> Manifest:
 def restore(
     source: BinaryIO, passphrase: str | None = None, *, force: bool = False
 ) -> RestoreResult:
-    """Restore a backup into an empty database, or with `force` in place of what is there.
+    """Restore a backup into an empty database; with `force`, replace the existing content.
 
     Everything is verified before anything is changed, and an error leaves all as it was.
 
     Raises:
-        ArchiveError: the file is no intact backup, or the passphrase is wrong.
+        ArchiveError: the file is not an intact backup, or the passphrase is wrong.
         RestoreRefused: it does not fit this program, its database or its environment.
         DatabaseError, OSError: the database or the data directory cannot be written.
     """
@@ -117,7 +117,7 @@ def restore(
             else:
                 sqlite.load(directory, manifest)
         missing_variables = secrets.restore_environment(node_secrets)
-    # The registry of what was here before, and perhaps sealed with another key.
+    # The stored snapshot of the previous registry, perhaps sealed with another key.
     (Path(settings.DATA_DIR) / store.STORED_SNAPSHOT).unlink(missing_ok=True)
     return RestoreResult(manifest, missing_variables)
 

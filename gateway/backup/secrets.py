@@ -1,4 +1,4 @@
-"""Secrets and settings of this node, as a backup holds them."""
+"""Secrets and settings of this node in a backup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy of the SQLite database through the online backup API, and its replacement."""
+"""Copies the SQLite database through the online backup API, and replaces it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_empty() -> bool:
 
 
 def close_connections() -> None:
-    """Close this process's connection, with nothing left in a write-ahead log.
+    """Close this process's connection, after moving the write-ahead log into the database.
 
     Raises:
         DatabaseInUse: another process has the database open.
@@ -57,5 +57,5 @@ def close_connections() -> None:
 
 
 def load(directory: Path, manifest: Manifest) -> None:
-    """Put the restored database in the database's path, atomically."""
+    """Move the restored database to the database's path, atomically."""
     (directory / NAME).replace(connection.settings_dict["NAME"])

@@ -1,4 +1,4 @@
-"""What translation could not carry exactly, field by field.
+"""Adaptations: the fields of a request or response that translation could not carry exactly.
 
 Nothing is lost without one of these: the client reads them in response
 headers, the operator in the request log, and a strict route refuses them.

@@ -10,7 +10,7 @@ from gateway.canon.request import ToolCall
 
 
 def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str | None]:
-    """`(arguments, raw)`: the object, or the string itself where it is no JSON object.
+    """`(arguments, raw_arguments)`: the object, or the string if it is not a JSON object.
 
     An empty string and `null` mean no arguments; several providers send them for `{}`.
     """
@@ -28,5 +28,5 @@ def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str | None]:
 def render_arguments(call: ToolCall) -> str:
     """A call's arguments as a string; invalid JSON is returned as the model wrote it."""
     if call.arguments is None:
-        return call.raw or ""
+        return call.raw_arguments or ""
     return msgspec.json.encode(call.arguments).decode()

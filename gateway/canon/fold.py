@@ -131,7 +131,7 @@ class ResponseBuilder:
                     id=block.id,
                     name=block.name,
                     arguments=arguments,
-                    raw=raw_arguments,
+                    raw_arguments=raw_arguments,
                     custom=block.custom,
                     signature=self._signature,
                 )
@@ -202,18 +202,28 @@ def _part_events(part: Part) -> list[Event]:
     match part:
         case Text():
             citation_deltas: list[Event] = [CitationDelta(citation) for citation in part.citations]
-            return [BlockStart(kind="text"), *_text_deltas(part.text), *citation_deltas, BlockEnd()]
+            return [
+                BlockStart(kind="text"),
+                *_text_delta_events(part.text),
+                *citation_deltas,
+                BlockEnd(),
+            ]
         case Reasoning():
             start = BlockStart(kind="reasoning", redacted=part.redacted)
-            return [start, *_text_deltas(part.text), *_signature_deltas(part.signature), BlockEnd()]
+            return [
+                start,
+                *_text_delta_events(part.text),
+                *_signature_deltas(part.signature),
+                BlockEnd(),
+            ]
         case Refusal():
-            return [BlockStart(kind="refusal"), *_text_deltas(part.text), BlockEnd()]
+            return [BlockStart(kind="refusal"), *_text_delta_events(part.text), BlockEnd()]
         case ToolCall():
             start = BlockStart(kind="tool_call", id=part.id, name=part.name, custom=part.custom)
             arguments_json = render_arguments(part) if part.arguments != {} else ""
             return [
                 start,
-                *_text_deltas(arguments_json),
+                *_text_delta_events(arguments_json),
                 *_signature_deltas(part.signature),
                 BlockEnd(),
             ]
@@ -226,7 +236,7 @@ def _part_events(part: Part) -> list[Event]:
             raise ValueError(f"a response cannot contain a part of type {type(part).__name__}")
 
 
-def _text_deltas(text: str) -> list[Event]:
+def _text_delta_events(text: str) -> list[Event]:
     return [Delta(text)] if text else []
 
 

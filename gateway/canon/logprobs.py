@@ -45,12 +45,12 @@ def token(
 
 
 def parse_tokens(tokens: Any) -> list[Json]:
-    """The tokens of a list in OpenAI's form; what the provider leaves out of one is filled in."""
+    """The tokens of a list in OpenAI's form; fields that the provider omits get defaults."""
     return [_parse_token(item) for item in _dict_items(tokens)]
 
 
 def logprob_tokens(logprobs: Any) -> list[Json]:
-    """The tokens in the `logprobs` of a Chat choice, as they are."""
+    """The tokens in the `logprobs` of a Chat choice, unchanged."""
     return _dict_items(logprobs.get("content")) if isinstance(logprobs, dict) else []
 
 
@@ -69,7 +69,7 @@ def _dict_items(value: Any) -> list[Json]:
 
 
 def without_bytes(item: Json) -> Json:
-    """A token as the deltas of OpenAI's Responses have it."""
+    """A token without `bytes`, as in the deltas of OpenAI's Responses."""
     alternatives = [_rename_fields(alternative) for alternative in item.get("top_logprobs") or ()]
     return {**_rename_fields(item), "top_logprobs": alternatives}
 
@@ -85,7 +85,7 @@ def logprobs_extra(tokens: Any) -> dict[str, Json]:
 
 
 def _is_complete(item: Json) -> bool:
-    """Whether a token and its alternatives have what every dialect reads."""
+    """Whether a token and its alternatives have the fields that every dialect reads."""
     alternatives = item.get("top_logprobs")
     if not isinstance(alternatives, list) or len(_dict_items(alternatives)) < len(alternatives):
         return False

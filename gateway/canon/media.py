@@ -7,7 +7,7 @@ import binascii
 import mimetypes
 
 # The first bytes of a file -> its media type.
-_MAGIC: tuple[tuple[bytes, str], ...] = (
+_MAGIC_BYTES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
@@ -84,7 +84,7 @@ def sniff_bytes(head: bytes) -> str | None:
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
         return _ISO.get(head[8:12])
-    return next((media for magic, media in _MAGIC if head.startswith(magic)), None)
+    return next((media for magic, media in _MAGIC_BYTES if head.startswith(magic)), None)
 
 
 def guess_file_type(data: str, declared_type: str | None, file_name: str | None) -> str:

@@ -42,5 +42,5 @@ def encode_segment(name: str) -> str:
 
 
 def expand_path_template(template: str, name: str) -> str:
-    """The path of a template with the model's name in its place, as one segment."""
+    """The path of a template, with the model's name as one segment in place of `{model}`."""
     return template.replace(_PLACEHOLDER, encode_segment(name))

@@ -25,8 +25,8 @@ LONG_USER_REASON = f"longer than {USER_LIMIT} characters: its hash is sent"
 def assign_tool_names(names: Iterable[str], limit: int = 64) -> dict[str, str]:
     """Each client name -> the name to send: legal, at most `limit` long, unique.
 
-    Legal names stay as they are. Another becomes legal by underscores; one that is too
-    long, or would then be taken, ends in eight digits of its hash.
+    Legal names stay as they are. In others, underscores replace the illegal characters; one
+    that is too long, or then already in use, ends in eight digits of its hash.
     """
     client_names = dict.fromkeys(names)
     sent_names = {name: name for name in client_names if _is_valid_name(name, limit)}
@@ -39,7 +39,7 @@ def assign_tool_names(names: Iterable[str], limit: int = 64) -> dict[str, str]:
 
 
 def assign_tool_name(name: str, limit: int, used_names: set[str]) -> str:
-    """The name to send for one more client name beside those in `taken`."""
+    """The name to send for one more client name; it is none of `used_names`."""
     if _is_valid_name(name, limit):
         return name
     return _unused_name(name, limit, used_names)

@@ -1,7 +1,7 @@
 """A tool's JSON Schema with a plain object at its root.
 
-Most providers refuse alternatives and references there, or read `properties` alone. What
-the alternatives say of their properties is put together, so that the model still sees them.
+Most providers refuse alternatives and references there, or read `properties` alone. The
+properties of all alternatives are merged, so that the model still sees them.
 """
 
 from __future__ import annotations
@@ -90,20 +90,20 @@ def _add_forms(forms: dict[str, list[Any]], added_forms: dict[str, list[Any]]) -
 
 
 def _merge_alternatives(schemas: list[Any]) -> Any:
-    """One schema that takes what any of them takes."""
+    """One schema that accepts every value that any of them accepts."""
     if len(schemas) == 1:
         return schemas[0]
     enum_values = [_enum_values(schema) for schema in schemas]
     if all(enum_values):
         kinds = {schema.get("type") for schema in schemas}
         kind = {"type": kinds.pop()} if len(kinds) == 1 and None not in kinds else {}
-        unique_values = _unique_values(value for some in enum_values for value in some)
+        unique_values = _unique_values(value for values in enum_values for value in values)
         return {**kind, "enum": unique_values}
     return {"anyOf": schemas}
 
 
 def _enum_values(schema: Any) -> list[Any]:
-    """The values that a schema names; none where it says more than that."""
+    """The values of an `enum` or `const`; empty for a schema with any other constraint."""
     if not isinstance(schema, dict) or schema.keys() - {"type", "const", "enum", "title"}:
         return []
     return [schema["const"]] if "const" in schema else _list_or_empty(schema.get("enum"))

@@ -116,13 +116,13 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call of the model.
 
     `arguments` is the parsed object. If the string is not JSON, or the tool accepts free
-    text (`custom`), `arguments` is None and `raw` is the string.
+    text (`custom`), `arguments` is None and `raw_arguments` is the string.
     """
 
     id: str
     name: str
     arguments: dict[str, Any] | None = None
-    raw: str | None = None
+    raw_arguments: str | None = None
     custom: bool = False
     signature: Signature | None = None
     cache: CacheBreakpoint | None = None

@@ -1,8 +1,8 @@
 """JSON Schema in the subsets that providers enforce.
 
-Each function gives a new schema and never changes its argument; the same schema
-gives the same result in every turn. What a subset has no keyword for is said in
-the description, where the model at least reads it: `minimum: 0, maximum: 150`.
+Each function returns a new schema and never changes its argument; the same schema gives the
+same result in every turn. Constraints that a subset does not support are added to the
+description, where the model reads them: `minimum: 0, maximum: 150`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import msgspec
 
 Schema = dict[str, Any]
 
-# Deeper schemas are left as they are from here on; no provider compiles them anyway.
+# Deeper schemas are not changed: no provider compiles them.
 _MAX_DEPTH = 100
-# As many references are more than any provider compiles.
+# More references than any provider compiles.
 _MAX_REFS = 1000
-# As many objects, those behind references counted once for each of these.
+# More objects than any provider compiles; an object counts once for each reference to it.
 _MAX_OBJECTS = 50_000
-_META = ("$schema", "$id")
-# Where schemas sit inside a schema: in a map, in a list, alone.
-_MAPS = ("properties", "$defs", "definitions")
-_LISTS = ("anyOf", "allOf", "prefixItems")
-_SINGLE = ("items",)
+_META_KEYWORDS = ("$schema", "$id")
+# Keywords whose value is a map of schemas, a list of schemas, a single schema.
+_MAP_KEYWORDS = ("properties", "$defs", "definitions")
+_LIST_KEYWORDS = ("anyOf", "allOf", "prefixItems")
+_SCHEMA_KEYWORDS = ("items",)
 
 
 class SchemaSubset(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,9 +104,9 @@ OPENAI_STRICT = SchemaSubset(
 )
 
 
-def without_meta(schema: Schema) -> Schema:
+def without_meta_keywords(schema: Schema) -> Schema:
     """The schema without `$schema` and `$id`, which some providers refuse."""
-    return {key: value for key, value in schema.items() if key not in _META}
+    return {key: value for key, value in schema.items() if key not in _META_KEYWORDS}
 
 
 def with_description(schema: Schema, description: str | None) -> Schema:
@@ -119,24 +119,24 @@ def with_description(schema: Schema, description: str | None) -> Schema:
 
 
 def restrict_to_anthropic(schema: Schema) -> tuple[Schema, list[str]]:
-    """The schema in Anthropic's subset, and the keywords that had to be changed.
+    """The schema in Anthropic's subset, and the keywords that were changed.
 
-    Closed objects (`additionalProperties: false`) are not counted as a change where
-    the schema said nothing of further properties.
+    Closing an object (`additionalProperties: false`) does not count as a change if the
+    schema does not mention further properties.
     """
-    return _in_subset(schema, ANTHROPIC)
+    return _restrict_to_subset(schema, ANTHROPIC)
 
 
 def restrict_to_openai_strict(schema: Schema) -> tuple[Schema, list[str]]:
-    """The schema in OpenAI's strict subset, and the keywords that had to be changed.
+    """The schema in OpenAI's strict subset, and the keywords that were changed.
 
-    For output formats only: what was optional becomes required and may be null, which
-    is not what a tool expects of its arguments.
+    For output formats only: optional properties become required and nullable, which tools
+    do not expect of their arguments.
     """
-    return _in_subset(schema, OPENAI_STRICT)
+    return _restrict_to_subset(schema, OPENAI_STRICT)
 
 
-def _in_subset(schema: Schema, subset: SchemaSubset) -> tuple[Schema, list[str]]:
+def _restrict_to_subset(schema: Schema, subset: SchemaSubset) -> tuple[Schema, list[str]]:
     changed_keywords: dict[str, None] = {}
     return _restrict_schema(schema, subset, changed_keywords, 0), list(changed_keywords)
 
@@ -150,30 +150,30 @@ def _restrict_schema(
     schema = _unwrap_single_all_of(schema)
     dropped_keywords = {key: None for key in schema if _is_unsupported(schema, key, subset)}
     changed_keywords.update(dropped_keywords)
-    out = {k: v for k, v in schema.items() if k not in _META and k not in dropped_keywords}
-    _describe_dropped(out, schema, list(dropped_keywords))
+    out = {k: v for k, v in schema.items() if k not in _META_KEYWORDS and k not in dropped_keywords}
+    _describe_constraints(out, schema, list(dropped_keywords))
     if isinstance(out.get("oneOf"), list):
         changed_keywords["oneOf"] = None
         out["anyOf"] = [*_list_or_empty(out.get("anyOf")), *out.pop("oneOf")]
-    for key in _MAPS:
+    for key in _MAP_KEYWORDS:
         if isinstance(out.get(key), dict):
             out[key] = {
-                n: _restrict_inner(s, subset, changed_keywords, depth) for n, s in out[key].items()
+                n: _restrict_value(s, subset, changed_keywords, depth) for n, s in out[key].items()
             }
-    for key in (*_LISTS, *_SINGLE):
+    for key in (*_LIST_KEYWORDS, *_SCHEMA_KEYWORDS):
         if key in out:
-            out[key] = _restrict_inner(out[key], subset, changed_keywords, depth)
+            out[key] = _restrict_value(out[key], subset, changed_keywords, depth)
     if out.get("type") == "object" or isinstance(out.get("properties"), dict):
         _close_object(out, subset, changed_keywords)
     return out
 
 
-def _restrict_inner(
+def _restrict_value(
     value: Any, subset: SchemaSubset, changed_keywords: dict[str, None], depth: int
 ) -> Any:
     """A schema, or each of a list of them; `true` and `false` are schemas too."""
     if isinstance(value, list):
-        return [_restrict_inner(item, subset, changed_keywords, depth + 1) for item in value]
+        return [_restrict_value(item, subset, changed_keywords, depth + 1) for item in value]
     return (
         _restrict_schema(value, subset, changed_keywords, depth + 1)
         if isinstance(value, dict)
@@ -202,8 +202,8 @@ def _is_unsupported(schema: Schema, key: str, subset: SchemaSubset) -> bool:
     return False
 
 
-def _describe_dropped(out: Schema, schema: Schema, dropped_keywords: list[str]) -> None:
-    """Say in the description what the subset has no keyword for."""
+def _describe_constraints(out: Schema, schema: Schema, dropped_keywords: list[str]) -> None:
+    """Add constraints that the subset does not support to the description."""
     if not dropped_keywords:
         return
     constraints = ", ".join(f"{key}: {_value_text(schema[key])}" for key in dropped_keywords)
@@ -224,13 +224,13 @@ def _list_or_empty(value: Any) -> list[Any]:
 
 
 def _close_object(out: Schema, subset: SchemaSubset, changed_keywords: dict[str, None]) -> None:
-    """Allow no further properties; where the subset says so, require all there are."""
+    """Disallow further properties; require all properties if the subset demands it."""
     additional = out.get("additionalProperties")
-    # An object of which nothing is said is any object; closed, it is an empty one.
+    # An object schema without properties accepts any object; closed, only an empty one.
     if additional not in (None, False) or (additional is None and "properties" not in out):
         changed_keywords["additionalProperties"] = None
     if isinstance(additional, dict) and additional:
-        _describe_dropped(out, {"additionalProperties": additional}, ["additionalProperties"])
+        _describe_constraints(out, {"additionalProperties": additional}, ["additionalProperties"])
     out["additionalProperties"] = False
     if not subset.all_required:
         return
@@ -257,7 +257,7 @@ def _make_nullable(schema: Any) -> Any:
     return out
 
 
-# --- what can not be enforced at all ---------------------------------------------------
+# --- schemas that cannot be enforced ----------------------------------------------------
 
 
 def is_enforceable(schema: Schema) -> bool:

@@ -2,8 +2,8 @@
 
 A token is `dgm1.` + base64url(JSON {p, m, k, v, i, t}) without padding: provider
 preset, upstream model, kind, value, item id, and the reasoning text if the client does not
-see it (the provider requires it back unchanged). The readable spelling
-`dgm1.{p,m,k,v}` of the wire documentation is understood too, never written.
+see it (the provider requires it back unchanged). The readable form
+`dgm1.{p,m,k,v}` of the wire documentation is accepted too, but never created.
 Deterministic: the same state gives the same token in every turn, so that prompt caches hit.
 """
 
@@ -95,7 +95,7 @@ def hide_reasoning_text(reasoning_text: str, signature: Signature) -> Signature:
 def recover_reasoning_text(
     reasoning_text: str, signature: Signature | None
 ) -> tuple[str, Signature | None]:
-    """The reasoning text and its state; the text is taken out of the state if it is in it."""
+    """The reasoning text and its state; a text inside the state is moved out of it."""
     if signature is None or not signature.reasoning_text:
         return reasoning_text, signature
     return reasoning_text or signature.reasoning_text, replace(signature, reasoning_text="")
@@ -110,6 +110,6 @@ def is_from_target(signature: Signature | None, traits: Traits) -> bool:
     """Whether the target created this state, so that it may be sent to it."""
     if signature is None or not signature.provider:
         return False
-    return signature.provider == traits.kind and model_family(signature.model) == model_family(
+    return signature.provider == traits.preset and model_family(signature.model) == model_family(
         traits.model
     )

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.request import Part, Request, Text, ToolResult, Turn
 
-# As Claude Code marks what its user did not write.
+# The tags in which Claude Code puts text that its user did not write.
 _REMINDER_START, _REMINDER_END = "<system-reminder>\n", "\n</system-reminder>"
 
 
@@ -19,7 +19,7 @@ def merge_system_turns(request: Request, *, in_results: bool) -> tuple[Request, 
     Leading ones join the instructions. A later one becomes text of the user turn before it,
     else of the one after it, else a user turn of its own. With `in_results`, text after tool
     results becomes part of the last result: such a target takes no user message there.
-    Call it after `repaired`.
+    Call it after `pair_tool_results`.
     """
     if all(turn.role != "system" for turn in request.turns):
         return request, []
@@ -36,7 +36,7 @@ def merge_system_turns(request: Request, *, in_results: bool) -> tuple[Request, 
 
 
 def _first_conversation_turn(turns: tuple[Turn, ...]) -> int:
-    """The place of the first turn that is not the system's."""
+    """The index of the first turn that is not a system turn."""
     return next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
 
 

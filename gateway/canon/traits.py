@@ -16,7 +16,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """The capability flags of a target; the defaults are a plain, current Chat model.
 
     Attributes:
-        kind: the provider preset's name; the `p` of state tokens.
+        preset: the name of the provider preset; the `p` of state tokens.
         model: the upstream model id.
         reasoning: whether it is a reasoning model.
         sampling: whether temperature, top_p and top_k may be sent.
@@ -60,7 +60,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             `content`, one at a time.
         count_form: `bare` if a token count accepts the request's own body.
         default_max_output: the limit to send where the API requires one.
-        agent_max_output: the same for an agent's turn: a streamed response that may call tools.
+        agent_max_output: the limit to send there for an agent's turn: a streamed response that
+        may call tools.
         max_tokens_field: the Chat name of the output limit.
         responses: whether the provider also serves the model in OpenAI's Responses, at
             the same base URL.
@@ -119,7 +120,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             Vertex AI does not support) or `plain`.
     """
 
-    kind: str = ""
+    preset: str = ""
     model: str = ""
     reasoning: bool = False
     sampling: bool = True

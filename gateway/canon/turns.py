@@ -1,8 +1,8 @@
 """Turns of a conversation in the order that every provider requires.
 
-After `repaired`: the turn after an assistant turn with calls is a user turn that
-begins with exactly one result for each of them; no other results are left; no two
-calls of a history share an id. Renderers apply it first and then only print.
+`pair_tool_results` ensures that the turn after an assistant turn with calls is a user turn
+that begins with exactly one result for each of them, that there are no other results, and that
+no two calls of a history have the same id. Renderers call it first and rely on that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NO_RESULT = "[no result provided]"
 
 
 def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
-    """The request with calls and results paired, and what had to be changed for it."""
+    """The request with calls and results paired, and a report of the changes."""
     if not any(isinstance(p, ToolCall | ToolResult) for t in request.turns for p in t.parts):
         return request, []
     report: list[Adaptation] = []
@@ -38,12 +38,12 @@ def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
 
 
 def merge_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
-    """The turns with neighbours of one role joined; `at` and `name` are the first one's."""
+    """The turns, consecutive ones of a role merged; `path` and `name` are those of the first."""
     return tuple(_join_turns(list(group)) for _, group in groupby(turns, key=attrgetter("role")))
 
 
 def _join_turns(turns: list[Turn]) -> Turn:
-    """One turn of all parts; of several efforts, the last one applies."""
+    """One turn with all parts; the last of several efforts applies."""
     if len(turns) == 1:
         return turns[0]
     effort = next((turn.effort for turn in reversed(turns) if turn.effort), turns[0].effort)
@@ -83,7 +83,7 @@ def _merge_call_turns(assistant_turns: list[Turn]) -> list[Turn]:
 def _deduplicate_call_ids(
     assistant_turns: list[Turn], seen_ids: set[str], ids: _UnusedIds, report: list[Adaptation]
 ) -> tuple[list[Turn], list[tuple[str, ToolCall]]]:
-    """The turns with unique call ids, and each call beside the id the client gave it."""
+    """The turns with unique call ids, and each call with the id that the client used."""
     calls: list[tuple[str, ToolCall]] = []
     renamed_turns: list[Turn] = []
     for turn in assistant_turns:
@@ -107,7 +107,7 @@ def _deduplicate_call_ids(
 
 
 class _UnusedIds:
-    """Ids for calls whose own id is taken: the id with the next free number."""
+    """Creates ids for calls whose own id is already in use: the id with the next unused number."""
 
     def __init__(self, used_ids: Iterable[str]) -> None:
         self._used_ids = set(used_ids)
@@ -115,7 +115,7 @@ class _UnusedIds:
         self._last_suffixes: dict[str, int] = {}
 
     def create(self, call_id: str) -> str:
-        """A free id made from this one."""
+        """An unused id: this one with a number."""
         number = self._last_suffixes.get(call_id, 1) + 1
         while (candidate := f"{call_id}_{number}") in self._used_ids:
             number += 1
@@ -127,7 +127,7 @@ class _UnusedIds:
 def _attach_results(
     reply_turns: list[Turn], calls: list[tuple[str, ToolCall]], report: list[Adaptation]
 ) -> list[Turn]:
-    """The turns with one result for each call at their head and no other results."""
+    """The turns, beginning with one result for each call; other results are dropped."""
     pending_calls: dict[str, deque[ToolCall]] = {}
     for original, call in calls:
         pending_calls.setdefault(original, deque()).append(call)
@@ -165,7 +165,7 @@ def _attach_results(
 
 
 def _prepend_results(results: list[Part], turns: list[Turn]) -> list[Turn]:
-    """The turns with the results at the head of the first user turn, or in one of their own."""
+    """The turns with the results at the start of the first user turn, or in a turn before it."""
     if turns and turns[0].role == "user" and (results or not turns[0].parts):
         first = replace(turns[0], parts=(*results, *turns[0].parts))
         return [first, *turns[1:]] if first.parts else turns[1:]
@@ -219,7 +219,7 @@ def _join_texts(run: list[Text]) -> list[Text]:
 
 
 def find_empty_texts(turn: Turn) -> list[Text]:
-    """The texts of a turn that say nothing, but for those that clients write beside calls."""
+    """The empty texts of a turn; none for a turn with calls, where clients often send one."""
     if any(isinstance(part, ToolCall) for part in turn.parts):
         return []
     return [part for part in turn.parts if isinstance(part, Text) and not part.text]

@@ -27,8 +27,8 @@ from gateway.client_spans.span import (
     TooManyItems,
     bounded_attributes,
     check_id,
-    text,
     token_count,
+    truncate_text,
 )
 
 SOURCE = "agents_sdk"
@@ -91,8 +91,8 @@ def _parse_item(item: Any, parsed_spans: ParsedSpans) -> None:
     match item.get("object"):
         case "trace":
             trace = parsed_spans.trace(check_id(item.get("id"), "id"), SOURCE)
-            trace.name = text(item.get("workflow_name"), MAX_NAME_CHARS)
-            trace.session = text(item.get("group_id"), MAX_SESSION_CHARS)
+            trace.name = truncate_text(item.get("workflow_name"), MAX_NAME_CHARS)
+            trace.session = truncate_text(item.get("group_id"), MAX_SESSION_CHARS)
         case "trace.span":
             span = _parse_span(item)
             parsed_spans.trace(span.trace_id, SOURCE)
@@ -121,7 +121,7 @@ def _parse_span(item: dict[str, Any]) -> ClientSpan:
         content["error"] = error_data
     if item.get("metadata"):
         content["metadata"] = item["metadata"]
-    model = text(data.get("model"), MAX_NAME_CHARS)
+    model = truncate_text(data.get("model"), MAX_NAME_CHARS)
     return ClientSpan(
         trace_id=check_id(item.get("trace_id"), "trace_id"),
         span_id=check_id(item.get("id"), "id"),
@@ -132,7 +132,7 @@ def _parse_span(item: dict[str, Any]) -> ClientSpan:
         ended_at=_parse_time(item.get("ended_at"), "ended_at"),
         error=error,
         model=model,
-        response_id=text(data.get("response_id"), MAX_SESSION_CHARS),
+        response_id=truncate_text(data.get("response_id"), MAX_SESSION_CHARS),
         input_tokens=token_count(usage.get("input_tokens")),
         output_tokens=token_count(usage.get("output_tokens")),
         attributes=bounded_attributes(
@@ -144,9 +144,9 @@ def _parse_span(item: dict[str, Any]) -> ClientSpan:
 
 def _span_name(type_: str, data: dict[str, Any], model: str) -> str:
     if type_ == "handoff":
-        names = (text(data.get("from_agent"), 90), text(data.get("to_agent"), 90))
+        names = (truncate_text(data.get("from_agent"), 90), truncate_text(data.get("to_agent"), 90))
         return " → ".join(filter(None, names)) or type_
-    name = text(data.get("name"), MAX_NAME_CHARS) or model or type_[:MAX_NAME_CHARS]
+    name = truncate_text(data.get("name"), MAX_NAME_CHARS) or model or type_[:MAX_NAME_CHARS]
     details = data.get("data")
     # The SDK's own spans of turns are custom spans whose data has the number.
     number = token_count(details.get("turn")) if isinstance(details, dict) else None
@@ -158,8 +158,8 @@ def _parse_error(error: Any) -> tuple[str, Any]:
     if not error:
         return "", None
     if not isinstance(error, dict):
-        return text(error, MAX_ERROR_CHARS) or "error", None
-    return text(error.get("message"), MAX_ERROR_CHARS) or "error", error.get("data")
+        return truncate_text(error, MAX_ERROR_CHARS) or "error", None
+    return truncate_text(error.get("message"), MAX_ERROR_CHARS) or "error", error.get("data")
 
 
 def _parse_time(value: Any, path: str) -> float | None:

@@ -20,8 +20,8 @@ from gateway.client_spans.span import (
     InvalidItem,
     Kind,
     bounded_attributes,
-    text,
     token_count,
+    truncate_text,
 )
 
 # Values of `gen_ai.operation.name`, `openinference.span.kind` and `traceloop.span.kind`.
@@ -71,7 +71,7 @@ _DESCRIPTION = re.compile(
     r"|server\.(?:address|port)|http\.(?:request\.method|response\.status_code)"
 )
 _ERROR_STATUSES = frozenset({2, "2", "STATUS_CODE_ERROR"})
-_NS = 1_000_000_000
+_NS_PER_S = 1_000_000_000
 
 
 class OtelSpan(msgspec.Struct, kw_only=True):
@@ -103,9 +103,9 @@ def client_span(span: OtelSpan) -> ClientSpan:
     _check_hex(span.span_id, 16, "spanId")
     if span.parent_id:
         _check_hex(span.parent_id, 16, "parentSpanId")
-    if not 0 < span.started_ns < 2**32 * _NS:
+    if not 0 < span.started_ns < 2**32 * _NS_PER_S:
         raise InvalidItem("startTimeUnixNano", "must be the start in nanoseconds since 1970")
-    if not 0 <= span.ended_ns < 2**32 * _NS:
+    if not 0 <= span.ended_ns < 2**32 * _NS_PER_S:
         raise InvalidItem("endTimeUnixNano", "must be the end in nanoseconds since 1970")
     attributes = span.attributes
     descriptions = {n: v for n, v in attributes.items() if _DESCRIPTION.fullmatch(n)}
@@ -119,13 +119,13 @@ def client_span(span: OtelSpan) -> ClientSpan:
         trace_id=span.trace_id,
         span_id=span.span_id,
         parent_id=span.parent_id,
-        name=text(span.name, MAX_NAME_CHARS) or "span",
+        name=truncate_text(span.name, MAX_NAME_CHARS) or "span",
         kind=_span_kind(attributes),
-        started_at=span.started_ns / _NS,
-        ended_at=span.ended_ns / _NS if span.ended_ns else None,
+        started_at=span.started_ns / _NS_PER_S,
+        ended_at=span.ended_ns / _NS_PER_S if span.ended_ns else None,
         error=_span_error(span),
         model=_first_text(attributes, _MODELS, MAX_NAME_CHARS),
-        response_id=text(attributes.get("gen_ai.response.id"), MAX_SESSION_CHARS),
+        response_id=truncate_text(attributes.get("gen_ai.response.id"), MAX_SESSION_CHARS),
         input_tokens=_first_count(attributes, _INPUT_TOKENS),
         output_tokens=_first_count(attributes, _OUTPUT_TOKENS),
         session=_first_text(attributes, _SESSIONS, MAX_SESSION_CHARS),
@@ -154,11 +154,15 @@ def _span_error(span: OtelSpan) -> str:
     messages: list[Any] = [span.status_message]
     messages += [values.get("exception.message") for name, values in span.events]
     messages += [span.attributes.get("error.type")]
-    return next((text(m, MAX_ERROR_CHARS) for m in messages if m and isinstance(m, str)), "error")
+    return next(
+        (truncate_text(m, MAX_ERROR_CHARS) for m in messages if m and isinstance(m, str)), "error"
+    )
 
 
 def _first_text(attributes: dict[str, Any], names: tuple[str, ...], limit: int) -> str:
-    return next((value for name in names if (value := text(attributes.get(name), limit))), "")
+    return next(
+        (value for name in names if (value := truncate_text(attributes.get(name), limit))), ""
+    )
 
 
 def _first_count(attributes: dict[str, Any], names: tuple[str, ...]) -> int | None:

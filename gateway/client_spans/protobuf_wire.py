@@ -1,8 +1,8 @@
 """Reads the wire format of protobuf without decoding messages.
 
-One call of the package `protobuf` holds the GIL: eight megabytes of empty messages take it half
-a second. A large message is therefore split here into the ones inside it, and each is decoded by
-itself, after its own messages were counted.
+One call of the package `protobuf` holds the GIL: it needs half a second for eight megabytes of
+empty messages. A large message is therefore split here into the messages inside it, and each is
+decoded separately, after the messages in it were counted.
 
 https://protobuf.dev/programming-guides/encoding/
 """

@@ -17,7 +17,7 @@ MAX_SESSION_CHARS = 128
 # Attributes of one span: how many, and the length of each as JSON.
 MAX_ATTRIBUTES = 64
 MAX_ATTRIBUTE_CHARS = 1000
-# Refused items that an error message names.
+# Rejected items that an error message names.
 MAX_NAMED = 10
 
 Kind = Literal["agent", "generation", "tool", "handoff", "guardrail", "custom"]
@@ -35,7 +35,7 @@ class ClientSpan(msgspec.Struct, kw_only=True):
         model: the model that a generation requested; empty if unknown.
         response_id: the id of the response of a generation; empty if unknown.
         input_tokens, output_tokens: None means unknown.
-        attributes: what describes the span, without content.
+        attributes: attributes that describe the span, without content.
         content: inputs, outputs and other text of users, by name.
     """
 
@@ -81,7 +81,7 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class ParsedSpans(msgspec.Struct, kw_only=True):
-    """The valid items of one request, and the others."""
+    """The valid items of one request, and the rejected ones."""
 
     traces: dict[str, ClientTrace] = {}
     spans: list[ClientSpan] = []
@@ -140,7 +140,7 @@ class MalformedBody(ValueError):
 
 
 def describe_rejections(rejections: list[Rejection]) -> str:
-    """The refused items by name, the first MAX_NAMED of them."""
+    """A text with the first MAX_NAMED rejected items, and the number of others."""
     rejected_items = "; ".join(map(str, rejections[:MAX_NAMED]))
     return (
         rejected_items
@@ -157,13 +157,13 @@ def check_id(value: Any, path: str) -> str:
     return value
 
 
-def text(value: Any, limit: int) -> str:
+def truncate_text(value: Any, limit: int) -> str:
     """A value as text of at most `limit` characters; empty if it is not a string."""
     return value[:limit] if isinstance(value, str) else ""
 
 
 def token_count(value: Any) -> int | None:
-    """A number of tokens; None if it is not one."""
+    """The value as a number of tokens; None if it is not an integer from 0 to the maximum."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         return None
     return value

@@ -1,4 +1,4 @@
-"""The report of an import from another gateway: counts, and what could not be carried over.
+"""The report of an import from another gateway: counts, and remarks on unsupported settings.
 
     report.added("key"); report.note("key ci", "aliases are not supported")
 

@@ -1,7 +1,7 @@
-"""Usage at another gateway, in the hourly and daily roll-ups, so that budgets continue.
+"""Adds the usage at another gateway to the hourly and daily roll-ups, so that budgets continue.
 
-The `provider` of such a row begins with the name of that gateway and a slash, as no provider here
-does: a repeated import finds and corrects its own rows and no others.
+The `provider` of such a row begins with the name of that gateway and a slash, which no provider
+name here contains: a repeated import updates the rows of the earlier one and no others.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Name = tuple[Any, ...]
 _NO_SUMS = [0] * len(UsageHour.SUMS)
 
 
-def mark_of(gateway: str) -> str:
-    """The beginning of `provider` for usage at this gateway."""
+def imported_provider_prefix(gateway: str) -> str:
+    """The prefix of `provider` in rows with usage imported from this gateway."""
     return f"{gateway}{IMPORTED_PREFIX}"
 
 

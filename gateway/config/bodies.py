@@ -128,7 +128,7 @@ def _limit_receive(receive: Receive, limit: int) -> Receive:
 
     async def receive_within_limit() -> Message:
         nonlocal size, complete
-        if complete:  # later messages report that the client disconnected
+        if complete:  # messages after the body report that the client disconnected
             return await receive()
         try:
             async with asyncio.timeout_at(deadline):

@@ -24,7 +24,7 @@ class OidcSettings(NamedTuple):
         groups_claim: the claim with a person's groups; `a.b` is field `b` of claim `a`.
         role_groups: group -> role; the role with the most permissions wins.
         team_groups: group -> name of the team that the person's own keys join.
-        default_role: of people in none of `role_groups`; None refuses them.
+        default_role: the role of people in none of `role_groups`; None refuses them.
         domains: email domains that may sign in; empty for all.
         create_users: whether people without an account get one.
         password_login: whether accounts can also sign in by password.

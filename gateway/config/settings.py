@@ -185,7 +185,7 @@ SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
-# Sign-in through an OpenID Connect provider; None without one.
+# The OpenID Connect provider for sign-in; None without one.
 OIDC = read_oidc_settings()
 ACCOUNT_ADAPTER = "console.single_sign_on.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"

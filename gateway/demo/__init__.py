@@ -68,7 +68,7 @@ async def _build_response(
 ) -> httpx.Response:
     if script.refusal is not None:
         return _refusal_response(script.refusal)
-    if script.says == "html":
+    if script.output == "html":
         return _build_reply(200, "text/html; charset=utf-8", httpx.ByteStream(_HTML))
     demo_answer = answer(body, script)
     id_ = wire.answer_id(content)
@@ -80,10 +80,10 @@ async def _build_response(
             200, "text/event-stream; charset=utf-8", _PacedStream(list(events), script)
         )
     await asyncio.sleep(min(_count_chunks(demo_answer) * script.pace_ms / 1000, UNARY_WAIT_S))
-    if script.breaks == "error":
+    if script.interruption == "error":
         return _refusal_response(_MIDWAY)
     data = wire.completion(demo_answer, model, id_)
-    if not script.breaks:
+    if not script.interruption:
         return _json_response(200, data)
     return _build_reply(200, "application/json", _PacedStream([data[: len(data) // 2]] * 2, script))
 
@@ -93,29 +93,29 @@ def _count_chunks(demo_answer: DemoAnswer) -> int:
 
 
 class _PacedStream(httpx.AsyncByteStream):
-    """A body sent in chunks, which breaks off if its script says so."""
+    """A body sent in chunks, which is interrupted if its script has an interruption."""
 
     def __init__(self, chunks: list[bytes], script: Script) -> None:
         self._pieces = chunks
         self._script = script
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        breaks = self._script.breaks
+        interruption = self._script.interruption
         for chunk in self._chunks_until_break():
             yield chunk
             await asyncio.sleep(self._script.pace_ms / 1000)
-        if not breaks:
+        if not interruption:
             yield wire.DONE_EVENT
-        elif breaks == "error":
+        elif interruption == "error":
             yield encode(wire.error(_MIDWAY))
-        elif breaks == "stall":
+        elif interruption == "stall":
             await asyncio.sleep(_STALL_S)
         else:
             raise httpx.RemoteProtocolError("the connection closed in the middle of the answer")
 
     def _chunks_until_break(self) -> Iterator[bytes]:
         count = len(self._pieces)
-        return iter(self._pieces[: count // 2] if self._script.breaks else self._pieces)
+        return iter(self._pieces[: count // 2] if self._script.interruption else self._pieces)
 
 
 def _decode_body(content: bytes) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
     """Return the answer of the script's model to a Chat request."""
-    if script.says == "mock_response":
+    if script.output == "mock_response":
         chunks = _split_tokens(script.mock_response)
         tokens = prompt_tokens(body)
         return DemoAnswer(text=chunks, prompt_tokens=tokens, completion_tokens=len(chunks))
@@ -127,7 +127,7 @@ def _count_images(message: Mapping[str, Any]) -> int:
 
 def _should_reason(body: Mapping[str, Any], script: Script) -> bool:
     effort = body.get("reasoning_effort")
-    return effort != "none" and (script.reasons or isinstance(effort, str))
+    return effort != "none" and (script.always_reasons or isinstance(effort, str))
 
 
 def _reasoning_text(prompt: str, seed: int) -> str:
@@ -146,9 +146,9 @@ def _with_text(
     demo_answer: DemoAnswer,
     seed: int,
 ) -> DemoAnswer:
-    if script.says == "nothing":
+    if script.output == "nothing":
         return demo_answer
-    if script.says == "refusal":
+    if script.output == "refusal":
         return msgspec.structs.replace(
             demo_answer, refusal="I am a demo model, and I decline to answer."
         )
@@ -156,7 +156,7 @@ def _with_text(
     if text is None:
         text = _demo_text(messages, prompt, script, seed)
     tokens = _split_tokens(text)
-    if script.says == "half":
+    if script.output == "truncated":
         return msgspec.structs.replace(
             demo_answer, text=tokens[: len(tokens) // 2], finish="length"
         )
@@ -199,10 +199,10 @@ def _structured_text(body: Mapping[str, Any], script: Script, seed: int) -> str 
     form = body.get("response_format")
     kind = form.get("type") if isinstance(form, Mapping) else None
     if kind == "json_object":
-        return '{"demo":true}' if script.schema == "well" else '{"demo":'
+        return '{"demo":true}' if script.schema == "valid" else '{"demo":'
     if kind != "json_schema" or not isinstance(form, Mapping):
         return None
-    if script.schema == "broken":
+    if script.schema == "invalid":
         return '{"this_field_is_not_in_the_schema":[null]}'
     format_schema = form.get("json_schema")
     schema = format_schema.get("schema") if isinstance(format_schema, Mapping) else None
@@ -252,7 +252,7 @@ def _select_tools(
     matching_tools = [tool for tool in tools if is_user_turn and _matches_prompt(prompt, tool)]
     if matching_tools:
         return matching_tools[:1]
-    calls_tool = script.tools != "well" or _WANTS_TOOL.search(prompt) is not None
+    calls_tool = script.tools != "valid" or _WANTS_TOOL.search(prompt) is not None
     return tools[:1] if choice in {"required", "any"} or (is_user_turn and calls_tool) else []
 
 
@@ -277,7 +277,7 @@ def _call_arguments(schema: Mapping[str, Any], prompt: str, script: Script, numb
     """Return a call's arguments: text quoted in the prompt goes to the main property."""
     if script.tools == "malformed":
         return '{"broken": "this JSON never ends'
-    if script.tools == "against_schema":
+    if script.tools == "schema_violation":
         return '{"unexpected":[{"of":"another schema"}]}'
     quoted_texts = ["".join(groups) for groups in _QUOTED.findall(prompt)]
     properties = schema.get("properties")

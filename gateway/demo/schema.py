@@ -60,8 +60,8 @@ def example_value(
 ) -> Any:
     """Return an example value that is valid under the JSON schema.
 
-    `optional` fills in properties that are not required; `hint` may return the text of a
-    string property.
+    `optional` also generates properties that are not required; `hint` may return the text of
+    a string property.
     """
     root = schema if isinstance(schema, Mapping) else {}
     return _ExampleBuilder(root, optional=optional, hint=hint or _no_hint).value(

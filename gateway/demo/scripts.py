@@ -28,54 +28,59 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """The behaviour of one demo model.
 
     Attributes:
-        about: a description, for the person who chooses it.
+        description: a description, for the person who chooses it.
         pace_ms: the wait between two chunks of a stream.
         first_ms: the wait before the first byte of a response.
-        reasons: whether it reasons first, even without a reasoning effort.
+        always_reasons: whether it reasons first, even without a reasoning effort.
         refusal: respond with this error instead.
-        breaks: the failure in the middle of the response: `cut` closes the
+        interruption: the failure in the middle of the response: `cut` closes the
             connection, `error` sends an error event, `stall` sends nothing for an hour.
-        says: the text: the usual demo text, nothing, HTML instead of JSON,
-            half an answer (finish `length`), a refusal by the model, or `mock_response`.
-        mock_response: that text.
+        output: the content: the usual demo text, nothing, HTML instead of JSON,
+            a truncated text (finish `length`), a refusal by the model, or `mock_response`.
+        mock_response: the text of the output `mock_response`.
         tools: how it calls tools: correctly, with invalid JSON as arguments, with
             arguments that violate the schema, or by an unknown name.
         schema: whether structured output follows the schema.
     """
 
     name: str
-    about: str
+    description: str
     pace_ms: float = 15.0
     first_ms: float = 0.0
-    reasons: bool = False
+    always_reasons: bool = False
     refusal: Refusal | None = None
-    breaks: Literal["", "cut", "error", "stall"] = ""
-    says: Literal["demo", "nothing", "html", "half", "refusal", "mock_response"] = "demo"
+    interruption: Literal["", "cut", "error", "stall"] = ""
+    output: Literal["demo", "nothing", "html", "truncated", "refusal", "mock_response"] = "demo"
     mock_response: str = ""
-    tools: Literal["well", "malformed", "against_schema", "unknown"] = "well"
-    schema: Literal["well", "broken"] = "well"
+    tools: Literal["valid", "malformed", "schema_violation", "unknown"] = "valid"
+    schema: Literal["valid", "invalid"] = "valid"
 
 
 _ROWS = (
     Script(
-        name="demo", about="Answers, calls tools, fills schemas; reasons if the request enables it."
+        name="demo",
+        description="Answers, calls tools, fills schemas; reasons if the request enables it.",
     ),
-    Script(name="demo-fast", about="Like `demo`, without pauses.", pace_ms=0.0),
+    Script(name="demo-fast", description="Like `demo`, without pauses.", pace_ms=0.0),
     Script(
         name="demo-slow",
-        about="Like `demo`, at about six chunks per second.",
+        description="Like `demo`, at about six chunks per second.",
         pace_ms=150.0,
         first_ms=400.0,
     ),
-    Script(name="demo-reasoning", about="Shows its reasoning before it answers.", reasons=True),
+    Script(
+        name="demo-reasoning",
+        description="Shows its reasoning before it answers.",
+        always_reasons=True,
+    ),
     Script(
         name="demo-slow-first-token",
-        about="Waits four seconds before it answers.",
+        description="Waits four seconds before it answers.",
         first_ms=4_000.0,
     ),
     Script(
         name="demo-429",
-        about="Always returns a rate limit error with a retry delay of two seconds.",
+        description="Always returns a rate limit error with a retry delay of two seconds.",
         refusal=Refusal(
             status=429,
             type="rate_limit_error",
@@ -86,7 +91,7 @@ _ROWS = (
     ),
     Script(
         name="demo-quota",
-        about="Always returns a quota error.",
+        description="Always returns a quota error.",
         refusal=Refusal(
             status=429,
             type="insufficient_quota",
@@ -96,7 +101,7 @@ _ROWS = (
     ),
     Script(
         name="demo-500",
-        about="Always returns an internal server error.",
+        description="Always returns an internal server error.",
         refusal=Refusal(
             status=500,
             type="server_error",
@@ -105,7 +110,7 @@ _ROWS = (
     ),
     Script(
         name="demo-overloaded",
-        about="Always returns an overload error.",
+        description="Always returns an overload error.",
         refusal=Refusal(
             status=503,
             type="server_error",
@@ -115,7 +120,7 @@ _ROWS = (
     ),
     Script(
         name="demo-context",
-        about="Rejects every prompt as too long.",
+        description="Rejects every prompt as too long.",
         refusal=Refusal(
             status=400,
             type="invalid_request_error",
@@ -125,7 +130,7 @@ _ROWS = (
     ),
     Script(
         name="demo-401",
-        about="Always rejects its credential.",
+        description="Always rejects its credential.",
         refusal=Refusal(
             status=401,
             type="invalid_request_error",
@@ -134,37 +139,43 @@ _ROWS = (
         ),
     ),
     Script(
-        name="demo-cut", about="Closes the connection in the middle of the answer.", breaks="cut"
+        name="demo-cut",
+        description="Closes the connection in the middle of the answer.",
+        interruption="cut",
     ),
     Script(
         name="demo-error-midway",
-        about="Reports an error in the middle of the answer.",
-        breaks="error",
+        description="Reports an error in the middle of the answer.",
+        interruption="error",
     ),
-    Script(name="demo-stall", about="Stops sending in the middle of the answer.", breaks="stall"),
-    Script(name="demo-html", about="Returns status 200 with an HTML page.", says="html"),
-    Script(name="demo-empty", about="Returns an empty answer.", says="nothing"),
-    Script(name="demo-length", about="Stops halfway at the token limit.", says="half"),
-    Script(name="demo-refusal", about="Refuses to answer.", says="refusal"),
+    Script(
+        name="demo-stall",
+        description="Stops sending in the middle of the answer.",
+        interruption="stall",
+    ),
+    Script(name="demo-html", description="Returns status 200 with an HTML page.", output="html"),
+    Script(name="demo-empty", description="Returns an empty answer.", output="nothing"),
+    Script(name="demo-length", description="Stops halfway at the token limit.", output="truncated"),
+    Script(name="demo-refusal", description="Refuses to answer.", output="refusal"),
     Script(
         name="demo-bad-tool-json",
-        about="Calls a tool with arguments that are not JSON.",
+        description="Calls a tool with arguments that are not JSON.",
         tools="malformed",
     ),
     Script(
         name="demo-bad-tool-arguments",
-        about="Calls a tool with arguments that violate its schema.",
-        tools="against_schema",
+        description="Calls a tool with arguments that violate its schema.",
+        tools="schema_violation",
     ),
     Script(
         name="demo-wrong-tool",
-        about="Calls a tool that the request does not contain.",
+        description="Calls a tool that the request does not contain.",
         tools="unknown",
     ),
     Script(
         name="demo-bad-schema",
-        about="Returns structured output that violates the schema.",
-        schema="broken",
+        description="Returns structured output that violates the schema.",
+        schema="invalid",
     ),
 )
 
@@ -196,8 +207,8 @@ def mock_script(text: str) -> Script:
         return SCRIPTS[name]
     return Script(
         name="mock",
-        about="Returns a configured text.",
+        description="Returns a configured text.",
         pace_ms=0.0,
-        says="mock_response",
+        output="mock_response",
         mock_response=text,
     )

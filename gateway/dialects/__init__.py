@@ -34,7 +34,7 @@ CLIENT_DIALECTS: dict[str, Dialect] = {
 }
 
 # Dialect of a provider -> the dialect of its embeddings, where they differ.
-EMBED_IN: dict[str, str] = {
+EMBED_DIALECTS: dict[str, str] = {
     "openai_chat": "openai_embeddings",
     "openai_responses": "openai_embeddings",
     "openai_completions": "openai_embeddings",

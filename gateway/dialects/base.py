@@ -52,8 +52,8 @@ class RenderedRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
-def _measure_no_time() -> int:
-    """Measure no time."""
+def _zero_elapsed_ms() -> int:
+    """Report that no time has elapsed, for a context without a clock."""
     return 0
 
 
@@ -91,7 +91,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     echoed_fields: dict[str, Any] = {}
     prompt_tokens_estimate: int | None = None
-    elapsed_ms: Callable[[], int] = _measure_no_time
+    elapsed_ms: Callable[[], int] = _zero_elapsed_ms
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,8 +131,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             naming the field at fault.
         render_response: the response's JSON and what it could not express.
         stream_renderer: a new renderer for one stream.
-        render_error: an error and the gateway's request id -> the response that is sent
-            before the first byte of another.
+        render_error: an error and the gateway's request id -> the error response; only
+            possible before the first byte of a response.
         render_count: the JSON response to a token count.
         choice_renderer: a new renderer for the further choice with this index of a stream, whose
             chunks may come between those of other choices; None if they cannot.
@@ -190,7 +190,7 @@ class EmbedClient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _peek_no_embed_usage(data: bytes) -> EmbedResponse | None:
-    """Have every response parsed in full."""
+    """Return None, so that every response is parsed in full."""
     return None
 
 
@@ -253,8 +253,8 @@ def _accept_any_body(body: bytes) -> None:
     """Accept any body."""
 
 
-def _peek_nothing(body: bytes) -> Response | None:
-    """Have every response parsed in full."""
+def _peek_no_usage(body: bytes) -> Response | None:
+    """Return None, so that every response is parsed in full."""
     return None
 
 
@@ -264,17 +264,17 @@ def _is_url_only_image(part: Image | Document, traits: Traits) -> bool:
 
 
 def _unchanged_body(body: dict[str, Any], model: str) -> dict[str, Any]:
-    """Count the tokens of the request itself."""
+    """Return the body unchanged: tokens are counted for the request's own body."""
     return body
 
 
-def _no_user_text(fields: Mapping[str, msgspec.Raw]) -> str:
-    """Read no last user text."""
+def _empty_user_text(fields: Mapping[str, msgspec.Raw]) -> str:
+    """Return an empty text: the dialect's last user text cannot be read."""
     return ""
 
 
-def _echo_nothing(body: bytes) -> dict[str, Any]:
-    """Echo no fields."""
+def _echo_no_fields(body: bytes) -> dict[str, Any]:
+    """Return no fields: responses of the dialect repeat none."""
     return {}
 
 
@@ -338,7 +338,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         read_echo: the fields of a request body that its response repeats
             (`ResponseContext.echoed_fields`).
         reports_early_usage: whether a stream starts with the prompt's tokens.
-        embed_client, embed_provider: the same for embeddings, where it has any.
+        embed_client, embed_provider: `client` and `provider` for embeddings; None without any.
         plan_request: the plan for a request, by its top-level fields, that is not one
             generation for a target that needs it translated; None for all others.
         carries_reasoning_state: whether its clients send opaque reasoning state back in
@@ -350,8 +350,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         expects_reasoning: whether its clients are sent reasoning that they did not request,
             where the target returns any.
         last_user_text: reads the last user text from a request's top-level fields.
-        inline_files: the fields of a passthrough body, text files written inline for a
-            target that accepts no files.
+        inline_files: the fields of a passthrough body, with text files inlined as text for
+            a target that accepts no files.
         fit_passed_tools: the fields of a passthrough body without tool fields that the target
             is known not to have.
         requires_usage: whether its responses always contain token counts.
@@ -370,7 +370,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     client: Client
     provider: Provider
     check_passthrough: Callable[[bytes], None] = _accept_any_body
-    peek_usage: Callable[[bytes], Response | None] = _peek_nothing
+    peek_usage: Callable[[bytes], Response | None] = _peek_no_usage
     model_in_path: bool = False
     default_reasoning_display: Literal["none", "summary", "raw"] = "summary"
     token_count_body: Callable[[dict[str, Any], str], dict[str, Any]] = _unchanged_body
@@ -381,7 +381,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     passthrough_paths: dict[str, str] = {}
     passthrough_only: frozenset[str] = frozenset()
     parse_continuation: ParseContinuation | None = None
-    read_echo: Callable[[bytes], dict[str, Any]] = _echo_nothing
+    read_echo: Callable[[bytes], dict[str, Any]] = _echo_no_fields
     reports_early_usage: bool = False
     embed_client: EmbedClient | None = None
     embed_provider: EmbedProvider | None = None
@@ -390,7 +390,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     replays_reasoning: bool = False
     needs_inline_media: Callable[[Image | Document, Traits], bool] = _is_url_only_image
     expects_reasoning: bool = False
-    last_user_text: LastUserText = _no_user_text
+    last_user_text: LastUserText = _empty_user_text
     inline_files: PassthroughEdit | None = None
     fit_passed_tools: PassthroughEdit | None = None
     requires_usage: bool = False

@@ -1,4 +1,4 @@
-"""Base URLs as people configure them elsewhere, converted to the form that is stored here."""
+"""Converts base URLs as other programs write them to the form that is stored here."""
 
 from __future__ import annotations
 

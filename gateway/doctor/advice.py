@@ -1,6 +1,6 @@
 """Derives changes of traits from findings; pure functions.
 
-Advises only what was tested: an unclear verdict has no consequences.
+Only traits that were tested are advised: an unclear verdict has no consequences.
 """
 
 from __future__ import annotations
@@ -23,58 +23,70 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         trait: a field of Traits.
         probe: the probe that tests it.
-        yes, no: the value of the trait if the probe is supported or refused.
-        no_by_wrong: whether a wrong answer implies `no` as well, though less surely.
-        keeps: values of the trait that a supported probe does not contradict.
-        sure: whether a supported probe is proof; many servers ignore unknown fields.
-        needs: a probe that must be supported before a refusal of this one counts.
+        supported_value, refused_value: the value of the trait if the probe is supported or refused.
+        refused_if_wrong: whether a wrong answer also implies `refused_value`, as unverified advice.
+        compatible_values: values of the trait that a supported probe does not contradict.
+        is_proof: whether a supported probe is proof; many servers ignore unknown fields.
+        requires: a probe that must be supported before a refusal of this one counts.
     """
 
     trait: str
     probe: str
-    yes: Any = True
-    no: Any = False
-    no_by_wrong: bool = False
-    keeps: tuple[Any, ...] = ()
-    sure: bool = True
-    needs: str = "plain"
+    supported_value: Any = True
+    refused_value: Any = False
+    refused_if_wrong: bool = False
+    compatible_values: tuple[Any, ...] = ()
+    is_proof: bool = True
+    requires: str = "plain"
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposed change of a trait; `sure` is false if it should be checked first."""
+    """A proposed change of a trait, from the verdicts of `probes`.
+
+    If it is not `is_verified`, an operator should check it first.
+    """
 
     trait: str
-    now: Any
+    current: Any
     proposed: Any
-    because: tuple[str, ...]
-    sure: bool = True
+    probes: tuple[str, ...]
+    is_verified: bool = True
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(trait="stream_options", probe="stream_usage", needs="stream"),
-    Rule(trait="sampling", probe="temperature", sure=False),
-    Rule(trait="seed", probe="seed", sure=False),
-    Rule(trait="penalties", probe="penalties", sure=False),
-    Rule(trait="stop_max", probe="stop", yes=4, no=0),
+    Rule(trait="stream_options", probe="stream_usage", requires="stream"),
+    Rule(trait="sampling", probe="temperature", is_proof=False),
+    Rule(trait="seed", probe="seed", is_proof=False),
+    Rule(trait="penalties", probe="penalties", is_proof=False),
+    Rule(trait="stop_max", probe="stop", supported_value=4, refused_value=0),
     Rule(trait="mid_system", probe="mid_system"),
-    Rule(trait="prefill", probe="prefill", no_by_wrong=True, sure=False),
-    Rule(trait="count_tokens", probe="count_tokens", yes="endpoint", no="estimate"),
-    Rule(trait="tools", probe="tool"),
-    Rule(trait="forced_tools", probe="forced_tool", no_by_wrong=True, needs="tool"),
+    Rule(trait="prefill", probe="prefill", refused_if_wrong=True, is_proof=False),
     Rule(
-        trait="parallel_toggle", probe="one_at_a_time", no_by_wrong=True, sure=False, needs="tool"
+        trait="count_tokens",
+        probe="count_tokens",
+        supported_value="endpoint",
+        refused_value="estimate",
     ),
-    Rule(trait="strict_tools", probe="strict_tools", sure=False, needs="tool"),
+    Rule(trait="tools", probe="tool"),
+    Rule(trait="forced_tools", probe="forced_tool", refused_if_wrong=True, requires="tool"),
+    Rule(
+        trait="parallel_toggle",
+        probe="one_at_a_time",
+        refused_if_wrong=True,
+        is_proof=False,
+        requires="tool",
+    ),
+    Rule(trait="strict_tools", probe="strict_tools", is_proof=False, requires="tool"),
     Rule(
         trait="tool_id_rule",
         probe="foreign_ids",
-        yes="any",
-        no="word",
-        keeps=("word", "bedrock64", "mistral9"),
-        needs="tool_result",
+        supported_value="any",
+        refused_value="word",
+        compatible_values=("word", "bedrock64", "mistral9"),
+        requires="tool_result",
     ),
-    Rule(trait="images", probe="image", no_by_wrong=True),
-    Rule(trait="tool_result_images", probe="result_image", needs="tool_result"),
+    Rule(trait="images", probe="image", refused_if_wrong=True),
+    Rule(trait="tool_result_images", probe="result_image", requires="tool_result"),
     Rule(trait="reasoning", probe="thinking"),
 )
 # Probe -> the trait that its verdict is about.
@@ -88,7 +100,7 @@ TRAIT_OF: dict[str, str] = {
 
 def advice(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     """Return the proposed changes, in the order of the rules."""
-    rows = [item for rule in RULES if (item := _of_rule(rule, verdicts, traits)) is not None]
+    rows = [item for rule in RULES if (item := _advise_by_rule(rule, verdicts, traits)) is not None]
     rows += [
         item
         for advise in (_advise_structured_output, _advise_cache, _advise_efforts)
@@ -97,23 +109,31 @@ def advice(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     return rows
 
 
-def _of_rule(rule: Rule, verdicts: Verdicts, traits: Traits) -> Advice | None:
+def _advise_by_rule(rule: Rule, verdicts: Verdicts, traits: Traits) -> Advice | None:
     verdict = verdicts.get(rule.probe)
-    now = getattr(traits, rule.trait)
-    is_off = now == rule.no
+    current = getattr(traits, rule.trait)
+    is_off = current == rule.refused_value
     if verdict == "supported":
-        if not is_off or now in rule.keeps:
+        if not is_off or current in rule.compatible_values:
             return None
         return Advice(
-            trait=rule.trait, now=now, proposed=rule.yes, because=(rule.probe,), sure=rule.sure
+            trait=rule.trait,
+            current=current,
+            proposed=rule.supported_value,
+            probes=(rule.probe,),
+            is_verified=rule.is_proof,
         )
-    was_wrong = verdict == "wrong" and rule.no_by_wrong
-    if (verdict != "refused" and not was_wrong) or is_off or now in rule.keeps:
+    was_wrong = verdict == "wrong" and rule.refused_if_wrong
+    if (verdict != "refused" and not was_wrong) or is_off or current in rule.compatible_values:
         return None
-    if verdicts.get(rule.needs) != "supported":
+    if verdicts.get(rule.requires) != "supported":
         return None
     return Advice(
-        trait=rule.trait, now=now, proposed=rule.no, because=(rule.probe,), sure=not was_wrong
+        trait=rule.trait,
+        current=current,
+        proposed=rule.refused_value,
+        probes=(rule.probe,),
+        is_verified=not was_wrong,
     )
 
 
@@ -133,14 +153,14 @@ def _advise_structured_output(verdicts: Verdicts, traits: Traits) -> list[Advice
     if strongest_format == traits.structured:
         return []
     is_verified = schema != "wrong" and (strongest_format != "none" or json_verdict == "refused")
-    because = ("schema",) if strongest_format == "schema" else ("schema", "json")
+    probes = ("schema",) if strongest_format == "schema" else ("schema", "json")
     return [
         Advice(
             trait="structured",
-            now=traits.structured,
+            current=traits.structured,
             proposed=strongest_format,
-            because=because,
-            sure=is_verified,
+            probes=probes,
+            is_verified=is_verified,
         )
     ]
 
@@ -152,7 +172,7 @@ def _advise_cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     """
     if verdicts.get("cache") != "refused" or traits.cache in {"none", "implicit"}:
         return []
-    return [Advice(trait="cache", now=traits.cache, proposed="implicit", because=("cache",))]
+    return [Advice(trait="cache", current=traits.cache, proposed="implicit", probes=("cache",))]
 
 
 def _advise_efforts(verdicts: Verdicts, traits: Traits) -> list[Advice]:
@@ -163,9 +183,9 @@ def _advise_efforts(verdicts: Verdicts, traits: Traits) -> list[Advice]:
     return [
         Advice(
             trait="efforts",
-            now=traits.efforts,
+            current=traits.efforts,
             proposed=assumed_efforts,
-            because=("thinking",),
-            sure=False,
+            probes=("thinking",),
+            is_verified=False,
         )
     ]

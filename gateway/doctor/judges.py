@@ -11,7 +11,7 @@ from gateway.canon.events import BlockEnd, BlockStart, Delta
 from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
 from gateway.doctor.values import Judge, Judgement, Probe, ProbeReply
 
-# Failures that say nothing about the capability in question.
+# Failures that are unrelated to the capability in question.
 _TRANSIENT_ERRORS = {
     "rate_limit": "the rate limit was exceeded",
     "quota": "the account has no credit left",
@@ -34,10 +34,10 @@ def judge(probe: Probe, reply: ProbeReply) -> Judgement:
         return Judgement("unclear", f"not checked: {adaptation.reason}")
     if reply.error is not None:
         judgement = _judge_error(reply)
-        if judgement.verdict == "unclear" or not probe.errors:
+        if judgement.verdict == "unclear" or not probe.expects_error:
             return judgement
         return probe.judge(reply)
-    if probe.follow is not None and reply.before is None:
+    if probe.follow is not None and reply.first_reply is None:
         return _no_tool_call(reply)
     return probe.judge(reply)
 
@@ -46,7 +46,11 @@ def _was_changed(probe: Probe, path: str, action: str) -> bool:
     """Whether an adaptation changed a part that had to arrive unchanged."""
     if action == "approximated" and path.startswith(_APPROXIMATE_PATHS):
         return False
-    return action != "defaulted" and bool(probe.carries) and path.startswith(probe.carries)
+    return (
+        action != "defaulted"
+        and bool(probe.required_paths)
+        and path.startswith(probe.required_paths)
+    )
 
 
 def _judge_error(reply: ProbeReply) -> Judgement:
@@ -58,10 +62,10 @@ def _judge_error(reply: ProbeReply) -> Judgement:
         return Judgement("unclear", f"{reason}: {message}")
     if error.status is None:
         # Raised before the request was sent, or by a malformed response.
-        unsaid = error.kind in {"invalid_request", "unsupported_param"}
+        was_not_sent = error.kind in {"invalid_request", "unsupported_param"}
         return (
             Judgement("unclear", f"not checked: {message}")
-            if unsaid
+            if was_not_sent
             else Judgement("wrong", message)
         )
     if _REFUSED_FROM <= error.status < _REFUSED_TO:
@@ -249,7 +253,9 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
             return Judgement("wrong", f"called {wrong_name}, which was not offered")
         invalid_call = next((call for call in tool_calls if call.arguments is None), None)
         if invalid_call is not None:
-            return Judgement("wrong", f"arguments are not a JSON object: {invalid_call.raw}")
+            return Judgement(
+                "wrong", f"arguments are not a JSON object: {invalid_call.raw_arguments}"
+            )
         if needs and any(needs not in (call.arguments or {}) for call in tool_calls):
             return Judgement("wrong", f"arguments lack {needs}: {_format_calls(tool_calls)}")
         if len(tool_calls) < min_calls:
@@ -331,7 +337,7 @@ def keeps_ids(*terms: str) -> Judge:
     judge_terms = answer_contains(*terms)
 
     def judge_reply(reply: ProbeReply) -> Judgement:
-        tool_calls = calls_of(reply.before) if reply.before else []
+        tool_calls = calls_of(reply.first_reply) if reply.first_reply else []
         ids = [call.id for call in tool_calls]
         if not all(ids) or len(set(ids)) != len(ids):
             return Judgement("wrong", f"calls with the IDs {', '.join(ids) or 'none'}")

@@ -18,14 +18,14 @@ from gateway.doctor.values import Probe, ProbeReply
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import FrameTooLarge
-from gateway.providers.auth import secrets_of
-from gateway.providers.capabilities import merge
+from gateway.providers.auth import credential_secrets
+from gateway.providers.capabilities import merge_traits
 from gateway.providers.redact import scrub
 from gateway.relay.run.reply import decode
 from gateway.relay.translate.prepare import (
     ALTERNATIVE_DIALECT,
     PreparedRequest,
-    on_surface,
+    apply_surface,
     translate_request,
     url_path,
 )
@@ -47,7 +47,7 @@ class ProbeClient:
         self._lines = RequestTemplates()
         self._tokens = AccessTokens()
         provider = target.model.provider
-        self._secrets = secrets_of(provider.credential.reveal())
+        self._secrets = credential_secrets(provider.credential.reveal())
 
     def scrub(self, text: str) -> str:
         """Remove the credential from an upstream's text, since some upstreams echo it."""
@@ -56,7 +56,7 @@ class ProbeClient:
     async def ask(self, probe: Probe) -> ProbeReply:
         """Send the requests of a probe: the second continues from the answer to the first."""
         target = self._with_model(probe.model) if probe.model else self._target
-        traits = merge(target.model.traits, probe.assume(target.model.traits))
+        traits = merge_traits(target.model.traits, probe.assume(target.model.traits))
         request = replace(probe.request, model=target.model.name)
         first_reply = await self._send_request(target, request, traits, probe.verb)
         if probe.follow is None or first_reply.response is None:
@@ -66,7 +66,7 @@ class ProbeClient:
             return first_reply
         last_reply = await self._send_request(target, follow_up, traits, probe.verb)
         return replace(
-            last_reply, before=first_reply, spent=(*first_reply.spent, *last_reply.spent)
+            last_reply, first_reply=first_reply, usages=(*first_reply.usages, *last_reply.usages)
         )
 
     def _with_model(self, name: str) -> Target:
@@ -137,7 +137,7 @@ def _prepare_request(
     path = url_path(dialect, target, stream=request.stream, verb=verb)
     prepared_request = translate_request(request, dialect, traits, edits, path, verb=verb)
     if provider.model_in_path or provider.body:
-        return on_surface(prepared_request, provider, verb, path)
+        return apply_surface(prepared_request, provider, verb, path)
     return prepared_request
 
 
@@ -157,7 +157,7 @@ async def _read_reply(
     if verb == "count_tokens":
         return ProbeReply(count=dialect.provider.parse_count(body))
     response = dialect.provider.parse_response(body, traits, prepared_request.rendered_request)
-    return ProbeReply(response=response, spent=_reported_usage(response.usage))
+    return ProbeReply(response=response, usages=_reported_usage(response.usage))
 
 
 async def _read_stream(
@@ -187,7 +187,7 @@ async def _read_stream(
         response=response,
         events=tuple(events),
         streamed=True,
-        spent=_reported_usage(response.usage),
+        usages=_reported_usage(response.usage),
     )
 
 

@@ -71,14 +71,14 @@ class _Examiner:
             async with asyncio.timeout(total_s):
                 first_finding = await self._run_probe(PLAIN_ANSWER)
                 if first_finding.verdict != "supported":
-                    outcome = "silent"
+                    outcome = "no_answer"
                 else:
                     async with asyncio.TaskGroup() as group:
                         for probe in probes:
                             if probe.name != PLAIN_ANSWER.name:
                                 group.create_task(self._probe_in_slot(probe))
         except TimeoutError:
-            outcome = "late"
+            outcome = "timed_out"
         return Examination(
             target=self._model.label,
             dialect=self._model.provider.dialect,
@@ -122,7 +122,7 @@ class _Examiner:
         judgement = judge(probe, reply)
         detail = self._client.scrub(judgement.message)[:MAX_DETAIL_CHARS]
         finding = Finding(name=probe.name, verdict=judgement.verdict, message=detail)
-        return self._with_usage(finding, reply.spent)
+        return self._with_usage(finding, reply.usages)
 
     async def _ask_with_retry(self, probe: Probe) -> ProbeReply:
         """Return the reply; repeats the probe once after a rate limit."""
@@ -147,8 +147,8 @@ class _Examiner:
 
 
 _NOT_ASKED_REASONS = {
-    "silent": "not checked: the plain answer check failed",
-    "late": "not checked: the time limit for all checks was reached",
+    "no_answer": "not checked: the plain answer check failed",
+    "timed_out": "not checked: the time limit for all checks was reached",
     "done": "not checked",
 }
 

@@ -23,14 +23,14 @@ class ProbeReply(msgspec.Struct, frozen=True, kw_only=True):
     """The reply to one request.
 
     Attributes:
-        response: the whole response; of a stream, its folded events.
-        events: the stream's events; empty for a whole response.
+        response: the complete response; for a stream, its folded events.
+        events: the stream's events; empty for a response that was not streamed.
         streamed: whether the response was a stream.
         error: the upstream's error, or why the call failed.
         report: what translation could not render exactly.
         count: the result of a token count.
-        spent: the known usage of this request and those before it.
-        before: the reply to the first request, for a probe of two.
+        usages: the known usage of this request and those before it.
+        first_reply: the reply to the first request, for a probe with two requests.
     """
 
     response: Response | None = None
@@ -39,8 +39,8 @@ class ProbeReply(msgspec.Struct, frozen=True, kw_only=True):
     error: Error | None = None
     report: tuple[Adaptation, ...] = ()
     count: int | None = None
-    spent: tuple[Usage, ...] = ()
-    before: ProbeReply | None = None
+    usages: tuple[Usage, ...] = ()
+    first_reply: ProbeReply | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -67,33 +67,33 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         name: its key, in reports and on the command line.
         group: the heading of its group.
         title: the capability in question.
-        asks: a description of the request.
-        judged: a description of what counts as supported.
+        summary: a description of the request.
+        criterion: a description of what counts as supported.
         request: the request; its model is filled in.
         judge: the verdict on a reply.
-        assume: traits to render the request with, so that a denied capability is still tested.
-        carries: prefixes of paths that must arrive; if translation cannot render one,
+        assume: traits to render the request with, so that an unsupported capability is tested.
+        required_paths: prefixes of paths that must be sent; if translation cannot render one,
             the capability is not tested.
         follow: builds the second request from the first and its response; None if none follows.
         verb: the verb of the call.
         model: the model to request instead of the target's own.
-        errors: whether the probe judges an error.
+        expects_error: whether the probe is supported if the provider returns an error.
         deadline_s: seconds for all of its requests.
     """
 
     name: str
     group: str
     title: str
-    asks: str
-    judged: str
+    summary: str
+    criterion: str
     request: Request
     judge: Judge
     assume: Assume = keep_traits
-    carries: tuple[str, ...] = ()
+    required_paths: tuple[str, ...] = ()
     follow: Follow | None = None
     verb: Verb = "generate"
     model: str = ""
-    errors: bool = False
+    expects_error: bool = False
     deadline_s: float = 45.0
 
 
@@ -116,15 +116,15 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
         target: `provider/model`.
         dialect: the provider's dialect.
         ms: duration in milliseconds.
-        ended: `done`, or why findings are missing: `silent` (not even a plain
-            answer), `late` (over the time limit), `stopped`.
+        ended: `done`, or why findings are missing: `no_answer` (the plain answer failed),
+            `timed_out` (over the time limit), `stopped`.
     """
 
     target: str
     dialect: str
     findings: tuple[Finding, ...] = ()
     ms: float = 0.0
-    ended: Literal["done", "silent", "late", "stopped"] = "done"
+    ended: Literal["done", "no_answer", "timed_out", "stopped"] = "done"
 
     @property
     def verdicts(self) -> dict[str, Verdict]:

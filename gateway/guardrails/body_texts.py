@@ -2,8 +2,8 @@
 
 `map_texts` visits the text of messages, instructions, tool arguments and tool results with their
 keys that are no field names, and descriptions of tools and of JSON schemas. It skips parameters,
-ids, names, URLs and base64 data. A field that it does not know counts as text, so that nothing
-escapes a check because a dialect has added a field.
+ids, names, URLs and base64 data. An unknown field counts as text, so that new fields of a dialect
+are checked too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SKIPPED_FIELDS = frozenset(
         *("cachedContent", "options", "keep_alive", "encoding_format", "dimensions"),
         *("anthropic_version", "anthropic_beta", "betas", "modalities", "audio", "container"),
         *("size", "quality", "style", "voice", "response_mime_type", "inferenceConfig"),
-        # Of responses.
+        # Top-level fields of responses.
         *("id", "object", "created", "created_at", "system_fingerprint", "usage", "usageMetadata"),
         *("status", "role", "type", "stop_reason", "stop_sequence", "modelVersion", "responseId"),
         *("provider", "done", "done_reason", "incomplete_details"),
@@ -111,7 +111,7 @@ def texts_of(document: Any) -> list[str]:
 
 
 def has_token_ids(document: Any) -> bool:
-    """Whether a prompt is given as token ids, whose text cannot be checked."""
+    """Whether a prompt consists of token ids, whose text cannot be checked."""
     if not isinstance(document, dict):
         return False
     values = (document.get(name) for name in _TOKEN_FIELDS)
@@ -137,15 +137,15 @@ def _map_strings(value: Any, name: str, parent: Any, change: Change) -> Any:
     if isinstance(value, list):
         return _unless_equal(value, [_map_strings(item, name, parent, change) for item in value])
     if isinstance(value, dict):
-        return _unless_equal(value, {k: _map_member(k, v, value, change) for k, v in value.items()})
+        return _unless_equal(value, {k: _map_field(k, v, value, change) for k, v in value.items()})
     return value
 
 
-def _map_member(name: str, value: Any, parent: dict[str, Any], change: Change) -> Any:
+def _map_field(name: str, value: Any, parent: dict[str, Any], change: Change) -> Any:
     if name == "logprobs":
         return value
     if name in _FREE_TEXT_FIELDS and isinstance(value, dict):
-        return _map_all(value, change)
+        return _map_all_strings(value, change)
     return _map_strings(value, name, parent, change)
 
 
@@ -182,21 +182,21 @@ def map_argument_text(value: str, change: Change) -> str:
         return change(value)
     if not isinstance(decoded_value, dict | list):
         return change(value)
-    mapped_value = _map_all(decoded_value, change)
+    mapped_value = _map_all_strings(decoded_value, change)
     return value if mapped_value is decoded_value else msgspec.json.encode(mapped_value).decode()
 
 
-def _map_all(value: Any, change: Change) -> Any:
+def _map_all_strings(value: Any, change: Change) -> Any:
     """The value with `change` applied to its strings, and to keys that are no field names."""
     if isinstance(value, str):
         return change(value) if value and not _is_data_url(value) else value
     if isinstance(value, list):
-        return _unless_equal(value, [_map_all(item, change) for item in value])
+        return _unless_equal(value, [_map_all_strings(item, change) for item in value])
     if isinstance(value, dict):
         mapped_fields: dict[str, Any] = {}
         for key, item in value.items():
             new_key = key if not key or key.isidentifier() else change(key)
-            mapped_fields[_unused_key(new_key, mapped_fields)] = _map_all(item, change)
+            mapped_fields[_unused_key(new_key, mapped_fields)] = _map_all_strings(item, change)
         return (
             value
             if value.keys() == mapped_fields.keys() and _is_same(value, mapped_fields)
@@ -206,7 +206,7 @@ def _map_all(value: Any, change: Change) -> Any:
 
 
 def _unused_key(key: str, used_keys: dict[str, Any]) -> str:
-    """The key, with a number if it is taken: two keys may have the same mask."""
+    """The key, with a number if it is in use: two keys may have the same mask."""
     if key not in used_keys:
         return key
     return next(name for n in count(2) if (name := f"{key} {n}") not in used_keys)

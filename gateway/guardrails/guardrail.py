@@ -1,4 +1,4 @@
-"""A guardrail as a value: what it checks, how, and what happens if it finds something."""
+"""A guardrail as a value: what it checks, how, and its action on a finding."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ Settings = (
     PatternSettings | ModerationSettings | PresidioSettings | LiteLLMSettings | PortkeySettings
 )
 KINDS = ("patterns", "moderation", "presidio", "litellm", "portkey")
-# Kinds that only decide, so that they have nothing to mask with.
+# Kinds that only return a verdict, so that matches cannot be masked.
 CANNOT_MASK = frozenset({"moderation"})
 # Kinds whose service may rewrite the texts, whatever the action, unless it is `log`.
 REWRITES = frozenset({"litellm", "portkey"})
@@ -95,7 +95,7 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     """A check of requests, responses or both.
 
     Attributes:
-        action: `block` rejects, `mask` replaces what was found, `log` only records it.
+        action: `block` rejects, `mask` replaces the matches, `log` only records them.
         everywhere: whether it applies to all requests, also without being attached to a route
             or key.
         on_error: whether a request is rejected or allowed if the check itself fails.

@@ -29,16 +29,16 @@ _INVISIBLE = (
 )
 # Dashes that compatibility normalization (NFKC) does not replace by a hyphen.
 _DASHES = r"\u2010-\u2015\u2043\u2212\uFE58"
-_invisible = regex.compile(f"[{_INVISIBLE}]")
-_dash = regex.compile(f"[{_DASHES}]")
+_INVISIBLE_PATTERN = regex.compile(f"[{_INVISIBLE}]")
+_DASH_PATTERN = regex.compile(f"[{_DASHES}]")
 # Characters with another plain form: full-width and mathematical letters, enclosed and superscript
 # digits, ligatures, spaces of other widths.
 _CHANGED_BY_NFKC = r"\p{NFKC_Quick_Check=No}"
-_foldable = regex.compile(f"[{_INVISIBLE}{_DASHES}{_CHANGED_BY_NFKC}]")
+_FOLDABLE_PATTERN = regex.compile(f"[{_INVISIBLE}{_DASHES}{_CHANGED_BY_NFKC}]")
 
 
 class PatternTimeoutError(Exception):
-    """A search took longer than it may."""
+    """A search exceeded its time limit."""
 
 
 class PatternMatch(NamedTuple):
@@ -65,7 +65,7 @@ def _passes_luhn(text: str) -> bool:
 
 
 def _passes_mod_97(text: str) -> bool:
-    """Whether the check digits of an IBAN are right (ISO 13616)."""
+    """Whether the check digits of an IBAN are valid (ISO 13616)."""
     compact = text.replace(" ", "").upper()
     rearranged = compact[4:] + compact[:4]
     return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
@@ -128,7 +128,7 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def time_limit_s(chars: int) -> float:
-    """The seconds that all patterns of a guardrail may take on texts of so many characters."""
+    """The time limit, in seconds, of all patterns of a guardrail for this many characters."""
     return min(TIMEOUT_S + chars / _CHARS_PER_S, MAX_TIMEOUT_S)
 
 
@@ -149,12 +149,12 @@ def find_matches(
     """
     detectors = list(detectors)
     deadline = time.monotonic() + budget_s
-    pattern_matches = _find_matches(text, detectors, start, deadline)
+    pattern_matches = _search_detectors(text, detectors, start, deadline)
     if (casefolded_text := _fold_text(text)) is not None:
         positions, folded_text = casefolded_text
         pattern_matches += [
             PatternMatch(positions[match.start], positions[match.end - 1] + 1, match.name)
-            for match in _find_matches(
+            for match in _search_detectors(
                 folded_text, detectors, bisect_left(positions, start), deadline
             )
         ]
@@ -173,7 +173,7 @@ def _fold_text(text: str) -> tuple[list[int], str] | None:
     positions: list[int] = []
     parts: list[str] = []
     end = 0
-    for match in _foldable.finditer(text):
+    for match in _FOLDABLE_PATTERN.finditer(text):
         start = match.start()
         plain_text = _plain_form(match.group())
         positions.extend(range(end, start))
@@ -189,12 +189,12 @@ def _fold_text(text: str) -> tuple[list[int], str] | None:
 @lru_cache(maxsize=4096)
 def _plain_form(character: str) -> str:
     """The character in its plain form (https://unicode.org/reports/tr15/); empty if invisible."""
-    if _invisible.match(character):
+    if _INVISIBLE_PATTERN.match(character):
         return ""
-    return str(_dash.sub("-", unicodedata.normalize("NFKC", character)))
+    return str(_DASH_PATTERN.sub("-", unicodedata.normalize("NFKC", character)))
 
 
-def _find_matches(
+def _search_detectors(
     text: str, detectors: Sequence[tuple[str, Detector]], start: int, deadline: float
 ) -> list[PatternMatch]:
     """Matches of all detectors. Raises PatternTimeoutError."""

@@ -5,8 +5,8 @@
     {"id": 1, "error": "..."}
 
 It first writes one line: `{}`, or `{"error": "..."}` if it cannot work. A request after `until`
-(unix seconds) is not analyzed. It ends with its input. It imports nothing of the gateway, which
-starts it as a file, so that Presidio's memory and time are not those of the event loop.
+(unix seconds) is not analyzed. It exits at the end of its input. The gateway starts it as a
+file, and it imports nothing of the gateway, so that Presidio has a process of its own.
 
 Without a spaCy model, a blank pipeline splits the text into words: recognizers by pattern and
 check digits work, names and places are not recognized. Nothing is downloaded.

@@ -1,4 +1,4 @@
-"""Requests to guardrail services, and what their responses mean.
+"""Builds requests to guardrail services, and parses their responses into verdicts.
 
 moderation  POST /moderations of OpenAI and Mistral
 presidio    POST /analyze of Presidio's analyzer (microsoft.github.io/presidio/api-docs)
@@ -34,15 +34,15 @@ class GuardrailVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one check.
 
     Attributes:
-        found: what was found, with counts; empty if nothing was.
+        findings: number of findings by name; empty if there are none.
         blocked: whether a service demands to block; a guardrail of the action `block` blocks for
-            anything found.
+            any finding.
         texts: the rewritten texts, one for each text that was checked; None if unchanged.
         document: the rewritten body, for a webhook that returns one.
         reason: the service's explanation. It may quote the checked text.
     """
 
-    found: dict[str, int] = {}
+    findings: dict[str, int] = {}
     blocked: bool = False
     texts: list[str] | None = None
     document: Json | None = None
@@ -82,7 +82,7 @@ def moderation_verdict(settings: ModerationSettings, reply: Any) -> GuardrailVer
     category_counts: Counter[str] = Counter()
     for result in results:
         category_counts.update(_flagged_categories(settings, result))
-    return GuardrailVerdict(found=dict(category_counts))
+    return GuardrailVerdict(findings=dict(category_counts))
 
 
 def _flagged_categories(settings: ModerationSettings, result: Json) -> list[str]:
@@ -137,7 +137,7 @@ def presidio_verdict(
             matches.append(PatternMatch(start, end, name))
     counts = Counter(match.name for match in matches)
     masked_texts = _mask_joined(texts, matches) if mask and matches else None
-    return GuardrailVerdict(found=dict(counts), texts=masked_texts)
+    return GuardrailVerdict(findings=dict(counts), texts=masked_texts)
 
 
 def _mask_joined(texts: Sequence[str], matches: list[PatternMatch]) -> list[str]:
@@ -191,7 +191,7 @@ def litellm_verdict(texts: Sequence[str], reply: Any) -> GuardrailVerdict:
         return GuardrailVerdict()
     if action == "BLOCKED":
         return GuardrailVerdict(
-            found={"blocked": 1}, blocked=True, reason=_block_reason(reply, "blocked_reason")
+            findings={"blocked": 1}, blocked=True, reason=_block_reason(reply, "blocked_reason")
         )
     if action != "GUARDRAIL_INTERVENED":
         raise InvalidVerdict("its action is not NONE, BLOCKED or GUARDRAIL_INTERVENED")
@@ -204,7 +204,7 @@ def litellm_verdict(texts: Sequence[str], reply: Any) -> GuardrailVerdict:
         or not all(isinstance(text, str) for text in rewritten_texts)
     ):
         raise InvalidVerdict(f"it must return {len(texts)} texts, one for each text it received")
-    return GuardrailVerdict(found={"rewritten": 1}, texts=rewritten_texts)
+    return GuardrailVerdict(findings={"rewritten": 1}, texts=rewritten_texts)
 
 
 # --- Portkey ----------------------------------------------------------------------------
@@ -248,10 +248,10 @@ def portkey_verdict(stage: Stage, reply: Any) -> GuardrailVerdict:
         raise InvalidVerdict(f"transformedData.{stage}.json is not an object")
     if not verdict:
         return GuardrailVerdict(
-            found={"verdict false": 1}, blocked=True, reason=_block_reason(reply, "data")
+            findings={"verdict false": 1}, blocked=True, reason=_block_reason(reply, "data")
         )
     if document is not None:
-        return GuardrailVerdict(found={"rewritten": 1}, document=document)
+        return GuardrailVerdict(findings={"rewritten": 1}, document=document)
     return GuardrailVerdict()
 
 

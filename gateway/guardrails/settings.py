@@ -1,4 +1,4 @@
-"""Settings of guardrails: from JSON, checked, and back."""
+"""Settings of guardrails: parsed from JSON, validated, and rendered as JSON."""
 
 from __future__ import annotations
 

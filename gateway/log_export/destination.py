@@ -1,4 +1,4 @@
-"""The place that exported log files are written to, through obstore.
+"""The destination of exported log files, written through obstore.
 
 S3 and compatible servers, Google Cloud Storage, Azure Blob Storage and folders. Credentials and
 endpoints are read from the usual variables of each (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`,
@@ -62,6 +62,6 @@ class Destination:
 
 
 def _describe_error(error: Exception) -> str:
-    """The first line of an error, without what follows its debug output."""
+    """The first line of an error, without its debug output."""
     text = str(error).strip().partition("\n")[0]
     return _SECRETS.sub(r"\1=***", text)[:400] or type(error).__name__

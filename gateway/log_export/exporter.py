@@ -1,4 +1,4 @@
-"""Exports complete rows of the request log, in one process of all that share a database."""
+"""Exports complete rows of the request log, in one of the processes that share a database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SNAPSHOT_BOUNDS = """
 """
 
 
-def export_due(destination: Destination, *, bodies: bool) -> int:
+def export_complete_rows(destination: Destination, *, bodies: bool) -> int:
     """Export the rows that are complete, and return their number. Raises ExportError.
 
     Does nothing while another process exports.
@@ -61,7 +61,7 @@ def _claim_lease() -> LogExport | None:
 def _find_complete_rows(state: LogExport) -> None:
     """Set `complete_id`.
 
-    PostgreSQL gives out IDs before their rows become visible, so that a lower ID may appear after
+    PostgreSQL assigns IDs before their rows become visible, so that a lower ID may appear after
     a higher one; SQLite has one writer.
     """
     newest_pk = RequestLog.objects.aggregate(newest=Max("pk"))["newest"] or 0
@@ -109,7 +109,7 @@ class LogExporter:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
             try:
-                export_due(Destination(self._url), bodies=self._bodies)
+                export_complete_rows(Destination(self._url), bodies=self._bodies)
             except ExportError as error:
                 log.warning("the request log was not exported", extra={"error": str(error)})
             finally:

@@ -364,8 +364,8 @@ class Migration(migrations.Migration):
                         choices=[
                             ("running", "running"),
                             ("done", "done"),
-                            ("silent", "no plain answer"),
-                            ("late", "out of time"),
+                            ("no_answer", "no plain answer"),
+                            ("timed_out", "time limit reached"),
                             ("stopped", "stopped"),
                         ],
                         default="running",

@@ -1,4 +1,4 @@
-"""What an account has beyond Django's user: its role, and the limits of its own keys."""
+"""Accounts: the role of a Django user, and the limits of the user's own keys."""
 
 from __future__ import annotations
 

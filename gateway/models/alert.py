@@ -29,7 +29,7 @@ class AlertEvent(models.TextChoices):
 
 
 class AlertChannel(RegistryRow):
-    """A place that alerts are sent to: a Slack webhook, any webhook, or an email address.
+    """A destination of alerts: a Slack webhook, any webhook, or an email address.
 
     `credential` is the sealed URL or address. `events` limits what is sent; empty means all.
     """
@@ -141,7 +141,7 @@ class AlertSilenceQuerySet(models.QuerySet["AlertSilence"]):
 
 
 class AlertSilence(models.Model):
-    """A time in which matching alerts are listed, but their start is not sent.
+    """A period in which matching alerts are listed, but their start is not sent.
 
     An empty `event` or `subject` matches all.
     """

@@ -13,7 +13,7 @@ from gateway.models.provider import Provider
 
 Row = TypeVar("Row", bound=models.Model)
 
-# Without a heartbeat for this long, the process of an examination is taken for dead.
+# Without a heartbeat for this long, the process of an examination is assumed to be dead.
 STALE_AFTER = dt.timedelta(seconds=30)
 # Number of reports retained per model.
 MAX_REPORTS = 10
@@ -59,8 +59,8 @@ class CapabilityReport(models.Model):
 
         RUNNING = "running", "running"
         DONE = "done", "done"
-        SILENT = "silent", "no plain answer"
-        LATE = "late", "out of time"
+        NO_ANSWER = "no_answer", "no plain answer"
+        TIMED_OUT = "timed_out", "time limit reached"
         STOPPED = "stopped", "stopped"
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="reports")

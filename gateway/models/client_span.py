@@ -1,4 +1,4 @@
-"""Traces and spans that agents send, beside the request log."""
+"""Traces and spans that agents send, in addition to the request log."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MAX_MARKUP = 1000
 
 
 def _markup_field() -> models.DecimalField[Decimal | None, Decimal | None]:
-    """The factor from cost to charge; null inherits it from the next wider scope."""
+    """The factor from cost to charge; null inherits the factor of the next wider scope."""
     return models.DecimalField(
         max_digits=10,
         decimal_places=4,

@@ -1,4 +1,4 @@
-"""How far the request log has been exported to object storage."""
+"""The progress of the export of the request log to object storage."""
 
 from __future__ import annotations
 

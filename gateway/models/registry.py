@@ -1,4 +1,4 @@
-"""The base of all registry rows: their source, and the version that their changes bump."""
+"""The base of all registry rows: their source, and the registry version."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def insert_messages(fields: Fields, form: PromptFormat, messages: Sequence[Messa
 
 
 def insert_parameters(fields: Fields, form: PromptFormat, parameters: Parameters) -> None:
-    """Add the parameters that the body does not have and the format knows."""
+    """Add the parameters that the body does not have and the format supports."""
     values = msgspec.to_builtins(parameters)
     if not values:
         return
@@ -71,7 +71,7 @@ def _text_block(text: str) -> dict[str, Any]:
 def _prepend_items(
     fields: Fields, name: str, items: list[Any], *, item_of_text: Callable[[str], Any]
 ) -> None:
-    """Put items before those of a list; a plain text in its place becomes an item."""
+    """Put items before those of a list; a text in place of the list becomes an item."""
     old_items: list[Any] = []
     if _is_set(fields, name):
         raw = fields[name]

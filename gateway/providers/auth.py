@@ -18,7 +18,7 @@ from gateway.providers.profile import Secret
 Headers = tuple[tuple[bytes, bytes], ...]
 
 # scheme -> (header name, prefix of the credential)
-AUTH: dict[str, tuple[bytes, bytes] | None] = {
+AUTH_SCHEMES: dict[str, tuple[bytes, bytes] | None] = {
     "bearer": (b"authorization", b"Bearer "),
     "x-api-key": (b"x-api-key", b""),
     "api-key": (b"api-key", b""),
@@ -29,11 +29,11 @@ AUTH: dict[str, tuple[bytes, bytes] | None] = {
     "none": None,
 }
 # Schemes whose header may be derived from the credential.
-MAKERS = frozenset({"google", "entra", "sigv4"})
+DERIVED_HEADER_SCHEMES = frozenset({"google", "entra", "sigv4"})
 # Schemes that fall back to a credential of the machine.
-AMBIENT_CREDENTIAL_MODES = frozenset({"google", "sigv4"})
+AMBIENT_CREDENTIAL_SCHEMES = frozenset({"google", "sigv4"})
 # Schemes whose credential may be the path of a file, or `ID:SECRET`.
-_FILES, _PAIRS = frozenset({"google"}), frozenset({"sigv4"})
+_FILE_SCHEMES, _KEY_PAIR_SCHEMES = frozenset({"google"}), frozenset({"sigv4"})
 
 _AWS_KEY = re.compile(r"(?P<id>[A-Z0-9]{16,128}):(?P<secret>[^:\s]+)(?::(?P<token>\S+))?")
 # Fields that a credential of a scheme needs: all of one of these tuples.
@@ -47,31 +47,31 @@ _MIN_SECRET_LENGTH = 8
 
 def derives_header(auth: str, credential: Secret) -> bool:
     """Whether the header is derived from the credential instead of containing it."""
-    if auth not in MAKERS:
+    if auth not in DERIVED_HEADER_SCHEMES:
         return False
     value = credential.reveal().strip()
     if not value:
-        return auth in AMBIENT_CREDENTIAL_MODES
-    if value.startswith("{") or (auth in _FILES and value.endswith(".json")):
+        return auth in AMBIENT_CREDENTIAL_SCHEMES
+    if value.startswith("{") or (auth in _FILE_SCHEMES and value.endswith(".json")):
         return True
-    return auth in _PAIRS and _AWS_KEY.fullmatch(value) is not None
+    return auth in _KEY_PAIR_SCHEMES and _AWS_KEY.fullmatch(value) is not None
 
 
-def headers_for(auth: str, credential: Secret) -> Headers:
+def build_auth_headers(auth: str, credential: Secret) -> Headers:
     """Return the header with the credential; empty if there is none, or the header is derived.
 
     Depends on the provider alone, so callers compute it once per snapshot. An empty
     credential sends no header: local servers often need none.
 
     Raises:
-        ValueError: the scheme is not in AUTH, or the credential cannot be sent in a header.
+        ValueError: the scheme is not in AUTH_SCHEMES, or the credential cannot be sent in a header.
     """
-    if auth not in AUTH:
-        raise ValueError(f"auth `{auth}` is not one of {', '.join(AUTH)}")
-    kind = AUTH[auth]
+    if auth not in AUTH_SCHEMES:
+        raise ValueError(f"auth `{auth}` is not one of {', '.join(AUTH_SCHEMES)}")
+    kind = AUTH_SCHEMES[auth]
     value = credential.reveal().strip()
     if derives_header(auth, credential):
-        fields_of(auth, value)
+        parse_credential(auth, value)
         return ()
     if kind is None or not value:
         return ()
@@ -82,7 +82,7 @@ def headers_for(auth: str, credential: Secret) -> Headers:
     return ((name, scheme + value.encode("ascii")),)
 
 
-def fields_of(auth: str, value: str) -> dict[str, Any]:
+def parse_credential(auth: str, value: str) -> dict[str, Any]:
     """Parse a credential from which headers are derived; empty for the machine's own.
 
     An AWS key may be written `ID:SECRET` or `ID:SECRET:SESSION`, a Google one as the path
@@ -112,7 +112,7 @@ def fields_of(auth: str, value: str) -> dict[str, Any]:
     return fields
 
 
-def secrets_of(value: str) -> tuple[str, ...]:
+def credential_secrets(value: str) -> tuple[str, ...]:
     """Return the secrets of a credential, for redaction: the whole text and its secret fields."""
     whole_secret = (value,) if len(value) >= _MIN_SECRET_LENGTH else ()
     if (match := _AWS_KEY.fullmatch(value.strip())) is not None:

@@ -29,7 +29,7 @@ SHARE_BY_PRESET: dict[str, Decimal] = {
     # console.groq.com, batch processing: half.
     "groq": _HALF,
 }
-# Their pages do not say that the discount also applies to prompt cache reads.
+# Rates of these presets without a discount: their pages do not mention one for cache reads.
 _CACHE_AS_IT_IS = frozenset({"gemini-openai", "groq"})
 
 

@@ -1,7 +1,7 @@
 """Shortens other providers' tool call ids in a passthrough body for OpenAI's Chat.
 
-A translated body has them shortened as its messages are rendered (`canon.naming`); here a
-search in the bytes finds out whether any id is too long.
+In a translated body they are shortened when its messages are rendered (`canon.naming`). Here
+a search in the bytes determines whether any id is too long.
 """
 
 from __future__ import annotations

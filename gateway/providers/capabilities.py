@@ -1,7 +1,7 @@
 """Capabilities of a model at a provider: the preset's traits, then the model's family.
 
 In order, each overriding the one before: `Traits()`, the preset's row in the
-catalogue, the rows of `families` that match, an operator's changes (`merge`).
+catalogue, the rows of `families` that match, an operator's changes (`merge_traits`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _CLAUDE_NUMBER_FIRST = re.compile(r"^claude-(\d(?:-\d)?)-(opus|sonnet|haiku)(?![
 def traits_for(preset: str, model: str) -> Traits:
     """Return the traits of `model` at a provider of `preset`.
 
-    A model without a row gets the traits of the preset, and an unknown preset those of
-    `Traits`: only known facts are set, the rest is left to the upstream.
+    A model without a row gets the traits of the preset, and an unknown preset the defaults of
+    `Traits`: only known facts are set.
     """
     row = PRESETS.get(preset)
     facts: dict[str, Any] = dict(row.traits) if row else {}
@@ -41,7 +41,7 @@ def traits_for(preset: str, model: str) -> Traits:
         facts.update(family.traits)
     if facts.get("context_window") is None:
         facts["context_window"] = context_window(preset, model)
-    return merge(_DEFAULTS, {**facts, "kind": preset, "model": model})
+    return merge_traits(_DEFAULTS, {**facts, "preset": preset, "model": model})
 
 
 @lru_cache(maxsize=4096)
@@ -51,12 +51,12 @@ def edits_for(preset: str, model: str) -> tuple[Edit, ...]:
 
 
 @lru_cache(maxsize=4096)
-def stated_traits(preset: str, model: str) -> frozenset[str]:
+def declared_traits(preset: str, model: str) -> frozenset[str]:
     """Return the names of the traits that the family table sets for a model, without defaults."""
     return frozenset(name for family in families_of(preset, model) for name in family.traits)
 
 
-def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
+def merge_traits(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
     """Return the traits with changes, as an operator or a table writes them.
 
     Lists are converted to tuples.

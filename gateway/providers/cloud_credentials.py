@@ -145,7 +145,7 @@ def find_google_credential(environ: Mapping[str, str], home: Path) -> CloudCrede
 
 
 def google_project(environ: Mapping[str, str]) -> str:
-    """Return the Google Cloud project that the variables name, or an empty text."""
+    """Return the Google Cloud project in the variables, or an empty text."""
     return _first_variable(environ, "VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")
 
 
@@ -164,7 +164,7 @@ def _project_in(fields: Mapping[str, object]) -> str:
 
 
 def google_location(environ: Mapping[str, str]) -> str:
-    """Return the Google Cloud location that the variables name, or an empty text."""
+    """Return the Google Cloud location in the variables, or an empty text."""
     return _first_variable(environ, "VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")
 
 
@@ -195,7 +195,7 @@ def is_installed(module: str) -> bool:
 
 
 def _read_dmi(name: str) -> str:
-    """Return what the machine's firmware says; empty if it says nothing."""
+    """Return a DMI field of the machine's firmware; empty if it cannot be read."""
     try:
         return (_DMI / name).read_text(encoding="ascii", errors="replace").strip()
     except OSError:

@@ -4,7 +4,7 @@ A row applies to a model wherever it is served, or, with `presets` or `dialect`,
 providers. Patterns are regular expressions that match from the start of the name as
 `capabilities.normalize_model_name` writes it: lower case, no vendor path, `4.5` as `4-5`.
 Within a family the newest generation comes first and is the default for unknown names; rows
-for what older ones lack follow.
+with the restrictions of older ones follow.
 
 Sources: the wire documentation (state 2026-11-21), platform.claude.com and
 developers.openai.com model pages, models.dev (MIT) for limits.
@@ -41,9 +41,9 @@ _REASONING_FROM_5_2 = (*_REASONING_FROM_5_1, "xhigh")
 _REASONING_FROM_5_6 = (*_REASONING_FROM_5_2, "max")
 
 # Reasoning models of OpenAI: o1, o3, o4-mini, GPT-5 and later except the chat models.
-_O = r"o[1-9](?![\d.a-z])"
-_GPT5 = r"(?:gpt-(?:[5-9]|[1-9]\d)(?!\d)(?!.*\bchat\b)|codex-|chat-latest$|gpt-chat-latest$)"
-_OPENAI_REASONING = rf"(?:{_O}|{_GPT5})"
+_O_SERIES = r"o[1-9](?![\d.a-z])"
+_GPT_5 = r"(?:gpt-(?:[5-9]|[1-9]\d)(?!\d)(?!.*\bchat\b)|codex-|chat-latest$|gpt-chat-latest$)"
+_OPENAI_REASONING = rf"(?:{_O_SERIES}|{_GPT_5})"
 _OLD_SIZE = r"(?:opus|sonnet|haiku)"
 
 CLAUDE: tuple[Family, ...] = (
@@ -162,7 +162,7 @@ GPT: tuple[Family, ...] = (
         },
     ),
     Family(
-        model=_O,
+        model=_O_SERIES,
         traits={
             "efforts": ("low", "medium", "high"),
             "max_output": 100_000,
@@ -276,7 +276,7 @@ GPT: tuple[Family, ...] = (
         # The older name is a 400 here, and some SDKs still send it.
         edits=(Edit(op="rename", path="max_tokens", value="max_completion_tokens"),),
     ),
-    Family(model=_GPT5, presets=OPENAI, traits={"verbosity": True, "custom_tools": True}),
+    Family(model=_GPT_5, presets=OPENAI, traits={"verbosity": True, "custom_tools": True}),
     # An operator's own base URL may serve anything under other names.
     Family(
         model=r"(?:gpt-|chatgpt-|codex-|computer-use|o[1-9](?![\d.a-z]))",
@@ -464,18 +464,18 @@ GROK: tuple[Family, ...] = (
 )
 
 # At Bedrock a name has its vendor's prefix (`us.amazon.nova-pro-v1:0`), except Claude's.
-_AT_BEDROCK = ("bedrock",)
+_BEDROCK_PREFIX = ("bedrock",)
 BEDROCK: tuple[Family, ...] = (
     # Caching came with Claude 3.5.
     Family(
         model=r"claude-(?:(?:opus|haiku|sonnet)-3(?!-[57])|[12v]|instant)",
-        presets=_AT_BEDROCK,
+        presets=_BEDROCK_PREFIX,
         traits={"cache": "none"},
     ),
     # The preset's traits are Claude's; other models support less.
     Family(
         model=r"(?!claude-)",
-        presets=_AT_BEDROCK,
+        presets=_BEDROCK_PREFIX,
         traits={
             "thinking_request": "none",
             "strict_tools": False,
@@ -492,7 +492,7 @@ BEDROCK: tuple[Family, ...] = (
     ),
     Family(
         model=r".*nova-",
-        presets=_AT_BEDROCK,
+        presets=_BEDROCK_PREFIX,
         traits={
             "forced_tools": True,
             "tool_result_images": True,
@@ -506,22 +506,22 @@ BEDROCK: tuple[Family, ...] = (
     ),
     Family(
         model=r".*nova-2",
-        presets=_AT_BEDROCK,
+        presets=_BEDROCK_PREFIX,
         traits={
             "reasoning": True,
             "thinking_request": "reasoning",
             "efforts": ("low", "medium", "high"),
         },
     ),
-    Family(model=r".*mistral\.", presets=_AT_BEDROCK, traits={"forced_tools": True}),
+    Family(model=r".*mistral\.", presets=_BEDROCK_PREFIX, traits={"forced_tools": True}),
     Family(
         model=r".*(?:gpt-oss|deepseek)",
-        presets=_AT_BEDROCK,
+        presets=_BEDROCK_PREFIX,
         traits={"reasoning": True, "images": False},
     ),
     Family(
         model=r".*gpt-oss",
-        presets=_AT_BEDROCK,
+        presets=_BEDROCK_PREFIX,
         traits={"thinking_request": "reasoning_effort", "efforts": ("low", "medium", "high")},
     ),
 )

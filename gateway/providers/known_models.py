@@ -1,4 +1,4 @@
-"""Makers of models: how their model names look, and their current models.
+"""Makers of models: the pattern of their model names, and their current models.
 
 A client may send such a name without a provider (`gpt-4o`); `Snapshot.route` then selects the
 provider. The order of `presets` is the order of preference. `models` are listed by

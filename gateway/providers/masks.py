@@ -21,16 +21,16 @@ Mask = re.Pattern[bytes]
 # Python's own parser of patterns, more reliable than parsing their text here.
 _parser: Any = importlib.import_module("re._parser")
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
-# A number of JSON that is no part of a word, and what is before it: a name, or a list of numbers
-# (also of masked ones).
+# A number in JSON that is not part of a word, and the text before it: a name, or a list of
+# numbers (possibly masked).
 _NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*(?=\s*[,\]}]|\s*\Z)")
 _NUMBER_CONTEXT = re.compile(rb'(?:":|\[(?:\s*-?\d[\d.eE+-]*\s*,)*)\s*\Z')
 _DIGITS = re.compile(rb"\d")
-_PLAIN = {"LITERAL", "NOT_LITERAL", "ANY", "IN", "CATEGORY", "RANGE", "AT"}
+_SINGLE_PATH_CODES = {"LITERAL", "NOT_LITERAL", "ANY", "IN", "CATEGORY", "RANGE", "AT"}
 # Escapes and structural characters: masking them would break JSON or the stream's format.
-_CONTENT = re.compile(rb'(\\(?:u[0-9a-fA-F]{0,4}|.)?|["{}\[\],:\s])|.', re.DOTALL)
+_MASKABLE = re.compile(rb'(\\(?:u[0-9a-fA-F]{0,4}|.)?|["{}\[\],:\s])|.', re.DOTALL)
 # The remainder of an escape whose backslash is before the match.
-_CUT = re.compile(rb"u[0-9a-fA-F]{0,4}|.", re.DOTALL)
+_ESCAPE_REMAINDER = re.compile(rb"u[0-9a-fA-F]{0,4}|.", re.DOTALL)
 
 
 def compile_mask(text: str) -> Mask:
@@ -68,7 +68,7 @@ def mask_text(text: str, masks: Iterable[Mask]) -> str:
 
 
 def _mask_match(match: re.Match[bytes]) -> bytes:
-    masked_text = _text_stars(match)
+    masked_text = _mask_characters(match)
     # Asterisks in a number would not be JSON: its digits become 1.
     start, matched_text = match.start(), match.string
     for number in _NUMBER.finditer(matched_text, max(0, start - 64), match.end() + 64):
@@ -81,13 +81,15 @@ def _mask_match(match: re.Match[bytes]) -> bytes:
     return masked_text
 
 
-def _text_stars(match: re.Match[bytes]) -> bytes:
+def _mask_characters(match: re.Match[bytes]) -> bytes:
     # The same length, since the log records the chunks of a stream by their lengths.
     secret, prefix = match.group(), b""
     before = match.string[max(0, match.start() - 64) : match.start()]
-    if (len(before) - len(before.rstrip(b"\\"))) % 2 and (cut_match := _CUT.match(secret)):
+    if (len(before) - len(before.rstrip(b"\\"))) % 2 and (
+        cut_match := _ESCAPE_REMAINDER.match(secret)
+    ):
         prefix = cut_match.group()
-    return prefix + _CONTENT.sub(lambda part: part.group(1) or b"*", secret[len(prefix) :])
+    return prefix + _MASKABLE.sub(lambda part: part.group(1) or b"*", secret[len(prefix) :])
 
 
 def _count_paths(sequence: Any, *, last: bool) -> int:
@@ -102,7 +104,7 @@ def _count_paths(sequence: Any, *, last: bool) -> int:
 
 
 def _count_item_paths(code: str, value: Any, *, last: bool) -> int:
-    if code in _PLAIN:
+    if code in _SINGLE_PATH_CODES:
         return 1
     if code == "SUBPATTERN":
         return _count_paths(value[-1], last=last)

@@ -1,4 +1,4 @@
-"""How a provider is reached: proxy, trusted authorities, client certificate, as data."""
+"""Connection settings of a provider: proxy, trusted authorities, client certificate."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def mask_proxy(url: str) -> str:
 
 
 def unmask_proxy(entered_proxy: str, stored_proxy: str) -> str:
-    """The entered URL; if it is the masked form of the stored one, that."""
+    """The entered URL, or the stored one if the entered URL is its masked form."""
     return (
         stored_proxy
         if stored_proxy and entered_proxy == mask_proxy(stored_proxy)
@@ -121,7 +121,7 @@ class EnvironmentProxies(NamedTuple):
     def select(self, scheme: str, host: str, port: int) -> str:
         """The URL of the proxy for an upstream; empty for a direct connection.
 
-        A loopback host is always connected to directly: from a proxy it would be another.
+        A loopback host is always connected to directly: for a proxy it is another machine.
         """
         url = self.by_scheme.get(scheme, "")
         if not url or is_loopback(host):
@@ -137,7 +137,7 @@ _VARIABLES = {
 
 
 def environment_proxies(environment: Mapping[str, str]) -> EnvironmentProxies:
-    """The proxies that an environment names; a lower-case variable precedes, as in curl.
+    """The proxies in an environment; lower-case variables take precedence, as in curl.
 
     Raises:
         ValueError: a variable has no usable URL; the message names the variable.
@@ -160,7 +160,7 @@ def environment_proxies(environment: Mapping[str, str]) -> EnvironmentProxies:
 
 
 def _matches_no_proxy(item: str, host: str, port: int) -> bool:
-    """Whether an item of NO_PROXY is about a host: `*`, a domain and all below it, an address,
+    """Whether an item of NO_PROXY matches a host: `*`, a domain with its subdomains, an address,
     a network such as `10.0.0.0/8`; each may end with a port.
     """
     if item == "*":

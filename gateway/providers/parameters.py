@@ -96,7 +96,9 @@ def drop_refused(
     """
     table = PARAMETERS[dialect]
     suspects = [name for name in fields if name in refused_fields]
-    if any(table[name].sampling for name in suspects) and _is_free(fields, dialect, traits):
+    if any(table[name].sampling for name in suspects) and _is_reasoning_off(
+        fields, dialect, traits
+    ):
         suspects = [name for name in suspects if not table[name].sampling]
     remaining_fields, report = dict(fields), []
     for name in sorted(suspects):
@@ -123,7 +125,7 @@ def _is_refused(trait: str, traits: Traits) -> bool:
     return value is not None if trait == "stop_max" else not value
 
 
-def _is_free(fields: Fields, dialect: str, traits: Traits) -> bool:
+def _is_reasoning_off(fields: Fields, dialect: str, traits: Traits) -> bool:
     """Whether reasoning is off in this request: OpenAI's models then accept sampling fields."""
     read = _EFFORT.get(dialect)
     effort = (read(fields) if read is not None else None) or traits.effort_default

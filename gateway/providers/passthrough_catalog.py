@@ -1,6 +1,6 @@
 """Passthrough endpoints, which are not translated, and the providers that serve them.
 
-    OPERATIONS          what a client may call: method, path, and how its body is read
+    OPERATIONS          what a client may call: method, path, and type of body
     PASSTHROUGH_PATHS   preset -> family of operations -> path below the base URL
 
 The `paths` of a provider row override and extend this, by family name. A preset without a row
@@ -11,6 +11,7 @@ answers for those it lacks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Literal
 
 import msgspec
@@ -130,18 +131,17 @@ OPERATIONS: tuple[Operation, ...] = (
 REALTIME = Operation(family="realtime", method="GET", path="realtime", model=True)
 # Paths that exist in two dialects.
 _SHARED_PATHS = frozenset(
-    one.path
-    for one in OPERATIONS
-    for other in OPERATIONS
-    if one.path == other.path and one.dialect != other.dialect
+    first.path
+    for first, second in combinations(OPERATIONS, 2)
+    if first.path == second.path and first.dialect != second.dialect
 )
 # Families that OpenAI serves.
 OPENAI_FAMILIES = tuple(dict.fromkeys(o.family for o in OPERATIONS if o.dialect == _OPENAI))
 
 
-def _family_paths(*families: str, before: str = "") -> dict[str, str]:
-    """Return the paths of these families below `before`."""
-    return {name: f"{before}/{_FAMILY_PATHS.get(name, name)}" for name in families}
+def _family_paths(*families: str, prefix: str = "") -> dict[str, str]:
+    """Return the paths of these families below `prefix`."""
+    return {name: f"{prefix}/{_FAMILY_PATHS.get(name, name)}" for name in families}
 
 
 _IMAGES = ("images/generations", "images/edits")
@@ -159,8 +159,8 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
     "openai_responses": _family_paths(*OPENAI_FAMILIES, *_REALTIME),
     # Reference of the data plane, 2024-10-21; the paths of files and batches have no deployment.
     "azure_openai": {
-        **_family_paths("images/generations", *_AUDIO, before=_DEPLOYMENT),
-        **_family_paths(*_FILES_AND_BATCHES, before="/openai"),
+        **_family_paths("images/generations", *_AUDIO, prefix=_DEPLOYMENT),
+        **_family_paths(*_FILES_AND_BATCHES, prefix="/openai"),
         # A path that ends in `=` is followed by the model's name. Azure's last version before `v1`.
         "realtime": "/openai/realtime?api-version=2025-04-01-preview&deployment=",
     },
@@ -209,7 +209,7 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
     "cloudflare": {},
     "databricks": {},
     "snowflake": {},
-    "cohere": _family_paths("rerank", before="/v2"),
+    "cohere": _family_paths("rerank", prefix="/v2"),
     "ai21": {},
     "minimax-openai": {},
     "minimax": {},
@@ -225,19 +225,19 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
     "dashscope-cn": _family_paths(*_FILES_AND_BATCHES),
     "voyage": _family_paths("rerank"),
     "jina": _family_paths("rerank"),
-    "anthropic": _family_paths(*_ANTHROPIC_FAMILIES, before="/v1"),
+    "anthropic": _family_paths(*_ANTHROPIC_FAMILIES, prefix="/v1"),
     "deepseek-anthropic": {},
     "ollama-anthropic": {},
     "moonshot-anthropic": {},
     "zai-anthropic": {},
-    "custom-anthropic": _family_paths(*_ANTHROPIC_FAMILIES, before="/v1"),
+    "custom-anthropic": _family_paths(*_ANTHROPIC_FAMILIES, prefix="/v1"),
     "gemini": {},
     "vertex": {},
     "bedrock": {},
     "bedrock-anthropic": {},
     "sagemaker": {},
     "predibase": {},
-    "azure-anthropic": _family_paths("anthropic/files", before="/v1"),
+    "azure-anthropic": _family_paths("anthropic/files", prefix="/v1"),
     "vertex-anthropic": {},
     "vertex-openai": {},
     "ollama": {},
@@ -263,7 +263,7 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
 }
 
 
-def path_of(preset: str, paths: Mapping[str, str], family: str) -> str | None:
+def family_path(preset: str, paths: Mapping[str, str], family: str) -> str | None:
     """Return the path of a family below a provider's base URL, with `{model}` as placeholder.
 
     None if the provider does not serve it. A row's own `paths` take precedence.

@@ -24,7 +24,7 @@ FILE = Path(__file__).parent / "data" / "prices.json"
 _COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)$")
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class PriceEntry(msgspec.Struct, frozen=True, array_like=True):
     """A model of a price list.
 
     Attributes:
@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         usd: US dollars per million tokens in the order of `profile.RATES`; None, or missing
             at the end, if unknown.
         window: the context window in tokens.
-        note: what the price leaves out (hours).
+        note: what the price does not reflect (times of day).
         above: prices of longer prompts: a threshold in tokens, and dollars as in `usd`.
         source: origin of the price; empty for the bundled snapshot.
     """
@@ -69,22 +69,22 @@ def price_book() -> PriceBook:
     return msgspec.json.decode(FILE.read_bytes(), type=PriceBook)
 
 
-class Update(msgspec.Struct, frozen=True):
+class PriceEntryUpdate(msgspec.Struct, frozen=True):
     """An entry newer than the snapshot's.
 
     It replaces the entry with the same key, or is inserted before the one with the key
     `before`: the first entry that matches a name counts.
     """
 
-    entry: Entry
+    entry: PriceEntry
     before: str = ""
 
 
 # By list; replaced as a whole when they are read from the database (`apply_updates`).
-_updates: dict[str, tuple[Update, ...]] = {}
+_updates: dict[str, tuple[PriceEntryUpdate, ...]] = {}
 
 
-def apply_updates(updates: dict[str, tuple[Update, ...]]) -> bool:
+def apply_updates(updates: dict[str, tuple[PriceEntryUpdate, ...]]) -> bool:
     """Override the snapshot with these entries, in this process; returns whether they changed."""
     global _updates
     if updates == _updates:
@@ -96,18 +96,20 @@ def apply_updates(updates: dict[str, tuple[Update, ...]]) -> bool:
 
 
 @lru_cache(maxsize=64)
-def entries(name: str) -> list[Entry]:
+def entries(name: str) -> list[PriceEntry]:
     """Return a provider's current price list; empty if there is none."""
     return merge_entries(snapshot_entries(name), _updates.get(name, ()))
 
 
-def snapshot_entries(name: str) -> list[Entry]:
+def snapshot_entries(name: str) -> list[PriceEntry]:
     """Return a provider's price list from the snapshot."""
     raw = price_book().providers.get(name)
-    return msgspec.json.decode(raw, type=list[Entry]) if raw is not None else []
+    return msgspec.json.decode(raw, type=list[PriceEntry]) if raw is not None else []
 
 
-def merge_entries(old_entries: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
+def merge_entries(
+    old_entries: list[PriceEntry], updates: tuple[PriceEntryUpdate, ...]
+) -> list[PriceEntry]:
     """Return a list with newer entries merged in."""
     entries = list(old_entries)
     for update in updates:
@@ -143,7 +145,7 @@ def price_for(preset: str, model: str) -> Price:
     return price_of(entry)
 
 
-def price_of(entry: Entry) -> Price:
+def price_of(entry: PriceEntry) -> Price:
     """Return the price of an entry."""
     base = entry.source or price_book().source
     source = f"{base} ({entry.note})" if entry.note else base
@@ -169,19 +171,19 @@ def context_window(preset: str, model: str) -> int | None:
     return entry.window if entry is not None else None
 
 
-def _entry_for(preset: str, model: str) -> Entry | None:
+def _entry_for(preset: str, model: str) -> PriceEntry | None:
     match = find_entry(preset, model)
     return None if match is None else match[1]
 
 
-def find_entry(preset: str, model: str) -> tuple[str, Entry] | None:
+def find_entry(preset: str, model: str) -> tuple[str, PriceEntry] | None:
     """Return the list and the entry with a model's price; None if no list has it."""
     row = PRESETS.get(preset)
     if row is None or not row.prices or not model:
         return None
     name = model.lower()
     lists = (row.prices, *price_book().fallback.get(row.prices, ()))
-    # The name as it is; with the date as the lists write it; without the path of a deployment.
+    # The name itself; with the date in the lists' format; without the path of a deployment.
     for text in dict.fromkeys((name, _COMPACT_DATE.sub(r"-\1-\2-\3", name), _last_segment(name))):
         for provider in lists:
             for entry in entries(provider):
@@ -206,7 +208,7 @@ def _last_segment(name: str) -> str:
 
 
 def matches_clause(clause: str | list[str], text: str) -> bool:
-    """Whether a clause of a price list (`Entry.match`) matches this name."""
+    """Whether a clause of a price list (`PriceEntry.match`) matches this name."""
     if isinstance(clause, list):
         return all(matches_clause(part, text) for part in clause)
     kind, operand = clause[0], clause[1:]

@@ -96,13 +96,13 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
         title: as the provider writes itself.
         dialect: a key of DIALECTS.
         base_url: without a trailing slash; empty if each account has its own.
-        auth: a key of `auth.AUTH`: the scheme of its credential.
+        auth: a key of `auth.AUTH_SCHEMES`: the scheme of its credential.
         env: environment variables that hold its key; the first that is set counts.
         docs: the provider's own API documentation.
         traits: changes to `Traits()` for all its models.
         edits: changes to the JSON of every request.
         litellm: LiteLLM's prefixes for it (`together_ai`, `hosted_vllm`, ...).
-        aliases: further names by which `catalog.resolve` finds it.
+        aliases: further names by which `catalog.resolve_preset` finds it.
         paths: verb -> path below the base URL with `{model}` for the upstream's model
             name, if it is not the dialect's own (Azure's deployments).
         query: parameters appended to every URL (Azure's `api-version`).

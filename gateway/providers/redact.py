@@ -86,7 +86,7 @@ def scrub_bytes(body: bytes, secrets: Iterable[bytes]) -> bytes:
     return body
 
 
-def forms_of(secret: str) -> tuple[str, ...]:
+def encoded_forms(secret: str) -> tuple[str, ...]:
     """Return the forms in which an upstream may echo a secret, longest first.
 
     As it is, URL-encoded, escaped in JSON (once or twice), and in base64 of either alphabet: in
@@ -123,11 +123,11 @@ class Redactor:
     __slots__ = ("forms", "longest")
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        secrets_bytes = {form.encode() for secret in secrets for form in forms_of(secret)}
+        secrets_bytes = {form.encode() for secret in secrets for form in encoded_forms(secret)}
         self.forms = tuple(sorted(secrets_bytes, key=len, reverse=True))
         self.longest = max(map(len, self.forms), default=0)
 
-    def clean(self, data: bytes) -> bytes:
+    def redact(self, data: bytes) -> bytes:
         """Replace each secret in the data with asterisks; the length does not change."""
         return scrub_bytes(data, self.forms)
 

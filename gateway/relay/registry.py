@@ -1,4 +1,4 @@
-"""Keeps the snapshot of a process at the registry's version, from a thread of its own.
+"""Updates the snapshot of a process when the registry changes, in a thread of its own.
 
 The thread checks the version several times a second, which also shows whether the database is
 available. A process that has saved a change calls `refresh` before it responds, so that the
@@ -210,7 +210,7 @@ class Registry:
         ):
             return
         recorded_spend = self._registry_store.recorded_spend(snapshot)
-        # A slow query must not take most of the thread's time.
+        # A slow query must not occupy the thread.
         took_s = time.monotonic() - started
         self._spend_sync_at = started + max(SPEND_SYNC_S, 20 * took_s)
         if recorded_spend:

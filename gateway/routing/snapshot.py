@@ -18,10 +18,10 @@ from gateway.canon import model_names
 from gateway.canon.traits import Traits
 from gateway.guardrails.guardrail import Guardrail
 from gateway.prompts.prompt import Prompt
-from gateway.providers.capabilities import edits_for, stated_traits, traits_for
+from gateway.providers.capabilities import declared_traits, edits_for, traits_for
 from gateway.providers.catalog import PRESETS
+from gateway.providers.catalog.litellm_names import match_prefix
 from gateway.providers.catalog.openrouter_names import native_name, split_author
-from gateway.providers.catalog.spelling import match_prefix
 from gateway.providers.known_models import MAKERS, UNLISTED_PROVIDERS, find_maker
 from gateway.providers.masks import Mask
 from gateway.providers.network import Network
@@ -51,7 +51,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         preset: the catalogue row it follows (`openai`, `deepseek`, `custom`, ...).
         dialect: a key of DIALECTS.
         base_url: without a trailing slash; the dialect's path is appended.
-        auth: how the credential is sent, a key of `auth.AUTH`.
+        auth: how the credential is sent, a key of `auth.AUTH_SCHEMES`.
         edits: changes to every request.
         query: parameters appended to every URL (Azure's api-version).
         paths: verb -> path template with `{model}`, where it differs from the dialect's.
@@ -266,7 +266,7 @@ def model_of(provider: Provider, name: str, *, id: int = 0) -> Model:  # noqa: A
         provider=provider,
         name=name,
         traits=traits_for(provider.preset, name),
-        stated=stated_traits(provider.preset, name),
+        stated=declared_traits(provider.preset, name),
         price=price_for(provider.preset, name),
         edits=edits_for(provider.preset, name),
     )
@@ -356,11 +356,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         markups += [key.markup for key in self.keys.values()]
         markups += [provider.markup for provider in self.providers.values()]
         return any(markup is not None for markup in markups)
-
-    @cached_property
-    def attribution_headers(self) -> frozenset[str]:
-        """Headers that name an end user or whose values become tags."""
-        return frozenset({*self.end_user_headers, *self.tag_headers})
 
     @cached_property
     def uses_guardrails(self) -> bool:

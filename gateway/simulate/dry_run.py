@@ -33,7 +33,12 @@ from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyByTarget
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.routing.strategies import Draw
-from gateway.simulate.inputs import RuntimeInput, SimulationInputs, apply_inputs, repeated_calls
+from gateway.simulate.inputs import (
+    RuntimeInput,
+    SimulationInputs,
+    apply_inputs,
+    multiple_calls_note,
+)
 
 # Simulated failures of a target: the status of its response, or None for no response.
 SIMULATED_FAILURES: dict[str, int | None] = {
@@ -44,7 +49,7 @@ SIMULATED_FAILURES: dict[str, int | None] = {
     "context_length": 400,
     "content_policy": 400,
 }
-# Messages of the failures that are about the request itself.
+# Messages of the simulated failures that the request itself causes.
 _REFUSAL_MESSAGES = {
     "context_length": "the request is longer than the model's context window",
     "content_policy": "the request was refused by a content filter",
@@ -63,7 +68,7 @@ class TargetOutcome(msgspec.Struct, frozen=True):
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     """The result. `chosen` and `prepared_request` are None if the client gets `error`.
 
-    `runtime_inputs` are what live traffic would add to `prepared_request`.
+    `runtime_inputs` are the inputs that live traffic would add to `prepared_request`.
     """
 
     call: Call
@@ -75,7 +80,7 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def report(self) -> tuple[Adaptation, ...]:
-        """What translation could not render exactly."""
+        """The adaptations: what translation could not render exactly."""
         return self.prepared_request.report if self.prepared_request is not None else ()
 
 
@@ -194,12 +199,12 @@ def _skipped_outcome(skip: Skip) -> TargetOutcome:
 def _prepare_attempt(
     state: RoutingState, call: Call, candidate: Candidate
 ) -> tuple[PreparedRequest, tuple[RuntimeInput, ...]]:
-    """Return what would be sent. Raises GatewayError if translation fails, or as simulated."""
+    """Return the request to send. Raises GatewayError if translation or the simulation fails."""
     runtime_inputs = apply_inputs(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )
     choices = split_choices(call, candidate.target)
-    runtime_inputs = (*runtime_inputs, *repeated_calls(call, choices))
+    runtime_inputs = (*runtime_inputs, *multiple_calls_note(call, choices))
     changed_request = choices[0] if choices else None
     prepared_request = prepare(call, candidate.route, candidate.target, changed_request)
     failure = state.simulated_failures.get(candidate.target.model.label)

@@ -59,7 +59,7 @@ NO_INPUTS = SimulationInputs()
 def apply_inputs(
     call: Call, route: Route, target: Target, inputs: SimulationInputs
 ) -> tuple[RuntimeInput, ...]:
-    """Apply the inputs to a call; returns what live traffic would add.
+    """Apply the inputs to a call; returns the inputs that live traffic would add.
 
     Raises GatewayError for inputs that do not belong to the request.
     """
@@ -79,7 +79,7 @@ def apply_inputs(
     return (*missing_inputs, *_apply_files(call, route, target, dialect, inputs))
 
 
-def repeated_calls(call: Call, choices: tuple[Request, ...]) -> tuple[RuntimeInput, ...]:
+def multiple_calls_note(call: Call, choices: tuple[Request, ...]) -> tuple[RuntimeInput, ...]:
     """The note that live traffic sends several calls for `choices`; empty for one call."""
     if not choices:
         return ()

@@ -12,11 +12,16 @@ from gateway.canon.embeddings import EmbedRequest
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.request import Request, Text, Turn
 from gateway.dialects import DIALECTS
-from gateway.providers.auth import secrets_of
+from gateway.providers.auth import credential_secrets
 from gateway.providers.redact import scrub
 from gateway.relay.run.embeddings import embed_adapter, render_embed_request
 from gateway.relay.run.reply import decode
-from gateway.relay.translate.prepare import PreparedRequest, on_surface, translate_request, url_path
+from gateway.relay.translate.prepare import (
+    PreparedRequest,
+    apply_surface,
+    translate_request,
+    url_path,
+)
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import RequestTemplates, Upstreams
 from gateway.routing.snapshot import Snapshot, Target
@@ -65,7 +70,7 @@ async def probe_all(
     """Probe the targets one after the other."""
     upstreams = Upstreams()
     revealed = (p.credential.reveal() for p in snapshot.providers.values())
-    secrets = tuple(part for value in revealed for part in secrets_of(value))
+    secrets = tuple(part for value in revealed for part in credential_secrets(value))
     try:
         return [
             await probe(upstreams, target, timeout_s=timeout_s, secrets=secrets)
@@ -89,7 +94,7 @@ async def _probe_text(upstreams: Upstreams, target: Target) -> str:
     path = url_path(dialect, target, stream=False, verb="generate")
     prepared_request = translate_request(request, dialect, target.model.traits, edits, path)
     if provider.model_in_path or provider.body:
-        prepared_request = on_surface(prepared_request, provider, "generate", path)
+        prepared_request = apply_surface(prepared_request, provider, "generate", path)
     data = await _send_probe(upstreams, target, prepared_request)
     response = dialect.provider.parse_response(
         decode(data), target.model.traits, prepared_request.rendered_request

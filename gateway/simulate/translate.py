@@ -18,9 +18,9 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, ResponseContext, Verb
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Frame
-from gateway.providers.auth import headers_for
+from gateway.providers.auth import build_auth_headers
 from gateway.providers.capabilities import traits_for
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.providers.profile import Preset, Secret
 from gateway.providers.redact import scrub
 from gateway.relay.exchange.call import Call, Exchange
@@ -28,10 +28,10 @@ from gateway.relay.run import embeddings
 from gateway.relay.translate.choices import split_choices
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
-from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs, repeated_calls
+from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs, multiple_calls_note
 
 REQUEST_ID = "req_dgm"
-ANSWER_ID = "1"
+RESPONSE_ID = "1"
 CREATED = 1_700_000_000
 # Placeholder for the client's name of the model, which an example does not have.
 VISIBLE_MODEL = {"anthropic_messages": "gw-x"}
@@ -50,7 +50,7 @@ def request(
     """Return the upstream request: body, path, url, headers, report and live traffic's additions.
 
     A dialect's name may end in a verb: `anthropic_count_tokens`. `stored` are earlier
-    responses by id, for a request that continues from one.
+    responses by id, for a request that continues one.
     `source` and `target` are dialects or presets; a dialect is used as named, even if the
     provider also serves the model in another one. `model` and `stream` are read from the body,
     even for dialects that have them in the path. Raises GatewayError for unknown names and
@@ -99,10 +99,10 @@ def request(
         prepared_request = embeddings.prepare(call, route, route_target)
     else:
         choices = split_choices(call, route_target)
-        live_additions = (*live_additions, *repeated_calls(call, choices))
+        live_additions = (*live_additions, *multiple_calls_note(call, choices))
         prepared_request = prepare(call, route, route_target, choices[0] if choices else None)
     auth_headers = {
-        n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)
+        n.decode(): v.decode() for n, v in build_auth_headers(provider.auth, provider.credential)
     }
     url = provider.base_url + prepared_request.path
     if provider.query:
@@ -131,7 +131,7 @@ def stream(
     upstream, client = _preset_dialect(preset), _preset_dialect(_find_preset(target, "to"))
     parser = upstream.provider.stream_parser(_stream_traits(preset, model), None)
     context = ResponseContext(
-        id=ANSWER_ID,
+        id=RESPONSE_ID,
         created=CREATED,
         model=VISIBLE_MODEL.get(client.name, OTHER_VISIBLE_MODEL),
         include_usage=include_usage,
@@ -196,7 +196,7 @@ def without_verb(name: str) -> str:
 
 
 def _find_preset(name: str, param: str) -> Preset:
-    preset = resolve(name)
+    preset = resolve_preset(name)
     if preset is None:
         raise invalid(f"{param}: `{name[:100]}` is neither a dialect nor a provider preset", param)
     return preset

@@ -10,8 +10,8 @@ from gateway.models.sealed import UndecryptableError
 from gateway.store.batches import (
     batch_of,
     guardrails_of,
-    has_results,
     record_guardrails,
+    record_results_file,
     settle_batch,
 )
 from gateway.store.bodies import body_texts, load_bodies
@@ -90,7 +90,6 @@ __all__ = [
     "find_key",
     "find_reasoning",
     "guardrails_of",
-    "has_results",
     "hashed_digest",
     "index_pending",
     "load_bodies",
@@ -108,6 +107,7 @@ __all__ = [
     "read_cached_response",
     "record_guardrails",
     "record_program",
+    "record_results_file",
     "recorded_spend",
     "refresh_heartbeats",
     "remember_owner",

@@ -13,10 +13,10 @@ from gateway.store import thread
 from gateway.store.rows import write
 
 
-def has_results(provider: str, file: str, batch: str, owner: int) -> None:
+def record_results_file(provider: str, file: str, batch: str, owner: int) -> None:
     """Record that a file of a provider contains the results of a batch."""
     thread.refresh()
-    ProviderResource.objects.has_results(provider, file, batch, owner)
+    ProviderResource.objects.record_results_file(provider, file, batch, owner)
 
 
 def record_guardrails(provider: str, owner: int, id_: str, names: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.models.sealed import REFERENCE, UndecryptableError, refuse_sealed
 from gateway.providers import edits as edit_rules
-from gateway.providers.auth import headers_for
+from gateway.providers.auth import build_auth_headers
 from gateway.providers.profile import Edit, Secret
 from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import CLASSES, CONDITIONS
@@ -98,7 +98,7 @@ def check_provider_name(name: str) -> None:
 def check_credential(auth: str, credential: Secret) -> None:
     """Raise InvalidField for a credential that this auth scheme cannot send."""
     try:
-        headers_for(auth, credential)
+        build_auth_headers(auth, credential)
     except ValueError as error:
         raise InvalidField("credential", str(error)) from None
 

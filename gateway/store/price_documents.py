@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from gateway.models import PriceUpdate, RowSource
-from gateway.providers.prices import Entry, Update, price_book, snapshot_entries
+from gateway.providers.prices import PriceEntry, PriceEntryUpdate, price_book, snapshot_entries
 from gateway.providers.profile import RATES
 from gateway.store.documents.shape import OwnedElsewhere, Owner, Refused, as_json, convert_document
 from gateway.store.price_updates import Change, accepted_updates, entry_problem, name_of
@@ -54,7 +54,7 @@ class PriceDoc(Rates, frozen=True, kw_only=True):
 
     Attributes:
         of: name of the price list, such as `openai`.
-        match: the model names it applies to; clauses as in `gateway.providers.prices.Entry`.
+        match: the model names it applies to; clauses as in `gateway.providers.prices.PriceEntry`.
         before: the first clause of the entry before which a new one is inserted.
         window: the context window in tokens.
         note: what the price does not include.
@@ -97,7 +97,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
     pks = [row.pk for row in file_rows]
     before = read_prices(PriceUpdate.objects.filter(pk__in=pks))
     other_prices = read_prices(PriceUpdate.objects.exclude(pk__in=pks))
-    updates: dict[Key, tuple[str, Update]] = {}
+    updates: dict[Key, tuple[str, PriceEntryUpdate]] = {}
     for number, document in enumerate(documents):
         path = f"prices[{number}]"
         name, update = _parse_update(document, path)
@@ -123,7 +123,9 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
             yield PriceChange(action, f"{key[0]}/{key[1].split('&')[0][1:]}", old, new)
 
 
-def _save(pairs: list[tuple[str, Update]], file_rows: list[PriceUpdate], owner: Owner) -> None:
+def _save(
+    pairs: list[tuple[str, PriceEntryUpdate]], file_rows: list[PriceUpdate], owner: Owner
+) -> None:
     row, *duplicates = file_rows or [PriceUpdate(list_date=timezone.now().date())]
     for duplicate in duplicates:
         duplicate.delete()
@@ -137,7 +139,7 @@ def _save(pairs: list[tuple[str, Update]], file_rows: list[PriceUpdate], owner: 
     row.accept(list(range(len(pairs))), owner.file[:150], dt.datetime.now(dt.UTC))
 
 
-def _build_change(name: str, update: Update) -> Change:
+def _build_change(name: str, update: PriceEntryUpdate) -> Change:
     entry = update.entry
     old = next(
         (listed_entry for listed_entry in snapshot_entries(name) if listed_entry.key == entry.key),
@@ -156,7 +158,7 @@ def _build_change(name: str, update: Update) -> Change:
 # --- one override ---------------------------------------------------------------------------
 
 
-def _price_document(name: str, update: Update) -> Document:
+def _price_document(name: str, update: PriceEntryUpdate) -> Document:
     """An override's document, without empty fields."""
     entry = update.entry
     values = PriceDoc(
@@ -183,7 +185,7 @@ def _usd_by_rate(usd: list[Decimal | None]) -> dict[str, Any]:
     return dict(zip(RATES, usd, strict=False))
 
 
-def _parse_update(document: Any, path: str) -> tuple[str, Update]:
+def _parse_update(document: Any, path: str) -> tuple[str, PriceEntryUpdate]:
     if not isinstance(document, dict):
         raise Refused(path, "must be a mapping with a list, names to match and prices")
     try:
@@ -193,7 +195,7 @@ def _parse_update(document: Any, path: str) -> tuple[str, Update]:
     if values.of not in price_book().providers:
         list_names = ", ".join(sorted(price_book().providers))
         raise Refused(f"{path}.list", f"there is no such list; there are {list_names}")
-    entry = Entry(
+    entry = PriceEntry(
         match=values.match,
         usd=_usd_list(values),
         window=values.window,
@@ -203,7 +205,7 @@ def _parse_update(document: Any, path: str) -> tuple[str, Update]:
     )
     if problem := entry_problem(entry):
         raise Refused(path, problem)
-    return values.of, Update(entry, values.before)
+    return values.of, PriceEntryUpdate(entry, values.before)
 
 
 def _usd_list(rates: Rates) -> list[Decimal | None]:

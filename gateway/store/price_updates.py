@@ -21,9 +21,9 @@ from django.utils import timezone
 from gateway.canon.response import Usage
 from gateway.models import Model, PriceUpdate, UsageHour
 from gateway.providers.prices import (
-    Entry,
     PriceBook,
-    Update,
+    PriceEntry,
+    PriceEntryUpdate,
     apply_updates,
     entries,
     find_entry,
@@ -57,8 +57,8 @@ class Change(msgspec.Struct, kw_only=True):
     list: str
     name: str
     kind: ChangeKind
-    old: Entry | None = None
-    new: Entry | None = None
+    old: PriceEntry | None = None
+    new: PriceEntry | None = None
     before: str = ""
 
 
@@ -97,7 +97,7 @@ def read_book(data: bytes) -> PriceBook:
     try:
         price_book = msgspec.json.decode(data, type=PriceBook)
         lists = {
-            name: msgspec.json.decode(raw, type=list[Entry])
+            name: msgspec.json.decode(raw, type=list[PriceEntry])
             for name, raw in price_book.providers.items()
         }
         dt.date.fromisoformat(price_book.fetched_on)
@@ -113,7 +113,7 @@ def read_book(data: bytes) -> PriceBook:
     return price_book
 
 
-def entry_problem(entry: Entry) -> str:
+def entry_problem(entry: PriceEntry) -> str:
     """Why an entry is unusable; empty if it is not."""
     if not entry.match or not all(_is_valid_clause(clause) for clause in entry.match):
         return "its clauses are not valid"
@@ -142,12 +142,12 @@ def compare_prices(new: PriceBook) -> list[Change]:
     """
     changes: list[Change] = []
     for name in sorted(set(new.providers) & set(price_book().providers)):
-        rows = msgspec.json.decode(new.providers[name], type=list[Entry])
+        rows = msgspec.json.decode(new.providers[name], type=list[PriceEntry])
         changes += _compare_list(name, rows, source=f"{new.source} of {new.fetched_on}")
     return changes
 
 
-def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
+def _compare_list(name: str, rows: list[PriceEntry], *, source: str) -> list[Change]:
     current_entries = {entry.key: entry for entry in entries(name)}
     changes: list[Change] = []
     next_key = ""
@@ -173,7 +173,7 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
     ]
 
 
-def _compared_fields(entry: Entry) -> Any:
+def _compared_fields(entry: PriceEntry) -> Any:
     """The compared fields: all but the source."""
     usd = _pad_rates(entry.usd)
     above = [(tokens, _pad_rates(rates)) for tokens, rates in entry.above]
@@ -184,7 +184,7 @@ def _pad_rates(usd: list[Decimal | None]) -> list[Decimal | None]:
     return [*usd, *[None] * (len(RATES) - len(usd))]
 
 
-def name_of(entry: Entry) -> str:
+def name_of(entry: PriceEntry) -> str:
     """The display name of an entry: its first clause without the operator."""
     return entry.key.split("&")[0][1:] if entry.key else ""
 
@@ -286,7 +286,9 @@ def changes_of(row: PriceUpdate) -> list[Change]:
     return changes
 
 
-def accepted_updates(rows: QuerySet[PriceUpdate] | None = None) -> Iterator[tuple[str, Update]]:
+def accepted_updates(
+    rows: QuerySet[PriceUpdate] | None = None,
+) -> Iterator[tuple[str, PriceEntryUpdate]]:
     """The accepted changes with their lists, in order of precedence; of all rows, or of `rows`.
 
     Unreadable rows are skipped: the prices before them stay in effect.
@@ -300,12 +302,12 @@ def accepted_updates(rows: QuerySet[PriceUpdate] | None = None) -> Iterator[tupl
         for change_index in row.accepted:
             change = changes[change_index] if 0 <= change_index < len(changes) else None
             if change is not None and change.new is not None:
-                yield change.list, Update(change.new, change.before)
+                yield change.list, PriceEntryUpdate(change.new, change.before)
 
 
 def apply_accepted_updates() -> bool:
     """Apply the accepted changes in this process; whether anything changed."""
-    updates_by_list: dict[str, list[Update]] = {}
+    updates_by_list: dict[str, list[PriceEntryUpdate]] = {}
     for name, update in accepted_updates():
         updates_by_list.setdefault(name, []).append(update)
     return apply_updates({name: tuple(updates) for name, updates in updates_by_list.items()})

@@ -9,7 +9,7 @@ from gateway.store import thread
 def remember_owner(provider: str, owner: int, ids: list[str]) -> None:
     """Record a key as the owner of these ids of a provider; recorded owners do not change."""
     thread.refresh()
-    ProviderResource.objects.remember(provider, owner, ids)
+    ProviderResource.objects.record_owner(provider, owner, ids)
 
 
 def owned_ids(provider: str, owner: int, ids: list[str]) -> set[str]:

@@ -16,9 +16,9 @@ from django.conf import settings
 from gateway import models
 from gateway.dialects import DIALECTS
 from gateway.models.sealed import UndecryptableError
-from gateway.providers.auth import AUTH
-from gateway.providers.capabilities import edits_for, merge, stated_traits, traits_for
-from gateway.providers.catalog import resolve
+from gateway.providers.auth import AUTH_SCHEMES
+from gateway.providers.capabilities import declared_traits, edits_for, merge_traits, traits_for
+from gateway.providers.catalog import resolve_preset
 from gateway.providers.network import Network
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Preset, Secret
@@ -198,7 +198,7 @@ class _Compiler:
     ) -> Provider:
         preset = _preset_of(row)
         field_values.check_provider_name(row.name)
-        auth = field_values.check_choice(row.auth or preset.auth, AUTH, "auth")
+        auth = field_values.check_choice(row.auth or preset.auth, AUTH_SCHEMES, "auth")
         credential = (
             self._credential_of(row) if entered_credential is None else Secret(entered_credential)
         )
@@ -251,12 +251,13 @@ class _Compiler:
             return None
         if not row.name:
             raise ValueError("it has no name")
+        table_traits = traits_for(provider.preset, row.name)
         return Model(
             id=row.pk,
             provider=provider,
             name=row.name,
-            traits=merge(merge(traits_for(provider.preset, row.name), row.learned), row.traits),
-            stated=stated_traits(provider.preset, row.name).union(row.learned, row.traits),
+            traits=merge_traits(merge_traits(table_traits, row.learned), row.traits),
+            stated=declared_traits(provider.preset, row.name).union(row.learned, row.traits),
             price=price_value(price_for(provider.preset, row.name), row),
             edits=(*edits_for(provider.preset, row.name), *field_values.edits(row.edits)),
         )
@@ -397,7 +398,7 @@ def _compile_step(row: models.Step) -> RouteStep:
 
 
 def _preset_of(row: models.Provider) -> Preset:
-    preset = resolve(row.preset)
+    preset = resolve_preset(row.preset)
     if preset is None:
         raise field_values.InvalidField(
             "preset", f"the preset `{row.preset}` is not in the catalogue"
@@ -411,7 +412,7 @@ def _has_passthrough(row: models.Provider, preset: Preset) -> bool:
 
 def _sends_client_credential(row: models.Provider, auth: str) -> bool:
     """Whether clients' own credentials are sent. Raises ValueError if the scheme has no header."""
-    if row.client_credential and (auth == "sigv4" or AUTH[auth] is None):
+    if row.client_credential and (auth == "sigv4" or AUTH_SCHEMES[auth] is None):
         raise ValueError(
             f"client_credential: auth `{auth}` has no header for a client's credential"
         )

@@ -109,7 +109,7 @@ def _render_part(part: Part) -> dict[str, Any] | None:
         case Reasoning():
             return {"type": "reasoning", "content": part.text} if part.text else None
         case ToolCall():
-            arguments = part.raw if part.arguments is None else part.arguments
+            arguments = part.raw_arguments if part.arguments is None else part.arguments
             return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": arguments}
         case ToolResult():
             result = _render_parts(part.parts)

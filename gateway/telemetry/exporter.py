@@ -21,18 +21,18 @@ log = logging.getLogger(__name__)
 # A batch is passed on when it is this old (seconds) or this large.
 INTERVAL_S = 1.0
 BATCH_RECORDS = 512
-# Records that wait at most; further ones are dropped and counted.
+# Maximum number of queued records; further ones are dropped and counted.
 MAX_RECORDS = 8192
-# Bytes of bodies that wait at most, where a consumer needs them.
+# Maximum bytes of queued bodies, if a consumer needs them.
 MAX_BODY_BYTES = 64 * 1024 * 1024
-# How long the end of the process waits for the last batch.
+# How long the process waits for the last batch when it ends.
 CLOSE_S = 5.0
 WARN_INTERVAL_S = 60.0
 _TRACE_ID_BITS = (1 << 64) - 1
 
 
 class Sampler:
-    """Which traces are exported: a share of them, and the client's decision where there is one.
+    """Selects the traces to export: a share of them, unless the client has decided.
 
     https://opentelemetry.io/docs/specs/otel/trace/sdk/#traceidratiobased
     """
@@ -74,7 +74,7 @@ class Consumer(Protocol):
         """Handles one batch. May block and raise."""
 
     def close(self) -> None:
-        """Sends what is pending."""
+        """Sends pending data."""
 
 
 class RecordExporter:
@@ -120,7 +120,7 @@ class RecordExporter:
             self._wake.set()
 
     def close(self) -> None:
-        """Passes on what is queued, within CLOSE_S."""
+        """Passes the queued records to the consumers, within CLOSE_S."""
         self._stop.set()
         self._wake.set()
         self._thread.join(CLOSE_S)
@@ -134,12 +134,12 @@ class RecordExporter:
         while not self._stop.is_set():
             self._wake.wait(INTERVAL_S)
             self._wake.clear()
-            self._pass_on()
-        self._pass_on()  # what was queued while the last batch was on its way
+            self._dispatch_batches()
+        self._dispatch_batches()  # records that were queued during the last batch
         for consumer in self._consumers:
-            self._guard_consumer(consumer.close)
+            self._run_guarded(consumer.close)
 
-    def _pass_on(self) -> None:
+    def _dispatch_batches(self) -> None:
         if self.dropped:
             self._warn_of_drops()
         while self._queue:
@@ -150,9 +150,9 @@ class RecordExporter:
             for consumer in self._consumers:
                 exported_items = batch if consumer.all_records else [i for i in batch if i.sampled]
                 if exported_items:
-                    self._guard_consumer(partial(consumer.consume, exported_items))
+                    self._run_guarded(partial(consumer.consume, exported_items))
 
-    def _guard_consumer(self, work: Callable[[], None]) -> None:
+    def _run_guarded(self, work: Callable[[], None]) -> None:
         """Runs a consumer's work: the failure of one must not stop the others."""
         try:
             work()

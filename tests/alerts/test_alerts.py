@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.alerts.conditions import Condition, ProcessFigures, current_conditions
-from gateway.alerts.delivery import deliver, sample_notice
+from gateway.alerts.delivery import deliver, sample_notification
 from gateway.alerts.monitor import AlertTracker
 from gateway.alerts.silences import create_silence, remove_silence
 from gateway.models import Alert, AlertChannel, AlertSilence, Change
@@ -356,7 +356,7 @@ def test_a_failed_delivery_is_recorded(
     for name, value in fault.items():
         setattr(receiver, name, value)
     row = channel(receiver.url)
-    assert deliver(row, sample_notice(), attempts=1).startswith(error)
+    assert deliver(row, sample_notification(), attempts=1).startswith(error)
     row.refresh_from_db()
     assert row.delivery.error.startswith(error)
     assert "secret-token" not in row.delivery.error
@@ -364,16 +364,16 @@ def test_a_failed_delivery_is_recorded(
 
 def test_an_unreachable_webhook_reveals_no_url() -> None:
     row = channel("http://127.0.0.1:1/secret-token")
-    error = deliver(row, sample_notice(), attempts=1)
+    error = deliver(row, sample_notification(), attempts=1)
     assert error == "the connection failed (ConnectError)"
 
 
 def test_alerts_are_sent_by_email(settings: Any) -> None:
     row = channel("ops@example.org", kind="email")
     settings.EMAIL_HOST = ""
-    assert "DRAGOMAN_SMTP_HOST" in deliver(row, sample_notice(), attempts=1)
+    assert "DRAGOMAN_SMTP_HOST" in deliver(row, sample_notification(), attempts=1)
     settings.EMAIL_HOST = "mail.example.org"
-    assert deliver(row, sample_notice(), attempts=1) == ""
+    assert deliver(row, sample_notification(), attempts=1) == ""
     (message,) = mail.outbox
     assert message.to == ["ops@example.org"]
     assert message.subject.startswith("[Dragoman] Test")

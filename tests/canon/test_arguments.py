@@ -27,7 +27,7 @@ def test_a_json_string_is_parsed_as_an_object(text: str, expected: object):
 
 
 def test_unparseable_arguments_are_rendered_unchanged():
-    assert render_arguments(ToolCall(id="c", name="f", raw='{"a": ')) == '{"a": '
+    assert render_arguments(ToolCall(id="c", name="f", raw_arguments='{"a": ')) == '{"a": '
 
 
 def test_an_object_is_written_compactly():

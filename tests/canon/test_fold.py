@@ -45,8 +45,8 @@ parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(
         ToolCall, id=texts, name=texts, arguments=arguments, signature=st.none() | signatures
     ),
-    st.builds(ToolCall, id=texts, name=texts, raw=texts, custom=st.just(True)),
-    st.builds(ToolCall, id=texts, name=texts, raw=st.just('{"half":')),
+    st.builds(ToolCall, id=texts, name=texts, raw_arguments=texts, custom=st.just(True)),
+    st.builds(ToolCall, id=texts, name=texts, raw_arguments=st.just('{"half":')),
     st.builds(Native, dialect=texts, data=st.dictionaries(texts, texts, max_size=2)),
 )
 finishes = st.builds(

@@ -15,7 +15,7 @@ from gateway.canon.schema import (
     is_enforceable,
     restrict_to_anthropic,
     restrict_to_openai_strict,
-    without_meta,
+    without_meta_keywords,
 )
 
 
@@ -94,7 +94,7 @@ def test_a_property_may_have_a_keywords_name():
 
 def test_meta_keywords_are_omitted():
     schema = {"$schema": "https://x", "$id": "y", "type": "object", "title": "T"}
-    assert without_meta(schema) == {"type": "object", "title": "T"}
+    assert without_meta_keywords(schema) == {"type": "object", "title": "T"}
     assert "$schema" not in restrict_to_anthropic(schema)[0]
 
 

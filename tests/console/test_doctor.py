@@ -382,7 +382,9 @@ def test_the_command_prints_json_and_saves_proven_values() -> None:
         out, err = run("openai/o4-mini", "--json", "--apply")
     [result] = json.loads(out)
     assert result["target"] == "openai/o4-mini"
-    assert {"sampling", "stop_max"} <= {item["trait"] for item in result["advice"] if item["sure"]}
+    assert {"sampling", "stop_max"} <= {
+        item["trait"] for item in result["advice"] if item["is_verified"]
+    }
     row.refresh_from_db()
     assert row.learned == {"sampling": False, "stop_max": 0, "images": True}
     assert "written: sampling, stop_max" in err
@@ -397,7 +399,7 @@ def test_the_command_examines_all_models_of_a_provider() -> None:
         run("demo", "--json")
     assert set(CapabilityReport.objects.values_list("model", "state")) == {
         ("demo-fast", "done"),
-        ("demo-quota", "silent"),
+        ("demo-quota", "no_answer"),
     }
 
 

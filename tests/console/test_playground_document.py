@@ -159,7 +159,9 @@ TURNS = (
             Reasoning(text="Hm", signature=STATE),
             Text(text="Look", citations=(Citation(url="https://example.com", start=0),)),
             ToolCall(id="c1", name="t", arguments={"a": 1}),
-            ToolCall(id="c2", name="patch", raw="*** begin", custom=True, signature=STATE),
+            ToolCall(
+                id="c2", name="patch", raw_arguments="*** begin", custom=True, signature=STATE
+            ),
             Refusal(text="No."),
         ),
     ),

@@ -25,7 +25,7 @@ from gateway import store
 from gateway.demo import MODELS
 from gateway.dialects import DIALECTS
 from gateway.models import Model, Provider, RowSource
-from gateway.providers.auth import AUTH, MAKERS
+from gateway.providers.auth import AUTH_SCHEMES, DERIVED_HEADER_SCHEMES
 from gateway.providers.catalog import PRESETS
 from tests.fakes import (
     ScriptedAnswer,
@@ -155,8 +155,8 @@ def test_every_blank_of_an_example_is_explained() -> None:
 
 
 def test_every_kind_of_credential_has_a_label() -> None:
-    assert set(credential_hints.AUTH_LABELS) == set(AUTH)
-    assert set(credential_hints.KEY_HINTS) == MAKERS
+    assert set(credential_hints.AUTH_LABELS) == set(AUTH_SCHEMES)
+    assert set(credential_hints.KEY_HINTS) == DERIVED_HEADER_SCHEMES
 
 
 STRICT: dict[str, tuple[Any, str, str]] = {

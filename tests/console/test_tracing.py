@@ -20,7 +20,7 @@ from console.tracing.stream_timeline import GAP_MS, build_timeline, parse_events
 from console.tracing.tracer import trace
 from console.tracing.translation_path import TranslationPath
 from gateway.providers.capabilities import edits_for, traits_for
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.relay.exchange.log_record import Chunk
 
 CASES = Path(__file__).parent.parent / "dialects" / "cases"
@@ -50,7 +50,7 @@ def streams() -> list[Any]:
 
 
 def translation_path(source: str, target: str, model: str = "m") -> TranslationPath:
-    client, upstream = resolve(source), resolve(target)
+    client, upstream = resolve_preset(source), resolve_preset(target)
     assert client is not None
     assert upstream is not None
     return TranslationPath(

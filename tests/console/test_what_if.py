@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
-from gateway.accounting.what_if import candidate, estimate, what_if
+from gateway.accounting.what_if import estimate, find_candidate, what_if
 from gateway.providers.profile import Price
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.usage_querysets import Totals
@@ -77,7 +77,7 @@ def test_cost_lines_by_route_and_model_add_up() -> None:
     add_request("r1")
     add_request("r2", route="chat", cost_usd=USD(1), input_tokens=0)
     add_request("r3", key_prefix=HEALTH_CHECK_KEY)
-    mini = candidate("openai/mini", store.load_snapshot())
+    mini = find_candidate("openai/mini", store.load_snapshot())
     assert mini is not None
     projection = what_if(*span(), [mini])
     assert [(line.route, line.label) for line in projection.lines] == [
@@ -95,7 +95,7 @@ def test_responses_from_the_cache_are_omitted() -> None:
     route("coding", cache={"ttl_s": 60})
     add_request("r1")
     add_request("r2", cache="hit", cost_usd=USD(0), charged_usd=USD(0), saved_usd=USD(9))
-    mini = candidate("openai/mini", store.load_snapshot())
+    mini = find_candidate("openai/mini", store.load_snapshot())
     assert mini is not None
     projection = what_if(*span(), [mini])
     assert projection.totals.requests == 1
@@ -109,7 +109,7 @@ def test_an_unknown_price_is_shown_without_a_comparison() -> None:
     )
     add_request("r1")
     add_request("r2", cost_usd=None, charged_usd=None)
-    odd = candidate("own/odd", store.load_snapshot())
+    odd = find_candidate("own/odd", store.load_snapshot())
     assert odd is not None
     projection = what_if(*span(), [odd])
     assert (projection.estimates, projection.differences) == ((None,), (None,))
@@ -118,12 +118,12 @@ def test_an_unknown_price_is_shown_without_a_comparison() -> None:
 
 def test_a_model_of_a_price_list_need_not_be_registered() -> None:
     snapshot = store.load_snapshot()
-    list_candidate = candidate("openai/gpt-5", snapshot)
+    list_candidate = find_candidate("openai/gpt-5", snapshot)
     assert list_candidate is not None
     assert list_candidate.has_prices
-    assert candidate("openai/no-such-model-of-theirs", snapshot) is None
-    assert candidate("nobody/gpt-5", snapshot) is None
-    assert candidate("gpt-5", snapshot) is None
+    assert find_candidate("openai/no-such-model-of-theirs", snapshot) is None
+    assert find_candidate("nobody/gpt-5", snapshot) is None
+    assert find_candidate("gpt-5", snapshot) is None
 
 
 @pytest.fixture

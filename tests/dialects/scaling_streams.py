@@ -433,7 +433,7 @@ ANSWERS: dict[str, Callable[[int], list[Event]]] = {
         End(
             Finish(reason="stop"),
             tuple(
-                Response(parts=(Text(text="x"), ToolCall(id=f"c{i}", name="t", raw="{")))
+                Response(parts=(Text(text="x"), ToolCall(id=f"c{i}", name="t", raw_arguments="{")))
                 for i in range(n)
             ),
         ),

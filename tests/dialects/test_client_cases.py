@@ -19,7 +19,7 @@ from gateway.canon.adaptation import adaptation_rows
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.providers.capabilities import traits_for
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.simulate import translate
 from tests.dialects.test_cases import equal_but_placeholders, rows
 
@@ -58,7 +58,7 @@ def test_a_request_of_the_client_becomes_the_providers(case: Json) -> None:
 
 @pytest.mark.parametrize("case", cases("response"))
 def test_a_response_of_the_provider_becomes_the_clients(case: Json) -> None:
-    preset = resolve(case["from"])
+    preset = resolve_preset(case["from"])
     assert preset is not None
     traits = traits_for(preset.name, case["model"])
     provider = DIALECTS[preset.dialect].provider

@@ -177,7 +177,7 @@ def test_a_choice_of_the_tool_names_the_targets(target: str) -> None:
 def gemini(*parts: Json) -> Response:
     content = {"role": "model", "parts": list(parts)}
     body = {"candidates": [{"content": content, "finishReason": "STOP"}], "responseId": "g"}
-    traits = Traits(kind="gemini", model=GEMINI)
+    traits = Traits(preset="gemini", model=GEMINI)
     return DIALECTS["gemini"].provider.parse_response(body, traits, None)
 
 

@@ -16,7 +16,7 @@ from gateway.canon.signature import wrap_signature
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.providers.capabilities import traits_for
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.providers.profile import Preset
 from gateway.simulate import translate
 from tests.dialects.test_spec_lines import HI, MODELS, Json, Rows, developer, user
@@ -344,7 +344,7 @@ LINES = [
 
 def never_passed_through(name: str) -> Preset | None:
     """Return the preset of a provider whose requests are always translated."""
-    preset = resolve(name)
+    preset = resolve_preset(name)
     return None if preset is None else msgspec.structs.replace(preset, passthrough=False)
 
 
@@ -359,7 +359,7 @@ def test_a_combination_is_translated_as_specified(
     report: Rows,
 ) -> None:
     if FOREIGN in repr(fields):
-        monkeypatch.setattr(translate, "resolve", never_passed_through)
+        monkeypatch.setattr(translate, "resolve_preset", never_passed_through)
     body = {"model": "gw", **REQUESTS.get(source, {}), **fields}
     translation = translate.request(source, target, body, {}, model)
     assert {name: translation["body"].get(name) for name in expected} == expected

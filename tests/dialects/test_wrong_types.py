@@ -21,7 +21,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, ResponseContext
 from gateway.framing.sse import Frame
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.simulate.translate import without_verb
 from tests.dialects.full_responses import FULL_RESPONSES
 
@@ -35,7 +35,7 @@ def _dialect(name: str) -> Dialect:
     name = without_verb(name)
     if name in DIALECTS:
         return DIALECTS[name]
-    preset = resolve(name)
+    preset = resolve_preset(name)
     assert preset is not None
     return DIALECTS[preset.dialect]
 

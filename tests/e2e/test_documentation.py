@@ -32,10 +32,10 @@ from django.urls import reverse
 from console.pages.api_reference.operations import operations
 from console.pages.connect.clients import panels
 from gateway import store
-from gateway.alerts.delivery import _notice_payload, sample_notice
+from gateway.alerts.delivery import _notice_payload, sample_notification
 from gateway.compat.litellm.config import read
 from gateway.log_export.destination import Destination
-from gateway.log_export.exporter import export_due
+from gateway.log_export.exporter import export_complete_rows
 from gateway.management.configuration_file import apply_file
 from gateway.models import RequestLog
 from tests.documentation_blocks import Block, blocks, pages
@@ -365,7 +365,7 @@ def test_configuration_is_accepted(tmp_path: Path, block: Block) -> None:
     "block", blocks_in("json"), ids=lambda block: f"{block.page}: {block.first_line}"
 )
 def test_an_alert_sends_json(block: Block) -> None:
-    assert json.loads(block.code).keys() == _notice_payload(sample_notice()).keys()
+    assert json.loads(block.code).keys() == _notice_payload(sample_notification()).keys()
 
 
 @pytest.mark.parametrize("block", blocks_in("http"), ids=lambda block: block.first_line)
@@ -383,7 +383,7 @@ def test_duckdb_reads_the_exported_log(tmp_path: Path, cost: Decimal | None) -> 
     duckdb = pytest.importorskip("duckdb", reason="uv sync --group docs")
     (block,) = [block for block in BLOCKS if block.language == "sql"]
     store.write([entry("req_1", cost_usd=cost), entry("req_2", cost_usd=cost)])
-    assert export_due(Destination(tmp_path.as_uri()), bodies=False) == 2
+    assert export_complete_rows(Destination(tmp_path.as_uri()), bodies=False) == 2
     (row,) = duckdb.sql(block.code.replace("/var/log/dragoman", str(tmp_path))).fetchall()
     route = RequestLog.objects.values_list("route", flat=True)[0]
     assert row == (route, None if cost is None else 2 * float(cost))

@@ -17,7 +17,7 @@ def test_a_process_without_its_parent_is_sent_a_signal(
 ) -> None:
     signals: list[tuple[int, int]] = []
     monkeypatch.setattr(orphans, "_signal_on_parent_death", lambda: value)
-    monkeypatch.setattr(orphans, "_LOOK_S", 0.001)
+    monkeypatch.setattr(orphans, "_CHECK_INTERVAL_S", 0.001)
     monkeypatch.setattr(orphans.os, "kill", lambda *signal_: signals.append(signal_))
     parent = os.getppid()
     orphans.exit_with_parent(parent)

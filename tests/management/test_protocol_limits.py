@@ -280,7 +280,7 @@ async def test_the_longest_idle_connections_are_closed_for_new_ones() -> None:
 async def test_an_idle_authenticated_connection_is_closed_for_new_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
+    monkeypatch.setattr(connection_deadlines, "MIN_IDLE_SERVED_S", 0.05)
     server = ProtocolServer(connections=2)
     first, second = await server.send(GET), await server.send(GET)
     refused_response = await server.send(GET)
@@ -296,7 +296,7 @@ async def test_an_idle_authenticated_connection_is_closed_for_new_ones(
 async def test_unread_connections_are_closed_for_new_ones(
     monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
-    monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
+    monkeypatch.setattr(connection_deadlines, "MIN_IDLE_SERVED_S", 0.05)
     server = ProtocolServer(connections=1)
     server.hold.clear()
     slow_protocol, transport = server.connect()

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.providers.auth import derives_header, fields_of, headers_for, secrets_of
+from gateway.providers.auth import (
+    build_auth_headers,
+    credential_secrets,
+    derives_header,
+    parse_credential,
+)
 from gateway.providers.profile import Secret
 
 
@@ -20,27 +25,27 @@ from gateway.providers.profile import Secret
 def test_each_kind_of_auth_has_its_header(
     auth: str, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
-    assert headers_for(auth, Secret("k-1")) == headers
+    assert build_auth_headers(auth, Secret("k-1")) == headers
 
 
 def test_without_a_credential_nothing_is_sent() -> None:
-    assert headers_for("bearer", Secret("")) == ()
+    assert build_auth_headers("bearer", Secret("")) == ()
 
 
 def test_the_line_end_of_a_key_file_is_no_part_of_the_key() -> None:
-    assert headers_for("x-api-key", Secret("k-1\n")) == ((b"x-api-key", b"k-1"),)
+    assert build_auth_headers("x-api-key", Secret("k-1\n")) == ((b"x-api-key", b"k-1"),)
 
 
 @pytest.mark.parametrize("value", ["k\r\nevil: 1", "sch\u00fcssel-1"], ids=["line break", "umlaut"])
 def test_a_credential_invalid_in_a_header_is_refused_without_showing_it(value: str) -> None:
     with pytest.raises(ValueError, match="credential") as error:
-        headers_for("bearer", Secret(value))
+        build_auth_headers("bearer", Secret(value))
     assert value not in str(error.value)
 
 
 def test_an_unknown_auth_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="basic"):
-        headers_for("basic", Secret("k"))
+        build_auth_headers("basic", Secret("k"))
 
 
 def test_the_repr_of_a_secret_is_masked() -> None:
@@ -70,7 +75,7 @@ AWS_KEY = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG"
 )
 def test_a_header_is_generated_or_sent_unchanged(auth: str, credential: str, result: bool) -> None:
     assert derives_header(auth, Secret(credential)) is result
-    headers = headers_for(auth, Secret(credential))
+    headers = build_auth_headers(auth, Secret(credential))
     assert bool(headers) is (not result and bool(credential))
 
 
@@ -87,11 +92,11 @@ def test_an_incomplete_credential_is_refused_with_the_missing_field(
     auth: str, credential: str, match: str
 ) -> None:
     with pytest.raises(ValueError, match=match):
-        headers_for(auth, Secret(credential))
+        build_auth_headers(auth, Secret(credential))
 
 
 def test_an_aws_key_in_one_line_is_split() -> None:
-    assert fields_of("sigv4", f"{AWS_KEY}:tok/en=") == {
+    assert parse_credential("sigv4", f"{AWS_KEY}:tok/en=") == {
         "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
         "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG",
         "aws_session_token": "tok/en=",
@@ -99,7 +104,7 @@ def test_an_aws_key_in_one_line_is_split() -> None:
 
 
 def test_secrets_inside_a_json_credential_are_extracted() -> None:
-    assert "wJalrXUtnFEMI/K7MDENG" in secrets_of(AWS_KEY)
-    assert "private-private" in secrets_of('{"type":"x","private_key":"private-private"}')
-    assert secrets_of("short") == ()
-    assert secrets_of("long-enough") == ("long-enough",)
+    assert "wJalrXUtnFEMI/K7MDENG" in credential_secrets(AWS_KEY)
+    assert "private-private" in credential_secrets('{"type":"x","private_key":"private-private"}')
+    assert credential_secrets("short") == ()
+    assert credential_secrets("long-enough") == ("long-enough",)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.traits import Traits
-from gateway.providers.capabilities import edits_for, merge, normalize_model_name, traits_for
+from gateway.providers.capabilities import edits_for, merge_traits, normalize_model_name, traits_for
 from gateway.providers.families import FAMILIES
 from tests.each import each
 
@@ -21,7 +21,10 @@ def facts(preset: str, model: str, *names: str) -> tuple[Any, ...]:
 
 
 def test_traits_have_their_provider_kind_and_model() -> None:
-    assert facts("deepseek", "deepseek-v4-pro", "kind", "model") == ("deepseek", "deepseek-v4-pro")
+    assert facts("deepseek", "deepseek-v4-pro", "preset", "model") == (
+        "deepseek",
+        "deepseek-v4-pro",
+    )
 
 
 @each(
@@ -302,7 +305,7 @@ def test_an_unknown_model_has_no_reasoning(preset: str, model: str) -> None:
 
 
 def test_an_unknown_preset_has_the_default_traits() -> None:
-    assert traits_for("nobody", "m") == Traits(kind="nobody", model="m")
+    assert traits_for("nobody", "m") == Traits(preset="nobody", model="m")
 
 
 @each(
@@ -342,11 +345,13 @@ def test_capabilities_of_a_model_do_not_depend_on_the_provider(written: str, pla
 @each("family", FAMILIES, ids=lambda family: family.model or "any")
 def test_every_row_of_the_table_has_traits(family: Any) -> None:
     assert family.traits or family.edits
-    merge(Traits(), family.traits)
+    merge_traits(Traits(), family.traits)
 
 
 def test_an_operators_edit_changes_a_trait() -> None:
-    changed = merge(Traits(), {"efforts": ["low", "high"], "max_output": 7, "sampling": False})
+    changed = merge_traits(
+        Traits(), {"efforts": ["low", "high"], "max_output": 7, "sampling": False}
+    )
     assert (changed.efforts, changed.max_output, changed.sampling) == (("low", "high"), 7, False)
 
 
@@ -363,7 +368,7 @@ def test_an_operators_edit_changes_a_trait() -> None:
 )
 def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        merge(Traits(), override)
+        merge_traits(Traits(), override)
 
 
 @each(

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
-from gateway.providers.auth import AUTH
-from gateway.providers.capabilities import merge
-from gateway.providers.catalog import PRESETS, resolve
-from gateway.providers.catalog.spelling import match_prefix
+from gateway.providers.auth import AUTH_SCHEMES
+from gateway.providers.capabilities import merge_traits
+from gateway.providers.catalog import PRESETS, resolve_preset
+from gateway.providers.catalog.litellm_names import match_prefix
 from gateway.providers.edits import apply, check
 from gateway.providers.listing import markdown
 from gateway.providers.prices import entries
@@ -46,7 +46,7 @@ def test_only_local_providers_use_plain_http(preset: Preset) -> None:
 
 @rows
 def test_the_auth_of_a_row_is_known(preset: Preset) -> None:
-    assert preset.auth in AUTH
+    assert preset.auth in AUTH_SCHEMES
 
 
 @rows
@@ -64,7 +64,7 @@ def test_a_row_points_to_the_providers_documentation(preset: Preset) -> None:
 
 @rows
 def test_the_traits_of_a_row_are_traits(preset: Preset) -> None:
-    assert merge(Traits(), preset.traits)
+    assert merge_traits(Traits(), preset.traits)
 
 
 @rows
@@ -86,7 +86,7 @@ def test_the_price_list_of_a_row_exists(preset: Preset) -> None:
 @rows
 def test_a_row_is_found_by_each_of_its_names(preset: Preset) -> None:
     for name in (preset.name, *preset.aliases, *preset.litellm):
-        assert resolve(name) is preset
+        assert resolve_preset(name) is preset
 
 
 def test_a_provider_name_is_unique() -> None:
@@ -118,14 +118,14 @@ def test_a_provider_name_is_unique() -> None:
     ],
 )
 def test_the_names_of_cases_and_of_litellm_resolve(name: str, preset: str) -> None:
-    actual_preset = resolve(name)
+    actual_preset = resolve_preset(name)
     assert actual_preset is not None
     assert actual_preset.name == preset
 
 
 @each("name", ["", "no-such-provider", "openai/gpt-4o"])
 def test_an_unknown_name_resolves_to_nothing(name: str) -> None:
-    assert resolve(name) is None
+    assert resolve_preset(name) is None
 
 
 def test_azure_has_its_deployment_in_the_path() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.providers.auth import headers_for
+from gateway.providers.auth import build_auth_headers
 from gateway.providers.capabilities import traits_for
-from gateway.providers.catalog import PRESETS, resolve
+from gateway.providers.catalog import PRESETS, resolve_preset
 from gateway.providers.profile import Secret
 from gateway.simulate import translate
 
@@ -36,7 +36,7 @@ def test_each_gemini_generation_has_its_thinking_config(
 def test_the_chat_api_has_its_own_traits() -> None:
     assert PRESETS["gemini-openai"].dialect == "openai_chat"
     assert traits_for("gemini-openai", "gemini-3.8-flash").replay_reasoning == "ignored"
-    preset = resolve("gemini_native")
+    preset = resolve_preset("gemini_native")
     assert preset is not None
     assert preset.name == "gemini"
 
@@ -53,4 +53,4 @@ def test_vertex_has_paths_of_its_own(stream: bool, tail: str) -> None:
 
 
 def test_googles_api_key_has_its_own_header() -> None:
-    assert headers_for("x-goog-api-key", Secret("k")) == ((b"x-goog-api-key", b"k"),)
+    assert build_auth_headers("x-goog-api-key", Secret("k")) == ((b"x-goog-api-key", b"k"),)

@@ -11,8 +11,8 @@ from gateway.providers.passthrough_catalog import (
     PASSTHROUGH_PATHS,
     REALTIME,
     Operation,
+    family_path,
     find_operation,
-    path_of,
 )
 from tests.each import each
 
@@ -66,9 +66,9 @@ def test_an_operation_has_a_known_error_dialect(operation: Operation) -> None:
 
 
 def test_a_row_of_an_operator_takes_precedence() -> None:
-    assert path_of("openai", {}, "rerank") is None
-    assert path_of("openai", {"rerank": "/mine"}, "rerank") == "/mine"
-    assert path_of("no-such-preset", {}, "files") is None
+    assert family_path("openai", {}, "rerank") is None
+    assert family_path("openai", {"rerank": "/mine"}, "rerank") == "/mine"
+    assert family_path("no-such-preset", {}, "files") is None
 
 
 @each("path", ["files/a/b", "files//content", "images/nothing", "rerank/x"])

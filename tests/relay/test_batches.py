@@ -51,8 +51,8 @@ class InMemoryBatchLedger:
         self.away = False
         self.calls: list[str] = []
 
-    def has_results(self, provider: str, file: str, batch: str, owner: int) -> None:
-        self.calls.append("has_results")
+    def record_results_file(self, provider: str, file: str, batch: str, owner: int) -> None:
+        self.calls.append("record_results_file")
         self.files[provider, file] = batch
 
     def batch_of(self, provider: str, file: str) -> str:
@@ -74,7 +74,7 @@ class InMemoryBatchLedger:
         return row
 
     def serve(self, live: Any) -> None:
-        live.batch_ledger = BatchLedger(self.has_results, self.batch_of, self.settle)
+        live.batch_ledger = BatchLedger(self.record_results_file, self.batch_of, self.settle)
 
 
 def result_line(model: str, read: int, input_tokens: int, **more: Any) -> bytes:
@@ -303,7 +303,7 @@ async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -
         for _ in range(3):
             await live.post("/v1/batches", b"", method="GET", key=ADMIN)
     assert len(book.rows) == 1
-    assert book.calls == ["has_results", "settle"]
+    assert book.calls == ["record_results_file", "settle"]
 
 
 async def test_other_uploaded_files_are_not_parsed(tmp_path: Path) -> None:

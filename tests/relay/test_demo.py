@@ -260,7 +260,7 @@ async def test_demo_models_are_listed(client: httpx.AsyncClient) -> None:
 async def test_every_demo_model_streams_at_its_speed(client: httpx.AsyncClient, model: str) -> None:
     script = SCRIPTS[model]
     started = time.perf_counter()
-    if script.breaks not in {"cut", "stall"}:
+    if script.interruption not in {"cut", "stall"}:
         assert (await post_chat(client, model=model)).content
     assert time.perf_counter() - started < 15
 

@@ -30,7 +30,7 @@ from gateway.doctor import (
 from gateway.doctor.judges import judge
 from gateway.doctor.text_probes import PLAIN_ANSWER
 from gateway.doctor.values import Judgement, ProbeReply
-from gateway.providers.capabilities import merge
+from gateway.providers.capabilities import merge_traits
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price, Secret
 from gateway.routing.snapshot import Provider, Target, model_of
@@ -177,7 +177,7 @@ async def test_a_faulty_demo_model_is_detected(model: str, faults: set[str]) -> 
 async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, text: str) -> None:
     reply: list[Finding] = []
     examination = await examine(target("demo", model), on_finding=reply.append)
-    assert examination.ended == "silent"
+    assert examination.ended == "no_answer"
     assert [finding.name for finding in reply] == ["plain"]
     assert reply[0].verdict == verdict
     assert text in reply[0].message
@@ -397,14 +397,14 @@ async def test_wrong_catalog_capabilities_are_detected() -> None:
         "mid_system": False,
         "tool_id_rule": "word",
     }
-    assert all(item.sure for item in proposed)
+    assert all(item.is_verified for item in proposed)
 
 
 async def test_no_secret_is_in_a_report() -> None:
     with StrictOpenAI(key="sk-another-0123456789abcdef") as upstream:
         key = "sk-mine-0123456789abcdef"
         examination = await examine(target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=key))
-    assert examination.ended == "silent"
+    assert examination.ended == "no_answer"
     assert "Incorrect API key" in examination.findings[0].message
     assert key not in str(examination)
 
@@ -429,7 +429,7 @@ async def test_a_check_ends_at_its_deadline() -> None:
         started = time.perf_counter()
         examination = await examine(checked_target, total_s=0.6)
     assert time.perf_counter() - started < 15
-    assert examination.ended == "late"
+    assert examination.ended == "timed_out"
     assert len(examination.findings) == len(PROBES)
     assert "the time limit for all checks was reached" in examination.findings[-1].message
 
@@ -539,8 +539,8 @@ def test_every_probe_describes_its_request() -> None:
     assert len(BY_NAME) == len(PROBES) >= 25
     for probe in PROBES:
         assert probe.title
-        assert probe.asks.endswith(".")
-        assert probe.judged.endswith(".")
+        assert probe.summary.endswith(".")
+        assert probe.criterion.endswith(".")
         assert 0 < probe.deadline_s <= 120
 
 
@@ -566,9 +566,9 @@ def test_a_doctor_report_is_json() -> None:
 def scripted_probes(preset: str, dialect: str) -> list[str]:
     """Return the probes that a dialect can express, with a possible answer of a model."""
     written = []
-    traits = replace(Traits(), kind=preset, model="m")
+    traits = replace(Traits(), preset=preset, model="m")
     for probe in PROBES:
-        assumed = merge(traits, probe.assume(traits))
+        assumed = merge_traits(traits, probe.assume(traits))
         requests = [probe.request]
         if probe.follow is not None:
             tool = probe.request.tools[0]

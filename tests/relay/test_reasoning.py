@@ -31,7 +31,7 @@ from gateway.relay.state.reasoning import (
     ReasoningRow,
     ReasoningStore,
     _select_state,
-    refuses_state,
+    is_state_refusal,
 )
 from tests.fakes import anthropic as fake_anthropic
 from tests.fakes import bedrock_rules, gemini_rules, openai_rules, responses_rules
@@ -449,8 +449,8 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
 )
 def test_a_refusal_about_state_is_recognized(text: str, code: str | None, about_state: bool):
     error = Error(kind="invalid_request", message=text, code=code)
-    assert refuses_state(error) is about_state
-    assert not refuses_state(msgspec.structs.replace(error, kind="overloaded"))
+    assert is_state_refusal(error) is about_state
+    assert not is_state_refusal(msgspec.structs.replace(error, kind="overloaded"))
 
 
 def test_hidden_reasoning_text_survives_a_state_token():

@@ -35,7 +35,7 @@ def main() -> None:
 
     old = setup_databases(verbosity=0, interactive=False)
     try:
-        ProviderResource.objects.remember("up", 7, [f"batch_{n}" for n in range(0, BATCHES, 2)])
+        ProviderResource.objects.record_owner("up", 7, [f"batch_{n}" for n in range(0, BATCHES, 2)])
         connections.close_all()  # no child may use its parent's
         fork = multiprocessing.get_context("fork")
         barrier = fork.Barrier(PROCESSES)

@@ -77,9 +77,9 @@ def test_a_batch_whose_rows_fail_can_be_settled_again() -> None:
 @pytest.mark.django_db
 def test_a_file_is_known_as_the_results_of_a_batch() -> None:
     store.remember_owner("up", 1, ["file-out", "file-in"])
-    store.has_results("up", "file-out", "batch_1", 1)
-    store.has_results("up", "file-out", "batch_1", 1)
-    store.has_results("up", "file-of-nobody", "batch_2", 0)
+    store.record_results_file("up", "file-out", "batch_1", 1)
+    store.record_results_file("up", "file-out", "batch_1", 1)
+    store.record_results_file("up", "file-of-nobody", "batch_2", 0)
     batches = [store.batch_of("up", f"file-{name}") for name in ("out", "in", "of-nobody", "else")]
     assert batches == ["batch_1", "", "batch_2", ""]
     assert store.batch_of("else", "file-out") == ""

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from gateway import store
-from gateway.alerts.conditions import _log_export
+from gateway.alerts.conditions import _log_export_conditions
 from gateway.config import environment
 from gateway.log_export import batches, exporter
 from gateway.log_export.destination import Destination, ExportError
@@ -43,7 +43,7 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def export(folder: Path, *, bodies: bool = False) -> int:
-    return exporter.export_due(Destination(folder.as_uri()), bodies=bodies)
+    return exporter.export_complete_rows(Destination(folder.as_uri()), bodies=bodies)
 
 
 def test_rows_are_written_once_by_day(tmp_path: Path) -> None:
@@ -125,18 +125,18 @@ def test_a_failure_is_stored_and_raises_an_alert(tmp_path: Path) -> None:
     (tmp_path / "gone").write_text("a file")
     for _ in range(2):
         with pytest.raises(ExportError):
-            exporter.export_due(destination, bodies=False)
+            exporter.export_complete_rows(destination, bodies=False)
     state = LogExport.objects.get()
     assert state.error
     assert (state.exported_id, state.lease_until) == (0, None)
     thresholds, now = AlertThresholds(), timezone.now()
     later = now + dt.timedelta(minutes=thresholds.log_export_minutes, seconds=1)
-    assert list(_log_export(now, thresholds)) == []
-    (condition,) = _log_export(later, thresholds)
+    assert list(_log_export_conditions(now, thresholds)) == []
+    (condition,) = _log_export_conditions(later, thresholds)
     assert "no export has succeeded" in condition.message
     (tmp_path / "gone").unlink()
     assert export(tmp_path / "gone") == 1
-    assert list(_log_export(later, thresholds)) == []
+    assert list(_log_export_conditions(later, thresholds)) == []
 
 
 def test_one_process_exports_at_a_time(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_rows_reach_an_s3_server(bucket: Any) -> None:
     store.write([entry("req_1")])
-    assert exporter.export_due(Destination("s3://logs/dragoman"), bodies=False) == 1
+    assert exporter.export_complete_rows(Destination("s3://logs/dragoman"), bodies=False) == 1
     (item,) = bucket.list_objects_v2(Bucket="logs")["Contents"]
     assert item["Key"].startswith("dragoman/date=")
     content = bucket.get_object(Bucket="logs", Key=item["Key"])["Body"].read()
@@ -228,13 +228,13 @@ try:
     thread.start()
     begun.wait(30)
     add("req_fast")
-    counts = [exporter.export_due(destination, bodies=False) for _ in range(3)]
+    counts = [exporter.export_complete_rows(destination, bodies=False) for _ in range(3)]
     end.set()
     thread.join()
     # Transactions of other databases on the server also hold the rows back, until they end.
     until = time.monotonic() + 60
     while sum(counts) < 2 and time.monotonic() < until:
-        counts.append(exporter.export_due(destination, bodies=False))
+        counts.append(exporter.export_complete_rows(destination, bodies=False))
         time.sleep(0.05)
     print(counts)
 finally:

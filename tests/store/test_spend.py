@@ -13,7 +13,7 @@ import pytest
 from django.core.management import call_command
 
 from gateway import store
-from gateway.accounting.spend import as_csv, period, spend
+from gateway.accounting.spend import parse_period, render_csv, spend
 from gateway.models import ApiKey, Team
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.limits import UNITS
@@ -122,7 +122,7 @@ def test_spend_by_tag_and_by_hour_has_the_same_total() -> None:
 
 def test_csv_has_fixed_point_and_no_formula() -> None:
     store.write([log_record("r1", route="=cmd", cost_usd=Decimal("0.0000001"))])
-    text = as_csv(spend(DAY, NEXT, ("route",)), ("route",))
+    text = render_csv(spend(DAY, NEXT, ("route",)), ("route",))
     (row,) = csv.DictReader(io.StringIO(text))
     assert row["route"] == "'=cmd"
     assert row["cost_usd"].startswith("0.0000001")
@@ -144,11 +144,11 @@ def test_an_unknown_dimension_is_refused(names: tuple[str, ...]) -> None:
 )
 def test_an_invalid_spend_period_is_refused(since: str, until: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        period(since, until, NEXT)
+        parse_period(since, until, NEXT)
 
 
 def test_the_default_spend_period_is_this_month() -> None:
-    assert period("", "", DAY) == (DAY.replace(day=1), NEXT)
+    assert parse_period("", "", DAY) == (DAY.replace(day=1), NEXT)
 
 
 def test_the_command_prints_both_forms(capsys: Any) -> None:

@@ -17,7 +17,7 @@ from gateway import store
 from gateway.accounting.bills import reconcile
 from gateway.accounting.spend import spend
 from gateway.compat.import_report import ImportReport
-from gateway.compat.imported_usage import mark_of, write_usage
+from gateway.compat.imported_usage import imported_provider_prefix, write_usage
 from gateway.models import (
     ApiKey,
     EndUserDay,
@@ -294,7 +294,7 @@ def test_days_are_the_sums_of_their_hours_whatever_is_written(seed: int) -> None
             for model in "ab"
         ]
         sums = {name: [rng.randrange(100) for _ in UsageHour.SUMS] for name in names}
-        write_usage(sums, mark_of("litellm"), ImportReport())
+        write_usage(sums, imported_provider_prefix("litellm"), ImportReport())
 
     def prune() -> None:
         RequestLog.objects.prune(now - DAY * rng.uniform(1, 3))

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.access import admin
 from console.pages.alerts.forms import ChannelForm, SilenceForm, ThresholdsForm
 from gateway import store
-from gateway.alerts.delivery import deliver, sample_notice
+from gateway.alerts.delivery import deliver, sample_notification
 from gateway.alerts.silences import create_silence, remove_silence
 from gateway.models.alert import Alert, AlertChannel, AlertEvent, AlertSilence
 
@@ -72,7 +72,7 @@ def _edit_channel(request: HttpRequest, channel: AlertChannel | None) -> HttpRes
 def test(request: HttpRequest, pk: int) -> HttpResponse:
     """Send a test message to a channel."""
     channel = get_object_or_404(AlertChannel, pk=pk)
-    error = deliver(channel, sample_notice(), attempts=1)
+    error = deliver(channel, sample_notification(), attempts=1)
     if error:
         failure_message = _("%(name)s: the test message was not delivered: %(error)s.")
         messages.error(request, failure_message % {"name": channel.name, "error": error})

@@ -21,7 +21,7 @@ from console.access import editor, is_editor, viewer
 from console.pages.cost.forms import BillForm, MarkupForm
 from gateway import store
 from gateway.accounting.bills import import_bill, reconcile
-from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
+from gateway.accounting.spend import DIMENSIONS, parse_period, render_csv, spend
 from gateway.models import Provider, UsageHour
 
 PAGE = "cost"
@@ -123,7 +123,7 @@ def spend_export(request: HttpRequest) -> HttpResponse:
     if kind == "json":
         body, content = json.dumps(rows, default=lambda usd: f"{usd:f}"), "application/json"
     else:
-        body, content = as_csv(rows, names), "text/csv; charset=utf-8"
+        body, content = render_csv(rows, names), "text/csv; charset=utf-8"
     response = HttpResponse(body, content_type=content)
     name = f"spend-{since.date()}-{(until - dt.timedelta(days=1)).date()}.{kind}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -132,7 +132,7 @@ def spend_export(request: HttpRequest) -> HttpResponse:
 
 def _selected_period(request: HttpRequest) -> tuple[dt.datetime, dt.datetime]:
     params = request.GET if request.method != "POST" else request.POST
-    since, until = period(params.get("since", ""), params.get("until", ""), timezone.now())
+    since, until = parse_period(params.get("since", ""), params.get("until", ""), timezone.now())
     if (until - since).days > MAX_DAYS:
         raise ValueError(_("Choose a period of at most %(n)d days.") % {"n": MAX_DAYS})
     return since, until
@@ -155,7 +155,7 @@ def _render_page(request: HttpRequest, form: BillForm | None, status: int = 200)
         since, until = _selected_period(request)
     except ValueError as error:
         problem = str(error)
-        since, until = period("", "", timezone.now())
+        since, until = parse_period("", "", timezone.now())
     first_day, last_day = since.date(), (until - dt.timedelta(days=1)).date()
     reconciliation = reconcile(provider, since, until)
     context: dict[str, Any] = {

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from console.access import viewer
-from gateway.accounting.what_if import Candidate, candidate, what_if
+from gateway.accounting.what_if import Candidate, find_candidate, what_if
 from gateway.store import load_snapshot
 
 PAGE = "cost"
@@ -39,7 +39,7 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
     candidates: list[Candidate] = []
     problems: list[str] = []
     for name in dict.fromkeys(filter(None, names)):
-        model = candidate(name, snapshot)
+        model = find_candidate(name, snapshot)
         if model is None:
             problems.append(_("There is no model or list price %(name)s.") % {"name": name})
         else:

@@ -19,7 +19,7 @@ from console.pages.providers.forms import ProviderForm, preset_of
 from console.pages.providers.views import form_page, preset_or_404
 from gateway import store
 from gateway.models import Model, Provider
-from gateway.providers.auth import secrets_of
+from gateway.providers.auth import credential_secrets
 from gateway.relay.passthrough.model_catalog import DEADLINE_S, NO_LIST, list_models
 from gateway.relay.upstream.client import Upstreams
 from gateway.routing.snapshot import Provider as ProviderValue
@@ -131,7 +131,7 @@ async def _test_completion(
     upstreams: Upstreams, provider: ProviderValue, model: str
 ) -> ConnectionTest:
     target = Target(id=0, model=model_of(provider, model))
-    secrets = secrets_of(provider.credential.reveal())
+    secrets = credential_secrets(provider.credential.reveal())
     outcome = await probe(upstreams, target, timeout_s=DEADLINE_S, secrets=secrets)
     return ConnectionTest(
         ok=outcome.ok, ms=outcome.ms, message=outcome.detail, model=model, status=outcome.status

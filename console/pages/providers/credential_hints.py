@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway.providers.auth import AMBIENT_CREDENTIAL_MODES
+from gateway.providers.auth import AMBIENT_CREDENTIAL_SCHEMES
 from gateway.providers.profile import Preset
 
 # A kind of credential -> what to enter as the key.
@@ -78,4 +78,4 @@ def key_hint(auth: str) -> str:
 
 def ambient_hint(auth: str) -> str:
     """Credentials used if no key is entered; empty if there are none."""
-    return str(_AMBIENT_HINTS[auth]) if auth in AMBIENT_CREDENTIAL_MODES else ""
+    return str(_AMBIENT_HINTS[auth]) if auth in AMBIENT_CREDENTIAL_SCHEMES else ""

@@ -15,7 +15,7 @@ from console.pages.providers.pairs_field import PairsField, mask_pairs
 from gateway import store
 from gateway.dialects import DIALECTS
 from gateway.models import Provider
-from gateway.providers.auth import AUTH
+from gateway.providers.auth import AUTH_SCHEMES
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 from gateway.providers.redact import MASK
@@ -143,7 +143,7 @@ class ProviderForm(NetworkForm):
         ]
         self.fields["auth"].choices = [  # type: ignore[attr-defined]
             ("", preset_default % {"label": credential_hints.AUTH_LABELS[preset.auth]}),
-            *((name, credential_hints.AUTH_LABELS[name]) for name in AUTH),
+            *((name, credential_hints.AUTH_LABELS[name]) for name in AUTH_SCHEMES),
         ]
         self.fields["base_url"].required = not preset.base_url
         auth = self.instance.auth or preset.auth

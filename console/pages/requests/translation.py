@@ -22,7 +22,7 @@ from gateway.dialects.base import Verb
 from gateway.edge.endpoints import find_endpoint
 from gateway.models import RequestLog
 from gateway.providers.capabilities import traits_for
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.relay.exchange.log_record import Bodies
 from gateway.routing.snapshot import model_of
 
@@ -42,7 +42,7 @@ def translators_of(row: RequestLog, bodies: Bodies | None) -> TranslationPath | 
     model = snapshot.models.get(f"{row.provider}/{row.model}")
     if model is None and provider is not None:
         model = model_of(provider, row.model)
-    preset = resolve(row.provider)
+    preset = resolve_preset(row.provider)
     traits = model.traits if model else traits_for(preset.name if preset else "", row.model)
     if route is not None and route.default_max_output is not None:
         max_output = route.default_max_output

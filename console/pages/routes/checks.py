@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from console.pages.routes.forms import Draft
 from console.pages.routes.labels import FEATURES
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.routing.candidates import supports_feature
 from gateway.routing.route_spec import RouteSpec, StepSpec
 from gateway.routing.snapshot import Model, Snapshot, Target
@@ -183,7 +183,7 @@ def _check_credentials(case: Case) -> Iterator[Check]:
         provider
         for provider in providers.values()
         # A self-hosted server may need no key; a preset with a variable for its key does.
-        if not provider.credential and (preset := resolve(provider.preset)) and preset.env
+        if not provider.credential and (preset := resolve_preset(provider.preset)) and preset.env
     ]
     level = BAD if len(missing_sources) == len(providers) else WARN
     for provider in missing_sources:

@@ -87,7 +87,7 @@ NEW_API = {
     48: _XAI,
     53: ChannelType(_CUSTOM_PRESET, "https://llm.submodel.ai", "/v1"),
 }
-# Whose default URL there is that of the preset here, apart from the host's spelling.
+# Presets whose default URL is the same in one-api, apart from the spelling of the host.
 _SAME_URL_PRESETS = frozenset({"cohere", "novita", "deepseek", "ollama", "xinference"})
 _VERSION = re.compile(r"/v\d+[a-z]*(?:/openai)?$")
 

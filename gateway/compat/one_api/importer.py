@@ -1,4 +1,4 @@
-"""Adds what a database of one-api or new-api has to the registry.
+"""Adds the content of a one-api or new-api database to the registry.
 
 channel -> provider for each of its keys, and a target in the route of each of its models
 token   -> gateway key with the same secret, its quota as a total budget
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.compat.import_report import ImportReport
-from gateway.compat.imported_usage import Name, mark_of, write_usage
+from gateway.compat.imported_usage import Name, imported_provider_prefix, write_usage
 from gateway.compat.litellm.config.additions import add_new_rows
 from gateway.compat.litellm.config.rows import (
     Config,
@@ -49,7 +49,7 @@ _UNSUPPORTED_SETTINGS = {
 
 
 def import_tables(tables: Tables, *, dry_run: bool = False) -> ImportReport:
-    """Add what does not exist yet, in one transaction; a dry run is rolled back."""
+    """Add the rows that do not exist yet, in one transaction; a dry run is rolled back."""
     report = ImportReport()
     with transaction.atomic():
         add_new_rows(_read_channels(tables, report), report)
@@ -221,7 +221,7 @@ class _KeyImport:
                 row.save()
                 self._report.count("keys", "added")
             self._add_usage(usage, token, row)
-        write_usage(usage, mark_of(self._tables.gateway), self._report)
+        write_usage(usage, imported_provider_prefix(self._tables.gateway), self._report)
 
     def _import_key(self, token: Row, secret: str) -> ApiKey:
         user = self._users.get(token.get("user_id"), {})
@@ -266,7 +266,7 @@ class _KeyImport:
         )
         units = min(int(self._usd_of_quota(used_quota) * UNITS), 2**62)
         prefix = f"token {token['id']}"
-        gateway_prefix = mark_of(self._tables.gateway)
+        gateway_prefix = imported_provider_prefix(self._tables.gateway)
         usage[day, row.pk, prefix, "", gateway_prefix, ""] = [0] * 10 + [units, units]
 
     def _team_of_user(self, user: Row) -> Team | None:

@@ -131,7 +131,7 @@ FOREIGN_CITATIONS_DROPPED = "citations that Anthropic did not create"
 
 
 def can_be_replayed(block: Json) -> bool:
-    """Whether the provider would take the citation back in a history."""
+    """Whether the provider accepts the citation in a history."""
     return block.get("type") != _WEB_LOCATION or bool(block.get("encrypted_index"))
 
 
@@ -516,7 +516,7 @@ def _require_web_url(url: str | None, path: str) -> str:
 
 
 def _render_file_source(context: RenderContext, file_id: str, path: str) -> Json:
-    """A file by id, which only the provider that keeps it can open."""
+    """A file by id, which only the provider that stores it can open."""
     if not context.same_dialect:
         raise unsupported(path, "the file ID belongs to another provider; send the file's data")
     return {"type": "file", "file_id": file_id}
@@ -592,10 +592,10 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
         context.drop_signature(call)
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     return {
         "type": "tool_use",
         "id": sent_id,
@@ -658,7 +658,7 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
         return []
     call = mcp.read_call(part.data) if context.traits.mcp_servers else None
     if call is not None and mcp.has_openai_tool(context.request, call.server):
-        return mcp.call_blocks(call, mcp.block_id(call))
+        return mcp.render_call_blocks(call, mcp.block_id(call))
     block_type = native_kind(part.data)
     context.drop(part.path, f"Anthropic Messages does not support {block_type} parts")
     return []

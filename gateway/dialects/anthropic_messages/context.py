@@ -19,7 +19,7 @@ VERSION = "2023-06-01"
 SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
 
 
-# canonical field -> where this dialect's clients write it, where the names differ.
+# canonical field -> its path in this dialect's requests, where the names differ.
 FIELD_PATHS: dict[str, str] = {
     "turns": "messages",
     "max_output": "max_tokens",
@@ -46,7 +46,7 @@ NESTED_OBJECTS = ("output_config", "metadata", "thinking")
 VISIBILITY_BY_DISPLAY = {"omitted": "none", "summarized": "summary"}
 DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
-# `stop_reason` <-> canonical; any other value is an ordinary stop.
+# `stop_reason` <-> canonical; any other value is read as a normal stop.
 FINISH_REASONS = {
     "end_turn": "stop",
     "max_tokens": "length",
@@ -68,8 +68,8 @@ class RenderContext(ClaudeRenderContext):
     """The request, the traits of its target, and the report as it grows.
 
     Attributes:
-        same_dialect: whether the client uses this dialect too: what it omitted it omitted
-            on purpose, and its own values have the same meaning here.
+        same_dialect: whether the client uses this dialect too: omitted fields are then
+            intentional, and its values have the same meaning here.
         requires_older_version: whether something is sent that only the older version of the
             API accepts.
         blocks_with_breakpoint: the rendered blocks that have a cache breakpoint, in order.
@@ -103,7 +103,7 @@ class RenderContext(ClaudeRenderContext):
 
 
 def render_cache_control(cache: CacheBreakpoint) -> Json:
-    """A `cache_control`; a lifetime that the dialect does not know is left out."""
+    """A `cache_control`; an unknown lifetime is omitted."""
     if cache.ttl in {"5m", "1h"}:
         return {"type": "ephemeral", "ttl": cache.ttl}
     return {"type": "ephemeral"}

@@ -54,14 +54,14 @@ _KIND_BY_ERROR_CODE: dict[str, str] = {
     "linked_organization_spend_limit_reached": "quota",
     "request_body_too_large_after_decoding": "too_large",
 }
-# Wordings that are the only sign of a kind (wire/spec.md, section 5).
+# Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     (_TOO_LONG_PREFIX, "context_length"),
     ("input is too long", "context_length"),
     ("exceed context limit", "context_length"),
     ("too many input tokens", "context_length"),
     ("maximum context length", "context_length"),
-    # It comes as a 400 too, of the type invalid_request_error.
+    # Also sent with status 400 and the type invalid_request_error.
     ("credit balance is too low", "quota"),
     ("reached your specified api usage limits", "quota"),
     ("content filtering policy", "content_policy"),
@@ -117,7 +117,7 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
     payload = decode_error_body(body)
-    error = parse_error_payload(payload, status=status, raw=body)
+    error = parse_error_payload(payload, status=status, body=body)
     return msgspec.structs.replace(
         error,
         retry_after_s=retry_after(headers, payload),
@@ -126,12 +126,12 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     )
 
 
-def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload; `raw` is the message if the payload has none."""
+def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
+    """The error in a payload; without a message in it, the text of `body`."""
     fields = _error_fields(payload)
     code = fields.get("type") if fields.get("type") != "error" else None
     code = code if isinstance(code, str) else None
-    message = _error_message(fields, payload) or plain_error_message(raw, status)
+    message = _error_message(fields, payload) or plain_error_message(body, status)
     details = fields.get("details")
     details = details if isinstance(details, dict) else None
     error_code = (details or {}).get("error_code")
@@ -199,7 +199,7 @@ def render_error_body(error: Error) -> Json:
 
 
 def _describe_token_counts(message: str) -> str:
-    """`N tokens > M maximum: `, which Claude Code parses; empty if the counts are unknown."""
+    """The text `N tokens > M maximum: `, which Claude Code parses; empty if a count is unknown."""
     for pattern in _TOKEN_COUNT_PATTERNS:
         if match := pattern.search(message[:_MAX_MESSAGE_LENGTH]):
             prompt_tokens, max_tokens = (

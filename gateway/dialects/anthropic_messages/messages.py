@@ -180,7 +180,7 @@ def _next_conversation_turns(rendered_turns: list[_RenderedTurn]) -> list[_Rende
 def _may_send_system_message(
     previous_turn: _RenderedTurn | None, next_turn: _RenderedTurn | None
 ) -> bool:
-    """After a user's turn (or a server tool's result), and last or before the model's."""
+    """Whether it follows a user turn or a server tool's result, and no user turn follows it."""
     if previous_turn is None or (next_turn is not None and next_turn.role != "assistant"):
         return False
     return previous_turn.role == "user" or _is_server_result(previous_turn.blocks[-1])

@@ -121,7 +121,7 @@ def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> 
         body["thinking"] = {"type": "disabled"}
     if thinking.effort is None:
         return
-    # The strongest two mean nothing without thinking, and are refused.
+    # The API refuses the two strongest efforts without thinking.
     if thinking.effort in {"xhigh", "max"}:
         context.approximate(
             context.request.client_path("effort"),
@@ -225,12 +225,12 @@ def _budget_conflict(body: Json) -> str | None:
     if body.get("tool_choice", {}).get("type") in {"any", "tool"}:
         return "cannot be combined with a forced tool"
     if body["messages"][-1]["role"] == "assistant":
-        return "cannot be combined with a prefilled answer"
+        return "cannot be combined with a prefilled response"
     return None
 
 
 def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
-    """The budget between 1024 and the limit; None where that leaves nothing.
+    """The budget between 1024 and the limit; None if the limit is too low for any.
 
     A limit that the client omitted is raised to leave room for reasoning and response.
     """
@@ -267,7 +267,7 @@ _THINKING_MARKERS = (b'"thinking"', b'"redacted_thinking"')
 
 
 def replace_tokens(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
-    """The body with the target's own thinking for each token, and a record of the others."""
+    """The body with each token replaced by the target's own thinking, and a report of the drops."""
     return state_tokens.replace_tokens(fields, "messages", _replace_message_thinking, traits)
 
 
@@ -281,7 +281,7 @@ def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation
 def _replace_message_thinking(
     message: Json, path: str, traits: Traits, report: list[Adaptation]
 ) -> Json | None:
-    """The message without thinking of other models; None if it held nothing else."""
+    """The message without thinking of other models; None if nothing else is in it."""
     return _replace_blocks(
         message,
         path,
@@ -292,7 +292,7 @@ def _replace_message_thinking(
 def _drop_message_thinking(
     message: Json, path: str, _: Traits, report: list[Adaptation]
 ) -> Json | None:
-    """The message without thinking; None if it held nothing else."""
+    """The message without thinking; None if nothing else is in it."""
 
     def drop_thinking(block: Json, block_path: str) -> Json | None:
         if block.get("type") not in _REASONING_BLOCK_TYPES:
@@ -306,7 +306,7 @@ def _drop_message_thinking(
 def _replace_blocks(
     message: Json, path: str, replace_block: Callable[[Json, str], Json | None]
 ) -> Json | None:
-    """The message with each block replaced or left out; None if none is left."""
+    """The message with each block replaced or dropped; None if no block remains."""
     content = message.get("content")
     if not isinstance(content, list):
         return message

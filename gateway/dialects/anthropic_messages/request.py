@@ -70,7 +70,7 @@ _PARSED_FIELDS = frozenset(
     }
 )
 _PARSED_OUTPUT_CONFIG = frozenset({"effort", "format"})
-# The relay names the verb in a header of its own, as dialects do not see the path.
+# The relay passes the verb in a header, as dialects do not see the path.
 _VERB_HEADER = "x-dragoman-verb"
 
 
@@ -132,7 +132,7 @@ def _parse_meta(body: Json, extra: Json) -> Meta:
     return Meta(
         user_id=user_id,
         session_key=_parse_session_id(user_id),
-        # `auto` is what a request without the field gets.
+        # `auto` equals an absent field.
         service_tier="default" if tier == "standard_only" else None,
     )
 
@@ -160,7 +160,7 @@ _MAX_USER_ID_LENGTH = 256
 _FILES_BETA = "files-api-2025-04-14"
 # Values of a request that uses none of these features: they are not rendered.
 _PLAIN_OUTPUT, _NO_SAMPLING, _NO_META = Output(), Sampling(), Meta()
-# Sampling fields that this dialect never had.
+# Sampling fields that this dialect does not have.
 _UNSUPPORTED_SAMPLING = (
     "min_p",
     "frequency_penalty",
@@ -259,7 +259,7 @@ def _report_max_tokens(context: RenderContext, body: Json) -> None:
 
 
 def _render_sampling(context: RenderContext, body: Json) -> None:
-    _render_temperature_and_top(context, body)
+    _render_temperature_and_top_p(context, body)
     sampling, request = context.request.sampling, context.request
     for name in _UNSUPPORTED_SAMPLING:
         value = getattr(sampling, name)
@@ -269,8 +269,8 @@ def _render_sampling(context: RenderContext, body: Json) -> None:
     _render_stop(context, body)
 
 
-def _render_temperature_and_top(context: RenderContext, body: Json) -> None:
-    """Temperature, top_p and top_k, where the model still takes them."""
+def _render_temperature_and_top_p(context: RenderContext, body: Json) -> None:
+    """Temperature, top_p and top_k, if the model accepts them."""
     sampling = context.request.sampling
     sampling_values = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
     sampling_values = {name: value for name, value in sampling_values.items() if value is not None}
@@ -281,7 +281,7 @@ def _render_temperature_and_top(context: RenderContext, body: Json) -> None:
             )
         return
     if body.get("thinking", {}).get("type") in {"adaptive", "enabled"}:
-        _render_top_with_thinking(context, body, sampling_values)
+        _render_top_p_with_thinking(context, body, sampling_values)
         return
     if (temperature := sampling_values.get("temperature")) is not None:
         body["temperature"] = _clamp_temperature(context, temperature)
@@ -296,8 +296,8 @@ def _render_temperature_and_top(context: RenderContext, body: Json) -> None:
         _render_top_k(context, body, sampling_values["top_k"])
 
 
-def _render_top_with_thinking(context: RenderContext, body: Json, sampling_values: Json) -> None:
-    """While a model thinks only temperature 1 and a large top_p are taken."""
+def _render_top_p_with_thinking(context: RenderContext, body: Json, sampling_values: Json) -> None:
+    """With thinking, the API accepts only temperature 1 and a large top_p."""
     for name, value in sampling_values.items():
         if name == "top_p" and value >= 0.95:
             body["top_p"] = value
@@ -439,7 +439,7 @@ def parse_output_format(body: Json, field_paths: dict[str, str]) -> Output:
 
 
 def render_output_format(context: RenderContext, body: Json) -> None:
-    """Write the form into the body, or a hint for the model where it cannot be enforced."""
+    """Renders the output format into the body, or as a hint if it cannot be enforced."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
         schema = context.enforceable_schema(output.schema, "Anthropic cannot enforce this schema")

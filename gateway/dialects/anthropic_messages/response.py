@@ -1,4 +1,4 @@
-"""Whole responses: a provider's JSON to canonical, and back for a client."""
+"""Complete responses: a provider's JSON to canonical, and back for a client."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def tag_signature(
     traits: Traits, model: str, signature_value: str, kind: str = "signature"
 ) -> Signature:
     """A reasoning signature, tagged with the provider and model that created it."""
-    return Signature(provider=traits.kind, model=model, kind=kind, value=signature_value)
+    return Signature(provider=traits.preset, model=model, kind=kind, value=signature_value)
 
 
 def _parse_block(
@@ -143,7 +143,7 @@ def parse_tool_use(block: Json, rendered_request: RenderedRequest | None) -> Too
         id=string_or_empty(block.get("id")),
         name=name,
         arguments=arguments,
-        raw=raw_arguments,
+        raw_arguments=raw_arguments,
         custom=custom,
     )
 
@@ -228,7 +228,7 @@ def _render_part(
 
 
 def unsupported_part(path: str, data: Json) -> Adaptation:
-    """The record of a part that only another dialect knows."""
+    """The adaptation for a part that only another dialect supports."""
     return dropped_field(path, f"Anthropic Messages does not support {native_kind(data)} parts")
 
 
@@ -244,7 +244,7 @@ def _render_text(part: Text, path: str, report: list[Adaptation]) -> Json:
 
 
 def citation_without_url(path: str) -> Adaptation:
-    """The record of a source that cannot be cited."""
+    """The adaptation for a source that cannot be cited."""
     return dropped_field(f"{path}.citations", "a source without a URL cannot be cited here")
 
 
@@ -267,12 +267,12 @@ def _render_tool_use(
 ) -> Json:
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         report.append(
             approximated_field(path, "the arguments are not a JSON object; shown as `_raw`")
         )
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     if call.signature is not None:
         report.append(dropped_call_signature(path))
     return {
@@ -284,7 +284,7 @@ def _render_tool_use(
 
 
 def dropped_call_signature(path: str) -> Adaptation:
-    """The record of a call's state, which this dialect cannot carry."""
+    """The adaptation for a call's state, which this dialect cannot carry."""
     return dropped_field(f"{path}.signature", "tool calls cannot carry the provider's state")
 
 
@@ -301,7 +301,7 @@ _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 def render_foreign_part(
     data: Json, path: str, report: list[Adaptation], code_blocks: code_execution.CodeBlocks
 ) -> list[Json]:
-    """The blocks of a part of another dialect; what has none, and what is lost, is reported."""
+    """The blocks of a part of another dialect; unsupported parts and losses are reported."""
     blocks = render_search_blocks(data) or code_blocks.render(data)
     if not blocks:
         report.append(unsupported_part(path, data))
@@ -317,7 +317,7 @@ def render_search_blocks(data: Json) -> list[Json]:
     """
     mcp_call = mcp.read_call(data)
     if mcp_call is not None:
-        return mcp.call_blocks(mcp_call, mcp.block_id(mcp_call))
+        return mcp.render_call_blocks(mcp_call, mcp.block_id(mcp_call))
     search = read_call(data)
     if search is None or search.page_url:
         return []
@@ -355,7 +355,7 @@ _CATEGORIES = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction",
 def parse_finish(stop_fields: Json, *, has_tool_call: bool) -> Finish:
     """The canonical reason; `has_tool_call` says whether the response contains a tool call.
 
-    The tool call decides, not the reported reason.
+    A tool call takes precedence over the reported reason.
     """
     stop_reason = stop_fields.get("stop_reason")
     reason: Any = (
@@ -409,7 +409,7 @@ _WIRE_TIERS = {canonical_tier: wire_tier for wire_tier, canonical_tier in SERVIC
 
 
 def parse_usage(usage: Any) -> Usage | None:
-    """The tokens in a `usage` object; None where it counts nothing."""
+    """The tokens in a `usage` object; None if it has no counts."""
     if not isinstance(usage, dict):
         return None
     created = usage.get("cache_creation")
@@ -434,14 +434,14 @@ def parse_usage(usage: Any) -> Usage | None:
     return counts if usage else None
 
 
-# Every event may add to it: a server that makes up names must not make it grow for ever.
+# Bounds the merged usage: a server could send new names with every event.
 _MAX_FIELDS = 100
 
 
 def merge_usage_fields(old_fields: Json, new_fields: Any) -> Json:
     """Merges a later `usage` object of a stream into an earlier one, field by field.
 
-    Counts only grow; a server that knows one only at the start sends 0 at the end.
+    Counts only grow: some servers report a count at the start and send 0 at the end.
     """
     if not isinstance(new_fields, dict):
         return old_fields
@@ -454,7 +454,7 @@ def merge_usage_fields(old_fields: Json, new_fields: Any) -> Json:
 
 
 def render_usage(usage: Usage | None) -> Json:
-    """The `usage` object; the API promises its counts, so unknown ones are 0."""
+    """The `usage` object. The API requires its counts, so unknown ones are 0."""
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0}
     out: Json = {

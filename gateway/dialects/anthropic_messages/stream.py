@@ -82,7 +82,7 @@ class _TextDeltaBody(msgspec.Struct):
 
 
 class _TextDeltaEvent(msgspec.Struct):
-    """The event that most frames are."""
+    """The most frequent event."""
 
     index: int
     delta: _TextDeltaBody
@@ -143,7 +143,7 @@ class MessagesStreamParser:
         try:
             return self._read_event(frame)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def close(self) -> list[Event]:
         """The final events: End, or Failed for a truncated stream."""
@@ -151,7 +151,7 @@ class MessagesStreamParser:
             return []
         if isinstance(self._stop_fields.get("stop_reason"), str):
             return self._end_message()
-        return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+        return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
 
     def _read_text_delta(self, data: bytes) -> list[Event] | None:
         """Fast path for a text delta of the open block; None for anything else."""
@@ -194,9 +194,9 @@ class MessagesStreamParser:
             case "message_stop":
                 return self._end_message()
             case "error":
-                return self._fail(parse_error_payload(data))
+                return self._fail_stream(parse_error_payload(data))
             case _ if isinstance(data.get("error"), dict | str):
-                return self._fail(parse_error_payload(data))
+                return self._fail_stream(parse_error_payload(data))
             case _:
                 return []
 
@@ -235,14 +235,14 @@ class MessagesStreamParser:
             events.append(UsageUpdate(usage))
         return [*events, End(parse_finish(self._stop_fields, has_tool_call=self._has_tool_call))]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
     # --- blocks ------------------------------------------------------------------------
 
     def _block_index(self, data: Json) -> int:
-        """The wire's index; where it has none, the block that began last."""
+        """The index in the event; without one, that of the block that began last."""
         index = data.get("index")
         if type(index) is int:
             return index
@@ -450,7 +450,7 @@ class MessagesStreamRenderer:
         self._ended = False
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints; nothing after End or Failed."""
+        """The bytes for this event; empty after End or Failed."""
         if type(event) is Delta and self._text_delta_prefix:
             return self._text_delta_prefix + _encode(event.text) + b"}}\n\n"
         if self._ended:
@@ -477,7 +477,7 @@ class MessagesStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -547,7 +547,7 @@ class MessagesStreamRenderer:
         return b"".join(self._render_complete_block(item) for item in blocks)
 
     def _render_complete_block(self, block: Json) -> bytes:
-        """A block of its own, from its start to its end; input comes as a delta."""
+        """A complete block, from its start to its end; its input is a delta."""
         block_input = block.get("input")
         out = self._render_block_start(block if block_input is None else {**block, "input": {}})
         if block_input is not None:
@@ -575,7 +575,7 @@ class MessagesStreamRenderer:
         return self._render_json_delta(fragment)
 
     def _is_not_json_object(self) -> bool:
-        """Whether the arguments so far cannot become a JSON object: they wait for their end."""
+        """Whether the arguments so far cannot become a JSON object; they are then buffered."""
         return not self._block.custom and not self._fragments[0].lstrip().startswith("{")
 
     def _render_json_delta(self, text: str) -> bytes:
@@ -638,7 +638,7 @@ class MessagesStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         self._ended = True
         delta = render_finish(finish, has_refusal=self._has_refusal)
         usage = count_searches(render_usage(self._usage), self._searches)
@@ -646,7 +646,7 @@ class MessagesStreamRenderer:
             _render_event("message_delta", {"delta": delta, "usage": usage}) + _MESSAGE_STOP_EVENT
         )
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended, self._text_delta_prefix = True, b""
         return b"event: error\ndata: " + _encode(render_error_body(error)) + b"\n\n"
 

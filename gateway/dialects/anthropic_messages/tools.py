@@ -37,8 +37,8 @@ _CHOICE_TYPES = ("auto", "any", "none", "tool")
 def parse_tools(body: Json, turns: tuple[Turn, ...]) -> tuple[Tool, ...]:
     """The tools; server tools stay in their native form.
 
-    A deferred one that the conversation has loaded is on offer like any other; that it was
-    deferred is then of use to this dialect only.
+    A deferred tool that the conversation has loaded is offered like any other; only this
+    dialect is still told that it was deferred.
     """
     tools = [_parse_tool(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
     if not any(tool.defer for tool in tools):
@@ -179,7 +179,7 @@ def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) ->
     if (limit := web_search.max_tool_calls(context.request)) is not None and limit > 0:
         # Anthropic limits each tool, OpenAI all of them together.
         tool_object["max_uses"] = limit
-        if sum(other.kind == "server" for other in context.request.tools) > 1:
+        if sum(item.kind == "server" for item in context.request.tools) > 1:
             reason = "the limit applies to web searches only"
             context.approximate(web_search.MAX_TOOL_CALLS, reason, before=limit)
         context.request = web_search.without_max_tool_calls(context.request)

@@ -185,9 +185,9 @@ def _parse_tool_choice(config: Json, model_fields: Json) -> ToolChoice | None:
     """The choice; Claude's own one says whether calls may be parallel."""
     path = "toolConfig.toolChoice"
     choice = mapping(config, "toolChoice", "toolConfig")
-    own_choice = mapping(model_fields, "tool_choice", MODEL_FIELDS) or {}
-    own_path = f"{MODEL_FIELDS}.tool_choice"
-    disabled = boolean(own_choice, "disable_parallel_tool_use", own_path)
+    claude_choice = mapping(model_fields, "tool_choice", MODEL_FIELDS) or {}
+    claude_path = f"{MODEL_FIELDS}.tool_choice"
+    disabled = boolean(claude_choice, "disable_parallel_tool_use", claude_path)
     parallel = None if disabled is None else not disabled
     if choice is None:
         return None if parallel is None else ToolChoice(parallel=parallel)

@@ -1,4 +1,4 @@
-"""Responses for clients: whole, and as the events of a stream in AWS's binary framing."""
+"""Responses for clients: complete, and as the events of a stream in AWS's binary framing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def render_response(
         "stopReason": render_stop_reason(response.finish, report),
         "usage": render_usage(response.usage),
         "metrics": {"latencyMs": context.elapsed_ms()},
-        **_own_fields(response.extra.get(NAME, {}), response.service_tier),
+        **_bedrock_fields(response.extra.get(NAME, {}), response.service_tier),
     }
     return body, tuple(report)
 
@@ -80,8 +80,8 @@ def render_response(
 _SERVICE_TIERS = frozenset({"priority", "default", "flex", "reserved"})
 
 
-def _own_fields(extra: Json, service_tier: str | None) -> Json:
-    """Fields of a response of Bedrock, and the service tier."""
+def _bedrock_fields(extra: Json, service_tier: str | None) -> Json:
+    """Fields that only Bedrock's responses have, and the service tier."""
     tier = {"serviceTier": {"type": service_tier}} if service_tier in _SERVICE_TIERS else {}
     return {**extra, **tier}
 
@@ -97,9 +97,9 @@ def _render_part(part: Part, context: ResponseContext, report: AdaptationReport)
         case ToolCall():
             arguments = part.arguments
             if part.custom:
-                arguments = {"input": part.raw or ""}
+                arguments = {"input": part.raw_arguments or ""}
             elif arguments is None:
-                arguments = _wrap_raw(part.raw or "", report)
+                arguments = _wrap_raw(part.raw_arguments or "", report)
             if part.signature is not None:
                 report.add(dropped_call_signature())
             call = {"toolUseId": render_call_id(part.id), "name": part.name, "input": arguments}
@@ -123,7 +123,7 @@ def _dropped_native(data: Json) -> Adaptation:
 
 
 def dropped_call_signature() -> Adaptation:
-    """The record of a call's state, which this dialect cannot carry."""
+    """The adaptation for a call's state, which this dialect cannot carry."""
     return dropped_field(
         "content.toolUse.signature", "tool calls cannot carry the provider's state"
     )
@@ -221,7 +221,7 @@ def render_stop_reason(finish: Finish, report: AdaptationReport) -> str:
 
 
 def render_usage(usage: Usage | None) -> Json:
-    """The `usage` object; the API promises its counts, so unknown ones are 0."""
+    """The `usage` object. The API requires its counts, so unknown ones are 0."""
     if usage is None:
         return {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
     output = usage.output or 0
@@ -294,7 +294,7 @@ class ConverseStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -329,7 +329,7 @@ class ConverseStreamRenderer:
                 return b""
 
     def _render_arguments(self, fragment: str) -> bytes:
-        """The fragment; arguments that cannot become a JSON object wait for their end."""
+        """The fragment; arguments that cannot become a JSON object are buffered until their end."""
         self._fragments.append(fragment)
         if self._block.custom:
             escaped = _encode(fragment)[1:-1].decode()
@@ -390,7 +390,7 @@ class ConverseStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         out = b""
         if finish.explanation and self._has_content:
             self.report.add(EXPLANATION_DROPPED)
@@ -401,11 +401,11 @@ class ConverseStreamRenderer:
         metadata: Json = {
             "usage": render_usage(self._usage),
             "metrics": {"latencyMs": self._context.elapsed_ms()},
-            **_own_fields({}, self._service_tier),
+            **_bedrock_fields({}, self._service_tier),
         }
         return out + _encode_message("messageStop", stop) + _encode_message("metadata", metadata)
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         name = stream_exception_name(error)
         return encode(_encode({"message": error.message}), name, exception=True)

@@ -13,13 +13,13 @@ NAME = "bedrock_converse"
 Json = dict[str, Any]
 
 
-# Fields of a model's own, which Converse hands on unread.
+# Fields that are specific to a model, which Converse passes on unread.
 MODEL_FIELDS = "additionalModelRequestFields"
 
 # How other dialects mark a document that is a search result.
 SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
 
-# `stopReason` -> canonical; any other value is an ordinary stop.
+# `stopReason` -> canonical; any other value is read as a normal stop.
 FINISH_REASONS = {
     "end_turn": "stop",
     "tool_use": "tool",

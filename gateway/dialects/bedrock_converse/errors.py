@@ -48,9 +48,9 @@ _KIND_BY_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Statuses of a model behind the service that tell whether and when to try again.
+# Statuses of a model behind the service that say whether and when to retry.
 _TRANSIENT_MODEL_STATUSES = frozenset({408, 429, 503, 504})
-# Wordings that are the only sign of a kind (wire/spec.md, section 5).
+# Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("input is too long", "context_length"),
     ("too many input tokens", "context_length"),
@@ -71,7 +71,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     fields = payload if isinstance(payload, dict) else {}
     exception_name = headers.get("x-amzn-errortype") or fields.get("__type")
     error = parse_error_payload(
-        exception_name if isinstance(exception_name, str) else "", fields, status=status, raw=body
+        exception_name if isinstance(exception_name, str) else "", fields, status=status, body=body
     )
     return msgspec.structs.replace(
         error,
@@ -82,13 +82,13 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
 
 
 def parse_error_payload(
-    name: str, fields: Json, *, status: int | None = None, raw: bytes = b""
+    name: str, fields: Json, *, status: int | None = None, body: bytes = b""
 ) -> Error:
-    """The error of an exception; `raw` is the message if the fields have none."""
+    """The error of an exception; without a message in the fields, the text of `body`."""
     # `ValidationException:http://…` and `com.amazon.coral#ValidationException` are equal.
     name = name.partition(":")[0].rpartition("#")[2]
     message = _error_message(fields) or plain_error_message(
-        b"" if raw.strip() == b"{}" else raw, status
+        b"" if body.strip() == b"{}" else body, status
     )
     # For a model failure, the model's own status is more specific.
     model_status = fields.get("originalStatusCode")
@@ -124,7 +124,7 @@ def _classify_error(status: int | None, name: str, message: str) -> str:
 # --- errors for clients ---------------------------------------------------------------------------
 #
 # The SDKs select the class of an exception by its name. Its status is the one in AWS's model of
-# the service, as the SDKs decide by it whether to try again.
+# the service, as the SDKs decide by it whether to retry.
 
 _EXCEPTIONS: dict[str, tuple[str, int]] = {
     "gateway_auth": ("AccessDeniedException", 403),

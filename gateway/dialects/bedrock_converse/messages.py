@@ -401,13 +401,13 @@ def _render_document(context: RenderContext, document: Document) -> Json:
 
 
 def _document_title(context: RenderContext, document: Document) -> str:
-    """A name of the few characters that are taken, which no other document has."""
+    """A name in the few characters that the API accepts, unique within the request."""
     name = _SPACES.sub(" ", _INVALID_TITLE_CHARACTERS.sub(" ", document.title or "")).strip()[:200]
     return context.unique_title(name or "Document")
 
 
 def _render_document_source(document: Document) -> tuple[str, Json]:
-    """A document's format and where its bytes are."""
+    """A document's format and its `source`."""
     if document.url is not None:
         extension = document.url.rpartition(".")[2].lower()
         document_format = extension if extension in DOCUMENT_FORMATS.values() else "pdf"
@@ -467,10 +467,10 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
         context.drop_signature(call)
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     return {
         "toolUse": {"toolUseId": sent_id, "name": context.sent_name(call.name), "input": arguments}
     }

@@ -115,12 +115,12 @@ def _budget_conflict(body: Json) -> str | None:
     if choice.keys() & {"any", "tool"}:
         return "cannot be combined with a forced tool"
     if body["messages"][-1]["role"] == "assistant":
-        return "cannot be combined with a prefilled answer"
+        return "cannot be combined with a prefilled response"
     return None
 
 
 def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
-    """The budget between 1024 and the limit; None where that leaves nothing.
+    """The budget between 1024 and the limit; None if the limit is too low for any.
 
     A limit that the client omitted is set so that reasoning and response fit.
     """

@@ -37,7 +37,7 @@ _UNSUPPORTED_SAMPLING = (
 )
 _MAX_STOPS = 2500
 # Fields of clients of the same dialect that have no canonical equivalent.
-_OWN_FIELDS = frozenset(
+_BEDROCK_FIELDS = frozenset(
     {
         *("guardrailConfig", "promptVariables", "performanceConfig"),
         "additionalModelResponseFieldPaths",
@@ -108,7 +108,7 @@ def _render_max_tokens(context: RenderContext, body: Json) -> None:
 def _render_sampling(context: RenderContext, body: Json) -> None:
     sampling, request = context.request.sampling, context.request
     config: Json = body.setdefault("inferenceConfig", {})
-    _render_temperature_and_top(context, config)
+    _render_temperature_and_top_p(context, config)
     for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, False, 0, {}):
             context.drop(request.client_path(name), "no equivalent")
@@ -117,8 +117,8 @@ def _render_sampling(context: RenderContext, body: Json) -> None:
         del body["inferenceConfig"]
 
 
-def _render_temperature_and_top(context: RenderContext, config: Json) -> None:
-    """Temperature, top_p and top_k, where the model still takes them."""
+def _render_temperature_and_top_p(context: RenderContext, config: Json) -> None:
+    """Temperature, top_p and top_k, if the model accepts them."""
     sampling, request = context.request.sampling, context.request
     sampling_values = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
     sampling_values = {name: value for name, value in sampling_values.items() if value is not None}
@@ -127,7 +127,7 @@ def _render_temperature_and_top(context: RenderContext, config: Json) -> None:
             context.drop(request.client_path(name), f"{context.model} rejects sampling parameters")
         return
     if context.model_fields.get("thinking", {}).get("type") in {"adaptive", "enabled"}:
-        _render_top_with_thinking(context, config, sampling_values)
+        _render_top_p_with_thinking(context, config, sampling_values)
         return
     if (temperature := sampling_values.get("temperature")) is not None:
         config["temperature"] = _clamp_sampling_value(context, "temperature", temperature)
@@ -141,8 +141,10 @@ def _render_temperature_and_top(context: RenderContext, config: Json) -> None:
         context.drop(request.client_path("top_k"), "no equivalent")
 
 
-def _render_top_with_thinking(context: RenderContext, config: Json, sampling_values: Json) -> None:
-    """While Claude thinks only temperature 1 and a large top_p are taken."""
+def _render_top_p_with_thinking(
+    context: RenderContext, config: Json, sampling_values: Json
+) -> None:
+    """With thinking, Claude accepts only temperature 1 and a large top_p."""
     for name, value in sampling_values.items():
         if name == "top_p" and 0.95 <= value <= 1:
             config["topP"] = value
@@ -216,7 +218,7 @@ def _is_valid_label(text: str) -> bool:
 
 
 def _valid_user_id(context: RenderContext, user_id: str) -> str:
-    """The end user's id, or its hash where its form is none that is taken."""
+    """The end user's id, or its hash if the API does not accept the id's form."""
     sent_id = shorten_user_id(user_id, _MAX_LABEL_LENGTH)
     if not _is_valid_label(sent_id):
         sent_id = shorten_user_id(f"[{user_id}", _MAX_LABEL_LENGTH)
@@ -245,7 +247,7 @@ def _render_extra_fields(context: RenderContext, body: Json) -> None:
         for key, value in fields.items():
             if dialect == NAME and key.startswith(f"{MODEL_FIELDS}."):
                 context.model_fields.setdefault(key.removeprefix(f"{MODEL_FIELDS}."), value)
-            elif dialect == NAME and key in _OWN_FIELDS:
+            elif dialect == NAME and key in _BEDROCK_FIELDS:
                 body.setdefault(key, value)
             else:
                 context.drop(key, "no equivalent")
@@ -257,7 +259,7 @@ _INVALID_NAME_CHARACTERS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def render_output_format(context: RenderContext, body: Json) -> None:
-    """Write the form into the body, or a hint for the model where it cannot be enforced."""
+    """Renders the output format into the body, or as a hint if it cannot be enforced."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
         schema = context.enforceable_schema(

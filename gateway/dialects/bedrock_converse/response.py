@@ -1,4 +1,4 @@
-"""Responses, whole and streamed, to canonical events."""
+"""Responses, complete and streamed, to canonical events."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class ConverseStreamParser:
             name, data = _decode_event(frame)
             return self.parse_event(name, data)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def parse_event(self, name: str, data: Json) -> list[Event]:
         """The canonical events of one stream event. Raises GatewayError."""
@@ -149,7 +149,7 @@ class ConverseStreamParser:
             case "metadata":
                 return self._end_message(data)
             case _ if name.lower().endswith("exception") or name == "error":
-                return self._fail(parse_error_payload(name, data))
+                return self._fail_stream(parse_error_payload(name, data))
             case _:
                 return []
 
@@ -158,10 +158,10 @@ class ConverseStreamParser:
         if self._ended:
             return []
         if self._stop_fields is None:
-            return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         return self._end_message({})
 
-    # --- the answer --------------------------------------------------------------------
+    # --- the response ------------------------------------------------------------------
 
     def _start_message(self) -> list[Event]:
         if self._started:
@@ -192,7 +192,7 @@ class ConverseStreamParser:
             End(parse_finish(stop_reason, model_fields, has_tool_call=self._has_tool_call)),
         ]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -289,7 +289,7 @@ class ConverseStreamParser:
         if self._open_kind == "reasoning":
             fragments, kind = self._signature_fragments or ([], "signature")
             signature = Signature(
-                provider=self._traits.kind,
+                provider=self._traits.preset,
                 model=self._traits.model,
                 kind=kind,
                 value="".join(fragments),
@@ -385,7 +385,7 @@ def _is_text(value: Any) -> bool:
 def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) -> Finish:
     """The canonical reason; `model_fields` are the model-specific fields of the response.
 
-    The tool call decides, not the reported reason.
+    A tool call takes precedence over the reported reason.
     """
     reason: Any = (
         FINISH_REASONS.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
@@ -395,7 +395,7 @@ def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) ->
     stop_sequence = model_fields.get("stop_sequence") if isinstance(model_fields, dict) else None
     explanation = None
     if reason == "malformed":
-        explanation = f"the model's answer ended with {stop_reason}"
+        explanation = f"the model's response ended with {stop_reason}"
     return Finish(
         reason=reason,
         stop_sequence=stop_sequence
@@ -410,7 +410,7 @@ def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) ->
 
 
 def parse_usage(usage: Any) -> Usage | None:
-    """The tokens in a `usage` object; None where it counts nothing."""
+    """The tokens in a `usage` object; None if it has no counts."""
     if not isinstance(usage, dict) or not usage:
         return None
     return Usage(
@@ -424,7 +424,7 @@ def parse_usage(usage: Any) -> Usage | None:
 
 
 def _count_written_1h(details: Any) -> int | None:
-    """The tokens that were written for an hour."""
+    """The tokens written to the cache with a lifetime of an hour."""
     details_rows = details if isinstance(details, list) else []
     counts = [
         token_count(row, "inputTokens") or 0

@@ -166,7 +166,7 @@ def _parse_assistant(message: Json, path: str, extra: Json) -> tuple[Part, ...]:
                 id=required_text(call, "id", call_path),
                 name=required_text(function, "name", f"{call_path}.function"),
                 arguments=arguments,
-                raw=raw_arguments,
+                raw_arguments=raw_arguments,
                 path=call_path,
             )
         )

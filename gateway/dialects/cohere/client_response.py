@@ -1,7 +1,7 @@
-"""Responses for clients, whole and streamed.
+"""Responses for clients, complete and streamed.
 
-In a whole response the text before calls is the `tool_plan`, as with Cohere's own models. In a
-stream it is content: when it begins, nobody knows whether a call will follow.
+In a complete response the text before calls is the `tool_plan`, as with Cohere's own models. In
+a stream it is content, because it begins before it is known whether a call follows.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _add_part(message: _Message, part: Part, context: ResponseContext) -> None:
         case ToolCall():
             arguments = render_arguments(part) or "{}"
             if part.custom:
-                arguments = msgspec.json.encode({"input": part.raw or ""}).decode()
+                arguments = msgspec.json.encode({"input": part.raw_arguments or ""}).decode()
             function = {"name": part.name, "arguments": arguments}
             message.calls.append({"id": part.id, "type": "function", "function": function})
         case Native():
@@ -142,7 +142,7 @@ def _dropped_native(data: Json) -> Adaptation:
 def render_citations(citations: Sequence[Citation], text: str, index: int) -> list[Json]:
     """The citations of a text as Cohere writes them; `index` is that of the text.
 
-    Those without a position cite the whole text: they are one citation with several sources.
+    Citations without a position cite the whole text: they become one with several sources.
     """
     out: list[Json] = []
     sources: list[Json] = []
@@ -273,7 +273,7 @@ class ChatStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -359,7 +359,7 @@ class ChatStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         out = b""
         if finish.explanation and (self._content_count or self._call_count):
             self.report.add(EXPLANATION_DROPPED)
@@ -373,7 +373,7 @@ class ChatStreamRenderer:
         }
         return out + _encode_event("message-end", delta=delta) + _DONE_EVENT
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         reason = "TIMEOUT" if error.kind == "timeout" else "ERROR"
         delta = {"finish_reason": reason, "error": error.message}

@@ -11,7 +11,7 @@ from gateway.dialects.shared.render_context import ToolNamingRenderContext
 NAME = "cohere"
 Json = dict[str, Any]
 
-# `finish_reason` -> canonical; any other value is an ordinary stop.
+# `finish_reason` -> canonical; any other value is read as a normal stop.
 FINISH_REASONS = {
     "COMPLETE": "stop",
     "STOP_SEQUENCE": "stop_sequence",

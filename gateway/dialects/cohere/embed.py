@@ -1,8 +1,8 @@
-"""Embeddings: /v2/embed, the half that calls it.
+"""Embeddings: renders requests to /v2/embed and parses their responses.
 
-An input is a text, or a picture as a data URL, as LiteLLM's clients write it. What the
-vectors are for has to be said there (`input_type`); a client that does not say it is taken
-to fill its index, which is what the service's own examples do.
+An input is a text, or an image as a data URL, as LiteLLM's clients write it. The API requires
+the purpose of the vectors (`input_type`). For clients that do not set one, it is
+`search_document`, as in Cohere's own examples.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PATH = "/v2/embed"
 DEFAULT_TASK = "search_document"
 IMAGE_TASK = "image"
 _TASKS = frozenset({"search_document", "search_query", "classification", "clustering", IMAGE_TASK})
-# The service's own fields that go on to it, whatever dialect the client wrote them in.
+# Cohere's own fields, which are sent to it from clients of any dialect.
 _NATIVE_FIELDS = frozenset({"truncate", "max_tokens", "priority"})
-# The only form a canonical response has; base64 is made from these.
+# Canonical vectors are floats; base64 for clients is made from these.
 _EMBEDDING_TYPES = ["float"]
 _TRUNCATE_MODES = {True: "END", False: "NONE"}
 
@@ -63,10 +63,10 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
 def parse_embed_response(body: Any) -> EmbedResponse:
     """The vectors. Raises GatewayError for a body that is no response."""
     try:
-        answer = msgspec.convert(body, _Answer)
+        result = msgspec.convert(body, _EmbedResult)
     except (msgspec.ValidationError, RecursionError):
         raise bad_upstream("the upstream's response contains no embeddings") from None
-    return EmbedResponse(vectors=tuple(answer.embeddings.numbers), usage=_parse_usage(answer.meta))
+    return EmbedResponse(vectors=tuple(result.embeddings.numbers), usage=_parse_usage(result.meta))
 
 
 def _input_texts(request: EmbedRequest) -> list[str]:
@@ -137,7 +137,7 @@ def _select_task(
 
 
 class _TokenCounts(msgspec.Struct):
-    """Counts are typed as floats there."""
+    """Token counts, which Cohere's API types as floats."""
 
     input_tokens: float | None = None
     image_tokens: float | None = None
@@ -152,7 +152,7 @@ class _Vectors(msgspec.Struct, rename={"numbers": "float"}):
     numbers: list[list[float]]
 
 
-class _Answer(msgspec.Struct):
+class _EmbedResult(msgspec.Struct):
     embeddings: _Vectors
     meta: _Meta | None = None
 

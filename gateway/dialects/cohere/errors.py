@@ -26,7 +26,7 @@ _KIND_BY_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Wordings that are the only sign of a kind.
+# Phrases in the message that are the only sign of a kind.
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("too many tokens", "context_length"),
     ("maximum context length", "context_length"),
@@ -35,7 +35,7 @@ _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("blocked input", "content_policy"),
 )
 _KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
-# A trial key's month is over (Cohere has no code for it): waiting a few seconds does not help.
+# The monthly limit of a trial key (Cohere has no code for it): a retry soon does not help.
 _MONTHLY_LIMIT_PHRASES = ("calls / month", "calls per month")
 
 

@@ -34,7 +34,7 @@ def render_messages(context: RenderContext) -> list[Json]:
     context.request, report = pair_tool_results(context.request)
     context.report += report
     if not context.traits.mid_system:
-        context.move_system_first()
+        context.merge_system_turns()
     messages = _render_system(context)
     last_turn: Turn | None = None
     for turn in context.request.turns:
@@ -204,7 +204,7 @@ def _is_text_document(document: Document) -> bool:
 
 
 def _render_document(context: RenderContext, document: Document) -> Json:
-    """A document that the model may cite; only text can be one."""
+    """A document that the model may cite; only text is supported."""
     context.drop_cache_marks(document.cache)
     text = document.text
     if document.parts is not None:
@@ -283,7 +283,9 @@ def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
         context.drop_signature(call)
     arguments = render_arguments(call)
     if call.custom:
-        arguments = render_arguments(ToolCall(id="", name="", arguments={"input": call.raw or ""}))
+        arguments = render_arguments(
+            ToolCall(id="", name="", arguments={"input": call.raw_arguments or ""})
+        )
     elif call.arguments is None:
         context.approximate(call.path, "the arguments are not a JSON object; sent unchanged")
     function = {"name": context.sent_name(call.name), "arguments": arguments or "{}"}

@@ -16,12 +16,12 @@ from gateway.dialects.shared.effort import BUDGET_BY_EFFORT
 
 _UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
 # Fields of clients of the same dialect that have no canonical equivalent.
-_OWN_FIELDS = frozenset({"citation_options", "safety_mode", "priority"})
+_COHERE_FIELDS = frozenset({"citation_options", "safety_mode", "priority"})
 _MIN_P, _MAX_P = 0.01, 0.99
 _MAX_K = 500
 # The tokens that thinking must leave (docs.cohere.com/docs/reasoning).
-_MIN_ANSWER_TOKENS = 1024
-# `priority`: 0 is served first.
+_MIN_RESPONSE_TOKENS = 1024
+# `priority`: requests with 0 are served first.
 _PRIORITY_BY_TIER = {"priority": 0}
 
 
@@ -42,7 +42,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     context.drop_cache_marks(request.cache)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
-            if dialect == NAME and key in _OWN_FIELDS:
+            if dialect == NAME and key in _COHERE_FIELDS:
                 body.setdefault(key, value)
             else:
                 context.drop(key, "no equivalent")
@@ -194,10 +194,10 @@ def _requested_budget(thinking: Thinking) -> int | None:
 
 def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int | None) -> int:
     """The budget, reduced so that the limit leaves room for a response; `name` is its field."""
-    if max_tokens is None or budget <= max_tokens - _MIN_ANSWER_TOKENS:
+    if max_tokens is None or budget <= max_tokens - _MIN_RESPONSE_TOKENS:
         return budget
-    sent_budget = max(1, max_tokens - _MIN_ANSWER_TOKENS)
-    reason = f"at least {_MIN_ANSWER_TOKENS} tokens of the limit are reserved for the answer"
+    sent_budget = max(1, max_tokens - _MIN_RESPONSE_TOKENS)
+    reason = f"at least {_MIN_RESPONSE_TOKENS} tokens of the limit are reserved for the response"
     context.approximate(context.request.client_path(name), reason, before=budget, after=sent_budget)
     return sent_budget
 

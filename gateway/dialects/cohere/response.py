@@ -1,4 +1,4 @@
-"""Responses, whole and streamed, to canonical events."""
+"""Responses, complete and streamed, to canonical events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message
-from gateway.dialects.shared.fields import natural_or_none, string_or_empty, string_or_none
+from gateway.dialects.shared.fields import non_negative_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
@@ -152,15 +152,17 @@ class ChatStreamParser:
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
+            return self._fail_stream(
+                bad_upstream("the upstream sent an event that is not JSON").error
+            )
         if not isinstance(data, dict):
-            return self._fail(
+            return self._fail_stream(
                 bad_upstream("the upstream sent an event that is not an object").error
             )
         try:
             return self.parse_event(data)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def parse_event(self, data: Json) -> list[Event]:
         """The events of one decoded event. Raises GatewayError."""
@@ -200,10 +202,10 @@ class ChatStreamParser:
         return (
             []
             if self._ended
-            else self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            else self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         )
 
-    # --- the answer --------------------------------------------------------------------
+    # --- the response ------------------------------------------------------------------
 
     def _start_message(self, id_: str) -> list[Event]:
         if self._started:
@@ -215,7 +217,7 @@ class ChatStreamParser:
         finish_reason = delta.get("finish_reason")
         failure = parse_failure(finish_reason, delta.get("error"))
         if failure is not None:
-            return self._fail(failure)
+            return self._fail_stream(failure)
         events = self._end_block()
         self._ended = True
         usage = parse_usage(delta.get("usage"))
@@ -223,7 +225,7 @@ class ChatStreamParser:
             events.append(UsageUpdate(usage))
         return [*events, End(parse_finish(finish_reason, has_tool_call=self._has_tool_call))]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -288,8 +290,10 @@ class ChatStreamParser:
             return []
         events: list[Event] = []
         if self._open_kind == "reasoning":
-            # It has no signature: that it is this model's own is all there is to know.
-            signature = Signature(provider=self._traits.kind, model=self._traits.model, kind="text")
+            # Cohere sends no signature: the state only says which model created the reasoning.
+            signature = Signature(
+                provider=self._traits.preset, model=self._traits.model, kind="text"
+            )
             events.append(SignatureDelta(signature))
         elif self._custom_input is not None:
             text = parse_free_text_input("".join(self._custom_input))
@@ -328,8 +332,8 @@ def _parse_source(citation: Json, source: Json) -> Citation:
         url=string_or_none(document.get("url")),
         title=string_or_none(document.get("title")) or string_or_none(source.get("id")),
         quote=string_or_none(citation.get("text")),
-        start=natural_or_none(citation.get("start")),
-        end=natural_or_none(citation.get("end")),
+        start=non_negative_or_none(citation.get("start")),
+        end=non_negative_or_none(citation.get("end")),
         dialect=NAME,
         native={**citation, "sources": [source]},
     )
@@ -356,17 +360,17 @@ def parse_failure(finish_reason: Any, message: Any) -> Error | None:
     error_message = message if isinstance(message, str) and message else ""
     return Error(
         kind=kind,
-        message=(error_message or f"the model's answer ended with {finish_reason}")[:2000],
+        message=(error_message or f"the model's response ended with {finish_reason}")[:2000],
     )
 
 
 # --- usage ----------------------------------------------------------------------------------------
 #
-# `tokens` is what the model read and wrote, `billed_units` the part that is paid for.
+# `tokens` counts all tokens of the model, `billed_units` those that are billed.
 
 
 def parse_usage(usage: Any) -> Usage | None:
-    """The tokens in a `usage` object; None where it counts nothing."""
+    """The tokens in a `usage` object; None if it has no counts."""
     if not isinstance(usage, dict) or not usage:
         return None
     input_tokens = _token_count(usage, "input_tokens")
@@ -389,7 +393,7 @@ def _token_count(usage: dict[str, Any], name: str) -> int | None:
 
 
 def _count_or_none(value: Any) -> int | None:
-    """Counts are typed as floats there."""
+    """The value as a token count, which Cohere's API types as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return max(0, int(value)) if value == value and abs(value) < 2**53 else None

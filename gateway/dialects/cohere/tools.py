@@ -1,4 +1,4 @@
-"""Tools and tool choice, as a provider's request has them."""
+"""Tools and tool choice for a provider's request."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from gateway.dialects.shared.token_count import count_parser, count_renderer
 DIALECT = Dialect(
     name=NAME,
     returns_choices="always",
-    # An empty line: nothing in a stream of events, nothing between the items of an array.
+    # An empty line is ignored both in a stream of events and between the items of a JSON array.
     keepalive=b"\r\n",
     client=Client(
         parse_request=parse_request,

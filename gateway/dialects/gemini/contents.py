@@ -58,7 +58,7 @@ from gateway.dialects.shared.fields import (
 # the call in it, stable across requests, and a result the id of its call.
 
 _AUDIO_FORMATS = {"wav": "wav", "x-wav": "wav", "mp3": "mp3", "mpeg": "mp3"}
-# Addresses that only Google can open.
+# Prefixes of URLs that only Google can open.
 _GOOGLE_FILE_PREFIXES = ("gs://", "https://generativelanguage.googleapis.com/", "files/")
 
 
@@ -73,7 +73,7 @@ _RESULT_FIELDS = frozenset({"id", "name", "response", "parts"})
 
 
 class PendingCalls:
-    """The calls without a result yet, by id and name, in order.
+    """The calls that have no result yet, by id and name, in order.
 
     `extra_fields` collects fields without a canonical equivalent, by path.
     """
@@ -109,7 +109,7 @@ class PendingCalls:
         }
 
     def match_result(self, call_id: str | None, name: str) -> str | None:
-        """The id of the call of a result; None if no call has this name.
+        """The id of the call that a result belongs to; None if no call has this name.
 
         A result without an id belongs to a call without one first.
         """
@@ -281,7 +281,7 @@ def _parse_file_data(part: Json, file: Json, path: str) -> Part:
 
 # --- a provider's parts ---------------------------------------------------------------------------
 
-# Addresses that Google opens itself.
+# Prefixes of URLs that Google opens itself.
 _GOOGLE_URL_PREFIXES = (
     "gs://",
     "https://www.youtube.com/",
@@ -358,10 +358,10 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
     ):
         for loss in code_execution.losses_of(part.data):
             context.drop(part.path, f"not sent: {loss}")
-        return code_execution.gemini_parts(part.data)
+        return code_execution.render_gemini_parts(part.data)
     if (text := context.code_run_text(part)) is not None:
         return [{"text": text.text}]
-    image = image_generation.gemini_part(part.data)
+    image = image_generation.render_gemini_part(part.data)
     if image is not None and context.traits.images:
         if context.traits.image_output and context.traits.replay_reasoning == "required_on_tools":
             # The signature of the image is not part of OpenAI's item.
@@ -435,7 +435,7 @@ def _render_document(context: RenderContext, document: Document) -> list[Json]:
 def _render_file(
     context: RenderContext, part: Image | Document, media_name: str, media_type: str | None
 ) -> Json:
-    """A file by its address, which only Google's own are opened by."""
+    """A file by its URL. Google opens only its own URLs."""
     if part.file_id is not None:
         if not context.same_dialect:
             reason = "the file ID belongs to another provider; send the file's data"
@@ -473,10 +473,10 @@ def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
     context.drop_cache_marks(call.cache)
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     function_call = {"id": call.id, "name": context.sent_name(call.name), "args": arguments}
     out: Json = {"functionCall": function_call}
     signature = call.signature
@@ -510,7 +510,7 @@ def _render_function_response(context: RenderContext, result: ToolResult) -> lis
 
 
 def _render_response_object(result_text: str, *, is_failure: bool) -> Json:
-    """The `response` object: JSON objects as they are, text under `output` or `error`."""
+    """The `response` object: JSON objects unchanged, text under `output` or `error`."""
     if is_failure:
         return {"error": result_text}
     result_object: Any = None

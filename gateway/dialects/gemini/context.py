@@ -31,7 +31,7 @@ THINKING_LEVELS = ("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
 GENERATION_CONFIG = "generationConfig"
 CALLING_CONFIG = "toolConfig.functionCallingConfig"
 
-# canonical field -> where this dialect's clients write it.
+# canonical field -> its path in this dialect's requests.
 FIELD_PATHS: dict[str, str] = {
     "max_output": "generationConfig.maxOutputTokens",
     "temperature": "generationConfig.temperature",
@@ -78,11 +78,11 @@ def resource_path(model: str) -> str:
 
 # --- camelCase and snake_case ---------------------------------------------------------------------
 #
-# Its API reads `snake_case` as well, one object where a list of them is meant (its own
-# examples write `"parts": {"text": ...}`), and `null` as unsaid.
+# Google's API also accepts `snake_case`, an object in place of a list with one item (as in
+# its own examples, `"parts": {"text": ...}`), and `null` for an absent field.
 
 _SNAKE = re.compile(r"_([a-z0-9])")
-# What is inside these is the client's own: arguments, results, schemas, labels.
+# The names inside these fields are the client's: arguments, results, schemas, labels.
 _CLIENT_DEFINED_FIELDS = frozenset(
     {
         "args",
@@ -123,7 +123,7 @@ def camel_case(name: str) -> str:
 
 # --- the state of rendering one request -----------------------------------------------------------
 
-# More than other dialects take, so most names stay as they are.
+# Longer than in other dialects, so most names are sent unchanged.
 _NAME_LIMIT = 128
 _VALID_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 _VALID_FIRST_CHARACTER = re.compile(r"[A-Za-z_]")
@@ -134,8 +134,8 @@ class RenderContext(BaseRenderContext):
     """The request, the traits of its target, and the report as it grows.
 
     Attributes:
-        same_dialect: whether the client uses this dialect too: what it omitted it omitted
-            on purpose, and its own values have the same meaning here.
+        same_dialect: whether the client uses this dialect too: omitted fields are then
+            intentional, and its values have the same meaning here.
         sent_names: the client's tool names -> those sent.
     """
 

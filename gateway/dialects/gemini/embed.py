@@ -120,12 +120,12 @@ class _Vector(msgspec.Struct):
     values: list[float]
 
 
-class _Answer(msgspec.Struct):
+class _EmbedResult(msgspec.Struct):
     embeddings: list[_Vector]
 
 
 def embed_path(model: str) -> str:
-    """The path of the call, which takes any number of texts."""
+    """The path of the call that accepts any number of texts."""
     return f"/v1beta/{resource_path(model)}:batchEmbedContents"
 
 
@@ -178,10 +178,10 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     if isinstance(body, dict) and "embedding" in body:
         body = {**body, "embeddings": [body["embedding"]]}
     try:
-        answer = msgspec.convert(body, _Answer)
+        result = msgspec.convert(body, _EmbedResult)
     except (msgspec.ValidationError, RecursionError):
         raise bad_upstream("the upstream's response contains no embeddings") from None
-    vectors = tuple(vector.values for vector in answer.embeddings)
+    vectors = tuple(vector.values for vector in result.embeddings)
     return EmbedResponse(vectors=vectors, usage=parse_usage(body.get("usageMetadata")))
 
 
@@ -227,7 +227,7 @@ class _Predictions(msgspec.Struct):
 
 
 def _parse_predictions(body: Json) -> EmbedResponse:
-    """The vectors of predictions, and the sum of their tokens where each was counted."""
+    """The vectors of predictions, and the sum of their tokens if each has a count."""
     try:
         predictions = msgspec.convert(body, _Predictions).predictions
     except (msgspec.ValidationError, RecursionError):

@@ -20,7 +20,7 @@ _TYPE_URL_PREFIX = "type.googleapis.com/google.rpc."
 _KIND_BY_RPC_STATUS: dict[str, str] = {
     "INVALID_ARGUMENT": "invalid_request",
     "OUT_OF_RANGE": "invalid_request",
-    # No billing account, or a country without the free tier: another target may do.
+    # No billing account, or a country without the free tier: another target may work.
     "FAILED_PRECONDITION": "upstream_auth",
     "UNAUTHENTICATED": "upstream_auth",
     "PERMISSION_DENIED": "upstream_auth",
@@ -46,7 +46,7 @@ _KIND_BY_HTTP_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Wordings that are the only sign of a kind (wire/spec.md, section 5).
+# Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("exceeds the maximum number of tokens", "context_length"),
     ("api key not valid", "upstream_auth"),
@@ -83,15 +83,15 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
     payload = decode_error_body(body)
     return msgspec.structs.replace(
-        parse_error_payload(payload, status=status, raw=body),
+        parse_error_payload(payload, status=status, body=body),
         retry_after_s=retry_after(headers, payload),
         should_retry=should_retry(headers),
         upstream_id=headers.get("x-request-id") or headers.get("x-goog-request-id"),
     )
 
 
-def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload; `raw` is the message if the payload has none."""
+def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
+    """The error in a payload; without a message in it, the text of `body`."""
     fields = _error_fields(payload)
     code = fields.get("status")
     code = code if isinstance(code, str) else None
@@ -101,7 +101,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes =
     )
     message = fields.get("message")
     if not isinstance(message, str) or not message:
-        message = plain_error_message(raw, http_status)
+        message = plain_error_message(body, http_status)
     return Error(
         kind=_classify_error(http_status, code, message, fields.get("details")),
         message=message[:_MAX_MESSAGE_LENGTH],

@@ -1,7 +1,7 @@
 """Calls whose arguments Vertex AI streams in fragments (`streamFunctionCallArguments`).
 
-The first part of the call has its name, later ones have `partialArgs`: values by JSON path, the
-text of a string in pieces. The call is complete with the first part without `willContinue`.
+The first part of the call has its name, later ones have `partialArgs`: values by JSON path, with
+strings split into fragments. The call is complete with the first part without `willContinue`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gateway.dialects.shared.fields import list_or_empty, string_or_empty
 
 _PATH_STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,5})\]|\['([^']*)'\]|\["([^"]*)"\]""")
 _VALUES = ("stringValue", "numberValue", "boolValue")
-# More items than any call has; an index beyond the end of its list is filled up with nulls.
+# The largest accepted index beyond the end of a list, which is filled with nulls.
 _MAX_GAP = 1000
 
 
 class PartialCalls:
-    """Collects the fragments of a call; calls that arrive whole pass through."""
+    """Collects the fragments of a call; complete calls are returned at once."""
 
     def __init__(self) -> None:
         # The call that will continue: its first part, signature and arguments.
@@ -55,7 +55,7 @@ class PartialArguments:
         self._unfinished_paths: set[str] = set()
 
     def add(self, fragments: Any) -> None:
-        """Add the `partialArgs` of a part. Raises GatewayError for a path that leads nowhere."""
+        """Add the `partialArgs` of a part. Raises GatewayError for an invalid path."""
         for fragment in list_or_empty(fragments):
             if not isinstance(fragment, dict):
                 raise _invalid_fragment()

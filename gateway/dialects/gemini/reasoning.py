@@ -30,7 +30,7 @@ from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
 # --- settings of a request ------------------------------------------------------------------------
 #
-# Models of 2.5 take a number of tokens, later ones a level; both together are a 400.
+# Gemini 2.5 models accept a number of tokens, later ones a level; both together are a 400.
 
 _THINKING_PATH = f"{GENERATION_CONFIG}.thinkingConfig"
 _PARSED_FIELDS = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
@@ -197,7 +197,7 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str:
 
 # --- state ----------------------------------------------------------------------------------------
 #
-# The official SDKs decode the field, so a bare token would not pass them.
+# The official SDKs decode the field, so a token that is not base64 would be an error there.
 
 MISSING_SIGNATURE = (
     "no thought signature is known for this step: a placeholder that skips validation is sent"
@@ -216,7 +216,7 @@ def parse_signature(value: str | None, kind: str = SAME_PART_SIGNATURE) -> Signa
 
 
 def _decode_base64_text(value: str) -> str:
-    """The text under the base64 of either alphabet; empty where it is no text."""
+    """The text in base64 of either alphabet; empty if it does not decode to text."""
     try:
         padded_value = value + "=" * (-len(value) % 4)
         return base64.urlsafe_b64decode(padded_value.replace("+", "-").replace("/", "_")).decode(
@@ -249,8 +249,8 @@ def can_be_replayed(signature: Signature | None, traits: Traits, *, native: bool
 def merge_split_reasoning(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Joins reasoning that a client stored as the fragments of a stream.
 
-    The last fragment of another dialect's reasoning has no text, but the token that
-    all of them are signed by; chats of Google's SDK keep every chunk as a content of its own.
+    The last fragment of another dialect's reasoning has no text but the state token of all
+    fragments; chats of Google's SDK store every chunk as a separate content.
     """
     merged_turns: list[Turn] = []
     unsigned_fragments: list[
@@ -323,7 +323,7 @@ def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation
 def _drop_content_state(
     content: Json, path: str, traits: Traits, report: list[Adaptation]
 ) -> Json | None:
-    """The content without signatures; None if it held nothing else."""
+    """The content without signatures; None if nothing else is in it."""
     parts = content.get("parts")
     if not isinstance(parts, list):
         return content
@@ -338,7 +338,7 @@ def _drop_content_state(
         unsigned_part = {name: value for name, value in part.items() if name not in signatures}
         report += [dropped_field(f"{part_path}.{name}", REASONING_REFUSED) for name in signatures]
         if requires_signature and any(name in part for name in _CALL_NAMES):
-            requires_signature = False  # the first call of a content stands for all
+            requires_signature = False  # the first call of a content carries the signature for all
             unsigned_part["thoughtSignature"] = SKIP_SIGNATURE
             if not signatures:
                 report.append(approximated_field(part_path, MISSING_SIGNATURE))

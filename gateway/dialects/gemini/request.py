@@ -176,10 +176,10 @@ def _parse_turns(body: Json, pending_calls: PendingCalls) -> tuple[Turn, ...]:
     turns = merge_split_reasoning(
         [_parse_turn(item, index, pending_calls) for index, item in enumerate(contents)]
     )
-    return tuple(_merge_split_answers(turns))
+    return tuple(_merge_split_responses(turns))
 
 
-def _merge_split_answers(turns: tuple[Turn, ...]) -> Iterator[Turn]:
+def _merge_split_responses(turns: tuple[Turn, ...]) -> Iterator[Turn]:
     """Joins the fragments of each response: chats of Google's SDK store every chunk as a turn.
 
     An empty response is dropped.
@@ -254,7 +254,7 @@ def _parse_sampling(config: Json) -> Sampling:
 
 
 def _round_or_none(value: float | None) -> int | None:
-    """`topK` is a number with a point in Google's types."""
+    """The value as an integer: Google types `topK` as a float."""
     return None if value is None else round(value)
 
 
@@ -391,7 +391,7 @@ def _render_stop(context: RenderContext, config: Json) -> None:
 
 
 def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> None:
-    """How many responses, and their log probabilities."""
+    """Renders the number of candidates, and the log probabilities."""
     sampling, request, traits = context.request.sampling, context.request, context.traits
     if sampling.n is not None:
         sent_count = min(sampling.n, traits.n_max)
@@ -526,7 +526,7 @@ def _is_known_format(text_format: Any) -> bool:
 
 
 def render_output_format(context: RenderContext, config: Json) -> None:
-    """Write the form into the generation config."""
+    """Renders the output format into the generation config."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
         schema, changed_keywords = to_gemini_schema(output.schema)
@@ -549,7 +549,7 @@ def render_output_format(context: RenderContext, config: Json) -> None:
 
 # --- the schema of a request that passes through --------------------------------------------------
 
-# One object may replace a list of one, as in Google's own examples.
+# An object may stand in place of a list with one item, as in Google's own examples.
 _ObjectOrList = list[dict[str, Any]] | dict[str, Any]
 
 
@@ -583,7 +583,7 @@ class PassthroughSchema(msgspec.Struct, rename="camel"):
 
 
 _check_schema = passthrough_checker(PassthroughSchema)
-# What a request says something in: a conversation, or texts to embed.
+# The fields with the input: a conversation, or texts to embed.
 _INPUT_FIELDS = (b'"contents"', b'"content"', b'"requests"')
 
 
@@ -603,7 +603,7 @@ _ACTIONS: dict[str, str] = {"generate": "generateContent", "count_tokens": "coun
 
 
 def token_count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
-    """A count with everything that counts: instructions and tools too."""
+    """The body of a token count, which includes instructions and tools."""
     return {"generateContentRequest": {"model": "/".join(split_resource(model)), **body}}
 
 

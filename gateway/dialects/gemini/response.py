@@ -1,4 +1,4 @@
-"""Whole responses: canonical to a client's JSON; finish reasons, usage, citations and log
+"""Complete responses: canonical to a client's JSON; finish reasons, usage, citations and log
 probabilities, both ways.
 """
 
@@ -33,9 +33,9 @@ from gateway.canon.signature import hide_reasoning_text
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.context import NAME, Json
 from gateway.dialects.gemini.reasoning import is_gemini, render_signature
-from gateway.dialects.shared.code_execution import gemini_parts
 from gateway.dialects.shared.code_execution import losses_of as code_losses
 from gateway.dialects.shared.code_execution import read_call as read_code
+from gateway.dialects.shared.code_execution import render_gemini_parts
 from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
@@ -69,7 +69,7 @@ def render_candidate(
     parts: list[Json] = []
     grounded_texts: list[GroundedText] = []
     queries: list[str] = []
-    bytes_before = 0
+    preceding_bytes = 0
     for part_index, part in enumerate(response.parts):
         if query := search_query(part):
             queries.append(query)
@@ -79,10 +79,10 @@ def render_candidate(
         )
         if isinstance(part, Text):
             grounded_texts += [
-                GroundedText(citation, part.text, bytes_before) for citation in part.citations
+                GroundedText(citation, part.text, preceding_bytes) for citation in part.citations
             ]
         if isinstance(part, Text | Refusal):
-            bytes_before += utf8_length(part.text)
+            preceding_bytes += utf8_length(part.text)
     report_pause(response.finish, index, report)
     candidate: Json = {"content": {"role": "model", "parts": parts}}
     candidate |= render_candidate_end(response, grounded_texts, queries)
@@ -131,7 +131,7 @@ def render_part(
             return [render_function_call(part, path, report)]
         case Native() if part.dialect == NAME:
             return [part.data]
-        case Native() if parts := gemini_parts(part.data):
+        case Native() if parts := render_gemini_parts(part.data):
             run = read_code(part.data)
             if run is not None and run.language == "bash":
                 report.append(approximated_field(path, "a shell command; Gemini names only Python"))
@@ -150,7 +150,7 @@ def render_reasoning(part: Reasoning, context: ResponseContext) -> list[Json]:
     reasoning_text = "" if context.reasoning_display == "none" else part.text
     signature = part.signature
     if signature is not None and is_gemini(signature) and signature.kind != "thoughtSignature":
-        signature = None  # it stands under the call that follows
+        signature = None  # the part of the call that follows carries the signature
     if signature is not None and not reasoning_text and not is_gemini(signature):
         # The provider requires the text back, so the token carries it.
         signature = hide_reasoning_text(part.text, signature)
@@ -170,7 +170,7 @@ def render_reasoning(part: Reasoning, context: ResponseContext) -> list[Json]:
 
 
 def _needs_signature(signature: Signature, part: Reasoning) -> bool:
-    """Whether there is state to carry: a signature value, or a foreign provider."""
+    """Whether there is state to return: a signature value, or reasoning of another provider."""
     foreign = bool(signature.provider) and not is_gemini(signature)
     return bool(signature.value) or part.redacted or foreign
 
@@ -179,12 +179,12 @@ def render_function_call(call: ToolCall, path: str, report: list[Adaptation]) ->
     """Renders a complete call."""
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
         report.append(
             approximated_field(path, "the arguments are not a JSON object; shown as `_raw`")
         )
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
     out: Json = {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}
     if call.signature is not None:
         out["thoughtSignature"] = render_signature(call.signature)
@@ -204,7 +204,7 @@ def extract_sources(candidate: Json) -> Json | None:
 
 
 class GroundingSearches:
-    """The searches of one response: their queries come with the sources, after the text."""
+    """The searches of one response; Google sends their queries with the sources, after the text."""
 
     def __init__(self) -> None:
         self._queries: dict[str, None] = {}
@@ -245,7 +245,7 @@ def search_query(part: Part) -> str:
 def parse_citations(sources: Json, text: str) -> list[Citation]:
     """The sources of a text."""
     citations: list[Citation] = []
-    offsets = _Offsets(text)
+    offsets = _OffsetConverter(text)
     metadata = sources.get("groundingMetadata")
     if isinstance(metadata, dict):
         chunks = list_or_empty(metadata.get("groundingChunks"))
@@ -261,7 +261,7 @@ def parse_citations(sources: Json, text: str) -> list[Citation]:
     ]
 
 
-def _parse_recitations(metadata: Any, offsets: _Offsets) -> list[Citation]:
+def _parse_recitations(metadata: Any, offsets: _OffsetConverter) -> list[Citation]:
     """Citations of works that the response quotes."""
     metadata = metadata if isinstance(metadata, dict) else {}
     source_objects = metadata.get("citationSources") or metadata.get("citations")
@@ -291,7 +291,7 @@ def _parse_read_pages(metadata: Any) -> list[Citation]:
     ]
 
 
-def _parse_support(support: Json, chunks: list[Any], offsets: _Offsets) -> list[Citation]:
+def _parse_support(support: Json, chunks: list[Any], offsets: _OffsetConverter) -> list[Citation]:
     segment = support.get("segment")
     segment = segment if isinstance(segment, dict) else {}
     start = offsets.to_characters(segment.get("startIndex", 0))
@@ -328,7 +328,7 @@ def _chunk_source(chunk: Any) -> Json | None:
     return next((value for value in chunk.values() if isinstance(value, dict)), None)
 
 
-class _Offsets:
+class _OffsetConverter:
     """Converts offsets in one text between characters and bytes of UTF-8."""
 
     def __init__(self, text: str) -> None:
@@ -362,22 +362,22 @@ class _Offsets:
 
 
 class GroundedText(msgspec.Struct, frozen=True):
-    """A source of a text of the response, which begins after `before` bytes of the others."""
+    """A source of a text of the response, which follows `preceding_bytes` of other texts."""
 
     citation: Citation
     text: str
-    before: int
+    preceding_bytes: int
 
 
 def render_grounding(grounded_texts: Sequence[GroundedText]) -> Json | None:
     """The `groundingMetadata` for sources."""
-    # The chunks by what they say, each with its place.
+    # Each distinct chunk with its index.
     chunks: dict[bytes, tuple[int, Json]] = {}
     supports: list[Json] = []
-    offsets, measured_text = _Offsets(""), ""
+    offsets, measured_text = _OffsetConverter(""), ""
     for grounded_text in grounded_texts:
         if grounded_text.text is not measured_text:
-            offsets, measured_text = _Offsets(grounded_text.text), grounded_text.text
+            offsets, measured_text = _OffsetConverter(grounded_text.text), grounded_text.text
         chunk = _render_chunk(grounded_text.citation)
         if chunk is None:
             continue
@@ -404,7 +404,7 @@ def _render_chunk(citation: Citation) -> Json | None:
     return {"web": web}
 
 
-def _render_segment(grounded_text: GroundedText, offsets: _Offsets) -> Json | None:
+def _render_segment(grounded_text: GroundedText, offsets: _OffsetConverter) -> Json | None:
     """The segment of the response that a citation covers; all of it if it has no offsets."""
     citation, text = grounded_text.citation, grounded_text.text
     if citation.dialect == NAME and isinstance(citation.native.get("segment"), dict):
@@ -415,14 +415,14 @@ def _render_segment(grounded_text: GroundedText, offsets: _Offsets) -> Json | No
     if not text[start:end]:
         return None
     return {
-        "startIndex": grounded_text.before + offsets.to_bytes(start),
-        "endIndex": grounded_text.before + offsets.to_bytes(end),
+        "startIndex": grounded_text.preceding_bytes + offsets.to_bytes(start),
+        "endIndex": grounded_text.preceding_bytes + offsets.to_bytes(end),
         "text": text[start:end],
     }
 
 
 def utf8_length(text: str) -> int:
-    """The bytes of a text, in which Google counts."""
+    """The length of a text in bytes of UTF-8, the unit of Google's offsets."""
     return len(text.encode("utf-8", "replace"))
 
 
@@ -480,7 +480,7 @@ def _render_candidate(token_object: Json) -> Json:
 
 # --- finish reasons -------------------------------------------------------------------------------
 
-# `finishReason` -> canonical; any other value is an ordinary stop.
+# `finishReason` -> canonical; any other value is read as a normal stop.
 _FINISH_REASONS: dict[str, str] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
@@ -525,7 +525,7 @@ _GOOGLE_REASONS = {
 def parse_finish(
     finish_reason: str, message: Any, *, has_tool_call: bool, is_empty: bool
 ) -> Finish:
-    """The canonical reason; a stop after calls is one for their sake."""
+    """The canonical reason; a stop after calls is the reason `tool`."""
     reason: Any = _FINISH_REASONS.get(finish_reason, "stop")
     if finish_reason == "OTHER" and is_empty:
         reason = "malformed"
@@ -533,7 +533,7 @@ def parse_finish(
         reason = "tool"
     explanation = message if isinstance(message, str) and message else None
     if reason == "malformed" and explanation is None:
-        explanation = f"the model's answer ended with {finish_reason}"
+        explanation = f"the model's response ended with {finish_reason}"
     category = finish_reason if reason == "filter" else None
     return Finish(reason=reason, explanation=explanation, category=category)
 
@@ -549,7 +549,7 @@ def render_finish(finish: Finish) -> str:
 
 
 def parse_usage(usage: Any) -> Usage | None:
-    """The tokens in a `usageMetadata`; None where it counts nothing."""
+    """The tokens in a `usageMetadata`; None if it has no counts."""
     if not isinstance(usage, dict) or not usage:
         return None
     prompt_tokens = token_count(usage, "promptTokenCount")

@@ -84,10 +84,9 @@ class GeminiStreamParser:
 
     def __init__(self, traits: Traits, request: RenderedRequest | None) -> None:
         self._traits = traits
-        requests_several = _requests_several_candidates(request)
         self._extra_candidates = (
             AlternativeParsers(lambda: GeminiStreamParser(traits, request))
-            if requests_several
+            if _requests_several_candidates(request)
             else None
         )
         self._client_names = request.client_names if request is not None else {}
@@ -118,11 +117,12 @@ class GeminiStreamParser:
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
+            error = bad_upstream("the upstream sent an event that is not JSON").error
+            return self._fail_stream(error)
         try:
             return self.parse_event(data)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def parse_event(self, data: Any) -> list[Event]:
         """The events of one decoded chunk. Raises GatewayError for any other shape."""
@@ -156,7 +156,7 @@ class GeminiStreamParser:
         if self._block_reason and not self._finish_reason:
             return self._end_with_refusal()
         if not self._finish_reason:
-            return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         try:
             extra_responses = (
                 self._extra_candidates.close(GeminiStreamParser.close)
@@ -164,7 +164,7 @@ class GeminiStreamParser:
                 else ()
             )
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
         events = self._end_partial_call() + self._end_block()
         self._ended = True
         for data in self._searches.items(self._response_id):
@@ -180,7 +180,7 @@ class GeminiStreamParser:
         )
         return [*events, End(finish, extra_responses)]
 
-    # --- the answer --------------------------------------------------------------------
+    # --- the response ------------------------------------------------------------------
 
     def _start_message(self, data: Json) -> list[Event]:
         if self._started:
@@ -193,7 +193,7 @@ class GeminiStreamParser:
         prompt_tokens = usage.prompt_tokens if usage is not None else None
         return [Start(id=self._response_id, model=model, prompt_tokens=prompt_tokens)]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -229,7 +229,7 @@ class GeminiStreamParser:
         self._searches.add(candidate.get("groundingMetadata"))
         # Sources belong to the last text, which a signature next to it or after it may end.
         last_text_index = max(
-            (n for n, part in enumerate(parts) if _is_answer_text(part)), default=-1
+            (n for n, part in enumerate(parts) if _is_response_text(part)), default=-1
         )
         if last_text_index < 0 and self._open_kind == "text":
             self._sources = sources
@@ -272,7 +272,7 @@ class GeminiStreamParser:
     # --- blocks ------------------------------------------------------------------------
 
     def _citation_events(self) -> list[Event]:
-        """The sources of the text that is open."""
+        """The sources of the open text block."""
         sources, self._sources = self._sources, None
         if sources is None or self._open_kind != "text":
             return []
@@ -301,7 +301,7 @@ class GeminiStreamParser:
         return [*events, BlockStart(kind=kind)]
 
     def _new_signature(self, value: str, kind: str) -> Signature:
-        return Signature(provider=self._traits.kind, model=self._model, kind=kind, value=value)
+        return Signature(provider=self._traits.preset, model=self._model, kind=kind, value=value)
 
     def _reasoning_events(self, text: str, signature_value: str) -> list[Event]:
         if not text and not signature_value:
@@ -384,7 +384,7 @@ def _argument_events(args: Any, *, custom: bool) -> list[Event]:
     return [Delta(arguments_json)] if arguments_json else []
 
 
-def _is_answer_text(part: Json) -> bool:
+def _is_response_text(part: Json) -> bool:
     """Whether the part is text of the response itself."""
     return bool(string_or_empty(part.get("text"))) and part.get("thought") is not True
 
@@ -460,7 +460,7 @@ class GeminiStreamRenderer:
         self._part_count = 0
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints; nothing after End or Failed."""
+        """The bytes for this event; empty after End or Failed."""
         if self._ended:
             return b""
         match event:
@@ -485,7 +485,7 @@ class GeminiStreamRenderer:
             case End():
                 return self._end_message(event)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
@@ -551,7 +551,7 @@ class GeminiStreamRenderer:
     def _end_message(self, event: End) -> bytes:
         finish = event.finish
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         report_pause(finish, 0, self.report)
         candidate: Json = {"content": {"role": "model", "parts": [{"text": ""}]}}
         candidate |= {
@@ -565,7 +565,7 @@ class GeminiStreamRenderer:
             body["usageMetadata"] = usage
         return self._render_last({**body, **self._identifiers})
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         if error.kind == "content_policy" and not self._started:
             return self._render_last({**render_blocked_prompt(error.message), **self._identifiers})
         return self._render_last(render_error_body(error))

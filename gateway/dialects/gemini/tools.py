@@ -90,18 +90,18 @@ def _convert_subschemas(out: Json, changed_keywords: dict[str, None], depth: int
     for key in ("properties", "$defs"):
         if isinstance(out.get(key), dict):
             out[key] = {
-                name: _convert_inner(s, changed_keywords, depth) for name, s in out[key].items()
+                name: _convert_value(s, changed_keywords, depth) for name, s in out[key].items()
             }
     for key in ("anyOf", "oneOf", "prefixItems", "items", "additionalProperties"):
         if key in out:
-            out[key] = _convert_inner(out[key], changed_keywords, depth)
+            out[key] = _convert_value(out[key], changed_keywords, depth)
     return out
 
 
-def _convert_inner(value: Any, changed_keywords: dict[str, None], depth: int) -> Any:
+def _convert_value(value: Any, changed_keywords: dict[str, None], depth: int) -> Any:
     """A schema, or each of a list of them; `true` and `false` are schemas too."""
     if isinstance(value, list):
-        return [_convert_inner(item, changed_keywords, depth + 1) for item in value]
+        return [_convert_value(item, changed_keywords, depth + 1) for item in value]
     return _convert_schema(value, changed_keywords, depth + 1) if isinstance(value, dict) else value
 
 
@@ -125,7 +125,7 @@ def _rename_keywords(schema: Json, changed_keywords: dict[str, None]) -> Json:
 
 
 def _convert_reference(schema: Json, changed_keywords: dict[str, None], depth: int) -> Json:
-    """A reference, which may have no neighbours but those with a `$`."""
+    """A reference; only keywords with a `$` may stand next to it."""
     out = {
         key: value
         for key, value in schema.items()
@@ -332,7 +332,8 @@ def render_tools(context: RenderContext, body: Json) -> None:
     needs_invocation_flag = has_both_kinds and traits.built_in_with_functions == "flag"
     config = _render_tool_choice(context, {function["name"] for function in functions})
     if needs_invocation_flag and config == {"mode": "AUTO"}:
-        config = None  # not taken with both; the default there (VALIDATED) leaves the choice too
+        # Not accepted with both kinds; their default, VALIDATED, lets the model choose too.
+        config = None
     if config is not None:
         body["toolConfig"] = {"functionCallingConfig": config}
     if needs_invocation_flag:

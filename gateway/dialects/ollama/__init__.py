@@ -1,7 +1,7 @@
 """Ollama's own API: /api/chat and /api/generate, and /api/embed.
 
-A prompt of /api/generate is read as a chat of one message; to an Ollama it passes through
-unchanged.
+A prompt of /api/generate is parsed as a chat with one message; to an Ollama provider it is
+passed through unchanged.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ CHAT_PATH, GENERATE_PATH, EMBED_PATH, EMBEDDINGS_PATH = (
     "/api/embeddings",
 )
 
-# A canonical field -> where a client of this dialect writes it.
+# canonical field -> its path in this dialect's requests.
 FIELD_PATHS: dict[str, str] = {
     "max_output": "options.num_predict",
     "temperature": "options.temperature",
@@ -39,7 +39,7 @@ FIELD_PATHS: dict[str, str] = {
     # below the tool's own path
     "tool_schema": "function.parameters",
 }
-# Fields of /api/generate that a chat has no place for.
+# Fields of /api/generate that have no equivalent in a chat.
 PROMPT_ONLY_FIELDS = frozenset({"suffix", "template", "context", "raw", "width", "height", "steps"})
 # The durations at the end of a response, in nanoseconds.
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")

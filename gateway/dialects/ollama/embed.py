@@ -90,7 +90,7 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     if isinstance(body, dict) and "embedding" in body:
         body = {**body, "embeddings": [body["embedding"]]}
     try:
-        answer = msgspec.convert(body, _Answer)
+        result = msgspec.convert(body, _EmbedResult)
     except (msgspec.ValidationError, RecursionError):
         raise bad_upstream("the upstream's response contains no embeddings") from None
     answer_usage = parse_usage(body)
@@ -99,21 +99,21 @@ def parse_embed_response(body: Any) -> EmbedResponse:
         if answer_usage
         else None
     )
-    return EmbedResponse(model=answer.model, vectors=tuple(answer.embeddings), usage=usage)
+    return EmbedResponse(model=result.model, vectors=tuple(result.embeddings), usage=usage)
 
 
 def peek_embed_usage(data: bytes) -> EmbedResponse | None:
     """Model and counts of a passthrough response; None if it must be parsed in full."""
     try:
-        answer = _decoder.decode(data)
+        result = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    prompt_tokens = answer.prompt_eval_count
+    prompt_tokens = result.prompt_eval_count
     usage = Usage(input=prompt_tokens, output=0) if prompt_tokens is not None else None
-    return EmbedResponse(model=answer.model, usage=usage)
+    return EmbedResponse(model=result.model, usage=usage)
 
 
-class _Answer(msgspec.Struct):
+class _EmbedResult(msgspec.Struct):
     embeddings: list[list[float]]
     model: str = ""
 

@@ -26,7 +26,7 @@ _KIND_BY_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Wordings that are the only sign of a kind.
+# Phrases in the message that are the only sign of a kind.
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("exceeds context", "context_length"),
     ("exceeds the available context", "context_length"),
@@ -45,7 +45,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
     payload = decode_error_body(body)
     return msgspec.structs.replace(
-        parse_error_payload(payload, status=status, raw=body),
+        parse_error_payload(payload, status=status, body=body),
         retry_after_s=retry_after(headers, payload),
         should_retry=should_retry(headers),
         upstream_id=headers.get("x-request-id"),
@@ -57,8 +57,8 @@ def is_error(payload: Any) -> bool:
     return isinstance(payload, dict) and bool(payload.get("error"))
 
 
-def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload; `raw` is the message if it has none."""
+def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
+    """The error in a payload; without a message in it, the text of `body`."""
     error_value: Any = payload.get("error") if isinstance(payload, dict) else None
     code: Any = None
     if isinstance(error_value, dict):
@@ -69,7 +69,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes =
     message = (
         error_value
         if isinstance(error_value, str) and error_value
-        else plain_error_message(raw, status)
+        else plain_error_message(body, status)
     )
     return Error(
         kind=_classify_error(status, message),
@@ -94,7 +94,7 @@ def _classify_error(status: int | None, message: str) -> str:
 
 
 def render_error_body(error: Error) -> Json:
-    """The JSON of an error, before the first byte and in the middle of a stream alike."""
+    """The JSON of an error, before the response or in the middle of a stream."""
     return {"error": error.message}
 
 

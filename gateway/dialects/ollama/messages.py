@@ -73,7 +73,7 @@ class Conversation:
 
 
 class OpenCalls:
-    """The calls of one turn without a result yet, in order, by id and by name."""
+    """The calls of one turn that have no result yet, in order."""
 
     def __init__(self, calls: list[ToolCall]) -> None:
         self._calls = deque(calls)
@@ -204,7 +204,7 @@ def _parse_call(call: Json, generated_id: str, path: str) -> ToolCall:
         id=text(call, "id", path) or generated_id,
         name=required_text(function, "name", function_path),
         arguments=arguments,
-        raw=raw_arguments,
+        raw_arguments=raw_arguments,
         path=path,
     )
 
@@ -264,12 +264,12 @@ class _MessageContent:
 
 
 def render_messages(context: RenderContext, body: Json) -> None:
-    """Write the messages into the body."""
+    """Renders the messages into the body."""
     request, report = pair_tool_results(context.request)
     context.request = request
     context.report += report
     if not context.traits.mid_system:
-        context.move_system_first()
+        context.merge_system_turns()
     messages = _render_system(context)
     call_order: dict[str, int] = {}
     for turn in context.request.turns:
@@ -378,7 +378,7 @@ def _render_assistant_turn(context: RenderContext, turn: Turn) -> list[Json]:
 def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> str:
     """The text of reasoning if it may be sent to this target."""
     signature = reasoning.signature
-    # A text without an origin comes from a client that got plain text to begin with.
+    # Reasoning without an origin comes from a client that received text only.
     is_replayable = signature is None or is_from_target(signature, context.traits)
     if context.traits.replay_reasoning != "ignored" and is_replayable and not reasoning.redacted:
         return reasoning.text
@@ -389,9 +389,9 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> str:
 def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
     arguments = call.arguments
     if call.custom:
-        arguments = {"input": call.raw or ""}
+        arguments = {"input": call.raw_arguments or ""}
     elif arguments is None:
-        arguments = {"_raw": call.raw or ""}
+        arguments = {"_raw": call.raw_arguments or ""}
         context.approximate(
             call.path, "the arguments are not a JSON object: sent as text inside one"
         )
@@ -409,7 +409,7 @@ def _render_content(context: RenderContext, parts: Iterable[Part]) -> _MessageCo
 
 
 def _append_part(context: RenderContext, content: _MessageContent, part: Part) -> None:
-    """Add a part to a message; what the target does not take is reported."""
+    """Adds a part to a message; reports one that the target does not accept."""
     match part:
         case Text():
             if part.citations:

@@ -71,7 +71,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     stream = boolean(body, "stream")
     return Request(
         model=required_text(body, "model"),
-        # Left out it means yes, here alone.
+        # In this API, unlike in others, a request without `stream` is streamed.
         stream=stream is not False,
         instructions=tuple(instructions),
         turns=tuple(turns),
@@ -86,7 +86,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
 
 
 def _parse_prompt(body: Json) -> tuple[list[Text], list[Turn]]:
-    """The conversation of /api/generate: one prompt, and what the system says."""
+    """The conversation of /api/generate: a prompt, and the system text."""
     prompt, system = text(body, "prompt"), text(body, "system")
     images = parse_images(body)
     if not prompt and not images:
@@ -97,7 +97,7 @@ def _parse_prompt(body: Json) -> tuple[list[Text], list[Turn]]:
 
 
 def _collect_extra_fields(body: Json, options: Json) -> Json:
-    """The fields that have no canonical place; an option's key begins with `options.`."""
+    """The fields without a canonical equivalent; an option's key begins with `options.`."""
     extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
     for key, value in options.items():
         if key not in _PARSED_OPTIONS and value is not None:
@@ -108,7 +108,7 @@ def _collect_extra_fields(body: Json, options: Json) -> Json:
 
 
 def _parse_max_tokens(options: Json) -> int | None:
-    """The most tokens; -1 means none, -2 to fill the context, which only Ollama can do."""
+    """The maximum number of tokens; None for -1 (no limit) and -2 (fill the context)."""
     limit = integer(options, "num_predict", minimum=-2, maximum=MAX_TOKENS, path="options")
     return limit if limit is not None and limit >= 0 else None
 
@@ -170,7 +170,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
         message = f"{path}: Ollama returns one choice per request"
         raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
     context = RenderContext(request, traits)
-    # Left out it would mean a stream.
+    # Always set: the default of this API is to stream.
     body: Json = {"model": traits.model or request.model, "stream": request.stream}
     _render_output_format(context, body)
     render_messages(context, body)
@@ -188,7 +188,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     )
 
 
-# --- the form of the answer -----------------------------------------------------------------------
+# --- the output format ----------------------------------------------------------------------------
 
 
 def _render_output_format(context: RenderContext, body: Json) -> None:
@@ -257,7 +257,7 @@ def _render_disabled(context: RenderContext, body: Json, path: str) -> None:
 
 
 def _select_think_value(context: RenderContext, thinking: Thinking, path: str) -> bool | str:
-    """`true`, or an effort where the model has degrees of it."""
+    """`true`, or an effort if the model supports several."""
     effort, efforts = thinking.effort, context.traits.efforts
     if effort is None and thinking.budget is not None:
         effort = next(
@@ -291,7 +291,7 @@ def _select_think_value(context: RenderContext, thinking: Thinking, path: str) -
 
 
 def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str | None:
-    """The effort itself, else the next one down, else the weakest there is."""
+    """The effort itself, the next weaker supported one, or the weakest."""
     if effort in efforts or not efforts:
         return effort if efforts else None
     return next_lower_effort(effort, efforts)
@@ -415,7 +415,7 @@ class Function(msgspec.Struct):
 
 
 class Tool(msgspec.Struct):
-    """A tool on offer."""
+    """An offered tool."""
 
     function: Function | None = None
 
@@ -442,7 +442,7 @@ class GenerationOptions(msgspec.Struct):
 
 
 class PassthroughSchema(msgspec.Struct):
-    """The fields of all three requests; which of them is there the path decides."""
+    """The fields of chat, generate and embed requests whose types are fixed."""
 
     messages: list[Message] | None = None
     prompt: str | None = None

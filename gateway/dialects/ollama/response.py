@@ -1,4 +1,4 @@
-"""Whole responses: canonical to a client's JSON; finish reasons, usage and log probabilities,
+"""Complete responses: canonical to a client's JSON; finish reasons, usage and log probabilities,
 both ways.
 """
 
@@ -30,7 +30,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import IdlePlan, ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
-from gateway.dialects.shared.fields import native_kind, natural_or_none
+from gateway.dialects.shared.fields import native_kind, non_negative_or_none
 from gateway.dialects.shared.responses import EXPLANATION_DROPPED, malformed_output_error
 
 
@@ -122,7 +122,7 @@ def _add_part(message: _Message, part: Part) -> None:
             message.reasoning_text += part.text
         case ToolCall():
             block = BlockStart(kind="tool_call", id=part.id, name=part.name, custom=part.custom)
-            arguments = part.raw or "" if part.custom else render_arguments(part)
+            arguments = part.raw_arguments or "" if part.custom else render_arguments(part)
             message.calls.append(
                 render_tool_call(block, arguments, len(message.calls), message.report)
             )
@@ -190,19 +190,19 @@ _COUNTS = ("prompt_eval_count", "eval_count")
 
 def parse_usage(last_object: Json) -> Usage | None:
     """The counts of a response's last object; a prompt that was cached may have none."""
-    prompt, output = (natural_or_none(last_object.get(name)) for name in _COUNTS)
+    prompt, output = (non_negative_or_none(last_object.get(name)) for name in _COUNTS)
     if prompt is None and output is None:
         return None
     native = {
         name: last_object[name]
         for name in (*_COUNTS, *DURATIONS)
-        if natural_or_none(last_object.get(name))
+        if non_negative_or_none(last_object.get(name))
     }
     return Usage(input=prompt, output=output, native=native)
 
 
 def render_usage(usage: Usage | None) -> Json:
-    """The fields of the last object; durations only where an Ollama measured them."""
+    """The fields of the last object; durations only if the provider is Ollama and sent them."""
     if usage is None:
         return {}
     out: Json = {name: usage.native[name] for name in DURATIONS if name in usage.native}

@@ -49,8 +49,8 @@ from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------
 #
-# A line contains fragments of text and reasoning, and complete calls. What is
-# no such line ends the stream as Failed: never an exception, never a clean end.
+# A line contains fragments of text and reasoning, and complete calls. Any other
+# line ends the stream as Failed: never an exception, never a clean end.
 
 
 class OllamaStreamParser:
@@ -75,19 +75,23 @@ class OllamaStreamParser:
         try:
             line = msgspec.json.decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail(bad_upstream("the upstream sent a line that is not JSON").error)
+            return self._fail_stream(
+                bad_upstream("the upstream sent a line that is not JSON").error
+            )
         return self.parse_line(line)
 
     def close(self) -> list[Event]:
         """Failed if the last line is missing."""
-        return [] if self._ended else self._fail(bad_upstream(TRUNCATED_STREAM).error)
+        return [] if self._ended else self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
 
     def parse_line(self, line: Any) -> list[Event]:
         """The events of one object of the response."""
         if not isinstance(line, dict):
-            return self._fail(bad_upstream("the upstream sent a line that is not an object").error)
+            return self._fail_stream(
+                bad_upstream("the upstream sent a line that is not an object").error
+            )
         if is_error(line):
-            return self._fail(parse_error_payload(line))
+            return self._fail_stream(parse_error_payload(line))
         events: list[Event] = []
         message = _line_message(line)
         if message is not None or line.get("done") is True:
@@ -141,7 +145,7 @@ class OllamaStreamParser:
 
     def _close_block(self, events: list[Event]) -> None:
         if self._open_kind == "reasoning":
-            signature = Signature(provider=self._traits.kind, model=self._model, kind="text")
+            signature = Signature(provider=self._traits.preset, model=self._model, kind="text")
             events.append(SignatureDelta(signature))
         if self._open_kind:
             events.append(BlockEnd())
@@ -156,7 +160,7 @@ class OllamaStreamParser:
             End(parse_finish(line.get("done_reason"), has_tool_call=self._call_count > 0))
         )
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -168,7 +172,7 @@ def _next_turn_number(rendered_request: RenderedRequest | None) -> int:
 
 
 def _line_message(line: Json) -> Json | None:
-    """The message of a chat, or what /api/generate says in its place."""
+    """The message in a line of a chat, or its equivalent in a line of /api/generate."""
     message = line.get("message")
     if isinstance(message, dict):
         return message
@@ -178,7 +182,7 @@ def _line_message(line: Json) -> Json | None:
 
 
 def _render_arguments(value: Any, *, custom: bool) -> str:
-    """The arguments as the string of a delta; nothing for none."""
+    """The arguments as the text of a delta; empty if there are none."""
     if custom and isinstance(value, dict) and isinstance(value.get("input"), str):
         input_text: str = value["input"]
         return input_text
@@ -202,7 +206,7 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
 
 # --- a client's stream ----------------------------------------------------------------------------
 #
-# Calls go out in one piece when they are whole. An error is the last line.
+# Calls are sent when they are complete. An error is the last line.
 
 _encode = msgspec.json.encode
 
@@ -226,7 +230,7 @@ class OllamaStreamRenderer:
         self._ended = False
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints."""
+        """The bytes for this event."""
         if self._ended:
             return b""
         match event:
@@ -250,12 +254,12 @@ class OllamaStreamRenderer:
             case End():
                 return self._end_message(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case _:
                 assert_never(event)
 
     def _render_line(self, logprobs: tuple[Json, ...] = (), /, **message_fields: object) -> bytes:
-        """Renders one line with more of the message, and its tokens' log probabilities."""
+        """Renders one line with the next part of the message and its log probabilities."""
         if self._is_generate:
             fields = {"response": message_fields.pop("content", ""), **message_fields}
         else:
@@ -296,7 +300,7 @@ class OllamaStreamRenderer:
 
     def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         out = b""
         if finish.explanation and self._has_text:
             self.report.add(EXPLANATION_DROPPED)
@@ -313,6 +317,6 @@ class OllamaStreamRenderer:
         }
         return out + encode(_encode(last_message))
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         return encode(_encode(render_error_body(error)))

@@ -1,4 +1,4 @@
-"""The tools on offer, both ways. Ollama has no tool choice."""
+"""The offered tools, both ways. Ollama has no tool choice."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
 
 
 def _select_tools(context: RenderContext) -> list[Tool]:
-    """The tools to send: a choice is only possible by not sending the others."""
+    """The tools to send: the tool choice is expressed by leaving out the other tools."""
     tools, choice = context.load_deferred_tools(), context.function_choice()
     path = context.request.client_path("tool_choice")
     match choice.mode if choice is not None else None:
@@ -120,7 +120,7 @@ def _describe_custom_tool(context: RenderContext, tool: Tool) -> str | None:
 
 
 def parameters_schema(schema: Json | None) -> Json:
-    """A tool's schema: always of an object with properties."""
+    """A tool's schema, always an object with `properties`."""
     if not schema:
         return {"type": "object", "properties": {}}
     out = {key: value for key, value in schema.items() if key != "$schema"}

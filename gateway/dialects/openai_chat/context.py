@@ -30,7 +30,7 @@ class ChatRenderContext(DeduplicatingRenderContext):
         self.hints: list[str] = []
 
     def sent_name(self, client_name: str) -> str:
-        """The tool name to send. A call in the history may name a tool no longer offered."""
+        """The tool name to send, also for a tool of the history that is no longer offered."""
         sent_name = self.sent_names.get(client_name)
         if sent_name is None:
             sent_name = assign_tool_name(client_name, NAME_LIMIT, self._used_names)
@@ -50,7 +50,7 @@ class ChatRenderContext(DeduplicatingRenderContext):
         if cache is None:
             return part
         if self.traits.cache == "breakpoints":
-            part["prompt_cache_breakpoint"] = openai_breakpoint(cache)
+            part["prompt_cache_breakpoint"] = render_openai_breakpoint(cache)
         elif self.traits.cache == "cache_control":
             part["cache_control"] = cache_control(cache)
         else:
@@ -64,7 +64,7 @@ class ChatRenderContext(DeduplicatingRenderContext):
         return f"{model} does not support cache breakpoints here"
 
 
-def openai_breakpoint(cache: CacheBreakpoint) -> dict[str, str]:
+def render_openai_breakpoint(cache: CacheBreakpoint) -> dict[str, str]:
     """An OpenAI `prompt_cache_breakpoint`."""
     ttl = BREAKPOINT_TTL.get(cache.ttl or "")
     return {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
@@ -75,7 +75,7 @@ def cache_control(cache: CacheBreakpoint) -> dict[str, str]:
     return {"type": "ephemeral", "ttl": cache.ttl} if cache.ttl else {"type": "ephemeral"}
 
 
-def cache_in(part: dict[str, Any]) -> CacheBreakpoint | None:
+def parse_cache_breakpoint(part: dict[str, Any]) -> CacheBreakpoint | None:
     """The cache breakpoint of a client's part, in either form."""
     cache_control_field = part.get("cache_control")
     if isinstance(cache_control_field, dict):

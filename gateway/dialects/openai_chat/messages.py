@@ -10,23 +10,23 @@ from msgspec.structs import replace
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.request import Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import join_cited_texts, pair_tool_results
-from gateway.dialects.openai_chat.context import ChatRenderContext, cache_in
+from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
 from gateway.dialects.openai_chat.parts import (
     NAME,
     Json,
-    content_in,
-    content_out,
-    parts_out,
-    text_parts_out,
+    parse_content,
+    render_content,
+    render_parts,
+    render_text_parts,
 )
-from gateway.dialects.openai_chat.reasoning import reasoning_in, reasoning_out
+from gateway.dialects.openai_chat.reasoning import parse_reasoning, render_reasoning
 from gateway.dialects.openai_chat.tool_calls import (
-    call_out,
-    calls_in,
-    function_call_in,
-    result_in,
-    result_parts_in,
-    results_out,
+    parse_calls,
+    parse_function_call,
+    parse_result,
+    parse_result_parts,
+    render_call,
+    render_results,
 )
 from gateway.dialects.shared.fields import mapping, required_text, text, wrong_type
 
@@ -58,7 +58,7 @@ _SUPPORTED_FIELDS = frozenset(
 
 
 class Conversation:
-    """The parsed messages; filled by `messages_in`."""
+    """The parsed messages; filled by `parse_messages`."""
 
     def __init__(self) -> None:
         self.instructions: list[Text] = []
@@ -78,7 +78,7 @@ class Conversation:
         self.pending_results = []
 
 
-def messages_in(body: Json) -> Conversation:
+def parse_messages(body: Json) -> Conversation:
     """The conversation in a body. Raises GatewayError naming the message at fault."""
     messages = body.get("messages")
     if type(messages) is not list:
@@ -89,20 +89,20 @@ def messages_in(body: Json) -> Conversation:
         raise invalid("messages must contain at least one message", "messages")
     conversation = Conversation()
     for index, message in enumerate(messages):
-        _message_in(conversation, message, f"messages[{index}]")
+        _parse_message(conversation, message, f"messages[{index}]")
     if conversation.pending_results:
         conversation.flush_results()
     return conversation
 
 
-def _message_in(conversation: Conversation, message: Any, path: str) -> None:
+def _parse_message(conversation: Conversation, message: Any, path: str) -> None:
     if type(message) is not dict:
         raise wrong_type(path, "an object with a role", message)
     role = message.get("role")
-    reader = _ROLES.get(role) if type(role) is str else None
+    reader = _MESSAGE_PARSERS.get(role) if type(role) is str else None
     if reader is None:
         problem = "missing" if role is None else f"not {role!r}"[:60]
-        supported_roles = ", ".join(_ROLES)
+        supported_roles = ", ".join(_MESSAGE_PARSERS)
         raise invalid(
             f"{path}.role must be one of {supported_roles}; it is {problem}", f"{path}.role"
         )
@@ -119,8 +119,8 @@ def _record_unknown_fields(conversation: Conversation, message: Json, path: str)
             conversation.unknown_fields[f"{path}.{key}"] = value
 
 
-def _system_in(conversation: Conversation, message: Json, path: str) -> None:
-    parts = _content_with_cache(message, path)
+def _parse_system_message(conversation: Conversation, message: Json, path: str) -> None:
+    parts = _parse_content_with_cache(message, path)
     texts = [part for part in parts if isinstance(part, Text)]
     if len(texts) < len(parts):
         non_text_part = next(part for part in parts if not isinstance(part, Text))
@@ -135,26 +135,26 @@ def _system_in(conversation: Conversation, message: Json, path: str) -> None:
         conversation.turns.append(Turn(role="system", parts=tuple(texts), name=name, path=path))
 
 
-def _user_in(conversation: Conversation, message: Json, path: str) -> None:
+def _parse_user_message(conversation: Conversation, message: Json, path: str) -> None:
     name = message.get("name") and text(message, "name", path)
     conversation.turns.append(
-        Turn(role="user", parts=_content_with_cache(message, path), name=name, path=path)
+        Turn(role="user", parts=_parse_content_with_cache(message, path), name=name, path=path)
     )
 
 
-def _assistant_in(conversation: Conversation, message: Json, path: str) -> None:
+def _parse_assistant_message(conversation: Conversation, message: Json, path: str) -> None:
     parts: list[Part] = []
     if "reasoning_content" in message or "reasoning" in message or "reasoning_details" in message:
-        parts += reasoning_in(message, path)
-    parts += _content_with_cache(message, path)
+        parts += parse_reasoning(message, path)
+    parts += _parse_content_with_cache(message, path)
     if (refusal := text(message, "refusal", path)) is not None:
         parts.append(Refusal(text=refusal, path=f"{path}.refusal"))
     if (audio := mapping(message, "audio", path)) is not None:
         parts.append(
             Native(dialect=NAME, data={"type": "audio", "audio": audio}, path=f"{path}.audio")
         )
-    calls = calls_in(message, path)
-    if (legacy := function_call_in(message, path)) is not None:
+    calls = parse_calls(message, path)
+    if (legacy := parse_function_call(message, path)) is not None:
         calls.append(legacy)
         conversation.function_call_ids[legacy.name] = legacy.id
     for call in calls:
@@ -164,14 +164,14 @@ def _assistant_in(conversation: Conversation, message: Json, path: str) -> None:
     conversation.turns.append(Turn(role="assistant", parts=tuple(parts), name=name, path=path))
 
 
-def _tool_in(conversation: Conversation, message: Json, path: str) -> None:
-    _add_result(conversation, result_in(message, path, conversation.tool_calls), path)
+def _parse_tool_message(conversation: Conversation, message: Json, path: str) -> None:
+    _add_result(conversation, parse_result(message, path, conversation.tool_calls), path)
 
 
-def _function_in(conversation: Conversation, message: Json, path: str) -> None:
+def _parse_function_message(conversation: Conversation, message: Json, path: str) -> None:
     name = required_text(message, "name", path)
     call_id = conversation.function_call_ids.get(name, name)
-    parts = result_parts_in(message, path)
+    parts = parse_result_parts(message, path)
     _add_result(conversation, ToolResult(id=call_id, parts=parts, name=name, path=path), path)
 
 
@@ -181,21 +181,21 @@ def _add_result(conversation: Conversation, result: ToolResult, path: str) -> No
     conversation.pending_results.append(result)
 
 
-def _content_with_cache(message: Json, path: str) -> tuple[Part, ...]:
-    """The content; the message's own cache breakpoint goes to its last part."""
-    parts = content_in(message, path)
+def _parse_content_with_cache(message: Json, path: str) -> tuple[Part, ...]:
+    """The parts of the content; the message's cache breakpoint moves to the last part."""
+    parts = parse_content(message, path)
     if "cache_control" in message and parts and isinstance(parts[-1], Text):
-        return (*parts[:-1], replace(parts[-1], cache=cache_in(message)))
+        return (*parts[:-1], replace(parts[-1], cache=parse_cache_breakpoint(message)))
     return parts
 
 
-_ROLES: dict[str, Callable[[Conversation, Json, str], None]] = {
-    "developer": _system_in,
-    "system": _system_in,
-    "user": _user_in,
-    "assistant": _assistant_in,
-    "tool": _tool_in,
-    "function": _function_in,
+_MESSAGE_PARSERS: dict[str, Callable[[Conversation, Json, str], None]] = {
+    "developer": _parse_system_message,
+    "system": _parse_system_message,
+    "user": _parse_user_message,
+    "assistant": _parse_assistant_message,
+    "tool": _parse_tool_message,
+    "function": _parse_function_message,
 }
 
 
@@ -204,26 +204,26 @@ _ROLES: dict[str, Callable[[Conversation, Json, str], None]] = {
 BRIDGE_TEXT = "I have the tool results."
 
 
-def messages_out(context: ChatRenderContext, body: Json) -> None:
-    """Write the messages into the body."""
+def render_messages(context: ChatRenderContext, body: Json) -> None:
+    """Renders the messages into the body."""
     request, report = pair_tool_results(context.request)
     context.request = request
     context.report += report
     if not context.traits.mid_system:
-        context.move_system_first(in_results=not context.traits.user_after_tool)
-    messages = _system_out(context)
+        context.merge_system_turns(in_results=not context.traits.user_after_tool)
+    messages = _render_system(context)
     for turn in context.request.turns:
-        for message in _turn_out(context, turn):
+        for message in _render_turn(context, turn):
             if message["role"] == "user" and messages and messages[-1]["role"] == "tool":
-                messages += _bridge_messages(context, turn)
+                messages += _render_bridge_message(context, turn)
             messages.append(message)
     if len(messages) == 1 and messages[0]["role"] == "system" and not context.traits.mid_system:
         context.send_instructions_as_user(messages[0])
-    _continue_last(context, messages, body)
+    _request_continuation(context, messages, body)
     body["messages"] = messages
 
 
-def _bridge_messages(context: ChatRenderContext, turn: Turn) -> list[Json]:
+def _render_bridge_message(context: ChatRenderContext, turn: Turn) -> list[Json]:
     """The assistant message required between a tool's result and the user's message."""
     if context.traits.user_after_tool:
         return []
@@ -235,23 +235,23 @@ def _bridge_messages(context: ChatRenderContext, turn: Turn) -> list[Json]:
     return [{"role": "assistant", "content": BRIDGE_TEXT}]
 
 
-def _system_out(context: ChatRenderContext) -> list[Json]:
+def _render_system(context: ChatRenderContext) -> list[Json]:
     hints = (Text(text=hint) for hint in context.hints)
-    items = parts_out(context, (*context.sent_instructions(), *hints))
+    items = render_parts(context, (*context.sent_instructions(), *hints))
     if not items:
         return []
-    return [{"role": context.traits.system_role, "content": content_out(context, items)}]
+    return [{"role": context.traits.system_role, "content": render_content(context, items)}]
 
 
-def _turn_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
+def _render_turn(context: ChatRenderContext, turn: Turn) -> list[Json]:
     match turn.role:
         case "user":
-            return _user_out(context, turn)
+            return _render_user_turn(context, turn)
         case "assistant":
-            return _assistant_out(context, turn)
+            return _render_assistant_turn(context, turn)
         case "system":
-            items = text_parts_out(context, turn.parts, "system")
-            content = content_out(context, items)
+            items = render_text_parts(context, turn.parts, "system")
+            content = render_content(context, items)
             return (
                 [
                     _with_name_and_content(
@@ -282,12 +282,12 @@ def _render_name(context: ChatRenderContext, turn: Turn, message: Json) -> None:
         message["name"] = turn.name
 
 
-def _user_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
+def _render_user_turn(context: ChatRenderContext, turn: Turn) -> list[Json]:
     """Tool messages first, with nothing between them; then the user's other content."""
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
     other_parts = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
-    messages, moved_parts = results_out(context, results) if results else ([], [])
-    items = moved_parts + parts_out(context, other_parts)
+    messages, moved_parts = render_results(context, results) if results else ([], [])
+    items = moved_parts + render_parts(context, other_parts)
     if not items:
         return messages
     # One text in a list stays in a list: prompt caches depend on the exact form.
@@ -298,7 +298,7 @@ def _user_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
     )
     as_list = as_list and not _is_message_path(other_parts[0].path)
     message = _with_name_and_content(
-        context, turn, {"role": "user"}, content_out(context, items, as_list=as_list)
+        context, turn, {"role": "user"}, render_content(context, items, as_list=as_list)
     )
     return [*messages, message]
 
@@ -308,7 +308,7 @@ def _is_message_path(path: str) -> bool:
     return path.count("[") < 2
 
 
-def _assistant_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
+def _render_assistant_turn(context: ChatRenderContext, turn: Turn) -> list[Json]:
     content_parts: list[Part] = []
     message: Json = {"role": "assistant"}
     calls: list[ToolCall] = []
@@ -328,14 +328,14 @@ def _assistant_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
             case _:
                 content_parts.append(part)
     _render_name(context, turn, message)
-    items = text_parts_out(context, content_parts, "assistant")
-    chunks = reasoning_out(context, turn, message, has_calls=bool(calls))
+    items = render_text_parts(context, content_parts, "assistant")
+    chunks = render_reasoning(context, turn, message, has_calls=bool(calls))
     if calls:
-        message["tool_calls"] = [call_out(context, call) for call in calls]
+        message["tool_calls"] = [render_call(context, call) for call in calls]
     if chunks:
         message["content"] = [*chunks, *items]
     elif items:
-        message["content"] = content_out(context, items)
+        message["content"] = render_content(context, items)
     elif not message.keys() & _CONTENT_FIELDS:
         # All parts of the turn were dropped; a turn that the client sent empty stays.
         if turn.parts:
@@ -364,7 +364,7 @@ def _render_empty_content(context: ChatRenderContext, message: Json) -> None:
             assert_never(context.traits.empty_content)
 
 
-def _continue_last(context: ChatRenderContext, messages: list[Json], body: Json) -> None:
+def _request_continuation(context: ChatRenderContext, messages: list[Json], body: Json) -> None:
     """Request the continuation of a last assistant message, where the target supports it."""
     if not messages or messages[-1]["role"] != "assistant":
         return

@@ -33,7 +33,7 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.traits import Traits
-from gateway.dialects.openai_chat.context import ChatRenderContext, cache_in
+from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
 from gateway.dialects.shared.fields import (
     integer_or_none,
     join_path,
@@ -56,7 +56,7 @@ _PDF = "application/pdf"
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
 
-def document_in(part: Json, path: str) -> Document:
+def parse_document_chunk(part: Json, path: str) -> Document:
     """A `document_url`, which is a URL or a data URL."""
     url, title = required_text(part, "document_url", path), text(part, "document_name", path)
     data_url = parse_data_url(url)
@@ -68,12 +68,12 @@ def document_in(part: Json, path: str) -> Document:
     )
 
 
-def audio_in(data: str, path: str) -> Audio:
+def parse_audio_chunk(data: str, path: str) -> Audio:
     """Audio in base64."""
     return Audio(data=data, format=_AUDIO_FORMATS.get(sniff_base64(data) or "", "wav"), path=path)
 
 
-def document_out(context: ChatRenderContext, document: Document) -> Json:
+def render_document_chunk(context: ChatRenderContext, document: Document) -> Json:
     """A file, by its bytes or its URL."""
     url = document.url
     if document.data is not None:
@@ -84,7 +84,7 @@ def document_out(context: ChatRenderContext, document: Document) -> Json:
     return out if document.title is None else {**out, "document_name": document.title}
 
 
-def audio_out(audio: Audio) -> Json:
+def render_audio_chunk(audio: Audio) -> Json:
     """Audio, whose format the bytes reveal."""
     return {"type": "input_audio", "input_audio": audio.data}
 
@@ -98,7 +98,7 @@ _FILE_DATA = b'"file_data"'
 _messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def content_in(message: Json, path: str) -> tuple[Part, ...]:
+def parse_content(message: Json, path: str) -> tuple[Part, ...]:
     """The parts of a message's `content`: a string, a list of parts, or nothing."""
     content = message.get("content")
     if type(content) is str:
@@ -108,10 +108,10 @@ def content_in(message: Json, path: str) -> tuple[Part, ...]:
     field_path = f"{path}.content"
     if type(content) is not list:
         raise _wrong(field_path, "a string or a list of parts", content)
-    return tuple([_part_in(part, f"{field_path}[{i}]") for i, part in enumerate(content)])
+    return tuple([_parse_part(part, f"{field_path}[{i}]") for i, part in enumerate(content)])
 
 
-def _part_in(part: Any, path: str) -> Part:
+def _parse_part(part: Any, path: str) -> Part:
     if type(part) is not dict:
         raise _wrong(path, "an object with a type", part)
     kind = part.get("type")
@@ -119,20 +119,22 @@ def _part_in(part: Any, path: str) -> Part:
         raise invalid(
             f"{path}.type is required and must be a string such as 'text'", f"{path}.type"
         )
-    reader = _READERS.get(kind)
+    reader = _PART_PARSERS.get(kind)
     if reader is None:
         return Native(dialect=NAME, data=part, path=path)
     return reader(part, path)
 
 
-def _text_in(part: Json, path: str) -> Text:
+def _parse_text(part: Json, path: str) -> Text:
     value = part.get("text")
     if type(value) is not str:
         value = required_text(part, "text", path)
-    return Text(text=value, cache=cache_in(part) if len(part) > 2 else None, path=path)
+    return Text(
+        text=value, cache=parse_cache_breakpoint(part) if len(part) > 2 else None, path=path
+    )
 
 
-def _image_in(part: Json, path: str) -> Image:
+def _parse_image(part: Json, path: str) -> Image:
     value = part.get("image_url")
     if type(value) is str:
         url, detail = value, None
@@ -140,7 +142,7 @@ def _image_in(part: Json, path: str) -> Image:
         image = required_mapping(part, "image_url", path)
         url = required_text(image, "url", f"{path}.image_url")
         detail = text(image, "detail", f"{path}.image_url")
-    cache = cache_in(part)
+    cache = parse_cache_breakpoint(part)
     data_url = parse_data_url(url)
     if data_url is None:
         return Image(url=url, detail=detail, cache=cache, path=path)
@@ -149,9 +151,9 @@ def _image_in(part: Json, path: str) -> Image:
     return Image(data=data, media_type=media_type, detail=detail, cache=cache, path=path)
 
 
-def _audio_in(part: Json, path: str) -> Audio:
+def _parse_audio(part: Json, path: str) -> Audio:
     if type(part.get("input_audio")) is str:
-        return audio_in(part["input_audio"], path)
+        return parse_audio_chunk(part["input_audio"], path)
     audio = required_mapping(part, "input_audio", path)
     field_path = f"{path}.input_audio"
     return Audio(
@@ -161,12 +163,12 @@ def _audio_in(part: Json, path: str) -> Audio:
     )
 
 
-def _file_in(part: Json, path: str) -> Document:
+def _parse_file(part: Json, path: str) -> Document:
     # Mistral puts the id into the part itself.
     file = part if "file_id" in part else required_mapping(part, "file", path)
     field_path = f"{path}.file"
     data, file_id = text(file, "file_data", field_path), text(file, "file_id", field_path)
-    title, cache = text(file, "filename", field_path), cache_in(part)
+    title, cache = text(file, "filename", field_path), parse_cache_breakpoint(part)
     if file_id is not None:
         return Document(file_id=file_id, title=title, cache=cache, path=path)
     if data is None:
@@ -178,11 +180,11 @@ def _file_in(part: Json, path: str) -> Document:
     return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
 
 
-def _refusal_in(part: Json, path: str) -> Refusal:
+def _parse_refusal(part: Json, path: str) -> Refusal:
     return Refusal(text=required_text(part, "refusal", path), path=path)
 
 
-def _thinking_in(part: Json, path: str) -> Reasoning:
+def _parse_thinking(part: Json, path: str) -> Reasoning:
     """Mistral's thinking chunk, which its clients send back."""
     return Reasoning(text=thinking_text(part.get("thinking")), path=path)
 
@@ -197,18 +199,18 @@ def thinking_text(thinking: Any) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-_READERS: dict[str, Callable[[Json, str], Part]] = {
-    "text": _text_in,
-    "image_url": _image_in,
-    "input_audio": _audio_in,
-    "file": _file_in,
-    "document_url": document_in,
-    "refusal": _refusal_in,
-    "thinking": _thinking_in,
+_PART_PARSERS: dict[str, Callable[[Json, str], Part]] = {
+    "text": _parse_text,
+    "image_url": _parse_image,
+    "input_audio": _parse_audio,
+    "file": _parse_file,
+    "document_url": parse_document_chunk,
+    "refusal": _parse_refusal,
+    "thinking": _parse_thinking,
 }
 
 
-def text_parts_out(context: ChatRenderContext, parts: Iterable[Part], role: str) -> list[Json]:
+def render_text_parts(context: ChatRenderContext, parts: Iterable[Part], role: str) -> list[Json]:
     """The content parts of a message that accepts text only; other parts are reported."""
     text_parts: list[Part] = []
     for part in parts:
@@ -216,15 +218,15 @@ def text_parts_out(context: ChatRenderContext, parts: Iterable[Part], role: str)
             context.drop(part.path, f"{role} messages can only contain text in OpenAI Chat")
         else:
             text_parts.append(part)
-    return parts_out(context, text_parts)
+    return render_parts(context, text_parts)
 
 
-def parts_out(context: ChatRenderContext, parts: Iterable[Part]) -> list[Json]:
+def render_parts(context: ChatRenderContext, parts: Iterable[Part]) -> list[Json]:
     """The content parts to send; parts that the target does not accept are reported."""
-    return [item for part in parts for item in _part_out(context, part)]
+    return [item for part in parts for item in _render_part(context, part)]
 
 
-def _part_out(context: ChatRenderContext, part: Part) -> list[Json]:
+def _render_part(context: ChatRenderContext, part: Part) -> list[Json]:
     match part:
         case Text():
             if part.citations:
@@ -232,17 +234,17 @@ def _part_out(context: ChatRenderContext, part: Part) -> list[Json]:
                     join_path(part.path, "citations"),
                     "OpenAI Chat does not support sources in requests",
                 )
-            return [context.with_cache_breakpoint(_text_part(part.text), part.cache)]
+            return [context.with_cache_breakpoint(_render_text_part(part.text), part.cache)]
         case Image():
-            return [context.with_cache_breakpoint(_image_out(context, part), part.cache)]
+            return [context.with_cache_breakpoint(_render_image(context, part), part.cache)]
         case Document():
-            return _document_out(context, part)
+            return _render_document(context, part)
         case Audio():
-            return [_audio_out(context, part)]
+            return [_render_audio(context, part)]
         case Refusal():
             return [{"type": "refusal", "refusal": part.text}]
         case Native():
-            return _native_out(context, part)
+            return _render_native(context, part)
         case ToolCall() | ToolResult() | Reasoning():
             context.drop(part.path, "this part is not allowed here in OpenAI Chat")
             return []
@@ -250,7 +252,7 @@ def _part_out(context: ChatRenderContext, part: Part) -> list[Json]:
             assert_never(part)
 
 
-def _text_part(text: str) -> Json:
+def _render_text_part(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
@@ -259,10 +261,10 @@ def _dropped_media_note(
 ) -> Json:
     """A note to the model in place of media that the target does not accept."""
     context.drop(path, f"{reason}; replaced with a note")
-    return _text_part(f"[{media_kind} omitted: {reason}]")
+    return _render_text_part(f"[{media_kind} omitted: {reason}]")
 
 
-def _image_out(context: ChatRenderContext, image: Image) -> Json:
+def _render_image(context: ChatRenderContext, image: Image) -> Json:
     traits = context.traits
     if not traits.images:
         return _dropped_media_note(
@@ -293,20 +295,20 @@ def needs_inline_media(part: Image | Document, traits: Traits) -> bool:
     return traits.pdf and not traits.document_urls
 
 
-def _audio_out(context: ChatRenderContext, audio: Audio) -> Json:
+def _render_audio(context: ChatRenderContext, audio: Audio) -> Json:
     if not context.traits.audio:
         return _dropped_media_note(
             context, audio.path, "audio", "this model does not support audio"
         )
     if context.traits.media_chunks:
-        return audio_out(audio)
+        return render_audio_chunk(audio)
     return {
         "type": "input_audio",
         "input_audio": {"data": audio.data, "format": audio.format},
     }
 
 
-def _native_out(context: ChatRenderContext, part: Native) -> list[Json]:
+def _render_native(context: ChatRenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME and context.traits.text_parts:
         return [part.data]
     kind = native_kind(part.data)
@@ -319,7 +321,7 @@ def _native_out(context: ChatRenderContext, part: Native) -> list[Json]:
     return []
 
 
-def _document_out(context: ChatRenderContext, document: Document) -> list[Json]:
+def _render_document(context: ChatRenderContext, document: Document) -> list[Json]:
     if document.citations:
         context.drop(join_path(document.path, "citations"), "no equivalent in OpenAI Chat")
     if (
@@ -328,7 +330,7 @@ def _document_out(context: ChatRenderContext, document: Document) -> list[Json]:
     ):
         document = replace(document, text=document_text, data=None)
     if document.text is not None or document.parts is not None:
-        return _document_as_text(context, document)
+        return _render_document_as_text(context, document)
     if document.context is not None:
         context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Chat")
     if not context.traits.pdf:
@@ -337,13 +339,15 @@ def _document_out(context: ChatRenderContext, document: Document) -> list[Json]:
         )
         return [context.with_cache_breakpoint(note, document.cache)]
     if context.traits.media_chunks and document.file_id is None:
-        return [context.with_cache_breakpoint(document_out(context, document), document.cache)]
-    file = _file_out(context, document)
+        return [
+            context.with_cache_breakpoint(render_document_chunk(context, document), document.cache)
+        ]
+    file = _render_file(context, document)
     file_fields = {"file_id": file["file_id"]} if context.traits.media_chunks else {"file": file}
     return [context.with_cache_breakpoint({"type": "file", **file_fields}, document.cache)]
 
 
-def _file_out(context: ChatRenderContext, document: Document) -> Json:
+def _render_file(context: ChatRenderContext, document: Document) -> Json:
     if document.data is not None:
         media_type = document.media_type or sniff_base64(document.data) or "application/pdf"
         name = document.title or default_file_name(media_type)
@@ -365,18 +369,18 @@ def _file_out(context: ChatRenderContext, document: Document) -> Json:
     )
 
 
-def _document_as_text(context: ChatRenderContext, document: Document) -> list[Json]:
+def _render_document_as_text(context: ChatRenderContext, document: Document) -> list[Json]:
     """A text document as text content under its title."""
     context.approximate(document.path, _AS_TEXT)
     heading = "\n".join(line for line in (document.title, document.context) if line)
     if document.text is not None:
         return [
             context.with_cache_breakpoint(
-                _text_part(_with_heading(heading, document.text)), document.cache
+                _render_text_part(_with_heading(heading, document.text)), document.cache
             )
         ]
-    inner = parts_out(context, document.parts or ())
-    items = [_text_part(heading), *inner] if heading else inner
+    inner = render_parts(context, document.parts or ())
+    items = [_render_text_part(heading), *inner] if heading else inner
     if items:
         context.with_cache_breakpoint(items[-1], document.cache)
     return items
@@ -421,16 +425,16 @@ def _with_inline_files(message: msgspec.Raw, index: int, report: list[Adaptation
 def _file_as_text(part: Any, path: str, report: list[Adaptation]) -> Any:
     if not isinstance(part, dict) or part.get("type") != "file" or "file_id" in part:
         return part
-    document = _file_in(part, path)
+    document = _parse_file(part, path)
     document_text = decode_text_file(document.data, document.media_type)
     if document_text is None:
         return part
     report.append(approximated_field(path, _AS_TEXT))
     cache_fields = {"cache_control": part["cache_control"]} if "cache_control" in part else {}
-    return {**_text_part(_with_heading(document.title or "", document_text)), **cache_fields}
+    return {**_render_text_part(_with_heading(document.title or "", document_text)), **cache_fields}
 
 
-def content_out(
+def render_content(
     context: ChatRenderContext, items: list[Json], *, as_list: bool = False
 ) -> str | list[Json]:
     """A message's content: a string if it is a single text.
@@ -450,15 +454,15 @@ def content_out(
 # --- citations ------------------------------------------------------------------------------------
 
 
-def citations_in(annotations: Any) -> tuple[Citation, ...]:
+def parse_citations(annotations: Any) -> tuple[Citation, ...]:
     """The citations in a provider's `annotations`; anything else is ignored."""
     if not isinstance(annotations, list):
         return ()
-    citations = (_citation_in(item) for item in annotations)
+    citations = (_parse_citation(item) for item in annotations)
     return tuple(citation for citation in citations if citation is not None)
 
 
-def listed_citations_in(urls: Any, results: Any) -> list[Citation]:
+def parse_listed_citations(urls: Any, results: Any) -> list[Citation]:
     """The sources that Perplexity and xAI list with a response, without text positions."""
     rows = [*list_or_empty(results), *({"url": url} for url in list_or_empty(urls))]
     citations: dict[str, Citation] = {}
@@ -473,7 +477,7 @@ def listed_citations_in(urls: Any, results: Any) -> list[Citation]:
     return list(citations.values())
 
 
-def _citation_in(item: Any) -> Citation | None:
+def _parse_citation(item: Any) -> Citation | None:
     inner = item.get("url_citation") if isinstance(item, dict) else None
     if not isinstance(inner, dict) or not isinstance(inner.get("url"), str):
         return None
@@ -488,7 +492,7 @@ def _citation_in(item: Any) -> Citation | None:
     )
 
 
-def citation_out(citation: Citation, start: int, end: int) -> Json | None:
+def render_citation(citation: Citation, start: int, end: int) -> Json | None:
     """An annotation of the text from `start` to `end`; None for a source without a URL."""
     if citation.dialect == NAME and citation.native:
         return citation.native

@@ -30,7 +30,7 @@ Json = dict[str, Any]
 DETAILS = "reasoning_details"
 # Provider-specific names of efforts.
 _EFFORT_SYNONYMS = {"med": "medium", "ultra": "max", "disabled": "none"}
-# Sent for required reasoning that is missing: no text that the model might copy, but not
+# Sent in place of missing required reasoning: not a text that the model might copy, but not
 # empty either, which DeepSeek may treat as absent.
 _PLACEHOLDER_TEXT = " "
 
@@ -38,16 +38,16 @@ _PLACEHOLDER_TEXT = " "
 # --- requested reasoning --------------------------------------------------------------------------
 
 
-def thinking_in(body: Json, paths: dict[str, str]) -> Thinking | None:
+def parse_thinking(body: Json, paths: dict[str, str]) -> Thinking | None:
     """The reasoning a client requests, by any of the known fields; records their paths.
 
     `reasoning_effort` is OpenAI's, `reasoning` OpenRouter's, `thinking` DeepSeek's.
     """
     thinking = Thinking()
     if body.get("thinking") is not None:
-        thinking = _from_thinking(body, paths)
+        thinking = _parse_thinking_field(body, paths)
     if body.get("reasoning") is not None:
-        thinking = _from_reasoning(body, paths)
+        thinking = _parse_reasoning_field(body, paths)
     if body.get("reasoning_effort") is not None:
         effort = _parse_effort(text(body, "reasoning_effort"), "reasoning_effort")
         paths["effort"] = "reasoning_effort"
@@ -72,7 +72,7 @@ def _parse_effort(effort: str | None, path: str) -> str | None:
     return effort
 
 
-def _from_thinking(body: Json, paths: dict[str, str]) -> Thinking:
+def _parse_thinking_field(body: Json, paths: dict[str, str]) -> Thinking:
     value = body["thinking"]
     paths["thinking"] = "thinking"
     if type(value) is bool:
@@ -86,7 +86,7 @@ def _from_thinking(body: Json, paths: dict[str, str]) -> Thinking:
     return Thinking(mode="budget" if budget else "auto", budget=budget or None)
 
 
-def _from_reasoning(body: Json, paths: dict[str, str]) -> Thinking:
+def _parse_reasoning_field(body: Json, paths: dict[str, str]) -> Thinking:
     value = mapping(body, "reasoning") or {}
     paths["thinking"], paths["effort"], paths["budget"] = (
         "reasoning",
@@ -109,7 +109,7 @@ def _from_reasoning(body: Json, paths: dict[str, str]) -> Thinking:
     return _with_effort(thinking, effort)
 
 
-def thinking_out(context: ChatRenderContext, body: Json) -> None:
+def render_thinking(context: ChatRenderContext, body: Json) -> None:
     """Write the requested reasoning into the body, by the target's field."""
     request, traits = context.request, context.traits
     thinking = _effective_thinking(request)
@@ -217,10 +217,10 @@ def _nearest_effort(context: ChatRenderContext, name: str, level: str) -> str | 
             before=level,
         )
         return None
-    sent = next_lower_effort(level, traits.efforts)
+    sent_effort = next_lower_effort(level, traits.efforts)
     reason = f"{traits.model} supports {', '.join(traits.efforts)}"
-    context.approximate(context.request.client_path(name), reason, before=level, after=sent)
-    return sent
+    context.approximate(context.request.client_path(name), reason, before=level, after=sent_effort)
+    return sent_effort
 
 
 def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
@@ -232,12 +232,12 @@ def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: T
         out["max_tokens"] = thinking.budget
     elif thinking.effort is not None:
         _, level = _requested_effort(context, thinking)
-        sent = (
+        sent_effort = (
             _nearest_effort(context, "effort", level or "medium")
             if context.traits.efforts
             else level
         )
-        out["effort"] = sent
+        out["effort"] = sent_effort
     elif thinking.mode == "auto":
         out["enabled"] = True
     if thinking.visible == "none":
@@ -249,14 +249,14 @@ def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: T
 # --- reasoning in the history ---------------------------------------------------------------------
 
 
-def reasoning_in(message: Json, path: str) -> list[Reasoning]:
+def parse_reasoning(message: Json, path: str) -> list[Reasoning]:
     """The reasoning that a client sends back, in any of the three fields."""
     reasoning_text = text(message, "reasoning_content", path)
     field = "reasoning_content"
     if reasoning_text is None:
         reasoning_text, field = text(message, "reasoning", path), "reasoning"
     details = objects(message, DETAILS, path)
-    if wrapped_parts := _wrapped_details(details, f"{path}.{DETAILS}"):
+    if wrapped_parts := _parse_wrapped_details(details, f"{path}.{DETAILS}"):
         return wrapped_parts
     if details:
         part_text = reasoning_text if reasoning_text else details_text(details)
@@ -265,7 +265,9 @@ def reasoning_in(message: Json, path: str) -> list[Reasoning]:
     return [Reasoning(text=reasoning_text, path=f"{path}.{field}")] if reasoning_text else []
 
 
-def detail_out(reasoning_text: str, signature: Signature, index: int, *, redacted: bool) -> Json:
+def render_reasoning_detail(
+    reasoning_text: str, signature: Signature, index: int, *, redacted: bool
+) -> Json:
     """One reasoning part with its state, for a client that sends both back."""
     token, common_fields = wrap_signature(signature), {"format": "dragoman-v1", "index": index}
     if redacted:
@@ -273,7 +275,7 @@ def detail_out(reasoning_text: str, signature: Signature, index: int, *, redacte
     return {"type": "reasoning.text", "text": reasoning_text, "signature": token, **common_fields}
 
 
-def _wrapped_details(details: list[Json], path: str) -> list[Reasoning]:
+def _parse_wrapped_details(details: list[Json], path: str) -> list[Reasoning]:
     """The reasoning parts in details that the gateway created; each is complete."""
     parts: list[Reasoning] = []
     for index, detail in enumerate(details):
@@ -306,10 +308,10 @@ def _details_signature(details: list[Json]) -> Signature:
     return Signature(kind=DETAILS, value=compact_json(details))
 
 
-def reasoning_out(
+def render_reasoning(
     context: ChatRenderContext, turn: Turn, message: Json, *, has_calls: bool
 ) -> list[Json]:
-    """Put a turn's reasoning into its message, where the target accepts it.
+    """Renders a turn's reasoning into its message, if the target accepts it.
 
     Returns content chunks for targets that expect it in the content.
     """
@@ -327,7 +329,7 @@ def reasoning_out(
         return [
             chunk
             for reasoning_part in reasoning_parts
-            for chunk in _thinking_chunk(context, reasoning_part)
+            for chunk in _render_thinking_chunk(context, reasoning_part)
         ]
     field = traits.reasoning_field
     if field == DETAILS:
@@ -349,7 +351,7 @@ def reasoning_out(
     return []
 
 
-def _thinking_chunk(context: ChatRenderContext, part: Reasoning) -> list[Json]:
+def _render_thinking_chunk(context: ChatRenderContext, part: Reasoning) -> list[Json]:
     """Mistral's thinking chunk for a reasoning part; empty if the target may not get it."""
     reasoning_text = _replayable_text(context, part, required=False)
     if not reasoning_text:
@@ -487,7 +489,7 @@ _STATE_MARKERS = (f'"{DETAILS}"'.encode(), b'"extra_content"')
 def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
     """The body without signatures and encrypted reasoning, and a report; text stays.
 
-    The same object for a model that requires its state: a translation fills the gap.
+    Returns the same object for a model that requires its state: the request is translated.
     """
     if traits.replay_reasoning == "required_on_tools":
         return fields, ()

@@ -14,11 +14,15 @@ from gateway.canon.request import Meta, Output, Request, Sampling
 from gateway.canon.schema import with_description
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
-from gateway.dialects.openai_chat.context import ChatRenderContext, cache_control, cache_in
-from gateway.dialects.openai_chat.messages import messages_in, messages_out
+from gateway.dialects.openai_chat.context import (
+    ChatRenderContext,
+    cache_control,
+    parse_cache_breakpoint,
+)
+from gateway.dialects.openai_chat.messages import parse_messages, render_messages
 from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_chat.reasoning import thinking_in, thinking_out
-from gateway.dialects.openai_chat.tools import choice_in, tools_in, tools_out
+from gateway.dialects.openai_chat.reasoning import parse_thinking, render_thinking
+from gateway.dialects.openai_chat.tools import parse_tool_choice, parse_tools, render_tools
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     boolean,
@@ -91,7 +95,7 @@ _TOOL_FIELDS = frozenset(
 _DEFAULT_VALUES = {"modalities": ["text"]}
 # Fields that are passed on unparsed; only their type is checked here.
 _OBJECT_FIELDS = ("audio", "prediction", "prompt_cache_options", "moderation")
-_TIERS = (
+_CLIENT_TIERS = (
     "auto",
     "default",
     "flex",
@@ -111,7 +115,7 @@ _CANONICAL_TIERS = {
 }
 
 # Canonical field -> path; for repeated values, the path below the value's own path.
-_PATHS = {
+_FIELD_PATHS = {
     "turns": "messages",
     "logprobs": "logprobs",
     "cache": "cache_control",
@@ -122,9 +126,9 @@ _PATHS = {
 
 def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
-    paths: dict[str, str] = dict(_PATHS)
-    conversation = messages_in(body)
-    extra, include_usage = _extra_fields(body, paths)
+    paths: dict[str, str] = dict(_FIELD_PATHS)
+    conversation = parse_messages(body)
+    extra, include_usage = _collect_extra_fields(body, paths)
     extra |= conversation.unknown_fields
     has_tools = not _TOOL_FIELDS.isdisjoint(body)
     return Request(
@@ -133,21 +137,21 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         include_usage=include_usage,
         instructions=tuple(conversation.instructions),
         turns=tuple(conversation.turns),
-        tools=tools_in(body) if has_tools else (),
-        tool_choice=choice_in(body, paths) if has_tools else None,
-        output=output_in(body, paths),
-        thinking=None if _THINKING_FIELDS.isdisjoint(body) else thinking_in(body, paths),
-        max_output=_max_output(body, paths),
-        sampling=_sampling_in(body),
-        meta=_meta_in(body, paths),
+        tools=parse_tools(body) if has_tools else (),
+        tool_choice=parse_tool_choice(body, paths) if has_tools else None,
+        output=parse_output_format(body, paths),
+        thinking=None if _THINKING_FIELDS.isdisjoint(body) else parse_thinking(body, paths),
+        max_output=_parse_max_output(body, paths),
+        sampling=_parse_sampling(body),
+        meta=_parse_metadata(body, paths),
         # OpenRouter's cache breakpoint for the entire request.
-        cache=cache_in(body) if mapping(body, "cache_control") is not None else None,
+        cache=parse_cache_breakpoint(body) if mapping(body, "cache_control") is not None else None,
         extra={NAME: extra} if extra else {},
         client_paths=paths,
     )
 
 
-def _extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool | None]:
+def _collect_extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool | None]:
     """The fields without a canonical equivalent, and whether a usage chunk is requested."""
     for key in _OBJECT_FIELDS:
         mapping(body, key)
@@ -170,7 +174,7 @@ def _extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool | None]
     return extra, include_usage
 
 
-def _max_output(body: Json, paths: dict[str, str]) -> int | None:
+def _parse_max_output(body: Json, paths: dict[str, str]) -> int | None:
     """The output limit; the newer name wins if both are sent, as they mean the same."""
     for name in ("max_completion_tokens", "max_tokens"):
         value = integer(body, name, minimum=0, maximum=MAX_TOKENS)
@@ -180,7 +184,7 @@ def _max_output(body: Json, paths: dict[str, str]) -> int | None:
     return None
 
 
-def _sampling_in(body: Json) -> Sampling:
+def _parse_sampling(body: Json) -> Sampling:
     top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
     logprobs: Any = body.get("logprobs")
     if type(logprobs) is int:
@@ -205,14 +209,14 @@ def _sampling_in(body: Json) -> Sampling:
     )
 
 
-def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
+def _parse_metadata(body: Json, paths: dict[str, str]) -> Meta:
     user_id = text(body, "safety_identifier")
     paths["user_id"] = "safety_identifier"
     if user_id is None:
         user_id = text(body, "user")
         paths["user_id"] = "user"
     paths["session_key"] = "prompt_cache_key"
-    tier = enum_value(body, "service_tier", _TIERS)
+    tier = enum_value(body, "service_tier", _CLIENT_TIERS)
     return Meta(
         user_id=user_id,
         session_key=text(body, "prompt_cache_key"),
@@ -233,20 +237,20 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send and what it could not express. Raises GatewayError."""
     context = ChatRenderContext(request, traits)
     body: Json = {"model": traits.model or request.model}
-    _stream_out(context, body)
-    output_out(context, body)
-    messages_out(context, body)
-    tools_out(context, body)
-    thinking_out(context, body)
+    _render_stream(context, body)
+    render_output_format(context, body)
+    render_messages(context, body)
+    render_tools(context, body)
+    render_thinking(context, body)
     if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
         body[traits.max_tokens_field] = limit
-    _sampling_out(context, body)
-    _meta_out(context, body)
-    _extra_out(context, body)
+    _render_sampling(context, body)
+    _render_metadata(context, body)
+    _render_extra_fields(context, body)
     return context.finish(body, custom_tools=not traits.custom_tools)
 
 
-def _stream_out(context: ChatRenderContext, body: Json) -> None:
+def _render_stream(context: ChatRenderContext, body: Json) -> None:
     request = context.request
     if request.stream:
         body["stream"] = True
@@ -259,14 +263,14 @@ def _stream_out(context: ChatRenderContext, body: Json) -> None:
         )
 
 
-def _sampling_out(context: ChatRenderContext, body: Json) -> None:
+def _render_sampling(context: ChatRenderContext, body: Json) -> None:
     sampling, traits = context.request.sampling, context.traits
     # OpenAI's reasoning models accept sampling fields when reasoning is off.
     accepts_sampling = traits.sampling or body.get("reasoning_effort") == "none"
     model = traits.model or "the upstream"
     rejection_reason = f"{model} rejects sampling parameters"
     no_equivalent = "no equivalent"
-    _temperature_out(context, body, accepts_sampling=accepts_sampling, reason=rejection_reason)
+    _render_temperature(context, body, accepts_sampling=accepts_sampling, reason=rejection_reason)
     for name, is_supported, reason in (
         ("top_p", accepts_sampling, rejection_reason),
         ("top_k", accepts_sampling and traits.top_k, no_equivalent),
@@ -277,11 +281,11 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
         ("seed", traits.seed, no_equivalent),
         ("logit_bias", traits.logit_bias, no_equivalent),
     ):
-        _put_if_supported(
+        _set_if_supported(
             context, body, name, getattr(sampling, name), supported=is_supported, reason=reason
         )
-    _stop_out(context, body)
-    _logprobs_out(context, body)
+    _render_stop(context, body)
+    _render_logprobs(context, body)
     if sampling.n is not None and sampling.n > 1:
         sent_n = min(sampling.n, traits.n_max)
         if sent_n != sampling.n:
@@ -293,7 +297,7 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
             body["n"] = sent_n
 
 
-def _put_if_supported(
+def _set_if_supported(
     context: ChatRenderContext, body: Json, name: str, value: Any, *, supported: bool, reason: str
 ) -> None:
     """Write a field, or report it if the target does not support it."""
@@ -309,7 +313,7 @@ def _put_if_supported(
         )
 
 
-def _temperature_out(
+def _render_temperature(
     context: ChatRenderContext, body: Json, *, accepts_sampling: bool, reason: str
 ) -> None:
     value, maximum = context.request.sampling.temperature, context.traits.temperature_max
@@ -321,12 +325,12 @@ def _temperature_out(
             after=maximum,
         )
         value = maximum
-    _put_if_supported(
+    _set_if_supported(
         context, body, "temperature", value, supported=accepts_sampling, reason=reason
     )
 
 
-def _stop_out(context: ChatRenderContext, body: Json) -> None:
+def _render_stop(context: ChatRenderContext, body: Json) -> None:
     stop, max_sequences = context.request.sampling.stop, context.traits.stop_max
     if not stop:
         return
@@ -342,22 +346,22 @@ def _stop_out(context: ChatRenderContext, body: Json) -> None:
     body["stop"] = list(stop)
 
 
-def _logprobs_out(context: ChatRenderContext, body: Json) -> None:
+def _render_logprobs(context: ChatRenderContext, body: Json) -> None:
     sampling = context.request.sampling
     reason = "no equivalent"
     supported = context.traits.logprobs
     if supported and not accepts_logprobs(context.request):
         supported, reason = False, NOT_TRANSLATABLE
     if sampling.logprobs:
-        _put_if_supported(
+        _set_if_supported(
             context, body, "logprobs", sampling.logprobs, supported=supported, reason=reason
         )
-        _put_if_supported(
+        _set_if_supported(
             context, body, "top_logprobs", sampling.top_logprobs, supported=supported, reason=reason
         )
 
 
-def _meta_out(context: ChatRenderContext, body: Json) -> None:
+def _render_metadata(context: ChatRenderContext, body: Json) -> None:
     meta, traits, request = context.request.meta, context.traits, context.request
     if meta.user_id is not None:
         field = traits.user_field
@@ -371,20 +375,20 @@ def _meta_out(context: ChatRenderContext, body: Json) -> None:
         "user_id"
     ):
         context.drop(request.client_path("session_key"), "no equivalent")
-    _put_if_supported(
+    _set_if_supported(
         context, body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
-    _put_if_supported(
+    _set_if_supported(
         context, body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
     )
     if meta.store or traits.store:
-        _put_if_supported(
+        _set_if_supported(
             context, body, "store", meta.store, supported=traits.store, reason="no equivalent"
         )
 
 
-def _extra_out(context: ChatRenderContext, body: Json) -> None:
+def _render_extra_fields(context: ChatRenderContext, body: Json) -> None:
     request = context.request
     if request.cache is not None and context.traits.cache == "cache_control":
         body["cache_control"] = cache_control(request.cache)
@@ -413,7 +417,7 @@ _FORMATS = ("text", "json_object", "json_schema")
 _FIELD = "response_format"
 
 
-def output_in(body: Json, paths: dict[str, str]) -> Output:
+def parse_output_format(body: Json, paths: dict[str, str]) -> Output:
     """The output format that the client requests."""
     verbosity = text(body, "verbosity")
     response_format = mapping(body, "response_format")
@@ -443,8 +447,8 @@ def output_in(body: Json, paths: dict[str, str]) -> Output:
     )
 
 
-def output_out(context: ChatRenderContext, body: Json) -> None:
-    """Write the format into the body, or a hint to the model if there is no field for it."""
+def render_output_format(context: ChatRenderContext, body: Json) -> None:
+    """Renders the output format into the body, or as a hint if there is no field for it."""
     output, traits = context.request.output, context.traits
     if output.verbosity is not None and traits.verbosity:
         body["verbosity"] = output.verbosity
@@ -470,7 +474,7 @@ def output_out(context: ChatRenderContext, body: Json) -> None:
     else:
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": _schema_out(context, output),
+            "json_schema": _render_schema(context, output),
         }
 
 
@@ -502,7 +506,7 @@ def _add_format_hint(context: ChatRenderContext, output: Output) -> None:
         context.approximate(path, "the upstream has no JSON mode: sent as an instruction")
 
 
-def _schema_out(context: ChatRenderContext, output: Output) -> Json:
+def _render_schema(context: ChatRenderContext, output: Output) -> Json:
     schema = object_parameters(output.schema)
     strict = output.strict
     if strict is not False:
@@ -527,8 +531,7 @@ def _schema_out(context: ChatRenderContext, output: Output) -> Json:
 
 # --- the schema of a request that passes through --------------------------------------------------
 
-# `model` is a placeholder role of no provider; vendors do add roles, so this list is
-# the union of what Chat-speaking providers document.
+# The union of the roles that providers document; `model` is a placeholder of no provider.
 Role = Literal["system", "developer", "user", "assistant", "tool", "function", "latest_reminder"]
 _NonNegativeInt = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 _BoundedFloat = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]

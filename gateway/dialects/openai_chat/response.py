@@ -1,4 +1,4 @@
-"""Whole responses: canonical to a client's JSON; finish reasons and usage, both ways."""
+"""Complete responses: canonical to a client's JSON; finish reasons and usage, both ways."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, FinishReason, Response, Usage
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_chat.parts import NAME, citation_out
-from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out, reasoning_fields
-from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
+from gateway.dialects.openai_chat.parts import NAME, render_citation
+from gateway.dialects.openai_chat.reasoning import (
+    DETAILS,
+    reasoning_fields,
+    render_reasoning_detail,
+)
+from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.responses import malformed_output_error
@@ -102,7 +106,7 @@ def _render_choice(
         "index": index,
         "message": _render_message(builder, context),
         "logprobs": {"content": tokens, "refusal": None} if tokens else None,
-        "finish_reason": finish_out(
+        "finish_reason": render_finish(
             finish, has_refusal=has_refusal, functions=uses_functions(context)
         ),
     }
@@ -135,7 +139,7 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
             start = len(builder.text or "")
             builder.text = (builder.text or "") + part.text
             for citation in part.citations:
-                annotation = citation_out(citation, start, len(builder.text))
+                annotation = render_citation(citation, start, len(builder.text))
                 if annotation is not None:
                     builder.annotations.append(annotation)
                 else:
@@ -145,12 +149,14 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
             builder.reasoning += part.text
             if part.signature is not None:
                 index = len(builder.details)
-                detail = detail_out(part.text, part.signature, index, redacted=part.redacted)
+                detail = render_reasoning_detail(
+                    part.text, part.signature, index, redacted=part.redacted
+                )
                 builder.details.append(detail)
         case Refusal():
             builder.refusal = (builder.refusal or "") + part.text
         case ToolCall():
-            builder.calls.append(_tool_call(part))
+            builder.calls.append(_render_tool_call(part))
         case Native():
             _add_native(builder, part)
         case Image() | Document() | Audio() | ToolResult():
@@ -162,17 +168,17 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
             assert_never(part)
 
 
-def _tool_call(call: ToolCall) -> Json:
+def _render_tool_call(call: ToolCall) -> Json:
     out: Json = {"id": call.id, "type": "function"}
     if call.custom:
         out |= {
             "type": "custom",
-            "custom": {"name": call.name, "input": call.raw or ""},
+            "custom": {"name": call.name, "input": call.raw_arguments or ""},
         }
     else:
         out["function"] = {"name": call.name, "arguments": render_arguments(call)}
     if call.signature is not None:
-        out["extra_content"] = wrapped_extra_content(call.signature)
+        out["extra_content"] = wrap_extra_content(call.signature)
     return out
 
 
@@ -192,7 +198,7 @@ def _add_native(builder: _MessageBuilder, part: Native) -> None:
 # --- finish reasons -------------------------------------------------------------------------------
 
 # `eos` is Together's, `model_length` Mistral's, `error` OpenRouter's and Mistral's.
-_IN: dict[str, FinishReason] = {
+_FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
     "end_turn": "stop",
@@ -208,7 +214,7 @@ _IN: dict[str, FinishReason] = {
     # DeepSeek aborted the response itself.
     "insufficient_system_resource": "malformed",
 }
-_OUT: dict[FinishReason, str] = {
+_CLIENT_FINISH_REASONS: dict[FinishReason, str] = {
     "stop": "stop",
     "stop_sequence": "stop",
     "length": "length",
@@ -221,13 +227,15 @@ _OUT: dict[FinishReason, str] = {
 }
 
 
-def finish_in(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: Any = None) -> Finish:
+def parse_finish(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: Any = None) -> Finish:
     """The canonical finish of a response with these properties.
 
-    A response with tool calls has finished for them, whatever the provider's reason is.
+    A tool call takes precedence over the provider's reason.
     `stop` is the sequence that ended it, where the provider says so (vLLM).
     """
-    reason = _IN.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
+    reason = (
+        _FINISH_REASONS.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
+    )
     if calls and reason == "stop":
         reason = "tool"
     elif reason == "tool" and not calls:
@@ -237,12 +245,12 @@ def finish_in(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: Any =
     if reason == "stop" and isinstance(stop, str) and stop:
         return Finish(reason="stop_sequence", stop_sequence=stop)
     explanation = (
-        f"the model's answer ended with {finish_reason}" if reason == "malformed" else None
+        f"the model's response ended with {finish_reason}" if reason == "malformed" else None
     )
     return Finish(reason=reason, explanation=explanation)
 
 
-def finish_out(finish: Finish, *, has_refusal: bool, functions: bool = False) -> str:
+def render_finish(finish: Finish, *, has_refusal: bool, functions: bool = False) -> str:
     """The `finish_reason` for a client; `has_refusal`: whether the model wrote a refusal.
 
     `functions`: whether the client accepts calls in the legacy form only.
@@ -252,7 +260,7 @@ def finish_out(finish: Finish, *, has_refusal: bool, functions: bool = False) ->
         return "content_filter"
     if functions and finish.reason == "tool":
         return FUNCTION_CALL
-    return _OUT[finish.reason]
+    return _CLIENT_FINISH_REASONS[finish.reason]
 
 
 # --- usage ----------------------------------------------------------------------------------------
@@ -271,7 +279,7 @@ class _OutputDetails(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    """The fields that OpenAI itself sends; the others, with a type that only null has."""
+    """The fields that OpenAI itself sends. Fields of other providers may only be null."""
 
     prompt_tokens: _Count
     completion_tokens: _Count
@@ -422,7 +430,7 @@ def peek_usage(body: bytes) -> Response | None:
         return None
     choice = completion.choices[0]
     message = choice.message
-    finish = finish_in(
+    finish = parse_finish(
         choice.finish_reason, calls=bool(message.tool_calls), has_refusal=bool(message.refusal)
     )
     return Response(

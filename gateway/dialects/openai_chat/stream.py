@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
+from gateway.canon.adaptation import AdaptationReport, approximated_field, dropped_field
 from gateway.canon.alternatives import AlternativeParsers
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -31,23 +31,28 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_chat.parts import (
     NAME,
-    citation_out,
-    citations_in,
-    listed_citations_in,
+    parse_citations,
+    parse_listed_citations,
+    render_citation,
     thinking_text,
 )
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
     ReasoningStateCollector,
-    detail_out,
     details_text,
     reasoning_fields,
+    render_reasoning_detail,
 )
-from gateway.dialects.openai_chat.response import finish_in, finish_out, parse_usage, render_usage
-from gateway.dialects.openai_chat.tool_calls import ToolCallStream, wrapped_extra_content
+from gateway.dialects.openai_chat.response import (
+    parse_finish,
+    parse_usage,
+    render_finish,
+    render_usage,
+)
+from gateway.dialects.openai_chat.tool_calls import ToolCallStream, wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_errors import error_body, find_error, is_error
+from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
@@ -121,7 +126,7 @@ class ChatStreamParser:
             if wants_choices
             else None
         )
-        self._kind, self._model = traits.kind, traits.model
+        self._preset, self._model = traits.preset, traits.model
         self._calls = ToolCallStream(rendered_request)
         self._started = False
         self._ended = False
@@ -143,24 +148,24 @@ class ChatStreamParser:
             return []
         data = frame.data
         if data[:6] == b"[DONE]":
-            return self._end(done_received=True)
+            return self._end_stream(done_received=True)
         try:
             chunk = _decoder.decode(data)
         except _DECODE_ERRORS:
             error = _error_in_frame(data)
-            return self._fail(error) if error is not None else []
+            return self._fail_stream(error) if error is not None else []
         if frame.event == "error":
-            return self._fail(find_error(_decode_or_none(data)))
+            return self._fail_stream(parse_error_payload(_decode_or_none(data)))
         if not chunk.choices and chunk.error is None and chunk.usage is None:
             # A keep-alive, Azure's prompt filter results, or an error in another shape.
             value = _decode_or_none(data)
             if is_error(value):
-                return self._fail(find_error(value))
+                return self._fail_stream(parse_error_payload(value))
         return self._read_chunk(chunk)
 
     def close(self) -> list[Event]:
         """End if the finish reason was received, else Failed."""
-        return [] if self._ended else self._end(done_received=False)
+        return [] if self._ended else self._end_stream(done_received=False)
 
     def feed_complete(self, chunk: _Chunk) -> list[Event]:
         """The events of a complete response."""
@@ -172,12 +177,12 @@ class ChatStreamParser:
         groq = chunk.x_groq
         error = chunk.error or (groq.error if groq is not None else None)
         if error:
-            return self._fail(find_error({"error": error}))
+            return self._fail_stream(parse_error_payload({"error": error}))
         usage = chunk.usage or (groq.usage if groq is not None else None)
         if usage is not None:
             self._add_usage(usage)
         if chunk.citations or chunk.search_results:
-            self._listed_citations = listed_citations_in(chunk.citations, chunk.search_results)
+            self._listed_citations = parse_listed_citations(chunk.citations, chunk.search_results)
         choices = chunk.choices
         if not choices:
             return []
@@ -205,7 +210,7 @@ class ChatStreamParser:
         model = chunk.model if isinstance(chunk.model, str) else ""
         self._model = self._model or model
         self._calls.response_id = _NO_ID_CHARS.sub("", response_id)
-        self._calls.state_origin = (self._kind, self._model)
+        self._calls.state_origin = (self._preset, self._model)
         events.append(_start_event(chunk, response_id, model, self._usage))
 
     def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
@@ -281,7 +286,7 @@ class ChatStreamParser:
         self._reasoning_state.add(details)
 
     def _read_annotations(self, annotations: Any, events: list[Event]) -> None:
-        citations = citations_in(annotations)
+        citations = parse_citations(annotations)
         if self._open_kind == "text":
             events += [CitationDelta(citation) for citation in citations]
         else:
@@ -337,7 +342,7 @@ class ChatStreamParser:
             events += [redacted, self._take_signature(), BlockEnd()]
 
     def _take_signature(self) -> SignatureDelta:
-        return SignatureDelta(self._reasoning_state.take_signature(self._kind, self._model))
+        return SignatureDelta(self._reasoning_state.take_signature(self._preset, self._model))
 
     def _close_all(self, events: list[Event]) -> None:
         """Close all open blocks; text that was deferred by calls follows them."""
@@ -350,28 +355,28 @@ class ChatStreamParser:
 
     # --- ends ------------------------------------------------------------------------
 
-    def _end(self, *, done_received: bool) -> list[Event]:
-        """The end: clean if the provider signalled it in any way, else a truncated stream."""
+    def _end_stream(self, *, done_received: bool) -> list[Event]:
+        """End if the provider signalled the end in any way, else Failed for a truncated stream."""
         if not self._started or (self._finish is None and not done_received):
-            return self._fail(bad_upstream(TRUNCATED_STREAM).error)
+            return self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
         events: list[Event] = []
         self._close_all(events)
         self._ended = True
         if self._usage is not None:
             events.append(UsageUpdate(self._usage))
         calls = self._calls.has_calls
-        finish = finish_in(self._finish, calls=calls, has_refusal=self._refused, stop=self._stop)
+        finish = parse_finish(self._finish, calls=calls, has_refusal=self._refused, stop=self._stop)
         try:
             other_parts = (
-                self._others.close(lambda each: each._end(done_received=done_received))
+                self._others.close(lambda each: each._end_stream(done_received=done_received))
                 if self._others
                 else ()
             )
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
         return [*events, End(finish, other_parts)]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -403,7 +408,7 @@ def _error_in_frame(data: bytes) -> Error | None:
         return None
     value = _decode_or_none(data)
     if is_error(value):
-        return find_error(value)
+        return parse_error_payload(value)
     return bad_upstream("the upstream sent an event that is not a chat completion chunk").error
 
 
@@ -417,7 +422,7 @@ def _decode_or_none(data: bytes) -> Any:
 def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
-        raise GatewayError(find_error(body))
+        raise GatewayError(parse_error_payload(body))
     try:
         chunk = msgspec.convert(body, _Chunk)
     except (msgspec.MsgspecError, RecursionError):
@@ -499,16 +504,16 @@ class ChatStreamRenderer:
             return b""
         if type(event) is Delta:
             if event.logprobs and self._block.kind == "text":
-                return self._delta_with_logprobs(event)
+                return self._render_delta_with_logprobs(event)
             return self._render_delta(event.text)
         match event:
             case Start():
                 self._usage = event.usage
                 return self._render_chunk({"role": "assistant", "content": ""})
             case BlockStart():
-                return self._block_start_event(event)
+                return self._open_block(event)
             case BlockEnd():
-                return self._block_end()
+                return self._close_block()
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
                 return b""
@@ -520,9 +525,9 @@ class ChatStreamRenderer:
             case NativeDelta():
                 return self._render_native(event.data)
             case End():
-                return self._end(event)
+                return self._end_stream(event)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case Delta():
                 return self._render_delta(event.text)
             case _:
@@ -538,7 +543,7 @@ class ChatStreamRenderer:
             return self._text + _encode(text) + b"}" + _CHUNK_END
         if kind == "tool_call":
             self._call_is_empty = False
-            return self._call_arguments(text)
+            return self._render_call_arguments(text)
         if kind == "refusal":
             return self._render_refusal(text)
         if kind == "reasoning" and self._reasoning_fields:
@@ -546,13 +551,13 @@ class ChatStreamRenderer:
             return self._render_chunk(dict.fromkeys(self._reasoning_fields, text))
         return b""
 
-    def _delta_with_logprobs(self, event: Delta) -> bytes:
+    def _render_delta_with_logprobs(self, event: Delta) -> bytes:
         self._text_length += len(event.text)
         logprobs = {"content": event.logprobs, "refusal": None}
         head = self._text + _encode(event.text) + b'},"logprobs":' + _encode(logprobs)
         return head + _CHUNK_END
 
-    def _block_start_event(self, block: BlockStart) -> bytes:
+    def _open_block(self, block: BlockStart) -> bytes:
         self._block = block
         self._block_start = self._text_length
         if block.kind == "native":
@@ -562,7 +567,7 @@ class ChatStreamRenderer:
         self._call_count += 1
         self._call_is_empty = True
         if self._uses_functions:
-            return self._function_call({"name": block.name, "arguments": ""})
+            return self._render_function_call({"name": block.name, "arguments": ""})
         call: Json = {"index": self._call_count - 1, "id": block.id}
         if block.custom:
             call |= {"type": "custom", "custom": {"name": block.name, "input": ""}}
@@ -573,25 +578,25 @@ class ChatStreamRenderer:
             }
         return self._render_chunk({"tool_calls": [call]})
 
-    def _function_call(self, call: Json) -> bytes:
+    def _render_function_call(self, call: Json) -> bytes:
         """A call or a fragment of one in the legacy form, which has only the first call."""
         if self._call_count > 1:
-            self._record_loss(ONLY_FIRST_CALL)
+            self.report.add(ONLY_FIRST_CALL)
             return b""
         return self._render_chunk({FUNCTION_CALL: call})
 
-    def _call_arguments(self, text: str) -> bytes:
+    def _render_call_arguments(self, text: str) -> bytes:
         if self._uses_functions:
-            return self._function_call({"arguments": text})
+            return self._render_function_call({"arguments": text})
         inner = (
             {"custom": {"input": text}} if self._block.custom else {"function": {"arguments": text}}
         )
         return self._render_chunk({"tool_calls": [{"index": self._call_count - 1, **inner}]})
 
-    def _block_end(self) -> bytes:
+    def _close_block(self) -> bytes:
         block = self._block
         if block.kind == "tool_call" and self._call_is_empty and not block.custom:
-            return self._call_arguments("{}")
+            return self._render_call_arguments("{}")
         if block.kind == "text" and self._pending_citations:
             return self._render_annotations()
         return b""
@@ -600,11 +605,11 @@ class ChatStreamRenderer:
         """The sources of the block, whose end position is known only now."""
         citations, self._pending_citations = self._pending_citations, []
         rendered_citations = [
-            citation_out(citation, self._block_start, self._text_length) for citation in citations
+            render_citation(source, self._block_start, self._text_length) for source in citations
         ]
         annotations = [annotation for annotation in rendered_citations if annotation is not None]
         if len(annotations) < len(rendered_citations):
-            self._record_loss(
+            self.report.add(
                 dropped_field("citations", "OpenAI Chat does not support sources without a URL")
             )
         return self._render_chunk({"annotations": annotations}) if annotations else b""
@@ -615,7 +620,7 @@ class ChatStreamRenderer:
             if not self._with_details:
                 return b""
             reasoning_text, self._reasoning_texts = "".join(self._reasoning_texts), []
-            detail = detail_out(
+            detail = render_reasoning_detail(
                 reasoning_text, event.signature, self._detail_count, redacted=self._block.redacted
             )
             self._detail_count += 1
@@ -627,14 +632,14 @@ class ChatStreamRenderer:
         call_delta = {
             "index": self._call_count - 1,
             **inner,
-            "extra_content": wrapped_extra_content(event.signature),
+            "extra_content": wrap_extra_content(event.signature),
         }
         return self._render_chunk({"tool_calls": [call_delta]})
 
     def _render_native(self, data: Json) -> bytes:
         if self._block.dialect != NAME:
             kind = native_kind(self._block.native)
-            self._record_loss(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
+            self.report.add(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
             return b""
         field = self._block.native.get("type", "")
         fields = {key: value for key, value in data.items() if key != "type"}
@@ -646,55 +651,50 @@ class ChatStreamRenderer:
         self._refused = True
         return self._render_chunk({"refusal": text})
 
-    def _end(self, event: End) -> bytes:
+    def _end_stream(self, event: End) -> bytes:
         if event.finish.reason == "malformed":
-            return self._fail(malformed_output_error(event.finish))
+            return self._fail_stream(malformed_output_error(event.finish))
         other_choices = [
-            self._complete_choice(response, index)
+            self._render_complete_choice(response, index)
             for index, response in enumerate(event.alternatives, 1)
         ]
-        out = b"".join((self._finish_chunk(event.finish), *other_choices))
+        out = b"".join((self._render_finish(event.finish), *other_choices))
         usage = render_usage(self._usage) if self._include_usage else None
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
         self._ended = True
         return out + _DONE_EVENT
 
-    def _complete_choice(self, response: Response, index: int) -> bytes:
+    def _render_complete_choice(self, response: Response, index: int) -> bytes:
         """All chunks of a further choice, which is complete."""
         renderer = ChatStreamRenderer(self._context, index)
         events = unfold_response(response)
         out = b"".join(renderer.feed(event) for event in events[:-1])
         for adaptation in renderer.report:
             self.report.add(adaptation)
-        return out + renderer._finish_chunk(response.finish)
+        return out + renderer._render_finish(response.finish)
 
-    def _finish_chunk(self, finish: Finish) -> bytes:
+    def _render_finish(self, finish: Finish) -> bytes:
         """The last chunk of a choice."""
         if finish.reason == "pause":
-            self._record_loss(
+            self.report.add(
                 approximated_field("finish_reason", "a paused turn is shown as stopped")
             )
         out = b""
         has_refusal = self._refused
         if not has_refusal and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._render_refusal(finish.explanation)
-        finish_reason = _encode(
-            finish_out(finish, has_refusal=has_refusal, functions=self._uses_functions)
-        )
-        return out + self._prefix + b'{},"finish_reason":' + finish_reason + b"}]}\n\n"
+        reason = render_finish(finish, has_refusal=has_refusal, functions=self._uses_functions)
+        return out + self._prefix + b'{},"finish_reason":' + _encode(reason) + b"}]}\n\n"
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
-        return b"data: " + _encode(error_body(error)) + b"\n\n"
-
-    def _record_loss(self, adaptation: Adaptation) -> None:
-        self.report.add(adaptation)
+        return b"data: " + _encode(render_error_body(error)) + b"\n\n"
 
 
 class ChatChoiceRenderer(ChatStreamRenderer):
     """Renders one of several choices of a stream: its end has neither usage nor terminator."""
 
-    def _end(self, event: End) -> bytes:
+    def _end_stream(self, event: End) -> bytes:
         self._ended = True
-        return self._finish_chunk(event.finish)
+        return self._render_finish(event.finish)

@@ -1,4 +1,4 @@
-"""Tool calls, whole and streamed."""
+"""Tool calls, complete and streamed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.canon.request import Document, Image, Part, Signature, Text, ToolCa
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat.context import ChatRenderContext
-from gateway.dialects.openai_chat.parts import Json, content_in, content_out, parts_out
+from gateway.dialects.openai_chat.parts import Json, parse_content, render_content, render_parts
 from gateway.dialects.shared.fields import (
     compact_json,
     join_path,
@@ -27,40 +27,40 @@ from gateway.dialects.shared.fields import (
 THOUGHT_SIGNATURE = "thought_signature"
 
 
-def calls_in(message: Json, path: str) -> list[ToolCall]:
+def parse_calls(message: Json, path: str) -> list[ToolCall]:
     """The calls of an assistant message."""
     if not message.get("tool_calls"):
         objects(message, "tool_calls", path)
         return []
     field_path = f"{path}.tool_calls"
     return [
-        _call_in(call, f"{field_path}[{i}]")
+        _parse_call(call, f"{field_path}[{i}]")
         for i, call in enumerate(objects(message, "tool_calls", path))
     ]
 
 
-def _call_in(call: Json, path: str) -> ToolCall:
-    # Some local servers send no ids; the path serves as one, the same in every turn.
+def _parse_call(call: Json, path: str) -> ToolCall:
+    # Some local servers send no ids. The path is used instead, as it is the same in every turn.
     call_id = text(call, "id", path) or id_from_path(path)
     if call.get("type") == "custom" or ("custom" in call and "function" not in call):
         custom_call = required_mapping(call, "custom", path)
         name = required_text(custom_call, "name", f"{path}.custom")
         input_text = text(custom_call, "input", f"{path}.custom") or ""
-        return ToolCall(id=call_id, name=name, raw=input_text, custom=True, path=path)
+        return ToolCall(id=call_id, name=name, raw_arguments=input_text, custom=True, path=path)
     function = required_mapping(call, "function", path)
     name = required_text(function, "name", f"{path}.function")
-    arguments, raw_text = arguments_in(function, f"{path}.function")
+    arguments, raw_text = parse_call_arguments(function, f"{path}.function")
     return ToolCall(
         id=call_id,
         name=name,
         arguments=arguments,
-        raw=raw_text,
-        signature=signature_in(call),
+        raw_arguments=raw_text,
+        signature=parse_signature(call),
         path=path,
     )
 
 
-def arguments_in(function: Json, path: str) -> tuple[Json | None, str | None]:
+def parse_call_arguments(function: Json, path: str) -> tuple[Json | None, str | None]:
     """A call's arguments, which some clients send as an object instead of a string."""
     value = function.get("arguments")
     if value is None:
@@ -77,7 +77,7 @@ def id_from_path(path: str) -> str:
     return "call_" + "".join(c if c.isalnum() else "_" for c in path).strip("_")
 
 
-def signature_in(call: Json) -> Signature | None:
+def parse_signature(call: Json) -> Signature | None:
     """The state of a call, in the field of Gemini's Chat API, which the gateway uses too."""
     extra = call.get("extra_content")
     google = extra.get("google") if isinstance(extra, dict) else None
@@ -87,12 +87,12 @@ def signature_in(call: Json) -> Signature | None:
     return unwrap_signature(value) or Signature(kind=THOUGHT_SIGNATURE, value=value)
 
 
-def extra_content_of(value: str) -> Json:
+def render_extra_content(value: str) -> Json:
     """The `extra_content` with a call's state."""
     return {"google": {THOUGHT_SIGNATURE: value}}
 
 
-def call_out(context: ChatRenderContext, call: ToolCall) -> Json:
+def render_call(context: ChatRenderContext, call: ToolCall) -> Json:
     """A call of the history in the provider's format."""
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
@@ -104,45 +104,47 @@ def call_out(context: ChatRenderContext, call: ToolCall) -> Json:
         return {
             "id": sent_id,
             "type": "custom",
-            "custom": {"name": name, "input": call.raw or ""},
+            "custom": {"name": name, "input": call.raw_arguments or ""},
         }
-    arguments = compact_json({"input": call.raw or ""}) if call.custom else render_arguments(call)
+    arguments = (
+        compact_json({"input": call.raw_arguments or ""}) if call.custom else render_arguments(call)
+    )
     out: Json = {
         "id": sent_id,
         "type": "function",
         "function": {"name": name, "arguments": arguments},
     }
     if is_from_target(call.signature, context.traits) and call.signature is not None:
-        out["extra_content"] = extra_content_of(call.signature.value)
+        out["extra_content"] = render_extra_content(call.signature.value)
     elif call.signature is not None:
         context.drop_signature(call)
     return out
 
 
-def wrapped_extra_content(signature: Signature) -> Json:
+def wrap_extra_content(signature: Signature) -> Json:
     """The `extra_content` by which a Chat client sends a call's wrapped state back."""
-    return extra_content_of(wrap_signature(signature))
+    return render_extra_content(wrap_signature(signature))
 
 
-def result_in(message: Json, path: str, calls: dict[str, ToolCall]) -> ToolResult:
+def parse_result(message: Json, path: str, calls: dict[str, ToolCall]) -> ToolResult:
     """The result in a tool message; `calls` are the calls before it, by id."""
     call_id = required_text(message, "tool_call_id", path)
     call = calls.get(call_id)
     return ToolResult(
         id=call_id,
-        parts=result_parts_in(message, path),
+        parts=parse_result_parts(message, path),
         name=text(message, "name", path),
         custom=call.custom if call is not None else False,
         path=path,
     )
 
 
-def result_parts_in(message: Json, path: str) -> tuple[Part, ...]:
+def parse_result_parts(message: Json, path: str) -> tuple[Part, ...]:
     """The parts of a tool result; an empty string is no part."""
-    return () if message.get("content") == "" else content_in(message, path)
+    return () if message.get("content") == "" else parse_content(message, path)
 
 
-def results_out(
+def render_results(
     context: ChatRenderContext, results: list[ToolResult]
 ) -> tuple[list[Json], list[Json]]:
     """The tool messages, and the content parts that must follow in a user message."""
@@ -153,7 +155,7 @@ def results_out(
         message: Json = {"role": "tool", "tool_call_id": context.call_id(result.id)}
         if context.traits.tool_result_name and result.name:
             message["name"] = context.sent_name(result.name)
-        message["content"] = content_out(context, parts_out(context, inline))
+        message["content"] = render_content(context, render_parts(context, inline))
         if result.is_error:
             _prefix_error(context, result, message)
         if result.cache is not None:
@@ -182,7 +184,7 @@ def _split_result_parts(
             part.path, f"{media_kind} in tool result moved to a following user message"
         )
         label = f"[{media_kind} {count} from tool result {context.call_id(result.id)}]"
-        moved_parts += [{"type": "text", "text": label}, *parts_out(context, (part,))]
+        moved_parts += [{"type": "text", "text": label}, *render_parts(context, (part,))]
     return tuple(inline), moved_parts
 
 
@@ -220,19 +222,19 @@ def _add_cache_breakpoint(context: ChatRenderContext, result: ToolResult, messag
     context.with_cache_breakpoint(content[-1], result.cache)
 
 
-def function_call_in(message: Json, path: str) -> ToolCall | None:
+def parse_function_call(message: Json, path: str) -> ToolCall | None:
     """The call in the legacy form: one `function_call` without an id."""
     call = mapping(message, "function_call", path)
     if call is None:
         return None
     field_path = f"{path}.function_call"
     name = required_text(call, "name", field_path)
-    arguments, raw_arguments = arguments_in(call, field_path)
+    arguments, raw_arguments = parse_call_arguments(call, field_path)
     return ToolCall(
         id=id_from_path(field_path),
         name=name,
         arguments=arguments,
-        raw=raw_arguments,
+        raw_arguments=raw_arguments,
         path=field_path,
     )
 
@@ -292,11 +294,11 @@ class JsonObjectScanner:
         self._in_string = self._escaped = self._complete = self._invalid = False
 
     def is_complete(self, fragments: list[str]) -> bool:
-        """Whether the fragments form one object; False for good once text follows the object."""
+        """Whether the fragments form one object; always False once text follows the object."""
         if self._invalid or (self._complete and self._scanned_count == len(fragments)):
             return self._complete and not self._invalid
         for index in range(self._scanned_count, len(fragments)):
-            self._scan(fragments[index])
+            self._scan_fragment(fragments[index])
         self._scanned_count = len(fragments)
         if self._open_braces > 0 or self._in_string:
             return False
@@ -304,7 +306,7 @@ class JsonObjectScanner:
         self._invalid = not self._complete
         return self._complete
 
-    def _scan(self, fragment: str) -> None:
+    def _scan_fragment(self, fragment: str) -> None:
         char = ""
         for char in _STRUCTURAL_CHARS.findall(
             fragment[1:] if self._escaped and fragment else fragment
@@ -366,7 +368,7 @@ class ToolCallStream:
         index, call_id, name = (
             delta.get("index"),
             delta.get("id"),
-            _function_of(delta).get("name"),
+            _function_fields(delta).get("name"),
         )
         if type(index) is not int:
             return self._find_call_without_index(call_id, name)
@@ -403,7 +405,7 @@ class ToolCallStream:
         return call
 
     def _merge_delta(self, call: _Call, delta: Json) -> None:
-        inner = _function_of(delta)
+        inner = _function_fields(delta)
         call_id, name = delta.get("id"), inner.get("name")
         if isinstance(call_id, str) and call_id and not call.id:
             call.id = call_id
@@ -417,7 +419,7 @@ class ToolCallStream:
             fragment = compact_json(fragment)
         if isinstance(fragment, str) and fragment:
             call.fragments.append(fragment)
-        if (signature := signature_in(delta)) is not None:
+        if (signature := parse_signature(delta)) is not None:
             provider, model = self.state_origin
             call.signature = Signature(
                 provider=provider, model=model, kind=THOUGHT_SIGNATURE, value=signature.value
@@ -466,7 +468,7 @@ class ToolCallStream:
         events.append(BlockEnd())
 
 
-def _function_of(delta: Json) -> Json:
+def _function_fields(delta: Json) -> Json:
     function = delta.get("function")
     if not isinstance(function, dict):
         function = delta.get("custom")

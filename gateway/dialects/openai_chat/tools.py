@@ -12,7 +12,11 @@ from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_chat.context import ChatRenderContext, cache_control, cache_in
+from gateway.dialects.openai_chat.context import (
+    ChatRenderContext,
+    cache_control,
+    parse_cache_breakpoint,
+)
 from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.fields import (
@@ -73,11 +77,13 @@ _TOOL_FIELDS = frozenset({"type", "function", "cache_control", "defer_loading"})
 # --- tools ----------------------------------------------------------------------------------------
 
 
-def tools_in(body: Json) -> tuple[Tool, ...]:
+def parse_tools(body: Json) -> tuple[Tool, ...]:
     """The offered tools, from all three fields for tools."""
-    tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
+    tools = [_parse_tool(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
     for i, item in enumerate(objects(body, "functions")):
-        tools.append(_function_in({"function": item}, item, f"functions[{i}]", f"functions[{i}]"))
+        tools.append(
+            _parse_function({"function": item}, item, f"functions[{i}]", f"functions[{i}]")
+        )
     if (search := mapping(body, _SEARCH_OPTIONS)) is not None:
         native = {_SEARCH_OPTIONS: search}
         tools.append(
@@ -92,14 +98,14 @@ def tools_in(body: Json) -> tuple[Tool, ...]:
     return tuple(tools)
 
 
-def _tool_in(tool: Json, path: str) -> Tool:
+def _parse_tool(tool: Json, path: str) -> Tool:
     kind = text(tool, "type", path)
     if kind == "function" or (kind is None and "function" in tool):
-        return _function_in(
+        return _parse_function(
             tool, required_mapping(tool, "function", path), f"{path}.function", path
         )
     if kind == "custom":
-        return _custom_in(tool, path)
+        return _parse_custom_tool(tool, path)
     if kind is None:
         raise invalid(f"{path}.type is required: 'function' or 'custom'", f"{path}.type")
     name = tool.get("name")
@@ -112,7 +118,7 @@ def _tool_in(tool: Json, path: str) -> Tool:
     )
 
 
-def _function_in(tool: Json, function: Json, function_path: str, path: str) -> Tool:
+def _parse_function(tool: Json, function: Json, function_path: str, path: str) -> Tool:
     extra = (
         {} if function.keys() <= _FUNCTION_FIELDS else _fields_except(function, _FUNCTION_FIELDS)
     )
@@ -124,7 +130,7 @@ def _function_in(tool: Json, function: Json, function_path: str, path: str) -> T
         schema=mapping(function, "parameters", function_path),
         strict=boolean(function, "strict", function_path),
         defer=bool(boolean(tool, "defer_loading", path)),
-        cache=cache_in(tool),
+        cache=parse_cache_breakpoint(tool),
         dialect=NAME if extra else "",
         extra=extra,
         path=path,
@@ -135,7 +141,7 @@ def _fields_except(obj: Json, excluded_names: frozenset[str]) -> Json:
     return {key: value for key, value in obj.items() if key not in excluded_names}
 
 
-def _custom_in(tool: Json, path: str) -> Tool:
+def _parse_custom_tool(tool: Json, path: str) -> Tool:
     custom_tool = required_mapping(tool, "custom", path)
     field_path = f"{path}.custom"
     return Tool(
@@ -147,60 +153,62 @@ def _custom_in(tool: Json, path: str) -> Tool:
     )
 
 
-def tools_out(context: ChatRenderContext, body: Json) -> None:
-    """Write the tools and the tool choice into the body."""
+def render_tools(context: ChatRenderContext, body: Json) -> None:
+    """Renders the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if not request.tools:
         context.drop_tool_choice()
         return
     if not traits.tools:
-        _only_search_out(context, body)
+        _render_search_only(context, body)
         return
     offered_tools = context.load_deferred_tools()
     if not context.traits.allowed_tools:
         offered_tools = context.filter_allowed_tools(offered_tools)
-    out = [item for tool in offered_tools if (item := _tool_out(context, tool, body)) is not None]
+    out = [
+        item for tool in offered_tools if (item := _render_tool(context, tool, body)) is not None
+    ]
     if not out:
         context.drop_tool_choice()
         return
     body["tools"] = out
-    _choice_out(context, body)
+    _render_tool_choice(context, body)
 
 
-def _only_search_out(context: ChatRenderContext, body: Json) -> None:
-    """Write the search options of a model that searches but calls no tools (Perplexity's)."""
+def _render_search_only(context: ChatRenderContext, body: Json) -> None:
+    """Renders the search options for a model that searches but calls no tools (Perplexity's)."""
     request, traits = context.request, context.traits
     searches = [tool for tool in request.tools if web_search.parse_web_search(tool) is not None]
     if not traits.web_search or len(searches) < len(request.tools):
         context.drop("tools", f"{traits.model or 'this model'} does not support tools")
     if traits.web_search:
         for tool in searches:
-            _server_out(context, tool, body)
+            _render_server_tool(context, tool, body)
 
 
-def _tool_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
+def _render_tool(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
     match tool.kind:
         case "server":
-            return _server_out(context, tool, body)
+            return _render_server_tool(context, tool, body)
         case "custom" if context.traits.custom_tools:
             context.drop_cache_marks(tool.cache)
-            custom_tool = {"name": context.sent_name(tool.name), **_description_field(tool)}
+            custom_tool = {"name": context.sent_name(tool.name), **_render_description(tool)}
             if tool.format is not None:
                 custom_tool["format"] = tool.format
             return {"type": "custom", "custom": custom_tool}
         case "custom":
-            return _custom_as_function(context, tool)
+            return _render_custom_as_function(context, tool)
         case "function":
-            return _function_out(context, tool)
+            return _render_function(context, tool)
         case _:
             assert_never(tool.kind)
 
 
-def _description_field(tool: Tool) -> Json:
+def _render_description(tool: Tool) -> Json:
     return {"description": tool.description} if tool.description is not None else {}
 
 
-def _server_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
+def _render_server_tool(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
     native = tool.native or {}
     if _SEARCH_OPTIONS in native and context.traits.web_search_options:
         body.update(native)
@@ -208,10 +216,10 @@ def _server_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | No
     if tool.dialect == NAME and native and _SEARCH_OPTIONS not in native:
         return native
     search = context.find_web_search(tool)
-    return _web_search_out(context, tool, search, body) if search is not None else None
+    return _render_web_search(context, tool, search, body) if search is not None else None
 
 
-def _web_search_out(
+def _render_web_search(
     context: ChatRenderContext, tool: Tool, search: WebSearch, body: Json
 ) -> Json | None:
     """Renders another dialect's web search: a field for OpenAI's models, a tool for OpenRouter."""
@@ -232,16 +240,16 @@ def _web_search_out(
     return None
 
 
-def _function_out(context: ChatRenderContext, tool: Tool) -> Json:
+def _render_function(context: ChatRenderContext, tool: Tool) -> Json:
     schema, schema_change = tool_parameters(tool.schema)
     if schema_change:
         context.approximate(tool.path, schema_change)
     function: Json = {
         "name": context.sent_name(tool.name),
-        **_description_field(tool),
+        **_render_description(tool),
         "parameters": schema,
     }
-    _strict_out(context, tool, function)
+    _render_strict(context, tool, function)
     out: Json = {"type": "function", "function": function}
     for key, value in tool.extra.items():
         if tool.dialect == NAME:
@@ -255,7 +263,7 @@ def _function_out(context: ChatRenderContext, tool: Tool) -> Json:
     return out
 
 
-def _strict_out(context: ChatRenderContext, tool: Tool, function: Json) -> None:
+def _render_strict(context: ChatRenderContext, tool: Tool, function: Json) -> None:
     if tool.strict is None:
         return
     if not context.traits.strict_tools:
@@ -273,7 +281,7 @@ def _strict_out(context: ChatRenderContext, tool: Tool, function: Json) -> None:
         context.approximate(f"{tool.path}.strict", reason, before=True, after=False)
 
 
-def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
+def _render_custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string argument."""
     for key in tool.extra:
         context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI Chat")
@@ -298,13 +306,13 @@ def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
 # --- tool choice ----------------------------------------------------------------------------------
 
 
-def choice_in(body: Json, paths: dict[str, str]) -> ToolChoice | None:
+def parse_tool_choice(body: Json, paths: dict[str, str]) -> ToolChoice | None:
     """The tool choice, in the current or the legacy form."""
     parallel = boolean(body, "parallel_tool_calls")
     paths["parallel"] = "parallel_tool_calls"
     value = body.get("tool_choice")
     if value is None and body.get("function_call") is not None:
-        value = _legacy_choice(body["function_call"])
+        value = _parse_legacy_choice(body["function_call"])
         paths["tool_choice"] = "function_call"
     if parallel is None and body.get("functions") and not body.get("tools"):
         # The legacy form has one call, so parallel calls are disabled.
@@ -320,35 +328,37 @@ def choice_in(body: Json, paths: dict[str, str]) -> ToolChoice | None:
     if type(value) is not dict:
         raise wrong_type("tool_choice", "a string or an object", value)
     if value.get("type") == "allowed_tools":
-        return _allowed_in(value, parallel=parallel)
-    return ToolChoice(mode="named", names=(_tool_name_in(value, "tool_choice"),), parallel=parallel)
+        return _parse_allowed_tools(value, parallel=parallel)
+    return ToolChoice(
+        mode="named", names=(_parse_tool_name(value, "tool_choice"),), parallel=parallel
+    )
 
 
-def _legacy_choice(value: Any) -> Any:
+def _parse_legacy_choice(value: Any) -> Any:
     return {"type": "function", "function": value} if type(value) is dict else value
 
 
-def _tool_name_in(value: Json, path: str) -> str:
+def _parse_tool_name(value: Json, path: str) -> str:
     kind = "custom" if value.get("type") == "custom" else "function"
     return required_text(required_mapping(value, kind, path), "name", f"{path}.{kind}")
 
 
-def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:
+def _parse_allowed_tools(value: Json, *, parallel: bool | None) -> ToolChoice:
     path = "tool_choice.allowed_tools"
     allowed_tools = required_mapping(value, "allowed_tools", "tool_choice")
     mode = enum_value(allowed_tools, "mode", ("auto", "required"), path)
     tool_refs = objects(allowed_tools, "tools", path)
-    names = tuple(_tool_name_in(item, f"{path}.tools[{i}]") for i, item in enumerate(tool_refs))
+    names = tuple(_parse_tool_name(item, f"{path}.tools[{i}]") for i, item in enumerate(tool_refs))
     return ToolChoice(mode="allowed", names=names, required=mode == "required", parallel=parallel)
 
 
-def _choice_out(context: ChatRenderContext, body: Json) -> None:
+def _render_tool_choice(context: ChatRenderContext, body: Json) -> None:
     choice, traits = context.request.tool_choice, context.traits
     if choice is None:
         return
-    choice = _sent_choice(context, body, choice)
+    choice = _restrict_choice(context, body, choice)
     if choice.mode is not None:
-        body["tool_choice"] = _mode_out(context, choice)
+        body["tool_choice"] = _render_choice_mode(context, choice)
     if choice.parallel is None:
         return
     if traits.parallel_toggle:
@@ -360,7 +370,7 @@ def _choice_out(context: ChatRenderContext, body: Json) -> None:
         )
 
 
-def _sent_choice(context: ChatRenderContext, body: Json, choice: ToolChoice) -> ToolChoice:
+def _restrict_choice(context: ChatRenderContext, body: Json, choice: ToolChoice) -> ToolChoice:
     """The choice without the tools that are not sent."""
     if choice.mode not in {"named", "allowed"}:
         return choice
@@ -387,7 +397,7 @@ def _sent_name(tool: Json) -> str:
     return string_or_empty(declaration.get("name"))
 
 
-def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:
+def _render_choice_mode(context: ChatRenderContext, choice: ToolChoice) -> Any:
     traits = context.traits
     is_forced = choice.mode in {"any", "named"} or choice.required
     if is_forced and not traits.forced_tools:
@@ -398,10 +408,10 @@ def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:
         case "any":
             return traits.tool_choice_any
         case "named":
-            return _tools_by_name(context, choice.names)[0]
+            return _render_tool_references(context, choice.names)[0]
         case "allowed" if traits.allowed_tools:
             mode = "required" if choice.required else "auto"
-            allowed_tools = {"mode": mode, "tools": _tools_by_name(context, choice.names)}
+            allowed_tools = {"mode": mode, "tools": _render_tool_references(context, choice.names)}
             return {"type": "allowed_tools", "allowed_tools": allowed_tools}
         case "allowed":
             return traits.tool_choice_any if choice.required else "auto"
@@ -409,7 +419,7 @@ def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:
             return choice.mode
 
 
-def _tools_by_name(context: ChatRenderContext, names: Iterable[str]) -> list[Json]:
+def _render_tool_references(context: ChatRenderContext, names: Iterable[str]) -> list[Json]:
     """The tools of a choice."""
     tools = context.request.tools if context.traits.custom_tools else ()
     customs = {tool.name for tool in tools if tool.kind == "custom"}

@@ -63,7 +63,7 @@ _PARSED_FIELDS = frozenset(
     }
 )
 # `logprobs` sets both whether and how many, so a report mentions it once.
-_PATHS = {
+_FIELD_PATHS = {
     "user_id": "user",
     "max_output": "max_tokens",
     "logprobs": "logprobs",
@@ -73,7 +73,7 @@ _PATHS = {
 
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
-    extra, include_usage = _extra_fields(body)
+    extra, include_usage = _collect_extra_fields(body)
     if (integer(body, "best_of", minimum=0, maximum=128) or 1) > 1:
         raise untranslatable_error("best_of", "must be 1: the gateway requests each choice once")
     top_logprobs = integer(body, "logprobs", minimum=0, maximum=1000)
@@ -81,7 +81,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         model=required_text(body, "model"),
         stream=bool(boolean(body, "stream")),
         include_usage=include_usage,
-        turns=(_prompt_in(body.get("prompt")),),
+        turns=(_parse_prompt(body.get("prompt")),),
         max_output=integer(body, "max_tokens", minimum=0, maximum=MAX_TOKENS),
         sampling=Sampling(
             temperature=number(body, "temperature"),
@@ -97,11 +97,11 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         ),
         meta=Meta(user_id=text(body, "user")),
         extra={NAME: extra} if extra else {},
-        client_paths=dict(_PATHS),
+        client_paths=dict(_FIELD_PATHS),
     )
 
 
-def _prompt_in(value: Any) -> Turn:
+def _parse_prompt(value: Any) -> Turn:
     """The only turn. The relay splits several prompts into one request each."""
     path = "prompt"
     if type(value) is list and len(value) == 1:
@@ -123,7 +123,7 @@ def _prompt_in(value: Any) -> Turn:
     raise untranslatable_error("prompt", "token IDs are specific to a model; send the text")
 
 
-def _extra_fields(body: Json) -> tuple[Json, bool | None]:
+def _collect_extra_fields(body: Json) -> tuple[Json, bool | None]:
     """The fields without a canonical equivalent, and whether a usage chunk is requested."""
     extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
     if boolean(body, "echo"):
@@ -138,7 +138,7 @@ def _extra_fields(body: Json) -> tuple[Json, bool | None]:
 
 # --- a provider's request -------------------------------------------------------------------------
 
-_SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System"}
+_ROLE_LABELS = {"user": "User", "assistant": "Assistant", "system": "System"}
 
 
 class PromptRenderContext:
@@ -170,8 +170,8 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
         body["stream"] = True
         if traits.stream_options:
             body["stream_options"] = {"include_usage": True}
-    _limit_out(context, body)
-    _sampling_out(context, body)
+    _render_max_tokens(context, body)
+    _render_sampling(context, body)
     _drop_unsupported(context)
     if request.meta.user_id is not None:
         if traits.user_field == "none":
@@ -198,7 +198,7 @@ def _render_prompt(context: PromptRenderContext) -> str:
     field = request.turns[0].path.partition("[")[0] if request.turns else "messages"
     context.approximate(field or "messages", "a conversation is sent as one text with role labels")
     lines = [block.text for block in request.instructions]
-    lines += [f"{_SPEAKERS[turn.role]}: {_turn_text(context, turn)}" for turn in request.turns]
+    lines += [f"{_ROLE_LABELS[turn.role]}: {_turn_text(context, turn)}" for turn in request.turns]
     if not request.turns or request.turns[-1].role != "assistant":
         lines.append("Assistant:")
     return "\n\n".join(lines)
@@ -231,7 +231,7 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
             return ""
 
 
-def _limit_out(context: PromptRenderContext, body: Json) -> None:
+def _render_max_tokens(context: PromptRenderContext, body: Json) -> None:
     max_output, maximum = context.request.max_output, context.traits.max_output
     if max_output is None:
         return
@@ -244,7 +244,7 @@ def _limit_out(context: PromptRenderContext, body: Json) -> None:
     body["max_tokens"] = max_output
 
 
-def _sampling_out(context: PromptRenderContext, body: Json) -> None:
+def _render_sampling(context: PromptRenderContext, body: Json) -> None:
     request, traits, sampling = context.request, context.traits, context.request.sampling
     for name, is_supported in (
         ("temperature", traits.sampling),

@@ -1,4 +1,4 @@
-"""Responses, whole and streamed: a provider's to canonical, and back for a client."""
+"""Responses, complete and streamed: a provider's to canonical, and back for a client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_completions.request import NAME, Json
-from gateway.dialects.shared.openai_errors import error_body, find_error, is_error
+from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
@@ -52,22 +52,24 @@ class CompletionStreamParser:
         if self._ended:
             return []
         if frame.data[:6] == b"[DONE]":
-            return self._end(done_received=True)
+            return self._end_stream(done_received=True)
         if not frame.data.strip():
             return []
         try:
             chunk = msgspec.json.decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
+            return self._fail_stream(
+                bad_upstream("the upstream sent an event that is not JSON").error
+            )
         if is_error(chunk) or frame.event == "error":
-            return self._fail(find_error(chunk))
-        return self.chunk(chunk) if isinstance(chunk, dict) else []
+            return self._fail_stream(parse_error_payload(chunk))
+        return self.feed_chunk(chunk) if isinstance(chunk, dict) else []
 
     def close(self) -> list[Event]:
         """End if the finish reason was received, else Failed."""
-        return [] if self._ended else self._end(done_received=False)
+        return [] if self._ended else self._end_stream(done_received=False)
 
-    def chunk(self, chunk: Json) -> list[Event]:
+    def feed_chunk(self, chunk: Json) -> list[Event]:
         """The events of one chunk."""
         usage = parse_usage(chunk.get("usage"))
         if usage is not None:
@@ -94,16 +96,16 @@ class CompletionStreamParser:
         if choice.get("finish_reason") is not None:
             self._finish = choice["finish_reason"]
 
-    def _end(self, *, done_received: bool) -> list[Event]:
+    def _end_stream(self, *, done_received: bool) -> list[Event]:
         if not self._started or (self._finish is None and not done_received):
-            return self._fail(bad_upstream(TRUNCATED_STREAM).error)
+            return self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
         self._ended = True
         events: list[Event] = [BlockEnd()] if self._open else []
         if self._usage is not None:
             events.append(UsageUpdate(self._usage))
-        return [*events, End(finish_in(self._finish))]
+        return [*events, End(parse_finish(self._finish))]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -130,7 +132,7 @@ def _start_event(chunk: Json, usage: Usage | None) -> Start:
 def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
-        raise GatewayError(find_error(body))
+        raise GatewayError(parse_error_payload(body))
     choices = body.get("choices") if isinstance(body, dict) else None
     first_choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first_choice, dict) or _choice_text(first_choice) is None:
@@ -141,7 +143,7 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
         "index": 0,
         "finish_reason": first_choice.get("finish_reason") or "stop",
     }
-    response = fold_events([*parser.chunk({**body, "choices": [choice]}), *parser.close()])
+    response = fold_events([*parser.feed_chunk({**body, "choices": [choice]}), *parser.close()])
     logprobs = first_choice.get("logprobs")
     if logprobs is None:
         return response
@@ -203,7 +205,7 @@ def _render_choice(response: Response, index: int, report: AdaptationReport) -> 
         "text": text,
         "logprobs": response.extra.get(NAME, {}).get("logprobs")
         or _render_logprobs(token_logprobs(response)),
-        "finish_reason": finish_out(response.finish, has_refusal_text=has_refusal),
+        "finish_reason": render_finish(response.finish, has_refusal_text=has_refusal),
     }
 
 
@@ -254,9 +256,9 @@ class CompletionStreamRenderer:
                 self._usage = merge_usage(self._usage, event.usage)
                 return b""
             case End():
-                return self._end(event)
+                return self._end_stream(event)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case BlockEnd() | CitationDelta() | SignatureDelta() | NativeDelta():
                 return b""
             case _:
@@ -278,38 +280,38 @@ class CompletionStreamRenderer:
         return self._render_chunk(event.text, None, logprobs)
 
     def _render_chunk(self, text: str, finish: str | None, logprobs: Json | None = None) -> bytes:
-        return self._choice_chunk(
+        return self._render_choice_chunk(
             {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish}
         )
 
-    def _choice_chunk(self, choice: Json) -> bytes:
+    def _render_choice_chunk(self, choice: Json) -> bytes:
         return self._head + b',"choices":[' + _encode(choice) + b"]}\n\n"
 
-    def _end(self, event: End) -> bytes:
+    def _end_stream(self, event: End) -> bytes:
         finish = event.finish
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         other_choices = (
             _render_choice(response, i, self.report)
             for i, response in enumerate(event.alternatives, 1)
         )
-        first = self._render_chunk("", finish_out(finish, has_refusal_text=self._refused))
-        out = b"".join((first, *map(self._choice_chunk, other_choices)))
+        first = self._render_chunk("", render_finish(finish, has_refusal_text=self._refused))
+        out = b"".join((first, *map(self._render_choice_chunk, other_choices)))
         usage = render_usage(self._usage) if self._include_usage else None
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
         self._ended = True
         return out + _DONE_EVENT
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
-        return b"data: " + _encode(error_body(error, "prompt")) + b"\n\n"
+        return b"data: " + _encode(render_error_body(error, "prompt")) + b"\n\n"
 
 
 # --- finish reasons -------------------------------------------------------------------------------
 
 
-def finish_in(finish_reason: Any) -> Finish:
+def parse_finish(finish_reason: Any) -> Finish:
     """The canonical finish."""
     match finish_reason:
         case "length" | "max_tokens":
@@ -322,7 +324,7 @@ def finish_in(finish_reason: Any) -> Finish:
             return Finish(reason="stop")
 
 
-def finish_out(finish: Finish, *, has_refusal_text: bool) -> str:
+def render_finish(finish: Finish, *, has_refusal_text: bool) -> str:
     """The `finish_reason` for a client; `has_refusal_text` if it contains a refusal."""
     if finish.reason in {"length", "context"}:
         return "length"

@@ -1,7 +1,6 @@
 """OpenAI's embeddings, and the many providers with the same API.
 
-The dialect cannot generate: such requests
-are refused.
+Requests to generate text are refused.
 """
 
 from __future__ import annotations

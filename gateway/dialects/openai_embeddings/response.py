@@ -11,7 +11,7 @@ from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.response import Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_embeddings.request import Json
-from gateway.dialects.shared.openai_errors import find_error, is_error
+from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 
 
 class _EmbeddingRow(msgspec.Struct):
@@ -42,7 +42,7 @@ _decoder = msgspec.json.Decoder(_EmbeddingListHead)
 def parse_embed(body: Any) -> EmbedResponse:
     """The vectors in the order of the inputs. Raises GatewayError if there are none."""
     if isinstance(body, dict) and "data" not in body and is_error(body):
-        raise GatewayError(find_error(body))
+        raise GatewayError(parse_error_payload(body))
     try:
         embedding_list = msgspec.convert(body, _EmbeddingList)
     except (msgspec.ValidationError, RecursionError):

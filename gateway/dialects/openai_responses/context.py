@@ -28,7 +28,7 @@ LOGPROBS = "message.output_text.logprobs"
 STATE_KIND = "encrypted_content"
 
 # canonical field -> its path in this dialect, where the names differ.
-PATHS: dict[str, str] = {
+FIELD_PATHS: dict[str, str] = {
     "turns": "input",
     "max_output": "max_output_tokens",
     "parallel": "parallel_tool_calls",
@@ -66,9 +66,9 @@ def split_name(name: str) -> tuple[str, str]:
     return namespace, inner
 
 
-_LIMIT = 64
+_NAME_LIMIT = 64
 # Canonical TTL of a cache breakpoint <-> OpenAI's.
-_TTL = {"5m": "30m", "1h": "12h"}
+_OPENAI_TTL = {"5m": "30m", "1h": "12h"}
 
 
 class ResponsesRenderContext(BaseRenderContext):
@@ -97,7 +97,7 @@ class ResponsesRenderContext(BaseRenderContext):
         }
         return (
             assign_tool_names(
-                (name for name in client_names if name not in unchanged_names), _LIMIT
+                (name for name in client_names if name not in unchanged_names), _NAME_LIMIT
             )
             | unchanged_names
         )
@@ -107,7 +107,7 @@ class ResponsesRenderContext(BaseRenderContext):
             self.report.add(adaptation)
 
     def sent_name(self, client_name: str) -> Json:
-        """The fields that name a tool: its name and, where it is in one, its namespace."""
+        """The fields that name a tool: `name` and, for a tool in a namespace, `namespace`."""
         sent_name = self.sent_names.get(client_name, client_name)
         namespace, name = split_name(sent_name)
         return {"name": name, "namespace": namespace} if namespace else {"name": name}
@@ -121,7 +121,7 @@ class ResponsesRenderContext(BaseRenderContext):
         if cache is None:
             return part
         if self.traits.cache == "breakpoints":
-            ttl = _TTL.get(cache.ttl or "")
+            ttl = _OPENAI_TTL.get(cache.ttl or "")
             point = {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
             part["prompt_cache_breakpoint"] = point
         else:
@@ -134,14 +134,18 @@ class ResponsesRenderContext(BaseRenderContext):
         return f"{self.model} does not support cache breakpoints here"
 
 
-def cache_in(part: Json) -> CacheBreakpoint | None:
+def parse_cache_breakpoint(part: Json) -> CacheBreakpoint | None:
     """The cache breakpoint of a client's part."""
     cache_breakpoint = part.get("prompt_cache_breakpoint")
     if not isinstance(cache_breakpoint, dict):
         return None
     return CacheBreakpoint(
         ttl=next(
-            (ttl for ttl, openai_ttl in _TTL.items() if openai_ttl == cache_breakpoint.get("ttl")),
+            (
+                ttl
+                for ttl, openai_ttl in _OPENAI_TTL.items()
+                if openai_ttl == cache_breakpoint.get("ttl")
+            ),
             None,
         )
     )

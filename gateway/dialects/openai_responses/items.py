@@ -33,8 +33,13 @@ from gateway.dialects.openai_responses.context import (
     ResponsesRenderContext,
     join_name,
 )
-from gateway.dialects.openai_responses.parts import citation_out, content_in, native_out, parts_out
-from gateway.dialects.openai_responses.tools import tools_in
+from gateway.dialects.openai_responses.parts import (
+    parse_content,
+    render_citation,
+    render_native,
+    render_parts,
+)
+from gateway.dialects.openai_responses.tools import parse_tools
 from gateway.dialects.shared import mcp, web_search
 from gateway.dialects.shared.code_execution import is_foreign
 from gateway.dialects.shared.fields import compact_json, objects, required_text, text, wrong_type
@@ -46,7 +51,7 @@ WEB_SEARCH_CALL = "web_search_call"
 _CONTENTS_DROPPED = "only the URLs of the result pages are sent"
 
 
-def search_item(search: Search, status: str | None = None) -> Json:
+def render_search_item(search: Search, status: str | None = None) -> Json:
     """The item of a search, without an id."""
     if search.page_url:
         action: Json = {"type": "open_page", "url": search.page_url}
@@ -68,7 +73,9 @@ def page_contents_drop(data: Json) -> Adaptation:
     return approximated_field(f"output.{data['type']}", _CONTENTS_DROPPED)
 
 
-def searches_out(context: ResponsesRenderContext, parts: Iterable[Part]) -> dict[int, list[Json]]:
+def render_searches(
+    context: ResponsesRenderContext, parts: Iterable[Part]
+) -> dict[int, list[Json]]:
     """The items of a history for the parts that are another provider's searches, by `id(part)`.
 
     A call becomes an item that contains its result. Empty if no search tool is offered, as
@@ -93,12 +100,12 @@ def searches_out(context: ResponsesRenderContext, parts: Iterable[Part]) -> dict
             items_by_part[id(result_part)] = []
             if not result.failed:
                 context.approximate(result_part.path, _CONTENTS_DROPPED)
-        items_by_part[id(part)] = [{"id": _new_id(search.id), **search_item(search)}]
+        items_by_part[id(part)] = [{"id": _new_id(search.id), **render_search_item(search)}]
     return items_by_part
 
 
 def _new_id(call_id: str) -> str:
-    """An id of this dialect: not the provider's, which may require the reasoning before it."""
+    """A new id: with its own id, the provider may require the reasoning before the item."""
     return f"ws_{sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
@@ -112,7 +119,7 @@ PathedItem = tuple[Any, str]
 
 
 class Conversation:
-    """The parsed items; filled by `conversation_in`."""
+    """The parsed items; filled by `parse_conversation`."""
 
     def __init__(self, items_by_id: dict[str, Json]) -> None:
         self.instructions: list[Text] = []
@@ -159,14 +166,14 @@ class Conversation:
         )
         return True
 
-    def answer(self, result: ToolResult, path: str) -> None:
+    def add_result(self, result: ToolResult, path: str) -> None:
         """Add to the turn of results."""
         self._open_turn("user", path)
         self._parts.append(
             replace(result, custom=result.custom or result.id in self._custom_call_ids)
         )
 
-    def turn(self, turn: Turn) -> None:
+    def add_turn(self, turn: Turn) -> None:
         """Add a complete turn."""
         self.close()
         self.turns.append(turn)
@@ -184,7 +191,7 @@ class Conversation:
             self._role, self._parts, self._call_indexes = "", [], {}
 
 
-def pathed_items_in(body: Json) -> list[PathedItem]:
+def parse_pathed_items(body: Json) -> list[PathedItem]:
     """The input items of a body with their paths; a string is a user's message."""
     input_value = body.get("input")
     if input_value is None:
@@ -196,42 +203,44 @@ def pathed_items_in(body: Json) -> list[PathedItem]:
     return [(item, f"input[{i}]") for i, item in enumerate(input_value)]
 
 
-def conversation_in(
+def parse_conversation(
     pathed_items: Iterable[PathedItem], items_by_id: dict[str, Json]
 ) -> Conversation:
     """The conversation in items. Raises GatewayError naming the item at fault."""
     conversation = Conversation(items_by_id)
     for item, path in pathed_items:
-        _item_in(conversation, item, path)
+        _parse_item(conversation, item, path)
     conversation.close()
     return conversation
 
 
-def _item_in(conversation: Conversation, item: Any, path: str) -> None:
+def _parse_item(conversation: Conversation, item: Any, path: str) -> None:
     if type(item) is not dict:
         raise wrong_type(path, "an object", item)
     kind = text(item, "type", path)
     if kind is None:
         kind = "message" if "role" in item else "item_reference"
-    reader = _READERS.get(kind)
+    reader = _ITEM_PARSERS.get(kind)
     if reader is None:
         conversation.add_assistant_part(Native(dialect=NAME, data=item, path=path), path)
     else:
         reader(conversation, item, path)
 
 
-def _message_in(conversation: Conversation, item: Json, path: str) -> None:
+def _parse_message(conversation: Conversation, item: Json, path: str) -> None:
     role = item.get("role")
     if item.get("phase") is not None:
         conversation.unknown_fields[f"{path}.phase"] = item["phase"]
     match role:
         case "user":
-            conversation.turn(Turn(role="user", parts=content_in(item, "content", path), path=path))
+            conversation.add_turn(
+                Turn(role="user", parts=parse_content(item, "content", path), path=path)
+            )
         case "assistant":
-            for part in content_in(item, "content", path) or (Text(text="", path=path),):
+            for part in parse_content(item, "content", path) or (Text(text="", path=path),):
                 conversation.add_assistant_part(part, path)
         case "system" | "developer":
-            _system_in(conversation, item, path)
+            _parse_system_message(conversation, item, path)
         case _:
             field_path = f"{path}.role"
             problem = "missing" if role is None else f"not {role!r}"[:60]
@@ -241,19 +250,21 @@ def _message_in(conversation: Conversation, item: Json, path: str) -> None:
             )
 
 
-def _system_in(conversation: Conversation, item: Json, path: str) -> None:
-    parts = content_in(item, "content", path)
+def _parse_system_message(conversation: Conversation, item: Json, path: str) -> None:
+    parts = parse_content(item, "content", path)
     texts = tuple(part for part in parts if isinstance(part, Text))
     if not conversation.has_turn and len(texts) == len(parts):
         conversation.instructions += texts
     else:
-        conversation.turn(Turn(role="system", parts=parts, path=path))
+        conversation.add_turn(Turn(role="system", parts=parts, path=path))
 
 
-def _reasoning_in(conversation: Conversation, item: Json, path: str) -> None:
+def _parse_reasoning(conversation: Conversation, item: Json, path: str) -> None:
     """Reasoning: its summary, or else its content, which may be null."""
     texts = [
-        part_text for key in ("summary", "content") if (part_text := _parts_text(item, key, path))
+        part_text
+        for key in ("summary", "content")
+        if (part_text := _parse_parts_text(item, key, path))
     ]
     value = text(item, "encrypted_content", path)
     item_id = text(item, "id", path) or ""
@@ -269,21 +280,24 @@ def _reasoning_in(conversation: Conversation, item: Json, path: str) -> None:
     )
 
 
-def _parts_text(item: Json, key: str, path: str) -> str:
+def _parse_parts_text(item: Json, key: str, path: str) -> str:
     parts = objects(item, key, path)
     return "\n\n".join(required_text(p, "text", f"{path}.{key}[{i}]") for i, p in enumerate(parts))
 
 
-def _call_in(conversation: Conversation, item: Json, path: str) -> None:
-    arguments, raw_arguments = _arguments_in(item, path)
+def _parse_call(conversation: Conversation, item: Json, path: str) -> None:
+    arguments, raw_arguments = _parse_arguments(item, path)
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id = required_text(item, "call_id", path)
     conversation.add_assistant_part(
-        ToolCall(id=call_id, name=name, arguments=arguments, raw=raw_arguments, path=path), path
+        ToolCall(
+            id=call_id, name=name, arguments=arguments, raw_arguments=raw_arguments, path=path
+        ),
+        path,
     )
 
 
-def _arguments_in(item: Json, path: str) -> tuple[Json | None, str | None]:
+def _parse_arguments(item: Json, path: str) -> tuple[Json | None, str | None]:
     """A call's arguments, which some clients send as an object instead of a string."""
     value = item.get("arguments")
     if value is None or type(value) is dict:
@@ -293,47 +307,47 @@ def _arguments_in(item: Json, path: str) -> tuple[Json | None, str | None]:
     return parse_arguments(value)
 
 
-def _custom_call_in(conversation: Conversation, item: Json, path: str) -> None:
+def _parse_custom_call(conversation: Conversation, item: Json, path: str) -> None:
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id, input_text = required_text(item, "call_id", path), text(item, "input", path) or ""
     conversation.add_assistant_part(
-        ToolCall(id=call_id, name=name, raw=input_text, custom=True, path=path), path
+        ToolCall(id=call_id, name=name, raw_arguments=input_text, custom=True, path=path), path
     )
 
 
-def _result_in(conversation: Conversation, item: Json, path: str) -> None:
+def _parse_result(conversation: Conversation, item: Json, path: str) -> None:
     call_id = text(item, "call_id", path)
     if call_id is None:
         raise invalid(f"{path}.call_id is required and must be a string", f"{path}.call_id")
-    parts = () if item.get("output") == "" else content_in(item, "output", path)
+    parts = () if item.get("output") == "" else parse_content(item, "output", path)
     custom = item.get("type") == "custom_tool_call_output"
-    conversation.answer(ToolResult(id=call_id, parts=parts, custom=custom, path=path), path)
+    conversation.add_result(ToolResult(id=call_id, parts=parts, custom=custom, path=path), path)
 
 
-def _reference_in(conversation: Conversation, item: Json, path: str) -> None:
+def _parse_reference(conversation: Conversation, item: Json, path: str) -> None:
     field_path = f"{path}.id"
     referenced_item = conversation.items_by_id.get(required_text(item, "id", path))
     if referenced_item is None or referenced_item.get("type") == "item_reference":
         raise invalid(
             f"{field_path}: no item with the id {item['id'][:100]!r} is stored here", field_path
         )
-    _item_in(conversation, referenced_item, path)
+    _parse_item(conversation, referenced_item, path)
 
 
-def _tools_in(conversation: Conversation, item: Json, path: str) -> None:
+def _parse_tools_item(conversation: Conversation, item: Json, path: str) -> None:
     """Tools that Codex sends as an item; they are offered like any other."""
-    conversation.tools += tools_in(item, path)
+    conversation.tools += parse_tools(item, path)
 
 
-_READERS: dict[str, Callable[[Conversation, Json, str], None]] = {
-    "message": _message_in,
-    "reasoning": _reasoning_in,
-    "function_call": _call_in,
-    "custom_tool_call": _custom_call_in,
-    "function_call_output": _result_in,
-    "custom_tool_call_output": _result_in,
-    "item_reference": _reference_in,
-    "additional_tools": _tools_in,
+_ITEM_PARSERS: dict[str, Callable[[Conversation, Json, str], None]] = {
+    "message": _parse_message,
+    "reasoning": _parse_reasoning,
+    "function_call": _parse_call,
+    "custom_tool_call": _parse_custom_call,
+    "function_call_output": _parse_result,
+    "custom_tool_call_output": _parse_result,
+    "item_reference": _parse_reference,
+    "additional_tools": _parse_tools_item,
 }
 
 
@@ -343,28 +357,28 @@ _CALLS_NOT_SENT = "the provider does not accept calls of built-in tools in a his
 _MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
 
 
-def input_out(context: ResponsesRenderContext, body: Json) -> None:
-    """Write instructions and items into the body."""
+def render_input(context: ResponsesRenderContext, body: Json) -> None:
+    """Renders instructions and items into the body."""
     if context.traits.built_in_tools:
-        context.request = _without_provider_calls(context)
+        context.request = _drop_provider_calls(context)
     context.request, report = pair_tool_results(context.request)
     context.report += report
     if not context.traits.mid_system:
-        context.move_system_first()
-    items = _instructions_out(context, body)
+        context.merge_system_turns()
+    items = _render_instructions(context, body)
     for index, turn in enumerate(context.request.turns):
         if turn.name is not None:
             context.drop(f"{turn.path}.name" if turn.path else "", "no equivalent")
-        items += _turn_out(context, turn, index)
+        items += _render_turn(context, turn, index)
     _refuse_prefill(context, items)
     if not items and "instructions" in body:
         # The API requires an input; instructions without turns are sent as a message.
         text = {"type": "input_text", "text": body.pop("instructions")}
-        items = [_message_item("developer", [text])]
+        items = [_render_message_item("developer", [text])]
     body["input"] = _drop_orphaned_reasoning(context, items)
 
 
-def _without_provider_calls(context: ResponsesRenderContext) -> Request:
+def _drop_provider_calls(context: ResponsesRenderContext) -> Request:
     """The request without free-text calls that the provider answered itself.
 
     xAI writes its searches of X as calls of tools that the client does not offer.
@@ -375,7 +389,7 @@ def _without_provider_calls(context: ResponsesRenderContext) -> Request:
     answered_call_ids = {part.id for part in parts if isinstance(part, ToolResult)}
     turns = []
     for turn in request.turns:
-        kept_parts = []
+        remaining_parts = []
         for part in turn.parts:
             if (
                 isinstance(part, ToolCall)
@@ -385,21 +399,23 @@ def _without_provider_calls(context: ResponsesRenderContext) -> Request:
             ):
                 context.drop(part.path, _CALLS_NOT_SENT)
             else:
-                kept_parts.append(part)
+                remaining_parts.append(part)
         turns.append(
-            turn if len(kept_parts) == len(turn.parts) else replace(turn, parts=tuple(kept_parts))
+            turn
+            if len(remaining_parts) == len(turn.parts)
+            else replace(turn, parts=tuple(remaining_parts))
         )
     return replace(request, turns=tuple(turns))
 
 
-def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]:
-    """Write the instructions as one text, or return them as a message item."""
+def _render_instructions(context: ResponsesRenderContext, body: Json) -> list[Json]:
+    """Renders the instructions into the body as one text, or returns them as a message item."""
     instructions = [*context.sent_instructions(), *(Text(text=hint) for hint in context.hints)]
     has_cache_breakpoints = (
         any(block.cache for block in instructions) and context.traits.cache == "breakpoints"
     )
     if instructions and (has_cache_breakpoints or context.all_in_items):
-        return [_message_item("developer", parts_out(context, instructions))]
+        return [_render_message_item("developer", render_parts(context, instructions))]
     for block in instructions:
         context.drop_cache_marks(block.cache)
     if instructions:
@@ -407,33 +423,33 @@ def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]
     return []
 
 
-def _message_item(role: str, content: list[Json]) -> Json:
+def _render_message_item(role: str, content: list[Json]) -> Json:
     return {"type": "message", "role": role, "content": content}
 
 
-def _turn_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:
+def _render_turn(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:
     match turn.role:
         case "user":
-            return _user_out(context, turn)
+            return _render_user_turn(context, turn)
         case "assistant":
-            return _assistant_out(context, turn, turn_index)
+            return _render_assistant_turn(context, turn, turn_index)
         case "system":
-            content = parts_out(context, turn.parts)
-            return [_message_item("developer", content)] if content else []
+            content = render_parts(context, turn.parts)
+            return [_render_message_item("developer", content)] if content else []
         case _:
             assert_never(turn.role)
 
 
-def _user_out(context: ResponsesRenderContext, turn: Turn) -> list[Json]:
+def _render_user_turn(context: ResponsesRenderContext, turn: Turn) -> list[Json]:
     """Results first, each as an item; then the user's other content."""
-    results = [_result_out(context, part) for part in turn.parts if isinstance(part, ToolResult)]
+    results = [_render_result(context, part) for part in turn.parts if isinstance(part, ToolResult)]
     other_parts = [part for part in turn.parts if not isinstance(part, ToolResult)]
-    content = parts_out(context, other_parts)
-    return [*results, _message_item("user", content)] if content else results
+    content = render_parts(context, other_parts)
+    return [*results, _render_message_item("user", content)] if content else results
 
 
-def _result_out(context: ResponsesRenderContext, result: ToolResult) -> Json:
-    content = parts_out(context, result.parts)
+def _render_result(context: ResponsesRenderContext, result: ToolResult) -> Json:
+    content = render_parts(context, result.parts)
     if content:
         context.with_cache_breakpoint(content[-1], result.cache)
     else:
@@ -466,7 +482,9 @@ def _prefix_error(context: ResponsesRenderContext, result: ToolResult, content: 
 # --- assistant turns ------------------------------------------------------------------------------
 
 
-def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:
+def _render_assistant_turn(
+    context: ResponsesRenderContext, turn: Turn, turn_index: int
+) -> list[Json]:
     """The items of a turn in order; consecutive texts form one message."""
     items: list[Json] = []
     message_parts: list[Part] = []
@@ -474,7 +492,7 @@ def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int)
     # A provider other than OpenAI rejects items that it does not know.
     takes_items = not context.traits.built_in_tools
     if takes_items:
-        server_calls |= searches_out(context, turn.parts)
+        server_calls |= render_searches(context, turn.parts)
         server_calls |= mcp.items_for_history(context.request, turn.parts)
     calls = any(isinstance(part, ToolCall) for part in turn.parts)
     for part in turn.parts:
@@ -486,24 +504,24 @@ def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int)
             if message_parts and _message_phase(context, part) != _message_phase(
                 context, message_parts[-1]
             ):
-                items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+                items += _render_message(context, message_parts, f"msg_{turn_index}_{len(items)}")
                 message_parts = []
             # An empty message would separate a call from the reasoning before it.
             if part.text or not calls:
                 message_parts.append(part)
             continue
-        items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+        items += _render_message(context, message_parts, f"msg_{turn_index}_{len(items)}")
         message_parts = []
         own_items = server_calls.get(id(part))
-        items += _item_out(context, part) if own_items is None else own_items
-    return items + _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+        items += _render_item(context, part) if own_items is None else own_items
+    return items + _render_message(context, message_parts, f"msg_{turn_index}_{len(items)}")
 
 
-def _message_out(
+def _render_message(
     context: ResponsesRenderContext, message_parts: list[Part], item_id: str
 ) -> list[Json]:
     """A message, in the short form for a single text, as its id would be generated."""
-    content = [_content_part(context, part) for part in message_parts]
+    content = [_render_content_part(context, part) for part in message_parts]
     if not content:
         return []
     phase = _message_phase(context, message_parts[0])
@@ -514,7 +532,7 @@ def _message_out(
         return [message | phase_fields]
     return [
         {
-            **_message_item("assistant", content),
+            **_render_message_item("assistant", content),
             "id": item_id,
             "status": "completed",
             **phase_fields,
@@ -527,29 +545,31 @@ def _message_phase(context: ResponsesRenderContext, part: Part) -> Any:
     return context.request.extra.get(NAME, {}).get(f"{part.path.partition('.content')[0]}.phase")
 
 
-def _content_part(context: ResponsesRenderContext, part: Part) -> Json:
+def _render_content_part(context: ResponsesRenderContext, part: Part) -> Json:
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
     assert isinstance(part, Text)
     context.drop_cache_marks(part.cache)
-    rendered_citations = [citation_out(citation, 0, len(part.text)) for citation in part.citations]
+    rendered_citations = [
+        render_citation(citation, 0, len(part.text)) for citation in part.citations
+    ]
     annotations = [annotation for annotation in rendered_citations if annotation is not None]
     if len(annotations) < len(rendered_citations):
         context.drop(f"{part.path}.citations", "messages do not support sources without a URL")
     return {"type": "output_text", "text": part.text, "annotations": annotations}
 
 
-def _item_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
+def _render_item(context: ResponsesRenderContext, part: Part) -> list[Json]:
     match part:
         case ToolCall():
-            return [_call_out(context, part)]
+            return [_render_call(context, part)]
         case Reasoning():
-            return _reasoning_out(context, part)
+            return _render_reasoning(context, part)
         case Native() if context.traits.built_in_tools:
             context.drop(part.path, _CALLS_NOT_SENT)
             return []
         case Native():
-            return native_out(context, part)
+            return render_native(context, part)
         case _:
             context.drop(
                 part.path, "an assistant message can only contain text in OpenAI Responses"
@@ -557,7 +577,7 @@ def _item_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
             return []
 
 
-def _call_out(context: ResponsesRenderContext, call: ToolCall) -> Json:
+def _render_call(context: ResponsesRenderContext, call: ToolCall) -> Json:
     context.drop_cache_marks(call.cache)
     if call.signature is not None:
         context.drop_signature(call)
@@ -567,12 +587,14 @@ def _call_out(context: ResponsesRenderContext, call: ToolCall) -> Json:
         context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
     if call.custom and context.traits.custom_tools:
-        return {"type": "custom_tool_call", **common_fields, "input": call.raw or ""}
-    arguments = compact_json({"input": call.raw or ""}) if call.custom else render_arguments(call)
+        return {"type": "custom_tool_call", **common_fields, "input": call.raw_arguments or ""}
+    arguments = (
+        compact_json({"input": call.raw_arguments or ""}) if call.custom else render_arguments(call)
+    )
     return {"type": "function_call", **common_fields, "arguments": arguments}
 
 
-def _reasoning_out(context: ResponsesRenderContext, reasoning: Reasoning) -> list[Json]:
+def _render_reasoning(context: ResponsesRenderContext, reasoning: Reasoning) -> list[Json]:
     """The reasoning item, if the target's model created it; else it is dropped."""
     state = reasoning.signature
     if state is None or not is_from_target(state, context.traits):

@@ -29,7 +29,12 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.dialects.openai_responses.context import NAME, Json, ResponsesRenderContext, cache_in
+from gateway.dialects.openai_responses.context import (
+    NAME,
+    Json,
+    ResponsesRenderContext,
+    parse_cache_breakpoint,
+)
 from gateway.dialects.shared.fields import (
     integer_or_none,
     join_path,
@@ -44,7 +49,7 @@ from gateway.dialects.shared.fields import (
 # --- citations ------------------------------------------------------------------------------------
 
 
-def citation_in(item: Any) -> Citation | None:
+def parse_citation(item: Any) -> Citation | None:
     """The citation in an annotation; None if it is not an object."""
     if not isinstance(item, dict):
         return None
@@ -58,15 +63,15 @@ def citation_in(item: Any) -> Citation | None:
     )
 
 
-def citations_in(annotations: Any) -> tuple[Citation, ...]:
+def parse_citations(annotations: Any) -> tuple[Citation, ...]:
     """The citations in a list of annotations."""
     if not isinstance(annotations, list):
         return ()
-    citations = (citation_in(item) for item in annotations)
+    citations = (parse_citation(item) for item in annotations)
     return tuple(citation for citation in citations if citation is not None)
 
 
-def citation_out(citation: Citation, start: int, end: int) -> Json | None:
+def render_citation(citation: Citation, start: int, end: int) -> Json | None:
     """An annotation of the text from `start` to `end`; None for a source without a URL."""
     if citation.dialect == NAME and citation.native:
         return citation.native
@@ -84,7 +89,7 @@ def citation_out(citation: Citation, start: int, end: int) -> Json | None:
 # --- a client's parts -----------------------------------------------------------------------------
 
 
-def content_in(holder: Json, key: str, path: str) -> tuple[Part, ...]:
+def parse_content(holder: Json, key: str, path: str) -> tuple[Part, ...]:
     """The parts in a field: a string, a list of parts, or nothing."""
     content = holder.get(key)
     if type(content) is str:
@@ -94,10 +99,10 @@ def content_in(holder: Json, key: str, path: str) -> tuple[Part, ...]:
     field_path = f"{path}.{key}"
     if type(content) is not list:
         raise wrong_type(field_path, "a string or a list of parts", content)
-    return tuple([_part_in(part, f"{field_path}[{i}]") for i, part in enumerate(content)])
+    return tuple([_parse_part(part, f"{field_path}[{i}]") for i, part in enumerate(content)])
 
 
-def _part_in(part: Any, path: str) -> Part:
+def _parse_part(part: Any, path: str) -> Part:
     if type(part) is not dict:
         raise wrong_type(path, "an object with a type", part)
     kind = part.get("type")
@@ -105,30 +110,30 @@ def _part_in(part: Any, path: str) -> Part:
         raise invalid(
             f"{path}.type is required and must be a string such as 'input_text'", f"{path}.type"
         )
-    reader = _READERS.get(kind)
+    reader = _PART_PARSERS.get(kind)
     return Native(dialect=NAME, data=part, path=path) if reader is None else reader(part, path)
 
 
-def _text_in(part: Json, path: str) -> Text:
+def _parse_text(part: Json, path: str) -> Text:
     part_text = required_text(part, "text", path)
     if len(part) == 2:
         return Text(text=part_text, path=path)
     return Text(
         text=part_text,
-        citations=citations_in(part.get("annotations")),
-        cache=cache_in(part),
+        citations=parse_citations(part.get("annotations")),
+        cache=parse_cache_breakpoint(part),
         path=path,
     )
 
 
-def _refusal_in(part: Json, path: str) -> Refusal:
+def _parse_refusal(part: Json, path: str) -> Refusal:
     return Refusal(text=required_text(part, "refusal", path), path=path)
 
 
-def _image_in(part: Json, path: str) -> Image:
+def _parse_image(part: Json, path: str) -> Image:
     detail = text(part, "detail", path)
     detail = None if detail == "auto" else detail
-    cache = cache_in(part)
+    cache = parse_cache_breakpoint(part)
     file_id = text(part, "file_id", path)
     if file_id is not None:
         return Image(file_id=file_id, detail=detail, cache=cache, path=path)
@@ -141,8 +146,8 @@ def _image_in(part: Json, path: str) -> Image:
     return Image(data=data, media_type=media_type, detail=detail, cache=cache, path=path)
 
 
-def _file_in(part: Json, path: str) -> Document:
-    title, cache = text(part, "filename", path), cache_in(part)
+def _parse_file(part: Json, path: str) -> Document:
+    title, cache = text(part, "filename", path), parse_cache_breakpoint(part)
     file_id, url = text(part, "file_id", path), text(part, "file_url", path)
     if file_id is not None:
         return Document(file_id=file_id, title=title, cache=cache, path=path)
@@ -156,7 +161,7 @@ def _file_in(part: Json, path: str) -> Document:
     return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
 
 
-def _audio_in(part: Json, path: str) -> Audio:
+def _parse_audio(part: Json, path: str) -> Audio:
     audio = required_mapping(part, "input_audio", path)
     field_path = f"{path}.input_audio"
     data, form = (
@@ -166,44 +171,44 @@ def _audio_in(part: Json, path: str) -> Audio:
     return Audio(data=data, format=form, path=path)
 
 
-_READERS: dict[str, Callable[[Json, str], Part]] = {
-    "input_text": _text_in,
-    "output_text": _text_in,
-    "text": _text_in,
-    "refusal": _refusal_in,
-    "input_image": _image_in,
-    "input_file": _file_in,
-    "input_audio": _audio_in,
+_PART_PARSERS: dict[str, Callable[[Json, str], Part]] = {
+    "input_text": _parse_text,
+    "output_text": _parse_text,
+    "text": _parse_text,
+    "refusal": _parse_refusal,
+    "input_image": _parse_image,
+    "input_file": _parse_file,
+    "input_audio": _parse_audio,
 }
 
 
 # --- a provider's parts ---------------------------------------------------------------------------
 
 
-def parts_out(context: ResponsesRenderContext, parts: Iterable[Part]) -> list[Json]:
+def render_parts(context: ResponsesRenderContext, parts: Iterable[Part]) -> list[Json]:
     """The content parts to send; parts that the target does not accept are reported."""
-    return [item for part in parts for item in _part_out(context, part)]
+    return [item for part in parts for item in _render_part(context, part)]
 
 
-def _part_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
+def _render_part(context: ResponsesRenderContext, part: Part) -> list[Json]:
     match part:
         case Text():
             if part.citations:
                 context.drop(
                     join_path(part.path, "citations"), "OpenAI does not support sources in requests"
                 )
-            return [context.with_cache_breakpoint(_text_part(part.text), part.cache)]
+            return [context.with_cache_breakpoint(_render_text_part(part.text), part.cache)]
         case Image():
-            return [context.with_cache_breakpoint(_image_out(context, part), part.cache)]
+            return [context.with_cache_breakpoint(_render_image(context, part), part.cache)]
         case Document():
-            return _document_out(context, part)
+            return _render_document(context, part)
         case Refusal():
             context.approximate(
                 part.path, "a refusal that is not the assistant's own is sent as text"
             )
-            return [_text_part(part.text)]
+            return [_render_text_part(part.text)]
         case Native():
-            return native_out(context, part)
+            return render_native(context, part)
         case Audio():
             raise unsupported(part.path, "OpenAI Responses does not support audio")
         case ToolCall() | ToolResult() | Reasoning():
@@ -213,11 +218,11 @@ def _part_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
             assert_never(part)
 
 
-def _text_part(text: str) -> Json:
+def _render_text_part(text: str) -> Json:
     return {"type": "input_text", "text": text}
 
 
-def native_out(context: ResponsesRenderContext, part: Native) -> list[Json]:
+def render_native(context: ResponsesRenderContext, part: Native) -> list[Json]:
     """A part or item of this dialect, unchanged; parts of other dialects are reported."""
     if part.dialect == NAME:
         return [part.data]
@@ -231,10 +236,10 @@ def _dropped_media_note(
 ) -> Json:
     """A note to the model in place of media that the target does not accept."""
     context.drop(path, f"{reason}; replaced with a note")
-    return _text_part(f"[{media_kind} omitted: {reason}]")
+    return _render_text_part(f"[{media_kind} omitted: {reason}]")
 
 
-def _image_out(context: ResponsesRenderContext, image: Image) -> Json:
+def _render_image(context: ResponsesRenderContext, image: Image) -> Json:
     traits = context.traits
     if not traits.images:
         return _dropped_media_note(
@@ -260,7 +265,7 @@ def _checked_file_id(context: ResponsesRenderContext, file_id: str, path: str) -
     return file_id
 
 
-def _document_out(context: ResponsesRenderContext, document: Document) -> list[Json]:
+def _render_document(context: ResponsesRenderContext, document: Document) -> list[Json]:
     if document.citations:
         context.drop(join_path(document.path, "citations"), "no equivalent in OpenAI Responses")
     if (
@@ -269,7 +274,7 @@ def _document_out(context: ResponsesRenderContext, document: Document) -> list[J
     ):
         document = replace(document, text=document_text, data=None)
     if document.text is not None or document.parts is not None:
-        return _document_as_text(context, document)
+        return _render_document_as_text(context, document)
     if document.context is not None:
         context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Responses")
     if not context.traits.pdf:
@@ -277,10 +282,10 @@ def _document_out(context: ResponsesRenderContext, document: Document) -> list[J
             context, document.path, "document", "this model does not support documents"
         )
         return [context.with_cache_breakpoint(note, document.cache)]
-    return [context.with_cache_breakpoint(_file_out(context, document), document.cache)]
+    return [context.with_cache_breakpoint(_render_file(context, document), document.cache)]
 
 
-def _file_out(context: ResponsesRenderContext, document: Document) -> Json:
+def _render_file(context: ResponsesRenderContext, document: Document) -> Json:
     out: Json = {"type": "input_file"}
     if document.file_id is not None:
         out["file_id"] = _checked_file_id(context, document.file_id, document.path)
@@ -294,7 +299,7 @@ def _file_out(context: ResponsesRenderContext, document: Document) -> Json:
     return {**out, "filename": name, "file_data": data_url(media_type, document.data)}
 
 
-def _document_as_text(context: ResponsesRenderContext, document: Document) -> list[Json]:
+def _render_document_as_text(context: ResponsesRenderContext, document: Document) -> list[Json]:
     """A text document as text content under its title."""
     context.approximate(
         document.path, "sent as text: OpenAI Responses does not support text documents"
@@ -302,9 +307,9 @@ def _document_as_text(context: ResponsesRenderContext, document: Document) -> li
     heading = "\n".join(line for line in (document.title, document.context) if line)
     if document.text is not None:
         body = f"{heading}\n\n{document.text}" if heading else document.text
-        return [context.with_cache_breakpoint(_text_part(body), document.cache)]
-    inner_parts = parts_out(context, document.parts or ())
-    items = [_text_part(heading), *inner_parts] if heading else inner_parts
+        return [context.with_cache_breakpoint(_render_text_part(body), document.cache)]
+    inner_parts = render_parts(context, document.parts or ())
+    items = [_render_text_part(heading), *inner_parts] if heading else inner_parts
     if items:
         context.with_cache_breakpoint(items[-1], document.cache)
     return items

@@ -29,7 +29,7 @@ _SUMMARY_PATH = "reasoning.summary"
 _DEFAULT_SUMMARY = "auto"
 
 
-def thinking_in(body: Json, extra: Json) -> Thinking | None:
+def parse_thinking(body: Json, extra: Json) -> Thinking | None:
     """The requested reasoning; unknown fields of `reasoning` go to `extra`."""
     reasoning = mapping(body, "reasoning")
     if reasoning is None:
@@ -53,8 +53,8 @@ def thinking_in(body: Json, extra: Json) -> Thinking | None:
     return thinking if thinking != Thinking() else None
 
 
-def thinking_out(context: ResponsesRenderContext, body: Json) -> None:
-    """Write the requested reasoning into the body."""
+def render_thinking(context: ResponsesRenderContext, body: Json) -> None:
+    """Renders the requested reasoning into the body."""
     thinking = _effective_thinking(context.request)
     if thinking is None:
         return
@@ -63,8 +63,8 @@ def thinking_out(context: ResponsesRenderContext, body: Json) -> None:
         return
     out: Json = {}
     name, level = _requested_effort(context, thinking)
-    if level is not None and (sent := _nearest_effort(context, name, level)) is not None:
-        out["effort"] = sent
+    if level is not None and (sent_effort := _nearest_effort(context, name, level)) is not None:
+        out["effort"] = sent_effort
     if thinking.mode != "off" and (summary := _summary_setting(context, thinking)) is not None:
         out["summary"] = summary
     if out:
@@ -145,7 +145,7 @@ def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> s
 
 # --- state in a body that passes through ----------------------------------------------------------
 
-# Items that the provider looks up by their id, and then misses the reasoning before them.
+# Items that the provider looks up by id; it then requires the reasoning before them.
 _LINKED_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call"})
 _LINKED_ITEM_MARKERS = (b'"reasoning"', b'"id"')
 

@@ -16,22 +16,22 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.openai_responses.context import (
     ENCRYPTED,
+    FIELD_PATHS,
     LOGPROBS,
     NAME,
     NESTED_FIELDS,
-    PATHS,
     Json,
     ResponsesRenderContext,
 )
 from gateway.dialects.openai_responses.items import (
     Conversation,
-    conversation_in,
-    input_out,
-    pathed_items_in,
+    parse_conversation,
+    parse_pathed_items,
+    render_input,
 )
-from gateway.dialects.openai_responses.reasoning import thinking_in, thinking_out
+from gateway.dialects.openai_responses.reasoning import parse_thinking, render_thinking
 from gateway.dialects.openai_responses.stored_responses import load_history
-from gateway.dialects.openai_responses.tools import choice_in, tools_in, tools_out
+from gateway.dialects.openai_responses.tools import parse_tool_choice, parse_tools, render_tools
 from gateway.dialects.shared import mcp
 from gateway.dialects.shared.code_execution import OPENAI_OUTPUTS
 from gateway.dialects.shared.fields import (
@@ -80,7 +80,7 @@ _PARSED_FIELDS = frozenset(
         "background",
     }
 )
-_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+_CLIENT_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 # Default values: dropping them loses nothing where the field has no equivalent.
 _DEFAULT_VALUES = {"truncation": "disabled"}
 # State that only OpenAI stores; without it the request would have another meaning.
@@ -104,26 +104,26 @@ def parse_request(
     user = text(body, "user")
     if user is not None and body.get("safety_identifier") not in (None, user):
         extra["user"] = user
-    paths = dict(PATHS)
-    output = output_in(body, extra)
-    thinking = thinking_in(body, extra)
-    include = _include_in(body, extra)
-    conversation = conversation_in([*earlier_items, *pathed_items_in(body)], items_by_id)
-    tools = tools_in(body, "") + conversation.tools
+    paths = dict(FIELD_PATHS)
+    output = parse_output_format(body, extra)
+    thinking = parse_thinking(body, extra)
+    include = _parse_include(body, extra)
+    conversation = parse_conversation([*earlier_items, *parse_pathed_items(body)], items_by_id)
+    tools = parse_tools(body, "") + conversation.tools
     extra |= conversation.unknown_fields
     return Request(
         model=required_text(body, "model"),
         stream=bool(boolean(body, "stream")),
-        instructions=_instructions_in(body, conversation),
+        instructions=_parse_instructions(body, conversation),
         turns=tuple(conversation.turns),
-        # One tool for each name: the last one counts.
+        # Of several tools with one name, the last one is used.
         tools=tuple({tool.name: tool for tool in tools}.values()),
-        tool_choice=choice_in(body),
+        tool_choice=parse_tool_choice(body),
         output=output,
         thinking=thinking,
         max_output=integer(body, "max_output_tokens", minimum=0, maximum=MAX_TOKENS),
-        sampling=_sampling_in(body, include),
-        meta=_meta_in(body, paths),
+        sampling=_parse_sampling(body, include),
+        meta=_parse_metadata(body, paths),
         extra={NAME: extra} if extra else {},
         client_paths=paths,
     )
@@ -136,7 +136,7 @@ def _refuse_openai_state(body: Json) -> None:
             raise unsupported(name, "only OpenAI stores it; send the items in `input` instead")
 
 
-def _instructions_in(body: Json, conversation: Conversation) -> tuple[Text, ...]:
+def _parse_instructions(body: Json, conversation: Conversation) -> tuple[Text, ...]:
     instructions = text(body, "instructions")
     first = (Text(text=instructions, path="instructions"),) if instructions else ()
     return (*first, *conversation.instructions)
@@ -146,7 +146,7 @@ def _instructions_in(body: Json, conversation: Conversation) -> tuple[Text, ...]
 _HANDLED_INCLUDES = frozenset({ENCRYPTED, LOGPROBS, OPENAI_OUTPUTS})
 
 
-def _include_in(body: Json, extra: Json) -> tuple[str, ...]:
+def _parse_include(body: Json, extra: Json) -> tuple[str, ...]:
     """The `include` values; values specific to this dialect go to `extra`."""
     include = strings(body, "include")
     other_values = [value for value in include if value not in _HANDLED_INCLUDES]
@@ -155,7 +155,7 @@ def _include_in(body: Json, extra: Json) -> tuple[str, ...]:
     return include
 
 
-def _sampling_in(body: Json, include: tuple[str, ...]) -> Sampling:
+def _parse_sampling(body: Json, include: tuple[str, ...]) -> Sampling:
     top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
     return Sampling(
         temperature=number(body, "temperature"),
@@ -165,12 +165,12 @@ def _sampling_in(body: Json, include: tuple[str, ...]) -> Sampling:
     )
 
 
-def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
+def _parse_metadata(body: Json, paths: dict[str, str]) -> Meta:
     user_id = text(body, "safety_identifier")
     if user_id is None:
         user_id = text(body, "user")
         paths["user_id"] = "user"
-    tier = enum_value(body, "service_tier", _TIERS)
+    tier = enum_value(body, "service_tier", _CLIENT_TIERS)
     return Meta(
         user_id=user_id,
         session_key=text(body, "prompt_cache_key"),
@@ -197,7 +197,7 @@ _UNSUPPORTED_SAMPLING = (
 )
 # The field inside an item that is restored to its item.
 _ITEM_FIELD_SUFFIX = "].phase"
-# The fields that a token count accepts; others are a 400 there.
+# The fields that a token count accepts; it rejects others with a 400.
 _TOKEN_COUNT_FIELDS = frozenset(
     {"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text", "truncation"}
 )
@@ -216,15 +216,15 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     # The provider stores nothing: the gateway stores responses itself, and reasoning is
     # restored from its encrypted state.
     body |= {"store": False, "include": [ENCRYPTED]}
-    output_out(context, body)
-    input_out(context, body)
-    tools_out(context, body)
-    thinking_out(context, body)
+    render_output_format(context, body)
+    render_input(context, body)
+    render_tools(context, body)
+    render_thinking(context, body)
     if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
         body["max_output_tokens"] = limit
-    _sampling_out(context, body)
-    _meta_out(context, body)
-    _extra_out(context, body)
+    _render_sampling(context, body)
+    _render_metadata(context, body)
+    _render_extra_fields(context, body)
     return context.finish(body, custom_tools=not traits.custom_tools)
 
 
@@ -233,18 +233,18 @@ def token_count_body(body: Json, model: str) -> Json:
     return {key: value for key, value in body.items() if key in _TOKEN_COUNT_FIELDS}
 
 
-def _sampling_out(context: ResponsesRenderContext, body: Json) -> None:
+def _render_sampling(context: ResponsesRenderContext, body: Json) -> None:
     sampling, traits, request = context.request.sampling, context.traits, context.request
     # OpenAI's reasoning models accept sampling fields when reasoning is off.
     accepts_sampling = traits.sampling or body.get("reasoning", {}).get("effort") == "none"
     rejects = f"{context.model} rejects sampling parameters"
-    _temperature_out(context, body, accepts_sampling=accepts_sampling, reason=rejects)
-    _put_if_supported(
+    _render_temperature(context, body, accepts_sampling=accepts_sampling, reason=rejects)
+    _set_if_supported(
         context, body, "top_p", sampling.top_p, supported=accepts_sampling, reason=rejects
     )
     for name in _UNSUPPORTED_SAMPLING:
         value = getattr(sampling, name)
-        _put_if_supported(
+        _set_if_supported(
             context, body, name, value, supported=False, reason="no equivalent in OpenAI Responses"
         )
     if sampling.stop:
@@ -252,10 +252,10 @@ def _sampling_out(context: ResponsesRenderContext, body: Json) -> None:
             request.client_path("stop"), "OpenAI Responses does not support stop sequences"
         )
     if sampling.logprobs or sampling.top_logprobs:
-        _logprobs_out(context, body)
+        _render_logprobs(context, body)
 
 
-def _put_if_supported(
+def _set_if_supported(
     context: ResponsesRenderContext,
     body: Json,
     name: str,
@@ -274,7 +274,7 @@ def _put_if_supported(
         context.drop(context.request.client_path(name), reason, before=before)
 
 
-def _temperature_out(
+def _render_temperature(
     context: ResponsesRenderContext, body: Json, *, accepts_sampling: bool, reason: str
 ) -> None:
     value, maximum = context.request.sampling.temperature, context.traits.temperature_max
@@ -286,12 +286,12 @@ def _temperature_out(
             after=maximum,
         )
         value = maximum
-    _put_if_supported(
+    _set_if_supported(
         context, body, "temperature", value, supported=accepts_sampling, reason=reason
     )
 
 
-def _logprobs_out(context: ResponsesRenderContext, body: Json) -> None:
+def _render_logprobs(context: ResponsesRenderContext, body: Json) -> None:
     sampling = context.request.sampling
     if not context.traits.logprobs or not accepts_logprobs(context.request):
         context.drop(context.request.client_path("logprobs"), NOT_TRANSLATABLE)
@@ -302,7 +302,7 @@ def _logprobs_out(context: ResponsesRenderContext, body: Json) -> None:
         body["top_logprobs"] = sampling.top_logprobs
 
 
-def _meta_out(context: ResponsesRenderContext, body: Json) -> None:
+def _render_metadata(context: ResponsesRenderContext, body: Json) -> None:
     meta, traits, request = context.request.meta, context.traits, context.request
     if meta.user_id is not None:
         if traits.user_field == "none":
@@ -315,18 +315,18 @@ def _meta_out(context: ResponsesRenderContext, body: Json) -> None:
         "user_id"
     ):
         context.drop(request.client_path("session_key"), "no equivalent")
-    _put_if_supported(
+    _set_if_supported(
         context, body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
-    _put_if_supported(
+    _set_if_supported(
         context, body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
     )
     if meta.store:
         context.drop(request.client_path("store"), "the provider must not store responses")
 
 
-def _extra_out(context: ResponsesRenderContext, body: Json) -> None:
+def _render_extra_fields(context: ResponsesRenderContext, body: Json) -> None:
     """Send fields without a canonical equivalent to this dialect; report all others."""
     request = context.request
     context.drop_cache_marks(request.cache)
@@ -348,7 +348,7 @@ def _restore_field(body: Json, key: str, value: Any) -> bool:
         return False
     holder, _, inner_key = key.partition(".")
     if inner_key and holder in NESTED_FIELDS:
-        # Fields that are already set win; `reasoning` exists only if reasoning is on.
+        # Fields that are already set stay; `reasoning` exists only if reasoning is on.
         if inner_key != "summary":
             body.setdefault(holder, {}).setdefault(inner_key, value)
         return True
@@ -363,7 +363,7 @@ _FORMAT_PATH = "text.format"
 _PARSED_FORMAT_FIELDS = frozenset({"format", "verbosity"})
 
 
-def output_in(body: Json, extra: Json) -> Output:
+def parse_output_format(body: Json, extra: Json) -> Output:
     """The requested output format; unknown fields of `text` go to `extra`."""
     text_options = mapping(body, "text") or {}
     extra |= {
@@ -392,12 +392,12 @@ def output_in(body: Json, extra: Json) -> Output:
     )
 
 
-def output_out(context: ResponsesRenderContext, body: Json) -> None:
-    """Write the format into the body, or a hint to the model if there is no field for it."""
+def render_output_format(context: ResponsesRenderContext, body: Json) -> None:
+    """Renders the output format into the body, or as a hint if there is no field for it."""
     output, traits = context.request.output, context.traits
     out: Json = {}
     if output.format == "schema" and traits.structured == "schema":
-        out["format"] = _schema_out(context, output)
+        out["format"] = _render_schema(context, output)
     elif output.format != "text":
         if traits.structured != "none":
             out["format"] = {"type": "json_object"}
@@ -441,7 +441,7 @@ def _add_format_hint(context: ResponsesRenderContext, output: Output) -> None:
         context.approximate(context.request.client_path("format"), reason)
 
 
-def _schema_out(context: ResponsesRenderContext, output: Output) -> Json:
+def _render_schema(context: ResponsesRenderContext, output: Output) -> Json:
     schema = object_parameters(output.schema)
     strict = output.strict
     if strict is not False:
@@ -513,7 +513,7 @@ class Item(msgspec.Struct):
 
 
 class Tool(msgspec.Struct):
-    """A tool on offer."""
+    """An offered tool."""
 
     type: str
 

@@ -1,4 +1,4 @@
-"""Whole responses: canonical to a client's JSON; finish reasons, usage and errors, both ways."""
+"""Complete responses: canonical to a client's JSON; finish reasons, usage and errors, both ways."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from gateway.dialects.openai_responses.context import NAME, Json, split_name
 from gateway.dialects.openai_responses.items import (
     WEB_SEARCH_CALL,
     page_contents_drop,
-    search_item,
+    render_search_item,
     with_result,
 )
-from gateway.dialects.openai_responses.parts import citation_out
+from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_errors import find_error
+from gateway.dialects.shared.openai_errors import parse_error_payload
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
@@ -62,14 +62,14 @@ def render_response(
     if finish.reason == "pause":
         output.record_loss(approximated_field("status", "a paused turn is shown as completed"))
     output.add_logprobs(token_logprobs(response))
-    finish_fields = finish_out(finish, has_refusal=has_refusal)
+    finish_fields = render_finish(finish, has_refusal=has_refusal)
     output.close(finish_fields["status"])
-    fields: Json = {**finish_fields, "usage": usage_out(response.usage)}
+    fields: Json = {**finish_fields, "usage": render_usage(response.usage)}
     if response.service_tier is not None:
         fields["service_tier"] = response.service_tier
     fields = response.extra.get(NAME, {}) | fields
     status = fields.pop("status")
-    return response_object(context, status, output.items, **fields), tuple(output.report)
+    return render_response_object(context, status, output.items, **fields), tuple(output.report)
 
 
 class _OutputBuilder:
@@ -97,7 +97,7 @@ class _OutputBuilder:
             case Reasoning():
                 visible = self._context.reasoning_display != "none"
                 self._add_item(
-                    reasoning_item(
+                    render_reasoning_item(
                         self._new_item_id("reasoning"), part.text, part.signature, visible=visible
                     )
                 )
@@ -140,7 +140,7 @@ class _OutputBuilder:
     def _message_content(self) -> list[Json]:
         """The content of the open message, or of a new one."""
         if self._message is None:
-            item = message_item(self._new_item_id("message"), [], "completed")
+            item = render_message_item(self._new_item_id("message"), [], "completed")
             self._add_item(item)
             self._message = item
         content: list[Json] = self._message["content"]
@@ -149,54 +149,60 @@ class _OutputBuilder:
     def _add_text(self, text: Text) -> None:
         content = self._message_content()
         if not content or content[-1]["type"] != "output_text":
-            content.append(text_part("", []))
+            content.append(render_text_part("", []))
         part = content[-1]
         start = len(part["text"])
         part["text"] += text.text
         for citation in text.citations:
-            annotation = citation_out(citation, start, len(part["text"]))
+            annotation = render_citation(citation, start, len(part["text"]))
             if annotation is not None:
                 part["annotations"].append(annotation)
             else:
                 self.record_loss(unlinked_source_drop())
 
     def _add_call(self, call: ToolCall) -> None:
-        arguments = call.raw or "" if call.custom else render_arguments(call)
+        arguments = call.raw_arguments or "" if call.custom else render_arguments(call)
         kind = "custom_tool_call" if call.custom else "function_call"
         self._add_item(
-            call_item(self._new_item_id(kind), call.id, call.name, arguments, custom=call.custom)
+            render_call_item(
+                self._new_item_id(kind), call.id, call.name, arguments, custom=call.custom
+            )
         )
         if call.signature is not None:
-            self._add_item(state_item(self._new_item_id("reasoning"), call.id, call.signature))
+            self._add_item(
+                render_state_item(self._new_item_id("reasoning"), call.id, call.signature)
+            )
 
     def _add_native(self, part: Native) -> None:
         if part.dialect == NAME:
             self._add_item(part.data)
         elif (search := read_call(part.data)) is not None:
-            item = {"id": self._new_item_id(WEB_SEARCH_CALL), **search_item(search)}
+            item = {"id": self._new_item_id(WEB_SEARCH_CALL), **render_search_item(search)}
             self._searches[search.id] = search, item
             self._add_item(item)
         elif (call := mcp.read_call(part.data)) is not None:
-            item = {"id": self._new_item_id("mcp_call"), **mcp.call_item(call)}
+            item = {"id": self._new_item_id("mcp_call"), **mcp.render_call_item(call)}
             self._mcp_calls[call.id] = call, item
             self._add_item(item)
         elif (result := mcp.read_result(part.data)) is not None and result[0] in self._mcp_calls:
             call, item = self._mcp_calls.pop(result[0])
-            item |= mcp.call_item(replace(call, output=result[1], failed=result[2]))
+            item |= mcp.render_call_item(replace(call, output=result[1], failed=result[2]))
         elif (run := code_execution.read_call(part.data)) is not None:
             item = {"id": self._new_item_id("code_interpreter_call")}
-            item |= code_execution.call_item(run, self._context.id)
+            item |= code_execution.render_call_item(run, self._context.id)
             self._code_runs[run.id] = run, item
             self._add_item(item)
         elif (
             code_output := code_execution.read_result(part.data)
         ) is not None and code_output.id in self._code_runs:
             run, item = self._code_runs.pop(code_output.id)
-            item |= code_execution.call_item(replace(run, result=code_output), self._context.id)
+            item |= code_execution.render_call_item(
+                replace(run, result=code_output), self._context.id
+            )
             self._record_code_losses(part.data)
         elif image := image_generation.read_image(part.data):
             item_id = self._new_item_id(image_generation.CALL)
-            self._add_item({"id": item_id, **image_generation.call_item(image)})
+            self._add_item({"id": item_id, **image_generation.render_call_item(image)})
         else:
             self._add_search_result(part.data)
 
@@ -211,7 +217,7 @@ class _OutputBuilder:
             self.record_loss(unsupported_part_drop(data))
             return
         search, item = self._searches.pop(result.id)
-        item |= search_item(with_result(search, result))
+        item |= render_search_item(with_result(search, result))
         if not result.failed:
             self.record_loss(page_contents_drop(data))
 
@@ -253,7 +259,7 @@ def item_id(context: ResponseContext, kind: str, index: int) -> str:
     return f"{_PREFIXES.get(kind, 'item')}_{context.id}_{index}"
 
 
-def message_item(item_id: str, content: list[Json], status: str) -> Json:
+def render_message_item(item_id: str, content: list[Json], status: str) -> Json:
     """A message of the model."""
     return {
         "id": item_id,
@@ -264,12 +270,14 @@ def message_item(item_id: str, content: list[Json], status: str) -> Json:
     }
 
 
-def text_part(text: str, annotations: list[Json]) -> Json:
+def render_text_part(text: str, annotations: list[Json]) -> Json:
     """A text part of a message."""
     return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
 
 
-def reasoning_item(item_id: str, text: str, signature: Signature | None, *, visible: bool) -> Json:
+def render_reasoning_item(
+    item_id: str, text: str, signature: Signature | None, *, visible: bool
+) -> Json:
     """Reasoning as a summary; its state is a token that identifies its model."""
     state = signature or Signature(kind="text")
     token = wrap_signature(state if visible else hide_reasoning_text(text, state))
@@ -277,7 +285,9 @@ def reasoning_item(item_id: str, text: str, signature: Signature | None, *, visi
     return {"id": item_id, "type": "reasoning", "summary": summary, "encrypted_content": token}
 
 
-def call_item(item_id: str, call_id: str, name: str, arguments: str, *, custom: bool) -> Json:
+def render_call_item(
+    item_id: str, call_id: str, name: str, arguments: str, *, custom: bool
+) -> Json:
     """A tool call with its arguments or free text."""
     namespace, tool_name = split_name(name)
     item: Json = {
@@ -291,7 +301,7 @@ def call_item(item_id: str, call_id: str, name: str, arguments: str, *, custom: 
     return {**item, "namespace": namespace} if namespace else item
 
 
-def response_object(
+def render_response_object(
     context: ResponseContext, status: str, output: list[Json], **fields: object
 ) -> Json:
     """The response object, with the echoed request fields."""
@@ -312,14 +322,14 @@ def response_object(
     }
 
 
-def state_item(item_id: str, call_id: str, signature: Signature) -> Json:
+def render_state_item(item_id: str, call_id: str, signature: Signature) -> Json:
     """The state of a call, as a reasoning item without text after the call.
 
     A call has no field for it. The token contains the call's id, so that its position
     does not matter.
     """
     signature = replace(signature, item_id=call_id)
-    return reasoning_item(item_id, "", signature, visible=False)
+    return render_reasoning_item(item_id, "", signature, visible=False)
 
 
 # --- finish reasons -------------------------------------------------------------------------------
@@ -338,7 +348,7 @@ _INCOMPLETE: dict[FinishReason, str] = {
 }
 
 
-def finish_in(response: Json, *, has_calls: bool, has_refusal: bool) -> Finish:
+def parse_finish(response: Json, *, has_calls: bool, has_refusal: bool) -> Finish:
     """The canonical finish of a response with these properties.
 
     A background response that is not finished counts as paused.
@@ -361,7 +371,7 @@ def finish_in(response: Json, *, has_calls: bool, has_refusal: bool) -> Finish:
     return Finish(reason="refusal" if has_refusal else "stop")
 
 
-def finish_out(finish: Finish, *, has_refusal: bool) -> Json:
+def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
     """`status` and `incomplete_details`; `has_refusal`: whether the response has refusal text.
 
     A refusal without text becomes `content_filter`; else it would look complete.
@@ -380,7 +390,7 @@ def finish_out(finish: Finish, *, has_refusal: bool) -> Json:
 _EMPTY_OBJECT: Json = {}
 
 
-def usage_in(usage: Any) -> Usage | None:
+def parse_usage(usage: Any) -> Usage | None:
     """The counts in a `usage` object; None if it contains none.
 
     `input_tokens` includes tokens read from and written to a cache.
@@ -421,7 +431,7 @@ def _token_count(counts: Json, name: str) -> int | None:
     return max(0, value) if type(value) is int else None
 
 
-def usage_out(usage: Usage | None) -> Json | None:
+def render_usage(usage: Usage | None) -> Json | None:
     """The `usage` object for a client; None if neither count is known.
 
     The official SDK types all counts as plain integers, so missing counts are 0.
@@ -461,13 +471,13 @@ _CODES = {
 }
 
 
-def failure_in(response: Any) -> Error | None:
+def parse_failure(response: Any) -> Error | None:
     """The error of a response; None if it did not fail."""
     if not isinstance(response, dict):
         return None
     error = response.get("error")
     if error:
-        return find_error({"error": error})
+        return parse_error_payload({"error": error})
     status = response.get("status")
     if status == "failed" or status == "cancelled":
         message = f"the upstream's response has the status {status}"
@@ -478,18 +488,20 @@ def failure_in(response: Any) -> Error | None:
 def failure_or_default(response: Any) -> Error:
     """The error of a failed response, or a default if it contains none."""
     message = "the upstream's response failed without an error message"
-    return failure_in(response) or Error(kind="upstream_error", message=message)
+    return parse_failure(response) or Error(kind="upstream_error", message=message)
 
 
 def event_error(data: Json) -> Error:
     """The error of an `error` event, in either of its forms."""
     error_payload = data.get("error")
     if isinstance(error_payload, dict):
-        return find_error({"error": error_payload})
-    return find_error({"error": {key: value for key, value in data.items() if key != "type"}})
+        return parse_error_payload({"error": error_payload})
+    return parse_error_payload(
+        {"error": {key: value for key, value in data.items() if key != "type"}}
+    )
 
 
-def failure_out(error: Error) -> Json:
+def render_failure(error: Error) -> Json:
     """The `error` field of a failed response."""
     return {"code": _CODES.get(error.kind, "server_error"), "message": error.message}
 
@@ -544,12 +556,12 @@ def peek_usage(body: bytes) -> Response | None:
         id=response.id,
         model=response.model,
         parts=tuple(Text(text=part.text) for part in parts if part.type == "output_text"),
-        finish=finish_in(
+        finish=parse_finish(
             status_fields,
             has_calls=bool(kinds & {"function_call", "custom_tool_call"}),
             has_refusal=any(part.type == "refusal" for part in parts),
         ),
-        usage=usage_in(response.usage),
+        usage=parse_usage(response.usage),
         service_tier=response.service_tier,
     )
 
@@ -560,7 +572,7 @@ def _peek_compaction(body: bytes) -> Response | None:
         compaction = _compaction_decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    usage = usage_in(compaction.usage)
+    usage = parse_usage(compaction.usage)
     return Response(
         id=compaction.id, model=compaction.model, finish=Finish(reason="stop"), usage=usage
     )

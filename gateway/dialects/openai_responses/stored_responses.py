@@ -10,7 +10,7 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.context import ENCRYPTED, Json
-from gateway.dialects.openai_responses.response import failure_out, response_object
+from gateway.dialects.openai_responses.response import render_failure, render_response_object
 from gateway.dialects.shared.fields import text
 
 # The last event of a complete stream.
@@ -100,11 +100,11 @@ def _with_id(item: Json, tag: str, index: int) -> Json:
     if kind == "message":
         content = item.get("content")
         if isinstance(content, str):
-            item_with_id["content"] = [_text_part(item.get("role"), content)]
+            item_with_id["content"] = [_render_text_part(item.get("role"), content)]
     return item_with_id
 
 
-def _text_part(role: Any, text: str) -> Json:
+def _render_text_part(role: Any, text: str) -> Json:
     kind = _TEXT_TYPE_BY_ROLE.get(str(role), "input_text")
     part: Json = {"type": kind, "text": text}
     return {**part, "annotations": []} if kind == "output_text" else part
@@ -186,17 +186,17 @@ def with_response_fields(event: bytes, **fields: Any) -> bytes:
 
 def started_response(context: ResponseContext, status: str) -> bytes:
     """A response without output yet."""
-    return msgspec.json.encode(response_object(context, status, [], usage=None))
+    return msgspec.json.encode(render_response_object(context, status, [], usage=None))
 
 
 def empty_response(context: ResponseContext) -> Json:
     """A completed response without output, for `generate: false`."""
-    return response_object(context, "completed", [], usage=_NO_TOKENS)
+    return render_response_object(context, "completed", [], usage=_NO_TOKENS)
 
 
 def failed_response(response: bytes, error: Error) -> bytes:
     """The response as failed, with this error."""
-    return with_fields(response, status="failed", error=failure_out(error))
+    return with_fields(response, status="failed", error=render_failure(error))
 
 
 # --- the state that a request refers to -----------------------------------------------------------

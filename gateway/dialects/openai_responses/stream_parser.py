@@ -1,4 +1,4 @@
-"""A provider's stream to canonical events; a whole response is a stream of one event."""
+"""A provider's stream to canonical events; a complete response is a stream of one event."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_responses.context import NAME, STATE_KIND, TEXT_FIELDS, Json, join_name
-from gateway.dialects.openai_responses.parts import citations_in
+from gateway.dialects.openai_responses.parts import parse_citations
 from gateway.dialects.openai_responses.response import (
     event_error,
-    failure_in,
     failure_or_default,
-    finish_in,
-    usage_in,
+    parse_failure,
+    parse_finish,
+    parse_usage,
 )
 from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
@@ -104,20 +104,20 @@ class ResponsesStreamParser:
         try:
             return self._read_event(frame)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def close(self) -> list[Event]:
         """Failed for a stream without a last event."""
         if self._ended:
             return []
-        return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+        return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
 
     def feed_complete(self, response: Json) -> list[Event]:
         """The events of a complete response."""
         try:
-            return self._end(response)
+            return self._end_response(response)
         except GatewayError as failure:
-            return self._fail(failure.error)
+            return self._fail_stream(failure.error)
 
     def _read_text_delta(self, data: bytes) -> list[Event] | None:
         """A text delta of the open part, by a fast path; None for anything else."""
@@ -156,7 +156,7 @@ class ResponsesStreamParser:
             case "response.output_item.added":
                 return self._begin_item(self._items.index_of(data), data.get("item"))
             case "response.output_item.done":
-                return self._item_done(self._items.index_of(data), data.get("item"))
+                return self._read_item_done(self._items.index_of(data), data.get("item"))
             case "response.content_part.added" | "response.content_part.done":
                 return self._read_part(data, is_done=name.endswith("done"))
             case "response.output_text.annotation.added":
@@ -172,20 +172,20 @@ class ResponsesStreamParser:
         """An event about the entire response."""
         match name:
             case "response.created" | "response.in_progress" | "response.queued":
-                return self._start(data.get("response"))
+                return self._start_response(data.get("response"))
             case "response.completed" | "response.incomplete":
                 response = object_or_empty(data.get("response"))
-                return self._end({**response, "status": name.removeprefix("response.")})
+                return self._end_response({**response, "status": name.removeprefix("response.")})
             case "response.failed":
-                return self._fail(failure_or_default(data.get("response")))
+                return self._fail_stream(failure_or_default(data.get("response")))
             case "error":
-                return self._fail(event_error(data))
+                return self._fail_stream(event_error(data))
             case _ if data.get("error") and "response" not in data:
-                return self._fail(event_error(data))
+                return self._fail_stream(event_error(data))
             case _:
                 return []
 
-    def _start(self, response: Any) -> list[Event]:
+    def _start_response(self, response: Any) -> list[Event]:
         if self._started:
             return []
         self._started = True
@@ -206,27 +206,27 @@ class ResponsesStreamParser:
             )
         ]
 
-    def _end(self, response: Json) -> list[Event]:
-        failure = failure_in(response)
+    def _end_response(self, response: Json) -> list[Event]:
+        failure = parse_failure(response)
         if failure is not None:
-            return self._fail(failure)
-        events = self._start(response)
+            return self._fail_stream(failure)
+        events = self._start_response(response)
         if not self._items.count:
             output = response.get("output")
             for item_index, item in enumerate(output if isinstance(output, list) else []):
-                events += self._item_done(item_index, item)
+                events += self._read_item_done(item_index, item)
         while (index := self._items.first_index) is not None:
             events += self._end_item(index)
         self._ended = True
-        usage = usage_in(response.get("usage"))
+        usage = parse_usage(response.get("usage"))
         if usage is not None:
             events.append(UsageUpdate(usage))
         return [
             *events,
-            End(finish_in(response, has_calls=self._has_calls, has_refusal=self._refused)),
+            End(parse_finish(response, has_calls=self._has_calls, has_refusal=self._refused)),
         ]
 
-    def _fail(self, error: Error) -> list[Event]:
+    def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return [Failed(error)]
 
@@ -238,15 +238,15 @@ class ResponsesStreamParser:
             raise bad_upstream("the upstream sent an output item that is not an object")
         if self._items.get(index) is not None:
             return []
-        events = self._start(None)
+        events = self._start_response(None)
         item = self._items.add(index, StreamItem(item_data, self._traits))
         if item.kind == "tool_call":
-            events += self._items.release(index, [self._call_start(item, item_data)])
+            events += self._items.release(index, [self._start_call(item, item_data)])
         elif item.kind == "reasoning":
             events += self._items.release(index, item.open("reasoning", None))
         return events
 
-    def _call_start(self, item: StreamItem, item_data: Json) -> Event:
+    def _start_call(self, item: StreamItem, item_data: Json) -> Event:
         self._has_calls = True
         item.block_kind = "tool_call"
         sent_name = join_name(
@@ -282,7 +282,7 @@ class ResponsesStreamParser:
         self._refused = self._refused or kind == "refusal"
         return item, events
 
-    def _item_done(self, index: int, item_data: Any) -> list[Event]:
+    def _read_item_done(self, index: int, item_data: Any) -> list[Event]:
         """Handle the end of an item."""
         events = self._begin_item(index, item_data)
         item = self._items.get(index)
@@ -298,7 +298,7 @@ class ResponsesStreamParser:
         item = self._items.get(index)
         if item is None or item.closed:
             return []
-        return self._items.end(index, item.emit_end((self._traits.kind, self._model)))
+        return self._items.end(index, item.emit_end((self._traits.preset, self._model)))
 
     # --- parts -------------------------------------------------------------------------
 
@@ -356,7 +356,7 @@ def _part_index(data: Json, field: str) -> int:
 
 def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
-    failure = failure_in(body)
+    failure = parse_failure(body)
     if failure is not None:
         raise GatewayError(failure)
     if not isinstance(body, dict) or not isinstance(body.get("output"), list):
@@ -453,7 +453,7 @@ class StreamItem:
         if kind == "reasoning" and self.block_kind == "reasoning":
             self.part_index = part_index
             return self.emit_text("\n\n") if self.emitted_length else []
-        return [*self._end(), *self.open(kind, part_index)]
+        return [*self._end_block(), *self.open(kind, part_index)]
 
     def emit_text(self, text: str) -> list[Event]:
         """Text deltas; the text of a wrapped free-text call is buffered until its end."""
@@ -461,7 +461,7 @@ class StreamItem:
         if self.is_wrapped_custom:
             self.buffered_texts.append(text)
             return []
-        return _text_deltas(text)
+        return _text_delta_events(text)
 
     def emit_delta(self, kind: BlockKind, part_index: int, text: str) -> list[Event]:
         """The events for a delta."""
@@ -478,7 +478,7 @@ class StreamItem:
 
     def emit_citations(self, annotations: Any) -> list[Event]:
         """The citations in a list of annotations."""
-        citations = citations_in(annotations) if self.block_kind == "text" else ()
+        citations = parse_citations(annotations) if self.block_kind == "text" else ()
         self.citation_count += len(citations)
         return [CitationDelta(citation) for citation in citations]
 
@@ -527,10 +527,10 @@ class StreamItem:
         elif self.is_wrapped_custom:
             arguments, raw_arguments = parse_arguments("".join(self.buffered_texts))
             free_text = arguments.get("input") if arguments is not None else None
-            events += _text_deltas(free_text if isinstance(free_text, str) else raw_arguments)
-        return [*events, *self._end()]
+            events += _text_delta_events(free_text if isinstance(free_text, str) else raw_arguments)
+        return [*events, *self._end_block()]
 
-    def _end(self) -> list[Event]:
+    def _end_block(self) -> list[Event]:
         if self.block_kind is None:
             return []
         self.block_kind = None
@@ -548,14 +548,14 @@ class StreamItem:
 
 
 def part_kind(part: Any) -> BlockKind | None:
-    """The kind of block that a part of a message is."""
+    """The kind of block for a part of a message."""
     part_type = part.get("type") if isinstance(part, dict) else None
     if part_type == "output_text":
         return "text"
     return "refusal" if part_type == "refusal" else None
 
 
-def _text_deltas(value: Any) -> list[Event]:
+def _text_delta_events(value: Any) -> list[Event]:
     return [Delta(value)] if isinstance(value, str) and value else []
 
 

@@ -32,24 +32,24 @@ from gateway.dialects.openai_responses.context import NAME, Json
 from gateway.dialects.openai_responses.items import (
     WEB_SEARCH_CALL,
     page_contents_drop,
-    search_item,
+    render_search_item,
     with_result,
 )
-from gateway.dialects.openai_responses.parts import citation_out
+from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.openai_responses.response import (
-    call_item,
     code_losses,
-    failure_out,
-    finish_out,
     item_id,
-    message_item,
-    reasoning_item,
-    response_object,
-    state_item,
-    text_part,
+    render_call_item,
+    render_failure,
+    render_finish,
+    render_message_item,
+    render_reasoning_item,
+    render_response_object,
+    render_state_item,
+    render_text_part,
+    render_usage,
     unlinked_source_drop,
     unsupported_part_drop,
-    usage_out,
 )
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.responses import malformed_output_error
@@ -157,12 +157,14 @@ class MessageWriter:
             self._block_start = self._deltas.length
             return out
         if self._deltas is None:
-            out = self._events.item_added(message_item(self._id, [], "in_progress"))
+            out = self._events.item_added(render_message_item(self._id, [], "in_progress"))
         else:
             out = self._end_part()
         self._kind, self._block_start = kind, 0
         content_index = len(self._content)
-        part: Json = text_part("", []) if kind == "text" else {"type": "refusal", "refusal": ""}
+        part: Json = (
+            render_text_part("", []) if kind == "text" else {"type": "refusal", "refusal": ""}
+        )
         self._content.append(part)
         delta_fields: Json = {"content_index": content_index}
         name = "response.refusal.delta"
@@ -207,7 +209,7 @@ class MessageWriter:
         content_index, end = len(self._content) - 1, self._deltas.length
         annotations: list[Json] = self._content[-1]["annotations"]
         rendered_citations = [
-            citation_out(citation, self._block_start, end) for citation in citations
+            render_citation(citation, self._block_start, end) for citation in citations
         ]
         for annotation in rendered_citations:
             if annotation is not None:
@@ -225,7 +227,7 @@ class MessageWriter:
     def close(self, status: str) -> bytes:
         """End the message."""
         return self._end_part() + self._events.item_done(
-            message_item(self._id, self._content, status)
+            render_message_item(self._id, self._content, status)
         )
 
     def _end_part(self) -> bytes:
@@ -287,7 +289,7 @@ class ReasoningWriter:
             name = "response.reasoning_summary_part.done"
             out += self._events.item_event(name, self._id, summary_index=0, part=part)
         text = text or "".join(self._hidden_texts)
-        item = reasoning_item(self._id, text, signature, visible=self._visible)
+        item = render_reasoning_item(self._id, text, signature, visible=self._visible)
         return out + self._events.item_done(item)
 
 
@@ -322,13 +324,13 @@ class ToolCallWriter:
         )
         out += self._events.item_done(self._build_item(arguments))
         if signature is not None:
-            state = state_item(self._events.new_id("reasoning"), self._block.id, signature)
+            state = render_state_item(self._events.new_id("reasoning"), self._block.id, signature)
             out += self._events.item_added(state) + self._events.item_done(state)
         return out
 
     def _build_item(self, arguments: str) -> Json:
         block = self._block
-        return call_item(self._id, block.id, block.name, arguments, custom=block.custom)
+        return render_call_item(self._id, block.id, block.name, arguments, custom=block.custom)
 
 
 class _ServerCall:
@@ -353,7 +355,7 @@ class _ServerCall:
         if isinstance(fragment, str):
             self._input_fragments.append(fragment)
 
-    def _start(self, kind: str) -> Json:
+    def _start_item(self, kind: str) -> Json:
         """Assign the id of the item, and return the block with its whole input."""
         self.announced, self._id = True, self._events.new_id(kind)
         if not self._input_fragments:
@@ -370,8 +372,8 @@ class SearchWriter(_ServerCall):
 
     def start(self) -> bytes:
         """Start the item."""
-        self._search = read_call(self._start(WEB_SEARCH_CALL)) or self._search
-        item = {"id": self._id, **search_item(self._search, "in_progress")}
+        self._search = read_call(self._start_item(WEB_SEARCH_CALL)) or self._search
+        item = {"id": self._id, **render_search_item(self._search, "in_progress")}
         out = self._events.item_added(item)
         out += self._events.item_event("response.web_search_call.in_progress", self._id)
         return out + self._events.item_event("response.web_search_call.searching", self._id)
@@ -387,7 +389,7 @@ class SearchWriter(_ServerCall):
         if result is not None:
             self._search = with_result(self._search, result)
         out = self._events.item_event("response.web_search_call.completed", self._id)
-        return out + self._events.item_done({"id": self._id, **search_item(self._search)})
+        return out + self._events.item_done({"id": self._id, **render_search_item(self._search)})
 
 
 class McpCallWriter(_ServerCall):
@@ -399,9 +401,9 @@ class McpCallWriter(_ServerCall):
 
     def start(self) -> bytes:
         """Start the item, with its arguments."""
-        call = self._call = mcp.read_call(self._start(MCP_CALL))
+        call = self._call = mcp.read_call(self._start_item(MCP_CALL))
         assert call is not None
-        item = mcp.call_item(call)
+        item = mcp.render_call_item(call)
         added_item = {**item, "id": self._id, "arguments": "", "status": "in_progress"}
         out = self._events.item_added(added_item)
         out += self._events.item_event("response.mcp_call.in_progress", self._id)
@@ -425,7 +427,7 @@ class McpCallWriter(_ServerCall):
             call = replace(call, output=result[1], failed=result[2])
         state = "failed" if call.failed else "completed"
         out = self._events.item_event(f"response.mcp_call.{state}", self._id)
-        return out + self._events.item_done({"id": self._id, **mcp.call_item(call)})
+        return out + self._events.item_done({"id": self._id, **mcp.render_call_item(call)})
 
 
 class CodeRunWriter(_ServerCall):
@@ -437,7 +439,7 @@ class CodeRunWriter(_ServerCall):
 
     def start(self) -> bytes:
         """Start the item, with its code."""
-        block = self._start(code_execution.OPENAI_CALL)
+        block = self._start_item(code_execution.OPENAI_CALL)
         self._run = code_execution.read_call(block) or self._run
         item = {**self._build_item(), "id": self._id, "code": "", "outputs": None}
         out = self._events.item_added({**item, "status": "in_progress"})
@@ -462,7 +464,7 @@ class CodeRunWriter(_ServerCall):
         return out + self._events.item_done({"id": self._id, **self._build_item()})
 
     def _build_item(self) -> Json:
-        return code_execution.call_item(self._run, self._events.context.id)
+        return code_execution.render_call_item(self._run, self._events.context.id)
 
 
 # --- the stream -----------------------------------------------------------------------------------
@@ -488,7 +490,7 @@ class ResponsesStreamRenderer:
         self._build_item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
         # Calls that the provider runs and that have not ended; the item of the first has started.
         self._server_calls: list[ServerCallWriter] = []
-        # The one whose input arrives.
+        # The call whose input is being received.
         self._open_call: ServerCallWriter | None = None
         self._signature: Signature | None = None
         self._refused = False
@@ -508,7 +510,7 @@ class ResponsesStreamRenderer:
             case BlockEnd():
                 return self._close_block()
             case Start():
-                return self._start(event)
+                return self._start_response(event)
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
                 return b""
@@ -524,15 +526,15 @@ class ResponsesStreamRenderer:
                     self._open_call.add(event.data)
                 return b""
             case End():
-                return self._end(event.finish)
+                return self._end_response(event.finish)
             case Failed():
-                return self._fail(event.error)
+                return self._fail_stream(event.error)
             case Delta():
                 return b""
             case _:
                 assert_never(event)
 
-    def _start(self, start: Start) -> bytes:
+    def _start_response(self, start: Start) -> bytes:
         self._usage = start.usage
         self._response_fields = dict(start.extra.get(NAME, {}))
         if start.service_tier is not None:
@@ -543,7 +545,7 @@ class ResponsesStreamRenderer:
 
     def _response_object(self, status: str, **fields: object) -> Json:
         events = self._events
-        return response_object(
+        return render_response_object(
             events.context, status, events.output, **self._response_fields | fields
         )
 
@@ -606,7 +608,7 @@ class ResponsesStreamRenderer:
         """The item of an image, which arrives complete."""
         events = self._events
         item_id = events.new_id(image_generation.CALL)
-        item = {"id": item_id, **image_generation.call_item(image)}
+        item = {"id": item_id, **image_generation.render_call_item(image)}
         out = events.item_added({**item, "status": "in_progress", "result": None})
         for state in ("in_progress", "generating", "completed"):
             out += events.item_event(f"response.{image_generation.CALL}.{state}", item_id)
@@ -657,28 +659,28 @@ class ResponsesStreamRenderer:
 
     # --- the end -----------------------------------------------------------------------
 
-    def _end(self, finish: Finish) -> bytes:
+    def _end_response(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed_output_error(finish))
+            return self._fail_stream(malformed_output_error(finish))
         out = self._end_server_calls()
         if not self._refused and finish.explanation and finish.reason in {"filter", "refusal"}:
             out += self._open_message("refusal") + self._write_text(finish.explanation)
         if finish.reason == "pause":
             self._record_loss(approximated_field("status", "a paused turn is shown as completed"))
-        finish_fields = finish_out(finish, has_refusal=self._refused)
+        finish_fields = render_finish(finish, has_refusal=self._refused)
         status = finish_fields.pop("status")
         out += self._end_message(status)
-        response = self._response_object(status, **finish_fields, usage=usage_out(self._usage))
+        response = self._response_object(status, **finish_fields, usage=render_usage(self._usage))
         self._ended, self._build_item = True, None
         return out + self._events.event(f"response.{status}", response=response)
 
     def _write_text(self, text: str) -> bytes:
         return self._build_item.write(text) if self._build_item is not None else b""
 
-    def _fail(self, error: Error) -> bytes:
+    def _fail_stream(self, error: Error) -> bytes:
         self._ended, self._build_item = True, None
-        usage = usage_out(self._usage)
-        response = self._response_object("failed", error=failure_out(error), usage=usage)
+        usage = render_usage(self._usage)
+        response = self._response_object("failed", error=render_failure(error), usage=usage)
         return self._events.event("response.failed", response=response)
 
     def _record_loss(self, adaptation: Adaptation) -> None:

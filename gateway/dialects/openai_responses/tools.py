@@ -43,35 +43,35 @@ _CUSTOM_FIELDS = frozenset({"type", "name", "description", "format", "defer_load
 _MODES = {"none": "none", "auto": "auto", "required": "any", "any": "any"}
 
 
-def tools_in(holder: Json, path: str) -> list[Tool]:
+def parse_tools(holder: Json, path: str) -> list[Tool]:
     """The tools in a `tools` field; the names of tools in a namespace include it."""
     field_path = join_path(path, "tools")
     tools: list[Tool] = []
     for index, item in enumerate(objects(holder, "tools", path)):
         item_path = f"{field_path}[{index}]"
         if item.get("type") == "namespace":
-            tools += _namespace_in(item, item_path)
+            tools += _parse_namespace(item, item_path)
         else:
-            tools.append(_tool_in(item, item_path))
+            tools.append(_parse_tool(item, item_path))
     return tools
 
 
-def _namespace_in(item: Json, path: str) -> list[Tool]:
+def _parse_namespace(item: Json, path: str) -> list[Tool]:
     namespace = required_text(item, "name", path)
     description = text(item, "description", path) or None
     inner_tools = enumerate(objects(item, "tools", path))
-    tools = [_tool_in(tool, f"{path}.tools[{index}]", namespace) for index, tool in inner_tools]
+    tools = [_parse_tool(tool, f"{path}.tools[{index}]", namespace) for index, tool in inner_tools]
     if description is None:
         return tools
     return [replace(tool, group_description=description) for tool in tools]
 
 
-def _tool_in(item: Json, path: str, namespace: str | None = None) -> Tool:
+def _parse_tool(item: Json, path: str, namespace: str | None = None) -> Tool:
     match text(item, "type", path):
         case "function":
-            return _function_in(item, path, namespace)
+            return _parse_function(item, path, namespace)
         case "custom":
-            return _custom_in(item, path, namespace)
+            return _parse_custom_tool(item, path, namespace)
         case None:
             raise invalid(
                 f"{path}.type is required and must be a string such as 'function'", f"{path}.type"
@@ -83,7 +83,7 @@ def _tool_in(item: Json, path: str, namespace: str | None = None) -> Tool:
             return Tool(name=name, kind="server", dialect=NAME, native=item, path=path)
 
 
-def _function_in(item: Json, path: str, namespace: str | None) -> Tool:
+def _parse_function(item: Json, path: str, namespace: str | None) -> Tool:
     extra = _fields_except(item, _FUNCTION_FIELDS)
     return Tool(
         name=join_name(namespace, required_text(item, "name", path)),
@@ -97,13 +97,13 @@ def _function_in(item: Json, path: str, namespace: str | None) -> Tool:
     )
 
 
-def _custom_in(item: Json, path: str, namespace: str | None) -> Tool:
+def _parse_custom_tool(item: Json, path: str, namespace: str | None) -> Tool:
     extra = _fields_except(item, _CUSTOM_FIELDS)
     return Tool(
         name=join_name(namespace, required_text(item, "name", path)),
         kind="custom",
         description=text(item, "description", path),
-        format=_format_in(mapping(item, "format", path)),
+        format=_parse_format(mapping(item, "format", path)),
         defer=bool(boolean(item, "defer_loading", path)),
         dialect=NAME if extra else "",
         extra=extra,
@@ -119,7 +119,7 @@ def _fields_except(item: Json, excluded_names: frozenset[str]) -> Json:
     }
 
 
-def _format_in(form: Json | None) -> Json | None:
+def _parse_format(form: Json | None) -> Json | None:
     """The grammar nested one level deeper, as in Chat and in the canonical tool."""
     if form is None or form.get("type") != "grammar" or "grammar" in form:
         return form
@@ -132,7 +132,7 @@ def _format_in(form: Json | None) -> Json | None:
 # --- tool choice ----------------------------------------------------------------------------------
 
 
-def choice_in(body: Json) -> ToolChoice | None:
+def parse_tool_choice(body: Json) -> ToolChoice | None:
     """The tool choice."""
     parallel = boolean(body, "parallel_tool_calls")
     value = body.get("tool_choice")
@@ -144,12 +144,12 @@ def choice_in(body: Json) -> ToolChoice | None:
     if type(value) is not dict:
         raise wrong_type("tool_choice", "a string or an object", value)
     if value.get("type") == "allowed_tools":
-        return _allowed_in(value, parallel=parallel)
-    name = _tool_name_in(value, "tool_choice")
+        return _parse_allowed_tools(value, parallel=parallel)
+    name = _parse_tool_name(value, "tool_choice")
     return ToolChoice(mode="named", names=(name,), parallel=parallel)
 
 
-def _tool_name_in(value: Json, path: str) -> str:
+def _parse_tool_name(value: Json, path: str) -> str:
     """The name of the chosen tool; hosted tools are named by their type."""
     if text(value, "type", path) in {"function", "custom"}:
         return join_name(text(value, "namespace", path), required_text(value, "name", path))
@@ -163,11 +163,11 @@ def _hosted_name(kind: str) -> str:
     return web_search.NAME if kind.startswith(web_search.NAME) else kind
 
 
-def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:
+def _parse_allowed_tools(value: Json, *, parallel: bool | None) -> ToolChoice:
     mode = enum_value(value, "mode", ("auto", "required"), "tool_choice")
     tool_refs = objects(value, "tools", "tool_choice")
     names = tuple(
-        _tool_name_in(item, f"tool_choice.tools[{i}]") for i, item in enumerate(tool_refs)
+        _parse_tool_name(item, f"tool_choice.tools[{i}]") for i, item in enumerate(tool_refs)
     )
     return ToolChoice(mode="allowed", names=names, required=mode == "required", parallel=parallel)
 
@@ -182,8 +182,8 @@ _FREE_TEXT_SCHEMA: Json = {
 }
 
 
-def tools_out(context: ResponsesRenderContext, body: Json) -> None:
-    """Write the tools and the tool choice into the body."""
+def render_tools(context: ResponsesRenderContext, body: Json) -> None:
+    """Renders the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")
@@ -194,42 +194,42 @@ def tools_out(context: ResponsesRenderContext, body: Json) -> None:
     if not context.traits.allowed_tools:
         offered_tools = context.filter_allowed_tools(offered_tools)
     for tool in offered_tools:
-        item = _tool_out(context, tool, body)
+        item = _render_tool(context, tool, body)
         if item is not None:
             sent_tools.append((tool, item))
     if not sent_tools:
         context.drop_tool_choice()
         return
-    body["tools"] = _in_namespaces(context, sent_tools)
-    _choice_out(context, body, {tool.name: item for tool, item in sent_tools})
+    body["tools"] = _group_by_namespace(context, sent_tools)
+    _render_tool_choice(context, body, {tool.name: item for tool, item in sent_tools})
 
 
-def _tool_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
+def _render_tool(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
     context.drop_cache_marks(tool.cache)
     match tool.kind:
         case "server":
-            return _server_out(context, tool, body)
+            return _render_server_tool(context, tool, body)
         case "custom" if context.traits.custom_tools:
-            out: Json = {"type": "custom", **_name_and_description(context, tool)}
+            out: Json = {"type": "custom", **_render_name_and_description(context, tool)}
             if tool.format is not None:
-                out["format"] = _format_out(tool.format)
-            return _with_extra(context, tool, out)
+                out["format"] = _render_format(tool.format)
+            return _add_extra_fields(context, tool, out)
         case "custom":
-            return _custom_as_function(context, tool)
+            return _render_custom_as_function(context, tool)
         case "function":
-            return _function_out(context, tool)
+            return _render_function(context, tool)
         case _:
             assert_never(tool.kind)
 
 
-def _name_and_description(context: ResponsesRenderContext, tool: Tool) -> Json:
+def _render_name_and_description(context: ResponsesRenderContext, tool: Tool) -> Json:
     out: Json = {"name": context.sent_name(tool.name)["name"]}
     if tool.description is not None:
         out["description"] = tool.description
     return out
 
 
-def _with_extra(context: ResponsesRenderContext, tool: Tool, out: Json) -> Json:
+def _add_extra_fields(context: ResponsesRenderContext, tool: Tool, out: Json) -> Json:
     if tool.defer and context.native:
         out["defer_loading"] = True
     for key, value in tool.extra.items():
@@ -240,17 +240,17 @@ def _with_extra(context: ResponsesRenderContext, tool: Tool, out: Json) -> Json:
     return out
 
 
-def _function_out(context: ResponsesRenderContext, tool: Tool) -> Json:
+def _render_function(context: ResponsesRenderContext, tool: Tool) -> Json:
     schema, schema_change = tool_parameters(tool.schema)
     if schema_change:
         context.approximate(tool.path, schema_change)
     out: Json = {
         "type": "function",
-        **_name_and_description(context, tool),
+        **_render_name_and_description(context, tool),
         "strict": False,
         "parameters": schema,
     }
-    # Without the field, the API tries to be strict, so it is always set.
+    # Always set: the API's default is strict mode.
     if tool.strict and not context.traits.strict_tools:
         context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
     elif tool.strict:
@@ -260,19 +260,19 @@ def _function_out(context: ResponsesRenderContext, tool: Tool) -> Json:
         else:
             reason = "the schema is outside OpenAI's strict subset"
             context.approximate(f"{tool.path}.strict", reason, before=True, after=False)
-    return _with_extra(context, tool, out)
+    return _add_extra_fields(context, tool, out)
 
 
-def _format_out(form: Json) -> Json:
+def _render_format(form: Json) -> Json:
     """A grammar, which the canonical tool nests one level deeper."""
     grammar = form.get("grammar")
     return {"type": "grammar", **grammar} if isinstance(grammar, dict) else form
 
 
-def _custom_as_function(context: ResponsesRenderContext, tool: Tool) -> Json:
+def _render_custom_as_function(context: ResponsesRenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string argument."""
     context.approximate(tool.path, "free-text tool sent as a function with one string parameter")
-    out: Json = {"type": "function", **_name_and_description(context, tool)}
+    out: Json = {"type": "function", **_render_name_and_description(context, tool)}
     grammar: Any = (tool.format or {}).get("grammar")
     if isinstance(grammar, dict) and grammar.get("definition"):
         grammar_note = f"The input must match this grammar:\n{grammar['definition']}"
@@ -280,11 +280,13 @@ def _custom_as_function(context: ResponsesRenderContext, tool: Tool) -> Json:
     return {**out, "strict": False, "parameters": _FREE_TEXT_SCHEMA}
 
 
-def _in_namespaces(context: ResponsesRenderContext, sent: list[tuple[Tool, Json]]) -> list[Json]:
+def _group_by_namespace(
+    context: ResponsesRenderContext, sent_tools: list[tuple[Tool, Json]]
+) -> list[Json]:
     """The tools, grouped into the client's namespaces again."""
     out: list[Json] = []
     namespaces: dict[str, Json] = {}
-    for tool, item in sent:
+    for tool, item in sent_tools:
         namespace = split_name(tool.name)[0] if context.native else ""
         if not namespace:
             out.append(item)
@@ -313,18 +315,18 @@ _EXCLUDED_DOMAINS = "excluded_domains"
 _DEFAULT_OPTIONS: Json = {"container": {"type": "auto"}, "external_web_access": True}
 
 
-def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
+def _render_server_tool(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
     supported_tools = context.traits.built_in_tools
     if not supported_tools:
-        return _openai_tool_out(context, tool, body)
+        return _render_openai_tool(context, tool, body)
     fields = supported_tools.get(responses_type(tool))
     reason = loss_reason(tool) if fields is None else _other_provider_reason(tool)
     if reason:
         context.drop(tool.path, reason)
         return None
-    # Only the options that the provider has: OpenAI's others are rejected.
+    # The provider rejects options of OpenAI's tools that it does not have.
     assert fields is not None
-    item = _openai_tool_out(context, tool, body)
+    item = _render_openai_tool(context, tool, body)
     return _with_accepted_fields(context, tool, item, fields) if item is not None else None
 
 
@@ -350,14 +352,14 @@ def _with_accepted_fields(
     return out
 
 
-def _openai_tool_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
+def _render_openai_tool(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
     if code_execution.is_code_execution(tool):
-        return _code_interpreter_out(context, tool, body)
+        return _render_code_interpreter(context, tool, body)
     if tool.native is not None and (tool.dialect == NAME or _is_providers_form(context, tool)):
         return tool.native
     search = web_search.parse_web_search(tool)
     if search is not None:
-        return _web_search_out(context, tool, search, body)
+        return _render_web_search(context, tool, search, body)
     server = mcp.find_anthropic_server(context.request, tool)
     if server is not None:
         for field, reason in server.losses:
@@ -373,7 +375,7 @@ def _is_providers_form(context: ResponsesRenderContext, tool: Tool) -> bool:
     return tool.dialect == _CHAT and kind in (context.traits.built_in_tools or _OPENAI_TOOLS)
 
 
-def _code_interpreter_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json:
+def _render_code_interpreter(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json:
     """The code interpreter; what the code prints is requested too."""
     if code_execution.OPENAI_OUTPUTS not in body["include"]:
         body["include"] = [*body["include"], code_execution.OPENAI_OUTPUTS]
@@ -384,7 +386,7 @@ def _code_interpreter_out(context: ResponsesRenderContext, tool: Tool, body: Jso
     return {"type": code_execution.OPENAI_TOOL, "container": {"type": "auto"}}
 
 
-def _web_search_out(
+def _render_web_search(
     context: ResponsesRenderContext, tool: Tool, search: WebSearch, body: Json
 ) -> Json:
     """Renders another dialect's web search."""
@@ -414,7 +416,9 @@ def _web_search_out(
 # --- tool choice ----------------------------------------------------------------------------------
 
 
-def _choice_out(context: ResponsesRenderContext, body: Json, sent: dict[str, Json]) -> None:
+def _render_tool_choice(
+    context: ResponsesRenderContext, body: Json, sent_tools: dict[str, Json]
+) -> None:
     choice, request = context.request.tool_choice, context.request
     parallel = choice.parallel if choice is not None else None
     if parallel is False and not context.traits.parallel_toggle:
@@ -423,13 +427,15 @@ def _choice_out(context: ResponsesRenderContext, body: Json, sent: dict[str, Jso
         body["parallel_tool_calls"] = parallel is not False
     if choice is None or choice.mode is None:
         return
-    if choice.mode in {"named", "allowed"} and not any(name in sent for name in choice.names):
+    if choice.mode in {"named", "allowed"} and not any(name in sent_tools for name in choice.names):
         context.drop(request.client_path("tool_choice"), "the tool it names is not sent")
         return
-    body["tool_choice"] = _mode_out(context, choice, sent)
+    body["tool_choice"] = _render_choice_mode(context, choice, sent_tools)
 
 
-def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[str, Json]) -> Any:
+def _render_choice_mode(
+    context: ResponsesRenderContext, choice: ToolChoice, sent_tools: dict[str, Json]
+) -> Any:
     is_forced = choice.mode in {"any", "named"} or choice.required
     if is_forced and not context.traits.forced_tools:
         reason = f"{context.model} cannot be forced to call a tool"
@@ -439,7 +445,7 @@ def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[st
         case "any":
             return "required"
         case "named":
-            tool_ref = _tool_ref(context, choice.names[0], sent)
+            tool_ref = _render_tool_reference(context, choice.names[0], sent_tools)
             if tool_ref["type"] in context.traits.built_in_tools:
                 reason = "the provider cannot be required to call a specific built-in tool"
                 context.approximate(context.request.client_path("tool_choice"), reason)
@@ -456,14 +462,20 @@ def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[st
             mode = "required" if choice.required else "auto"
             if not context.traits.allowed_tools:
                 return mode
-            tools = [_tool_ref(context, name, sent) for name in choice.names if name in sent]
+            tools = [
+                _render_tool_reference(context, name, sent_tools)
+                for name in choice.names
+                if name in sent_tools
+            ]
             return {"type": "allowed_tools", "mode": mode, "tools": tools}
         case _:
             return choice.mode
 
 
-def _tool_ref(context: ResponsesRenderContext, name: str, sent: dict[str, Json]) -> Json:
-    item = sent[name]
+def _render_tool_reference(
+    context: ResponsesRenderContext, name: str, sent_tools: dict[str, Json]
+) -> Json:
+    item = sent_tools[name]
     if item["type"] in {"function", "custom"}:
         return {"type": item["type"], **context.sent_name(name)}
     label = item.get("server_label")

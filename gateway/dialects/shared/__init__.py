@@ -1,1 +1,1 @@
-"""What two or more wire formats share."""
+"""Code that two or more dialects share."""

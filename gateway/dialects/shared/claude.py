@@ -13,7 +13,7 @@ from gateway.canon.schema import (
     is_enforceable,
     restrict_to_anthropic,
     with_description,
-    without_meta,
+    without_meta_keywords,
 )
 from gateway.canon.traits import Traits
 from gateway.dialects.shared.effort import next_lower_effort
@@ -88,7 +88,9 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         return strict_schema
 
     def _add_schema_hint(self, schema: Json, reason: str) -> None:
-        described_schema = with_description(without_meta(schema), self.request.output.description)
+        described_schema = with_description(
+            without_meta_keywords(schema), self.request.output.description
+        )
         schema_text = msgspec.json.encode(described_schema).decode()
         self.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
         path = self.request.client_path("schema")

@@ -77,7 +77,7 @@ class CodeResult(msgspec.Struct, frozen=True, kw_only=True):
         output: standard output and errors.
         failed: whether the code failed.
         timed_out: whether it was stopped because it ran too long.
-        losses: what other providers cannot show of it.
+        losses: its fields that other providers' APIs do not have.
     """
 
     id: str = ""
@@ -200,7 +200,7 @@ def _output_text(result: CodeResult) -> str:
 # --- runs as OpenAI writes them -------------------------------------------------------------------
 
 
-def call_item(run: CodeRun, response_id: str) -> Json:
+def render_call_item(run: CodeRun, response_id: str) -> Json:
     """The `code_interpreter_call`, without its id."""
     result = run.result
     outputs = [{"type": "logs", "logs": result.output}] if result and result.output else []
@@ -268,7 +268,7 @@ def _is_item(data: Json) -> bool:
 # --- runs as Gemini writes them -------------------------------------------------------------------
 
 
-def gemini_parts(data: Json) -> list[Json]:
+def render_gemini_parts(data: Json) -> list[Json]:
     """The parts of a run, of a result or of both; empty for any other part.
 
     Ids are left out: they are optional, and a result directly follows its code.
@@ -293,7 +293,7 @@ def _gemini_result(result: CodeResult) -> Json:
 
 
 def losses_of(data: Json) -> tuple[str, ...]:
-    """Losses: fields of a code run or its result that no other provider's API has."""
+    """The fields of a code run or its result that no other provider's API has."""
     run = read_call(data)
     result = read_result(data) if run is None else run.result
     if run is not None and result is None and _is_item(data):

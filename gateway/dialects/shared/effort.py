@@ -1,4 +1,4 @@
-"""Efforts and token budgets of reasoning, and how one becomes the other."""
+"""Efforts and token budgets of reasoning, and the conversion between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of error responses that are not in any API's own form."""
+"""Bodies of error responses that are not in a known API's format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def decode_error_body(body: bytes) -> Any:
 
 
 def plain_error_message(body: bytes, status: int | None) -> str:
-    """The message for a body without a known message field: its text, or what it is."""
+    """The message for a body without a known message field: its text, or a description."""
     text = body[:500].decode("utf-8", "replace").strip()
     number = f" {status}" if status is not None else ""
     if not text:

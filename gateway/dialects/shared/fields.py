@@ -2,8 +2,8 @@
 a provider's values, where a wrong type counts as absent.
 
 A reader of a client's field takes the object, the key and the object's own path; an absent
-field and `null` both read as None. A body that passes through is only checked: types and roles
-of known fields, in one typed decode.
+field and `null` both read as None. A passthrough body is only checked: types and roles of known
+fields, in one typed decode.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def integer_or_none(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def natural_or_none(value: Any) -> int | None:
+def non_negative_or_none(value: Any) -> int | None:
     """The value if it is an integer that is not negative."""
     return value if type(value) is int and value >= 0 else None
 

@@ -77,12 +77,12 @@ def read_image(data: Json) -> str:
     return string_or_empty(blob.get("data")) if is_image else ""
 
 
-def call_item(image: str) -> Json:
+def render_call_item(image: str) -> Json:
     """The `image_generation_call` with a complete image, without its id."""
     return {"type": CALL, "status": "completed", "result": image}
 
 
-def gemini_part(data: Json) -> Json | None:
+def render_gemini_part(data: Json) -> Json | None:
     """The part for an `image_generation_call`; None for any other part or a call without image."""
     image = string_or_empty(data.get("result")) if data.get("type") == CALL else ""
     if not image:

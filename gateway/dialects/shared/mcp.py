@@ -28,11 +28,11 @@ _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class McpServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A server and the tools of it that the model may call.
+    """A server, and which of its tools the model may call.
 
     Attributes:
-        name: the client's name of it.
-        url: its address.
+        name: the client's name for the server.
+        url: its URL.
         token: the bearer token; empty without one.
         allowed: names of the tools that may be called; None for all.
         losses: subfields of the client's tool without an equivalent, each with the reason.
@@ -205,7 +205,7 @@ def read_result(data: Json) -> tuple[str, str, bool] | None:
     return string_or_empty(data.get("tool_use_id")), text, data.get("is_error") is True
 
 
-def call_item(call: McpCall) -> Json:
+def render_call_item(call: McpCall) -> Json:
     """The `mcp_call` item, without its id."""
     arguments = call.arguments if call.arguments is not None else {}
     content = [{"type": "text", "text": call.output or ""}]
@@ -258,13 +258,13 @@ def items_for_history(request: Request, parts: Iterable[Part]) -> dict[int, list
         if call.server not in names or call.id not in results:
             continue
         result_part, (_, output, has_failed) = results[call.id]
-        item = call_item(msgspec.structs.replace(call, output=output, failed=has_failed))
+        item = render_call_item(msgspec.structs.replace(call, output=output, failed=has_failed))
         digest = sha256(call.id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         items[id(part)], items[id(result_part)] = [{"id": f"mcp_{digest}", **item}], []
     return items
 
 
-def call_blocks(call: McpCall, block_id: str) -> list[Json]:
+def render_call_blocks(call: McpCall, block_id: str) -> list[Json]:
     """The blocks of the call and of its result."""
     arguments = call.arguments if isinstance(call.arguments, dict) else {}
     return [

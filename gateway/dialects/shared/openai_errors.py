@@ -1,4 +1,4 @@
-"""Errors of OpenAI's APIs and the many that copy them: parsed from providers, rendered.
+"""Errors of OpenAI's APIs and compatible ones: parsed from providers, rendered for clients.
 
 All OpenAI APIs render an error as the same JSON; a provider's error may have any of the
 supported shapes.
@@ -68,7 +68,7 @@ _KIND_BY_CODE: dict[str, str] = {
     "unauthenticated": "upstream_auth",
     "tool_use_failed": "malformed_output",
 }
-# Codes so generic that the HTTP status is more specific; used where there is none.
+# Codes that are less specific than the HTTP status; used if there is no status.
 _KIND_BY_GENERIC_CODE: dict[str, str] = {
     "invalid_request_error": "invalid_request",
     "invalid_argument": "invalid_request",
@@ -144,7 +144,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     payload = decode_error_body(body)
     if isinstance(payload, dict):
         status, body, payload = _unwrap_aws(status, headers, body, payload)
-    error = find_error(payload, status=status, raw=body)
+    error = parse_error_payload(payload, status=status, body=body)
     return msgspec.structs.replace(
         error,
         retry_after_s=retry_after(headers, payload),
@@ -156,7 +156,9 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
 def _unwrap_aws(
     status: int, headers: Mapping[str, str], body: bytes, payload: Json
 ) -> tuple[int, bytes, Any]:
-    """Return a container's own error in that of Amazon SageMaker; else the error, with its type."""
+    """Status, body and payload of a container's error inside one of Amazon SageMaker.
+
+    Any other error is returned unchanged, with AWS's error type."""
     original = payload.get("OriginalStatusCode")
     if type(original) is int and 400 <= original <= 599:
         body = str(payload.get("OriginalMessage") or payload.get("Message") or "").encode()
@@ -182,10 +184,10 @@ def is_error(payload: Any) -> bool:
     return isinstance(payload.get("message"), str) or bool(payload.get("detail"))
 
 
-def find_error(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload of any supported shape; else the message is taken from `raw`."""
+def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
+    """The error in a payload of any supported shape; without a message, the text of `body`."""
     fields = _error_fields(payload)
-    message = _error_message(fields, payload) or plain_error_message(raw, status)
+    message = _error_message(fields, payload) or plain_error_message(body, status)
     code = fields.get("code")
     if status is None:
         status = _status_from_code(code)
@@ -282,7 +284,7 @@ def _error_param(fields: Json) -> str | None:
 # --- errors for clients ---------------------------------------------------------------------------
 
 
-def error_body(error: Error, prompt: str = "messages") -> Json:
+def render_error_body(error: Error, prompt: str = "messages") -> Json:
     """The JSON of an error, before the first byte and within a Chat stream alike.
 
     `prompt` is the name of the field with the conversation.
@@ -307,4 +309,4 @@ def render_error(error: Error, request_id: str, prompt: str = "messages") -> Err
     retry = error.should_retry if error.should_retry is not None else _SHOULD_RETRY.get(error.kind)
     if retry is not None:
         headers["x-should-retry"] = "true" if retry else "false"
-    return ErrorReply(status=status, body=error_body(error, prompt), headers=headers)
+    return ErrorReply(status=status, body=render_error_body(error, prompt), headers=headers)

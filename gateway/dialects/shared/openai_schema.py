@@ -25,7 +25,7 @@ def object_parameters(schema: Json | None) -> Json:
 
 
 def tool_parameters(schema: Json | None) -> tuple[Json, str]:
-    """A tool's schema with an object as its root, and the changes made for that."""
+    """A tool's schema with an object as its root, and a description of the changes."""
     return merge_into_object(object_parameters(schema))
 
 

@@ -84,7 +84,9 @@ class BaseRenderContext:
         return RenderedRequest(
             body=body,
             report=tuple(self.report),
-            client_names={sent: name for name, sent in sent_names.items() if sent != name},
+            client_names={
+                sent_name: name for name, sent_name in sent_names.items() if sent_name != name
+            },
             custom_tools=frozenset(
                 [sent_names[tool.name] for tool in self.request.tools if tool.kind == "custom"]
                 if custom_tools
@@ -107,7 +109,7 @@ class BaseRenderContext:
 
     @property
     def default_max_tokens(self) -> int:
-        """The output limit to send where the client set none and the target requires one."""
+        """The output limit to send if the client set none and the target requires one."""
         is_agent = self.request.stream and bool(self.request.tools)
         return self.traits.agent_max_output if is_agent else self.traits.default_max_output
 
@@ -138,8 +140,8 @@ class BaseRenderContext:
                 instructions.append(part)
         return instructions
 
-    def move_system_first(self, *, in_results: bool = False) -> None:
-        """Turn later system messages into text of the user's turns, and report that."""
+    def merge_system_turns(self, *, in_results: bool = False) -> None:
+        """Move system messages after the first turn into user turns as text, and report that."""
         self.request, report = merge_system_turns(self.request, in_results=in_results)
         for adaptation in report:
             self._record_adaptation(adaptation)
@@ -170,16 +172,19 @@ class BaseRenderContext:
         requested_tokens, model_limit = self.request.max_output, self.traits.max_output
         if requested_tokens is None:
             return None
-        sent = max(
+        max_tokens = max(
             minimum, requested_tokens if model_limit is None else min(requested_tokens, model_limit)
         )
-        if sent != requested_tokens:
-            bound = "the model's output limit" if sent < requested_tokens else "the minimum"
-            reason = f"{requested_tokens} clamped to {bound} of {sent}"
+        if max_tokens != requested_tokens:
+            bound = "the model's output limit" if max_tokens < requested_tokens else "the minimum"
+            reason = f"{requested_tokens} clamped to {bound} of {max_tokens}"
             self.approximate(
-                self.request.client_path("max_output"), reason, before=requested_tokens, after=sent
+                self.request.client_path("max_output"),
+                reason,
+                before=requested_tokens,
+                after=max_tokens,
             )
-        return sent
+        return max_tokens
 
     def load_deferred_tools(self) -> list[Tool]:
         """The tools to send to a target without tool search; dropped tools are reported.
@@ -272,7 +277,7 @@ class BaseRenderContext:
         return True
 
     def code_run_text(self, part: Native) -> Text | None:
-        """Code that another provider ran, and its output, as text; None for any other part."""
+        """The code that another provider ran and its output, as text; None for any other part."""
         text = code_execution.history_text(part.data)
         if not text:
             return None
@@ -326,9 +331,9 @@ class ToolNamingRenderContext(BaseRenderContext):
 
     def sent_name(self, client_name: str) -> str:
         """The tool name to send."""
-        sent = self.sent_names.get(client_name)
-        if sent is not None:
-            return sent
+        sent_name = self.sent_names.get(client_name)
+        if sent_name is not None:
+            return sent_name
         return assign_tool_names([client_name], self._NAME_LIMIT)[client_name]
 
 
@@ -349,21 +354,21 @@ class CallIds:
 
     def upstream_id(self, client_id: str) -> str:
         """The call id to send."""
-        sent = self._ids.get(client_id)
-        if sent is None:
-            sent = render_tool_id(self._rule, client_id)
-            if sent in self._used_ids:
-                sent = self._numbered_id(sent[: self._prefix_length])
-            self._ids[client_id] = sent
-            self._used_ids.add(sent)
-        return sent
+        sent_id = self._ids.get(client_id)
+        if sent_id is None:
+            sent_id = render_tool_id(self._rule, client_id)
+            if sent_id in self._used_ids:
+                sent_id = self._numbered_id(sent_id[: self._prefix_length])
+            self._ids[client_id] = sent_id
+            self._used_ids.add(sent_id)
+        return sent_id
 
     def _numbered_id(self, prefix: str) -> str:
         number = self._last_numbers.get(prefix, 1) + 1
-        while (sent := f"{prefix}_{number}") in self._used_ids:
+        while (sent_id := f"{prefix}_{number}") in self._used_ids:
             number += 1
         self._last_numbers[prefix] = number
-        return sent
+        return sent_id
 
 
 def prepend_group_descriptions(request: Request) -> Request:

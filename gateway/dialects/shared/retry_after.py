@@ -81,7 +81,7 @@ def _window_wait(headers: Mapping[str, str]) -> float | None:
         for name, reset in headers.items()
         if name.startswith(_RESET_PREFIX)
         and name.replace(_RESET_PREFIX, _REMAINING_PREFIX) not in headers
-        and (wait := duration(reset)) is not None
+        and (wait := parse_duration(reset)) is not None
     ]
     return max(waits, default=None)
 
@@ -89,7 +89,9 @@ def _window_wait(headers: Mapping[str, str]) -> float | None:
 def _wait_until_reset(headers: Mapping[str, str], remaining_header: str) -> float | None:
     """The wait for a window, by the name of its `remaining` header."""
     if remaining_header.startswith(_REMAINING_PREFIX):
-        return duration(headers.get(remaining_header.replace(_REMAINING_PREFIX, _RESET_PREFIX)))
+        return parse_duration(
+            headers.get(remaining_header.replace(_REMAINING_PREFIX, _RESET_PREFIX))
+        )
     if not remaining_header.startswith("anthropic-ratelimit-") or not remaining_header.endswith(
         "-remaining"
     ):
@@ -104,7 +106,7 @@ def _wait_until_reset(headers: Mapping[str, str], remaining_header: str) -> floa
     return None if now is None or reset.tzinfo is None else (reset - now).total_seconds()
 
 
-def duration(text: Any) -> float | None:
+def parse_duration(text: Any) -> float | None:
     """The seconds in `1s`, `6m0s`, `120ms` or a bare number."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
         return None
@@ -124,5 +126,5 @@ def _retry_info(payload: Any) -> float | None:
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else []:
         if isinstance(detail, dict) and "retryDelay" in detail:
-            return duration(detail["retryDelay"])
+            return parse_duration(detail["retryDelay"])
     return None

@@ -9,7 +9,7 @@ from gateway.canon.errors import bad_upstream
 
 
 def count_parser(field: str) -> Callable[[Any], int]:
-    """A function that reads the tokens in `field`. It raises GatewayError without a number."""
+    """A function that reads the tokens in `field`. It raises GatewayError if there are none."""
 
     def parse_count(body: Any) -> int:
         tokens = body.get(field) if isinstance(body, dict) else None
@@ -30,7 +30,7 @@ def no_count(message: str) -> Callable[[Any], int]:
 
 
 def count_renderer(field: str, **constants: str) -> Callable[[int], dict[str, Any]]:
-    """A function that renders a number of tokens in `field`, beside the constant fields."""
+    """A function that renders a number of tokens as `field`, with the constant fields."""
 
     def render_count(tokens: int) -> dict[str, Any]:
         return {**constants, field: tokens}

@@ -21,7 +21,7 @@ MAX_TOOL_CALLS, _OPENAI = "max_tool_calls", "openai_responses"
 _LOCATION_FIELDS = ("city", "region", "country", "timezone")
 # Fields of a search tool that request nothing besides the search.
 _OPTIONLESS_FIELDS = frozenset({"type", "name", "external_web_access"})
-# Options that only one provider's search has, where they change the search.
+# Options that change the search and that only one provider has.
 _OWN_OPTIONS = {"response_inclusion": "excluded", "search_content_types": ["image"]}
 _GOOGLE_OPTIONS = ("timeRangeFilter", "searchTypes", "blockingConfidence")
 _SIZES = ("low", "medium", "high")
@@ -35,7 +35,7 @@ class WebSearch(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         allowed, blocked: domains to search, and domains to exclude.
         blocked_field: the client's field with the domains to exclude.
-        location: the user's location, as far as provided: `city`, `region`, `country`, `timezone`.
+        location: the user's location: any of `city`, `region`, `country`, `timezone`.
         size: how much of the results the model reads: `low`, `medium` or `high`.
         uses: the maximum number of searches.
         live: whether pages may be fetched; else only the provider's index is used.

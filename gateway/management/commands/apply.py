@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `apply`."""
-        parser.add_argument("file", help="YAML as `export` writes it")
+        parser.add_argument("file", help="YAML file in the format of `export`")
         parser.add_argument(
             "--dry-run", action="store_true", help="print the changes without applying them"
         )

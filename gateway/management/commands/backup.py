@@ -17,10 +17,11 @@ class Command(BaseCommand):
     """Make a backup."""
 
     help = (
-        "Write database, secret keys and settings to one file, also while the gateway runs. The "
-        "file opens everything: store it like a password, or encrypt it by --passphrase-file."
+        "Write the database, secret keys and settings to one file. The gateway can keep running. "
+        "The file gives full access: store it like a password, or encrypt it with "
+        "--passphrase-file."
     )
-    # A backup must not depend on what a check finds.
+    # A failed check must not prevent a backup.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -75,7 +75,7 @@ class Command(BaseCommand):
         if print_text:
             self._print_summary(examination, advice, applied=options["apply"])
         if options["apply"]:
-            self._apply_advice(provider, name, [item for item in advice if item.sure])
+            self._apply_advice(provider, name, [item for item in advice if item.is_verified])
         return {**msgspec.to_builtins(examination), "advice": msgspec.to_builtins(advice)}
 
     def _print_finding(self, finding: Finding) -> None:
@@ -91,9 +91,9 @@ class Command(BaseCommand):
         outcome = f"{examination.ended}, {seconds:.1f} s, cost {cost}"
         self.stdout.write(f"{examination.target}: {outcome}")
         for item in advice:
-            remark = "" if item.sure else "  (not verified; review it first)"
-            probe_names = ", ".join(item.because)
-            change = f"{item.trait} is {item.now}, found {item.proposed}"
+            remark = "" if item.is_verified else "  (not verified; review it first)"
+            probe_names = ", ".join(item.probes)
+            change = f"{item.trait} is {item.current}, should be {item.proposed}"
             self.stdout.write(f"differs: {change} by {probe_names}{remark}")
         if advice and not applied:
             self.stdout.write("--apply writes the verified results; in the console you can choose")

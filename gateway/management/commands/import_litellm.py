@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     help = (
         "Add the models, teams, keys and spend of a LiteLLM proxy's PostgreSQL database. Clients "
-        "keep their keys. What exists here already is not changed, so it can be repeated."
+        "keep their keys. Existing rows are not changed, so you can repeat the import."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -41,7 +41,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Import it, and print the report."""
         if not options["url"]:
-            raise CommandError(f"give the URL of the database, or set {_URL}", returncode=2)
+            raise CommandError(f"pass the URL of the database, or set {_URL}", returncode=2)
         secrets = Secrets(
             salt_key=os.environ.get("LITELLM_SALT_KEY", ""),
             master_key=os.environ.get("LITELLM_MASTER_KEY", ""),

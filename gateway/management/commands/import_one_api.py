@@ -19,8 +19,8 @@ class Command(BaseCommand):
     """Import the database of one-api or new-api."""
 
     help = (
-        "Add the channels, tokens and quotas of one-api or new-api. Clients keep their keys. What "
-        "exists here already is not changed, so it can be repeated."
+        "Add the channels, tokens and quotas of one-api or new-api. Clients keep their keys. "
+        "Existing rows are not changed, so you can repeat the import."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Import it, and print the report."""
         if not options["database"]:
-            raise CommandError(f"give the path or URL of the database, or set {_DATABASE_VARIABLE}")
+            raise CommandError(f"pass the path or URL of the database, or set {_DATABASE_VARIABLE}")
         try:
             store.check_secrets()
             tables = read_tables(options["database"])

@@ -44,7 +44,7 @@ class Command(BaseCommand):
         parser.add_argument("--used", action="store_true", help="show only models in use")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the differences, accept a list, or list the accepted ones."""
+        """Print the differences, accept a price list, or print the accepted lists."""
         apply_accepted_updates()
         if options["diff"]:
             self._print_diff(_read_price_book(options["diff"]), used=options["used"])

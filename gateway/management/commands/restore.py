@@ -19,14 +19,14 @@ class Command(BaseCommand):
     """Restore a backup."""
 
     help = (
-        "Restore database and secret keys from a file of `backup`, into an empty database. Stop "
-        "all nodes first. Everything is verified before anything is changed."
+        "Restore the database and secret keys from a backup file into an empty database. Stop all "
+        "nodes first. The whole file is verified before anything is changed."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `restore`."""
-        parser.add_argument("file", help="as `backup` wrote it")
+        parser.add_argument("file", help="a file written by `backup`")
         parser.add_argument("--force", action="store_true", help="replace a database with content")
         parser.add_argument("--data-dir", help="as for `up`")
         add_passphrase_option(parser)

@@ -21,9 +21,9 @@ class Command(BaseCommand):
     """Rotate the encryption key in two steps, with running nodes, or in one without."""
 
     help = (
-        "Replace the key that provider credentials are encrypted with. First without an option: "
-        "adds a new key. Restart all nodes, so that each knows it. Then with --finish: encrypts "
-        "everything with the new key and removes the old one."
+        "Replace the key that provider credentials are encrypted with. Run it without options to "
+        "add a new key, and restart all nodes so that they load the key. Then run it with --finish "
+        "to encrypt everything with the new key and remove the old one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,8 +51,8 @@ class Command(BaseCommand):
             return
         if len(keys) > 1:
             raise CommandError(
-                f"there are {len(keys)} keys, so that a rotation is under way: restart all nodes "
-                "and run `rotate_keys --finish`"
+                f"there are {len(keys)} keys: a rotation is in progress. Restart all nodes and run "
+                "`rotate_keys --finish`"
             )
         self._add_key(keys, stopped=options["stopped"], dry_run=options["dry_run"])
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
+from gateway.accounting.spend import DIMENSIONS, parse_period, render_csv, spend
 
 
 class Command(BaseCommand):
@@ -31,11 +31,11 @@ class Command(BaseCommand):
         """Print the spend."""
         names = [name.strip() for name in options["by"].split(",") if name.strip()]
         try:
-            start, end = period(options["since"], options["until"], timezone.now())
+            start, end = parse_period(options["since"], options["until"], timezone.now())
             rows = spend(start, end, names)
         except ValueError as error:
             raise CommandError(str(error)) from None
         if options["format"] == "csv":
-            self.stdout.write(as_csv(rows, names), ending="")
+            self.stdout.write(render_csv(rows, names), ending="")
         else:
             self.stdout.write(json.dumps(rows, indent=1, default=lambda usd: f"{usd:f}"))

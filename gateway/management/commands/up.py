@@ -29,7 +29,7 @@ from gateway.providers.network import environment_proxies
 from gateway.relay.upstream import tls
 
 # Timeout of the first connection to the database, in seconds.
-ANSWER_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 
 
 class Command(BaseCommand):
@@ -86,8 +86,8 @@ class Command(BaseCommand):
             _check_postgresql_answers()
             local_provider = local.provider if local is not None else None
             started, more_notes = _prepare_start(config, dragoman_file, port, local_provider)
-        except _DatabaseAway as away:
-            started, more_notes = StartResult(), [away.note]
+        except _DatabaseUnavailable as unavailable:
+            started, more_notes = StartResult(), [unavailable.note]
         except (store.NewerDatabase, store.WrongSecrets, ForeignDatabase) as error:
             raise CommandError(str(error), returncode=2) from None
         except DatabaseError as error:
@@ -145,7 +145,7 @@ def certificate_of(certfile: str | None, keyfile: str | None) -> Certificate | N
     return certificate
 
 
-class _DatabaseAway(Exception):
+class _DatabaseUnavailable(Exception):
     """The database is unreachable, and there is a stored registry to start with."""
 
     def __init__(self, note: str) -> None:
@@ -156,12 +156,12 @@ class _DatabaseAway(Exception):
 def _check_postgresql_answers() -> None:
     """Check that PostgreSQL answers.
 
-    Raises _DatabaseAway, or OperationalError if there is no stored registry to start with.
+    Raises _DatabaseUnavailable, or OperationalError if there is no stored registry to start with.
     """
     if connection.vendor != "postgresql":
         return
     try:
-        with deadline(ANSWER_S), connection.cursor() as cursor:
+        with deadline(CONNECT_TIMEOUT_S), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except OperationalError as error:
         connection.close()
@@ -171,7 +171,7 @@ def _check_postgresql_answers() -> None:
             raise OperationalError(f"{error}; {unusable}") from None
         reason = str(error).strip().partition("\n")[0]
         stored_at = dt.datetime.fromtimestamp(stored_at_s, dt.UTC)
-        raise _DatabaseAway(
+        raise _DatabaseUnavailable(
             f"warning: the database is unavailable ({reason}). Requests are served with the "
             f"configuration stored in the data directory at {stored_at:%Y-%m-%d %H:%M:%S} UTC. "
             "The console and the management API are available again once the database is. "
@@ -196,16 +196,16 @@ def configure(config: litellm_config.Config | None, host: str) -> list[str]:
     Raises CommandError if the master key is not safe enough for `host`.
     """
     key = settings.MASTER_KEY or (config.master_key if config else "")
-    chosen = master_key.choose(
-        key, host, has_config=config is not None, wants_open=bool(settings.OPEN)
+    decision = master_key.check_master_key(
+        key, host, has_config=config is not None, open_requested=bool(settings.OPEN)
     )
-    if chosen.refusal:
-        raise CommandError(chosen.refusal, returncode=2)
-    settings.MASTER_KEY, settings.OPEN = key, chosen.open
+    if decision.refusal:
+        raise CommandError(decision.refusal, returncode=2)
+    settings.MASTER_KEY, settings.OPEN = key, decision.open
     if key:
         os.environ["DRAGOMAN_MASTER_KEY"] = key
         os.environ.pop("DRAGOMAN_MASTER_KEY_FILE", None)
-    os.environ["DRAGOMAN_OPEN"] = "true" if chosen.open else "false"
+    os.environ["DRAGOMAN_OPEN"] = "true" if decision.open else "false"
     os.environ.pop("DRAGOMAN_OPEN_FILE", None)
     if "DRAGOMAN_ALLOWED_HOSTS" not in os.environ and not settings.DEBUG:
         settings.ALLOWED_HOSTS = hosts.allowed_hosts(host)
@@ -229,7 +229,7 @@ def configure(config: litellm_config.Config | None, host: str) -> list[str]:
             if f"DRAGOMAN_{name}" not in os.environ:
                 setattr(settings, name, False)
                 os.environ[f"DRAGOMAN_{name}"] = "false"
-    return list(chosen.warnings)
+    return list(decision.warnings)
 
 
 def _use_redis(config: litellm_config.Config) -> None:

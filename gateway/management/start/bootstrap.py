@@ -41,7 +41,7 @@ class StartResult(msgspec.Struct, frozen=True, kw_only=True):
         admin_key_file: path of the management API's credential, if none is configured.
         environment_providers: providers that were found on this machine, and where.
         example_model: the model of the example call.
-        notes: what was found but could not be used.
+        notes: messages on credentials and servers that could not be used.
     """
 
     first_key: str | None = None
@@ -165,7 +165,7 @@ def find_environment(port: int) -> Findings:
 def ensure_environment(findings: Findings) -> list[str]:
     """Create or update the rows of these providers; rows store only a variable's name.
 
-    Rows that people have changed belong to the database, and are left as they are.
+    Rows that people have changed belong to the database and are not updated.
     """
     for environment_provider in findings.providers:
         values = {

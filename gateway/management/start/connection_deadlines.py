@@ -1,4 +1,4 @@
-"""Deadlines of a connection: for a head, for the next request, for the rest of an answered body.
+"""Deadlines of a connection: for a head, the next request, the unread body after a response.
 
 uvicorn has only a keep-alive timeout. This module also selects the connections to close when
 a process reaches its connection limit.
@@ -26,7 +26,7 @@ GRACE_S = 0.25
 _GRACE_TIMERS = 5
 # Idle for less than this, a connection is not evicted (if it had a response), or evicted last
 # (if it had no request yet).
-FRESH_CALLER_S, FRESH_STRANGER_S = 10.0, 1.0
+MIN_IDLE_SERVED_S, MIN_IDLE_NEW_S = 10.0, 1.0
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         head_bytes: of a request's line and headers together; the same for trailers.
         head_s: for a whole head, from the accept or from the first byte of a later one.
-        linger_s: for the rest of a body whose request has been answered already.
+        linger_s: for the remainder of a body after the response has been sent.
         connections: of this process; beyond it, waiting connections are evicted.
     """
 
@@ -75,7 +75,7 @@ class TimedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _close_time(self) -> float | None:
-        """Return when to close the connection as it is; None while a request is handled."""
+        """Return when to close the connection in this state; None while a request is handled."""
         assert self.limits is not None
         if self._head_since is not None:
             return self._head_since + self.limits.head_s
@@ -129,12 +129,14 @@ class TimedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return 0, 0.0
         if self._stalled_since is not None:
-            return (2, self._stalled_since) if now - self._stalled_since >= FRESH_CALLER_S else None
+            return (
+                (2, self._stalled_since) if now - self._stalled_since >= MIN_IDLE_SERVED_S else None
+            )
         since = self._head_since if self._head_since is not None else self._idle_since
         if since is None or self.cycle_runs:
             return None
         had_request = self.cycle is not None
-        is_recent = now - since < (FRESH_CALLER_S if had_request else FRESH_STRANGER_S)
+        is_recent = now - since < (MIN_IDLE_SERVED_S if had_request else MIN_IDLE_NEW_S)
         return None if had_request and is_recent else (1 + 2 * is_recent + had_request, since)
 
     def pause_writing(self) -> None:
@@ -187,7 +189,7 @@ class TimedProtocol(HttpToolsProtocol):
         return render_response(status, lines, body)
 
 
-def make_room(newest: TimedProtocol) -> bool:
+def evict_connections(newest: TimedProtocol) -> bool:
     """Close the connections that have waited longest for a request; returns whether any did.
 
     Closes several at a time, since the search visits every connection.
@@ -205,7 +207,9 @@ def make_room(newest: TimedProtocol) -> bool:
         max(1, newest.limits.connections // 16), waiting_connections
     ):
         connection.transport.abort()
-        newest.connections.discard(connection)  # the loop's next turn frees its descriptor
+        newest.connections.discard(
+            connection
+        )  # the next iteration of the loop frees its descriptor
     return bool(waiting_connections)
 
 

@@ -1,7 +1,7 @@
 """Finds model servers on this machine: Ollama, vLLM, LM Studio and llama.cpp.
 
-Each start asks their usual ports on loopback once, all at the same time. Other programs use
-these ports too, so only the answer of the expected server counts.
+Each start requests their default ports on loopback once, in parallel. Other programs use these
+ports too, so a response counts only if it is that of the expected server.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _OPEN_TO_ALL = (
 )
 
 
-class MasterKeyChoice(msgspec.Struct, frozen=True, kw_only=True):
+class MasterKeyDecision(msgspec.Struct, frozen=True, kw_only=True):
     """The consequences of a master key and a host; `refusal` aborts the start."""
 
     open: bool = False
@@ -38,22 +38,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> MasterKeyChoice:
+def check_master_key(
+    key: str, host: str, *, has_config: bool, open_requested: bool
+) -> MasterKeyDecision:
     """Decide whether the gateway may start, with which warnings, and whether any token is valid.
 
     `has_config` is whether a configuration file was passed: only then does a missing
-    master key mean that none is wanted. `wants_open` is DRAGOMAN_OPEN.
+    master key mean that none is wanted. `open_requested` is DRAGOMAN_OPEN.
     """
     weak = 0 < len(key) < MIN_CHARS
     if not is_loopback(host):
         if weak:
-            return MasterKeyChoice(refusal=_WEAK.format(least=MIN_CHARS, host=host))
-        if wants_open:
-            return MasterKeyChoice(refusal=_OPEN_TO_ALL.format(host=host))
-        return MasterKeyChoice()
-    is_open = wants_open or (has_config and not key)
+            return MasterKeyDecision(refusal=_WEAK.format(least=MIN_CHARS, host=host))
+        if open_requested:
+            return MasterKeyDecision(refusal=_OPEN_TO_ALL.format(host=host))
+        return MasterKeyDecision()
+    is_open = open_requested or (has_config and not key)
     warnings = [_WEAK_KEY_WARNING] if weak else []
     if is_open:
-        reason = "DRAGOMAN_OPEN is set" if wants_open else "no master_key is configured"
+        reason = "DRAGOMAN_OPEN is set" if open_requested else "no master_key is configured"
         warnings.append(f"{_OPEN_WARNING}: {reason}")
-    return MasterKeyChoice(open=is_open, warnings=tuple(warnings))
+    return MasterKeyDecision(open=is_open, warnings=tuple(warnings))

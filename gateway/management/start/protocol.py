@@ -35,7 +35,7 @@ from gateway.edge.refusals import send_refusal
 from gateway.management.start.connection_deadlines import (
     TimedProtocol,
     configured_limits,
-    make_room,
+    evict_connections,
 )
 from gateway.relay.upstream.http1 import coalescer_for
 
@@ -216,7 +216,7 @@ class Protocol(TimedProtocol):
         self._idle_since = self.loop.time()
         self._set_timer(self._idle_since + self.limits.head_s)
         if len(self.connections) > self.limits.connections:
-            self._over_limit = not make_room(self)
+            self._over_limit = not evict_connections(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse received data."""
@@ -338,7 +338,9 @@ class Protocol(TimedProtocol):
             self._start_asgi_task(*self.pipeline.pop())
             return
         self._idle_since = now = self.loop.time()
-        if self._head_since is not None:  # of the next request, which waited for this response
+        if (
+            self._head_since is not None
+        ):  # the deadline of the next request, which waited for this response
             self._head_since = now
         close_at = now + self.timeout_keep_alive
         if self._in_body or self._head_since is not None:

@@ -273,7 +273,7 @@ class Supervisor(Multiprocess):
         self.failure = ""
         self._announce: Callable[[], None] | None = announce
         self._policy = restarts.RestartPolicy()
-        # Dead workers that are not replaced yet -> when they are due.
+        # Slots of dead workers that are not replaced yet -> the time of their replacement.
         self._restart_at_by_worker: dict[Worker, float] = {}
         Worker.missing_workers = RawValue("i", 0)
 

@@ -8,25 +8,25 @@ that do not depend on the provider are in `gateway.providers.families`.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.clouds import CLOUDS
-from gateway.providers.catalog.google import GOOGLE
+from gateway.providers.catalog.clouds import CLOUD_PRESETS
+from gateway.providers.catalog.google import GOOGLE_PRESETS
 from gateway.providers.catalog.hosted import HOSTED_PRESETS
-from gateway.providers.catalog.hosts import HOSTS
+from gateway.providers.catalog.hosts import HOST_PRESETS
 from gateway.providers.catalog.local import LOCAL_PRESETS
-from gateway.providers.catalog.makers import MAKERS
-from gateway.providers.catalog.messages import MESSAGES
+from gateway.providers.catalog.makers import MAKER_PRESETS
+from gateway.providers.catalog.messages import MESSAGES_PRESETS
 from gateway.providers.profile import Preset
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         *HOSTED_PRESETS,
-        *MAKERS,
-        *HOSTS,
+        *MAKER_PRESETS,
+        *HOST_PRESETS,
         *LOCAL_PRESETS,
-        *MESSAGES,
-        *GOOGLE,
-        *CLOUDS,
+        *MESSAGES_PRESETS,
+        *GOOGLE_PRESETS,
+        *CLOUD_PRESETS,
     )
 }
 
@@ -48,7 +48,7 @@ def _presets_by_name() -> dict[str, Preset]:
 _BY_NAME = _presets_by_name()
 
 
-def resolve(name: str) -> Preset | None:
+def resolve_preset(name: str) -> Preset | None:
     """Return the preset with this name, alias, dialect or LiteLLM prefix; None if unknown.
 
     The name of a dialect returns the plain preset of that dialect; `-` and `_` are equivalent.

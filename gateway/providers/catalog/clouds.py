@@ -10,8 +10,8 @@ from gateway.providers.catalog.facts import (
     ANTHROPIC,
     COMPATIBLE,
     CONVERSE,
-    OLDER_NAMES,
-    SHORT_IDS,
+    SHORTEN_USER_IDS,
+    USE_OLDER_NAMES,
     Facts,
 )
 from gateway.providers.profile import Preset
@@ -20,7 +20,7 @@ from gateway.providers.profile import Preset
 _CLAUDE: Facts = {**ANTHROPIC, "service_tier": False}
 _CLAUDE_ON_VERTEX = "/publishers/anthropic/models/"
 
-CLOUDS: tuple[Preset, ...] = (
+CLOUD_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="bedrock",
         title="Amazon Bedrock",
@@ -47,7 +47,7 @@ CLOUDS: tuple[Preset, ...] = (
         traits=_CLAUDE,
         prices="aws",
     ),
-    # The Messages API of TGI, LMI and vLLM containers. A key as ID:SECRET is in the variable, or
+    # The Messages API of TGI, LMI and vLLM containers. The variable has a key as ID:SECRET, or
     # AWS's own chain has one.
     Preset(
         name="sagemaker",
@@ -64,7 +64,7 @@ CLOUDS: tuple[Preset, ...] = (
             "stream": "/endpoints/{model}/invocations-response-stream",
         },
         traits={**COMPATIBLE, "user_field": "none", "reasoning_field": "reasoning_content"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="azure-openai-v1",
@@ -78,7 +78,7 @@ CLOUDS: tuple[Preset, ...] = (
         docs="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
         aliases=("azure_v1",),
         traits={"user_field": "user", "tool_id_rule": "any64", "web_search_options": False},
-        edits=SHORT_IDS,
+        edits=SHORTEN_USER_IDS,
         prices="azure",
     ),
     Preset(
@@ -94,7 +94,7 @@ CLOUDS: tuple[Preset, ...] = (
         litellm=("azure_ai",),
         query=(("api-version", "2024-05-01-preview"),),
         traits={**COMPATIBLE, "user_field": "none", "text_parts": True},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="azure",
     ),
     Preset(
@@ -146,7 +146,7 @@ CLOUDS: tuple[Preset, ...] = (
         env=("VERTEX_OPENAI_ACCESS_TOKEN",),
         docs="https://cloud.google.com/vertex-ai/generative-ai/docs/maas/use-open-models",
         traits={**COMPATIBLE, "user_field": "none", "reasoning_field": "reasoning_content"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="google",
     ),
 )

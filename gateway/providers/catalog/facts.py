@@ -8,7 +8,7 @@ from gateway.providers.profile import Edit
 
 Facts = dict[str, Any]
 
-_TOO_LONG = "longer than the provider accepts"
+_TOO_LONG_REASON = "longer than the provider accepts"
 
 # A server with OpenAI's Chat API of about 2024, the common subset of compatible servers.
 # OpenAI's newer fields are left to the servers known to accept them.
@@ -76,12 +76,12 @@ CONVERSE: Facts = {
 }
 
 # End-user ids that OpenAI's older APIs reject as too long.
-SHORT_IDS = (
-    Edit(op="shorten", path="user", value=64, reason=_TOO_LONG),
-    Edit(op="shorten", path="safety_identifier", value=64, reason=_TOO_LONG),
+SHORTEN_USER_IDS = (
+    Edit(op="shorten", path="user", value=64, reason=_TOO_LONG_REASON),
+    Edit(op="shorten", path="safety_identifier", value=64, reason=_TOO_LONG_REASON),
 )
 
-OLDER_NAMES = (
+USE_OLDER_NAMES = (
     Edit(op="rename", path="max_completion_tokens", value="max_tokens"),
     Edit(op="map", path="messages[].role", value={"developer": "system"}),
 )
@@ -104,7 +104,7 @@ def drop_edits(reason: str, *paths: str) -> tuple[Edit, ...]:
 
 # LiteLLM as a client adds these to the responses that it sends back; a provider that
 # validates messages rejects them (BerriAI/litellm#25595, #30882).
-LITELLM_MARKS = drop_edits(
+DROP_LITELLM_MARKERS = drop_edits(
     "a LiteLLM marker that the provider rejects",
     "messages[].provider_specific_fields",
     "messages[].thinking_blocks",

@@ -23,7 +23,7 @@ _GOOGLE: Facts = {
 }
 _VERTEX = "/publishers/google/models/{model}:"
 
-GOOGLE: tuple[Preset, ...] = (
+GOOGLE_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="gemini",
         title="Google Gemini",

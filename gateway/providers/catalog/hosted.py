@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gateway.providers.catalog.facts import (
     COMPATIBLE,
-    LITELLM_MARKS,
+    DROP_LITELLM_MARKERS,
     NEWER_FIELDS,
-    OLDER_NAMES,
-    SHORT_IDS,
+    SHORTEN_USER_IDS,
+    USE_OLDER_NAMES,
     drop_edits,
 )
 from gateway.providers.profile import Edit, Preset
@@ -23,7 +23,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         litellm=("openai",),
         aliases=("openai_chat", "chat", "chat_completions"),
         traits={"allowed_tools": True, "tool_id_rule": "any64"},
-        edits=SHORT_IDS,
+        edits=SHORTEN_USER_IDS,
         prices="openai",
     ),
     # OpenAI's Responses API alone, for accounts and proxies without Chat.
@@ -71,7 +71,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "service_tier": False,
             "web_search_options": False,
         },
-        edits=SHORT_IDS,
+        edits=SHORTEN_USER_IDS,
         prices="azure",
     ),
     Preset(
@@ -108,7 +108,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "max_output": 384_000,
             "context_window": 1_000_000,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="deepseek",
         # It rejects lists of text parts, and tool turns without their reasoning.
         passthrough=False,
@@ -136,7 +136,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             *drop_edits(
                 "Groq rejects it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"
             ),
-            *LITELLM_MARKS,
+            *DROP_LITELLM_MARKERS,
             Edit(
                 op="map",
                 path="service_tier",
@@ -202,7 +202,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="together",
     ),
     Preset(
@@ -274,7 +274,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=(*OLDER_NAMES, *LITELLM_MARKS),
+        edits=(*USE_OLDER_NAMES, *DROP_LITELLM_MARKERS),
         prices="fireworks",
     ),
     Preset(
@@ -296,7 +296,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "stop_max": 5,
             "n_max": 8,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="google",
     ),
     Preset(
@@ -367,7 +367,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "logprobs": False,
             "logit_bias": False,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="perplexity",
     ),
     Preset(
@@ -386,7 +386,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "temperature_max": 1.0,
             "stop_max": 5,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="moonshotai",
     ),
     Preset(
@@ -409,7 +409,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "stop_max": 1,
             "temperature_max": 1.0,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="zai",
     ),
     Preset(
@@ -429,7 +429,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "reasoning_field": "reasoning_content",
             "structured": "json",
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="nvidia",
@@ -440,7 +440,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.api.nvidia.com/nim/reference/llm-apis",
         litellm=("nvidia_nim",),
         traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="sambanova",
@@ -451,7 +451,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.sambanova.ai/cloud/api-reference",
         litellm=("sambanova",),
         traits={**COMPATIBLE, "n_max": 1, "logprobs": False, "logit_bias": False},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="huggingface",
@@ -462,7 +462,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://huggingface.co/docs/inference-providers/en/tasks/chat-completion",
         litellm=("huggingface",),
         traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="github",
@@ -484,6 +484,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.deepinfra.com/api-reference/chat-completions/openai-chat-completions",
         litellm=("deepinfra",),
         traits={**COMPATIBLE, "reasoning_field": "reasoning_content", "repetition_penalty": True},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
 )

@@ -6,7 +6,7 @@ A new one is a row here. Traits that a row does not set are those of most such s
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, Facts
+from gateway.providers.catalog.facts import COMPATIBLE, USE_OLDER_NAMES, Facts
 from gateway.providers.profile import Edit, Preset
 
 # vLLM or SGLang behind a proxy: their sampling fields, their reasoning field.
@@ -18,7 +18,7 @@ _OPEN_MODEL_FACTS: Facts = {
     "repetition_penalty": True,
 }
 
-HOSTS: tuple[Preset, ...] = (
+HOST_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="novita",
         title="Novita AI",
@@ -28,7 +28,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
         litellm=("novita",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="novita",
     ),
     Preset(
@@ -40,7 +40,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.hyperbolic.xyz/docs/rest-api",
         litellm=("hyperbolic",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="nebius",
@@ -51,7 +51,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.tokenfactory.nebius.com/api-reference/inference/create-chat-completion",
         litellm=("nebius",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="baseten",
@@ -62,7 +62,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.baseten.co/reference/inference-api/chat-completions",
         litellm=("baseten",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="baseten",
     ),
     Preset(
@@ -74,7 +74,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://featherless.ai/docs/quickstart-guide",
         litellm=("featherless_ai",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="friendli",
@@ -85,7 +85,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://friendli.ai/docs/guides/serverless_endpoints/introduction",
         litellm=("friendliai",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="lambda",
@@ -96,7 +96,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.lambda.ai/public-cloud/lambda-inference-api/",
         litellm=("lambda_ai",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="siliconflow",
@@ -107,7 +107,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("SILICONFLOW_API_KEY",),
         docs="https://docs.siliconflow.com/en/api-reference/chat-completions/chat-completions",
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="nscale",
@@ -119,7 +119,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.nscale.com/docs/inference/chat",
         litellm=("nscale",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="ovhcloud",
@@ -131,7 +131,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://www.ovhcloud.com/en/public-cloud/ai-endpoints/catalog/",
         litellm=("ovhcloud",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="ovhcloud",
     ),
     Preset(
@@ -144,7 +144,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://www.scaleway.com/en/docs/generative-apis/",
         litellm=("scaleway",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="wandb",
@@ -155,7 +155,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.wandb.ai/guides/integrations/inference/",
         litellm=("wandb",),
         traits={**_OPEN_MODEL_FACTS, "reasoning_field": "reasoning"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="digitalocean",
@@ -187,7 +187,7 @@ HOSTS: tuple[Preset, ...] = (
         body={"model": ""},
         traits={**_OPEN_MODEL_FACTS, "images": False, "structured": "none", "n_max": 2},
         edits=(
-            *OLDER_NAMES,
+            *USE_OLDER_NAMES,
             Edit(op="default", path="max_tokens", value=4096, reason="Predibase's default is 20"),
         ),
         passthrough=False,
@@ -201,7 +201,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://chutes.ai/docs",
         litellm=("chutes",),
         traits=_OPEN_MODEL_FACTS,
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="vercel",
@@ -222,7 +222,7 @@ HOSTS: tuple[Preset, ...] = (
             "pdf": True,
             "web_search_options": True,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="aiml",
@@ -234,7 +234,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.aimlapi.com/",
         litellm=("aiml",),
         traits={**COMPATIBLE, "reasoning_field": "reasoning_content", "web_search_options": True},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="aihubmix",
@@ -245,7 +245,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.aihubmix.com",
         litellm=("aihubmix",),
         traits={**COMPATIBLE, "reasoning_field": "reasoning_content", "web_search_options": True},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="poe",
@@ -256,7 +256,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://creator.poe.com/docs/external-applications/openai-compatible-api",
         litellm=("poe",),
         traits={**COMPATIBLE, "thinking_request": "none", "reasoning_field": "reasoning_content"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="cloudflare",
@@ -269,7 +269,7 @@ HOSTS: tuple[Preset, ...] = (
         litellm=("cloudflare",),
         aliases=("workers_ai",),
         traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="cloudflare",
     ),
     Preset(
@@ -283,7 +283,7 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.databricks.com/aws/en/machine-learning/foundation-model-apis/api-reference",
         litellm=("databricks",),
         traits={**COMPATIBLE, "user_field": "none"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="databricks",
     ),
     Preset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, Facts
+from gateway.providers.catalog.facts import COMPATIBLE, USE_OLDER_NAMES, Facts
 from gateway.providers.profile import Preset
 
 # The chat template of the model decides what is rejected, and most of them (Qwen, Llama,
@@ -62,7 +62,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "n_max": 1,
             "stop_max": None,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -86,7 +86,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -110,7 +110,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "n_max": 1,
             "top_k": True,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -132,7 +132,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "top_k": True,
             "min_p": True,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -152,7 +152,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -164,7 +164,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         env=("LOCALAI_API_KEY",),
         docs="https://localai.io/features/text-generation/",
         traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None, "top_k": True},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -177,7 +177,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         docs="https://github.com/mozilla-ai/llamafile",
         litellm=("llamafile",),
         traits={**_LOCAL_FACTS, "user_field": "none", "strict_tools": False, "stop_max": None},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -189,7 +189,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         env=("JAN_API_KEY",),
         docs="https://jan.ai/docs/desktop/api-preference",
         traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -209,7 +209,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "top_k": True,
             "min_p": True,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -222,7 +222,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         docs="https://lemonade-server.ai/docs/server/server_spec/",
         litellm=("lemonade",),
         traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None, "top_k": True},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(
@@ -239,7 +239,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "top_k": True,
             "reasoning_field": "reasoning_content",
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         local=True,
     ),
     Preset(

@@ -5,10 +5,10 @@ A new one is a row here.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, NEWER_FIELDS, OLDER_NAMES, drop_edits
+from gateway.providers.catalog.facts import COMPATIBLE, NEWER_FIELDS, USE_OLDER_NAMES, drop_edits
 from gateway.providers.profile import Edit, Preset
 
-MAKERS: tuple[Preset, ...] = (
+MAKER_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="cohere",
         title="Cohere",
@@ -59,7 +59,7 @@ MAKERS: tuple[Preset, ...] = (
             "stream_options": False,
         },
         edits=(
-            *OLDER_NAMES,
+            *USE_OLDER_NAMES,
             *drop_edits(
                 "AI21 does not support this field",
                 "tool_choice",
@@ -94,7 +94,7 @@ MAKERS: tuple[Preset, ...] = (
             "n_max": 1,
             "temperature_max": 1.0,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="minimax",
     ),
     Preset(
@@ -117,7 +117,7 @@ MAKERS: tuple[Preset, ...] = (
             "stop_max": 1,
             "temperature_max": 1.0,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
         prices="zai",
     ),
     Preset(
@@ -136,7 +136,7 @@ MAKERS: tuple[Preset, ...] = (
             "user_field": "none",
             "n_max": 1,
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="stepfun",
@@ -146,7 +146,7 @@ MAKERS: tuple[Preset, ...] = (
         env=("STEPFUN_API_KEY",),
         docs="https://platform.stepfun.com/docs/zh/overview/concept",
         traits={**COMPATIBLE, "reasoning_field": "reasoning"},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="upstage",
@@ -156,7 +156,7 @@ MAKERS: tuple[Preset, ...] = (
         env=("UPSTAGE_API_KEY",),
         docs="https://developers.upstage.ai/docs/apis/chat",
         traits={**COMPATIBLE, "images": False},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="inception",
@@ -167,7 +167,7 @@ MAKERS: tuple[Preset, ...] = (
         docs="https://docs.inceptionlabs.ai/api-reference/chat/create-a-chat-completion",
         litellm=("inception",),
         traits={**COMPATIBLE, "images": False},
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     Preset(
         name="meta_llama",
@@ -211,7 +211,7 @@ MAKERS: tuple[Preset, ...] = (
             "reasoning_field": "reasoning_content",
             "structured": "json",
         },
-        edits=OLDER_NAMES,
+        edits=USE_OLDER_NAMES,
     ),
     # The next two offer embeddings and reranking, but no chat.
     Preset(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.providers.catalog.facts import ANTHROPIC, MESSAGES_COMPATIBLE, drop_edits
 from gateway.providers.profile import Edit, Preset
 
-MESSAGES: tuple[Preset, ...] = (
+MESSAGES_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="anthropic",
         title="Anthropic",

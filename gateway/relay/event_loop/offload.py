@@ -43,25 +43,25 @@ MAX_FIELDS = 10_000
 CHUNK_BYTES = 1024 * 1024
 _ESCAPES = len(rb"\ud83d\ude00")
 _QUOTE, _BACKSLASH = b'"\\'
-_utf8 = codecs.getincrementaldecoder("utf-8")
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 # An unterminated string matches to the end, so that it is scanned only once.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _TOKENS = re.compile(_STRING.pattern + rb"|[{}\[\]:]", re.DOTALL)
 
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_array = msgspec.json.Decoder(list[msgspec.Raw])
-_threads = ThreadPoolExecutor(2, thread_name_prefix="large")
+_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_thread_pool = ThreadPoolExecutor(2, thread_name_prefix="large")
 
 
 async def run(size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
     """Runs `work` and returns its result; in a thread if `size` is LARGE_BYTES or more."""
     if size < LARGE_BYTES:
         return work(*args)
-    return await asyncio.get_running_loop().run_in_executor(_threads, work, *args)
+    return await asyncio.get_running_loop().run_in_executor(_thread_pool, work, *args)
 
 
 async def run_scan(size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
-    """Like `run`, for work that scans bytes in one or a few C calls."""
+    """Runs `work` that scans bytes in a few C calls; in a thread only for SCANNED_BYTES or more."""
     if size < SCANNED_BYTES:
         return work(*args)
     return await run(size, work, *args)
@@ -164,7 +164,7 @@ def _string_end(body: bytes, offset: int) -> int:
 
 def check_utf8(body: bytes) -> None:
     """Raises UnicodeDecodeError unless `body` is UTF-8."""
-    decode_chunk = _utf8().decode
+    decode_chunk = _utf8_decoder().decode
     for offset in range(0, len(body), CHUNK_BYTES):
         decode_chunk(body[offset : offset + CHUNK_BYTES], final=offset + CHUNK_BYTES >= len(body))
 
@@ -199,10 +199,10 @@ class _BoundedDecoder:
         if len(view) < SLICE_BYTES or view[0] not in b"{[":
             return self._decode_counted(view, path)
         if view[0] == ord("{"):
-            fields = _object.decode(data)
+            fields = _object_decoder.decode(data)
             self._take_values(len(fields), path)
             return {name: self.decode(raw, path or name) for name, raw in fields.items()}
-        items = _array.decode(data)
+        items = _array_decoder.decode(data)
         self._take_values(len(items), path)
         if items and bytes(memoryview(items[0])[:1]) == b"{":
             self._take_items(len(items), path)

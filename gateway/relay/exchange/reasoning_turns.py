@@ -82,7 +82,7 @@ class ReasoningState(msgspec.Struct, frozen=True):
 
 def state_maker(traits: Traits) -> str:
     """A model as the creator of state: its provider, and its name without a snapshot date."""
-    return f"{traits.kind}/{model_family(traits.model)}"
+    return f"{traits.preset}/{model_family(traits.model)}"
 
 
 # --- extracting --------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def _turn_keys(history_digest: Any, calls: list[ToolCall], scope: str) -> TurnKe
 
 
 def _arguments_or_raw(call: ToolCall) -> Any:
-    return call.raw if call.arguments is None else call.arguments
+    return call.raw_arguments if call.arguments is None else call.arguments
 
 
 def _turn_digest_input(turn: Turn) -> bytes:

@@ -209,7 +209,7 @@ class Recorder:
         if len(data) > limit:
             data = data[: limit + _MARKUP]
         for redactor in self._redactors:
-            data = redactor.clean(data)
+            data = redactor.redact(data)
         # Key-like text is masked to its end, even beyond the cut.
         return mask_secrets(data, self.masks)[:limit]
 
@@ -231,7 +231,7 @@ class Recorder:
         for name, value in headers.items():
             data = value.encode("utf-8", "replace")
             for redactor in self._redactors:
-                data = redactor.clean(data)
+                data = redactor.redact(data)
             headers[name] = data.decode("utf-8", "replace")
 
 
@@ -297,7 +297,7 @@ def _mask_pieces(
     clean = text
     if may_contain_secret(text, _forms_of(redactors)):
         for redactor in redactors:
-            clean = redactor.clean(clean)
+            clean = redactor.redact(clean)
         clean = _KEY.sub(lambda key: b"*" * len(key[0]), clean)
     clean = without(clean, masks)
     if clean == text:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -55,11 +56,17 @@ MAX_END_USER_CHARS = 128
 TAG_FIELDS = frozenset({"tags", "metadata", "litellm_metadata"})
 # A request without any of these has no session, no end user, and only the tags of its key.
 ATTRIBUTION_FIELDS = END_USER_FIELDS | TAG_FIELDS
-ATTRIBUTION_HEADERS = frozenset({*SESSION_HEADERS, *TAG_HEADERS})
+_ATTRIBUTION_HEADERS = frozenset({*SESSION_HEADERS, *TAG_HEADERS})
 _NO_TAGS: frozenset[str] = frozenset()
 _MAX_SESSION_CHARS = 512
 # Larger fields are ignored: they would take long to decode.
 _MAX_FIELD_BYTES = 64 * 1024
+
+
+@lru_cache(maxsize=64)
+def attribution_headers(*configured_names: tuple[str, ...]) -> frozenset[str]:
+    """The headers that name a session, an end user or tags, including the configured ones."""
+    return _ATTRIBUTION_HEADERS.union(*configured_names)
 
 
 def session_header(exchange: Exchange) -> str:

@@ -184,7 +184,11 @@ def _part_texts(parts: tuple[Part, ...]) -> Iterator[str]:
                 yield part.text
             case ToolCall():
                 yield part.name
-                yield part.raw if part.custom and part.raw else render_arguments(part)
+                yield (
+                    part.raw_arguments
+                    if part.custom and part.raw_arguments
+                    else render_arguments(part)
+                )
             case ToolResult():
                 yield from _part_texts(part.parts)
             case Document():

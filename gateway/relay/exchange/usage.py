@@ -150,7 +150,7 @@ def _part_bytes(part: Part) -> int:
         case Text() | Reasoning() | Refusal():
             return _text_bytes(part.text)
         case ToolCall():
-            return _text_bytes(part.raw or "") or len(msgspec.json.encode(part.arguments))
+            return _text_bytes(part.raw_arguments or "") or len(msgspec.json.encode(part.arguments))
         case _:
             return 0
 

@@ -1,10 +1,10 @@
 """Circuit breakers, load and latency of targets.
 
 The breakers are shared by all processes of a data directory through one small file, mapped into
-memory: a version that grows with each change, and the states as JSON. A read only compares the
-version; a change of state (a failure, a success after one) locks the file for some
-microseconds. A process that cannot use the file continues on its own; one that finds it locked
-does too, and writes its changes as soon as it can. Times are the machine's monotonic clock,
+memory: a version that increases with each change, and the states as JSON. A read only compares
+the version; a change of state (a failure, a success after one) locks the file for some
+microseconds. A process that cannot use the file uses its own states; if the file is locked, it
+also does, and writes its changes as soon as it can. Times are the machine's monotonic clock,
 which its processes share; `relay.health.shared_circuit_breaker` is for several machines.
 """
 
@@ -306,7 +306,7 @@ class Breaker:
                 self._map[_HEADER : _HEADER + length], type=_SharedState
             )
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
-            shared_state = _SharedState()  # the writer was killed in the middle
+            shared_state = _SharedState()  # the writer was killed while writing
         # In place: other objects hold a reference to the dictionary.
         self.states.clear()
         self.states.update(shared_state.states)

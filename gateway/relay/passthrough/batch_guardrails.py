@@ -1,8 +1,8 @@
-"""Guardrails of the routes that a batch names, from its requests to its results.
+"""Guardrails of the routes in a batch: recorded for its requests, applied to its results.
 
     record_guardrails    an uploaded batch file, or an Anthropic batch: the names of its routes'
-                         guardrails; a batch's status: its output has those of its input
-    find_guardrails      those of the results that a call reads
+                         guardrails; a batch's status: its output has the guardrails of its input
+    find_guardrails      the guardrails of the results that a call reads
 
 The routes are known only when the requests arrive. The results are read later, by any process.
 """

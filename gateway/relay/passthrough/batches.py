@@ -2,7 +2,7 @@
 
     BatchResultReader    tokens and cost by model, from the lines of a batch's results (OpenAI's
                          or Anthropic's)
-    usage_from_status    the same from a batch's status, if it reports its tokens
+    usage_from_status    tokens and cost by model, from a batch's status, if it reports tokens
     settle_batch         once per batch, over all processes: a log record for each model, which
                          counts for the spend and budgets of the key that created the batch
 
@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from gateway.canon.response import Usage
-from gateway.dialects.anthropic_messages.response import parse_usage as of_message
-from gateway.dialects.openai_chat.response import parse_usage as of_chat
-from gateway.dialects.openai_responses.response import usage_in as of_response
+from gateway.dialects.anthropic_messages.response import parse_usage as parse_message_usage
+from gateway.dialects.openai_chat.response import parse_usage as parse_chat_usage
+from gateway.dialects.openai_responses.response import parse_usage as parse_response_usage
 from gateway.framing.ndjson import Decoder
 from gateway.framing.sse import FrameTooLarge
 from gateway.providers.batch_prices import TIER, batch_price
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# At a longer line reading stops: the cost of it and of all later lines is unknown.
+# Reading stops at a longer line: its cost and that of all later lines is unknown.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 _FINAL_STATES = frozenset({"completed", "expired", "cancelled", "failed"})
 _COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")
@@ -137,7 +137,7 @@ class BatchResultReader:
             self.for_model("").add(None)
             return
         if line.result is not None and line.result.message is not None:
-            answer, usage = line.result.message, of_message(line.result.message.usage)
+            answer, usage = line.result.message, parse_message_usage(line.result.message.usage)
         elif line.response is not None and line.response.body is not None:
             if line.response.status_code != 200:
                 return
@@ -149,10 +149,10 @@ class BatchResultReader:
 
 
 def _parse_openai_usage(reported_usage: Json | None) -> Usage | None:
-    """The usage of a chat, a completion, a response or of embeddings, which have no output."""
+    """The usage in a response of any of OpenAI's APIs; embeddings have no output tokens."""
     if reported_usage is not None and "input_tokens" in reported_usage:
-        return of_response(reported_usage)
-    usage = of_chat(reported_usage)
+        return parse_response_usage(reported_usage)
+    usage = parse_chat_usage(reported_usage)
     if (
         usage is not None
         and usage.output is None
@@ -185,7 +185,7 @@ def usage_from_status(snapshot: Snapshot, provider: Provider, body: Json) -> lis
     model, reported_usage = body.get("model"), body.get("usage")
     if body.get("status") not in _FINAL_STATES or not isinstance(model, str) or not model:
         return []
-    usage = of_response(reported_usage)
+    usage = parse_response_usage(reported_usage)
     if usage is None or not (usage.prompt_tokens or usage.output):
         return []
     model_usage = BatchResultReader(snapshot, provider, "").for_model(model)

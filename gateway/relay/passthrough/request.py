@@ -32,7 +32,7 @@ from gateway.relay.passthrough import resource_ids
 from gateway.relay.passthrough.resource_ids import ResourceId
 from gateway.relay.translate.prepare import (
     PreparedRequest,
-    name_version,
+    add_anthropic_version,
     passed_headers,
     refuse_losses,
 )
@@ -62,7 +62,7 @@ def state_of(exchange: Exchange) -> tuple[PassthroughState, Operation]:
 
 def provider_path(provider: Provider, family: str) -> str | None:
     """The path of a family at a provider; None if it does not support it."""
-    return passthrough_catalog.path_of(provider.preset, provider.paths, family)
+    return passthrough_catalog.family_path(provider.preset, provider.paths, family)
 
 
 def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:
@@ -91,7 +91,7 @@ def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:
     if state.rerank_format:
         is_same_format = state.rerank_format == _rerank_shape(provider)
     headers = passed_headers(exchange)
-    name_version(headers, exchange, target)
+    add_anthropic_version(headers, exchange, target)
     prepared_request = PreparedRequest(
         dialect=dialect,
         content=content,

@@ -14,8 +14,8 @@ import httpx
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.providers.auth import AUTH
-from gateway.providers.redact import Redactor, forms_of, scrub
+from gateway.providers.auth import AUTH_SCHEMES
+from gateway.providers.redact import Redactor, encoded_forms, scrub
 from gateway.relay.exchange.call import Call
 from gateway.routing.snapshot import Provider
 
@@ -48,7 +48,7 @@ def with_client_credential(call: Call, provider: Provider, headers: httpx.Header
     token = value.partition(" ")[2].strip() if _is_bearer(name, value) else value
     call.attempt.client_credential = token
     call.recorder.add_redactor(Redactor([token]))
-    provider_auth = AUTH[provider.auth]
+    provider_auth = AUTH_SCHEMES[provider.auth]
     # A client of the provider's own API knows which header it needs (API key or OAuth token).
     if call.exchange.dialect.name != provider.dialect and provider_auth is not None:
         own_name, prefix = provider_auth
@@ -65,7 +65,7 @@ def is_fault_of_client(error: Error | None) -> bool:
 
 def error_for_client(error: Error, token: str) -> Error:
     """The error without the client's credential; a rejected credential is a 401 or 403."""
-    secrets = forms_of(token)
+    secrets = encoded_forms(token)
     kind, message = error.kind, scrub(error.message, secrets)
     if kind == "upstream_auth":
         kind = "not_allowed" if error.status == 403 else "gateway_auth"

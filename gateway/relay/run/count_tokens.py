@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.canon.errors import GatewayError
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
@@ -95,7 +95,7 @@ async def _count_upstream(
         if provider.client_credential:
             headers = with_client_credential(call, provider, headers)
         deadlines.set_timeout(_TIMEOUT_S, "first_byte")
-        if provider.auth in MAKERS:
+        if provider.auth in DERIVED_HEADER_SCHEMES:
             headers = await runtime.tokens.headers(
                 provider, "POST", url, headers, prepared_request.content
             )

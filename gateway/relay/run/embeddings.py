@@ -1,7 +1,7 @@
 """Embeddings: what is sent upstream, and the response to the client.
 
 Targets, retries and fallbacks work as in any other call. A provider computes embeddings
-in its own dialect, or in the one that `EMBED_IN` has for it.
+in its own dialect, or in the one that `EMBED_DIALECTS` has for it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from gateway.canon import model_names
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
-from gateway.dialects import DIALECTS, EMBED_IN
+from gateway.dialects import DIALECTS, EMBED_DIALECTS
 from gateway.dialects.base import Dialect, EmbedProvider, ResponseContext
 from gateway.providers import edits as profile_edits
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.client_credential import with_client_credential
@@ -38,7 +38,7 @@ _JSON: Header = (b"content-type", b"application/json")
 
 def dialect_for(provider: Provider) -> Dialect:
     """The dialect in which a provider computes embeddings."""
-    return DIALECTS[EMBED_IN.get(provider.dialect, provider.dialect)]
+    return DIALECTS[EMBED_DIALECTS.get(provider.dialect, provider.dialect)]
 
 
 def embed_adapter(provider: Provider) -> EmbedProvider:
@@ -277,7 +277,7 @@ async def _send_batch(
         headers = with_client_credential(call, provider, headers)
     content = prepared_request.content
     async with slots:
-        if provider.auth in MAKERS:
+        if provider.auth in DERIVED_HEADER_SCHEMES:
             headers = await runtime.tokens.headers(provider, "POST", url, headers, content)
         extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
         connect_s = limits.connect_s

@@ -285,7 +285,7 @@ def _response_texts(response: Response) -> list[str]:
         match part:
             case Text() | Reasoning() | Refusal():
                 collect(part.text)
-            case ToolCall(raw=str(raw)):
+            case ToolCall(raw_arguments=str(raw)):
                 collect(raw)
             case ToolCall(arguments=dict(arguments)):
                 map_argument_text(msgspec.json.encode(arguments).decode(), collect)
@@ -302,8 +302,8 @@ def _with_texts(response: Response, texts: Iterator[str]) -> Response:
         match part:
             case Text() | Reasoning() | Refusal():
                 new_part = msgspec.structs.replace(part, text=next(texts))
-            case ToolCall(raw=str()):
-                new_part = msgspec.structs.replace(part, raw=next(texts))
+            case ToolCall(raw_arguments=str()):
+                new_part = msgspec.structs.replace(part, raw_arguments=next(texts))
             case ToolCall(arguments=dict(arguments)):
                 encoded_arguments = msgspec.json.encode(arguments).decode()
                 masked_arguments = map_argument_text(encoded_arguments, lambda _: next(texts))

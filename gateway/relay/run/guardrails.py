@@ -192,7 +192,7 @@ async def check_texts(
                     _unavailable_error(stage, guardrail.name, str(failure))
                 ) from None
             continue
-        result.found = verdict.found
+        result.found = verdict.findings
         if call.recorder.enabled:
             result.reason = verdict.reason
         result.outcome = _verdict_outcome(guardrail, verdict)
@@ -214,7 +214,7 @@ async def check_texts(
 
 
 def _verdict_outcome(guardrail: Guardrail, verdict: GuardrailVerdict) -> str:
-    if not verdict.found:
+    if not verdict.findings:
         return "passed"
     if guardrail.action == "log":
         return "logged"
@@ -335,7 +335,7 @@ def check_patterns(
             mask_matches(before + text, matches)[len(before) :] if matches else text
         )
     return GuardrailVerdict(
-        found=match_counts, texts=masked_texts if mask and match_counts else None
+        findings=match_counts, texts=masked_texts if mask and match_counts else None
     )
 
 

@@ -16,7 +16,7 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.request import Request
 from gateway.canon.response import Usage
 from gateway.framing.formats import STREAM_FORMATS
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
@@ -92,7 +92,7 @@ async def _send_request(
     headers = runtime.request_templates.headers(provider, prepared_request.headers)
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
-    if provider.auth in MAKERS:
+    if provider.auth in DERIVED_HEADER_SCHEMES:
         headers = await runtime.tokens.headers(
             provider, "POST", url, headers, prepared_request.content
         )

@@ -77,7 +77,7 @@ async def _reply_checked(
     data = await answer.read_all(MAX_REPLY_BYTES)
     call.end_upstream_wait()
     provider = target.model.provider
-    data = runtime.provider_secrets.redactor(call.exchange.snapshot, provider).clean(data)
+    data = runtime.provider_secrets.redactor(call.exchange.snapshot, provider).redact(data)
     call.attempt.tap.started = True
     call.recorder.record_upstream(data)
     call.attempt.passthrough = call.recorder.passthrough = False
@@ -266,7 +266,7 @@ class _PassthroughStream:
         """Text without the provider's credential; a possible prefix of one is held back."""
         if self.redactor is None:
             return data
-        data = self.redactor.clean(self.tail + data)
+        data = self.redactor.redact(self.tail + data)
         cut = len(data) - self.redactor.partial_match_length(data)
         self.tail = data[cut:]
         return data[:cut]

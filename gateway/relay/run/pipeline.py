@@ -19,7 +19,7 @@ import msgspec
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import Error, GatewayError
 from gateway.framing.formats import STREAM_FORMATS
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.providers.redact import MAX_CHARS, Redactor, scrub
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import AttemptState, Call, Client, Deadlines, stop_error
@@ -409,8 +409,7 @@ def _with_first_token_limit(timeouts: Timeouts, first_token_s: float) -> Timeout
 async def _call_target(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
 ) -> None:
-    exchange = call.exchange
-    target = candidate.target
+    exchange, target = call.exchange, candidate.target
     provider = target.model.provider
     timeouts = target.timeouts or provider.timeouts
     if candidate.step is not None and candidate.step.first_token_s is not None:
@@ -449,10 +448,10 @@ async def _call_target(
         if size < offload.LARGE_BYTES
         else await offload.run(size, _prepare_request, runtime, call, candidate.route, target)
     )
-    method = "POST"
     content: Content = request.content
+    method, recorder, state = "POST", call.recorder, exchange.passthrough_state
     headers = runtime.request_templates.headers(provider, request.headers)
-    if exchange.passthrough_state is not None:
+    if state is not None:
         content = passthrough_request.request_body(runtime, exchange, target, request, deadlines)
         headers = passthrough_request.request_headers(exchange, headers)
         method = passthrough_request.http_method(exchange)
@@ -461,24 +460,22 @@ async def _call_target(
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
     call.attempts[-1].dialect = request.dialect.name
-    if call.recorder.enabled:
-        recorder, state = call.recorder, exchange.passthrough_state
-        recorder.upstream_request = request.content if state is None else state.logged_body
+    if recorder.enabled:
+        logged_body = request.content if state is None else state.logged_body
         if call.fetched_media:
-            recorder.upstream_request = without_file_bytes(
-                recorder.upstream_request, call.fetched_media
-            )
+            logged_body = without_file_bytes(logged_body, call.fetched_media)
+        recorder.upstream_request = logged_body
         recorder.upstream_headers = dict(request.headers)
         recorder.passthrough = call.attempt.passthrough
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
     url = runtime.request_templates.url(provider, request.path)
-    if provider.auth in MAKERS:
+    if provider.auth in DERIVED_HEADER_SCHEMES:
         headers = await runtime.tokens.headers(provider, method, url, headers, content)
-        if call.recorder.enabled:
-            call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
-    if size >= offload.SCANNED_BYTES and call.recorder.enabled:
-        await offload.run(size, call.recorder.mask_requests)
+        if recorder.enabled:
+            recorder.add_redactor(Redactor(runtime.tokens.secrets()))
+    if size >= offload.SCANNED_BYTES and recorder.enabled:
+        await offload.run(size, recorder.mask_requests)
     extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
     answer = await runtime.upstreams.send(
         method, url, headers, content, timeouts.connect_s, extra, network=provider.network

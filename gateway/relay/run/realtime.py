@@ -25,7 +25,7 @@ from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
 from gateway.providers import passthrough_catalog
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.providers.passthrough_catalog import REALTIME
 from gateway.providers.redact import Redactor
 from gateway.relay.event_loop import offload
@@ -129,7 +129,7 @@ async def _connect_upstream(
     runtime: Runtime, call: Call, target: Target, timeouts: Timeouts
 ) -> UpstreamWebSocket:
     exchange, provider = call.exchange, target.model.provider
-    template = passthrough_catalog.path_of(provider.preset, provider.paths, REALTIME.family)
+    template = passthrough_catalog.family_path(provider.preset, provider.paths, REALTIME.family)
     if template is None:
         message = f"the provider {provider.name} does not support the Realtime API"
         raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
@@ -145,7 +145,7 @@ async def _connect_upstream(
     url = runtime.request_templates.url(provider, path)
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
-    if provider.auth in MAKERS:
+    if provider.auth in DERIVED_HEADER_SCHEMES:
         headers = await runtime.tokens.headers(provider, "GET", url, headers, b"")
         if call.recorder.enabled:
             call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
@@ -338,8 +338,8 @@ class _Session:
 
     def _without_secrets(self, message: str | bytes) -> str | bytes:
         if isinstance(message, bytes):
-            return self.redactor.clean(message)
-        return self.redactor.clean(message.encode()).decode("utf-8", "replace")
+            return self.redactor.redact(message)
+        return self.redactor.redact(message.encode()).decode("utf-8", "replace")
 
     # --- how it ends --------------------------------------------------------------------
 
@@ -350,7 +350,7 @@ class _Session:
                 kind="upstream_error", message="the upstream closed the connection"
             )
             return _SessionEnd("upstream", _INTERNAL_ERROR, error=connection_error)
-        reason = self.redactor.clean(upstream.close_reason.encode())[:_MAX_REASON_BYTES]
+        reason = self.redactor.redact(upstream.close_reason.encode())[:_MAX_REASON_BYTES]
         code = upstream.close_code
         error = None
         if code not in {_NORMAL, _GOING_AWAY}:

@@ -201,7 +201,7 @@ async def _send_response(
 ) -> None:
     call.attempt.tap.note_response(response)
     if call.attempt.stores_reasoning:
-        runtime.reasoning.store_answer(call, response.parts)
+        runtime.reasoning.store_reasoning(call, response.parts)
     rendered = passed_body
     if passed_body is None:
         size = max(size, call.exchange.offload_size)
@@ -245,7 +245,7 @@ async def _send_unfolded(
         events = await StreamGuard(runtime, call).feed(events)
     body = await offload.run(size, lambda: b"".join(map(renderer.feed, events)))
     if call.attempt.stores_reasoning:
-        runtime.reasoning.store_answer(call, response.parts)
+        runtime.reasoning.store_reasoning(call, response.parts)
     call.recorder.record_client(body)
     call.attempt.final_bytes = body
     call.attempt.adaptations += adaptation_rows(renderer.report)

@@ -21,7 +21,7 @@ from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
 from gateway.relay.exchange.request_features import (
     ATTRIBUTION_FIELDS,
-    ATTRIBUTION_HEADERS,
+    attribution_headers,
     end_user_of,
     session_header,
     tags_of,
@@ -191,11 +191,10 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
 
 def _attribute(entry: LogRecord, exchange: Exchange) -> None:
     """Records the session, the end user and the tags of a request."""
-    header_names = exchange.headers.keys()
+    snapshot = exchange.snapshot
+    header_names = attribution_headers(snapshot.end_user_headers, snapshot.tag_headers)
     if not (
-        ATTRIBUTION_FIELDS.isdisjoint(exchange.fields)
-        and header_names.isdisjoint(ATTRIBUTION_HEADERS)
-        and header_names.isdisjoint(exchange.snapshot.attribution_headers)
+        ATTRIBUTION_FIELDS.isdisjoint(exchange.fields) and header_names.isdisjoint(exchange.headers)
     ):
         entry.session, entry.end_user = session_header(exchange), end_user_of(exchange)
         entry.tags = sorted(tags_of(exchange))

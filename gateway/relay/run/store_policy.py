@@ -32,7 +32,7 @@ from gateway.dialects.openai_responses.stored_responses import (
     response_not_found,
     self_contained_body,
 )
-from gateway.providers.auth import MAKERS
+from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.providers.masks import Mask
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.recorder import mask_secrets as without_secrets
@@ -295,7 +295,7 @@ async def delete_upstream(runtime: Runtime, stored_response: StoredResponse) -> 
         provider, f"/responses/{quote(stored_response.id, safe='')}"
     )
     headers = runtime.request_templates.headers(provider, {})
-    if provider.auth in MAKERS:
+    if provider.auth in DERIVED_HEADER_SCHEMES:
         headers = await runtime.tokens.headers(provider, "DELETE", url, headers, b"")
     connect_s = provider.timeouts.connect_s
     response = await runtime.upstreams.send(

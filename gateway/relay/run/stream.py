@@ -122,8 +122,7 @@ class _Stream:
         self.renamer = StreamRenamer(exchange.model) if echo else None
         self.passed_headers = passed_headers
         self.folder = ResponseBuilder() if call.attempt.stores_reasoning else None
-        self.pending = b""
-        self.tail = b""
+        self.pending = self.tail = b""
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
         self.guard: StreamGuard | None = None
@@ -137,12 +136,8 @@ class _Stream:
                 self.pinger.cancel()
 
     async def _relay(self, answer: Answer) -> None:
-        call, tap, recorder, deadlines = (
-            self.call,
-            self.call.attempt.tap,
-            self.call.recorder,
-            self.deadlines,
-        )
+        call, deadlines = self.call, self.deadlines
+        tap, recorder = call.attempt.tap, call.recorder
         decoder, feed_parser = self.decoder, self.parser.feed
         while data := await answer.read():
             recorder.record_upstream(data)
@@ -195,9 +190,7 @@ class _Stream:
             if isinstance(batch, AlternativeEvents):
                 chunk = self._render_alternative(choices, batch)
             else:
-                call.attempt.tap.feed(batch)
-                if self.folder is not None:
-                    self._fold(self.folder, batch)
+                self._feed_tap(batch)
                 events = batch
                 if self.guard is not None:
                     events = await self._check_guardrails(self.guard, events)
@@ -230,6 +223,11 @@ class _Stream:
             self.call.attempt.adaptations += adaptation_rows(renderer.report)
         return chunk
 
+    def _feed_tap(self, events: list[Event]) -> None:
+        self.call.attempt.tap.feed(events)
+        if self.folder is not None:
+            self._fold(self.folder, events)
+
     def _fold(self, folder: ResponseBuilder, events: list[Event]) -> None:
         """Collects the response; at its end, stores reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
@@ -238,7 +236,7 @@ class _Stream:
         for event in events:
             folder.feed(event)
         if tap.finished:
-            self.runtime.reasoning.store_answer(self.call, folder.close().parts)
+            self.runtime.reasoning.store_reasoning(self.call, folder.close().parts)
 
     async def _check_guardrails(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
         """The events that may be sent; the time that the guardrails take is not the upstream's."""
@@ -317,9 +315,7 @@ class _Stream:
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
         events += self.parser.close()
-        call.attempt.tap.feed(events)
-        if self.folder is not None:
-            self._fold(self.folder, events)
+        self._feed_tap(events)
         failed_event = next((e for e in events if isinstance(e, Failed)), None)
         if self.guard is not None:
             events = await self._check_guardrails(self.guard, events)

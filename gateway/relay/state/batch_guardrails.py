@@ -1,4 +1,4 @@
-"""Which guardrails check the results of a batch, in the database."""
+"""Guardrails that check the results of a batch, stored in the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class BatchGuardrailTable(NamedTuple):
     Attributes:
         record: records the guardrails of a resource: provider, id of its key (0 for none), id,
             names.
-        find: the names of each of these ids that has any: provider, ids.
+        find: returns the names by id, for ids that have guardrails: provider, ids.
     """
 
     record: Callable[[str, int, str, Sequence[str]], None]
@@ -32,7 +32,7 @@ class BatchGuardrails:
             await asyncio.to_thread(self._rows.record, provider, owner, id_, names)
 
     async def find(self, provider: str, ids: Sequence[str]) -> dict[str, list[str]]:
-        """The guardrails of each of these ids that has any."""
+        """The guardrails by id, for those of these ids that have any."""
         if self._rows is None or not ids:
             return {}
         return await asyncio.to_thread(self._rows.find, provider, ids)

@@ -1,4 +1,4 @@
-"""Spans that clients send, on their way to the database."""
+"""Writes spans that clients send to the database."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 After a response with tool calls its reasoning and signatures are stored for the API key: in the
 process, bounded in bytes and time, and through `Wiring.write_reasoning`, where other processes and
 later starts find them. Before a request with such calls in its history is sent to a model that
-requires them, they are restored. The same history always gets the same state, so
-that prompt caches stay warm: the first stored state wins.
+requires them, they are restored. The first stored state is used, so that
+the same history always gets the same state and prompt caches hit.
 
 State that the upstream rejects nevertheless is dropped: `retry_without_state` allows one retry
 without it for each target.
@@ -150,11 +150,11 @@ class ReasoningStore:
         if exchange.verb != "generate" or exchange.dialect.carries_reasoning_state:
             return False
         traits = target.model.traits
-        return replays(dialect, traits) and (
+        return may_replay_reasoning(dialect, traits) and (
             not call.attempt.passthrough or _requires_replay(traits)
         )
 
-    def store_answer(self, call: Call, parts: Iterable[Part]) -> None:
+    def store_reasoning(self, call: Call, parts: Iterable[Part]) -> None:
         """Stores the state in this response that the client may drop."""
         parts = tuple(parts)
         state = extract_state(parts)
@@ -200,7 +200,7 @@ class ReasoningStore:
     async def load_missing(self, call: Call, target: Target) -> Mapping[int, ReasoningState] | None:
         """The reasoning that turns of this call's history lack for this target, by their index.
 
-        None if nothing is missing. Waits for the store only for turns that are not in memory.
+        None if nothing is missing. Reads the store only for turns that are not in memory.
         """
         exchange = call.exchange
         size = exchange.offload_size
@@ -277,7 +277,7 @@ class ReasoningStore:
     # --- memory ----------------------------------------------------------------------
 
     def _get_state(self, name: str) -> ReasoningState | _NotLookedUp | None:
-        """The state under this name; None if the store is known not to have it either."""
+        """The state under this name; None if neither memory nor the store has it."""
         entry = self._states.get(name)
         if entry is None:
             return _UNKNOWN_STATE
@@ -388,7 +388,7 @@ def turns_to_restore(call: Call, target: Target) -> list[int]:
     ):
         return []
     dialect, traits = upstream_dialect(call, target), target.model.traits
-    if not replays(dialect, traits):
+    if not may_replay_reasoning(dialect, traits):
         return []
     passthrough = passes_unparsed(call, target, dialect)
     if passthrough and not (_requires_replay(traits) and _may_lack_state(call)):
@@ -408,7 +408,7 @@ def _requires_replay(traits: Traits) -> bool:
     return traits.replay_reasoning == "required_on_tools"
 
 
-def replays(dialect: Dialect, traits: Traits) -> bool:
+def may_replay_reasoning(dialect: Dialect, traits: Traits) -> bool:
     """Whether a model may get its own reasoning back in this dialect."""
     if not traits.reasoning:
         return False
@@ -418,7 +418,7 @@ def replays(dialect: Dialect, traits: Traits) -> bool:
 # --- rejected state --------------------------------------------------------------------
 
 
-def refuses_state(error: Error) -> bool:
+def is_state_refusal(error: Error) -> bool:
     """Whether an upstream's error is about reasoning that was sent back to it."""
     if error.kind != "invalid_request":
         return False
@@ -431,7 +431,11 @@ def refuses_state(error: Error) -> bool:
 def retry_without_state(call: Call, target: Target, error: Error) -> bool:
     """Whether to call this target once more without any state; marks the call if so."""
     exchange = call.exchange
-    if call.state_rejected_by is target or exchange.verb != "generate" or not refuses_state(error):
+    if (
+        call.state_rejected_by is target
+        or exchange.verb != "generate"
+        or not is_state_refusal(error)
+    ):
         return False
     if (
         not call.attempt.passthrough

@@ -1,4 +1,4 @@
-"""Which API key owns the files, batches and other resources that a provider stores."""
+"""Owners of files, batches and other resources at providers: the API keys that created them."""
 
 from __future__ import annotations
 

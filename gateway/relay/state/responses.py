@@ -90,7 +90,7 @@ class ResponseStore:
         return None
 
     async def save(self, response: StoredResponse) -> None:
-        """Writes one immediately. Raises GatewayError without a database."""
+        """Writes a response immediately. Raises GatewayError without a database."""
         if self._backend is None:
             return
         save = self._backend.save
@@ -101,7 +101,7 @@ class ResponseStore:
         self._drop_pending((response.owner, response.id))
 
     async def delete(self, stored_response: StoredResponse) -> None:
-        """Deletes one, also if it has not been written yet."""
+        """Deletes a response, also if it has not been written yet."""
         tombstone = StoredResponse(
             id=stored_response.id,
             owner=stored_response.owner,
@@ -112,7 +112,7 @@ class ResponseStore:
         await self.save(tombstone)
 
     async def cancel(self, owner: str, response_id: str) -> None:
-        """Marks one that runs in another process as cancelled."""
+        """Marks a response that runs in another process as cancelled."""
         if self._backend is not None:
             cancel = self._backend.cancel
             await self._run_in_thread(lambda: cancel(owner, response_id))

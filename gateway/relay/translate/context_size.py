@@ -16,7 +16,7 @@ from gateway.providers.profile import Edit
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.request_features import estimate_tokens
 
-# Tokens left for the response. Agents allow tens of thousands and use few: a context for all of
+# Tokens reserved for the response. Agents allow tens of thousands and use few: a context for all of
 # them would take the memory of the model. A longer response makes Ollama forget the beginning.
 OUTPUT_TOKENS = 2048
 # The maximum where the model's context window is unknown: what Ollama uses with most memory.
@@ -35,7 +35,7 @@ def context_edits(exchange: Exchange, traits: Traits) -> tuple[Edit, ...]:
     if not default or exchange.verb != "generate":
         return ()
     try:
-        # With a margin: a prompt is rather over- than underestimated.
+        # With a margin: it is better to overestimate a prompt.
         prompt = estimate_tokens(exchange) * 9 // 8
         output = exchange.request.max_output
     except GatewayError:

@@ -56,16 +56,16 @@ PASSTHROUGH_HEADERS = (
     "idempotency-key",
 )
 _IDEMPOTENCY = "idempotency-key"
-_searched = SearchedBodies(offload.contains)
-# What only the gateway writes: a provider would refuse it.
-_OWN_MARKS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
-# Each mark contains one of these, for which a body is searched first.
-_OWN_MARK_PARTS = (b"dgm", b'"ZGdtMS', b'"encrypted_index"')
+_searched_bodies = SearchedBodies(offload.contains)
+# Values that only the gateway writes, and that a provider would reject.
+_GATEWAY_MARKERS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
+# Each marker contains one of these, for which a body is searched first.
+_GATEWAY_MARKER_PARTS = (b"dgm", b'"ZGdtMS', b'"encrypted_index"')
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
 ALTERNATIVE_DIALECT = {"openai_chat": "openai_responses"}
-# Tools that OpenAI runs in Responses for clients of other APIs, and what a body with a built-in
+# Tools that OpenAI runs in Responses for clients of other APIs, and texts that a body with such a
 # tool contains.
 _BUILT_IN_TOOLS = frozenset({"web_search", "code_interpreter", "mcp"})
 _BUILT_IN_HINTS = (
@@ -119,7 +119,7 @@ def prepare(
             if exchange.on_response is not None and target.model.traits.reasoning:
                 # A WebSocket connection continues from the response in its memory.
                 fields = with_encrypted_reasoning(dict(fields))
-            fields, report = _fit_passed(call, target, dialect, fields)
+            fields, report = _fit_passthrough_fields(call, target, dialect, fields)
             if (
                 route.prompt_cache
                 and exchange.verb == "generate"
@@ -133,9 +133,9 @@ def prepare(
         if report:
             result = msgspec.structs.replace(result, report=(*report, *result.report))
         if exchange.dialect.name == _ANTHROPIC:
-            name_version(result.headers, exchange, target)
+            add_anthropic_version(result.headers, exchange, target)
         if provider.model_in_path or provider.body:
-            result = on_surface(result, provider, exchange.verb, path)
+            result = apply_surface(result, provider, exchange.verb, path)
         if route.strict:
             refuse_losses(result.report)
         return result
@@ -175,13 +175,13 @@ def prepare(
     if report:
         result = msgspec.structs.replace(result, report=report)
     if provider.model_in_path or provider.body:
-        result = on_surface(result, provider, exchange.verb, path)
+        result = apply_surface(result, provider, exchange.verb, path)
     if route.strict:
         refuse_losses(result.report)
     return result
 
 
-def _fit_passed(
+def _fit_passthrough_fields(
     call: Call, target: Target, dialect: Dialect, fields: Fields
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
     """The fields of a passthrough body, without what the target is known to reject.
@@ -344,7 +344,7 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]
     ):
         return False
-    replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
+    replaces = dialect.replace_state_tokens is not None and not _requires_thought_signatures(target)
     if not replaces and _has_tokens(exchange.body):
         return False
     provider = target.model.provider
@@ -354,8 +354,10 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
 def _has_tokens(body: bytes) -> bool:
     """Whether a body contains state tokens of the gateway, or sources that others found."""
     if len(body) >= LARGE_BYTES:
-        return _searched.contains(body, _OWN_MARKS)
-    return offload.contains(body, _OWN_MARK_PARTS) and offload.contains(body, _OWN_MARKS)
+        return _searched_bodies.contains(body, _GATEWAY_MARKERS)
+    return offload.contains(body, _GATEWAY_MARKER_PARTS) and offload.contains(
+        body, _GATEWAY_MARKERS
+    )
 
 
 def _checks_choices(call: Call, guard: GuardState) -> bool:
@@ -381,7 +383,7 @@ def _may_hold_tokens(call: Call) -> bool:
     return exchange.earlier_responses is not None or _has_tokens(exchange.body)
 
 
-def _demands_thoughts(target: Target) -> bool:
+def _requires_thought_signatures(target: Target) -> bool:
     return target.model.traits.replay_reasoning == "required_on_tools"
 
 
@@ -427,7 +429,7 @@ def translate_request(
     )
 
 
-def on_surface(
+def apply_surface(
     prepared_request: PreparedRequest, provider: Provider, verb: Verb, path: str
 ) -> PreparedRequest:
     """The request in the form of the provider's surface (`model_in_path`, `body`).
@@ -512,7 +514,7 @@ def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:
     return f"dgm-{hmac.new(secret, message, sha256).hexdigest()}"
 
 
-def name_version(headers: dict[str, str], exchange: Exchange, target: Target) -> None:
+def add_anthropic_version(headers: dict[str, str], exchange: Exchange, target: Target) -> None:
     """Adds the version that Anthropic requires, if the client has not sent one."""
     if exchange.dialect.name == _ANTHROPIC:
         headers.setdefault("anthropic-version", target.model.traits.anthropic_version)

@@ -35,7 +35,7 @@ from gateway.relay.event_loop import offload
 Fields = dict[str, msgspec.Raw]
 Json = dict[str, Any]
 
-# A shorter body has fewer than the 1,024 tokens that the vendors cache at least.
+# A shorter body has fewer than 1,024 tokens, the minimum that vendors cache.
 MIN_BODY_BYTES = 2048
 MAX_TURNS = 2
 # A quotation mark in a text is escaped, so these are fields of the body.
@@ -49,9 +49,9 @@ _PASSTHROUGH = {
     "openai_chat": (frozenset({"user", "tool"}), frozenset({"text"})),
 }
 _SYSTEM_ROLES = frozenset({"system", "developer"})
-_array = msgspec.json.Decoder(list[msgspec.Raw])
-_string = msgspec.json.Decoder(str)
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_string_decoder = msgspec.json.Decoder(str)
+_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def needs_marks(body: bytes, traits: Traits) -> bool:
@@ -270,7 +270,7 @@ def _decode_text(raw: msgspec.Raw | None) -> str | None:
     if raw is None:
         return None
     try:
-        return _string.decode(raw)
+        return _string_decoder.decode(raw)
     except msgspec.ValidationError:
         return None
 
@@ -280,7 +280,7 @@ def _decode_array(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
     if raw is None:
         return []
     try:
-        return _array.decode(raw)
+        return _array_decoder.decode(raw)
     except msgspec.ValidationError:
         return []
 
@@ -288,7 +288,7 @@ def _decode_array(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
 def _decode_object(raw: msgspec.Raw) -> Fields:
     """The fields; empty for anything but an object."""
     try:
-        return _object.decode(raw)
+        return _object_decoder.decode(raw)
     except msgspec.ValidationError:
         return {}
 

@@ -1,4 +1,4 @@
-"""A web search that the gateway runs, as the model and as the client see it; pure.
+"""A web search that the gateway runs: what is sent to the model and to the client. Pure functions.
 
 The model gets a function tool in place of the client's search tool, and the results as that
 tool's results. The client gets the blocks of Anthropic's web search, which each dialect's
@@ -337,7 +337,7 @@ class RoundEvents:
 
 
 def find_citations(text: str, sources: dict[str, SearchResult]) -> list[Citation]:
-    """A citation for each of the sources whose URL the text contains, at its first place."""
+    """A citation for each source whose URL the text contains, at its first occurrence."""
     citations = []
     for url, source in sources.items():
         start = _find_url(text, url)

@@ -21,7 +21,7 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.providers import sigv4
-from gateway.providers.auth import derives_header, fields_of
+from gateway.providers.auth import derives_header, parse_credential
 from gateway.providers.network import DIRECT
 from gateway.providers.sigv4 import Key
 from gateway.relay.upstream.http1 import Content
@@ -312,7 +312,7 @@ class AccessTokens:
         if not isinstance(content, bytes):
             message = f"{provider.name} requires signed bodies, which is not supported for forms"
             raise GatewayError(Error(kind="unsupported_param", message=message))
-        configured_region = fields_of(provider.auth, provider.credential.reveal()).get(
+        configured_region = parse_credential(provider.auth, provider.credential.reveal()).get(
             "aws_region_name"
         )
         region = sigv4.region_of(
@@ -344,7 +344,7 @@ class AccessTokens:
         if source is None:
             if len(self._sources) >= _MAX_SOURCES:
                 self._sources.clear()
-            fields = fields_of(provider.auth, credential)
+            fields = parse_credential(provider.auth, credential)
             fetch = _FETCH[provider.auth]
             source = self._sources[key] = _Source(lambda: fetch(fields, proxy))
         return source

@@ -21,9 +21,9 @@ from gateway.demo import DemoTransport
 from gateway.framing import payload_parts
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.sse import FrameTooLarge
-from gateway.providers.auth import headers_for, secrets_of
+from gateway.providers.auth import build_auth_headers, credential_secrets
 from gateway.providers.network import Network, proxy_secrets
-from gateway.providers.redact import Redactor, forms_of, is_secret_name, scrub
+from gateway.providers.redact import Redactor, encoded_forms, is_secret_name, scrub
 from gateway.relay.upstream import http1
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.connect import Connector
@@ -303,7 +303,11 @@ def provider_secrets(provider: Provider) -> tuple[str, ...]:
     pairs = (*provider.headers, *provider.query)
     secret_values = (value for name, value in pairs if is_secret_name(name))
     proxy = provider.network.proxy.reveal() if provider.network is not None else ""
-    return (*secrets_of(provider.credential.reveal()), *secret_values, *proxy_secrets(proxy))
+    return (
+        *credential_secrets(provider.credential.reveal()),
+        *secret_values,
+        *proxy_secrets(proxy),
+    )
 
 
 def _encode_pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
@@ -317,7 +321,7 @@ def _fixed_headers(provider: Provider) -> list[tuple[bytes, bytes]]:
         (b"accept", b"application/json, text/event-stream"),
         (b"accept-encoding", b"identity"),
         (b"user-agent", USER_AGENT),
-        *headers_for(provider.auth, provider.credential),
+        *build_auth_headers(provider.auth, provider.credential),
         *((name.lower().encode(), value.encode("latin-1")) for name, value in provider.headers),
     ]
 
@@ -335,10 +339,10 @@ class ProviderSecrets:
         """All credentials in use, in all encodings, to be removed from upstream messages."""
         if self._snapshot is not snapshot:
             credentials = {s for p in snapshot.providers.values() for s in provider_secrets(p)}
-            self._forms = tuple(form for value in credentials for form in forms_of(value))
+            self._forms = tuple(form for value in credentials for form in encoded_forms(value))
             self._redactors, self._snapshot = {}, snapshot
         minted = self._tokens.secrets()
-        return (*self._forms, *(form for value in minted for form in forms_of(value)))
+        return (*self._forms, *(form for value in minted for form in encoded_forms(value)))
 
     def redactor(self, snapshot: Snapshot, provider: Provider) -> Redactor:
         """Masks the credentials that are sent to a provider."""

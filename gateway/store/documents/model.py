@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.models import Model, Provider
-from gateway.providers.capabilities import merge, traits_for
+from gateway.providers.capabilities import merge_traits, traits_for
 from gateway.providers.prices import price_for
 from gateway.providers.profile import RATES
 from gateway.store import field_values
@@ -69,7 +69,7 @@ def write_model(document: dict[str, Any], row: Model | None) -> Model:
 
 def _check_compiles(row: Model) -> None:
     try:
-        merge(traits_for(row.provider.preset, row.name), row.traits)
+        merge_traits(traits_for(row.provider.preset, row.name), row.traits)
     except ValueError as error:
         raise Refused("traits", str(error)) from None
     try:

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from gateway.models import Provider
 from gateway.models.sealed import UndecryptableError
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.credentials import set_credential
 from gateway.store.documents.shape import (
@@ -156,7 +156,7 @@ class Recipient(NamedTuple):
 
 def recipient_of(row: Provider) -> Recipient:
     """The recipient of a provider's secrets."""
-    preset = resolve(row.preset)
+    preset = resolve_preset(row.preset)
     url = row.base_url or (preset.base_url if preset is not None else "")
     try:
         parts = urlsplit(url)

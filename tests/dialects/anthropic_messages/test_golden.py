@@ -76,7 +76,13 @@ CUSTOM = Request(
     turns=(
         user_turn("patch it", "input[0]"),
         assistant_turn(
-            ToolCall(id="call_7", name="apply_patch", raw="*** Begin", custom=True, path="input[1]")
+            ToolCall(
+                id="call_7",
+                name="apply_patch",
+                raw_arguments="*** Begin",
+                custom=True,
+                path="input[1]",
+            )
         ),
         results_turn(
             ToolResult(id="call_7", parts=(Text(text="Done"),), custom=True, path="input[2]")

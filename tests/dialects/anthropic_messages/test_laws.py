@@ -264,7 +264,9 @@ answer_parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(Reasoning, text=st.just("") | text_strategy, signature=signatures),
     st.builds(Reasoning, redacted=st.just(True), signature=signatures),
     st.builds(ToolCall, id=ids, name=ids, arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=text_strategy, custom=st.just(True)),
+    st.builds(
+        ToolCall, id=ids, name=st.just("free"), raw_arguments=text_strategy, custom=st.just(True)
+    ),
     natives,
 )
 counts = st.integers(0, 99)

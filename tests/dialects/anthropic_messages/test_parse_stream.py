@@ -125,7 +125,7 @@ def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
         block_stop_frame(1),
         stop_reason_frame(),
         OVER,
-        kind="anthropic",
+        preset="anthropic",
         model="claude",
     )
     origin = {"provider": "anthropic", "model": "claude"}
@@ -218,7 +218,7 @@ def test_a_free_text_tool_gets_its_text_back(fragments: str, raw: str):
         OVER,
     )
     assert answer(*frames, rendered=rendered).parts == (
-        ToolCall(id="c1", name="f", raw=raw, custom=True),
+        ToolCall(id="c1", name="f", raw_arguments=raw, custom=True),
     )
 
 

@@ -295,7 +295,7 @@ def test_a_clients_own_file_ids_are_sent_with_their_beta():
 
 
 def test_arguments_that_are_no_object_are_sent_raw():
-    call = ToolCall(id="c", name="f", raw='{"half":', path="p")
+    call = ToolCall(id="c", name="f", raw_arguments='{"half":', path="p")
     history = turns(
         ("user", text_parts("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),))
     )
@@ -305,7 +305,7 @@ def test_arguments_that_are_no_object_are_sent_raw():
 
 
 def test_a_free_text_call_becomes_one_string():
-    call = ToolCall(id="c", name="f", raw="*** Begin", custom=True)
+    call = ToolCall(id="c", name="f", raw_arguments="*** Begin", custom=True)
     history = turns(
         ("user", text_parts("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),))
     )

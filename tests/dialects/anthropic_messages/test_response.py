@@ -98,7 +98,7 @@ def test_all_blocks_are_read():
 def test_a_free_text_tool_gets_its_text_back(value: Any, expected: str):
     rendered = RenderedRequest(body={}, client_names={"f": "a.b"}, custom_tools=frozenset({"f"}))
     block = {"type": "tool_use", "id": "c", "name": "f", "input": value}
-    call = ToolCall(id="c", name="a.b", raw=expected, custom=True)
+    call = ToolCall(id="c", name="a.b", raw_arguments=expected, custom=True)
     assert parse_body(rendered, content=[block]).parts == (call,)
 
 
@@ -106,7 +106,7 @@ def test_tool_input_as_a_string_is_parsed_or_stored_raw():
     block = {"type": "tool_use", "id": "c", "name": "f", "input": '{"a":1}'}
     assert parse_body(content=[block]).parts == (ToolCall(id="c", name="f", arguments={"a": 1}),)
     assert parse_body(content=[{**block, "input": "{half"}]).parts == (
-        ToolCall(id="c", name="f", raw="{half"),
+        ToolCall(id="c", name="f", raw_arguments="{half"),
     )
 
 
@@ -179,14 +179,14 @@ def test_reasoning_has_a_state_token_and_can_be_hidden():
 
 def test_arguments_that_are_no_object_are_shown_raw():
     body, report = render_parts(
-        ToolCall(id="c", name="f", raw="{half"), finish=Finish(reason="tool")
+        ToolCall(id="c", name="f", raw_arguments="{half"), finish=Finish(reason="tool")
     )
     assert body["content"][0]["input"] == {"_raw": "{half"}
     assert report == [("content[0]", "approximated")]
 
 
 def test_a_free_text_call_is_shown_as_one_string():
-    body, report = render_parts(ToolCall(id="c", name="f", raw="x", custom=True))
+    body, report = render_parts(ToolCall(id="c", name="f", raw_arguments="x", custom=True))
     assert body["content"][0]["input"] == {"input": "x"}
     assert report == []
 

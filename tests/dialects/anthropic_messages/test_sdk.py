@@ -55,7 +55,7 @@ WHOLE = Response(
         Text(text="Hello, 世界", citations=(Citation(url="https://x", title="t", quote="q"),)),
         ToolCall(id="c1", name="f", arguments={"a": [1, "b"]}),
         ToolCall(id="c2", name="g", arguments={}),
-        ToolCall(id="c3", name="free", raw='x"y', custom=True),
+        ToolCall(id="c3", name="free", raw_arguments='x"y', custom=True),
     ),
     finish=Finish(reason="tool"),
     usage=Usage(input=6, cache_read=4, output=8, reasoning=6, cache_write=2, cache_write_1h=1),
@@ -214,7 +214,11 @@ media: st.SearchStrategy[Part] = st.one_of(
     st.builds(Document, text=text_strategy.filter(bool)),
 )
 calls = st.builds(ToolCall, id=text_strategy, name=text_strategy, arguments=objects) | st.builds(
-    ToolCall, id=text_strategy, name=text_strategy, raw=text_strategy, custom=st.booleans()
+    ToolCall,
+    id=text_strategy,
+    name=text_strategy,
+    raw_arguments=text_strategy,
+    custom=st.booleans(),
 )
 results = st.builds(
     ToolResult,

@@ -117,7 +117,7 @@ def _block(part: Any) -> Json:
             inner = {"text": part.text, "signature": part.signature.value}
             return {"reasoningContent": {"reasoningText": inner}}
         case ToolCall():
-            arguments = {"input": part.raw} if part.custom else part.arguments
+            arguments = {"input": part.raw_arguments} if part.custom else part.arguments
             call = {"toolUseId": part.id, "name": part.name, "input": arguments}
             return {"toolUse": call}
     raise ValueError(part)

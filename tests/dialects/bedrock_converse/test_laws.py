@@ -52,7 +52,7 @@ parts: st.SearchStrategy[Part] = st.one_of(
         signature=states.map(lambda state: replace(state, kind="redacted")),
     ),
     st.builds(ToolCall, id=ids, name=st.sampled_from(["f", "g"]), arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=texts, custom=st.just(True)),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw_arguments=texts, custom=st.just(True)),
 )
 counts = st.integers(0, 99)
 usages = st.none() | st.builds(

@@ -86,7 +86,7 @@ def test_tool_names_are_restored_for_the_client() -> None:
     )
     assert response.parts == (
         ToolCall(id="c", name="a.b", arguments={"x": 1}),
-        ToolCall(id="d", name="free", raw="words", custom=True),
+        ToolCall(id="d", name="free", raw_arguments="words", custom=True),
     )
 
 

@@ -86,7 +86,7 @@ def render_document(response: Response) -> Json:
             case Reasoning():
                 message["content"].append({"type": "thinking", "thinking": part.text})
             case ToolCall():
-                arguments = {"input": part.raw} if part.custom else part.arguments
+                arguments = {"input": part.raw_arguments} if part.custom else part.arguments
                 function = {"name": part.name, "arguments": json.dumps(arguments)}
                 call = {"id": part.id, "type": "function", "function": function}
                 message["tool_calls"].append(call)

@@ -19,7 +19,7 @@ from tests.fakes.cohere_rules import EMBEDDERS, embed_refusal
 
 PROVIDER = DIALECT.embed_provider
 assert PROVIDER is not None
-TRAITS = Traits(kind="cohere", model=EMBEDDERS[0])
+TRAITS = Traits(preset="cohere", model=EMBEDDERS[0])
 IMAGE_URL = "data:image/png;base64,iVBORw0KGgo="
 
 

@@ -52,7 +52,9 @@ texts: st.SearchStrategy[Part] = st.one_of(
 )
 calls: st.SearchStrategy[Part] = st.one_of(
     st.builds(ToolCall, id=ids, name=st.sampled_from(["f", "g"]), arguments=objects),
-    st.builds(ToolCall, id=ids, name=st.just("free"), raw=text_strategy, custom=st.just(True)),
+    st.builds(
+        ToolCall, id=ids, name=st.just("free"), raw_arguments=text_strategy, custom=st.just(True)
+    ),
 )
 counts = st.integers(0, 99)
 usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=counts)

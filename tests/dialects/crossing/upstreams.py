@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.providers.catalog import resolve
+from gateway.providers.catalog import resolve_preset
 from gateway.providers.profile import Secret
 from gateway.routing.snapshot import Provider, Timeouts
 from tests.dialects.crossing.feature_requests import (
@@ -111,7 +111,7 @@ class Upstream:
 
     def provider(self, host: str) -> Provider:
         """Return a provider row at this host with its preset."""
-        preset = resolve(self.preset)
+        preset = resolve_preset(self.preset)
         assert preset is not None
         base = urlsplit(preset.base_url or preset.url_example)
         return Provider(

@@ -70,7 +70,7 @@ def client_request(**fields: Any) -> Request:
 def traits(**flags: Any) -> Traits:
     """Return traits with every capability except as `flags` say."""
     able: dict[str, Any] = {
-        "kind": "acme",
+        "preset": "acme",
         "model": "acme-1",
         "reasoning": True,
         "efforts": ("minimal", "low", "medium", "high"),

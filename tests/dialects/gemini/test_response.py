@@ -191,7 +191,9 @@ def test_tool_names_and_free_text_are_restored_for_the_client():
         chunk(call("f_1"), call("free", {"input": "x"}), reason="STOP"), rendered=rendered
     )
     assert [part.name for part in response.parts if isinstance(part, ToolCall)] == ["f.1", "free"]
-    assert response.parts[1] == ToolCall(id="call_r1_1", name="free", raw="x", custom=True)
+    assert response.parts[1] == ToolCall(
+        id="call_r1_1", name="free", raw_arguments="x", custom=True
+    )
 
 
 def test_sources_are_counted_in_characters():

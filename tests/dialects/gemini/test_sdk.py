@@ -47,7 +47,7 @@ WHOLE = Response(
             arguments={"a": [1, "b"]},
             signature=Signature(provider="p", model="m", value="S2"),
         ),
-        ToolCall(id="c2", name="free", raw='x"y', custom=True),
+        ToolCall(id="c2", name="free", raw_arguments='x"y', custom=True),
     ),
     finish=Finish(reason="tool"),
     usage=Usage(input=6, cache_read=4, output=8, reasoning=6),

@@ -21,7 +21,7 @@ USER = {"role": "user", "content": "hi"}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 # A target that takes all that the dialect can say.
 ALL = Traits(
-    kind="acme",
+    preset="acme",
     model="acme-1",
     reasoning=True,
     efforts=("minimal", "low", "medium", "high", "xhigh", "max"),

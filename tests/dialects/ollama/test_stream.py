@@ -86,7 +86,7 @@ def test_a_free_text_tool_gets_its_text_back() -> None:
     response = parse_lines(
         line(assistant_calls(("p", {"input": "x y"}))), last_line(), rendered=rendered
     )
-    assert response.parts == (ToolCall(id="call_g1_0", name="p", raw="x y", custom=True),)
+    assert response.parts == (ToolCall(id="call_g1_0", name="p", raw_arguments="x y", custom=True),)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_unsupported_content_is_reported() -> None:
         parts=(
             Text(text="x", citations=(Citation(url="https://x"),)),
             Native(dialect="d", data={"type": "search"}),
-            ToolCall(id="c", name="f", raw="{cut"),
+            ToolCall(id="c", name="f", raw_arguments="{cut"),
         )
     )
     rendered_response, lost = DIALECT.client.render_response(cited, response_context())

@@ -43,7 +43,7 @@ from tests.stream_grammar import check_stream
 
 # A target that takes everything the dialect can say.
 ALL = Traits(
-    kind="acme",
+    preset="acme",
     model="acme-1",
     reasoning=True,
     efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
@@ -98,8 +98,8 @@ systems = st.builds(
 signed = st.none()
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
-    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=text_strategy, custom=st.just(True)),
 )
 
 
@@ -252,7 +252,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
 
 # OpenAI itself: what the strict rules of the fake upstream know.
 OPENAI = Traits(
-    kind="openai",
+    preset="openai",
     model="gpt-4.1",
     custom_tools=True,
     allowed_tools=True,
@@ -277,7 +277,7 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = DIALECT.provider.render_request(request, ALL).body
     parsed_request = DIALECT.client.parse_request(wire, {})
     limited_traits = Traits(
-        kind="poor",
+        preset="poor",
         model="poor-1",
         images=False,
         pdf=False,
@@ -319,8 +319,8 @@ def _path_exists(body: Any, path: str) -> bool:
 origin = Signature(provider="acme", model="acme-1", kind="text")
 answer_calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
-    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=text_strategy, custom=st.just(True)),
 )
 sources = st.builds(
     lambda url: Citation(

@@ -231,7 +231,7 @@ def test_calls_without_content_are_read():
 
 def test_arguments_that_do_not_parse_are_stored_raw():
     turn = parse(request_body(USER, assistant_calls(call(arguments='{"a":')))).turns[1]
-    assert (turn.parts[0].arguments, turn.parts[0].raw) == (None, '{"a":')  # type: ignore[union-attr]
+    assert (turn.parts[0].arguments, turn.parts[0].raw_arguments) == (None, '{"a":')  # type: ignore[union-attr]
 
 
 def test_arguments_may_be_an_object():
@@ -250,7 +250,9 @@ def test_a_custom_call_keeps_its_text():
     item = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
     request = parse(request_body(USER, assistant_calls(item), result("c")))
     assert request.turns[1].parts == (
-        ToolCall(id="c", name="sh", raw="ls -l", custom=True, path="messages[1].tool_calls[0]"),
+        ToolCall(
+            id="c", name="sh", raw_arguments="ls -l", custom=True, path="messages[1].tool_calls[0]"
+        ),
     )
     assert request.turns[2].parts[0].custom is True  # type: ignore[union-attr]
 

@@ -277,7 +277,7 @@ def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
     """Return the calls of a stream: id, name, and arguments or their raw text."""
     parts = parse_chunks(*stream, chunk(finish="tool_calls"), **more).parts
     return [
-        (part.id, part.name, part.raw if part.arguments is None else part.arguments)
+        (part.id, part.name, part.raw_arguments if part.arguments is None else part.arguments)
         for part in parts
         if isinstance(part, ToolCall)
     ]
@@ -448,7 +448,7 @@ def test_a_free_text_tool_sent_as_a_function_returns_its_text():
         call_delta(arguments='ut":"ls -l"}'),
     ]
     parts = parse_chunks(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
-    assert parts == (ToolCall(id="c", name="sh", raw="ls -l", custom=True),)
+    assert parts == (ToolCall(id="c", name="sh", raw_arguments="ls -l", custom=True),)
 
 
 def test_a_custom_call_streams_its_text():
@@ -459,7 +459,7 @@ def test_a_custom_call_streams_its_text():
     }
     more = {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]}
     parts = parse_chunks(chunk(first), chunk(more), chunk(finish="tool_calls")).parts
-    assert parts == (ToolCall(id="c", name="sh", raw="ls", custom=True),)
+    assert parts == (ToolCall(id="c", name="sh", raw_arguments="ls", custom=True),)
 
 
 def test_geminis_signature_on_a_call_is_parsed():

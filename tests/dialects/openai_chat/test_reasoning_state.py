@@ -68,7 +68,7 @@ def test_details_are_shown_only_where_the_route_allows_it():
 
 def test_mistral_gets_its_thinking_back_as_chunks():
     traits = traits_for("mistral", "magistral-medium-latest")
-    own_signature = Signature(provider=traits.kind, model=traits.model, kind="text")
+    own_signature = Signature(provider=traits.preset, model=traits.model, kind="text")
     turn = Turn(
         role="assistant",
         parts=(

@@ -16,7 +16,7 @@ from tests.stream_grammar import check_stream
 
 # A target that takes all that the dialect can say.
 ALL = Traits(
-    kind="acme",
+    preset="acme",
     model="acme-1",
     user_field="user",
     top_k=True,

@@ -25,7 +25,7 @@ from tests.fakes.openai_older import embedding_refusal
 CLIENT, PROVIDER = DIALECT.embed_client, DIALECT.embed_provider
 assert CLIENT is not None
 assert PROVIDER is not None
-TRAITS = Traits(kind="acme", model="text-embedding-3-small")
+TRAITS = Traits(preset="acme", model="text-embedding-3-small")
 FRAME = ResponseContext(id="1", created=1, model="gw")
 
 

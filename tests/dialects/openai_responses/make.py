@@ -39,7 +39,7 @@ def parse(request: dict[str, Any], stored: dict[str, Any] | None = None) -> Requ
 
 def traits(**flags: Any) -> Traits:
     """Return traits with every capability except as `flags` say."""
-    return Traits(**{"kind": "acme", "model": "acme-1", **flags})
+    return Traits(**{"preset": "acme", "model": "acme-1", **flags})
 
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:

@@ -44,7 +44,7 @@ from tests.stream_grammar import check_stream
 
 # A target that takes everything the dialect can say.
 ALL = Traits(
-    kind="acme",
+    preset="acme",
     model="acme-1",
     reasoning=True,
     efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
@@ -103,8 +103,8 @@ sources = st.builds(
 )
 calls = st.one_of(
     st.builds(ToolCall, id=names, name=names, arguments=objects),
-    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
-    st.builds(ToolCall, id=names, name=names, raw=text_strategy, custom=st.just(True)),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw_arguments=text_strategy, custom=st.just(True)),
 )
 thoughts = st.builds(
     lambda text, value, item: Reasoning(
@@ -317,7 +317,7 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = wire_of(request)
     parsed_request = DIALECT.client.parse_request(wire, {})
     limited_traits = Traits(
-        kind="poor",
+        preset="poor",
         model="poor-1",
         images=False,
         pdf=False,

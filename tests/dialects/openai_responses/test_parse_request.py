@@ -112,7 +112,9 @@ def test_codex_sends_tools_as_an_item():
         ("clock", "function"),
     ]
     part = request.turns[1].parts[0]
-    assert part == ToolCall(id="c1", name="functions/exec", raw="ls", custom=True, path="input[2]")
+    assert part == ToolCall(
+        id="c1", name="functions/exec", raw_arguments="ls", custom=True, path="input[2]"
+    )
     answer = request.turns[2].parts[0]
     assert isinstance(answer, ToolResult)
     assert answer.custom
@@ -250,14 +252,14 @@ def test_reasoning_state_is_sent_only_to_its_provider():
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
     request = body(USER, thought, call(), result())
-    same_provider = render(request, kind="openai", model="gpt-6")
+    same_provider = render(request, preset="openai", model="gpt-6")
     assert same_provider.body["input"][1] == {
         "type": "reasoning",
         "id": "rs_1",
         "summary": [],
         "encrypted_content": "E",
     }
-    other = render(request, kind="openai", model="gpt-5")
+    other = render(request, preset="openai", model="gpt-5")
     assert reported_fields(other.report) == [("input[1]", "dropped")]
     assert other.body["input"][1]["type"] == "function_call"
 
@@ -269,7 +271,7 @@ def test_reasoning_without_its_item_is_dropped():
         )
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
-    rendered = render(body(USER, thought, USER), kind="openai", model="gpt-6")
+    rendered = render(body(USER, thought, USER), preset="openai", model="gpt-6")
     assert [item["type"] for item in rendered.body["input"]] == ["message", "message"]
     assert reported_fields(rendered.report) == [("input", "dropped")]
 

@@ -209,7 +209,9 @@ def test_a_free_text_tool_sent_as_a_function_is_restored():
     rendered = RenderedRequest(body={}, client_names={"p_1": "p"}, custom_tools=frozenset(["p_1"]))
     frames = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
     response = parse_stream(*frames, item_done(function_call(name="p_1")), rendered=rendered)
-    assert response.parts == (ToolCall(id="call_9", name="p", raw="*** Begin", custom=True),)
+    assert response.parts == (
+        ToolCall(id="call_9", name="p", raw_arguments="*** Begin", custom=True),
+    )
 
 
 def test_a_refusal_after_a_text_is_a_block_of_its_own():

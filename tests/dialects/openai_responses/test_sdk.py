@@ -41,7 +41,7 @@ FULL = Response(
         Text(text="sunny.", citations=(Citation(url="https://y"),)),
         ToolCall(id="c1", name="get_weather", arguments={"city": "Paris"}),
         ToolCall(id="c2", name="get_time", arguments={}),
-        ToolCall(id="c3", name="patch", raw="*** Begin", custom=True),
+        ToolCall(id="c3", name="patch", raw_arguments="*** Begin", custom=True),
     ),
     finish=Finish(reason="tool"),
     usage=Usage(input=30, cache_read=60, output=25, reasoning=7),
@@ -245,7 +245,7 @@ def test_upstream_requests_match_the_sdk_types():
         max_output_tokens=5,
         user="u",
     )
-    rendered_body = render(request, kind="openai", model="gpt-5.6").body
+    rendered_body = render(request, preset="openai", model="gpt-5.6").body
     assert responses_rules.refusal(rendered_body) is None
     assert rendered_body["max_output_tokens"] == 16
     assert rendered_body["input"][1] == {

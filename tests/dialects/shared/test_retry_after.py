@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.shared.retry_after import duration, retry_after, should_retry
+from gateway.dialects.shared.retry_after import parse_duration, retry_after, should_retry
 
 DATE = "Sat, 21 Nov 2026 10:00:00 GMT"
 LATER = "Sat, 21 Nov 2026 10:00:30 GMT"
@@ -65,12 +65,12 @@ def test_other_payloads_have_no_retry_after(payload: Any):
     [("1s", 1.0), ("6m0s", 360.0), ("120ms", 0.12), ("2m59.5s", 179.5), ("3", 3.0), ("1h", 3600.0)],
 )
 def test_a_duration_is_read(text: str, seconds: float):
-    assert duration(text) == pytest.approx(seconds)
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1s!", None, 5], ids=str)
 def test_an_invalid_duration_is_none(text: Any):
-    assert duration(text) is None
+    assert parse_duration(text) is None
 
 
 @pytest.mark.parametrize(

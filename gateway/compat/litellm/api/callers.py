@@ -24,13 +24,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool
     snapshot: Snapshot
 
-    def may(self, route: Route) -> bool:
+    def may_use(self, route: Route) -> bool:
         """Whether the caller may use the route."""
         return self.key is None or may_use(self.key, route)
 
 
 class KeyHolder(Reader):
-    """Like Reader; also accepts a live gateway key, or no key where the gateway is open.
+    """Allows what `Reader` allows, a live gateway key, or any caller if the gateway is open.
 
     Returns a Caller.
     """

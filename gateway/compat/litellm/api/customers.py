@@ -1,8 +1,8 @@
 """LiteLLM's endpoints for customers, the end users that requests name.
 
-Modelled on litellm/proxy/management_endpoints/customer_endpoints.py (1.106.2). An end user need not
-be created: each has the limits and the budget of all. A customer with a budget, limits, an alias or
-a block of its own is an entry of the setting `end_users`.
+Modelled on litellm/proxy/management_endpoints/customer_endpoints.py (1.106.2). End users need
+not be created: by default, the limits and the budget of all end users apply. A customer with its
+own budget, limits, alias or block is an entry of the setting `end_users`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def unblock(request: HttpRequest) -> HttpResponse:
     "/customer/delete", auth=Admin(), operation_id="litellm_customer_delete", openapi_extra=_IDS
 )
 def delete(request: HttpRequest) -> HttpResponse:
-    """Remove what these end users have of their own; their spend stays in the log."""
+    """Remove the settings of these end users; their spend stays in the log."""
     return run_in_transaction(lambda: _delete_customers(body_of(request)))
 
 

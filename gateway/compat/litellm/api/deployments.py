@@ -151,7 +151,7 @@ def _add_entry(entry: dict[str, Any]) -> tuple[Target, list[str]]:
 
 
 def _without_position(note: str) -> str:
-    """The note without the position in a file, which a request has none of."""
+    """The note without a position in a file, as a request has none."""
     return note.removeprefix(f"{_FILE}:0: ").removeprefix("model_list[0].")
 
 
@@ -166,8 +166,8 @@ def _note_shared_model(target: Target, *sent_fields: Any) -> list[str]:
 
 
 def _deployment_response(row: Target, notes: list[str]) -> HttpResponse:
-    """Return a deployment as it is used. Raises RejectedRequest if it cannot be."""
-    route, target = _in_use(row)
+    """Return a deployment as in `/model/info`. Raises RejectedRequest if it cannot be used."""
+    route, target = _find_in_snapshot(row)
     if route is None or target is None:
         raise RejectedRequest(
             400, "the model cannot be used with these litellm_params", "litellm_params"
@@ -176,8 +176,8 @@ def _deployment_response(row: Target, notes: list[str]) -> HttpResponse:
     return reply({"model_id": str(row.pk), **answer, "notes": notes})
 
 
-def _in_use(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]:
-    """Return route and target of a row in the registry; None where they cannot be used."""
+def _find_in_snapshot(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]:
+    """Return the route and the target of a row in the snapshot; None if they are not in it."""
     route = store.load_snapshot().routes.get(row.route.name)
     matching_targets = [
         target for target in (route.targets if route else ()) if target.id == row.pk
@@ -255,8 +255,8 @@ def _updated_edits(
 
 
 def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a deployment that make its provider and its model."""
-    _, current_params = _in_use(target)
+    """Return the parameters of a deployment that define its provider and its model."""
+    _, current_params = _find_in_snapshot(target)
     if current_params is None:
         return {}
     provider = target.model.provider

@@ -114,7 +114,9 @@ def _model_group_info(caller: Caller, group_name: str) -> HttpResponse:
             {"data": [_model_group(name, route) for name, route in _routes_of_caller(caller)]}
         )
     route = caller.snapshot.route(group_name)
-    groups = [_model_group(group_name, route)] if route is not None and caller.may(route) else []
+    groups = (
+        [_model_group(group_name, route)] if route is not None and caller.may_use(route) else []
+    )
     return reply({"data": groups})
 
 

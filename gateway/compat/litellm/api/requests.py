@@ -20,7 +20,7 @@ from gateway.canon.errors import GatewayError
 from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.dialects.base import Verb
-from gateway.providers.auth import headers_for
+from gateway.providers.auth import build_auth_headers
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Secret
 from gateway.providers.redact import MASK
@@ -120,12 +120,12 @@ def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool
 def _model_for_tokenizer(caller: Caller, name: str) -> str:
     """Return the model whose tokenizer is used: the first target's, or `name` without a route.
 
-    As in LiteLLM, a name without a route is counted as it is.
+    As in LiteLLM, a name without a route is used unchanged.
     """
     route = caller.snapshot.route(name)
     if route is None or not route.targets:
         return name
-    if not caller.may(route):
+    if not caller.may_use(route):
         raise RejectedRequest(403, f"this API key may not use the model `{name[:200]}`", "model")
     return route.targets[0].model.name
 
@@ -234,6 +234,6 @@ def _upstream_url(provider: Provider, path: str) -> str:
 def _upstream_headers(provider: Provider, prepared_request: PreparedRequest) -> dict[str, str]:
     """Return the upstream headers, credentials masked; the operator's own headers may be secret."""
     headers = {name: MASK for name, _ in provider.headers}
-    secret = headers_for(provider.auth, Secret(MASK)) if provider.credential else ()
+    secret = build_auth_headers(provider.auth, Secret(MASK)) if provider.credential else ()
     headers |= {name.decode(): value.decode() for name, value in secret}
     return {"content-type": "application/json", **headers, **prepared_request.headers}

@@ -7,7 +7,7 @@ from gateway.compat.litellm.config.rows import Config
 from gateway.compat.litellm.config.upload import import_config
 from gateway.models import Alias, Route
 
-# In a remark: the row exists, so it is not changed.
+# The reason in remarks on rows that exist and are therefore not changed.
 _FOREIGN_ROW_REASON = "was not created by this file"
 
 

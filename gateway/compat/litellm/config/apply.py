@@ -1,7 +1,7 @@
 """Writes a Config to the registry, owned by the file, or by the database on an import.
 
-Rows that an earlier version of the file wrote and this one no longer has are removed. Rows
-from another source are never changed; if one has a name that the file uses, that is reported.
+Rows that are owned by the file and no longer in it are removed. Rows from another source are
+never changed; a conflict with a name in the file is reported.
 An import only adds rows, which belong to the database from then on.
 """
 
@@ -227,7 +227,7 @@ class _RowWriter:
     def _added_model(self, model_row: ModelRow) -> Model:
         """The model of a new deployment; prices and traits are set on an existing row too.
 
-        A row of a file stays as it is, which is noted.
+        A row that a file owns is not changed, which is noted.
         """
         provider = self._providers[model_row.provider]
         row = Model.objects.filter(provider=provider, name=model_row.name).first()

@@ -1,4 +1,4 @@
-"""`callbacks`, `success_callback` and the like: what replaces each of LiteLLM's integrations."""
+"""`callbacks`, `success_callback` and others: the replacement of each LiteLLM integration."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _VERTEX = {
     "vertex-openai": ("v1", "/endpoints/openapi"),
 }
 # preset -> suffixes of the paths that LiteLLM accepts as a base, and their replacements.
-_TAILS: dict[str, tuple[tuple[str, str], ...]] = {
+_PATH_SUFFIXES: dict[str, tuple[tuple[str, str], ...]] = {
     "azure_ai": (("", "/models"),),
     "azure-anthropic": (("", "/anthropic"), ("/models", "/anthropic")),
     "snowflake": (("", "/api/v2/cortex/v1"), ("/api/v2", "/api/v2/cortex/v1")),
@@ -62,7 +62,7 @@ _BY_ACCOUNT = {
 }
 
 
-class Access(msgspec.Struct, frozen=True):
+class CloudAccess(msgspec.Struct, frozen=True):
     """A credential, or the variable that holds it; `auth` is its scheme if not the preset's."""
 
     key: str = ""
@@ -111,23 +111,23 @@ def complete_base_url(
     if model.preset.name in _BY_TENANT:
         return _tenant_base(params, base, environ)
     path = urlsplit(base).path.rstrip("/")
-    for tail, full_path in _TAILS.get(model.preset.name, ()):
+    for tail, full_path in _PATH_SUFFIXES.get(model.preset.name, ()):
         if path == tail or (tail and path.endswith(tail)):
             return base.rstrip("/").removesuffix(tail) + full_path
     return base
 
 
-def access(
+def read_cloud_access(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
-) -> Access | None:
-    """Return the cloud credential; None if `api_key` provides it, or nothing does."""
+) -> CloudAccess | None:
+    """Return the cloud credential; None if there is none, or `api_key` has it."""
     if params.get("api_key") is not None:
         return None
     preset = model.preset
-    read_access = _ACCESS.get(preset.auth)
+    read_access = _ACCESS_READERS.get(preset.auth)
     if read_access is not None:
         return read_access(params, model, environ, report)
-    return _azure_access(params, report) if preset.name in _WITH_ENTRA else None
+    return _read_azure_access(params, report) if preset.name in _WITH_ENTRA else None
 
 
 # --- Amazon ------------------------------------------------------------------------------
@@ -147,14 +147,14 @@ def _aws_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) ->
     return in_region(model.preset.base_url, region) if region else ""
 
 
-def _aws_access(
+def _read_aws_access(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
-) -> Access | None:
+) -> CloudAccess | None:
     nodes = {name: node for name in _AWS_KEYS if (node := params.get(name)) is not None}
     # Variables that AWS's own credential chain reads need not be stored.
     uses_standard_variables = all(node.variable == name.upper() for name, node in nodes.items())
     if not nodes or uses_standard_variables:
-        return None if any(environ.get(name) for name in model.preset.env) else Access()
+        return None if any(environ.get(name) for name in model.preset.env) else CloudAccess()
     values = {name: node.text() for name, node in nodes.items()}
     if not values.keys() >= {"aws_access_key_id", "aws_secret_access_key"} and (
         "aws_profile_name" not in values
@@ -162,7 +162,7 @@ def _aws_access(
         raise next(iter(nodes.values())).error(
             "needs both aws_access_key_id and aws_secret_access_key"
         )
-    return _stored_access(next(iter(nodes.values())), values, "", report)
+    return _store_access(next(iter(nodes.values())), values, "", report)
 
 
 # --- Google ------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _vertex_base(params: Node, model: ResolvedModel, environ: Mapping[str, str])
 
 
 def _project_of_credential(params: Node, environ: Mapping[str, str]) -> str:
-    """Return the project of the credential that is used without a vertex_project, as LiteLLM."""
+    """Return the project of the credential, which LiteLLM too uses without a vertex_project."""
     node = params.get("vertex_credentials", "vertex_ai_credentials")
     if node is not None:
         value = node.to_python()
@@ -201,18 +201,18 @@ def _short_text(params: Node, environ: Mapping[str, str], *names: str) -> str:
     return next((environ[name] for name in variables if environ.get(name)), "")
 
 
-def _google_access(
+def _read_google_access(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
-) -> Access | None:
+) -> CloudAccess | None:
     node = params.get("vertex_credentials", "vertex_ai_credentials")
     if node is None:
-        return None if any(environ.get(name) for name in model.preset.env) else Access()
+        return None if any(environ.get(name) for name in model.preset.env) else CloudAccess()
     if node.variable:
-        return Access(key_env=node.variable)
+        return CloudAccess(key_env=node.variable)
     value = node.to_python()
     if isinstance(value, dict):
-        return _stored_access(node, value, "", report)
-    return Access(key=node.text(max_length=20_000))
+        return _store_access(node, value, "", report)
+    return CloudAccess(key=node.text(max_length=20_000))
 
 
 # --- Predibase ---------------------------------------------------------------------------
@@ -234,12 +234,12 @@ def _tenant_base(params: Node, base: str, environ: Mapping[str, str]) -> str:
 # --- Microsoft ---------------------------------------------------------------------------
 
 
-def _azure_access(params: Node, report: Report) -> Access | None:
+def _read_azure_access(params: Node, report: Report) -> CloudAccess | None:
     token = params.get("azure_ad_token")
     if token is not None:
         if token.variable:
-            return Access(key_env=token.variable, auth="bearer")
-        return Access(key=token.text(), auth="bearer")
+            return CloudAccess(key_env=token.variable, auth="bearer")
+        return CloudAccess(key=token.text(), auth="bearer")
     nodes = {name: node for name in _ENTRA_KEYS if (node := params.get(name)) is not None}
     if not nodes:
         return None
@@ -248,16 +248,16 @@ def _azure_access(params: Node, report: Report) -> Access | None:
     values = {name: node.text() for name, node in nodes.items()}
     if (scope := params.get("azure_scope")) is not None:
         values["scope"] = scope.text()
-    return _stored_access(nodes["client_secret"], values, "entra", report)
+    return _store_access(nodes["client_secret"], values, "entra", report)
 
 
-def _stored_access(node: Node, values: Mapping[str, Any], auth: str, report: Report) -> Access:
+def _store_access(node: Node, values: Mapping[str, Any], auth: str, report: Report) -> CloudAccess:
     if node.variable:
         report.add(
             node,
             "is stored in the database, encrypted, together with the other parts of the credential",
         )
-    return Access(key=msgspec.json.encode(values, order="deterministic").decode(), auth=auth)
+    return CloudAccess(key=msgspec.json.encode(values, order="deterministic").decode(), auth=auth)
 
 
 def required_key(model: ResolvedModel) -> str:
@@ -271,4 +271,4 @@ def required_key(model: ResolvedModel) -> str:
     return f"an api_base (or {model.prefix.upper()}_API_BASE)"
 
 
-_ACCESS = {"sigv4": _aws_access, "google": _google_access}
+_ACCESS_READERS = {"sigv4": _read_aws_access, "google": _read_google_access}

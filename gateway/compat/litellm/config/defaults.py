@@ -1,8 +1,8 @@
 """Default parameters of an entry -> edits of the provider's request.
 
-A parameter is sent where the client leaves it out. Where the provider's dialect has another
-form of it, such as `reasoning_effort` at Gemini, it is translated like a client's: a request
-with the parameter is compared with one without it.
+A parameter is sent if the client omits it. If the provider's dialect has another form of it, such
+as `reasoning_effort` at Gemini, it is translated like a client's: a request with the parameter is
+compared with one without it.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ _PROBE_MAX_TOKENS = 100_000
 
 
 def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
-    """Return edits that set parameters which the client leaves out. Raises ConfigError."""
+    """Return edits that set parameters which the client omits. Raises ConfigError."""
     parameters = DEFAULTS.get(model.preset.dialect, {})
     edits: list[dict[str, Any]] = []
     for name in ALL_DEFAULTS:
@@ -166,7 +166,7 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
 
 
 def edit_reason(name: str) -> str:
-    """Return the reason of edits that a parameter of an entry has become."""
+    """Return the reason of the edits that were created for a parameter of an entry."""
     return f"litellm_params.{'max_tokens' if name in LIMITS else name}"
 
 

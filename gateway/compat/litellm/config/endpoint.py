@@ -35,9 +35,9 @@ def endpoint(
 ) -> ProviderRow:
     """Return the provider of an entry. Raises ConfigError or UnsupportedEntry."""
     preset = model.preset
-    access = clouds.access(params, model, environ, report)
+    access = clouds.read_cloud_access(params, model, environ, report)
     if access is None:
-        access = clouds.Access(*_read_credential(params, _host_preset(model), environ))
+        access = clouds.CloudAccess(*_read_credential(params, _host_preset(model), environ))
     key, key_env = access.key, access.key_env
     base = _read_base_url(params, model, environ)
     headers = _read_headers(params, preset, report)
@@ -163,7 +163,7 @@ def _read_query(
 
 
 def label(row: ProviderRow) -> str:
-    """Return a readable name of a provider: the preset, and the host or key that sets it apart."""
+    """Return a readable name of a provider: the preset, and the host or key that identifies it."""
     if row.shareable:
         return row.preset
     host = urlsplit(row.base_url).netloc.rpartition("@")[2] if row.base_url else ""

@@ -18,7 +18,7 @@ from gateway.compat.litellm.config.reader import REFERENCE, Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, GuardrailRow
 from gateway.guardrails.settings import parse_settings
-from gateway.providers.catalog.spelling import presets_of
+from gateway.providers.catalog.litellm_names import presets_for_prefix
 
 _MODES = {
     "pre_call": (True, False),
@@ -44,7 +44,7 @@ Parts = Iterator[tuple[str, str, dict[str, Any]]]
 
 
 def read_guardrails(config: Config, files: list[Node], report: Report) -> None:
-    """Add the guardrails of all files. A bad one is left out and reported."""
+    """Add the guardrails of all files. Invalid ones are left out and reported."""
     for file in files:
         library = file.get("litellm_settings")
         nodes = (file.get("guardrails"), library.get("guardrails") if library is not None else None)
@@ -193,7 +193,7 @@ def _split_by_action(by_action: dict[str, list[Any]]) -> Iterator[tuple[str, str
 
 def _read_moderation(config: Config, params: Node, report: Report) -> Parts:
     _report_unread(params, frozenset({"model", "api_key"}), report)
-    presets = presets_of("openai")
+    presets = presets_for_prefix("openai")
     name = next((n for n, row in config.providers.items() if row.preset in presets), None)
     if name is None:
         raise params.error("needs a model of OpenAI in this file, whose credential is used")

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.compat.litellm.config.reader import Node
 from gateway.providers.catalog import PRESETS
-from gateway.providers.catalog.spelling import PREFIXES, match_prefix
+from gateway.providers.catalog.litellm_names import PREFIXES, match_prefix
 from gateway.providers.profile import Preset
 
 # LiteLLM's provider prefix for a bare model name (get_llm_provider, 2026-11). It looks the
@@ -69,7 +69,7 @@ PLANNED_PROVIDERS = frozenset(_PLANNED_PROVIDERS.split())
 
 
 class UnsupportedEntry(Exception):
-    """The entry is not supported: it is left out, and the rest of the file applies."""
+    """The entry is not supported: it is left out, and the other entries apply."""
 
 
 class ResolvedModel(msgspec.Struct, frozen=True):

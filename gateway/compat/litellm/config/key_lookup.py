@@ -1,4 +1,4 @@
-"""The tables of all sections, and the look-up of a key in them."""
+"""The tables of all sections, and functions that look up a key in them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import msgspec
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, RouteRow, SettingRow, TargetRow
-from gateway.providers.catalog.spelling import presets_of
+from gateway.providers.catalog.litellm_names import presets_for_prefix
 from gateway.routing.end_users import parse_header_names
 
 Budget = dict[str, Decimal]
@@ -149,7 +149,7 @@ def _with_limits(target: TargetRow, rates: frozenset[str], max_parallel: int | N
 def _provider_budgets(config: Config, node: Node, report: Report) -> None:
     for prefix, section in node.items():
         provider_budget = budget(section, report, "budget_limit", "time_period")
-        presets = presets_of(prefix)
+        presets = presets_for_prefix(prefix)
         names = [name for name, row in config.providers.items() if row.preset in presets]
         if not names:
             report.add(section, f"has no effect: no model of `{prefix}` is in this file")

@@ -277,17 +277,17 @@ class _Parser:
         LiteLLM infers the provider of such a request from its model name. `provider/model`
         needs no route for this here.
         """
-        families_found = families(self._environ)
-        if not families_found:
+        configured_families = families(self._environ)
+        if not configured_families:
             self.report.add(name, "is left out: no key of a provider is in the environment")
-        for prefix, pattern in families_found:
+        for prefix, pattern in configured_families:
             if pattern not in self._config.routes:
                 model = _with_model(params, f"{prefix}/{pattern}")
                 self._add_deployment(pattern, name, model, info)
 
 
 def _merge_options(route: RouteRow, options: RouteRow) -> None:
-    """Merge what one entry says of its route: the highest retries, the longest cooldown."""
+    """Merge the options of an entry into its route: the highest retries, the longest cooldown."""
     if options.retries is not None:
         route.retries = max(route.retries or 0, options.retries)
     if options.cooldown_s is not None:

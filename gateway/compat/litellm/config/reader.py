@@ -176,7 +176,7 @@ def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
 
 
 def to_node(value: Any, file: str, path: str = "") -> Node:
-    """Return plain data as a node; `file` names where it is from, and there are no lines."""
+    """Return plain data as a node without line numbers; `file` names its origin."""
     if isinstance(value, dict):
         node_value: Any = {
             str(name): to_node(item, file, f"{path}.{name}" if path else str(name))

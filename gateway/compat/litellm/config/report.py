@@ -1,4 +1,4 @@
-"""Report of the keys in a file that have no effect, or another one than in LiteLLM."""
+"""Report of the keys in a file that have no effect, or a different one than in LiteLLM."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Report:
         self._add_note(node, node.path, text)
 
     def add_mistake(self, mistake: ConfigError, consequence: str) -> None:
-        """Add a mistake, at its own location, and what it leads to."""
+        """Add an error in the file, at its own location, with its consequence."""
         file, _, line = mistake.location.rpartition(":")
         node = Node(value=None, file=file, line=int(line))
         self._add_note(node, mistake.field, f"{mistake.reason}; {consequence}")
 
     def attempt(self, node: Node, read: Callable[[Node], Value]) -> Value | None:
-        """Return what `read` makes of an optional value; None, and a remark, for a bad one."""
+        """Return the result of `read`; None, with a remark, for an invalid optional value."""
         try:
             return read(node)
         except ConfigError as mistake:

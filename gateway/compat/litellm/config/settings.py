@@ -70,7 +70,7 @@ def _read_general_settings(
         try:
             config.master_key = node.text().strip()
         except UnsetVariable as unset:
-            # Without any master key, the start must not go on unprotected.
+            # Without any master key, the gateway must not start unprotected.
             if not any(environ.get(name) for name in _MASTER_KEY_VARIABLES):
                 raise
             report.add_mistake(unset, "DRAGOMAN_MASTER_KEY applies")

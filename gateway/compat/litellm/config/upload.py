@@ -135,7 +135,7 @@ def import_config(config: Config) -> list[str]:
 
 
 def preview(config: Config, text: str) -> list[ImportLine]:
-    """Return the result of an import, found by running it and rolling it back."""
+    """Return the result of an import, which is run and rolled back."""
     with transaction.atomic():
         notes = import_config(config)
         transaction.set_rollback(True)

@@ -1,7 +1,7 @@
-"""End users ("customers") that are blocked or have a budget, limits or an alias of their own.
+"""Imports end users ("customers") that are blocked or have their own budget, limits or alias.
 
-They become entries of the setting `end_users`. LiteLLM has a row of every end user that a request
-named; one without anything of its own needs no entry here.
+They become entries of the setting `end_users`. LiteLLM has a row for every end user that a request
+named; rows without such settings need no entry here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _end_user_entry(row: Row, shared_row: Row | None, report: ImportReport) -> d
 
 
 def _add_entries(new_entries: Entries, report: ImportReport) -> None:
-    """Write the entries; where there are too many, those of blocked end users before others."""
+    """Write the entries; if there are too many, blocked end users take precedence."""
 
     def change(entries: Entries) -> None:
         new_names = sorted(

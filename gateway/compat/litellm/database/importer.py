@@ -1,4 +1,4 @@
-"""Adds what a LiteLLM database has to the registry."""
+"""Adds the content of a LiteLLM database to the registry."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) -> ImportReport:
-    """Add what does not exist yet, in one transaction; a dry run is rolled back."""
+    """Add the rows that do not exist yet, in one transaction; a dry run is rolled back."""
     report = ImportReport()
     with transaction.atomic():
         import_models(tables, secrets.salt, report)

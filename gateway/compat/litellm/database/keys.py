@@ -1,4 +1,4 @@
-"""Virtual keys, with their hashes, so that clients keep their keys."""
+"""Imports virtual keys with their hashes, so that clients keep their keys."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class _KeyImport:
         new_keys: list[ApiKey] = []
         for key in self._tables.of("VerificationToken"):
             token = key["token"]
-            if not self._is_wanted(key):
+            if not self._is_importable(key):
                 continue
             row = existing_keys.get(store.hashed_digest(token))
             if row is not None:
@@ -108,7 +108,7 @@ class _KeyImport:
         ApiKey.objects.bulk_create(new_keys, batch_size=_BATCH_ROWS) if new_keys else None
         return by_hash
 
-    def _is_wanted(self, key: Row) -> bool:
+    def _is_importable(self, key: Row) -> bool:
         token, subject = key["token"], _key_label(key)
         if key.get("team_id") == _SESSION_TEAM:
             self._report.count("keys", "left out")
@@ -238,7 +238,7 @@ class _KeyImport:
                 self._report.add_remark(subject, f"the model {name} does not exist here yet")
         return list(dict.fromkeys(routes))
 
-    # --- the rest ---------------------------------------------------------------------
+    # --- tags, guardrails, unsupported fields -------------------------------------------
 
     def _key_tags(self, metadata: Row, subject: str) -> list[str]:
         tags = metadata.get("tags") or []

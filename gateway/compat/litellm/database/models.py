@@ -1,4 +1,4 @@
-"""The models, credentials and settings of a LiteLLM database, as one configuration file."""
+"""Imports the models, credentials and settings of a LiteLLM database as a configuration file."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def _without_off_switches(values: Row) -> Row:
 
 def _note_wildcard(name: str, subject: str, report: ImportReport) -> None:
     """LiteLLM finds the provider of a bare name in its price list, and then its wildcard."""
-    prefix, wildcard, rest = name.partition("*")
-    if prefix.endswith("/") and wildcard and not rest:
+    prefix, wildcard, suffix = name.partition("*")
+    if prefix.endswith("/") and wildcard and not suffix:
         report.add_remark(
             subject,
             f"is reached by names with {prefix} only, which LiteLLM's clients may leave out: add "
@@ -128,7 +128,7 @@ def _note_wildcard(name: str, subject: str, report: ImportReport) -> None:
         )
 
 
-# Switches that LiteLLM stores with each model (`GenericLiteLLMParams`), off where nobody set them.
+# Switches that LiteLLM stores with each model (`GenericLiteLLMParams`), off by default.
 _OFF_BY_DEFAULT = frozenset(
     {
         *("use_xai_oauth", "use_litellm_proxy", "use_in_pass_through"),

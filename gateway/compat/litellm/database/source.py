@@ -9,7 +9,7 @@ import msgspec
 
 Row = dict[str, Any]
 
-# Read whole. Tables and columns that a database does not have are empty.
+# Tables that are read completely. Tables and columns that a database lacks are empty.
 _TABLES = (
     "BudgetTable",
     "OrganizationTable",
@@ -26,7 +26,7 @@ _TABLES = (
     "ModelTable",
     "Config",
 )
-# Tables of which only the number of rows is reported, and what they have.
+# Tables of which only the number of rows is reported -> a description of their content.
 UNIMPORTED_TABLES = {
     "DailyTagSpend": "spend by tag",
     "DailyEndUserSpend": "spend by end user",

@@ -1,7 +1,7 @@
 """Spend by day, key and model, added to the hourly roll-ups so that budgets continue.
 
-A day's usage stands in its first hour (UTC). Its `provider` begins with `litellm/`, which no
-provider here does, so that a second import finds and corrects these rows and no others.
+A day's usage is stored in its first hour (UTC). The `provider` of these rows begins with
+`litellm/`, as no provider name here does, so that a repeated import updates only these rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.compat.import_report import ImportReport
-from gateway.compat.imported_usage import Name, mark_of, write_usage
+from gateway.compat.imported_usage import Name, imported_provider_prefix, write_usage
 from gateway.compat.litellm.database.amounts import window_of
 from gateway.compat.litellm.database.keys import PREFIX, public_prefix
 from gateway.compat.litellm.database.source import Row, Tables
@@ -23,7 +23,7 @@ from gateway.models import ApiKey
 from gateway.routing.limits import window_start
 from gateway.usage_querysets import UNITS
 
-LITELLM_MARK = mark_of("litellm")
+LITELLM_PROVIDER_PREFIX = imported_provider_prefix("litellm")
 _MAX_UNITS = 2**62
 # Differences below this come from rounding.
 _LEAST_USD = Decimal("0.0001")
@@ -40,7 +40,7 @@ def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) 
         _add_counts(sums, name, _usage_counts(row))
     for name, units in _remaining_spend(tables, keys, report):
         _add_counts(sums, name, [0] * 10 + [units, units])
-    write_usage(sums, LITELLM_MARK, report)
+    write_usage(sums, LITELLM_PROVIDER_PREFIX, report)
 
 
 def _usage_name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
@@ -56,7 +56,7 @@ def _usage_name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
         key.pk if key is not None else 0,
         public_prefix(row["api_key"]) if key is not None else PREFIX + "other",
         _truncate_text(row["model_group"], 200),
-        _truncate_text(LITELLM_MARK + row["custom_llm_provider"], 63),
+        _truncate_text(LITELLM_PROVIDER_PREFIX + row["custom_llm_provider"], 63),
         _truncate_text(model, 200),
     )
 
@@ -86,7 +86,7 @@ def _usage_counts(row: Row) -> list[int]:
 def _remaining_spend(
     tables: Tables, keys: dict[str, ApiKey], report: ImportReport
 ) -> Iterator[tuple[Name, int]]:
-    """Spend in budget counters that no daily row has, as usage at the start of the window."""
+    """Spend in budget counters that is in no daily row, as usage at the start of the window."""
     now = timezone.now()
     days: dict[str, list[tuple[str, Decimal]]] = {}
     for row in tables.usage:
@@ -115,13 +115,13 @@ def _remaining_spend(
             start = since or key.get("created_at") or now
             hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
             yield (
-                (hour, key_spend.pk, public_prefix(key["token"]), "", LITELLM_MARK, ""),
+                (hour, key_spend.pk, public_prefix(key["token"]), "", LITELLM_PROVIDER_PREFIX, ""),
                 _units_of_usd(missing_usd),
             )
 
 
 def report_spend_of_deleted_keys(tables: Tables, teams: Teams, report: ImportReport) -> None:
-    """Report what the counter of a team's budget has and its imported keys do not."""
+    """Report spend in the counter of a team's budget that its imported keys do not have."""
     now = timezone.now()
     recorded_units = {name: units for name, _, units in store.recorded_spend(store.load_snapshot())}
     for row in tables.of("TeamTable"):

@@ -1,7 +1,7 @@
 """LiteLLM's `provider/model` names: resolves a prefix and a name to a preset and a model.
 
-Some prefixes stand for several APIs of one cloud, which the model's name tells apart;
-some names begin with the name of an API, or with a region.
+Some prefixes stand for several APIs of one cloud; the model's name then selects the preset.
+Some names begin with the name of an API, or with a region.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ PREFIXES: dict[str, Preset] = {
 }
 
 # prefix -> (pattern of the model's name, preset); the first match counts.
-_BY_MODEL: dict[str, tuple[tuple[str, str], ...]] = {
+_PRESETS_BY_MODEL_NAME: dict[str, tuple[tuple[str, str], ...]] = {
     "vertex_ai": (("claude*", "vertex-anthropic"), ("gemini*", "vertex"), ("*", "vertex-openai")),
     "azure_ai": (("claude*", "azure-anthropic"),),
 }
-_BY_MODEL["vertex_ai_beta"] = _BY_MODEL["vertex_ai"]
+_PRESETS_BY_MODEL_NAME["vertex_ai_beta"] = _PRESETS_BY_MODEL_NAME["vertex_ai"]
 # Name parts that select one of a provider's APIs; ignored, as the preset determines the API.
-_WORDS: dict[str, tuple[str, ...]] = {
+_API_SELECTORS: dict[str, tuple[str, ...]] = {
     "": ("responses/", "chat/"),
     "bedrock": ("converse/", "converse_like/", "invoke/"),
 }
@@ -40,12 +40,12 @@ class PrefixMatch(msgspec.Struct, frozen=True):
     region: str = ""
 
 
-def presets_of(prefix: str) -> frozenset[str]:
+def presets_for_prefix(prefix: str) -> frozenset[str]:
     """Return the presets that a prefix may stand for; empty for an unknown one."""
     preset = PREFIXES.get(prefix)
     if preset is None:
         return frozenset()
-    return frozenset({preset.name, *(name for _, name in _BY_MODEL.get(prefix, ()))})
+    return frozenset({preset.name, *(name for _, name in _PRESETS_BY_MODEL_NAME.get(prefix, ()))})
 
 
 def match_prefix(prefix: str, name: str) -> PrefixMatch | None:
@@ -53,9 +53,9 @@ def match_prefix(prefix: str, name: str) -> PrefixMatch | None:
     preset = PREFIXES.get(prefix)
     if preset is None:
         return None
-    for alias in (*_WORDS[""], *_WORDS.get(prefix, ())):
+    for alias in (*_API_SELECTORS[""], *_API_SELECTORS.get(prefix, ())):
         name = name.removeprefix(alias)
-    for pattern, preset_name in _BY_MODEL.get(prefix, ()):
+    for pattern, preset_name in _PRESETS_BY_MODEL_NAME.get(prefix, ()):
         if fnmatch.fnmatchcase(name.lower(), pattern):
             preset = PRESETS[preset_name]
             break
