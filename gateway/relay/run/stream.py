@@ -147,7 +147,7 @@ class _Stream:
             if events:
                 tap.feed(events)
                 if self.folder is not None:
-                    self._fold(self.folder, events)
+                    self._fold(events)
                 if tap.error is not None:
                     events, data = self._redact_error(events), self._without_secrets(data)
                 if self.guard is not None:
@@ -190,7 +190,8 @@ class _Stream:
             if isinstance(batch, AlternativeEvents):
                 chunk = self._render_alternative(choices, batch)
             else:
-                self._feed_tap(batch)
+                call.attempt.tap.feed(batch)
+                self._fold(batch)
                 events = batch
                 if self.guard is not None:
                     events = await self._check_guardrails(self.guard, events)
@@ -223,20 +224,15 @@ class _Stream:
             self.call.attempt.adaptations += adaptation_rows(renderer.report)
         return chunk
 
-    def _feed_tap(self, events: list[Event]) -> None:
-        self.call.attempt.tap.feed(events)
-        if self.folder is not None:
-            self._fold(self.folder, events)
-
-    def _fold(self, folder: ResponseBuilder, events: list[Event]) -> None:
+    def _fold(self, events: list[Event]) -> None:
         """Collects the response; at its end, stores reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
-        if tap.error is not None:
+        if self.folder is None or tap.error is not None:
             return
         for event in events:
-            folder.feed(event)
+            self.folder.feed(event)
         if tap.finished:
-            self.runtime.reasoning.store_reasoning(self.call, folder.close().parts)
+            self.runtime.reasoning.store_reasoning(self.call, self.folder.close().parts)
 
     async def _check_guardrails(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
         """The events that may be sent; the time that the guardrails take is not the upstream's."""
@@ -315,7 +311,8 @@ class _Stream:
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
         events += self.parser.close()
-        self._feed_tap(events)
+        call.attempt.tap.feed(events)
+        self._fold(events)
         failed_event = next((e for e in events if isinstance(e, Failed)), None)
         if self.guard is not None:
             events = await self._check_guardrails(self.guard, events)
