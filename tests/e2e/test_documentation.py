@@ -32,7 +32,7 @@ from django.urls import reverse
 from console.pages.api_reference.operations import operations
 from console.pages.connect.clients import panels
 from gateway import store
-from gateway.alerts.delivery import _notice_payload, sample_notification
+from gateway.alerts.delivery import _notification_payload, sample_notification
 from gateway.compat.litellm.config import read
 from gateway.log_export.destination import Destination
 from gateway.log_export.exporter import export_complete_rows
@@ -365,7 +365,7 @@ def test_configuration_is_accepted(tmp_path: Path, block: Block) -> None:
     "block", blocks_in("json"), ids=lambda block: f"{block.page}: {block.first_line}"
 )
 def test_an_alert_sends_json(block: Block) -> None:
-    assert json.loads(block.code).keys() == _notice_payload(sample_notification()).keys()
+    assert json.loads(block.code).keys() == _notification_payload(sample_notification()).keys()
 
 
 @pytest.mark.parametrize("block", blocks_in("http"), ids=lambda block: block.first_line)

@@ -115,7 +115,7 @@ def _path(preset: str, verb: str, name: str) -> tuple[Provider, str]:
     if verb == "embed" or verb == "embed_content":
         return provider_row, embeddings.url_path(embeddings.embed_adapter(provider_row), target)
     if verb in passthrough_catalog.PASSTHROUGH_PATHS.get(preset, {}):
-        template = passthrough_catalog.path_of(preset, row.paths, verb)
+        template = passthrough_catalog.family_path(preset, row.paths, verb)
         assert template is not None
         return provider_row, model_names.expand_path_template(template, name)
     if verb in ("generate", "stream", "count_tokens"):

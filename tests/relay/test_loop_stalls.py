@@ -181,7 +181,7 @@ async def send_large(live: Gateway, path: str, body: bytes) -> None:
         return
     connection = Connection(live)
     assert (await connection.ask(body.decode()))["status"] == 400
-    await connection.leave()
+    await connection.disconnect()
 
 
 def refuse(_: httpx.Request) -> httpx.Response:
