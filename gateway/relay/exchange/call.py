@@ -267,9 +267,9 @@ class Exchange:
     def replace(self, **changes: Any) -> Exchange:
         """A frozen copy with these changes."""
         clone = object.__new__(Exchange)
-        for name in Exchange.__slots__:
-            setattr(clone, name, changes[name] if name in changes else getattr(self, name))
-        clone._parsed = []
+        values = {name: getattr(self, name) for name in Exchange.__slots__}
+        for name, value in (values | {"_parsed": []} | changes).items():
+            setattr(clone, name, value)
         clone.freeze()
         return clone
 
