@@ -21,7 +21,7 @@ def result(call_id: str, text: str = "ok", path: str = "") -> ToolResult:
     return ToolResult(id=call_id, parts=(Text(text=text),), path=path or f"result {call_id}")
 
 
-def render_text_part(text: str) -> Text:
+def text_part(text: str) -> Text:
     return Text(text=text)
 
 
@@ -35,18 +35,18 @@ def results(turn: Turn) -> list[str]:
 
 
 def test_a_conversation_without_tools_is_unchanged():
-    request = Request(model="m", turns=(turn(render_text_part("a")), turn(render_text_part("b"))))
+    request = Request(model="m", turns=(turn(text_part("a")), turn(text_part("b"))))
     assert pair_tool_results(request) == (request, [])
     assert pair_tool_results(request)[0] is request
 
 
 def test_paired_calls_and_results_are_unchanged():
     turns, report = pair_turns(
-        assistant_calls("a", "b"), turn(result("a"), result("b"), render_text_part("go on"))
+        assistant_calls("a", "b"), turn(result("a"), result("b"), text_part("go on"))
     )
     assert report == []
     assert results(turns[1]) == ["a", "b"]
-    assert turns[1].parts[-1] == render_text_part("go on")
+    assert turns[1].parts[-1] == text_part("go on")
 
 
 def test_a_result_gets_the_name_of_its_call():
@@ -55,9 +55,7 @@ def test_a_result_gets_the_name_of_its_call():
 
 
 def test_a_missing_result_is_inserted_and_reported_at_the_call():
-    turns, report = pair_turns(
-        assistant_calls("a", "b"), turn(result("a"), render_text_part("go on"))
-    )
+    turns, report = pair_turns(assistant_calls("a", "b"), turn(result("a"), text_part("go on")))
     assert results(turns[1]) == ["a", "b"]
     inserted = turns[1].parts[1]
     assert inserted.parts == (Text(text=NO_RESULT),)
@@ -66,7 +64,7 @@ def test_a_missing_result_is_inserted_and_reported_at_the_call():
 
 
 def test_calls_at_the_very_end_get_a_turn_of_results():
-    turns, report = pair_turns(turn(render_text_part("q")), assistant_calls("a"))
+    turns, report = pair_turns(turn(text_part("q")), assistant_calls("a"))
     assert [turn.role for turn in turns] == ["user", "assistant", "user"]
     assert results(turns[2]) == ["a"]
     assert len(report) == 1
@@ -74,7 +72,7 @@ def test_calls_at_the_very_end_get_a_turn_of_results():
 
 def test_a_result_without_a_call_is_dropped_and_reported():
     turns, report = pair_turns(
-        turn(render_text_part("q")),
+        turn(text_part("q")),
         turn(result("x", path="m[1]")),
         assistant_calls("a"),
         turn(result("a")),
@@ -91,14 +89,14 @@ def test_a_second_result_for_one_call_is_dropped():
 
 
 def test_a_result_after_other_text_moves_to_the_start():
-    turns, report = pair_turns(assistant_calls("a"), turn(render_text_part("first"), result("a")))
+    turns, report = pair_turns(assistant_calls("a"), turn(text_part("first"), result("a")))
     assert isinstance(turns[1].parts[0], ToolResult)
     assert report == [("result a", "approximated")]
 
 
 def test_a_result_behind_a_system_turn_moves_before_it():
     turns, _ = pair_turns(
-        assistant_calls("a"), turn(render_text_part("rule"), role="system"), turn(result("a"))
+        assistant_calls("a"), turn(text_part("rule"), role="system"), turn(result("a"))
     )
     assert [turn.role for turn in turns] == ["assistant", "user", "system"]
     assert results(turns[1]) == ["a"]
@@ -106,7 +104,7 @@ def test_a_result_behind_a_system_turn_moves_before_it():
 
 def test_results_spread_over_turns_are_gathered_in_the_first():
     turns, report = pair_turns(
-        assistant_calls("a", "b"), turn(result("a")), turn(result("b")), turn(render_text_part("x"))
+        assistant_calls("a", "b"), turn(result("a")), turn(result("b")), turn(text_part("x"))
     )
     assert [results(turn) for turn in turns] == [[], ["a", "b"], []]
     assert report == []
@@ -123,7 +121,7 @@ def test_assistant_turns_in_a_row_are_joined_where_results_must_follow():
 
 def test_assistant_turns_without_calls_stay_apart():
     turns, _ = pair_turns(
-        turn(render_text_part("1"), role="assistant"), assistant_calls("a"), turn(result("a"))
+        turn(text_part("1"), role="assistant"), assistant_calls("a"), turn(result("a"))
     )
     assert [turn.role for turn in turns] == ["assistant", "assistant", "user"]
 
@@ -160,9 +158,9 @@ def test_two_calls_with_one_id_get_distinct_ids_in_order():
 def test_repairing_tool_calls_and_results_is_idempotent():
     first, _ = pair_turns(
         assistant_calls("a", "b"),
-        turn(render_text_part("x"), result("b")),
+        turn(text_part("x"), result("b")),
         assistant_calls("a"),
-        turn(render_text_part("y")),
+        turn(text_part("y")),
     )
     second, report = pair_turns(*first)
     assert second == first
@@ -172,11 +170,11 @@ def test_repairing_tool_calls_and_results_is_idempotent():
 def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
     joined = merge_turns(
         [
-            turn(render_text_part("1"), path="m[0]"),
-            turn(render_text_part("2"), path="m[1]"),
+            turn(text_part("1"), path="m[0]"),
+            turn(text_part("2"), path="m[1]"),
             assistant_calls("a"),
         ]
     )
     assert [turn.role for turn in joined] == ["user", "assistant"]
-    assert joined[0].parts == (render_text_part("1"), render_text_part("2"))
+    assert joined[0].parts == (text_part("1"), text_part("2"))
     assert joined[0].path == "m[0]"
