@@ -129,13 +129,8 @@ def _total_tokens(entry: LogRecord) -> int:
 
 def _log_record(call: Call, client: Client, now: float) -> LogRecord:
     exchange, attempt = call.exchange, call.attempt
-    tap, key, route, target, error = (
-        attempt.tap,
-        exchange.key,
-        exchange.route,
-        attempt.target,
-        call.error,
-    )
+    tap, target, error = attempt.tap, attempt.target, call.error
+    key, route = exchange.key, exchange.route
     first_token_at, first_byte_at = tap.first_token_at, client.first_byte_at
     last_attempt = call.attempts[-1] if call.attempts else None
     upstream_dialect = provider = model = variant = ""
@@ -144,7 +139,7 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
         upstream_dialect, variant = target.model.provider.dialect, target.variant
         if last_attempt is not None and last_attempt.skipped is None:
             upstream_dialect = last_attempt.dialect
-    # In the order of the fields: msgspec then finds each of them at once.
+    # All fields at once: setting them later, one by one, takes longer.
     return LogRecord(
         id=exchange.id,
         started_at=exchange.started_at,
