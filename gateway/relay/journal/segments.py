@@ -185,15 +185,14 @@ class Segment:
         return self._offset == 0
 
     def append(self, payload: bytes) -> bool:
-        """Copies one record; returns whether it fits. Its header last: a torn record has none."""
-        start = self._offset + _HEADER.size
-        end = start + len(payload)
-        if end + _HEADER.size > self.size:
+        """Copies one record; returns whether it fits. A torn one does not match its checksum."""
+        data = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload + _END
+        start = self._offset
+        end = start + len(data)
+        if end > self.size:
             return False
-        self._map[start:end] = payload
-        self._map[end : end + len(_END)] = _END
-        self._map[self._offset : start] = _HEADER.pack(len(payload), zlib.crc32(payload))
-        self._offset = end
+        self._map[start:end] = data
+        self._offset = end - len(_END)
         return True
 
     def records(self) -> Iterator[LogRecord]:
