@@ -260,11 +260,14 @@ class Connection(asyncio.Protocol):
         """Called by the parser."""
         status = self._parser.get_status_code()
         headers = self.headers
-        size = sum(map(len, chain.from_iterable(headers))) + len(headers) * HEADER_OVERHEAD
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise _too_large()
-        if 100 <= status < 200:
+        is_interim = 100 <= status < 200
+        overhead = len(headers) * HEADER_OVERHEAD
+        # The bytes received include those of the head: most heads need no sum.
+        if is_interim or self._header_bytes + self._framing_bytes + overhead > MAX_HEADER_BYTES:
+            self._header_bytes += sum(map(len, chain.from_iterable(headers))) + overhead
+            if self._header_bytes > MAX_HEADER_BYTES:
+                raise _too_large()
+        if is_interim:
             headers.clear()
             return
         values = dict(headers)
