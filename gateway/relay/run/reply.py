@@ -346,7 +346,7 @@ def passed_headers_of(
 
 _FIELDS = ("model", "modelVersion")
 # Spellings of the field: most encoders write no space, Python's default writes one.
-_FIELD_PREFIXES = tuple(f'"{name}":{space}'.encode() for space in ("", " ") for name in _FIELDS)
+_FIELD_PREFIXES = tuple(f'"{name}":{space}'.encode() for name in _FIELDS for space in ("", " "))
 
 
 def replace_model(data: bytes, upstream_model: str, requested_model: str) -> bytes:
@@ -354,8 +354,9 @@ def replace_model(data: bytes, upstream_model: str, requested_model: str) -> byt
     field, replacement = model_field_replacement(data, upstream_model, requested_model)
     if not field:
         return data
-    if data.count(field) == 1:
-        return data.replace(field, replacement)
+    before, _, after = data.partition(field)
+    if after.find(field) < 0:
+        return before + replacement + after
     # Tool arguments may contain the same text.
     fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     fields |= {
