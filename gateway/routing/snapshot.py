@@ -109,6 +109,17 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return f"{self.provider.name}/{self.name}"
 
     @cached_property
+    def has_one_dialect(self) -> bool:
+        """Whether all requests to it are in its provider's dialect, whatever they contain."""
+        traits = self.traits
+        return not (
+            traits.responses
+            or traits.built_in_tools_in_responses
+            or traits.completions != "none"
+            or "fim" in self.provider.paths
+        )
+
+    @cached_property
     def refused_parameters(self) -> dict[str, frozenset[str]]:
         """Dialect -> the fields of a passthrough body that the model is known to reject."""
         return refused_parameters(self.traits, self.stated)

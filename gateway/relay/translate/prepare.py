@@ -238,9 +238,11 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     tools for models that accept tools only there unless reasoning is off, and requests for tools
     that the provider runs there.
     """
-    exchange = call.exchange
-    provider, traits = target.model.provider, target.model.traits
+    provider = target.model.provider
     provider_dialect = DIALECTS[provider.dialect]
+    if target.model.has_one_dialect:
+        return provider_dialect
+    exchange, traits = call.exchange, target.model.traits
     if "fim" in provider.paths and uses_fim(call, target):
         return DIALECTS[_COMPLETION_DIALECTS[0]]
     continues_prompt = exchange.verb == "generate" and (
