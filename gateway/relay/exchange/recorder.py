@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
-from itertools import chain
 
 from gateway.providers.masks import Mask
 from gateway.providers.masks import apply_masks as without
@@ -140,11 +139,16 @@ class Recorder:
                 {n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers}
             ),
         )
-        header_values = "\n".join(chain.from_iterable([h.values() for h in headers]))
+        values = [*headers[0].values(), *headers[1].values(), *headers[2].values()]
+        headers_data = "\n".join(values).encode("utf-8", "replace")
         parts = (self.client_request, upstream_request or b"", upstream, client)
-        is_clean = not (self.masks or self._masked_requests) and max(map(len, parts)) <= self.limit
-        headers_data = header_values.encode("utf-8", "replace")
-        if is_clean and sum(map(len, parts)) <= _SMALL_BYTES:
+        size = sum(map(len, parts))
+        is_clean = (
+            not self.masks
+            and not self._masked_requests
+            and (size <= self.limit or max(map(len, parts)) <= self.limit)
+        )
+        if is_clean and size <= _SMALL_BYTES:
             # One search in all of them costs less than one in each.
             has_header_secret = may_contain_secret(b"\n".join((*parts, headers_data)), self._forms)
             is_clean = not has_header_secret
@@ -238,6 +242,8 @@ class Recorder:
 def mask_credentials(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers with `***` for credentials."""
     masked_headers = dict(headers)
+    if _HARMLESS_NAMES.issuperset(masked_headers):
+        return masked_headers
     for name in masked_headers.keys() - _HARMLESS_NAMES:
         if is_secret_name(name):
             masked_headers[name] = MASK
