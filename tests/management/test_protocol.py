@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.management.start.protocol import CoalescingTransport, Protocol
+from gateway.relay.exchange.call import Client
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -158,15 +159,20 @@ REQUESTS = {
 }
 
 
-async def protocol_output(
-    kind: type[HttpToolsProtocol], request: bytes, messages: Any
-) -> tuple[bytes, bool]:
-    """Return the bytes written for two equal requests, and whether the connection is closed."""
+def sends(messages: Any) -> Any:
+    """Return an application that sends these messages."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)
 
+    return app
+
+
+async def protocol_output(
+    kind: type[HttpToolsProtocol], request: bytes, app: Any
+) -> tuple[bytes, bool]:
+    """Return the bytes written for two equal requests, and whether the connection is closed."""
     config = Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     state = ServerState()
     protocol = kind(config=config, server_state=state, app_state={})
@@ -186,9 +192,56 @@ async def protocol_output(
 @pytest.mark.parametrize("messages", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 async def test_a_response_equals_the_one_of_plain_uvicorn(messages: Any, request_: bytes) -> None:
-    ours = await protocol_output(Protocol, request_, messages)
-    theirs = await protocol_output(HttpToolsProtocol, request_, messages)
+    ours = await protocol_output(Protocol, request_, sends(messages))
+    theirs = await protocol_output(HttpToolsProtocol, request_, sends(messages))
     assert ours == theirs
+
+
+NOTE = (b"x-note", b"a")
+REPLIES: dict[str, tuple[int, list[tuple[bytes, bytes]], bytes]] = {
+    "short": (200, [KIND, NOTE], b"hello"),
+    "long": (200, [KIND], b"x" * 100_000),
+    "empty": (200, [KIND], b""),
+    "an error": (404, [KIND, NOTE], b"no"),
+    "without a body": (304, [NOTE], b""),
+    "that closes": (200, [(b"connection", b"close")], b"hello"),
+    "with a line in a value": (200, [(b"x-note", b"a\r\nx-evil: 1")], b"hello"),
+    "with a line in a name": (200, [(b"x\r\ny", b"a")], b"hello"),
+}
+
+
+@pytest.mark.parametrize("response", REPLIES.values(), ids=REPLIES)
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+async def test_a_whole_response_equals_the_one_of_plain_uvicorn(
+    response: Any, request_: bytes
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await Client(send).reply(*response)
+
+    # The names of harmless headers are known from the second response on.
+    await protocol_output(Protocol, REQUESTS["1.1"], sends([start(KIND, NOTE, FIVE), body(b"ab")]))
+    output, closed = await protocol_output(Protocol, request_, app)
+    plain_output, plain_closed = await protocol_output(HttpToolsProtocol, request_, app)
+    # Only the order of the headers differs.
+    assert sorted(output.split(b"\r\n")) == sorted(plain_output.split(b"\r\n"))
+    assert closed == plain_closed
+
+
+async def test_a_whole_response_needs_no_messages() -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["body"] == b"abc"
+        sent.append(send.__self__.send_response(200, [KIND], b"hello"))
+        assert (await receive())["type"] == "http.disconnect"
+
+    await protocol_output(Protocol, REQUESTS["1.1"], sends(WHOLE))
+    post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc"
+    output, _ = await protocol_output(Protocol, post, app)
+    assert sent == [True, True]
+    assert output == 2 * (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
+    )
 
 
 async def test_a_complete_response_is_one_write() -> None:

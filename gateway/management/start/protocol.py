@@ -113,6 +113,48 @@ class RequestCycle(RequestResponseCycle):
         )
         # Whether the fast path sent the head, and with chunked transfer encoding.
         self._fast = self._chunked = False
+        self._body_read = False
+
+    async def receive(self) -> Any:
+        """Return the body at once if all of it has arrived; uvicorn handles everything else."""
+        if self.more_body or self._body_read or self.disconnected or self.waiting_for_100_continue:
+            return await super().receive()
+        self._body_read = True
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    def send_response(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole response in one step, without ASGI messages.
+
+        `headers` are without `content-length`, which is added. Returns False, with nothing sent,
+        if the response must be sent as messages.
+        """
+        headers = [*self.default_headers, *headers]
+        if (
+            self.response_started
+            or self.disconnected
+            or self.access_log
+            or self.flow.write_paused
+            or not self.keep_alive
+            or status in _BODILESS
+            or self.scope["method"] == "HEAD"
+            or not _HARMLESS_NAMES.issuperset(dict(headers))
+        ):
+            return False
+        head = _encode_head(status, headers)
+        if not head:
+            return False
+        self.response_started, self.waiting_for_100_continue = True, False
+        head += b"content-length: %d\r\n\r\n" % len(body)
+        if len(body) <= _SMALL_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
+        self._end_response()
+        return True
 
     async def send(self, message: Any) -> None:
         """Send the head, or a chunk of the body."""
@@ -138,12 +180,15 @@ class RequestCycle(RequestResponseCycle):
         else:
             return False
         if is_last:
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            self.on_response()
+            self._end_response()
         return True
+
+    def _end_response(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
     def _try_send_head(self, message: Any) -> bool:
         """Send the head if the fast path applies; returns whether it was sent."""
@@ -157,27 +202,33 @@ class RequestCycle(RequestResponseCycle):
                     length = int(value)
                 elif not _is_known_harmless(name):
                     return False
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        if b"".join(lines).translate(None, _VALUE_BYTES) != b"\r\n" * len(lines):
-            return False
-        status, method = message["status"], self.scope["method"]
-        if method == "HEAD":
+        status = message["status"]
+        head = _encode_head(status, headers)
+        if not head or self.scope["method"] == "HEAD":
             return False
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            head += b"connection: close\r\n"
         if length is None and status not in _BODILESS:
-            lines.append(b"transfer-encoding: chunked\r\n")
+            head += b"transfer-encoding: chunked\r\n"
         self.response_started, self.waiting_for_100_continue = True, False
         self._fast = True
         self._chunked = length is None and status not in _BODILESS
         self.chunked_encoding = self._chunked
         self.expected_content_length = length or 0
-        head = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
+        head += b"\r\n"
         if length is not None and length <= _SMALL_BYTES:
             self.transport.buffer(head)  # type: ignore[attr-defined]
         else:
             self.transport.write(head)
         return True
+
+
+def _encode_head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return a response's head without the empty line at its end; empty if a value is invalid."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if lines.translate(None, _VALUE_BYTES) != b"\r\n" * len(headers):
+        return b""
+    return STATUS_LINE[status] + lines
 
 
 def _is_known_harmless(name: bytes) -> bool:
