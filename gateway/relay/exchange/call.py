@@ -460,6 +460,7 @@ class Call:
     def fork(self, claim_win: Callable[[], None] | None = None) -> Call:
         """A call of the same exchange for a parallel attempt, without reservations of its own."""
         fork = copy.copy(self)
+        fork.attempt = AttemptState(None, self.exchange.new_tap())
         fork.attempts, fork.reservations = [], []
         fork.recorder = copy.copy(self.recorder)
         fork.recorder.new_attempt()

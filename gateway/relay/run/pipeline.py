@@ -304,7 +304,9 @@ async def attempt(
     call.attempts.append(record)
     if call.attempt.target is not None:
         call.recorder.new_attempt()
-    state = call.attempt = AttemptState(target, exchange.new_tap())
+        call.attempt = AttemptState(None, exchange.new_tap())
+    state = call.attempt
+    state.target = target
     error: Error | None = None
     client_left = False
     if call.recorder.enabled:

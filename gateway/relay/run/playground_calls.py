@@ -113,6 +113,7 @@ async def run_playground_call(
     exchange.key = ApiKey(id=0, prefix=caller, name=caller, digest=b"")
     exchange.body = body
     exchange.new_tap = lambda: _Tap(call_listener)
+    call.attempt.tap = exchange.new_tap()
     exchange.on_attempt = call_listener.on_attempt
     client = Client(_make_send(call_listener))
     try:
