@@ -359,10 +359,14 @@ class Exchange:
             return request_id, traceparent_header, (b"tracestate", state.encode())
         return request_id, traceparent_header
 
-    def elapsed_ms(self, timestamp: float | None = None) -> float:
-        """Milliseconds from the request's arrival to `timestamp` (perf_counter), or until now."""
-        seconds = (time.perf_counter() if timestamp is None else timestamp) - self.started
-        return int(seconds * 1e6 + 0.5) / 1000  # half of what `round` costs
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request's arrival."""
+        return milliseconds(time.perf_counter() - self.started)
+
+
+def milliseconds(seconds: float) -> float:
+    """A duration that is not negative, in milliseconds with three decimals."""
+    return int(seconds * 1e6 + 0.5) / 1000  # half of what `round` costs
 
 
 class _FrozenExchange(Exchange):
@@ -579,11 +583,14 @@ class Deadlines:
         """
         now = self._loop.time()
         self._limit_s = seconds
-        self._due = now + seconds
+        self._due = due = now + seconds
         self._due_reason = reason
         if total_s is not None:
             self._total_due = now + total_s
-        self.next_check_at = min(self.next_check_at, self._due, self._total_due)
+        if self._total_due < due:
+            due = self._total_due
+        if due < self.next_check_at:
+            self.next_check_at = due
 
     def reset(self) -> None:
         """Restarts the current timeout, because data has arrived."""

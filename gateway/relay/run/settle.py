@@ -16,7 +16,14 @@ from gateway.canon.response import Usage
 from gateway.dialects.base import ErrorReply
 from gateway.providers.masks import Mask, mask_text
 from gateway.providers.unit_prices import unit_price_for
-from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_error
+from gateway.relay.exchange.call import (
+    Call,
+    Client,
+    Deadlines,
+    Exchange,
+    milliseconds,
+    stop_error,
+)
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
 from gateway.relay.exchange.request_features import (
@@ -131,7 +138,7 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
     exchange, attempt = call.exchange, call.attempt
     tap, target, error = attempt.tap, attempt.target, call.error
     key, route = exchange.key, exchange.route
-    first_token_at, first_byte_at = tap.first_token_at, client.first_byte_at
+    started, first_byte_at = exchange.started, client.first_byte_at
     last_attempt = call.attempts[-1] if call.attempts else None
     upstream_dialect = provider = model = variant = ""
     if target is not None:
@@ -139,8 +146,9 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
         upstream_dialect, variant = target.model.provider.dialect, target.variant
         if last_attempt is not None and last_attempt.skipped is None:
             upstream_dialect = last_attempt.dialect
-    # All fields at once: setting them later, one by one, takes longer.
-    return LogRecord(
+    own_s = (now if first_byte_at is None else first_byte_at) - started - call.upstream_wait_s
+    # Most fields at once: setting them later, one by one, takes longer.
+    entry = LogRecord(
         id=exchange.id,
         started_at=exchange.started_at,
         client_request_id=exchange.client_request_id,
@@ -157,22 +165,10 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
         stream=exchange.stream,
         passthrough=attempt.passthrough,
         status=client.status,
-        outcome="error" if error is not None and call.outcome == "ok" else call.outcome,
-        error_kind=error.kind if error is not None else "",
-        error=error.message[:2000] if error is not None else "",
+        outcome=call.outcome,
         finish=tap.finish.reason if tap.finish is not None else "",
-        duration_ms=exchange.elapsed_ms(now),
-        first_token_ms=exchange.elapsed_ms(first_token_at) if first_token_at is not None else None,
-        overhead_ms=max(
-            0.0,
-            exchange.elapsed_ms(
-                (now if first_byte_at is None else first_byte_at) - call.upstream_wait_s
-            ),
-        ),
-        # The mean time between the chunks of a stream.
-        chunk_gap_ms=(client.sent_at - first_byte_at) * 1000 / (client.chunks - 1)
-        if client.chunks > 1 and first_byte_at is not None
-        else None,
+        duration_ms=milliseconds(now - started),
+        overhead_ms=milliseconds(own_s) if own_s > 0 else 0.0,
         attempts=call.attempts,
         adaptations=attempt.adaptations,
         user_agent=exchange.headers.get("user-agent", "")[:200],
@@ -180,8 +176,18 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
         upstream_id=(last_attempt.upstream_id or tap.answer_id) if last_attempt is not None else "",
         variant=variant,
         shadow_of=exchange.shadow_of,
-        response_id=f"resp_{exchange.response_id}" if exchange.response_id else "",
     )
+    if tap.first_token_at is not None:
+        entry.first_token_ms = milliseconds(tap.first_token_at - started)
+    if client.chunks > 1 and first_byte_at is not None:
+        # The mean time between the chunks of a stream.
+        entry.chunk_gap_ms = (client.sent_at - first_byte_at) * 1000 / (client.chunks - 1)
+    if error is not None:
+        entry.outcome = "error" if call.outcome == "ok" else call.outcome
+        entry.error_kind, entry.error = error.kind, error.message[:2000]
+    if exchange.response_id:
+        entry.response_id = f"resp_{exchange.response_id}"
+    return entry
 
 
 def _attribute(entry: LogRecord, exchange: Exchange) -> None:
