@@ -100,7 +100,7 @@ def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
     return response
 
 
-class Audited(Middleware):
+class AuditMiddleware(Middleware):
     """Records in the audit log who made each change: a user, or the admin key."""
 
     def during(self, request: HttpRequest) -> AbstractContextManager[None]:

@@ -21,7 +21,7 @@ from gateway.canon.media import sniff_bytes
 from gateway.dialects import DIALECTS
 from gateway.edge.endpoints import find_endpoint
 from gateway.providers.catalog import resolve_preset
-from gateway.relay.upstream.media_fetch import Fetched
+from gateway.relay.upstream.media_fetch import FetchedFile
 from gateway.simulate import translate
 from gateway.simulate.inputs import SimulationInputs
 
@@ -145,7 +145,7 @@ def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
         except binascii.Error:
             raise invalid(f"files.{url[:200]}: data must be base64", "files") from None
         media_type = sniff_bytes(content) or file.media_type
-        files[url] = Fetched(data=file.data, media_type=media_type, size=len(content))
+        files[url] = FetchedFile(data=file.data, media_type=media_type, size=len(content))
     return SimulationInputs(
         answers=tuple(payload.answers), files=files, fetch_media=settings.FETCH_MEDIA
     )

@@ -111,7 +111,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     *(["allauth.account.middleware.AccountMiddleware"] if SSO_INSTALLED else []),
-    "console.middleware.Audited",
+    "console.middleware.AuditMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     *(["console.two_factor_policy.TwoFactorRequired"] if REQUIRE_TWO_FACTOR != "none" else []),
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -25,7 +25,7 @@ from gateway.relay.exchange.reasoning_turns import (
 from gateway.relay.state.reasoning import turns_to_restore
 from gateway.relay.translate.media_parts import fetch_error, parts_to_fetch, type_mismatch
 from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
-from gateway.relay.upstream.media_fetch import Fetched
+from gateway.relay.upstream.media_fetch import FetchedFile
 from gateway.routing.snapshot import Route, Target
 
 _REASONING = "live requests restore the reasoning of this turn if the gateway stored it"
@@ -42,7 +42,7 @@ class SimulationInputs(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     answers: tuple[Any, ...] = ()
-    files: Mapping[str, Fetched] = {}
+    files: Mapping[str, FetchedFile] = {}
     fetch_media: bool = False
 
 

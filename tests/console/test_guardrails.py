@@ -110,7 +110,7 @@ def test_a_trial_shows_the_findings_and_the_masked_text() -> None:
     settings = PatternSettings(pii=("email",))
     guardrail = GuardrailValue(name="pii", settings=settings, action="mask")
     trial = async_to_sync(try_guardrail)(None, Snapshot(version=1), guardrail, "ada@example.com!")  # type: ignore[arg-type]
-    assert (trial.result.outcome, trial.result.found, trial.text) == (
+    assert (trial.result.outcome, trial.result.findings, trial.text) == (
         "masked",
         {"email": 1},
         "[EMAIL]!",

@@ -66,7 +66,7 @@ async def test_a_blocked_request_is_rejected_before_any_target(tmp_path: Path) -
     assert (entry.status, entry.error_kind) == (400, "content_policy")
     result = entry.guardrails[0]
     assert (result.name, result.stage, result.outcome) == ("cards", "request", "blocked")
-    assert result.found == {"credit_card": 1}
+    assert result.findings == {"credit_card": 1}
     assert CARD not in str(entry.guardrails)
     assert (
         'guardrail_results_total{guardrail="cards",outcome="blocked",stage="request"} 1.0' in text
@@ -179,7 +179,7 @@ async def test_a_masked_response_keeps_its_other_fields(tmp_path: Path) -> None:
     assert body["choices"][0]["message"]["content"] == "it is [CREDIT_CARD]"
     assert body["vendor_field"] == {"kept": 1}
     result = live.entries[0].guardrails[0]
-    assert (result.stage, result.outcome, result.found) == (
+    assert (result.stage, result.outcome, result.findings) == (
         "response",
         "masked",
         {"credit_card": 1},
@@ -302,7 +302,7 @@ async def test_a_logging_guardrail_does_not_change_the_stream(tmp_path: Path) ->
         entry = (await live.rows(1))[0]
     assert b"".join(parts).replace(b"gpt-4.1", b"r") == reply.body
     assert entry.passthrough
-    assert (entry.guardrails[0].outcome, entry.guardrails[0].found) == (
+    assert (entry.guardrails[0].outcome, entry.guardrails[0].findings) == (
         "logged",
         {"credit_card": 1},
     )
@@ -395,7 +395,7 @@ async def test_presidio_masks_what_its_analyzer_finds(tmp_path: Path) -> None:
         entry = (await live.rows(1))[0]
     upstream_body = json.loads(live.upstreams.requests[1].content)
     assert [m["content"] for m in upstream_body["messages"]] == ["Be brief.", "I am [PERSON]."]
-    assert entry.guardrails[0].found == {"PERSON": 1}
+    assert entry.guardrails[0].findings == {"PERSON": 1}
 
 
 async def test_a_providers_moderation_blocks(tmp_path: Path) -> None:
@@ -414,7 +414,7 @@ async def test_a_providers_moderation_blocks(tmp_path: Path) -> None:
         entry = (await live.rows(2))[0]
     assert (blocked.status, passed.status) == (400, 200)
     assert live.upstreams.requests[0].headers["authorization"] == "Bearer sk-upstream-secret-of-mod"
-    assert entry.guardrails[0].found == {"violence": 1}
+    assert entry.guardrails[0].findings == {"violence": 1}
 
 
 FAILURES: dict[str, Any] = {

@@ -72,7 +72,7 @@ async def test_patterns_are_masked_without_a_model(tmp_path: Path) -> None:
     assert upstream_body["messages"][0]["content"] == (
         "I am Ada, pay [CREDIT_CARD] to [IBAN_CODE], write [EMAIL_ADDRESS]"
     )
-    assert row.guardrails[0].found["CREDIT_CARD"] == 1
+    assert row.guardrails[0].findings["CREDIT_CARD"] == 1
 
 
 @needs_presidio

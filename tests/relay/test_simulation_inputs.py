@@ -13,7 +13,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.edge.endpoints import find_endpoint
-from gateway.relay.upstream.media_fetch import Fetched
+from gateway.relay.upstream.media_fetch import FetchedFile
 from gateway.simulate import translate
 from gateway.simulate.inputs import SimulationInputs
 from tests.relay.clients import CLIENTS, Client
@@ -131,7 +131,7 @@ def with_picture(model: str) -> Json:
 
 def test_a_url_is_replaced_by_its_simulated_file() -> None:
     body = with_picture("gemini-3.8-flash")
-    file = Fetched(data=PIXEL, media_type="image/png", size=8)
+    file = FetchedFile(data=PIXEL, media_type="image/png", size=8)
     inputs = SimulationInputs(files={URL: file}, fetch_media=True)
     translation = translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
     (part,) = translation["body"]["contents"][0]["parts"]
@@ -153,7 +153,7 @@ def test_a_url_is_replaced_by_its_simulated_file() -> None:
 
 
 def test_a_file_that_is_not_an_image_is_refused() -> None:
-    file = Fetched(data=PIXEL, media_type="application/pdf", size=8)
+    file = FetchedFile(data=PIXEL, media_type="application/pdf", size=8)
     body = with_picture("gemini-3.8-flash")
     with pytest.raises(GatewayError, match="not an image"):
         translate.request(

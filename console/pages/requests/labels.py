@@ -238,7 +238,7 @@ def guardrail_line(result: GuardrailResult) -> dict[str, Any]:
     """One result of a guardrail as texts."""
     outcome, tone = _GUARDRAIL_OUTCOMES.get(result.outcome, ("?", ""))
     parts = [_("request") if result.stage == "request" else _("response")]
-    parts += [f"{name} × {count}" for name, count in result.found.items()]
+    parts += [f"{name} × {count}" for name, count in result.findings.items()]
     parts += [result.error] if result.error else []
     parts.append(f"{floatformat(result.duration_ms, 1)} ms")
     return {

@@ -43,7 +43,7 @@ from gateway.relay.exchange.trace import (
     unsampled_headers,
 )
 from gateway.relay.exchange.usage import UsageTap
-from gateway.relay.upstream.media_fetch import Fetched
+from gateway.relay.upstream.media_fetch import FetchedFile
 from gateway.routing.limits import Estimate
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
@@ -457,7 +457,7 @@ class Call:
         self.claim_win: Callable[[], None] | None = None
         self.cache_lookup: CacheLookup | None = None
         self.state_rejected_by: Target | None = None
-        self.fetched_media: dict[str, Fetched] = {}
+        self.fetched_media: dict[str, FetchedFile] = {}
         self.detached = False
         self.guard: GuardState | None = None
 

@@ -13,7 +13,7 @@ class GuardrailResult(msgspec.Struct, kw_only=True):
     Attributes:
         stage: `request` or `response`.
         outcome: `passed`, `logged`, `masked`, `blocked`, or `error` if the check failed.
-        found: what was found, with counts; never the text itself.
+        findings: what was found, with counts; never the text itself.
         error: why the check failed.
         reason: a service's explanation, which may quote the text; only if bodies are logged.
         duration_ms: of all checks of the stage together.
@@ -23,7 +23,7 @@ class GuardrailResult(msgspec.Struct, kw_only=True):
     kind: str
     stage: str
     outcome: str = "passed"
-    found: dict[str, int] = {}
+    findings: dict[str, int] = {}
     error: str = ""
     reason: str = ""
     duration_ms: float = 0.0

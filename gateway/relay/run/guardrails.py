@@ -192,7 +192,7 @@ async def check_texts(
                     _unavailable_error(stage, guardrail.name, str(failure))
                 ) from None
             continue
-        result.found = verdict.findings
+        result.findings = verdict.findings
         if call.recorder.enabled:
             result.reason = verdict.reason
         result.outcome = _verdict_outcome(guardrail, verdict)
@@ -235,9 +235,9 @@ def _add_result(guard: GuardState, result: GuardrailResult, started_s: float) ->
         guard.results.append(result)
         return
     previous_result.duration_ms = round(previous_result.duration_ms + result.duration_ms, 3)
-    previous_result.found = {
-        name: previous_result.found.get(name, 0) + result.found.get(name, 0)
-        for name in [*previous_result.found, *result.found]
+    previous_result.findings = {
+        name: previous_result.findings.get(name, 0) + result.findings.get(name, 0)
+        for name in [*previous_result.findings, *result.findings]
     }
     previous_result.outcome = max(previous_result.outcome, result.outcome, key=OUTCOMES.index)
     previous_result.error, previous_result.reason = (

@@ -13,7 +13,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Document, Image, Part, Request, ToolResult
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect
-from gateway.relay.upstream.media_fetch import Fetched, without_query
+from gateway.relay.upstream.media_fetch import FetchedFile, without_query
 
 # Appended to messages about media that was not sent.
 HINT = "or let the gateway fetch it by setting DRAGOMAN_FETCH_MEDIA"
@@ -35,7 +35,7 @@ def _parts_by_url(parts: tuple[Part, ...]) -> Iterator[Media]:
             yield from _parts_by_url(part.parts or ())
 
 
-def type_mismatch(part: Media, fetched_media: Fetched) -> str | None:
+def type_mismatch(part: Media, fetched_media: FetchedFile) -> str | None:
     """Why a file does not match the type of its part; None if it does."""
     kind = fetched_media.media_type
     if isinstance(part, Image):
@@ -54,7 +54,7 @@ def _media_type_label(kind: str) -> str:
 
 
 def inline_media(
-    request: Request, dialect: Dialect, traits: Traits, media: Mapping[str, Fetched]
+    request: Request, dialect: Dialect, traits: Traits, media: Mapping[str, FetchedFile]
 ) -> tuple[Request, tuple[Adaptation, ...]]:
     """The request with fetched files instead of their URLs, if the target needs them inline."""
     if not media:
@@ -99,7 +99,7 @@ def _replace_parts(parts: tuple[Part, ...], inline: Callable[[Media], Media]) ->
     return parts if unchanged else tuple(out)
 
 
-def _with_content(part: Media, file: Fetched) -> Media:
+def _with_content(part: Media, file: FetchedFile) -> Media:
     """The part with its bytes; text becomes a text document, which more providers accept."""
     if isinstance(part, Document) and file.media_type.startswith("text/"):
         text = _decode_text(file)
@@ -110,7 +110,7 @@ def _with_content(part: Media, file: Fetched) -> Media:
     )
 
 
-def _decode_text(file: Fetched) -> str | None:
+def _decode_text(file: FetchedFile) -> str | None:
     try:
         return base64.b64decode(file.data).decode()
     except (binascii.Error, UnicodeDecodeError):
@@ -145,7 +145,7 @@ def fetch_error(part: Media, reason: str) -> GatewayError:
     return GatewayError(Error(kind="invalid_request", message=message, param=part.path or None))
 
 
-def without_file_bytes(content: bytes, media: Mapping[str, Fetched]) -> bytes:
+def without_file_bytes(content: bytes, media: Mapping[str, FetchedFile]) -> bytes:
     """A body for the log without the bytes of fetched files; the client's body has their URLs."""
     for file in media.values():
         note = f"[{file.size} bytes of {file.media_type}, fetched]"

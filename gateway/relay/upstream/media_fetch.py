@@ -126,7 +126,7 @@ _NO_PUBLIC_ADDRESS = "its host has no public address"
 Resolve = Callable[[str], Awaitable[list[str]]]
 
 
-class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+class FetchedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A fetched file.
 
     Attributes:
@@ -174,7 +174,7 @@ class Fetcher:
         self._port, self._timeout_s = port, seconds
         self._slots = asyncio.Semaphore(MAX_PARALLEL_FETCHES)
 
-    async def fetch(self, url: str, max_bytes: int = MAX_BYTES) -> Fetched:
+    async def fetch(self, url: str, max_bytes: int = MAX_BYTES) -> FetchedFile:
         """The file at a URL, of at most `max_bytes` bytes. Raises MediaFetchError."""
         async with self._slots:
             try:
@@ -186,7 +186,7 @@ class Fetcher:
             encoded_content = await asyncio.to_thread(base64.b64encode, content)
         else:
             encoded_content = base64.b64encode(content)
-        return Fetched(
+        return FetchedFile(
             data=encoded_content.decode("ascii"),
             media_type=detect_media_type(content[:512], declared_type),
             size=len(content),
