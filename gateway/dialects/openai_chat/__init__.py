@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.dialects.base import Client, Dialect, PromptFormat, Provider
 from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
 from gateway.dialects.openai_chat.passed_tools import fit_passed_tools
+from gateway.dialects.openai_chat.provider_response import parse_response
 from gateway.dialects.openai_chat.reasoning import drop_state
 from gateway.dialects.openai_chat.request import (
     check_passthrough,
@@ -17,7 +18,6 @@ from gateway.dialects.openai_chat.stream import (
     ChatChoiceRenderer,
     ChatStreamParser,
     ChatStreamRenderer,
-    parse_response,
 )
 from gateway.dialects.openai_chat.tools import read_functions_echo
 from gateway.dialects.shared.last_user_text import last_user_text_reader

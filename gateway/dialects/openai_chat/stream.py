@@ -23,8 +23,8 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import fold_events, unfold_response
-from gateway.canon.logprobs import logprob_tokens, logprobs_extra
+from gateway.canon.fold import unfold_response
+from gateway.canon.logprobs import logprob_tokens
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
@@ -58,7 +58,7 @@ from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------
 #
-# Providers differ in every detail that the official reference leaves open; `_Chunk` and
+# Providers differ in every detail that the official reference leaves open; `Chunk` and
 # `_Delta` list the supported fields, and others are ignored. A frame that is no chunk ends
 # the stream as Failed: never an exception, never a clean end.
 #
@@ -85,7 +85,9 @@ class _Delta(msgspec.Struct):
     images: Any = None
 
 
-class _Choice(msgspec.Struct):
+class Choice(msgspec.Struct):
+    """A choice of a chunk or of a complete response."""
+
     index: Any = None
     delta: _Delta | None = None
     message: _Delta | None = None
@@ -99,11 +101,13 @@ class _Groq(msgspec.Struct):
     error: Any = None
 
 
-class _Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct):
+    """A chunk, or a complete response."""
+
     id: Any = None
     model: Any = None
     created: Any = None
-    choices: list[_Choice | None] | None = None
+    choices: list[Choice | None] | None = None
     usage: Any = None
     error: Any = None
     x_groq: _Groq | None = None
@@ -113,14 +117,14 @@ class _Chunk(msgspec.Struct):
     system_fingerprint: Any = None
 
 
-_decoder = msgspec.json.Decoder(_Chunk)
+_decoder = msgspec.json.Decoder(Chunk)
 
 
 class ChatStreamParser:
     """One stream of chunks -> events. Further requested choices are emitted at the end."""
 
     def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
-        wants_choices = _wants_multiple_choices(rendered_request)
+        wants_choices = wants_multiple_choices(rendered_request)
         self._others = (
             AlternativeParsers(lambda: ChatStreamParser(traits, rendered_request))
             if wants_choices
@@ -167,13 +171,13 @@ class ChatStreamParser:
         """End if the finish reason was received, else Failed."""
         return [] if self._ended else self._end_stream(done_received=False)
 
-    def feed_complete(self, chunk: _Chunk) -> list[Event]:
+    def feed_complete(self, chunk: Chunk) -> list[Event]:
         """The events of a complete response."""
         return self._read_chunk(chunk) + self.close()
 
     # --- chunks ----------------------------------------------------------------------
 
-    def _read_chunk(self, chunk: _Chunk) -> list[Event]:
+    def _read_chunk(self, chunk: Chunk) -> list[Event]:
         groq = chunk.x_groq
         error = chunk.error or (groq.error if groq is not None else None)
         if error:
@@ -204,7 +208,7 @@ class ChatStreamParser:
         if chunk_usage is not None:
             self._usage = merge_usage(self._usage, chunk_usage)
 
-    def _emit_start(self, chunk: _Chunk, events: list[Event]) -> None:
+    def _emit_start(self, chunk: Chunk, events: list[Event]) -> None:
         self._started = True
         response_id = chunk.id if isinstance(chunk.id, str) else ""
         model = chunk.model if isinstance(chunk.model, str) else ""
@@ -213,7 +217,7 @@ class ChatStreamParser:
         self._calls.state_origin = (self._preset, self._model)
         events.append(_start_event(chunk, response_id, model, self._usage))
 
-    def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
+    def _read_choice(self, choice: Choice, events: list[Event]) -> None:
         delta = choice.delta or choice.message
         if choice.logprobs is not None:
             self._pending_logprobs += tuple(logprob_tokens(choice.logprobs))
@@ -381,7 +385,7 @@ class ChatStreamParser:
         return [Failed(error)]
 
 
-def _start_event(chunk: _Chunk, response_id: str, model: str, usage: Usage | None) -> Start:
+def _start_event(chunk: Chunk, response_id: str, model: str, usage: Usage | None) -> Start:
     tier = chunk.service_tier
     return Start(
         id=response_id,
@@ -392,11 +396,12 @@ def _start_event(chunk: _Chunk, response_id: str, model: str, usage: Usage | Non
     )
 
 
-def _wants_multiple_choices(rendered_request: RenderedRequest | None) -> bool:
+def wants_multiple_choices(rendered_request: RenderedRequest | None) -> bool:
+    """Whether the request asked for several choices."""
     return rendered_request is not None and rendered_request.body.get("n", 1) > 1
 
 
-def _single_choice_chunk(chunk: _Chunk, choice: _Choice) -> _Chunk:
+def _single_choice_chunk(chunk: Chunk, choice: Choice) -> Chunk:
     """The chunk with this choice only, at index 0."""
     choice = msgspec.structs.replace(choice, index=0)
     return msgspec.structs.replace(chunk, choices=[choice], usage=None, x_groq=None)
@@ -417,43 +422,6 @@ def _decode_or_none(data: bytes) -> Any:
         return msgspec.json.decode(data)
     except _DECODE_ERRORS:
         return None
-
-
-def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
-    """The canonical response. Raises GatewayError for a body that is no response."""
-    if is_error(body):
-        raise GatewayError(parse_error_payload(body))
-    try:
-        chunk = msgspec.convert(body, _Chunk)
-    except (msgspec.MsgspecError, RecursionError):
-        raise bad_upstream("the upstream's response is not a chat completion") from None
-    first_choice, *other_choices = chunk.choices or [None]
-    if first_choice is None:
-        raise bad_upstream("the upstream's response contains no choices")
-    response = _choice_response(chunk, first_choice, traits, rendered_request)
-    if not _wants_multiple_choices(rendered_request):
-        return response
-    chunk.usage = None
-    other_calls = tuple(
-        _choice_response(chunk, choice, traits, rendered_request)
-        for choice in other_choices
-        if choice
-    )
-    return msgspec.structs.replace(response, alternatives=other_calls)
-
-
-def _choice_response(
-    chunk: _Chunk, choice: _Choice, traits: Traits, rendered_request: RenderedRequest | None
-) -> Response:
-    if choice.message is None and choice.delta is None:
-        raise bad_upstream("the upstream's response contains no message")
-    choice.index, choice.finish_reason = 0, choice.finish_reason or "stop"
-    chunk.choices = [choice]
-    extra = logprobs_extra(logprob_tokens(choice.logprobs))
-    if chunk.system_fingerprint is not None:
-        extra[NAME] = {"system_fingerprint": chunk.system_fingerprint}
-    response = fold_events(ChatStreamParser(traits, rendered_request).feed_complete(chunk))
-    return msgspec.structs.replace(response, extra=extra)
 
 
 # --- a client's stream ----------------------------------------------------------------------------
