@@ -22,7 +22,7 @@ NO_RESULT = "[no result provided]"
 
 def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
     """The request with calls and results paired, and a report of the changes."""
-    if not any(isinstance(p, ToolCall | ToolResult) for t in request.turns for p in t.parts):
+    if not _has_calls_or_results(request.turns):
         return request, []
     report: list[Adaptation] = []
     turns: list[Turn] = []
@@ -35,6 +35,14 @@ def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
         turns += renamed_turns
         turns += _attach_results(reply_turns, calls, report)
     return replace(request, turns=tuple(turns)), report
+
+
+def _has_calls_or_results(turns: tuple[Turn, ...]) -> bool:
+    for turn in turns:
+        for part in turn.parts:
+            if type(part) is ToolCall or type(part) is ToolResult:
+                return True
+    return False
 
 
 def merge_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:

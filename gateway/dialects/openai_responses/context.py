@@ -88,7 +88,7 @@ class ResponsesRenderContext(BaseRenderContext):
         self.report: AdaptationReport = AdaptationReport()
         self.hints: list[str] = []
         self.all_in_items = False
-        self.sent_names = self._map_names(list(tool_names_in(request)))
+        self.sent_names = self._map_names(tool_names_in(request))
 
     def _map_names(self, client_names: list[str]) -> dict[str, str]:
         """Names to send; names with a namespace stay unchanged for a client that uses them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -81,17 +81,20 @@ class BaseRenderContext:
             headers: headers that this request needs.
         """
         sent_names = self.sent_names
+        client_names: dict[str, str] = {}
+        custom_names: list[str] = []
+        if sent_names:
+            client_names = {
+                sent_name: name for name, sent_name in sent_names.items() if sent_name != name
+            }
+            if custom_tools:
+                tools = self.request.tools
+                custom_names = [sent_names[tool.name] for tool in tools if tool.kind == "custom"]
         return RenderedRequest(
             body=body,
             report=tuple(self.report),
-            client_names={
-                sent_name: name for name, sent_name in sent_names.items() if sent_name != name
-            },
-            custom_tools=frozenset(
-                [sent_names[tool.name] for tool in self.request.tools if tool.kind == "custom"]
-                if custom_tools
-                else ()
-            ),
+            client_names=client_names,
+            custom_tools=frozenset(custom_names),
             headers=headers or {},
         )
 
@@ -326,7 +329,7 @@ class ToolNamingRenderContext(BaseRenderContext):
 
     def __init__(self, request: Request, traits: Traits) -> None:
         super().__init__(request, traits)
-        names = list(tool_names_in(request))
+        names = tool_names_in(request)
         self.sent_names = assign_tool_names(names, self._NAME_LIMIT) if names else {}
 
     def sent_name(self, client_name: str) -> str:
@@ -376,7 +379,7 @@ def prepend_group_descriptions(request: Request) -> Request:
 
     Every tool gets it, as any of them may be dropped later.
     """
-    if all(tool.group_description is None for tool in request.tools):
+    if not request.tools or all(tool.group_description is None for tool in request.tools):
         return request
     return replace(request, tools=tuple(_with_group_description(tool) for tool in request.tools))
 
@@ -388,8 +391,9 @@ def _with_group_description(tool: Tool) -> Tool:
     return replace(tool, description=description, group_description=None)
 
 
-def tool_names_in(request: Request) -> Iterator[str]:
+def tool_names_in(request: Request) -> list[str]:
     """All tool names: of the offered tools, and of calls to tools no longer offered."""
-    yield from (tool.name for tool in request.tools)
+    names = [tool.name for tool in request.tools]
     for turn in request.turns:
-        yield from (part.name for part in turn.parts if isinstance(part, ToolCall))
+        names += [part.name for part in turn.parts if type(part) is ToolCall]
+    return names
