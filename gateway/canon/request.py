@@ -235,6 +235,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     verbosity: str | None = None
 
 
+# The format of a response for which the client set none.
+PLAIN_OUTPUT = Output()
+
+
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
     """How much the model should reason, and how much of the reasoning is returned.
 
@@ -269,6 +273,10 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     logit_bias: dict[str, float] | None = None
 
 
+# The parameters of a client that set none.
+NO_SAMPLING = Sampling()
+
+
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """Who sends the request, and how the provider may process it.
 
@@ -281,6 +289,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
     store: bool | None = None
+
+
+# The fields of a client that set none.
+NO_META = Meta()
 
 
 class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,11 +312,11 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
     instructions: tuple[Text, ...] = ()
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
-    output: Output = Output()
+    output: Output = PLAIN_OUTPUT
     thinking: Thinking | None = None
     max_output: int | None = None
-    sampling: Sampling = Sampling()
-    meta: Meta = Meta()
+    sampling: Sampling = NO_SAMPLING
+    meta: Meta = NO_META
     cache: CacheBreakpoint | None = None
     version: str | None = None
     betas: tuple[str, ...] = ()

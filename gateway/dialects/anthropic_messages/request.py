@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gateway.canon.errors import invalid, unsupported
-from gateway.canon.request import Meta, Output, Request, Sampling
+from gateway.canon.request import (
+    NO_META,
+    NO_SAMPLING,
+    PLAIN_OUTPUT,
+    Meta,
+    Output,
+    Request,
+    Sampling,
+)
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.blocks import parse_cache_control, parse_system
 from gateway.dialects.anthropic_messages.context import (
@@ -158,8 +166,6 @@ def _parse_betas(headers: Mapping[str, str]) -> tuple[str, ...]:
 
 _MAX_USER_ID_LENGTH = 256
 _FILES_BETA = "files-api-2025-04-14"
-# Values of a request that uses none of these features: they are not rendered.
-_PLAIN_OUTPUT, _NO_SAMPLING, _NO_META = Output(), Sampling(), Meta()
 # Sampling fields that this dialect does not have.
 _UNSUPPORTED_SAMPLING = (
     "min_p",
@@ -196,18 +202,18 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     body["messages"] = render_messages(context, system)
     if context.sent_names and "tools" not in body:
         render_history_tools(context, body)
-    if request.output != _PLAIN_OUTPUT:
+    if request.output != PLAIN_OUTPUT:
         render_output_format(context, body)
     system += [{"type": "text", "text": hint} for hint in context.hints]
     if system:
         body["system"] = system
     if request.thinking is not None or context.effort_override is not None:
         render_thinking(context, body)
-    if request.sampling != _NO_SAMPLING:
+    if request.sampling != NO_SAMPLING:
         _render_sampling(context, body)
     if max_tokens != request.max_output:
         _report_max_tokens(context, body)
-    if request.meta != _NO_META:
+    if request.meta != NO_META:
         _render_metadata(context, body)
     if request.extra or request.cache is not None:
         _render_extra_fields(context, body)

@@ -25,7 +25,8 @@ class ChatRenderContext(DeduplicatingRenderContext):
 
     def __init__(self, request: Request, traits: Traits) -> None:
         super().__init__(request, traits)
-        self.sent_names = assign_tool_names((tool.name for tool in request.tools), NAME_LIMIT)
+        names = [tool.name for tool in request.tools]
+        self.sent_names = assign_tool_names(names, NAME_LIMIT) if names else {}
         self._used_names = set(self.sent_names.values())
         self.hints: list[str] = []
 

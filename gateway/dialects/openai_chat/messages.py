@@ -236,6 +236,8 @@ def _render_bridge_message(context: ChatRenderContext, turn: Turn) -> list[Json]
 
 
 def _render_system(context: ChatRenderContext) -> list[Json]:
+    if not context.request.instructions and not context.hints:
+        return []
     hints = (Text(text=hint) for hint in context.hints)
     items = render_parts(context, (*context.sent_instructions(), *hints))
     if not items:
@@ -268,7 +270,8 @@ def _render_turn(context: ChatRenderContext, turn: Turn) -> list[Json]:
 def _with_name_and_content(
     context: ChatRenderContext, turn: Turn, message: Json, content: Any
 ) -> Json:
-    _render_name(context, turn, message)
+    if turn.name is not None:
+        _render_name(context, turn, message)
     message["content"] = content
     return message
 
@@ -284,28 +287,28 @@ def _render_name(context: ChatRenderContext, turn: Turn, message: Json) -> None:
 
 def _render_user_turn(context: ChatRenderContext, turn: Turn) -> list[Json]:
     """Tool messages first, with nothing between them; then the user's other content."""
-    results = [part for part in turn.parts if isinstance(part, ToolResult)]
-    other_parts = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
-    messages, moved_parts = render_results(context, results) if results else ([], [])
-    items = moved_parts + render_parts(context, other_parts)
+    messages: list[Json] = []
+    moved_parts: list[Json] = []
+    parts = turn.parts
+    results = [part for part in parts if type(part) is ToolResult]
+    if results:
+        messages, moved_parts = render_results(context, results)
+        parts = tuple([part for part in parts if type(part) is not ToolResult])
+    items = moved_parts + render_parts(context, parts)
     if not items:
         return messages
-    # One text in a list stays in a list: prompt caches depend on the exact form.
-    as_list = (
-        isinstance(other_parts[0], Text) and other_parts[0].path.endswith("]")
-        if other_parts
-        else False
-    )
-    as_list = as_list and not _is_message_path(other_parts[0].path)
-    message = _with_name_and_content(
-        context, turn, {"role": "user"}, render_content(context, items, as_list=as_list)
-    )
-    return [*messages, message]
+    content = render_content(context, items, as_list=bool(parts) and _is_text_in_list(parts[0]))
+    messages.append(_with_name_and_content(context, turn, {"role": "user"}, content))
+    return messages
 
 
-def _is_message_path(path: str) -> bool:
-    """Whether the path is that of a message, whose content was a string."""
-    return path.count("[") < 2
+def _is_text_in_list(part: Part) -> bool:
+    """Whether the client wrote the part as a text in a list of parts.
+
+    One text in a list stays in a list: prompt caches depend on the exact form. The path of any
+    other text is that of its message.
+    """
+    return type(part) is Text and part.path.endswith("]") and part.path.count("[") >= 2
 
 
 def _render_assistant_turn(context: ChatRenderContext, turn: Turn) -> list[Json]:

@@ -234,7 +234,8 @@ def _render_part(context: ChatRenderContext, part: Part) -> list[Json]:
                     join_path(part.path, "citations"),
                     "OpenAI Chat does not support sources in requests",
                 )
-            return [context.with_cache_breakpoint(_render_text_part(part.text), part.cache)]
+            item = _render_text_part(part.text)
+            return [item if part.cache is None else context.with_cache_breakpoint(item, part.cache)]
         case Image():
             return [context.with_cache_breakpoint(_render_image(context, part), part.cache)]
         case Document():
@@ -442,12 +443,11 @@ def render_content(
     `as_list` keeps a single text in a list, as the client wrote it. A target that accepts
     strings only gets all texts joined.
     """
-    all_text = all(len(item) == 2 and item.get("type") == "text" for item in items)
-    if all_text and not context.traits.text_parts:
-        return "\n\n".join(item["text"] for item in items)
-    if all_text and len(items) == 1 and not as_list:
-        text: str = items[0]["text"]
-        return text
+    for item in items:
+        if len(item) != 2 or item.get("type") != "text":
+            return items
+    if (len(items) == 1 and not as_list) or not context.traits.text_parts:
+        return "\n\n".join([item["text"] for item in items])
     return items or ""
 
 

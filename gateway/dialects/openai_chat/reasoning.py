@@ -140,10 +140,10 @@ def render_thinking(context: ChatRenderContext, body: Json) -> None:
 
 def _effective_thinking(request: Request) -> Thinking | None:
     """The reasoning setting in effect: a turn's own effort applies from that turn on."""
-    turn_effort = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
-    if turn_effort is None:
-        return request.thinking
-    return msgspec.structs.replace(request.thinking or Thinking(), effort=turn_effort)
+    for turn in reversed(request.turns):
+        if turn.effort:
+            return msgspec.structs.replace(request.thinking or Thinking(), effort=turn.effort)
+    return request.thinking
 
 
 def _disable_reasoning(context: ChatRenderContext, body: Json, thinking: Thinking | None) -> None:

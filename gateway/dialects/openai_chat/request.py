@@ -10,7 +10,7 @@ import msgspec
 from gateway.canon.errors import invalid
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.naming import shorten_user_id
-from gateway.canon.request import Meta, Output, Request, Sampling
+from gateway.canon.request import NO_META, NO_SAMPLING, Meta, Output, Request, Sampling
 from gateway.canon.schema import with_description
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
@@ -240,12 +240,15 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _render_stream(context, body)
     render_output_format(context, body)
     render_messages(context, body)
-    render_tools(context, body)
+    if request.tools or request.tool_choice is not None:
+        render_tools(context, body)
     render_thinking(context, body)
     if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
         body[traits.max_tokens_field] = limit
-    _render_sampling(context, body)
-    _render_metadata(context, body)
+    if request.sampling != NO_SAMPLING:
+        _render_sampling(context, body)
+    if request.meta != NO_META:
+        _render_metadata(context, body)
     _render_extra_fields(context, body)
     return context.finish(body, custom_tools=not traits.custom_tools)
 
@@ -392,7 +395,7 @@ def _render_extra_fields(context: ChatRenderContext, body: Json) -> None:
     request = context.request
     if request.cache is not None and context.traits.cache == "cache_control":
         body["cache_control"] = cache_control(request.cache)
-    else:
+    elif request.cache is not None:
         context.drop_cache_marks(request.cache)
     if request.previous_response_id is not None:
         context.drop(
