@@ -56,8 +56,12 @@ from gateway.dialects.shared.fields import (
 
 # --- a client's request ---------------------------------------------------------------------------
 
-_PARSED_FIELDS = frozenset(
-    {
+_SAMPLING_FIELDS = frozenset({"temperature", "top_p", "top_k", "stop_sequences"})
+_META_FIELDS = frozenset({"service_tier", "metadata"})
+_PARSED_FIELDS = (
+    _SAMPLING_FIELDS
+    | _META_FIELDS
+    | {
         "model",
         "max_tokens",
         "messages",
@@ -68,13 +72,7 @@ _PARSED_FIELDS = frozenset(
         "thinking",
         "output_config",
         "output_format",
-        "metadata",
-        "stop_sequences",
-        "service_tier",
         "cache_control",
-        "temperature",
-        "top_p",
-        "top_k",
     }
 )
 _PARSED_OUTPUT_CONFIG = frozenset({"effort", "format"})
@@ -88,32 +86,36 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         key: value for key, value in body.items() if key not in _PARSED_FIELDS and value is not None
     }
     field_paths = dict(FIELD_PATHS)
-    output = parse_output_format(body, field_paths)
-    config = mapping(body, "output_config") or {}
-    extra |= {
-        f"output_config.{k}": v
-        for k, v in config.items()
-        if k not in _PARSED_OUTPUT_CONFIG and v is not None
-    }
+    output = PLAIN_OUTPUT
+    if "output_config" in body or "output_format" in body:
+        output = parse_output_format(body, field_paths)
+        config = mapping(body, "output_config") or {}
+        extra |= {
+            f"output_config.{k}": v
+            for k, v in config.items()
+            if k not in _PARSED_OUTPUT_CONFIG and v is not None
+        }
     turns = parse_turns(body, extra)
-    request = Request(
+    has_thinking = "thinking" in body or "output_config" in body
+    return Request(
         model=required_text(body, "model"),
         stream=boolean(body, "stream") or False,
-        instructions=parse_system(body.get("system"), "system", extra),
+        instructions=parse_system(body["system"], "system", extra) if "system" in body else (),
         turns=turns,
-        tools=parse_tools(body, turns),
-        tool_choice=parse_tool_choice(body),
+        tools=parse_tools(body, turns) if "tools" in body else (),
+        tool_choice=parse_tool_choice(body) if "tool_choice" in body else None,
         output=output,
-        thinking=parse_thinking(body, extra),
+        thinking=parse_thinking(body, extra) if has_thinking else None,
         max_output=_parse_max_output(body, counting=headers.get(_VERB_HEADER) == "count_tokens"),
-        sampling=_parse_sampling(body),
-        meta=_parse_meta(body, extra),
+        sampling=NO_SAMPLING if _SAMPLING_FIELDS.isdisjoint(body) else _parse_sampling(body),
+        meta=NO_META if _META_FIELDS.isdisjoint(body) else _parse_meta(body, extra),
         cache=parse_cache_control(body),
         version=headers.get("anthropic-version") or VERSION,
         betas=_parse_betas(headers),
+        # After the parsers above, which add to it.
+        extra={NAME: extra} if extra else {},
         client_paths=field_paths,
     )
-    return msgspec.structs.replace(request, extra={NAME: extra}) if extra else request
 
 
 def _parse_max_output(body: Json, *, counting: bool) -> int | None:
@@ -158,7 +160,9 @@ def _parse_session_id(user_id: str | None) -> str | None:
 
 
 def _parse_betas(headers: Mapping[str, str]) -> tuple[str, ...]:
-    header = headers.get("anthropic-beta", "")
+    header = headers.get("anthropic-beta")
+    if not header:
+        return ()
     return tuple(beta for item in header.split(",") if (beta := item.strip()))
 
 

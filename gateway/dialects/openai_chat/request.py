@@ -10,7 +10,15 @@ import msgspec
 from gateway.canon.errors import invalid
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.naming import shorten_user_id
-from gateway.canon.request import NO_META, NO_SAMPLING, Meta, Output, Request, Sampling
+from gateway.canon.request import (
+    NO_META,
+    NO_SAMPLING,
+    PLAIN_OUTPUT,
+    Meta,
+    Output,
+    Request,
+    Sampling,
+)
 from gateway.canon.schema import with_description
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
@@ -42,53 +50,38 @@ from gateway.dialects.shared.openai_schema import mentions_json, object_paramete
 
 # --- a client's request ---------------------------------------------------------------------------
 
-_PARSED_FIELDS = frozenset(
-    [
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
-        "max_completion_tokens",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "frequency_penalty",
-        "presence_penalty",
-        "repetition_penalty",
-        "seed",
-        "stop",
-        "n",
-        "logprobs",
-        "top_logprobs",
-        "logit_bias",
-        "response_format",
-        "verbosity",
-        "reasoning_effort",
-        "reasoning",
-        "thinking",
-        "include_reasoning",
-        "tools",
-        "functions",
-        "tool_choice",
-        "function_call",
-        "parallel_tool_calls",
-        "web_search_options",
-        "user",
-        "safety_identifier",
-        "prompt_cache_key",
-        "metadata",
-        "service_tier",
-        "store",
-        "cache_control",
-    ]
+_SAMPLING_FIELDS = frozenset(
+    {
+        *("temperature", "top_p", "top_k", "min_p", "seed", "stop", "n"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty"),
+        *("logprobs", "top_logprobs", "logit_bias"),
+    }
+)
+_META_FIELDS = frozenset(
+    {"safety_identifier", "user", "prompt_cache_key", "metadata", "service_tier", "store"}
 )
 _THINKING_FIELDS = frozenset({"thinking", "reasoning", "reasoning_effort", "include_reasoning"})
 _TOOL_FIELDS = frozenset(
     {
         *("tools", "functions", "web_search_options"),
         *("tool_choice", "function_call", "parallel_tool_calls"),
+    }
+)
+_PARSED_FIELDS = (
+    _SAMPLING_FIELDS
+    | _META_FIELDS
+    | _THINKING_FIELDS
+    | _TOOL_FIELDS
+    | {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_completion_tokens",
+        "max_tokens",
+        "response_format",
+        "verbosity",
+        "cache_control",
     }
 )
 # Default values: dropping them loses nothing where the field has no equivalent.
@@ -118,6 +111,8 @@ _CANONICAL_TIERS = {
 _FIELD_PATHS = {
     "turns": "messages",
     "logprobs": "logprobs",
+    "user_id": "user",
+    "session_key": "prompt_cache_key",
     "cache": "cache_control",
     "tool_schema": "function.parameters",
     "detail": "image_url.detail",
@@ -142,8 +137,8 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         output=parse_output_format(body, paths),
         thinking=None if _THINKING_FIELDS.isdisjoint(body) else parse_thinking(body, paths),
         max_output=_parse_max_output(body, paths),
-        sampling=_parse_sampling(body),
-        meta=_parse_metadata(body, paths),
+        sampling=NO_SAMPLING if _SAMPLING_FIELDS.isdisjoint(body) else _parse_sampling(body),
+        meta=NO_META if _META_FIELDS.isdisjoint(body) else _parse_metadata(body, paths),
         # OpenRouter's cache breakpoint for the entire request.
         cache=parse_cache_breakpoint(body) if mapping(body, "cache_control") is not None else None,
         extra={NAME: extra} if extra else {},
@@ -153,13 +148,15 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
 
 def _collect_extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool | None]:
     """The fields without a canonical equivalent, and whether a usage chunk is requested."""
-    for key in _OBJECT_FIELDS:
-        mapping(body, key)
-    extra = {
-        k: v
-        for k, v in body.items()
-        if k not in _PARSED_FIELDS and v is not None and v != _DEFAULT_VALUES.get(k)
-    }
+    extra: Json = {}
+    if not body.keys() <= _PARSED_FIELDS:
+        for key in _OBJECT_FIELDS:
+            mapping(body, key)
+        extra = {
+            k: v
+            for k, v in body.items()
+            if k not in _PARSED_FIELDS and v is not None and v != _DEFAULT_VALUES.get(k)
+        }
     user = text(body, "user")
     if user is not None and body.get("safety_identifier") not in (None, user):
         extra["user"] = user
@@ -211,11 +208,10 @@ def _parse_sampling(body: Json) -> Sampling:
 
 def _parse_metadata(body: Json, paths: dict[str, str]) -> Meta:
     user_id = text(body, "safety_identifier")
-    paths["user_id"] = "safety_identifier"
     if user_id is None:
         user_id = text(body, "user")
-        paths["user_id"] = "user"
-    paths["session_key"] = "prompt_cache_key"
+    else:
+        paths["user_id"] = "safety_identifier"
     tier = enum_value(body, "service_tier", _CLIENT_TIERS)
     return Meta(
         user_id=user_id,
@@ -422,6 +418,8 @@ _FIELD = "response_format"
 
 def parse_output_format(body: Json, paths: dict[str, str]) -> Output:
     """The output format that the client requests."""
+    if "response_format" not in body and "verbosity" not in body:
+        return PLAIN_OUTPUT
     verbosity = text(body, "verbosity")
     response_format = mapping(body, "response_format")
     if response_format is None:
