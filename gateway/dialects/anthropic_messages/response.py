@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal, assert_never
 
 import msgspec
@@ -78,7 +79,7 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
         id=string_or_empty(body.get("id")),
         model=model,
         parts=parts,
-        finish=parse_finish(body, has_tool_call=any(isinstance(part, ToolCall) for part in parts)),
+        finish=parse_finish(body, has_tool_call=ToolCall in [type(part) for part in parts]),
         usage=parse_usage(usage),
         service_tier=parse_service_tier(usage),
         extra=parse_extra_fields(body),
@@ -87,6 +88,8 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
 
 def parse_extra_fields(message: Json) -> dict[str, Json]:
     """The fields of a message that only this dialect knows."""
+    if message.keys() <= _PARSED_FIELDS:
+        return {}
     extra = {k: v for k, v in message.items() if k not in _PARSED_FIELDS and v is not None}
     return {NAME: extra} if extra else {}
 
@@ -171,7 +174,7 @@ def render_response(
     usage = count_searches(render_usage(response.usage), content)
     if (tier := render_service_tier(response.service_tier)) is not None:
         usage["service_tier"] = tier
-    has_refusal = any(isinstance(part, Refusal) for part in response.parts)
+    has_refusal = Refusal in [type(part) for part in response.parts]
     body = {
         "id": f"msg_{context.id}",
         "type": "message",
@@ -185,11 +188,13 @@ def render_response(
     return body, tuple(report)
 
 
-def _drop_duplicate_signatures(parts: tuple[Part, ...]) -> list[Part]:
+def _drop_duplicate_signatures(parts: tuple[Part, ...]) -> Sequence[Part]:
     """The parts; a call loses its signature if a reasoning part carries the same."""
     reasoning_signatures = {
-        p.signature.value for p in parts if isinstance(p, Reasoning) and p.signature
+        p.signature.value for p in parts if type(p) is Reasoning and p.signature
     }
+    if not reasoning_signatures:
+        return parts
     return [
         replace(part, signature=None)
         if isinstance(part, ToolCall)
@@ -234,6 +239,8 @@ def unsupported_part(path: str, data: Json) -> Adaptation:
 
 def _render_text(part: Text, path: str, report: list[Adaptation]) -> Json:
     block: Json = {"type": "text", "text": part.text}
+    if not part.citations:
+        return block
     rendered_citations = [render_citation(citation) for citation in part.citations]
     citations = [item for item in rendered_citations if item is not None]
     if citations:
@@ -363,11 +370,13 @@ def parse_finish(stop_fields: Json, *, has_tool_call: bool) -> Finish:
     )
     if reason in {"stop", "tool"}:
         reason = "tool" if has_tool_call else "stop"
+    stop_sequence = string_or_none(stop_fields.get("stop_sequence"))
     details = stop_fields.get("stop_details")
-    details = details if isinstance(details, dict) else {}
+    if not isinstance(details, dict):
+        return Finish(reason=reason, stop_sequence=stop_sequence)
     return Finish(
         reason=reason,
-        stop_sequence=string_or_none(stop_fields.get("stop_sequence")),
+        stop_sequence=stop_sequence,
         explanation=string_or_none(details.get("explanation")),
         category=string_or_none(details.get("category")),
     )
@@ -412,15 +421,13 @@ def parse_usage(usage: Any) -> Usage | None:
     """The tokens in a `usage` object; None if it has no counts."""
     if not isinstance(usage, dict):
         return None
+    cache_write, written_1h = token_count(usage, "cache_creation_input_tokens"), None
     created = usage.get("cache_creation")
-    written_by_ttl = created if isinstance(created, dict) else {}
-    written_5m, written_1h = (
-        token_count(written_by_ttl, "ephemeral_5m_input_tokens"),
-        token_count(written_by_ttl, "ephemeral_1h_input_tokens"),
-    )
-    cache_write = token_count(usage, "cache_creation_input_tokens")
-    if cache_write is None and (written_5m is not None or written_1h is not None):
-        cache_write = (written_5m or 0) + (written_1h or 0)
+    if isinstance(created, dict):
+        written_5m = token_count(created, "ephemeral_5m_input_tokens")
+        written_1h = token_count(created, "ephemeral_1h_input_tokens")
+        if cache_write is None and (written_5m is not None or written_1h is not None):
+            cache_write = (written_5m or 0) + (written_1h or 0)
     details = usage.get("output_tokens_details")
     counts = Usage(
         input=token_count(usage, "input_tokens"),
@@ -470,9 +477,10 @@ def render_usage(usage: Usage | None) -> Json:
         }
     if usage.reasoning is not None:
         out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    native = usage.native
     for name, kind in _NATIVE_FIELDS.items():
-        if isinstance(value := usage.native.get(name), kind):
-            out[name] = value
+        if name in native and isinstance(native[name], kind):
+            out[name] = native[name]
     return out
 
 

@@ -370,10 +370,13 @@ def _token_count(value: Any) -> int | None:
 
 def render_usage(usage: Usage | None) -> Json | None:
     """The `usage` object for a client; None if neither count is known."""
-    if usage is None or (usage.prompt_tokens is None and usage.output is None):
+    if usage is None:
+        return None
+    prompt, output = usage.prompt_tokens, usage.output
+    if prompt is None and output is None:
         return None
     # The official SDK types both as plain integers, so a missing count is 0.
-    prompt, output = usage.prompt_tokens or 0, usage.output or 0
+    prompt, output = prompt or 0, output or 0
     out: Json = {
         "prompt_tokens": prompt,
         "completion_tokens": output,
