@@ -63,6 +63,8 @@ def _parse_turn(message: Json, path: str, extra: Json) -> Turn:
 PLACEHOLDER_TEXT = "(conversation start)"
 # A last assistant message that ends with one of these is a prefill.
 _PREFILL_BLOCK_TYPES = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "document"})
+# Parts that only an assistant message can contain.
+_ASSISTANT_PARTS = frozenset({Reasoning, ToolCall})
 # Block types that the API rejects in an assistant message.
 _NOT_IN_ASSISTANT_TURNS = frozenset({"image", "search_result", "tool_result"})
 
@@ -87,12 +89,19 @@ def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:
     """The messages; instructions that are not accepted among them are added to `system`."""
     context.request, report = pair_tool_results(context.request)
     context.report += report
-    rendered_turns = [_render_turn(context, turn) for turn in context.request.turns]
-    for rendered_turn in rendered_turns:
-        if not rendered_turn.blocks:
-            _apply_effort_to_request(context, rendered_turn.turn)
-    rendered_turns = [rendered_turn for rendered_turn in rendered_turns if rendered_turn.blocks]
-    if any(rendered_turn.role == "system" for rendered_turn in rendered_turns):
+    rendered_turns: list[_RenderedTurn] = []
+    empty_turns: list[Turn] = []
+    has_system_message = False
+    for turn in context.request.turns:
+        blocks = _render_turn(context, turn)
+        if blocks:
+            rendered_turns.append(_RenderedTurn(turn, turn.role, blocks))
+            has_system_message = has_system_message or turn.role == "system"
+        else:
+            empty_turns.append(turn)
+    for turn in empty_turns:
+        _apply_effort_to_request(context, turn)
+    if has_system_message:
         rendered_turns = _arrange_system_messages(context, rendered_turns, system)
     messages = _merge_messages(context, rendered_turns)
     if not messages or messages[0]["role"] == "assistant":
@@ -105,17 +114,17 @@ def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:
     return messages
 
 
-def _render_turn(context: RenderContext, turn: Turn) -> _RenderedTurn:
+def _render_turn(context: RenderContext, turn: Turn) -> list[Json]:
     if turn.name is not None:
         context.drop(f"{turn.path}.name", "no equivalent")
     parts = turn.parts
     if turn.role != "assistant":
         for part in parts:
-            if isinstance(part, Reasoning | ToolCall):
+            if type(part) in _ASSISTANT_PARTS:
                 context.drop(
                     part.path, "only assistant messages can contain reasoning and tool calls"
                 )
-        parts = tuple(part for part in parts if not isinstance(part, Reasoning | ToolCall))
+        parts = tuple([part for part in parts if type(part) not in _ASSISTANT_PARTS])
     if turn.role == "system":
         for part in parts:
             if not isinstance(part, Text | Native):
@@ -124,11 +133,11 @@ def _render_turn(context: RenderContext, turn: Turn) -> _RenderedTurn:
     blocks = render_blocks(context, parts)
     if turn.role == "assistant":
         blocks = _filter_assistant_blocks(context, turn, blocks)
-    elif turn.role == "user" and any(
-        block.get("citations") for block in blocks if block.get("type") == "text"
-    ):
-        context.requires_older_version = True
-    return _RenderedTurn(turn, turn.role, blocks)
+    elif turn.role == "user":
+        for block in blocks:
+            if block.get("citations") and block.get("type") == "text":
+                context.requires_older_version = True
+    return blocks
 
 
 def _filter_assistant_blocks(context: RenderContext, turn: Turn, blocks: list[Json]) -> list[Json]:

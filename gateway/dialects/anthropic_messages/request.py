@@ -228,20 +228,33 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
 
 def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:
     request = context.request
-    uses_older_version = context.requires_older_version or any(
-        name in body for name in ("temperature", "top_p", "top_k")
+    uses_older_version = (
+        context.requires_older_version
+        or "temperature" in body
+        or "top_p" in body
+        or "top_k" in body
     )
     version = VERSION if uses_older_version else request.version or context.traits.anthropic_version
     headers = {"anthropic-version": version}
     betas = dict.fromkeys(request.betas)
-    sources = (block.get("source") for message in body["messages"] for block in message["content"])
-    if any(isinstance(source, dict) and source.get("type") == "file" for source in sources):
+    if _refers_to_file(body["messages"]):
         betas[_FILES_BETA] = None
     if mcp.SERVERS in body and not any(beta.startswith("mcp-client-") for beta in betas):
         betas[mcp.BETA] = None
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
     return headers
+
+
+def _refers_to_file(messages: list[Json]) -> bool:
+    """Whether a block of the messages is a file that the provider stores."""
+    for message in messages:
+        for block in message["content"]:
+            if "source" in block:
+                source = block["source"]
+                if isinstance(source, dict) and source.get("type") == "file":
+                    return True
+    return False
 
 
 # --- the output limit -----------------------------------------------------------------------------
