@@ -151,11 +151,12 @@ class ChatStreamParser:
         if self._ended:
             return []
         data = frame.data
-        if data[:6] == b"[DONE]":
-            return self._end_stream(done_received=True)
         try:
             chunk = _decoder.decode(data)
         except _DECODE_ERRORS:
+            # The terminator is no JSON: only a frame that is none is compared with it.
+            if data.startswith(b"[DONE]"):
+                return self._end_stream(done_received=True)
             error = _error_in_frame(data)
             return self._fail_stream(error) if error is not None else []
         if frame.event == "error":
@@ -178,12 +179,12 @@ class ChatStreamParser:
     # --- chunks ----------------------------------------------------------------------
 
     def _read_chunk(self, chunk: Chunk) -> list[Event]:
-        groq = chunk.x_groq
-        error = chunk.error or (groq.error if groq is not None else None)
+        error, usage, groq = chunk.error, chunk.usage, chunk.x_groq
+        if groq is not None:
+            error, usage = error or groq.error, usage or groq.usage
         if error:
             return self._fail_stream(parse_error_payload({"error": error}))
-        usage = chunk.usage or (groq.usage if groq is not None else None)
-        if usage is not None:
+        if usage:
             self._add_usage(usage)
         if chunk.citations or chunk.search_results:
             self._listed_citations = parse_listed_citations(chunk.citations, chunk.search_results)
@@ -218,25 +219,20 @@ class ChatStreamParser:
         events.append(_start_event(chunk, response_id, model, self._usage))
 
     def _read_choice(self, choice: Choice, events: list[Event]) -> None:
-        delta = choice.delta or choice.message
         if choice.logprobs is not None:
             self._pending_logprobs += tuple(logprob_tokens(choice.logprobs))
-        if delta is not None:
-            self._read_delta(delta, events)
-        if choice.finish_reason is not None:
-            self._finish, self._stop = choice.finish_reason, choice.stop_reason
-            self._close_all(events)
-
-    def _read_delta(self, delta: _Delta, events: list[Event]) -> None:
+        delta = choice.delta or choice.message or _Delta()
         reasoning_text = delta.reasoning_content or delta.reasoning
         if reasoning_text or delta.reasoning_details:
             self._read_reasoning(reasoning_text, delta.reasoning_details, events)
         content = delta.content
         if content:
-            if type(content) is str:
-                self._emit_text("text", content, events)
-            else:
+            if type(content) is not str:
                 self._read_content_list(content, events)
+            elif self._open_kind == "text" and not self._pending_logprobs:
+                events.append(Delta(content))
+            else:
+                self._emit_text("text", content, events)
         if delta.refusal and isinstance(delta.refusal, str):
             self._refused = True
             self._emit_text("refusal", delta.refusal, events)
@@ -246,6 +242,9 @@ class ChatStreamParser:
             self._read_media(delta, events)
         if delta.tool_calls or delta.function_call:
             self._read_call_deltas(delta, events)
+        if choice.finish_reason is not None:
+            self._finish, self._stop = choice.finish_reason, choice.stop_reason
+            self._close_all(events)
 
     # --- text ------------------------------------------------------------------------
 
