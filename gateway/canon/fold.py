@@ -74,12 +74,6 @@ class ResponseBuilder:
                 self._open_block(event)
             case BlockEnd():
                 self._parts.append(self._build_part())
-            case CitationDelta():
-                self._citations.append(event.citation)
-            case SignatureDelta():
-                self._signature = event.signature
-            case NativeDelta():
-                self._native.add(event.data)
             case Start():
                 self._start = event
                 self._usage, self._service_tier = event.usage, event.service_tier
@@ -88,6 +82,12 @@ class ResponseBuilder:
                 self._service_tier = event.service_tier or self._service_tier
             case End():
                 self._finish, self._alternatives = event.finish, event.alternatives
+            case CitationDelta():
+                self._citations.append(event.citation)
+            case SignatureDelta():
+                self._signature = event.signature
+            case NativeDelta():
+                self._native.add(event.data)
             case Failed():
                 raise GatewayError(event.error)
             case _:
