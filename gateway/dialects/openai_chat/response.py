@@ -396,8 +396,8 @@ def render_usage(usage: Usage | None) -> Json | None:
 
 # --- usage and finish reason of a response that passes through ------------------------------------
 #
-# One typed decode instead of a full parse (4 us instead of 25). Any unusual response gives
-# None, and is parsed in full.
+# One typed decode instead of a full parse. Any unusual response gives None, and is parsed in
+# full.
 
 
 class _Message(msgspec.Struct):
