@@ -143,6 +143,9 @@ def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
 
 
 def _insert_rows(rows: list[NewRow]) -> None:
+    # SQLite does not allow it within a transaction.
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        _keep_undo_pages_in_memory()
     with transaction.atomic(), connection.cursor() as cursor:
         inserted_rows = (
             _insert_postgresql(cursor, rows)
@@ -245,6 +248,16 @@ def _execute_batched(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequ
         cursor.executemany(sql(1), rows[batched_count:])
         changed_count += cursor.rowcount
     return changed_count
+
+
+def _keep_undo_pages_in_memory() -> None:
+    """Let statements of many rows keep the pages they change in memory, for a rollback.
+
+    By default they are written to a temporary file, which is more than half of all writes. Only
+    for this thread's connection: elsewhere, sorting many rows needs the file.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA temp_store = MEMORY")
 
 
 def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
