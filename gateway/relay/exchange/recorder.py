@@ -48,11 +48,13 @@ class Recorder:
     __slots__ = (
         "_client",
         "_client_size",
+        "_client_times",
         "_forms",
         "_masked_requests",
         "_redactors",
         "_upstream",
         "_upstream_size",
+        "_upstream_times",
         "client_request",
         "enabled",
         "limit",
@@ -77,10 +79,12 @@ class Recorder:
         self.upstream_request: bytes | None = None
         self.upstream_headers: dict[str, str] = {}
         self.passthrough = False
-        # Each chunk, and `perf_counter` at its arrival.
-        self._upstream: list[tuple[float, bytes]] = []
+        # The chunks of each side, and `perf_counter` at their arrival.
+        self._upstream: list[bytes] = []
+        self._upstream_times: list[float] = []
         self._upstream_size = 0
-        self._client: list[tuple[float, bytes]] = []
+        self._client: list[bytes] = []
+        self._client_times: list[float] = []
         self._client_size = 0
 
     def add_redactor(self, redactor: Redactor) -> None:
@@ -91,18 +95,20 @@ class Recorder:
 
     def new_attempt(self) -> None:
         """Discards the response of a target that failed before anything was sent to the client."""
-        self._upstream, self._upstream_size = [], 0
+        self._upstream, self._upstream_times, self._upstream_size = [], [], 0
 
     def record_upstream(self, data: bytes) -> None:
         """Records a chunk of the upstream's response."""
         if self.enabled and self._upstream_size < self.limit + _MARKUP:
-            self._upstream.append((time.perf_counter(), data))
+            self._upstream.append(data)
+            self._upstream_times.append(time.perf_counter())
             self._upstream_size += len(data)
 
     def record_client(self, data: bytes) -> None:
         """Records a chunk of the client's response; not called on passthrough."""
         if self.enabled and self._client_size < self.limit + _MARKUP:
-            self._client.append((time.perf_counter(), data))
+            self._client.append(data)
+            self._client_times.append(time.perf_counter())
             self._client_size += len(data)
 
     def mask_requests(self) -> None:
@@ -125,8 +131,7 @@ class Recorder:
         if not self.enabled:
             return None
         truncated: list[str] = []
-        upstream = b"".join([chunk for _, chunk in self._upstream])
-        client = b"".join([chunk for _, chunk in self._client])
+        upstream, client = b"".join(self._upstream), b"".join(self._client)
         if stream:
             upstream = mask_split(upstream, self._redactors, self.masks)
             client = mask_split(client, self._redactors, self.masks)
@@ -177,8 +182,10 @@ class Recorder:
             upstream_request=upstream_request,
             upstream_response=response,
             client_response=client_response,
-            upstream_chunks=self._recorded_chunks(self._upstream, len(upstream)) if stream else [],
-            client_chunks=self._recorded_chunks(self._client, len(client)) if stream else [],
+            upstream_chunks=self._recorded_chunks(self._upstream, self._upstream_times)
+            if stream
+            else [],
+            client_chunks=self._recorded_chunks(self._client, self._client_times) if stream else [],
             client_headers=headers[0],
             upstream_headers=headers[1],
             response_headers=headers[2],
@@ -217,18 +224,16 @@ class Recorder:
         # Key-like text is masked to its end, even beyond the cut.
         return mask_secrets(data, self.masks)[:limit]
 
-    def _recorded_chunks(self, chunks: list[tuple[float, bytes]], size: int) -> list[Chunk]:
+    def _recorded_chunks(self, chunks: list[bytes], times: list[float]) -> list[Chunk]:
         """The chunks that begin within the limit, with times since the start of the request."""
-        started, offset = self.started, 0
-        for number, (_, data) in enumerate(chunks) if size > self.limit else ():
-            if offset >= self.limit:
-                chunks = chunks[:number]
+        started, limit, offset = self.started, self.limit, 0
+        recorded: list[Chunk] = []
+        for data, received_at in zip(chunks, times, strict=True):
+            if offset >= limit:
                 break
             offset += len(data)
-        return [
-            Chunk(int((received_at - started) * 1e5 + 0.5) / 100, len(data))
-            for received_at, data in chunks
-        ]
+            recorded.append(Chunk(int((received_at - started) * 1e5 + 0.5) / 100, len(data)))
+        return recorded
 
     def _redact_headers(self, headers: dict[str, str]) -> None:
         """Masks the redactors' secrets in the values of headers."""
