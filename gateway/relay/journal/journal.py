@@ -164,9 +164,10 @@ class Backlog:
             if self._closed:
                 self._note_dropped_row()
                 return
-            # After a spill, records stay in memory only once half of it is free again.
-            parts = 2 if self._spilling else 1
-            max_items, max_bytes = max(1, self._max_items // parts), self._max_bytes // parts
+            max_items, max_bytes = self._max_items, self._max_bytes
+            if self._spilling:
+                # Records stay in memory only once half of it is free again.
+                max_items, max_bytes = max(1, max_items // 2), max_bytes // 2
             self._spilling = self._items >= max_items or (
                 size > 0 and self._bytes + size > max_bytes
             )

@@ -188,11 +188,12 @@ def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:
     """The targets to try, those of the fallback routes last; skipped targets are logged."""
     exchange = call.exchange
     runtime.breaker.refresh()
-    routes = [route]
+    routes, depends_on_caller = [route], route.depends_on_caller
     if route.fallbacks or route.fallbacks_by_kind:
         routes = with_fallbacks(exchange.snapshot, route)
+        depends_on_caller = any(route.depends_on_caller for route in routes)
     features = None
-    if any(route.depends_on_caller for route in routes):
+    if depends_on_caller:
         features = routing_features(
             exchange, routes, gateway_searches=runtime.web_search is not None and route.web_search
         )
@@ -351,7 +352,8 @@ async def attempt(
         raise GatewayError(error) from None
     finally:
         record.ended_ms = exchange.elapsed_ms()
-        call.end_upstream_wait()  # failed attempts count as waiting too
+        if state.upstream_sent_at:
+            call.end_upstream_wait()  # failed attempts count as waiting too
         if error is not None:
             record.error_kind, record.error = error.kind, error.message[:500]
             record.upstream_id = error.upstream_id

@@ -8,6 +8,7 @@ has in full is in the journal.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -295,11 +296,7 @@ def id_headers(call: Call) -> list[Header]:
 
 def answer_headers(call: Call, label: str) -> list[Header]:
     """The gateway's own headers: ids, the target that responded, and adaptations."""
-    headers = [
-        *id_headers(call),
-        (b"x-dragoman-target", _encode_header_value(label[:MAX_TARGET_CHARS])),
-        *call.limit_headers,
-    ]
+    headers = [*id_headers(call), _target_header(label), *call.limit_headers]
     if call.cache_lookup is not None:
         headers += call.cache_lookup.headers()
     if len(call.attempts) > 1:
@@ -312,6 +309,11 @@ def answer_headers(call: Call, label: str) -> list[Header]:
             unique = ", ".join(dict.fromkeys(fields))
             headers.append((b"x-dragoman-" + action.encode(), _encode_header_value(unique)[:2048]))
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _target_header(label: str) -> Header:
+    return b"x-dragoman-target", _encode_header_value(label[:MAX_TARGET_CHARS])
 
 
 def _encode_header_value(text: str) -> bytes:
