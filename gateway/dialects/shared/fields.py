@@ -224,7 +224,9 @@ def object_or_empty(value: Any) -> dict[str, Any]:
 def token_count(usage: dict[str, Any], name: str) -> int | None:
     """The number of tokens in a field; None if it is not reported, and never negative."""
     value = usage.get(name)
-    return max(0, value) if type(value) is int else None
+    if type(value) is not int:
+        return None
+    return value if value > 0 else 0
 
 
 # --- the check of a body that passes through --------------------------------------------
