@@ -227,6 +227,40 @@ async def test_a_whole_response_equals_the_one_of_plain_uvicorn(
     assert closed == plain_closed
 
 
+@pytest.mark.parametrize("parts", [[b"abc"], [b"", b"abc"], [b"a", b"", b"bc"]], ids=str)
+async def test_the_body_is_received_once_and_then_the_disconnect(parts: list[bytes]) -> None:
+    received: list[tuple[str, bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
+            received.append((message["type"], message.get("body", b"")))
+        listener = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not listener.done()
+        await send(start(FIVE))
+        await send(body(b"hello"))
+        received.append(((await listener)["type"], b""))
+
+    state, transport = ServerState(), RecordingTransport()
+    config = Config(app, log_config=None, access_log=False, lifespan="off")
+    protocol = Protocol(config=config, server_state=state, app_state={})
+    protocol.connection_made(transport)
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n"
+    for data in [head + parts[0], *parts[1:]]:
+        protocol.data_received(data)
+        await asyncio.sleep(0.01)
+    while state.tasks:
+        await asyncio.wait(state.tasks)
+    protocol.connection_lost(None)
+    assert b"".join(data for _, data in received) == b"abc"
+    assert [kind for kind, _ in received].count("http.disconnect") == 1
+    assert received[-1] == ("http.disconnect", b"")
+
+
 async def test_a_whole_response_needs_no_messages() -> None:
     sent: list[Any] = []
 

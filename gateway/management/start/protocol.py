@@ -118,7 +118,10 @@ class RequestCycle(RequestResponseCycle):
     async def receive(self) -> Any:
         """Return the body at once if all of it has arrived; uvicorn handles everything else."""
         if self.more_body or self._body_read or self.disconnected or self.waiting_for_100_continue:
-            return await super().receive()
+            message = await super().receive()
+            if not message.get("more_body"):
+                self._body_read = True
+            return message
         self._body_read = True
         self.flow.resume_reading()
         self.message_event.clear()
