@@ -26,7 +26,6 @@ from gateway.models import ApiKey, RequestBody, RequestLog, RequestText, Unindex
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.store import rows
 from gateway.store.bodies import MIN_COMPRESS_BYTES, pack_bodies, unpack_bodies
-from gateway.store.rows import ROWS_PER_STATEMENT
 from tests.store.factories import STARTED, entry
 
 pytestmark = pytest.mark.django_db
@@ -115,16 +114,7 @@ def test_an_entry_twice_in_one_batch_is_one_row() -> None:
     assert ids() == ["same", "other"]
 
 
-@pytest.mark.parametrize(
-    "size",
-    [
-        1,
-        ROWS_PER_STATEMENT - 1,
-        ROWS_PER_STATEMENT,
-        ROWS_PER_STATEMENT + 1,
-        3 * ROWS_PER_STATEMENT + 5,
-    ],
-)
+@pytest.mark.parametrize("size", [1, 2, 53])
 def test_a_batch_of_any_size_is_written_completely(size: int) -> None:
     names = [f"req_{n}" for n in range(size)]
     body = {name: Bodies(client_request=name.encode()) for name in names[::2]}
