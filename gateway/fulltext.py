@@ -13,6 +13,9 @@ import unicodedata
 # Longer runs are hashes and base64, which are not worth indexing.
 MAX_TERM = 64
 MAX_PHRASES = 16
+# Accents and punctuation marks of a text that are replaced one after the other. English has some
+# quotes and dashes.
+MAX_REPLACEMENTS = 16
 
 # Most text is ASCII, for which a translation table takes a fifth of the time.
 _ASCII = bytes(
@@ -29,17 +32,33 @@ _QUERY = re.compile(r'"([^"]*)"|(\S+)')
 
 def index_text(text: str) -> str:
     """The normalised terms of `text`, in order: the form that is indexed."""
+    if not text.isascii():
+        text = _replace_marks(text)
     if text.isascii():
         ascii_text = text.encode()
         words = ascii_text.translate(_ASCII).split()
         if _LONG_TERM in ascii_text.translate(_LETTERS):
             words = [word for word in words if len(word) <= MAX_TERM]
         return b" ".join(words).decode()
-    # Twice: letters in another font have a case only after the first NFKD.
-    casefolded_text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    unaccented_text = "".join(c for c in casefolded_text if not unicodedata.combining(c))
-    terms = _WORD_PATTERN.findall(_SPACELESS.sub(r" \1 ", unaccented_text))
+    terms = _WORD_PATTERN.findall(_SPACELESS.sub(r" \1 ", text))
     return " ".join(term for term in terms if len(term) <= MAX_TERM)
+
+
+def _replace_marks(text: str) -> str:
+    """Lower-case text without accents, and with spaces for punctuation that is not ASCII."""
+    # Twice: letters in another font have a case only after the first NFKD.
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    replacements = {
+        character: "" if unicodedata.combining(character) else " "
+        for character in set(text)
+        if not character.isascii()
+        and (unicodedata.combining(character) or not _WORD_PATTERN.match(character))
+    }
+    if len(replacements) > MAX_REPLACEMENTS:  # one pass each would take too long
+        return "".join([replacements.get(character, character) for character in text])
+    for character, replacement in replacements.items():
+        text = text.replace(character, replacement)
+    return text
 
 
 def parse_phrases(query: str) -> list[str]:

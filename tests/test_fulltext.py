@@ -20,6 +20,8 @@ from gateway.fulltext import MAX_PHRASES, MAX_TERM, index_text, parse_phrases
         ("x" * MAX_TERM + " y", "x" * MAX_TERM + " y"),
         ("x" * (MAX_TERM + 1) + " y", "y"),
         ("_" * (MAX_TERM + 1) + "y", "y"),
+        ("“It’s” — déjà vu…", "it s deja vu"),
+        ("".join(map(chr, range(0x2190, 0x21B0))) + "É!", "e"),
         ("", ""),
         ("\0 \ud800", ""),
     ],
