@@ -14,6 +14,8 @@ from gateway.relay.exchange.log_record import Bodies
 MAX_CHARS = 200
 # Characters of a prompt that are read; whitespace in it is collapsed.
 _READ_CHARS = 2000
+# Words that fill a line, with a space after each. More are not split.
+_MAX_WORDS = MAX_CHARS // 2
 # Claude Code adds reminders to the user's message as text parts of their own.
 _REMINDER = "<system-reminder>"
 
@@ -42,18 +44,24 @@ def preview(bodies: Bodies) -> str:
         return ""
     try:
         body = _body_decoder.decode(bodies.client_request)
-        fields = (body.messages, body.input, body.contents, body.prompt)
-        text = next(filter(None, map(_last_prompt, fields)), "")
+        text = (
+            _last_prompt(body.messages)
+            or _last_prompt(body.input)
+            or _last_prompt(body.contents)
+            or _last_prompt(body.prompt)
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
-    line = " ".join(text[:_READ_CHARS].replace("\0", " ").split())
+    line = " ".join(text[:_READ_CHARS].replace("\0", " ").split(None, _MAX_WORDS))
     if len(line) > MAX_CHARS:
         line = f"{line[: MAX_CHARS - 1]}…"
     return line.encode("utf-8", "replace").decode()
 
 
 def _last_prompt(raw: msgspec.Raw) -> str:
-    value = _prompt_decoder.decode(raw) if bytes(raw) else ""
+    if not raw:
+        return ""
+    value = _prompt_decoder.decode(raw)
     if isinstance(value, str):
         return value
     for item in reversed(value):
