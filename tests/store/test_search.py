@@ -157,6 +157,18 @@ def test_base64_is_not_indexed() -> None:
     assert "iVBOR" not in text
 
 
+@pytest.mark.parametrize("start", [0, 1, 255, 256, 257])
+def test_a_long_run_is_not_indexed_wherever_it_starts(start: int) -> None:
+    padding = "a " * (start // 2) + "b" * (start % 2)
+    longest_text, long_text = (
+        search_text(bodies({"prompt": f"{padding}\n{'x' * length}\tend"}, {}), "")
+        for length in (511, 512)
+    )
+    assert "x" * 511 in longest_text
+    assert "x" not in long_text
+    assert long_text.split()[-1] == "end"
+
+
 def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixture) -> None:
     store.write(
         [
