@@ -8,6 +8,7 @@ day in the same transaction: a daily row is always the sum of its hourly rows.
 from __future__ import annotations
 
 import operator
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -51,6 +52,7 @@ FAULTS = frozenset(
 # Maximum that one request adds. Larger values are bogus and would overflow the sums.
 MAX_TOKENS = 10**9
 MAX_UNITS = 100_000 * UNITS
+_UNITS = Decimal(UNITS)
 
 _COLUMNS = (
     "started_at",
@@ -88,10 +90,10 @@ class Tally:
     """Sums over some rows, by the key columns of the roll-up tables."""
 
     def __init__(self) -> None:
-        self.usage: Sums = {}
-        self.end_users: Sums = {}
-        self.targets: Sums = {}
-        self.latency: Sums = {}
+        self.usage: Sums = _zero_sums(UsageHour)
+        self.end_users: Sums = _zero_sums(EndUserHour)
+        self.targets: Sums = _zero_sums(TargetHour)
+        self.latency: Sums = _zero_sums(LatencyHour)
 
     def add(self, values: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
         """Count one row: its columns in the order of _COLUMNS, and its attempts."""
@@ -99,11 +101,11 @@ class Tally:
         *counts, cost, charge, first_token_ms, duration_ms = values[8:]
         hour = _hour_of(started)
         group_key = (hour, key_id or 0, prefix, route)
-        sums = self.usage.setdefault((*group_key, provider, model), [0] * 12)
+        sums = self.usage[*group_key, provider, model]
         _add_request(sums, outcome, counts, cost, charge)
         of_end_user: list[int] | None = None
         if end_user:
-            of_end_user = self.end_users.setdefault((hour, end_user, key_id or 0), [0] * 12)
+            of_end_user = self.end_users[hour, end_user, key_id or 0]
             _add_request(of_end_user, outcome, counts, cost, charge)
         for attempt in hedge_losers(attempts):
             key = (
@@ -111,7 +113,7 @@ class Tally:
                 _storable_text(attempt.provider, 63),
                 _storable_text(attempt.model, 200),
             )
-            sums = self.usage.setdefault(key, [0] * 12)
+            sums = self.usage[key]
             _add_tokens_and_cost(sums, token_counts(attempt), attempt.cost_usd, attempt.charged_usd)
             if of_end_user is not None:
                 _add_tokens_and_cost(
@@ -141,7 +143,7 @@ class Tally:
                     _storable_text(attempt.provider, 63),
                     _storable_text(attempt.model, 200),
                 )
-                sums = self.targets.setdefault(key, [0] * 6)
+                sums = self.targets[key]
                 sums[0] += 1
                 sums[1] += attempt.error_kind in FAULTS
                 if attempt.error_kind is not None:
@@ -150,12 +152,18 @@ class Tally:
         # A cached response says nothing about a target.
         if outcome != "ok" or not is_called or not provider:
             return
-        self.targets.setdefault((hour, provider, model), [0] * 6)[2] += 1
+        self.targets[hour, provider, model][2] += 1
         # The target's own latency, without the time of earlier attempts.
         for measure, ms in (("first_token", first_token_ms), ("total", duration_ms)):
             if ms is not None and isfinite(ms):
                 bucket = bucket_of(ms - started_ms)
-                self.latency.setdefault((hour, provider, model, measure, bucket), [0])[0] += 1
+                self.latency[hour, provider, model, measure, bucket][0] += 1
+
+
+def _zero_sums(model: Table) -> Sums:
+    """Sums by the key columns of a table, which start at zero."""
+    length = len(model.SUMS)
+    return defaultdict(lambda: [0] * length)
 
 
 def _add_request(
@@ -191,8 +199,8 @@ def _add_tokens_and_cost(
     if units is not None:
         sums[8] += 1
         sums[10] += units
-        # Rows from before markups existed have no charge.
-        added_units = _cost_units(charge)
+        # Most targets have no markup. Rows from before markups existed have no charge.
+        added_units = None if charge == cost else _cost_units(charge)
         sums[11] += units if added_units is None else added_units
     elif used:
         sums[9] += 1
@@ -217,7 +225,7 @@ def _hour_of(started: datetime | str) -> Hour:
 def _cost_units(cost: Decimal | str | None) -> int | None:
     if cost is None:
         return None
-    units = int((Decimal(cost) * UNITS).to_integral_value())
+    units = int((Decimal(cost) * _UNITS).to_integral_value())
     return units if abs(units) <= MAX_UNITS else None
 
 
