@@ -138,9 +138,6 @@ def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
 
 
 def _insert_rows(rows: list[NewRow]) -> None:
-    # SQLite does not allow it within a transaction.
-    if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        _keep_undo_pages_in_memory()
     with transaction.atomic(), connection.cursor() as cursor:
         inserted_rows = (
             _insert_postgresql(cursor, rows)
@@ -174,9 +171,10 @@ def _column_list() -> str:
 
 # -- SQLite: a prepared statement for each row ---------------------------------------
 #
-# One statement for many rows takes 4 us more per row, as SQLite copies all values once more. Nor
-# does it save waits for the GIL: beside a busy event loop with the gateway's switch interval, a
-# row takes 42 us in a statement of 16 rows, and 30 us in its own.
+# One statement for many rows takes 4 us more per row: SQLite copies all values once more, and
+# writes the pages that it changes to a temporary file, to be able to undo them. Nor does it save
+# waits for the GIL: beside a busy event loop with the gateway's switch interval, a row takes 42 us
+# in a statement of 16 rows, and 30 us in its own.
 
 
 def _identity(value: Any) -> Any:
@@ -228,16 +226,6 @@ def _last_sql() -> str:
         f"SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0), "  # noqa: S608
         f"coalesce((SELECT max(id) FROM {table}), 0))"
     )
-
-
-def _keep_undo_pages_in_memory() -> None:
-    """Let statements of many rows keep the pages they change in memory, for a rollback.
-
-    By default they are written to a temporary file, which is more than half of all writes. Only
-    for this thread's connection: elsewhere, sorting many rows needs the file.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA temp_store = MEMORY")
 
 
 def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:

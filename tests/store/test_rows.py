@@ -322,16 +322,6 @@ def test_a_writer_thread_writes_beside_a_reader() -> None:
     assert RequestLog.objects.count() == count * 100
 
 
-@pytest.mark.django_db(transaction=True)
-def test_sqlite_keeps_the_undo_pages_of_a_batch_in_memory() -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("a setting of SQLite; run without DATABASE_URL")
-    store.write([entry(f"req_{number}") for number in range(ROWS_PER_STATEMENT)])
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA temp_store")
-        assert cursor.fetchone() == (2,)
-
-
 @pytest.mark.bench
 def test_a_row_costs_a_fraction_of_an_orm_save() -> None:
     """20 us on SQLite, 8 us of CPU on PostgreSQL; an ORM save takes 400 us."""
