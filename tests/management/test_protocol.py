@@ -261,6 +261,31 @@ async def test_the_body_is_received_once_and_then_the_disconnect(parts: list[byt
     assert received[-1] == ("http.disconnect", b"")
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "messages"])
+async def test_a_response_during_a_shutdown_closes_the_connection(whole: bool) -> None:
+    app_state: dict[str, Any] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        app_state["draining"] = True  # the request was in progress
+        if whole:
+            await Client(send).reply(200, [KIND], b"hello")
+        else:
+            for message in WHOLE:
+                await send(message)
+
+    await protocol_output(Protocol, REQUESTS["1.1"], sends(WHOLE))
+    state, transport = ServerState(), RecordingTransport()
+    config = Config(app, log_config=None, access_log=False, lifespan="off")
+    protocol = Protocol(config=config, server_state=state, app_state=app_state)
+    protocol.connection_made(transport)
+    protocol.data_received(REQUESTS["1.1"])
+    while state.tasks:
+        await asyncio.wait(state.tasks)
+    assert b"connection: close\r\n" in transport.writes[0]
+    assert transport.closed
+    protocol.connection_lost(None)
+
+
 async def test_a_whole_response_needs_no_messages() -> None:
     sent: list[Any] = []
 

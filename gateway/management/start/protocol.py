@@ -114,6 +114,7 @@ class RequestCycle(RequestResponseCycle):
         # Whether the fast path sent the head, and with chunked transfer encoding.
         self._fast = self._chunked = False
         self._body_read = False
+        self._app_state = protocol.app_state
 
     async def receive(self) -> Any:
         """Return the body at once if all of it has arrived; uvicorn handles everything else."""
@@ -135,6 +136,7 @@ class RequestCycle(RequestResponseCycle):
         if the response must be sent as messages.
         """
         headers = [*self.default_headers, *headers]
+        self._check_draining()
         if (
             self.response_started
             or self.disconnected
@@ -161,10 +163,20 @@ class RequestCycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Send the head, or a chunk of the body."""
+        if not self.response_started:
+            self._check_draining()
         if not (
             self._try_send_body(message) if self.response_started else self._try_send_head(message)
         ):
             await super().send(message)
+
+    def _check_draining(self) -> None:
+        """Announce the connection's end if a shutdown began during the request.
+
+        A proxy that sent its next request on it would get no response.
+        """
+        if "draining" in self._app_state:
+            self.keep_alive = False
 
     def _try_send_body(self, message: Any) -> bool:
         """Send a chunk of the body; returns False if uvicorn must send it."""
