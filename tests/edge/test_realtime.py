@@ -17,8 +17,8 @@ from gateway.edge.responses_websocket import serve_websocket
 from gateway.providers.profile import Price, Secret
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.snapshot import Provider, Route, Snapshot, Timeouts
+from tests.fakes.realtime import FLOOD_MB, StrictRealtime
 from tests.fakes.realtime import KEY as UPSTREAM_KEY
-from tests.fakes.realtime import StrictRealtime
 from tests.relay.harness import KEY, Gateway, gateway, provider, route, snapshot
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
@@ -330,11 +330,11 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
             return looks[-1] > 0 and len(looks) > 50 and looks[-50] == looks[-1]
 
         await wait_until_async(is_held_up)
-        # The buffers of sockets and queues hold some megabytes of the 64.
-        assert upstream.flooded < 48
+        # The buffers of sockets and queues hold some of it; a socket's grows to 32 MB on some systems.
+        assert upstream.flooded < FLOOD_MB * 3 // 4
         reading.set()
         await session.until("response.done")
-        assert upstream.flooded == 64
+        assert upstream.flooded == FLOOD_MB
         await session.disconnect()
 
 

@@ -1,7 +1,7 @@
 """OpenAI's Realtime API on a socket, as strict as the service.
 
 It transcribes a committed buffer if `session.update` has set a model for that. The user's text
-selects the response: `audio` has audio deltas, `flood` 64 MB, `fail` is an error event, `drop`
+selects the response: `audio` has audio deltas, `flood` FLOOD_MB megabytes, `fail` is an error event, `drop`
 interrupts the connection, `silent` never responds, `end` closes with a code.
 """
 
@@ -22,6 +22,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 KEY = "sk-realtime-upstream-secret"
 MODELS = ("gpt-realtime", "gpt-realtime-mini")
 AUDIO = bytes(range(256)) * 8
+FLOOD_MB = 128
 USAGE = {
     "total_tokens": 1300,
     "input_tokens": 1000,
@@ -153,7 +154,7 @@ class StrictRealtime:
             _send(socket, "conversation.item.added", item={**event["item"], "id": "item_1"})
         elif kind == "response.create":
             if "flood" in text:
-                for _ in range(64):
+                for _ in range(FLOOD_MB):
                     _send(socket, "response.output_audio.delta", delta="A" * 1_000_000)
                     self.flooded += 1
             _respond(socket, text)
