@@ -173,9 +173,10 @@ class RequestCycle(RequestResponseCycle):
             await super().send(message)
 
     def _check_draining(self) -> None:
-        """Announce the connection's end if a shutdown began during the request.
+        """Announce the connection's end once a shutdown has begun, also during the request.
 
-        A proxy that sent its next request on it would get no response.
+        The application sets the key in the lifespan's state before it shuts down. A proxy that
+        sent its next request on the connection would get no response.
         """
         if "draining" in self._app_state:
             self.keep_alive = False
@@ -417,8 +418,7 @@ class Protocol(TimedProtocol):
             self._set_timer(close_at)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        # The application sets this key in the lifespan's state before it shuts down.
-        if self._leaving or "draining" in self.app_state:
+        if self._leaving:
             cycle.keep_alive = False
         if self._over_limit:
             cycle.keep_alive = False
