@@ -10,7 +10,12 @@ from django.test import Client
 
 from console.pages import overview
 
-PAGES = ("/nothing", "/console/nothing", "/console/requests/req_nothing", "/console/teams/999")
+PAGES = (
+    "/nothing",
+    "/console/nothing",
+    "/console/requests/req_nothing",
+    "/console/teams/999999999",
+)
 
 
 @pytest.fixture
