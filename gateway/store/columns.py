@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, modf
 from operator import attrgetter, gt, itemgetter
 from typing import Any
 
@@ -83,17 +83,28 @@ def row_of(record: LogRecord, *, textual: bool) -> Row:
             row[index] = row[index].replace("\0", "")[:max_length]
     for index in table.json:
         row[index] = json_text(row[index]) if row[index] else "[]"
-    started_at = datetime.fromtimestamp(row[table.started], UTC)
     for index in table.costs:
         cost = row[index]
         if cost is not None:
             cost = cost if cost.is_finite() and abs(cost) < _MAX_USD else None
             row[index] = str(cost) if textual and cost is not None else cost
-    if textual:
-        row[table.started] = started_at.isoformat(" ")[:-6]  # without +00:00, as Django writes it
-    else:
-        row[table.started] = started_at
+    started = row[table.started]
+    row[table.started] = _time_text(started) if textual else datetime.fromtimestamp(started, UTC)
     return row
+
+
+def _time_text(timestamp: float) -> str:
+    """A time as Django stores it in SQLite, with the same rounding as `datetime`."""
+    fraction, seconds = modf(timestamp)
+    microseconds = round(fraction * 1e6)
+    if not 0 < microseconds < 1_000_000:
+        return datetime.fromtimestamp(timestamp, UTC).isoformat(" ")[:-6]
+    return f"{_second_text(seconds)}.{microseconds:06d}"
+
+
+@lru_cache(maxsize=64)
+def _second_text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")[:-6]  # without +00:00
 
 
 def json_text(value: Any) -> str:
