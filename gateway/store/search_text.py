@@ -134,16 +134,18 @@ def _append_strings(container: list[Any] | dict[str, Any], strings: list[str]) -
     """Append all strings within, in order. Nested generators would take twice the time."""
     if type(container) is list:
         for item in container:
-            if type(item) is str:
+            kind = type(item)
+            if kind is str:
                 strings.append(item)
-            elif type(item) is dict or type(item) is list:
+            elif kind is dict or kind is list:
                 _append_strings(item, strings)
         return
     for name, item in container.items():  # type: ignore[union-attr]
-        if type(item) is str:
+        kind = type(item)
+        if kind is str:
             if name not in _SKIPPED:
                 strings.append(item)
-        elif (type(item) is dict or type(item) is list) and name not in _SKIPPED:
+        elif (kind is dict or kind is list) and name not in _SKIPPED:
             _append_strings(item, strings)
 
 

@@ -97,8 +97,8 @@ class Tally:
 
     def add(self, values: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
         """Count one row: its columns in the order of _COLUMNS, and its attempts."""
-        started, key_id, prefix, route, provider, model, outcome, end_user = values[:8]
-        *counts, cost, charge, first_token_ms, duration_ms = values[8:]
+        started, key_id, prefix, route, provider, model, outcome, end_user, *numbers = values
+        *counts, cost, charge, first_token_ms, duration_ms = numbers
         hour = _hour_of(started)
         group_key = (hour, key_id or 0, prefix, route)
         sums = self.usage[*group_key, provider, model]
