@@ -1,6 +1,6 @@
 """The full-text index of the request log.
 
-On SQLite, requests with small bodies are indexed with their rows (`document_of`). All others are
+On SQLite, requests with small bodies are indexed with their rows (`documents_of`). All others are
 queued for the log writer's idle time: a large request takes 2-3 ms, and PostgreSQL's index takes
 longer than its rows.
 """
@@ -56,12 +56,24 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     return indexed_count
 
 
-def document_of(record: LogRecord) -> str | None:
-    """The text to index with the record's row; None if the row must be queued, or has no text."""
+def documents_of(records: list[LogRecord]) -> list[str | None]:
+    """The texts to index with the records' rows; None for a row that is queued, or has no text."""
+    texts = [_direct_text(record) for record in records]
+    return [None if text is None else _direct_document(text) for text in texts]
+
+
+def _direct_text(record: LogRecord) -> str | None:
     if record.bodies is None or record_bytes(record) > MAX_DIRECT_BYTES:
         return None
     try:
-        return index_text(search_text(record.bodies, record.error))
+        return search_text(record.bodies, record.error)
+    except Exception:  # the queue reports it
+        return None
+
+
+def _direct_document(text: str) -> str | None:
+    try:
+        return index_text(text)
     except Exception:  # the queue reports it
         return None
 

@@ -20,12 +20,22 @@ from django.db import (
     connection,
     connections,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import store
-from gateway.models import ApiKey, RequestBody, RequestLog, RequestText, UnindexedRequest
+from gateway.models import (
+    ApiKey,
+    RequestBody,
+    RequestLog,
+    RequestText,
+    UnindexedRequest,
+    UsageHour,
+)
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.store import rows
 from gateway.store.bodies import MIN_COMPRESS_BYTES, pack_bodies, unpack_bodies
+from gateway.store.columns import columns, row_of
 from tests.store.factories import STARTED, entry
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +141,21 @@ def test_a_batch_of_any_size_is_written_completely(size: int) -> None:
         assert not UnindexedRequest.objects.exists()
 
 
+@given(
+    st.floats(0, 4e9)
+    | st.builds(
+        lambda second, fraction: second + fraction,
+        st.integers(0, 2**31),
+        st.sampled_from([0.0, 1e-7, 5e-7, 1.5e-6, 0.999999, 0.9999995, 0.9999999]),
+    )
+)
+def test_a_time_is_stored_as_django_stores_it(timestamp: float) -> None:
+    started = columns().started
+    time_text = row_of(entry(started_at=timestamp), textual=True)[started]
+    time_value = row_of(entry(started_at=timestamp), textual=False)[started]
+    assert time_text == str(time_value.replace(tzinfo=None))
+
+
 def test_a_client_request_id_used_twice_creates_two_rows() -> None:
     store.write([entry("mine", started_at=STARTED), entry("mine", started_at=STARTED + 1)])
     assert ids() == ["mine", "mine"]
@@ -156,8 +181,12 @@ POISON: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("values", POISON.values(), ids=POISON)
 def test_an_invalid_record_is_repaired_without_losing_others(values: dict[str, Any]) -> None:
-    store.write([entry("before"), entry("poison", **values), entry("after")])
-    assert sorted(ids()) == ["after", "before", "poison"]
+    others = [f"req_{n}" for n in range(40)]  # more than one statement's
+    batch = [entry(name) for name in others]
+    batch.insert(20, entry("poison", **values))
+    store.write(batch)
+    assert sorted(ids()) == sorted([*others, "poison"])
+    assert sum(row.requests for row in UsageHour.objects.all()) == 41
     # What was written can be read again.
     assert [row.request_id for row in RequestLog.objects.newest(10)]
 
