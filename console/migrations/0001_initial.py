@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-            ],
+            ], options={"indexes": [models.Index(fields=["owner", "-id"], name="console_run_owner")],},
         ),
         migrations.CreateModel(
             name="Vote",
@@ -112,7 +112,7 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=("run", "voter"), name="console_vote_once")],},
         ),
         migrations.CreateModel(
             name="PlaygroundPreset",
@@ -216,7 +216,13 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-            ],
+            ], options={"indexes": [models.Index(
+                condition=models.Q(("status", "running")),
+                fields=["lease_until"],
+                name="console_evaluation_running",
+            )],"constraints": [models.UniqueConstraint(
+                fields=("evaluation", "number"), name="console_evaluation_run_number"
+            )],},
         ),
         migrations.CreateModel(
             name="EvaluationResult",
@@ -247,36 +253,15 @@ class Migration(migrations.Migration):
                         to="console.evaluationrun",
                     ),
                 ),
-            ],
-        ),
-        migrations.AddIndex(
-            model_name="playgroundrun",
-            index=models.Index(fields=["owner", "-id"], name="console_run_owner"),
-        ),
-        migrations.AddConstraint(
-            model_name="vote",
-            constraint=models.UniqueConstraint(fields=("run", "voter"), name="console_vote_once"),
-        ),
-        migrations.AddIndex(
-            model_name="evaluationrun",
-            index=models.Index(
-                condition=models.Q(("status", "running")),
-                fields=["lease_until"],
-                name="console_evaluation_running",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="evaluationrun",
-            constraint=models.UniqueConstraint(
-                fields=("evaluation", "number"), name="console_evaluation_run_number"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="evaluationresult",
-            constraint=models.UniqueConstraint(
+            ], options={"constraints": [models.UniqueConstraint(
                 fields=("run", "case", "model", "repetition"), name="console_evaluation_result_once"
-            ),
+            )],},
         ),
+        
+        
+        
+        
+        
         migrations.CreateModel(
             name="RunShare",
             fields=[

@@ -94,7 +94,60 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "request",
-            },
+            "indexes": [models.Index(
+                condition=models.Q(("trace_id", ""), _negated=True),
+                fields=["trace_id"],
+                name="gateway_request_trace",
+            ), models.Index(
+                condition=models.Q(("response_id", ""), _negated=True),
+                fields=["response_id"],
+                name="gateway_request_response",
+            ), models.Index(fields=["started_at"], name="gateway_request_started"), models.Index(fields=["route", "id"], name="gateway_request_route"), models.Index(fields=["provider", "id"], name="gateway_request_provider"), models.Index(fields=["model", "id"], name="gateway_request_model"), models.Index(fields=["key_prefix", "id"], name="gateway_request_key"), models.Index(
+                condition=models.Q(("status", 200), _negated=True),
+                fields=["status", "id"],
+                name="gateway_request_status",
+            ), models.Index(
+                condition=models.Q(("outcome", "ok"), _negated=True),
+                fields=["outcome", "id"],
+                name="gateway_request_failed",
+            ), models.Index(
+                condition=models.Q(("error_kind", ""), _negated=True),
+                fields=["error_kind", "id"],
+                name="gateway_request_error_kind",
+            ), models.Index(
+                condition=models.Q(("variant", ""), _negated=True),
+                fields=["variant", "started_at"],
+                name="gateway_request_variant",
+            ), models.Index(
+                condition=models.Q(("shadow_of", ""), _negated=True),
+                fields=["shadow_of"],
+                name="gateway_request_shadow",
+            ), models.Index(
+                condition=models.Q(
+                    ("cost_usd", None),
+                    models.Q(("outcome", "ok"), _negated=True),
+                    models.Q(("shadow_of", ""), _negated=True),
+                    models.Q(("service_tier", ""), _negated=True),
+                    ("usage_source__in", ("estimated", "estimated_size")),
+                    _connector="OR",
+                ),
+                fields=["provider", "started_at"],
+                name="gateway_request_doubtful",
+            ), models.Index(
+                condition=models.Q(("client_request_id", ""), _negated=True),
+                fields=["client_request_id"],
+                name="gateway_request_client_id",
+            ), models.Index(
+                condition=models.Q(("session", ""), _negated=True),
+                fields=["session", "id"],
+                name="gateway_request_session",
+            ), models.Index(
+                condition=models.Q(("end_user", ""), _negated=True),
+                fields=["end_user", "id"],
+                name="gateway_request_end_user",
+            )],"constraints": [models.UniqueConstraint(
+                fields=("request_id", "started_at"), name="gateway_request_once"
+            )],},
         ),
         migrations.CreateModel(
             name="Alias",
@@ -332,7 +385,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("since", "model", "pk"),
-            },
+            "indexes": [models.Index(fields=["provider", "since"], name="gateway_bill_provider")],},
         ),
         migrations.CreateModel(
             name="CachedResponse",
@@ -422,7 +475,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("-pk",),
-            },
+            "indexes": [models.Index(fields=["kind", "-id"], name="gateway_change_kind")],},
         ),
         migrations.CreateModel(
             name="Fingerprint",
@@ -474,7 +527,10 @@ class Migration(migrations.Migration):
                 ("measure", models.CharField(max_length=16)),
                 ("bucket", models.SmallIntegerField()),
                 ("count", models.BigIntegerField(default=0)),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(
+                fields=("hour", "provider", "model", "measure", "bucket"),
+                name="gateway_latency_hour_once",
+            )],},
         ),
         migrations.CreateModel(
             name="Model",
@@ -848,7 +904,11 @@ class Migration(migrations.Migration):
                 ("batch_id", models.CharField(blank=True, max_length=200)),
                 ("settled_at", models.DateTimeField(null=True)),
                 ("guardrails", models.JSONField(blank=True, default=list)),
-            ],
+            ], options={"indexes": [models.Index(
+                fields=["provider", "upstream_id"], name="gateway_resource_upstream"
+            )],"constraints": [models.UniqueConstraint(
+                fields=("provider", "key_id", "upstream_id"), name="gateway_resource_once"
+            )],},
         ),
         migrations.CreateModel(
             name="ReasoningState",
@@ -1166,7 +1226,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "stored response",
-            },
+            "indexes": [models.Index(fields=["created_at"], name="gateway_response_created")],"constraints": [models.UniqueConstraint(
+                fields=("owner", "response_id"), name="gateway_response_once"
+            )],},
         ),
         migrations.CreateModel(
             name="Target",
@@ -1337,7 +1399,9 @@ class Migration(migrations.Migration):
                 ("priced_failures", models.BigIntegerField(default=0)),
                 ("priced_failure_units", models.BigIntegerField(default=0)),
                 ("broken_responses", models.BigIntegerField(default=0)),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(
+                fields=("hour", "provider", "model"), name="gateway_target_hour_once"
+            )],},
         ),
         migrations.CreateModel(
             name="Team",
@@ -1519,7 +1583,10 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ],
+            ], options={"indexes": [models.Index(fields=["key_id", "hour"], name="gateway_usage_key")],"constraints": [models.UniqueConstraint(
+                fields=("hour", "key_id", "key_prefix", "route", "provider", "model"),
+                name="gateway_usage_hour_once",
+            )],},
         ),
         migrations.CreateModel(
             name="UsageDay",
@@ -1548,7 +1615,10 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(
+                fields=("day", "key_id", "key_prefix", "route", "provider", "model"),
+                name="gateway_usage_day_once",
+            )],},
         ),
         migrations.CreateModel(
             name="EndUserHour",
@@ -1574,7 +1644,9 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(
+                fields=("hour", "end_user", "key_id"), name="gateway_end_user_hour_once"
+            )],},
         ),
         migrations.CreateModel(
             name="EndUserDay",
@@ -1600,7 +1672,9 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(
+                fields=("day", "end_user", "key_id"), name="gateway_end_user_day_once"
+            )],},
         ),
         migrations.CreateModel(
             name="RequestText",
@@ -1691,7 +1765,17 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "client span",
-            },
+            "indexes": [models.Index(fields=["started_at"], name="gateway_client_span_started"), models.Index(
+                condition=models.Q(("content_omitted", "")),
+                fields=["started_at"],
+                name="gateway_client_span_content",
+            ), models.Index(
+                condition=models.Q(("response_id", ""), _negated=True),
+                fields=["response_id"],
+                name="gateway_client_span_response",
+            )],"constraints": [models.UniqueConstraint(
+                fields=("trace_id", "key_id", "span_id"), name="gateway_client_span_once"
+            )],},
         ),
         migrations.CreateModel(
             name="ClientTrace",
@@ -1715,189 +1799,45 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "client trace",
-            },
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("trace_id", ""), _negated=True),
-                fields=["trace_id"],
-                name="gateway_request_trace",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="clientspan",
-            index=models.Index(fields=["started_at"], name="gateway_client_span_started"),
-        ),
-        migrations.AddIndex(
-            model_name="clientspan",
-            index=models.Index(
-                condition=models.Q(("content_omitted", "")),
-                fields=["started_at"],
-                name="gateway_client_span_content",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clientspan",
-            constraint=models.UniqueConstraint(
-                fields=("trace_id", "key_id", "span_id"), name="gateway_client_span_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="clienttrace",
-            index=models.Index(fields=["ended_at"], name="gateway_client_trace_ended"),
-        ),
-        migrations.AddIndex(
-            model_name="clienttrace",
-            index=models.Index(
+            "indexes": [models.Index(fields=["ended_at"], name="gateway_client_trace_ended"), models.Index(
                 condition=models.Q(("session", ""), _negated=True),
                 fields=["session", "id"],
                 name="gateway_client_trace_session",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="clienttrace",
-            index=models.Index(fields=["service", "id"], name="gateway_client_trace_service"),
-        ),
-        migrations.AddIndex(
-            model_name="clienttrace",
-            index=models.Index(
+            ), models.Index(fields=["service", "id"], name="gateway_client_trace_service"), models.Index(
                 condition=models.Q(("failed", True)),
                 fields=["id"],
                 name="gateway_client_trace_failed",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clienttrace",
-            constraint=models.UniqueConstraint(
+            )],"constraints": [models.UniqueConstraint(
                 fields=("trace_id", "key_id"), name="gateway_client_trace_once"
-            ),
+            )],},
         ),
-        migrations.AddIndex(
-            model_name="clientspan",
-            index=models.Index(
-                condition=models.Q(("response_id", ""), _negated=True),
-                fields=["response_id"],
-                name="gateway_client_span_response",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("response_id", ""), _negated=True),
-                fields=["response_id"],
-                name="gateway_request_response",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(fields=["started_at"], name="gateway_request_started"),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(fields=["route", "id"], name="gateway_request_route"),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(fields=["provider", "id"], name="gateway_request_provider"),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(fields=["model", "id"], name="gateway_request_model"),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(fields=["key_prefix", "id"], name="gateway_request_key"),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("status", 200), _negated=True),
-                fields=["status", "id"],
-                name="gateway_request_status",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("outcome", "ok"), _negated=True),
-                fields=["outcome", "id"],
-                name="gateway_request_failed",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("error_kind", ""), _negated=True),
-                fields=["error_kind", "id"],
-                name="gateway_request_error_kind",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("variant", ""), _negated=True),
-                fields=["variant", "started_at"],
-                name="gateway_request_variant",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("shadow_of", ""), _negated=True),
-                fields=["shadow_of"],
-                name="gateway_request_shadow",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(
-                    ("cost_usd", None),
-                    models.Q(("outcome", "ok"), _negated=True),
-                    models.Q(("shadow_of", ""), _negated=True),
-                    models.Q(("service_tier", ""), _negated=True),
-                    ("usage_source__in", ("estimated", "estimated_size")),
-                    _connector="OR",
-                ),
-                fields=["provider", "started_at"],
-                name="gateway_request_doubtful",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("client_request_id", ""), _negated=True),
-                fields=["client_request_id"],
-                name="gateway_request_client_id",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("session", ""), _negated=True),
-                fields=["session", "id"],
-                name="gateway_request_session",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="requestlog",
-            index=models.Index(
-                condition=models.Q(("end_user", ""), _negated=True),
-                fields=["end_user", "id"],
-                name="gateway_request_end_user",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="requestlog",
-            constraint=models.UniqueConstraint(
-                fields=("request_id", "started_at"), name="gateway_request_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="billline",
-            index=models.Index(fields=["provider", "since"], name="gateway_bill_provider"),
-        ),
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
+        
         migrations.AddField(
             model_name="capabilityreport",
             name="started_by",
@@ -1909,17 +1849,8 @@ class Migration(migrations.Migration):
                 to=settings.AUTH_USER_MODEL,
             ),
         ),
-        migrations.AddIndex(
-            model_name="change",
-            index=models.Index(fields=["kind", "-id"], name="gateway_change_kind"),
-        ),
-        migrations.AddConstraint(
-            model_name="latencyhour",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "provider", "model", "measure", "bucket"),
-                name="gateway_latency_hour_once",
-            ),
-        ),
+        
+        
         migrations.AddField(
             model_name="model",
             name="provider",
@@ -1938,18 +1869,8 @@ class Migration(migrations.Migration):
                 to="gateway.provider",
             ),
         ),
-        migrations.AddIndex(
-            model_name="providerresource",
-            index=models.Index(
-                fields=["provider", "upstream_id"], name="gateway_resource_upstream"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="providerresource",
-            constraint=models.UniqueConstraint(
-                fields=("provider", "key_id", "upstream_id"), name="gateway_resource_once"
-            ),
-        ),
+        
+        
         migrations.AddField(
             model_name="alias",
             name="route",
@@ -1977,16 +1898,8 @@ class Migration(migrations.Migration):
                 to="gateway.route",
             ),
         ),
-        migrations.AddIndex(
-            model_name="storedresponse",
-            index=models.Index(fields=["created_at"], name="gateway_response_created"),
-        ),
-        migrations.AddConstraint(
-            model_name="storedresponse",
-            constraint=models.UniqueConstraint(
-                fields=("owner", "response_id"), name="gateway_response_once"
-            ),
-        ),
+        
+        
         migrations.AddField(
             model_name="target",
             name="model",
@@ -2005,12 +1918,7 @@ class Migration(migrations.Migration):
                 to="gateway.route",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="targethour",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "provider", "model"), name="gateway_target_hour_once"
-            ),
-        ),
+        
         migrations.AddField(
             model_name="team",
             name="parent",
@@ -2033,36 +1941,11 @@ class Migration(migrations.Migration):
                 to="gateway.team",
             ),
         ),
-        migrations.AddIndex(
-            model_name="usagehour",
-            index=models.Index(fields=["key_id", "hour"], name="gateway_usage_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="usagehour",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "key_id", "key_prefix", "route", "provider", "model"),
-                name="gateway_usage_hour_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="usageday",
-            constraint=models.UniqueConstraint(
-                fields=("day", "key_id", "key_prefix", "route", "provider", "model"),
-                name="gateway_usage_day_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="enduserhour",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "end_user", "key_id"), name="gateway_end_user_hour_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="enduserday",
-            constraint=models.UniqueConstraint(
-                fields=("day", "end_user", "key_id"), name="gateway_end_user_day_once"
-            ),
-        ),
+        
+        
+        
+        
+        
         migrations.AddConstraint(
             model_name="model",
             constraint=models.UniqueConstraint(
