@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ def main() -> None:
         return
     if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
         sys.argv[1] = sys.argv[1].replace("-", "_")  # `rotate-keys` is `rotate_keys`
+    # Imports and migrations create many objects, which Python would traverse again and again.
+    gc.set_threshold(50_000)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
     set_data_dir(sys.argv)
     from django.core.exceptions import ImproperlyConfigured
