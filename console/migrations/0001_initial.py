@@ -17,7 +17,10 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Throttle",
             fields=[
-                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                (
+                    "key",
+                    models.CharField(max_length=64, primary_key=True, serialize=False),
+                ),
                 ("attempts", models.PositiveIntegerField(default=0)),
                 ("window_start", models.DateTimeField(db_index=True)),
             ],
@@ -28,7 +31,10 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
                 ("name", models.CharField(max_length=60)),
@@ -56,10 +62,16 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
-                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "uuid",
+                    models.UUIDField(default=uuid.uuid4, editable=False, unique=True),
+                ),
                 ("document", models.JSONField()),
                 ("title", models.CharField(blank=True, max_length=200)),
                 ("name", models.CharField(blank=True, max_length=100)),
@@ -67,7 +79,10 @@ class Migration(migrations.Migration):
                 ("model_names", models.CharField(blank=True, max_length=2000)),
                 ("summary", models.JSONField(default=dict)),
                 ("stop_requests", models.JSONField(default=list)),
-                ("cost_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
+                (
+                    "cost_usd",
+                    models.DecimalField(decimal_places=10, max_digits=20, null=True),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("ended_at", models.DateTimeField(null=True)),
                 ("heartbeat_at", models.DateTimeField(null=True)),
@@ -79,7 +94,12 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-            ], options={"indexes": [models.Index(fields=["owner", "-id"], name="console_run_owner")],},
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["owner", "-id"], name="console_run_owner")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Vote",
@@ -87,7 +107,10 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
                 ("preset", models.CharField(blank=True, max_length=100)),
@@ -112,7 +135,14 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-            ], options={"constraints": [models.UniqueConstraint(fields=("run", "voter"), name="console_vote_once")],},
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("run", "voter"), name="console_vote_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="PlaygroundPreset",
@@ -120,7 +150,10 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
                 ("name", models.CharField(max_length=100)),
@@ -139,7 +172,8 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("owner", "name", "version"), name="console_preset_version"
+                        fields=("owner", "name", "version"),
+                        name="console_preset_version",
                     )
                 ],
             },
@@ -150,7 +184,10 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
                 ("name", models.CharField(max_length=200)),
@@ -174,10 +211,16 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
-                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "uuid",
+                    models.UUIDField(default=uuid.uuid4, editable=False, unique=True),
+                ),
                 ("number", models.PositiveIntegerField()),
                 ("document", models.JSONField()),
                 (
@@ -216,13 +259,22 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-            ], options={"indexes": [models.Index(
-                condition=models.Q(("status", "running")),
-                fields=["lease_until"],
-                name="console_evaluation_running",
-            )],"constraints": [models.UniqueConstraint(
-                fields=("evaluation", "number"), name="console_evaluation_run_number"
-            )],},
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "running")),
+                        fields=["lease_until"],
+                        name="console_evaluation_running",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("evaluation", "number"),
+                        name="console_evaluation_run_number",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="EvaluationResult",
@@ -230,7 +282,10 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
                 ("case", models.PositiveIntegerField()),
@@ -253,22 +308,26 @@ class Migration(migrations.Migration):
                         to="console.evaluationrun",
                     ),
                 ),
-            ], options={"constraints": [models.UniqueConstraint(
-                fields=("run", "case", "model", "repetition"), name="console_evaluation_result_once"
-            )],},
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("run", "case", "model", "repetition"),
+                        name="console_evaluation_result_once",
+                    )
+                ],
+            },
         ),
-        
-        
-        
-        
-        
         migrations.CreateModel(
             name="RunShare",
             fields=[
                 (
                     "id",
                     models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
                     ),
                 ),
                 ("token_digest", models.CharField(max_length=64, unique=True)),

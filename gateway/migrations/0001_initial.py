@@ -94,275 +94,80 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "request",
-            "indexes": [models.Index(
-                condition=models.Q(("trace_id", ""), _negated=True),
-                fields=["trace_id"],
-                name="gateway_request_trace",
-            ), models.Index(
-                condition=models.Q(("response_id", ""), _negated=True),
-                fields=["response_id"],
-                name="gateway_request_response",
-            ), models.Index(fields=["started_at"], name="gateway_request_started"), models.Index(fields=["route", "id"], name="gateway_request_route"), models.Index(fields=["provider", "id"], name="gateway_request_provider"), models.Index(fields=["model", "id"], name="gateway_request_model"), models.Index(fields=["key_prefix", "id"], name="gateway_request_key"), models.Index(
-                condition=models.Q(("status", 200), _negated=True),
-                fields=["status", "id"],
-                name="gateway_request_status",
-            ), models.Index(
-                condition=models.Q(("outcome", "ok"), _negated=True),
-                fields=["outcome", "id"],
-                name="gateway_request_failed",
-            ), models.Index(
-                condition=models.Q(("error_kind", ""), _negated=True),
-                fields=["error_kind", "id"],
-                name="gateway_request_error_kind",
-            ), models.Index(
-                condition=models.Q(("variant", ""), _negated=True),
-                fields=["variant", "started_at"],
-                name="gateway_request_variant",
-            ), models.Index(
-                condition=models.Q(("shadow_of", ""), _negated=True),
-                fields=["shadow_of"],
-                name="gateway_request_shadow",
-            ), models.Index(
-                condition=models.Q(
-                    ("cost_usd", None),
-                    models.Q(("outcome", "ok"), _negated=True),
-                    models.Q(("shadow_of", ""), _negated=True),
-                    models.Q(("service_tier", ""), _negated=True),
-                    ("usage_source__in", ("estimated", "estimated_size")),
-                    _connector="OR",
-                ),
-                fields=["provider", "started_at"],
-                name="gateway_request_doubtful",
-            ), models.Index(
-                condition=models.Q(("client_request_id", ""), _negated=True),
-                fields=["client_request_id"],
-                name="gateway_request_client_id",
-            ), models.Index(
-                condition=models.Q(("session", ""), _negated=True),
-                fields=["session", "id"],
-                name="gateway_request_session",
-            ), models.Index(
-                condition=models.Q(("end_user", ""), _negated=True),
-                fields=["end_user", "id"],
-                name="gateway_request_end_user",
-            )],"constraints": [models.UniqueConstraint(
-                fields=("request_id", "started_at"), name="gateway_request_once"
-            )],},
-        ),
-        migrations.CreateModel(
-            name="Alias",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("trace_id", ""), _negated=True),
+                        fields=["trace_id"],
+                        name="gateway_request_trace",
                     ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "created here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "from the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
+                    models.Index(
+                        condition=models.Q(("response_id", ""), _negated=True),
+                        fields=["response_id"],
+                        name="gateway_request_response",
                     ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                ("pattern", models.CharField(max_length=200, unique=True)),
-                ("enabled", models.BooleanField(default=True)),
-            ],
-            options={
-                "verbose_name_plural": "aliases",
-                "ordering": ("pattern",),
-            },
-        ),
-        migrations.CreateModel(
-            name="ApiKey",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    models.Index(fields=["started_at"], name="gateway_request_started"),
+                    models.Index(fields=["route", "id"], name="gateway_request_route"),
+                    models.Index(fields=["provider", "id"], name="gateway_request_provider"),
+                    models.Index(fields=["model", "id"], name="gateway_request_model"),
+                    models.Index(fields=["key_prefix", "id"], name="gateway_request_key"),
+                    models.Index(
+                        condition=models.Q(("status", 200), _negated=True),
+                        fields=["status", "id"],
+                        name="gateway_request_status",
                     ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "created here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "from the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
+                    models.Index(
+                        condition=models.Q(("outcome", "ok"), _negated=True),
+                        fields=["outcome", "id"],
+                        name="gateway_request_failed",
                     ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                (
-                    "markup",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=4,
-                        max_digits=10,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(Decimal("0")),
-                            django.core.validators.MaxValueValidator(Decimal("1000")),
-                        ],
+                    models.Index(
+                        condition=models.Q(("error_kind", ""), _negated=True),
+                        fields=["error_kind", "id"],
+                        name="gateway_request_error_kind",
                     ),
-                ),
-                (
-                    "limit_rpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
+                    models.Index(
+                        condition=models.Q(("variant", ""), _negated=True),
+                        fields=["variant", "started_at"],
+                        name="gateway_request_variant",
                     ),
-                ),
-                (
-                    "limit_rph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
+                    models.Index(
+                        condition=models.Q(("shadow_of", ""), _negated=True),
+                        fields=["shadow_of"],
+                        name="gateway_request_shadow",
                     ),
-                ),
-                (
-                    "limit_rpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
+                    models.Index(
+                        condition=models.Q(
+                            ("cost_usd", None),
+                            models.Q(("outcome", "ok"), _negated=True),
+                            models.Q(("shadow_of", ""), _negated=True),
+                            models.Q(("service_tier", ""), _negated=True),
+                            ("usage_source__in", ("estimated", "estimated_size")),
+                            _connector="OR",
+                        ),
+                        fields=["provider", "started_at"],
+                        name="gateway_request_doubtful",
                     ),
-                ),
-                (
-                    "limit_tpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
+                    models.Index(
+                        condition=models.Q(("client_request_id", ""), _negated=True),
+                        fields=["client_request_id"],
+                        name="gateway_request_client_id",
                     ),
-                ),
-                (
-                    "limit_tph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
+                    models.Index(
+                        condition=models.Q(("session", ""), _negated=True),
+                        fields=["session", "id"],
+                        name="gateway_request_session",
                     ),
-                ),
-                (
-                    "limit_tpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
+                    models.Index(
+                        condition=models.Q(("end_user", ""), _negated=True),
+                        fields=["end_user", "id"],
+                        name="gateway_request_end_user",
                     ),
-                ),
-                (
-                    "limit_concurrency",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "budget_total_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_day_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_week_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_month_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_soft_percent",
-                    models.PositiveSmallIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                    ),
-                ),
-                ("name", models.CharField(max_length=200)),
-                ("prefix", models.CharField(editable=False, max_length=32, unique=True)),
-                ("digest", models.BinaryField(max_length=32, unique=True)),
-                ("previous_prefix", models.CharField(blank=True, editable=False, max_length=32)),
-                ("previous_digest", models.BinaryField(max_length=32, null=True)),
-                (
-                    "previous_expires_at",
-                    models.DateTimeField(blank=True, editable=False, null=True),
-                ),
-                ("routes", models.JSONField(blank=True, default=list)),
-                ("tags", models.JSONField(blank=True, default=list)),
-                ("guardrails", models.JSONField(blank=True, default=list)),
-                ("end_user_limits", models.JSONField(blank=True, default=dict)),
-                ("end_user_budget", models.JSONField(blank=True, default=dict)),
-                ("user", models.CharField(blank=True, max_length=200)),
-                (
-                    "owner",
-                    models.ForeignKey(
-                        blank=True,
-                        editable=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="own_keys",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                ("expires_at", models.DateTimeField(blank=True, null=True)),
-                ("revoked_at", models.DateTimeField(blank=True, null=True)),
-                ("log_bodies", models.BooleanField(blank=True, null=True)),
-                ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
-            ],
-            options={
-                "verbose_name": "API key",
-                "ordering": ("name", "pk"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("request_id", "started_at"), name="gateway_request_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -385,7 +190,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("since", "model", "pk"),
-            "indexes": [models.Index(fields=["provider", "since"], name="gateway_bill_provider")],},
+                "indexes": [
+                    models.Index(fields=["provider", "since"], name="gateway_bill_provider")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="CachedResponse",
@@ -399,39 +207,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "cached response",
-            },
-        ),
-        migrations.CreateModel(
-            name="CapabilityReport",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("model", models.CharField(max_length=200)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("running", "running"),
-                            ("done", "done"),
-                            ("no_answer", "no plain answer"),
-                            ("timed_out", "time limit reached"),
-                            ("stopped", "stopped"),
-                        ],
-                        default="running",
-                        max_length=16,
-                    ),
-                ),
-                ("started_at", models.DateTimeField(auto_now_add=True)),
-                ("heartbeat_at", models.DateTimeField(default=django.utils.timezone.now)),
-                ("stop_requested", models.BooleanField(default=False)),
-                ("results", models.JSONField(default=dict)),
-            ],
-            options={
-                "ordering": ("-started_at", "-pk"),
             },
         ),
         migrations.CreateModel(
@@ -475,7 +250,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("-pk",),
-            "indexes": [models.Index(fields=["kind", "-id"], name="gateway_change_kind")],},
+                "indexes": [models.Index(fields=["kind", "-id"], name="gateway_change_kind")],
+            },
         ),
         migrations.CreateModel(
             name="Fingerprint",
@@ -527,127 +303,14 @@ class Migration(migrations.Migration):
                 ("measure", models.CharField(max_length=16)),
                 ("bucket", models.SmallIntegerField()),
                 ("count", models.BigIntegerField(default=0)),
-            ], options={"constraints": [models.UniqueConstraint(
-                fields=("hour", "provider", "model", "measure", "bucket"),
-                name="gateway_latency_hour_once",
-            )],},
-        ),
-        migrations.CreateModel(
-            name="Model",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "created here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "from the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                ("name", models.CharField(max_length=200)),
-                ("traits", models.JSONField(blank=True, default=dict)),
-                ("learned", models.JSONField(blank=True, default=dict, editable=False)),
-                ("edits", models.JSONField(blank=True, default=list)),
-                (
-                    "price_input",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "price_output",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "price_cache_read",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "price_cache_write",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "price_cache_write_1h",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "price_reasoning",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "price_input_audio",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "price_output_audio",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=8,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                ("price_above", models.JSONField(blank=True, null=True)),
-                ("price_tiers", models.JSONField(blank=True, default=dict)),
-                ("enabled", models.BooleanField(default=True)),
             ],
             options={
-                "ordering": ("provider__name", "name"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hour", "provider", "model", "measure", "bucket"),
+                        name="gateway_latency_hour_once",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -889,6 +552,192 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="CapabilityReport",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("model", models.CharField(max_length=200)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("no_answer", "no plain answer"),
+                            ("timed_out", "time limit reached"),
+                            ("stopped", "stopped"),
+                        ],
+                        default="running",
+                        max_length=16,
+                    ),
+                ),
+                ("started_at", models.DateTimeField(auto_now_add=True)),
+                ("heartbeat_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("stop_requested", models.BooleanField(default=False)),
+                ("results", models.JSONField(default=dict)),
+                (
+                    "started_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="reports",
+                        to="gateway.provider",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-started_at", "-pk"),
+                "indexes": [
+                    models.Index(
+                        fields=["provider", "model", "-started_at"],
+                        name="gateway_capability_newest",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Model",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "created here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "from the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("name", models.CharField(max_length=200)),
+                ("traits", models.JSONField(blank=True, default=dict)),
+                ("learned", models.JSONField(blank=True, default=dict, editable=False)),
+                ("edits", models.JSONField(blank=True, default=list)),
+                (
+                    "price_input",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_output",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_cache_read",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_cache_write",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_cache_write_1h",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_reasoning",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_input_audio",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_output_audio",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                ("price_above", models.JSONField(blank=True, null=True)),
+                ("price_tiers", models.JSONField(blank=True, default=dict)),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="models",
+                        to="gateway.provider",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("provider__name", "name"),
+                "constraints": [
+                    models.UniqueConstraint(fields=("provider", "name"), name="gateway_model_once")
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="ProviderResource",
             fields=[
                 (
@@ -904,11 +753,19 @@ class Migration(migrations.Migration):
                 ("batch_id", models.CharField(blank=True, max_length=200)),
                 ("settled_at", models.DateTimeField(null=True)),
                 ("guardrails", models.JSONField(blank=True, default=list)),
-            ], options={"indexes": [models.Index(
-                fields=["provider", "upstream_id"], name="gateway_resource_upstream"
-            )],"constraints": [models.UniqueConstraint(
-                fields=("provider", "key_id", "upstream_id"), name="gateway_resource_once"
-            )],},
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        fields=["provider", "upstream_id"], name="gateway_resource_upstream"
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("provider", "key_id", "upstream_id"), name="gateway_resource_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ReasoningState",
@@ -1104,6 +961,48 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Alias",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "created here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "from the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("pattern", models.CharField(max_length=200, unique=True)),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "route",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="aliases",
+                        to="gateway.route",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "aliases",
+                "ordering": ("pattern",),
+            },
+        ),
+        migrations.CreateModel(
             name="RouteVersion",
             fields=[
                 (
@@ -1117,9 +1016,22 @@ class Migration(migrations.Migration):
                 ("saved_by", models.CharField(blank=True, max_length=150)),
                 ("note", models.CharField(blank=True, max_length=300)),
                 ("saved_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "route",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="versions",
+                        to="gateway.route",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("route", "-number"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("route", "number"), name="gateway_route_version_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1200,9 +1112,20 @@ class Migration(migrations.Migration):
                 ),
                 ("tags", models.JSONField(blank=True, default=list)),
                 ("active_hours", models.CharField(blank=True, max_length=100)),
+                (
+                    "route",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="steps",
+                        to="gateway.route",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("route", "order"),
+                "constraints": [
+                    models.UniqueConstraint(fields=("route", "order"), name="gateway_step_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1226,9 +1149,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "stored response",
-            "indexes": [models.Index(fields=["created_at"], name="gateway_response_created")],"constraints": [models.UniqueConstraint(
-                fields=("owner", "response_id"), name="gateway_response_once"
-            )],},
+                "indexes": [models.Index(fields=["created_at"], name="gateway_response_created")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("owner", "response_id"), name="gateway_response_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Target",
@@ -1376,6 +1303,22 @@ class Migration(migrations.Migration):
                 ("tags", models.JSONField(blank=True, default=list)),
                 ("variant", models.CharField(blank=True, max_length=63)),
                 ("enabled", models.BooleanField(default=True)),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="targets",
+                        to="gateway.model",
+                    ),
+                ),
+                (
+                    "route",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="targets",
+                        to="gateway.route",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("route", "order", "position", "pk"),
@@ -1399,9 +1342,14 @@ class Migration(migrations.Migration):
                 ("priced_failures", models.BigIntegerField(default=0)),
                 ("priced_failure_units", models.BigIntegerField(default=0)),
                 ("broken_responses", models.BigIntegerField(default=0)),
-            ], options={"constraints": [models.UniqueConstraint(
-                fields=("hour", "provider", "model"), name="gateway_target_hour_once"
-            )],},
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hour", "provider", "model"), name="gateway_target_hour_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Team",
@@ -1551,9 +1499,211 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=200, unique=True)),
                 ("guardrails", models.JSONField(blank=True, default=list)),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="projects",
+                        to="gateway.team",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="ApiKey",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "created here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "from the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "markup",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=4,
+                        max_digits=10,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(Decimal("0")),
+                            django.core.validators.MaxValueValidator(Decimal("1000")),
+                        ],
+                    ),
+                ),
+                (
+                    "limit_rpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_concurrency",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "budget_total_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_day_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_week_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_month_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_soft_percent",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("prefix", models.CharField(editable=False, max_length=32, unique=True)),
+                ("digest", models.BinaryField(max_length=32, unique=True)),
+                ("previous_prefix", models.CharField(blank=True, editable=False, max_length=32)),
+                ("previous_digest", models.BinaryField(max_length=32, null=True)),
+                (
+                    "previous_expires_at",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
+                ("routes", models.JSONField(blank=True, default=list)),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("guardrails", models.JSONField(blank=True, default=list)),
+                ("end_user_limits", models.JSONField(blank=True, default=dict)),
+                ("end_user_budget", models.JSONField(blank=True, default=dict)),
+                ("user", models.CharField(blank=True, max_length=200)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="own_keys",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("log_bodies", models.BooleanField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "team",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="keys",
+                        to="gateway.team",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "API key",
+                "ordering": ("name", "pk"),
             },
         ),
         migrations.CreateModel(
@@ -1583,10 +1733,16 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ], options={"indexes": [models.Index(fields=["key_id", "hour"], name="gateway_usage_key")],"constraints": [models.UniqueConstraint(
-                fields=("hour", "key_id", "key_prefix", "route", "provider", "model"),
-                name="gateway_usage_hour_once",
-            )],},
+            ],
+            options={
+                "indexes": [models.Index(fields=["key_id", "hour"], name="gateway_usage_key")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hour", "key_id", "key_prefix", "route", "provider", "model"),
+                        name="gateway_usage_hour_once",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="UsageDay",
@@ -1615,10 +1771,15 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ], options={"constraints": [models.UniqueConstraint(
-                fields=("day", "key_id", "key_prefix", "route", "provider", "model"),
-                name="gateway_usage_day_once",
-            )],},
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("day", "key_id", "key_prefix", "route", "provider", "model"),
+                        name="gateway_usage_day_once",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="EndUserHour",
@@ -1644,9 +1805,14 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ], options={"constraints": [models.UniqueConstraint(
-                fields=("hour", "end_user", "key_id"), name="gateway_end_user_hour_once"
-            )],},
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hour", "end_user", "key_id"), name="gateway_end_user_hour_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="EndUserDay",
@@ -1672,9 +1838,14 @@ class Migration(migrations.Migration):
                 ("unpriced_requests", models.BigIntegerField(default=0)),
                 ("cost_units", models.BigIntegerField(default=0)),
                 ("charged_units", models.BigIntegerField(default=0)),
-            ], options={"constraints": [models.UniqueConstraint(
-                fields=("day", "end_user", "key_id"), name="gateway_end_user_day_once"
-            )],},
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("day", "end_user", "key_id"), name="gateway_end_user_day_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="RequestText",
@@ -1765,17 +1936,25 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "client span",
-            "indexes": [models.Index(fields=["started_at"], name="gateway_client_span_started"), models.Index(
-                condition=models.Q(("content_omitted", "")),
-                fields=["started_at"],
-                name="gateway_client_span_content",
-            ), models.Index(
-                condition=models.Q(("response_id", ""), _negated=True),
-                fields=["response_id"],
-                name="gateway_client_span_response",
-            )],"constraints": [models.UniqueConstraint(
-                fields=("trace_id", "key_id", "span_id"), name="gateway_client_span_once"
-            )],},
+                "indexes": [
+                    models.Index(fields=["started_at"], name="gateway_client_span_started"),
+                    models.Index(
+                        condition=models.Q(("content_omitted", "")),
+                        fields=["started_at"],
+                        name="gateway_client_span_content",
+                    ),
+                    models.Index(
+                        condition=models.Q(("response_id", ""), _negated=True),
+                        fields=["response_id"],
+                        name="gateway_client_span_response",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("trace_id", "key_id", "span_id"), name="gateway_client_span_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ClientTrace",
@@ -1799,174 +1978,26 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "client trace",
-            "indexes": [models.Index(fields=["ended_at"], name="gateway_client_trace_ended"), models.Index(
-                condition=models.Q(("session", ""), _negated=True),
-                fields=["session", "id"],
-                name="gateway_client_trace_session",
-            ), models.Index(fields=["service", "id"], name="gateway_client_trace_service"), models.Index(
-                condition=models.Q(("failed", True)),
-                fields=["id"],
-                name="gateway_client_trace_failed",
-            )],"constraints": [models.UniqueConstraint(
-                fields=("trace_id", "key_id"), name="gateway_client_trace_once"
-            )],},
-        ),
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        
-        migrations.AddField(
-            model_name="capabilityreport",
-            name="started_by",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        
-        
-        migrations.AddField(
-            model_name="model",
-            name="provider",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="models",
-                to="gateway.provider",
-            ),
-        ),
-        migrations.AddField(
-            model_name="capabilityreport",
-            name="provider",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="reports",
-                to="gateway.provider",
-            ),
-        ),
-        
-        
-        migrations.AddField(
-            model_name="alias",
-            name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="aliases",
-                to="gateway.route",
-            ),
-        ),
-        migrations.AddField(
-            model_name="routeversion",
-            name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="versions",
-                to="gateway.route",
-            ),
-        ),
-        migrations.AddField(
-            model_name="step",
-            name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="steps",
-                to="gateway.route",
-            ),
-        ),
-        
-        
-        migrations.AddField(
-            model_name="target",
-            name="model",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="targets",
-                to="gateway.model",
-            ),
-        ),
-        migrations.AddField(
-            model_name="target",
-            name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="targets",
-                to="gateway.route",
-            ),
-        ),
-        
-        migrations.AddField(
-            model_name="team",
-            name="parent",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="projects",
-                to="gateway.team",
-            ),
-        ),
-        migrations.AddField(
-            model_name="apikey",
-            name="team",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="keys",
-                to="gateway.team",
-            ),
-        ),
-        
-        
-        
-        
-        
-        migrations.AddConstraint(
-            model_name="model",
-            constraint=models.UniqueConstraint(
-                fields=("provider", "name"), name="gateway_model_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="capabilityreport",
-            index=models.Index(
-                fields=["provider", "model", "-started_at"], name="gateway_capability_newest"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="routeversion",
-            constraint=models.UniqueConstraint(
-                fields=("route", "number"), name="gateway_route_version_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="step",
-            constraint=models.UniqueConstraint(fields=("route", "order"), name="gateway_step_once"),
+                "indexes": [
+                    models.Index(fields=["ended_at"], name="gateway_client_trace_ended"),
+                    models.Index(
+                        condition=models.Q(("session", ""), _negated=True),
+                        fields=["session", "id"],
+                        name="gateway_client_trace_session",
+                    ),
+                    models.Index(fields=["service", "id"], name="gateway_client_trace_service"),
+                    models.Index(
+                        condition=models.Q(("failed", True)),
+                        fields=["id"],
+                        name="gateway_client_trace_failed",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("trace_id", "key_id"), name="gateway_client_trace_once"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Guardrail",
@@ -2374,18 +2405,65 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='RequestScore',
+            name="RequestScore",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(default='feedback', max_length=63, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._-]*\\Z', 'use letters, digits and . _ -; the first character is a letter or a digit')])),
-                ('value', models.FloatField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0, 'enter a number from 0 to 1'), django.core.validators.MaxValueValidator(1, 'enter a number from 0 to 1')])),
-                ('comment', models.TextField(blank=True, validators=[django.core.validators.MaxLengthValidator(2000)])),
-                ('scored_by', models.CharField(max_length=150)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('log', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='scores', to='gateway.requestlog')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        default="feedback",
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z0-9][A-Za-z0-9._-]*\\Z",
+                                "use letters, digits and . _ -; the first character is a letter or a digit",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "value",
+                    models.FloatField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(
+                                0, "enter a number from 0 to 1"
+                            ),
+                            django.core.validators.MaxValueValidator(
+                                1, "enter a number from 0 to 1"
+                            ),
+                        ],
+                    ),
+                ),
+                (
+                    "comment",
+                    models.TextField(
+                        blank=True, validators=[django.core.validators.MaxLengthValidator(2000)]
+                    ),
+                ),
+                ("scored_by", models.CharField(max_length=150)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "log",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="scores",
+                        to="gateway.requestlog",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('log', 'name', 'scored_by'), name='gateway_request_score_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("log", "name", "scored_by"), name="gateway_request_score_once"
+                    )
+                ],
             },
         ),
     ]
