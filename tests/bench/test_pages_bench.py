@@ -2,7 +2,8 @@
 
 `BENCH_ROWS` sets the number of rows (the default keeps an everyday run short); `DATABASE_URL`
 chooses PostgreSQL. Run with `pytest tests/bench/test_pages_bench.py -s` to see each page's time.
-test_requests_bench.py measures the queries of the request list.
+test_requests_bench.py measures the queries of the request list. Times are converted to those of the
+machine on which the limit was set (`machine_speed`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.test import Client
 
 from console.insight.spans import SPANS
 from tests.bench.filled_log import fill_log
+from tests.bench.machine_speed import slowdown
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
 MAX_MS = 300.0
@@ -74,12 +76,13 @@ def test_every_page_answers_within_the_maximum_time() -> None:
 
 
 def _best_ms(client: Client, page: str) -> float:
+    """The time of the best attempt, as on the machine on which the limit was set."""
     best = float("inf")
     for number in range(MAX_ATTEMPTS):
         if number >= ATTEMPTS and best <= MAX_MS:
             break
         started = time.perf_counter()
         response = client.get(page)
-        best = min(best, (time.perf_counter() - started) * 1000)
+        best = min(best, (time.perf_counter() - started) * 1000 / slowdown())
         assert response.status_code == 200, page
     return best

@@ -2,7 +2,8 @@
 
 `BENCH_ROWS` sets the number of rows (the default keeps an everyday run short);
 `DATABASE_URL` chooses PostgreSQL. Run with `pytest tests/bench/test_requests_bench.py -s`
-to see each query's time.
+to see each query's time, converted to that of the machine on which the limit was set
+(`machine_speed`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from console.pages.requests.histogram import histogram
 from console.pages.requests.menus import MENUS
 from console.pages.requests.query import COLUMNS, parse
 from tests.bench.filled_log import fill_log
+from tests.bench.machine_speed import slowdown
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
 MAX_MS = 100.0
@@ -102,11 +104,12 @@ def test_every_query_answers_within_the_maximum_time() -> None:
 
 
 def _best_ms(run: Callable[[], object]) -> float:
+    """The time of the best attempt, as on the machine on which the limit was set."""
     best = float("inf")
     for number in range(MAX_ATTEMPTS):
         if number >= ATTEMPTS and best <= MAX_MS:
             break
         started = time.perf_counter()
         run()
-        best = min(best, (time.perf_counter() - started) * 1000)
+        best = min(best, (time.perf_counter() - started) * 1000 / slowdown())
     return best
