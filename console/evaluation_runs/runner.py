@@ -9,25 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import DatabaseError, close_old_connections, connections
 
-from console.evaluate.answers import Answer
-from console.evaluate.definition import InvalidDefinition
-from console.evaluate.report import Result
-from console.evaluate.steps import Item, ResultSteps
-from console.evaluation_runs import store
-from console.evaluation_runs.call import send_chat
 from console.models import EvaluationRun
-from console.models.evaluation import LEASE
-from console.playground.budget import budget_exceeded_message, session_prefix
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -36,13 +28,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_S = 1.0
-SAVE_S = 0.5
 # Runs that a process executes at the same time; others wait.
 MAX_RUNS = 8
 # Requests of all runs of a process at the same time.
 MAX_REQUESTS = 32
-
-Status = EvaluationRun.Status
 
 
 class Runner:
@@ -64,7 +53,7 @@ class Runner:
             free_slots = MAX_RUNS - len(self._executions)
             if free_slots > 0 and not self._runtime.draining:
                 try:
-                    for pk in await self.in_thread(store.claim, self._worker, free_slots):
+                    for pk in await self.in_thread(self._claim_runs, free_slots):
                         self._start_execution(pk)
                 except DatabaseError:
                     log.warning("evaluation runs cannot be read; retrying", exc_info=True)
@@ -72,8 +61,17 @@ class Runner:
                     log.exception("evaluation runs cannot be claimed; retrying")
             await asyncio.sleep(POLL_S)
 
+    def _claim_runs(self, limit: int) -> list[int]:
+        pks = EvaluationRun.objects.claim(self._worker, limit)
+        if pks:
+            # In this thread: the first import takes 0.1 s, most of it jsonschema.
+            importlib.import_module("console.evaluation_runs.execution")
+        return pks
+
     def _start_execution(self, pk: int) -> None:
-        execution = Execution(self._runtime, self, pk, self._worker, self._requests)
+        from console.evaluation_runs.execution import Execution
+
+        execution = Execution(self._runtime, self.in_thread, pk, self._worker, self._requests)
         task = asyncio.get_running_loop().create_task(execution.run(), name=f"evaluation run {pk}")
         self._executions[pk] = task
         task.add_done_callback(lambda _task: self._executions.pop(pk, None))
@@ -96,171 +94,6 @@ class Runner:
         with contextlib.suppress(Exception):
             await self.in_thread(connections.close_all)
         self._thread.shutdown(wait=False)
-
-
-class Execution:
-    """One claimed run, until it is done, paused, cancelled or taken over."""
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        runner: Runner,
-        pk: int,
-        worker: str,
-        requests: asyncio.Semaphore,
-    ) -> None:
-        self._runtime, self._runner = runtime, runner
-        self._pk, self._worker, self._requests = pk, worker, requests
-        self._pending: list[Result] = []
-        self._stopping = False
-        self._spent_usd = 0.0
-        self._remaining_usd = 0.0
-        self._job: store.RunJob | None = None
-
-    async def run(self) -> None:
-        """Request the missing answers; always releases the lease at the end."""
-        try:
-            self._job = job = await self._run_query(store.load, self._pk)
-            self._remaining_usd = job.remaining_usd
-            await self._execute(job)
-        except InvalidDefinition as invalid:
-            reason = f"The evaluation is invalid: {invalid.errors[0]}"
-            await self._run_query(store.pause_for, self._pk, self._worker, reason)
-        except store.RunRefused as refused:
-            await self._run_query(store.pause_for, self._pk, self._worker, str(refused))
-        except EvaluationRun.DoesNotExist:
-            log.info("an evaluation run was deleted while it ran")
-        except DatabaseError:
-            log.warning("an evaluation run is interrupted: no database", exc_info=True)
-        except Exception:
-            log.exception("an evaluation run failed", extra={"run": self._pk})
-            reason = "The run failed with an internal error; see the server's log."
-            await self._run_query(store.pause_for, self._pk, self._worker, reason)
-        finally:
-            await self._finish_run()
-
-    async def _finish_run(self) -> None:
-        """Store what is finished and release the lease, also if the task is cancelled."""
-        try:
-            await self._save_results()
-            await self._run_query(store.release, self._pk, self._worker)
-        except Exception:
-            log.exception("the end of an evaluation run could not be stored")
-
-    async def _run_query(self, work: Callable[..., T], *args: Any) -> T:
-        return await self._runner.in_thread(work, *args)
-
-    async def _execute(self, job: store.RunJob) -> None:
-        missing_items = _missing_items(job)
-        count = job.definition.concurrency
-        workers = [asyncio.create_task(self._run_worker(job, missing_items)) for _ in range(count)]
-        control = asyncio.create_task(self._supervise_run(workers))
-        try:
-            await asyncio.gather(*workers, return_exceptions=True)
-        finally:
-            for task in (*workers, control):
-                task.cancel()
-            await asyncio.gather(*workers, control, return_exceptions=True)
-        for task in workers:
-            if not task.cancelled() and (failure := task.exception()) is not None:
-                raise failure
-        await self._save_results()
-        if self._stopping or any(task.cancelled() for task in workers):
-            await self._run_query(store.update_summary, self._pk)
-        else:
-            await self._run_query(store.finish, self._pk, self._worker)
-
-    async def _run_worker(self, job: store.RunJob, items: Iterator[Item]) -> None:
-        """Answer missing items one after another; several workers share the iterator."""
-        while not self._stopping:
-            if self._runtime.draining:
-                self._stopping = True
-                return
-            if self._spent_usd >= self._remaining_usd:
-                await self._refresh_budget(job)
-                continue
-            async with self._requests:
-                item = None if self._stopping else next(items, None)
-                if item is None:
-                    return
-                result = await self._answer_item(job, item)
-            if result.outcome.failed and self._runtime.draining:
-                return  # the shutdown broke it off: it is run again
-            self._pending.append(result)
-
-    async def _refresh_budget(self, job: store.RunJob) -> None:
-        """Pause the run if the budget is spent."""
-        self._spent_usd, self._remaining_usd = (
-            0.0,
-            await self._run_query(store.remaining_usd, job.owner),
-        )
-        if self._remaining_usd <= 0 and not self._stopping:
-            self._stopping = True
-            await self._run_query(
-                store.pause_for, self._pk, self._worker, budget_exceeded_message()
-            )
-
-    # --- one answer --------------------------------------------------------------------
-
-    async def _answer_item(self, job: store.RunJob, item: Item) -> Result:
-        session = f"{session_prefix(job.owner)}{job.uuid}"
-        steps = ResultSteps(job.definition, item)
-        while steps.request is not None:
-            answer = await self._send_request(steps.request, session)
-            await self._run_query(steps.answer, answer)
-        assert steps.result is not None
-        return steps.result
-
-    async def _send_request(self, body: dict[str, Any], session: str) -> Answer:
-        answer = await send_chat(self._runtime, body, session)
-        self._spent_usd += answer.cost_usd or 0.0
-        return answer
-
-    # --- storage and control -----------------------------------------------------------
-
-    async def _supervise_run(self, workers: list[asyncio.Task[None]]) -> None:
-        """Store results, renew the lease, and follow the status that a person sets."""
-        renewed_at = time.monotonic()
-        while True:
-            await asyncio.sleep(SAVE_S)
-            try:
-                await self._save_results()
-                status = await self._run_query(store.renew, self._pk, self._worker)
-                renewed_at = time.monotonic()
-            except DatabaseError:
-                log.warning("an evaluation run cannot be stored; retrying", exc_info=True)
-                if time.monotonic() - renewed_at < LEASE.total_seconds():
-                    continue
-                status = ""  # another process may execute it by now
-            if status == Status.PAUSED:
-                self._stopping = True
-            elif status != Status.RUNNING:
-                for task in workers:
-                    task.cancel()
-                return
-
-    async def _save_results(self) -> None:
-        """Store the finished results; they remain pending if that fails."""
-        results, self._pending = self._pending, []
-        if not results or self._job is None:
-            return
-        try:
-            models = self._job.definition.models
-            await self._run_query(store.save_results, self._pk, models, results)
-        except BaseException:
-            self._pending = [*results, *self._pending]
-            raise
-
-
-def _missing_items(job: store.RunJob) -> Iterator[Item]:
-    """The answers that are not stored, case by case, so that models progress alike."""
-    definition = job.definition
-    for case in range(len(definition.cases)):
-        for repetition in range(definition.repeat):
-            for model in range(len(definition.models)):
-                item = Item(case, model, repetition)
-                if item not in job.stored:
-                    yield item
 
 
 def start_runner(runtime: Runtime) -> None:

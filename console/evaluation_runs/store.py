@@ -118,18 +118,6 @@ def retry_failed(run: EvaluationRun) -> bool:
 # --- execution -------------------------------------------------------------------------
 
 
-def claim(worker: str, limit: int) -> list[int]:
-    """Take over runs that no process executes; returns their primary keys."""
-    now = timezone.now()
-    claimed_pks = []
-    candidates = EvaluationRun.objects.claimable(now).order_by("pk").values_list("pk", flat=True)
-    for pk in candidates[:limit]:
-        row = EvaluationRun.objects.claimable(now).filter(pk=pk)
-        if row.update(worker=worker, lease_until=now + LEASE):
-            claimed_pks.append(pk)
-    return claimed_pks
-
-
 def load(pk: int) -> RunJob:
     """The job of a claimed run.
 

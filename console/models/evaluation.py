@@ -66,6 +66,17 @@ class EvaluationRunQuerySet(models.QuerySet["EvaluationRun"]):
         without_worker = Q(lease_until=None) | Q(lease_until__lt=now)
         return self.filter(without_worker, status=EvaluationRun.Status.RUNNING)
 
+    def claim(self, worker: str, limit: int) -> list[int]:
+        """Take over runs that no process executes; return their primary keys."""
+        now = timezone.now()
+        claimed_pks = []
+        for pk in self.claimable(now).order_by("pk").values_list("pk", flat=True)[:limit]:
+            # Another process may have claimed it since.
+            row = self.claimable(now).filter(pk=pk)
+            if row.update(worker=worker, lease_until=now + LEASE):
+                claimed_pks.append(pk)
+        return claimed_pks
+
     def leased_to(self, pk: int, worker: str) -> Self:
         """Return the run if this worker executes it."""
         return self.filter(pk=pk, worker=worker)

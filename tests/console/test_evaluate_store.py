@@ -58,16 +58,16 @@ def result(case: int, model: str, text: str = "hi", error: str = "") -> Result:
 
 def test_a_run_is_executed_by_one_process_until_its_lease_ends() -> None:
     run = start_run(create_user())
-    assert store.claim("one", 8) == [run.pk]
-    assert store.claim("two", 8) == []
+    assert EvaluationRun.objects.claim("one", 8) == [run.pk]
+    assert EvaluationRun.objects.claim("two", 8) == []
     EvaluationRun.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
-    assert store.claim("two", 8) == [run.pk]
+    assert EvaluationRun.objects.claim("two", 8) == [run.pk]
     assert store.renew(run.pk, "one") == ""
     assert store.renew(run.pk, "two") == "running"
     store.release(run.pk, "one")
-    assert store.claim("three", 8) == []
+    assert EvaluationRun.objects.claim("three", 8) == []
     store.release(run.pk, "two")
-    assert store.claim("three", 8) == [run.pk]
+    assert EvaluationRun.objects.claim("three", 8) == [run.pk]
 
 
 def test_an_answer_that_is_stored_twice_counts_once() -> None:
@@ -82,7 +82,7 @@ def test_an_answer_that_is_stored_twice_counts_once() -> None:
 
 def test_a_finished_run_has_its_scores() -> None:
     run = start_run(create_user())
-    store.claim("one", 1)
+    EvaluationRun.objects.claim("one", 1)
     store.save_results(
         run.pk, DEFINITION.models, [result(0, "a"), result(0, "b", error="HTTP 500")]
     )
@@ -97,8 +97,8 @@ def test_a_finished_run_has_its_scores() -> None:
 def test_a_paused_run_is_not_claimed_until_it_is_resumed() -> None:
     run = start_run(create_user())
     assert store.pause(run) and not store.pause(run)
-    assert store.claim("one", 1) == []
-    assert store.resume(run) and store.claim("one", 1) == [run.pk]
+    assert EvaluationRun.objects.claim("one", 1) == []
+    assert store.resume(run) and EvaluationRun.objects.claim("one", 1) == [run.pk]
     assert store.cancel(run)
     run.refresh_from_db()
     assert run.ended_at is not None
@@ -115,7 +115,7 @@ def test_models_that_answer_alike_do_not_differ() -> None:
 
 def test_results_of_a_deleted_run_are_dropped() -> None:
     run = start_run(create_user())
-    store.claim("one", 1)
+    EvaluationRun.objects.claim("one", 1)
     EvaluationRun.objects.all().delete()
     store.save_results(run.pk, DEFINITION.models, [result(0, "a")])
     assert store.renew(run.pk, "one") == ""
