@@ -7,7 +7,7 @@ import os
 import ssl
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -15,11 +15,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, OperationalError, connection, connections
 
 from gateway import audit, store
-from gateway.compat.litellm import config as litellm_config
-from gateway.compat.litellm.config.apply import apply
 from gateway.config import environment
 from gateway.database.deadline import deadline
-from gateway.management import configuration_file
 from gateway.management.start import hosts, local_model, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import ForeignDatabase, StartResult, prepare
@@ -27,6 +24,10 @@ from gateway.management.start.environment_providers import EnvironmentProvider
 from gateway.management.start.serve import Certificate, bind, serve
 from gateway.providers.network import environment_proxies
 from gateway.relay.upstream import tls
+
+# Without `--config`, a start does not import what reads such a file (30 modules, 4 MB).
+if TYPE_CHECKING:
+    from gateway.compat.litellm import config as litellm_config
 
 # Timeout of the first connection to the database, in seconds.
 CONNECT_TIMEOUT_S = 5.0
@@ -184,6 +185,8 @@ def read(path: str | None) -> litellm_config.Config | None:
     """Read a LiteLLM configuration file. Raises CommandError naming file, line and field."""
     if path is None:
         return None
+    from gateway.compat.litellm import config as litellm_config
+
     try:
         return litellm_config.read(path)
     except litellm_config.ConfigError as mistake:
@@ -251,13 +254,14 @@ def _use_redis(config: litellm_config.Config) -> None:
 
 def dragoman_format_file(path: str | None) -> Path | None:
     """Return the configuration file if it is in Dragoman's format. Raises CommandError."""
+    if path is None:
+        return None
+    from gateway.compat.litellm.config import ConfigError
+    from gateway.management import configuration_file
+
     try:
-        return (
-            Path(path)
-            if path is not None and configuration_file.is_dragoman_format(Path(path))
-            else None
-        )
-    except litellm_config.ConfigError as mistake:
+        return Path(path) if configuration_file.is_dragoman_format(Path(path)) else None
+    except ConfigError as mistake:
         raise CommandError(str(mistake), returncode=2) from None
 
 
@@ -274,7 +278,7 @@ def _prepare_start(
     with audit.acting_as("up", "start"):
         started = prepare(port, local_model)
         notes = list(started.notes)
-        notes += [*config.notes, *apply(config)] if config else []
+        notes += apply_litellm_file(config) if config else []
         notes += apply_dragoman_file(dragoman_file) if dragoman_file else []
     notes += [
         f"warning: {warning.row}: {warning.reason}" for warning in store.load_snapshot().warnings
@@ -282,10 +286,20 @@ def _prepare_start(
     return started, notes
 
 
+def apply_litellm_file(config: litellm_config.Config) -> list[str]:
+    """Apply a LiteLLM configuration file; return the notes on it."""
+    from gateway.compat.litellm.config.apply import apply
+
+    return [*config.notes, *apply(config)]
+
+
 def apply_dragoman_file(path: Path) -> list[str]:
     """Apply a file in Dragoman's format; return notes on created keys. Raises CommandError."""
+    from gateway.compat.litellm.config import ConfigError
+    from gateway.management import configuration_file
+
     try:
         keys = configuration_file.apply_file(path).keys
-    except litellm_config.ConfigError as mistake:
+    except ConfigError as mistake:
         raise CommandError(str(mistake), returncode=2) from None
     return [f"key of {name}, shown once: {secret}" for name, secret in keys]
