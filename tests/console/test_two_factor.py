@@ -107,6 +107,35 @@ def test_codes_cannot_be_guessed(client: Client, admin_user: User) -> None:
     assert (refused_response.status_code, "Too many" in text(refused_response)) == (429, True)
 
 
+@pytest.mark.parametrize("page", ["mfa_reauthenticate", "mfa_reauthenticate_webauthn"])
+def test_another_way_to_confirm_does_not_forget_wrong_passwords(
+    client: Client, admin_user: User, page: str
+) -> None:
+    """With a stolen session, the password could otherwise be guessed without end."""
+    sign_in(client)
+    for guess in ("correct horse 1", "correct horse 2"):
+        client.post(reverse("account_reauthenticate"), {"password": guess})
+    for _ in range(3):
+        # Without a second factor it redirects to the password.
+        assert client.post(reverse(page), {"credential": "{}"}).status_code == 302
+    response = client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+    assert response.headers["Location"] == reverse("mfa_index"), "too many attempts"
+    page_after = client.get(reverse("mfa_activate_totp"))
+    assert page_after.status_code == 302, "still not confirmed"
+
+
+def test_a_wrong_passkey_does_not_forget_wrong_codes(client: Client, admin_user: User) -> None:
+    secret = with_codes(client)
+    data = {"name": "x", "credential": {}}
+    Authenticator.objects.create(user=admin_user, type="webauthn", data=data)
+    for guess in range(3):
+        client.post(reverse("mfa_reauthenticate"), {"code": f"00000{guess}"})
+    for _ in range(2):
+        client.post(reverse("mfa_reauthenticate_webauthn"), {"credential": "{}"})
+    response = client.post(reverse("mfa_reauthenticate"), {"code": code_of(secret, 1)})
+    assert response.headers["Location"] == reverse("mfa_index"), "too many attempts"
+
+
 def test_a_recovery_code_replaces_the_second_factor_once(client: Client, admin_user: User) -> None:
     with_codes(client)
     codes = re.findall(r"^\d{8}$", text(client.get(reverse("mfa_download_recovery_codes"))), re.M)

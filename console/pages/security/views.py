@@ -7,7 +7,10 @@ from contextlib import nullcontext
 from typing import Any, cast
 
 from allauth.account import views as account_views
-from allauth.account.internal.flows.login import record_authentication
+from allauth.account.internal.flows.login import (
+    get_authentication_records,
+    record_authentication,
+)
 from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from allauth.account.internal.stagekit import get_pending_stage
 from allauth.mfa.base import views as base_views
@@ -74,12 +77,15 @@ def _require_confirmation(view: Callable[..., Any]) -> View:
     @never_cache
     @signed_in
     def page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if request.method == "POST" and not _take_attempt(request, cast("User", request.user)):
+        user = cast("User", request.user)
+        if request.method == "POST" and not _take_attempt(request, user):
             messages.error(request, _("Too many attempts. Try again in ten minutes."))
             return redirect("mfa_index")
+        records = get_authentication_records(request, user)
         response = _render_now(view(request, **kwargs))
-        if request.method == "POST" and response.status_code == 302:
-            _forget_attempts(cast("User", request.user))
+        # Not by the status: a wrong passkey is redirected too, and a person without one.
+        if get_authentication_records(request, user) != records:
+            _forget_attempts(user)
         return response
 
     return page
