@@ -69,7 +69,9 @@ def check_domain(claims: Claims, oidc: OidcSettings) -> None:
         return
     email = claims.get("email")
     domain = email.rpartition("@")[2].lower() if isinstance(email, str) else ""
-    if domain not in oidc.domains or claims.get("email_verified") is False:
+    # Amazon Cognito's userinfo response has its booleans as text.
+    is_unverified = claims.get("email_verified") in (False, "false")
+    if domain not in oidc.domains or is_unverified:
         raise Denied(_("Your email address is not of a domain that may sign in."))
 
 
