@@ -6,16 +6,19 @@ import logging
 from collections.abc import Callable
 
 import requests
+from allauth.socialaccount.providers.base.constants import AuthProcess
 from allauth.socialaccount.providers.openid_connect import views as allauth_views
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from console.access import public
 from console.accounts import admin_exists
+from console.pages.security.connect_token import connect_token
 from console.pages.session.views import sign_in_problem
 from console.single_sign_on.discovery import find_problem
 
@@ -31,6 +34,8 @@ def login(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Redirect to the identity provider."""
     if not admin_exists():
         return redirect("setup")
+    if request.GET.get("process") == AuthProcess.CONNECT and not _may_connect(request):
+        return redirect("mfa_index")
     return _with_provider(request, provider_id, allauth_views.login)
 
 
@@ -40,6 +45,12 @@ def login(request: HttpRequest, provider_id: str) -> HttpResponse:
 def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Sign in the person whom the identity provider has sent back."""
     return _with_provider(request, provider_id, allauth_views.callback)
+
+
+def _may_connect(request: HttpRequest) -> bool:
+    """Whether the user followed the link on the page of this session."""
+    token = connect_token(request)
+    return bool(token) and constant_time_compare(request.GET.get("token", ""), token)
 
 
 def _with_provider(

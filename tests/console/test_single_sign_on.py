@@ -7,8 +7,10 @@ import re
 import ssl
 import subprocess
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -110,15 +112,22 @@ def test_an_account_of_the_same_name_is_not_reused(client: Client, provider: Pro
     assert sorted(User.objects.values_list("username", flat=True)) == ["Ada-2", "ada"]
 
 
+def connect_query(client: Client) -> dict[str, str]:
+    """The query of the link that connects the account of a signed-in user."""
+    (query,) = re.findall(rf'href="{LOGIN}\?([^"]+)"', text(client.get(reverse("mfa_index"))))
+    return dict(parse_qsl(unescape(query)))
+
+
 def test_only_its_owner_can_connect_an_account(client: Client, provider: Provider) -> None:
     admin_user = User.objects.get(username="ada")
     stranger = Client()
-    sign_in(stranger, process="connect")
+    assert stranger.get(LOGIN, {"process": "connect"}).status_code == 302
     assert stranger.get(reverse("mfa_index")).status_code == 302, "not signed in"
     assert not SocialAccount.objects.exists()
     client.force_login(admin_user)
-    assert "process=connect" in text(client.get(reverse("mfa_index")))
-    assert sign_in(client, process="connect").headers["Location"] == reverse("mfa_index")
+    query = connect_query(client)
+    assert query["process"] == "connect"
+    assert sign_in(client, **query).headers["Location"] == reverse("mfa_index")
     assert "connected" in text(client.get(reverse("mfa_index")))
     browser = Client()
     assert sign_in(browser).headers["Location"] == reverse("overview")
@@ -129,6 +138,26 @@ def test_only_its_owner_can_connect_an_account(client: Client, provider: Provide
     admin_user.save()
     client.force_login(admin_user)
     client.post(reverse("security-disconnect"))
+    assert not SocialAccount.objects.exists()
+
+
+def test_a_page_of_another_site_cannot_connect_an_account(
+    client: Client, provider: Provider
+) -> None:
+    """A link elsewhere would connect the account that is signed in at the provider just now."""
+    client.force_login(User.objects.get(username="ada"))
+    other = Client()
+    other.force_login(User.objects.create_superuser("eve", password=None))
+    forged_queries: list[dict[str, str]] = [
+        {"process": "connect"},
+        {"process": "connect", "token": ""},
+        {"process": "connect", "token": "\u00e9"},
+        connect_query(other),
+    ]
+    for query in forged_queries:
+        response = client.get(LOGIN, query)
+        assert (response.status_code, response.headers["Location"]) == (302, reverse("mfa_index"))
+        assert "socialaccount_states" not in client.session
     assert not SocialAccount.objects.exists()
 
 
@@ -161,9 +190,15 @@ def test_groups_decide_role_and_team_at_each_sign_in(
             {"email": "mia@acme.example", "email_verified": False},
             "email",
         ),
+        # Amazon Cognito's userinfo has booleans as text.
+        (
+            {"domains": ("acme.example",)},
+            {"email": "mia@acme.example", "email_verified": "false"},
+            "email",
+        ),
         ({"create_users": False}, {}, "no account"),
     ],
-    ids=["group", "domain", "unverified", "no-account"],
+    ids=["group", "domain", "unverified", "unverified-text", "no-account"],
 )
 def test_a_user_without_access_sees_the_reason(
     client: Client, provider: Provider, settings: Any, values: Any, claims: Any, reason: str

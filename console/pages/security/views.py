@@ -31,6 +31,7 @@ from django.views.decorators.http import require_POST
 from console.access import View, public, signed_in
 from console.accounts import audit_changes
 from console.models import Throttle
+from console.pages.security.connect_token import connect_token
 from console.pages.session.views import sign_in_problem
 
 # Wrong codes, passkeys and passwords of one person in ten minutes.
@@ -142,7 +143,8 @@ class _Security(base_views.IndexView):  # type: ignore[misc]
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         connected = SocialAccount.objects.filter(user=self.request.user).exists()
         context: dict[str, Any] = super().get_context_data(**kwargs)
-        return {**context, "oidc": settings.OIDC, "connected": connected}
+        token = connect_token(self.request)
+        return {**context, "oidc": settings.OIDC, "connected": connected, "connect_token": token}
 
 
 security = _signed_in_page(_Security.as_view())
