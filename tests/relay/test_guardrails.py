@@ -22,6 +22,7 @@ from gateway.guardrails.guardrail import (
 )
 from gateway.providers.profile import Secret
 from gateway.relay.journal.metrics import NodeValues, ProcessValues
+from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import Snapshot
 from tests.relay.card_number import CARD, shows_card
 from tests.relay.harness import (
@@ -291,6 +292,24 @@ def _tool_chunk(call: dict[str, Any]) -> bytes:
         "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}],
     }
     return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+async def test_a_requested_guardrail_checks_a_response_that_is_cached_without_it(
+    tmp_path: Path,
+) -> None:
+    """One key sends the same prompt without the guardrail first, then with it."""
+    caching = route("r", provider("one"), cache=CachePolicy())
+    guard = response_guardrail(action="mask")
+    answer = f"card {CARD}"
+    async with gateway(
+        tmp_path, snapshot(caching, guardrails={"out": guard}), one=lambda _: completion(answer)
+    ) as live:
+        for _ in range(2):
+            unchecked = await live.post(CHAT, chat("hello"))
+        checked = [await live.post(CHAT, {**chat("hello"), "guardrails": ["out"]}) for _ in "12"]
+    assert (CARD in unchecked.body.decode(), CARD in checked[0].body.decode()) == (True, False)
+    assert checked[1].headers["x-dragoman-cache"] == "hit"
+    assert CARD not in checked[1].body.decode()
 
 
 async def test_a_logging_guardrail_does_not_change_the_stream(tmp_path: Path) -> None:

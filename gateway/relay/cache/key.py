@@ -98,8 +98,9 @@ class KeyScopes:
         self._secret = hashlib.blake2b(secret, digest_size=32, person=b"answer cache").digest()
         self._snapshot: Snapshot | None = None
         self._scopes: dict[tuple[str, ...], KeyScope] = {}
-        # By route, key and namespace, for calls whose tags do not matter.
-        self._untagged_scopes: dict[tuple[str, int, str], KeyScope] = {}
+        # By route, guardrails (a request can add some), key and namespace, for calls whose tags do
+        # not matter.
+        self._untagged_scopes: dict[tuple[str, tuple[str, ...], int, str], KeyScope] = {}
         # Route name -> whether the route selects targets by tags.
         self._tagged_routes: dict[str, bool] = {}
 
@@ -110,7 +111,7 @@ class KeyScopes:
         if exchange.snapshot is not self._snapshot:
             self._use_snapshot(exchange.snapshot)
         key_id = exchange.key.id if exchange.key is not None else 0
-        untagged_name = (route.name, key_id, namespace)
+        untagged_name = (route.name, route.guardrails, key_id, namespace)
         key_scope = self._untagged_scopes.get(untagged_name)
         if key_scope is not None:
             return key_scope
