@@ -128,6 +128,34 @@ def test_a_file_can_be_uploaded(admin_client: Client) -> None:
     assert "route fast" in page.content.decode()
 
 
+@pytest.mark.parametrize("section", ["entry", "library", "credential", "variable"])
+def test_an_uploaded_file_reads_no_files_of_the_server(tmp_path: Path, section: str) -> None:
+    """A console account must not read the gateway's own certificate key by an import."""
+    secret = tmp_path / "server.pem"
+    secret.write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
+    text = {
+        "entry": f"litellm_params: {{model: openai/x, api_key: k, ssl_verify: {secret}}}",
+        "library": f"litellm_params: {{model: openai/x, api_key: k}}\n"
+        f"litellm_settings: {{ssl_certificate: {secret}}}",
+        "credential": "litellm_params: {model: openai/x, litellm_credential_name: c}\n"
+        "credential_list: [{credential_name: c, "
+        f"credential_values: {{api_key: k, ssl_verify: {secret}}}}}]",
+        "variable": "litellm_params: {model: openai/x, api_key: k, ssl_verify: os.environ/CA}\n"
+        f"environment_variables: {{CA: {secret}}}",
+    }[section]
+    config = read_upload(f"model_list:\n  - model_name: fast\n    {text}\n")
+    assert not config.providers
+    (note,) = [note for note in config.notes if "fast" in note or "left out" in note]
+    assert "names a file, which an upload cannot read" in note
+
+
+def test_the_import_of_a_missing_file_does_not_tell_that_it_is_missing(tmp_path: Path) -> None:
+    text = "model_list: [{model_name: a, litellm_params: {model: openai/x, ssl_verify: %s}}]"
+    (tmp_path / "there.pem").touch()
+    notes = [read_upload(text % (tmp_path / name)).notes for name in ("there.pem", "gone.pem")]
+    assert notes[0] == notes[1]
+
+
 def test_no_key_is_in_the_source_of_the_preview(admin_client: Client) -> None:
     page = previewed(admin_client).content.decode()
     for secret in ("sk-literal", "sk-master", "sk-ant"):

@@ -35,6 +35,19 @@ def tls_columns(params: Node) -> dict[str, Any]:
     return columns
 
 
+def check_names_no_file(params: Node) -> None:
+    """Raises ConfigError if these keys name a file.
+
+    Whoever uploads a configuration must not read files of the server.
+    """
+    verify = params.get("ssl_verify")
+    node = verify if verify is not None and _is_path(verify) else params.get("ssl_certificate")
+    if node is not None:
+        raise node.error(
+            "names a file, which an upload cannot read: paste its content on the provider's page"
+        )
+
+
 def _is_path(node: Node) -> bool:
     return isinstance(node.value, str) and any(separator in node.value for separator in "/.\\")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.compat.litellm.config import complexity_router
+from gateway.compat.litellm.config.certificates import check_names_no_file
 from gateway.compat.litellm.config.defaults import LIMITS
 from gateway.compat.litellm.config.deployment import (
     MAX_NAME,
@@ -36,25 +37,28 @@ from gateway.compat.litellm.config.settings import MAX_RETRIES, read_settings
 MAX_INCLUDES = 32
 
 
-def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
+def read(
+    path: str | Path, environ: Mapping[str, str] | None = None, *, uploaded: bool = False
+) -> Config:
     """Read a configuration file. Raises ConfigError naming file, line and field.
 
     `os.environ/NAME` is looked up in `environ`, then in the file's own
-    `environment_variables`.
+    `environment_variables`. An `uploaded` file cannot name files of the server.
     """
     root = Path(path)
-    return read_files(
-        root.name, _included_files(root), dict(os.environ if environ is None else environ)
-    )
+    variables = dict(os.environ if environ is None else environ)
+    return read_files(root.name, _included_files(root), variables, uploaded=uploaded)
 
 
-def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Config:
+def read_files(
+    name: str, files: list[File], environ: Mapping[str, str], *, uploaded: bool = False
+) -> Config:
     """Read parsed files as one configuration. Raises ConfigError."""
     config = Config(file=name)
     report = Report()
     config.environment = _read_variables(files, environ, report)
     sections = [resolve_variables(file.root, {**config.environment, **environ}) for file in files]
-    parser = _Parser(config, {**config.environment, **environ}, report)
+    parser = _Parser(config, {**config.environment, **environ}, report, uploaded=uploaded)
     for file in files:
         for node in file.repeated:
             parser.report.add(node, "is a duplicate key; only the last one counts")
@@ -113,8 +117,11 @@ def _variable_text(node: Node) -> str:
 class _Parser:
     """One pass over model_list."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], report: Report) -> None:
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], report: Report, *, uploaded: bool
+    ) -> None:
         self.report = report
+        self._uploaded = uploaded
         self._config = config
         self._environ = environ
         self._all_entries: list[tuple[Node, Node, Node | None]] = []
@@ -166,6 +173,8 @@ class _Parser:
         info = entry.get("model_info")
         self.report.keys(params, "litellm_params")
         params = self._with_credential(params)
+        if self._uploaded:
+            check_names_no_file(params)
         if info is not None:
             self.report.keys(info, "model_info")
         self._read_entry(name, params, info)

@@ -66,7 +66,7 @@ def read_upload(text: str) -> Config:
                 "include",
                 "is not supported in an upload: copy the content into this file",
             )
-        config = read(path, open_environment())
+        config = read(path, open_environment(), uploaded=True)
         config.notes += [*_import_remarks(config, path), *_redis_remarks(config, path)]
     return resolve_own_variables(config)
 
