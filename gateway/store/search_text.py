@@ -6,6 +6,7 @@ was indexed with an earlier request.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -115,7 +116,8 @@ def _response_texts(body: bytes) -> list[str]:
     fragments: dict[str, list[str]] = {}
     for line in body.split(b"\n"):
         if line.startswith(b"data:"):
-            _collect_deltas(_decode_body(line[5:]), "", fragments)
+            with contextlib.suppress(RecursionError):
+                _collect_deltas(_decode_body(line[5:]), "", fragments)
     if fragments:
         return ["".join(texts) for texts in fragments.values()]
     return [body[:MAX_CHARS].decode("utf-8", "replace")]
@@ -126,7 +128,9 @@ def _collect_strings(value: Any) -> list[str]:
         return [value]
     strings: list[str] = []
     if type(value) is list or type(value) is dict:
-        _append_strings(value, strings)
+        # Of a value that is nested too deeply, the strings so far.
+        with contextlib.suppress(RecursionError):
+            _append_strings(value, strings)
     return strings
 
 

@@ -150,6 +150,17 @@ def test_of_a_long_conversation_the_end_is_indexed() -> None:
     assert len(text) <= MAX_CHARS + 2
 
 
+def test_deep_nesting_does_not_hide_the_text_before_it() -> None:
+    """Near the interpreter's limit, a body can be decoded but not walked."""
+    for depth in range(850, 1000):
+        nested = b'{"a":' * depth + b"1" + b"}" * depth
+        request = b'{"messages":[{"content": "findme" }], "x": %s}' % nested
+        stream = b'data: {"delta":{"content":"streamed"}}\n\ndata: %s\n\n' % nested
+        text = search_text(Bodies(client_request=request, client_response=stream), "")
+        assert "findme" in text, depth
+        assert "streamed" in text, depth
+
+
 def test_base64_is_not_indexed() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBOR" * 5000}}
     text = search_text(bodies({"messages": [{"content": [image, {"text": "a cat"}]}]}, {}), "")
