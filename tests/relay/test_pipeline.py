@@ -307,6 +307,25 @@ async def test_an_invalid_request_is_named_and_not_sent(
     assert row.outcome == "error"
 
 
+@pytest.mark.parametrize("name", ["metadata", "user", "tags"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_depth_of_a_body_is_called_but_not_logged(
+    tmp_path: Path, name: str, *, stream: bool
+) -> None:
+    """Near the interpreter's limit, the first step could decode a body and the last could not."""
+    depths = range(900, 1000, 2)
+    answer = sse(chunk("hi"), chunk(finish="stop"), DONE)
+    async with gateway(
+        tmp_path, snapshot(route("m", A)), a=lambda _: answer if stream else completion()
+    ) as live:
+        for depth in depths:
+            body = json.dumps(chat_request(**{name: "VALUE", "stream": stream})).encode()
+            reply = await live.post(CHAT, body.replace(b'"VALUE"', b"[" * depth + b"]" * depth))
+            assert reply.status in {200, 400}, depth
+        rows = await live.rows(len(depths))
+    assert len([row for row in rows if row.outcome == "ok"]) == len(live.upstreams.requests) > 0
+
+
 @pytest.mark.parametrize("key", ["", "wrong"], ids=["none", "wrong"])
 async def test_a_request_without_a_key_is_a_401_and_not_sent(tmp_path: Path, key: str) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:

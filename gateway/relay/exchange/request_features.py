@@ -180,7 +180,7 @@ def _decode_field(exchange: Exchange, name: str) -> Any:
         return None
     try:
         return msgspec.json.decode(raw) if len(memoryview(raw)) <= _MAX_FIELD_BYTES else None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 
