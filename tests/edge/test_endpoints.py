@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from gateway.edge.endpoints import dialect_of, find_endpoint, is_edge_path
+from gateway.edge.path_aliases import resolve_path
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,24 @@ def test_an_unknown_path_has_no_endpoint(path: str) -> None:
 )
 def test_the_console_keeps_its_paths(path: str) -> None:
     assert not is_edge_path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/models/{}", "/v1/responses/{}", "/openai/deployments/{}/responses", "/x/{}"],
+)
+def test_long_paths_are_not_kept_in_memory(path: str) -> None:
+    """Anyone can send them, also without a key."""
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            sent_path = resolve_path(path.format(f"{number}-" + "x" * 60_000))[0]
+            is_edge_path(sent_path)
+            find_endpoint(sent_path)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 1_000_000
 
 
 def test_the_dialect_of_an_error_follows_path_and_headers() -> None:
