@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
-from itertools import islice
+from itertools import chain, islice
+from operator import is_not
 from typing import Any
 
 import msgspec
@@ -27,6 +28,10 @@ _META_KEYWORDS = ("$schema", "$id")
 _MAP_KEYWORDS = ("properties", "$defs", "definitions")
 _LIST_KEYWORDS = ("anyOf", "allOf", "prefixItems")
 _SCHEMA_KEYWORDS = ("items",)
+# Types without parts.
+_SCALAR_TYPES = ("string", "number", "integer", "boolean", "null")
+# Keywords that say which values a schema is for.
+_TYPE_KEYWORDS = frozenset({"type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf"})
 
 
 class SchemaSubset(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +42,7 @@ class SchemaSubset(msgspec.Struct, frozen=True, kw_only=True):
         formats: the string formats it supports; None means all.
         largest_min_items: the largest `minItems` it accepts; None means any.
         refs_in_all_of: whether an `allOf` may contain references.
+        keywords_beside_ref: whether a `$ref` may have other keywords next to it.
         all_required: whether every property must be required.
     """
 
@@ -44,6 +50,7 @@ class SchemaSubset(msgspec.Struct, frozen=True, kw_only=True):
     formats: frozenset[str] | None = None
     largest_min_items: int | None = None
     refs_in_all_of: bool = True
+    keywords_beside_ref: bool = True
     all_required: bool = False
 
 
@@ -67,6 +74,9 @@ _UNSUPPORTED_BY_ALL = frozenset(
         "maxProperties",
     }
 )
+_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+)
 # platform.claude.com, structured outputs, 2026-08; the formats as the SDK lists them.
 ANTHROPIC = SchemaSubset(
     unsupported_keywords=_UNSUPPORTED_BY_ALL
@@ -81,32 +91,75 @@ ANTHROPIC = SchemaSubset(
         "pattern",
         "maxItems",
     },
-    formats=frozenset(
-        {
-            "date-time",
-            "time",
-            "date",
-            "duration",
-            "email",
-            "hostname",
-            "uri",
-            "ipv4",
-            "ipv6",
-            "uuid",
-        }
-    ),
+    formats=_FORMATS | {"uri"},
     largest_min_items=1,
     refs_in_all_of=False,
 )
-# developers.openai.com, structured outputs, 2026-08.
+# developers.openai.com, structured outputs, 2026-08. Other formats are a 400 ("'uri' is not a valid
+# format"), as are keywords beside `$ref`; OpenAI's SDK inlines such references.
 OPENAI_STRICT = SchemaSubset(
-    unsupported_keywords=_UNSUPPORTED_BY_ALL | {"allOf"}, all_required=True
+    unsupported_keywords=_UNSUPPORTED_BY_ALL | {"allOf"},
+    formats=_FORMATS,
+    keywords_beside_ref=False,
+    all_required=True,
 )
 
 
 def without_meta_keywords(schema: Schema) -> Schema:
     """The schema without `$schema` and `$id`, which some providers refuse."""
     return {key: value for key, value in schema.items() if key not in _META_KEYWORDS}
+
+
+def with_array_items(schema: Schema) -> Schema:
+    """The schema with `items: {}` in each array that names no items, which means the same.
+
+    OpenAI refuses such arrays, strict or not: "array schema missing items".
+    """
+    completed: Schema = _add_array_items(schema, 0)
+    return completed
+
+
+def _add_array_items(value: Any, depth: int) -> Any:
+    """A schema or a list of schemas; the value itself if nothing in it changes."""
+    if depth > _MAX_DEPTH:
+        return value
+    if isinstance(value, list):
+        items = [_add_array_items(item, depth + 1) for item in value]
+        return items if any(map(is_not, items, value)) else value
+    if not isinstance(value, dict) or value.get("type") in _SCALAR_TYPES:
+        return value
+    changes: Schema = {}
+    for key in _MAP_KEYWORDS:
+        if isinstance(schemas := value.get(key), dict):
+            changed_schemas = {
+                name: new
+                for name, old in schemas.items()
+                if (new := _add_array_items(old, depth + 1)) is not old
+            }
+            if changed_schemas:
+                changes[key] = {**schemas, **changed_schemas}
+    for key in (*_LIST_KEYWORDS, *_SCHEMA_KEYWORDS, "oneOf", "additionalProperties"):
+        if key in value and (new := _add_array_items(value[key], depth + 1)) is not value[key]:
+            changes[key] = new
+    kind = value.get("type")
+    if "items" not in value and (kind == "array" or (isinstance(kind, list) and "array" in kind)):
+        changes["items"] = {}
+    return {**value, **changes} if changes else value
+
+
+def has_untyped_part(schema: Schema) -> bool:
+    """Whether a part of the schema accepts values of any type (`{}`, `true`)."""
+    open_parts: list[Any] = [schema]
+    while open_parts:
+        part = open_parts.pop()
+        if part is True or (isinstance(part, dict) and not _TYPE_KEYWORDS & part.keys()):
+            return True
+        if isinstance(part, dict):
+            maps = (part[key] for key in _MAP_KEYWORDS if isinstance(part.get(key), dict))
+            open_parts += chain.from_iterable(schemas.values() for schemas in maps)
+            open_parts += chain.from_iterable(_list_or_empty(part.get(k)) for k in _LIST_KEYWORDS)
+            open_parts += [part[key] for key in _SCHEMA_KEYWORDS if key in part]
+    return False
 
 
 def with_description(schema: Schema, description: str | None) -> Schema:
@@ -155,6 +208,8 @@ def _restrict_schema(
     if isinstance(out.get("oneOf"), list):
         changed_keywords["oneOf"] = None
         out["anyOf"] = [*_list_or_empty(out.get("anyOf")), *out.pop("oneOf")]
+    if not subset.keywords_beside_ref and "$ref" in out and len(out) > 1 and "anyOf" not in out:
+        out["anyOf"] = [{"$ref": out.pop("$ref")}]
     for key in _MAP_KEYWORDS:
         if isinstance(out.get(key), dict):
             out[key] = {

@@ -11,6 +11,7 @@ from tests.fakes.script import Refusal
 from tests.fakes.shape import Problem, problems
 
 _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
+_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 _REASONING = re.compile(r"^(o\d|gpt-[5-9])")
 # Families that take function tools on Chat only with effort `none`.
 _RESPONSES_ONLY = re.compile(r"^gpt-(5\.[4-9]|[6-9])")
@@ -249,6 +250,11 @@ def _parameters(schema: dict[str, Any], name: str) -> Refusal | None:
             "tools[0].function.parameters",
             "invalid_function_parameters",
         )
+    if (reason := array_without_items(schema)) is not None:
+        message = f"Invalid schema for function '{name}': {reason}"
+        return invalid_request(
+            message, "tools[0].function.parameters", "invalid_function_parameters"
+        )
     return None
 
 
@@ -313,9 +319,32 @@ def strict_schema_problem(schema: Any, path: str = "()") -> str | None:
     for keyword in ("allOf", "not", "if", "then", "else", "oneOf"):
         if keyword in schema:
             return f"In context={path}, '{keyword}' is not permitted."
+    if (format_ := schema.get("format")) is not None and format_ not in _FORMATS:
+        return f"In context={path}, '{format_}' is not a valid format."
+    if "$ref" in schema and (siblings := set(schema) - {"$ref", "$defs"}):
+        return f"In context={path}, $ref cannot have keywords {siblings}."
+    if not schema.keys() & {"type", "$ref", "anyOf", "enum", "const"}:
+        return f"In context={path}, schema must have a 'type' key."
     parts = [*(properties or {}).values(), *(schema.get("$defs") or {}).values()]
     parts += [schema[name] for name in ("items", "anyOf") if name in schema]
     return strict_schema_problem(parts, f"{path}.properties")
+
+
+def array_without_items(schema: Any, path: str = "()") -> str | None:
+    """Return the refusal of a schema with an array whose items are not described, strict or not."""
+    if isinstance(schema, list):
+        return next(
+            (reason for part in schema if (reason := array_without_items(part, path))), None
+        )
+    if not isinstance(schema, dict):
+        return None
+    kind = schema.get("type")
+    if "items" not in schema and (kind == "array" or (isinstance(kind, list) and "array" in kind)):
+        return f"In context={path}, array schema missing items."
+    properties = schema.get("properties")
+    parts = list(properties.values()) if isinstance(properties, dict) else []
+    parts += [schema[name] for name in ("items", "anyOf", "oneOf") if name in schema]
+    return array_without_items(parts, f"{path}.properties")
 
 
 def _messages(body: dict[str, Any]) -> Refusal | None:

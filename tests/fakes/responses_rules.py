@@ -10,7 +10,11 @@ from typing import Any
 from openai.types.responses.input_token_count_params import InputTokenCountParams
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
-from tests.fakes.openai_rules import invalid_request, strict_schema_problem
+from tests.fakes.openai_rules import (
+    array_without_items,
+    invalid_request,
+    strict_schema_problem,
+)
 from tests.fakes.script import Refusal
 from tests.fakes.shape import Problem, problems
 
@@ -201,7 +205,8 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
             return invalid_request(
                 message, f"tools[{number}].parameters", "invalid_function_parameters"
             )
-        if tool.get("strict") and (reason := strict_schema_problem(schema or {})):
+        reason = strict_schema_problem(schema or {}) if tool.get("strict") else None
+        if reason := reason or array_without_items(schema):
             message = f"Invalid schema for function '{tool['name']}': {reason}"
             return invalid_request(
                 message, f"tools[{number}].parameters", "invalid_function_parameters"

@@ -514,7 +514,7 @@ def _render_schema(context: ChatRenderContext, output: Output) -> Json:
         strict_result = strict_schema(schema)
         strict = strict_result is not None
         if strict_result is None:
-            reason = "not strict: the schema's root is not an object"
+            reason = "not strict: the schema's root is not an object, or a part of it has no type"
             context.approximate(context.request.client_path("schema"), reason)
         else:
             schema, changes = strict_result

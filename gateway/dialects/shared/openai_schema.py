@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Part, Text
-from gateway.canon.schema import restrict_to_openai_strict
+from gateway.canon.schema import has_untyped_part, restrict_to_openai_strict, with_array_items
 
 Json = dict[str, Any]
 
@@ -15,10 +15,10 @@ _EMPTY_OBJECT: Json = {"type": "object", "properties": {}}
 
 
 def object_parameters(schema: Json | None) -> Json:
-    """A tool's schema in the form providers accept: an object, without `$schema`."""
+    """A schema in the form providers accept: an object, without `$schema`, arrays with items."""
     if not schema:
         return dict(_EMPTY_OBJECT)
-    out = {key: value for key, value in schema.items() if key != "$schema"}
+    out = {key: value for key, value in with_array_items(schema).items() if key != "$schema"}
     if out.get("type") == "object" and "properties" not in out:
         out["properties"] = {}
     return out or dict(_EMPTY_OBJECT)
@@ -35,8 +35,11 @@ def mentions_json(parts: Iterable[Part]) -> bool:
 
 
 def strict_schema(schema: Json) -> tuple[Json, tuple[str, ...]] | None:
-    """The schema for strict mode and the changes made; None if its root is no object."""
+    """The schema for strict mode and the changes made; None if it has no strict form.
+
+    The root must be an object, and each part must have a type: "schema must have a 'type' key".
+    """
     if schema.get("type") != "object" or "anyOf" in schema or "oneOf" in schema:
         return None
     strict, changes = restrict_to_openai_strict(schema)
-    return strict, tuple(changes)
+    return None if has_untyped_part(strict) else (strict, tuple(changes))

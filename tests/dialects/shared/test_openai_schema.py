@@ -58,6 +58,17 @@ def test_a_strict_schema_is_unchanged():
             ),
         ),
         ({**obj(a=STRING), "$schema": "x", "$id": "y"}, obj(a=STRING)),
+        (
+            obj(a={"type": "string", "format": "uri"}, b={"type": "string", "format": "date"}),
+            obj(
+                a={"type": "string", "description": "format: uri"},
+                b={"type": "string", "format": "date"},
+            ),
+        ),
+        (
+            obj(a={"$ref": "#/$defs/A", "description": "d"}),
+            obj(a={"anyOf": [{"$ref": "#/$defs/A"}], "description": "d"}),
+        ),
     ],
     ids=[
         "optional",
@@ -68,6 +79,8 @@ def test_a_strict_schema_is_unchanged():
         "empty",
         "unknown keyword",
         "meta",
+        "formats",
+        "description of a reference",
     ],
 )
 def test_a_loose_schema_is_converted_to_strict(before: dict[str, Any], after: dict[str, Any]):
@@ -89,8 +102,34 @@ def test_a_root_that_is_no_plain_object_can_not_be_strict(schema: dict[str, Any]
     assert strict_schema(schema) is None
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{}, True, {"description": "any"}, {"type": "array"}, {"anyOf": [STRING, {"title": "A"}]}],
+    ids=str,
+)
+def test_a_part_without_a_type_can_not_be_strict(part: Any):
+    schema = object_parameters(obj(a=STRING, b=obj(c=part)))
+    assert strict_schema(schema) is None
+
+
+def test_arrays_without_items_get_empty_ones():
+    bare = {"type": "array", "prefixItems": [STRING]}
+    nullable = {"type": ["array", "null"]}
+    inside = {"oneOf": [{"type": "array", "items": {"type": "array"}}]}
+    schema = {**obj(items=bare, b=nullable, c=inside, d=STRING), "$defs": {"D": dict(bare)}}
+    assert object_parameters(schema) == {
+        **obj(
+            items={**bare, "items": {}},
+            b={**nullable, "items": {}},
+            c={"oneOf": [{"type": "array", "items": {"type": "array", "items": {}}}]},
+            d=STRING,
+        ),
+        "$defs": {"D": {**bare, "items": {}}},
+    }
+
+
 def test_the_clients_schema_is_not_changed():
-    schema = {"type": "object", "properties": {"a": dict(STRING)}}
+    schema = {"type": "object", "properties": {"a": dict(STRING), "b": {"type": "array"}}}
     before = repr(schema)
     strict_schema(schema)
     object_parameters(schema)
@@ -148,4 +187,5 @@ junk = st.recursive(
 
 @given(junk)
 def test_an_invalid_schema_is_tolerated(value: Any):
+    object_parameters({"type": "object", "properties": value, "items": value, "oneOf": value})
     strict_schema({"type": "object", "properties": value, "items": value, "required": value})
