@@ -62,6 +62,16 @@ def test_response_format_without_a_schema_is_json() -> None:
     assert body["response_format"] == {"type": "json_object"}
 
 
+@each("name", ["responseSchema", "responseJsonSchema"])
+def test_an_enum_as_text_is_reported_by_the_clients_field(name: str) -> None:
+    config = {"responseMimeType": "text/x.enum", name: {"type": "STRING", "enum": ["a", "b"]}}
+    _, report = translate_request("gemini", "openai_chat", gemini(config))
+    assert report == {
+        ("generationConfig.responseMimeType", "dropped"),
+        (f"generationConfig.{name}", "dropped"),
+    }
+
+
 def test_response_formats_of_other_media_are_reported() -> None:
     formats = [{"text": {"mimeType": "text/plain"}}, {"audio": {"mimeType": "audio/wav"}}]
     _, report = translate_request("gemini", "openai_chat", gemini({"responseFormat": formats}))

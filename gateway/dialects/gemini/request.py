@@ -493,9 +493,9 @@ def parse_output_format(config: Json, field_paths: dict[str, str], extra: Json) 
         schema = from_google_schema(mapping(config, "responseSchema", GENERATION_CONFIG))
     if media_type not in (None, "text/plain", _JSON_MEDIA_TYPE):
         # Other types, such as `text/x.enum`, are specific to Google.
-        extra[f"{GENERATION_CONFIG}.responseMimeType"] = media_type
-        if schema is not None:
-            extra[f"{GENERATION_CONFIG}.responseJsonSchema"] = schema
+        for name in ("responseMimeType", "responseSchema", "responseJsonSchema"):
+            if config.get(name) is not None:
+                extra[f"{GENERATION_CONFIG}.{name}"] = config[name]
         return Output()
     if schema is not None:
         return Output(format="schema", schema=schema)
