@@ -72,6 +72,7 @@ def _convert_schema(schema: Json, changed_keywords: dict[str, None], depth: int)
         changed_keywords["nesting"] = None
         return schema
     schema = _rename_keywords(_unwrap_all_of(schema), changed_keywords)
+    schema = _separate_null(_separate_reference(schema))
     if "$ref" in schema:
         return _convert_reference(schema, changed_keywords, depth)
     unsupported_keywords = [
@@ -122,6 +123,28 @@ def _rename_keywords(schema: Json, changed_keywords: dict[str, None]) -> Json:
         changed_keywords["const"] = None
         out["enum"] = [out.pop("const")]
     return out
+
+
+def _separate_reference(schema: Json) -> Json:
+    """The schema with a described reference in an `anyOf`, so that the description stays."""
+    if "$ref" not in schema or "description" not in schema or "anyOf" in schema:
+        return schema
+    described = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**described, "anyOf": [{"$ref": schema["$ref"]}]}
+
+
+def _separate_null(schema: Json) -> Json:
+    """The schema with a nullable enum as two alternatives; an enum itself may not contain null."""
+    kinds, values = schema.get("type"), schema.get("enum")
+    if not (isinstance(kinds, list) and "null" in kinds and isinstance(values, list)):
+        return schema
+    other_kinds = [kind for kind in kinds if kind != "null"]
+    other_values = [value for value in values if value is not None]
+    if "anyOf" in schema or not other_kinds or len(other_values) in (0, len(values)):
+        return schema
+    kind = other_kinds[0] if len(other_kinds) == 1 else other_kinds
+    shared = {key: value for key, value in schema.items() if key not in ("type", "enum")}
+    return {**shared, "anyOf": [{"type": kind, "enum": other_values}, {"type": "null"}]}
 
 
 def _convert_reference(schema: Json, changed_keywords: dict[str, None], depth: int) -> Json:

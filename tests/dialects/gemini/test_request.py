@@ -217,6 +217,21 @@ def test_googles_schema_becomes_json_schema():
         ({"allOf": [{"type": "string"}], "title": "t"}, {"type": "string", "title": "t"}, []),
         ({"enum": [None, "a"]}, {"description": 'enum: [null,"a"]'}, ["enum"]),
         (
+            {"type": ["string", "null"], "enum": ["a", None], "description": "d"},
+            {"description": "d", "anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]},
+            [],
+        ),
+        (
+            {"type": ["null"], "enum": [None]},
+            {"type": ["null"], "description": "enum: [null]"},
+            ["enum"],
+        ),
+        (
+            {"$ref": "#/definitions/A", "description": "d", "default": 1},
+            {"description": "d\n\ndefault: 1", "anyOf": [{"$ref": "#/$defs/A"}]},
+            ["default"],
+        ),
+        (
             {"items": {"minLength": 2}, "$schema": "x"},
             {"items": {"description": "minLength: 2"}},
             ["$schema", "minLength"],
