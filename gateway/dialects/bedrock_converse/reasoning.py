@@ -19,7 +19,7 @@ def render_thinking(context: RenderContext, body: Json) -> None:
         case "thinking" if context.traits.thinking_modes or context.traits.efforts:
             _render_claude(context, body, thinking)
         case "reasoning" if context.traits.reasoning:
-            _render_nova(context, thinking)
+            _render_nova(context, body, thinking)
         case "reasoning_effort" if context.traits.efforts:
             effort = context.select_effort(_requested_effort(thinking))
             if thinking.mode == "off":
@@ -151,8 +151,10 @@ def _render_effort(context: RenderContext, body: Json, effort: str | None) -> No
 
 # --- Nova -----------------------------------------------------------------------------------------
 
+HIGH_EFFORT_REASON = "cannot be combined with the reasoning effort high"
 
-def _render_nova(context: RenderContext, thinking: Thinking) -> None:
+
+def _render_nova(context: RenderContext, body: Json, thinking: Thinking) -> None:
     if thinking.mode == "off":
         context.model_fields["reasoningConfig"] = {"type": "disabled"}
         return
@@ -163,3 +165,14 @@ def _render_nova(context: RenderContext, thinking: Thinking) -> None:
             context.request.client_path("budget"), reason, before=thinking.budget, after=effort
         )
     context.model_fields["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": effort}
+    if uses_high_effort(context) and body.get("inferenceConfig", {}).pop("maxTokens", None):
+        context.drop(context.request.client_path("max_output"), HIGH_EFFORT_REASON)
+
+
+def uses_high_effort(context: RenderContext) -> bool:
+    """Whether Nova reasons with high effort, where it accepts no maxTokens, temperature or topP.
+
+    Source: docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
+    """
+    config: Json = context.model_fields.get("reasoningConfig", {})
+    return config.get("maxReasoningEffort") == "high"

@@ -21,7 +21,11 @@ from gateway.dialects.bedrock_converse.context import (
     RenderContext,
 )
 from gateway.dialects.bedrock_converse.messages import render_messages, render_system
-from gateway.dialects.bedrock_converse.reasoning import render_thinking
+from gateway.dialects.bedrock_converse.reasoning import (
+    HIGH_EFFORT_REASON,
+    render_thinking,
+    uses_high_effort,
+)
 from gateway.dialects.bedrock_converse.tools import render_tools
 
 # Sampling fields that Converse does not have.
@@ -125,6 +129,10 @@ def _render_temperature_and_top_p(context: RenderContext, config: Json) -> None:
     if not context.traits.sampling:
         for name in sampling_values:
             context.drop(request.client_path(name), f"{context.model} rejects sampling parameters")
+        return
+    if uses_high_effort(context):
+        for name in sampling_values:
+            context.drop(request.client_path(name), HIGH_EFFORT_REASON)
         return
     if context.model_fields.get("thinking", {}).get("type") in {"adaptive", "enabled"}:
         _render_top_p_with_thinking(context, config, sampling_values)

@@ -297,6 +297,37 @@ def test_sampling_fields_are_dropped_with_thinking() -> None:
     assert reported_fields(rendered.report) == [("temperature", "dropped"), ("top_k", "dropped")]
 
 
+@pytest.mark.parametrize(
+    ("effort", "config", "report"),
+    [
+        (
+            "medium",
+            {"maxTokens": 9000, "temperature": 0.2, "topP": 0.9, "stopSequences": ["x"]},
+            [],
+        ),
+        (
+            "high",
+            {"stopSequences": ["x"]},
+            [("max_output", "dropped"), ("temperature", "dropped"), ("top_p", "dropped")],
+        ),
+    ],
+)
+def test_nova_accepts_no_limit_or_sampling_with_high_effort(
+    effort: str, config: dict[str, Any], report: list[tuple[str, str]]
+) -> None:
+    """A ValidationException of Nova 2 otherwise (extended thinking, nova2-userguide)."""
+    rendered = render(
+        client_request(
+            thinking=Thinking(effort=effort),
+            max_output=9000,
+            sampling=Sampling(temperature=0.2, top_p=0.9, stop=("x",)),
+        ),
+        "us.amazon.nova-2-lite-v1:0",
+    )
+    assert rendered.body["inferenceConfig"] == config
+    assert reported_fields(rendered.report) == report
+
+
 def test_reasoning_is_sent_back_only_to_its_provider() -> None:
     own_signature = Signature(provider="bedrock", model=CLAUDE, value="S")
     other = Signature(provider="anthropic", model="claude-sonnet-4-5", value="S")
