@@ -91,18 +91,45 @@ def render_response(
 
 def _render_message(message: _Message) -> Json:
     out: Json = {"role": "assistant"}
-    content = message.content
+    content, citations = message.content, message.citations
     if message.calls:
-        plan = "\n\n".join(item["text"] for item in content if item["type"] == "text")
+        plan, start_by_index = _join_texts(content)
         content = [item for item in content if item["type"] != "text"]
+        citations = [_cite_plan(citation, start_by_index) for citation in citations]
         if plan:
             out["tool_plan"] = plan
         out["tool_calls"] = message.calls
     if content:
         out["content"] = content
-    if message.citations:
-        out["citations"] = message.citations
+    if citations:
+        out["citations"] = citations
     return out
+
+
+_PLAN_SEPARATOR = "\n\n"
+
+
+def _join_texts(content: list[Json]) -> tuple[str, dict[int, int]]:
+    """The texts as one, and by the index of each text where it starts."""
+    plan, start_by_index = "", {}
+    for index, item in enumerate(content):
+        if item["type"] == "text" and item["text"]:
+            plan += _PLAN_SEPARATOR if plan else ""
+            start_by_index[index] = len(plan)
+            plan += item["text"]
+    return plan, start_by_index
+
+
+def _cite_plan(citation: Json, start_by_index: dict[int, int]) -> Json:
+    """A citation of a text that became part of the plan; others stay as they are."""
+    index, start, end = (citation.get(name) for name in ("content_index", "start", "end"))
+    if type(index) is not int or type(start) is not int or type(end) is not int:
+        return citation  # written by a provider
+    offset = start_by_index.get(index)
+    if offset is None:
+        return citation
+    moved = {"start": start + offset, "end": end + offset, "content_index": 0, "type": "PLAN"}
+    return {**citation, **moved}
 
 
 def _add_part(message: _Message, part: Part, context: ResponseContext) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, CitationDelta, Delta, End, Start
-from gateway.canon.request import Citation, Document, QuoteLocation, Request, Text
+from gateway.canon.request import Citation, Document, QuoteLocation, Request, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere import DIALECT
@@ -102,6 +102,19 @@ def test_another_providers_citation_names_its_document() -> None:
         e["delta"]["message"]["citations"] for e in payloads if e["type"] == "citation-start"
     ]
     assert streamed == [citation]
+
+
+def test_citations_of_a_plan_are_positions_in_the_plan() -> None:
+    """The texts before a call are one `tool_plan`, without the empty ones."""
+    cited = Citation(url="https://a", start=0, end=2)
+    texts = (Text(text="Ok."), Text(text=""), Text(text="It is so.", citations=(cited,)))
+    call = ToolCall(id="c", name="f", arguments={})
+    body, _ = DIALECT.client.render_response(Response(parts=(*texts, call)), CONTEXT)
+    message = body["message"]
+    assert message["tool_plan"] == "Ok.\n\nIt is so."
+    (citation,) = message["citations"]
+    assert message["tool_plan"][citation["start"] : citation["end"]] == citation["text"] == "It"
+    assert (citation["type"], citation["content_index"]) == ("PLAN", 0)
 
 
 def test_a_finish_reason_without_equivalent_is_reported() -> None:
