@@ -414,3 +414,23 @@ def test_a_loss_of_audio_is_reported_as_audio(target: str, path: str) -> None:
     _, report = DIALECTS[target].client.render_response(answer, exchange)
     assert [(item.path, item.action) for item in report] == [(path, "dropped")]
     assert "audio" in f"{report[0].path} {report[0].reason}"
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "effort"),
+    [
+        ("openai_responses", "o3", {"reasoning": {"effort": "high", "summary": "auto"}}),
+        ("groq", "openai/gpt-oss-120b", {"reasoning_effort": "high"}),
+    ],
+)
+def test_a_budget_above_the_strongest_effort_is_reported_once(
+    target: str, model: str, effort: Json
+) -> None:
+    thinking = {"type": "enabled", "budget_tokens": 20_000}
+    request = {**MESSAGES, "model": "gw", "max_tokens": 30_000, "thinking": thinking}
+    translation = translate.request("anthropic", target, request, {}, model)
+    assert translation["body"].items() >= effort.items()
+    rows = [row for row in translation["report"] if row["field"] == "thinking.budget_tokens"]
+    assert [(row["action"], row["from"], row["to"]) for row in rows] == [
+        ("approximated", 20_000, "high")
+    ]

@@ -195,11 +195,16 @@ def _requested_effort(context: ChatRenderContext, thinking: Thinking) -> tuple[s
         return "effort", thinking.effort
     if thinking.budget is None:
         return "effort", None
+    traits, path = context.traits, context.request.client_path("budget")
     level = effort_for_budget(thinking.budget)
+    if level not in traits.effort_map and level not in traits.efforts:
+        if not traits.efforts:
+            reason = f"{traits.model} does not support a reasoning effort"
+            context.drop(path, reason, before=thinking.budget)
+            return "budget", None
+        level = next_lower_effort(level, traits.efforts)
     reason = "this model accepts a reasoning effort, not a token budget"
-    context.approximate(
-        context.request.client_path("budget"), reason, before=thinking.budget, after=level
-    )
+    context.approximate(path, reason, before=thinking.budget, after=level)
     return "budget", level
 
 

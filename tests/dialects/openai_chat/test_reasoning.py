@@ -54,6 +54,13 @@ def reasoning_request(**thinking: Any) -> Request:
             [("budget", "approximated")],
         ),
         (
+            {"mode": "budget", "budget": 8000},
+            {"reasoning": True, "efforts": ("none", "low")},
+            {"reasoning_effort": "low"},
+            [("budget", "approximated")],
+        ),
+        ({"mode": "budget", "budget": 8000}, {"reasoning": True}, {}, [("budget", "dropped")]),
+        (
             {"mode": "budget", "budget": 8000, "effort": "low"},
             FULL,
             {"reasoning_effort": "low"},
