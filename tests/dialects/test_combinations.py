@@ -96,6 +96,15 @@ LINES = [
         {("messages[1].content[0]", "dropped"), ("tools[0].defer_loading", "dropped")},
     ),
     request_row(
+        "an empty answer is not sent to Mistral, which answers 400 to it",
+        "openai_chat",
+        "mistral",
+        {"messages": [HI, {"role": "assistant", "content": ""}, HI, {"role": "assistant"}, HI]},
+        {"messages": [HI, HI, HI]},
+        {("messages[1]", "dropped"), ("messages[3]", "dropped")},
+        "mistral-large-latest",
+    ),
+    request_row(
         "a deferred tool that a search of the client's found is on offer, another is not",
         "anthropic",
         "openai_chat",

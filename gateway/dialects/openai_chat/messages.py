@@ -346,6 +346,10 @@ def _render_assistant_turn(context: ChatRenderContext, turn: Turn) -> list[Json]
         message["content"] = ""
     else:
         _render_empty_content(context, message)
+    if context.traits.empty_content == "omit" and not calls and not message.get("content"):
+        # Mistral: "Assistant message must have either content or tool_calls, but not none."
+        context.drop(turn.path, "the upstream accepts no empty assistant message")
+        return []
     return [message]
 
 
