@@ -63,10 +63,15 @@ def parse_data_url(url: str) -> tuple[str | None, str] | None:
     if url[:5].lower() != "data:":
         return None
     head, comma, data = url[5:].partition(",")
-    media_type, *options = head.split(";")
+    media_type, *options = head.lower().split(";")
     if not comma or "base64" not in options:
         return None
-    return registered_media_type(media_type.strip().lower()) or None, data
+    return registered_media_type(media_type.strip()) or None, join_lines(data)
+
+
+def join_lines(data: str) -> str:
+    """Base64 text without line breaks, which many encoders write and few providers accept."""
+    return "".join(data.split()) if "\n" in data or "\r" in data else data
 
 
 def sniff_base64(data: str) -> str | None:

@@ -15,13 +15,26 @@ from gateway.canon.media import data_url, parse_data_url, resolve_media_type, sn
         ("data:image/png;base64,AAAA", ("image/png", "AAAA")),
         ("DATA:Image/PNG;base64,AAAA", ("image/png", "AAAA")),
         ("data:image/png;name=x.png;base64,AAAA", ("image/png", "AAAA")),
+        ("data:image/png;BASE64,AAAA", ("image/png", "AAAA")),
         ("data:;base64,AAAA", (None, "AAAA")),
+        ("data:image/png;base64,AA\r\nAA\n", ("image/png", "AAAA")),
         ("data:text/plain,hello", None),
         ("data:image/png;base64", None),
         ("https://example.com/x.png", None),
         ("", None),
     ],
-    ids=["plain", "capitals", "parameters", "no type", "not base64", "no data", "web", "empty"],
+    ids=[
+        "plain",
+        "capitals",
+        "parameters",
+        "BASE64",
+        "no type",
+        "lines",
+        "not base64",
+        "no data",
+        "web",
+        "empty",
+    ],
 )
 def test_a_data_url_is_parsed(url: str, expected: object):
     assert parse_data_url(url) == expected

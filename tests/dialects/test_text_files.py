@@ -159,3 +159,22 @@ def test_a_file_of_another_client_is_sent_as_text_too(source: str) -> None:
             source, target, {"model": "gw", **body}, {}, TARGETS[target]
         )
         assert "The sea is wide" in msgspec.json.encode(translation["body"]).decode()
+
+
+@each("file_data", [DATA, f"data:application/octet-stream;base64,{DATA}"])
+def test_a_file_of_a_responses_client_has_the_type_of_its_name(file_data: str) -> None:
+    part = {"type": "input_file", "filename": "notes.md", "file_data": file_data}
+    body = {"model": "gw", "input": [{"role": "user", "content": [part]}]}
+    translation = translate.request("openai_responses", "anthropic", body, {}, "claude-opus-5-5")
+    (document,) = translation["body"]["messages"][0]["content"]
+    assert document["source"] == {"type": "text", "media_type": "text/plain", "data": WORDS}
+
+
+def test_base64_in_several_lines_is_sent_in_one() -> None:
+    """As Python's `encodebytes` and `base64` of the shell write it; Ollama accepts it."""
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 80).decode()
+    wrapped = f"{png[:76]}\n{png[76:]}\n"
+    body = {"model": "gw", "messages": [{"role": "user", "content": "x", "images": [wrapped]}]}
+    translation = translate.request("ollama", "gemini", body, {}, "gemini-3.8-flash")
+    image = translation["body"]["contents"][0]["parts"][1]
+    assert image == {"inlineData": {"mimeType": "image/png", "data": png}}

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.canon.media import decode_text_file, parse_data_url, resolve_media_type
+from gateway.canon.media import decode_text_file, join_lines, parse_data_url, resolve_media_type
 from gateway.canon.request import (
     Audio,
     Document,
@@ -181,7 +181,7 @@ def parse_images(holder: Json, path: str = "") -> list[Image]:
     images = []
     for index, value in enumerate(strings(holder, "images", path)):
         image_path = f"{path}.images[{index}]" if path else f"images[{index}]"
-        declared_type, data = parse_data_url(value) or (None, value)
+        declared_type, data = parse_data_url(value) or (None, join_lines(value))
         media_type = resolve_media_type(data, declared_type, "image/png")
         images.append(Image(data=data, media_type=media_type, path=image_path))
     return images

@@ -15,6 +15,7 @@ from gateway.canon.media import (
     decode_text_file,
     default_file_name,
     guess_file_type,
+    join_lines,
     parse_data_url,
     resolve_media_type,
     sniff_base64,
@@ -175,7 +176,7 @@ def _parse_file(part: Json, path: str) -> Document:
         raise invalid(f"{field_path} must contain file_data or file_id", field_path)
     if data.startswith(("https://", "http://")):
         return Document(url=data, title=title, cache=cache, path=path)
-    declared_type, data = parse_data_url(data) or (None, data)
+    declared_type, data = parse_data_url(data) or (None, join_lines(data))
     media_type = guess_file_type(data, declared_type, title)
     return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
 

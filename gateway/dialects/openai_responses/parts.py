@@ -12,6 +12,8 @@ from gateway.canon.media import (
     data_url,
     decode_text_file,
     default_file_name,
+    guess_file_type,
+    join_lines,
     parse_data_url,
     resolve_media_type,
     sniff_base64,
@@ -156,8 +158,8 @@ def _parse_file(part: Json, path: str) -> Document:
     data = text(part, "file_data", path)
     if data is None:
         raise invalid(f"{path} must contain file_data, file_url or file_id", path)
-    declared_type, data = parse_data_url(data) or (None, data)
-    media_type = declared_type or sniff_base64(data) or "application/pdf"
+    declared_type, data = parse_data_url(data) or (None, join_lines(data))
+    media_type = guess_file_type(data, declared_type, title)
     return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
 
 
