@@ -15,6 +15,7 @@ from operator import attrgetter
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.request import Part, Request, Text, ToolCall, ToolResult, Turn
 
 NO_RESULT = "[no result provided]"
@@ -26,7 +27,7 @@ def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
         return request, []
     report: list[Adaptation] = []
     turns: list[Turn] = []
-    ids = _UnusedIds(call.id for call in _tool_calls(request.turns))
+    ids = UnusedIds(call.id for call in _tool_calls(request.turns))
     seen_ids: set[str] = set()
     for assistant_turns, reply_turns in _split_exchanges(request.turns):
         renamed_turns, calls = _deduplicate_call_ids(
@@ -89,7 +90,7 @@ def _merge_call_turns(assistant_turns: list[Turn]) -> list[Turn]:
 
 
 def _deduplicate_call_ids(
-    assistant_turns: list[Turn], seen_ids: set[str], ids: _UnusedIds, report: list[Adaptation]
+    assistant_turns: list[Turn], seen_ids: set[str], ids: UnusedIds, report: list[Adaptation]
 ) -> tuple[list[Turn], list[tuple[str, ToolCall]]]:
     """The turns with unique call ids, and each call with the id that the client used."""
     calls: list[tuple[str, ToolCall]] = []
@@ -112,24 +113,6 @@ def _deduplicate_call_ids(
             parts.append(part)
         renamed_turns.append(replace(turn, parts=tuple(parts)))
     return renamed_turns, calls
-
-
-class _UnusedIds:
-    """Creates ids for calls whose own id is already in use: the id with the next unused number."""
-
-    def __init__(self, used_ids: Iterable[str]) -> None:
-        self._used_ids = set(used_ids)
-        # An id -> the last number that was tried for it, so that none is tried again.
-        self._last_suffixes: dict[str, int] = {}
-
-    def create(self, call_id: str) -> str:
-        """An unused id: this one with a number."""
-        number = self._last_suffixes.get(call_id, 1) + 1
-        while (candidate := f"{call_id}_{number}") in self._used_ids:
-            number += 1
-        self._last_suffixes[call_id] = number
-        self._used_ids.add(candidate)
-        return candidate
 
 
 def _attach_results(

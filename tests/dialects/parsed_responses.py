@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.canon.request import Part, ToolCall
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 
 Json = dict[str, Any]
+
+
+def call_identity(part: Part) -> object:
+    """Return what no two parts of a response share: the id of a call."""
+    return part.id if isinstance(part, ToolCall) else object()
 
 
 def claude(*content: Json) -> Response:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.arguments import parse_arguments
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.naming import render_tool_id
 from gateway.canon.request import (
@@ -73,7 +74,9 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
         raise bad_upstream("the upstream's response is not a message: it has no content list")
     model = string_or_empty(body.get("model"))
     model_name = traits.model or model
-    parts = tuple([_parse_block(block, traits, model_name, rendered_request) for block in content])
+    parts = _with_unique_call_ids(
+        [_parse_block(block, traits, model_name, rendered_request) for block in content]
+    )
     usage = body.get("usage")
     return Response(
         id=string_or_empty(body.get("id")),
@@ -83,6 +86,17 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
         usage=parse_usage(usage),
         service_tier=parse_service_tier(usage),
         extra=parse_extra_fields(body),
+    )
+
+
+def _with_unique_call_ids(parts: list[Part]) -> tuple[Part, ...]:
+    """The parts, each call with an id of its own."""
+    ids = UnusedIds()
+    return tuple(
+        [
+            replace(part, id=ids.claim(part.id)) if isinstance(part, ToolCall) else part
+            for part in parts
+        ]
     )
 
 

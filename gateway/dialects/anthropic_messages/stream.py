@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.arguments import parse_arguments
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -125,6 +126,7 @@ class MessagesStreamParser:
         self._started = False
         self._ended = False
         self._has_tool_call = False
+        self._unused_ids = UnusedIds()
         self._usage: Json = {}
         self._stop_fields: Json = {}
         # In the order they began; the first one that is not closed is the open one.
@@ -306,7 +308,7 @@ class MessagesStreamParser:
         )
         return BlockStart(
             kind="tool_call",
-            id=string_or_empty(content_block.get("id")),
+            id=self._unused_ids.claim(string_or_empty(content_block.get("id"))),
             name=names.get(sent_name, sent_name),
             custom=block.custom,
         )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -115,6 +116,7 @@ class ConverseStreamParser:
         self._started = False
         self._ended = False
         self._has_tool_call = False
+        self._unused_ids = UnusedIds()
         self._stop_fields: Json | None = None
         self._open_kind = ""  # the kind of the open block
         self._open_index: int | None = None
@@ -219,7 +221,7 @@ class ConverseStreamParser:
         custom = sent_name in self._custom_tools
         self._custom_input = [] if custom else None
         name = self._client_names.get(sent_name, sent_name)
-        id_ = string_or_empty(call.get("toolUseId"))
+        id_ = self._unused_ids.claim(string_or_empty(call.get("toolUseId")))
         return BlockStart(kind="tool_call", id=id_, name=name, custom=custom)
 
     def _block_delta(self, data: Json) -> list[Event]:

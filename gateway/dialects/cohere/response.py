@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -141,6 +142,7 @@ class ChatStreamParser:
         self._started = False
         self._ended = False
         self._has_tool_call = False
+        self._unused_ids = UnusedIds()
         self._open_kind = ""  # the kind of the open block
         self._open_index: object = None  # the stream's index of the open block
         self._custom_input: list[str] | None = None  # of a free-text tool's JSON
@@ -259,7 +261,8 @@ class ChatStreamParser:
         custom = sent_name in self._custom_tools
         self._open_kind, self._open_index = "tool_call", index
         self._custom_input = [] if custom else None
-        name, id_ = self._client_names.get(sent_name, sent_name), string_or_empty(call.get("id"))
+        name = self._client_names.get(sent_name, sent_name)
+        id_ = self._unused_ids.claim(string_or_empty(call.get("id")))
         events.append(BlockStart(kind="tool_call", id=id_, name=name, custom=custom))
         return events + self._tool_input_delta(call)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.alternatives import AlternativeParsers
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -98,6 +99,7 @@ class GeminiStreamParser:
         self._response_id = ""
         self._model = traits.model
         self._call_count = 0
+        self._unused_ids = UnusedIds()
         self._has_content = False
         self._open_kind = ""  # the kind of the open block
         self._open_text: list[str] = []
@@ -338,7 +340,7 @@ class GeminiStreamParser:
             self._pending_signature = self._new_signature(signature_value, NEXT_PART_SIGNATURE)
         events += self._end_block()
         generated_id = f"call_{self._response_id or self._content_index}_{self._call_count}"
-        call_id = string_or_empty(call.get("id")) or generated_id
+        call_id = self._unused_ids.claim(string_or_empty(call.get("id")) or generated_id)
         self._call_count += 1
         custom = sent_name in self._custom_tools
         name = self._client_names.get(sent_name, sent_name)

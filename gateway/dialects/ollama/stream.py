@@ -8,6 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from gateway.canon.adaptation import AdaptationReport, dropped_field
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -64,6 +65,7 @@ class OllamaStreamParser:
         )
         self._turn_number = _next_turn_number(rendered_request)
         self._call_count = 0
+        self._unused_ids = UnusedIds()
         self._started = False
         self._ended = False
         self._open_kind = ""
@@ -139,6 +141,7 @@ class OllamaStreamParser:
         custom = name in self._custom_tools
         arguments = _render_arguments(function.get("arguments"), custom=custom)
         call_id = upstream_id if isinstance(upstream_id, str) and upstream_id else generated_id
+        call_id = self._unused_ids.claim(call_id)
         events.append(BlockStart(kind="tool_call", id=call_id, name=name, custom=custom))
         events += [Delta(arguments)] if arguments else []
         events.append(BlockEnd())

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from gateway.canon.arguments import parse_arguments, render_arguments
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, SignatureDelta
 from gateway.canon.request import Document, Image, Part, Signature, Text, ToolCall, ToolResult
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
@@ -331,6 +332,7 @@ class ToolCallStream:
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, deque[_Call]] = {}
         self._count = 0
+        self._unused_ids = UnusedIds()
         self.response_id = ""
         self.state_origin: tuple[str, str] = ("", "")
 
@@ -441,7 +443,7 @@ class ToolCallStream:
         events.append(
             BlockStart(
                 kind="tool_call",
-                id=call.id,
+                id=self._unused_ids.claim(call.id),
                 name=self._client_names.get(call.name, call.name),
                 custom=call.custom or call.name in self._custom_tools,
             )

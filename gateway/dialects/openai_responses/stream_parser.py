@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.arguments import parse_arguments
+from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -90,6 +91,7 @@ class ResponsesStreamParser:
         self._started = False
         self._ended = False
         self._has_calls = False
+        self._unused_ids = UnusedIds()
         self._refused = False
         self._items = ItemQueue()
 
@@ -259,7 +261,7 @@ class ResponsesStreamParser:
         call_id = string_or_empty(item_data.get("call_id")) or string_or_empty(item_data.get("id"))
         return BlockStart(
             kind="tool_call",
-            id=call_id or f"call_{self._id}_{self._items.count}",
+            id=self._unused_ids.claim(call_id or f"call_{self._id}_{self._items.count}"),
             name=rendered_request.client_names.get(sent_name, sent_name)
             if rendered_request is not None
             else sent_name,

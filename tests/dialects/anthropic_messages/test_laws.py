@@ -42,6 +42,7 @@ from tests.dialects.anthropic_messages.make import (
     response_context,
     traits,
 )
+from tests.dialects.parsed_responses import call_identity
 from tests.stream_grammar import check_stream
 
 NAME = "anthropic_messages"
@@ -292,7 +293,7 @@ endings = st.one_of(
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
     """Draw responses that this dialect can express."""
-    parts = tuple(draw(st.lists(answer_parts, max_size=4)))
+    parts = tuple(draw(st.lists(answer_parts, max_size=4, unique_by=call_identity)))
     finish = draw(endings)
     if finish.reason == "stop" and any(isinstance(part, ToolCall) for part in parts):
         finish = Finish(reason="tool")

@@ -22,6 +22,7 @@ from tests.dialects.bedrock_converse.make import (
     stream_events,
     traits,
 )
+from tests.dialects.parsed_responses import call_identity
 from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(
@@ -68,7 +69,7 @@ usages = st.none() | st.builds(
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
     """Draw responses of Bedrock models."""
-    drawn_parts = tuple(draw(st.lists(parts, max_size=4)))
+    drawn_parts = tuple(draw(st.lists(parts, max_size=4, unique_by=call_identity)))
     reason = draw(st.sampled_from(["stop", "length", "context"]))
     finish = Finish(reason=reason)
     if draw(st.booleans()):

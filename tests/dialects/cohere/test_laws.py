@@ -22,6 +22,7 @@ from tests.dialects.cohere.make import (
     stream_events,
     traits,
 )
+from tests.dialects.parsed_responses import call_identity
 from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
@@ -63,7 +64,10 @@ usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=co
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
     """Draw responses of Cohere models."""
-    parts = (*draw(st.lists(texts, max_size=3)), *draw(st.lists(calls, max_size=2)))
+    parts = (
+        *draw(st.lists(texts, max_size=3)),
+        *draw(st.lists(calls, max_size=2, unique_by=call_identity)),
+    )
     has_calls = any(isinstance(part, ToolCall) for part in parts)
     reason = draw(st.sampled_from(["stop", "length", "stop_sequence"]))
     if reason == "stop" and has_calls:

@@ -37,6 +37,7 @@ from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.framing.sse import Decoder
 from tests.dialects.gemini.make import PDF, PNG, rendered_bytes, response_context, traits
+from tests.dialects.parsed_responses import call_identity
 from tests.stream_grammar import check_stream
 
 NAME = "gemini"
@@ -255,7 +256,7 @@ endings = st.one_of(
 def answers(draw: st.DrawFn) -> Response:
     """Draw responses that this dialect can express; adjacent parts differ in kind."""
     parts: list[Part] = []
-    for part in draw(st.lists(answer_parts, max_size=4)):
+    for part in draw(st.lists(answer_parts, max_size=4, unique_by=call_identity)):
         if not parts or type(part) is not type(parts[-1]) or not isinstance(part, Text | Reasoning):
             parts.append(part)
     if parts and isinstance(parts[-1], Text) and draw(st.booleans()):
