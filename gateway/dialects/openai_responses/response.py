@@ -80,6 +80,8 @@ class _OutputBuilder:
         self.report = AdaptationReport()
         self._context = context
         self._message: Json | None = None
+        # The last item if it is a call that the end of the response may have cut off.
+        self._cut_call: Json | None = None
         # Searches without a result yet by id, with their item.
         self._searches: dict[str, tuple[Search, Json]] = {}
         # Calls of MCP servers without a result yet by id, with their item.
@@ -126,16 +128,18 @@ class _OutputBuilder:
             part["logprobs"] = [{**token, "bytes": token.get("bytes") or []} for token in tokens]
 
     def close(self, status: str) -> None:
-        """Set the status of the last message."""
+        """Set the status of the last message, or of the last call if it may be cut off."""
         if self.items and self.items[-1] is self._message:
             self._message["status"] = status
+        if self._cut_call is not None:
+            self._cut_call["status"] = status
 
     def _new_item_id(self, kind: str) -> str:
         return item_id(self._context, kind, len(self.items))
 
     def _add_item(self, item: Json) -> None:
         self.items.append(item)
-        self._message = None
+        self._message = self._cut_call = None
 
     def _message_content(self) -> list[Json]:
         """The content of the open message, or of a new one."""
@@ -163,15 +167,16 @@ class _OutputBuilder:
     def _add_call(self, call: ToolCall) -> None:
         arguments = call.raw_arguments or "" if call.custom else render_arguments(call)
         kind = "custom_tool_call" if call.custom else "function_call"
-        self._add_item(
-            render_call_item(
-                self._new_item_id(kind), call.id, call.name, arguments, custom=call.custom
-            )
+        item = render_call_item(
+            self._new_item_id(kind), call.id, call.name, arguments, custom=call.custom
         )
+        self._add_item(item)
         if call.signature is not None:
             self._add_item(
                 render_state_item(self._new_item_id("reasoning"), call.id, call.signature)
             )
+        if call.arguments is None:
+            self._cut_call = item
 
     def _add_native(self, part: Native) -> None:
         if part.dialect == NAME:

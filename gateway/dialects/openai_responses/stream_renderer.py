@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, assert_never
 
-import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field
@@ -35,10 +34,10 @@ from gateway.dialects.openai_responses.items import (
     render_search_item,
     with_result,
 )
+from gateway.dialects.openai_responses.output_events import DeltaWriter, OutputEvents
 from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.openai_responses.response import (
     code_losses,
-    item_id,
     render_call_item,
     render_failure,
     render_finish,
@@ -63,78 +62,7 @@ from gateway.dialects.shared.web_search import Search, read_call, read_result
 #
 # Consecutive texts form one part of one message, where clients expect the response.
 
-_encode = msgspec.json.Encoder().encode
 MCP_CALL = "mcp_call"
-
-
-class OutputEvents:
-    """Renders numbered events, and collects the finished items."""
-
-    def __init__(self, context: ResponseContext) -> None:
-        self.context = context
-        self.output: list[Json] = []
-        self._sequence_number = 0
-
-    def event(self, name: str, **fields: object) -> bytes:
-        """One event with the next number."""
-        data = {"type": name, "sequence_number": self._sequence_number, **fields}
-        self._sequence_number += 1
-        return f"event: {name}\ndata: ".encode() + _encode(data) + b"\n\n"
-
-    def new_id(self, kind: str) -> str:
-        """The id of the current item."""
-        return item_id(self.context, kind, len(self.output))
-
-    def item_added(self, item: Json) -> bytes:
-        """The event that starts an item."""
-        index = len(self.output)
-        return self.event("response.output_item.added", output_index=index, item=item)
-
-    def item_done(self, item: Json) -> bytes:
-        """The event with the complete item."""
-        index = len(self.output)
-        self.output.append(item)
-        return self.event("response.output_item.done", output_index=index, item=item)
-
-    def item_event(self, name: str, item_id: str, **fields: object) -> bytes:
-        """An event of the current item."""
-        return self.event(name, item_id=item_id, output_index=len(self.output), **fields)
-
-    def delta_writer(self, name: str, item_id: str, **fields: object) -> DeltaWriter:
-        """A writer for delta events of the current item."""
-        common_fields = {"item_id": item_id, "output_index": len(self.output), **fields}
-        head = f'event: {name}\ndata: {{"type":"{name}","sequence_number":'.encode()
-        return DeltaWriter(self, head, b"," + _encode(common_fields)[1:-1] + b"}\n\n")
-
-    def next_number(self) -> int:
-        """The next number."""
-        self._sequence_number += 1
-        return self._sequence_number - 1
-
-
-class DeltaWriter:
-    """Writes delta events that differ in number and text only; the other bytes are cached."""
-
-    def __init__(self, events: OutputEvents, head: bytes, tail: bytes) -> None:
-        self._events, self._head, self._tail = events, head, tail
-        self.texts: list[str] = []
-        self.length = 0
-
-    def count(self, text: str) -> None:
-        """Count a delta that is written elsewhere."""
-        self.texts.append(text)
-        self.length += len(text)
-
-    def write(self, text: str) -> bytes:
-        """One delta."""
-        self.count(text)
-        number = b"%d" % self._events.next_number()
-        return self._head + number + b',"delta":' + _encode(text) + self._tail
-
-    @property
-    def text(self) -> str:
-        """The text written so far."""
-        return "".join(self.texts)
 
 
 class MessageWriter:
@@ -312,7 +240,12 @@ class ToolCallWriter:
         """A delta of the arguments or the free text."""
         return self._deltas.write(text)
 
-    def close(self, signature: Signature | None) -> bytes:
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arguments are a whole object. Free text may be cut off anywhere."""
+        return not self._block.custom and parse_arguments(self._deltas.text)[0] is not None
+
+    def close(self, signature: Signature | None, status: str = "completed") -> bytes:
         """End the item; its state becomes a separate item."""
         out = b""
         if not self._deltas.texts and not self._block.custom:
@@ -322,7 +255,7 @@ class ToolCallWriter:
         out += self._events.item_event(
             f"response.{self._event_stem}.done", self._id, **argument_fields
         )
-        out += self._events.item_done(self._build_item(arguments))
+        out += self._events.item_done({**self._build_item(arguments), "status": status})
         if signature is not None:
             state = render_state_item(self._events.new_id("reasoning"), self._block.id, signature)
             out += self._events.item_added(state) + self._events.item_done(state)
@@ -493,6 +426,8 @@ class ResponsesStreamRenderer:
         # The call whose input is being received.
         self._open_call: ServerCallWriter | None = None
         self._signature: Signature | None = None
+        # A call that the end of the response may have cut off, with its state.
+        self._cut_call: tuple[ToolCallWriter, Signature | None] | None = None
         self._refused = False
         self._ended = False
 
@@ -553,9 +488,10 @@ class ResponsesStreamRenderer:
 
     def _open_block(self, block: BlockStart) -> bytes:
         self._signature = self._build_item = self._open_call = None
+        out = self._end_cut_call("completed")
         if block.kind == "native":
-            return self._end_message() + self._render_native(block)
-        out = self._end_server_calls()
+            return out + self._end_message() + self._render_native(block)
+        out += self._end_server_calls()
         match block.kind:
             case "text" | "refusal":
                 return out + self._open_message(block.kind)
@@ -646,6 +582,9 @@ class ResponsesStreamRenderer:
         if item is None:
             call, self._open_call = self._open_call, None
             return call.start() if call is not None and call is self._server_calls[0] else b""
+        if isinstance(item, ToolCallWriter) and not item.is_whole:
+            self._cut_call = item, self._signature
+            return b""
         if not isinstance(item, MessageWriter):
             return item.close(self._signature)
         out, all_cited = item.end_block()
@@ -657,18 +596,25 @@ class ResponsesStreamRenderer:
         message, self._message = self._message, None
         return message.close(status) if message is not None else b""
 
+    def _end_cut_call(self, status: str) -> bytes:
+        call, self._cut_call = self._cut_call, None
+        return call[0].close(call[1], status) if call is not None else b""
+
     # --- the end -----------------------------------------------------------------------
 
     def _end_response(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
             return self._fail_stream(malformed_output_error(finish))
-        out = self._end_server_calls()
-        if not self._refused and finish.explanation and finish.reason in {"filter", "refusal"}:
-            out += self._open_message("refusal") + self._write_text(finish.explanation)
+        explained = finish.explanation and finish.reason in {"filter", "refusal"}
+        adds_refusal = bool(explained) and not self._refused
+        finish_fields = render_finish(finish, has_refusal=self._refused or adds_refusal)
+        status = finish_fields.pop("status")
+        out = self._end_cut_call("completed" if adds_refusal else status)
+        out += self._end_server_calls()
+        if adds_refusal:
+            out += self._open_message("refusal") + self._write_text(finish.explanation or "")
         if finish.reason == "pause":
             self._record_loss(approximated_field("status", "a paused turn is shown as completed"))
-        finish_fields = render_finish(finish, has_refusal=self._refused)
-        status = finish_fields.pop("status")
         out += self._end_message(status)
         response = self._response_object(status, **finish_fields, usage=render_usage(self._usage))
         self._ended, self._build_item = True, None
@@ -680,8 +626,9 @@ class ResponsesStreamRenderer:
     def _fail_stream(self, error: Error) -> bytes:
         self._ended, self._build_item = True, None
         usage = render_usage(self._usage)
+        out = self._end_cut_call("incomplete")
         response = self._response_object("failed", error=render_failure(error), usage=usage)
-        return self._events.event("response.failed", response=response)
+        return out + self._events.event("response.failed", response=response)
 
     def _record_loss(self, adaptation: Adaptation) -> None:
         self.report.add(adaptation)
