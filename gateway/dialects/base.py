@@ -136,6 +136,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         render_count: the JSON response to a token count.
         choice_renderer: a new renderer for the further choice with this index of a stream, whose
             chunks may come between those of other choices; None if they cannot.
+        render_passed_failure: an error, and the first and the last bytes sent of a stream that
+            was passed through -> the event that ends it, empty if they are no such stream. None
+            if a new renderer's event needs neither.
     """
 
     parse_request: Callable[[dict[str, Any], Mapping[str, str]], Request]
@@ -146,6 +149,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     render_error: Callable[[Error, str], ErrorReply]
     render_count: Callable[[int], dict[str, Any]]
     choice_renderer: Callable[[ResponseContext, int], StreamRenderer] | None = None
+    render_passed_failure: Callable[[Error, bytes, bytes], bytes] | None = None
 
 
 class ProviderPath(Protocol):

@@ -242,9 +242,14 @@ def test_a_broken_stream_ends_in_a_failed_answer(
             text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
         ),
     )
-    *_, last = client.responses.create(model=model, input=prompt, stream=True)
+    events = list(client.responses.create(model=model, input=prompt, stream=True))
+    first, last = events[0], events[-1]
+    assert first.type == "response.created"
     assert last.type == "response.failed"
     assert last.response.error is not None
+    # The SDK's own collector of events refuses a response whose id changes.
+    assert last.response.id == first.response.id
+    assert [event.sequence_number for event in events] == list(range(len(events)))
 
 
 @ALL

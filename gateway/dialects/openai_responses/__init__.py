@@ -6,6 +6,7 @@ from functools import partial
 
 from gateway.dialects.base import Client, Dialect, PromptFormat, Provider
 from gateway.dialects.openai_responses.context import COMPACT, NAME
+from gateway.dialects.openai_responses.passed_failure import render_passed_failure
 from gateway.dialects.openai_responses.reasoning import drop_state, replace_tokens
 from gateway.dialects.openai_responses.request import (
     check_passthrough,
@@ -31,6 +32,7 @@ DIALECT = Dialect(
         stream_renderer=ResponsesStreamRenderer,
         render_error=partial(render_error, prompt="input"),
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
+        render_passed_failure=render_passed_failure,
     ),
     provider=Provider(
         path=provider_path,

@@ -123,6 +123,8 @@ class _Stream:
         self.passed_headers = passed_headers
         self.folder = ResponseBuilder() if call.attempt.stores_reasoning else None
         self.pending = self.tail = b""
+        # The first and the last bytes with an event that the client was sent.
+        self.first_bytes = self.last_bytes = b""
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
         self.guard: StreamGuard | None = None
@@ -161,7 +163,7 @@ class _Stream:
                 await self._begin_response(tap.error)
             if tap.finished:
                 await self._finish(chunk)
-                await self._drain_upstream(answer)
+                await _drain_upstream(answer)
                 return
             if chunk:
                 if not self.passed:
@@ -169,6 +171,8 @@ class _Stream:
                 deadlines.pause(reset=bool(events))  # comments do not reset the idle timeout
                 await self.client.write(chunk)
                 deadlines.resume()
+                if b"data:" in chunk:
+                    self.first_bytes, self.last_bytes = self.first_bytes or chunk, chunk
             elif events:
                 deadlines.reset()
         await self._handle_upstream_end(call)
@@ -349,16 +353,10 @@ class _Stream:
         call = self.call
         error = self.runtime.provider_secrets.redact(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
-        out = call.attempt.final_bytes = self.renderer.feed(Failed(error))
+        out = call.attempt.final_bytes = _render_failure(self, error)
         call.recorder.record_client(out)
         settle(self.runtime, call, self.client)
         await self.client.end(out)
-
-    async def _drain_upstream(self, answer: Answer) -> None:
-        with contextlib.suppress(TimeoutError, GatewayError):
-            async with asyncio.timeout(LINGER_S):
-                while await answer.read():
-                    pass
 
     def _ping(self) -> None:
         """Keeps an idle client connection open; the bytes sent so far end with a complete event."""
@@ -370,6 +368,23 @@ class _Stream:
             task = self.loop.create_task(self.client.write(keepalive))
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)
+
+
+def _render_failure(stream: _Stream, error: Error) -> bytes:
+    """The event that ends a stream with an error."""
+    render = stream.call.exchange.dialect.client.render_passed_failure
+    out = b""
+    if stream.passed and render is not None:
+        out = render(error, stream.first_bytes, stream.last_bytes)
+    return out or stream.renderer.feed(Failed(error))
+
+
+async def _drain_upstream(answer: Answer) -> None:
+    """Reads what follows a complete response."""
+    with contextlib.suppress(TimeoutError, GatewayError):
+        async with asyncio.timeout(LINGER_S):
+            while await answer.read():
+                pass
 
 
 async def relay_to_end(

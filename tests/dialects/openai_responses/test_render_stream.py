@@ -1,13 +1,16 @@
-"""Streams of Responses clients: the status of items in a response that was cut off."""
+"""Streams of Responses clients that end early: the status of items, and the failure."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from gateway.canon.errors import Error
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
+from gateway.dialects.openai_responses.passed_failure import render_passed_failure
 from gateway.simulate import translate
 from tests.dialects.openai_responses.make import response_context
 
@@ -65,3 +68,35 @@ def test_a_call_with_whole_arguments_is_complete(finish_reason: str):
 
 def test_a_malformed_call_of_a_complete_response_stays_completed():
     assert statuses([call(0, "{a: 1")], "tool_calls") == ("completed", ["completed"])
+
+
+# --- the failure of a stream that was passed through ---------------------------------
+
+
+def event_bytes(name: str, number: int, **fields: Any) -> bytes:
+    data = {"type": name, "sequence_number": number, **fields}
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def failed_event(first: bytes, last: bytes) -> dict[str, Any]:
+    """Return the data of the event that ends the stream."""
+    out = render_passed_failure(Error(kind="timeout", message="too slow"), first, last)
+    head, _, data = out.decode().partition("\ndata: ")
+    assert (head, out[-2:]) == ("event: response.failed", b"\n\n")
+    return dict(json.loads(data))
+
+
+def test_a_failure_continues_the_upstreams_response():
+    started = {"id": "resp_up", "status": "in_progress", "model": "m", "output": []}
+    first = event_bytes("response.created", 0, response=started)
+    delta = event_bytes("response.output_text.delta", 7, delta='"sequence_number": 99')
+    event = failed_event(b": hello\n\n" + first, delta + b": keep-alive\n\n")
+    error = {"code": "server_error", "message": "too slow"}
+    assert event["sequence_number"] == 8
+    assert event["response"] == {**started, "status": "failed", "error": error}
+    assert failed_event(first, first)["sequence_number"] == 1
+
+
+@pytest.mark.parametrize("first", [b"", b"data: x\n\n", b'data: {"response": "r"}\n\n'])
+def test_a_failure_of_a_stream_without_a_response_is_rendered_as_elsewhere(first: bytes):
+    assert render_passed_failure(Error(kind="timeout", message="x"), first, first) == b""
