@@ -235,8 +235,7 @@ async def _send_unfolded(
     size: int,
 ) -> None:
     """Sends a complete response as a stream, for a client that requested one."""
-    context = await offload.run(call.exchange.offload_size, response_context, call)
-    call.attempt.passthrough = call.recorder.passthrough = False
+    context = await offload.run(call.exchange.offload_size, _unfolded_context, call)
     renderer = call.exchange.dialect.client.stream_renderer(context)
     call.attempt.tap.note_response(response)
     if not call.attempt.tap.has_all_counts:
@@ -257,6 +256,16 @@ async def _send_unfolded(
     settle(runtime, call, client)
     await client.head(200, client.headers)
     await client.end(body)
+
+
+def _unfolded_context(call: Call) -> ResponseContext:
+    """The context for a response that is rendered although its request was passed through."""
+    passed_context = response_context(call)
+    call.attempt.passthrough = call.recorder.passthrough = False
+    try:
+        return response_context(call)
+    except GatewayError:
+        return passed_context  # only the provider could parse the request
 
 
 def _render_response(call: Call, response: Response) -> bytes:
