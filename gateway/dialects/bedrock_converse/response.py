@@ -29,6 +29,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
 from gateway.dialects.bedrock_converse.errors import parse_error_payload
+from gateway.dialects.shared.block_order import BlockOrder, Phase
 from gateway.dialects.shared.fields import string_or_empty, token_count
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
@@ -102,6 +103,13 @@ def _citation_events(citations_content: Json) -> Iterator[tuple[str, Json]]:
 # after `messageStop`, so the response ends with `metadata`, or with the stream.
 
 _decode = msgspec.json.Decoder().decode
+_PHASES: dict[str, Phase] = {
+    "contentBlockStart": "start",
+    "contentBlockDelta": "delta",
+    "contentBlockStop": "end",
+    "messageStop": "stop",
+    "metadata": "stop",
+}
 
 
 class ConverseStreamParser:
@@ -118,6 +126,7 @@ class ConverseStreamParser:
         self._has_tool_call = False
         self._unused_ids = UnusedIds()
         self._stop_fields: Json | None = None
+        self._block_order = BlockOrder()
         self._open_kind = ""  # the kind of the open block
         self._open_index: int | None = None
         # Fragments of the open reasoning block's signature, and its kind.
@@ -136,6 +145,13 @@ class ConverseStreamParser:
 
     def parse_event(self, name: str, data: Json) -> list[Event]:
         """The canonical events of one stream event. Raises GatewayError."""
+        phase = _PHASES.get(name)
+        if phase is None:
+            return self._parse_ordered(name, data)
+        ordered = self._block_order.feed(phase, _block_index(data), (name, data))
+        return [event for named in ordered for event in self._parse_ordered(*named)]
+
+    def _parse_ordered(self, name: str, data: Json) -> list[Event]:
         match name:
             case "contentBlockDelta":
                 return self._start_message() + self._block_delta(data)

@@ -30,6 +30,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message
+from gateway.dialects.shared.block_order import BlockOrder, Phase
 from gateway.dialects.shared.fields import non_negative_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
@@ -128,6 +129,13 @@ def _citation_events(citations: Iterator[Any]) -> Iterator[Json]:
 # while their text is open or just after it, so a text stays open until something else begins.
 
 _decode = msgspec.json.Decoder().decode
+# Calls are numbered apart from texts.
+_CALL_PHASES: dict[str, Phase] = {
+    "tool-call-start": "start",
+    "tool-call-delta": "delta",
+    "tool-call-end": "end",
+    "message-end": "stop",
+}
 
 
 class ChatStreamParser:
@@ -143,6 +151,7 @@ class ChatStreamParser:
         self._ended = False
         self._has_tool_call = False
         self._unused_ids = UnusedIds()
+        self._call_order = BlockOrder()
         self._open_kind = ""  # the kind of the open block
         self._open_index: object = None  # the stream's index of the open block
         self._custom_input: list[str] | None = None  # of a free-text tool's JSON
@@ -168,6 +177,14 @@ class ChatStreamParser:
 
     def parse_event(self, data: Json) -> list[Event]:
         """The events of one decoded event. Raises GatewayError."""
+        name = string_or_empty(data.get("type"))
+        phase = _CALL_PHASES.get(name)
+        if phase is None:
+            return self._parse_ordered(data)
+        ordered = self._call_order.feed(phase, data.get("index"), (name, data))
+        return [event for _, each in ordered for event in self._parse_ordered(each)]
+
+    def _parse_ordered(self, data: Json) -> list[Event]:
         name = data.get("type")
         if name == "message-start":
             return self._start_message(string_or_empty(data.get("id")))

@@ -191,3 +191,30 @@ def test_a_token_count_is_parsed_and_any_other_body_refused() -> None:
     for usage_value in (None, {}, {"inputTokens": "7"}, {"inputTokens": -1}):
         with pytest.raises(GatewayError):
             DIALECT.provider.parse_count(usage_value)
+
+
+def test_calls_that_arrive_interleaved_keep_their_arguments() -> None:
+    def start(index: int, name: str) -> tuple[str, dict[str, Any]]:
+        call = {"toolUseId": f"t{index}", "name": name}
+        return "contentBlockStart", {"contentBlockIndex": index, "start": {"toolUse": call}}
+
+    def input_of(index: int, text: str) -> tuple[str, dict[str, Any]]:
+        delta = {"toolUse": {"input": text}}
+        return "contentBlockDelta", {"contentBlockIndex": index, "delta": delta}
+
+    def end(index: int) -> tuple[str, dict[str, Any]]:
+        return "contentBlockStop", {"contentBlockIndex": index}
+
+    interleaved = [
+        *(start(1, "f"), start(2, "g"), input_of(2, '{"b":'), input_of(1, '{"a":'), start(3, "h")),
+        *(end(3), input_of(1, "1}"), end(1), input_of(2, "2}"), end(2)),
+        ("contentBlockDelta", {"contentBlockIndex": 4, "delta": {"text": "Done"}}),
+    ]
+    response = answer(START, HELLO, *interleaved, ("messageStop", {"stopReason": "tool_use"}))
+    calls = [(p.name, p.arguments) for p in response.parts if isinstance(p, ToolCall)]
+    assert calls == [("f", {"a": 1}), ("g", {"b": 2}), ("h", {})]
+    assert [type(part) for part in response.parts[:1]] == [Text]
+    assert response.parts[-1] == Text(text="Done")
+    # Without the ends of blocks, all is known at the end of the message.
+    endless = [event for event in interleaved if event[0] != "contentBlockStop"]
+    assert answer(START, HELLO, *endless, STOP).parts == response.parts

@@ -151,3 +151,24 @@ def test_an_error_is_classified_by_status_and_message(status: int, message: str,
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])
 def test_a_refusal_of_any_form_has_a_message(body: bytes) -> None:
     assert DIALECT.provider.parse_error(502, {}, body).message
+
+
+def test_calls_that_arrive_interleaved_keep_their_arguments() -> None:
+    def call(kind: str, index: int, text: str = "", **fields: str) -> dict[str, Any]:
+        function = {"arguments": text, **{k: v for k, v in fields.items() if k == "name"}}
+        calls = {**fields, "type": "function", "function": function}
+        delta = {"message": {"tool_calls": calls}}
+        return {"type": f"tool-call-{kind}", "index": index, "delta": delta}
+
+    interleaved = [
+        call("start", 0, id="f_1", name="f"),
+        call("start", 1, id="g_1", name="g"),
+        call("delta", 1, '{"b":'),
+        call("delta", 0, '{"a":1}'),
+        call("end", 0),
+        call("delta", 1, "2}"),
+        call("end", 1),
+    ]
+    response = answer(START, HELLO, *interleaved, end("TOOL_CALL"))
+    calls = [(p.id, p.arguments) for p in response.parts if isinstance(p, ToolCall)]
+    assert calls == [("f_1", {"a": 1}), ("g_1", {"b": 2})]
