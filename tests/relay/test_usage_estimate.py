@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.relay.exchange.request_features import TOKENS_PER_IMAGE
@@ -74,3 +76,61 @@ async def test_an_answer_in_another_script_is_estimated_by_its_bytes(tmp_path: P
         tmp_path, chat_request("hi"), chunk(text), chunk(finish="stop"), DONE
     )
     assert row.output_tokens == pytest.approx(33, rel=0.1)
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+MESSAGE_START = event(
+    "message_start",
+    message={
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 77, "output_tokens": 2},
+    },
+)
+TEXT_BLOCK = event(
+    "content_block_start", index=0, content_block={"type": "text", "text": ""}
+) + event("content_block_delta", index=0, delta={"type": "text_delta", "text": WORDS * 20})
+MESSAGE_DELTA = event(
+    "message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 301}
+)
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
+async def test_an_interrupted_stream_is_billed_by_its_text(tmp_path: Path, path: str) -> None:
+    """Messages counts a few output tokens in `message_start`, and the others only at the end."""
+    registry = snapshot(route("m", provider("a", "anthropic_messages")))
+    parts: list[Any] = [MESSAGE_START, TEXT_BLOCK, 3600]
+    body = chat_request("hi", max_tokens=500)
+    async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
+        reply = await live.post(path, body, disconnect_once=lambda r: b"gateway" in r.body)
+        left = await live.entry()
+        assert reply.status == 200
+        parts[2:] = [httpx.ReadError("the upstream closed the connection")]
+        await live.post(path, body)
+        cut = (await live.rows(2))[1]
+        parts[2:] = [event("content_block_stop", index=0), MESSAGE_DELTA, event("message_stop")]
+        await live.post(path, body)
+        whole = (await live.rows(3))[2]
+    assert (left.outcome, cut.outcome, whole.outcome) == ("client_closed", "cut", "ok")
+    for row in (left, cut):
+        assert (row.input_tokens, row.usage_source) == (77, "estimated")
+        assert row.output_tokens == pytest.approx(len(WORDS) * 20 / 4, rel=0.1)
+    assert (whole.output_tokens, whole.usage_source) == (301, "reported")
+
+
+async def test_an_interrupted_stream_keeps_a_larger_reported_count(tmp_path: Path) -> None:
+    """Tokens that the client does not see, such as hidden reasoning, are counted."""
+    start = MESSAGE_START.replace(b'"output_tokens": 2', b'"output_tokens": 2000')
+    parts = (start, TEXT_BLOCK, httpx.ReadError("the upstream closed the connection"))
+    registry = snapshot(route("m", provider("a", "anthropic_messages")))
+    async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
+        await live.post(CHAT, chat_request("hi", max_tokens=500))
+        row = await live.entry()
+    assert (row.output_tokens, row.usage_source) == (2000, "reported")

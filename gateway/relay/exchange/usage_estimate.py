@@ -29,7 +29,16 @@ _MIN_MEDIA_BYTES = 1024
 
 def usage_of(call: Call) -> tuple[Usage, str]:
     """The usage to bill a call by, and its source: one of the three names above."""
-    reported_usage = call.attempt.tap.usage
+    tap = call.attempt.tap
+    reported_usage = tap.usage
+    estimated_output = -(-tap.output_bytes // BYTES_PER_TOKEN)
+    if (
+        reported_usage is not None
+        and tap.finish is None
+        and estimated_output > (reported_usage.output or 0)
+    ):
+        # It broke off: Messages counts a few tokens in its first event, the rest at the end.
+        reported_usage = msgspec.structs.replace(reported_usage, output=None)
     if (
         reported_usage is not None
         and reported_usage.output is not None
@@ -39,7 +48,7 @@ def usage_of(call: Call) -> tuple[Usage, str]:
     partial_usage, source = reported_usage or Usage(), BY_TEXT
     changes: dict[str, object] = {"estimated": True}
     if partial_usage.output is None:
-        changes["output"] = -(-call.attempt.tap.output_bytes // BYTES_PER_TOKEN)
+        changes["output"] = estimated_output
     if partial_usage.prompt_tokens is None:
         changes["input"], source = _estimate_prompt(call)
     return msgspec.structs.replace(partial_usage, **changes), source

@@ -71,8 +71,9 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     now = time.perf_counter()
     entry = call.entry = _log_record(call, client, now)
     if exchange.verb in _BILLED_VERBS and call.attempt.tap.started:
-        usage, entry.usage_source = call.attempt.tap.usage, REPORTED
-        if usage is None or usage.estimated or not call.attempt.tap.has_all_counts:
+        tap = call.attempt.tap
+        usage, entry.usage_source = tap.usage, REPORTED
+        if usage is None or usage.estimated or not tap.has_all_counts or tap.finish is None:
             usage, entry.usage_source = usage_of(call)
         entry.input_tokens, entry.output_tokens = usage.input, usage.output
         entry.cache_read_tokens, entry.cache_write_tokens = usage.cache_read, usage.cache_write
