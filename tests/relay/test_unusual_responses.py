@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
+import zlib
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 
@@ -11,7 +14,19 @@ import httpx
 import msgspec
 import pytest
 
-from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
+from gateway.routing.snapshot import Snapshot
+from tests.relay.harness import (
+    DONE,
+    PacedBody,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
 
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGES = {**REQUEST, "max_tokens": 5}
@@ -68,3 +83,125 @@ def frames_with(stream: bytes, text: bytes) -> list[bytes]:
     """Return the data of the events that contain a text."""
     events = stream.split(b"\n\n")
     return [event.removeprefix(b"data: ") for event in events if text in event]
+
+
+def one_try_route() -> Snapshot:
+    return snapshot(msgspec.structs.replace(route("m", provider("a")), retries=0))
+
+
+@pytest.mark.parametrize("status", [203, 206, 226, 299, 600, 999])
+async def test_a_status_without_meaning_for_an_api_is_an_upstream_error(
+    tmp_path: Path, status: int
+) -> None:
+    """A client would take 2xx for success, and 600 is not a status (RFC 9110, section 15)."""
+    body = completion().content
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=body, headers={"content-type": "application/json"})
+
+    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+        passed = await live.post("/v1/chat/completions", REQUEST)
+        translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
+        rows = await live.rows(2)
+    assert passed.status == 502
+    assert str(status) in passed.json()["error"]["message"]
+    assert translated.status == 500
+    assert [row.error_kind for row in rows] == ["upstream_error"] * 2
+
+
+@pytest.mark.parametrize("kind", ["Text/Event-Stream", "TEXT/EVENT-STREAM; charset=UTF-8"])
+async def test_a_content_type_is_compared_without_case(tmp_path: Path, kind: str) -> None:
+    """RFC 9110, section 8.3.1."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        response = sse(chunk("hello"), chunk(finish="stop"), DONE)
+        response.headers["content-type"] = kind
+        return response
+
+    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+        reply = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
+    assert reply.status == 200
+    assert reply.body.endswith(DONE)
+
+
+def _encoded(encoding: str, data: bytes, status: int = 200, **headers: str) -> httpx.Response:
+    """Return a response whose body is sent as it is, as httpx would decode `content`."""
+    head = {"content-type": "application/json", "content-encoding": encoding}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, headers={**head, **named}, stream=PacedBody(data))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("GZIP", gzip.compress),
+        ("Identity", lambda data: data),
+        ("gzip", lambda data: gzip.compress(data[:40]) + gzip.compress(data[40:])),
+        ("gzip", lambda data: gzip.compress(data) + b"\x1ftrash"),
+        ("deflate", zlib.compress),
+    ],
+    ids=["upper case", "identity", "two members", "trailing bytes", "deflate"],
+)
+async def test_each_form_of_compression_is_read(
+    tmp_path: Path, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """RFC 9110, section 8.4.1: names have no case; RFC 1952, section 2.2: several members."""
+    data = compress(completion().content)
+    async with gateway(tmp_path, one_try_route(), a=lambda _: _encoded(encoding, data)) as live:
+        reply = await live.post("/v1/chat/completions", REQUEST)
+    assert reply.status == 200, reply.body
+    assert reply.json()["choices"][0]["message"]["content"] == "hello"
+
+
+async def test_members_of_a_compressed_stream_arrive_one_by_one(tmp_path: Path) -> None:
+    parts = [gzip.compress(part) for part in (chunk("hello"), chunk(finish="stop"), DONE)]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        response = sse(*parts)
+        response.headers["content-encoding"] = "gzip"
+        return response
+
+    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+        reply = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
+    assert reply.body.count(b"data: ") == 3
+    assert reply.body.endswith(DONE)
+
+
+async def test_a_bomb_of_many_members_is_too_large(tmp_path: Path) -> None:
+    member = gzip.compress(b" " * (4 * 1024 * 1024))
+    async with gateway(
+        tmp_path, one_try_route(), a=lambda _: _encoded("gzip", member * 12)
+    ) as live:
+        reply = await live.post("/v1/chat/completions", REQUEST)
+    assert reply.status == 502
+    assert "too large" in reply.json()["error"]["message"]
+
+
+_REFUSAL = refusal(429, "slow down").content
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: _encoded("br", b"\x0b\x02\x80abc\x03", 429, retry_after="9"),
+        lambda: _encoded("gzip", b"not gzip", 429, retry_after="9"),
+        lambda: _encoded("identity", b" " * 2_000_000, 429, retry_after="9"),
+        lambda: httpx.Response(
+            429,
+            headers={"retry-after": "9"},
+            stream=PacedBody(_REFUSAL[:5], httpx.ReadError("the upstream closed the connection")),
+        ),
+    ],
+    ids=["unknown encoding", "invalid gzip", "too large", "cut off"],
+)
+async def test_an_error_keeps_its_status_if_its_body_cannot_be_read(
+    tmp_path: Path, answer: Callable[[], httpx.Response]
+) -> None:
+    """The status says what happened, and `Retry-After` when to come back."""
+    async with gateway(tmp_path, one_try_route(), a=lambda _: answer()) as live:
+        reply = await live.post("/v1/chat/completions", REQUEST)
+        row = await live.entry()
+    assert reply.status == 429, reply.body
+    assert reply.headers["retry-after"] == "9"
+    assert reply.json()["error"]["code"] == "rate_limit_exceeded"
+    assert row.error_kind == "rate_limit"

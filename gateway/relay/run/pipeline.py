@@ -546,9 +546,12 @@ async def _raise_refusal(
     runtime: Runtime, call: Call, prepared_request: PreparedRequest, answer: Answer
 ) -> None:
     """Raises the error for an upstream's error response, without secrets in it."""
-    body = await answer.read_all(1024 * 1024)
+    try:
+        body = await answer.read_all(1024 * 1024)
+    except GatewayError:
+        body = b""  # the status and the headers still say what failed
     call.recorder.record_upstream(body)
-    if 300 <= answer.status < 400 or answer.status < 200 or answer.status in {201, 202, 204}:
+    if not 400 <= answer.status < 600:
         message = f"the upstream answered with the unexpected status {answer.status}"
         raise GatewayError(Error(kind="upstream_error", message=message, status=answer.status))
     error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, body)

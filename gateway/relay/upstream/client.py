@@ -36,6 +36,10 @@ USER_AGENT = b"dragoman"
 # Headers by which Amazon SageMaker is recognised; the first has the container's content type.
 _SAGEMAKER_HEADERS = ("x-amzn-sagemaker-content-type", "x-amzn-invoked-production-variant")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ANY_HEADER = zlib.MAX_WBITS | 32  # zlib recognises the headers of gzip and of deflate
+_GZIP_MAGIC = b"\x1f\x8b"
+# Maximum number of gzip members in one received chunk: each copies the rest of the chunk.
+_MAX_MEMBERS = 1000
 
 
 class Answer:
@@ -54,9 +58,10 @@ class Answer:
         if self.status >= 400:
             # The reference time of a `retry-after` that is a date.
             self.headers.setdefault("date", formatdate(usegmt=True))
-        self.kind = self.headers.get("content-type", "")
+        media_type, *parameters = self.headers.get("content-type", "").partition(";")
+        self.kind = "".join((media_type.lower(), *parameters))
         self._response = response
-        encoding = self.headers.get("content-encoding", "")
+        encoding = self.headers.get("content-encoding", "").lower()
         self._decoder: _Inflate | _PayloadParts | None = None
         if encoding not in {"", "identity"}:
             self._decoder = _Inflate(encoding)
@@ -107,15 +112,36 @@ class Answer:
 
 
 class _Inflate:
-    """Decompresses gzip and deflate, from providers that compress unrequested; bounded in size."""
+    """Decompresses gzip and deflate, from providers that compress unrequested; bounded in size.
+
+    A gzip body can have several members (RFC 1952, section 2.2); other bytes after a member are
+    ignored.
+    """
 
     def __init__(self, encoding: str) -> None:
-        if encoding not in {"gzip", "x-gzip", "deflate"}:
-            raise bad_upstream("the upstream's response has an unknown content encoding")
-        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        self._is_known = encoding in {"gzip", "x-gzip", "deflate"}
+        self._inflater = zlib.decompressobj(_ANY_HEADER)
         self._total = 0
+        self._is_over = False
 
     def feed(self, data: bytes) -> bytes:
+        if not self._is_known:
+            raise bad_upstream("the upstream's response has an unknown content encoding")
+        if self._is_over:
+            return b""
+        out = self._inflate(data)
+        for _ in range(_MAX_MEMBERS):
+            if not self._inflater.eof:
+                return out
+            rest = self._inflater.unused_data
+            if not rest.startswith(_GZIP_MAGIC):
+                self._is_over = len(rest) >= len(_GZIP_MAGIC)
+                return out
+            self._inflater = zlib.decompressobj(_ANY_HEADER)
+            out += self._inflate(rest)
+        raise bad_upstream("the upstream's response is not validly compressed")
+
+    def _inflate(self, data: bytes) -> bytes:
         try:
             out = self._inflater.decompress(data, MAX_REPLY_BYTES - self._total + 1)
         except zlib.error:
@@ -188,11 +214,7 @@ class Upstreams:
                 response = await transport.handle_async_request(request)
         except httpx.HTTPError as error:
             raise GatewayError(unreachable(error)) from error
-        try:
-            return Answer(response)
-        except GatewayError:
-            await response.aclose()
-            raise
+        return Answer(response)
 
     async def open_websocket(
         self,
