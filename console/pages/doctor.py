@@ -77,7 +77,7 @@ def _render_page(
         "estimate": estimate(target.model) if target else None,
         "groups": _probe_groups(report, target, advice_rows),
         "advice_rows": advice_rows,
-        "read_only": doctor.is_read_only(row),
+        "read_only": row.read_only,
         "stands_for_many": is_pattern(row.name),
         "problem": problem,
         "can_edit": is_editor(request.user),

@@ -21,8 +21,6 @@ Report = models.CapabilityReport
 
 # Interval at which findings are written and a stop request is checked.
 BEAT_S = 0.5
-# Sources whose rows are read-only here.
-_READ_ONLY_SOURCES = frozenset({models.RowSource.FILE.value, models.RowSource.ENVIRONMENT.value})
 
 
 class AlreadyRunning(Exception):
@@ -141,11 +139,6 @@ def _in_own_connection(work: Callable[[], Result]) -> Result:
 # --- learned traits ---------------------------------------------------------------------
 
 
-def is_read_only(row: models.Model) -> bool:
-    """Whether the row belongs to a file or the environment."""
-    return row.source in _READ_ONLY_SOURCES
-
-
 def differences(report: Report, traits: Traits) -> list[Advice]:
     """The traits that the findings of a report contradict."""
     return advice(report.verdicts, traits)
@@ -166,7 +159,7 @@ def write_traits(
             return models.Model.objects.create(
                 provider=provider, name=model, learned=learned_traits
             )
-        if is_read_only(row):
+        if row.read_only:
             raise ReadOnlyModel
         learned_before = row.learned if isinstance(row.learned, dict) else {}
         row.learned = {**learned_before, **learned_traits}

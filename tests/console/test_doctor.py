@@ -220,8 +220,9 @@ def test_manually_set_values_are_not_suggested(admin_client: Client) -> None:
     assert row.learned == {}
 
 
-def test_a_model_of_a_file_is_not_written(admin_client: Client) -> None:
-    row = demo(source=RowSource.FILE, source_ref="litellm.yaml:3")
+@pytest.mark.parametrize("source", [RowSource.FILE, RowSource.ENVIRONMENT, RowSource.CODE])
+def test_a_model_of_a_file_is_not_written(admin_client: Client, source: RowSource) -> None:
+    row = demo(source=source, source_ref="models.yaml:3")
     saved_report = report(row, image="refused")
     assert "managed by a" in text(admin_client.get(url_for_row(row)))
     body = {"report": saved_report.pk, "trait": "images"}
