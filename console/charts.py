@@ -54,14 +54,6 @@ class Columns(msgspec.Struct, frozen=True):
     top: float
 
 
-class Part(msgspec.Struct, frozen=True):
-    """A part of a total: its name, value, and share in percent."""
-
-    name: str
-    value: float
-    percent: float
-
-
 def sparkline(values: Sequence[Value], *, width: int = 120, height: int = 32) -> Spark:
     """Compute a line from the first to the last value; None is left out.
 
@@ -126,12 +118,6 @@ def scale_ticks(max_value: float, *, target_count: int = 3) -> tuple[float, ...]
     )
     count = math.ceil(max_value / step - 1e-9)
     return tuple(round(n * step, 12) for n in range(count + 1))
-
-
-def shares_of_largest(values_by_name: Sequence[tuple[str, float]]) -> tuple[Part, ...]:
-    """Return each value with its percentage of the largest, for horizontal bars."""
-    largest = max((value for _, value in values_by_name), default=0.0)
-    return tuple(Part(name, value, percent(value, largest)) for name, value in values_by_name)
 
 
 def percent(value: float, total: float) -> float:

@@ -71,11 +71,6 @@ def test_an_hour_has_a_level(requests: int, failed_count: int, expected: str) ->
     assert charts.hour_level(requests, failed_count) == expected
 
 
-def test_shares_are_of_the_largest() -> None:
-    parts = charts.shares_of_largest([("a", 10), ("b", 5), ("c", 0)])
-    assert [part.percent for part in parts] == [100, 50, 0]
-
-
 def test_numbers_in_svg_are_not_localised() -> None:
     template = Template("{% load charts %}{% spark values 'pace' %}")
     with translation.override("de"):

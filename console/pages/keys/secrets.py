@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.access import editor
 from console.pages.keys.forms import KeyForm, RotateForm
-from console.pages.keys.views import PAGE, is_read_only, key_page
+from console.pages.keys.views import PAGE, key_page
 from gateway import store
 from gateway.models import ApiKey
 
@@ -35,7 +35,7 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     form = RotateForm(request.POST)
     if not form.is_valid():
         return key_page(request, row, KeyForm(instance=row), rotate=form, status=422)
-    if is_read_only(row):
+    if row.read_only:
         return key_page(request, row, KeyForm(instance=row), status=409)
     try:
         secret = store.rotate_key(row, grace=form.grace_period)

@@ -66,7 +66,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(ApiKey, pk=pk)
     if request.method != "POST":
         return key_page(request, row, KeyForm(instance=row))
-    if is_read_only(row) or row.revoked_at is not None:
+    if row.read_only or row.revoked_at is not None:
         return key_page(request, row, KeyForm(instance=row), status=409)
     form = KeyForm(request.POST, instance=row)
     if not form.is_valid():
@@ -89,16 +89,11 @@ def key_page(
         "page": PAGE,
         "key": row,
         "form": form,
-        "read_only": is_read_only(row),
+        "read_only": row.read_only,
         "gauges": gauges([row], timezone.now())[row.pk],
         "rotate": rotate or RotateForm(initial={"grace": "day"}),
     }
     return render(request, "console/keys/edit.html", context, status=status)
-
-
-def is_read_only(row: ApiKey) -> bool:
-    """Whether a file or the environment owns the key, so that only a copy can be edited."""
-    return row.read_only
 
 
 @require_POST
@@ -145,7 +140,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a key from a file or the environment to the database, so that it can be edited."""
     row = get_object_or_404(ApiKey, pk=pk)
-    if is_read_only(row):
+    if row.read_only:
         row.source, row.source_ref = RowSource.DATABASE, ""
         row.save()
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})

@@ -100,7 +100,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     if request.method != "POST":
         return _render_page(request, row, FactsForm(model=row))
-    if is_read_only(row):
+    if row.read_only:
         return _render_page(request, row, FactsForm(model=row), status=409)
     form = FactsForm(request.POST, model=row)
     if not form.is_valid():
@@ -110,11 +110,6 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("model-edit", pk=pk)
 
 
-def is_read_only(row: Model) -> bool:
-    """Whether a file or the environment owns the model, so that only a copy can be edited."""
-    return row.read_only
-
-
 def _render_page(
     request: HttpRequest, row: Model, form: FactsForm, *, status: int = 200
 ) -> HttpResponse:
@@ -122,7 +117,7 @@ def _render_page(
         "page": PAGE,
         "row": row,
         "form": form,
-        "read_only": is_read_only(row),
+        "read_only": row.read_only,
         "groups": [
             (_("Size"), _("tokens"), _fact_lines(form, SIZES)),
             (_("Price"), _("USD per 1M tokens"), _fact_lines(form, PRICES)),
@@ -154,7 +149,7 @@ def _fact_lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
 def reset(request: HttpRequest, pk: int) -> HttpResponse:
     """Reset one property, or all of them, to the value of the capability tables."""
     row = get_object_or_404(Model, pk=pk)
-    if is_read_only(row):
+    if row.read_only:
         return _render_page(request, row, FactsForm(model=row), status=409)
     fact_name = request.POST.get("fact", "")
     row.traits, row.learned = (
@@ -195,7 +190,7 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a model of a file to the database, so that it can be edited."""
     row = get_object_or_404(Model, pk=pk)
-    if is_read_only(row):
+    if row.read_only:
         row.source, row.source_ref = RowSource.DATABASE, ""
         row.save()
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
@@ -207,7 +202,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a model, after a page that lists its routes."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
-    if is_read_only(row):
+    if row.read_only:
         return _render_page(request, row, FactsForm(model=row), status=409)
     if request.method == "POST":
         row.delete()

@@ -117,14 +117,7 @@ def from_playground(request: HttpRequest) -> HttpResponse:
     try:
         settings = msgspec.json.decode(request.body, type=dict[str, Any])
         draft = _draft_of(settings)
-    except (
-        msgspec.MsgspecError,
-        UnicodeError,
-        RecursionError,
-        AttributeError,
-        TypeError,
-        KeyError,
-    ):
+    except _PARSE_ERRORS:
         return JsonResponse({"error": _("These settings cannot be read.")}, status=400)
     request.session[_DRAFT] = draft
     return JsonResponse({"url": f"{reverse('prompt-new')}?draft=1"})

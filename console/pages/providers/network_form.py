@@ -13,7 +13,6 @@ from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.documents.provider import is_moved, recipient_of
 
 CODE_INPUT = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
-NETWORK_FIELDS = ("proxy", "ssl_verify", "ca_certificates", "client_certificate", "client_key")
 
 
 def _pem_field(label: Any, block: str, help_text: Any) -> forms.CharField:

@@ -41,7 +41,7 @@ def providers(request: HttpRequest) -> HttpResponse:
     for row in row_views:
         row["preset"] = preset_of(row["row"])
         row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
-        row["read_only"] = is_read_only(row["row"])
+        row["read_only"] = row["row"].read_only
     return render(request, "console/providers/page.html", {"page": PAGE, "rows": row_views})
 
 
@@ -96,7 +96,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Provider, pk=pk)
     if request.method != "POST":
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)))
-    if is_read_only(row):
+    if row.read_only:
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)
     form = ProviderForm(request.POST, instance=row, preset=preset_of(row))
     if not form.is_valid():
@@ -118,7 +118,7 @@ def form_page(
         "row": row,
         "test_result": test_result,
         "models": row.models.order_by("name") if row else (),
-        "read_only": row is not None and is_read_only(row),
+        "read_only": row is not None and row.read_only,
         "health": healths([row], runtime_of(request))[row.pk] if row else None,
         "gauges": provider_gauges([row], timezone.now())[row.pk] if row else (),
         "credential": credential(row, admin=True) if row else None,
@@ -138,11 +138,6 @@ def _network_warnings(row: Provider) -> list[str]:
         return network_warnings(network_value(row))
     except ValueError:  # Health says why the provider is left out
         return []
-
-
-def is_read_only(row: Provider) -> bool:
-    """Whether a file or the environment owns the provider, so that only a copy can be edited."""
-    return row.read_only
 
 
 def _variable_context(name: str) -> dict[str, Any]:
@@ -176,7 +171,7 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a provider and its models from a file or the environment to the database."""
     row = get_object_or_404(Provider, pk=pk)
-    if is_read_only(row):
+    if row.read_only:
         with transaction.atomic():
             row.models.from_source(row.source).update(source=RowSource.DATABASE, source_ref="")
             row.source, row.source_ref = RowSource.DATABASE, ""
@@ -190,7 +185,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a provider with its models, after a page that lists what depends on it."""
     row = get_object_or_404(Provider, pk=pk)
-    if is_read_only(row):
+    if row.read_only:
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)
     if request.method == "POST":
         row.delete()

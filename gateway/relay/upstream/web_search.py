@@ -19,7 +19,6 @@ from gateway.providers.profile import Secret
 from gateway.relay.upstream.client import USER_AGENT, Upstreams
 
 SearchFormat = Literal["searxng", "tavily"]
-SEARCH_FORMATS: tuple[SearchFormat, ...] = ("searxng", "tavily")
 MAX_QUERY_CHARS = 400
 # Maximum size of a response of the endpoint.
 MAX_BYTES = 4 * 1024 * 1024
