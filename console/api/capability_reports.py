@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import logging
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -19,16 +17,13 @@ from gateway.api.pages import MAX_PAGE
 from gateway.api.resources import not_found_response, reply, run_guarded
 from gateway.doctor import PROBES, Advice
 from gateway.models import CapabilityReport, Model
-from gateway.routing.snapshot import Target
 from gateway.store import doctor
 from gateway.store.documents import KINDS, OwnedElsewhere, Refused
 from gateway.store.field_values import is_pattern
 
-log = logging.getLogger(__name__)
 router = Router(tags=["doctor"], auth=Editor())
 _MODELS = KINDS["models"]
 _MAX_ID = 2**62
-_running: set[asyncio.Task[Any]] = set()
 
 
 class CapabilityReportIn(Schema):
@@ -165,21 +160,8 @@ def _start_report(request: HttpRequest, label: str) -> HttpResponse:
         report = doctor.create_running_report(row.provider, row.name, by=by)
     except doctor.AlreadyRunning:
         return failure(409, "checks are already running", "model")
-    async_to_sync(_launch_report)(report, target)
+    async_to_sync(doctor.start_run)(report, target)
     return reply(201, _report_out(report))
-
-
-async def _launch_report(report: CapabilityReport, target: Target) -> None:
-    """Run the report in the server's event loop, beyond this response."""
-    task = asyncio.create_task(doctor.run(report, target))
-    _running.add(task)
-    task.add_done_callback(_forget_task)
-
-
-def _forget_task(task: asyncio.Task[Any]) -> None:
-    _running.discard(task)
-    if not task.cancelled() and task.exception() is not None:
-        log.error("capability checks failed", exc_info=task.exception())
 
 
 def _apply_advice(number: int, traits: list[str]) -> HttpResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from itertools import groupby
 from typing import Any, cast
 
@@ -28,8 +26,6 @@ from gateway.routing.snapshot import Target
 from gateway.store import doctor
 from gateway.store.field_values import is_pattern
 
-log = logging.getLogger(__name__)
-
 PAGE = "models"
 # Maximum number of models in the comparison table of a provider.
 SIDE_BY_SIDE = 8
@@ -40,7 +36,6 @@ VERDICT_LABELS = {
     "wrong": gettext_lazy("Wrong"),
     "unclear": gettext_lazy("Unclear"),
 }
-_running: set[asyncio.Task[Any]] = set()
 
 
 @require_safe
@@ -215,9 +210,7 @@ async def _start_report(request: HttpRequest, pk: int, by: int | None) -> HttpRe
     if report is None or target is None:
         await sync_to_async(messages.error)(request, problem)
         return redirect("model-doctor", pk=pk)
-    task = asyncio.create_task(doctor.run(report, target))
-    _running.add(task)
-    task.add_done_callback(_forget_task)
+    await doctor.start_run(report, target)
     return redirect("model-doctor", pk=pk)
 
 
@@ -232,12 +225,6 @@ def _create_report(pk: int, by: int | None) -> tuple[CapabilityReport | None, Ta
         return doctor.create_running_report(row.provider, row.name, by=by), target, ""
     except doctor.AlreadyRunning:
         return None, None, _("Checks are already running.")
-
-
-def _forget_task(task: asyncio.Task[Any]) -> None:
-    _running.discard(task)
-    if not task.cancelled() and task.exception() is not None:
-        log.error("capability checks failed", exc_info=task.exception())
 
 
 @require_POST

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -28,9 +26,9 @@ from console.playground.run import Run
 from console.playground.validation import Invalid
 from gateway.canon.request import Text
 from gateway.relay.runtime import Runtime
+from gateway.store.thread import with_own_connection
 
 Json = dict[str, Any]
-Result = TypeVar("Result")
 TITLE_CHARS = 120
 
 
@@ -46,9 +44,7 @@ class DatabaseRunStore:
     def save(self, run: Run) -> None:
         """Store the finished run, with the `done` event that followers receive next."""
         done_event = encode_event(len(run.log.frames) + 1, "done", {"id": run.id})
-        _with_new_connection(
-            lambda: self._save(run, compress_frames([*run.log.frames, done_event]))
-        )
+        with_own_connection(lambda: self._save(run, compress_frames([*run.log.frames, done_event])))
 
     def _save(self, run: Run, events: bytes) -> None:
         PlaygroundRun.objects.filter(uuid=UUID(run.id)).update(
@@ -60,7 +56,7 @@ class DatabaseRunStore:
 
     def stops(self, run: Run) -> list[str]:
         """Columns that a user stopped through another process; also renews the heartbeat."""
-        return _with_new_connection(lambda: self._read_stops(UUID(run.id)))
+        return with_own_connection(lambda: self._read_stops(UUID(run.id)))
 
     def _read_stops(self, run: UUID) -> list[str]:
         rows = PlaygroundRun.objects.filter(uuid=run)
@@ -69,15 +65,6 @@ class DatabaseRunStore:
             self._last_heartbeat = now
             rows.update(heartbeat_at=timezone.now())
         return list(rows.values_list("stop_requests", flat=True).first() or [])
-
-
-def _with_new_connection(work: Callable[[], Result]) -> Result:
-    """Run `work` in a thread outside Django's request cycle and close its connection."""
-    try:
-        return work()
-    finally:
-        if not connection.in_atomic_block:
-            connection.close()
 
 
 def create_run(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from gateway import models
@@ -15,12 +16,15 @@ from gateway.canon.traits import Traits
 from gateway.doctor import Advice, Examination, Finding, advice, examine
 from gateway.routing.snapshot import Snapshot, Target, model_of
 from gateway.store.field_values import is_pattern
+from gateway.store.thread import with_own_connection
 
-Result = TypeVar("Result")
+log = logging.getLogger(__name__)
 Report = models.CapabilityReport
 
 # Interval at which findings are written and a stop request is checked.
 BEAT_S = 0.5
+# Runs of `start_run`; the event loop itself keeps weak references only.
+_started_runs: set[asyncio.Task[Any]] = set()
 
 
 class AlreadyRunning(Exception):
@@ -88,8 +92,21 @@ async def run(
             result = msgspec.structs.replace(partial_result, findings=tuple(findings))
         # Shielded: a process that shuts down still writes the final state.
         await asyncio.shield(
-            asyncio.to_thread(_in_own_connection, lambda: _finish_report(report.pk, result))
+            asyncio.to_thread(with_own_connection, lambda: _finish_report(report.pk, result))
         )
+
+
+async def start_run(report: Report, target: Target) -> None:
+    """Run a report in the current event loop, beyond the response that starts it."""
+    task = asyncio.create_task(run(report, target))
+    _started_runs.add(task)
+    task.add_done_callback(_end_started_run)
+
+
+def _end_started_run(task: asyncio.Task[Any]) -> None:
+    _started_runs.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        log.error("capability checks failed", exc_info=task.exception())
 
 
 async def _cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
@@ -104,7 +121,7 @@ async def _write_progress(pk: int, dialect: str, findings: list[Finding]) -> Non
         await asyncio.sleep(BEAT_S)
         document = _results_document(dialect, findings)
         if await asyncio.to_thread(
-            _in_own_connection, lambda document=document: _save_progress(pk, document)
+            with_own_connection, lambda document=document: _save_progress(pk, document)
         ):
             return
 
@@ -125,15 +142,6 @@ def _finish_report(pk: int, result: Examination) -> None:
 
 def _results_document(dialect: str, findings: Iterable[Finding]) -> dict[str, Any]:
     return {"dialect": dialect, "findings": [msgspec.to_builtins(f) for f in findings]}
-
-
-def _in_own_connection(work: Callable[[], Result]) -> Result:
-    """Run `work` in a thread that Django does not manage, and close its connection."""
-    try:
-        return work()
-    finally:
-        if not connection.in_atomic_block:
-            connection.close()
 
 
 # --- learned traits ---------------------------------------------------------------------

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from django.db import close_old_connections, connection
+
+Result = TypeVar("Result")
 
 
 def refresh() -> None:
@@ -12,3 +17,12 @@ def refresh() -> None:
     """
     if not connection.in_atomic_block:
         close_old_connections()
+
+
+def with_own_connection(work: Callable[[], Result]) -> Result:
+    """Run `work`, then close this thread's connection."""
+    try:
+        return work()
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
