@@ -200,11 +200,11 @@ def _restrict_schema(
     if depth > _MAX_DEPTH:
         changed_keywords["nesting"] = None
         return schema
-    schema = _unwrap_single_all_of(schema)
+    schema = unwrap_single_all_of(schema)
     dropped_keywords = {key: None for key in schema if _is_unsupported(schema, key, subset)}
     changed_keywords.update(dropped_keywords)
     out = {k: v for k, v in schema.items() if k not in _META_KEYWORDS and k not in dropped_keywords}
-    _describe_constraints(out, schema, list(dropped_keywords))
+    describe_constraints(out, schema, list(dropped_keywords))
     if isinstance(out.get("oneOf"), list):
         changed_keywords["oneOf"] = None
         out["anyOf"] = [*_list_or_empty(out.get("anyOf")), *out.pop("oneOf")]
@@ -236,7 +236,7 @@ def _restrict_value(
     )
 
 
-def _unwrap_single_all_of(schema: Schema) -> Schema:
+def unwrap_single_all_of(schema: Schema) -> Schema:
     """The schema with an `allOf` of one (as pydantic writes a reference) taken apart."""
     parts = schema.get("allOf")
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
@@ -257,7 +257,7 @@ def _is_unsupported(schema: Schema, key: str, subset: SchemaSubset) -> bool:
     return False
 
 
-def _describe_constraints(out: Schema, schema: Schema, dropped_keywords: list[str]) -> None:
+def describe_constraints(out: Schema, schema: Schema, dropped_keywords: list[str]) -> None:
     """Add constraints that the subset does not support to the description."""
     if not dropped_keywords:
         return
@@ -285,7 +285,7 @@ def _close_object(out: Schema, subset: SchemaSubset, changed_keywords: dict[str,
     if additional not in (None, False) or (additional is None and "properties" not in out):
         changed_keywords["additionalProperties"] = None
     if isinstance(additional, dict) and additional:
-        _describe_constraints(out, {"additionalProperties": additional}, ["additionalProperties"])
+        describe_constraints(out, {"additionalProperties": additional}, ["additionalProperties"])
     out["additionalProperties"] = False
     if not subset.all_required:
         return

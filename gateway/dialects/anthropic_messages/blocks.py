@@ -38,6 +38,7 @@ from gateway.dialects.shared import mcp
 from gateway.dialects.shared.fields import (
     boolean,
     join_path,
+    list_or_empty,
     mapping,
     native_kind,
     required_mapping,
@@ -80,10 +81,7 @@ def parse_citation(item: Any) -> Citation | None:
 
 def parse_citations(value: Any) -> tuple[Citation, ...]:
     """All citations of a text block."""
-    if not isinstance(value, list):
-        return ()
-    citations = (parse_citation(item) for item in value)
-    return tuple(citation for citation in citations if citation is not None)
+    return tuple(filter(None, map(parse_citation, list_or_empty(value))))
 
 
 def render_citation(citation: Citation) -> Json | None:
@@ -590,17 +588,11 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
         context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
-    arguments = call.arguments
-    if call.custom:
-        arguments = {"input": call.raw_arguments or ""}
-    elif arguments is None:
-        context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw_arguments or ""}
     return {
         "type": "tool_use",
         "id": sent_id,
         "name": context.sent_name(call.name),
-        "input": arguments,
+        "input": context.call_arguments(call),
     }
 
 

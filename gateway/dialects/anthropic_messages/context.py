@@ -75,6 +75,8 @@ class RenderContext(ClaudeRenderContext):
         blocks_with_breakpoint: the rendered blocks that have a cache breakpoint, in order.
     """
 
+    _EFFORT_OBJECT = "output_config"
+
     def __init__(self, request: Request, traits: Traits) -> None:
         super().__init__(request, traits, CallIds(traits.tool_id_rule))
         self.same_dialect = request.version is not None

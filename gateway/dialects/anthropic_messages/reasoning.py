@@ -105,7 +105,7 @@ def render_thinking(context: RenderContext, body: Json) -> None:
         _render_without_thinking(context, body, thinking)
         return
     if thinking.mode is None and context.same_dialect:
-        _render_effort(context, body, thinking.effort)
+        context.render_effort(body, thinking.effort)
         return
     if "adaptive" in context.traits.thinking_modes and not _accepts_budget(context, thinking):
         _render_adaptive(context, body, thinking)
@@ -128,15 +128,13 @@ def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> 
             "limited to high without thinking",
             after="high",
         )
-    _render_effort(
-        context, body, "high" if thinking.effort in {"xhigh", "max"} else thinking.effort
-    )
+    context.render_effort(body, "high" if thinking.effort in {"xhigh", "max"} else thinking.effort)
 
 
 def _render_without_thinking(context: RenderContext, body: Json, thinking: Thinking) -> None:
     if thinking.mode is not None:
         context.drop(context.thinking_path, f"{context.model} has no reasoning setting")
-    _render_effort(context, body, thinking.effort)
+    context.render_effort(body, thinking.effort)
 
 
 def _accepts_budget(context: RenderContext, thinking: Thinking) -> bool:
@@ -160,7 +158,7 @@ def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> 
     visibility = thinking.visible if context.same_dialect else thinking.visible or "summary"
     if visibility is not None and thinking_type == "adaptive":
         _render_display(context, body, visibility)
-    _render_effort(context, body, effort)
+    context.render_effort(body, effort)
 
 
 def _render_display(context: RenderContext, body: Json, visibility: str) -> None:
@@ -201,7 +199,7 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     if thinking.visible == "none" or (thinking.visible is not None and context.same_dialect):
         body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[thinking.visible]
     if thinking.effort is not None and (context.traits.efforts or thinking.mode == "budget"):
-        _render_effort(context, body, thinking.effort)
+        context.render_effort(body, thinking.effort)
 
 
 def _skips_thinking(messages: list[Json]) -> bool:
@@ -244,18 +242,6 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
             requested_tokens if max_output is None else min(requested_tokens, max_output)
         )
     return budget_below(body["max_tokens"], budget)
-
-
-def _render_effort(context: RenderContext, body: Json, effort: str | None) -> None:
-    if effort is None:
-        return
-    if not context.traits.efforts:
-        context.drop(
-            context.request.client_path("effort"),
-            f"{context.model} does not support a reasoning effort",
-        )
-        return
-    body.setdefault("output_config", {})["effort"] = context.select_effort(effort)
 
 
 # --- state in a body that passes through ----------------------------------------------------------

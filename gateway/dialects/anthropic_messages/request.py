@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gateway.canon.errors import invalid, unsupported
+from gateway.canon.errors import invalid
 from gateway.canon.request import (
     NO_META,
     NO_SAMPLING,
@@ -53,6 +53,7 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
+from gateway.dialects.shared.render_context import check_supported
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -185,12 +186,7 @@ _UNSUPPORTED_SAMPLING = (
 
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
-    if request.sampling.n is not None and request.sampling.n > 1:
-        reason = "Anthropic models return one choice per request"
-        raise unsupported(request.client_path("n"), reason)
-    if request.previous_response_id is not None:
-        path = request.client_path("previous_response_id")
-        raise unsupported(path, "the upstream does not store earlier responses")
+    check_supported(request, "Anthropic models return one choice per request")
     context = RenderContext(request, traits)
     max_tokens = request.max_output
     if max_tokens is None:
@@ -307,7 +303,7 @@ def _render_temperature_and_top_p(context: RenderContext, body: Json) -> None:
         _render_top_p_with_thinking(context, body, sampling_values)
         return
     if (temperature := sampling_values.get("temperature")) is not None:
-        body["temperature"] = _clamp_temperature(context, temperature)
+        body["temperature"] = context.clamp_temperature(temperature)
     if "top_p" in sampling_values:
         if "temperature" in sampling_values:
             context.drop(
@@ -328,20 +324,6 @@ def _render_top_p_with_thinking(context: RenderContext, body: Json, sampling_val
             context.drop(context.request.client_path(name), "cannot be combined with thinking")
 
 
-def _clamp_temperature(context: RenderContext, temperature: float) -> float:
-    max_temperature = context.traits.temperature_max
-    if temperature <= max_temperature:
-        return temperature
-    reason = f"{temperature:g} clamped to {max_temperature:g}"
-    context.approximate(
-        context.request.client_path("temperature"),
-        reason,
-        before=temperature,
-        after=max_temperature,
-    )
-    return max_temperature
-
-
 def _render_top_k(context: RenderContext, body: Json, top_k: int) -> None:
     if context.traits.top_k:
         body["top_k"] = top_k
@@ -350,40 +332,23 @@ def _render_top_k(context: RenderContext, body: Json, top_k: int) -> None:
 
 
 def _render_stop(context: RenderContext, body: Json) -> None:
-    stop_sequences, max_stops = context.request.sampling.stop, context.traits.stop_max
-    path = context.request.client_path("stop")
+    stop_sequences = context.request.sampling.stop
     accepted_stops = [text for text in stop_sequences if text and not text.isspace()]
     if len(accepted_stops) < len(stop_sequences):
-        context.drop(path, "whitespace-only stop sequences are not accepted upstream")
-    if accepted_stops and max_stops == 0:
-        context.drop(path, f"{context.model} does not support stop sequences")
-    elif max_stops is not None and len(accepted_stops) > max_stops:
-        context.approximate(
-            path,
-            f"only the first {max_stops} are sent",
-            before=len(accepted_stops),
-            after=max_stops,
-        )
-    accepted_stops = accepted_stops[:max_stops]
-    if accepted_stops:
-        body["stop_sequences"] = accepted_stops
+        reason = "whitespace-only stop sequences are not accepted upstream"
+        context.drop(context.request.client_path("stop"), reason)
+    if sent_stops := context.limit_stop_sequences(accepted_stops):
+        body["stop_sequences"] = sent_stops
 
 
 # --- metadata and extra fields --------------------------------------------------------------------
 
 
 def _render_metadata(context: RenderContext, body: Json) -> None:
-    meta, request = context.request.meta, context.request
+    meta = context.request.meta
     if meta.user_id is not None:
         _render_user_id(context, body, meta.user_id)
-    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
-        "user_id"
-    ):
-        context.drop(request.client_path("session_key"), "no equivalent")
-    if meta.metadata:
-        context.drop(request.client_path("metadata"), "no equivalent")
-    if meta.store:
-        context.drop(request.client_path("store"), "no equivalent")
+    context.drop_metadata("session_key", "metadata", "store")
     if meta.service_tier is not None:
         _render_service_tier(context, body, meta.service_tier)
 

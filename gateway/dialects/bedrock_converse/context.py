@@ -91,6 +91,8 @@ class RenderContext(ClaudeRenderContext):
         model_fields: `additionalModelRequestFields`.
     """
 
+    _EFFORT_OBJECT = "outputConfig"
+
     def __init__(self, request: Request, traits: Traits) -> None:
         super().__init__(request, traits, CallIds("bedrock64", _NUMBERED_ID_PREFIX_LENGTH))
         self.model_fields: Json = {}

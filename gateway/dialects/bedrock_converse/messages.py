@@ -465,14 +465,12 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
         context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
-    arguments = call.arguments
-    if call.custom:
-        arguments = {"input": call.raw_arguments or ""}
-    elif arguments is None:
-        context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw_arguments or ""}
     return {
-        "toolUse": {"toolUseId": sent_id, "name": context.sent_name(call.name), "input": arguments}
+        "toolUse": {
+            "toolUseId": sent_id,
+            "name": context.sent_name(call.name),
+            "input": context.call_arguments(call),
+        }
     }
 
 

@@ -80,7 +80,7 @@ def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> 
         )
     display = _DISPLAY_BY_VISIBILITY[thinking.visible or "summary"]
     context.model_fields["thinking"] = {"type": "adaptive", "display": display}
-    _render_effort(context, body, effort)
+    context.render_effort(body, effort)
 
 
 def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> None:
@@ -107,7 +107,7 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
         )
     context.model_fields["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if thinking.effort is not None and context.traits.efforts:
-        _render_effort(context, body, thinking.effort)
+        context.render_effort(body, thinking.effort)
 
 
 def _budget_conflict(body: Json) -> str | None:
@@ -135,18 +135,6 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
         reason = "the reasoning budget must be less than the token limit"
         context.default("max_tokens", reason, after=config["maxTokens"])
     return budget_below(config["maxTokens"], budget)
-
-
-def _render_effort(context: RenderContext, body: Json, effort: str | None) -> None:
-    if effort is None:
-        return
-    if not context.traits.efforts:
-        context.drop(
-            context.request.client_path("effort"),
-            f"{context.model} does not support a reasoning effort",
-        )
-        return
-    body.setdefault("outputConfig", {})["effort"] = context.select_effort(effort)
 
 
 # --- Nova -----------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.canon.errors import unsupported
 from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
@@ -27,6 +26,7 @@ from gateway.dialects.bedrock_converse.reasoning import (
     uses_high_effort,
 )
 from gateway.dialects.bedrock_converse.tools import render_tools
+from gateway.dialects.shared.render_context import check_supported
 
 # Sampling fields that Converse does not have.
 _UNSUPPORTED_SAMPLING = (
@@ -55,13 +55,14 @@ _SERVICE_TIERS = {"default": "default", "priority": "priority", "flex": "flex"}
 
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
-    _check_supported(request)
+    check_supported(request, "Bedrock returns one choice per request")
     context = RenderContext(request, traits)
     body: Json = {}
     system = render_system(context)
     body["messages"] = render_messages(context, system)
     render_tools(context, body)
-    _render_max_tokens(context, body)
+    if (limit := context.clamp_max_tokens(1)) is not None:
+        body["inferenceConfig"] = {"maxTokens": limit}
     render_output_format(context, body)
     system += [{"text": hint} for hint in context.hints]
     if system:
@@ -77,36 +78,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     return context.finish(body, custom_tools=True)
 
 
-def _check_supported(request: Request) -> None:
-    """Rejects requests that this dialect cannot fulfil."""
-    if request.sampling.n is not None and request.sampling.n > 1:
-        raise unsupported(request.client_path("n"), "Bedrock returns one choice per request")
-    if request.previous_response_id is not None:
-        raise unsupported(
-            request.client_path("previous_response_id"),
-            "the upstream does not store earlier responses",
-        )
-
-
 # --- limits and sampling --------------------------------------------------------------------------
-
-
-def _render_max_tokens(context: RenderContext, body: Json) -> None:
-    requested_tokens, max_output = context.request.max_output, context.traits.max_output
-    if requested_tokens is None:
-        return
-    sent_tokens = max(
-        1, requested_tokens if max_output is None else min(requested_tokens, max_output)
-    )
-    if sent_tokens != requested_tokens:
-        reason = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
-        context.approximate(
-            context.request.client_path("max_output"),
-            reason,
-            before=requested_tokens,
-            after=sent_tokens,
-        )
-    body.setdefault("inferenceConfig", {})["maxTokens"] = sent_tokens
 
 
 def _render_sampling(context: RenderContext, body: Json) -> None:
@@ -208,12 +180,7 @@ def _render_metadata(context: RenderContext, body: Json) -> None:
             context.drop(path, "unsupported characters in a label, or more than 16 labels")
     if labels:
         body["requestMetadata"] = labels
-    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
-        "user_id"
-    ):
-        context.drop(request.client_path("session_key"), "no equivalent")
-    if meta.store:
-        context.drop(request.client_path("store"), "no equivalent")
+    context.drop_metadata("session_key", "store")
     tier = meta.service_tier
     if tier in _SERVICE_TIERS and context.traits.service_tier:
         body["serviceTier"] = {"type": _SERVICE_TIERS[tier]}

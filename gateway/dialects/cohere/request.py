@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.canon.errors import unsupported
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
@@ -13,6 +12,7 @@ from gateway.dialects.cohere.context import NAME, Json, RenderContext
 from gateway.dialects.cohere.messages import render_messages
 from gateway.dialects.cohere.tools import render_tools
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT
+from gateway.dialects.shared.render_context import check_supported
 
 _UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
 # Fields of clients of the same dialect that have no canonical equivalent.
@@ -27,7 +27,7 @@ _PRIORITY_BY_TIER = {"priority": 0}
 
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
-    _check_supported(request)
+    check_supported(request, "Cohere returns one choice per request")
     context = RenderContext(request, traits)
     body: Json = {"model": traits.model or request.model, "stream": request.stream}
     body["messages"] = render_messages(context)
@@ -35,7 +35,8 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     if context.documents:
         body["documents"] = context.documents
     _render_output_format(context, body)
-    _render_max_tokens(context, body)
+    if (limit := context.clamp_max_tokens(0)) is not None:
+        body["max_tokens"] = limit
     _render_sampling(context, body)
     _render_thinking(context, body)
     _render_metadata(context, body)
@@ -47,17 +48,6 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
             else:
                 context.drop(key, "no equivalent")
     return context.finish(body, custom_tools=True)
-
-
-def _check_supported(request: Request) -> None:
-    """Rejects requests that this dialect cannot fulfil."""
-    if request.sampling.n is not None and request.sampling.n > 1:
-        raise unsupported(request.client_path("n"), "Cohere returns one choice per request")
-    if request.previous_response_id is not None:
-        raise unsupported(
-            request.client_path("previous_response_id"),
-            "the upstream does not store earlier responses",
-        )
 
 
 def _render_output_format(context: RenderContext, body: Json) -> None:
@@ -80,22 +70,6 @@ def _render_output_format(context: RenderContext, body: Json) -> None:
         if output.name is not None:
             context.drop(request.client_path("name"), "no equivalent")
     body["response_format"] = response_format
-
-
-def _render_max_tokens(context: RenderContext, body: Json) -> None:
-    requested_tokens, max_output = context.request.max_output, context.traits.max_output
-    if requested_tokens is None:
-        return
-    sent_tokens = requested_tokens if max_output is None else min(requested_tokens, max_output)
-    if sent_tokens != requested_tokens:
-        reason = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
-        context.approximate(
-            context.request.client_path("max_output"),
-            reason,
-            before=requested_tokens,
-            after=sent_tokens,
-        )
-    body["max_tokens"] = sent_tokens
 
 
 # --- sampling -------------------------------------------------------------------------------------
@@ -123,7 +97,8 @@ def _render_sampling(context: RenderContext, body: Json) -> None:
     for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, 0, {}):
             context.drop(request.client_path(name), "no equivalent")
-    _render_stop(context, body)
+    if stop := context.limit_stop_sequences([text for text in sampling.stop if text]):
+        body["stop_sequences"] = stop
 
 
 def _render_clamped(
@@ -140,19 +115,6 @@ def _render_clamped(
             context.request.client_path(name), reason, before=value, after=sent_value
         )
     body[key] = sent_value
-
-
-def _render_stop(context: RenderContext, body: Json) -> None:
-    max_stops = context.traits.stop_max
-    accepted_stops = [text for text in context.request.sampling.stop if text]
-    if max_stops is not None and len(accepted_stops) > max_stops:
-        reason = f"only the first {max_stops} are sent"
-        context.approximate(
-            context.request.client_path("stop"), reason, before=len(accepted_stops), after=max_stops
-        )
-        accepted_stops = accepted_stops[:max_stops]
-    if accepted_stops:
-        body["stop_sequences"] = accepted_stops
 
 
 # --- metadata and extra fields --------------------------------------------------------------------
@@ -204,16 +166,7 @@ def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int 
 
 def _render_metadata(context: RenderContext, body: Json) -> None:
     meta, request = context.request.meta, context.request
-    if meta.user_id is not None:
-        context.drop(request.client_path("user_id"), "no equivalent")
-    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
-        "user_id"
-    ):
-        context.drop(request.client_path("session_key"), "no equivalent")
-    if meta.metadata:
-        context.drop(request.client_path("metadata"), "no equivalent")
-    if meta.store:
-        context.drop(request.client_path("store"), "no equivalent")
+    context.drop_metadata("user_id", "session_key", "metadata", "store")
     tier = meta.service_tier
     if tier in _PRIORITY_BY_TIER:
         body["priority"] = _PRIORITY_BY_TIER[tier]

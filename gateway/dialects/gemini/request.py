@@ -294,7 +294,8 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
         body["systemInstruction"] = {"parts": system}
     render_tools(context, body)
     config: Json = {}
-    _render_max_tokens(context, config)
+    if (limit := context.clamp_max_tokens(0)) is not None:
+        config["maxOutputTokens"] = limit
     _render_sampling(context, config)
     render_output_format(context, config)
     _render_image_output(context, config)
@@ -323,22 +324,6 @@ def _render_image_output(context: RenderContext, config: Json) -> None:
         context.approximate(f"{tool.path}.size", reason, after=image_config["aspectRatio"])
 
 
-def _render_max_tokens(context: RenderContext, config: Json) -> None:
-    requested_tokens, max_output = context.request.max_output, context.traits.max_output
-    if requested_tokens is None:
-        return
-    if max_output is not None and requested_tokens > max_output:
-        reason = f"{requested_tokens} clamped to the model's output limit of {max_output}"
-        context.approximate(
-            context.request.client_path("max_output"),
-            reason,
-            before=requested_tokens,
-            after=max_output,
-        )
-        requested_tokens = max_output
-    config["maxOutputTokens"] = requested_tokens
-
-
 def _render_sampling(context: RenderContext, config: Json) -> None:
     sampling, request, traits = context.request.sampling, context.request, context.traits
     _render_temperature(context, config)
@@ -358,36 +343,20 @@ def _render_sampling(context: RenderContext, config: Json) -> None:
     for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, {}):
             context.drop(request.client_path(name), "no equivalent")
-    _render_stop(context, config)
+    if stop := context.limit_stop_sequences([text for text in sampling.stop if text]):
+        config["stopSequences"] = stop
     _render_candidates_and_logprobs(context, config)
 
 
 def _render_temperature(context: RenderContext, config: Json) -> None:
-    value, max_temperature = context.request.sampling.temperature, context.traits.temperature_max
-    if value is None:
+    temperature = context.request.sampling.temperature
+    if temperature is None:
         return
-    path = context.request.client_path("temperature")
-    if not context.traits.sampling:
+    if context.traits.sampling:
+        config["temperature"] = context.clamp_temperature(temperature)
+    else:
+        path = context.request.client_path("temperature")
         context.drop(path, f"{context.model} does not support it")
-        return
-    if value > max_temperature:
-        context.approximate(
-            path, f"{value:g} clamped to {max_temperature:g}", before=value, after=max_temperature
-        )
-    config["temperature"] = min(value, max_temperature)
-
-
-def _render_stop(context: RenderContext, config: Json) -> None:
-    stop, max_stops = context.request.sampling.stop, context.traits.stop_max
-    accepted_stops = [text for text in stop if text]
-    if accepted_stops and max_stops is not None and len(accepted_stops) > max_stops:
-        reason = f"only the first {max_stops} are sent"
-        context.approximate(
-            context.request.client_path("stop"), reason, before=len(accepted_stops), after=max_stops
-        )
-        accepted_stops = accepted_stops[:max_stops]
-    if accepted_stops:
-        config["stopSequences"] = accepted_stops
 
 
 def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> None:
@@ -419,20 +388,15 @@ def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> Non
 
 def _render_metadata(context: RenderContext, body: Json) -> None:
     meta, request, traits = context.request.meta, context.request, context.traits
-    if meta.user_id is not None:
-        context.drop(request.client_path("user_id"), "no equivalent")
-    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
-        "user_id"
-    ):
-        context.drop(request.client_path("session_key"), "no equivalent")
+    context.drop_metadata("user_id", "session_key")
     if meta.metadata and traits.metadata:
         body["labels"] = meta.metadata
     elif meta.metadata:
         context.drop(request.client_path("metadata"), "only Vertex AI takes labels")
     if meta.store is not None and traits.store:
         body["store"] = meta.store
-    elif meta.store:
-        context.drop(request.client_path("store"), "no equivalent")
+    else:
+        context.drop_metadata("store")
     if meta.service_tier is None:
         return
     tier = WIRE_TIERS.get(meta.service_tier)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
-import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.request import Tool, ToolChoice
+from gateway.canon.schema import describe_constraints, unwrap_single_all_of
 from gateway.dialects.gemini.context import CALLING_CONFIG, NAME, Json, RenderContext, camel_case
 from gateway.dialects.shared import code_execution, image_generation
 from gateway.dialects.shared.fields import (
@@ -71,7 +71,7 @@ def _convert_schema(schema: Json, changed_keywords: dict[str, None], depth: int)
     if depth > _MAX_DEPTH:
         changed_keywords["nesting"] = None
         return schema
-    schema = _rename_keywords(_unwrap_all_of(schema), changed_keywords)
+    schema = _rename_keywords(unwrap_single_all_of(schema), changed_keywords)
     schema = _separate_null(_separate_reference(schema))
     if "$ref" in schema:
         return _convert_reference(schema, changed_keywords, depth)
@@ -81,7 +81,7 @@ def _convert_schema(schema: Json, changed_keywords: dict[str, None], depth: int)
     changed_keywords.update(dict.fromkeys(unsupported_keywords))
     dropped_keywords = frozenset(unsupported_keywords)
     out = {key: value for key, value in schema.items() if key not in dropped_keywords}
-    _append_to_description(
+    describe_constraints(
         out, schema, [key for key in unsupported_keywords if key not in _TOOLING_KEYWORDS]
     )
     return _convert_subschemas(out, changed_keywords, depth)
@@ -104,14 +104,6 @@ def _convert_value(value: Any, changed_keywords: dict[str, None], depth: int) ->
     if isinstance(value, list):
         return [_convert_value(item, changed_keywords, depth + 1) for item in value]
     return _convert_schema(value, changed_keywords, depth + 1) if isinstance(value, dict) else value
-
-
-def _unwrap_all_of(schema: Json) -> Json:
-    """The schema with a single-element `allOf` (as pydantic writes references) inlined."""
-    parts = schema.get("allOf")
-    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
-        return schema
-    return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
 
 
 def _rename_keywords(schema: Json, changed_keywords: dict[str, None]) -> Json:
@@ -169,22 +161,6 @@ def _is_unsupported(key: str, value: Any) -> bool:
 def _is_enum_value(value: Any) -> bool:
     """Whether an enum may contain it: strings and numbers only."""
     return isinstance(value, str | int | float) and not isinstance(value, bool)
-
-
-def _append_to_description(out: Json, schema: Json, unsupported_keywords: list[str]) -> None:
-    if not unsupported_keywords:
-        return
-    keyword_text = ", ".join(f"{key}: {_value_text(schema[key])}" for key in unsupported_keywords)
-    description = out.get("description")
-    out["description"] = (
-        f"{description}\n\n{keyword_text}"
-        if isinstance(description, str) and description
-        else keyword_text
-    )
-
-
-def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 # --- a client's tools -----------------------------------------------------------------------------

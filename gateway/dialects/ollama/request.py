@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import invalid, unsupported
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Output, Request, Sampling, Text, Thinking, Turn
 from gateway.canon.traits import Traits
@@ -166,9 +166,7 @@ _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (2800
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        path = request.client_path("n")
-        message = f"{path}: Ollama returns one choice per request"
-        raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
+        raise unsupported(request.client_path("n"), "Ollama returns one choice per request")
     context = RenderContext(request, traits)
     # Always set: the default of this API is to stream.
     body: Json = {"model": traits.model or request.model, "stream": request.stream}
@@ -304,8 +302,8 @@ def _render_options(context: RenderContext) -> Json:
     request, traits, sampling = context.request, context.traits, context.request.sampling
     options: Json = {}
     drop_reason = f"{context.model} rejects sampling parameters"
-    if request.max_output is not None:
-        options["num_predict"] = _clamp_max_tokens(context, request.max_output)
+    if (limit := context.clamp_max_tokens(0)) is not None:
+        options["num_predict"] = limit
     for name, option_name, is_supported in (
         ("temperature", "temperature", traits.sampling),
         ("top_p", "top_p", traits.sampling),
@@ -321,35 +319,11 @@ def _render_options(context: RenderContext) -> Json:
             options[option_name] = value
         elif value is not None:
             context.drop(request.client_path(name), drop_reason, before=value)
-    _render_stop(context, options)
+    if stop := context.limit_stop_sequences(sampling.stop):
+        options["stop"] = stop
     if sampling.logit_bias is not None:
         context.drop(request.client_path("logit_bias"), "no equivalent")
     return options
-
-
-def _clamp_max_tokens(context: RenderContext, requested_tokens: int) -> int:
-    max_output = context.traits.max_output
-    if max_output is None or requested_tokens <= max_output:
-        return requested_tokens
-    reason = f"{requested_tokens} clamped to the model's output limit of {max_output}"
-    context.approximate(
-        context.request.client_path("max_output"), reason, before=requested_tokens, after=max_output
-    )
-    return max_output
-
-
-def _render_stop(context: RenderContext, options: Json) -> None:
-    stop, max_stops = context.request.sampling.stop, context.traits.stop_max
-    if not stop:
-        return
-    if max_stops is not None and len(stop) > max_stops:
-        reason = f"only the first {max_stops} are sent"
-        context.approximate(
-            context.request.client_path("stop"), reason, before=len(stop), after=max_stops
-        )
-        stop = stop[:max_stops]
-    if stop:
-        options["stop"] = list(stop)
 
 
 def _render_logprobs(context: RenderContext, body: Json) -> None:
@@ -371,18 +345,8 @@ def _render_logprobs(context: RenderContext, body: Json) -> None:
 
 def _report_metadata(context: RenderContext) -> None:
     """Reports the metadata fields, for which Ollama has no equivalent."""
-    meta, request = context.request.meta, context.request
-    metadata_fields: dict[str, Any] = {
-        "user_id": meta.user_id,
-        "metadata": meta.metadata,
-        "service_tier": meta.service_tier,
-        "store": meta.store or None,
-    }
-    if request.client_path("session_key") != request.client_path("user_id"):
-        metadata_fields["session_key"] = meta.session_key
-    for name, value in metadata_fields.items():
-        if value is not None:
-            context.drop(request.client_path(name), "no equivalent")
+    request = context.request
+    context.drop_metadata("user_id", "metadata", "service_tier", "store", "session_key")
     if request.previous_response_id is not None:
         context.drop(
             request.client_path("previous_response_id"),

@@ -258,18 +258,15 @@ def _render_text_part(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def _dropped_media_note(
-    context: ChatRenderContext, path: str, media_kind: str, reason: str
-) -> Json:
-    """A note to the model in place of media that the target does not accept."""
-    context.drop(path, f"{reason}; replaced with a note")
-    return _render_text_part(f"[{media_kind} omitted: {reason}]")
+def _render_media_note(context: ChatRenderContext, path: str, media_name: str, reason: str) -> Json:
+    """A text that replaces media which the target does not accept."""
+    return _render_text_part(context.media_note(path, media_name, reason))
 
 
 def _render_image(context: ChatRenderContext, image: Image) -> Json:
     traits = context.traits
     if not traits.images:
-        return _dropped_media_note(
+        return _render_media_note(
             context, image.path, "image", "this model does not support images"
         )
     if image.file_id is not None:
@@ -281,7 +278,7 @@ def _render_image(context: ChatRenderContext, image: Image) -> Json:
     elif traits.image_urls:
         url = image.url or ""
     else:
-        return _dropped_media_note(
+        return _render_media_note(
             context, image.path, "image", "this provider does not support image URLs"
         )
     image_url: Json = {"url": url}
@@ -299,9 +296,7 @@ def needs_inline_media(part: Image | Document, traits: Traits) -> bool:
 
 def _render_audio(context: ChatRenderContext, audio: Audio) -> Json:
     if not context.traits.audio:
-        return _dropped_media_note(
-            context, audio.path, "audio", "this model does not support audio"
-        )
+        return _render_media_note(context, audio.path, "audio", "this model does not support audio")
     if context.traits.media_chunks:
         return render_audio_chunk(audio)
     return {
@@ -336,7 +331,7 @@ def _render_document(context: ChatRenderContext, document: Document) -> list[Jso
     if document.context is not None:
         context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Chat")
     if not context.traits.pdf:
-        note = _dropped_media_note(
+        note = _render_media_note(
             context, document.path, "document", "this model does not support documents"
         )
         return [context.with_cache_breakpoint(note, document.cache)]
@@ -457,10 +452,7 @@ def render_content(
 
 def parse_citations(annotations: Any) -> tuple[Citation, ...]:
     """The citations in a provider's `annotations`; anything else is ignored."""
-    if not isinstance(annotations, list):
-        return ()
-    citations = (_parse_citation(item) for item in annotations)
-    return tuple(citation for citation in citations if citation is not None)
+    return tuple(filter(None, map(_parse_citation, list_or_empty(annotations))))
 
 
 def parse_listed_citations(urls: Any, results: Any) -> list[Citation]:

@@ -14,7 +14,11 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.context import ChatRenderContext
 from gateway.dialects.shared import state_tokens
-from gateway.dialects.shared.effort import EFFORTS, effort_for_budget, next_lower_effort
+from gateway.dialects.shared.effort import (
+    EFFORTS,
+    requested_effort,
+    supported_effort,
+)
 from gateway.dialects.shared.fields import (
     boolean,
     compact_json,
@@ -173,59 +177,12 @@ def _drop_thinking(context: ChatRenderContext, thinking: Thinking) -> None:
 
 
 def _render_effort(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
-    name, level = _requested_effort(context, thinking)
+    name, level = requested_effort(context, thinking)
     if level is None:
         return
-    sent_effort = _nearest_effort(context, name, level)
+    sent_effort = supported_effort(context, name, level)
     if sent_effort is not None:
         body["reasoning_effort"] = sent_effort
-
-
-def _requested_effort(context: ChatRenderContext, thinking: Thinking) -> tuple[str, str | None]:
-    """The canonical name of the field that sets the effort, and the effort."""
-    if thinking.mode == "off":
-        return "thinking", "none"
-    if thinking.effort is not None:
-        if thinking.budget is not None:
-            context.drop(
-                context.request.client_path("budget"),
-                "a reasoning effort is sent instead",
-                before=thinking.budget,
-            )
-        return "effort", thinking.effort
-    if thinking.budget is None:
-        return "effort", None
-    traits, path = context.traits, context.request.client_path("budget")
-    level = effort_for_budget(thinking.budget)
-    if level not in traits.effort_map and level not in traits.efforts:
-        if not traits.efforts:
-            reason = f"{traits.model} does not support a reasoning effort"
-            context.drop(path, reason, before=thinking.budget)
-            return "budget", None
-        level = next_lower_effort(level, traits.efforts)
-    reason = "this model accepts a reasoning effort, not a token budget"
-    context.approximate(path, reason, before=thinking.budget, after=level)
-    return "budget", level
-
-
-def _nearest_effort(context: ChatRenderContext, name: str, level: str) -> str | None:
-    """The effort to send: itself, its mapping for the target, or the next lower one."""
-    traits = context.traits
-    if level in traits.effort_map:
-        return traits.effort_map[level]
-    if level in traits.efforts:
-        return level
-    if not traits.efforts:
-        context.drop(
-            context.request.client_path(name),
-            f"{traits.model} does not support a reasoning effort",
-            before=level,
-        )
-        return None
-    sent_effort = next_lower_effort(level, traits.efforts)
-    reason = f"{traits.model} supports {', '.join(traits.efforts)}"
-    context.approximate(context.request.client_path(name), reason, before=level, after=sent_effort)
-    return sent_effort
 
 
 def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
@@ -236,9 +193,9 @@ def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: T
     elif thinking.budget is not None and thinking.effort is None:
         out["max_tokens"] = thinking.budget
     elif thinking.effort is not None:
-        _, level = _requested_effort(context, thinking)
+        _, level = requested_effort(context, thinking)
         sent_effort = (
-            _nearest_effort(context, "effort", level or "medium")
+            supported_effort(context, "effort", level or "medium")
             if context.traits.efforts
             else level
         )

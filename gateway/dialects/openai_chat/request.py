@@ -269,7 +269,12 @@ def _render_sampling(context: ChatRenderContext, body: Json) -> None:
     model = traits.model or "the upstream"
     rejection_reason = f"{model} rejects sampling parameters"
     no_equivalent = "no equivalent"
-    _render_temperature(context, body, accepts_sampling=accepts_sampling, reason=rejection_reason)
+    temperature = sampling.temperature
+    if temperature is not None and accepts_sampling:
+        temperature = context.clamp_temperature(temperature)
+    context.set_if_supported(
+        body, "temperature", temperature, supported=accepts_sampling, reason=rejection_reason
+    )
     for name, is_supported, reason in (
         ("top_p", accepts_sampling, rejection_reason),
         ("top_k", accepts_sampling and traits.top_k, no_equivalent),
@@ -280,10 +285,11 @@ def _render_sampling(context: ChatRenderContext, body: Json) -> None:
         ("seed", traits.seed, no_equivalent),
         ("logit_bias", traits.logit_bias, no_equivalent),
     ):
-        _set_if_supported(
-            context, body, name, getattr(sampling, name), supported=is_supported, reason=reason
+        context.set_if_supported(
+            body, name, getattr(sampling, name), supported=is_supported, reason=reason
         )
-    _render_stop(context, body)
+    if stop := context.limit_stop_sequences(sampling.stop):
+        body["stop"] = stop
     _render_logprobs(context, body)
     if sampling.n is not None and sampling.n > 1:
         sent_n = min(sampling.n, traits.n_max)
@@ -296,55 +302,6 @@ def _render_sampling(context: ChatRenderContext, body: Json) -> None:
             body["n"] = sent_n
 
 
-def _set_if_supported(
-    context: ChatRenderContext, body: Json, name: str, value: Any, *, supported: bool, reason: str
-) -> None:
-    """Write a field, or report it if the target does not support it."""
-    if value is None:
-        return
-    if supported:
-        body[name] = value
-    else:
-        context.drop(
-            context.request.client_path(name),
-            reason,
-            before=value if not isinstance(value, dict) else None,
-        )
-
-
-def _render_temperature(
-    context: ChatRenderContext, body: Json, *, accepts_sampling: bool, reason: str
-) -> None:
-    value, maximum = context.request.sampling.temperature, context.traits.temperature_max
-    if value is not None and accepts_sampling and value > maximum:
-        context.approximate(
-            context.request.client_path("temperature"),
-            f"clamped to the largest temperature accepted, {maximum:g}",
-            before=value,
-            after=maximum,
-        )
-        value = maximum
-    _set_if_supported(
-        context, body, "temperature", value, supported=accepts_sampling, reason=reason
-    )
-
-
-def _render_stop(context: ChatRenderContext, body: Json) -> None:
-    stop, max_sequences = context.request.sampling.stop, context.traits.stop_max
-    if not stop:
-        return
-    path = context.request.client_path("stop")
-    if max_sequences == 0:
-        context.drop(path, f"{context.traits.model} does not support stop sequences")
-        return
-    if max_sequences is not None and len(stop) > max_sequences:
-        context.approximate(
-            path, f"only the first {max_sequences} are sent", before=len(stop), after=max_sequences
-        )
-        stop = stop[:max_sequences]
-    body["stop"] = list(stop)
-
-
 def _render_logprobs(context: ChatRenderContext, body: Json) -> None:
     sampling = context.request.sampling
     reason = "no equivalent"
@@ -352,11 +309,11 @@ def _render_logprobs(context: ChatRenderContext, body: Json) -> None:
     if supported and not accepts_logprobs(context.request):
         supported, reason = False, NOT_TRANSLATABLE
     if sampling.logprobs:
-        _set_if_supported(
-            context, body, "logprobs", sampling.logprobs, supported=supported, reason=reason
+        context.set_if_supported(
+            body, "logprobs", sampling.logprobs, supported=supported, reason=reason
         )
-        _set_if_supported(
-            context, body, "top_logprobs", sampling.top_logprobs, supported=supported, reason=reason
+        context.set_if_supported(
+            body, "top_logprobs", sampling.top_logprobs, supported=supported, reason=reason
         )
 
 
@@ -370,20 +327,18 @@ def _render_metadata(context: ChatRenderContext, body: Json) -> None:
             body[field] = context.user_id(meta.user_id)
     if meta.session_key is not None and traits.session_field != "none":
         body[traits.session_field] = shorten_user_id(meta.session_key, _KEY_LIMIT)
-    elif meta.session_key is not None and request.client_path("session_key") != request.client_path(
-        "user_id"
-    ):
-        context.drop(request.client_path("session_key"), "no equivalent")
-    _set_if_supported(
-        context, body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
+    else:
+        context.drop_metadata("session_key")
+    context.set_if_supported(
+        body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
-    _set_if_supported(
-        context, body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
+    context.set_if_supported(
+        body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
     )
     if meta.store or traits.store:
-        _set_if_supported(
-            context, body, "store", meta.store, supported=traits.store, reason="no equivalent"
+        context.set_if_supported(
+            body, "store", meta.store, supported=traits.store, reason="no equivalent"
         )
 
 

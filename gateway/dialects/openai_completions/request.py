@@ -7,10 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
 from gateway.canon.request import (
     Document,
     Meta,
@@ -41,6 +39,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.render_context import DeduplicatingRenderContext
 from gateway.framing.sse import Decoder, encode
 
 NAME = "openai_completions"
@@ -141,25 +140,12 @@ def _collect_extra_fields(body: Json) -> tuple[Json, bool | None]:
 _ROLE_LABELS = {"user": "User", "assistant": "Assistant", "system": "System"}
 
 
-class PromptRenderContext:
+class PromptRenderContext(DeduplicatingRenderContext):
     """The request, the traits of its target, and the adaptations reported so far."""
 
-    def __init__(self, request: Request, traits: Traits) -> None:
-        self.request = request
-        self.traits = traits
-        self.report = AdaptationReport()
-
-    def drop(self, path: str, reason: str = "no equivalent") -> None:
+    def drop(self, path: str, reason: str = "no equivalent", *, before: Any = None) -> None:
         """Report a field that is not sent, unless the client did not write it."""
-        self._record_adaptation(dropped_field(path, reason))
-
-    def approximate(self, path: str, reason: str, *, before: Any = None, after: Any = None) -> None:
-        """Report a field that is sent as an approximation."""
-        self._record_adaptation(approximated_field(path, reason, before=before, after=after))
-
-    def _record_adaptation(self, adaptation: Adaptation) -> None:
-        if adaptation.path:
-            self.report.add(adaptation)
+        super().drop(path, reason, before=before)
 
 
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
@@ -170,17 +156,15 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
         body["stream"] = True
         if traits.stream_options:
             body["stream_options"] = {"include_usage": True}
-    _render_max_tokens(context, body)
+    if (limit := context.clamp_max_tokens(0)) is not None:
+        body["max_tokens"] = limit
     _render_sampling(context, body)
     _drop_unsupported(context)
     if request.meta.user_id is not None:
         if traits.user_field == "none":
             context.drop(request.client_path("user_id"))
         else:
-            body["user"] = request.meta.user_id
-            if len(request.meta.user_id) > USER_LIMIT:
-                body["user"] = shorten_user_id(request.meta.user_id, USER_LIMIT)
-                context.approximate(request.client_path("user_id"), LONG_USER_REASON)
+            body["user"] = context.user_id(request.meta.user_id)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             if dialect == NAME:
@@ -231,19 +215,6 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
             return ""
 
 
-def _render_max_tokens(context: PromptRenderContext, body: Json) -> None:
-    max_output, maximum = context.request.max_output, context.traits.max_output
-    if max_output is None:
-        return
-    if maximum is not None and max_output > maximum:
-        reason = f"{max_output} clamped to the model's output limit of {maximum}"
-        context.approximate(
-            context.request.client_path("max_output"), reason, before=max_output, after=maximum
-        )
-        max_output = maximum
-    body["max_tokens"] = max_output
-
-
 def _render_sampling(context: PromptRenderContext, body: Json) -> None:
     request, traits, sampling = context.request, context.traits, context.request.sampling
     for name, is_supported in (
@@ -262,14 +233,8 @@ def _render_sampling(context: PromptRenderContext, body: Json) -> None:
             body[name] = value
         elif value is not None:
             context.drop(request.client_path(name))
-    max_sequences = traits.stop_max
-    if sampling.stop and max_sequences is not None and len(sampling.stop) > max_sequences:
-        reason = f"only the first {max_sequences} are sent"
-        context.approximate(
-            request.client_path("stop"), reason, before=len(sampling.stop), after=max_sequences
-        )
-    if sequences := list(sampling.stop[:max_sequences]):
-        body["stop"] = sequences
+    if stop := context.limit_stop_sequences(sampling.stop):
+        body["stop"] = stop
     if sampling.logprobs and traits.logprobs and not request.stream:
         body["logprobs"] = sampling.top_logprobs or 0
     elif sampling.logprobs:
@@ -282,7 +247,7 @@ def _render_sampling(context: PromptRenderContext, body: Json) -> None:
 
 def _drop_unsupported(context: PromptRenderContext) -> None:
     """Report the fields that a prompt cannot express."""
-    request, meta, thinking = context.request, context.request.meta, context.request.thinking
+    request, thinking = context.request, context.request.thinking
     if request.tools:
         context.drop("tools", "prompts do not support tools")
     elif request.tool_choice is not None and request.tool_choice.mode in {"any", "named"}:
@@ -301,9 +266,7 @@ def _drop_unsupported(context: PromptRenderContext) -> None:
         context.drop(request.client_path("previous_response_id"))
     if request.cache is not None:
         context.drop(request.client_paths.get("cache", "cache_control"))
-    for name in ("session_key", "metadata", "service_tier", "store"):
-        if getattr(meta, name) and request.client_path(name) != request.client_path("user_id"):
-            context.drop(request.client_path(name))
+    context.drop_metadata("session_key", "metadata", "service_tier", "store")
 
 
 # --- requests with several prompts ----------------------------------------------------------------

@@ -40,6 +40,7 @@ from gateway.dialects.openai_responses.context import (
 from gateway.dialects.shared.fields import (
     integer_or_none,
     join_path,
+    list_or_empty,
     native_kind,
     required_mapping,
     required_text,
@@ -67,10 +68,7 @@ def parse_citation(item: Any) -> Citation | None:
 
 def parse_citations(annotations: Any) -> tuple[Citation, ...]:
     """The citations in a list of annotations."""
-    if not isinstance(annotations, list):
-        return ()
-    citations = (parse_citation(item) for item in annotations)
-    return tuple(citation for citation in citations if citation is not None)
+    return tuple(filter(None, map(parse_citation, list_or_empty(annotations))))
 
 
 def render_citation(citation: Citation, start: int, end: int) -> Json | None:
@@ -233,18 +231,17 @@ def render_native(context: ResponsesRenderContext, part: Native) -> list[Json]:
     return []
 
 
-def _dropped_media_note(
-    context: ResponsesRenderContext, path: str, media_kind: str, reason: str
+def _render_media_note(
+    context: ResponsesRenderContext, path: str, media_name: str, reason: str
 ) -> Json:
-    """A note to the model in place of media that the target does not accept."""
-    context.drop(path, f"{reason}; replaced with a note")
-    return _render_text_part(f"[{media_kind} omitted: {reason}]")
+    """A text that replaces media which the target does not accept."""
+    return _render_text_part(context.media_note(path, media_name, reason))
 
 
 def _render_image(context: ResponsesRenderContext, image: Image) -> Json:
     traits = context.traits
     if not traits.images:
-        return _dropped_media_note(
+        return _render_media_note(
             context, image.path, "image", "this model does not support images"
         )
     out: Json = {"type": "input_image", "detail": image.detail or "auto"}
@@ -254,7 +251,7 @@ def _render_image(context: ResponsesRenderContext, image: Image) -> Json:
         media_type = resolve_media_type(image.data, image.media_type, "image/png")
         return {**out, "image_url": data_url(media_type, image.data)}
     if not traits.image_urls:
-        return _dropped_media_note(
+        return _render_media_note(
             context, image.path, "image", "this provider does not support image URLs"
         )
     return {**out, "image_url": image.url or ""}
@@ -280,7 +277,7 @@ def _render_document(context: ResponsesRenderContext, document: Document) -> lis
     if document.context is not None:
         context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Responses")
     if not context.traits.pdf:
-        note = _dropped_media_note(
+        note = _render_media_note(
             context, document.path, "document", "this model does not support documents"
         )
         return [context.with_cache_breakpoint(note, document.cache)]

@@ -15,7 +15,11 @@ from gateway.dialects.openai_responses.context import (
     ResponsesRenderContext,
 )
 from gateway.dialects.shared import code_execution, state_tokens
-from gateway.dialects.shared.effort import EFFORTS, effort_for_budget, next_lower_effort
+from gateway.dialects.shared.effort import (
+    EFFORTS,
+    requested_effort,
+    supported_effort,
+)
 from gateway.dialects.shared.fields import enum_value, mapping, text
 from gateway.dialects.shared.state_tokens import (
     REASONING_REFUSED,
@@ -62,8 +66,8 @@ def render_thinking(context: ResponsesRenderContext, body: Json) -> None:
         _drop_thinking(context, thinking)
         return
     out: Json = {}
-    name, level = _requested_effort(context, thinking)
-    if level is not None and (sent_effort := _nearest_effort(context, name, level)) is not None:
+    name, level = requested_effort(context, thinking)
+    if level is not None and (sent_effort := supported_effort(context, name, level)) is not None:
         out["effort"] = sent_effort
     if thinking.mode != "off" and (summary := _summary_setting(context, thinking)) is not None:
         out["summary"] = summary
@@ -99,53 +103,6 @@ def _summary_setting(context: ResponsesRenderContext, thinking: Thinking) -> str
     if thinking.visible is None and thinking.mode in {"auto", "budget"}:
         return "auto"
     return None
-
-
-def _requested_effort(
-    context: ResponsesRenderContext, thinking: Thinking
-) -> tuple[str, str | None]:
-    """The canonical name of the field that sets the effort, and the effort."""
-    if thinking.mode == "off":
-        return "thinking", "none"
-    if thinking.effort is not None:
-        if thinking.budget is not None:
-            reason = "a reasoning effort is sent instead"
-            context.drop(context.request.client_path("budget"), reason, before=thinking.budget)
-        return "effort", thinking.effort
-    if thinking.budget is None:
-        return "effort", None
-    traits, path = context.traits, context.request.client_path("budget")
-    level = effort_for_budget(thinking.budget)
-    if level not in traits.effort_map and level not in traits.efforts:
-        if not traits.efforts:
-            reason = f"{context.model} does not support a reasoning effort"
-            context.drop(path, reason, before=thinking.budget)
-            return "budget", None
-        level = next_lower_effort(level, traits.efforts)
-    reason = f"{context.model} accepts a reasoning effort, not a token budget"
-    context.approximate(path, reason, before=thinking.budget, after=level)
-    return "budget", level
-
-
-def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> str | None:
-    """The effort to send: itself, its mapping for the target, or the next lower one."""
-    traits = context.traits
-    if level in traits.effort_map:
-        return traits.effort_map[level]
-    if level in traits.efforts:
-        return level
-    path = context.request.client_path(name)
-    if not traits.efforts:
-        context.drop(path, f"{context.model} does not support a reasoning effort", before=level)
-        return None
-    sent_effort = next_lower_effort(level, traits.efforts)
-    context.approximate(
-        path,
-        f"{context.model} supports {', '.join(traits.efforts)}",
-        before=level,
-        after=sent_effort,
-    )
-    return sent_effort
 
 
 # --- state in a body that passes through ----------------------------------------------------------

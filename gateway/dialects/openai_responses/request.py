@@ -238,14 +238,19 @@ def _render_sampling(context: ResponsesRenderContext, body: Json) -> None:
     # OpenAI's reasoning models accept sampling fields when reasoning is off.
     accepts_sampling = traits.sampling or body.get("reasoning", {}).get("effort") == "none"
     rejects = f"{context.model} rejects sampling parameters"
-    _render_temperature(context, body, accepts_sampling=accepts_sampling, reason=rejects)
-    _set_if_supported(
-        context, body, "top_p", sampling.top_p, supported=accepts_sampling, reason=rejects
+    temperature = sampling.temperature
+    if temperature is not None and accepts_sampling:
+        temperature = context.clamp_temperature(temperature)
+    context.set_if_supported(
+        body, "temperature", temperature, supported=accepts_sampling, reason=rejects
+    )
+    context.set_if_supported(
+        body, "top_p", sampling.top_p, supported=accepts_sampling, reason=rejects
     )
     for name in _UNSUPPORTED_SAMPLING:
         value = getattr(sampling, name)
-        _set_if_supported(
-            context, body, name, value, supported=False, reason="no equivalent in OpenAI Responses"
+        context.set_if_supported(
+            body, name, value, supported=False, reason="no equivalent in OpenAI Responses"
         )
     if sampling.stop:
         context.drop(
@@ -253,42 +258,6 @@ def _render_sampling(context: ResponsesRenderContext, body: Json) -> None:
         )
     if sampling.logprobs or sampling.top_logprobs:
         _render_logprobs(context, body)
-
-
-def _set_if_supported(
-    context: ResponsesRenderContext,
-    body: Json,
-    name: str,
-    value: Any,
-    *,
-    supported: bool,
-    reason: str,
-) -> None:
-    """Write a field, or report it if the target does not support it."""
-    if value is None:
-        return
-    if supported:
-        body[name] = value
-    else:
-        before = value if not isinstance(value, dict) else None
-        context.drop(context.request.client_path(name), reason, before=before)
-
-
-def _render_temperature(
-    context: ResponsesRenderContext, body: Json, *, accepts_sampling: bool, reason: str
-) -> None:
-    value, maximum = context.request.sampling.temperature, context.traits.temperature_max
-    if value is not None and accepts_sampling and value > maximum:
-        context.approximate(
-            context.request.client_path("temperature"),
-            f"clamped to the largest temperature accepted, {maximum:g}",
-            before=value,
-            after=maximum,
-        )
-        value = maximum
-    _set_if_supported(
-        context, body, "temperature", value, supported=accepts_sampling, reason=reason
-    )
 
 
 def _render_logprobs(context: ResponsesRenderContext, body: Json) -> None:
@@ -311,16 +280,14 @@ def _render_metadata(context: ResponsesRenderContext, body: Json) -> None:
             body[traits.user_field] = context.user_id(meta.user_id)
     if meta.session_key is not None and traits.session_field != "none":
         body[traits.session_field] = shorten_user_id(meta.session_key, _KEY_LIMIT)
-    elif meta.session_key is not None and request.client_path("session_key") != request.client_path(
-        "user_id"
-    ):
-        context.drop(request.client_path("session_key"), "no equivalent")
-    _set_if_supported(
-        context, body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
+    else:
+        context.drop_metadata("session_key")
+    context.set_if_supported(
+        body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
-    _set_if_supported(
-        context, body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
+    context.set_if_supported(
+        body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
     )
     if meta.store:
         context.drop(request.client_path("store"), "the provider must not store responses")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.object_schema import merge_into_object
-from gateway.canon.request import Request, Thinking, Tool
+from gateway.canon.request import Request, Thinking, Tool, ToolCall
 from gateway.canon.schema import (
     is_enforceable,
     restrict_to_anthropic,
@@ -32,6 +32,9 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         hints: sentences for the model in place of fields that the target does not support.
         effort_override: an effort of a later turn that applies to the whole request.
     """
+
+    # The object of the body that holds the effort.
+    _EFFORT_OBJECT: ClassVar[str]
 
     def __init__(self, request: Request, traits: Traits, call_ids: CallIds) -> None:
         super().__init__(request, traits)
@@ -66,6 +69,23 @@ class ClaudeRenderContext(ToolNamingRenderContext):
             path = self.request.client_path("effort")
             self.approximate(path, reason, before=effort, after=sent_effort)
         return sent_effort
+
+    def render_effort(self, body: Json, effort: str | None) -> None:
+        """Write the effort, if there is one and the model supports any."""
+        if effort is not None and self.traits.efforts:
+            body.setdefault(self._EFFORT_OBJECT, {})["effort"] = self.select_effort(effort)
+        elif effort is not None:
+            reason = f"{self.model} does not support a reasoning effort"
+            self.drop(self.request.client_path("effort"), reason)
+
+    def call_arguments(self, call: ToolCall) -> Any:
+        """The arguments of a call as an object; a text that is none is sent in one, reported."""
+        if call.custom:
+            return {"input": call.raw_arguments or ""}
+        if call.arguments is None:
+            self.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
+            return {"_raw": call.raw_arguments or ""}
+        return call.arguments
 
     def add_json_hint(self) -> None:
         """Request JSON in the instructions, as the API has no JSON mode."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.canon.request import Thinking
+from gateway.dialects.shared.render_context import BaseRenderContext
+
 # From the weakest to the strongest.
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # For models that take tokens instead of an effort; the numbers are wire/spec.md's (3.6).
@@ -33,3 +36,48 @@ def next_lower_effort(effort: str, efforts: tuple[str, ...]) -> str:
     rank = EFFORTS.index(effort)
     lower = [name for name in supported if EFFORTS.index(name) < rank]
     return lower[-1] if lower else supported[0]
+
+
+def requested_effort(context: BaseRenderContext, thinking: Thinking) -> tuple[str, str | None]:
+    """The canonical name of the field that sets the effort, and the effort; a budget is converted.
+
+    For targets that accept an effort only; conversions are reported.
+    """
+    if thinking.mode == "off":
+        return "thinking", "none"
+    path = context.request.client_path("budget")
+    if thinking.effort is not None:
+        if thinking.budget is not None:
+            context.drop(path, "a reasoning effort is sent instead", before=thinking.budget)
+        return "effort", thinking.effort
+    if thinking.budget is None:
+        return "effort", None
+    traits, level = context.traits, effort_for_budget(thinking.budget)
+    if level not in traits.effort_map and level not in traits.efforts:
+        if not traits.efforts:
+            reason = f"{context.model} does not support a reasoning effort"
+            context.drop(path, reason, before=thinking.budget)
+            return "budget", None
+        level = next_lower_effort(level, traits.efforts)
+    reason = f"{context.model} accepts a reasoning effort, not a token budget"
+    context.approximate(path, reason, before=thinking.budget, after=level)
+    return "budget", level
+
+
+def supported_effort(context: BaseRenderContext, name: str, level: str) -> str | None:
+    """The effort to send: itself, its mapping for the target, or the next lower one.
+
+    `name` is the canonical field that set it. None, reported, if the target supports none.
+    """
+    traits, path = context.traits, context.request.client_path(name)
+    if level in traits.effort_map:
+        return traits.effort_map[level]
+    if level in traits.efforts:
+        return level
+    if not traits.efforts:
+        context.drop(path, f"{context.model} does not support a reasoning effort", before=level)
+        return None
+    sent_effort = next_lower_effort(level, traits.efforts)
+    reason = f"{context.model} supports {', '.join(traits.efforts)}"
+    context.approximate(path, reason, before=level, after=sent_effort)
+    return sent_effort

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
+from gateway.canon.errors import unsupported
 from gateway.canon.naming import (
     LONG_USER_REASON,
     USER_LIMIT,
@@ -188,6 +189,51 @@ class BaseRenderContext:
                 after=max_tokens,
             )
         return max_tokens
+
+    def limit_stop_sequences(self, sequences: Sequence[str]) -> list[str]:
+        """The stop sequences to send: as many as the target accepts; the others are reported."""
+        maximum, path = self.traits.stop_max, self.request.client_path("stop")
+        if maximum == 0 and sequences:
+            self.drop(path, f"{self.model} does not support stop sequences")
+        elif maximum is not None and len(sequences) > maximum:
+            reason = f"only the first {maximum} are sent"
+            self.approximate(path, reason, before=len(sequences), after=maximum)
+        return list(sequences[:maximum])
+
+    def clamp_temperature(self, temperature: float) -> float:
+        """The temperature, at most the target's maximum; a change is reported."""
+        maximum = self.traits.temperature_max
+        if temperature > maximum:
+            reason, path = f"{temperature:g} clamped to {maximum:g}", "temperature"
+            self.approximate(
+                self.request.client_path(path), reason, before=temperature, after=maximum
+            )
+        return min(temperature, maximum)
+
+    def set_if_supported(
+        self, body: dict[str, Any], name: str, value: Any, *, supported: bool, reason: str
+    ) -> None:
+        """Write a field under its canonical name, or report it if it is not supported."""
+        if value is None:
+            return
+        if supported:
+            body[name] = value
+        else:
+            before = value if not isinstance(value, dict) else None
+            self.drop(self.request.client_path(name), reason, before=before)
+
+    def drop_metadata(self, *names: str) -> None:
+        """Report fields of the request's metadata that have no equivalent.
+
+        A session key that is part of the end user's id is no field of its own.
+        """
+        request = self.request
+        for name in names:
+            if getattr(request.meta, name) in (None, False, {}):
+                continue
+            path = request.client_path(name)
+            if name != "session_key" or path != request.client_path("user_id"):
+                self.drop(path, "no equivalent")
 
     def load_deferred_tools(self) -> list[Tool]:
         """The tools to send to a target without tool search; dropped tools are reported.
@@ -372,6 +418,19 @@ class CallIds:
             number += 1
         self._last_numbers[prefix] = number
         return sent_id
+
+
+def check_supported(request: Request, provider_limit: str) -> None:
+    """Reject what the target cannot fulfil in any form.
+
+    `provider_limit` says that a response has one choice. Raises GatewayError for several
+    choices, and for a response to continue.
+    """
+    if request.sampling.n is not None and request.sampling.n > 1:
+        raise unsupported(request.client_path("n"), provider_limit)
+    if request.previous_response_id is not None:
+        path = request.client_path("previous_response_id")
+        raise unsupported(path, "the upstream does not store earlier responses")
 
 
 def prepend_group_descriptions(request: Request) -> Request:
