@@ -20,8 +20,10 @@ from gateway.compat.litellm.api.fields import (
     BUDGET_DURATIONS,
     EMPTY_VALUES,
     LIMITS,
+    STRING_SCHEMA,
     budget_of,
     limits_of,
+    request_body_schema,
     string_field,
 )
 from gateway.models import EndUserHour
@@ -41,29 +43,23 @@ _REFUSED_FIELDS = {
     "allowed_model_region": "routes have regions by their targets",
     "object_permission": "permissions are those of the key",
 }
-_STRING_SCHEMA = {"type": "string"}
 _NUMBER, _COUNT = {"type": "number"}, {"type": "integer"}
 
 
-def _request_body_schema(properties: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-_CUSTOMER = _request_body_schema(
+_CUSTOMER = request_body_schema(
     {
-        "user_id": _STRING_SCHEMA,
-        "alias": _STRING_SCHEMA,
+        "user_id": STRING_SCHEMA,
+        "alias": STRING_SCHEMA,
         "blocked": {"type": "boolean"},
         "max_budget": _NUMBER,
-        "budget_duration": _STRING_SCHEMA,
+        "budget_duration": STRING_SCHEMA,
         "soft_budget": _NUMBER,
         "rpm_limit": _COUNT,
         "tpm_limit": _COUNT,
         "max_parallel_requests": _COUNT,
     }
 )
-_IDS = _request_body_schema({"user_ids": {"type": "array", "items": _STRING_SCHEMA}})
+_IDS = request_body_schema({"user_ids": {"type": "array", "items": STRING_SCHEMA}})
 
 
 @router.post(

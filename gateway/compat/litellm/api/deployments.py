@@ -14,14 +14,14 @@ from ninja import Router
 
 from gateway import store
 from gateway.api.auth import Admin
-from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
-    as_litellm_response,
     body_of,
     reply,
     run_in_transaction,
+    run_once_in_transaction,
 )
+from gateway.compat.litellm.api.fields import STRING_SCHEMA, request_body_schema
 from gateway.compat.litellm.api.models import entry_of
 from gateway.compat.litellm.config.apply import add_deployments
 from gateway.compat.litellm.config.defaults import edit_reason
@@ -39,7 +39,6 @@ router = Router(tags=["litellm"])
 
 _FIELDS = frozenset({"model_name", "litellm_params", "model_info"})
 _FILE = "request"
-_STRING_SCHEMA = {"type": "string"}
 _MAX_ID_DIGITS = 18
 # Parameters of a deployment -> the columns of its target that they set.
 _LIMIT_COLUMNS = tuple(LIMITS)
@@ -59,18 +58,13 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 _TARGET_PARAMETERS = frozenset({*_COLUMNS, *EDIT_PARAMETERS})
 
 
-def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "required": list(required)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
 @router.post(
     "/model/new",
     auth=Admin(),
     operation_id="litellm_model_new",
-    openapi_extra=_request_body_schema(
+    openapi_extra=request_body_schema(
         {
-            "model_name": _STRING_SCHEMA,
+            "model_name": STRING_SCHEMA,
             "litellm_params": {"type": "object"},
             "model_info": {"type": "object"},
         },
@@ -80,22 +74,20 @@ def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Add a deployment: a target of the route `model_name`, which is created if there is none."""
-    return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _create_deployment(body_of(request))))
-    )
+    return run_once_in_transaction(request, _create_deployment)
 
 
 @router.post(
     "/model/update",
     auth=Admin(),
     operation_id="litellm_model_update",
-    openapi_extra=_request_body_schema(
+    openapi_extra=request_body_schema(
         {
-            "model_name": _STRING_SCHEMA,
+            "model_name": STRING_SCHEMA,
             "litellm_params": {"type": "object"},
             "model_info": {
                 "type": "object",
-                "properties": {"id": _STRING_SCHEMA},
+                "properties": {"id": STRING_SCHEMA},
                 "required": ["id"],
             },
         },
@@ -111,7 +103,7 @@ def update(request: HttpRequest) -> HttpResponse:
     "/model/delete",
     auth=Admin(),
     operation_id="litellm_model_delete",
-    openapi_extra=_request_body_schema({"id": _STRING_SCHEMA}, "id"),
+    openapi_extra=request_body_schema({"id": STRING_SCHEMA}, "id"),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete a deployment by its `id` in `/model/info`; with the last one, its route."""

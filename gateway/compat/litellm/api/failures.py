@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 
+from gateway.api.idempotency import run_once
 from gateway.store.documents import OwnedElsewhere, Refused
 
 # LiteLLM's error type of a status (`ProxyErrorTypes`).
@@ -84,7 +85,16 @@ def run_in_transaction(act: Callable[[], HttpResponse]) -> HttpResponse:
         return failure(RejectedRequest(409, f"still in use by: {', '.join(dependents[:5])}"))
 
 
-def as_litellm_response(answer: HttpResponse) -> HttpResponse:
+def run_once_in_transaction(
+    request: HttpRequest, act: Callable[[dict[str, Any]], HttpResponse]
+) -> HttpResponse:
+    """Run `act` on the body as `run_in_transaction`, once for each idempotency key."""
+    return _as_litellm_response(
+        run_once(request, lambda: run_in_transaction(lambda: act(body_of(request))))
+    )
+
+
+def _as_litellm_response(answer: HttpResponse) -> HttpResponse:
     """Return a response of `idempotency.run_once` with its own errors in LiteLLM's shape."""
     if answer.status_code < 400:
         return answer

@@ -21,6 +21,8 @@ from typing import Any
 from gateway.compat.litellm.api.failures import RejectedRequest
 
 Fields = dict[str, Any]
+# Schemas of the OpenAPI document.
+STRING_SCHEMA = {"type": "string"}
 
 # LiteLLM's windows that follow the calendar, as budgets here do: it resets 30d and 1mo
 # on the first of the month, 7d on Monday, 24h at midnight (the docstring of /key/info).
@@ -345,3 +347,11 @@ def money(fields: Mapping[str, Any], name: str, param: str = "") -> Decimal | No
         raise RejectedRequest(400, f"{name}: must be at most {MAX_USD} US dollars", param or name)
     # Clients compute in binary: 0.1 + 0.2. The response shows the stored amount.
     return usd.quantize(_AMOUNT_QUANTUM).normalize() + 0
+
+
+def request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    """The part of an operation in the OpenAPI document that describes its body, an object."""
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = list(required)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

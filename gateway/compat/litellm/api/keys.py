@@ -17,21 +17,29 @@ from ninja import Query, Router, Schema
 
 from gateway import store
 from gateway.api.auth import Editor, Reader
-from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.callers import Caller, KeyHolder
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
-    as_litellm_response,
     body_of,
     reply,
     run_in_transaction,
+    run_once_in_transaction,
 )
-from gateway.compat.litellm.api.fields import LIMITS, SPANS, check, expires_at, to_document
+from gateway.compat.litellm.api.fields import (
+    LIMITS,
+    SPANS,
+    STRING_SCHEMA,
+    check,
+    expires_at,
+    request_body_schema,
+    to_document,
+)
 from gateway.compat.litellm.api.key_view import Spending, key_info, settings_of
+from gateway.compat.litellm.api.rows import delete_rows, write_row
 from gateway.models import Alias, ApiKey
 from gateway.routing.snapshot import ApiKey as Key
-from gateway.store.documents import KINDS, OwnedElsewhere, Refused, merge_patch, owner_label
+from gateway.store.documents import KINDS, merge_patch
 from gateway.store.keys import new_key_row
 
 router = Router(tags=["litellm"])
@@ -56,32 +64,23 @@ _SORTS = {
     "last_active": "last_used_at",
     "token": "prefix",
 }
-_GENERATE: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "key_alias": {"type": "string"},
-        "models": {"type": "array", "items": {"type": "string"}},
-        "duration": {"type": "string", "example": "30d"},
-        "max_budget": {"type": "number"},
-        "soft_budget": {"type": "number"},
-        "budget_duration": {"type": "string", "example": "30d"},
-        "budget_limits": {"type": "array", "items": {"type": "object"}},
-        **{name: {"type": "integer"} for name in LIMITS},
-        "team_id": {"type": "string"},
-        "user_id": {"type": "string"},
-        "tags": {"type": "array", "items": {"type": "string"}},
-        "guardrails": {"type": "array", "items": {"type": "string"}},
-        "metadata": {"type": "object"},
-        "blocked": {"type": "boolean"},
-    },
+_SETTINGS: dict[str, Any] = {
+    "key_alias": {"type": "string"},
+    "models": {"type": "array", "items": {"type": "string"}},
+    "duration": {"type": "string", "example": "30d"},
+    "max_budget": {"type": "number"},
+    "soft_budget": {"type": "number"},
+    "budget_duration": {"type": "string", "example": "30d"},
+    "budget_limits": {"type": "array", "items": {"type": "object"}},
+    **{name: {"type": "integer"} for name in LIMITS},
+    "team_id": {"type": "string"},
+    "user_id": {"type": "string"},
+    "tags": {"type": "array", "items": {"type": "string"}},
+    "guardrails": {"type": "array", "items": {"type": "string"}},
+    "metadata": {"type": "object"},
+    "blocked": {"type": "boolean"},
 }
-_UPDATE = {"type": "object", "properties": {"key": {"type": "string"}, **_GENERATE["properties"]}}
 _NAMES = {"type": "array", "items": {"type": "string"}}
-_DELETE = {"type": "object", "properties": {"keys": _NAMES, "key_aliases": _NAMES}}
-
-
-def _request_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 # --- create, update and delete ----------------------------------------------------------
@@ -91,20 +90,18 @@ def _request_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
     "/key/generate",
     auth=Editor(),
     operation_id="litellm_key_generate",
-    openapi_extra=_request_body_schema(_GENERATE),
+    openapi_extra=request_body_schema(_SETTINGS),
 )
 def generate(request: HttpRequest) -> HttpResponse:
     """Create a key. `key` is returned only once; `notes` list what is not stored."""
-    return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _generate_key(body_of(request))))
-    )
+    return run_once_in_transaction(request, lambda fields: reply(generate_key(fields)))
 
 
 @router.post(
     "/key/update",
     auth=Editor(),
     operation_id="litellm_key_update",
-    openapi_extra=_request_body_schema(_UPDATE),
+    openapi_extra=request_body_schema({"key": STRING_SCHEMA, **_SETTINGS}),
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a key, by `key` or `key_alias`; null removes a limit."""
@@ -115,15 +112,11 @@ def update(request: HttpRequest) -> HttpResponse:
     "/key/delete",
     auth=Editor(),
     operation_id="litellm_key_delete",
-    openapi_extra=_request_body_schema(_DELETE),
+    openapi_extra=request_body_schema({"keys": _NAMES, "key_aliases": _NAMES}),
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete all `keys`, or all `key_aliases`; none if one of them does not exist."""
     return run_in_transaction(lambda: _delete_keys(body_of(request)))
-
-
-def _generate_key(fields: dict[str, Any]) -> HttpResponse:
-    return reply(generate_key(fields))
 
 
 def generate_key(fields: dict[str, Any]) -> dict[str, Any]:
@@ -187,15 +180,7 @@ def _write_key(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) ->
     """Write a key, its expiry and whether it is blocked. Raises RejectedRequest."""
     _check_names(document, row)
     document["team"] = team_rows.name_of(document["team"])
-    try:
-        _KEYS.write(document, row)
-    except OwnedElsewhere:
-        raise
-    except Refused as error:
-        param = _PARAMS.get(error.field, error.field)
-        raise RejectedRequest(
-            400, f"{param}: {error.reason}" if param else error.reason, param
-        ) from None
+    write_row(_KEYS, document, row, _PARAMS)
     is_blocked = fields.get("blocked")
     if is_blocked is not None and not isinstance(is_blocked, bool):
         raise RejectedRequest(400, "blocked: must be true or false", "blocked")
@@ -236,10 +221,7 @@ def _delete_keys(fields: dict[str, Any]) -> HttpResponse:
         raise RejectedRequest(400, "keys: set at least one of keys and key_aliases", "keys")
     # As in LiteLLM, aliases count only if no keys are named.
     rows = [find_key(name) for name in keys] or [_key_with_alias(name) for name in aliases]
-    for row in {row.pk: row for row in rows}.values():
-        if owner_ref := owner_label(row):
-            raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; remove it there")
-        row.delete()
+    delete_rows({row.pk: row for row in rows}.values())
     return reply({"deleted_keys": keys or aliases})
 
 

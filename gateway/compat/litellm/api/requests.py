@@ -19,6 +19,7 @@ from gateway.api.auth import Admin
 from gateway.canon.errors import GatewayError
 from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
+from gateway.compat.litellm.api.fields import STRING_SCHEMA, request_body_schema
 from gateway.dialects.base import Verb
 from gateway.providers.auth import build_auth_headers
 from gateway.providers.catalog import PRESETS
@@ -46,30 +47,22 @@ _CALLS: dict[str, tuple[str, Verb]] = {
     "aembedding": ("openai_embeddings", "embed"),
 }
 _COUNTED_FIELDS = frozenset({"model", "prompt", "messages", "contents", "tools", "system"})
-_COUNT_SHAPE = {
-    "type": "object",
-    "required": ["model"],
-    "properties": {
-        "model": {"type": "string"},
+_COUNT_BODY = request_body_schema(
+    {
+        "model": STRING_SCHEMA,
         "messages": {"type": "array", "items": {"type": "object"}},
-        "prompt": {"type": "string"},
+        "prompt": STRING_SCHEMA,
         "contents": {"type": "array", "items": {"type": "object"}},
         "tools": {"type": "array", "items": {"type": "object"}},
         "system": {},
     },
-}
-_RAW_SHAPE = {
-    "type": "object",
-    "required": ["call_type", "request_body"],
-    "properties": {
-        "call_type": {"type": "string", "enum": list(_CALLS)},
-        "request_body": {"type": "object"},
-    },
-}
-
-
-def _request_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    "model",
+)
+_RAW_BODY = request_body_schema(
+    {"call_type": {"type": "string", "enum": list(_CALLS)}, "request_body": {"type": "object"}},
+    "call_type",
+    "request_body",
+)
 
 
 # --- tokens -----------------------------------------------------------------------------
@@ -79,7 +72,7 @@ def _request_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
     "/utils/token_counter",
     auth=KeyHolder(),
     operation_id="litellm_token_counter",
-    openapi_extra=_request_body_schema(_COUNT_SHAPE),
+    openapi_extra=_COUNT_BODY,
 )
 def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResponse:  # noqa: FBT001, FBT002 - a query parameter
     """Estimate of the tokens of `messages`, a `prompt` or `contents` for a model."""
@@ -168,7 +161,7 @@ def _are_anthropic_tools(tools: Any) -> bool:
     "/utils/transform_request",
     auth=Admin(),
     operation_id="litellm_transform_request",
-    openapi_extra=_request_body_schema(_RAW_SHAPE),
+    openapi_extra=_RAW_BODY,
 )
 def transform_request(request: HttpRequest) -> HttpResponse:
     """The URL, body and headers for the first target of a model, without calling it."""

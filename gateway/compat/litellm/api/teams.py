@@ -12,36 +12,38 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from gateway.api.auth import Editor, Reader
-from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
-    as_litellm_response,
     body_of,
     reply,
     run_in_transaction,
+    run_once_in_transaction,
 )
 from gateway.compat.litellm.api.fields import (
     LIMITS,
     REFUSED_KEY_FIELDS,
     SPANS,
+    STRING_SCHEMA,
     budget_of,
     check,
     limits_of,
+    request_body_schema,
     string_field,
 )
 from gateway.compat.litellm.api.key_view import Spending, amounts_of, key_info, span_of
+from gateway.compat.litellm.api.rows import delete_rows, write_row
 from gateway.models import ApiKey, Team
-from gateway.store.documents import KINDS, OwnedElsewhere, Refused, merge_patch, owner_label
+from gateway.store.documents import KINDS, merge_patch
 
 router = Router(tags=["litellm"])
 
 _TEAMS = KINDS["teams"]
 _MAX_ID = 200
-_AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_budget")
+AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_budget")
 _MEMBERS = ("members", "admins", "members_with_roles", "team_member_permissions")
 SUPPORTED_FIELDS = frozenset(
-    {*_AMOUNTS, *_MEMBERS, "team_id", "team_alias", "organization_id", "metadata"}
+    {*AMOUNTS, *_MEMBERS, "team_id", "team_alias", "organization_id", "metadata"}
 )
 _PER_KEY = "set it on each key of the team"
 _PER_MEMBER = "limits and budgets belong to keys and teams: set them on the member's keys"
@@ -72,11 +74,10 @@ _PARAMS = {
 }
 _NOT_STORED = "is not stored: a user is a member of a team through its keys"
 _NUMBER = {"type": "number"}
-_STRING_SCHEMA = {"type": "string"}
 _SETTINGS: dict[str, Any] = {
-    "team_alias": _STRING_SCHEMA,
-    "team_id": _STRING_SCHEMA,
-    "organization_id": _STRING_SCHEMA,
+    "team_alias": STRING_SCHEMA,
+    "team_id": STRING_SCHEMA,
+    "organization_id": STRING_SCHEMA,
     "max_budget": _NUMBER,
     "soft_budget": _NUMBER,
     "budget_duration": {"type": "string", "example": "30d"},
@@ -85,12 +86,7 @@ _SETTINGS: dict[str, Any] = {
     "members_with_roles": {"type": "array", "items": {"type": "object"}},
     "metadata": {"type": "object"},
 }
-_MEMBER: dict[str, Any] = {"team_id": _STRING_SCHEMA, "user_id": _STRING_SCHEMA}
-
-
-def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "required": list(required)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+_MEMBER: dict[str, Any] = {"team_id": STRING_SCHEMA, "user_id": STRING_SCHEMA}
 
 
 # --- create, update and delete ----------------------------------------------------------
@@ -100,20 +96,18 @@ def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str
     "/team/new",
     auth=Editor(),
     operation_id="litellm_team_new",
-    openapi_extra=_request_body_schema(_SETTINGS),
+    openapi_extra=request_body_schema(_SETTINGS),
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Create a team; `notes` list what is not stored."""
-    return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _create_team(body_of(request))))
-    )
+    return run_once_in_transaction(request, _create_team)
 
 
 @router.post(
     "/team/update",
     auth=Editor(),
     operation_id="litellm_team_update",
-    openapi_extra=_request_body_schema(_SETTINGS, "team_id"),
+    openapi_extra=request_body_schema(_SETTINGS, "team_id"),
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a team; null removes a limit."""
@@ -124,8 +118,8 @@ def update(request: HttpRequest) -> HttpResponse:
     "/team/delete",
     auth=Editor(),
     operation_id="litellm_team_delete",
-    openapi_extra=_request_body_schema(
-        {"team_ids": {"type": "array", "items": _STRING_SCHEMA}}, "team_ids"
+    openapi_extra=request_body_schema(
+        {"team_ids": {"type": "array", "items": STRING_SCHEMA}}, "team_ids"
     ),
 )
 def delete(request: HttpRequest) -> HttpResponse:
@@ -162,13 +156,7 @@ def _update_team(fields: dict[str, Any]) -> HttpResponse:
     row = find_team(fields)
     notes = check_team(fields)
     before, team_id = _TEAMS.read(row), team_rows.id_of(row)
-    stored_amounts = amounts_of(before)
-    if fields.get("max_budget", 0) is None:
-        stored_amounts |= {"budget_duration": None, "soft_budget": None}
-    merged_amounts = {
-        **stored_amounts,
-        **{name: fields[name] for name in _AMOUNTS if name in fields},
-    }
+    merged_amounts = merge_amounts(before, fields)
     budget, budget_notes = budget_of(merged_amounts)
     changes: dict[str, Any] = {"limits": limits_of(merged_amounts)}
     if alias := string_field(fields, "team_alias").strip():
@@ -186,9 +174,16 @@ def _delete_teams(fields: dict[str, Any]) -> HttpResponse:
     ids = list_of_ids(fields, "team_ids")
     rows = [find_team({"team_id": team_id}) for team_id in ids]
     for row in rows:
-        delete_keys(ApiKey.objects.filter(team=row))
-        delete_row(row)
+        delete_rows([*ApiKey.objects.filter(team=row), row])
     return reply({"deleted_teams": ids})
+
+
+def merge_amounts(document: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The limits and budget of a team, changed by those sent; no `max_budget`, no budget at all."""
+    amounts = amounts_of(document)
+    if fields.get("max_budget", 0) is None:
+        amounts |= {"budget_duration": None, "soft_budget": None}
+    return {**amounts, **{name: fields[name] for name in AMOUNTS if name in fields}}
 
 
 def check_team(fields: dict[str, Any]) -> list[str]:
@@ -201,28 +196,7 @@ def check_team(fields: dict[str, Any]) -> list[str]:
 
 def write_team(document: dict[str, Any], row: Team) -> None:
     """Write a team. Raises RejectedRequest."""
-    try:
-        _TEAMS.write(document, row)
-    except OwnedElsewhere:
-        raise
-    except Refused as error:
-        param = _PARAMS.get(error.field, error.field)
-        raise RejectedRequest(
-            400, f"{param}: {error.reason}" if param else error.reason, param
-        ) from None
-
-
-def delete_keys(rows: Any) -> None:
-    """Delete keys. Raises OwnedElsewhere for one that is owned by a file."""
-    for row in rows:
-        delete_row(row)
-
-
-def delete_row(row: ApiKey | Team) -> None:
-    """Delete a row. Raises OwnedElsewhere if a file owns it."""
-    if owner_ref := owner_label(row):
-        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; remove it there")
-    row.delete()
+    write_row(_TEAMS, document, row, _PARAMS)
 
 
 def find_team(fields: dict[str, Any]) -> Team:
@@ -263,8 +237,8 @@ def list_of_ids(fields: dict[str, Any], name: str) -> list[str]:
     "/team/member_add",
     auth=Editor(),
     operation_id="litellm_team_member_add",
-    openapi_extra=_request_body_schema(
-        {"team_id": _STRING_SCHEMA, "member": {"type": "object"}}, "team_id", "member"
+    openapi_extra=request_body_schema(
+        {"team_id": STRING_SCHEMA, "member": {"type": "object"}}, "team_id", "member"
     ),
 )
 def member_add(request: HttpRequest) -> HttpResponse:
@@ -276,7 +250,7 @@ def member_add(request: HttpRequest) -> HttpResponse:
     "/team/member_delete",
     auth=Editor(),
     operation_id="litellm_team_member_delete",
-    openapi_extra=_request_body_schema(_MEMBER, "team_id", "user_id"),
+    openapi_extra=request_body_schema(_MEMBER, "team_id", "user_id"),
 )
 def member_delete(request: HttpRequest) -> HttpResponse:
     """Delete the keys that a user has in a team."""
@@ -307,7 +281,7 @@ def _member_delete(fields: dict[str, Any]) -> HttpResponse:
     keys = ApiKey.objects.none() if "\0" in user else ApiKey.objects.filter(team=row, user=user)
     if not keys.exists():
         raise RejectedRequest(400, f"user_id: `{user[:200]}` has no key in this team", "user_id")
-    delete_keys(keys)
+    delete_rows(keys)
     return reply(team_info(row, Spending()))
 
 

@@ -13,23 +13,31 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from gateway.api.auth import Editor, Reader
-from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
-    as_litellm_response,
     body_of,
     reply,
     run_in_transaction,
+    run_once_in_transaction,
 )
-from gateway.compat.litellm.api.fields import LIMITS, budget_of, check, limits_of, string_field
-from gateway.compat.litellm.api.key_view import Spending, amounts_of, key_info
+from gateway.compat.litellm.api.fields import (
+    LIMITS,
+    STRING_SCHEMA,
+    budget_of,
+    check,
+    limits_of,
+    request_body_schema,
+    string_field,
+)
+from gateway.compat.litellm.api.key_view import Spending, key_info
 from gateway.compat.litellm.api.keys import MAX_PAGE, generate_key
+from gateway.compat.litellm.api.rows import delete_rows
 from gateway.compat.litellm.api.teams import (
+    AMOUNTS,
     REFUSED_FIELDS,
-    delete_keys,
-    delete_row,
     list_of_ids,
+    merge_amounts,
     team_info,
     write_team,
 )
@@ -40,13 +48,12 @@ router = Router(tags=["litellm"])
 
 _TEAMS = KINDS["teams"]
 _MAX_ID = 190
-_AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_budget")
 # Of the key that /user/new creates.
 _OF_KEY = ("models", "key_alias", "duration", "tags", "guardrails")
 _DESCRIPTIVE_FIELDS = ("user_email", "user_alias", "teams", "sso_user_id", "organizations")
 SUPPORTED_FIELDS = frozenset(
     {
-        *_AMOUNTS,
+        *AMOUNTS,
         *_OF_KEY,
         *_DESCRIPTIVE_FIELDS,
         "user_id",
@@ -62,44 +69,36 @@ REFUSED_USER_FIELDS = {
     "password_reset_required": "accounts of the console are created with POST /api/users",
 }
 _ROLES = frozenset({"internal_user", "internal_user_viewer", ""})
-_STRING_SCHEMA = {"type": "string"}
 _SETTINGS: dict[str, Any] = {
-    "user_id": _STRING_SCHEMA,
-    "user_email": _STRING_SCHEMA,
-    "user_role": _STRING_SCHEMA,
+    "user_id": STRING_SCHEMA,
+    "user_email": STRING_SCHEMA,
+    "user_role": STRING_SCHEMA,
     "max_budget": {"type": "number"},
     "budget_duration": {"type": "string", "example": "30d"},
     **{name: {"type": "integer"} for name in LIMITS},
-    "models": {"type": "array", "items": _STRING_SCHEMA},
+    "models": {"type": "array", "items": STRING_SCHEMA},
     "auto_create_key": {"type": "boolean"},
-    "key_alias": _STRING_SCHEMA,
-    "duration": _STRING_SCHEMA,
+    "key_alias": STRING_SCHEMA,
+    "duration": STRING_SCHEMA,
 }
-
-
-def _request_body_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "required": list(required)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 @router.post(
     "/user/new",
     auth=Editor(),
     operation_id="litellm_user_new",
-    openapi_extra=_request_body_schema(_SETTINGS),
+    openapi_extra=request_body_schema(_SETTINGS),
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Create a user, and a key unless `auto_create_key` is false."""
-    return as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: _create_user(body_of(request))))
-    )
+    return run_once_in_transaction(request, _create_user)
 
 
 @router.post(
     "/user/update",
     auth=Editor(),
     operation_id="litellm_user_update",
-    openapi_extra=_request_body_schema(_SETTINGS, "user_id"),
+    openapi_extra=request_body_schema(_SETTINGS, "user_id"),
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change the budget and the limits of a user; null removes a limit."""
@@ -110,8 +109,8 @@ def update(request: HttpRequest) -> HttpResponse:
     "/user/delete",
     auth=Editor(),
     operation_id="litellm_user_delete",
-    openapi_extra=_request_body_schema(
-        {"user_ids": {"type": "array", "items": _STRING_SCHEMA}}, "user_ids"
+    openapi_extra=request_body_schema(
+        {"user_ids": {"type": "array", "items": STRING_SCHEMA}}, "user_ids"
     ),
 )
 def delete(request: HttpRequest) -> HttpResponse:
@@ -160,7 +159,7 @@ def _create_user(fields: dict[str, Any]) -> HttpResponse:
 
 def _update_user(fields: dict[str, Any]) -> HttpResponse:
     notes = _check_fields(fields)
-    for name in ("models", "key_alias", "duration", "tags", "guardrails"):
+    for name in _OF_KEY:
         if fields.get(name):
             raise RejectedRequest(400, f"{name}: set it on each key of the user", name)
     user_id = _user_id(fields)
@@ -169,13 +168,7 @@ def _update_user(fields: dict[str, Any]) -> HttpResponse:
         _keys_of(user_id)
         row = Team(source_ref=team_rows.USER + user_id, name=f"user {user_id}")
     before = _TEAMS.read(row)
-    stored_amounts = amounts_of(before)
-    if fields.get("max_budget", 0) is None:
-        stored_amounts |= {"budget_duration": None, "soft_budget": None}
-    merged_amounts = {
-        **stored_amounts,
-        **{name: fields[name] for name in _AMOUNTS if name in fields},
-    }
+    merged_amounts = merge_amounts(before, fields)
     budget, budget_notes = budget_of(merged_amounts)
     document = {**merge_patch(before, {"limits": limits_of(merged_amounts)}), "budget": budget}
     write_team(document, row)
@@ -189,9 +182,7 @@ def _delete_users(fields: dict[str, Any]) -> HttpResponse:
     for user_id in ids:
         row = team_rows.find_user(_user_id({"user_id": user_id}))
         keys = ApiKey.objects.filter(user=user_id) if row is not None else _keys_of(user_id)
-        delete_keys(keys)
-        if row is not None:
-            delete_row(row)
+        delete_rows([*keys, *([row] if row is not None else ())])
     return reply({"deleted_users": ids})
 
 
@@ -271,7 +262,7 @@ def user_info(user_id: str, row: Team | None, spending: Spending) -> dict[str, A
     """Return a user as LiteLLM does (`LiteLLM_UserTable`)."""
     keys = list(ApiKey.objects.filter(user=user_id).select_related("team"))
     team_fields = team_info(row, spending) if row is not None else {}
-    amounts = {name: team_fields.get(name) for name in (*_AMOUNTS, "budget_reset_at")}
+    amounts = {name: team_fields.get(name) for name in (*AMOUNTS, "budget_reset_at")}
     names = {team_rows.id_of(key.team) for key in keys if key.team is not None and key.team != row}
     return {
         "user_id": user_id,
