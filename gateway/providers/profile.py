@@ -94,8 +94,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: its key, the `provider` part of `provider/model`, the `p` of opaque tokens.
         title: as the provider writes itself.
-        dialect: a key of DIALECTS.
         base_url: without a trailing slash; empty if each account has its own.
+        dialect: a key of DIALECTS; most providers have OpenAI's Chat API.
         auth: a key of `auth.AUTH_SCHEMES`: the scheme of its credential.
         env: environment variables that hold its key; the first that is set counts.
         docs: the provider's own API documentation.
@@ -119,8 +119,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    dialect: str
     base_url: str
+    dialect: str = "openai_chat"
     auth: str = "bearer"
     env: tuple[str, ...] = ()
     docs: str = ""

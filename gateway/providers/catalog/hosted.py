@@ -16,7 +16,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="openai",
         title="OpenAI",
-        dialect="openai_chat",
         base_url="https://api.openai.com/v1",
         env=("OPENAI_API_KEY",),
         docs="https://platform.openai.com/docs/api-reference/chat",
@@ -43,7 +42,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         name="azure_openai",
         logo="azureai",
         title="Azure OpenAI",
-        dialect="openai_chat",
         base_url="",
         url_example="https://RES.openai.azure.com",
         auth="api-key",
@@ -77,7 +75,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="deepseek",
         title="DeepSeek",
-        dialect="openai_chat",
         base_url="https://api.deepseek.com",
         paths={"fim": "/beta/completions"},
         env=("DEEPSEEK_API_KEY",),
@@ -116,7 +113,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="groq",
         title="Groq",
-        dialect="openai_chat",
         base_url="https://api.groq.com/openai/v1",
         env=("GROQ_API_KEY",),
         docs="https://console.groq.com/docs/openai",
@@ -149,7 +145,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="openrouter",
         title="OpenRouter",
-        dialect="openai_chat",
         base_url="https://openrouter.ai/api/v1",
         env=("OPENROUTER_API_KEY", "OR_API_KEY"),
         docs="https://openrouter.ai/docs/api-reference/overview",
@@ -184,7 +179,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="together",
         title="Together AI",
-        dialect="openai_chat",
         base_url="https://api.together.xyz/v1",
         env=("TOGETHERAI_API_KEY", "TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
         docs="https://docs.together.ai/reference/chat-completions-1",
@@ -208,7 +202,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="mistral",
         title="Mistral AI",
-        dialect="openai_chat",
         base_url="https://api.mistral.ai/v1",
         paths={"fim": "/fim/completions"},
         env=("MISTRAL_API_KEY",),
@@ -260,7 +253,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="fireworks",
         title="Fireworks AI",
-        dialect="openai_chat",
         base_url="https://api.fireworks.ai/inference/v1",
         env=("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY", "FIREWORKSAI_API_KEY"),
         docs="https://docs.fireworks.ai/api-reference/post-chatcompletions",
@@ -281,7 +273,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         name="gemini-openai",
         logo="gemini",
         title="Google Gemini (OpenAI API)",
-        dialect="openai_chat",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         docs="https://ai.google.dev/gemini-api/docs/openai",
@@ -302,7 +293,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="xai",
         title="xAI",
-        dialect="openai_chat",
         base_url="https://api.x.ai/v1",
         env=("XAI_API_KEY",),
         docs="https://docs.x.ai/docs/api-reference",
@@ -334,7 +324,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="cerebras",
         title="Cerebras",
-        dialect="openai_chat",
         base_url="https://api.cerebras.ai/v1",
         env=("CEREBRAS_API_KEY",),
         docs="https://inference-docs.cerebras.ai/api-reference/chat-completions",
@@ -350,7 +339,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="perplexity",
         title="Perplexity",
-        dialect="openai_chat",
         base_url="https://api.perplexity.ai",
         env=("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
         docs="https://docs.perplexity.ai/api-reference/chat-completions-post",
@@ -373,7 +361,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="moonshot",
         title="Moonshot AI (Kimi)",
-        dialect="openai_chat",
         base_url="https://api.moonshot.ai/v1",
         env=("MOONSHOT_API_KEY",),
         docs="https://platform.moonshot.ai/docs/api/chat",
@@ -392,7 +379,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="zai",
         title="Z.ai (GLM)",
-        dialect="openai_chat",
         base_url="https://api.z.ai/api/paas/v4",
         env=("ZAI_API_KEY",),
         docs="https://docs.z.ai/api-reference/llm/chat-completion",
@@ -416,7 +402,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         name="dashscope",
         logo="qwen",
         title="Alibaba Cloud Model Studio (Qwen)",
-        dialect="openai_chat",
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         env=("DASHSCOPE_API_KEY",),
         docs="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
@@ -434,7 +419,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="nvidia",
         title="NVIDIA NIM",
-        dialect="openai_chat",
         base_url="https://integrate.api.nvidia.com/v1",
         env=("NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"),
         docs="https://docs.api.nvidia.com/nim/reference/llm-apis",
@@ -445,7 +429,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="sambanova",
         title="SambaNova",
-        dialect="openai_chat",
         base_url="https://api.sambanova.ai/v1",
         env=("SAMBANOVA_API_KEY",),
         docs="https://docs.sambanova.ai/cloud/api-reference",
@@ -456,7 +439,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="huggingface",
         title="Hugging Face Inference Providers",
-        dialect="openai_chat",
         base_url="https://router.huggingface.co/v1",
         env=("HUGGINGFACE_API_KEY", "HF_TOKEN"),
         docs="https://huggingface.co/docs/inference-providers/en/tasks/chat-completion",
@@ -467,7 +449,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="github",
         title="GitHub Models",
-        dialect="openai_chat",
         base_url="https://models.github.ai/inference",
         env=("GITHUB_API_KEY",),
         docs="https://docs.github.com/en/rest/models/inference",
@@ -478,7 +459,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="deepinfra",
         title="DeepInfra",
-        dialect="openai_chat",
         base_url="https://api.deepinfra.com/v1/openai",
         env=("DEEPINFRA_API_KEY",),
         docs="https://docs.deepinfra.com/api-reference/chat-completions/openai-chat-completions",
