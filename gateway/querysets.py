@@ -6,7 +6,7 @@ Views and commands never call `.filter(status=...)`; they use a named filter fro
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
@@ -538,21 +538,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return self.order_by((F("pk") + 0).desc() if _is_postgresql(self.db) else "-text")
 
     def prune(self, older_than: datetime, *, batch_size: int = PRUNE_ROWS) -> int:
-        """Delete rows that started before `older_than`, with bodies and index; return how many.
-
-        In small transactions, so that the log writer never waits long.
-        """
-        return sum(self._prune_batches(older_than, batch_size))
-
-    def _prune_batches(self, older_than: datetime, batch_size: int) -> Iterator[int]:
-        while True:
-            old_rows = self.filter(started_at__lt=older_than).order_by("started_at")
-            ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
-            if not ids:
-                return
-            with transaction.atomic(using=self.db):
-                self.model._default_manager.filter(pk__in=ids).delete()
-            yield len(ids)
+        """Delete rows that started before `older_than`, with bodies and index; return how many."""
+        rows = self.filter(started_at__lt=older_than).order_by("started_at")
+        return delete_in_batches(rows, batch_size)
 
 
 class RequestBodyQuerySet(models.QuerySet[Row]):
@@ -568,28 +556,20 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
 
         Their text leaves the full-text index too, and the rows record the reason.
         """
-        return sum(self._prune_batches(older_than, batch_size))
+        rows = self.filter(log__started_at__lt=older_than).order_by("log__started_at")
+        return change_in_batches(rows, self._delete_expired, batch_size)
 
-    def _prune_batches(self, older_than: datetime, batch_size: int) -> Iterator[int]:
+    def _delete_expired(self, ids: list[int]) -> None:
         logs, texts, queue = (
             apps.get_model("gateway", name)._default_manager
             for name in ("RequestLog", "RequestText", "UnindexedRequest")
         )
-        while True:
-            old_rows = self.filter(log__started_at__lt=older_than).order_by("log__started_at")
-            ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
-            if not ids:
-                return
-            with transaction.atomic(using=self.db):
-                self.model._default_manager.filter(pk__in=ids).delete()
-                texts.filter(pk__in=ids).delete()
-                logs.filter(pk__in=ids).update(bodies_omitted="expired")
-                # Error messages are in the row and remain searchable.
-                failed_pks = logs.filter(pk__in=ids).exclude(error="").values_list("pk", flat=True)
-                queue.bulk_create(
-                    [queue.model(log_id=pk) for pk in failed_pks], ignore_conflicts=True
-                )
-            yield len(ids)
+        self.model._default_manager.filter(pk__in=ids).delete()
+        texts.filter(pk__in=ids).delete()
+        logs.filter(pk__in=ids).update(bodies_omitted="expired")
+        # Error messages are in the row and remain searchable.
+        failed_pks = logs.filter(pk__in=ids).exclude(error="").values_list("pk", flat=True)
+        queue.bulk_create([queue.model(log_id=pk) for pk in failed_pks], ignore_conflicts=True)
 
 
 class ProviderResourceQuerySet(models.QuerySet[Row]):
@@ -686,13 +666,26 @@ class StoredResponseQuerySet(models.QuerySet[Row]):
 
     def prune(self, older_than: datetime, *, batch_size: int = PRUNE_ROWS) -> int:
         """Delete responses created before `older_than`; return how many."""
-        return sum(self._prune_batches(older_than, batch_size))
+        rows = self.filter(created_at__lt=older_than).order_by("created_at")
+        return delete_in_batches(rows, batch_size)
 
-    def _prune_batches(self, older_than: datetime, batch_size: int) -> Iterator[int]:
-        while True:
-            old_rows = self.filter(created_at__lt=older_than).order_by("created_at")
-            ids = list(old_rows.values_list("pk", flat=True)[:batch_size])
-            if not ids:
-                return
-            self.model._default_manager.filter(pk__in=ids).delete()
-            yield len(ids)
+
+def change_in_batches(
+    rows: models.QuerySet[Row], change: Callable[[list[int]], object], batch_size: int = PRUNE_ROWS
+) -> int:
+    """Apply `change` to the ids of `rows`, which must leave the query by it; return how many.
+
+    In small transactions, so that the log writer never waits long.
+    """
+    count = 0
+    while ids := list(rows.values_list("pk", flat=True)[:batch_size]):
+        with transaction.atomic(using=rows.db):
+            change(ids)
+        count += len(ids)
+    return count
+
+
+def delete_in_batches(rows: models.QuerySet[Row], batch_size: int = PRUNE_ROWS) -> int:
+    """Delete rows in small transactions; return how many."""
+    all_rows = rows.model._default_manager
+    return change_in_batches(rows, lambda ids: all_rows.filter(pk__in=ids).delete(), batch_size)

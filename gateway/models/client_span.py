@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Self, TypeVar
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Count, Q
 
+from gateway.querysets import change_in_batches, delete_in_batches
+
 Row = TypeVar("Row", bound=models.Model)
-# Rows of one delete or update, so that the log writer never waits long.
-PRUNE_ROWS = 1000
 # Ids in one query, below SQLite's limit of parameters.
 IDS_PER_QUERY = 400
 
@@ -75,7 +75,7 @@ class ClientTraceQuerySet(models.QuerySet[Row]):
 
     def prune(self, older_than: dt.datetime) -> int:
         """Delete traces whose last span ended before `older_than`; return how many."""
-        return sum(_delete_batches(self.filter(ended_at__lt=older_than).order_by("ended_at")))
+        return delete_in_batches(self.filter(ended_at__lt=older_than).order_by("ended_at"))
 
 
 class ClientSpanQuerySet(models.QuerySet[Row]):
@@ -113,34 +113,16 @@ class ClientSpanQuerySet(models.QuerySet[Row]):
 
     def prune(self, older_than: dt.datetime) -> int:
         """Delete spans that started before `older_than`; return how many."""
-        return sum(_delete_batches(self.filter(started_at__lt=older_than).order_by("started_at")))
+        return delete_in_batches(self.filter(started_at__lt=older_than).order_by("started_at"))
 
     def prune_content(self, older_than: dt.datetime) -> int:
         """Delete the content of spans that started before `older_than`; return how many."""
-        return sum(self._prune_content(older_than))
-
-    def _prune_content(self, older_than: dt.datetime) -> Iterator[int]:
-        while True:
-            old_rows = self.filter(started_at__lt=older_than, content_omitted="").order_by(
-                "started_at"
-            )
-            ids = list(old_rows.values_list("pk", flat=True)[:PRUNE_ROWS])
-            if not ids:
-                return
-            self.model._default_manager.filter(pk__in=ids).update(
-                content=b"", content_omitted="expired"
-            )
-            yield len(ids)
-
-
-def _delete_batches(rows: models.QuerySet[Row]) -> Iterator[int]:
-    while True:
-        ids = list(rows.values_list("pk", flat=True)[:PRUNE_ROWS])
-        if not ids:
-            return
-        with transaction.atomic(using=rows.db):
-            rows.model._default_manager.filter(pk__in=ids).delete()
-        yield len(ids)
+        rows = self.filter(started_at__lt=older_than, content_omitted="").order_by("started_at")
+        spans = self.model._default_manager
+        return change_in_batches(
+            rows,
+            lambda ids: spans.filter(pk__in=ids).update(content=b"", content_omitted="expired"),
+        )
 
 
 class ClientTrace(models.Model):
