@@ -11,6 +11,7 @@ from console.playground.partial_json import InvalidJson, parse_partial
 from console.playground.plan import ExpectedCall, Tool
 from console.playground.results import ReceivedToolCall
 from console.playground.schemas import SchemaViolation, first_violation, json_equal
+from gateway.canon.json_values import decode_or_none
 
 Json = dict[str, Any]
 Schema = dict[str, Any]
@@ -150,10 +151,7 @@ def parse_call_arguments(call: ReceivedToolCall) -> tuple[Any, bool]:
     """Arguments of a call, and whether they are a JSON object."""
     if not call.arguments.strip():
         return {}, True
-    try:
-        value = msgspec.json.decode(call.arguments)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None, False
+    value = decode_or_none(call.arguments)
     return value, isinstance(value, dict)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from console.prompt_cache.prefix import Segment, common_prefix, prompt_segments, text_difference
+from gateway.canon.json_values import decode_or_none
 from gateway.models import RequestLog
 from gateway.providers.profile import Price
 from gateway.relay.exchange.log_record import Bodies
@@ -128,18 +129,11 @@ def _load_turns(rows: list[RequestLog], load_bodies: LoadBodies) -> list[Turn]:
         remaining_bytes -= len(data)
         if remaining_bytes < 0:
             break
-        segments = prompt_segments(_decode_json(data))
+        segments = prompt_segments(decode_or_none(data))
         opening_texts = [segment.text for segment in segments if segment.part == "messages"][:3]
         turns.append(Turn(row, segments, frozenset(opening_texts)))
     turns.reverse()
     return turns
-
-
-def _decode_json(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _previous_turn(turn: Turn, earlier_turns: list[Turn]) -> Turn | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from gateway.canon.json_values import string_items
 from gateway.config.oidc import OidcSettings
 from gateway.roles import PERMISSIONS, Role
 
@@ -42,7 +43,7 @@ def groups_of(claims: Claims, oidc: OidcSettings) -> list[str]:
             value = value.get(name) if isinstance(value, Mapping) else None
     if isinstance(value, str):
         return [value]
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    return string_items(value)
 
 
 def role_for(claims: Claims, oidc: OidcSettings) -> Role:

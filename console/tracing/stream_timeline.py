@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.json_values import decode_or_none
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Frame, FrameTooLarge
@@ -130,10 +131,7 @@ def _with_changed_fields(events: list[Event]) -> list[Event]:
 
 
 def _decode_object(data: bytes) -> dict[str, Any] | None:
-    try:
-        body = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    body = decode_or_none(data)
     return body if isinstance(body, dict) else None
 
 

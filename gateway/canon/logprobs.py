@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.canon.events import BlockStart, Delta, Event
+from gateway.canon.json_values import dict_items
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 
@@ -46,12 +47,12 @@ def token(
 
 def parse_tokens(tokens: Any) -> list[Json]:
     """The tokens of a list in OpenAI's form; fields that the provider omits get defaults."""
-    return [_parse_token(item) for item in _dict_items(tokens)]
+    return [_parse_token(item) for item in dict_items(tokens)]
 
 
 def logprob_tokens(logprobs: Any) -> list[Json]:
     """The tokens in the `logprobs` of a Chat choice, unchanged."""
-    return _dict_items(logprobs.get("content")) if isinstance(logprobs, dict) else []
+    return dict_items(logprobs.get("content")) if isinstance(logprobs, dict) else []
 
 
 def _parse_token(item: Json) -> Json:
@@ -59,13 +60,9 @@ def _parse_token(item: Json) -> Json:
         token(
             alternative.get("token"), alternative.get("logprob"), raw_bytes=alternative.get("bytes")
         )
-        for alternative in _dict_items(item.get("top_logprobs"))
+        for alternative in dict_items(item.get("top_logprobs"))
     )
     return token(item.get("token"), item.get("logprob"), alternatives, item.get("bytes"))
-
-
-def _dict_items(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def without_bytes(item: Json) -> Json:
@@ -80,14 +77,14 @@ def _rename_fields(item: Json) -> Json:
 
 def logprobs_extra(tokens: Any) -> dict[str, Json]:
     """The entry for a response's `extra`; empty without tokens."""
-    valid = [t if _is_complete(t) else _parse_token(t) for t in _dict_items(tokens)]
+    valid = [t if _is_complete(t) else _parse_token(t) for t in dict_items(tokens)]
     return {KEY: {"tokens": valid}} if valid else {}
 
 
 def _is_complete(item: Json) -> bool:
     """Whether a token and its alternatives have the fields that every dialect reads."""
     alternatives = item.get("top_logprobs")
-    if not isinstance(alternatives, list) or len(_dict_items(alternatives)) < len(alternatives):
+    if not isinstance(alternatives, list) or len(dict_items(alternatives)) < len(alternatives):
         return False
     return all(
         isinstance(each.get("token"), str) and isinstance(each.get("logprob"), int | float)

@@ -18,9 +18,9 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import KINDS, Error, bad_upstream
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import Dialect, ErrorReply, Provider, Verb
 from gateway.dialects.shared import openai_errors
-from gateway.dialects.shared.error_body import decode_error_body
 from gateway.dialects.shared.provider_only import provider_only_client
 
 NAME = "rerank"
@@ -91,7 +91,7 @@ def _render_error(error: Error, request_id: str) -> ErrorReply:
 
 def _parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of any of the shapes."""
-    payload = decode_error_body(body)
+    payload = decode_or_none(body)
     if isinstance(payload, dict) and isinstance(detail := payload.get("detail"), str):
         body = msgspec.json.encode({"message": detail})
     return openai_errors.parse_error(status, headers, body)

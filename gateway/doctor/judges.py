@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
 from gateway.canon.events import BlockEnd, BlockStart, Delta
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
 from gateway.doctor.values import Judge, Judgement, Probe, ProbeReply
 
@@ -359,7 +359,7 @@ def _format_calls(tool_calls: list[ToolCall]) -> str:
 def json_object(reply: ProbeReply) -> Judgement:
     """Supported if the answer is a JSON object and nothing else."""
     text = reply_text(reply)
-    value = _decode_json(text)
+    value = decode_or_none(text)
     return Judgement("supported" if isinstance(value, dict) else "wrong", _quote_answer(text))
 
 
@@ -371,7 +371,7 @@ def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
 
     def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
-        answer_fields = _decode_json(text)
+        answer_fields = decode_or_none(text)
         if not isinstance(answer_fields, dict):
             return Judgement("wrong", f"not a JSON object: {_quote_answer(text)}")
         matches_fields = set(answer_fields) == set(fields) and all(
@@ -383,13 +383,6 @@ def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
         return Judgement("supported" if matches_fields else "wrong", _quote_answer(text))
 
     return judge_reply
-
-
-def _decode_json(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
 
 
 def supported_if_reasoned(reply: ProbeReply) -> Judgement:

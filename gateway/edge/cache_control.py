@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import invalid
+from gateway.canon.json_values import decode_or_none
 from gateway.relay.exchange.cached_response import DEFAULT_CACHE_CONTROL, CacheControl
 from gateway.relay.exchange.call import Exchange
 from gateway.routing.cache_policy import MAX_TTL_S
@@ -55,10 +56,7 @@ def _merge_field(exchange: Exchange, controls: CacheControl) -> CacheControl:
 
 
 def _decode_field(raw: msgspec.Raw) -> dict[str, Any]:
-    try:
-        field_controls = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        field_controls = None
+    field_controls = decode_or_none(raw)
     if not isinstance(field_controls, dict):
         raise invalid('cache must be an object, such as {"no-cache": true}', FIELD)
     for name, value in field_controls.items():

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.naming import shorten_with_hash
 from gateway.providers.profile import Edit
 
@@ -92,7 +93,8 @@ def apply_raw(
         if not _may_match(edit, steps, fields.get(top), texts):
             continue
         names = {top, edit.value} if edit.op == "rename" and len(steps) == 1 else {top}
-        part = {name: _decode_raw(fields[name]) for name in names if name in fields}
+        # What is invalid, the provider reports; an edit cannot.
+        part = {name: decode_or_none(fields[name]) for name in names if name in fields}
         changes: list[EditChange] = []
         edited_part = _edit_node(part, steps, edit, "", changes)
         if edited_part is part:
@@ -112,14 +114,6 @@ def _merge_fields(fields: dict[str, Raw], before: Object, after: Object) -> dict
         if name not in before or before[name] is not value:
             remaining_fields[name] = Raw(msgspec.json.encode(value))
     return remaining_fields
-
-
-def _decode_raw(raw: Raw) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        # The provider reports what is wrong with it; an edit cannot.
-        return None
 
 
 def _may_match(

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.traits import Traits
 
 Fields = dict[str, msgspec.Raw]
@@ -134,12 +135,7 @@ def _is_reasoning_off(fields: Fields, dialect: str, traits: Traits) -> bool:
 
 def _field_value(fields: Fields, name: str) -> Any:
     raw = fields.get(name)
-    if raw is None:
-        return None
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
+    return None if raw is None else decode_or_none(raw)
 
 
 def _nested_value(value: Any, name: str) -> Any:

@@ -10,8 +10,7 @@ import contextlib
 import re
 from typing import Any
 
-import msgspec
-
+from gateway.canon.json_values import decode_or_none
 from gateway.relay.exchange.log_record import Bodies
 
 # Indexed characters per request; up to half are reserved for the response.
@@ -86,15 +85,8 @@ def _may_have_run(text: str) -> bool:
     return False
 
 
-def _decode_body(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def _request_texts(body: bytes) -> list[str]:
-    decoded_body = _decode_body(body)
+    decoded_body = decode_or_none(body)
     if not isinstance(decoded_body, dict):
         # Truncated when it was stored, or not JSON: its end is the newest part.
         return _split_chunks(body[-MAX_CHARS:].decode("utf-8", "replace"))[::-1]
@@ -110,14 +102,14 @@ def _split_chunks(text: str) -> list[str]:
 
 
 def _response_texts(body: bytes) -> list[str]:
-    decoded_body = _decode_body(body)
+    decoded_body = decode_or_none(body)
     if decoded_body is not None:
         return _collect_strings(decoded_body)
     fragments: dict[str, list[str]] = {}
     for line in body.split(b"\n"):
         if line.startswith(b"data:"):
             with contextlib.suppress(RecursionError):
-                _collect_deltas(_decode_body(line[5:]), "", fragments)
+                _collect_deltas(decode_or_none(line[5:]), "", fragments)
     if fragments:
         return ["".join(texts) for texts in fragments.values()]
     return [body[:MAX_CHARS].decode("utf-8", "replace")]

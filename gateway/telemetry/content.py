@@ -42,21 +42,21 @@ def content_attributes(record: LogRecord) -> dict[str, str]:
     request, response = _parse_request(record), _parse_response(record)
     if request is not None:
         if request.instructions:
-            attributes["gen_ai.system_instructions"] = _decode_json(
+            attributes["gen_ai.system_instructions"] = _json_text(
                 _render_parts(request.instructions)
             )
         messages = [
             {"role": _render_role(turn.role, turn.parts), "parts": _render_parts(turn.parts)}
             for turn in request.turns
         ]
-        attributes["gen_ai.input.messages"] = _decode_json(messages)
+        attributes["gen_ai.input.messages"] = _json_text(messages)
     if response is not None:
         message = {
             "role": "assistant",
             "parts": _render_parts(response.parts),
             "finish_reason": record.finish or "stop",
         }
-        attributes["gen_ai.output.messages"] = _decode_json([message])
+        attributes["gen_ai.output.messages"] = _json_text([message])
     return attributes
 
 
@@ -132,5 +132,5 @@ def _render_media(part: Image | Document | Audio) -> dict[str, Any]:
     return {"type": "blob", "modality": modality, "content": ""}
 
 
-def _decode_json(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()

@@ -17,6 +17,7 @@ from console.tracing.tracer import trace
 from console.tracing.translation_path import TranslationPath
 from gateway import store
 from gateway.canon.errors import GatewayError
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Verb
 from gateway.edge.endpoints import find_endpoint
@@ -88,10 +89,7 @@ def decode_body(data: bytes | None) -> Any:
     """Return a stored body as an object; None if it is not one, or was truncated."""
     if data is None or len(data) > MAX_BYTES:
         return None
-    try:
-        body = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    body = decode_or_none(data)
     return body if isinstance(body, dict) else None
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects.anthropic_messages.context import Json
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
+from gateway.dialects.shared.error_body import plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -116,7 +117,7 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
-    payload = decode_error_body(body)
+    payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
     return msgspec.structs.replace(
         error,

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.bedrock_converse.context import Json
-from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
+from gateway.dialects.shared.error_body import plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -67,7 +68,7 @@ _KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
-    payload = decode_error_body(body)
+    payload = decode_or_none(body)
     fields = payload if isinstance(payload, dict) else {}
     exception_name = headers.get("x-amzn-errortype") or fields.get("__type")
     error = parse_error_payload(

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.canon.errors import KINDS, Error
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
+from gateway.dialects.shared.error_body import plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -41,7 +42,7 @@ _MONTHLY_LIMIT_PHRASES = ("calls / month", "calls per month")
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
-    payload = decode_error_body(body)
+    payload = decode_or_none(body)
     message = parse_error_message(payload) or plain_error_message(body, status)
     return Error(
         kind=_classify_error(status, message),

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.gemini.context import Json
-from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
+from gateway.dialects.shared.error_body import plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -81,7 +82,7 @@ _CLIENT_STATUSES: dict[str, tuple[int, str]] = {
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
-    payload = decode_error_body(body)
+    payload = decode_or_none(body)
     return msgspec.structs.replace(
         parse_error_payload(payload, status=status, body=body),
         retry_after_s=retry_after(headers, payload),

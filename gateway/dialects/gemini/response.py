@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import GatewayError
+from gateway.canon.json_values import dict_items
 from gateway.canon.logprobs import token, token_logprobs
 from gateway.canon.request import (
     Audio,
@@ -433,10 +434,10 @@ def parse_logprobs(logprobs_result: Any) -> list[Json]:
     """The tokens of a response, each with its top alternatives."""
     result_fields = logprobs_result if isinstance(logprobs_result, dict) else {}
     top_candidates = [
-        _dict_items(position.get("candidates"))
-        for position in _dict_items(result_fields.get("topCandidates"))
+        dict_items(position.get("candidates"))
+        for position in dict_items(result_fields.get("topCandidates"))
     ]
-    chosen_candidates = _dict_items(result_fields.get("chosenCandidates"))
+    chosen_candidates = dict_items(result_fields.get("chosenCandidates"))
     top_candidates += [[]] * (len(chosen_candidates) - len(top_candidates))
     return [
         _parse_candidate(candidate, alternatives)
@@ -447,10 +448,6 @@ def parse_logprobs(logprobs_result: Any) -> list[Json]:
 def _parse_candidate(candidate: Json, alternatives: list[Json]) -> Json:
     alternative_tokens = [_parse_candidate(alternative, []) for alternative in alternatives]
     return token(candidate.get("token"), candidate.get("logProbability"), alternative_tokens)
-
-
-def _dict_items(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def render_logprobs(tokens: list[Json]) -> Json:

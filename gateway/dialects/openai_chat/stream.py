@@ -24,6 +24,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import unfold_response
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import logprob_tokens
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
@@ -160,10 +161,10 @@ class ChatStreamParser:
             error = _error_in_frame(data)
             return self._fail_stream(error) if error is not None else []
         if frame.event == "error":
-            return self._fail_stream(parse_error_payload(_decode_or_none(data)))
+            return self._fail_stream(parse_error_payload(decode_or_none(data)))
         if not chunk.choices and chunk.error is None and chunk.usage is None:
             # A keep-alive, Azure's prompt filter results, or an error in another shape.
-            value = _decode_or_none(data)
+            value = decode_or_none(data)
             if is_error(value):
                 return self._fail_stream(parse_error_payload(value))
         return self._read_chunk(chunk)
@@ -410,17 +411,10 @@ def _error_in_frame(data: bytes) -> Error | None:
     """The error for a frame that is no chunk; None for an empty frame."""
     if not data.strip():
         return None
-    value = _decode_or_none(data)
+    value = decode_or_none(data)
     if is_error(value):
         return parse_error_payload(value)
     return bad_upstream("the upstream sent an event that is not a chat completion chunk").error
-
-
-def _decode_or_none(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except _DECODE_ERRORS:
-        return None
 
 
 # --- a client's stream ----------------------------------------------------------------------------

@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-
-def decode_error_body(body: bytes) -> Any:
-    """The JSON of an error response; None if it is not JSON."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-
 
 def plain_error_message(body: bytes, status: int | None) -> str:
     """The message for a body without a known message field: its text, or a description."""

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import KINDS, Error
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
+from gateway.dialects.shared.error_body import plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 Json = dict[str, Any]
@@ -141,7 +142,7 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; header names are lower case."""
-    payload = decode_error_body(body)
+    payload = decode_or_none(body)
     if isinstance(payload, dict):
         status, body, payload = _unwrap_aws(status, headers, body, payload)
     error = parse_error_payload(payload, status=status, body=body)
@@ -162,7 +163,7 @@ def _unwrap_aws(
     original = payload.get("OriginalStatusCode")
     if type(original) is int and 400 <= original <= 599:
         body = str(payload.get("OriginalMessage") or payload.get("Message") or "").encode()
-        return original, body, decode_error_body(body)
+        return original, body, decode_or_none(body)
     kind = headers.get("x-amzn-errortype", "").partition(":")[0]
     if kind and "Message" in payload:
         return status, body, {"message": payload["Message"], "type": kind}

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from gateway.canon.json_values import string_items
 from gateway.canon.request import Request, Tool
 from gateway.canon.signature import FOREIGN_SEARCH
 from gateway.dialects.shared.fields import object_or_empty, string_or_empty
@@ -65,9 +66,9 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
     location = object_or_empty(location.get("approximate", location))
     size, uses = options.get("search_context_size"), options.get("max_uses")
     return WebSearch(
-        allowed=_list_of_strings(options.get("allowed_domains"))
-        or _list_of_strings(object_or_empty(options.get("filters")).get("allowed_domains")),
-        blocked=_list_of_strings(options.get("blocked_domains")),
+        allowed=string_items(options.get("allowed_domains"))
+        or string_items(object_or_empty(options.get("filters")).get("allowed_domains")),
+        blocked=string_items(options.get("blocked_domains")),
         location={
             key: location[key] for key in _LOCATION_FIELDS if isinstance(location.get(key), str)
         },
@@ -80,7 +81,7 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
 
 def _parse_google_search(options: dict[str, Any]) -> WebSearch:
     return WebSearch(
-        blocked=_list_of_strings(options.get("excludeDomains")),
+        blocked=string_items(options.get("excludeDomains")),
         blocked_field="excludeDomains",
         losses=tuple(name for name in _GOOGLE_OPTIONS if options.get(name)),
     )
@@ -127,14 +128,6 @@ def request_counts(searches: int) -> dict[str, Any]:
 def user_location(location: dict[str, str]) -> dict[str, Any]:
     """The `user_location` of a tool; empty for no location."""
     return {"user_location": {"type": "approximate", **location}} if location else {}
-
-
-def _list_of_strings(value: Any) -> list[str]:
-    return (
-        [element for element in value if isinstance(element, str)]
-        if isinstance(value, list)
-        else []
-    )
 
 
 Json = dict[str, Any]
