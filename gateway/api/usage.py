@@ -21,7 +21,7 @@ from gateway.api.failures import failure
 from gateway.api.pages import page
 from gateway.models import ApiKey, EndUserHour, Team, UsageHour
 from gateway.store import load_snapshot
-from gateway.store.field_values import in_utc
+from gateway.store.field_values import in_utc, split_names
 from gateway.usage_querysets import Totals, sum_totals
 
 router = Router(tags=["usage"])
@@ -182,7 +182,7 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
     since = _round_to_hour(_bounded_time(filters.since) or until - dt.timedelta(days=30))
     if (refusal := _range_error(since, until, "all")) is not None:
         return refusal
-    names = list(dict.fromkeys(filter(None, map(str.strip, filters.models.split(",")))))
+    names = split_names(filters.models)
     if not 0 < len(names) <= MAX_CANDIDATES:
         return failure(422, f"name one to {MAX_CANDIDATES} models as provider/model", "models")
     snapshot = load_snapshot()

@@ -332,3 +332,8 @@ def specificity(pattern: str) -> tuple[int, int, str]:
 def is_pattern(name: str) -> bool:
     """Whether a name contains wildcards."""
     return any(wildcard in name for wildcard in "*?[")
+
+
+def split_names(text: str) -> list[str]:
+    """The comma-separated names in a text, without duplicates."""
+    return list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))

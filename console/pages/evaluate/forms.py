@@ -21,19 +21,18 @@ from console.evaluate.definition import (
     render_definition,
 )
 from console.evaluate.file_format import MAX_FILE_BYTES, load_file
+from console.form_fields import CODE_INPUT
 from console.pages.evaluate.labels import ASSERTION_LABELS, FORMAT_LABELS
 from console.playground.validation import is_storable
 
 Json = dict[str, Any]
-
-_CODE = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 
 
 class JsonField(forms.CharField):
     """A text field with JSON; empty is None."""
 
     def __init__(self, **kwargs: Any) -> None:
-        widget = forms.Textarea(attrs={"rows": 4, "class": "mono", **_CODE})
+        widget = forms.Textarea(attrs={"rows": 4, "class": "mono", **CODE_INPUT})
         super().__init__(required=False, widget=widget, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
@@ -94,7 +93,7 @@ class EvaluationForm(forms.Form):
         required=False,
         max_length=200,
         help_text=_("Grades answers by a rubric, for assertions of the type “Rubric”."),
-        widget=forms.TextInput(attrs={"list": "model-names", **_CODE}),
+        widget=forms.TextInput(attrs={"list": "model-names", **CODE_INPUT}),
     )
     repeat = forms.IntegerField(
         label=_("Answers per case and model"), min_value=1, max_value=spec.MAX_REPEATS
@@ -195,7 +194,7 @@ class AssertionForm(forms.Form):
         label=_("Value"),
         required=False,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 1, **_CODE}),
+        widget=forms.Textarea(attrs={"rows": 1, **CODE_INPUT}),
     )
     threshold = forms.FloatField(
         label=_("Threshold"), required=False, widget=forms.NumberInput(attrs={"step": "any"})
@@ -299,7 +298,7 @@ class CasesForm(forms.Form):
         label=_("Cases"),
         required=False,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 6, **_CODE}),
+        widget=forms.Textarea(attrs={"rows": 6, **CODE_INPUT}),
         help_text=_(
             "One case per line fills the variable {{input}}. CSV has variables in the first "
             "line, JSON lines have an object per case."

@@ -8,6 +8,7 @@ import msgspec
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.form_fields import CODE_INPUT
 from gateway.guardrails.guardrail import CANNOT_MASK
 from gateway.guardrails.patterns import PII
 from gateway.guardrails.settings import parse_settings, settings_json
@@ -35,18 +36,17 @@ FIELDS_BY_KIND = {
     "litellm": ("url", "parameters", "credential"),
     "portkey": ("url", "metadata", "credential"),
 }
-_PLAIN_TEXT_ATTRS = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 
 
 def _line_field(label: Any, help_text: Any = "", **options: Any) -> forms.CharField:
     options = {"required": False, "max_length": 2000, **options}
     return forms.CharField(
-        label=label, help_text=help_text, widget=forms.TextInput(attrs=_PLAIN_TEXT_ATTRS), **options
+        label=label, help_text=help_text, widget=forms.TextInput(attrs=CODE_INPUT), **options
     )
 
 
 def _lines_field(label: Any, help_text: Any) -> forms.CharField:
-    widget = forms.Textarea(attrs={**_PLAIN_TEXT_ATTRS, "rows": 4, "class": "mono"})
+    widget = forms.Textarea(attrs={**CODE_INPUT, "rows": 4, "class": "mono"})
     return forms.CharField(
         label=label, help_text=help_text, widget=widget, required=False, max_length=60_000
     )

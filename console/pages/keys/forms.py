@@ -18,9 +18,10 @@ from console.limit_fields import (
     usd_field,
 )
 from console.pages.guardrails.forms import GuardrailChoiceField
+from gateway.canon.json_values import string_items
 from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
-from gateway.store.field_values import MAX_TAG, MAX_TAGS
+from gateway.store.field_values import MAX_TAG, MAX_TAGS, split_names
 
 GRACE_PERIODS: dict[str, timedelta] = {
     "none": timedelta(),
@@ -117,7 +118,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         )
         self.fields["user"].label = _("Owner")
         self.fields["user"].help_text = _("The person, agent or service that holds the key.")
-        allowed_routes = _string_items(self.instance.routes)
+        allowed_routes = string_items(self.instance.routes)
         bodies = self.instance.log_bodies
         self.initial = {
             **self.initial,
@@ -125,8 +126,8 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
             "scope": "some" if allowed_routes else "all",
             "chosen": [name for name in allowed_routes if name in names],
             "patterns": ", ".join(name for name in allowed_routes if name not in names),
-            "tags": ", ".join(_string_items(self.instance.tags)),
-            "guardrails": _string_items(self.instance.guardrails),
+            "tags": ", ".join(string_items(self.instance.tags)),
+            "guardrails": string_items(self.instance.guardrails),
             "bodies": "" if bodies is None else "yes" if bodies else "no",
         }
         stored_values = (
@@ -167,16 +168,14 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
 
     def clean_patterns(self) -> list[str]:
         """The names without duplicates."""
-        entries = (text.strip() for text in self.cleaned_data["patterns"].split(","))
-        patterns = list(dict.fromkeys(text for text in entries if text))
+        patterns = split_names(self.cleaned_data["patterns"])
         if len(patterns) > MAX_PATTERNS or any(len(text) > 200 for text in patterns):
             raise forms.ValidationError(_("Enter at most 200 names of up to 200 characters."))
         return patterns
 
     def clean_tags(self) -> list[str]:
         """The tags without duplicates."""
-        entries = (text.strip() for text in self.cleaned_data["tags"].split(","))
-        tags = list(dict.fromkeys(text for text in entries if text))
+        tags = split_names(self.cleaned_data["tags"])
         if len(tags) > MAX_TAGS or any(len(text) > MAX_TAG for text in tags):
             params = {"count": MAX_TAGS, "length": MAX_TAG}
             raise forms.ValidationError(
@@ -249,8 +248,3 @@ class RotateForm(forms.Form):
     def grace_period(self) -> timedelta:
         """The selected grace period."""
         return GRACE_PERIODS[self.cleaned_data["grace"]]
-
-
-def _string_items(value: Any) -> list[str]:
-    """The strings of a JSON column, which may contain anything."""
-    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

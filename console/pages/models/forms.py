@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
+from console.form_fields import CODE_INPUT
 from console.model_facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of, rate_of
 from console.pages.models.price_lines import (
     long_prompt_text,
@@ -148,11 +149,7 @@ class NewModelForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "name": _("The provider's model ID, such as gpt-5-mini. * matches any name."),
         }
-        widgets = {
-            "name": forms.TextInput(
-                attrs={"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
-            )
-        }
+        widgets = {"name": forms.TextInput(attrs=CODE_INPUT)}
 
     def clean_name(self) -> str:
         """The name, which must be printable on one line."""

@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.limit_fields import usd_field
 from console.pages.own.limits import OwnLimits, route_names
 from gateway.models.account import MAX_KEY_DAYS
 
@@ -30,14 +31,7 @@ class OwnKeyForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         help_text=_("Select none to allow all routes that you may use."),
     )
-    month_usd = forms.DecimalField(
-        label=_("Monthly budget (USD)"),
-        required=False,
-        min_value=0,
-        max_digits=16,
-        decimal_places=6,
-        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
-    )
+    month_usd = usd_field(_("Monthly budget (USD)"))
     days = forms.IntegerField(
         label=_("Expires after (days)"), required=False, min_value=1, max_value=MAX_KEY_DAYS
     )

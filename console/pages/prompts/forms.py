@@ -8,10 +8,10 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.form_fields import CODE_INPUT
 from gateway.prompts.prompt import MAX_MESSAGES
 
 ROLES = (("system", _("System")), ("user", _("User")), ("assistant", _("Assistant")))
-_PLAIN_TEXT_ATTRS = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 _COPIED_FIELDS = ("name", "description", "model", "temperature", "top_p", "max_tokens")
 _PARAMETERS = ("temperature", "top_p", "max_tokens")
 
@@ -23,7 +23,7 @@ class PromptForm(forms.Form):
         label=_("Name"),
         max_length=63,
         help_text=_("Requests refer to it. It cannot be changed later."),
-        widget=forms.TextInput(attrs=_PLAIN_TEXT_ATTRS),
+        widget=forms.TextInput(attrs=CODE_INPUT),
     )
     description = forms.CharField(label=_("Description"), max_length=300, required=False)
     model = forms.CharField(
@@ -31,7 +31,7 @@ class PromptForm(forms.Form):
         max_length=200,
         required=False,
         help_text=_("Used for requests without a model."),
-        widget=forms.TextInput(attrs={**_PLAIN_TEXT_ATTRS, "list": "prompt-models"}),
+        widget=forms.TextInput(attrs={**CODE_INPUT, "list": "prompt-models"}),
     )
     temperature = forms.FloatField(label=_("Temperature"), required=False)
     top_p = forms.FloatField(label=_("Top p"), required=False)
@@ -41,7 +41,7 @@ class PromptForm(forms.Form):
         required=False,
         strip=False,
         help_text=_("One per line."),
-        widget=forms.Textarea(attrs={**_PLAIN_TEXT_ATTRS, "rows": 2, "class": "mono"}),
+        widget=forms.Textarea(attrs={**CODE_INPUT, "rows": 2, "class": "mono"}),
     )
 
     def __init__(self, *args: Any, rows: int = 1, is_stored: bool = False, **kwargs: Any) -> None:

@@ -9,8 +9,9 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from console.dialects import title
+from console.form_fields import CODE_INPUT
 from console.pages.providers import credential_hints
-from console.pages.providers.network_form import CODE_INPUT, NetworkForm
+from console.pages.providers.network_form import NetworkForm
 from console.pages.providers.pairs_field import PairsField, mask_pairs
 from gateway import store
 from gateway.dialects import DIALECTS

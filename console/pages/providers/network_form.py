@@ -8,11 +8,10 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.form_fields import CODE_INPUT
 from gateway.models import Provider
 from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.documents.provider import is_moved, recipient_of
-
-CODE_INPUT = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 
 
 def _pem_field(label: Any, block: str, help_text: Any) -> forms.CharField:

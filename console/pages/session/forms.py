@@ -9,45 +9,23 @@ from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
-NEW_PASSWORD = forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "input"})
+from console.form_fields import password_field, username_field
 
 
 class SignInForm(forms.Form):
     """Username and password. Errors do not reveal which of the two is wrong."""
 
-    username = forms.CharField(
-        label=_("Username"),
-        max_length=150,
-        widget=forms.TextInput(
-            attrs={
-                "autocomplete": "username",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-                "class": "input",
-            }
-        ),
-    )
-    password = forms.CharField(
-        label=_("Password"),
-        max_length=1000,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "class": "input"}),
-    )
+    username = username_field()
+    password = password_field(_("Password"), autocomplete="current-password")
 
 
 class NewPasswordForm(forms.Form):
     """A new password and its confirmation. It must not resemble the name of `user`."""
 
-    password = forms.CharField(
-        label=_("New password"),
-        max_length=1000,
-        strip=False,
-        widget=NEW_PASSWORD,
-        help_text=_("Use at least 8 characters. A passphrase works well."),
+    password = password_field(
+        _("New password"), _("Use at least 8 characters. A passphrase works well.")
     )
-    confirmation = forms.CharField(
-        label=_("Confirm password"), max_length=1000, strip=False, widget=NEW_PASSWORD
-    )
+    confirmation = password_field(_("Confirm password"))
 
     def __init__(self, *args: Any, user: User | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,12 +48,7 @@ class ChangePasswordForm(NewPasswordForm):
     """Change one's own password, which needs the current one."""
 
     field_order = ("current", "password", "confirmation")
-    current = forms.CharField(
-        label=_("Current password"),
-        max_length=1000,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "class": "input"}),
-    )
+    current = password_field(_("Current password"), autocomplete="current-password")
 
 
 def check_password(form: forms.Form, field: str, user: User | None) -> None:

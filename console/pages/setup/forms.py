@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.utils.translation import gettext_lazy as _
 
+from console.form_fields import username_field
 from console.pages.session.forms import NewPasswordForm
 from gateway.models.provider import variable_name
 from gateway.providers.catalog import PRESETS
@@ -25,19 +26,7 @@ class AccountForm(NewPasswordForm):
     """The first account, an admin."""
 
     field_order = ("username", "password", "confirmation")
-    username = forms.CharField(
-        label=_("Username"),
-        max_length=150,
-        validators=[UnicodeUsernameValidator()],
-        widget=forms.TextInput(
-            attrs={
-                "autocomplete": "username",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-                "class": "input",
-            }
-        ),
-    )
+    username = username_field(validators=[UnicodeUsernameValidator()])
 
     def clean(self) -> dict[str, Any]:
         """Check the password, also against the username."""

@@ -10,10 +10,12 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.utils.translation import gettext_lazy as _
 
 from console.folded_fields import FoldedFields
+from console.form_fields import password_field, username_field
 from console.limit_fields import trim_decimals
 from console.pages.own.limits import limits_of
-from console.pages.session.forms import NEW_PASSWORD, check_password
+from console.pages.session.forms import check_password
 from gateway.models import Account
+from gateway.store.field_values import split_names
 
 ROLES = (
     ("member", _("Member: only their own keys, spend and requests")),
@@ -45,26 +47,14 @@ class NewUserForm(RoleForm):
     """A new account."""
 
     field_order = ("username", "password", "role", "bodies")
-    username = forms.CharField(
-        label=_("Username"),
-        max_length=150,
+    username = username_field(
+        "off",
         validators=[UnicodeUsernameValidator()],
         help_text=_("Letters, digits and @ . + - _"),
-        widget=forms.TextInput(
-            attrs={
-                "autocomplete": "off",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-                "class": "input",
-            }
-        ),
     )
-    password = forms.CharField(
-        label=_("Initial password"),
-        max_length=1000,
-        strip=False,
-        widget=NEW_PASSWORD,
-        help_text=_("Use at least 8 characters. The user can change it after signing in."),
+    password = password_field(
+        _("Initial password"),
+        _("Use at least 8 characters. The user can change it after signing in."),
     )
 
     def clean_username(self) -> str:
@@ -118,19 +108,14 @@ class OwnLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_routes(self) -> list[str]:
         """The names without duplicates."""
-        entries = (text.strip() for text in self.cleaned_data["routes"].split(","))
-        return list(dict.fromkeys(text for text in entries if text))
+        return split_names(self.cleaned_data["routes"])
 
 
 class ResetForm(forms.Form):
     """A new password for another user."""
 
-    password = forms.CharField(
-        label=_("New password"),
-        max_length=1000,
-        strip=False,
-        widget=NEW_PASSWORD,
-        help_text=_("Ends all their sessions. Share it over a secure channel."),
+    password = password_field(
+        _("New password"), _("Ends all their sessions. Share it over a secure channel.")
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
