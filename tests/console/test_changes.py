@@ -18,12 +18,6 @@ from tests.store.factories import model, provider, route
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
-
-
 def text(client: Client, query: str = "", **headers: str) -> str:
     response: Any = client.get(reverse("changes") + query, headers=headers)
     assert response.status_code == 200

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -28,12 +27,6 @@ from tests.store.factories import entry, model, route
 pytestmark = pytest.mark.django_db
 
 ODD = 'team\'s/{model} "x"'
-
-
-@pytest.fixture
-def viewer_client(client: Client) -> Client:
-    client.force_login(User.objects.create_user("vic"))
-    return client
 
 
 def test_the_address_is_that_of_the_request_and_the_route_a_real_one(viewer_client: Client) -> None:

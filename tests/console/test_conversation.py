@@ -88,20 +88,6 @@ AGENT = Request(
 )
 
 
-@pytest.fixture
-def admin_client() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("ada"))
-    return client
-
-
-@pytest.fixture
-def viewer_client() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_user("vic"))
-    return client
-
-
 def answer_bytes(dialect: str, response: Response, *, stream: bool) -> bytes:
     client = DIALECTS[dialect].client
     context = ResponseContext(id="1", created=1, model="up", include_usage=True)

@@ -29,19 +29,6 @@ from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
-
-
-@pytest.fixture
-def viewer_client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("vic"))
-    return client
-
-
 def demo(name: str = "demo-fast", **values: Any) -> Model:
     row = Provider.objects.filter(name="demo").first() or provider("demo", "demo")
     return model(name, row, **values)

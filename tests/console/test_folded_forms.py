@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from console import accounts
@@ -16,13 +15,6 @@ from tests.store.factories import provider
 pytestmark = pytest.mark.django_db
 # Matches the start of the fold, open or not.
 _FOLD = re.compile(r'<details class="(?:advanced|card more)"( open)?>')
-
-
-@pytest.fixture
-def admin_client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
 
 
 def folds(response: Any) -> list[bool]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -28,12 +27,6 @@ BASE = {
 }
 PATTERNS = {**BASE, "pii": ["email"], "patterns": "ticket: TCK-[0-9]{6}"}
 SERVICE = {**BASE, "name": "svc", "timeout_s": "3", "url": "https://guard.test", "parameters": "{}"}
-
-
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
 
 
 def add(client: Client, kind: str, **typed: Any) -> Any:

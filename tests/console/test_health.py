@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -26,19 +25,6 @@ from gateway.routing.circuit_breaker import CircuitState
 from tests.store.factories import entry, model, provider, route
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada", password="x"))
-    return client
-
-
-@pytest.fixture
-def viewer_client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("vic", password="x"))
-    return client
 
 
 def status(**changes: Any) -> WriterStatus:

@@ -49,12 +49,6 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_ANTHROPIC", "sk-ant-0123456789")
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
-
-
 def tables() -> dict[str, list[str]]:
     models = (Provider, Model, Route, Target, Alias)
     return {table.__name__: sorted(map(str, table.objects.all())) for table in models}

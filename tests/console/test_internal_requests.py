@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -25,13 +24,6 @@ from gateway.relay.exchange.log_record import Bodies
 from tests.store.factories import bodies, entry
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def admin_client() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("ada"))
-    return client
 
 
 def logged(id: str, **values: Any) -> RequestLog:

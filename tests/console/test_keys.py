@@ -24,19 +24,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 FORM = {"name": "ci", "scope": "all", "bodies": ""}
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
-
-
-@pytest.fixture
-def viewer_client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("vic"))
-    return client
-
-
 def text(response: Any) -> str:
     return response.content.decode()
 

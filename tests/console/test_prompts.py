@@ -26,12 +26,6 @@ TYPED = {
 }
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
-
-
 def create(client: Client, **typed: Any) -> Prompt:
     reply = client.post(reverse("prompt-new"), {**TYPED, **typed})
     assert reply.status_code == 302, reply.content.decode()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
@@ -45,19 +44,6 @@ pytestmark = pytest.mark.django_db
 
 SECRET = "sk-canary-0123456789abcdef"
 HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
-
-
-@pytest.fixture
-def viewer_client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("vic"))
-    return client
 
 
 @pytest.fixture

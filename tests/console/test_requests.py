@@ -31,20 +31,6 @@ from tests.store.factories import bodies, entry, logged_exchange
 from tests.store.test_hedge_losers import hedged_request
 
 
-@pytest.fixture
-def admin_client(db: None) -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("ada"))
-    return client
-
-
-@pytest.fixture
-def viewer_client(db: None) -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_user("vic"))
-    return client
-
-
 def logged(id: str = "req_a", **values: Any) -> RequestLog:
     """Create a log row with the current time."""
     values.setdefault("started_at", time.time() - 60)

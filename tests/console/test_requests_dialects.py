@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
@@ -44,13 +43,6 @@ TOOL = {
 }
 MODEL = "demo/demo-fast@0ms"
 OPEN = msgspec.structs.replace(registry(), open=True)
-
-
-@pytest.fixture
-def admin_client() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("ada"))
-    return client
 
 
 def playground_body(dialect: str, *, stream: bool, model: str = MODEL) -> dict[str, Any]:

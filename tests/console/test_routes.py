@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
@@ -54,18 +53,6 @@ def smart() -> models.Route:
 
 def stored_spec(name: str = "smart") -> RouteSpec:
     return spec_of(models.Route.objects.get(name=name))
-
-
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(get_user_model().objects.create_superuser("ada"))
-    return client
-
-
-@pytest.fixture
-def viewer_client(client: Client) -> Client:
-    client.force_login(get_user_model().objects.create_user("vic"))
-    return client
 
 
 FIELD = re.compile(r"<(?:input|select|option)\b[^>]*>|</select>")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse, reverse_lazy
@@ -35,12 +34,6 @@ from tests.store.factories import logged_exchange
 pytestmark = pytest.mark.django_db
 
 FORM_VALUES = {"log_bodies": "on", "row_days": "30", "body_days": "7", "masks": r"acme-\w+"}
-
-
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
 
 
 def origins() -> dict[str, str]:

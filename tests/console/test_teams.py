@@ -27,12 +27,6 @@ from tests.store.factories import entry, model, provider, route
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("ada"))
-    return client
-
-
 def text(response: Any) -> str:
     return response.content.decode()
 

@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -29,12 +28,6 @@ from tests.store.test_hedge_losers import hedged_request
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
 NOW = dt.datetime(2026, 11, 21, 10, 20, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def viewer_client(client: Client) -> Client:
-    client.force_login(User.objects.create_user("vic", password="x"))
-    return client
 
 
 def add_request(id: str = "req_1", *, ago: float = 60, **values: Any) -> LogRecord:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
@@ -124,13 +123,6 @@ def test_a_model_of_a_price_list_need_not_be_registered() -> None:
     assert find_candidate("openai/no-such-model-of-theirs", snapshot) is None
     assert find_candidate("nobody/gpt-5", snapshot) is None
     assert find_candidate("gpt-5", snapshot) is None
-
-
-@pytest.fixture
-def viewer_client() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_user("vic"))
-    return client
 
 
 def test_the_page_shows_both_costs(viewer_client: Client) -> None:
