@@ -75,6 +75,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         running.stop()
 
 
+@pytest.fixture(scope="module")
+def site_with_data(site: Site) -> Site:
+    """A site with sample data."""
+    from tests.browser.screenshots import send_sample_requests
+
+    send_sample_requests(site.with_sample_data(), 1)
+    return site
+
+
 class PageErrors(list[str]):
     """Errors that pages reported: script errors, CSP violations and requests to other hosts."""
 
@@ -164,6 +173,14 @@ def page(open_page: Callable[..., Any]) -> Any:
 def signed_in(open_page: Callable[..., Any]) -> Any:
     """A page with the admin signed in."""
     return open_page("admin")
+
+
+@pytest.fixture
+def playground(signed_in: Any) -> Any:
+    """The playground, opened by the admin."""
+    from tests.browser.playground_page import Playground
+
+    return Playground(signed_in)
 
 
 @pytest.fixture

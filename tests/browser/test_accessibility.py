@@ -12,15 +12,8 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE, WIDE
 from tests.browser.pages import PAGES, PageSpec
-from tests.browser.screenshots import path_of, send_sample_requests
+from tests.browser.screenshots import path_of
 from tests.browser.site import Site
-
-
-@pytest.fixture(scope="module")
-def site_with_data(site: Site) -> Site:
-    """A site with sample data."""
-    send_sample_requests(site.with_sample_data(), 1)
-    return site
 
 
 @pytest.mark.parametrize("page_spec", PAGES, ids=lambda page_spec: page_spec.name)

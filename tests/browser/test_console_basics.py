@@ -6,18 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser.screenshots import send_sample_requests
 from tests.browser.site import Site
-
-
-@pytest.fixture(scope="module")
-def site_with_data(site: Site) -> Site:
-    """A site with sample data."""
-    send_sample_requests(site.with_sample_data(), 1)
-    return site
 
 
 def test_escape_closes_the_detail_of_a_request(site_with_data: Site, signed_in: Any) -> None:

@@ -6,18 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser.screenshots import send_sample_requests
 from tests.browser.site import Site
-
-
-@pytest.fixture(scope="module")
-def site_with_data(site: Site) -> Site:
-    """A site with some requests and routes."""
-    send_sample_requests(site.with_sample_data(), 1)
-    return site
 
 
 def test_a_failed_part_shows_its_error_and_can_be_retried(

@@ -11,16 +11,8 @@ from typing import Any
 import pytest
 
 from tests.browser.pages import PAGES, PageSpec
-from tests.browser.screenshots import path_of, send_sample_requests
+from tests.browser.screenshots import path_of
 from tests.browser.site import Site
-
-
-@pytest.fixture(scope="module")
-def site_with_data(site: Site) -> Site:
-    """A site with sample data."""
-    send_sample_requests(site.with_sample_data(), 1)
-    return site
-
 
 # What is wider than its window or its table cell, or covers another field, at this moment.
 _MISPLACED = """() => {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,19 +18,9 @@ SLOW = "demo/demo@500ms"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(site: Site) -> Site:
     """A gateway with the demo provider, a fallback route and a model without image input."""
-    running = Site(tmp_path_factory.mktemp("site"))
-    try:
-        yield with_models(running.start().with_users())
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-def playground(signed_in: Any) -> Playground:
-    """The playground, opened by the admin."""
-    return Playground(signed_in)
+    return with_models(site)
 
 
 def test_models_of_different_pace_answer_side_by_side(playground: Playground) -> None:

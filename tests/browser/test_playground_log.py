@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -28,19 +27,9 @@ CHAT = [
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(site: Site) -> Site:
     """A gateway with the demo provider."""
-    running = Site(tmp_path_factory.mktemp("site"))
-    try:
-        yield with_models(running.start().with_users())
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-def playground(signed_in: Any) -> Playground:
-    """The playground, opened by the admin."""
-    return Playground(signed_in)
+    return with_models(site)
 
 
 def logged(site: Site, messages: list[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,9 @@ from tests.waits import wait_until
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(site: Site) -> Site:
     """A gateway with the demo provider and a fallback route."""
-    running = Site(tmp_path_factory.mktemp("site"))
-    try:
-        yield with_models(running.start().with_users())
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-def playground(signed_in: Any) -> Playground:
-    """The playground, opened by the admin."""
-    return Playground(signed_in)
+    return with_models(site)
 
 
 def test_answers_are_repeated_and_their_medians_shown(playground: Playground) -> None:

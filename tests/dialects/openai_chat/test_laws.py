@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.canon.events import Delta, Event
+from gateway.canon.events import Event
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     Audio,
@@ -38,6 +38,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_chat.make import PDF, PNG, response_context
+from tests.dialects.splits import split_bytes, split_deltas, without_native_usage
 from tests.fakes import openai_rules
 from tests.stream_grammar import check_stream
 
@@ -377,13 +378,6 @@ def answers(draw: st.DrawFn) -> Response:
     )
 
 
-def comparable_response(response: Response) -> Response:
-    """Return the response without the provider's usage object."""
-    if response.usage is None:
-        return response
-    return replace(response, usage=replace(response.usage, native={}))
-
-
 FRAME = response_context(model="acme-1", include_usage=True)
 
 
@@ -393,38 +387,20 @@ def test_a_complete_response_renders_and_parses_unchanged(response: Response):
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
-    assert comparable_response(DIALECT.provider.parse_response(wire, ALL, None)) == response
+    assert without_native_usage(DIALECT.provider.parse_response(wire, ALL, None)) == response
 
 
 @settings(max_examples=60)
 @given(answers(), st.data())
 def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st.DataObject):
     renderer = DIALECT.client.stream_renderer(FRAME)
-    wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
+    wire = b"".join(renderer.feed(event) for event in split_deltas(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
     events: list[Event] = []
-    for chunk in _split_bytes(wire, data):
+    for chunk in split_bytes(wire, data):
         for frame in decoder.feed(chunk):
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)
-    assert comparable_response(fold_events(events)) == response
-
-
-def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """Return the same stream in smaller deltas."""
-    out: list[Event] = []
-    for event in events:
-        if isinstance(event, Delta) and len(event.text) > 1:
-            position = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:position]), Delta(event.text[position:])]
-        else:
-            out.append(event)
-    return out
-
-
-def _split_bytes(wire: bytes, data: st.DataObject) -> list[bytes]:
-    """Return the same bytes in chunks of one size."""
-    size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
-    return [wire[i : i + size] for i in range(0, len(wire), size)]
+    assert without_native_usage(fold_events(events)) == response

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.canon.events import Delta, Event
+from gateway.canon.events import Event
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     CacheBreakpoint,
@@ -39,6 +39,7 @@ from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.context import NAME, STATE_KIND
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_responses.make import PDF, PNG, response_context
+from tests.dialects.splits import split_bytes, split_deltas
 from tests.fakes import responses_rules
 from tests.stream_grammar import check_stream
 
@@ -426,11 +427,11 @@ def test_a_complete_response_renders_and_parses_unchanged(response: Response):
 @given(answers(), st.data())
 def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st.DataObject):
     renderer = DIALECT.client.stream_renderer(FRAME)
-    wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
+    wire = b"".join(renderer.feed(event) for event in split_deltas(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
     events: list[Event] = []
-    for chunk in _split_bytes(wire, data):
+    for chunk in split_bytes(wire, data):
         for frame in decoder.feed(chunk):
             events += parser.feed(frame)
     events += parser.close()
@@ -448,21 +449,3 @@ def test_a_stream_ends_with_the_complete_answer(response: Response):
     assert [event["sequence_number"] for event in payloads] == list(range(len(payloads)))
     rendered_response, _ = DIALECT.client.render_response(response, FRAME)
     assert payloads[-1]["response"] == msgspec.json.decode(msgspec.json.encode(rendered_response))
-
-
-def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """Return the same stream in smaller deltas."""
-    out: list[Event] = []
-    for event in events:
-        if isinstance(event, Delta) and len(event.text) > 1:
-            position = data.draw(st.integers(1, len(event.text) - 1))
-            out += [Delta(event.text[:position]), Delta(event.text[position:])]
-        else:
-            out.append(event)
-    return out
-
-
-def _split_bytes(wire: bytes, data: st.DataObject) -> list[bytes]:
-    """Return the same bytes in chunks of one size."""
-    size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
-    return [wire[i : i + size] for i in range(0, len(wire), size)]
