@@ -13,7 +13,7 @@ from gateway import store
 from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
-from gateway.api.pages import MAX_PAGE
+from gateway.api.pages import MAX_ID, page_of_rows
 from gateway.api.resources import not_found_response, reply, run_guarded
 from gateway.doctor import PROBES, Advice
 from gateway.models import CapabilityReport, Model
@@ -23,7 +23,6 @@ from gateway.store.field_values import is_pattern
 
 router = Router(tags=["doctor"], auth=Editor())
 _MODELS = KINDS["models"]
-_MAX_ID = 2**62
 
 
 class CapabilityReportIn(Schema):
@@ -108,14 +107,9 @@ def list_capability_reports(
         provider, _, name = model.replace("\0", "").partition("/")
         reports = reports.filter(provider__name=provider, model=name)
     if cursor is not None:
-        reports = reports.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
-    size = min(max(limit, 1), MAX_PAGE)
-    rows = list(reports[: size + 1])
-    items, has_more = rows[:size], len(rows) > size
-    return {
-        "items": [_report_out(row) for row in items],
-        "next": items[-1].pk if has_more else None,
-    }
+        reports = reports.filter(pk__lt=min(max(cursor, 0), MAX_ID))
+    rows, next_cursor = page_of_rows(lambda count: reports[:count], limit)
+    return {"items": [_report_out(row) for row in rows], "next": next_cursor}
 
 
 @router.post("/capability-reports", response={201: ReportOut})
@@ -189,7 +183,7 @@ def _apply_advice(number: int, traits: list[str]) -> HttpResponse:
 
 def _find_report(number: int) -> CapabilityReport | None:
     rows = CapabilityReport.objects.select_related("provider")
-    return rows.filter(pk=min(number, _MAX_ID)).first()
+    return rows.filter(pk=min(number, MAX_ID)).first()
 
 
 def _report_missing(number: int) -> HttpResponse:

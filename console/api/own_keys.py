@@ -25,8 +25,8 @@ from gateway.accounting.spend import parse_period, spend
 from gateway.api.auth import Admin, admin_credential, token_of
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
-from gateway.api.pages import MAX_PAGE
-from gateway.api.requests import MAX_ID, BodiesOut, Page, RequestOut, bodies_of
+from gateway.api.pages import MAX_ID, page_of_rows
+from gateway.api.requests import BodiesOut, Page, RequestOut, bodies_of
 from gateway.api.resources import MAX_GRACE_S, reply, run_guarded
 from gateway.api.spend import SpendOut, spend_items
 from gateway.models import ApiKey, RequestLog
@@ -220,16 +220,14 @@ def get_own_spend(
 @router.get("/own/requests", response=Page)
 def list_own_requests(request: HttpRequest, filters: Query[OwnFilters]) -> dict[str, Any]:
     """A page of the requests of the user's keys, newest first."""
-    limit = min(max(filters.limit, 1), MAX_PAGE)
     columns = filters.dict(exclude={"cursor", "limit"})
     rows = (
         RequestLog.objects.matching(**columns)
         .of_keys(_key_ids(request))
         .older_than_row(filters.cursor)
     )
-    items = list(rows.prefetch_related("scores").newest(limit + 1))
-    has_more, items = len(items) > limit, items[:limit]
-    return {"items": items, "next": items[-1].pk if has_more else None}
+    items, next_cursor = page_of_rows(rows.prefetch_related("scores").newest, filters.limit)
+    return {"items": items, "next": next_cursor}
 
 
 @router.get("/own/requests/{request_id}", response=RequestOut)

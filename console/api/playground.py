@@ -14,12 +14,11 @@ from console.models import PlaygroundPreset, PlaygroundRun
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
-from gateway.api.pages import MAX_PAGE
+from gateway.api.pages import MAX_ID, page_of_rows
 from gateway.api.resources import reply, run_guarded
 from gateway.store.documents import Refused
 
 router = Router(tags=["playground"])
-_MAX_ID = 2**62
 
 
 class PresetIn(Schema):
@@ -82,7 +81,7 @@ def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 5
     """A page of the newest versions of your presets; of all users' with the master key."""
     presets = _visible_presets(request).newest().select_related("owner").order_by("-pk")
     if cursor is not None:
-        presets = presets.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
+        presets = presets.filter(pk__lt=min(max(cursor, 0), MAX_ID))
     return _paginate(presets, limit, _preset_out)
 
 
@@ -95,14 +94,14 @@ def create_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
 @router.get("/playground/presets/{int:number}", auth=Reader(), response=PresetDocument)
 def get_preset(request: HttpRequest, number: int) -> Any:
     """One version of a preset."""
-    row = _visible_presets(request).with_id(min(number, _MAX_ID)).select_related("owner").first()
+    row = _visible_presets(request).with_id(min(number, MAX_ID)).select_related("owner").first()
     return _no_preset(number) if row is None else {**_preset_out(row), "document": row.document}
 
 
 @router.delete("/playground/presets/{int:number}", auth=Reader(), response={204: None})
 def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
     """Remove a preset with all versions of its name."""
-    row = _visible_presets(request).with_id(min(number, _MAX_ID)).first()
+    row = _visible_presets(request).with_id(min(number, MAX_ID)).first()
     if row is None:
         return _no_preset(number)
     PlaygroundPreset.objects.filter(owner_id=row.owner_id).by_name(row.name).delete()
@@ -112,7 +111,7 @@ def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
 @router.get("/playground/runs", auth=Reader(), response=RunPage)
 def list_runs(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
     """A page of your runs; admins and the master key see those of all users."""
-    before = None if cursor is None else min(max(cursor, 0), _MAX_ID)
+    before = None if cursor is None else min(max(cursor, 0), MAX_ID)
     return _paginate(
         _visible_runs(request).before(before).listed().select_related("owner"), limit, _run_out
     )
@@ -157,13 +156,8 @@ def _visible_runs(request: HttpRequest) -> Any:
 
 
 def _paginate(queryset: Any, limit: int, render: Any) -> dict[str, Any]:
-    size = min(max(limit, 1), MAX_PAGE)
-    rows = list(queryset[: size + 1])
-    page_rows, has_more = rows[:size], len(rows) > size
-    return {
-        "items": [render(row) for row in page_rows],
-        "next": page_rows[-1].pk if has_more else None,
-    }
+    rows, next_cursor = page_of_rows(lambda count: queryset[:count], limit)
+    return {"items": [render(row) for row in rows], "next": next_cursor}
 
 
 def _no_preset(number: int) -> HttpResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
@@ -13,12 +14,11 @@ from ninja.errors import HttpError
 from console.pages.traces.waterfall import Line, trace_waterfall
 from gateway import store
 from gateway.api.auth import BodyReader, Reader
+from gateway.api.pages import MAX_ID, page_of_rows
 from gateway.models import ClientSpan, ClientTrace
 
 router = Router(tags=["traces"])
 
-MAX_PAGE = 200
-MAX_ID = 2**63 - 1
 _NO_CONTENT = {
     "none": "the span has no content",
     "off": "the key, the route or the settings disable the storage of bodies",
@@ -134,7 +134,6 @@ class SpanContentOut(Schema):
 @router.get("/traces", auth=Reader(), response=TracePage)
 def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str, Any]:
     """The traces that agents sent."""
-    limit = min(max(filters.limit, 1), MAX_PAGE)
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     matching_traces = ClientTrace.objects.matching(
         session=filters.session,
@@ -145,14 +144,10 @@ def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str,
         since=filters.since,
         until=filters.until,
     )
-    rows = list(matching_traces.newest(limit + 1, cursor))
-    counts = ClientSpan.objects.counts([row.trace_id for row in rows[:limit]])
-    return {
-        "items": [
-            _trace_out(row, counts.get((row.trace_id, row.key_id), (0, 0))) for row in rows[:limit]
-        ],
-        "next": rows[limit - 1].pk if len(rows) > limit else None,
-    }
+    rows, next_cursor = page_of_rows(partial(matching_traces.newest, before=cursor), filters.limit)
+    counts = ClientSpan.objects.counts([row.trace_id for row in rows])
+    items = [_trace_out(row, counts.get((row.trace_id, row.key_id), (0, 0))) for row in rows]
+    return {"items": items, "next": next_cursor}
 
 
 @router.get("/traces/{trace_id}", auth=Reader(), response=TraceDetailOut)

@@ -17,7 +17,7 @@ from ninja import Field, Router, Schema
 from console import accounts
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
-from gateway.api.pages import MAX_PAGE
+from gateway.api.pages import page_of_rows
 from gateway.api.resources import reply, run_guarded
 from gateway.models import Account, Team
 from gateway.models.account import MAX_KEY_DAYS, MAX_OWN_KEYS
@@ -89,15 +89,11 @@ class UserPage(Schema):
 @router.get("/users", response=UserPage)
 def list_users(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
     """A page of all accounts."""
-    size = min(max(limit, 1), MAX_PAGE)
-    rows = list(
-        User.objects.select_related("account__team")
-        .filter(pk__gt=min(max(cursor, 0), 2**31))
-        .order_by("pk")[: size + 1]
-    )
-    users_with_access, page_rows = accounts.users_with_body_access(), rows[:size]
-    items = [_user_out(row, users_with_access) for row in page_rows]
-    return {"items": items, "next": page_rows[-1].pk if len(rows) > size else None}
+    users = User.objects.select_related("account__team").order_by("pk")
+    later_users = users.filter(pk__gt=min(max(cursor, 0), 2**31))
+    rows, next_cursor = page_of_rows(lambda count: later_users[:count], limit)
+    users_with_access = accounts.users_with_body_access()
+    return {"items": [_user_out(row, users_with_access) for row in rows], "next": next_cursor}
 
 
 @router.post("/users", response={201: UserOut})

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
+from gateway.api.pages import page_of_rows
 from gateway.models import Change
 
 router = Router(tags=["changes"])
-
-MAX_PAGE = 200
 
 
 class ChangeFilters(Schema):
@@ -54,14 +54,11 @@ class ChangePage(Schema):
 @router.get("/changes", response=ChangePage)
 def list_changes(request: HttpRequest, filters: Query[ChangeFilters]) -> dict[str, Any]:
     """A page of the audit log."""
-    size = min(max(filters.limit, 1), MAX_PAGE)
     since = filters.since
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=dt.UTC)
     changes = Change.objects.matching(
         kind=filters.kind, name=filters.name, actor=filters.actor, since=since
     )
-    items = list(changes.page(filters.cursor, size + 1))
-    has_more = len(items) > size
-    items = items[:size]
-    return {"items": items, "next": items[-1].pk if has_more else None}
+    items, next_cursor = page_of_rows(partial(changes.page, filters.cursor), filters.limit)
+    return {"items": items, "next": next_cursor}

@@ -13,14 +13,13 @@ from ninja.errors import HttpError
 
 from gateway import store
 from gateway.api.auth import BodyReader, Reader, may_read_request_bodies
+from gateway.api.pages import MAX_ID, page_of_rows
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.field_values import in_utc
 
 router = Router(tags=["requests"])
 
-MAX_PAGE = 200
-MAX_ID = 2**63 - 1
 
 # `RequestLog.bodies_omitted` -> the reason as text.
 NO_BODIES = {
@@ -152,7 +151,6 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     """A page of the request log. Searching bodies (`q`) requires permission to read them."""
     if filters.q and not may_read_request_bodies(request.auth):  # type: ignore[attr-defined]
         raise HttpError(403, BodyReader.reason)
-    limit = min(max(filters.limit, 1), MAX_PAGE)
     columns = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     rows = RequestLog.objects.matching(
@@ -161,11 +159,8 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
         until=filters.until and in_utc(filters.until),
         text=filters.q,
     ).older_than_row(cursor)
-    rows = rows.prefetch_related("scores")
-    items = list(rows.newest(limit + 1))
-    has_more = len(items) > limit
-    items = items[:limit]
-    return {"items": items, "next": items[-1].pk if has_more else None}
+    items, next_cursor = page_of_rows(rows.prefetch_related("scores").newest, filters.limit)
+    return {"items": items, "next": next_cursor}
 
 
 @router.get("/requests/{request_id}", auth=Reader(), response=RequestOut)

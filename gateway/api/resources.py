@@ -28,6 +28,7 @@ from ninja import Router
 from gateway.api.auth import Admin, Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
+from gateway.api.pages import page_of_rows
 from gateway.models import ApiKey
 from gateway.roles import has_permission
 from gateway.store import end_grace, rotate_key
@@ -43,7 +44,6 @@ from gateway.store.documents import (
 from gateway.store.documents.shape import HIDDEN
 from gateway.store.keys import new_key_row
 
-MAX_PAGE = 200
 # Fields of a row in addition to its document.
 METADATA_FIELDS = (
     "id",
@@ -135,11 +135,10 @@ def resource(kind: Kind) -> Router:
     )
     def list_rows(request: HttpRequest, cursor: int = 0, limit: int = 50) -> HttpResponse:
         """A page of rows, oldest first; `next` is the cursor of the next page, null at the end."""
-        size = min(max(limit, 1), MAX_PAGE)
-        rows = list(kind.rows().filter(pk__gt=max(cursor, 0)).order_by("pk")[: size + 1])
-        has_more = len(rows) > size
-        items = [_readable_item(request, kind, row) for row in rows[:size]]
-        return reply(200, {"items": items, "next": rows[size - 1].pk if has_more else None})
+        later_rows = kind.rows().filter(pk__gt=max(cursor, 0)).order_by("pk")
+        rows, next_cursor = page_of_rows(lambda count: later_rows[:count], limit)
+        items = [_readable_item(request, kind, row) for row in rows]
+        return reply(200, {"items": items, "next": next_cursor})
 
     @router.post(
         list_path, operation_id=f"create_{singular}", openapi_extra=_row_request(kind, 201)

@@ -20,7 +20,7 @@ from gateway import store
 from gateway.api.auth import Admin, Reader, token_of
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
-from gateway.api.pages import page
+from gateway.api.pages import MAX_ID, page
 from gateway.api.requests import ScoreOut
 from gateway.api.resources import reply
 from gateway.api.runtime import runtime_of
@@ -29,7 +29,6 @@ from gateway.models.score import FEEDBACK
 from gateway.roles import has_permission
 
 router = Router(tags=["scores"])
-_MAX_ID = 2**63 - 1
 _MAX_AUTHOR = 150
 _NOT_FOUND = "there is no such request in the log"
 # Scores that a gateway key may send in a minute, per process.
@@ -151,7 +150,7 @@ def _create_score(request: HttpRequest, request_id: str, payload: ScoreIn) -> Ht
 def delete_score(request: HttpRequest, request_id: str, number: int) -> HttpResponse:
     """Delete a score: one's own, or as admin any."""
     row = _find_scorable_request(request, request_id)
-    score = RequestScore.objects.of_requests([row.pk]).filter(pk=min(number, _MAX_ID)).first()
+    score = RequestScore.objects.of_requests([row.pk]).filter(pk=min(number, MAX_ID)).first()
     if score is None:
         return failure(404, "the request has no such score")
     caller = request.auth  # type: ignore[attr-defined]
