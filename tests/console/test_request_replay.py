@@ -12,7 +12,6 @@ from django.test import Client
 from django.urls import reverse
 
 from gateway.api.runtime import SCOPE_KEY
-from tests.console.test_requests import admin_client as admin_client
 from tests.console.test_requests import logged, translated
 from tests.store.factories import entry
 

@@ -13,9 +13,7 @@ from console.models import SavedView
 from console.pages.requests import log_search
 from console.pages.requests.query import parse
 from gateway.models import RequestLog
-from tests.console.test_requests import admin_client, logged, matching_rows, viewer_client
-
-__all__ = ["admin_client", "viewer_client"]
+from tests.console.test_requests import logged, matching_rows
 
 
 def test_tags_are_a_filter_in_every_alphabet(db: None) -> None:

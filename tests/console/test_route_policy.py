@@ -13,11 +13,11 @@ from django.urls import reverse
 from gateway import models, store
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
-from tests.console.test_routes import _known_models, admin_client, press, smart, stored_spec
+from tests.console.test_routes import _known_models, press, smart, stored_spec
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
-__all__ = ["_known_models", "admin_client", "smart"]
+__all__ = ["_known_models", "smart"]
 
 
 def spare() -> None:

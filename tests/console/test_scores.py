@@ -16,9 +16,7 @@ from console import accounts
 from gateway import store
 from gateway.models import ApiKey, RequestLog, RequestScore
 from gateway.models.score import MAX_SCORES
-from tests.console.test_requests import admin_client, logged, matching_rows, viewer_client
-
-__all__ = ["admin_client", "viewer_client"]
+from tests.console.test_requests import logged, matching_rows
 
 
 def _client(name: str, role: Any) -> Client:

@@ -11,9 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway.models import ClientTrace
-from tests.console.test_requests import viewer_client
 
-__all__ = ["viewer_client"]
 pytestmark = pytest.mark.django_db
 
 

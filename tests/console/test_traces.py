@@ -13,9 +13,8 @@ from django.utils import timezone
 
 from console.pages.traces.waterfall import AXIS, Waterfall, trace_waterfall
 from gateway.models import ClientSpan, ClientTrace, RequestLog
-from tests.console.test_requests import admin_client, logged, viewer_client
+from tests.console.test_requests import logged
 
-__all__ = ["admin_client", "viewer_client"]
 HEX = "ab" * 16
 START = timezone.now() - dt.timedelta(minutes=5)
 

@@ -9,10 +9,8 @@ import pytest
 from django.test import Client
 
 from gateway.models import ClientTrace
-from tests.console.test_requests import admin_client, viewer_client
 from tests.console.test_traces import HEX, request, span, time_at
 
-__all__ = ["admin_client", "viewer_client"]
 pytestmark = pytest.mark.django_db
 
 

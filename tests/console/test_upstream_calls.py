@@ -5,11 +5,9 @@ from __future__ import annotations
 from django.test import Client
 
 from gateway.relay.exchange.log_record import Attempt, SearchRecord, UpstreamCall
-from tests.console.test_requests import admin_client, detail, logged
+from tests.console.test_requests import detail, logged
 from tests.markup import normalize_html
 from tests.store.factories import bodies
-
-__all__ = ["admin_client"]
 
 
 def test_the_conversation_of_several_calls_has_the_clients_response(admin_client: Client):
