@@ -51,3 +51,13 @@ def test_keyboard_shortcuts_search_open_pages_and_can_be_disabled(signed_in: Any
     assert page.url.endswith("/console/routes")
     page.keyboard.press("Control+k")
     expect(page.locator("dialog[open]")).to_be_visible()
+
+
+def test_the_window_has_no_scrollbar_of_its_own(signed_in: Any) -> None:
+    """Navigation and content scroll by themselves; a second scrollbar beside theirs moves nothing."""
+    for path in ("/console/", "/console/models", "/console/playground", "/console/requests"):
+        signed_in.goto(path)
+        high, window = signed_in.evaluate(
+            "[document.documentElement.scrollHeight, document.documentElement.clientHeight]"
+        )
+        assert high == window, path
