@@ -342,3 +342,45 @@ def test_a_run_is_named_found_and_deleted(
     box.get_by_role("button", name="Delete").click()
     box.get_by_role("button", name="Delete run").click()
     expect(box.locator(".runs a")).to_have_count(0)
+
+
+def test_a_run_is_shown_again_after_a_reload_and_on_the_way_back(playground: Playground) -> None:
+    """Answers with their figures, and the message that is not sent yet; no answer twice."""
+    playground.open("demo/demo-fast", "over").fill_prompt("Hello").run().wait_until_done()
+    page = playground.page
+    expect(playground.answer("A")).to_contain_text("You wrote")
+    text, tokens = (
+        playground.answer("A").inner_text(),
+        playground.figure("A", "Tokens").inner_text(),
+    )
+    playground.fill_prompt("And then?")
+    page.wait_for_timeout(600)  # the draft is saved soon, not at once
+    page.reload()
+    for _ in range(2):
+        playground.wait_for_state("A", "ok")
+        playground.wait_for_state("B", "fallback")
+        expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
+        expect(playground.figure("A", "Tokens")).to_have_text(tokens, use_inner_text=True)
+        expect(page.locator("#pg-text")).to_have_value("And then?")
+        expect(playground.column("A").locator(".turn")).to_have_count(1)
+        playground.column("A").locator("a.state").click()
+        page.wait_for_url("**/requests/**")
+        page.go_back()
+    # The next answer continues the conversation of the reopened run.
+    playground.run().wait_until_done()
+    expect(playground.column("A").locator(".turn")).to_have_count(3)
+    # Without its run, the page keeps the conversation: here from the navigation.
+    page.wait_for_timeout(600)
+    page.goto("/console/playground")
+    expect(playground.column("A").locator(".turn")).to_have_count(4)
+
+
+def test_a_reload_in_the_middle_of_a_run_keeps_what_had_arrived(playground: Playground) -> None:
+    playground.open("demo/demo-slow").fill_prompt("Hello").run()
+    expect(playground.answer("A")).to_contain_text("Hello from")
+    playground.page.reload()
+    playground.wait_for_state("A", "stopped")
+    expect(playground.answer("A")).to_contain_text("Hello from")
+    # A new conversation is no longer this run.
+    playground.page.get_by_role("button", name="New conversation").click()
+    expect(playground.page).to_have_url(re.compile(r"/console/playground$"))

@@ -142,6 +142,7 @@ export function presetMenu(anchor, app) {
 async function loadPreset(preset, app, id = preset.id) {
   try {
     const stored = await call(`/presets/${id}`);
+    app.runs?.setAddress(null);
     await restore(app, stored.settings);
     setPreset(app, preset.id);
     notice(_("Loaded {name} v{n}.", { name: stored.name, n: stored.version }), "ok");

@@ -154,6 +154,7 @@ class App {
       Object.assign(column, { history: [], answerLength: 0 });
       if (column.answer) column.startRun(null);
     }
+    this.runs?.setAddress(null);
     this.layout();
     this.composer.text.focus();
   }

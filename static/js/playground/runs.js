@@ -1,5 +1,5 @@
 // Runs: starts them, reads the events of each, and replays stored runs.
-import { $, _, announce } from "./dom.js";
+import { $, _, announce, baseUrl } from "./dom.js";
 import { ms } from "../format.js";
 import { lazy } from "./lazy.js";
 import { saveDraftOf } from "./settings.js";
@@ -12,6 +12,8 @@ export class Runs {
     // The columns of an open blind vote, in their shuffled order.
     this.blindOrder = null;
     this.voteModule = null;
+    // The id of the run in the page's address, which a reload opens again.
+    this.addressed = "";
   }
 
   get busy() {
@@ -43,7 +45,7 @@ export class Runs {
     $("#pg").dataset.runs = this.startedCount += 1;
     app.compareWith("");
     app.layout();
-    announce(_("Running {n} columns.", { n: columns.length }));
+    announce(columns.length === 1 ? _("Running 1 column.") : _("Running {n} columns.", { n: columns.length }));
     const body = { ...input, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}), ...(app.key ? { key: app.key } : {}) };
     await this.#follow(run, run.start("/runs", body));
   }
@@ -104,7 +106,19 @@ export class Runs {
     this.app.composer.showErrors(error.fields);
   }
 
+  /**
+   * Puts a run into the page's address, so that it is shown again after a reload or on the way back
+   * from the log; null, a blind vote, or a run of some columns only: the draft is all there is.
+   */
+  setAddress(run) {
+    const isWhole = run && !this.blindOrder && run.columns.length === this.app.active().length;
+    this.addressed = isWhole ? run.id : "";
+    history.replaceState(null, "", baseUrl() + (isWhole ? `?run=${encodeURIComponent(run.id)}` : ""));
+    saveDraftOf(this.app);
+  }
+
   #handleEvent(event, run) {
+    if (event.type === "run") this.setAddress(run);
     if (event.col) {
       const column = run.columns.find((c) => c.id === event.col);
       if (column?.run === run) column.apply(event);

@@ -15,10 +15,13 @@ export function snapshot(app) {
   };
 }
 
-/** Saves the page as this tab's draft, with the conversation of each column. */
+/** Saves the page as this tab's draft, with the conversation of each column and the run in the address. */
 export function saveDraftOf(app) {
-  const histories = Object.fromEntries(app.columns.map((c) => [c.id, c.history]));
-  saveDraft({ ...snapshot(app), preset: app.preset, histories });
+  const byColumn = (value) => Object.fromEntries(app.columns.map((c) => [c.id, value(c)]));
+  saveDraft({
+    ...snapshot(app), preset: app.preset, run: app.runs?.addressed ?? "",
+    histories: byColumn((c) => c.history), answerLengths: byColumn((c) => c.answerLength),
+  });
 }
 
 /** Restores a preset, a draft or the settings of a stored run. */

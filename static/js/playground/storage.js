@@ -26,10 +26,19 @@ export function initialSettings(boot) {
   const columns = (routes.length ? routes : boot.models.slice(0, 1)).map((m) => ({ model: m.id }));
   const defaults = { mode: "compare", columns };
   const stored = boot.run?.settings;
-  if (stored) return { ...stored, run: boot.run.id };
+  if (stored) {
+    const draft = loadDraft();
+    return draft?.run === boot.run.id ? withoutAnswers(draft) : { ...stored, run: boot.run.id };
+  }
   const link = boot.settings;
   if (link) return link.columns?.length ? link : { ...link, columns };
   return loadDraft() ?? defaults;
+}
+
+/** A draft without the latest answers, which its run gives again. */
+function withoutAnswers(draft) {
+  const histories = Object.entries(draft.histories).map(([id, history]) => [id, history.slice(0, history.length - draft.answerLengths[id])]);
+  return { ...draft, histories: Object.fromEntries(histories) };
 }
 
 /** Values of the composer: stored ones, or those of the last message of a request. */

@@ -52,9 +52,10 @@ export function dropAnswer(column) {
   Object.assign(column, { answerLength: 0, answerInHistory: false });
 }
 
-/** Turns the latest answer into plain messages of the list. */
+/** Turns the latest answer into plain messages of the list; the page is then no longer its run. */
 function settleAnswer(column) {
   column.startRun(null);
+  column.app.runs?.setAddress(null);
 }
 
 const isEqual = (a, b) => JSON.stringify(a) === JSON.stringify(b);
