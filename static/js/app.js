@@ -82,6 +82,9 @@ function setBarWidths(scope) {
 setBarWidths(document);
 document.addEventListener("htmx:after:swap", () => setBarWidths(document));
 
+// After a rejected form: the keyboard and the screen reader continue at the first field to mend.
+document.querySelector("form [aria-invalid=true]:not([type=hidden])")?.focus();
+
 for (const toast of document.querySelectorAll(".toasts .toast")) {
   if (!toast.querySelector("a, button")) setTimeout(() => toast.remove(), 6000);
 }

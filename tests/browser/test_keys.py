@@ -39,6 +39,18 @@ def test_a_key_is_created_shown_once_copied_and_works(open_page: Any, site: Site
     assert token not in page.content()
 
 
+def test_a_rejected_form_continues_at_its_first_error(signed_in: Any, page_errors: Any) -> None:
+    page_errors.allow("422")
+    signed_in.goto("/console/keys/add")
+    signed_in.get_by_label("Name", exact=True).fill("too little")
+    signed_in.locator("summary", has_text="Advanced").click()
+    expect(signed_in.get_by_label("Team or project")).to_have_text(re.compile("None"))
+    signed_in.locator("#id_limit_tpd").fill("1e3")
+    signed_in.get_by_role("button", name="Create key").click()
+    expect(signed_in.locator("#id_limit_tpd")).to_be_focused()
+    expect(signed_in.locator("#id_limit_tpd")).to_be_in_viewport()
+
+
 def test_an_old_secret_is_valid_during_its_grace_period(signed_in: Any, site: Site) -> None:
     old = create_key(signed_in, "rotating")
     signed_in.goto("/console/keys")

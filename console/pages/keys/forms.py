@@ -113,6 +113,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         self.fields["name"].help_text = _("Describes who or what uses the key.")
         self.fields["budget_month_usd"].label = _("Monthly budget (USD)")
         self.fields["team"].label = _("Team or project")
+        self.fields["team"].empty_label = _("None")  # type: ignore[attr-defined]
         self.fields["team"].help_text = _(
             "Its budget and limits apply in addition to the key's own."
         )

@@ -104,6 +104,7 @@ class OwnLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
             self.fields[name].label = label
             self.fields[name].help_text = _("Default: %(default)s.") % {"default": default}
         self.fields["team"].label = _("Team or project")
+        self.fields["team"].empty_label = _("None")  # type: ignore[attr-defined]
         self.fields["team"].help_text = _("New keys join it: its budget and limits apply too.")
 
     def clean_routes(self) -> list[str]:
