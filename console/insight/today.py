@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 from django.utils import timezone
@@ -156,12 +155,10 @@ def _unpriced_note(totals: Totals) -> str:
 
 
 def _hour_label(begin: dt.datetime, totals: Totals) -> str:
-    values: dict[str, Any] = {
-        "hour": f"{timezone.localtime(begin):%H:%M}",
-        "n": count(totals.requests),
-        "errors": count(totals.errors),
-    }
-    return _("%(hour)s: %(n)s requests, %(errors)s errors") % values
+    requests = ngettext("%(n)s request", "%(n)s requests", totals.requests)
+    errors = ngettext("%(n)s error", "%(n)s errors", totals.errors)
+    parts = (requests % {"n": count(totals.requests)}, errors % {"n": count(totals.errors)})
+    return f"{timezone.localtime(begin):%H:%M}: {', '.join(parts)}"
 
 
 def _route_shares(midnight: dt.datetime) -> tuple[RouteShare, ...]:

@@ -6,8 +6,12 @@ from decimal import Decimal
 
 import pytest
 
+from console.pages.requests.labels import attempt_bars
+from console.pages.routes.metrics import target_status
 from console.templatetags.registry import rate
 from console.templatetags.ui import more_usd, seconds, usd
+from gateway.models import RequestLog
+from gateway.routing.circuit_breaker import CircuitState
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,18 @@ def test_a_long_time_is_shown_in_its_largest_unit(value: float | None, text: str
 )
 def test_a_price_has_the_same_name_as_on_the_model_page(name: str, text: str) -> None:
     assert rate(name) == text
+
+
+def test_a_count_of_one_is_singular() -> None:
+    status = target_status({"a/m": CircuitState(consecutive_failures=1)}, "a/m", None)
+    assert status.text == "1 failure"
+    attempt = {"calls": [{"searches": [{"query": "q", "results": 1}]}, {"ended_ms": 1000}]}
+    row = RequestLog(duration_ms=2000, attempts=[attempt])
+    assert "1 result" in "".join(attempt_bars(row)[0]["calls"])
+    assert "1 results" not in "".join(attempt_bars(row)[0]["calls"])
+
+
+def test_the_time_of_an_attempt_has_the_unit_of_all_times() -> None:
+    failed = {"error_kind": "rate_limit", "status": 429, "started_ms": 0, "ended_ms": 0.42}
+    row = RequestLog(duration_ms=2000, attempts=[failed])
+    assert attempt_bars(row)[0]["text"] == "429 rate limit, 0.4 ms"

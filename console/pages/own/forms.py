@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from console.limit_fields import usd_field
 from console.pages.own.limits import OwnLimits, route_names
@@ -67,7 +68,8 @@ class OwnKeyForm(forms.Form):
         days: int | None = self.cleaned_data["days"]
         limit = self.limits.key_days
         if days is not None and limit is not None and days > limit:
-            raise forms.ValidationError(_("Keys expire after %(days)d days.") % {"days": limit})
+            message = ngettext("Keys expire after %d day.", "Keys expire after %d days.", limit)
+            raise forms.ValidationError(message % limit)
         return days
 
     def row_values(self, now: datetime) -> dict[str, Any]:

@@ -56,7 +56,11 @@ def _provider_health(
         return warnings[row.name]
     count, failed_calls = calls.get(row.name, (0, 0))
     if failed_calls and failed_calls >= count * FAILING_SHARE:
-        message = _("%(failed)d of %(count)d requests failed in the last hour")
+        message = ngettext(
+            "%(failed)d of %(count)d request failed in the last hour",
+            "%(failed)d of %(count)d requests failed in the last hour",
+            count,
+        )
         return Health("bad", message % {"failed": failed_calls, "count": count})
     if row.name in cooldowns:
         return Health("warn", _("Models in cooldown: %(count)d") % {"count": cooldowns[row.name]})

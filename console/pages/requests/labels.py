@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.dialects import title
 from console.error_labels import error_label
-from console.templatetags.ui import day, seconds, usd
+from console.templatetags.ui import day, ms, seconds, usd
 from gateway.models import RequestLog
 from gateway.relay.exchange.guard_state import GuardrailResult
 from gateway.relay.exchange.log_record import HEDGE_LOSER
@@ -76,10 +76,12 @@ def missing_bodies_reason(row: RequestLog, *, allowed: bool) -> str:
     days = settings.LOG_RETENTION_DAYS
     expires_at = row.started_at + dt.timedelta(days=days)
     if expires_at < timezone.now():
-        return _("Expired on %(day)s. Bodies are stored for %(days)d days.") % {
-            "day": day(timezone.localtime(expires_at)),
-            "days": days,
-        }
+        text = ngettext(
+            "Expired on %(day)s. Bodies are stored for %(days)d day.",
+            "Expired on %(day)s. Bodies are stored for %(days)d days.",
+            days,
+        )
+        return text % {"day": day(timezone.localtime(expires_at)), "days": days}
     return _("The bodies are not stored: they were not recorded, or have been deleted.")
 
 
@@ -162,16 +164,17 @@ def _call_text(number: int, upstream_call: dict[str, Any]) -> str:
     """One of several upstream calls of an attempt, with its tokens and its searches."""
     took_ms = (upstream_call.get("ended_ms") or 0) - (upstream_call.get("started_ms") or 0)
     parts = [
-        _("call %(number)d: %(input)s input tokens, %(output)s output tokens, %(took)s s")
+        _("call %(number)d: %(input)s input tokens, %(output)s output tokens, %(took)s")
         % {
             "number": number,
             "input": _count_or_dash(upstream_call.get("input_tokens")),
             "output": _count_or_dash(upstream_call.get("output_tokens")),
-            "took": _format_rounded(max(took_ms, 0) / 1000, 2),
+            "took": ms(max(took_ms, 0)),
         }
     ]
     for search in upstream_call.get("searches") or ():
-        result = search.get("error") or _("%(count)d results") % {"count": search.get("results", 0)}
+        found = search.get("results", 0)
+        result = search.get("error") or ngettext("%d result", "%d results", found) % found
         parts.append(
             _("web search “%(query)s”: %(result)s")
             % {"query": search.get("query", ""), "result": result}
@@ -189,10 +192,10 @@ def _attempt_text(attempt: dict[str, Any], took_ms: float) -> str:
     if not attempt.get("error_kind"):
         return ""
     if attempt["error_kind"] == HEDGE_LOSER:
-        return _("cancelled after %(took)s s") % {"took": _format_rounded(took_ms / 1000, 2)}
+        return _("cancelled after %(took)s") % {"took": ms(took_ms)}
     kind = error_label(str(attempt["error_kind"]))
     status = f"{attempt['status']} " if attempt.get("status") else ""
-    return f"{status}{kind}, {_format_rounded(took_ms / 1000, 2)} s"
+    return f"{status}{kind}, {ms(took_ms)}"
 
 
 def _attempt_outcome(attempt: dict[str, Any], took_ms: float) -> str:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.dialects import CONSOLE_DIALECTS, title
 from console.pages.routes.samples import SAMPLES, body
@@ -264,8 +264,9 @@ def _translation_line(panel: DryRunPanel, upstream: str) -> Line:
     text = f"{titles[panel.dialect]} → {titles[upstream]}"
     if not panel.adaptations:
         return Line("ok", "circle-check", _("Translation"), text + _(", lossless"))
-    summary = _(", %d fields changed or dropped") % len(panel.adaptations)
-    return Line("warn", "triangle-alert", _("Translation"), text + summary)
+    changed = len(panel.adaptations)
+    summary = ngettext(", %d field changed or dropped", ", %d fields changed or dropped", changed)
+    return Line("warn", "triangle-alert", _("Translation"), text + summary % changed)
 
 
 def _pretty_json(value: Any) -> str:

@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.db.models import Count
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from gateway.models import RequestLog
 from gateway.routing.circuit_breaker import CircuitState, allows_call
@@ -93,7 +94,8 @@ def target_status(
     if state is not None and not allows_call(state, now):
         return TargetStatus("warn", _("Cooldown %d s") % max(1, round(state.open_until - now)))
     if state is not None and state.consecutive_failures:
-        return TargetStatus("warn", _("%d failures") % state.consecutive_failures)
+        failures = state.consecutive_failures
+        return TargetStatus("warn", ngettext("%d failure", "%d failures", failures) % failures)
     if metrics is not None and metrics.failed is not None and metrics.failed >= 0.5:
         return TargetStatus("bad", _("Failing"))
     return (
