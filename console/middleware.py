@@ -1,13 +1,17 @@
-"""Security headers of every response, compression, and the actor of the audit log."""
+"""Security headers, compression, the time zone of the browser, and the actor of the audit log."""
 
 from __future__ import annotations
 
+import re
+import zoneinfo
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
+from django.utils import timezone
 
 from console.hashing import TooManyHashes
 from gateway import audit
@@ -35,6 +39,8 @@ _STATIC = (".css", ".js", ".svg")
 _PRIVATE = ("text/html", "application/json", "application/x-ndjson", "text/csv")
 # Set in the scope of a request whose credential was accepted, for the server.
 AUTHENTICATED = "dragoman.authenticated"
+# Such as `America/Argentina/Buenos_Aires`, `Etc/GMT+5`.
+_ZONE_NAME = re.compile(r"[A-Za-z][\w+-]{0,31}(/[A-Za-z][\w+-]{0,31}){0,2}", re.ASCII)
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -98,6 +104,25 @@ def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
         for cookie in response.cookies.values():
             cookie["secure"] = True
     return response
+
+
+class ReaderTimeZone(Middleware):
+    """Shows times in the time zone of the browser, which a script puts into a cookie."""
+
+    def during(self, request: HttpRequest) -> AbstractContextManager[None]:
+        """Return the context with that time zone; with UTC if the cookie names none."""
+        return timezone.override(_time_zone(request.COOKIES.get("timezone", "")))
+
+
+@lru_cache(maxsize=1024)
+def _time_zone(name: str) -> zoneinfo.ZoneInfo | None:
+    """The time zone of this IANA name; None if there is none, which keeps the default."""
+    if not _ZONE_NAME.fullmatch(name):
+        return None
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return None
 
 
 class AuditMiddleware(Middleware):

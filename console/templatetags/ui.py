@@ -180,6 +180,12 @@ def minute(moment: dt.datetime | None) -> str:
 
 
 @register.filter
+def zoned_minute(moment: dt.datetime) -> str:
+    """Day, time to the minute, and time zone: `22 Nov 2026, 14:05 CET`."""
+    return date_format(timezone.localtime(moment), f"{_DAY}, H:i T")
+
+
+@register.filter
 def timestamp(moment: dt.datetime | None) -> SafeString | str:
     """Day and time to the second: `22 Nov 2026, 14:05:06`."""
     if moment is None:

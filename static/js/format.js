@@ -49,12 +49,12 @@ export function percent(value) {
   return `${number(value * 100, value > 0 && value < 0.1 ? 1 : 0)} %`;
 }
 
-/** Day and time to the minute, in UTC: `22 Nov 2026, 14:05`. */
+/** Day and time to the minute, in the browser's time zone: `22 Nov 2026, 14:05`. */
 export function minute(value) {
   const date = new Date(value);
-  const month = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" }).format(date);
-  const clock = date.toISOString().slice(11, 16);
-  return `${date.getUTCDate()} ${month} ${date.getUTCFullYear()}, ${clock}`;
+  const month = new Intl.DateTimeFormat("en", { month: "short" }).format(date);
+  const clock = [date.getHours(), date.getMinutes()].map((part) => String(part).padStart(2, "0")).join(":");
+  return `${date.getDate()} ${month} ${date.getFullYear()}, ${clock}`;
 }
 
 /** Estimated number of tokens of a text, from its length. */

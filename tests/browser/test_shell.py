@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Any
 
@@ -61,3 +62,13 @@ def test_the_window_has_no_scrollbar_of_its_own(signed_in: Any) -> None:
             "[document.documentElement.scrollHeight, document.documentElement.clientHeight]"
         )
         assert high == window, path
+
+
+def test_times_are_in_the_time_zone_of_the_browser(open_page: Any) -> None:
+    page = open_page("admin", timezone_id="Asia/Tokyo")
+    page.goto("/console/")  # its script sets the cookie for the next page
+    page.goto("/console/changes")
+    moment = page.locator("#main time").first
+    expect(moment).to_have_attribute("title", re.compile("JST$"))
+    local = dt.datetime.fromisoformat(moment.get_attribute("datetime")) + dt.timedelta(hours=9)
+    expect(moment).to_contain_text(f"{local:%H:%M}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +25,26 @@ def test_tags_are_a_filter_in_every_alphabet(db: None) -> None:
     assert matching_rows("tag:!paid") == ["req_c"]
     assert matching_rows("tag:größe,eu") == ["req_c", "req_a"]
     assert matching_rows("tag:pai") == []
+
+
+def test_times_are_those_of_the_browser(admin_client: Client) -> None:
+    logged("req_a", started_at=1_790_000_000.0)  # 21 Sep 2026, 14:13:20 in UTC
+    shown = lambda: admin_client.get("/console/requests/req_a").content.decode()  # noqa: E731
+    assert "21 Sep 2026, 14:13:20 UTC" in shown()
+    admin_client.cookies["timezone"] = "Asia/Kolkata"
+    assert "21 Sep 2026, 19:43:20 IST" in shown()
+    for unknown in ("../../etc/passwd", "/etc/localtime", "Europe", "Nowhere/City", "é", "A" * 999):
+        admin_client.cookies["timezone"] = unknown
+        assert "21 Sep 2026, 14:13:20 UTC" in shown()
+
+
+def test_a_searched_day_begins_in_the_time_zone_of_the_reader() -> None:
+    now = timezone.now()
+    with timezone.override("Asia/Kolkata"):
+        since = parse("since:2026-09-21 until:2026-09-21T12:30", "", now)
+        assert since.since == dt.datetime(2026, 9, 20, 18, 30, tzinfo=dt.UTC)
+        assert since.until == dt.datetime(2026, 9, 21, 7, 0, tzinfo=dt.UTC)
+        assert parse("since:0001-01-01", "", now).unrecognized
 
 
 def test_requests_of_a_stored_prompt_are_found(admin_client: Client) -> None:

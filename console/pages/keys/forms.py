@@ -79,7 +79,6 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         required=False,
         input_formats=[_DATETIME_FORMAT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
         widget=forms.DateTimeInput(format=_DATETIME_FORMAT, attrs={"type": "datetime-local"}),
-        help_text=_("In UTC."),
     )
     tags = forms.CharField(
         label=_("Tags"),
@@ -112,6 +111,9 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         self.fields["name"].help_text = _("Describes who or what uses the key.")
         self.fields["budget_month_usd"].label = _("Monthly budget (USD)")
+        self.fields["expires_at"].help_text = _("Time zone: %(name)s") % {
+            "name": timezone.get_current_timezone_name()
+        }
         self.fields["team"].label = _("Team or project")
         self.fields["team"].empty_label = _("None")  # type: ignore[attr-defined]
         self.fields["team"].help_text = _(

@@ -9,6 +9,7 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 import msgspec
+from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from console.list_filters import RANGE_SECONDS
@@ -192,7 +193,7 @@ def _parse_term(name: str, operator: str, value: str) -> Term | None:
 
 
 def _parse_time(text: str, now: dt.datetime) -> dt.datetime | None:
-    """Parse a time: `90m` or `2d` before now, a date, or a date and time (UTC by default)."""
+    """Parse a time: `90m` or `2d` before now, a date, or a date and time (of the reader)."""
     if ago := _AGO.fullmatch(text):
         try:
             return now - dt.timedelta(seconds=int(ago[1]) * _SECONDS_BY_UNIT[ago[2]])
@@ -204,10 +205,14 @@ def _parse_time(text: str, now: dt.datetime) -> dt.datetime | None:
     except ValueError:
         return None
     if day is not None:
-        return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=dt.UTC)
+        moment = dt.datetime(day.year, day.month, day.day)
+    if moment is None:
+        return None
+    try:
+        # The first and the last day of the calendar have no UTC in some time zones.
+        return (timezone.make_aware(moment) if moment.tzinfo is None else moment).astimezone(dt.UTC)
+    except OverflowError:
+        return None
 
 
 def with_term(text: str, name: str, value: str) -> str:
