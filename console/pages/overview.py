@@ -45,7 +45,7 @@ def _page_context(request: HttpRequest) -> dict[str, Any]:
         "warnings": registry.warnings,
         "journal": process.journal_status(runtime),
         "base": f"{request.scheme}://{request.get_host()}",
-        "route": next(iter(sorted(registry.routes)), "demo/echo"),
+        "route": next(iter(sorted(registry.routes)), "demo/demo"),
         "has_requests": RequestLog.objects.has_client_requests(),
     }
     if context["has_requests"]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from console.insight.steps import steps
 from console.insight.today import today
 from gateway import store
+from gateway.demo import MODELS
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from tests.store.factories import entry, model, provider, route
@@ -69,6 +70,9 @@ def test_an_empty_gateway_shows_how_to_make_the_first_call(admin_client: Client)
     assert "No requests yet." in text
     assert f'href="{reverse("connect")}"' in text
     assert "curl http://testserver/v1/chat/completions" in text
+    # Without routes, the command names a model that exists.
+    assert "demo/demo" in text and "demo" in MODELS
+    assert "demo/demo" in admin_client.get(reverse("usage")).content.decode()
 
 
 def test_the_first_request_replaces_the_empty_page(admin_client: Client) -> None:
