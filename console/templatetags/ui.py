@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
+from gateway.models import RequestLog
 from gateway.providers.catalog import PRESETS
 
 register = template.Library()
@@ -100,6 +101,13 @@ def usd(value: Decimal | float | str | None) -> str:
     if amount >= _SMALL_USD:
         return f"{sign}${_format_number(amount, 2)}"
     return f"{sign}${_format_number(amount, min(8, 1 - amount.adjusted()))}"
+
+
+@register.filter
+def request_cost(row: RequestLog) -> str:
+    """Cost of a logged request; a failed one that nothing was computed for has none."""
+    no_cost = row.cost_usd is None and (not row.provider or row.outcome == "error")
+    return UNKNOWN_TEXT if no_cost else usd(row.cost_usd)
 
 
 @register.filter

@@ -9,7 +9,7 @@ import pytest
 from console.pages.requests.labels import attempt_bars
 from console.pages.routes.metrics import target_status
 from console.templatetags.registry import rate
-from console.templatetags.ui import more_usd, seconds, usd
+from console.templatetags.ui import more_usd, request_cost, seconds, usd
 from gateway.models import RequestLog
 from gateway.routing.circuit_breaker import CircuitState
 
@@ -64,3 +64,10 @@ def test_the_time_of_an_attempt_has_the_unit_of_all_times() -> None:
     failed = {"error_kind": "rate_limit", "status": 429, "started_ms": 0, "ended_ms": 0.42}
     row = RequestLog(duration_ms=2000, attempts=[failed])
     assert attempt_bars(row)[0]["text"] == "429 rate limit, 0.4 ms"
+
+
+def test_a_failed_request_without_a_computed_cost_has_none() -> None:
+    row = RequestLog(provider="a", outcome="error", cost_usd=None)
+    assert request_cost(row) == "—"
+    assert request_cost(RequestLog(provider="a", outcome="ok", cost_usd=None)) == "unknown"
+    assert request_cost(RequestLog(provider="a", outcome="error", cost_usd=Decimal(2))) == "$2.00"

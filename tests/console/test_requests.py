@@ -662,7 +662,7 @@ def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(admin_client: Client)
     )
     text = detail(admin_client, row)
     assert "about $0.04" in text and "about 100 input tokens" in text
-    assert re.search(r"cancelled after [\d.]+ s, another target was faster", text)
+    assert re.search(r"cancelled after [\d.]+ m?s, another target was faster", text)
     assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
     assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", normalize_html(text))
     assert "Hedge loser" not in detail(admin_client, logged("req_b"))
