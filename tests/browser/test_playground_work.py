@@ -78,6 +78,11 @@ def test_a_run_is_listed_in_the_history_and_shared(playground: Playground, site:
     ).run().wait_until_done()
     # Highlighting is loaded after the answer ends and adds its buttons to the text.
     expect(playground.answer("A").locator(".code-bar")).to_be_visible()
+    bar, code = (
+        playground.answer("A").locator(selector).bounding_box()
+        for selector in (".code-bar", "pre.code")
+    )
+    assert bar and code and abs(bar["y"] + bar["height"] - code["y"]) < 1, "the bar has a gap"
     text = playground.answer("A").inner_text()
     page = playground.page
     page.get_by_role("button", name="History").click()

@@ -19,10 +19,10 @@ from console.pages.connect.clients import panels, with_key
 from console.pages.connect.snippets import CLIENTS
 from gateway import store
 from gateway.dialects import CLIENT_DIALECTS
-from gateway.models import ApiKey
+from gateway.models import ApiKey, Model
 from gateway.store.keys import digest
 from tests.markup import normalize_html
-from tests.store.factories import entry, model, route
+from tests.store.factories import entry, model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +45,19 @@ def test_another_route_can_be_chosen(viewer_client: Client) -> None:
     page = viewer_client.get(reverse("connect"), {"route": "slow"}).content.decode()
     assert "ANTHROPIC_MODEL=slow" in page
     assert "<option selected>slow</option>" in page
+
+
+def test_models_of_a_provider_need_no_route(viewer_client: Client) -> None:
+    """After the setup with a provider and no first model, the examples name one of its models."""
+    demo = Model.objects.create(provider=provider("demo", "demo"), name="demo")
+    route("demo", demo)
+    openai = provider("openai", "openai")
+    page = viewer_client.get(reverse("connect")).content.decode()
+    assert "ANTHROPIC_MODEL=gpt-" in page and "<option>demo</option>" in page
+    Model.objects.create(provider=openai, name="gpt-house")
+    name = "openai/gpt-house"
+    page = viewer_client.get(reverse("connect"), {"route": name}).content.decode()
+    assert f"ANTHROPIC_MODEL={name}" in page and f"<option selected>{name}</option>" in page
 
 
 def test_an_unknown_route_is_not_shown(viewer_client: Client) -> None:

@@ -77,22 +77,25 @@ def connection_status(request: HttpRequest) -> HttpResponse:
 
 
 def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]:
-    """Context of the panels: base URL, routes, the selected route, each client's example."""
+    """Context of the panels: base URL, routes, models, the selected one, each client's example."""
     user = request.user
-    names = (
-        Route.objects.live().values_list("name", flat=True)
-        if has_permission(user, "view")
-        else route_names(limits_of_user(user))
-    )
-    routes = [name for name in names if "*" not in name]
-    requested_route = request.GET.get("route") or preferred
+    if has_permission(user, "view"):
+        names = list(Route.objects.live().values_list("name", flat=True))
+        models = store.load_snapshot().known_names
+    else:
+        names, models = route_names(limits_of_user(user)), ()
     # The demo comes last: another route is more likely to be meant.
-    routes.sort(key=lambda name: (name == DEMO, name))
-    route = requested_route if requested_route in routes else next(iter(routes), "provider/model")
+    routes = sorted(
+        (name for name in names if "*" not in name), key=lambda name: (name == DEMO, name)
+    )
+    requested_route = request.GET.get("route") or preferred
+    default_names = [*(name for name in routes if name != DEMO), *models, *routes, "provider/model"]
+    route = requested_route if requested_route in {*routes, *models} else default_names[0]
     base = f"{request.scheme}://{request.get_host()}"
     return {
         "base": base,
         "routes": routes,
+        "models": models,
         "route": route,
         "key_variable": KEY,
         "open": settings.OPEN,
