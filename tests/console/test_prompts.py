@@ -67,8 +67,8 @@ def test_preview_and_added_rows_save_nothing(admin_client: Client) -> None:
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ({"name": "a b"}, "use letters, digits"),
-        ({"content-0": ""}, "must have 1 to 100 messages"),
+        ({"name": "a b"}, "Use letters, digits"),
+        ({"content-0": ""}, "Write a message."),
         ({"temperature": "7"}, "Expected `float`"),
         ({"name": ""}, "This field is required."),
     ],
@@ -77,6 +77,11 @@ def test_invalid_input_is_named(admin_client: Client, typed: dict[str, str], err
     reply = admin_client.post(reverse("prompt-new"), {**TYPED, **typed})
     assert reply.status_code == 422
     assert error in reply.content.decode()
+
+
+def test_an_error_is_at_its_field(admin_client: Client) -> None:
+    reply = admin_client.post(reverse("prompt-new"), {**TYPED, "content-0": " "})
+    assert reply.context["form"].errors == {"content-0": ["Write a message."]}
 
 
 def test_a_second_prompt_needs_another_name(admin_client: Client) -> None:

@@ -67,6 +67,13 @@ class PromptForm(forms.Form):
         """The bound fields for role and content of each message."""
         return [(self[f"role-{n}"], self[f"content-{n}"]) for n in range(self.row_count)]
 
+    def clean(self) -> dict[str, Any]:
+        """Require a message with content."""
+        values = self.cleaned_data
+        if not messages_in(values, self.row_count) and "content-0" in values:
+            self.add_error("content-0", _("Write a message."))
+        return values
+
     def document(self) -> dict[str, Any]:
         """The document of a valid form."""
         values = self.cleaned_data

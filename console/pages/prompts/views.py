@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -175,7 +176,8 @@ def _save_prompt(request: HttpRequest, row: Prompt | None) -> HttpResponse:
 
 def _add_error(form: PromptForm, refusal: Refused) -> None:
     field = refusal.field.rpartition(".")[2]
-    form.add_error(field if field in form.fields else None, refusal.reason)
+    sentence = f"{capfirst(refusal.reason.rstrip('.'))}."
+    form.add_error(field if field in form.fields else None, sentence)
 
 
 def _render_page(
