@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import DESKTOP, PHONE, PageErrors, watch
+from tests.browser.conftest import DESKTOP, PHONE, TABLET, PageErrors, watch
 from tests.browser.site import Site
 
 PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console/health"}
@@ -59,6 +59,18 @@ def test_the_empty_overview_fills_after_the_first_call(
     expect(page.locator(".figure-text").first).to_have_text("1")
     context.close()
     assert not page_errors
+
+
+def test_a_number_stays_beside_its_unit(open_page: Any, busy_site: Site) -> None:
+    page = open_page("admin", size=TABLET)
+    page.goto("/console/usage?by=model")
+    cell = page.get_by_role("cell", name=re.compile("^[0-9.]+ %$")).first
+    cell.evaluate("cell => { cell.textContent = '100 %'; }")
+    lines = cell.evaluate(
+        "cell => { const text = document.createRange(); text.selectNodeContents(cell);"
+        " return text.getClientRects().length; }"
+    )
+    assert lines == 1
 
 
 def test_a_request_of_the_overview_opens(signed_in: Any, busy_site: Site) -> None:
