@@ -443,3 +443,78 @@ def test_a_budget_above_the_strongest_effort_is_reported_once(
     assert [(row["action"], row["from"], row["to"]) for row in rows] == [
         ("approximated", 20_000, "high")
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "request_body", "title", "strict"),
+    [
+        (
+            "openai_chat",
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "file", "file": {"filename": "a.pdf", "file_data": "JVBERi0="}}
+                        ],
+                    }
+                ],
+                "tools": [{"type": "function", "function": {"name": "f", "strict": True}}],
+            },
+            "messages[0].content[0].file.filename",
+            "tools[0].function.strict",
+        ),
+        (
+            "openai_responses",
+            {
+                "input": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "input_file", "filename": "a.pdf", "file_data": "JVBERi0="}
+                        ],
+                    }
+                ],
+                "tools": [{"type": "function", "name": "f", "strict": True}],
+            },
+            "input[0].content[0].filename",
+            "tools[0].strict",
+        ),
+        (
+            "bedrock_converse",
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {
+                                "document": {
+                                    "format": "pdf",
+                                    "name": "a",
+                                    "source": {"bytes": "JVBERi0="},
+                                }
+                            }
+                        ],
+                    }
+                ],
+                "toolConfig": {
+                    "tools": [
+                        {"toolSpec": {"name": "f", "strict": True, "inputSchema": {"json": {}}}}
+                    ]
+                },
+            },
+            "messages[0].content[0].document.name",
+            "toolConfig.tools[0].toolSpec.strict",
+        ),
+    ],
+)
+def test_a_name_of_a_file_and_a_strict_tool_are_reported_by_the_clients_field(
+    source: str, request_body: Json, title: str, strict: str
+) -> None:
+    translation = translate.request(
+        source, "gemini", {"model": "gw", **request_body}, {}, "gemini-3.8-flash"
+    )
+    assert {(row["field"], row["action"]) for row in translation["report"]} == {
+        (title, "dropped"),
+        (strict, "approximated"),
+    }

@@ -73,6 +73,10 @@ FIELD_PATHS: dict[str, str] = {
     "is_error": "toolResult.status",
     # below the tool's own path
     "tool_schema": "toolSpec.inputSchema.json",
+    "tool_strict": "toolSpec.strict",
+    # below the path of a document
+    "title": "document.name",
+    "context": "document.context",
 }
 _PARSED_FIELDS = frozenset(
     {

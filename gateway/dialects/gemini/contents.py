@@ -410,7 +410,7 @@ def _render_document(context: RenderContext, document: Document) -> list[Json]:
     heading_fields = [("title", document.title), ("context", document.context)]
     for name, value in heading_fields:
         if value is not None and document.parts is None:
-            context.drop(f"{document.path}.{name}", "no equivalent")
+            context.drop(context.part_field(document.path, name), "no equivalent")
     if document.citations:
         context.drop(f"{document.path}.citations", "citations cannot be requested")
     if document.parts is not None:

@@ -406,7 +406,8 @@ def _render_tool_choice(context: RenderContext, declared_names: set[str]) -> Jso
     if strict and (calling_config is None or calling_config["mode"] == "AUTO"):
         for tool in strict:
             context.approximate(
-                f"{tool.path}.strict", "tool calls are validated against their schemas (VALIDATED)"
+                context.part_field(tool.path, "tool_strict"),
+                "tool calls are validated against their schemas (VALIDATED)",
             )
         return {**(calling_config or {}), "mode": "VALIDATED"}
     return calling_config

@@ -38,6 +38,7 @@ FIELD_PATHS: dict[str, str] = {
     "schema": "format",
     # below the tool's own path
     "tool_schema": "function.parameters",
+    "tool_strict": "function.strict",
 }
 # Fields of /api/generate that have no equivalent in a chat.
 PROMPT_ONLY_FIELDS = frozenset({"suffix", "template", "context", "raw", "width", "height", "steps"})

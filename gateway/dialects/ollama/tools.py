@@ -83,7 +83,10 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
         context.drop(tool.path, loss_reason(tool))
         return None
     if tool.strict:
-        context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
+        context.drop(
+            context.part_field(tool.path, "tool_strict"),
+            "the upstream does not support strict tools",
+        )
     description = tool.description
     schema, merge_note = merge_into_object(parameters_schema(tool.schema))
     if merge_note:

@@ -116,6 +116,8 @@ _FIELD_PATHS = {
     "cache": "cache_control",
     "tool_schema": "function.parameters",
     "detail": "image_url.detail",
+    "title": "file.filename",
+    "tool_strict": "function.strict",
 }
 
 

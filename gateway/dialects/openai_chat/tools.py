@@ -268,7 +268,10 @@ def _render_strict(context: ChatRenderContext, tool: Tool, function: Json) -> No
         return
     if not context.traits.strict_tools:
         if tool.strict:
-            context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
+            context.drop(
+                context.part_field(tool.path, "tool_strict"),
+                "the upstream does not support strict tools",
+            )
         return
     strict_result = strict_schema(function["parameters"]) if tool.strict else None
     strict = strict_result is not None and not strict_result[1]
@@ -278,7 +281,9 @@ def _render_strict(context: ChatRenderContext, tool: Tool, function: Json) -> No
         function["parameters"] = strict_result[0]
     if strict is not tool.strict:
         reason = "the schema is outside OpenAI's strict subset"
-        context.approximate(f"{tool.path}.strict", reason, before=True, after=False)
+        context.approximate(
+            context.part_field(tool.path, "tool_strict"), reason, before=True, after=False
+        )
 
 
 def _render_custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:

@@ -47,6 +47,7 @@ FIELD_PATHS: dict[str, str] = {
     "cache": "prompt_cache_breakpoint",
     "tool_schema": "parameters",
     "detail": "detail",
+    "title": "filename",
 }
 # Objects whose unknown fields are stored in `extra` under a dotted key.
 NESTED_FIELDS = ("reasoning", "text")

@@ -252,14 +252,19 @@ def _render_function(context: ResponsesRenderContext, tool: Tool) -> Json:
     }
     # Always set: the API's default is strict mode.
     if tool.strict and not context.traits.strict_tools:
-        context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
+        context.drop(
+            context.part_field(tool.path, "tool_strict"),
+            "the upstream does not support strict tools",
+        )
     elif tool.strict:
         strict_result = strict_schema(schema)
         if strict_result is not None and not strict_result[1]:
             out |= {"strict": True, "parameters": strict_result[0]}
         else:
             reason = "the schema is outside OpenAI's strict subset"
-            context.approximate(f"{tool.path}.strict", reason, before=True, after=False)
+            context.approximate(
+                context.part_field(tool.path, "tool_strict"), reason, before=True, after=False
+            )
     return _add_extra_fields(context, tool, out)
 
 

@@ -125,7 +125,7 @@ class ClaudeRenderContext(ToolNamingRenderContext):
 
     def strict_tool_schema(self, tool: Tool, schema: Json, outside_reason: str) -> Json | None:
         """The schema for a strict tool; None, reported, if it cannot be enforced unchanged."""
-        path = f"{tool.path}.strict"
+        path = self.part_field(tool.path, "tool_strict")
         if not self.traits.strict_tools:
             self.drop(path, "the upstream does not support strict tools")
             return None

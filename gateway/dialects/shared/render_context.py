@@ -67,6 +67,11 @@ class BaseRenderContext:
         """Report a field that is sent as an approximation."""
         self._record_adaptation(approximated_field(path, reason, before=before, after=after))
 
+    def part_field(self, path: str, name: str) -> str:
+        """The client's path of a field of the value at this path (`title`, `tool_strict`)."""
+        field = self.request.client_paths.get(name, name.removeprefix("tool_"))
+        return f"{path}.{field}" if path else ""
+
     def default(self, path: str, reason: str, *, after: Any = None) -> None:
         """Report a value that the upstream requires and the client omitted."""
         self._record_adaptation(defaulted_field(path, reason, after=after))
