@@ -149,7 +149,7 @@ async def _read_reply(
         data = await answer.read_all(MAX_BYTES)
         error = dialect.provider.parse_error(answer.status, answer.headers, data)
         return ProbeReply(error=replace(error, status=error.status or answer.status))
-    if STREAM_FORMATS[dialect.framing].content_type_marker in answer.kind:
+    if STREAM_FORMATS[dialect.framing].matches(answer.kind, await answer.peek()):
         return await _read_stream(answer, prepared_request, traits)
     if answer.kind and "json" not in answer.kind:
         raise bad_upstream(f"the response was {answer.kind.partition(';')[0]}, not JSON")

@@ -34,12 +34,28 @@ class StreamFormat(msgspec.Struct, frozen=True, kw_only=True):
             identifies the format.
         frame_terminators: the byte sequences that end a frame.
         new_decoder: creates a decoder for one stream.
+        detect_stream: whether a body with these first bytes is in this format; None if they
+            do not tell.
     """
 
     content_type: bytes
     content_type_marker: str
     frame_terminators: tuple[bytes, ...]
     new_decoder: Callable[[], FrameDecoder]
+    detect_stream: Callable[[bytes], bool | None] = lambda head: None
+
+    def is_declared(self, content_type: str) -> bool:
+        """Whether a `content-type` in lower case is this format's."""
+        return self.content_type_marker in content_type
+
+    def matches(self, content_type: str, head: bytes) -> bool:
+        """Whether a body is in this format.
+
+        The SDKs of OpenAI, Anthropic and Ollama read any type as a stream, and some servers
+        declare none or another one, so the first bytes decide where they can.
+        """
+        detected = self.detect_stream(head)
+        return self.is_declared(content_type) if detected is None else detected
 
 
 STREAM_FORMATS: dict[str, StreamFormat] = {
@@ -48,12 +64,14 @@ STREAM_FORMATS: dict[str, StreamFormat] = {
         content_type_marker="event-stream",
         frame_terminators=(b"\n\n", b"\r\n\r\n", b"\r\r"),
         new_decoder=sse.Decoder,
+        detect_stream=sse.detect_stream,
     ),
     "ndjson": StreamFormat(
         content_type=b"application/x-ndjson",
         content_type_marker="ndjson",
         frame_terminators=(b"\n",),
         new_decoder=ndjson.Decoder,
+        detect_stream=ndjson.detect_stream,
     ),
     "eventstream": StreamFormat(
         content_type=b"application/vnd.amazon.eventstream",

@@ -14,6 +14,13 @@ _WHITESPACE = b" \t\r\n"
 _ESCAPED_LINE_SEPARATORS = tuple((c.encode(), b"\\u%04x" % ord(c)) for c in "\u0085\u2028\u2029")
 
 
+def detect_stream(head: bytes) -> bool | None:
+    """Whether a body that begins like this has JSON lines; None if that is unknown."""
+    line, line_end, _ = head.removeprefix(_BOM).lstrip().partition(b"\n")
+    is_object = line.startswith(b"{") and line.rstrip().endswith(b"}")
+    return True if is_object and line_end else None
+
+
 class Decoder:
     """Buffers bytes and returns complete lines, each as a frame without a name.
 

@@ -24,6 +24,17 @@ class FrameTooLarge(ValueError):
     """An event is longer than the limit of its decoder."""
 
 
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+def detect_stream(head: bytes) -> bool | None:
+    """Whether a body that begins like this is an event stream; None if that is unknown."""
+    head = head.removeprefix(_BOM).lstrip()
+    if head.startswith(_FIELDS):
+        return True
+    return False if head.startswith((b"{", b"[", b"<")) else None
+
+
 class Decoder:
     """Buffers bytes and returns complete events.
 

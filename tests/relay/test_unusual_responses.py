@@ -205,3 +205,64 @@ async def test_an_error_keeps_its_status_if_its_body_cannot_be_read(
     assert reply.headers["retry-after"] == "9"
     assert reply.json()["error"]["code"] == "rate_limit_exceeded"
     assert row.error_kind == "rate_limit"
+
+
+EVENTS = [chunk("hel"), chunk("lo"), chunk(finish="stop"), b"data: [DONE]\n\n"]
+TYPES = ["application/json", "text/plain; charset=utf-8", "Text/Event-Stream", "", "binary/x"]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("comment", [b"", b": ping\n\n", b"\xef\xbb\xbf\r\n"])
+async def test_a_stream_of_another_content_type_is_relayed(
+    tmp_path: Path, kind: str, comment: bytes
+) -> None:
+    """The official SDKs read a stream whatever its type is, so clients do so without a gateway."""
+    headers = {"content-type": kind} if kind else {}
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=comment + b"".join(EVENTS), headers=headers)
+
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=answer) as live:
+        passed = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        translated = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
+    for reply in (passed, translated):
+        assert reply.status == 200
+        assert reply.headers["content-type"].startswith("text/event-stream")
+    assert b"".join(EVENTS).replace(b'"gpt-4.1"', b'"m"') in passed.body
+    assert b'"text":"lo"' in translated.body
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_lines_of_another_content_type_are_relayed(tmp_path: Path, stream: bool) -> None:
+    line = {"model": "up", "created_at": "2026-01-01T00:00:00Z", "done": False}
+    text = {**line, "message": {"role": "assistant", "content": "hel"}}
+    last = {**line, "message": {"role": "assistant", "content": "lo"}, "done": True}
+    body = b"".join(json.dumps(value).encode() + b"\n" for value in (text, last))
+    if not stream:
+        body = json.dumps({**last, "message": {"role": "assistant", "content": "hello"}}).encode()
+    kind = {"content-type": "application/json"}
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=body, headers=kind)
+
+    registry = snapshot(route("m", provider("a", "ollama")))
+    async with gateway(tmp_path, registry, a=answer) as live:
+        reply = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
+    assert reply.status == 200
+    assert reply.body.count(b'"text_delta"') == (2 if stream else 1)
+    assert b"message_stop" in reply.body
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+async def test_an_error_instead_of_a_stream_keeps_its_kind(tmp_path: Path, kind: str) -> None:
+    error = {"message": "slow down", "type": "tokens", "code": "rate_limit_exceeded"}
+    headers = {"content-type": kind}
+    only = msgspec.structs.replace(route("m", provider("a")), retries=0)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=json.dumps({"error": error}), headers=headers)
+
+    async with gateway(tmp_path, snapshot(only), a=answer) as live:
+        reply = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
+    assert reply.status == 429
+    assert reply.json()["error"] == {"type": "rate_limit_error", "message": "slow down"}

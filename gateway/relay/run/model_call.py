@@ -70,7 +70,8 @@ async def call_events(
         record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
         if answer.status != 200:
             await _raise_refusal(runtime, call, prepared_request, answer)
-        if STREAM_FORMATS[prepared_request.dialect.framing].content_type_marker in answer.kind:
+        stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
+        if stream_format.matches(answer.kind, await answer.peek()):
             async for events in _stream_events(call, target, prepared_request, answer):
                 yield [_raise_failure(runtime, call, event) for event in events]
         else:

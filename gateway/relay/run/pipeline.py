@@ -525,7 +525,10 @@ async def _handle_answer(
         runtime.breaker.release_trial(target.model.label)
     if answer.status != 200:
         await _raise_refusal(runtime, call, prepared_request, answer)
-    is_stream = STREAM_FORMATS[prepared_request.dialect.framing].content_type_marker in answer.kind
+    stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
+    is_stream = stream_format.is_declared(answer.kind)
+    if exchange.stream and exchange.verb == "generate" and exchange.passthrough_state is None:
+        is_stream = stream_format.matches(answer.kind, await answer.peek())
     streamed = exchange.stream and is_stream
     if not streamed:
         # The wait for a stream ends with its first frame.

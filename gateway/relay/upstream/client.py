@@ -58,9 +58,11 @@ class Answer:
         if self.status >= 400:
             # The reference time of a `retry-after` that is a date.
             self.headers.setdefault("date", formatdate(usegmt=True))
-        media_type, *parameters = self.headers.get("content-type", "").partition(";")
-        self.kind = "".join((media_type.lower(), *parameters))
+        # Media types have no case: https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1
+        media_type, separator, parameters = self.headers.get("content-type", "").partition(";")
+        self.kind = media_type.lower() + separator + parameters
         self._response = response
+        self._peeked = b""
         encoding = self.headers.get("content-encoding", "").lower()
         self._decoder: _Inflate | _PayloadParts | None = None
         if encoding not in {"", "identity"}:
@@ -68,11 +70,19 @@ class Answer:
         elif "amazon.eventstream" in self.kind and not self.headers.keys().isdisjoint(
             _SAGEMAKER_HEADERS
         ):
-            self.kind = self.headers.get(_SAGEMAKER_HEADERS[0]) or "text/event-stream"
+            self.kind = self.headers.get(_SAGEMAKER_HEADERS[0], "").lower() or "text/event-stream"
             self._decoder = _PayloadParts()
+
+    async def peek(self) -> bytes:
+        """The first bytes of the body, which are then read again. Raises GatewayError."""
+        self._peeked = await self.read()
+        return self._peeked
 
     async def read(self) -> bytes:
         """The bytes received since the last call; empty at the end. Raises GatewayError."""
+        if self._peeked:
+            data, self._peeked = self._peeked, b""
+            return data
         try:
             while True:
                 if self._direct is not None:
