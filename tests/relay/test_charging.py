@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -13,7 +15,17 @@ from gateway.providers.profile import Price
 from gateway.relay.limits.max_rates import max_rates
 from gateway.routing.limits import UNITS, Budget
 from gateway.routing.snapshot import Route, Snapshot
-from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
+from tests.relay.harness import (
+    DONE,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -199,3 +211,41 @@ async def test_the_log_reads_the_session_headers_of_routes(tmp_path: Path, heade
     ) as live:
         await live.post(CHAT, body(), headers={header: "s-1"})
         assert (await live.entry()).session == "s-1"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+async def test_a_client_that_leaves_before_the_response_pays_for_its_prompt(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    """The provider has read the prompt; else a client with a short time limit is never charged."""
+    called: list[bool] = []
+
+    async def never_answer(_: httpx.Request) -> httpx.Response:
+        called.append(True)
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    test_snapshot = registry(priced_route(), budget=Budget(day_usd=Decimal(1)))
+    request = body(stream=stream) | {"messages": [{"role": "user", "content": "word " * 1000}]}
+    async with gateway(tmp_path, test_snapshot, one=never_answer) as gw:
+        await gw.post(path, request, disconnect_once=lambda _: bool(called))
+        row = await gw.entry()
+    assert (row.status, row.outcome, row.usage_source) == (499, "client_closed", "estimated")
+    assert row.input_tokens == pytest.approx(1000, rel=0.1)
+    assert row.output_tokens == 0
+    assert row.cost_usd == row.input_tokens * Decimal("0.000001")
+
+
+async def test_a_client_that_leaves_during_the_backoff_pays_nothing(tmp_path: Path) -> None:
+    called: list[bool] = []
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        called.append(True)
+        return refusal(500)
+
+    backing_off = msgspec.structs.replace(priced_route(), retries=1, backoff_s=60.0)
+    async with gateway(tmp_path, registry(backing_off), one=fail) as gw:
+        await gw.post(CHAT, body(), disconnect_once=lambda _: bool(called))
+        row = await gw.entry()
+    assert (row.outcome, row.input_tokens, row.cost_usd) == ("client_closed", None, None)

@@ -346,6 +346,8 @@ async def attempt(
         reason = deadlines.take_reason()
         if reason is None or reason in {"client_gone", "drain"} or client.started:
             client_left = True
+            if state.upstream_sent_at:
+                state.tap.started = True  # the provider reads the prompt, and bills it
             raise
         deadlines.clear()
         error = stop_error(reason)
