@@ -266,3 +266,12 @@ async def test_an_error_instead_of_a_stream_keeps_its_kind(tmp_path: Path, kind:
         reply = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
     assert reply.status == 429
     assert reply.json()["error"] == {"type": "rate_limit_error", "message": "slow down"}
+
+
+async def test_an_unrequested_stream_ends_with_its_last_event(tmp_path: Path) -> None:
+    """Its connection may stay open: the response would be lost at the deadline."""
+    parts = (chunk("hello"), chunk(finish="stop"), DONE, 3600)
+    async with gateway(tmp_path, one_try_route(), a=lambda _: sse(*parts)) as live:
+        reply = await live.post("/v1/chat/completions", REQUEST)
+    assert reply.status == 200
+    assert reply.json()["choices"][0]["message"]["content"] == "hello"

@@ -16,7 +16,7 @@ import msgspec
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import Error, GatewayError, bad_upstream
-from gateway.canon.events import Event
+from gateway.canon.events import End, Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.response import Response
 from gateway.dialects.base import ResponseContext
@@ -187,6 +187,8 @@ async def _all_events(
         call.recorder.record_upstream(data)
         for frame in decode_frames(decoder, data):
             events += parser.feed(frame)
+        if events and isinstance(events[-1], End | Failed):
+            return events  # the upstream may leave the connection open
     return events + parser.close()
 
 
