@@ -46,6 +46,8 @@ def losses(translation: Json) -> set[tuple[str, str]]:
         ("1024x1536", {"aspectRatio": "2:3"}),
         ("2048x1152", {"aspectRatio": "16:9", "imageSize": "2K"}),
         ("3840x2160", {"aspectRatio": "16:9", "imageSize": "4K"}),
+        (f"{'9' * 5000}x1", None),
+        (f"{'9' * 400}x1", None),
     ],
 )
 def test_the_tool_requests_images_of_its_size(size: str | None, config: Json | None) -> None:

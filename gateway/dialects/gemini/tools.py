@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, assert_never
 
 from msgspec.structs import replace
@@ -168,6 +169,8 @@ def _is_enum_value(value: Any) -> bool:
 _COUNT_KEYWORDS = frozenset(
     {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
 )
+# An int64, which Google's JSON has as a string.
+_COUNT = re.compile(r"[0-9]{1,18}")
 
 
 def from_google_schema(schema: Any, depth: int = 0) -> Any:
@@ -194,7 +197,7 @@ def _set_keyword(out: Json, key: str, value: Any, depth: int) -> None:
         out[key] = [from_google_schema(item, depth + 1) for item in value]
     elif key in {"items", "additionalProperties"}:
         out[key] = from_google_schema(value, depth + 1)
-    elif key in _COUNT_KEYWORDS and isinstance(value, str) and value.isdigit():
+    elif key in _COUNT_KEYWORDS and isinstance(value, str) and _COUNT.fullmatch(value):
         out[key] = int(value)
     elif key == "example":
         out["examples"] = [value]

@@ -6,6 +6,7 @@ as `inlineData` parts. A client of OpenAI's Responses gets each as an `image_gen
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gateway.canon.media import resolve_media_type
@@ -20,6 +21,8 @@ _ASPECT_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9
 # The longest side in pixels up to which a size is requested.
 _SIZES = ((1536, "1K"), (2560, "2K"))
 _LARGEST_SIZE = "4K"
+# One side of an image.
+_PIXELS = re.compile(r"[1-9][0-9]{0,5}")
 # Values that request nothing besides an image.
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "action": ("auto", "generate"),
@@ -51,7 +54,7 @@ def tool_losses(tool: Tool) -> list[str]:
 def image_config(tool: Tool) -> tuple[Json, bool]:
     """Gemini's `imageConfig` for the tool's size, and whether it has exactly its proportions."""
     width, _, height = string_or_empty((tool.native or {}).get("size")).partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+    if not (_PIXELS.fullmatch(width) and _PIXELS.fullmatch(height)):
         return {}, True
     ratio = int(width) / int(height)
     nearest = min(_ASPECT_RATIOS, key=lambda name: abs(_aspect_ratio(name) - ratio))

@@ -204,6 +204,11 @@ def test_googles_schema_becomes_json_schema():
     }
 
 
+@pytest.mark.parametrize("count", ["²", "9" * 5000, "-1"])
+def test_a_count_that_is_no_number_is_left_to_the_upstream(count: str):
+    assert from_google_schema({"type": "ARRAY", "minItems": count})["minItems"] == count
+
+
 # --- schemas for Google ------------------------------------------------------------------
 
 
