@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.canon.errors import Error, GatewayError
 from gateway.canon.response import Usage
 
 # The input of one vector: a text, or the ids of its tokens.
@@ -54,6 +55,17 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
             for dialect, fields in self.extra.items()
         }
         return msgspec.structs.replace(self, inputs=self.inputs[start:stop], extra=extra)
+
+
+def text_inputs(request: EmbedRequest, provider: str) -> list[str]:
+    """The inputs for a provider that embeds texts only. Raises GatewayError for tokens."""
+    path, texts = request.client_path("input"), []
+    for index, text in enumerate(request.inputs):
+        if not isinstance(text, str):
+            reason = f"{path}[{index}]: {provider} embeds text, not tokens; send the text"
+            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
+        texts.append(text)
+    return texts
 
 
 class EmbedResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from gateway.dialects.anthropic_messages.blocks import (
 )
 from gateway.dialects.anthropic_messages.context import Json, RenderContext
 from gateway.dialects.anthropic_messages.reasoning import parse_effort
-from gateway.dialects.shared.fields import objects, text
+from gateway.dialects.shared.fields import required_messages, text
 
 # --- a client's messages --------------------------------------------------------------------------
 
@@ -32,11 +32,7 @@ _SYSTEM_FIELDS = frozenset({"role", "content", "output_config"})
 
 def parse_turns(body: Json, extra: Json) -> tuple[Turn, ...]:
     """The conversation. Raises GatewayError naming the message at fault."""
-    messages = objects(body, "messages")
-    if not messages:
-        raise invalid(
-            "messages is required and must be a list with at least one message", "messages"
-        )
+    messages = required_messages(body)
     return tuple(
         [_parse_turn(message, f"messages[{i}]", extra) for i, message in enumerate(messages)]
     )

@@ -45,6 +45,7 @@ from gateway.dialects.shared.fields import (
     mapping,
     objects,
     required_mapping,
+    required_messages,
     required_text,
     string_or_empty,
     text,
@@ -60,11 +61,7 @@ _CACHEABLE = (Text, Image, Document, ToolCall, ToolResult)
 
 def parse_turns(body: Json, extra: Json) -> tuple[Turn, ...]:
     """The conversation. Raises GatewayError naming the message at fault."""
-    messages = objects(body, "messages")
-    if not messages:
-        raise invalid(
-            "messages is required and must be a list with at least one message", "messages"
-        )
+    messages = required_messages(body)
     return tuple(
         _parse_turn(message, f"messages[{index}]", extra) for index, message in enumerate(messages)
     )

@@ -44,6 +44,7 @@ from gateway.dialects.shared.fields import (
     objects,
     passthrough_checker,
     required_mapping,
+    required_messages,
     required_text,
     strings,
     text,
@@ -118,11 +119,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
 
 
 def _parse_turns(body: Json, extra: Json) -> tuple[Turn, ...]:
-    messages = objects(body, "messages")
-    if not messages:
-        raise invalid(
-            "messages is required and must be a list with at least one message", "messages"
-        )
+    messages = required_messages(body)
     return tuple(
         _parse_turn(message, f"messages[{index}]", extra) for index, message in enumerate(messages)
     )

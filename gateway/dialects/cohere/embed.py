@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
-from gateway.canon.embeddings import EmbedRequest, EmbedResponse
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse, text_inputs
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.media import parse_data_url
 from gateway.canon.response import Usage
@@ -41,7 +41,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
     report: list[Adaptation] = []
     body: Json = {"model": traits.model or request.model, "embedding_types": _EMBEDDING_TYPES}
-    texts = _input_texts(request)
+    texts = text_inputs(request, "Cohere")
     are_images = [_is_image(text) for text in texts]
     if not any(are_images):
         body["texts"] = texts
@@ -67,17 +67,6 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     except (msgspec.ValidationError, RecursionError):
         raise bad_upstream("the upstream's response contains no embeddings") from None
     return EmbedResponse(vectors=tuple(result.embeddings.numbers), usage=_parse_usage(result.meta))
-
-
-def _input_texts(request: EmbedRequest) -> list[str]:
-    path = request.client_path("input")
-    texts: list[str] = []
-    for index, text in enumerate(request.inputs):
-        if not isinstance(text, str):
-            reason = f"{path}[{index}]: Cohere embeds text, not tokens; send the text"
-            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
-        texts.append(text)
-    return texts
 
 
 def _is_image(text: str) -> bool:

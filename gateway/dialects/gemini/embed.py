@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
-from gateway.canon.embeddings import EmbedRequest, EmbedResponse
-from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse, text_inputs
+from gateway.canon.errors import GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
@@ -134,12 +134,8 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     report: list[Adaptation] = []
     common_fields, fields_by_request = _split_shared_fields(request, report)
     model = "/".join(split_resource(traits.model or request.model))
-    path = request.client_path("input")
     requests: list[Json] = []
-    for index, text_input in enumerate(request.inputs):
-        if not isinstance(text_input, str):
-            reason = f"{path}[{index}]: Google embeds text, not tokens; send the text"
-            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
+    for index, text_input in enumerate(text_inputs(request, "Google")):
         request_fields = {
             name: values[index]
             for name, values in fields_by_request.items()

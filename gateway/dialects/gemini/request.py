@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import invalid, unsupported
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Meta, Output, Part, Request, Role, Sampling, Text, Turn
 from gateway.canon.traits import Traits
@@ -284,8 +284,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.previous_response_id is not None:
         path = request.client_path("previous_response_id")
-        message = f"{path}: the upstream does not store earlier responses"
-        raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
+        raise unsupported(path, "the upstream does not store earlier responses")
     context = RenderContext(request, traits)
     body: Json = {}
     system = render_system(context)

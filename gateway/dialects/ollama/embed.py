@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
-from gateway.canon.embeddings import EmbedRequest, EmbedResponse
-from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse, text_inputs
+from gateway.canon.errors import GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
@@ -59,12 +59,8 @@ def embed_path(model: str) -> str:
 
 def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
-    path = request.client_path("input")
-    for index, text_input in enumerate(request.inputs):
-        if not isinstance(text_input, str):
-            reason = f"{path}[{index}]: Ollama embeds text, not tokens; send the text"
-            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
-    body: Json = {"model": traits.model or request.model, "input": list(request.inputs)}
+    texts = text_inputs(request, "Ollama")
+    body: Json = {"model": traits.model or request.model, "input": texts}
     if request.dimensions is not None:
         body["dimensions"] = request.dimensions
     if request.truncate is not None:

@@ -488,5 +488,4 @@ def _check_prefill(context: RenderContext, messages: list[Json]) -> None:
         return
     path = context.request.turns[-1].path or "messages"
     if not context.traits.prefill:
-        reason = f"{context.model} cannot continue an assistant message; end with a user message"
-        raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {reason}", param=path))
+        raise context.prefill_error(path)

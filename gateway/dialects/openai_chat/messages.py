@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import invalid
 from gateway.canon.request import Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import join_cited_texts, pair_tool_results
 from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
@@ -376,12 +376,7 @@ def _request_continuation(context: ChatRenderContext, messages: list[Json], body
     if not messages or messages[-1]["role"] != "assistant":
         return
     if not context.traits.prefill:
-        path = context.request.turns[-1].path or "messages"
-        reason = (
-            f"{path}: {context.traits.model or 'this model'} cannot continue an assistant message; "
-            "end with a user message"
-        )
-        raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
+        raise context.prefill_error(context.request.turns[-1].path or "messages")
     match context.traits.prefill_field:
         case "prefix":
             messages[-1]["prefix"] = True

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.arguments import parse_arguments, render_arguments
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import invalid
 from gateway.canon.request import (
     Native,
     Part,
@@ -637,7 +637,4 @@ def _refuse_prefill(context: ResponsesRenderContext, items: list[Json]) -> None:
     if last_item.get("type") != "message" or last_item.get("role") != "assistant" or context.native:
         return
     path = context.request.turns[-1].path or context.request.client_path("turns")
-    reason = (
-        f"{path}: {context.model} cannot continue an assistant message; end with a user message"
-    )
-    raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
+    raise context.prefill_error(path)

@@ -131,6 +131,16 @@ def objects(obj: dict[str, Any], key: str, path: str = "") -> list[dict[str, Any
     return value
 
 
+def required_messages(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a request. Raises GatewayError if there are none."""
+    messages = objects(body, "messages")
+    if not messages:
+        raise invalid(
+            "messages is required and must be a list with at least one message", "messages"
+        )
+    return messages
+
+
 def strings(obj: dict[str, Any], key: str, path: str = "") -> tuple[str, ...]:
     """A string or a list of strings, as a tuple; empty if absent."""
     value = obj.get(key)

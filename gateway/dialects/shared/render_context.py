@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
-from gateway.canon.errors import unsupported
+from gateway.canon.errors import GatewayError, unsupported
 from gateway.canon.naming import (
     LONG_USER_REASON,
     USER_LIMIT,
@@ -279,6 +279,11 @@ class BaseRenderContext:
         choice = self.request.tool_choice
         if choice is not None and choice.mode in {"any", "named", "allowed"}:
             self.drop(self.request.client_path("tool_choice"), "no tools are sent")
+
+    def prefill_error(self, path: str) -> GatewayError:
+        """The error for a last assistant message, which the target cannot continue."""
+        reason = f"{self.model} cannot continue an assistant message; end with a user message"
+        return unsupported(path, reason)
 
     def media_note(self, path: str, media_name: str, reason: str) -> str:
         """The text that replaces media which the target does not accept; this is reported."""
