@@ -23,7 +23,8 @@ from console.model_facts import (
     rate_of,
 )
 from console.pages.models.forms import FactsForm, NewModelForm
-from gateway.models import Model, Provider, RowSource
+from gateway.api.ownership import adopt_row
+from gateway.models import Model, Provider
 from gateway.providers.prices import price_for
 
 PAGE = "models"
@@ -190,9 +191,7 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a model of a file to the database, so that it can be edited."""
     row = get_object_or_404(Model, pk=pk)
-    if row.read_only:
-        row.source, row.source_ref = RowSource.DATABASE, ""
-        row.save()
+    if adopt_row(row):
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("model-edit", pk=pk)
 

@@ -39,7 +39,7 @@ ONLY_ALLOWED_SENT = "only the allowed tools are sent; the list changes, so promp
 _BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 
-class BaseRenderContext:
+class ReportingContext:
     """The request, the traits of its target, and the adaptations reported so far.
 
     `keep_groups` is for a target that accepts tool groups in the client's form.
@@ -107,6 +107,10 @@ class BaseRenderContext:
     def _record_adaptation(self, adaptation: Adaptation) -> None:
         if adaptation.path:
             self.report.append(adaptation)
+
+
+class BaseRenderContext(ReportingContext):
+    """The rules that several dialects share."""
 
     @property
     def thinking_path(self) -> str:
