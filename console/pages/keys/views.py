@@ -13,9 +13,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import editor, viewer
+from console.numbers import number_in
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
-from gateway.models import ApiKey, RowSource
+from gateway.api.ownership import adopt_row
+from gateway.models import ApiKey
 
 PAGE = "keys"
 UNDO_S = 10
@@ -47,10 +49,8 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 def _recently_revoked_key(request: HttpRequest) -> ApiKey | None:
     """Return the key that was just revoked, if this page follows its revocation."""
-    text = request.GET.get("revoked", "")
-    if not (text.isdecimal() and len(text) < 19):
-        return None
-    row = ApiKey.objects.revoked().filter(pk=int(text)).first()
+    pk = number_in(request.GET.get("revoked", ""))
+    row = ApiKey.objects.revoked().filter(pk=pk).first() if pk is not None else None
     return row if row is not None and _key_age(row) < timedelta(seconds=UNDO_S) else None
 
 
@@ -140,8 +140,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a key from a file or the environment to the database, so that it can be edited."""
     row = get_object_or_404(ApiKey, pk=pk)
-    if row.read_only:
-        row.source, row.source_ref = RowSource.DATABASE, ""
-        row.save()
+    if adopt_row(row):
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("key-edit", pk=pk)

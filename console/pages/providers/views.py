@@ -19,8 +19,9 @@ from console.dialects import title
 from console.pages.keys.spend import provider_gauges
 from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
 from console.pages.providers.state import credential, healths, rows_of
+from gateway.api.ownership import adopt_row
 from gateway.api.runtime import runtime_of
-from gateway.models import Provider, Route, RowSource
+from gateway.models import Provider, Route
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 from gateway.store.network_values import network_value, network_warnings
@@ -171,11 +172,9 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a provider and its models from a file or the environment to the database."""
     row = get_object_or_404(Provider, pk=pk)
-    if row.read_only:
-        with transaction.atomic():
-            row.models.from_source(row.source).update(source=RowSource.DATABASE, source_ref="")
-            row.source, row.source_ref = RowSource.DATABASE, ""
-            row.save()
+    with transaction.atomic():
+        adopted = adopt_row(row)
+    if adopted:
         messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("provider-edit", pk=pk)
 
