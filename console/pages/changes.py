@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from console.access import admin
 from console.htmx import render_page_or_part
 from console.limit_fields import BudgetFields
+from console.numbers import number_in
 from console.pages.teams.forms import RouteLimitsForm
 from gateway.models import Change, Team
 
@@ -99,8 +100,7 @@ class Entry(NamedTuple):
 def changes(request: HttpRequest) -> HttpResponse:
     """A page of changes; with htmx only the rows and the link to more."""
     filters = {name: request.GET.get(name, "").strip()[:200] for name in ("kind", "name", "actor")}
-    before = request.GET.get("before", "")
-    cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    cursor = number_in(request.GET.get("before", ""))
     rows = list(
         Change.objects.matching(
             kind=filters["kind"], name=filters["name"], actor=filters["actor"]

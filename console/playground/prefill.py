@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from console.dialects import CONSOLE_DIALECTS, with_path_fields
 from console.models import PlaygroundPreset, PlaygroundRun
+from console.numbers import number_in
 from console.playground.client_request import build_request, displayed_settings
 from console.playground.events import decompress_frames
 from console.playground.logged_settings import (
@@ -33,8 +34,6 @@ PROMPT_CHARS = 100_000
 
 
 MAX_SYSTEM_PROMPTS = 200
-# Digits of a row id.
-_ID_DIGITS = 19
 
 
 def run_document(run: PlaygroundRun) -> Json:
@@ -142,7 +141,7 @@ def logged_request(request_id: str) -> RequestLog | None:
     if not request_id or "\0" in request_id:
         return None
     by_id = RequestLog.objects.filter(request_id=request_id).order_by("-pk")
-    pk = int(request_id) if request_id.isdecimal() and len(request_id) < _ID_DIGITS else 0
+    pk = number_in(request_id) or 0
     return RequestLog.objects.filter(pk=pk).first() or by_id.first()
 
 

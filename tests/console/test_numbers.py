@@ -25,3 +25,10 @@ def test_the_playground_opens_with_any_number(name: str, text: str) -> None:
     client = Client()
     client.force_login(User.objects.create_user("ada", is_staff=True))
     assert client.get("/console/playground", {name: text}).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["²", "٣", "9" * 19, "9" * 5000])
+def test_a_prompt_has_a_form_with_any_number_of_rows(admin_client: Client, text: str) -> None:
+    answer = admin_client.post("/console/prompts/new", {"action": "preview", "rows": text})
+    assert answer.status_code == 200

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console.access import editor, is_editor, signed_in
 from console.htmx import render_page_or_part
+from console.numbers import number_in
 from console.pages.connect.clients import KEY, panels
 from console.pages.own.limits import limits_of_user, route_names
 from gateway import store
@@ -68,10 +69,8 @@ def connect_key(request: HttpRequest) -> HttpResponse:
 @signed_in
 def connection_status(request: HttpRequest) -> HttpResponse:
     """The status alone: waiting, or the first request after `since`."""
-    since = request.GET.get("since", "")
-    number = (
-        int(since) if since.isascii() and since.isdigit() and len(since) < 19 else newest_row_id()
-    )
+    since = number_in(request.GET.get("since", ""))
+    number = newest_row_id() if since is None else since
     context = {"status": status_context(request, number)}
     return render(request, "console/connect/_status.html", context)
 

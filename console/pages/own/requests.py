@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from console.access import member
+from console.numbers import number_in
 from console.pages.requests import labels
 from console.pages.requests.conversation import conversation_context
 from console.pages.requests.log_lines import lines
@@ -41,8 +42,7 @@ def own_traces_of(user: Any, row: RequestLog) -> list[str]:
 @member
 def own_request_list(request: HttpRequest) -> HttpResponse:
     """The list, newest first; `before` is the cursor of a further page."""
-    before = request.GET.get("before", "")
-    cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    cursor = number_in(request.GET.get("before", ""))
     request_page = own_requests(request.user, cursor)
     context = {
         "page": PAGE,

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import CODE_INPUT
+from console.numbers import number_in
 from gateway.prompts.prompt import MAX_MESSAGES
 
 ROLES = (("system", _("System")), ("user", _("User")), ("assistant", _("Assistant")))
@@ -90,8 +91,8 @@ class PromptForm(forms.Form):
 
 def row_count(typed: Mapping[str, Any]) -> int:
     """The number of message rows in submitted data."""
-    text = str(typed.get("rows", ""))
-    return min(int(text), MAX_MESSAGES) if text.isascii() and text.isdigit() else 1
+    number = number_in(str(typed.get("rows", "")))
+    return 1 if number is None else min(number, MAX_MESSAGES)
 
 
 def messages_in(values: Mapping[str, Any], rows: int) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import editor, is_editor, viewer
+from console.numbers import number_in
 from console.pages.prompts.forms import PromptForm, initial_values, messages_in, row_count
 from console.pages.prompts.snippets import snippets
 from console.pages.routes.yamltext import Line, line_difference
@@ -88,10 +89,10 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
 def activate(request: HttpRequest, pk: int) -> HttpResponse:
     """Make a version the active one."""
     row = get_object_or_404(Prompt, pk=pk)
-    number = request.POST.get("number", "")
+    number = number_in(request.POST.get("number", ""), 9)
     if row.read_only:
         messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
-    elif number.isdecimal() and len(number) < 10 and activate_version(row, int(number)):
+    elif number is not None and activate_version(row, number):
         messages.success(request, _("Version %(number)s is active.") % {"number": number})
     else:
         messages.error(request, _("There is no such version."))

@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from console.access import admin
+from console.numbers import number_in
 from console.pages.providers.views import PAGE
 from gateway import store
 from gateway.models import Model, Provider
@@ -201,7 +202,7 @@ def store_listed_prices(row: Provider, listed_models: list[ListedModel]) -> int:
 
 def _delete_selected(row: Provider, pks: list[str], listed_names: set[str]) -> int:
     """Delete the selected rows that the provider no longer lists."""
-    selected_pks = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
+    selected_pks = set(map(number_in, pks))
     deleted_rows = [
         model_row
         for model_row in row.models.all()

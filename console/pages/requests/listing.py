@@ -18,6 +18,7 @@ from console.access import Person, may_read_bodies, viewer
 from console.htmx import is_partial
 from console.list_filters import DEFAULT_RANGE, RANGE_SECONDS, TIME_RANGES
 from console.models import SavedView
+from console.numbers import number_in
 from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import Histogram, histogram
 from console.pages.requests.log_lines import lines
@@ -54,7 +55,6 @@ LIST_COLUMNS = (
 OPTIONAL_COLUMNS = ("state", "up", "tok", "dur", "cost")
 # Rows of one live tail update; more require a reload.
 TAIL_ROWS = 40
-_ID_DIGITS = 19
 # Height of the histogram in the units of its view box.
 _CHART_HEIGHT = 28
 _TICKS = 4
@@ -68,7 +68,7 @@ def state_of(request: HttpRequest) -> State:
         span=span if span in RANGE_SECONDS or span == "all" else DEFAULT_RANGE,
         group="session" if request.GET.get("group") == "session" else "",
         sort=sort if (sort := request.GET.get("sort", "")) in SORTS else "",
-        cursor=_parse_number(request.GET.get("cursor", "")),
+        cursor=number_in(request.GET.get("cursor", "")),
     )
 
 
@@ -81,10 +81,6 @@ def state_with(request: HttpRequest, row: RequestLog) -> State:
     spans = list(RANGE_SECONDS)[list(RANGE_SECONDS).index(DEFAULT_RANGE) :]
     span = next((name for name in spans if age_s < RANGE_SECONDS[name]), "all")
     return msgspec.structs.replace(state, span=span)
-
-
-def _parse_number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and 0 < len(text) < _ID_DIGITS else None
 
 
 def search_of(state: State, user: Person) -> Search:
@@ -244,7 +240,7 @@ def requests_tail(request: HttpRequest) -> HttpResponse:
     """Rows newer than `after`, for the top of the list; with `peek` only their number."""
     state = state_of(request)
     search = search_of(state, request.user)
-    after = _parse_number(request.GET.get("after", "")) or 0
+    after = number_in(request.GET.get("after", "")) or 0
     rows = log_search.newer(search, after, TAIL_ROWS + 1)
     peek = "peek" in request.GET
     context = {

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from console.access import is_editor
 from console.htmx import redirect_to, render_page_or_part
 from console.insight.targets import circuit_states
+from console.numbers import number_in
 from console.pages.routes import labels, presentation, yamltext
 from console.pages.routes.checks import Case, Check, blocks, check, soften_new_route
 from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
@@ -121,7 +122,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
     draft = draft_from_form(request.POST)
     status_message = apply_action(draft, action, request.POST)
     action_errors = dict(draft.errors)
-    number = _parse_number(request.POST.get("version", ""))
+    number = number_in(request.POST.get("version", ""), 8) or 0
     state = _build_state(
         row, number, _base_document(row, number), draft, panel_from_form(request.POST)
     )
@@ -149,10 +150,6 @@ def _build_state(
     state = EditorState(row, number, base, draft, panel, snapshot, document)
     state.checks = check(Case(draft, document, snapshot, state.saved_name))
     return state
-
-
-def _parse_number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
 def _base_document(row: models.Route | None, number: int) -> RouteSpec:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from console.access import may_read_bodies, viewer
 from console.list_filters import MAX_CHOICES, TIME_RANGES, distinct_values
+from console.numbers import number_in
 from console.pages.traces.filters import STATUSES, read_filters
 from console.pages.traces.links import ALL, Links
 from console.pages.traces.waterfall import trace_waterfall
@@ -46,8 +47,7 @@ def span(request: HttpRequest, pk: int) -> HttpResponse:
 
 def render_list(request: HttpRequest, links: Links, key_ids: KeyIds) -> HttpResponse:
     """A page of the traces of these keys."""
-    before = request.GET.get("before", "")
-    cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    cursor = number_in(request.GET.get("before", ""))
     filters = read_filters(request.GET)
     visible = ClientTrace.objects.of_keys(key_ids)
     rows = list(filters.apply(visible).newest(PAGE_ROWS + 1, cursor))
