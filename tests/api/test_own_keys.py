@@ -68,6 +68,18 @@ def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user
     assert {row.actor for row in Change.objects.filter(kind="key")} <= {"mia"}
 
 
+def test_a_stored_response_is_not_for_another_key_of_the_user(member_client: Client) -> None:
+    """A program could otherwise read the secret of a rotated key by its idempotency key."""
+    first, second = create(member_client).json(), create(member_client).json()
+    path, header = f"/api/own/keys/{first['id']}/rotate", {"idempotency-key": "1"}
+    rotated = member_client.post(path, headers=header)
+    assert rotated.status_code == 200
+    assert with_secret(second["key"]).post(path, headers=header).status_code == 404
+    assert member_client.post(path, headers=header).json() == rotated.json()
+    again = with_secret(rotated.json()["key"]).post(path, headers=header)
+    assert again.json()["key"] != rotated.json()["key"], "the program's first request"
+
+
 @pytest.mark.parametrize(
     ("values", "field"),
     [
