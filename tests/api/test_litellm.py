@@ -266,6 +266,15 @@ def test_an_invalid_token_count_request_is_refused(
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
+def test_no_depth_of_a_body_is_an_internal_error(api_with_models: Client) -> None:
+    """Near the interpreter's limit, the first step could decode a body and a later one could not."""
+    key = as_key(routes=["fast"])
+    for depth in range(800, 1000, 2):
+        body = '{"model":"fast","messages":%s}' % ("[" * depth + "]" * depth)
+        answer = key.post("/utils/token_counter", body, content_type="application/json")
+        assert answer.status_code == 400, depth
+
+
 def test_the_upstream_request_is_shown_without_the_key(api_with_models: Client) -> None:
     body = {"model": "big", "messages": WORDS, "max_tokens": 9, "stop": ["END"]}
     request_document = {"call_type": "completion", "request_body": body}

@@ -76,6 +76,9 @@ def run_in_transaction(act: Callable[[], HttpResponse]) -> HttpResponse:
             return act()
     except RejectedRequest as wrong:
         return failure(wrong)
+    except RecursionError:
+        # Near the interpreter's limit, `body_of` could decode it.
+        return failure(RejectedRequest(400, "the body is nested too deeply"))
     except OwnedElsewhere as error:
         return failure(RejectedRequest(409, error.reason, error.field))
     except Refused as error:
