@@ -107,6 +107,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         document_urls: whether a Chat `file` may be a URL.
         anthropic_version: the version to send when translating.
         mcp_servers: whether the provider calls MCP servers itself (Anthropic's connector).
+        message_threads: whether the provider stores the conversations of `thread` (Anthropic).
         code_execution: the server tool that runs code, as its dialect writes it
             (`code_execution_20250825`, `codeExecution`); empty if there is none.
         image_output: whether a Gemini model returns images if `responseModalities` requests them.
@@ -204,6 +205,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     web_search: str = ""
     web_search_options: bool = True
     mcp_servers: bool = False
+    message_threads: bool = False
     code_execution: str = ""
     image_output: bool = False
     built_in_with_functions: Literal["none", "flag", "plain"] = "plain"

@@ -138,7 +138,13 @@ CLIENTS: dict[str, Client] = {
         upstreams=EMBEDDERS,
     ),
     "anthropic": Client(
-        "anthropic (Python)", "drive_anthropic.py", MESSAGES, AT_ROOT, ANTHROPIC_KEY
+        "anthropic (Python)",
+        "drive_anthropic.py",
+        MESSAGES,
+        AT_ROOT,
+        ANTHROPIC_KEY,
+        notes="Message threads, which `tool_runner` uses by default, are stored by Anthropic only: "
+        "for other providers the SDK repeats a turn with the whole conversation.",
     ),
     "google-genai": Client(
         "google-genai (Python)",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes import anthropic_rules as rules
+from tests.fakes.anthropic_threads import Threads
 from tests.fakes.script import Refusal, Script, ScriptedAnswer
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
@@ -24,6 +25,7 @@ class StrictAnthropic(Server):
         super().__init__()
         self.key = key
         self.script = Script()
+        self._threads = Threads()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Respond to a request as the service does."""
@@ -31,11 +33,10 @@ class StrictAnthropic(Server):
         if refusal is None and request.path.startswith("/v1/models"):
             await self._models(request, out)
             return True
-        refusal = refusal or self._in_the_body(request)
-        if refusal is not None:
-            await _refuse(out, refusal)
+        body = refusal or self._whole_body(request)
+        if isinstance(body, Refusal):
+            await _refuse(out, body)
             return True
-        body = request.body
         if request.path.endswith("/count_tokens"):
             await out.reply(200, {"input_tokens": len(request.raw) // 4}, _headers())
             return True
@@ -46,7 +47,9 @@ class StrictAnthropic(Server):
             return True
         if body.get("stream"):
             return await self._stream(body, answer, out)
-        await out.reply(200, _message(body, answer), _headers())
+        message = _message(body, answer)
+        self._threads.store(body, message["id"], message["content"])
+        await out.reply(200, message, _headers())
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -64,14 +67,19 @@ class StrictAnthropic(Server):
             return Refusal(404, "not_found_error", "Not Found")
         return rules.header_refusal(headers)
 
-    def _in_the_body(self, request: RecordedRequest) -> Refusal | None:
+    def _whole_body(self, request: RecordedRequest) -> dict[str, Any] | Refusal:
+        """Return the body, with the messages of its thread; or the refusal of an invalid one."""
         body = request.body
         if not isinstance(body, dict):
             message = "The request body is not valid JSON"
             return Refusal(400, "invalid_request_error", message)
         if len(request.raw) > 32 * 1024 * 1024:
             return Refusal(413, "request_too_large", "Request exceeds the maximum size")
-        return rules.refusal(body, request.headers, counting=request.path.endswith("/count_tokens"))
+        whole = self._threads.complete(body)
+        if isinstance(whole, Refusal):
+            return whole
+        counting = request.path.endswith("/count_tokens")
+        return rules.refusal(whole, request.headers, counting=counting) or whole
 
     async def _models(self, request: RecordedRequest, out: ResponseWriter) -> None:
         rows = [
@@ -98,6 +106,7 @@ class StrictAnthropic(Server):
         self, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
     ) -> bool:
         events = list(_events(body, answer))
+        self._threads.store(body, events[0]["message"]["id"], _blocks(body, answer))
         if answer.breaks:
             events = events[: len(events) // 2]
         await out.begin(200, {"content-type": "text/event-stream; charset=utf-8", **_headers()})
@@ -244,6 +253,8 @@ def _headers() -> dict[str, str]:
 
 
 async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
-    error = {"type": refusal.type, "message": refusal.message}
+    error: dict[str, Any] = {"type": refusal.type, "message": refusal.message}
+    if refusal.details is not None:
+        error["details"] = refusal.details
     body = {"type": "error", "error": error, "request_id": REQUEST_ID}
     await out.reply(refusal.status, body, {**_headers(), **refusal.headers})

@@ -41,7 +41,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error response: `type` and `code` of the fake's own dialect."""
+    """An error response: `type` and `code` of the fake's own dialect; `details` of Anthropic's."""
 
     status: int
     type: str
@@ -49,6 +49,7 @@ class Refusal:
     code: str | None = None
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ from gateway.dialects.anthropic_messages.context import (
 )
 from gateway.dialects.anthropic_messages.messages import parse_turns, render_messages, render_system
 from gateway.dialects.anthropic_messages.reasoning import parse_thinking, render_thinking
+from gateway.dialects.anthropic_messages.threads import FIELD as THREAD
+from gateway.dialects.anthropic_messages.threads import PREVIOUS_MESSAGE
 from gateway.dialects.anthropic_messages.tools import (
     parse_tool_choice,
     parse_tools,
@@ -390,7 +392,9 @@ def _render_extra_fields(context: RenderContext, body: Json) -> None:
             context.drop_cache_marks(request.cache)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
-            if dialect != NAME or not _set_extra_field(body, key, value):
+            if key == THREAD and not context.traits.message_threads:
+                context.drop(key, "the provider does not store conversations")
+            elif dialect != NAME or not _set_extra_field(body, key, value):
                 context.drop(key, "no equivalent")
 
 
@@ -457,7 +461,7 @@ class Message(msgspec.Struct):
     content: str | list[dict[str, Any]]
 
 
-class PassthroughSchema(msgspec.Struct):
+class PassthroughSchema(msgspec.Struct, kw_only=True):
     """The fields whose types are fixed; token counts come without `max_tokens`."""
 
     messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
@@ -474,7 +478,22 @@ class PassthroughSchema(msgspec.Struct):
     top_k: _TokenCount | None = None
 
 
-check_passthrough = passthrough_checker(PassthroughSchema)
+class ThreadPassthroughSchema(PassthroughSchema, kw_only=True):
+    """The fields of a request that continues a thread: after `pause_turn` without a new message."""
+
+    messages: list[Message]
+
+
+_check_whole_conversation = passthrough_checker(PassthroughSchema)
+_check_thread_turn = passthrough_checker(ThreadPassthroughSchema)
+
+
+def check_passthrough(body: bytes) -> None:
+    """Raises GatewayError naming the first field with an invalid value."""
+    if PREVIOUS_MESSAGE in body:
+        _check_thread_turn(body)
+    else:
+        _check_whole_conversation(body)
 
 
 # --- paths and token counts -----------------------------------------------------------------------

@@ -17,7 +17,8 @@ from gateway.providers.catalog.facts import (
 from gateway.providers.profile import Preset
 
 # Of Anthropic's server tools, clouds support only web search for Claude.
-_CLAUDE: Facts = {**ANTHROPIC, "service_tier": False}
+# Anthropic's SDKs use its message threads on its own API only.
+_CLAUDE: Facts = {**ANTHROPIC, "service_tier": False, "message_threads": False}
 _CLAUDE_ON_VERTEX = "/publishers/anthropic/models/"
 
 CLOUD_PRESETS: tuple[Preset, ...] = (

@@ -57,6 +57,7 @@ ANTHROPIC: Facts = {
     "count_tokens": "endpoint",
     "web_search": "web_search_20260318",
     "mcp_servers": True,
+    "message_threads": True,
     "code_execution": "code_execution_20250825",
 }
 

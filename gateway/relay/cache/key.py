@@ -62,7 +62,7 @@ _IGNORED_REQUEST_FIELDS = frozenset(
 
 # Top-level fields of requests that continue from state on a server.
 STATE_FIELDS = frozenset(
-    {"previous_response_id", "conversation", "background", "container", "cachedContent"}
+    {"previous_response_id", "conversation", "background", "container", "cachedContent", "thread"}
 )
 
 

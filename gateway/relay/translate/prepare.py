@@ -20,6 +20,7 @@ from gateway.canon.request import Request, Thinking
 from gateway.canon.signature import FOREIGN_CITATIONS, TOKEN_STARTS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
+from gateway.dialects.anthropic_messages import threads
 from gateway.dialects.base import Dialect, RenderedRequest, Verb
 from gateway.dialects.openai_responses.stored_responses import with_encrypted_reasoning
 from gateway.dialects.shared.server_tools import responses_type
@@ -139,8 +140,7 @@ def prepare(
         if route.strict:
             refuse_losses(result.report)
         return result
-    if exchange.endpoint in exchange.dialect.passthrough_only:
-        raise needs_same_dialect(call, target)
+    _refuse_untranslatable(call, route, target)
     traits = target.model.traits
     if (max_output := route.default_max_output) is not None:
         traits = msgspec.structs.replace(
@@ -209,6 +209,15 @@ def _fit_passthrough_fields(
             fields, refused_fields = drop_refused(fields, dialect.name, model.traits, suspects)
             report += refused_fields
     return fields, report
+
+
+def _refuse_untranslatable(call: Call, route: Route, target: Target) -> None:
+    """Raises GatewayError if the call needs an operation or a state of the client's own API."""
+    exchange, model = call.exchange, target.model
+    if exchange.endpoint in exchange.dialect.passthrough_only:
+        raise needs_same_dialect(call, target)
+    if exchange.dialect.name == _ANTHROPIC and not model.traits.message_threads:
+        threads.refuse_thread(exchange.fields, model.label, strict=route.strict)
 
 
 def _with_summaries(request: Request) -> Request:
@@ -344,6 +353,12 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     if (
         target.model.traits.built_in_tools
         and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]
+    ):
+        return False
+    if (
+        dialect.name == _ANTHROPIC
+        and not target.model.traits.message_threads
+        and threads.has_thread(exchange.fields)
     ):
         return False
     replaces = dialect.replace_state_tokens is not None and not _requires_thought_signatures(target)
