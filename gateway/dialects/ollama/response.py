@@ -64,7 +64,7 @@ def render_response(
         **_render_message(message, context),
         "done": True,
         "done_reason": render_done_reason(finish, message.report),
-        **render_usage(response.usage),
+        **render_usage(response.usage, context.elapsed_ms()),
     }
     if tokens := token_logprobs(response):
         body["logprobs"] = tokens
@@ -201,11 +201,15 @@ def parse_usage(last_object: Json) -> Usage | None:
     return Usage(input=prompt, output=output, native=native)
 
 
-def render_usage(usage: Usage | None) -> Json:
-    """The fields of the last object; durations only if the provider is Ollama and sent them."""
+def render_usage(usage: Usage | None, elapsed_ms: int) -> Json:
+    """The fields of the last object; other durations only if the provider is Ollama and sent them.
+
+    Ollama always sends `total_duration`, in nanoseconds, and clients calculate with it.
+    """
+    total: Json = {"total_duration": elapsed_ms * 1_000_000} if elapsed_ms else {}
     if usage is None:
-        return {}
-    out: Json = {name: usage.native[name] for name in DURATIONS if name in usage.native}
+        return total
+    out: Json = total | {name: usage.native[name] for name in DURATIONS if name in usage.native}
     for name, count in zip(_COUNTS, (usage.prompt_tokens, usage.output), strict=True):
         if count is not None:
             out[name] = count

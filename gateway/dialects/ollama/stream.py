@@ -221,6 +221,7 @@ class OllamaStreamRenderer:
         self.report = AdaptationReport()
         self._is_generate = context.endpoint == GENERATE_PATH
         self._hides_reasoning = context.reasoning_display == "none"
+        self._elapsed_ms = context.elapsed_ms
         self._common_fields: Json = {
             "model": context.model,
             "created_at": format_timestamp(context.created),
@@ -316,7 +317,7 @@ class OllamaStreamRenderer:
             **({"response": ""} if self._is_generate else {"message": message}),
             "done": True,
             "done_reason": render_done_reason(finish, self.report),
-            **render_usage(self._usage),
+            **render_usage(self._usage, self._elapsed_ms()),
         }
         return out + encode(_encode(last_message))
 

@@ -205,12 +205,27 @@ def test_a_generate_response_has_its_own_shape() -> None:
     assert "message" not in rendered_response
 
 
-def test_durations_round_trip_and_are_never_invented() -> None:
+def test_durations_round_trip_and_those_of_a_model_are_never_invented() -> None:
     usage = parse_lines(line({"content": "x"}), last_line(eval_count=9, eval_duration=77)).usage
     rendered_response, _ = DIALECT.client.render_response(Response(usage=usage), response_context())
     assert rendered_response["eval_duration"] == 77
     other, _ = DIALECT.client.render_response(Response(usage=Usage(output=1)), response_context())
     assert "eval_duration" not in other
+
+
+def test_the_total_duration_of_other_providers_is_measured() -> None:
+    # Strands Agents divides by it: a response without it is a TypeError there.
+    def elapsed_ms() -> int:
+        return 250
+
+    answer = Response(parts=(Text(text="x"),), usage=Usage(output=1))
+    for response in (answer, Response(parts=answer.parts)):
+        whole, _ = DIALECT.client.render_response(response, response_context(elapsed_ms=elapsed_ms))
+        last = rendered_lines(unfold_response(response), elapsed_ms=elapsed_ms)[-1]
+        assert whole["total_duration"] == last["total_duration"] == 250_000_000
+    own = Response(usage=Usage(output=1, native={"total_duration": 5}))
+    whole, _ = DIALECT.client.render_response(own, response_context(elapsed_ms=elapsed_ms))
+    assert whole["total_duration"] == 5
 
 
 def test_absent_usage_is_not_rendered() -> None:
