@@ -448,7 +448,8 @@ def render_usage(usage: Usage | None) -> Json | None:
         "cached_tokens": usage.cache_read or 0,
         "cache_write_tokens": usage.cache_write or 0,
     }
-    if usage.cache_write_1h is not None:
+    # OpenAI's field is optional, and the Agents SDK for JavaScript accepts only numbers here.
+    if usage.cache_write_1h:
         details["cache_write_tokens_details"] = {
             "ttl_30m_tokens": max(0, (usage.cache_write or 0) - usage.cache_write_1h),
             "ttl_12h_tokens": usage.cache_write_1h,

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from msgspec.structs import replace
 from openai.types.responses import Response as SdkResponse
 from openai.types.responses import ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
@@ -127,6 +128,24 @@ def test_the_sdk_reads_a_response():
     assert answer.usage.input_tokens == 90
     assert answer.usage.input_tokens_details.cached_tokens == 60
     assert answer.usage.total_tokens == 115
+
+
+def test_cache_writes_are_split_only_if_some_are_kept_longer():
+    # The Agents SDK for JavaScript takes only numbers here (@openai/agents 0.20), and Claude
+    # counts 0 in each response.
+    plain = Response(
+        parts=(Text(text="x"),), usage=Usage(cache_write=5, cache_write_1h=0, output=1)
+    )
+    kept = replace(plain, usage=Usage(cache_write=5, cache_write_1h=2, output=1))
+    details, kept_details = (
+        DIALECT.client.render_response(response, response_context())[0]["usage"][
+            "input_tokens_details"
+        ]
+        for response in (plain, kept)
+    )
+    assert details == {"cached_tokens": 0, "cache_write_tokens": 5}
+    split = {"ttl_30m_tokens": 3, "ttl_12h_tokens": 2}
+    assert kept_details == {**details, "cache_write_tokens_details": split}
 
 
 def test_the_sdk_reads_a_refusal_and_a_cut_answer():
