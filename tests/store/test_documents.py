@@ -110,8 +110,9 @@ def test_a_stored_key_is_never_sent_to_another_server(registry: None) -> None:
     assert Provider.objects.get().base_url == PROVIDER["base_url"]
 
 
-def test_a_credential_from_a_variable() -> None:
-    write("providers", {**PROVIDER, "credential": "$SOME_KEY"})
+@pytest.mark.parametrize("reference", ["$SOME_KEY", "os.environ/SOME_KEY"])
+def test_a_credential_from_a_variable(reference: str) -> None:
+    write("providers", {**PROVIDER, "credential": reference})
     assert read_document("providers", "one")["credential"] == "$SOME_KEY"
     assert Provider.objects.get().credential_env == "SOME_KEY"
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from django.db import transaction
 
 from gateway.models import Provider
-from gateway.models.sealed import UndecryptableError
+from gateway.models.sealed import REFERENCE, UndecryptableError
 from gateway.providers.catalog import resolve_preset
 from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.credentials import set_credential
@@ -125,13 +125,12 @@ def _set_credential_source(row: Provider, entered_credential: str, *, moved: boo
                 "the server has changed: enter the key again to confirm sending it there",
             )
         return None
-    row.credential = ""
-    row.credential_env = entered_credential[1:] if entered_credential.startswith("$") else ""
-    return (
-        entered_credential
-        if entered_credential and not entered_credential.startswith("$")
-        else None
-    )
+    row.credential = row.credential_env = ""
+    for prefix in ("$", REFERENCE):
+        if entered_credential.startswith(prefix):
+            row.credential_env = entered_credential.removeprefix(prefix)
+            return None
+    return entered_credential or None
 
 
 def field_of(error: ValueError) -> str:

@@ -42,8 +42,8 @@ class ProviderDoc(msgspec.Struct, kw_only=True):
     """A provider. Empty and null values use the preset's default.
 
     Attributes:
-        credential: `$NAME` reads that variable; any other value is stored encrypted and
-            returned as `***`. Empty means no credential.
+        credential: `os.environ/NAME` or `$NAME` reads that variable; any other value is stored
+            encrypted and returned as `***`. Empty means no credential.
         headers, query: values `os.environ/NAME` read a variable; others are returned as `***`.
         proxy: URL of an HTTP, HTTPS or SOCKS5 proxy, or `direct` for none; empty uses that of
             the environment. Its password is returned as `***`.
