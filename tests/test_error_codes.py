@@ -31,7 +31,7 @@ MEANINGS = {
     "method_not_allowed": ("the path has no such method", "use the method of `allow`"),
     "gateway_auth": (
         "no gateway key, or one that is not valid",
-        "send a valid [gateway key](faq.md)",
+        "send a valid [gateway key](troubleshooting.md)",
     ),
     "not_found": ("no such model, response, file or path", "`GET /v1/models` lists the models"),
     "not_allowed": ("the key may not do this, or the end user is blocked", "ask an admin"),
@@ -65,7 +65,7 @@ _HEAD = """# Error codes
 An error has the status and the format of the client's API, whichever provider answered. Its *kind* is the same for all
 APIs: the [request log](request-log.md) shows it (`error:rate_limit` finds it), the metric
 `dragoman_upstream_errors_total` counts by it, and steps and retries of a [route](routing.md#retries) name it.
-[Frequent errors](faq.md) has the texts, with causes and solutions.
+[Troubleshooting](troubleshooting.md) has the texts, with causes and solutions.
 
 "Next target" says whether the gateway tries another target of the route before it returns the error; "a step for": only
 with a step or a fallback route whose conditions name this kind. After the first byte of a stream, the status is 200, and

@@ -1,4 +1,4 @@
-"""docs/faq.md quotes error messages exactly."""
+"""docs/troubleshooting.md quotes error messages exactly."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FAQ = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
-QUOTES = re.findall(r"^> (.+)$", FAQ, re.M)
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+QUOTES = re.findall(r"^> (.+)$", PAGE, re.M)
 # Texts of providers, as the strict fakes of the tests give them.
 OF_PROVIDERS = {
     '"thinking.type.adaptive" is not supported for this model.',
@@ -62,7 +62,7 @@ def test_a_quoted_error_is_given_by_the_program(quote: str) -> None:
 
 
 def test_most_headings_have_a_quote_and_every_status_too() -> None:
-    sections = FAQ.split("\n## ")[1:]
+    sections = PAGE.split("\n## ")[1:]
     with_status = [section for section in sections if re.match(r"\d{3}", section)]
     assert len(with_status) >= 8
     assert [s.partition("\n")[0] for s in with_status if "\n> " not in s] == [

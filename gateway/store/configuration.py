@@ -28,7 +28,7 @@ from gateway.store.price_documents import read_prices, write_prices
 VERSION = 1
 _YAML_HEAD = """\
 # Dragoman's configuration. `manage.py apply FILE --dry-run` prints what it would change.
-# A credential shown as *** is stored and stays unchanged; for another database write `$VARIABLE`.
+# Stored credentials are shown as *** and stay unchanged; for another database, use os.environ/NAME.
 """
 Document = dict[str, Any]
 # The position in the file of a document path such as `providers[0].base_url`.
@@ -70,7 +70,7 @@ def export() -> Document:
     """The whole registry, without default values and without secrets.
 
     Stored credentials are exported as `***`. Applied to the same database they stay unchanged;
-    for another database they must be filled in (preferably as `$VARIABLE`).
+    for another database they must be filled in (preferably as `os.environ/NAME`).
     """
     document: Document = {"dragoman": VERSION}
     for kind in KINDS.values():

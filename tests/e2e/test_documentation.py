@@ -77,7 +77,7 @@ TEXTS = {
     (
         "docs/upgrading.md",
         "this program is Dragoman",
-    ): "a message, which tests/test_faq.py finds in the code",
+    ): "a message, which tests/test_troubleshooting.py finds in the code",
 }
 
 # What a framework's exporter does with the variables.
@@ -354,6 +354,7 @@ def test_configuration_is_accepted(tmp_path: Path, block: Block) -> None:
         return
     openai = provider()
     model("gpt-4.1", openai)
+    model("claude-sonnet-4-5", provider("anthropic", "anthropic"))
     model("qwen3", provider("local", "ollama", base_url="http://127.0.0.1:11434"))
     path.write_text(block.code, encoding="utf-8")
     outcome = apply_file(path, take=True)
