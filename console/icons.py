@@ -48,7 +48,7 @@ def logos(folder: Path) -> dict[str, Path]:
 def _svg_symbol(name: str, path: Path) -> str:
     match = _SVG_ELEMENT.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
     if match is None:
-        raise ValueError(f"{path} is no SVG")
+        raise ValueError(f"{path} is not an SVG file")
     attributes, inner_svg = match.groups()
     box = _VIEW_BOX.search(attributes)
     # Logos are filled, icons are stroked; one of the logos is stroked too.

@@ -70,7 +70,7 @@ NAV: tuple[Group, ...] = (
             Entry("teams", _("Teams"), "coins", "edit"),
             Entry("guardrails", _("Guardrails"), "shield", "administer"),
             Entry("alerts", _("Alerts"), "triangle-alert", "administer"),
-            Entry("changes", _("Changes"), "history", "administer"),
+            Entry("changes", _("Audit log"), "history", "administer"),
             Entry("settings", _("Settings"), "settings", "administer"),
         ),
     ),

@@ -64,7 +64,7 @@ def encryption_keys(
             yield Error(
                 f"Encryption key {position} of {len(settings.ENCRYPTION_KEYS)} is not a Fernet "
                 "key.",
-                hint="DRAGOMAN_ENCRYPTION_KEYS must hold keys of 32 bytes in URL-safe base64, "
+                hint="DRAGOMAN_ENCRYPTION_KEYS must contain keys of 32 bytes in URL-safe base64, "
                 "newest first. Unset it to have one generated in the data directory.",
                 id="gateway.E001",
             )
@@ -133,7 +133,7 @@ def exposure(
         if path.exists() and path.stat().st_mode & 0o077:
             yield Error(
                 f"{path} can be read by other users of this machine.",
-                hint=f"Run `chmod 600 {path}`, and rotate what it holds.",
+                hint=f"Run `chmod 600 {path}`, and rotate the secrets in it.",
                 id="gateway.E004",
             )
     public = [host for host in settings.ALLOWED_HOSTS if host not in LOCAL_HOSTS]

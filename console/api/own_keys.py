@@ -45,7 +45,7 @@ class KeyOwner(Admin):
     """
 
     permission = "own"
-    reason = "your role has no keys of its own"
+    reason = "your role cannot have its own keys"
 
     def __call__(self, request: HttpRequest) -> Any | None:
         """The user, or None (401). Raises HttpError (403)."""
@@ -53,7 +53,7 @@ class KeyOwner(Admin):
         if not token:
             return super().__call__(request)
         if admin_credential(token):
-            raise HttpError(403, "the admin credential has no keys of its own: use /api/keys")
+            raise HttpError(403, "the admin key belongs to no user: use /api/keys")
         key = store.find_key(store.load_snapshot(), token)
         if key is None or (key.expires_at is not None and key.expires_at <= time.time()):
             return None
@@ -157,7 +157,7 @@ def get_own_keys(request: HttpRequest) -> dict[str, Any]:
 def create_own_key(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
     """Create a key within the limits of the account, once per `Idempotency-Key`."""
     if _key_of_caller(request) is not None:
-        return failure(403, "a key creates no keys: sign in")
+        return failure(403, "keys cannot create keys: sign in")
     return run_once(
         request, lambda: run_guarded(lambda: _create_key(_signed_in_user(request), payload))
     )
@@ -192,7 +192,7 @@ def rotate_own_key(request: HttpRequest, number: int, grace_s: int = 0) -> HttpR
 def delete_own_key(request: HttpRequest, number: int) -> HttpResponse:
     """Revoke a key. What it has spent still counts for the account's limit of this month."""
     if _key_of_caller(request) is not None:
-        return failure(403, "a key deletes no keys: sign in")
+        return failure(403, "keys cannot revoke keys: sign in")
     row = _find_key(request, number)
     ApiKey.objects.with_pk(row.pk).revoke()
     return HttpResponse(status=204)

@@ -43,4 +43,6 @@ def _call_gateway(connection: Connection, path: str, body: Any = None) -> Any:
     try:
         return msgspec.json.decode(content)
     except msgspec.DecodeError:
-        raise GatewayError(f"{connection.base_url} is no gateway: its answer is not JSON") from None
+        raise GatewayError(
+            f"{connection.base_url} is not a gateway: its response is not JSON"
+        ) from None

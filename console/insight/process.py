@@ -55,10 +55,10 @@ PROBLEMS = {
         "Free space in the data directory, or raise DRAGOMAN_JOURNAL_DISK_BYTES."
     ),
     "log_rows_dropped": gettext_lazy(
-        "Requests are answered but not logged, because too many wait for the database."
+        "Requests are served but not logged, because too many wait for the database."
     ),
     "log_rows_refused": gettext_lazy(
-        "The database refused rows of the request log because of their values. The process log "
+        "The database rejected rows of the request log because of their values. The process log "
         "has the IDs of these requests."
     ),
 }

@@ -1,4 +1,4 @@
-"""Changes: who changed what, before and after, newest first."""
+"""Audit log: who changed what, before and after, newest first."""
 
 from __future__ import annotations
 

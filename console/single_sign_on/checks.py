@@ -20,7 +20,7 @@ def identity_provider(
     problem = find_problem(settings.OIDC) if settings.OIDC else ""
     if problem:
         yield Error(
-            f"No one can sign in through the identity provider: {problem}.",
+            f"Sign-in through the identity provider does not work: {problem}.",
             hint="DRAGOMAN_OIDC_ISSUER is the URL before /.well-known/openid-configuration, "
             "exactly as the provider states it.",
             id="console.E001",

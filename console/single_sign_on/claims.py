@@ -73,7 +73,7 @@ def check_domain(claims: Claims, oidc: OidcSettings) -> None:
     # Amazon Cognito's userinfo response has its booleans as text.
     is_unverified = claims.get("email_verified") in (False, "false")
     if domain not in oidc.domains or is_unverified:
-        raise Denied(_("Your email address is not of a domain that may sign in."))
+        raise Denied(_("Your email domain is not allowed to sign in."))
 
 
 def username_for(claims: Claims) -> str:

@@ -147,7 +147,7 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("/v1/responses/{id}/input_items", "get", "Input items of a stored response", "gateway"),
     ("/v1/responses/input_tokens", "post", "Count a Responses request's tokens", "gateway"),
     ("/v1/responses/compact", "post", "Compact a Responses conversation", "gateway"),
-    ("/v1/realtime", "get", "OpenAI Realtime: a WebSocket; by HTTP it is refused", "gateway"),
+    ("/v1/realtime", "get", "OpenAI Realtime (WebSocket only)", "gateway"),
     ("/v1/traces/ingest", "post", "Traces of the OpenAI Agents SDK", "gateway"),
     ("/v1/traces", "post", "Traces of OpenTelemetry (OTLP)", "gateway"),
     ("/v1beta/models/{id}:embedContent", "post", "Google embedContent", "gateway"),

@@ -1,4 +1,4 @@
-"""The registry's warnings: rows that are left out of the snapshot, and why."""
+"""The registry's warnings: rows that are omitted from the snapshot, and why."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ router = Router(tags=["registry"])
 
 
 class WarningOut(Schema):
-    """A row that was left out of the active registry, and the reason."""
+    """A row that was omitted from the active registry, and the reason."""
 
     row: str
     reason: str
 
 
 class WarningPage(Schema):
-    """Rows that were left out, and the cursor of the next page; null at the end."""
+    """Rows that were omitted, and the cursor of the next page; null at the end."""
 
     items: list[WarningOut]
     next: int | None
@@ -30,6 +30,6 @@ class WarningPage(Schema):
 
 @router.get("/warnings", auth=Reader(), response=WarningPage)
 def list_warnings(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
-    """Rows that were left out of the active registry, and why."""
+    """Rows that were omitted from the active registry, and why."""
     warnings = [{"row": w.row, "reason": w.reason} for w in store.load_snapshot().warnings]
     return page(warnings, cursor, limit)

@@ -8,7 +8,7 @@ It names rows by their names, never by their secrets.
 from __future__ import annotations
 
 _MAX_NAMES = 5
-_OUTCOMES = ("added", "existing", "left out")
+_OUTCOMES = ("added", "existing", "skipped")
 
 
 class ImportReport:
@@ -19,14 +19,14 @@ class ImportReport:
         self._subjects_by_text: dict[str, list[str]] = {}
 
     def count(self, kind: str, outcome: str, number: int = 1) -> None:
-        """Count rows of a kind (in the plural) as `added`, `existing` or `left out`."""
+        """Count rows of a kind (in the plural) as `added`, `existing` or `skipped`."""
         counts = self.counts.setdefault(kind, dict.fromkeys(_OUTCOMES, 0))
         counts[outcome] += number
 
-    def count_omitted(self, kind: str, subject: str, reason: str) -> None:
-        """Count one row as left out, with the reason."""
-        self.count(kind, "left out")
-        self.add_remark(subject, f"left out: {reason}")
+    def count_skipped(self, kind: str, subject: str, reason: str) -> None:
+        """Count one row as skipped, with the reason."""
+        self.count(kind, "skipped")
+        self.add_remark(subject, f"skipped: {reason}")
 
     def add_remark(self, subject: str, text: str) -> None:
         """Add a remark about a row; `subject` is its kind and name, or empty."""
@@ -43,7 +43,7 @@ class ImportReport:
     def lines(self) -> list[str]:
         """The whole report: a table of counts, then the remarks."""
         width = max((len(kind) for kind in self.counts), default=0)
-        lines = [f"{'':{width}}  {'added':>8}  {'existing':>8}  {'left out':>8}"]
+        lines = [f"{'':{width}}  {'added':>8}  {'existing':>8}  {'skipped':>8}"]
         for kind, counts in self.counts.items():
             lines.append(
                 f"{kind:{width}}  " + "  ".join(f"{counts[name]:>8}" for name in _OUTCOMES)

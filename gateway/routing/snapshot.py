@@ -264,7 +264,7 @@ def may_use(key: ApiKey, route: Route) -> bool:
 
 
 class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - shadows the builtin on purpose
-    """A row that was left out of the snapshot, and why, for the operator."""
+    """A row that was omitted from the snapshot, and why, for the operator."""
 
     row: str
     reason: str
@@ -558,7 +558,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def known_names(self) -> tuple[str, ...]:
         """Names of models that need no route: makers' current models, and rows' labels.
 
-        Wildcards, the demo provider and names that a route or alias has are left out.
+        Wildcards, the demo provider and names that a route or alias has are omitted.
         """
         if not self.known_models:
             return ()
@@ -603,7 +603,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _rows_by_folded_label(self) -> dict[str, Model]:
-        """Models with rows by folded label; those that differ only in spelling are left out."""
+        """Models with rows by folded label; those that differ only in spelling are omitted."""
         models: dict[str, Model] = {}
         ambiguous = set[str]()
         for label, model in self.models.items():

@@ -52,7 +52,7 @@ SIMULATED_FAILURES: dict[str, int | None] = {
 # Messages of the simulated failures that the request itself causes.
 _REFUSAL_MESSAGES = {
     "context_length": "the request is longer than the model's context window",
-    "content_policy": "the request was refused by a content filter",
+    "content_policy": "the request was rejected by a content filter",
 }
 
 

@@ -20,7 +20,7 @@ from gateway.store.rotation import rotate_temporary_rows
 _SECRET_KEY, _ENCRYPTION = "secret key", "encryption keys"
 _KEY_DIFFERS = (
     "DRAGOMAN_SECRET_KEY of this node differs from the key that this database is used with, so "
-    "every API key would be refused. Set the same value on all nodes (see the file "
+    "every API key would be rejected. Set the same value on all nodes (see the file "
     "`secret_key` in the data directory of a working node). To change it on purpose, stop all "
     "nodes and run `manage.py accept_secrets`; all API keys must then be created again"
 )

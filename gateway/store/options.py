@@ -165,7 +165,7 @@ OPTIONS: dict[str, Option] = {
     # Limits and budget of each end user, over all keys.
     "end_user_limits": Option(variable="", check=_check_limits, default=dict),
     "end_user_budget": Option(variable="", check=_check_budget, default=dict),
-    # Single end users by name: what they have instead.
+    # Individual end users by name: what they have instead.
     "end_users": Option(variable="", check=_check_end_users, default=dict),
     # Headers that name the end user, before the ones that are known; headers that become tags.
     "end_user_headers": Option(variable="", check=parse_header_names, default=tuple),
@@ -223,7 +223,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def end_users(self) -> dict[str, EndUser]:
-        """Single end users, by name, with limits or a budget of their own, or blocked."""
+        """Individual end users, by name, with limits or a budget of their own, or blocked."""
         return msgspec.convert(self.values["end_users"].value, dict[str, EndUser])
 
     @property

@@ -1,6 +1,6 @@
 """The registry's rows -> one immutable snapshot. An invalid row never prevents the others.
 
-Rows that cannot be compiled, and the rows that depend on them, are left out with a warning that
+Rows that cannot be compiled, and the rows that depend on them, are skipped with a warning that
 names the row; the rest is used.
 """
 
@@ -265,7 +265,7 @@ class _Compiler:
     def _leave_out_dependent(self, row: models.RegistryRow, base: models.RegistryRow) -> None:
         """Leave out a row whose base row is missing; no warning if that one is only disabled."""
         if (type(base), base.pk) in self.broken:
-            self._leave_out(row, f"its {base._meta.verbose_name} `{base}` was left out")
+            self._leave_out(row, f"its {base._meta.verbose_name} `{base}` was skipped")
 
     def _compile_targets(self) -> None:
         rows = models.Target.objects.live().select_related("route", "model__provider")
@@ -297,7 +297,7 @@ class _Compiler:
         )
 
     def _compile_steps(self) -> None:
-        """Compile the steps; an invalid step is left out together with its targets."""
+        """Compile the steps; an invalid step is skipped together with its targets."""
         for row in models.Step.objects.select_related("route").order_by("order"):
             step = self._try_compile(row, _compile_step)
             if step is not None:

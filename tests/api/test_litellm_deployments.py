@@ -244,7 +244,7 @@ def test_a_stored_key_is_not_sent_to_another_server(api: Client) -> None:
         # PostgreSQL's sequences go on counting after a rollback: a small id may be given.
         ({"model_info": {"id": "999999999"}}, "not found"),
         ({"model_info": {"id": "ID"}, "litellm_params": "x"}, "must be a mapping"),
-        ({"model_info": {"id": "ID"}, "litellm_params": {"model": "nowhere/x"}}, "left out"),
+        ({"model_info": {"id": "ID"}, "litellm_params": {"model": "nowhere/x"}}, "skipped"),
         ({"model_info": {"id": "ID"}, "speed": 1}, "speed"),
     ],
 )
@@ -274,7 +274,7 @@ def test_a_wildcard_deployment_has_an_alias(api: Client) -> None:
         ({"model_name": "a"}, "needs litellm_params"),
         ({"model_name": "a", "litellm_params": "x"}, "must be a mapping"),
         ({"model_name": "a", "litellm_params": {}}, "needs a model"),
-        ({"model_name": "a", "litellm_params": {"model": "nowhere/x"}}, "left out"),
+        ({"model_name": "a", "litellm_params": {"model": "nowhere/x"}}, "skipped"),
         ({"model_name": "", "litellm_params": {"model": "openai/x"}}, "must not be empty"),
         ({"model_name": "a", "litellm_params": {"model": "openai/x"}, "speed": 1}, "speed"),
     ],

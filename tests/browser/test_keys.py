@@ -94,7 +94,7 @@ def test_route_fields_are_visible_only_with_selected_routes(
 ) -> None:
     page_errors.allow("422")
     signed_in.goto("/console/keys/add")
-    patterns = signed_in.get_by_label("More names and patterns")
+    patterns = signed_in.get_by_label("Additional names and patterns")
     expect(patterns).to_be_hidden()
     signed_in.get_by_text("Advanced").click()
     expect(patterns).to_be_hidden()

@@ -94,7 +94,7 @@ def test_a_trace_is_found_and_its_request_opened(signed_in: Any, trace_id: str) 
     signed_in.get_by_role("link", name="invoke_agent Planner").click()
     signed_in.locator(".waterfall tr.request a").first.click()
     signed_in.locator("#detail-title").wait_for()
-    signed_in.get_by_role("link", name="Trace of the agent").click()
+    signed_in.get_by_role("link", name="Agent trace").click()
     signed_in.locator(".waterfall").wait_for()
 
 

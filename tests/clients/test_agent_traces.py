@@ -116,7 +116,7 @@ def test_spans_and_requests_of_an_agent_are_one_waterfall(
     page.locator(".waterfall tr.request a").first.click()
     page.locator("#detail-title").wait_for()
     if api == "responses":
-        page.get_by_role("link", name="Trace of the agent").wait_for()
+        page.get_by_role("link", name="Agent trace").wait_for()
 
 
 def test_the_list_names_both_workflows(agent_output: Any, page: Any) -> None:

@@ -46,7 +46,7 @@ def test_a_search_finds_operations_with_all_words() -> None:
     assert "create_score" in ids
     assert "list_scores" not in ids
     page = Client().get("/docs", {"q": "no-such-word <b>"}).content.decode()
-    assert "No operation contains these words." in page
+    assert "No matching operations." in page
     assert "<b>" not in page.partition("<main")[2].partition("No operation")[0]
 
 

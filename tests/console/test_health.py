@@ -273,7 +273,7 @@ def test_warnings_of_the_registry_are_shown(viewer_client: Client) -> None:
 def test_facts_of_the_process_are_shown(viewer_client: Client, runtime: Any) -> None:
     runtime.journal.counters.rows_refused = 7
     text = page(viewer_client)
-    assert re.search(r"Rows refused by the database</dt><dd>7<", text)
+    assert re.search(r"Rows rejected by the database</dt><dd>7<", text)
     assert "data lost" in text
     assert "9.9" in text
     facts = process.process_status(runtime)
@@ -287,8 +287,8 @@ def test_facts_of_the_process_are_shown(viewer_client: Client, runtime: Any) -> 
     [
         ({"failing_s": 3.0}, "The request log cannot be written"),
         ({"disk_full": True}, "no disk space left"),
-        ({"dropping": True}, "answered but not logged"),
-        ({"refusing": True}, "refused rows"),
+        ({"dropping": True}, "served but not logged"),
+        ({"refusing": True}, "rejected rows"),
         ({"unrecorded": 2}, "only in memory"),
     ],
 )

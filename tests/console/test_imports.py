@@ -172,7 +172,7 @@ def test_an_error_is_shown_with_its_line_and_the_text_stays(
     admin_client: Client, text: str, reason: str
 ) -> None:
     answer = previewed(admin_client, text)
-    if answer.status_code == 200:  # a bad entry is left out; the tag of a list is not looked at
+    if answer.status_code == 200:  # a bad entry is skipped; the tag of a list is not looked at
         assert re.search(f"unknown key|{reason}", answer.content.decode())
         return
     assert answer.status_code == 422

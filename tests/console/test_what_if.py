@@ -142,7 +142,7 @@ def test_the_page_shows_both_costs(viewer_client: Client) -> None:
         assert part in text, part
     response = viewer_client.get("/console/cost/compare?model=nobody/x")
     assert response.status_code == 422
-    assert "There is no model or list price nobody/x." in response.content.decode()
+    assert "nobody/x is neither a model nor in a price list." in response.content.decode()
 
 
 def test_the_api_has_the_same_figures(viewer_client: Client) -> None:

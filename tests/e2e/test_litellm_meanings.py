@@ -245,7 +245,7 @@ def test_unsupported_settings_are_reported_with_advice(
         "its TLS certificates are not verified (ssl_verify)",
         "callbacks[1]: set OTEL_EXPORTER_OTLP_ENDPOINT",
         "callbacks[2]: `my_module.MyLogger` is not loaded",
-        "order: must be a number; broken is left out",
+        "order: must be a number; broken is skipped",
     ):
         assert remark in report, remark
     for supported in ("callbacks[0]", "extra_spend_tag_headers", "end_user", "user_header_name"):

@@ -253,7 +253,7 @@ def test_the_report_of_a_configuration_is_printed(tmp_path: Path) -> None:
     path = write_config(tmp_path, SEVERAL)
     with running_up(tmp_path / "data", "--config", path) as gateway:
         assert (
-            "azure-gpt-4 is left out: names the environment variable AZURE_API_BASE"
+            "azure-gpt-4 is skipped: names the environment variable AZURE_API_BASE"
             in gateway.output
         )
         text = r"litellm_config.yaml:\d+: general_settings.cache: not supported: "

@@ -246,4 +246,4 @@ def test_azure_accepts_a_token_or_a_client_secret(tmp_path: Path) -> None:
     assert (json.loads(provider.key), provider.auth) == (ENTRA, "entra")
     parsed_config = entries(tmp_path, {**row, "tenant_id": "t"})
     assert parsed_config.routes == {}
-    assert "all of them; fast is left out" in parsed_config.notes[0]
+    assert "all of them; fast is skipped" in parsed_config.notes[0]

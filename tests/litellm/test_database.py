@@ -168,7 +168,7 @@ def test_end_users_keep_what_is_their_own(proxy: Proxy) -> None:
         "off": EndUser(alias="Off", blocked=True),
         "zero": EndUser(blocked=True),
     }
-    assert f"end user {'x' * 80}: left out: a name has 1 to 128 characters" in report
+    assert f"end user {'x' * 80}: skipped: a name has 1 to 128 characters" in report
 
 
 def test_blocked_end_users_come_first_where_there_are_too_many(
@@ -178,7 +178,7 @@ def test_blocked_end_users_come_first_where_there_are_too_many(
     insert(proxy[1], "EndUserTable", user_id="z-off", blocked=True)
     report = import_database(proxy[0])
     assert list(store.load_options().end_users) == ["z-off"]
-    assert "end user customer-1: left out: there can be 1 end users" in report
+    assert "end user customer-1: skipped: there can be 1 end users" in report
 
 
 def test_end_users_of_a_file_stay_as_they_are(proxy: Proxy) -> None:
@@ -187,7 +187,7 @@ def test_end_users_of_a_file_stay_as_they_are(proxy: Proxy) -> None:
     )
     report = import_database(proxy[0])
     assert not store.load_options().end_users
-    assert "end users: left out: gateway.yaml:3 sets end_users" in report
+    assert "end users: skipped: gateway.yaml:3 sets end_users" in report
 
 
 def test_spend_of_imported_keys_continues(proxy: Proxy) -> None:
@@ -274,7 +274,7 @@ def test_without_the_salt_key_only_models_are_omitted(
     monkeypatch.setenv("LITELLM_SALT_KEY", salt_key)
     monkeypatch.delenv("LITELLM_MASTER_KEY")
     report = import_database(proxy[0])
-    assert f"model smart: left out: {reason}" in report.replace("it cannot", "cannot")
+    assert f"model smart: skipped: {reason}" in report.replace("it cannot", "cannot")
     assert not Route.objects.exists()
     assert imported_key("sk-ci").routes == ("smart",)
     assert "key ci: the model smart does not exist here yet" in report
@@ -316,7 +316,7 @@ def test_scripts_continue_to_work_with_litellm_ids(proxy: Proxy, settings: Any) 
 
 def test_another_database_is_refused_without_its_password() -> None:
     with new_database("SELECT 1") as (url, _):
-        with pytest.raises(CommandError, match="this is no database of a LiteLLM proxy"):
+        with pytest.raises(CommandError, match="this is not the database of a LiteLLM proxy"):
             import_database(url)
         refused_url = url.replace("postgres@", "nobody:secret-word@")
         with pytest.raises(CommandError) as refusal:

@@ -187,9 +187,9 @@ def test_unsupported_entries_are_omitted_and_the_others_imported(
         tmp_path, {"model_name": "a", **row}, {"model_name": "b", "model": "gpt-4o"}
     )
     assert list(parsed_config.routes) == ["b"]
-    (note,) = [note for note in parsed_config.notes if "left out" in note]
+    (note,) = [note for note in parsed_config.notes if "skipped" in note]
     assert note.startswith("litellm_config.yaml:")
-    assert "model_list[0].model_name: a is left out: " in note
+    assert "model_list[0].model_name: a is skipped: " in note
     assert reason in note
 
 
@@ -269,7 +269,7 @@ def test_an_error_names_file_line_and_field(tmp_path: Path, text: str, expected:
     else:
         assert list(parsed_config.routes) == ["good"]
         (remark,) = parsed_config.notes
-        assert "left out" in remark
+        assert "skipped" in remark
     assert remark.startswith("litellm_config.yaml:")
     assert expected in remark
 
@@ -531,7 +531,7 @@ def test_an_entry_whose_certificates_are_unusable_is_omitted(
     assert not parsed_config.routes
     (note,) = parsed_config.notes
     assert reason in note
-    assert "fast is left out" in note
+    assert "fast is skipped" in note
 
 
 def test_an_openai_model_of_the_older_completions_api(tmp_path: Path) -> None:

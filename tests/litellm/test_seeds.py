@@ -116,7 +116,7 @@ def test_a_model_without_its_variables_is_omitted(tmp_path: Path) -> None:
     parsed_config = config(tmp_path, SEVERAL, {})
     assert list(parsed_config.routes) == ["gpt-4o", "llama3"]
     assert (
-        "azure-gpt-4 is left out: names the environment variable AZURE_API_BASE"
+        "azure-gpt-4 is skipped: names the environment variable AZURE_API_BASE"
         in parsed_config.notes[0]
     )
 

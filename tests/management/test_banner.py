@@ -30,7 +30,7 @@ def test_a_first_start_shows_key_and_setup_once() -> None:
     text = banner(started, BASE, notes=[], open_mode=False)
     assert f"{BASE}/v1  (OpenAI SDKs)" in text
     assert f"{BASE}/?setup=tok" in text
-    assert "Gateway key    sk-dgm-1  (shown only now)" in text
+    assert "Gateway key    sk-dgm-1  (shown only once)" in text
     assert "Admin key      in var/admin_key" in text
     assert "Bearer sk-dgm-1" in text
 

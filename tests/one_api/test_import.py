@@ -197,8 +197,8 @@ def test_channels_are_targets_by_priority_and_weight(database: str) -> None:
         assert target.weight == (2 if several else 4)
         assert target.model.provider.base_url == "https://proxy.example.com/v1"
     assert Provider.objects.get(preset="anthropic").models.get().name == "claude-sonnet-4-5"
-    assert "channel Spark: left out: its type 18 has no preset" in report
-    assert "channel Claude: left out: it is disabled" in report
+    assert "channel Spark: skipped: its type 18 has no preset" in report
+    assert "channel Claude: skipped: it is disabled" in report
     assert "group vip: set its ratio 0.5 as the markup of a team" in report
 
 

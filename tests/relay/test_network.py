@@ -163,7 +163,7 @@ async def test_an_error_names_a_proxy_that_requires_credentials(
     strict_proxy: Tinyproxy, scheme: str
 ) -> None:
     url = httpx.URL(f"{scheme}://127.0.0.1:{free_port()}/")
-    reason = "the proxy requires a user and a password (HTTP 407)"
+    reason = "the proxy requires a user name and password (HTTP 407)"
     assert await failure(url, network_with_proxy(strict_proxy.url)) == reason
 
 
@@ -262,10 +262,10 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
 @pytest.mark.parametrize(
     ("auth", "reply", "userinfo", "reason"),
     [
-        (True, 0, "", "the proxy requires a user and a password"),
-        (True, 0, "relay:wrong@", "the proxy refuses its user and password"),
+        (True, 0, "", "the proxy requires a user name and password"),
+        (True, 0, "relay:wrong@", "the proxy rejects the user name and password"),
         (False, 2, "", "the proxy does not permit connections to this host"),
-        (False, 5, "", "the upstream refused the proxy's connection"),
+        (False, 5, "", "the upstream rejected the proxy's connection"),
         (False, 99, "", "the proxy could not connect (SOCKS reply 99)"),
     ],
     ids=["no-credentials", "wrong-credentials", "forbidden", "refused", "unknown"],

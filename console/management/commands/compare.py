@@ -40,7 +40,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `compare`."""
-        parser.add_argument("prompt", help="the prompt; - reads the standard input")
+        parser.add_argument("prompt", help="the prompt; - reads standard input")
         parser.add_argument("--models", required=True, help="comma-separated models or routes")
         parser.add_argument("--system", help="system prompt")
         parser.add_argument("--schema", type=Path, help="JSON Schema file: the answer must match")

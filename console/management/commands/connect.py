@@ -38,11 +38,15 @@ class Command(BaseCommand):
         """Add the options of `connect`."""
         parser.add_argument("client", nargs="?", choices=CLIENTS, help="the client to connect")
         add_gateway_options(parser)
-        parser.add_argument("--model", help="model or route (default: the only one of the key)")
-        parser.add_argument("--write", action="store_true", help="change the client's files")
-        parser.add_argument("--undo", action="store_true", help="restore the client's files")
-        parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--no-check", action="store_true", help="do not call the gateway")
+        parser.add_argument("--model", help="model or route (default: the key's only model)")
+        parser.add_argument(
+            "--write", action="store_true", help="write the client's configuration files"
+        )
+        parser.add_argument(
+            "--undo", action="store_true", help="restore the previous files of the client"
+        )
+        parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+        parser.add_argument("--no-check", action="store_true", help="skip the test request")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print, write or restore the configuration."""
@@ -82,7 +86,7 @@ class Command(BaseCommand):
             try:
                 call_model(connection, client.dialect)
             except GatewayError as error:
-                raise CommandError(f"the gateway refused the check: {error}") from None
+                raise CommandError(f"the test request failed: {error}") from None
             self.stdout.write(f"Checked: {connection.model} answers at {connection.base_url}.")
 
     def _write_changes(self, changes: list[Change], backups: Backups, *, confirmed: bool) -> None:

@@ -20,14 +20,14 @@ OVERLAP = 200
 class Command(BaseCommand):
     """Reads the database: it runs where the gateway runs."""
 
-    help = "Print the newest requests of the log, and with --follow each further one."
+    help = "Print the newest requests in the log; --follow waits for new ones."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `logs`."""
         parser.add_argument(
             "-n", "--lines", type=int, default=20, help="rows to print (default: 20)"
         )
-        parser.add_argument("-f", "--follow", action="store_true", help="wait for further rows")
+        parser.add_argument("-f", "--follow", action="store_true", help="follow the log")
         parser.add_argument("--route", help="only this route")
         parser.add_argument("--model", help="only this model")
         parser.add_argument("--provider", help="only this provider")

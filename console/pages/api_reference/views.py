@@ -36,7 +36,7 @@ def docs_operation(request: HttpRequest, name: str) -> HttpResponse:
     """One operation: parameters, body, responses, and a command that calls it."""
     operation = operations().get(name)
     if operation is None:
-        raise Http404(_("There is no such operation."))
+        raise Http404(_("Operation not found."))
     related = [each for each in operations().values() if each.tag == operation.tag]
     context = {
         "document": reverse("api:openapi-json"),

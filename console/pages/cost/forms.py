@@ -92,7 +92,7 @@ class PriceListForm(forms.Form):
 
     file = forms.FileField(
         label=_("Price list"),
-        help_text=_("A prices.json file written by build_prices of a newer version."),
+        help_text=_("A prices.json file, as written by build_prices in a newer version."),
     )
 
     @property

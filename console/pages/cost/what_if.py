@@ -41,7 +41,7 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
     for name in dict.fromkeys(filter(None, names)):
         model = find_candidate(name, snapshot)
         if model is None:
-            problems.append(_("There is no model or list price %(name)s.") % {"name": name})
+            problems.append(_("%(name)s is neither a model nor in a price list.") % {"name": name})
         else:
             candidates.append(model)
     context: dict[str, Any] = {

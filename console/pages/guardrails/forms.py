@@ -109,11 +109,11 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
             del self.fields[name]
         labels = {
             "name": _("Name"),
-            "action": _("If something is found"),
+            "action": _("Action"),
             "check_requests": _("Check requests"),
             "check_responses": _("Check responses"),
             "everywhere": _("Apply to all requests"),
-            "on_error": _("If the check fails"),
+            "on_error": _("On error"),
             "timeout_s": _("Timeout (s)"),
             "position": _("Position"),
             "enabled": _("Enabled"),

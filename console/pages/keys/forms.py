@@ -67,7 +67,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         label=_("Routes"), required=False, widget=forms.CheckboxSelectMultiple
     )
     patterns = forms.CharField(
-        label=_("More names and patterns"),
+        label=_("Additional names and patterns"),
         required=False,
         max_length=4000,
         help_text=_("Comma-separated: claude-*, openai/gpt-5"),
@@ -109,7 +109,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         trim_decimals(self.initial)
         names = list(Route.objects.values_list("name", flat=True).order_by("name"))
         self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
-        self.fields["name"].help_text = _("Describes who or what uses the key.")
+        self.fields["name"].help_text = _("Who or what uses the key.")
         self.fields["budget_month_usd"].label = _("Monthly budget (USD)")
         self.fields["expires_at"].help_text = _("Time zone: %(name)s") % {
             "name": timezone.get_current_timezone_name()
@@ -120,7 +120,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
             "Its budget and limits apply in addition to the key's own."
         )
         self.fields["user"].label = _("Owner")
-        self.fields["user"].help_text = _("The person, agent or service that holds the key.")
+        self.fields["user"].help_text = _("The person, agent or service that uses the key.")
         allowed_routes = string_items(self.instance.routes)
         bodies = self.instance.log_bodies
         self.initial = {

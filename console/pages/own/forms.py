@@ -24,7 +24,7 @@ class OwnKeyForm(forms.Form):
     name = forms.CharField(
         label=_("Name"),
         max_length=200,
-        help_text=_("Describes who or what uses the key."),
+        help_text=_("Who or what uses the key."),
     )
     routes = forms.MultipleChoiceField(
         label=_("Routes"),

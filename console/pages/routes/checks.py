@@ -256,14 +256,14 @@ def _check_context_windows(case: Case) -> Iterator[Check]:
             and window_sizes
             and max(window_sizes) <= largest_above
         ):
-            detail = _("None of its targets has a larger context window than those above.")
+            detail = _("None of its targets has a larger context window than the targets above.")
             yield Check(WARN, _("Step %d does not help with long contexts.") % number, detail)
         largest_above = max([largest_above or 0, *window_sizes])
 
 
 def _check_conditions(case: Case) -> Iterator[Check]:
     if case.document.steps and case.document.steps[0].fallback_on:
-        detail = _("There is no step before it that could fail.")
+        detail = _("No step comes before it, so no error can activate it.")
         yield Check(WARN, _("The first step has error conditions."), detail)
     try:
         compile_route(case.document, case.snapshot)

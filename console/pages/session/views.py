@@ -124,8 +124,8 @@ def _sign_in(request: HttpRequest, user: User) -> HttpResponse:
         )
     if two_factor_kinds(user):
         message = _(
-            "This account has a second factor, which cannot be checked: a package is not "
-            "installed on the gateway. Ask its operator."
+            "This account has a second factor, but the gateway lacks the package that checks it. "
+            "Ask an admin to install it."
         )
         return sign_in_problem(request, message, status=403)
     start_session(request, user)

@@ -1,4 +1,4 @@
-"""Limits of end users: the defaults for each, and the settings of single ones."""
+"""End-user limits: the defaults for each, and the settings of single ones."""
 
 from __future__ import annotations
 

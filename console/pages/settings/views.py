@@ -72,7 +72,7 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_SECRET_KEY",
-        gettext_lazy("Signs sessions, and is the secret of the hashes of API keys"),
+        gettext_lazy("Secret for session signatures and API key hashes"),
         generated=True,
     ),
     Row(
@@ -88,11 +88,15 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_ADMIN_KEY",
-        gettext_lazy("Admin credential if no master key is set"),
+        gettext_lazy("Admin key if no master key is set"),
         generated=True,
     ),
     Row("DRAGOMAN_OPEN", gettext_lazy("Accept any client key"), "OPEN"),
-    Row("DRAGOMAN_ALLOWED_HOSTS", gettext_lazy("Host names of the console"), "ALLOWED_HOSTS"),
+    Row(
+        "DRAGOMAN_ALLOWED_HOSTS",
+        gettext_lazy("Host names that the console accepts"),
+        "ALLOWED_HOSTS",
+    ),
     Row(
         "DRAGOMAN_TRUSTED_ORIGINS",
         gettext_lazy("Allowed origins of forms behind a proxy"),
@@ -167,7 +171,7 @@ ROWS = (
     Row("DRAGOMAN_SMTP_FROM", gettext_lazy("Sender of alert emails"), "DEFAULT_FROM_EMAIL"),
     Row(
         "DRAGOMAN_FIND_LOCAL_SERVERS",
-        gettext_lazy("Look for local model servers at the start"),
+        gettext_lazy("Look for local model servers at startup"),
         "FIND_LOCAL_SERVERS",
     ),
     Row(
@@ -177,7 +181,7 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_SILENCED_CHECKS",
-        gettext_lazy("System checks that are not reported"),
+        gettext_lazy("System checks to silence"),
         "SILENCED_SYSTEM_CHECKS",
     ),
     Row(

@@ -121,15 +121,15 @@ def _channel_providers(
     kinds = NEW_API if tables.new_api else ONE_API
     kind = kinds.get(_integer_or_zero(channel.get("type")))
     if kind is None:
-        reason = f"its type {channel.get('type')} has no preset: add the provider by hand"
-        report.count_omitted("channels", subject, reason)
+        reason = f"its type {channel.get('type')} has no preset: add the provider manually"
+        report.count_skipped("channels", subject, reason)
         return []
     if channel.get("status") != _ENABLED:
-        report.count_omitted("channels", subject, "it is disabled")
+        report.count_skipped("channels", subject, "it is disabled")
         return []
     base_url = base_url_of(kind, _text_or_empty(channel.get("base_url")))
     if not (base_url or PRESETS[kind.preset].base_url) or len(base_url) > _MAX_URL:
-        report.count_omitted("channels", subject, "it has no usable base URL")
+        report.count_skipped("channels", subject, "it has no usable base URL")
         return []
     for column, description in _UNSUPPORTED_SETTINGS.items():
         if _text_or_empty(channel.get(column)).strip() not in ("", "{}", "null"):
@@ -211,7 +211,7 @@ class _KeyImport:
         for token in self._tables.tokens:
             secret = f"sk-{_text_or_empty(token['key']).strip()}"
             if token.get("deleted_at") or secret == "sk-":  # noqa: S105 - a token without a key
-                self._report.count("keys", "left out")
+                self._report.count("keys", "skipped")
                 continue
             row = existing_keys.get(store.digest(secret))
             if row is not None:

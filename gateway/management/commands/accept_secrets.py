@@ -25,5 +25,5 @@ class Command(BaseCommand):
             self.stdout.write(f"credentials re-encrypted: {renewed_count}")
             self.stdout.write(
                 "Nodes with other secrets no longer start. API keys created with another "
-                "DRAGOMAN_SECRET_KEY are refused; create them again."
+                "DRAGOMAN_SECRET_KEY are rejected; create them again."
             )

@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `backup`."""
-        parser.add_argument("file", help="a new file, or - for the standard output")
+        parser.add_argument("file", help="a new file, or - for standard output")
         parser.add_argument("--data-dir", help="as for `up`")
         add_passphrase_option(parser)
 

@@ -34,7 +34,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `prices`."""
         parser.add_argument("--diff", metavar="FILE", help="print what the list would change")
-        parser.add_argument("--accept", metavar="FILE", help="use its prices from now on")
+        parser.add_argument("--accept", metavar="FILE", help="use its prices")
         parser.add_argument(
             "--only",
             metavar="LIST/MODEL",
@@ -94,7 +94,7 @@ class Command(BaseCommand):
                 row.delete()
                 raise CommandError(f"the list does not change {', '.join(sorted(unknown_names))}")
             row.accept(indexes, "prices")
-        self.stdout.write(f"accepted: {len(indexes)}; they apply from now on")
+        self.stdout.write(f"accepted: {len(indexes)}; they take effect immediately")
 
     def _list_updates(self) -> None:
         for row in PriceUpdate.objects.order_by("pk"):

@@ -27,7 +27,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `restore`."""
         parser.add_argument("file", help="a file written by `backup`")
-        parser.add_argument("--force", action="store_true", help="replace a database with content")
+        parser.add_argument(
+            "--force", action="store_true", help="replace the content of a non-empty database"
+        )
         parser.add_argument("--data-dir", help="as for `up`")
         add_passphrase_option(parser)
 

@@ -33,7 +33,11 @@ class Command(BaseCommand):
         actions.add_argument(
             "--stopped", action="store_true", help="both steps at once: no node is running"
         )
-        parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="print what would be done, without changing anything",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do one step, or both."""

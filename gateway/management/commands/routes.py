@@ -16,7 +16,7 @@ HEADING = ("ROUTE", "STRATEGY", "TARGETS", "ALSO", "SOURCE")
 class Command(BaseCommand):
     """`manage.py routes`."""
 
-    help = "Print all routes with their targets and aliases, and rows that were left out."
+    help = "Print all routes with their targets and aliases, and rows that were skipped."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the routes and the warnings."""

@@ -28,7 +28,7 @@ def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: 
         _format_line("API reference", f"{base}/docs"),
     ]
     if started.first_key:
-        lines.append(_format_line("Gateway key", f"{started.first_key}  (shown only now)"))
+        lines.append(_format_line("Gateway key", f"{started.first_key}  (shown only once)"))
     if open_mode:
         lines.append(_format_line("Keys", "not required: any key is accepted on this machine"))
     if started.admin_key_file:

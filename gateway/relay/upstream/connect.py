@@ -37,8 +37,8 @@ ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
 # Maximum size of a proxy's response to CONNECT.
 MAX_HEAD_BYTES = 64 * 1024
 PROXY_AUTH_REQUIRED = 407
-_NEEDS_CREDENTIALS = "the proxy requires a user and a password (HTTP 407)"
-_REFUSES_CREDENTIALS = "the proxy refuses its user and password (HTTP 407)"
+_NEEDS_CREDENTIALS = "the proxy requires a user name and password (HTTP 407)"
+_REFUSES_CREDENTIALS = "the proxy rejects the user name and password (HTTP 407)"
 
 
 class Connector:
@@ -228,7 +228,7 @@ _SOCKS_REPLIES = {
     2: "the proxy does not permit connections to this host",
     3: "the proxy has no route to the upstream's network",
     4: "the proxy could not reach the upstream's host, or resolve its name",
-    5: "the upstream refused the proxy's connection",
+    5: "the upstream rejected the proxy's connection",
     6: "the proxy's connection to the upstream timed out",
     8: "the proxy does not support this type of address",
 }
@@ -252,9 +252,9 @@ async def _request_socks_tunnel(
         choice: Any = socks.receive_data(await reader.readexactly(2))
         if choice.method != method:
             raise httpx.ProxyError(
-                "the proxy refuses its user and password"
+                "the proxy rejects the user name and password"
                 if proxy.username
-                else "the proxy requires a user and a password"
+                else "the proxy requires a user name and password"
             )
         if proxy.username:
             password = proxy.password.reveal().encode()
@@ -262,7 +262,7 @@ async def _request_socks_tunnel(
             transport.write(socks.data_to_send())
             verdict: Any = socks.receive_data(await reader.readexactly(2))
             if not verdict.success:
-                raise httpx.ProxyError("the proxy refuses its user and password")
+                raise httpx.ProxyError("the proxy rejects the user name and password")
         address = (origin[1], origin[2] or _default_port(origin[0]))
         command = socks5.SOCKS5Command.CONNECT
         socks.send(socks5.SOCKS5CommandRequest.from_address(command, address))

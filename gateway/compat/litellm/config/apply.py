@@ -319,7 +319,7 @@ class _RowWriter:
     def _write_alias(self, alias_row: AliasRow) -> None:
         route = self._routes.get(alias_row.route)
         if route is None:
-            self._add_note(alias_row.ref, f"{alias_row.pattern} is left out, like its route")
+            self._add_note(alias_row.ref, f"{alias_row.pattern} is skipped, like its route")
             return
         if (
             self._write_row(Alias, {"pattern": alias_row.pattern}, {"route": route}, alias_row.ref)

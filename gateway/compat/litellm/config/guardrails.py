@@ -44,7 +44,7 @@ Parts = Iterator[tuple[str, str, dict[str, Any]]]
 
 
 def read_guardrails(config: Config, files: list[Node], report: Report) -> None:
-    """Add the guardrails of all files. Invalid ones are left out and reported."""
+    """Add the guardrails of all files. Invalid ones are skipped and reported."""
     for file in files:
         library = file.get("litellm_settings")
         nodes = (file.get("guardrails"), library.get("guardrails") if library is not None else None)
@@ -80,7 +80,7 @@ def _read_guardrail(config: Config, entry: Node, report: Report) -> None:
         kind_name = kind.text(max_length=100) if kind is not None else ""
         report.add(
             entry,
-            f"the guardrail `{name}` is left out: {kind_name} is not supported; a service with "
+            f"the guardrail `{name}` is skipped: {kind_name} is not supported; a service with "
             "LiteLLM's generic guardrail API can be attached",
         )
         return
@@ -219,7 +219,7 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
         elif prebuilt is not None and prebuilt.text() in _PREBUILT:
             pii[action].append(_PREBUILT[prebuilt.text()])
         else:
-            report.add(item, "is left out: there is no such pattern here")
+            report.add(item, "is skipped: there is no such pattern here")
     blocked_words = params.get("blocked_words")
     for item in blocked_words.list() if blocked_words is not None else ():
         keyword = item.get("keyword")

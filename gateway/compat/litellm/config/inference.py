@@ -69,7 +69,7 @@ PLANNED_PROVIDERS = frozenset(_PLANNED_PROVIDERS.split())
 
 
 class UnsupportedEntry(Exception):
-    """The entry is not supported: it is left out, and the other entries apply."""
+    """The entry is not supported: it is skipped, and the other entries apply."""
 
 
 class ResolvedModel(msgspec.Struct, frozen=True):

@@ -169,7 +169,7 @@ PARAMS: dict[str, Key] = {
         "tokens are fetched and renewed; `tenant_id` is also Predibase's tenant",
     ),
     **supported_keys("predibase_tenant_id", "also from PREDIBASE_TENANT_ID"),
-    **planned_keys("adapter_id", "Predibase's adapters; an entry with one is left out"),
+    **planned_keys("adapter_id", "Predibase's adapters; an entry with one is skipped"),
     **planned_keys(
         """aws_role_name aws_session_name aws_web_identity_token aws_sts_endpoint
         aws_external_id aws_bedrock_project_id""",

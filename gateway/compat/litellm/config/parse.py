@@ -161,7 +161,7 @@ class _Parser:
             try:
                 self._read_model(entry)
             except ConfigError as mistake:
-                self.report.add_mistake(mistake, "this entry is left out")
+                self.report.add_mistake(mistake, "this entry is skipped")
 
     def _read_model(self, entry: Node) -> None:
         self.report.keys(entry, "model_list[]")
@@ -212,11 +212,11 @@ class _Parser:
         try:
             self._add_deployment(model_name, name, params, info)
         except UnsupportedEntry as reason:
-            self.report.add(name, f"{model_name} is left out: {reason}")
+            self.report.add(name, f"{model_name} is skipped: {reason}")
         except UnsetVariable as mistake:
-            self.report.add(name, f"{model_name} is left out: {mistake.reason}")
+            self.report.add(name, f"{model_name} is skipped: {mistake.reason}")
         except ConfigError as mistake:
-            self.report.add_mistake(mistake, f"{model_name} is left out")
+            self.report.add_mistake(mistake, f"{model_name} is skipped")
 
     def _add_deployment(
         self, model_name: str, name_node: Node, params: Node, info: Node | None
@@ -278,7 +278,7 @@ class _Parser:
             try:
                 complexity_router.add_router(self._config, name, params, self.report)
             except (UnsupportedEntry, ConfigError) as reason:
-                self.report.add(name, f"{name.text()} is left out: {reason}")
+                self.report.add(name, f"{name.text()} is skipped: {reason}")
 
     def _add_family_routes(self, name: Node, params: Node, info: Node | None) -> None:
         """Add routes for the bare model `*`: one per family of names without a route.
@@ -288,7 +288,7 @@ class _Parser:
         """
         configured_families = families(self._environ)
         if not configured_families:
-            self.report.add(name, "is left out: no key of a provider is in the environment")
+            self.report.add(name, "is skipped: no key of a provider is in the environment")
         for prefix, pattern in configured_families:
             if pattern not in self._config.routes:
                 model = _with_model(params, f"{prefix}/{pattern}")

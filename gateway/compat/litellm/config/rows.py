@@ -46,7 +46,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
             self.headers,
             self.query,
         )
-        # Defaults are left out, so that digests in the names of existing rows do not change.
+        # Defaults are omitted, so that digests in the names of existing rows do not change.
         parts += (self.auth,) if self.auth else ()
         parts += () if self.drop_params else ("drop_params", False)
         parts += ("client_credential", True) if self.client_credential else ()

@@ -139,7 +139,7 @@ def _fallback_names(node: Node, route: RouteRow, report: Report) -> list[str]:
     names = []
     for item in node.list():
         if isinstance(item.value, dict):
-            report.add(item, "is left out: a fallback with its own parameters is not supported yet")
+            report.add(item, "is skipped: a fallback with its own parameters is not supported yet")
         elif item.text() != route.name:
             names.append(item.text())
     return names

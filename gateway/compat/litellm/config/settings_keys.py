@@ -202,7 +202,7 @@ ROUTER: dict[str, Key] = {
     ),
     **unsupported_keys("set_verbose debug_level", reasons.LEVEL),
     **unsupported_keys(
-        "ignore_invalid_deployments", "entries that cannot be used are always left out and reported"
+        "ignore_invalid_deployments", "entries that cannot be used are always skipped and reported"
     ),
     **unsupported_keys("router_general_settings", "the router can call all models"),
     **unsupported_keys("assistants_config guardrail_list search_tools", "not supported"),

@@ -23,11 +23,11 @@ from gateway.models import RowSource
 NAME = "litellm_config.yaml"
 # Prefixes of Dragoman's own secrets, which an uploaded file must not read.
 _OWN_VARIABLES = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
-# Nearly every file has these keys; their remarks are left out of the preview.
+# Nearly every file has these keys; their remarks are omitted from the preview.
 _UNREPORTED_KEYS = {("model_list[]", "model_name")} | {
     ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
 }
-_UNSUPPORTED_TERMS = ("not supported", "unknown key", "left out", "ignored", "not changed")
+_UNSUPPORTED = re.compile(r"not supported|unknown key|is skipped(?:$|[:,])|ignored|not changed")
 
 # Keys that only a start can apply -> the setting that does.
 _MASTER_KEY, _MAX_REQUESTS = "master_key", "max_in_flight_requests_per_worker"
@@ -79,7 +79,7 @@ def _import_remarks(config: Config, path: Path) -> list[str]:
     in_force = {_MASTER_KEY: config.master_key, _MAX_REQUESTS: config.max_requests}
     return [
         f"{node.location}: general_settings.{name}: not supported in an import: it is {variable}, "
-        "read at the start"
+        "read at startup"
         for name, variable in _READ_AT_START.items()
         if in_force[name] and (node := general_settings.get(name)) is not None
     ]
@@ -178,9 +178,7 @@ def _note_line(note: str) -> ImportLine:
     if not colon:
         key_match = _KIND_AND_NAME.match(message)
         subject, reason = f"{key_match[1]} {key_match[2]}" if key_match else "", message
-    outcome: ImportOutcome = (
-        "skipped" if any(term in message for term in _UNSUPPORTED_TERMS) else "changed"
-    )
+    outcome: ImportOutcome = "skipped" if _UNSUPPORTED.search(message) else "changed"
     return ImportLine(outcome=outcome, entry=subject, location=location, reason=reason)
 
 

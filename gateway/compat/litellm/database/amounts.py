@@ -113,11 +113,9 @@ def _read_budget(values: Row, subject: str, report: ImportReport) -> Budget:
         if 1 <= percent <= 100:
             amounts["soft_percent"] = percent
         else:
-            report.add_remark(
-                subject, "soft_budget is not 1 to 100 percent of max_budget: left out"
-            )
+            report.add_remark(subject, "soft_budget is not 1 to 100 percent of max_budget: skipped")
     elif soft_budget is not None:
-        report.add_remark(subject, "soft_budget without max_budget is left out")
+        report.add_remark(subject, "soft_budget without max_budget is skipped")
     return Budget(**amounts)
 
 
@@ -128,14 +126,14 @@ def _add_budget(
         return
     usd = _usd_or_none(values["max_budget"])
     if usd is None or not 0 <= usd <= MAX_USD:
-        report.add_remark(subject, f"a budget must be 0 to {MAX_USD} US dollars: left out")
+        report.add_remark(subject, f"a budget must be 0 to {MAX_USD} US dollars: skipped")
         return
     window = window_of(values.get("budget_duration"))
     if window is None:
         report.add_remark(
             subject,
             f"budget_duration {str(values['budget_duration'])[:20]}: periods are a day, a week "
-            "or a month; the budget is left out",
+            "or a month; the budget is skipped",
         )
         return
     span, is_exact = window

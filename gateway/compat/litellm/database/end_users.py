@@ -28,7 +28,7 @@ def import_end_users(tables: Tables, report: ImportReport) -> None:
             continue
         if not name or len(name) > MAX_END_USER_CHARS:
             reason = f"a name has 1 to {MAX_END_USER_CHARS} characters"
-            report.count_omitted("end users", f"end user {name[:80]}", reason)
+            report.count_skipped("end users", f"end user {name[:80]}", reason)
         else:
             new_entries[name] = entry
     if new_entries:
@@ -58,7 +58,7 @@ def _add_entries(new_entries: Entries, report: ImportReport) -> None:
         free_entries = MAX_END_USERS - len(entries)
         for name in new_names[free_entries:]:
             reason = f"there can be {MAX_END_USERS} end users with something of their own"
-            report.count_omitted("end users", f"end user {name}", reason)
+            report.count_skipped("end users", f"end user {name}", reason)
         entries.update({name: new_entries[name] for name in new_names[:free_entries]})
         report.count("end users", "added", len(new_names[:free_entries]))
         report.count("end users", "existing", len(new_entries) - len(new_names))
@@ -66,4 +66,4 @@ def _add_entries(new_entries: Entries, report: ImportReport) -> None:
     try:
         change_end_users(change)
     except OwnedElsewhere as error:
-        report.add_remark("end users", f"left out: {error}")
+        report.add_remark("end users", f"skipped: {error}")

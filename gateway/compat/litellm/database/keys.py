@@ -111,12 +111,12 @@ class _KeyImport:
     def _is_importable(self, key: Row) -> bool:
         token, subject = key["token"], _key_label(key)
         if key.get("team_id") == _SESSION_TEAM:
-            self._report.count("keys", "left out")
-            self._report.add_remark("", "keys of sessions of LiteLLM's pages are left out")
+            self._report.count("keys", "skipped")
+            self._report.add_remark("", "keys of sessions of LiteLLM's pages are skipped")
         elif not _SHA256.fullmatch(token):
-            self._report.count_omitted("keys", subject, "its hash is not a SHA-256 hash")
+            self._report.count_skipped("keys", subject, "its hash is not a SHA-256 hash")
         elif token == self._master_hash:
-            self._report.count_omitted(
+            self._report.count_skipped(
                 "keys", subject, "it is the master key: set DRAGOMAN_MASTER_KEY"
             )
         else:
@@ -152,7 +152,7 @@ class _KeyImport:
             row.clean_fields(exclude=["digest", "previous_digest"])
         except ValidationError as error:
             fields = ", ".join(error.message_dict)
-            self._report.count_omitted("keys", subject, f"its {fields} cannot be stored")
+            self._report.count_skipped("keys", subject, f"its {fields} cannot be stored")
             return None
         return row
 
@@ -161,7 +161,9 @@ class _KeyImport:
         if key.get("blocked") or in_blocked or not passes:
             row.revoked_at = self._now
         if in_blocked and not key.get("blocked"):
-            self._report.add_remark(subject, "is blocked here, since its team or project is")
+            self._report.add_remark(
+                subject, "is revoked in Dragoman, since its team or project is blocked"
+            )
 
     def _free_name(self, key: Row, subject: str) -> str:
         prefix = public_prefix(key["token"])
@@ -245,7 +247,7 @@ class _KeyImport:
         try:
             return list(texts(tags, "tags"))
         except ValueError:
-            self._report.add_remark(subject, "its tags are not texts: left out")
+            self._report.add_remark(subject, "its tags are not texts: skipped")
             return []
 
     def _known_guardrails(self, metadata: Row, subject: str) -> list[str]:

@@ -58,7 +58,7 @@ def _read_sections(sections: dict[str, Node], report: ImportReport) -> Config | 
             config = read_files(NAME, [File(root, [])], environment)
         except ConfigError as mistake:
             subject, _, _ = mistake.location.partition(":0")
-            report.count_omitted("settings", subject, f"{mistake.field}: {mistake.reason}")
+            report.count_skipped("settings", subject, f"{mistake.field}: {mistake.reason}")
             continue
         return resolve_own_variables(config)
     return None
@@ -94,9 +94,9 @@ def _model_nodes(tables: Tables, salt_key: SaltKey | None, report: ImportReport)
         subject = f"model {row['model_name']}"
         info = _json_object(row.get("model_info"))
         if row.get("blocked"):
-            report.count_omitted("models", subject, "it is blocked")
+            report.count_skipped("models", subject, "it is blocked")
         elif info.get("team_id"):
-            report.count_omitted("models", subject, "it belongs to one team; routes are for all")
+            report.count_skipped("models", subject, "it belongs to one team; routes are for all")
         else:
             params = _decrypt_values(
                 _json_object(row["litellm_params"]), salt_key, subject, "models", report
@@ -171,13 +171,13 @@ def _decrypt_values(
     """The values in clear; None, and reported, if they cannot be decrypted."""
     if salt_key is None:
         if any(is_sealed(value) for value in values.values()):
-            report.count_omitted(kind, subject, _NEEDS_KEY)
+            report.count_skipped(kind, subject, _NEEDS_KEY)
             return None
         return values
     try:
         decrypted_values: Row = salt_key.decrypt_all(values)
     except SealedError as error:
-        report.count_omitted(kind, subject, str(error))
+        report.count_skipped(kind, subject, str(error))
         return None
     return decrypted_values
 

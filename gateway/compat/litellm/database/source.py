@@ -132,7 +132,7 @@ class _TableReader:
         if not self._has_table("VerificationToken"):
             raise SourceError(
                 f"the schema `{self._schema[:80]}` has no table LiteLLM_VerificationToken: "
-                "this is no database of a LiteLLM proxy"
+                "this is not the database of a LiteLLM proxy"
             )
         return Tables(
             rows={name: self._read_rows(name) for name in _TABLES if self._has_table(name)},

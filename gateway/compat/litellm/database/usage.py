@@ -35,7 +35,7 @@ def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) 
     for row in tables.usage:
         name = _usage_name(row, keys)
         if name is None:
-            report.count("days of usage", "left out")
+            report.count("days of usage", "skipped")
             continue
         _add_counts(sums, name, _usage_counts(row))
     for name, units in _remaining_spend(tables, keys, report):
