@@ -122,8 +122,8 @@ class SocksProxy:
         port = int.from_bytes(await reader.readexactly(2))
         self.requests.append((kind, address, port))
         # A reply in pieces, as a network may deliver it.
-        for piece in (bytes([5, self._reply]), b"\0\x03\x05", b"proxy", b"\0\0"):
-            writer.write(piece)
+        for chunk in (bytes([5, self._reply]), b"\0\x03\x05", b"proxy", b"\0\0"):
+            writer.write(chunk)
             await writer.drain()
             await asyncio.sleep(0)
         if self._reply == 0:

@@ -118,9 +118,11 @@ def test_the_htmx_check_finds_an_old_idiom(tmp_path: Path) -> None:
 def test_every_icon_is_in_the_sprite() -> None:
     used_icons = icons.used_icons([ROOT / "templates", ROOT / "static", ROOT / "console"])
     sprite = (ROOT / "static/vendor/icons/icons.svg").read_text()
-    there = set(re.findall(r'<symbol id="([^"]+)"', sprite))
-    assert sorted(used_icons - there) == []
-    assert sorted(there - used_icons) == [], "icons that no page uses; run manage.py build_icons"
+    sprite_names = set(re.findall(r'<symbol id="([^"]+)"', sprite))
+    assert sorted(used_icons - sprite_names) == []
+    assert sorted(sprite_names - used_icons) == [], (
+        "icons that no page uses; run manage.py build_icons"
+    )
 
 
 def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:
@@ -198,24 +200,24 @@ def _untranslated(text: str) -> list[str]:
 
 
 def test_every_template_text_is_translatable() -> None:
-    found = {
+    offenders = {
         str(path.relative_to(ROOT)): untranslated
         for path in TEMPLATES
         if (untranslated := _untranslated(path.read_text(encoding="utf-8")))
     }
-    assert found == {}
+    assert offenders == {}
 
 
 _SENTENCE = re.compile(r"""(?<!_\()(["'`])([A-Z][a-z']+(?: [\w{}$.,;:'-]+)+)\1""")
 
 
 def test_every_sentence_of_a_script_can_be_translated() -> None:
-    found = {
+    offenders = {
         str(path.relative_to(ROOT)): sentences
         for path in (ROOT / "static/js").rglob("*.js")
         if (sentences := [text for _, text in _SENTENCE.findall(path.read_text(encoding="utf-8"))])
     }
-    assert found == {}
+    assert offenders == {}
     assert _SENTENCE.findall('show("It is saved")') == [('"', "It is saved")]
 
 
@@ -226,7 +228,7 @@ _MESSAGE_LEVELS = frozenset({"success", "error", "warning", "info"})
 
 def _plain_strings(source: str) -> list[str]:
     """Return texts of forms and messages without `gettext`."""
-    found = []
+    offenders = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
@@ -238,23 +240,23 @@ def _plain_strings(source: str) -> list[str]:
             values += node.args[1:]
         if name == "ValidationError":  # of `forms`; that of `jsonschema` is imported by name
             values += node.args[:1]
-        found += [
+        offenders += [
             ast.unparse(value)
             for value in values
             if isinstance(value, ast.JoinedStr)
             or (isinstance(value, ast.Constant) and re.search("[A-Za-z]{3}", str(value.value)))
         ]
-    return found
+    return offenders
 
 
 def test_every_text_of_a_form_or_message_can_be_translated() -> None:
-    found = {
+    offenders = {
         str(path.relative_to(ROOT)): texts
         for path in (ROOT / "console").rglob("*.py")
         if "migrations" not in path.parts
         and (texts := _plain_strings(path.read_text(encoding="utf-8")))
     }
-    assert found == {}
+    assert offenders == {}
     assert _plain_strings('messages.error(request, "It failed")') == ["'It failed'"]
     assert _plain_strings('CharField(label="Name", help_text=_("A name"))') == ["'Name'"]
 

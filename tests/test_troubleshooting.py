@@ -25,7 +25,7 @@ VALUE = "\0"
 @functools.cache
 def texts(*folders: str) -> list[str]:
     """Return every text in the code, with literals joined and values replaced by VALUE."""
-    found = []
+    string_literals = []
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -34,10 +34,10 @@ def texts(*folders: str) -> list[str]:
                         part.value if isinstance(part, ast.Constant) else VALUE
                         for part in node.values
                     ]
-                    found.append("".join(map(str, parts)))
+                    string_literals.append("".join(map(str, parts)))
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found.append(node.value)
-    return found
+                    string_literals.append(node.value)
+    return string_literals
 
 
 def is_quoted(quote: str, *folders: str) -> bool:

@@ -223,8 +223,8 @@ def test_keys_are_deleted_all_or_none(api: Client) -> None:
     answer = post(api, "/key/delete", {"keys": [first["key"], "sk-nobody"]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "404")
     assert ApiKey.objects.count() == 2
-    both = {"keys": [first["key"], second["token"]]}
-    assert post(api, "/key/delete", both).json() == {"deleted_keys": both["keys"]}
+    request_body = {"keys": [first["key"], second["token"]]}
+    assert post(api, "/key/delete", request_body).json() == {"deleted_keys": request_body["keys"]}
     assert not ApiKey.objects.exists()
 
 

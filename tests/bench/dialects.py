@@ -47,7 +47,7 @@ MAX_RATIO = 3.0
 # Highest ratio between the passthrough times of two dialects.
 MAX_PASSTHROUGH_RATIO = 3.0
 TEXT = "The quick brown fox jumps over the lazy dog, " * 30
-PIECE_CHARS = 5
+CHUNK_CHARS = 5
 HEADERS = {"anthropic-version": "2023-06-01"}
 Times = dict[tuple[str, str], float]
 BASE = (("openai_chat", "anthropic_messages"), ("anthropic_messages", "openai_chat"))
@@ -85,9 +85,9 @@ async def _collect_samples() -> Samples:
         host = upstream.name.replace("_", "-")
         fake.script.default = scripted_answer("text", upstream)  # type: ignore[attr-defined]
         long_call = (Call("get_weather", {"city": TEXT}, "call_2"),) if upstream.tools else ()
-        fake.script.on("a long call", ScriptedAnswer(calls=long_call, piece=PIECE_CHARS))  # type: ignore[attr-defined]
+        fake.script.on("a long call", ScriptedAnswer(calls=long_call, chunk_chars=CHUNK_CHARS))  # type: ignore[attr-defined]
         call = (Call("get_weather", ARGUMENTS, "call_1"),) if upstream.tools else ()
-        fake.script.on("a long text", ScriptedAnswer(text=TEXT, piece=PIECE_CHARS))  # type: ignore[attr-defined]
+        fake.script.on("a long text", ScriptedAnswer(text=TEXT, chunk_chars=CHUNK_CHARS))  # type: ignore[attr-defined]
         fake.script.on("the tools please", ScriptedAnswer(text="I look.", calls=call))  # type: ignore[attr-defined]
         model = model_of(upstream.provider(host), upstream.model(""))
         traits = msgspec.structs.replace(model.traits, **upstream.changes)

@@ -61,11 +61,11 @@ def path_of(site: Site, page_spec: PageSpec) -> str:
     headers = {"authorization": f"Bearer {key}"}
     url, items = f"{site.url}/api/requests?limit=1&provider=demo", []
 
-    def there() -> bool:
+    def has_rows() -> bool:
         items[:] = httpx.get(url, headers=headers, timeout=30).json()["items"]
         return bool(items)
 
-    wait_until(there)
+    wait_until(has_rows)
     return page_spec.path.replace("{request}", items[0]["request_id"])
 
 
@@ -104,7 +104,7 @@ def main() -> None:
 
     folder: Path = arguments.directory
     folder.mkdir(parents=True, exist_ok=True)
-    places = [
+    selected_pages = [
         page_spec for page_spec in PAGES if not arguments.names or page_spec.name in arguments.names
     ]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
@@ -112,7 +112,7 @@ def main() -> None:
         try:
             send_sample_requests(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            for page_spec in places:
+            for page_spec in selected_pages:
                 take_screenshots(site, browser, page_spec, folder)
                 print(page_spec.name)
             browser.close()

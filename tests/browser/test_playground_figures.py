@@ -168,7 +168,9 @@ def test_a_long_answer_ends_with_its_beginning_in_view(playground: Playground) -
 def test_tools_without_expected_calls_are_counted_where_called(playground: Playground) -> None:
     playground.open(*THREE[:2]).fill_prompt("Hello")
     verdict = ("verdict", {"col": "A", "n": 0, "check": "tools", "ok": True, "final": True})
-    a = answer_events("A", "Hi")
-    play_events(playground, *a[:-1], verdict, a[-1], *answer_events("B", "Hi"), DONE)
+    events_of_a = answer_events("A", "Hi")
+    play_events(
+        playground, *events_of_a[:-1], verdict, events_of_a[-1], *answer_events("B", "Hi"), DONE
+    )
     playground.run().wait_until_done()
     expect(playground.page.locator("#pg-result")).to_contain_text("Tool call correct1 of 1")

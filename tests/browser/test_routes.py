@@ -59,12 +59,15 @@ def drag(page: Any, name: str, onto: str) -> None:
 
     The page moves the target while the mouse is over a step, but not during the previous update.
     """
-    row, there = page.locator(".target", has_text=name), page.locator(".target", has_text=onto)
+    row, drop_target = (
+        page.locator(".target", has_text=name),
+        page.locator(".target", has_text=onto),
+    )
     page.mouse.move(*_middle(row.locator(".grip")))
     page.mouse.down()
 
     def arrived() -> bool:
-        page.mouse.move(*_middle(there.locator(".t-name")), steps=8)
+        page.mouse.move(*_middle(drop_target.locator(".t-name")), steps=8)
         return any({name, onto} <= set(step) for step in target_names(page))
 
     wait_until(arrived)

@@ -150,9 +150,9 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) ->
     assert "+33.3 %" in text
     assert "claude-next" not in text, "models in use come first"
     row = PriceUpdate.objects.get()
-    places = [entry["index"] for entry in response.context["entries"]]
+    indexes = [entry["index"] for entry in response.context["entries"]]
     admin_client.post(
-        reverse("price-accept", args=[row.pk]), {"what": "some", "index": places, "shown": places}
+        reverse("price-accept", args=[row.pk]), {"what": "some", "index": indexes, "shown": indexes}
     )
     store.load_snapshot()
     assert price_for("anthropic", SONNET).input == 4

@@ -211,9 +211,9 @@ def test_deleting_lists_the_affected_routes(admin_client: Client) -> None:
 
 def test_a_model_is_switched_off_and_on(admin_client: Client) -> None:
     row = model("m")
-    for on, there in (("no", False), ("yes", True)):
+    for on, is_served in (("no", False), ("yes", True)):
         admin_client.post(reverse("model-enable", args=[row.pk]), {"on": on})
-        assert ("openai/m" in store.load_snapshot().models) is there
+        assert ("openai/m" in store.load_snapshot().models) is is_served
 
 
 def test_a_model_of_a_file_is_read_only_until_it_is_copied(admin_client: Client) -> None:

@@ -169,8 +169,8 @@ async def test_followers_receive_every_event_once_and_the_end() -> None:
     assert b"event: run" in await anext(events_stream)
     log.add("start", {})
     log.add("end", {})
-    both = await anext(events_stream)
-    assert both.count(b"event: ") == 2
+    frames = await anext(events_stream)
+    assert frames.count(b"event: ") == 2
     log.close()
     assert [part async for part in events_stream] == []
 

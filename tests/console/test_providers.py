@@ -542,9 +542,9 @@ def test_a_saved_provider_of_a_file_can_be_tested(admin_client: Client) -> None:
 
 def test_a_provider_can_be_switched_off_and_on(admin_client: Client) -> None:
     row = provider("openai")
-    for on, there in (("no", False), ("yes", True)):
+    for on, is_served in (("no", False), ("yes", True)):
         admin_client.post(reverse("provider-enable", args=[row.pk]), {"on": on})
-        assert ("openai" in store.load_snapshot().providers) is there
+        assert ("openai" in store.load_snapshot().providers) is is_served
 
 
 def test_deleting_first_lists_dependent_rows(admin_client: Client) -> None:

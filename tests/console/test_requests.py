@@ -589,14 +589,16 @@ def test_a_viewer_without_the_grant_cannot_search_bodies(
     logged("req_other", route="fast")
     store.index_pending()
 
-    def seen(client: Client, q: str) -> list[list[str]]:
-        here = {"q": q, "range": "all"}
-        parts = [client.get(reverse("requests"), here)]
-        parts.append(client.get(reverse("requests"), {**here, "group": "session"}))
-        parts.append(client.get(reverse("requests-tail"), {**here, "after": "0"}))
-        parts.append(client.get(reverse("requests-tail"), {**here, "after": "0", "peek": "1"}))
+    def seen(client: Client, query: str) -> list[list[str]]:
+        parameters = {"q": query, "range": "all"}
+        parts = [client.get(reverse("requests"), parameters)]
+        parts.append(client.get(reverse("requests"), {**parameters, "group": "session"}))
+        parts.append(client.get(reverse("requests-tail"), {**parameters, "after": "0"}))
+        parts.append(
+            client.get(reverse("requests-tail"), {**parameters, "after": "0", "peek": "1"})
+        )
         row = RequestLog.objects.get(request_id="req_other")
-        parts.append(client.get(reverse("request", args=[row.pk]), here))
+        parts.append(client.get(reverse("request", args=[row.pk]), parameters))
         result = re.compile(r'data-id="\d+"|<rect [^>]*>|/console/requests/\d+|\d+ new')
         return [result.findall(part.content.decode()) for part in parts]
 

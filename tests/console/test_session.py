@@ -127,10 +127,10 @@ def test_sign_in_attempts_per_address_and_name_are_limited(client: Client) -> No
 
 
 def test_sign_in_attempts_per_address_are_limited(client: Client) -> None:
-    there = {"password": "x", "address": "10.0.0.9"}
+    credentials = {"password": "x", "address": "10.0.0.9"}
     for number in range(MAX_PER_ADDRESS):
-        assert sign_in(client, name=f"n{number}", **there).status_code == 422
-    assert sign_in(client, name="other", **there).status_code == 429
+        assert sign_in(client, name=f"n{number}", **credentials).status_code == 422
+    assert sign_in(client, name="other", **credentials).status_code == 429
 
 
 def test_an_ipv6_network_counts_as_one_address(client: Client) -> None:

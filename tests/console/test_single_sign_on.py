@@ -81,10 +81,10 @@ def configure(settings: Any, provider: Provider, **values: Any) -> OidcSettings:
 
 def sign_in(client: Client, *, trusted: Any = True, **query: str) -> Any:
     """Sign in at the provider and return; `trusted` are the authorities the client trusts."""
-    there = client.get(LOGIN, query)
-    assert there.status_code == 302, there.content
+    redirect = client.get(LOGIN, query)
+    assert redirect.status_code == 302, redirect.content
     with httpx.Client(verify=trusted) as browser:
-        back = browser.get(there.headers["Location"]).headers["location"]
+        back = browser.get(redirect.headers["Location"]).headers["location"]
     return client.get(back.removeprefix("http://testserver"))
 
 
@@ -237,8 +237,8 @@ def test_a_forged_or_cancelled_callback_does_not_sign_in(
     client: Client, provider: Provider
 ) -> None:
     assert client.get(f"{LOGIN}/callback?code=code-1&state=x").status_code == 401
-    there = client.get(LOGIN).headers["Location"]
-    state = there.split("state=")[1].split("&")[0]
+    location = client.get(LOGIN).headers["Location"]
+    state = location.split("state=")[1].split("&")[0]
     response = client.get(f"{LOGIN}/callback?error=access_denied&state={state}")
     assert (response.status_code, "cancelled" in text(response)) == (401, True)
 

@@ -271,7 +271,7 @@ GOOGLE_SEARCH: Json = {
 
 
 @each(
-    ("target", "tool", "lost"),
+    ("target", "tool", "expected_losses"),
     [
         ("anthropic", {"blocked_domains": ["b.org"]}, {"timeRangeFilter"}),
         ("openrouter", {"excluded_domains": ["b.org"]}, {"timeRangeFilter"}),
@@ -279,7 +279,7 @@ GOOGLE_SEARCH: Json = {
     ],
 )
 def test_googles_excluded_domains_are_translated_or_reported(
-    target: str, tool: Json, lost: set[str]
+    target: str, tool: Json, expected_losses: set[str]
 ) -> None:
     model, refusal = RULES[target]
     request = {
@@ -293,7 +293,7 @@ def test_googles_excluded_domains_are_translated_or_reported(
     assert sent_tool.get("parameters", sent_tool).items() >= tool.items()
     assert target == "openai" or refusal(body) is None
     fields = {(row["field"], row["action"]) for row in report}
-    assert fields == {(f"tools[0].googleSearch.{field}", "dropped") for field in lost}
+    assert fields == {(f"tools[0].googleSearch.{field}", "dropped") for field in expected_losses}
 
 
 @each("target", ["anthropic", "gemini"])

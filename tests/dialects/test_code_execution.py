@@ -128,7 +128,7 @@ def test_the_code_execution_tool_becomes_the_targets_own(source: str, target: st
 
 
 @pytest.mark.parametrize(
-    ("container", "lost"),
+    ("container", "expected_losses"),
     [
         ("cntr_1", {"container"}),
         ({"type": "auto", "file_ids": ["file-1"]}, {"container.file_ids"}),
@@ -138,11 +138,11 @@ def test_the_code_execution_tool_becomes_the_targets_own(source: str, target: st
 )
 @each("target", ["anthropic", "gemini"])
 def test_containers_and_files_of_openais_are_reported(
-    target: str, container: Any, lost: set[str]
+    target: str, container: Any, expected_losses: set[str]
 ) -> None:
     translation = send("openai_responses", target, tools=[{**INTERPRETER, "container": container}])
     assert len(translation["body"]["tools"]) == 1
-    assert losses(translation) == {(f"tools[0].{name}", "dropped") for name in lost}
+    assert losses(translation) == {(f"tools[0].{name}", "dropped") for name in expected_losses}
 
 
 @each("target", ["deepseek", "mistral", "bedrock", "cohere", "ollama", "xai", "vertex-anthropic"])

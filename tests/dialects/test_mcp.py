@@ -116,7 +116,7 @@ def test_targets_that_call_no_servers_do_not_get_them(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "allowed", "lost"),
+    ("config", "allowed", "expected_losses"),
     [
         ({}, None, set()),
         (
@@ -128,11 +128,11 @@ def test_targets_that_call_no_servers_do_not_get_them(target: str) -> None:
     ],
     ids=["all", "some", "all but one"],
 )
-def test_a_toolset_is_openais_tool(config: Json, allowed: Any, lost: Any) -> None:
+def test_a_toolset_is_openais_tool(config: Json, allowed: Any, expected_losses: Any) -> None:
     servers = from_messages({"type": "mcp_toolset", "mcp_server_name": "docs", **config})
     tool = {**OPENAI_TOOL, "authorization": "t"}
     assert servers["body"]["tools"] == [{**tool, "allowed_tools": allowed} if allowed else tool]
-    assert losses(servers) == lost
+    assert losses(servers) == expected_losses
     assert responses_rules.refusal(servers["body"]) is None
 
 

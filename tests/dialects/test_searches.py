@@ -402,8 +402,8 @@ def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
         )
         body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
     assert body["messages"][1]["content"] == [asks(), search_result(1, URL), SAYS]
-    lost = [(f"messages[1].content[{index}]", "dropped") for index in (2, 3)]
-    assert [row for row in report if row in lost] == lost
+    expected_losses = [(f"messages[1].content[{index}]", "dropped") for index in (2, 3)]
+    assert [row for row in report if row in expected_losses] == expected_losses
     assert anthropic_rules.refusal({**body, "model": CLAUDE}, VERSION, counting=False) is None
 
 
@@ -414,8 +414,8 @@ def test_sources_of_others_are_not_passed_to_claude(native_source: list[Json]) -
     """A source without Anthropic's index is returned to the client, which sends it back."""
     source = {"type": "web_search_result_location", "url": URL, "title": "A", "cited_text": ""}
     indexes = [{"encrypted_index": ""}, *native_source]
-    said = {**SAYS, "citations": [{**source, **index} for index in indexes]}
-    request = conversation(said)
+    cited_message = {**SAYS, "citations": [{**source, **index} for index in indexes]}
+    request = conversation(cited_message)
     out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
     assert out["passthrough"]
     (block,) = out["body"]["messages"][1]["content"]

@@ -41,12 +41,12 @@ def _dialect(name: str) -> Dialect:
 
 
 def _cases(only: str) -> list[Any]:
-    found = []
+    problems = []
     for path in sorted(HERE.glob("*cases/*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
         if only in case and "status" not in case[only] and _dialect(case["from"]) in GENERATING:
-            found.append(pytest.param(case, id=case["name"]))
-    return found
+            problems.append(pytest.param(case, id=case["name"]))
+    return problems
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -176,13 +176,16 @@ def forwarded_port(port: int, target_port: int) -> Iterator[bool]:
 def _accept(server: socket.socket, target_port: int) -> None:
     with suppress(OSError):
         while True:
-            here, _ = server.accept()
+            client_socket, _ = server.accept()
             try:
-                there = socket.create_connection(("127.0.0.1", target_port))
+                upstream_socket = socket.create_connection(("127.0.0.1", target_port))
             except OSError:
-                here.close()
+                client_socket.close()
                 continue
-            for source, target in ((here, there), (there, here)):
+            for source, target in (
+                (client_socket, upstream_socket),
+                (upstream_socket, client_socket),
+            ):
                 threading.Thread(target=_copy_bytes, args=(source, target), daemon=True).start()
 
 

@@ -35,8 +35,8 @@ def require_program(program: str, package: str) -> pytest.MarkDecorator:
 
 def block(start: str) -> str:
     """Return the only block of the page that begins with this text."""
-    (found,) = [block.code for block in PAGE if block.code.startswith(start)]
-    return found
+    (matching_block,) = [block.code for block in PAGE if block.code.startswith(start)]
+    return matching_block
 
 
 def run(code: str, folder: Path, **variables: str) -> str:
@@ -141,8 +141,8 @@ def test_helm_and_kubectl_make_objects_that_kubernetes_accepts(tmp_path: Path) -
         if value["kind"] not in CUSTOM:
             for version in VERSIONS:
                 validator.validate(value, version, strict=True)
-    wanted = {"DATABASE_URL", "DRAGOMAN_SECRET_KEY", "DRAGOMAN_ADMIN_KEY"}
-    assert secret["data"].keys() == wanted | {"DRAGOMAN_ENCRYPTION_KEYS"}
+    required_names = {"DATABASE_URL", "DRAGOMAN_SECRET_KEY", "DRAGOMAN_ADMIN_KEY"}
+    assert secret["data"].keys() == required_names | {"DRAGOMAN_ENCRYPTION_KEYS"}
     assert (
         len(base64.urlsafe_b64decode(base64.b64decode(secret["data"]["DRAGOMAN_ENCRYPTION_KEYS"])))
         == 32
@@ -192,7 +192,7 @@ def test_systemd_enables_the_installed_program(tmp_path: Path) -> None:
     wheel = build_wheel(tmp_path)
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
 
-    def here(code: str) -> str:
+    def relocated(code: str) -> str:
         code = re.sub(r"(?<![\w.])/(opt|etc|var)/", rf"{machine}/\1/", code)
         # The wheel of this checkout, which no index has.
         return code.replace(
@@ -202,12 +202,12 @@ def test_systemd_enables_the_installed_program(tmp_path: Path) -> None:
     install, run_check = block("python3 -m venv /opt"), block("systemd-run")
     unit = machine / "etc/systemd/system/dragoman.service"
     # The unit's paths are the machine's too.
-    install = here(install).replace(
+    install = relocated(install).replace(
         "systemctl daemon-reload",
         f"sed -i 's|=/opt|={machine}/opt|' {unit}; systemctl daemon-reload",
     )
     run(SYSTEM + install, tmp_path, MACHINE=str(machine))
-    wanted = machine / "etc/systemd/system/multi-user.target.wants/dragoman.service"
-    assert wanted.readlink() == Path("/etc/systemd/system/dragoman.service")
-    printed = run(SYSTEM + here(run_check), tmp_path, MACHINE=str(machine))
+    unit_link = machine / "etc/systemd/system/multi-user.target.wants/dragoman.service"
+    assert unit_link.readlink() == Path("/etc/systemd/system/dragoman.service")
+    printed = run(SYSTEM + relocated(run_check), tmp_path, MACHINE=str(machine))
     assert "System check identified" in printed

@@ -75,8 +75,8 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
         responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered_ids]
-    lost = [answer.url for answer in responses if answer.status_code != 200]
-    assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
+    failed_urls = [answer.url for answer in responses if answer.status_code != 200]
+    assert not failed_urls, f"{len(failed_urls)} of {len(answered_ids)} are lost"
 
 
 def test_a_first_start_on_a_full_disk_reports_the_cause(disk: SmallDisk, gateway: Gateway) -> None:

@@ -86,17 +86,17 @@ def test_both_hedged_attempts_are_charged_and_one_is_returned(
             text = answer.choices[0].message.content  # type: ignore[union-attr]
     assert text == "I am"
     row = gateway.row(raw.headers["x-request-id"])
-    lost, won = row["attempts"]
-    assert (lost["provider"], lost["error_kind"]) == ("slow", "hedge_loser")
+    losing_attempt, won = row["attempts"]
+    assert (losing_attempt["provider"], losing_attempt["error_kind"]) == ("slow", "hedge_loser")
     assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
     wait_until(
         lambda: slow_server.requests[-1].left_at is not None
     )  # the loser's connection is closed
     winner_usd = Decimal(321 * 4 + 3 * 10) / 1_000_000
     # 8 tokens a sentence in o200k_base; its words are shorter than those of most texts.
-    assert lost["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)
-    beside = Decimal(lost["input_tokens"] * 4) / 1_000_000
-    assert (Decimal(row["cost_usd"]), Decimal(lost["cost_usd"])) == (winner_usd, beside)
+    assert losing_attempt["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)
+    beside = Decimal(losing_attempt["input_tokens"] * 4) / 1_000_000
+    assert (Decimal(row["cost_usd"]), Decimal(losing_attempt["cost_usd"])) == (winner_usd, beside)
     reported_spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
     assert Decimal(reported_spent) - Decimal(spent) == (winner_usd + beside) * 2
     usage = gateway.api("/api/usage", by="provider", step="all")["items"]

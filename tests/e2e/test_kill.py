@@ -107,8 +107,8 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
             wait_until(lambda: len(answered_ids) >= ENOUGH)
             gateway.kill()
         gateway.start()
-        lost = missing_log_ids(gateway, answered_ids)
-        assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
+        missing_ids = missing_log_ids(gateway, answered_ids)
+        assert not missing_ids, f"{len(missing_ids)} of {len(answered_ids)} are lost"
     finally:
         gateway.kill()
 
@@ -129,8 +129,8 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
             )
         line = f"a worker process died pid={before[0]} exit_code=-9"
         wait_until(lambda: line in gateway.output)
-        lost = missing_log_ids(gateway, answered_ids)
-        assert not lost, f"{len(lost)} of {len(answered_ids)} are lost"
+        missing_ids = missing_log_ids(gateway, answered_ids)
+        assert not missing_ids, f"{len(missing_ids)} of {len(answered_ids)} are lost"
     finally:
         gateway.kill()
 

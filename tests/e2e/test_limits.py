@@ -88,13 +88,13 @@ class LimitedGateway(Gateway):
         counts: Counter[int] = Counter()
         lock = threading.Lock()
 
-        def one() -> None:
+        def send_requests() -> None:
             for _ in range(requests_per_client):
                 status = self.ask(key, **more).status_code
                 with lock:
                     counts[status] += 1
 
-        threads = [threading.Thread(target=one) for _ in range(CLIENTS)]
+        threads = [threading.Thread(target=send_requests) for _ in range(CLIENTS)]
         for thread in threads:
             thread.start()
         for thread in threads:

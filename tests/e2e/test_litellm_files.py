@@ -78,7 +78,7 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
         ollama.models = ("llama3",)
         chat.script.on("", ScriptedAnswer(text="openai"))
         azure.script.on("", ScriptedAnswer(text="azure"))
-        here = stack.enter_context(forwarded_port(11434, ollama.port))
+        is_forwarded = stack.enter_context(forwarded_port(11434, ollama.port))
         environ = {
             "OPENAI_API_KEY": chat.key,
             "OPENAI_API_BASE": f"{chat.url}/v1",
@@ -88,7 +88,7 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
         gateway = stack.enter_context(running_gateway(tmp_path, SEVERAL, **environ))
         assert gateway.answer_text("gpt-4o") == "openai"
         assert gateway.answer_text("azure-gpt-4") == "azure"
-        if here:
+        if is_forwarded:
             ollama.script.on("", ScriptedAnswer(text="ollama"))
             assert gateway.answer_text("llama3") == "ollama"
 

@@ -382,13 +382,13 @@ def test_concurrent_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
     """Each stream has its own marker, which would reveal mixed connections."""
     base = f"{stack.gateway.url}/v1"
 
-    def one(number: int) -> bool:
+    def stream_is_intact(number: int) -> bool:
         prompt = f"Marker {model} {number:04d}."
-        stack.on(prompt, ScriptedAnswer(text=f"Echo {number:04d} " * 10, piece=3))
+        stack.on(prompt, ScriptedAnswer(text=f"Echo {number:04d} " * 10, chunk_chars=3))
         with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as client:
             chunks = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
             text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
         return text == f"Echo {number:04d} " * 10
 
     with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(one, range(48)))
+        assert all(pool.map(stream_is_intact, range(48)))

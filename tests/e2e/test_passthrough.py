@@ -204,12 +204,12 @@ def test_a_batch_is_billed_once_to_the_key_that_created_it(
 ) -> None:
     """Two requests: 100,000 tokens at $2 and 10,000 at $8 per million, at half the price."""
     stack.media.counts = counts
-    (here,) = (
+    (log_row,) = (
         provider["name"]
         for provider in stack.gateway.api("/api/providers")["items"]
         if provider["preset"] == "openai"
     )
-    bodies = [{"model": model, "messages": []} for model in ("my-gpt", f"{here}/gpt-4.1")]
+    bodies = [{"model": model, "messages": []} for model in ("my-gpt", f"{log_row}/gpt-4.1")]
     requested_lines = [{"custom_id": str(n), "body": body} for n, body in enumerate(bodies)]
     lines = b"".join(json.dumps(provider).encode() + b"\n" for provider in requested_lines)
     spent = stack.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]

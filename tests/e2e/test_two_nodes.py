@@ -37,9 +37,9 @@ def nodes(
     config = litellm_config(chaos_config(chaos))
     config["router_settings"] = {"cooldown_time": 300, "allowed_fails": 2}
     with running_server(directory) as redis, new_database() as database:
-        places = {"DATABASE_URL": database, "REDIS_URL": redis.url}
-        first_node = Node(directory / "one", config, **places).start()
-        other = Node(directory / "other", config, **places).start()
+        shared_urls = {"DATABASE_URL": database, "REDIS_URL": redis.url}
+        first_node = Node(directory / "one", config, **shared_urls).start()
+        other = Node(directory / "other", config, **shared_urls).start()
         yield first_node, other
         first_node.kill()
         other.kill()

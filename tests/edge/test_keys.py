@@ -82,10 +82,10 @@ def test_an_imported_key_is_found_by_its_hash_and_the_hash_is_no_key() -> None:
     key = ApiKey(id=1, prefix="p", name="k", digest=admission.hashed_key_digest(sha256, pepper))
     snapshot = Snapshot(version=1, keys={key.digest: key})
 
-    def found(token: str) -> ApiKey | None:
+    def key_of_token(token: str) -> ApiKey | None:
         return admission.find_key(snapshot, token, admission.key_digest(token, pepper), pepper)
 
-    assert found("sk-imported") is key
-    assert [found(token) for token in (sha256.hex(), sha256.decode("latin-1"), "", "sk-x")] == (
-        [None] * 4
-    )
+    assert key_of_token("sk-imported") is key
+    assert [
+        key_of_token(token) for token in (sha256.hex(), sha256.decode("latin-1"), "", "sk-x")
+    ] == ([None] * 4)

@@ -192,7 +192,7 @@ def _events(body: dict[str, Any], answer: ScriptedAnswer) -> Iterator[dict[str, 
     message = {**_head(body), "content": [], "stop_reason": None, "stop_sequence": None}
     yield {"type": "message_start", "message": {**message, "usage": usage}}
     for index, block in enumerate(_blocks(body, answer)):
-        yield from _block_events(index, block, answer.piece)
+        yield from _block_events(index, block, answer.chunk_chars)
         if index == 0:
             yield {"type": "ping"}
     delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}

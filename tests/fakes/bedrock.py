@@ -200,7 +200,7 @@ def _events(body: Json, answer: ScriptedAnswer) -> Iterator[tuple[str, Json]]:
         if call := block.get("toolUse"):
             start = {"toolUseId": call["toolUseId"], "name": call["name"]}
             yield "contentBlockStart", {"start": {"toolUse": start}, **index_fields}
-        for delta in _deltas(block, answer.piece):
+        for delta in _deltas(block, answer.chunk_chars):
             yield "contentBlockDelta", {"delta": delta, **index_fields, "p": "abc"}
         yield "contentBlockStop", index_fields
     yield "messageStop", {"stopReason": _stop(answer)}

@@ -161,15 +161,15 @@ def _events(body: Json, answer: ScriptedAnswer) -> Iterator[Json]:
         kind = item["type"]
         start = {"content": {"type": kind, kind: ""}}
         yield {"type": "content-start", "index": index, "delta": {"message": start}}
-        for piece in _pieces(item[kind], answer.piece):
+        for piece in _pieces(item[kind], answer.chunk_chars):
             delta = {"message": {"content": {kind: piece}}}
             yield {"type": "content-delta", "index": index, "delta": delta}
         yield {"type": "content-end", "index": index}
     if answer.calls:
-        for piece in _pieces(answer.text, answer.piece):
+        for piece in _pieces(answer.text, answer.chunk_chars):
             yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": piece}}}
     for number, call in enumerate(answer.calls):
-        yield from _call_events(call, number, answer.piece)
+        yield from _call_events(call, number, answer.chunk_chars)
     end = {"finish_reason": _finish(answer), "usage": _usage(answer)}
     yield {"type": "message-end", "delta": end}
 

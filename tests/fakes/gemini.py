@@ -172,8 +172,8 @@ def _chunks(body: dict[str, Any], answer: ScriptedAnswer, name: str) -> Iterator
         if "text" not in part:
             yield {**_candidate([part]), **head}
             continue
-        for start in range(0, len(part["text"]), answer.piece):
-            piece = {**part, "text": part["text"][start : start + answer.piece]}
+        for start in range(0, len(part["text"]), answer.chunk_chars):
+            piece = {**part, "text": part["text"][start : start + answer.chunk_chars]}
             yield {**_candidate([piece]), **head}
     yield {**_candidate([{"text": ""}], _reason(answer)), **_tail(answer, name)}
 

@@ -114,8 +114,8 @@ def _response_body(path: str, body: dict[str, Any], answer: ScriptedAnswer) -> d
 
 def _lines(path: str, body: dict[str, Any], answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
     for name, text in (("thinking", _thinking_text(body, answer)), ("content", answer.text)):
-        for start in range(0, len(text), answer.piece):
-            yield _row(path, body, **{name: text[start : start + answer.piece]})
+        for start in range(0, len(text), answer.chunk_chars):
+            yield _row(path, body, **{name: text[start : start + answer.chunk_chars]})
     for call in _calls(answer):
         yield _row(path, body, tool_calls=[call])
     end = {"done": True, "done_reason": answer.finish or "stop", **_counts_and_durations(answer)}

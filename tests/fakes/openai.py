@@ -217,14 +217,16 @@ class StrictOpenAI(Server):
         """Return the deltas of one choice in order."""
         first: dict[str, Any] = {"role": "assistant", "refusal": None}
         yield {**first, "content": None if answer.calls and not answer.text else ""}
-        for piece in _pieces(answer.reasoning, answer.piece):
+        for piece in _pieces(answer.reasoning, answer.chunk_chars):
             if reasoning_fields := self.reasoning(piece):
                 yield reasoning_fields
-        for piece in _pieces(answer.text, answer.piece):
+        for piece in _pieces(answer.text, answer.chunk_chars):
             yield {"content": piece}
         if answer.refusal is not None:
             yield {"refusal": answer.refusal}
-        parts = [list(_call_deltas(n, call, answer.piece)) for n, call in enumerate(answer.calls)]
+        parts = [
+            list(_call_deltas(n, call, answer.chunk_chars)) for n, call in enumerate(answer.calls)
+        ]
         for delta in _interleaved(parts) if answer.interleaved else itertools.chain(*parts):
             yield {"tool_calls": [delta]}
 

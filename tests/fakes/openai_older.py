@@ -124,7 +124,10 @@ def _usage(answer: ScriptedAnswer) -> dict[str, Any]:
 
 
 async def _stream(body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter) -> bool:
-    pieces = [answer.text[n : n + answer.piece] for n in range(0, len(answer.text), answer.piece)]
+    pieces = [
+        answer.text[n : n + answer.chunk_chars]
+        for n in range(0, len(answer.text), answer.chunk_chars)
+    ]
     chunks = [{**_head(body), "choices": [_choice(0, piece, None)]} for piece in pieces]
     chunks.append({**_head(body), "choices": [_choice(0, "", answer.finish or "stop")]})
     if (body.get("stream_options") or {}).get("include_usage"):

@@ -168,7 +168,7 @@ def _events(body: Json, answer: ScriptedAnswer, usage: Json) -> Iterator[Json]:
     yield {"type": "response.created", "response": partial_response}
     yield {"type": "response.in_progress", "response": partial_response}
     for index, item in enumerate(output(body, answer)):
-        yield from _item_events(index, item, answer.piece)
+        yield from _item_events(index, item, answer.chunk_chars)
     done = response_object(body, answer, usage)
     yield {"type": f"response.{done['status']}", "response": done}
 

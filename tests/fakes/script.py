@@ -64,7 +64,7 @@ class ScriptedAnswer:
         once: an event that the answer also waits for.
         interleaved: whether parallel calls interleave their streamed arguments.
         breaks: `error` sends an error event in the middle of a stream, `cut` closes it.
-        piece: characters per chunk of a stream.
+        chunk_chars: characters per chunk of a stream.
     """
 
     text: str = ""
@@ -79,7 +79,7 @@ class ScriptedAnswer:
     once: threading.Event | None = None
     interleaved: bool = False
     breaks: str = ""
-    piece: int = 5
+    chunk_chars: int = 5
     cached_tokens: int = 0
     reasoning_tokens: int = 7
     input_tokens: int = 11

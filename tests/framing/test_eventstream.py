@@ -23,10 +23,10 @@ def test_messages_are_decoded_at_any_split_of_their_bytes(
     error_headers: list[tuple[str, bytes]], cuts: list[int]
 ) -> None:
     data = b"".join(encode(payload, name) for name, payload in error_headers)
-    places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
+    offsets = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
     decoder = Decoder()
     frames: list[Frame] = []
-    for start, end in itertools.pairwise(places):
+    for start, end in itertools.pairwise(offsets):
         frames += decoder.feed(data[start:end])
     assert frames == [Frame(name, payload) for name, payload in error_headers]
     assert not decoder.pending

@@ -58,8 +58,8 @@ def frames_by_standard(wire: bytes) -> list[Frame]:
     return expected_frames
 
 
-def split_at(wire: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(position % (len(wire) + 1) for position in places), len(wire)]
+def split_at(wire: bytes, offsets: list[int]) -> list[bytes]:
+    edges = [0, *sorted(position % (len(wire) + 1) for position in offsets), len(wire)]
     return [wire[a:b] for a, b in pairwise(edges)]
 
 
@@ -69,8 +69,8 @@ def test_frames_follow_the_sse_standard(wire: bytes) -> None:
 
 
 @given(dialect_answers, st.lists(st.integers(0, 400), max_size=12))
-def test_frames_are_independent_of_chunk_boundaries(wire: bytes, places: list[int]) -> None:
-    assert frames(*split_at(wire, places)) == frames(wire)
+def test_frames_are_independent_of_chunk_boundaries(wire: bytes, offsets: list[int]) -> None:
+    assert frames(*split_at(wire, offsets)) == frames(wire)
 
 
 @given(dialect_answers)
@@ -80,17 +80,17 @@ def test_feeding_single_bytes_decodes_the_same_frames(wire: bytes) -> None:
 
 @given(dialect_answers, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 30))
 @example(b"data:\n\n", [6], 5)
-def test_size_limits_apply_at_any_split(wire: bytes, places: list[int], limit: int) -> None:
+def test_size_limits_apply_at_any_split(wire: bytes, offsets: list[int], limit: int) -> None:
     def fits(pieces: list[bytes]) -> bool:
         decoder = Decoder(limit)
         try:
-            for piece in pieces:
-                decoder.feed(piece)
+            for chunk in pieces:
+                decoder.feed(chunk)
         except FrameTooLarge:
             return False
         return True
 
-    assert fits(split_at(wire, places)) == fits([wire])
+    assert fits(split_at(wire, offsets)) == fits([wire])
 
 
 @given(st.text(alphabet="abc", max_size=5), st.binary(max_size=60))
@@ -155,8 +155,8 @@ def test_a_frame_is_returned_as_soon_as_it_ends() -> None:
 def test_only_an_unfinished_event_is_pending() -> None:
     decoder = Decoder()
     pending = []
-    for piece in (b"data", b": 1\n", b"\n", b"data: 2\n\n", b"d"):
-        decoder.feed(piece)
+    for chunk in (b"data", b": 1\n", b"\n", b"data: 2\n\n", b"d"):
+        decoder.feed(chunk)
         pending.append(decoder.pending)
     assert pending == [True, True, False, False, True]
     decoder.close()

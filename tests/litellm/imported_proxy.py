@@ -125,7 +125,7 @@ def _check_models(reported: Reported) -> None:
 def _check_days(reported: Reported) -> None:
     """Assert the usage of each day and key."""
     names = dict(ApiKey.objects.values_list("pk", "name"))
-    found: dict[tuple[str, str], Any] = {}
+    spend_by_owner: dict[tuple[str, str], Any] = {}
     expected: dict[tuple[str, str], Any] = {}
     for date, day in reported["days"].items():
         since = dt.datetime.fromisoformat(date).replace(tzinfo=dt.UTC)
@@ -133,7 +133,7 @@ def _check_days(reported: Reported) -> None:
         for pk, name in names.items():
             if hours.filter(key_id=pk).exists():
                 totals = hours.filter(key_id=pk).totals()
-                found[date, name] = (
+                spend_by_owner[date, name] = (
                     *(totals.requests, totals.errors, totals.prompt_tokens),
                     *(totals.output_tokens, round(float(totals.cost or 0), 8)),
                 )
@@ -145,7 +145,9 @@ def _check_days(reported: Reported) -> None:
                     *(metrics["prompt_tokens"], metrics["completion_tokens"]),
                     round(metrics["spend"], 8),
                 )
-    differing = {name: (found.get(name), expected.get(name)) for name in found | expected}
+    differing = {
+        name: (spend_by_owner.get(name), expected.get(name)) for name in spend_by_owner | expected
+    }
     differing = {name: pair for name, pair in differing.items() if pair[0] != pair[1]}
     assert not differing, differing
 
@@ -178,8 +180,8 @@ def _check_spend_of_teams(reported: Reported, recorded: Mapping[str, float]) -> 
     assert len(teams) == 2
     for team in teams:
         period = "week" if team.budget_week_usd else "month"
-        found = recorded[f"team:{team.pk}/usd/{period}"]
-        assert abs(found - spent[team.source_ref]) < 0.0001, team.name
+        amount = recorded[f"team:{team.pk}/usd/{period}"]
+        assert abs(amount - spent[team.source_ref]) < 0.0001, team.name
 
 
 def import_environment(provider: str) -> dict[str, str]:

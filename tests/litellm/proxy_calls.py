@@ -336,8 +336,10 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
 
 def _without_empty_fields(row: Answer) -> Answer:
     """Return the object without empty fields at any depth."""
-    kept = {name: _without_empty(value) for name, value in row.items()}
-    return {name: value for name, value in kept.items() if value not in (None, {}, [], "")}
+    non_empty_fields = {name: _without_empty(value) for name, value in row.items()}
+    return {
+        name: value for name, value in non_empty_fields.items() if value not in (None, {}, [], "")
+    }
 
 
 def _without_empty(value: Any) -> Any:

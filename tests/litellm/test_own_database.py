@@ -38,11 +38,11 @@ def shift_dates() -> Callable[[str], str]:
     days = now.date() - made.date()
     seconds = dt.timedelta(seconds=int((now - made).total_seconds()))
 
-    def moved(found: re.Match[str]) -> str:
-        if found[2] is None:
-            return str(dt.date.fromisoformat(found[1]) + days)
-        moment = dt.datetime.fromisoformat(found[0]) + seconds
-        return moment.isoformat(sep=found[2])
+    def moved(match: re.Match[str]) -> str:
+        if match[2] is None:
+            return str(dt.date.fromisoformat(match[1]) + days)
+        moment = dt.datetime.fromisoformat(match[0]) + seconds
+        return moment.isoformat(sep=match[2])
 
     return lambda text: _MOMENT.sub(moved, text)
 

@@ -71,9 +71,9 @@ async def test_the_body_size_limit_depends_on_the_path(path: str, limit: int) ->
     status, body, received_bytes = await send_body(path, b"", declared=limit + 1)
     assert (status, received_bytes) == (413, 0)
     assert str(limit).encode() in body
-    piece = b"a" * (limit // 4)
-    assert (await send_body(path, *[piece] * 4))[0] == 200
-    status, _, received_bytes = await send_body(path, *[piece] * 40)
+    chunk = b"a" * (limit // 4)
+    assert (await send_body(path, *[chunk] * 4))[0] == 200
+    status, _, received_bytes = await send_body(path, *[chunk] * 40)
     assert (status, received_bytes) == (413, limit)
 
 

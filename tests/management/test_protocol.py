@@ -261,13 +261,13 @@ async def test_the_body_is_received_once_and_then_the_disconnect(parts: list[byt
     assert received[-1] == ("http.disconnect", b"")
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["whole", "messages"])
-async def test_a_response_during_a_shutdown_closes_the_connection(whole: bool) -> None:
+@pytest.mark.parametrize("complete", [True, False], ids=["complete", "messages"])
+async def test_a_response_during_a_shutdown_closes_the_connection(complete: bool) -> None:
     app_state: dict[str, Any] = {}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         app_state["draining"] = True  # the request was in progress
-        if whole:
+        if complete:
             await Client(send).reply(200, [KIND], b"hello")
         else:
             for message in WHOLE:

@@ -91,10 +91,10 @@ class ProtocolServer:
     async def send(self, *pieces: bytes) -> RecordingTransport:
         """Return a connection that has sent these chunks, until it is closed."""
         protocol, transport = self.connect()
-        for piece in pieces:
+        for chunk in pieces:
             if transport.closed:
                 break
-            protocol.data_received(piece)
+            protocol.data_received(chunk)
             await asyncio.sleep(0)
         for _ in range(5):
             await asyncio.sleep(0)

@@ -372,7 +372,7 @@ def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: st
 
 
 @each(
-    ("model", "found"),
+    ("model", "expected_traits"),
     [
         ("us.anthropic.claude-opus-5-v1:0", ("cachePoint", "thinking", True, True)),
         ("anthropic.claude-3-haiku-20240307-v1:0", ("none", "thinking", True, True)),
@@ -384,13 +384,13 @@ def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: st
         ("arn:aws:bedrock:us-east-1:1:inference-profile/x", ("none", "none", False, False)),
     ],
 )
-def test_bedrocks_models_differ_by_vendor(model: str, found: tuple[Any, ...]) -> None:
+def test_bedrocks_models_differ_by_vendor(model: str, expected_traits: tuple[Any, ...]) -> None:
     names = ("cache", "thinking_request", "forced_tools", "tool_result_status")
-    assert facts("bedrock", model, *names) == found
+    assert facts("bedrock", model, *names) == expected_traits
 
 
 @each(
-    ("model", "found"),
+    ("model", "expected_traits"),
     [
         ("command-a-plus-05-2026", (True, True, 64_000)),
         ("command-a-reasoning-08-2025", (True, False, 32_000)),
@@ -398,8 +398,8 @@ def test_bedrocks_models_differ_by_vendor(model: str, found: tuple[Any, ...]) ->
         ("command-r-08-2024", (False, False, None)),
     ],
 )
-def test_cohere_models_have_their_traits(model: str, found: tuple[Any, ...]) -> None:
-    assert facts("cohere", model, "reasoning", "images", "max_output") == found
+def test_cohere_models_have_their_traits(model: str, expected_traits: tuple[Any, ...]) -> None:
+    assert facts("cohere", model, "reasoning", "images", "max_output") == expected_traits
 
 
 def test_claude_has_the_same_traits_at_every_provider() -> None:

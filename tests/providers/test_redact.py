@@ -69,11 +69,11 @@ def test_an_error_message_is_truncated() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece",
+    "repeated_text",
     ["sk-", "sk-a", "eyJ", "eyJaaaaaaaaaaa.", "bearer ", "api_key=", "sk-" + "a" * 60, "a", '"'],
 )
-def test_masking_takes_linear_time(piece: str) -> None:
-    text = piece * (MAX_CHARS // len(piece))
+def test_masking_takes_linear_time(repeated_text: str) -> None:
+    text = repeated_text * (MAX_CHARS // len(repeated_text))
     started = time.thread_time()
     scrub(text)
     assert time.thread_time() - started < 0.5

@@ -63,12 +63,13 @@ class Chat(Client):
         for choice in (event["choices"][0] for event in streamed_events if event["choices"]):
             part = choice["delta"] if stream else choice["message"]
             text += part.get("content") or ""
-            for index, piece in enumerate(part.get("tool_calls") or ()):
+            for index, call_delta in enumerate(part.get("tool_calls") or ()):
                 call = calls.setdefault(
-                    piece.get("index", index), {"id": "", "function": {"name": "", "arguments": ""}}
+                    call_delta.get("index", index),
+                    {"id": "", "function": {"name": "", "arguments": ""}},
                 )
-                call["id"] += piece.get("id") or ""
-                for key, value in (piece.get("function") or {}).items():
+                call["id"] += call_delta.get("id") or ""
+                for key, value in (call_delta.get("function") or {}).items():
                     call["function"][key] += value
         self.calls = [{**call, "type": "function"} for call in calls.values()]
         # As SDKs collect a stream: words that never came are an empty string.

@@ -150,19 +150,25 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
         batch = await create_batch(live)
         assert await content(live, batch) == results
         assert await content(live, batch) == results
-    both, other = book.rows
+    first_row, other = book.rows
     assert {row.model for row in book.rows} == {"gpt-4.1"}, "a date in a name is no other model"
-    for row, (read, input_tokens) in zip((both, other), ((1000, 200), (500, 100)), strict=True):
+    for row, (read, input_tokens) in zip(
+        (first_row, other), ((1000, 200), (500, 100)), strict=True
+    ):
         assert (row.input_tokens, row.output_tokens) == (read, input_tokens)
         assert row.cost_usd == (read * HALF[0] + input_tokens * HALF[1]) / 1_000_000
         assert row.charged_usd == row.cost_usd * 3
-    assert (both.endpoint, both.service_tier, both.price_source) == (
+    assert (first_row.endpoint, first_row.service_tier, first_row.price_source) == (
         "batch",
         "batch",
         "list; tier batch",
     )
-    assert (both.key_id, both.key_prefix, both.upstream_id) == (1, "sk-dgm-te", "batch_1")
-    assert (both.provider, both.usage_source, both.status) == ("up", "reported", 200)
+    assert (first_row.key_id, first_row.key_prefix, first_row.upstream_id) == (
+        1,
+        "sk-dgm-te",
+        "batch_1",
+    )
+    assert (first_row.provider, first_row.usage_source, first_row.status) == ("up", "reported", 200)
 
 
 async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
@@ -402,8 +408,8 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
     (short,) = results.close()
     assert short.usd == 1200 * HALF[0] / 1_000_000
     results.feed(result_line("gpt-4.1", 1200, 0))
-    (both,) = results.close()
-    assert both.usd == (1200 * HALF[0] + 1200 * Decimal(2)) / 1_000_000
+    (total,) = results.close()
+    assert total.usd == (1200 * HALF[0] + 1200 * Decimal(2)) / 1_000_000
 
 
 @pytest.mark.parametrize(

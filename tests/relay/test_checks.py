@@ -71,10 +71,10 @@ async def test_each_target_is_checked_once_per_interval(tmp_path: Path) -> None:
         tmp_path, test_snapshot, a=lambda _: completion(), b=lambda _: refusal(500)
     ) as live:
         # As two processes of one machine would.
-        both = [Checks(live.runtime, tick_s=0.01) for _ in range(2)]
+        checkers = [Checks(live.runtime, tick_s=0.01) for _ in range(2)]
         await live.rows(2)
         await asyncio.sleep(0.1)
-        for check in both:
+        for check in checkers:
             await check.stop()
     hosts = sorted(request.url.host for request in live.upstreams.requests)
     assert hosts == ["a.test", "b.test"]

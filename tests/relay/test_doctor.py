@@ -85,7 +85,7 @@ def script_all_answers(script: Script, *, length: str, goes_on: bool = True) -> 
     for text, answer in {
         "Say the word hello": ScriptedAnswer(text="Hello."),
         "three hundred": ScriptedAnswer(text="one, two, three", finish=length, output_tokens=32),
-        "Repeat exactly": ScriptedAnswer(text="漢字 naïve 🧑‍🚀", piece=1),
+        "Repeat exactly": ScriptedAnswer(text="漢字 naïve 🧑‍🚀", chunk_chars=1),
         "COBALT": ScriptedAnswer(text="COBALT"),
         "What is the capital": ScriptedAnswer(text="MARIGOLD"),
         "And of Italy": ScriptedAnswer(text="MARIGOLD"),

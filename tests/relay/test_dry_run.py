@@ -128,15 +128,15 @@ async def test_dry_run_and_live_traffic_agree(
     registry = WAYS[name]
     upstreams = {label[0]: upstream_answer(failing.get(label)) for label in LABELS}
     async with gateway(tmp_path, registry, **upstreams) as live:
-        both = []
+        outcomes = []
         for dialect, sample in SAMPLE_REQUESTS:
             request_body = {**body(dialect, sample, "m"), "stream": False}
             run = dry(live, registry, dialect, request_body, failing)
             headers = {"anthropic-version": "2023-06-01"}
             reply = await live.post(PATHS[dialect], request_body, headers=headers)
-            both.append((run, reply, live.upstreams.requests[-1:]))
-        rows = await live.rows(len(both))
-    for (run, reply, upstream_requests), row in zip(both, rows, strict=True):
+            outcomes.append((run, reply, live.upstreams.requests[-1:]))
+        rows = await live.rows(len(outcomes))
+    for (run, reply, upstream_requests), row in zip(outcomes, rows, strict=True):
         agrees(run, reply, upstream_requests, row)
 
 

@@ -36,15 +36,15 @@ async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
         rows = [{"index": n, "embedding": [float(text)]} for n, text in enumerate(inputs)]
         return httpx.Response(200, json={"data": rows, "usage": {"prompt_tokens": len(inputs)}})
 
-    async with gateway(tmp_path, snapshot(_route()), up=up) as g:
+    async with gateway(tmp_path, snapshot(_route()), up=up) as live:
         request_body = {"model": "vectors", "input": [str(n) for n in range(95)]}
-        body = (await g.post("/v1/embeddings", request_body)).json()
+        body = (await live.post("/v1/embeddings", request_body)).json()
         assert [row["embedding"] for row in body["data"]] == [[float(n)] for n in range(95)]
         assert [row["index"] for row in body["data"]] == list(range(95))
         assert body["usage"]["prompt_tokens"] == 95
-        sizes = [len(json.loads(r.content)["input"]) for r in g.upstreams.requests]
+        sizes = [len(json.loads(r.content)["input"]) for r in live.upstreams.requests]
         assert (sorted(sizes), max_concurrent) == ([5, *[10] * 9], 4)
-        row = await g.entry()
+        row = await live.entry()
     assert (row.status, row.input_tokens, row.usage_source) == (200, 95, "reported")
 
 
@@ -52,10 +52,10 @@ async def test_inputs_within_the_maximum_need_one_upstream_call(tmp_path: Path) 
     def up(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"data": [], "usage": {"prompt_tokens": 1}})
 
-    async with gateway(tmp_path, snapshot(_route()), up=up) as g:
+    async with gateway(tmp_path, snapshot(_route()), up=up) as live:
         request_body = {"model": "vectors", "input": ["a long text indeed"] * 10}
-        assert (await g.post("/v1/embeddings", request_body)).json()["data"] == []  # as it came
-        assert len(g.upstreams.requests) == 1
+        assert (await live.post("/v1/embeddings", request_body)).json()["data"] == []  # as it came
+        assert len(live.upstreams.requests) == 1
 
 
 async def test_one_failed_batch_fails_the_embedding_request(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ async def test_one_failed_batch_fails_the_embedding_request(tmp_path: Path) -> N
         rows = [{"index": n, "embedding": [1.0]} for n, _ in enumerate(inputs)]
         return httpx.Response(200, json={"data": rows})
 
-    async with gateway(tmp_path, snapshot(_route()), up=up) as g:
+    async with gateway(tmp_path, snapshot(_route()), up=up) as live:
         request_body = {"model": "vectors", "input": [str(n) for n in range(30)]}
-        response = await g.post("/v1/embeddings", request_body)
+        response = await live.post("/v1/embeddings", request_body)
     assert response.status == 400
     assert "input 15 is too long" in response.json()["error"]["message"]
 
@@ -87,9 +87,9 @@ async def test_vertex_predicts_vectors(tmp_path: Path) -> None:
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
     async with gateway(
         tmp_path, snapshot(route("vectors", vertex, model="text-embedding-005")), up=up
-    ) as g:
+    ) as live:
         request_body = {"model": "vectors", "input": ["a", "b"], "dimensions": 2}
-        body = (await g.post("/v1/embeddings", request_body)).json()
+        body = (await live.post("/v1/embeddings", request_body)).json()
     assert [row["embedding"] for row in body["data"]] == [[0.5, 1.0]] * 2
     assert body["usage"]["prompt_tokens"] == 6
 
@@ -104,8 +104,8 @@ async def test_vertex_gets_one_content_per_request(tmp_path: Path) -> None:
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
     async with gateway(
         tmp_path, snapshot(route("vectors", vertex, model="gemini-embedding-2")), up=up
-    ) as g:
-        body = (await g.post("/v1/embeddings", {"model": "vectors", "input": ["1", "2"]})).json()
+    ) as live:
+        body = (await live.post("/v1/embeddings", {"model": "vectors", "input": ["1", "2"]})).json()
     assert [row["embedding"] for row in body["data"]] == [[1.0], [2.0]]
     assert body["usage"]["prompt_tokens"] == 4
 
@@ -121,14 +121,14 @@ async def test_vertex_counts_the_bare_body(tmp_path: Path) -> None:
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
     async with gateway(
         tmp_path, snapshot(route("smart", vertex, model="gemini-3-pro")), up=up
-    ) as g:
+    ) as live:
         request_body = {
             "model": "smart",
             "max_tokens": 5,
             "messages": [{"role": "user", "content": "hi"}],
         }
         headers = {"anthropic-version": "2023-06-01"}
-        response = await g.post("/v1/messages/count_tokens", request_body, headers=headers)
+        response = await live.post("/v1/messages/count_tokens", request_body, headers=headers)
     assert response.json() == {"input_tokens": 7}
     assert response.headers["x-dragoman-token-count"] == "upstream"
 
@@ -148,8 +148,8 @@ async def test_cohere_gets_at_most_96_texts_per_request(tmp_path: Path, encoding
             "co", "cohere", preset="cohere", base_url=server.url, credential=Secret(KEY)
         )
         registry = snapshot(route("vectors", target_provider, model="embed-v4.0"))
-        async with gateway(tmp_path, registry) as g:
-            g.runtime.upstreams = Upstreams()
+        async with gateway(tmp_path, registry) as live:
+            live.runtime.upstreams = Upstreams()
             request_body = {
                 "model": "vectors",
                 "input": [f"text {n}" for n in range(200)],
@@ -157,9 +157,9 @@ async def test_cohere_gets_at_most_96_texts_per_request(tmp_path: Path, encoding
                 "input_type": "search_query",
                 "dimensions": 256,
             }
-            response = await g.post("/v1/embeddings", request_body)
-            row = await g.entry()
-            await g.runtime.upstreams.close()
+            response = await live.post("/v1/embeddings", request_body)
+            row = await live.entry()
+            await live.runtime.upstreams.close()
         sizes = sorted(len(request.body["texts"]) for request in server.requests)
     assert response.status == 200, response.body
     vectors = [item["embedding"] for item in response.json()["data"]]

@@ -66,8 +66,8 @@ async def test_a_complete_response_calls_in_the_older_form(tmp_path: Path, count
     assert choice.message.function_call is not None
     assert choice.message.function_call.name == "f"
     assert json.loads(choice.message.function_call.arguments) == {"a": 1}
-    lost = [item for item in row.adaptations if item["field"] == "tool_calls"]
-    assert len(lost) == count - 1
+    losses = [item for item in row.adaptations if item["field"] == "tool_calls"]
+    assert len(losses) == count - 1
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one_call", "two_calls"])
@@ -79,8 +79,8 @@ async def test_a_stream_calls_in_the_older_form(tmp_path: Path, count: int) -> N
     calls = [c.delta.function_call for c in choices if c.delta.function_call is not None]
     assert [call.name for call in calls if call.name] == ["f"]
     assert json.loads("".join(call.arguments or "" for call in calls)) == {"a": 1}
-    lost = [item for item in row.adaptations if item["field"] == "tool_calls"]
-    assert len(lost) == count - 1
+    losses = [item for item in row.adaptations if item["field"] == "tool_calls"]
+    assert len(losses) == count - 1
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

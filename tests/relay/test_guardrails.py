@@ -188,12 +188,12 @@ async def test_a_masked_response_keeps_its_other_fields(tmp_path: Path) -> None:
 
 
 async def test_a_blocked_response_is_billed_but_not_sent_or_retried(tmp_path: Path) -> None:
-    both = snapshot(
+    registry = snapshot(
         route("r", provider("one"), provider("two"), guardrails=("out",), retries=2),
         guardrails={"out": response_guardrail()},
     )
     answers = {"one": lambda _: completion(CARD), "two": lambda _: completion(CARD)}
-    async with gateway(tmp_path, both, **answers) as live:
+    async with gateway(tmp_path, registry, **answers) as live:
         reply = await live.post(CHAT, chat("hello"))
         await live.rows(1)
     assert reply.status == 400

@@ -89,13 +89,13 @@ async def test_a_slow_target_is_replaced_by_its_hedge(tmp_path: Path, streamed: 
     assert reply.status == 200 and reply.ended
     assert b"quick" in reply.body
     assert hosts(live) == ["a", "b"]
-    lost, won = row.attempts
-    assert (lost.target, lost.error_kind, lost.error) == (
+    loser, won = row.attempts
+    assert (loser.target, loser.error_kind, loser.error) == (
         "a/gpt-4.1",
         "hedge_loser",
         "another target responded first",
     )
-    assert lost.cost_usd is not None and lost.cost_usd > 0
+    assert loser.cost_usd is not None and loser.cost_usd > 0
     assert (won.target, won.error_kind, won.cost_usd) == ("b/gpt-4.1", None, None)
     assert (row.provider, row.outcome, row.status) == ("b", "ok", 200)
     assert live.runtime.health == {}, "a target that was overtaken has not failed"
@@ -308,21 +308,25 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
     ) as live:
         await live.post(CHAT, chat_request(stream=streamed))
         row = await live.entry()
-        lost, _ = row.attempts
+        loser, _ = row.attempts
         tokens = {
             n: counted_and_reserved(live, n) for n in ("key:1/tokens/day", "route:1/tokens/hour")
         }
         spent = {n: counted_and_reserved(live, n) for n in ("key:1/usd/total", "team:9/usd/total")}
         of_a, of_b = (counted_and_reserved(live, f"provider:{n}/tokens/day") for n in (1, 2))
         at_once = [counted_and_reserved(live, f"provider:{n}/concurrency/")[1] for n in (1, 2)]
-    read = lost.input_tokens
+    read = loser.input_tokens
     assert read is not None and 0 < read < 20
-    assert (lost.usage_source, lost.price_source, lost.output_tokens) == ("estimated", "list a", 0)
-    assert lost.cost_usd == Decimal("0.5") * read / 1_000_000
-    assert lost.charged_usd == lost.cost_usd * 2
+    assert (loser.usage_source, loser.price_source, loser.output_tokens) == (
+        "estimated",
+        "list a",
+        0,
+    )
+    assert loser.cost_usd == Decimal("0.5") * read / 1_000_000
+    assert loser.charged_usd == loser.cost_usd * 2
     assert row.cost_usd == Decimal(7 * 10 + 3 * 40) / 1_000_000, "the row's cost is its own"
     assert set(tokens.values()) == {(10 + read, 0)}
-    total_units = int((row.cost_usd + lost.cost_usd) * 2 * UNITS)
+    total_units = int((row.cost_usd + loser.cost_usd) * 2 * UNITS)
     assert set(spent.values()) == {(total_units, 0)}
     assert (of_a, of_b) == ((read, 0), (10, 0)), "each provider has counted its own"
     assert at_once == [0, 0]

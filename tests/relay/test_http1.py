@@ -222,10 +222,10 @@ async def test_a_line_break_in_a_header_is_refused() -> None:
 class CountingBody:
     """A body of `count` chunks; `taken` counts the chunks read by all attempts."""
 
-    def __init__(self, count: int, piece: bytes = b"x" * 65536) -> None:
-        self.size = count * len(piece)
+    def __init__(self, count: int, chunk: bytes = b"x" * 65536) -> None:
+        self.size = count * len(chunk)
         self.taken = 0
-        self._count, self._piece = count, piece
+        self._count, self._piece = count, chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for _ in range(self._count):

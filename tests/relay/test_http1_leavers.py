@@ -119,9 +119,9 @@ class Upstream:
         await reader.readexactly(int(head.lower().split(b"content-length:")[1].split()[0]))
         self.seen[number] += 1
         step = self.steps[number]
-        for moment, piece in pieces_of(number, step):
-            if piece:
-                writer.write(piece)
+        for moment, chunk in pieces_of(number, step):
+            if chunk:
+                writer.write(chunk)
                 await writer.drain()
             if moment == step.upstream_leaves:
                 if step.reset:

@@ -116,8 +116,8 @@ async def test_a_listener_receives_each_failed_attempt(tmp_path: Path) -> None:
         "two": lambda _: completion("hello"),
     }
     listener = RecordingListener()
-    both = route("r", provider("one"), provider("two"))
-    async with gateway(tmp_path, snapshot(both), **answers) as live:
+    routed = route("r", provider("one"), provider("two"))
+    async with gateway(tmp_path, snapshot(routed), **answers) as live:
         entry = await run_playground_call(
             live.runtime, dialect="openai_chat", body=body(), caller="p", listener=listener
         )

@@ -188,12 +188,12 @@ async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
         row = await live.entry()
         names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")
         assert reserved_amounts(live, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
-        lost, won = row.attempts
-        assert (lost.target, won.target) == ("one/gpt-4.1", "two/gpt-4.1")
+        loser, won = row.attempts
+        assert (loser.target, won.target) == ("one/gpt-4.1", "two/gpt-4.1")
         assert row.cost_usd is not None
-        assert lost.cost_usd is not None
-        assert lost.cost_usd > 0
-        assert await spent_units(live) == int((row.cost_usd + lost.cost_usd) * 10**10)
+        assert loser.cost_usd is not None
+        assert loser.cost_usd > 0
+        assert await spent_units(live) == int((row.cost_usd + loser.cost_usd) * 10**10)
 
 
 @pytest.mark.parametrize("pieces", [1, 2])

@@ -191,10 +191,12 @@ async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -
 
 
 async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
-    both: Route = route("m", google("g"), google("h"), model="gemini-2.5-pro")
+    google_route: Route = route("m", google("g"), google("h"), model="gemini-2.5-pro")
     async with (
         media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, snapshot(both), g=lambda _: refusal(503), h=gemini_answer) as gate,
+        gateway(
+            tmp_path, snapshot(google_route), g=lambda _: refusal(503), h=gemini_answer
+        ) as gate,
     ):
         enable_fetching(gate, site)
         reply = await gate.post("/v1/chat/completions", media_request(URL, URL))

@@ -86,13 +86,13 @@ async def test_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixtu
     assert cause == "loop"
     assert seconds > STALL_S
 
-    def places() -> list[str]:
+    def stall_locations() -> list[str]:
         lines = [vars(r) for r in caplog.records if r.getMessage() == "the event loop stalled"]
         return [line["where"] for line in lines if line["seconds"] == round(seconds, 3)]
 
     # The monitor's thread counts a stall before it logs it.
-    await wait_until_async(places)
-    (code_line,) = places()
+    await wait_until_async(stall_locations)
+    (code_line,) = stall_locations()
     assert code_line.split(":")[:2] == [__name__, "block_the_loop"]
 
 

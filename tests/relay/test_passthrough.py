@@ -46,18 +46,18 @@ async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> No
     upstream_answer = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
     async with gateway(
         tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
-    ) as g:
+    ) as live:
         body, headers = form(model="ears", language="de", file=("a.wav", wave, "audio/wav"))
-        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        response = await live.post("/v1/audio/transcriptions", body, headers=headers)
         assert (response.status, response.json()) == (200, upstream_answer)
-        upstream_request = g.upstreams.requests[0]
+        upstream_request = live.upstreams.requests[0]
         assert upstream_request.url.path == "/audio/transcriptions"
         assert parts_of(upstream_request) == {
             "model": b"whisper-1",
             "language": b"de",
             "file": wave,
         }
-        row = await g.entry()
+        row = await live.entry()
     assert (row.endpoint, row.requested_model, row.model) == (
         "/v1/audio/transcriptions",
         "ears",
@@ -80,15 +80,15 @@ async def test_audio_is_streamed(tmp_path: Path) -> None:
         assert json.loads(request.content) == {"model": "tts-1", "input": "Hello", "voice": "nova"}
         return httpx.Response(200, headers=kind, stream=PacedBody(b"ID3\x00", 0.01, b"\xff\xfb"))
 
-    async with gateway(tmp_path, registry, up=speak) as g:
+    async with gateway(tmp_path, registry, up=speak) as live:
         request_body = {"model": "voice", "input": "Hello", "voice": "nova"}
-        response = await g.post("/v1/audio/speech", request_body)
+        response = await live.post("/v1/audio/speech", request_body)
         assert (response.body, response.headers["content-type"]) == (
             b"ID3\x00\xff\xfb",
             "audio/mpeg",
         )
         assert len([part for part in response.parts if part]) == 2
-        row = await g.entry()
+        row = await live.entry()
     assert row.cost_usd == Decimal(15) * 5 / 1_000_000
     assert row.bodies is not None
     assert row.bodies.upstream_response == b'{"content_type":"audio/mpeg","bytes":6}'
@@ -106,10 +106,10 @@ IMAGE_USAGE = {
 async def test_images_are_billed_by_tokens_and_not_logged(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="gpt-image-1.5"))
     drawn = {"created": 1, "data": [{"b64_json": "QUJD" * 100}], "usage": IMAGE_USAGE}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=drawn)) as g:
-        response = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=drawn)) as live:
+        response = await live.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
         assert response.json() == drawn
-        row = await g.entry()
+        row = await live.entry()
     # 60 text at 5, 40 pictures in at 8, 1000 pictures out at 32, for a million.
     assert row.cost_usd == Decimal(60 * 5 + 40 * 8 + 1000 * 32) / 1_000_000
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (100, 1000, "reported")
@@ -125,12 +125,12 @@ async def test_partial_images_are_streamed_and_counted(tmp_path: Path) -> None:
         + json.dumps(IMAGE_USAGE).encode()
         + b"}\n\n",
     ]
-    async with gateway(tmp_path, registry, up=lambda r: sse(events[0], 0.01, events[1])) as g:
+    async with gateway(tmp_path, registry, up=lambda r: sse(events[0], 0.01, events[1])) as live:
         request = {"model": "draw", "prompt": "a cat", "stream": True, "partial_images": 1}
-        response = await g.post("/v1/images/generations", request)
+        response = await live.post("/v1/images/generations", request)
         assert response.body == b"".join(events)
         assert response.headers["content-type"] == "text/event-stream"
-        row = await g.entry()
+        row = await live.entry()
     assert row.cost_usd == Decimal(60 * 5 + 40 * 10 + 1000 * 40) / 1_000_000
     assert row.stream
 
@@ -138,10 +138,10 @@ async def test_partial_images_are_streamed_and_counted(tmp_path: Path) -> None:
 async def test_a_broken_stream_ends_with_an_error_event(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="gpt-image-1"))
     broken = httpx.ReadError("gone")
-    async with gateway(tmp_path, registry, up=lambda r: sse(b'data: {"a":1}\n\n', broken)) as g:
-        response = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
+    async with gateway(tmp_path, registry, up=lambda r: sse(b'data: {"a":1}\n\n', broken)) as live:
+        response = await live.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
         assert b'event: error\ndata: {"error":' in response.body
-        assert (await g.entry()).outcome == "cut"
+        assert (await live.entry()).outcome == "cut"
 
 
 async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
@@ -151,10 +151,10 @@ async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
     def speak(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers=kind, stream=PacedBody(b"ID3", httpx.ReadError("gone")))
 
-    async with gateway(tmp_path, registry, up=speak) as g:
-        response = await g.post("/v1/audio/speech", {"model": "voice", "input": "Hello"})
+    async with gateway(tmp_path, registry, up=speak) as live:
+        response = await live.post("/v1/audio/speech", {"model": "voice", "input": "Hello"})
         assert not response.ended
-        assert (await g.entry()).outcome == "cut"
+        assert (await live.entry()).outcome == "cut"
 
 
 async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
@@ -162,17 +162,17 @@ async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
     upstream_answer = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
     async with gateway(
         tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
-    ) as g:
-        await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
-        row = await g.entry()
+    ) as live:
+        await live.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
+        row = await live.entry()
     assert (row.cost_usd, row.input_tokens, row.usage_source) == (None, None, "")
 
 
 async def test_an_unsupported_endpoint_error_names_providers_with_it(tmp_path: Path) -> None:
     deep = provider("deep", preset="deepseek")
     registry = snapshot(route("chat", deep), route("draw", provider("up")))
-    async with gateway(tmp_path, registry) as g:
-        response = await g.post("/v1/images/generations", {"model": "chat", "prompt": "a"})
+    async with gateway(tmp_path, registry) as live:
+        response = await live.post("/v1/images/generations", {"model": "chat", "prompt": "a"})
     assert response.status == 400
     message = response.json()["error"]["message"]
     assert "deep, which does not support images/generations" in message
@@ -187,10 +187,10 @@ async def test_a_refused_target_falls_back_to_the_next(tmp_path: Path) -> None:
         registry,
         one=lambda r: httpx.Response(503, json={"error": {"message": "busy"}}),
         two=lambda r: httpx.Response(200, json=done),
-    ) as g:
-        response = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
+    ) as live:
+        response = await live.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
         assert (response.status, response.json()) == (200, done)
-        assert [a.provider for a in (await g.entry()).attempts] == ["one", "two"]
+        assert [a.provider for a in (await live.entry()).attempts] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ async def test_a_body_that_is_no_form_is_refused(
     tmp_path: Path, body: bytes, kind: str, message: str
 ) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
-    async with gateway(tmp_path, registry) as g:
-        response = await g.post("/v1/audio/transcriptions", body, headers={"content-type": kind})
+    async with gateway(tmp_path, registry) as live:
+        response = await live.post("/v1/audio/transcriptions", body, headers={"content-type": kind})
     assert response.status == 400
     assert message in response.json()["error"]["message"]
 
@@ -220,19 +220,19 @@ async def test_two_models_in_a_form_are_refused(tmp_path: Path) -> None:
         b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\n' + name + b"\r\n"
         for name in (b"ears", b"gpt-9")
     )
-    async with gateway(tmp_path, registry) as g:
+    async with gateway(tmp_path, registry) as live:
         headers = {"content-type": "multipart/form-data; boundary=x"}
-        response = await g.post("/v1/audio/translations", body + b"--x--\r\n", headers=headers)
+        response = await live.post("/v1/audio/translations", body + b"--x--\r\n", headers=headers)
     assert response.status == 400
     assert response.json()["error"]["param"] == "model"
 
 
 async def test_a_form_past_its_own_limit_is_refused(tmp_path: Path) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
-    async with gateway(tmp_path, registry) as g:
-        g.runtime.config = msgspec.structs.replace(g.runtime.config, max_upload_bytes=1000)
+    async with gateway(tmp_path, registry) as live:
+        live.runtime.config = msgspec.structs.replace(live.runtime.config, max_upload_bytes=1000)
         body, headers = form(model="ears", file=("a.wav", b"x" * 2000, "audio/wav"))
-        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        response = await live.post("/v1/audio/transcriptions", body, headers=headers)
     assert response.status == 413
 
 
@@ -241,13 +241,13 @@ async def test_concurrent_forms_are_limited_in_memory(tmp_path: Path) -> None:
     body, headers = form(model="ears", file=("a.wav", b"x" * 100, "audio/wav"))
     headers["content-length"] = str(len(body))
     done = httpx.Response(200, json={"text": "hi"})
-    async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        spools, max_bytes = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+    async with gateway(tmp_path, registry, up=lambda r: done) as live:
+        spools, max_bytes = live.runtime.spools, 32 * live.runtime.config.max_upload_bytes
         spools.reserved_bytes = max_bytes - len(body) + 1
-        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        response = await live.post("/v1/audio/transcriptions", body, headers=headers)
         assert (response.status, response.headers["retry-after"]) == (503, "5")
         spools.reserved_bytes = count = max_bytes - len(body)
-        assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
+        assert (await live.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
         assert spools.reserved_bytes == count
 
 
@@ -257,14 +257,14 @@ async def test_a_batch_file_reserves_twice_its_size(tmp_path: Path) -> None:
     body, headers = form(purpose="batch", file=("in.jsonl", b"{}\n" * 300_000, "text/plain"))
     headers["content-length"] = str(len(body))
     done = httpx.Response(200, json={"id": "file-1", "object": "file"})
-    async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        spools, max_bytes = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+    async with gateway(tmp_path, registry, up=lambda r: done) as live:
+        spools, max_bytes = live.runtime.spools, 32 * live.runtime.config.max_upload_bytes
         spools.reserved_bytes = count = max_bytes - len(body)
-        response = await g.post("/v1/files", body, headers=headers)
+        response = await live.post("/v1/files", body, headers=headers)
         assert (response.status, spools.reserved_bytes) == (503, count)
         spools.reserved_bytes = 0
-        assert (await g.post("/v1/files", body, headers=headers)).status == 200
-        assert parts_of(g.upstreams.requests[0])["file"] == b"{}\n" * 300_000
+        assert (await live.post("/v1/files", body, headers=headers)).status == 200
+        assert parts_of(live.upstreams.requests[0])["file"] == b"{}\n" * 300_000
         assert spools.reserved_bytes == 0
 
 
@@ -272,21 +272,21 @@ async def test_a_field_that_is_too_long_is_passed_on_unparsed(tmp_path: Path) ->
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     body, headers = form(model="ears", prompt="y" * 70_000, file=("a.wav", b"x", "audio/wav"))
     done = httpx.Response(200, json={"text": "hi"})
-    async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
-        assert parts_of(g.upstreams.requests[0])["prompt"] == b"y" * 70_000
-        row = await g.entry()
+    async with gateway(tmp_path, registry, up=lambda r: done) as live:
+        assert (await live.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
+        assert parts_of(live.upstreams.requests[0])["prompt"] == b"y" * 70_000
+        row = await live.entry()
         assert row.bodies is not None
         logged = json.loads(row.bodies.client_request or b"")
         assert logged["prompt"] == {"filename": None, "content_type": "", "bytes": 70_000}
         body, headers = form(model="m" * 70_000, file=("a.wav", b"x", "audio/wav"))
-        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        response = await live.post("/v1/audio/transcriptions", body, headers=headers)
         assert (response.status, response.json()["error"]["param"]) == (400, "model")
 
 
 async def test_a_wrong_method_names_the_right_ones(tmp_path: Path) -> None:
-    async with gateway(tmp_path, snapshot(route("a", provider("up")))) as g:
-        response = await g.post("/v1/files/file-1", b"", method="PUT")
+    async with gateway(tmp_path, snapshot(route("a", provider("up")))) as live:
+        response = await live.post("/v1/files/file-1", b"", method="PUT")
     assert (response.status, response.headers["allow"]) == (405, "GET, DELETE")
 
 
@@ -305,13 +305,13 @@ async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> Non
     registry = snapshot(route("order", voyage, model="rerank-2.5"))
     async with gateway(
         tmp_path, registry, voyage=lambda r: httpx.Response(200, json=upstream_answer)
-    ) as g:
+    ) as live:
         request = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
-        response = await g.post("/v2/rerank", request)
+        response = await live.post("/v2/rerank", request)
         assert response.json()["results"] == JINA["results"]
-        upstream_body = json.loads(g.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
         assert (upstream_body["model"], upstream_body["top_k"]) == ("rerank-2.5", 1)
-        row = await g.entry()
+        row = await live.entry()
     assert (row.endpoint, row.input_tokens, row.cost_usd) == ("/v2/rerank", 12, None)
 
 
@@ -319,11 +319,11 @@ async def test_an_error_of_a_rerank_has_coheres_form(tmp_path: Path) -> None:
     registry = snapshot(route("order", provider("up", preset="jina"), model="jina-reranker-v3"))
     async with gateway(
         tmp_path, registry, up=lambda r: httpx.Response(422, json={"detail": "documents is empty"})
-    ) as g:
+    ) as live:
         request = {"model": "order", "query": "q", "documents": []}
-        response = await g.post("/v2/rerank", request)
+        response = await live.post("/v2/rerank", request)
         assert (response.status, response.json()["message"]) == (400, "documents is empty")
-        same = await g.post("/v1/rerank", request)
+        same = await live.post("/v1/rerank", request)
     assert (same.status, same.json()) == (422, {"detail": "documents is empty"})
 
 
@@ -368,10 +368,10 @@ class FileOwners:
         def keep(provider: str, owner: int, ids: list[str]) -> None:
             self.rows |= {(provider, owner, id_) for id_ in ids}
 
-        def kept(provider: str, owner: int, ids: list[str]) -> set[str]:
+        def owned_ids(provider: str, owner: int, ids: list[str]) -> set[str]:
             return {id_ for id_ in ids if (provider, owner, id_) in self.rows}
 
-        live.resource_owners = ResourceOwners(OwnerTable(keep, kept))
+        live.resource_owners = ResourceOwners(OwnerTable(keep, owned_ids))
 
 
 def two_keys() -> dict[bytes, ApiKey]:
@@ -383,18 +383,18 @@ def two_keys() -> dict[bytes, ApiKey]:
 async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
     file_owners = FileOwners()
     registry = snapshot(route("gpt", provider("up")), keys=two_keys())
-    async with gateway(tmp_path, registry, up=file_owners) as g:
-        file_owners.remember(g.runtime)
+    async with gateway(tmp_path, registry, up=file_owners) as live:
+        file_owners.remember(live.runtime)
         body, headers = form(purpose="batch", file=("a.jsonl", b'{"a":1}', "application/jsonl"))
-        created_id = (await g.post("/v1/files", body, headers=headers)).json()["id"]
+        created_id = (await live.post("/v1/files", body, headers=headers)).json()["id"]
         assert created_id.startswith("file-dgm")
         assert "up0" not in created_id
-        content = await g.post(f"/v1/files/{created_id}/content", b"", method="GET")
+        content = await live.post(f"/v1/files/{created_id}/content", b"", method="GET")
         assert content.body == b'{"a":1}'
-        list_reply = await g.post("/v1/files?limit=5", b"", method="GET")
+        list_reply = await live.post("/v1/files?limit=5", b"", method="GET")
         assert [row["id"] for row in list_reply.json()["data"]] == [created_id]
-        assert "limit=10000" in str(g.upstreams.requests[-1].url)
-        batch = await g.post("/v1/batches", {"input_file_id": created_id, "endpoint": "/v1/x"})
+        assert "limit=10000" in str(live.upstreams.requests[-1].url)
+        batch = await live.post("/v1/batches", {"input_file_id": created_id, "endpoint": "/v1/x"})
         assert batch.json()["input_file_id"] == created_id
         assert batch.json()["id"].startswith("batch_dgm")
         # Another key sees none of it, whether by our id, the provider's or a list.
@@ -403,13 +403,13 @@ async def test_a_file_is_visible_only_to_its_key(tmp_path: Path) -> None:
             "file-up0",
             created_id[:-1] + ("A" if created_id[-1] != "A" else "B"),
         ):
-            refused_response = await g.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
+            refused_response = await live.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
             assert refused_response.status == 404
-        others = await g.post("/v1/files", b"", method="GET", key=OTHER)
+        others = await live.post("/v1/files", b"", method="GET", key=OTHER)
         assert others.json()["data"] == []
-        response = await g.post("/v1/batches", {"input_file_id": created_id}, key=OTHER)
+        response = await live.post("/v1/batches", {"input_file_id": created_id}, key=OTHER)
         assert response.status == 404
-        rows = await g.rows(9)
+        rows = await live.rows(9)
     assert rows[0].endpoint == "POST /v1/files"
     assert {row.endpoint for row in rows} >= {"GET /v1/files/{id}/content", "GET /v1/files"}
 
@@ -421,25 +421,25 @@ async def test_a_file_in_a_chat_is_sent_with_the_providers_id(tmp_path: Path) ->
     def up(request: httpx.Request) -> httpx.Response:
         return file_owners(request) if "files" in request.url.path else httpx.Response(500)
 
-    async with gateway(tmp_path, registry, up=up) as g:
+    async with gateway(tmp_path, registry, up=up) as live:
         body, headers = form(purpose="user_data", file=("a.pdf", b"%PDF", "application/pdf"))
-        created_id = (await g.post("/v1/files?provider=up", body, headers=headers)).json()["id"]
+        created_id = (await live.post("/v1/files?provider=up", body, headers=headers)).json()["id"]
         part = {"type": "file", "file": {"file_id": created_id}}
         chat = {"model": "gpt", "messages": [{"role": "user", "content": [part]}]}
-        await g.post("/v1/chat/completions", chat)
-        assert b"file-up0" in g.upstreams.requests[-1].content
-        response = await g.post("/v1/chat/completions", {**chat, "model": "far"})
+        await live.post("/v1/chat/completions", chat)
+        assert b"file-up0" in live.upstreams.requests[-1].content
+        response = await live.post("/v1/chat/completions", {**chat, "model": "far"})
         assert response.status == 400
         assert "is stored at up" in response.json()["error"]["message"]
 
 
 async def test_with_several_providers_the_provider_name_is_required(tmp_path: Path) -> None:
     registry = snapshot(route("a", provider("one"), provider("two")))
-    async with gateway(tmp_path, registry) as g:
-        response = await g.post("/v1/files", b"", method="GET")
+    async with gateway(tmp_path, registry) as live:
+        response = await live.post("/v1/files", b"", method="GET")
         assert response.status == 400
         assert "one, two; name one with `?provider=NAME`" in response.json()["error"]["message"]
-        response = await g.post("/v1/files?provider=three", b"", method="GET")
+        response = await live.post("/v1/files?provider=three", b"", method="GET")
         assert (response.status, response.json()["error"]["param"]) == (404, "provider")
 
 
@@ -449,11 +449,11 @@ async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> N
         for digest_, key in two_keys().items()
     }
     registry = snapshot(route("gpt", provider("up")), keys=keys)
-    async with gateway(tmp_path, registry, up=FileOwners()) as g:
-        refused_response = await g.post("/v1/files", b"", method="GET")
+    async with gateway(tmp_path, registry, up=FileOwners()) as live:
+        refused_response = await live.post("/v1/files", b"", method="GET")
         assert refused_response.status == 403
         assert "allow it `up/files`" in refused_response.json()["error"]["message"]
-        assert (await g.post("/v1/files", b"", method="GET", key=OTHER)).status == 200
+        assert (await live.post("/v1/files", b"", method="GET", key=OTHER)).status == 200
 
 
 async def test_an_anthropic_batch_is_sent_with_the_upstream_model_names(tmp_path: Path) -> None:
@@ -472,14 +472,14 @@ async def test_an_anthropic_batch_is_sent_with_the_upstream_model_names(tmp_path
 
     params = {"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
     headers = {"anthropic-version": "2023-06-01"}
-    async with gateway(tmp_path, registry, claude=up) as g:
+    async with gateway(tmp_path, registry, claude=up) as live:
         body = {"requests": [{"custom_id": "1", "params": {"model": "smart", **params}}]}
-        payload = (await g.post("/v1/messages/batches", body, headers=headers)).json()
+        payload = (await live.post("/v1/messages/batches", body, headers=headers)).json()
         assert payload["results_url"] == f"/v1/messages/batches/{payload['id']}/results"
-        upstream_body = json.loads(g.upstreams.requests[0].content)
+        upstream_body = json.loads(live.upstreams.requests[0].content)
         assert upstream_body["requests"][0]["params"]["model"] == "claude-opus-5-5"
         body["requests"].append({"custom_id": "2", "params": {"model": "gpt", **params}})
-        mixed = await g.post("/v1/messages/batches", body, headers=headers)
+        mixed = await live.post("/v1/messages/batches", body, headers=headers)
         assert mixed.status == 400
         assert mixed.json()["type"] == "error"
         assert "requests[1].params.model" in json.dumps(mixed.json())

@@ -114,9 +114,9 @@ def breakpoint_paths(value: Any, path: str = "") -> list[str]:
             paths += breakpoint_paths(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            here = f"{path}[{index}]"
+            turn_path = f"{path}[{index}]"
             is_point = isinstance(inner, dict) and "cachePoint" in inner
-            paths += [here] if is_point else breakpoint_paths(inner, here)
+            paths += [turn_path] if is_point else breakpoint_paths(inner, turn_path)
     return paths
 
 

@@ -62,17 +62,17 @@ async def test_azure_serves_responses_beside_its_deployments(
     tmp_path: Path, preset: str, url: str
 ) -> None:
     registry = snapshot(route("smart", of_preset(preset), model="gpt-5.4"))
-    async with gateway(tmp_path, registry, up=responses) as g:
-        response = await g.post("/v1/responses", {"model": "smart", "input": "hi"})
+    async with gateway(tmp_path, registry, up=responses) as live:
+        response = await live.post("/v1/responses", {"model": "smart", "input": "hi"})
         assert response.status == 200, response.json()
-        upstream_request = g.upstreams.requests[0]
+        upstream_request = live.upstreams.requests[0]
         assert upstream_request.url.raw_path.decode() == url
         assert json.loads(upstream_request.content)["model"] == "gpt-5.4"
         # Tools go there for Chat clients too, as this model takes them nowhere else.
         tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
         chat = {"model": "smart", "messages": [{"role": "user", "content": "x"}], "tools": [tool]}
-        await g.post("/v1/chat/completions", chat)
-        assert g.upstreams.requests[-1].url.raw_path.decode() == url
+        await live.post("/v1/chat/completions", chat)
+        assert live.upstreams.requests[-1].url.raw_path.decode() == url
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ async def test_azure_serves_responses_beside_its_deployments(
 async def test_azure_returns_embeddings(tmp_path: Path, preset: str, url: str) -> None:
     registry = snapshot(route("vec", of_preset(preset), model="vec"))
     body = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as g:
-        response = await g.post("/v1/embeddings", {"model": "vec", "input": "a"})
-        assert (response.status, g.upstreams.requests[0].url.raw_path.decode()) == (200, url)
-        assert g.upstreams.requests[0].headers["api-key"]
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as live:
+        response = await live.post("/v1/embeddings", {"model": "vec", "input": "a"})
+        assert (response.status, live.upstreams.requests[0].url.raw_path.decode()) == (200, url)
+        assert live.upstreams.requests[0].headers["api-key"]
 
 
 async def test_azure_continues_prompts_in_a_deployment(tmp_path: Path) -> None:
     registry = snapshot(route("old", of_preset("azure_openai"), model="gpt-3.5-turbo-instruct"))
     body = {"choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as g:
-        await g.post("/v1/completions", {"model": "old", "prompt": "a"})
-        path = g.upstreams.requests[0].url.path
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as live:
+        await live.post("/v1/completions", {"model": "old", "prompt": "a"})
+        path = live.upstreams.requests[0].url.path
     assert path == "/openai/deployments/gpt-3.5-turbo-instruct/completions"
 
 
@@ -121,10 +121,10 @@ async def test_fill_in_the_middle_is_sent_where_supported(
     payload = {"id": "1", "choices": [text if shape == "text" else chat]}
     payload |= {"usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
     registry = snapshot(route("code", of_preset(preset), model=model))
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=payload)) as g:
-        response = await g.post("/v1/completions", GAP)
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=payload)) as live:
+        response = await live.post("/v1/completions", GAP)
         assert response.json()["choices"][0]["text"] == "x):"
-        upstream_request = g.upstreams.requests[0]
+        upstream_request = live.upstreams.requests[0]
         assert upstream_request.url.path == path
         body = json.loads(upstream_request.content)
         assert (body["prompt"], body["suffix"], body["model"]) == ("def f(", "return x", model)
@@ -138,24 +138,24 @@ async def test_fill_in_the_middle_is_streamed_from_chat_chunks(tmp_path: Path) -
     ]
     frames = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
     registry = snapshot(route("code", of_preset("mistral"), model="codestral-latest"))
-    async with gateway(tmp_path, registry, up=lambda r: sse(*frames, DONE)) as g:
-        response = await g.post("/v1/completions", {**GAP, "stream": True})
+    async with gateway(tmp_path, registry, up=lambda r: sse(*frames, DONE)) as live:
+        response = await live.post("/v1/completions", {**GAP, "stream": True})
     events = [json.loads(e[6:]) for e in response.body.split(b"\n\n") if e.startswith(b"data: {")]
     assert "".join(e["choices"][0]["text"] for e in events if e["choices"]) == "x):"
 
 
 async def test_without_a_suffix_a_prompt_is_sent_as_chat(tmp_path: Path) -> None:
     registry = snapshot(route("code", of_preset("deepseek"), model="deepseek-chat"))
-    async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as g:
-        await g.post("/v1/completions", {"model": "code", "prompt": "a"})
-        assert g.upstreams.requests[0].url.path == "/chat/completions"
+    async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as live:
+        await live.post("/v1/completions", {"model": "code", "prompt": "a"})
+        assert live.upstreams.requests[0].url.path == "/chat/completions"
 
 
 async def test_a_suffix_is_reported_dropped_where_unsupported(tmp_path: Path) -> None:
     registry = snapshot(route("code", of_preset("groq"), model="llama"))
-    async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as g:
-        response = await g.post("/v1/completions", GAP)
-        assert g.upstreams.requests[0].url.path == "/chat/completions"
+    async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as live:
+        response = await live.post("/v1/completions", GAP)
+        assert live.upstreams.requests[0].url.path == "/chat/completions"
     assert "suffix" in response.headers["x-dragoman-dropped"]
 
 
@@ -222,13 +222,15 @@ async def test_predibase_is_called_at_the_deployment(tmp_path: Path) -> None:
     registry = snapshot(route("r", of_preset("predibase"), model="llama-3-8b"))
     parts = [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]
     params = {"model": "r", "stop": "x", "messages": [{"role": "user", "content": parts}]}
-    async with gateway(tmp_path, registry, up=lorax) as g:
-        response = await g.post("/v1/chat/completions", params)
+    async with gateway(tmp_path, registry, up=lorax) as live:
+        response = await live.post("/v1/chat/completions", params)
         assert response.status == 200, response.json()
-        streamed = await g.post("/v1/chat/completions", {**params, "stream": True, "max_tokens": 9})
+        streamed = await live.post(
+            "/v1/chat/completions", {**params, "stream": True, "max_tokens": 9}
+        )
         claude = {"model": "r", "max_tokens": 7, "messages": [{"role": "user", "content": parts}]}
-        assert (await g.post("/v1/messages", claude)).status == 200
-        first, second, third = g.upstreams.requests
+        assert (await live.post("/v1/messages", claude)).status == 200
+        first, second, third = live.upstreams.requests
     assert b"lo" in streamed.body
     path = "/deployments/v2/llms/llama-3-8b/v1/chat/completions"
     assert {request.url.path for request in (first, second, third)} == {path}

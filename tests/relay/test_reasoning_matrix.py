@@ -301,13 +301,13 @@ async def test_another_process_reads_the_stored_reasoning(
         client.add_tool_results("sunny")
         path, body = client.request(upstream, stream=stream)
         await gateway.post(path, body, headers=client.headers)
-        here = upstreams.last(upstream)
+        first_request = upstreams.last(upstream)
     async with running_gateway(tmp_path / "b", upstreams, rows) as gateway:
         await send_turn(gateway, client, upstream, stream=stream)
-        there = upstreams.last(upstream)
-    assert there is not here
-    assert states_returned(client, upstream, there.body) == ["state"]
-    assert there.raw == here.raw
+        second_request = upstreams.last(upstream)
+    assert second_request is not first_request
+    assert states_returned(client, upstream, second_request.body) == ["state"]
+    assert second_request.raw == first_request.raw
 
 
 @pytest.mark.parametrize("client", _SWITCHING, ids=[c.name for c in _SWITCHING])

@@ -49,10 +49,10 @@ async def sent_and_received(
     targets = (msgspec.structs.replace(target, model=model),)
     registry = snapshot(msgspec.structs.replace(test_route, targets=targets))
     upstream_response = httpx.Response(200, json=ANSWER)
-    async with gateway(tmp_path, registry, up=lambda r: upstream_response) as g:
-        response = await g.post(path, {"model": "think", **body})
+    async with gateway(tmp_path, registry, up=lambda r: upstream_response) as live:
+        response = await live.post(path, {"model": "think", **body})
         assert response.status == 200, response.body
-        return json.loads(g.upstreams.requests[0].content), response.json()
+        return json.loads(live.upstreams.requests[0].content), response.json()
 
 
 CHAT: Json = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}

@@ -91,9 +91,9 @@ def test_a_key_across_the_deltas_of_a_provider_without_a_credential_is_masked() 
     recorder = Recorder()
     recorder.enabled, recorder.limit, recorder.passthrough = True, 10**6, True
     recorder.client_request = request("route", text="hello")
-    for piece in ("A key: sk-", "a1" * 8, "a1" * 8, " and more"):
+    for text_delta in ("A key: sk-", "a1" * 8, "a1" * 8, " and more"):
         recorder.record_upstream(
-            b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % piece.encode()
+            b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % text_delta.encode()
         )
     bodies = recorder.bodies({}, [], stream=True)
     assert bodies is not None

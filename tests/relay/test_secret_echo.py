@@ -299,8 +299,8 @@ def test_a_secret_across_the_limit_is_blanked_before_the_cut(before: int) -> Non
     recorder = Recorder()
     recorder.enabled, recorder.limit = True, 100
     recorder.add_redactor(Redactor([SECRET]))
-    for piece in (b"x" * before, SECRET[:5].encode(), SECRET[5:].encode(), b"y" * 300):
-        recorder.record_upstream(piece)
+    for data in (b"x" * before, SECRET[:5].encode(), SECRET[5:].encode(), b"y" * 300):
+        recorder.record_upstream(data)
     bodies = recorder.bodies({}, [], stream=True)
     assert bodies is not None
     stored = bodies.upstream_response or b""

@@ -152,26 +152,26 @@ async def test_the_redis_script_equals_the_python_limiter(redis: RedisServer) ->
         for _ in range(600):
             clock.now += draw.choice([0.0, 0.1, 1.0, 4.9, 30.0, 61.0, 4000.0, 90_000.0])
             if running and draw.random() < 0.5:
-                here, there = running.pop(draw.randrange(len(running)))
+                near_call, far_call = running.pop(draw.randrange(len(running)))
                 tokens, units = draw.randrange(90), draw.randrange(UNITS // 3000)
-                near.settle(here, tokens, units)
-                await far.leave(there, tokens, units)
+                near.settle(near_call, tokens, units)
+                await far.leave(far_call, tokens, units)
                 continue
             amount = draw.choice([10, 40, 200])
-            there = await far.enter(amount)
-            here: Any = far.call(amount)
-            admission = await near.admit(here, far.route, far.route.targets[0])
+            far_call = await far.enter(amount)
+            near_call: Any = far.call(amount)
+            admission = await near.admit(near_call, far.route, far.route.targets[0])
             if admission.refusal is not None:
                 if not admission.ends_request:
-                    near.settle(here, 0, 0)
-                here = GatewayError(admission.refusal)
-            assert kind(there) == kind(here)
-            values.add(kind(here))
-            if isinstance(there, GatewayError):
-                assert there.error == here.error
+                    near.settle(near_call, 0, 0)
+                near_call = GatewayError(admission.refusal)
+            assert kind(far_call) == kind(near_call)
+            values.add(kind(near_call))
+            if isinstance(far_call, GatewayError):
+                assert far_call.error == near_call.error
             else:
-                assert there.limit_headers == here.limit_headers
-                running.append((here, there))
+                assert far_call.limit_headers == near_call.limit_headers
+                running.append((near_call, far_call))
         assert values == {"ok", "rate_limit", "quota"}
 
 

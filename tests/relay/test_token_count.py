@@ -145,9 +145,9 @@ async def test_an_estimate_is_marked(tmp_path: Path, model: str) -> None:
     """An upstream without token counts is not an error: agents send many such requests."""
     test_route = route("smart", provider("up", preset="custom"), model=model)
     body = {"model": "smart", "messages": [{"role": "user", "content": "Hello " * 200}]}
-    async with gateway(tmp_path, snapshot(test_route), up=lambda request: None) as g:
+    async with gateway(tmp_path, snapshot(test_route), up=lambda request: None) as live:
         headers = {"anthropic-version": "2023-06-01"}
-        response = await g.post("/v1/messages/count_tokens", body, headers=headers)
+        response = await live.post("/v1/messages/count_tokens", body, headers=headers)
     assert response.status == 200
     assert response.headers["x-dragoman-token-count"] == "estimate"
     assert 180 < response.json()["input_tokens"] < 260

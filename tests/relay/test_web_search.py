@@ -339,9 +339,9 @@ async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stream: bool) -> None:
     client_tool = {"name": "f", "input_schema": {"type": "object"}}
-    both = [tool_call("Oslo", 0), tool_call(None, 1, "f")]
+    calls = [tool_call("Oslo", 0), tool_call(None, 1, "f")]
     fields = {"tools": [*MESSAGES["tools"], client_tool]}
-    async with running_gateway(tmp_path, searching(both, ANSWER)) as gate:
+    async with running_gateway(tmp_path, searching(calls, ANSWER)) as gate:
         message = await by_claude(gate, stream, **fields)
         history = [
             *MESSAGES["messages"],

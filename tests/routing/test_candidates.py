@@ -292,8 +292,8 @@ def test_request_features_are_computed_only_if_a_step_uses_them() -> None:
 
 
 def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
-    lost = route(target("a"), target("b", 9), steps=(RouteStep(order=1),))
-    assert names(decide_route(lost)) == ["a", "b"]
+    failing_route = route(target("a"), target("b", 9), steps=(RouteStep(order=1),))
+    assert names(decide_route(failing_route)) == ["a", "b"]
 
 
 # Strategies of steps

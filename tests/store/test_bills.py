@@ -117,7 +117,7 @@ def test_a_second_bill_replaces_the_first() -> None:
 
 
 def test_possible_causes_of_a_difference_are_counted() -> None:
-    lost = Attempt(
+    interrupted = Attempt(
         target="openai/gpt-5",
         provider="openai",
         model="gpt-5",
@@ -141,7 +141,7 @@ def test_possible_causes_of_a_difference_are_counted() -> None:
             log_record("cut", outcome="cut"),
             log_record("left", outcome="client_closed"),
             log_record("shadow", shadow_of="r1"),
-            log_record("hedged", provider="other", attempts=[lost]),
+            log_record("hedged", provider="other", attempts=[interrupted]),
             log_record("late", provider="other", attempts=[broken]),
         ]
     )

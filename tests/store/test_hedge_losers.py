@@ -114,8 +114,8 @@ def test_budgets_of_key_and_team_count_both() -> None:
     reconciliation = {
         name: units for name, _, units in store.recorded_spend(store.load_snapshot(), moment)
     }
-    both = int(Decimal("0.28") * UNITS)
+    total_units = int(Decimal("0.28") * UNITS)
     assert (
         reconciliation[f"key:{key.pk}/usd/total"],
         reconciliation[f"team:{team.pk}/usd/total"],
-    ) == (both, both)
+    ) == (total_units, total_units)

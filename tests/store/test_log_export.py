@@ -60,9 +60,11 @@ def test_rows_are_written_once_by_day(tmp_path: Path) -> None:
     first, second, third = RequestLog.objects.order_by("pk")
     day, next_day = (row.started_at.date() for row in (first, second))
     names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.gz"))
-    both = f"requests-{1:012}-{second.pk:012}.jsonl.gz"
+    file_name = f"requests-{1:012}-{second.pk:012}.jsonl.gz"
     alone = f"requests-{third.pk:012}-{third.pk:012}.jsonl.gz"
-    assert names == sorted([f"date={day}/{both}", f"date={next_day}/{both}", f"date={day}/{alone}"])
+    assert names == sorted(
+        [f"date={day}/{file_name}", f"date={next_day}/{file_name}", f"date={day}/{alone}"]
+    )
     rows = {row["request_id"]: row for row in read_rows(tmp_path)}
     assert rows.keys() == {"req_1", "req_2", "req_3"}
     assert rows["req_2"]["charged_usd"] == 0.0123456789

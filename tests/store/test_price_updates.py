@@ -97,8 +97,8 @@ def test_accepted_prices_apply_to_the_next_snapshot_with_their_source() -> None:
 
 def test_only_accepted_prices_apply() -> None:
     row = store_proposal(read_book(newer_snapshot(usd=["4", "15"], new=True)), "prices.json")
-    places = [n for n, change in enumerate(changes_of(row)) if change.kind == "new"]
-    row.accept(places, "ada")
+    new_indexes = [n for n, change in enumerate(changes_of(row)) if change.kind == "new"]
+    row.accept(new_indexes, "ada")
     apply_accepted_updates()
     assert price_for("anthropic", "claude-next").input == 7
     assert price_for("anthropic", SONNET).input == 3

@@ -204,20 +204,20 @@ def test_a_source_without_a_url_is_reported():
 
 def test_own_native_blocks_are_printed_and_others_leave_no_gap():
     use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    piece = {"type": "input_json_delta", "partial_json": "{}"}
+    json_delta = {"type": "input_json_delta", "partial_json": "{}"}
     actual_blocks = blocks(
         BlockStart(kind="native", dialect="gemini", native={"type": "video"}),
         NativeDelta({"x": 1}),
         BlockEnd(),
         BlockStart(kind="native", dialect="anthropic_messages", native=use),
-        NativeDelta(piece),
+        NativeDelta(json_delta),
         BlockEnd(),
         BlockStart(kind="text"),
         BlockEnd(),
     )
     assert [data["index"] for _, data in actual_blocks] == [0, 0, 0, 1, 1]
     assert actual_blocks[0][1]["content_block"] == use
-    assert actual_blocks[1][1]["delta"] == piece
+    assert actual_blocks[1][1]["delta"] == json_delta
 
 
 @pytest.mark.parametrize(

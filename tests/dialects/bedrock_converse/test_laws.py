@@ -96,11 +96,11 @@ def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, cuts: list[int]
 ) -> None:
     out = stream_bytes(list(stream_events(render_document(response), size)))
-    places = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
+    offsets = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(traits(), FREE)
     events: list[Event] = []
-    for start, end in zip(places, [*places[1:], len(out)], strict=True):
+    for start, end in zip(offsets, [*offsets[1:], len(out)], strict=True):
         for frame in decoder.feed(out[start:end]):
             events += parser.feed(frame)
     events += parser.close()

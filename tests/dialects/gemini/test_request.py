@@ -433,7 +433,7 @@ def test_a_model_turn_may_not_be_first_or_last():
 
 
 @pytest.mark.parametrize(
-    ("part", "expected", "lost"),
+    ("part", "expected", "expected_losses"),
     [
         (Image(url="https://x/y.png", path="p"), "text", [("p", "dropped")]),
         (Image(url="gs://b/y.png", media_type="image/png", path="p"), "fileData", []),
@@ -441,10 +441,10 @@ def test_a_model_turn_may_not_be_first_or_last():
         (Document(text="words", title="t", path="p"), "inlineData", [("p.title", "dropped")]),
     ],
 )
-def test_media_are_sent_in_googles_format(part: Any, expected: str, lost: list[Any]):
+def test_media_are_sent_in_googles_format(part: Any, expected: str, expected_losses: list[Any]):
     rendered = render(client_request(turns=(Turn(role="user", parts=(part,)),)))
     assert expected in rendered.body["contents"][0]["parts"][0]
-    assert reported_fields(rendered.report) == lost
+    assert reported_fields(rendered.report) == expected_losses
 
 
 def test_a_file_of_another_provider_is_refused():

@@ -247,11 +247,11 @@ def test_absent_usage_is_not_rendered() -> None:
     ],
 )
 def test_the_done_reason_is_rendered(finish: Finish, reason: str, report: list[Any]) -> None:
-    rendered_response, lost = DIALECT.client.render_response(
+    rendered_response, losses = DIALECT.client.render_response(
         Response(parts=(Text(text="x"),), finish=finish), response_context()
     )
     assert rendered_response["done_reason"] == reason
-    assert reported_fields(lost) == report
+    assert reported_fields(losses) == report
 
 
 def test_unsupported_content_is_reported() -> None:
@@ -262,7 +262,7 @@ def test_unsupported_content_is_reported() -> None:
             ToolCall(id="c", name="f", raw_arguments="{cut"),
         )
     )
-    rendered_response, lost = DIALECT.client.render_response(cited, response_context())
+    rendered_response, losses = DIALECT.client.render_response(cited, response_context())
     assert rendered_response["message"]["tool_calls"][0]["function"]["arguments"] == {
         "_raw": "{cut"
     }
@@ -271,7 +271,7 @@ def test_unsupported_content_is_reported() -> None:
         ("content.search", "dropped"),
         ("message.tool_calls[0]", "approximated"),
     }
-    assert set(reported_fields(lost)) == expected
+    assert set(reported_fields(losses)) == expected
     renderer = DIALECT.client.stream_renderer(response_context())
     for event in unfold_response(cited):
         renderer.feed(event)

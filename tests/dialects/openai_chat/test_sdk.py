@@ -41,7 +41,7 @@ FULL = Response(
     finish=Finish(reason="tool"),
     usage=Usage(input=30, cache_read=60, output=25, reasoning=7),
 )
-NO = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
+REFUSAL = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
 
 
 def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
@@ -90,7 +90,7 @@ def test_the_sdk_reads_a_response():
 
 
 def test_the_sdk_reads_a_refusal():
-    message = sdk_completion(NO).choices[0].message
+    message = sdk_completion(REFUSAL).choices[0].message
     assert (message.content, message.refusal) == (None, "I can't")
 
 

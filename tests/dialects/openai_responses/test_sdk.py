@@ -47,7 +47,7 @@ FULL = Response(
     finish=Finish(reason="tool"),
     usage=Usage(input=30, cache_read=60, output=25, reasoning=7),
 )
-NO = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
+REFUSAL = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
 CUT = Response(parts=(Text(text="Once"),), finish=Finish(reason="length"))
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
@@ -93,7 +93,7 @@ def unknown_fields(value: Any) -> list[str]:
     return model_extras
 
 
-@pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
+@pytest.mark.parametrize("response", [FULL, REFUSAL, CUT], ids=["full", "refusal", "cut"])
 def test_a_complete_response_is_of_the_sdks_type(response: Response):
     payload, _ = DIALECT.client.render_response(response, response_context())
     reply = SdkResponse.model_validate(payload, strict=True)
@@ -101,7 +101,7 @@ def test_a_complete_response_is_of_the_sdks_type(response: Response):
     assert set(unknown_fields(reply)) <= {"status"}
 
 
-@pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
+@pytest.mark.parametrize("response", [FULL, REFUSAL, CUT], ids=["full", "refusal", "cut"])
 def test_every_event_is_of_the_sdks_types(response: Response):
     for event in rendered_frames(unfold_response(response)):
         EVENT.validate_json(json.dumps(event), strict=True)
@@ -120,8 +120,8 @@ def test_the_sdk_reads_a_response():
     ]
     thought, message, first, _, patch = answer.output
     assert thought.summary[0].text == "Let me think"  # type: ignore[union-attr]
-    places = [(a.start_index, a.end_index) for a in message.content[0].annotations]  # type: ignore[union-attr]
-    assert places == [(0, 6), (6, 12)]
+    ranges = [(a.start_index, a.end_index) for a in message.content[0].annotations]  # type: ignore[union-attr]
+    assert ranges == [(0, 6), (6, 12)]
     assert json.loads(first.arguments) == {"city": "Paris"}  # type: ignore[union-attr]
     assert patch.input == "*** Begin"  # type: ignore[union-attr]
     assert answer.usage is not None
@@ -149,7 +149,7 @@ def test_cache_writes_are_split_only_if_some_are_kept_longer():
 
 
 def test_the_sdk_reads_a_refusal_and_a_cut_answer():
-    refusal_response = sdk_response(NO)
+    refusal_response = sdk_response(REFUSAL)
     assert refusal_response.status == "completed"
     assert refusal_response.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
     cut = sdk_response(CUT)
