@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.charts import percent
-from console.insight.spans import Span, caption, previous_start, step_start, step_starts
+from console.insight.time_ranges import TimeRange, caption, previous_start, step_start, step_starts
 from console.templatetags.ui import count, tokens, usd
 from gateway.accounting.spend import project_and_team_names
 from gateway.models import ApiKey, EndUserHour, Provider, UsageHour
@@ -89,7 +89,7 @@ class Series(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """Usage of a range, as the page displays it."""
 
-    span: Span
+    span: TimeRange
     dimension: str
     starts: tuple[dt.datetime, ...]
     rows: tuple[UsageRow, ...]
@@ -110,7 +110,7 @@ class Usage(msgspec.Struct, frozen=True):
         return [sum_totals(column) for column in zip(*(s.totals for s in self.series), strict=True)]
 
 
-def usage(span: Span, dimension: str, now: dt.datetime | None = None) -> Usage:
+def usage(span: TimeRange, dimension: str, now: dt.datetime | None = None) -> Usage:
     """Usage of a range that ends now; small rows are combined, in the table and in the charts."""
     starts = step_starts(span, now)
     table = EndUserHour if dimension == "end_user" else UsageHour
@@ -129,7 +129,7 @@ def usage(span: Span, dimension: str, now: dt.datetime | None = None) -> Usage:
 
 
 def every_step(
-    span: Span, dimension: str, now: dt.datetime | None = None
+    span: TimeRange, dimension: str, now: dt.datetime | None = None
 ) -> Iterator[tuple[str, dt.datetime, Totals]]:
     """Name, start and totals of each step with usage; rows by cost, none of them combined."""
     since, value_by_key = step_starts(span, now)[0], _value_by_key(dimension)
@@ -147,7 +147,7 @@ def every_step(
             yield names[name], start, sum_totals(cells[name][start])
 
 
-def _query_step(span: Span) -> str:
+def _query_step(span: TimeRange) -> str:
     """The step in which the database sums: its days and months are those of UTC."""
     return span.step if timezone.get_current_timezone_name() == "UTC" else "hour"
 
@@ -249,7 +249,7 @@ def _others_label(count_: int) -> str:
 
 
 def _chart_series(
-    span: Span,
+    span: TimeRange,
     dimension: str,
     ranked: list[Name],
     value_by_key: dict[int, str] | None,
@@ -275,7 +275,7 @@ def _chart_series(
 
 
 def _by_step_and_condition(
-    span: Span, dimension: str, since: dt.datetime, conditions: list[Q]
+    span: TimeRange, dimension: str, since: dt.datetime, conditions: list[Q]
 ) -> Iterator[tuple[dt.datetime, int, Totals]]:
     table = EndUserHour if dimension == "end_user" else UsageHour
     if (step := _query_step(span)) == "hour":

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.charts import hour_level
 from console.error_labels import error_label
-from console.insight.spans import hour_starts
+from console.insight.time_ranges import hour_starts
 from gateway import store
 from gateway.models import LatencyHour, Provider, RequestLog, TargetHour
 from gateway.relay.runtime import Runtime

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console import charts
-from console.insight.spans import hour_starts, step_start
+from console.insight.time_ranges import hour_starts, step_start
 from console.templatetags.ui import count, ms, percent, tokens, usd
 from gateway.models import LatencyHour, UsageHour
 from gateway.usage_querysets import Totals, quantile, sum_totals

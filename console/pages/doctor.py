@@ -73,7 +73,7 @@ def _render_page(
         "groups": _probe_groups(report, target, advice_rows),
         "advice_rows": advice_rows,
         "read_only": row.read_only,
-        "stands_for_many": is_pattern(row.name),
+        "is_wildcard": is_pattern(row.name),
         "problem": problem,
         "can_edit": is_editor(request.user),
         "older": CapabilityReport.objects.of_model(row.provider, row.name)[:MAX_REPORTS],

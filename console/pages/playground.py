@@ -34,14 +34,14 @@ from console.access import (
 from console.dialects import CONSOLE_DIALECTS
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.numbers import number_in
-from console.pages.routes.yamltext import line_difference
+from console.pages.routes.yaml_text import line_difference
 from console.playground import (
-    boot,
     budget,
     code,
     export,
     history,
     own_keys,
+    page_data,
     prefill,
     run_store,
     scoreboard,
@@ -166,18 +166,18 @@ async def playground(request: HttpRequest) -> HttpResponse:
 def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
     presets = PlaygroundPreset.objects.owned_by(request.user).newest()
     run, settings_ = _requested_run(request), _requested_settings(request)
-    models = boot.list_models(snapshot)
+    models = page_data.list_models(snapshot)
     keys = own_keys.own_keys(request.user) if own_keys.needs_own_key(request.user) else None
     if keys is not None:
         models = own_keys.with_usable_keys(models, snapshot, keys)
     content = {
         "models": models,
-        "dialects": boot.list_dialects(),
-        "languages": boot.list_languages(),
+        "dialects": page_data.list_dialects(),
+        "languages": page_data.list_languages(),
         "links_url": reverse("share-links") if is_editor(request.user) else "",
         "key_url": reverse("connect-key") if is_editor(request.user) else "",
         "requests": f"{reverse('requests' if keys is None else 'own-requests')}/",
-        "samples": boot.sample_prompts(),
+        "samples": page_data.sample_prompts(),
         "presets": [{"id": p.pk, "name": p.name, "version": p.version} for p in presets],
         "run": run,
         "settings": settings_,

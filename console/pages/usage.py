@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from console.access import viewer
 from console.insight import series
-from console.insight.spans import SPANS, Span, span_of
+from console.insight.time_ranges import TIME_RANGES, TimeRange, time_range_of
 from console.insight.variants import compare_variants
 from gateway.models import UsageHour
 from gateway.usage_querysets import UNITS, Totals
@@ -51,7 +51,7 @@ def usage(request: HttpRequest) -> HttpResponse:
     context = {
         "page": PAGE,
         "usage": usage_data,
-        "spans": SPANS.values(),
+        "spans": TIME_RANGES.values(),
         "dimensions": series.DIMENSIONS.items(),
         "dimension_title": series.DIMENSIONS[usage_data.dimension],
         "lines_title": _TITLES[usage_data.dimension],
@@ -90,10 +90,10 @@ def _table_cells(name: str, totals: Totals) -> list[Any]:
     ]
 
 
-def _span_and_dimension(request: HttpRequest) -> tuple[Span, str]:
+def _span_and_dimension(request: HttpRequest) -> tuple[TimeRange, str]:
     dimension = request.GET.get("by", "")
     dimension = dimension if dimension in series.DIMENSIONS else "model"
-    return span_of(request.GET.get("span", "")), dimension
+    return time_range_of(request.GET.get("span", "")), dimension
 
 
 def _usage_charts(usage_data: series.Usage) -> list[dict[str, Any]]:

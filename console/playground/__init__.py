@@ -7,7 +7,7 @@
     results          events -> AnswerResult of each answer
     verdicts         checks of structured output and tool calls
     column_stats, scoreboard                        several answers compared
-    code, export, prefill, boot, budget, history    other features of the page
+    code, export, prefill, page_data, budget, history    other features of the page
 
 Runs go through `gateway.relay.run.playground_calls`, like every internal call, and are logged.
 """

@@ -20,7 +20,7 @@ import msgspec
 
 from gateway.relay.event_loop.service import RestartingThread
 from gateway.relay.limits.limiter import Limiter, RecordedSpend
-from gateway.relay.siblings import PeerProcesses
+from gateway.relay.peer_processes import PeerProcesses
 from gateway.routing.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Registry:
         self._spend_sync_at = 0.0
 
     def refresh(self) -> None:
-        """Loads the newest registry in this process and its siblings, within a time limit.
+        """Loads the newest registry in this process and its peers, within a time limit.
 
         Call it from any thread but the event loop's, which must keep running. Raises nothing: a
         process that cannot be reached loads the registry on its next poll.

@@ -62,7 +62,7 @@ from gateway.store.rows import write
 from gateway.store.search import index_pending
 from gateway.store.snapshot import load_snapshot, provider_value
 from gateway.store.snapshot_file import NAME as STORED_SNAPSHOT
-from gateway.store.snapshot_file import Unusable, load_stored_snapshot, store_snapshot
+from gateway.store.snapshot_file import UnusableRequest, load_stored_snapshot, store_snapshot
 from gateway.store.spending import recorded_spend
 from gateway.store.version import bump_version, current_version
 
@@ -70,7 +70,7 @@ __all__ = [
     "STORED_SNAPSHOT",
     "NewerDatabase",
     "UndecryptableError",
-    "Unusable",
+    "UnusableRequest",
     "WrongSecrets",
     "accept_secrets",
     "batch_of",

@@ -40,7 +40,7 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     snapshot: Snapshot
 
 
-class Unusable(Exception):
+class UnusableRequest(Exception):
     """There is no usable stored snapshot; the message says why."""
 
 
@@ -62,7 +62,7 @@ def store_snapshot(snapshot: Snapshot) -> None:
 
 
 def load_stored_snapshot() -> tuple[Snapshot, float]:
-    """The stored snapshot, and its time in Unix seconds. Raises Unusable.
+    """The stored snapshot, and its time in Unix seconds. Raises UnusableRequest.
 
     `open` is taken from the current settings.
     """
@@ -70,18 +70,20 @@ def load_stored_snapshot() -> tuple[Snapshot, float]:
         content = build_cipher().decrypt(_snapshot_path().read_bytes())
         stored_format = msgspec.msgpack.decode(content, type=_StoredFormat).format
         if stored_format != _current_format():
-            raise Unusable("the registry in the data directory has another version")
+            raise UnusableRequest("the registry in the data directory has another version")
         stored = msgspec.msgpack.decode(content, type=StoredSnapshot, dec_hook=_from_builtin)
     except FileNotFoundError:
-        raise Unusable("there is no registry in the data directory") from None
+        raise UnusableRequest("there is no registry in the data directory") from None
     except OSError as error:
-        raise Unusable(f"the registry in the data directory: {error.strerror}") from None
+        raise UnusableRequest(f"the registry in the data directory: {error.strerror}") from None
     except InvalidToken:
-        raise Unusable(
+        raise UnusableRequest(
             "the registry in the data directory was encrypted with another key"
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Unusable(f"the registry in the data directory cannot be read: {error}") from None
+        raise UnusableRequest(
+            f"the registry in the data directory cannot be read: {error}"
+        ) from None
     return msgspec.structs.replace(stored.snapshot, open=settings.OPEN), stored.stored_at
 
 

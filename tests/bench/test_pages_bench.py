@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from console.insight.spans import SPANS
+from console.insight.time_ranges import TIME_RANGES
 from tests.bench.filled_log import fill_log
 from tests.bench.machine_speed import slowdown
 
@@ -47,7 +47,7 @@ PAGES = (
     *(f"/console/requests?range=30d&sort={name}" for name in _SORTS),
     *(f"/console/requests?range=30d&sort={name}&q={q}" for name in _SORTS for q in ("status:4xx", "key:sk-dgm-mira", "the")),
     "/console/requests?range=30d&group=session",
-    *(f"/console/usage?span={span}&by={by}" for span in SPANS for by in ("model", "key", "team", "end_user")),
+    *(f"/console/usage?span={span}&by={by}" for span in TIME_RANGES for by in ("model", "key", "team", "end_user")),
     "/console/usage.csv?span=30d&by=model",
     "/console/cost",
     "/console/cost?provider=openai",

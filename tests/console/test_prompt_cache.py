@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from console.pages.requests import sessions
-from console.pages.requests.cache_guard import Finding, guard_of
+from console.pages.requests.cache_breaks import Finding, cache_break_report
 from console.prompt_cache.prefix import common_prefix, prompt_segments, text_difference
 from gateway import store
 from gateway.models import RequestLog
@@ -115,7 +115,7 @@ def log(db: None) -> Callable[..., None]:
 
 
 def prompt_findings() -> list[Finding]:
-    return guard_of(sessions.session("s-1")).findings
+    return cache_break_report(sessions.session("s-1")).findings
 
 
 def test_an_append_only_session_has_no_cache_loss(claude: None, log: Callable[..., None]) -> None:

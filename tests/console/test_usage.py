@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.insight import series, spans
+from console.insight import series, time_ranges
 from console.insight.variants import compare_variants
 from gateway import store
 from gateway.models import Team
@@ -84,7 +84,7 @@ def test_checks_of_targets_cost_but_are_no_requests(viewer_client: Client) -> No
     assert "<dt>Requests</dt><dd>1</dd>" in text
     assert "<dt>Failed</dt><dd>0 %</dd>" in text
     assert "$0.50" in text
-    total = series.usage(spans.span_of("24h"), "key")
+    total = series.usage(time_ranges.time_range_of("24h"), "key")
     assert {line.name: line.totals.requests for line in total.rows} == {
         "sk-dgm-mira": 1,
         "check": 0,
@@ -161,7 +161,7 @@ def test_a_long_table_ends_with_the_sum_of_the_others(
     names = re.findall(r'class="trunc"[^>]*>([^<]*)<', table)
     assert names == ["openai/m6", "openai/m5", "openai/m4", "3 others"]
     assert "$6.00" in table.rpartition("3 others")[2], "1 + 2 + 3"
-    rows = series.usage(spans.span_of("24h"), "model").rows
+    rows = series.usage(time_ranges.time_range_of("24h"), "model").rows
     assert sum(row.totals.requests for row in rows) == 6
 
 
@@ -222,19 +222,19 @@ def test_csv_cells_are_never_formulas(viewer_client: Client) -> None:
 # Ranges
 
 
-@pytest.mark.parametrize("name", spans.SPANS)
+@pytest.mark.parametrize("name", time_ranges.TIME_RANGES)
 def test_the_steps_of_a_range_are_complete_and_end_now(name: str) -> None:
-    span = spans.SPANS[name]
-    step_starts = spans.step_starts(span, NOW)
+    span = time_ranges.TIME_RANGES[name]
+    step_starts = time_ranges.step_starts(span, NOW)
     assert len(set(step_starts)) == span.count
     assert step_starts == sorted(step_starts)
     assert step_starts[-1] <= NOW
-    assert spans.step_start(span.step, NOW) == step_starts[-1]
+    assert time_ranges.step_start(span.step, NOW) == step_starts[-1]
 
 
 def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change() -> None:
     with timezone.override("Europe/Berlin"):
-        step_starts = spans.step_starts(spans.SPANS["30d"], NOW)
+        step_starts = time_ranges.step_starts(time_ranges.TIME_RANGES["30d"], NOW)
         assert {timezone.localtime(start).hour for start in step_starts} == {0}
     lengths = {later - earlier for earlier, later in itertools.pairwise(step_starts)}
     assert lengths == {dt.timedelta(hours=24), dt.timedelta(hours=25)}
@@ -243,7 +243,7 @@ def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change() -> None:
 def test_hours_are_neither_lost_nor_doubled_when_clocks_change() -> None:
     changed = dt.datetime(2026, 10, 25, 12, tzinfo=dt.UTC)
     with timezone.override("Europe/Berlin"):
-        step_starts = spans.step_starts(spans.SPANS["24h"], changed)
+        step_starts = time_ranges.step_starts(time_ranges.TIME_RANGES["24h"], changed)
     steps = {later - earlier for earlier, later in itertools.pairwise(step_starts)}
     assert steps == {dt.timedelta(hours=1)}
 

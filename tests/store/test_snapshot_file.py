@@ -100,5 +100,5 @@ def test_an_unusable_snapshot_file_is_refused_with_the_reason(
 ) -> None:
     store.store_snapshot(store.load_snapshot())
     spoil(Path(configured.DATA_DIR) / "last-registry", monkeypatch, settings)
-    with pytest.raises(store.Unusable, match=message):
+    with pytest.raises(store.UnusableRequest, match=message):
         store.load_stored_snapshot()

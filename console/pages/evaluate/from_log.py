@@ -43,7 +43,7 @@ LIST_ROWS = 100
 NO_PARAMS = frozenset({"model", "messages", "stream", "stream_options", "tools"})
 
 
-class Unusable(Exception):
+class UnusableRequest(Exception):
     """A logged request cannot become a case; the message says why."""
 
 
@@ -57,20 +57,20 @@ class LoggedCase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def case_from_log(row: RequestLog) -> LoggedCase:
-    """The case of a logged request. Raises Unusable if its body is missing or unreadable."""
+    """The case of a logged request. Raises UnusableRequest if its body is missing or unreadable."""
     dialect = CONSOLE_DIALECTS.get(row.client_dialect)
     if dialect is None:
-        raise Unusable(_("%s is not a chat request.") % row.request_id)
+        raise UnusableRequest(_("%s is not a chat request.") % row.request_id)
     try:
         bodies = load_bodies(row.pk)
         if bodies is None or bodies.client_request is None:
-            raise Unusable(_("The body of %s is not stored.") % row.request_id)
+            raise UnusableRequest(_("The body of %s is not stored.") % row.request_id)
         body: Any = msgspec.json.decode(bodies.client_request)
         body = with_path_fields(row.client_dialect, body, row.requested_model, stream=row.stream)
         request = dialect.client.parse_request(body, bodies.client_headers)
         rendered_body = render_body(DIALECT, request)[0]
     except (GatewayError, msgspec.MsgspecError, ValueError):
-        raise Unusable(_("The body of %s cannot be read.") % row.request_id) from None
+        raise UnusableRequest(_("The body of %s cannot be read.") % row.request_id) from None
     texts = [part["text"] for part in answer(row, bodies) if part["kind"] == "text"]
     return LoggedCase(
         case=Case(
@@ -93,7 +93,7 @@ def request_to_case(request: HttpRequest, request_pk: int) -> HttpResponse:
     row = get_object_or_404(RequestLog, pk=request_pk)
     try:
         logged_case = case_from_log(row)
-    except Unusable as unusable:
+    except UnusableRequest as unusable:
         messages.error(request, str(unusable))
         return redirect("request", request_id=row.request_id)
     if request.method == "POST":
@@ -168,7 +168,7 @@ def _add_chosen(
     for row in RequestLog.objects.filter(pk__in=selected_pks).order_by("pk"):
         try:
             cases.append(case_from_log(row).case)
-        except Unusable as unusable:
+        except UnusableRequest as unusable:
             problems.append(str(unusable))
     try:
         append_cases(evaluation.pk, tuple(cases))

@@ -35,7 +35,7 @@ from console.pages.evaluate.forms import (
     assertion_formset,
 )
 from console.pages.evaluate.labels import ASSERTION_LABELS, STATUS_LABELS, STATUS_PILLS
-from console.playground import boot
+from console.playground import page_data
 from gateway import store as gateway_store
 from gateway.api.runtime import runtime_of
 from gateway.routing.snapshot import Snapshot
@@ -55,7 +55,7 @@ def model_names(request: HttpRequest) -> list[str]:
     """Routes, then models as `provider/model`."""
     runtime = runtime_of(request)
     snapshot: Snapshot = runtime.snapshot if runtime is not None else gateway_store.load_snapshot()
-    return [str(row["id"]) for row in boot.list_models(snapshot)]
+    return [str(row["id"]) for row in page_data.list_models(snapshot)]
 
 
 def new_evaluation(request: HttpRequest) -> Evaluation:

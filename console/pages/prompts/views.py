@@ -20,7 +20,7 @@ from console.access import editor, is_editor, viewer
 from console.numbers import number_in
 from console.pages.prompts.forms import PromptForm, initial_values, messages_in, row_count
 from console.pages.prompts.snippets import snippets
-from console.pages.routes.yamltext import Line, line_difference
+from console.pages.routes.yaml_text import Line, line_difference
 from gateway.models import Prompt, PromptVersion, Route
 from gateway.prompts.prompt import Parameters
 from gateway.prompts.variables import names_in, render_text

@@ -26,7 +26,7 @@ from console.pages.requests import (
     streams,
     translation,
 )
-from console.pages.requests.cache_guard import guard_of
+from console.pages.requests.cache_breaks import cache_break_report
 from console.pages.requests.canonical import has_conversation
 from console.pages.requests.conversation import conversation_context
 from console.pages.requests.listing import list_context, search_of, state_with
@@ -323,11 +323,11 @@ def _session_context(
     if not may_read_bodies(request.user):
         return context
     # Analysis and conversation reveal bodies, so they need the permission to read them.
-    guard = guard_of(session)
+    cache_breaks = cache_break_report(session)
     return {
         **context,
-        "guard": guard,
-        "session_conversation": session_conversation.session_conversation(session, guard),
+        "cache_breaks": cache_breaks,
+        "session_conversation": session_conversation.session_conversation(session, cache_breaks),
     }
 
 

@@ -20,7 +20,7 @@ from console.htmx import redirect_to
 from console.pages.requests.log_search import find_request
 from console.pages.requests.translation import verb_of
 from console.playground import budget
-from console.playground.boot import list_models
+from console.playground.page_data import list_models
 from gateway import store
 from gateway.api.runtime import lazy_runtime
 from gateway.dialects import DIALECTS

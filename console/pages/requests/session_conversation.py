@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from console.pages.requests.cache_guard import CacheGuard, Finding
+from console.pages.requests.cache_breaks import CacheBreakReport, Finding
 from console.pages.requests.canonical import (
     LoggedResponse,
     has_conversation,
@@ -90,9 +90,13 @@ class SessionConversation(msgspec.Struct, frozen=True, kw_only=True):
         return sum(times) if times else None
 
 
-def session_conversation(session: Session, guard: CacheGuard | None) -> SessionConversation:
+def session_conversation(
+    session: Session, cache_breaks: CacheBreakReport | None
+) -> SessionConversation:
     """The newest turns of a session. Reads bodies: callers check the permission."""
-    losses = {f.cache_break.row.pk: f for f in guard.findings} if guard is not None else {}
+    losses = (
+        {f.cache_break.row.pk: f for f in cache_breaks.findings} if cache_breaks is not None else {}
+    )
     parsed_steps: list[_ParsedStep] = []
     until = time.monotonic() + BUDGET_S
     for step in _readable_steps(session.steps):

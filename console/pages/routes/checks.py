@@ -44,7 +44,7 @@ class Check(NamedTuple):
     missing: bool = False
 
 
-class Case(NamedTuple):
+class CheckInput(NamedTuple):
     """The input of the checks: the draft and its document, the registry, the saved name."""
 
     draft: Draft
@@ -57,9 +57,9 @@ class Case(NamedTuple):
         return self.snapshot.models.get(label)
 
 
-def check(case: Case) -> list[Check]:
+def check(check_input: CheckInput) -> list[Check]:
     """All findings, errors first."""
-    findings = [finding for rule in _RULES for finding in rule(case)]
+    findings = [finding for rule in _RULES for finding in rule(check_input)]
     return sorted(findings, key=lambda finding: finding.level != BAD)
 
 
@@ -68,7 +68,9 @@ def blocks(checks: list[Check]) -> bool:
     return any(finding.level == BAD for finding in checks)
 
 
-def soften_new_route(checks: list[Check], submitted_fields: Collection[str]) -> list[Check]:
+def downgrade_new_route_errors(
+    checks: list[Check], submitted_fields: Collection[str]
+) -> list[Check]:
     """Downgrade missing values of a new route to to-dos until their field was submitted."""
     return [
         finding._replace(level=INCOMPLETE)
@@ -78,45 +80,50 @@ def soften_new_route(checks: list[Check], submitted_fields: Collection[str]) -> 
     ]
 
 
-def _check_fields(case: Case) -> Iterator[Check]:
-    for name, message in case.draft.errors.items():
+def _check_fields(check_input: CheckInput) -> Iterator[Check]:
+    for name, message in check_input.draft.errors.items():
         yield Check(BAD, _("Invalid value:"), message, field=name)
 
 
-def _check_name(case: Case) -> Iterator[Check]:
-    name = case.document.name
+def _check_name(check_input: CheckInput) -> Iterator[Check]:
+    name = check_input.document.name
     if not name:
         yield Check(BAD, _("The route has no name."), field="name", missing=True)
     elif is_pattern(name) or len(name) > 200 or any(c.isspace() for c in name):
         detail = _("Names cannot contain spaces or wildcards. Add patterns as aliases.")
         yield Check(BAD, _("This name is not allowed."), detail, field="name")
-    elif name != case.saved_name and name in case.snapshot.routes:
+    elif name != check_input.saved_name and name in check_input.snapshot.routes:
         yield Check(BAD, _("A route named %s already exists.") % name, field="name")
-    elif case.saved_name and name != case.saved_name:
+    elif check_input.saved_name and name != check_input.saved_name:
         detail = _("Clients that request %s will get an error, unless you add it as an alias.")
-        yield Check(WARN, _("The route will be renamed."), detail % case.saved_name)
+        yield Check(WARN, _("The route will be renamed."), detail % check_input.saved_name)
 
 
-def _check_aliases(case: Case) -> Iterator[Check]:
-    exact_aliases = {a: r for a, r in case.snapshot.aliases.items() if r != case.saved_name}
-    wildcards = [(p, r) for p, r in case.snapshot.wildcards if r != case.saved_name]
+def _check_aliases(check_input: CheckInput) -> Iterator[Check]:
+    exact_aliases = {
+        a: r for a, r in check_input.snapshot.aliases.items() if r != check_input.saved_name
+    }
+    wildcards = [(p, r) for p, r in check_input.snapshot.wildcards if r != check_input.saved_name]
     used_aliases = {**exact_aliases, **dict(wildcards)}
-    for alias in case.document.aliases:
+    for alias in check_input.document.aliases:
         holder = used_aliases.get(alias)
         if holder is not None:
             detail = _("An alias can belong to only one route. Remove it from one of them.")
             yield Check(BAD, _("%(a)s is an alias of %(r)s.") % {"a": alias, "r": holder}, detail)
-        elif alias in case.snapshot.routes and alias != case.saved_name:
+        elif alias in check_input.snapshot.routes and alias != check_input.saved_name:
             detail = _("Route names take precedence, so this alias would never match.")
             yield Check(BAD, _("%s is the name of another route.") % alias, detail)
-        elif alias == case.document.name:
+        elif alias == check_input.document.name:
             yield Check(WARN, _("%s is already the name of this route.") % alias)
         elif is_pattern(alias):
-            yield from _check_overlaps(case, alias, wildcards, exact_aliases)
+            yield from _check_overlaps(check_input, alias, wildcards, exact_aliases)
 
 
 def _check_overlaps(
-    case: Case, pattern: str, wildcards: list[tuple[str, str]], exact_aliases: dict[str, str]
+    check_input: CheckInput,
+    pattern: str,
+    wildcards: list[tuple[str, str]],
+    exact_aliases: dict[str, str],
 ) -> Iterator[Check]:
     """Names that match more than one route, and which route takes precedence."""
     for other_pattern, route in wildcards:
@@ -131,9 +138,9 @@ def _check_overlaps(
                 "r": route,
             }
             yield Check(WARN, title, detail)
-    exact_names = [*case.snapshot.routes, *exact_aliases]
+    exact_names = [*check_input.snapshot.routes, *exact_aliases]
     shadowed_names = [
-        n for n in exact_names if n != case.saved_name and fnmatch.fnmatchcase(n, pattern)
+        n for n in exact_names if n != check_input.saved_name and fnmatch.fnmatchcase(n, pattern)
     ]
     if shadowed_names:
         title = _("%(a)s does not match %(names)s.") % {
@@ -143,25 +150,27 @@ def _check_overlaps(
         yield Check(WARN, title, _("These are names of other routes."))
 
 
-def _check_loops(case: Case) -> Iterator[Check]:
-    for name in case.document.fallbacks:
-        fallback = case.snapshot.routes.get(name)
-        if name in {case.document.name, case.saved_name}:
+def _check_loops(check_input: CheckInput) -> Iterator[Check]:
+    for name in check_input.document.fallbacks:
+        fallback = check_input.snapshot.routes.get(name)
+        if name in {check_input.document.name, check_input.saved_name}:
             yield Check(BAD, _("The route falls back to itself."), field="fallback")
         elif fallback is None:
             detail = _("A fallback must be an existing route.")
             yield Check(BAD, _("Route %s does not exist.") % name, detail, field="fallback")
-        elif case.saved_name in fallback.fallbacks:
+        elif check_input.saved_name in fallback.fallbacks:
             detail = _("Each route is tried only once.")
             yield Check(WARN, _("%s also falls back to this route.") % name, detail)
 
 
-def _check_targets(case: Case) -> Iterator[Check]:
-    if not case.document.fallbacks and not any(step.targets for step in case.document.steps):
+def _check_targets(check_input: CheckInput) -> Iterator[Check]:
+    if not check_input.document.fallbacks and not any(
+        step.targets for step in check_input.document.steps
+    ):
         detail = _("Add a model to the first step.")
         yield Check(BAD, _("The route has no target."), detail, field="targets", missing=True)
         return
-    for number, step in enumerate(case.document.steps, start=1):
+    for number, step in enumerate(check_input.document.steps, start=1):
         if not step.targets:
             yield Check(
                 BAD, _("Step %d has no target.") % number, _("Add a target or remove the step.")
@@ -170,14 +179,14 @@ def _check_targets(case: Case) -> Iterator[Check]:
         for label in dict.fromkeys(labels):
             if labels.count(label) > 1:
                 yield Check(WARN, _("%s is in this step twice.") % _name_without_provider(label))
-            if case.model(label) is None:
+            if check_input.model(label) is None:
                 detail = _("The model does not exist, or it or its provider is disabled.")
                 yield Check(BAD, _("%s is not available.") % label, detail)
 
 
-def _check_credentials(case: Case) -> Iterator[Check]:
-    labels = [t.model for step in case.document.steps for t in step.targets if t.enabled]
-    models = [model for label in dict.fromkeys(labels) if (model := case.model(label))]
+def _check_credentials(check_input: CheckInput) -> Iterator[Check]:
+    labels = [t.model for step in check_input.document.steps for t in step.targets if t.enabled]
+    models = [model for label in dict.fromkeys(labels) if (model := check_input.model(label))]
     providers = {model.provider.name: model.provider for model in models}
     missing_sources = [
         provider
@@ -191,8 +200,8 @@ def _check_credentials(case: Case) -> Iterator[Check]:
         yield Check(level, _("%s has no API key.") % provider.name, detail)
 
 
-def _check_weights(case: Case) -> Iterator[Check]:
-    for number, step in enumerate(case.document.steps, start=1):
+def _check_weights(check_input: CheckInput) -> Iterator[Check]:
+    for number, step in enumerate(check_input.document.steps, start=1):
         if step.strategy != "weighted" or len(step.targets) < 2:
             continue
         enabled_targets = [target for target in step.targets if target.enabled]
@@ -201,12 +210,12 @@ def _check_weights(case: Case) -> Iterator[Check]:
             yield Check(BAD, _("All weights of step %d are 0.") % number, detail)
 
 
-def _check_gaps(case: Case) -> Iterator[Check]:
-    for step, draft in zip(case.document.steps, case.draft.steps, strict=True):
+def _check_gaps(check_input: CheckInput) -> Iterator[Check]:
+    for step, draft in zip(check_input.document.steps, check_input.draft.steps, strict=True):
         if step.require_capabilities:
             continue
         for target in step.targets:
-            model = case.model(target.model)
+            model = check_input.model(target.model)
             if model is not None and target.enabled:
                 yield from _check_gap(step, draft.key, model)
 
@@ -231,13 +240,15 @@ def _check_gap(step: StepSpec, key: str, model: Model) -> Iterator[Check]:
     yield Check(WARN, title, detail, fix)
 
 
-def _check_context_windows(case: Case) -> Iterator[Check]:
+def _check_context_windows(check_input: CheckInput) -> Iterator[Check]:
     largest_above: int | None = None
-    for number, step in enumerate(case.document.steps, start=1):
-        windows = [m.traits.context_window for t in step.targets if (m := case.model(t.model))]
+    for number, step in enumerate(check_input.document.steps, start=1):
+        windows = [
+            m.traits.context_window for t in step.targets if (m := check_input.model(t.model))
+        ]
         window_sizes = [window for window in windows if window is not None]
         for target in step.targets:
-            model = case.model(target.model)
+            model = check_input.model(target.model)
             window = model.traits.context_window if model is not None else None
             if window is not None and step.min_context is not None and window < step.min_context:
                 detail = _(
@@ -261,12 +272,12 @@ def _check_context_windows(case: Case) -> Iterator[Check]:
         largest_above = max([largest_above or 0, *window_sizes])
 
 
-def _check_conditions(case: Case) -> Iterator[Check]:
-    if case.document.steps and case.document.steps[0].fallback_on:
+def _check_conditions(check_input: CheckInput) -> Iterator[Check]:
+    if check_input.document.steps and check_input.document.steps[0].fallback_on:
         detail = _("No step comes before it, so no error can activate it.")
         yield Check(WARN, _("The first step has error conditions."), detail)
     try:
-        compile_route(case.document, case.snapshot)
+        compile_route(check_input.document, check_input.snapshot)
     except ValueError as error:
         yield Check(BAD, _("This route is invalid:"), str(error))
 
@@ -275,7 +286,7 @@ def _name_without_provider(label: str) -> str:
     return label.partition("/")[2]
 
 
-_RULES: tuple[Callable[[Case], Iterator[Check]], ...] = (
+_RULES: tuple[Callable[[CheckInput], Iterator[Check]], ...] = (
     _check_fields,
     _check_name,
     _check_aliases,

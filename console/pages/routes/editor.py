@@ -19,8 +19,8 @@ from console.access import is_editor
 from console.htmx import redirect_to, render_page_or_part
 from console.insight.targets import circuit_states
 from console.numbers import number_in
-from console.pages.routes import labels, presentation, yamltext
-from console.pages.routes.checks import Case, Check, blocks, check, soften_new_route
+from console.pages.routes import labels, presentation, yaml_text
+from console.pages.routes.checks import Check, CheckInput, blocks, check, downgrade_new_route_errors
 from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
 from console.pages.routes.forms import (
     Draft,
@@ -83,7 +83,7 @@ class EditorState:
         return (
             self.checks
             if self.row is not None
-            else soften_new_route(self.checks, self.submitted_fields)
+            else downgrade_new_route_errors(self.checks, self.submitted_fields)
         )
 
 
@@ -148,7 +148,7 @@ def _build_state(
     snapshot = load_snapshot()
     document = document_from(draft)
     state = EditorState(row, number, base, draft, panel, snapshot, document)
-    state.checks = check(Case(draft, document, snapshot, state.saved_name))
+    state.checks = check(CheckInput(draft, document, snapshot, state.saved_name))
     return state
 
 
@@ -232,7 +232,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         **presentation.choices(state.draft, state.dry_run, state.snapshot),
     }
     if state.review:
-        context_values["lines"] = yamltext.difference(state.base, state.document)
+        context_values["lines"] = yaml_text.difference(state.base, state.document)
     if not live:
         context_values["entries"] = presentation.entries(
             _route_rows(), state.snapshot, traffic(), health

@@ -18,7 +18,7 @@ from console.htmx import redirect_to
 from console.insight.targets import circuit_states
 from console.numbers import number_in
 from console.pages.requests.query import with_term
-from console.pages.routes import clients, editor, labels, presentation, yamltext
+from console.pages.routes import clients, editor, labels, presentation, yaml_text
 from console.pages.routes.metrics import traffic
 from gateway import models
 from gateway.api.ownership import adopt_row
@@ -167,7 +167,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         version_entries.insert(0, Version(current_version.number, None, changes, latest=True))
     shown_version = number_in(request.GET.get("show", ""), 9)
     document = restore_spec(row, shown_version) if shown_version is not None else None
-    lines = yamltext.difference(document, current_version.spec) if document else []
+    lines = yaml_text.difference(document, current_version.spec) if document else []
     context: dict[str, object] = {
         "page": "routes",
         "name": name,
@@ -229,7 +229,7 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
     """The route as YAML, read-only."""
-    yaml_document = yamltext.text(current_state(_find_route(name)).spec)
+    yaml_document = yaml_text.text(current_state(_find_route(name)).spec)
     return render(
         request, "console/routes/yaml.html", {"page": "routes", "name": name, "text": yaml_document}
     )

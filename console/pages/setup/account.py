@@ -14,7 +14,7 @@ from console.accounts import AdminExists, admin_exists, make_first_admin
 from console.pages.session.views import start_session
 from console.pages.settings.forms import RetentionForm
 from console.pages.setup.forms import AccountForm
-from console.pages.setup.gate import holds_token, locked_page, spend_token, steps
+from console.pages.setup.gate import consume_setup_token, has_setup_token, locked_page, steps
 from gateway import store
 
 # Proposed default: bodies contain personal data, and are rarely needed after a week.
@@ -30,7 +30,7 @@ def account(request: HttpRequest) -> HttpResponse:
     """Show the form, or create the account."""
     if admin_exists():
         return redirect("setup")
-    if not holds_token(request):
+    if not has_setup_token(request):
         return locked_page(request)
     options = store.load_options()
     form_data = request.POST if request.method == "POST" else None
@@ -58,7 +58,7 @@ def _create_account(request: HttpRequest, person: AccountForm, log: RetentionFor
         return redirect("setup")
     store.set_options(log.values())
     setup_progress.advance("provider")
-    spend_token(request)
+    consume_setup_token(request)
     user.backend = "django.contrib.auth.backends.ModelBackend"
     start_session(request, user)
     return redirect("setup-provider")

@@ -38,7 +38,7 @@ def setup(request: HttpRequest) -> HttpResponse:
             return locked_page(request, wrong_token=True)
         request.session[_SESSION_KEY] = hashlib.sha256(token.encode()).hexdigest()
         return redirect("setup")
-    return redirect("setup-account") if holds_token(request) else locked_page(request)
+    return redirect("setup-account") if has_setup_token(request) else locked_page(request)
 
 
 @admin
@@ -47,12 +47,12 @@ def _redirect_to_open_step(request: HttpRequest) -> HttpResponse:
     return redirect("overview" if step == "done" else f"setup-{step}")
 
 
-def holds_token(request: HttpRequest) -> bool:
+def has_setup_token(request: HttpRequest) -> bool:
     """Whether this browser's session has the current token."""
     return _is_token(request.session.get(_SESSION_KEY, ""))
 
 
-def spend_token(request: HttpRequest) -> None:
+def consume_setup_token(request: HttpRequest) -> None:
     """Delete the token from the session and the disk."""
     request.session.pop(_SESSION_KEY, None)
     _token_path().unlink(missing_ok=True)

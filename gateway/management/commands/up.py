@@ -168,7 +168,7 @@ def _check_postgresql_answers() -> None:
         connection.close()
         try:
             _, stored_at_s = store.load_stored_snapshot()
-        except store.Unusable as unusable:
+        except store.UnusableRequest as unusable:
             raise OperationalError(f"{error}; {unusable}") from None
         reason = str(error).strip().partition("\n")[0]
         stored_at = dt.datetime.fromtimestamp(stored_at_s, dt.UTC)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 
 from console.pages.requests.sessions import Session
-from console.prompt_cache.guard import MAX_ROWS, CacheBreak, find_cache_breaks
+from console.prompt_cache.cache_breaks import MAX_ROWS, CacheBreak, find_cache_breaks
 from gateway import store
 from gateway.models import Model, Provider, RequestLog
 from gateway.providers.prices import price_for
@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     advice: str
 
 
-class CacheGuard(NamedTuple):
+class CacheBreakReport(NamedTuple):
     """The cache breaks of a session and their total cost, as far as known."""
 
     findings: list[Finding]
@@ -36,7 +36,7 @@ class CacheGuard(NamedTuple):
     request_count: int
 
 
-def guard_of(session: Session) -> CacheGuard:
+def cache_break_report(session: Session) -> CacheBreakReport:
     """Find the cache breaks in the latest requests of a session."""
     rows = [step.row for step in session.steps]
     prices: dict[tuple[str, str], Price] = {}
@@ -56,7 +56,9 @@ def guard_of(session: Session) -> CacheGuard:
         for finding in findings
         if finding.cache_break.extra_usd is not None
     ]
-    return CacheGuard(findings, sum(costs, Decimal(0)) if costs else None, min(len(rows), MAX_ROWS))
+    return CacheBreakReport(
+        findings, sum(costs, Decimal(0)) if costs else None, min(len(rows), MAX_ROWS)
+    )
 
 
 def _load_bodies(pk: int) -> Bodies | None:

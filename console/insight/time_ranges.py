@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 Step = Literal["hour", "day", "month"]
 
 
-class Span(msgspec.Struct, frozen=True):
+class TimeRange(msgspec.Struct, frozen=True):
     """A range that ends now, with `count` steps including the current one."""
 
     name: str
@@ -27,26 +27,26 @@ class Span(msgspec.Struct, frozen=True):
     count: int
 
 
-SPANS: dict[str, Span] = {
+TIME_RANGES: dict[str, TimeRange] = {
     span.name: span
     for span in (
-        Span("24h", _("24 hours"), "hour", 24),
-        Span("7d", _("7 days"), "day", 7),
-        Span("30d", _("30 days"), "day", 30),
-        Span("90d", _("90 days"), "day", 90),
-        Span("12m", _("12 months"), "month", 12),
+        TimeRange("24h", _("24 hours"), "hour", 24),
+        TimeRange("7d", _("7 days"), "day", 7),
+        TimeRange("30d", _("30 days"), "day", 30),
+        TimeRange("90d", _("90 days"), "day", 90),
+        TimeRange("12m", _("12 months"), "month", 12),
     )
 }
 DEFAULT = "30d"
 _HOUR = dt.timedelta(hours=1)
 
 
-def span_of(name: str) -> Span:
+def time_range_of(name: str) -> TimeRange:
     """Range by name, or the default."""
-    return SPANS.get(name, SPANS[DEFAULT])
+    return TIME_RANGES.get(name, TIME_RANGES[DEFAULT])
 
 
-def step_starts(span: Span, now: dt.datetime | None = None) -> list[dt.datetime]:
+def step_starts(span: TimeRange, now: dt.datetime | None = None) -> list[dt.datetime]:
     """Start of each step, oldest first."""
     last_start = step_start(span.step, now or timezone.now())
     beginnings = [last_start]
@@ -56,7 +56,7 @@ def step_starts(span: Span, now: dt.datetime | None = None) -> list[dt.datetime]
     return beginnings[::-1]
 
 
-def previous_start(span: Span, first: dt.datetime) -> dt.datetime:
+def previous_start(span: TimeRange, first: dt.datetime) -> dt.datetime:
     """Start of the preceding range of the same length."""
     return step_starts(span, first - dt.timedelta(seconds=1))[0]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.relay.siblings import PeerProcesses
+from gateway.relay.peer_processes import PeerProcesses
 from tests.waits import WAIT_TIMEOUT_S
 
 
@@ -63,7 +63,7 @@ def test_notify_change_does_not_wait_for_a_dead_process(tmp_path: Path) -> None:
         """
         import sys, time
         from pathlib import Path
-        from gateway.relay.siblings import PeerProcesses
+        from gateway.relay.peer_processes import PeerProcesses
         held = PeerProcesses(Path(sys.argv[1]))
         print("ready", flush=True)
         time.sleep(60)
