@@ -39,7 +39,7 @@ class App {
     if (boot.notice) notice(boot.notice, "warn", { isPermanent: true });
     if (!boot.run) return;
     await this.loadLive();
-    await this.runs.reopen(boot.run);
+    await this.runs.reopen(boot.run, settings);
   }
 
   /** Loads the modules that only runs need. */

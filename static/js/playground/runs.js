@@ -50,9 +50,15 @@ export class Runs {
     await this.#follow(run, run.start("/runs", body));
   }
 
-  /** Opens a shared or past run by replaying its events. */
-  async reopen(storedRun) {
+  /** What a draft stores about the run in the address. */
+  get draft() {
+    return { run: this.addressed, answerLengths: Object.fromEntries(this.app.columns.map((c) => [c.id, c.answerLength])) };
+  }
+
+  /** Opens a shared or past run by replaying its events; a draft's conversations already end with its answers. */
+  async reopen(storedRun, { answerLengths = {} }) {
     const { app } = this;
+    for (const column of app.columns) column.history = column.history.slice(0, column.history.length - (answerLengths[column.id] ?? 0));
     const run = this.#newRun(app.columns, storedRun.settings.expected);
     Object.assign(run, { id: storedRun.id, lastEventId: "0" });
     for (const column of app.columns) column.startRun(run);

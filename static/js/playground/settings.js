@@ -1,4 +1,4 @@
-// The settings of the whole page: taken as a snapshot, saved as a draft, restored into columns.
+// The settings of the whole page: snapshot, draft, restore.
 import { $, _, el } from "./dom.js";
 import { splitMessages } from "./conversation.js";
 import { composerValues, overridesOf, saveDraft } from "./storage.js";
@@ -15,13 +15,10 @@ export function snapshot(app) {
   };
 }
 
-/** Saves the page as this tab's draft, with the conversation of each column and the run in the address. */
+/** Saves the page as this tab's draft, with the conversation of each column. */
 export function saveDraftOf(app) {
-  const byColumn = (value) => Object.fromEntries(app.columns.map((c) => [c.id, value(c)]));
-  saveDraft({
-    ...snapshot(app), preset: app.preset, run: app.runs?.addressed ?? "",
-    histories: byColumn((c) => c.history), answerLengths: byColumn((c) => c.answerLength),
-  });
+  const histories = Object.fromEntries(app.columns.map((c) => [c.id, c.history]));
+  saveDraft({ ...snapshot(app), preset: app.preset, histories, ...app.runs?.draft });
 }
 
 /** Restores a preset, a draft or the settings of a stored run. */

@@ -20,25 +20,17 @@ function loadDraft() {
   }
 }
 
-/** Settings of a stored run, a link or the draft, otherwise defaults. */
+/** The initial settings. */
 export function initialSettings(boot) {
   const routes = boot.models.filter((m) => m.kind === "route").slice(0, 3);
   const columns = (routes.length ? routes : boot.models.slice(0, 1)).map((m) => ({ model: m.id }));
   const defaults = { mode: "compare", columns };
   const stored = boot.run?.settings;
-  if (stored) {
-    const draft = loadDraft();
-    return draft?.run === boot.run.id ? withoutAnswers(draft) : { ...stored, run: boot.run.id };
-  }
+  const draft = loadDraft();
+  if (stored) return draft?.run === boot.run.id ? draft : { ...stored, run: boot.run.id };
   const link = boot.settings;
   if (link) return link.columns?.length ? link : { ...link, columns };
-  return loadDraft() ?? defaults;
-}
-
-/** A draft without the latest answers, which its run gives again. */
-function withoutAnswers(draft) {
-  const histories = Object.entries(draft.histories).map(([id, history]) => [id, history.slice(0, history.length - draft.answerLengths[id])]);
-  return { ...draft, histories: Object.fromEntries(histories) };
+  return draft ?? defaults;
 }
 
 /** Values of the composer: stored ones, or those of the last message of a request. */
