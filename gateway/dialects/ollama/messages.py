@@ -58,8 +58,8 @@ class Conversation:
         self.turns: list[Turn] = []
         # Unknown message fields, by path.
         self.extra_fields: Json = {}
-        # The calls of the last assistant turn that have no result yet.
-        self.open_calls = OpenCalls([])
+        # The calls of the last assistant messages in a row that have no result yet.
+        self.open_calls = OpenCalls()
         # Results in a row, which become one turn, and the path of the first.
         self.results: list[Part] = []
         self.results_path = ""
@@ -75,11 +75,15 @@ class Conversation:
 class OpenCalls:
     """The calls of one turn that have no result yet, in order."""
 
-    def __init__(self, calls: list[ToolCall]) -> None:
-        self._calls = deque(calls)
+    def __init__(self) -> None:
+        self._calls: deque[ToolCall] = deque()
         self._by_id: dict[str, deque[ToolCall]] = {}
         self._by_name: dict[str, deque[ToolCall]] = {}
         self._answered_paths: set[str] = set()
+
+    def add(self, calls: list[ToolCall]) -> None:
+        """Adds the calls of a message."""
+        self._calls += calls
         for call in calls:
             self._by_id.setdefault(call.id, deque()).append(call)
             self._by_name.setdefault(call.name, deque()).append(call)
@@ -164,7 +168,10 @@ def _parse_assistant_message(
     parts += _parse_texts(message, path)
     parts += parse_images(message, path)
     calls = _parse_calls(message, index, path)
-    conversation.open_calls = OpenCalls(calls)
+    # Strands Agents sends each call of a turn as a message of its own.
+    if not conversation.turns or conversation.turns[-1].role != "assistant":
+        conversation.open_calls = OpenCalls()
+    conversation.open_calls.add(calls)
     parts += calls
     conversation.turns.append(
         Turn(role="assistant", parts=tuple(parts), name=text(message, "name", path), path=path)

@@ -175,6 +175,19 @@ def test_calls_without_ids_get_positional_ids_and_results_are_paired() -> None:
     ]
 
 
+@pytest.mark.parametrize("names", [{}, {"tool_name": "f"}], ids=["unnamed", "named"])
+def test_results_belong_to_the_calls_of_all_assistant_messages_before(names: Any) -> None:
+    # As Strands Agents sends a turn: each block as a message, and results without a name.
+    text = {"role": "assistant", "content": "I look."}
+    results = [{"role": "tool", "content": content, **names} for content in ("one", "two")]
+    first, second = (assistant_calls(("f", {"a": n})) for n in (1, 2))
+    request = parse(request_body(USER, first, text, second, *results))
+    answered = [(part.id, part.parts[0].text) for part in request.turns[-1].parts]  # type: ignore[union-attr]
+    assert answered == [("call_1_0", "one"), ("call_3_0", "two")]
+    request = parse(request_body(USER, first, results[0], second, results[1]))
+    assert [part.id for part in request.turns[-1].parts] == ["call_3_0"]  # type: ignore[union-attr]
+
+
 def test_a_call_id_precedes_the_position() -> None:
     call = {"id": "c9", "function": {"name": "f", "arguments": {}}}
     message = {
