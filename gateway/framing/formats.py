@@ -44,10 +44,6 @@ class StreamFormat(msgspec.Struct, frozen=True, kw_only=True):
     new_decoder: Callable[[], FrameDecoder]
     detect_stream: Callable[[bytes], bool | None] = lambda head: None
 
-    def is_declared(self, content_type: str) -> bool:
-        """Whether a `content-type` in lower case is this format's."""
-        return self.content_type_marker in content_type
-
     def matches(self, content_type: str, head: bytes) -> bool:
         """Whether a body is in this format.
 
@@ -55,7 +51,7 @@ class StreamFormat(msgspec.Struct, frozen=True, kw_only=True):
         declare none or another one, so the first bytes decide where they can.
         """
         detected = self.detect_stream(head)
-        return self.is_declared(content_type) if detected is None else detected
+        return self.content_type_marker in content_type if detected is None else detected
 
 
 STREAM_FORMATS: dict[str, StreamFormat] = {

@@ -74,9 +74,9 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
         raise bad_upstream("the upstream's response is not a message: it has no content list")
     model = string_or_empty(body.get("model"))
     model_name = traits.model or model
-    parts = _with_unique_call_ids(
-        [_parse_block(block, traits, model_name, rendered_request) for block in content]
-    )
+    parts = tuple([_parse_block(block, traits, model_name, rendered_request) for block in content])
+    if len(parts) > 1:
+        parts = _with_unique_call_ids(parts)
     usage = body.get("usage")
     return Response(
         id=string_or_empty(body.get("id")),
@@ -89,7 +89,7 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
     )
 
 
-def _with_unique_call_ids(parts: list[Part]) -> tuple[Part, ...]:
+def _with_unique_call_ids(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """The parts, each call with an id of its own."""
     ids = UnusedIds()
     return tuple(

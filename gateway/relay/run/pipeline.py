@@ -528,7 +528,7 @@ async def _handle_answer(
     if answer.status != 200:
         await _raise_refusal(runtime, call, prepared_request, answer)
     stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
-    is_stream = stream_format.is_declared(answer.kind)
+    is_stream = stream_format.content_type_marker in answer.kind
     if exchange.stream and exchange.verb == "generate" and exchange.passthrough_state is None:
         is_stream = stream_format.matches(answer.kind, await answer.peek())
     streamed = exchange.stream and is_stream
