@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -134,7 +133,7 @@ def every_step(
     """Name, start and totals of each step with usage; rows by cost, none of them combined."""
     since, value_by_key = step_starts(span, now)[0], _value_by_key(dimension)
     cells: dict[Name, dict[dt.datetime, list[Totals]]] = {}
-    for start, name, totals in _by_step_and_name(_query_step(span), dimension, since):
+    for start, name, totals in _by_step_and_name(span.step, dimension, since):
         steps = cells.setdefault(_name_of(name, value_by_key), {})
         steps.setdefault(step_start(span.step, start), []).append(totals)
     totals_by_name = {
@@ -145,11 +144,6 @@ def every_step(
     for name in ranked:
         for start in sorted(cells[name]):
             yield names[name], start, sum_totals(cells[name][start])
-
-
-def _query_step(span: TimeRange) -> str:
-    """The step in which the database sums: its days and months are those of UTC."""
-    return span.step if timezone.get_current_timezone_name() == "UTC" else "hour"
 
 
 def _by_step_and_name(
@@ -278,9 +272,9 @@ def _by_step_and_condition(
     span: TimeRange, dimension: str, since: dt.datetime, conditions: list[Q]
 ) -> Iterator[tuple[dt.datetime, int, Totals]]:
     table = EndUserHour if dimension == "end_user" else UsageHour
-    if (step := _query_step(span)) == "hour":
-        return table.objects.between(since).by_step_and_condition(step, conditions)
-    return table.objects.in_range(since).by_step_and_condition(step, conditions)
+    if span.step == "hour":
+        return table.objects.between(since).by_step_and_condition(span.step, conditions)
+    return table.objects.in_range(since).by_step_and_condition(span.step, conditions)
 
 
 def _name_filter(dimension: str, name: Name, value_by_key: dict[int, str] | None) -> Q:

@@ -64,21 +64,19 @@ def previous_start(span: TimeRange, first: dt.datetime) -> dt.datetime:
 def step_start(step: Step, moment: dt.datetime) -> dt.datetime:
     """Return the start of the hour, day or month that contains a moment, in UTC.
 
-    UTC, because local times are ambiguous when clocks are set back.
+    Days and months are those of UTC, as for budgets and bills: the roll-ups have their sums.
     """
+    start = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
     if step == "hour":
-        return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
-    local = timezone.localtime(moment)
-    day = dt.datetime(local.year, local.month, 1 if step == "month" else local.day)
-    return timezone.make_aware(day).astimezone(dt.UTC)
+        return start
+    return start.replace(hour=0, day=1 if step == "month" else start.day)
 
 
 def caption(step: Step, start: dt.datetime) -> str:
-    """Caption of a step in a chart or table: `14:00`, `Nov 3`, `Nov 2026`."""
-    local = timezone.localtime(start)
+    """Caption of a step in a chart or table: `14:00` (local time), `3 Nov`, `Nov 2026`."""
     if step == "hour":
-        return date_format(local, "H:i")
-    return date_format(local, "j M" if step == "day" else "M Y")
+        return date_format(timezone.localtime(start), "H:i")
+    return date_format(start, "j M" if step == "day" else "M Y")
 
 
 def hour_starts(count: int, now: dt.datetime | None = None) -> list[dt.datetime]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console import charts
-from console.insight.time_ranges import hour_starts, step_start
+from console.insight.time_ranges import hour_starts
 from console.templatetags.ui import count, ms, percent, tokens, usd
 from gateway.models import LatencyHour, UsageHour
 from gateway.usage_querysets import Totals, quantile, sum_totals
@@ -57,7 +57,8 @@ def today(now: dt.datetime | None = None) -> Today:
     now = now or timezone.now()
     # Sparklines show complete hours: the current one would always look like a drop.
     *complete_hours, _running = all_hours = hour_starts(HOURS + 1, now)
-    starts, midnight = all_hours[1:], step_start("day", now)
+    starts = all_hours[1:]
+    midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     by_hour, none = UsageHour.objects.between(min(all_hours[0], midnight)).by_hour(), Totals()
     row = [(begin, by_hour.get(begin, none)) for begin in starts]
     complete_row = [(begin, by_hour.get(begin, none)) for begin in complete_hours]

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
@@ -74,7 +73,7 @@ def usage_csv(request: HttpRequest) -> HttpResponse:
     writer.writerow(["start", dimension, *_COLUMNS, "cost_usd", "requests_without_price"])
     for name, start, totals in series.every_step(span, dimension):
         if totals.requests or totals.tokens:
-            writer.writerow([timezone.localtime(start).isoformat(), *_table_cells(name, totals)])
+            writer.writerow([start.isoformat(), *_table_cells(name, totals)])
     return response
 
 

@@ -232,12 +232,13 @@ def test_the_steps_of_a_range_are_complete_and_end_now(name: str) -> None:
     assert time_ranges.step_start(span.step, NOW) == step_starts[-1]
 
 
-def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change() -> None:
-    with timezone.override("Europe/Berlin"):
+def test_days_are_those_of_utc_in_each_time_zone() -> None:
+    """As for budgets and bills, so that pages have the same sums."""
+    with timezone.override("America/New_York"):
         step_starts = time_ranges.step_starts(time_ranges.TIME_RANGES["30d"], NOW)
-        assert {timezone.localtime(start).hour for start in step_starts} == {0}
-    lengths = {later - earlier for earlier, later in itertools.pairwise(step_starts)}
-    assert lengths == {dt.timedelta(hours=24), dt.timedelta(hours=25)}
+        captions = [time_ranges.caption("day", start) for start in step_starts]
+    assert {start.hour for start in step_starts} == {0}
+    assert captions[-1] == f"{NOW.day} {NOW:%b}"
 
 
 def test_hours_are_neither_lost_nor_doubled_when_clocks_change() -> None:

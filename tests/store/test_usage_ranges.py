@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from console.insight import series, spans
+from console.insight import series, time_ranges
 from gateway import store
 from gateway.accounting.bills import reconcile
 from gateway.accounting.spend import spend
@@ -202,7 +202,7 @@ def test_the_usage_page_has_the_sums_of_the_rows(
     named_keys: dict[int | None, dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    span = spans.SPANS[span_name]
+    span = time_ranges.TIME_RANGES[span_name]
     days = {"24h": 2, "7d": 14}.get(span_name, 64)
     store.write(random_requests(random.Random(f"{zone} {span_name}"), 200, days=days))
     uses = log_usage()
@@ -217,7 +217,10 @@ PAGE_DIMENSIONS = ("model", "provider", "route", "team", "project", "user")
 
 
 def check_usage(
-    span: spans.Span, dimension: str, uses: list[Use], named_keys: dict[int | None, dict[str, str]]
+    span: time_ranges.TimeRange,
+    dimension: str,
+    uses: list[Use],
+    named_keys: dict[int | None, dict[str, str]],
 ) -> None:
     """Assert that rows, series and totals of the page equal the usage in the log."""
 
@@ -233,10 +236,10 @@ def check_usage(
 
     page = series.usage(span, dimension, NOW)
     steps = list(series.every_step(span, dimension, NOW))
-    first = spans.previous_start(span, page.starts[0])
+    first = time_ranges.previous_start(span, page.starts[0])
     before = [use for use in uses if first <= use[0] < page.starts[0]]
     uses = [use for use in uses if use[0] >= page.starts[0]]
-    by_step = grouped(uses, lambda use: (name_of(use), spans.step_start(span.step, use[0])))
+    by_step = grouped(uses, lambda use: (name_of(use), time_ranges.step_start(span.step, use[0])))
     by_name = grouped(uses, name_of)
     assert {(name, start): totals for name, start, totals in steps} == by_step
     assert page.total == sum_totals(use[-1] for use in uses)
@@ -250,7 +253,7 @@ def check_usage(
         if line.colour:
             expected = [by_step.get((line.name, start), Totals()) for start in page.starts]
             assert list(line.totals) == expected
-    by_start = grouped(uses, lambda use: spans.step_start(span.step, use[0]))
+    by_start = grouped(uses, lambda use: time_ranges.step_start(span.step, use[0]))
     assert page.by_step == [by_start.get(start, Totals()) for start in page.starts]
 
 
