@@ -139,7 +139,7 @@ def test_an_uploaded_file_reads_no_files_of_the_server(tmp_path: Path, section: 
     }[section]
     config = read_upload(f"model_list:\n  - model_name: fast\n    {text}\n")
     assert not config.providers
-    (note,) = [note for note in config.notes if "fast" in note or "left out" in note]
+    (note,) = [note for note in config.notes if "fast" in note or "skipped" in note]
     assert "names a file, which an upload cannot read" in note
 
 

@@ -30,7 +30,7 @@ def test_a_client_is_checked_in_its_own_api(
 def test_connect_errors_name_the_cause(
     stack: GatewayStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(CommandError, match=r"refused the check: HTTP 404: .*`nobody`"):
+    with pytest.raises(CommandError, match=r"the test request failed: HTTP 404: .*`nobody`"):
         connect(stack, "claude-code", capsys, model="nobody")
     with pytest.raises(CommandError, match="HTTP 401"):
         connect(stack, "codex", capsys, key="sk-nobody")
