@@ -375,6 +375,10 @@ def _too_large(limit: int) -> GatewayError:
     return GatewayError(Error(kind="too_large", message=message))
 
 
+# The first bytes of gzip and zstd.
+_COMPRESSED_STARTS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+
+
 def decode_object(body: bytes) -> dict[str, msgspec.Raw]:
     """The top level of a JSON object, with values as raw JSON. Raises GatewayError.
 
@@ -392,6 +396,9 @@ def decode_object(body: bytes) -> dict[str, msgspec.Raw]:
     except RecursionError:
         raise invalid("the request body is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if body.startswith(_COMPRESSED_STARTS):
+            message = "the request body is compressed, which is not supported; send it uncompressed"
+            raise invalid(message, "content-encoding") from None
         raise invalid(f"the request body is not valid JSON: {error}") from None
     names = "".join(fields)
     if not (names.isascii() and names.islower()):

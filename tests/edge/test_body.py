@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -46,6 +47,19 @@ async def test_a_disconnect_during_the_body_is_not_an_error() -> None:
     receive = receiving(part(b"x", more=True), {"type": "http.disconnect"})
     with pytest.raises(ClientGone):
         await read_body(receive, {}, 10)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(gzip.compress(b"{}"), id="gzip"),
+        pytest.param(bytes.fromhex("28b52ffd0002110000") + b"{}", id="zstd"),
+    ],
+)
+def test_a_compressed_body_is_named_as_the_cause(body: bytes) -> None:
+    with pytest.raises(GatewayError, match="is compressed, which is not supported") as error:
+        decode_object(body)
+    assert error.value.error.param == "content-encoding"
 
 
 @pytest.mark.parametrize(
