@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.relay.cache.backend import DatabaseBackend
-from gateway.relay.event_loop.service import RestartingThread, start_restarting
+from gateway.relay.event_loop.service import RestartingThread, cancel_tasks, start_restarting
 from gateway.relay.journal.log_writer import LogStore
 from gateway.relay.registry import RegistryStore
 from gateway.relay.runtime import Config, Runtime
@@ -154,3 +154,24 @@ async def test_a_change_is_in_use_when_refresh_returns(tmp_path: Path) -> None:
         assert sibling.snapshot.version == number
     await live.close()
     await sibling.close()
+
+
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.relay.event_loop.service.CANCEL_AGAIN_S", 0.01)
+    cancellations = 0
+
+    async def lose_the_first() -> None:
+        nonlocal cancellations
+        while cancellations < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancellations += 1
+
+    task = asyncio.create_task(lose_the_first())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await cancel_tasks([task])
+    assert cancellations == 2

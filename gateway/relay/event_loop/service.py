@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 log = logging.getLogger(__name__)
 
 RESTART_S = 1.0
+CANCEL_AGAIN_S = 1.0
 
 
 class RestartingThread(threading.Thread):
@@ -52,3 +54,16 @@ async def _run_repeatedly(name: str, work: Callable[[], Awaitable[None]]) -> Non
         except Exception:
             log.exception("the task %s failed and is restarted", name)
         await asyncio.sleep(RESTART_S)
+
+
+async def cancel_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels tasks, and waits for their end.
+
+    Cancels again what goes on: redis-py can lose a cancellation that arrives while it handles a
+    broken connection.
+    """
+    running_tasks = set(tasks)
+    while running_tasks:
+        for task in running_tasks:
+            task.cancel()
+        _, running_tasks = await asyncio.wait(running_tasks, timeout=CANCEL_AGAIN_S)

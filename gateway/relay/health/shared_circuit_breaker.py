@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from gateway.relay.event_loop.service import start_restarting
+from gateway.relay.event_loop.service import cancel_tasks, start_restarting
 from gateway.relay.health.circuit_breaker import Breaker
 from gateway.relay.limits.redis_client import create_client, socket_timeout_s
 from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, TRIAL_S, CircuitState, half_open
@@ -143,10 +143,7 @@ class RedisBreaker(Breaker):
 
     async def stop(self) -> None:
         """Cancels tasks and closes the connections."""
-        tasks = [*self._tasks, *([self._poller] if self._poller is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_tasks([*self._tasks, *([self._poller] if self._poller is not None else [])])
         await self._redis.aclose()
         self.close()
 
