@@ -17,7 +17,9 @@ from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic
 pytestmark = pytest.mark.e2e
 
 CHAT, MESSAGES = "gpt-4o", "claude-sonnet-4-5"
-BOTH = pytest.mark.parametrize("model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"])
+ON_EACH_PROVIDER_API = pytest.mark.parametrize(
+    "model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"]
+)
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
     "hgGAWjR9awAAAABJRU5ErkJggg=="
@@ -58,7 +60,7 @@ def user(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_a_complete_response_is_parsed(client: openai.OpenAI, model: str) -> None:
     response = client.chat.completions.create(model=model, messages=user("Hello there"))
     assert response.choices[0].message.content == "Hello from the strict upstream."
@@ -67,14 +69,14 @@ def test_a_complete_response_is_parsed(client: openai.OpenAI, model: str) -> Non
     assert (response.usage.prompt_tokens, response.usage.completion_tokens) == (11, 23)
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_the_base_url_may_lack_v1(stack: GatewayStack, model: str) -> None:
     with openai.OpenAI(base_url=stack.gateway.url, api_key=stack.gateway.key) as client:
         response = client.chat.completions.create(model=model, messages=user("Hello there"))
     assert response.choices[0].message.content == "Hello from the strict upstream."
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> None:
     chunks = list(
         client.chat.completions.create(
@@ -91,13 +93,13 @@ def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> No
     assert chunks[-1].usage.total_tokens == 34
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_usage_is_not_streamed_unless_requested(client: openai.OpenAI, model: str) -> None:
     chunks = client.chat.completions.create(model=model, messages=user("Hi"), stream=True)
     assert all(chunk.usage is None for chunk in chunks)
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_parallel_tool_calls_make_a_round_trip(
     stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
@@ -126,7 +128,7 @@ def test_parallel_tool_calls_make_a_round_trip(
     assert response.choices[0].message.content == "The tools answered: sun | rain"
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_a_forced_tool_is_forced(stack: GatewayStack, client: openai.OpenAI, model: str) -> None:
     prompt = f"Forced on {model}"
     stack.on(prompt, ScriptedAnswer(calls=TWO_CALLS[:1]))
@@ -147,7 +149,7 @@ def test_a_forced_tool_is_forced(stack: GatewayStack, client: openai.OpenAI, mod
         assert choice["function"]["name"] == "get_weather"
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_an_image_reaches_the_provider(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
@@ -168,7 +170,7 @@ def test_an_image_reaches_the_provider(
         assert parts == content
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_structured_output_is_parsed(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
@@ -273,7 +275,7 @@ REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError]]] = {
 }
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 @pytest.mark.parametrize("kind", REFUSALS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_refusals_raise_the_exceptions_of_the_sdk(
@@ -309,7 +311,7 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
     assert error.value.code == "model_not_found"
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_invalid_input_never_reaches_the_provider(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
@@ -319,7 +321,7 @@ def test_invalid_input_never_reaches_the_provider(
     assert len(stack.openai.requests) + len(stack.anthropic.requests) == before
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 @pytest.mark.parametrize("breaks", ["cut", "error"])
 def test_a_broken_stream_raises(
     stack: GatewayStack, client: openai.OpenAI, model: str, breaks: str
@@ -339,7 +341,7 @@ def test_a_broken_stream_raises(
     assert "".join(pieces).startswith("A long")
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_leaving_a_stream_closes_the_provider(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
@@ -351,7 +353,7 @@ def test_leaving_a_stream_closes_the_provider(
     assert stack.saw_disconnect(prompt)
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
@@ -377,7 +379,7 @@ def test_the_log_has_the_request(stack: GatewayStack, client: openai.OpenAI) -> 
     assert row["status"] == 200
 
 
-@BOTH
+@ON_EACH_PROVIDER_API
 def test_concurrent_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
     """Each stream has its own marker, which would reveal mixed connections."""
     base = f"{stack.gateway.url}/v1"

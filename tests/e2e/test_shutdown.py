@@ -54,13 +54,13 @@ def _runs(pid: int) -> bool:
 def test_forwarded_headers_are_used_only_from_a_trusted_proxy(tmp_path: Path) -> None:
     headers = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
     with running_up(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8") as gateway:
-        for proxy, believed in (("127.0.0.2", True), ("127.0.0.1", False)):
+        for proxy, is_trusted in (("127.0.0.2", True), ("127.0.0.1", False)):
             through = httpx.HTTPTransport(local_address=proxy)
             with httpx.Client(transport=through, base_url=gateway.base, headers=headers) as client:
                 answer = client.get("/docs")
-                assert ("strict-transport-security" in answer.headers) is believed
+                assert ("strict-transport-security" in answer.headers) is is_trusted
                 # Metrics are open to this machine, and not to whom a proxy brings.
-                assert client.get("/metrics").status_code == (401 if believed else 200)
+                assert client.get("/metrics").status_code == (401 if is_trusted else 200)
         assert gateway.end() == 0
 
 

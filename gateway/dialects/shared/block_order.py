@@ -28,12 +28,12 @@ class BlockOrder:
             self._open_index = None
             return [*self._release_waiting(all_blocks=True), event]
         if type(index) is not int or self._open_index in {None, index}:
-            self._note(phase, index)
+            self._track_open_block(phase, index)
             return [event, *self._release_waiting()]
         self._waiting.setdefault(index, []).append((phase, event))
         return []
 
-    def _note(self, phase: Phase, index: Any) -> None:
+    def _track_open_block(self, phase: Phase, index: Any) -> None:
         if phase == "start":
             self._open_index = index if type(index) is int else None
         elif phase == "end":
@@ -45,6 +45,6 @@ class BlockOrder:
         while self._waiting and (all_blocks or self._open_index is None):
             index = next(iter(self._waiting))
             for phase, event in self._waiting.pop(index):
-                self._note(phase, index)
+                self._track_open_block(phase, index)
                 events.append(event)
         return events

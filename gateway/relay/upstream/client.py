@@ -143,12 +143,12 @@ class _Inflate:
         for _ in range(_MAX_MEMBERS):
             if not self._inflater.eof:
                 return out
-            rest = self._inflater.unused_data
-            if not rest.startswith(_GZIP_MAGIC):
-                self._is_over = len(rest) >= len(_GZIP_MAGIC)
+            unused_data = self._inflater.unused_data
+            if not unused_data.startswith(_GZIP_MAGIC):
+                self._is_over = len(unused_data) >= len(_GZIP_MAGIC)
                 return out
             self._inflater = zlib.decompressobj(_ANY_HEADER)
-            out += self._inflate(rest)
+            out += self._inflate(unused_data)
         raise bad_upstream("the upstream's response is not validly compressed")
 
     def _inflate(self, data: bytes) -> bytes:
