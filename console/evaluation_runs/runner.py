@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import DatabaseError, close_old_connections, connections
 
+from console.evaluation_runs.signals import run_ready
 from console.models import EvaluationRun
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-POLL_S = 1.0
+# How soon a process claims runs that another process started, or that it abandoned.
+POLL_S = 5.0
 # Runs that a process executes at the same time; others wait.
 MAX_RUNS = 8
 # Requests of all runs of a process at the same time.
@@ -44,9 +46,13 @@ class Runner:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
         self._requests = asyncio.Semaphore(MAX_REQUESTS)
         self._executions: dict[int, asyncio.Task[None]] = {}
-        self._loop = asyncio.get_running_loop().create_task(
-            self._poll_runs(), name="evaluation runs"
-        )
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        run_ready.connect(self._on_run_ready)
+        self._task = self._loop.create_task(self._poll_runs(), name="evaluation runs")
+
+    def _on_run_ready(self, **_: Any) -> None:
+        self._loop.call_soon_threadsafe(self._wake.set)
 
     async def _poll_runs(self) -> None:
         while True:
@@ -59,7 +65,9 @@ class Runner:
                     log.warning("evaluation runs cannot be read; retrying", exc_info=True)
                 except Exception:
                     log.exception("evaluation runs cannot be claimed; retrying")
-            await asyncio.sleep(POLL_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), POLL_S)
+            self._wake.clear()
 
     def _claim_runs(self, limit: int) -> list[int]:
         pks = EvaluationRun.objects.claim(self._worker, limit)
@@ -72,9 +80,13 @@ class Runner:
         from console.evaluation_runs.execution import Execution
 
         execution = Execution(self._runtime, self.in_thread, pk, self._worker, self._requests)
-        task = asyncio.get_running_loop().create_task(execution.run(), name=f"evaluation run {pk}")
+        task = self._loop.create_task(execution.run(), name=f"evaluation run {pk}")
         self._executions[pk] = task
-        task.add_done_callback(lambda _task: self._executions.pop(pk, None))
+        task.add_done_callback(lambda _task: self._remove_execution(pk))
+
+    def _remove_execution(self, pk: int) -> None:
+        self._executions.pop(pk, None)
+        self._wake.set()  # another run may have waited for its end
 
     async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
         """The result of `work`, which may query the database."""
@@ -83,11 +95,12 @@ class Runner:
             close_old_connections()
             return work(*args)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        return await self._loop.run_in_executor(self._thread, call)
 
     async def stop(self) -> None:
         """Stop all runs and release their leases; finished answers are stored."""
-        tasks = [self._loop, *self._executions.values()]
+        run_ready.disconnect(self._on_run_ready)
+        tasks = [self._task, *self._executions.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import time
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -22,11 +23,12 @@ from console.evaluate.definition import (
 from console.evaluate.report import Result, result_of
 from console.evaluate.scores import grade_answer
 from console.evaluate.steps import Item
-from console.evaluation_runs import store
+from console.evaluation_runs import runner, store
 from console.models import Evaluation, EvaluationRun
 from console.pages.evaluate.results import View, case_table, load_figures
 from console.playground.budget import EVALUATION_KEY_PREFIX, remaining_usd, session_prefix
 from gateway import store as gateway_store
+from gateway.relay.runtime import Runtime
 from tests.store import factories
 
 pytestmark = pytest.mark.django_db
@@ -160,3 +162,35 @@ def test_the_fifth_run_of_a_user_waits() -> None:
         start_run(user)
     with pytest.raises(store.RunRefused, match="in progress"):
         start_run(user)
+
+
+class RunnerRuntime:
+    """What the runner needs of a runtime as long as it executes nothing."""
+
+    draining = False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_process_that_starts_or_resumes_a_run_claims_it_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "POLL_S", 600.0)
+    claimed = asyncio.Queue[int]()
+    monkeypatch.setattr(runner.Runner, "_start_execution", lambda _self, pk: claimed.put_nowait(pk))
+
+    async def follow() -> list[int]:
+        service = runner.Runner(cast("Runtime", RunnerRuntime()))
+        try:
+            await asyncio.sleep(0)
+            await service.in_thread(int)  # after it, the first query has found no run
+            run = await asyncio.to_thread(lambda: start_run(create_user()))
+            first = await asyncio.wait_for(claimed.get(), 10)
+            await asyncio.to_thread(store.pause, run)
+            await EvaluationRun.objects.filter(pk=run.pk).aupdate(lease_until=None)
+            await asyncio.to_thread(store.resume, run)
+            return [first, await asyncio.wait_for(claimed.get(), 10)]
+        finally:
+            await service.stop()
+
+    first, second = asyncio.run(follow())
+    assert first == second == EvaluationRun.objects.get().pk
