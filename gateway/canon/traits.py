@@ -50,6 +50,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         stop_max: the maximum number of stop sequences; None for no limit.
         n_max: the maximum number of choices.
         top_k, min_p, repetition_penalty: whether that field is accepted.
+        nested_top_k: whether Converse's `top_k` is the model's own `inferenceConfig.topK` (Nova).
         max_output: the maximum number of output tokens; None if unknown.
         context_window: the maximum of input and output tokens together; None if unknown.
         default_context: the context length in tokens that Ollama uses without `num_ctx`: a request
@@ -160,6 +161,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: bool = True
     logit_bias: bool = True
     top_k: bool = False
+    nested_top_k: bool = False
     min_p: bool = False
     repetition_penalty: bool = False
     max_output: int | None = None

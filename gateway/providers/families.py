@@ -494,6 +494,8 @@ BEDROCK: tuple[Family, ...] = (
         model=r".*nova-",
         presets=_BEDROCK_PREFIX,
         traits={
+            "top_k": True,
+            "nested_top_k": True,
             "forced_tools": True,
             "tool_result_images": True,
             "tool_result_status": True,

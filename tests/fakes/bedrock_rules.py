@@ -25,7 +25,7 @@ LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
 MODELS = (NOVA, CLAUDE, CLAUDE_NOW, LLAMA)
 _OWN = {
     "claude": {"thinking", "top_k", "anthropic_beta", "tool_choice"},
-    "nova": {"reasoningConfig"},
+    "nova": {"reasoningConfig", "inferenceConfig"},
 }
 
 

@@ -86,8 +86,13 @@ _PARSED_FIELDS = frozenset(
 )
 _PARSED_CONFIG = frozenset({"maxTokens", "temperature", "topP", "stopSequences"})
 _PARSED_MODEL_FIELDS = frozenset(
-    {"thinking", "reasoningConfig", "reasoning_effort", "top_k", "tool_choice", "anthropic_beta"}
+    {
+        *("thinking", "reasoningConfig", "reasoning_effort", "top_k", "tool_choice"),
+        *("anthropic_beta", "inferenceConfig"),
+    }
 )
+# Nova's own settings.
+_NOVA_CONFIG = f"{MODEL_FIELDS}.inferenceConfig"
 _VISIBILITY: dict[str, Any] = {"omitted": "none", "summarized": "summary", "full": "raw"}
 
 
@@ -102,6 +107,9 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     extra |= _unparsed_fields(config, _PARSED_CONFIG, "inferenceConfig")
     model_fields = mapping(body, MODEL_FIELDS) or {}
     extra |= _unparsed_fields(model_fields, _PARSED_MODEL_FIELDS, MODEL_FIELDS)
+    nova_config = mapping(model_fields, "inferenceConfig", MODEL_FIELDS) or {}
+    if unparsed_config := {k: v for k, v in nova_config.items() if k != "topK"}:
+        extra[_NOVA_CONFIG] = unparsed_config
     output_config = mapping(body, "outputConfig") or {}
     tool_config = mapping(body, "toolConfig") or {}
     return Request(
@@ -120,13 +128,22 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             temperature=number(config, "temperature", path="inferenceConfig"),
             top_p=number(config, "topP", path="inferenceConfig"),
             stop=strings(config, "stopSequences", "inferenceConfig"),
-            top_k=integer(model_fields, "top_k", minimum=-1, maximum=MAX_TOKENS, path=MODEL_FIELDS),
+            top_k=_parse_top_k(model_fields, nova_config),
         ),
         meta=_parse_metadata(body),
         betas=strings(model_fields, "anthropic_beta", MODEL_FIELDS),
         extra={NAME: extra} if extra else {},
-        client_paths=FIELD_PATHS | _reasoning_paths(model_fields, output_config),
+        client_paths=FIELD_PATHS
+        | _reasoning_paths(model_fields, output_config)
+        | ({"top_k": f"{_NOVA_CONFIG}.topK"} if "topK" in nova_config else {}),
     )
+
+
+def _parse_top_k(model_fields: Json, nova_config: Json) -> int | None:
+    """Claude's `top_k`, or Nova's `topK`."""
+    if nova_config.get("topK") is not None:
+        return integer(nova_config, "topK", minimum=0, maximum=MAX_TOKENS, path=_NOVA_CONFIG)
+    return integer(model_fields, "top_k", minimum=-1, maximum=MAX_TOKENS, path=MODEL_FIELDS)
 
 
 def _counted_body(body: Json) -> Json:

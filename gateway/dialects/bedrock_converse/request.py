@@ -40,6 +40,7 @@ _UNSUPPORTED_SAMPLING = (
     "top_logprobs",
 )
 _MAX_STOPS = 2500
+_MAX_NOVA_TOP_K = 128
 # Fields of clients of the same dialect that have no canonical equivalent.
 _BEDROCK_FIELDS = frozenset(
     {
@@ -115,10 +116,29 @@ def _render_temperature_and_top_p(context: RenderContext, config: Json) -> None:
         config["topP"] = _clamp_sampling_value(context, "top_p", sampling_values["top_p"])
     if "top_k" not in sampling_values:
         return
-    if context.traits.top_k:
+    if context.traits.top_k and context.traits.nested_top_k:
+        _render_nova_top_k(context, sampling_values["top_k"])
+    elif context.traits.top_k:
         context.model_fields["top_k"] = sampling_values["top_k"]
     else:
         context.drop(request.client_path("top_k"), "no equivalent")
+
+
+def _render_nova_top_k(context: RenderContext, top_k: int) -> None:
+    """Nova's `topK`, which Converse itself does not have.
+
+    Source: docs.aws.amazon.com/nova/latest/nova2-userguide/request-response-schema.html
+    """
+    path = context.request.client_path("top_k")
+    if top_k < 0:
+        context.drop(path, "a negative number, for no limit, is not accepted")
+        return
+    sent_top_k = min(top_k, _MAX_NOVA_TOP_K)
+    if sent_top_k != top_k:
+        context.approximate(
+            path, f"{top_k} clamped to {sent_top_k}", before=top_k, after=sent_top_k
+        )
+    context.model_fields["inferenceConfig"] = {"topK": sent_top_k}
 
 
 def _render_top_p_with_thinking(
@@ -221,7 +241,10 @@ def _render_extra_fields(context: RenderContext, body: Json) -> None:
     for dialect, fields in context.request.extra.items():
         for key, value in fields.items():
             if dialect == NAME and key.startswith(f"{MODEL_FIELDS}."):
-                context.model_fields.setdefault(key.removeprefix(f"{MODEL_FIELDS}."), value)
+                name = key.removeprefix(f"{MODEL_FIELDS}.")
+                if isinstance(value, dict):
+                    value = {**value, **context.model_fields.get(name, {})}
+                context.model_fields[name] = value
             elif dialect == NAME and key in _BEDROCK_FIELDS:
                 body.setdefault(key, value)
             else:

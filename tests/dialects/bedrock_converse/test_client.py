@@ -20,7 +20,8 @@ from gateway.framing.eventstream import Decoder
 from gateway.providers.capabilities import traits_for
 from gateway.simulate import translate
 from tests.dialects.anthropic_messages.test_sdk import requests
-from tests.fakes.bedrock_rules import CLAUDE
+from tests.dialects.bedrock_converse.make import render
+from tests.fakes.bedrock_rules import CLAUDE, NOVA
 
 CONTEXT = ResponseContext(id="1", created=1, model="gw")
 JUNK = st.recursive(
@@ -120,10 +121,18 @@ def test_the_reasoning_of_each_model_family_is_read(fields: Any, thinking: Think
     assert parse_request(additionalModelRequestFields=fields).thinking == thinking
 
 
+def test_novas_own_settings_are_read_and_written_again() -> None:
+    fields = {"inferenceConfig": {"topK": 5, "other": 1}}
+    request = parse_request(additionalModelRequestFields=fields)
+    assert request.sampling.top_k == 5
+    assert request.client_path("top_k") == "additionalModelRequestFields.inferenceConfig.topK"
+    assert render(request, NOVA).body["additionalModelRequestFields"] == fields
+
+
 def test_fields_without_equivalent_are_stored_by_path() -> None:
     request = parse_request(
         guardrailConfig={"guardrailIdentifier": "g"},
-        additionalModelRequestFields={"inferenceConfig": {"topK": 3}},
+        additionalModelRequestFields={"inferenceConfig": {"other": 1}},
         inferenceConfig={"somethingNew": 1},
     )
     assert set(request.extra["bedrock_converse"]) == {

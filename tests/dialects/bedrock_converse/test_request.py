@@ -328,6 +328,25 @@ def test_nova_accepts_no_limit_or_sampling_with_high_effort(
     assert reported_fields(rendered.report) == report
 
 
+@pytest.mark.parametrize(
+    ("model", "top_k", "model_fields", "report"),
+    [
+        (NOVA, 5, {"inferenceConfig": {"topK": 5}}, []),
+        (NOVA, 250, {"inferenceConfig": {"topK": 128}}, [("top_k", "approximated")]),
+        (NOVA, -1, None, [("top_k", "dropped")]),
+        ("us.amazon.nova-2-lite-v1:0", 0, {"inferenceConfig": {"topK": 0}}, []),
+        (CLAUDE, 250, {"top_k": 250}, []),
+        (LLAMA, 5, None, [("top_k", "dropped")]),
+    ],
+)
+def test_top_k_is_a_field_of_the_model(
+    model: str, top_k: int, model_fields: dict[str, Any] | None, report: list[tuple[str, str]]
+) -> None:
+    rendered = render(client_request(sampling=Sampling(top_k=top_k)), model)
+    assert rendered.body.get("additionalModelRequestFields") == model_fields
+    assert reported_fields(rendered.report) == report
+
+
 def test_reasoning_is_sent_back_only_to_its_provider() -> None:
     own_signature = Signature(provider="bedrock", model=CLAUDE, value="S")
     other = Signature(provider="anthropic", model="claude-sonnet-4-5", value="S")
