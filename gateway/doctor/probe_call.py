@@ -30,7 +30,7 @@ from gateway.relay.translate.prepare import (
     url_path,
 )
 from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.client import Answer, RequestTemplates, Upstreams
+from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, RequestTemplates, Upstreams
 from gateway.routing.snapshot import Target
 
 CONNECT_S = 10.0
@@ -145,7 +145,7 @@ async def _read_reply(
     answer: Answer, prepared_request: PreparedRequest, traits: Traits, verb: Verb
 ) -> ProbeReply:
     dialect = prepared_request.dialect
-    if answer.status != 200:
+    if answer.status not in SUCCESS_STATUSES:
         data = await answer.read_all(MAX_BYTES)
         error = dialect.provider.parse_error(answer.status, answer.headers, data)
         return ProbeReply(error=replace(error, status=error.status or answer.status))

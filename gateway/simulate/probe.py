@@ -23,7 +23,7 @@ from gateway.relay.translate.prepare import (
     url_path,
 )
 from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.client import RequestTemplates, Upstreams
+from gateway.relay.upstream.client import SUCCESS_STATUSES, RequestTemplates, Upstreams
 from gateway.routing.snapshot import Snapshot, Target
 
 # Dialects of embeddings and of completions, at the base URL of Chat.
@@ -142,7 +142,7 @@ async def _send_probe(
         data = await answer.read_all(1024 * 1024)
     finally:
         await answer.close()
-    if answer.status != 200:
+    if answer.status not in SUCCESS_STATUSES:
         parse = prepared_request.dialect.provider.parse_error
         raise GatewayError(parse(answer.status, answer.headers, data))
     return data

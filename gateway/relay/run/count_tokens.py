@@ -24,6 +24,7 @@ from gateway.relay.run.pipeline import parse_for_selection, parse_for_target, se
 from gateway.relay.run.reply import answer_headers, decode
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import prepare
+from gateway.relay.upstream.client import SUCCESS_STATUSES
 from gateway.routing.snapshot import Target
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ async def _count_upstream(
             data = await answer.read_all()
         finally:
             await answer.close()
-        if answer.status != 200:
+        if answer.status not in SUCCESS_STATUSES:
             return None
         return prepared_request.dialect.provider.parse_count(decode(data))
     except GatewayError:

@@ -25,7 +25,7 @@ from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import answer_headers, decode, passed_headers_of, replace_model
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import PreparedRequest, pass_through, refuse_losses
-from gateway.relay.upstream.client import Answer
+from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
 from gateway.routing.snapshot import Provider, Route, Target, Timeouts
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ async def _send_batch(
             data = await answer.read_all()
         finally:
             await answer.close()
-    if answer.status != 200:
+    if answer.status not in SUCCESS_STATUSES:
         error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, data)
         raise GatewayError(runtime.provider_secrets.redact(exchange.snapshot, error))
     return data

@@ -23,7 +23,7 @@ from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import decode, decode_frames
 from gateway.relay.translate.prepare import PreparedRequest, prepare
-from gateway.relay.upstream.client import Answer
+from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
 from gateway.routing.pricing import cost
 from gateway.routing.snapshot import Route, Target
 
@@ -68,7 +68,7 @@ async def call_events(
         record = call.attempts[-1]
         record.status = answer.status
         record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
-        if answer.status != 200:
+        if answer.status not in SUCCESS_STATUSES:
             await _raise_refusal(runtime, call, prepared_request, answer)
         stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
         if stream_format.matches(answer.kind, await answer.peek()):

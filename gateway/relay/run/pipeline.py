@@ -49,7 +49,7 @@ from gateway.relay.translate.prepare import (
     prepare,
     upstream_dialect,
 )
-from gateway.relay.upstream.client import Answer
+from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.candidates import (
     CLASS_BY_KIND,
@@ -523,9 +523,9 @@ async def _handle_answer(
     record = call.attempts[-1]
     record.status = answer.status
     record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
-    if answer.status == 200 and runtime.health:
+    if answer.status in SUCCESS_STATUSES and runtime.health:
         runtime.breaker.release_trial(target.model.label)
-    if answer.status != 200:
+    if answer.status not in SUCCESS_STATUSES:
         await _raise_refusal(runtime, call, prepared_request, answer)
     stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
     is_stream = stream_format.content_type_marker in answer.kind

@@ -31,6 +31,9 @@ from gateway.relay.upstream.http1 import FixedHeaders
 from gateway.relay.upstream.websocket import UpstreamWebSocket, open_websocket
 from gateway.routing.snapshot import Provider, Snapshot
 
+# Statuses of a response to a model call: some servers answer every POST with 201, others with
+# 202. Without a complete response in the body it is an error all the same.
+SUCCESS_STATUSES = frozenset({200, 201, 202})
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 USER_AGENT = b"dragoman"
 # Headers by which Amazon SageMaker is recognised; the first has the container's content type.
