@@ -139,6 +139,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         render_passed_failure: an error, and the first and the last bytes sent of a stream that
             was passed through -> the event that ends it, empty if they are no such stream. None
             if a new renderer's event needs neither.
+        context_length_markers: the texts in an error body by which clients recognise a request
+            that exceeds the context; empty if they do not.
     """
 
     parse_request: Callable[[dict[str, Any], Mapping[str, str]], Request]
@@ -150,6 +152,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     render_count: Callable[[int], dict[str, Any]]
     choice_renderer: Callable[[ResponseContext, int], StreamRenderer] | None = None
     render_passed_failure: Callable[[Error, bytes, bytes], bytes] | None = None
+    context_length_markers: tuple[bytes, ...] = ()
 
 
 class ProviderPath(Protocol):

@@ -363,11 +363,16 @@ def _request_id_headers(call: Call) -> dict[str, str]:
 
 def _can_pass_upstream_error(call: Call, failure: UpstreamRefused) -> bool:
     """Whether the upstream's error body goes to the client: same dialect, JSON, no secret."""
-    if not call.attempt.passthrough or failure.error.kind in {"upstream_auth", "quota"}:
+    error = failure.error
+    if not call.attempt.passthrough or error.kind in {"upstream_auth", "quota"}:
         return False
     if not failure.clean:
         return False
-    return failure.body.lstrip()[:1] == b"{" and failure.error.message.encode() in failure.body
+    # Agents compact their conversation on the dialect's own error only; many servers have another.
+    markers = call.exchange.dialect.client.context_length_markers
+    if error.kind == "context_length" and markers and not any(m in failure.body for m in markers):
+        return False
+    return failure.body.lstrip()[:1] == b"{" and error.message.encode() in failure.body
 
 
 def _encode_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

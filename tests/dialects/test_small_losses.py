@@ -162,6 +162,30 @@ def test_gemini_clients_get_citation_offsets_in_bytes(stream: bool) -> None:
             "increasing it",
             "9000 tokens > 8192 maximum",
         ),
+        (
+            "This model's maximum context length is 4096 tokens. However, you requested 8000 "
+            "output tokens and your prompt contains at least 4097 input tokens, for a total of at "
+            "least 12097 tokens.",
+            "12097 tokens > 4096 maximum",
+        ),
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 8000. This model's maximum "
+            "context length is 4096 tokens and your request has 5000 input tokens (8000 > 4096 - "
+            "5000).",
+            "5000 tokens > 4096 maximum",
+        ),
+        (
+            "The input (61709 tokens) is longer than the model's context length (40960 tokens).",
+            "61709 tokens > 40960 maximum",
+        ),
+        (
+            "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+            "537812 tokens > 131072 maximum",
+        ),
+        (
+            "Your request exceeded model token limit: 262144 (requested: 300000)",
+            "300000 tokens > 262144 maximum",
+        ),
         ("Input is too long for requested model.", ""),
         ("maximum context length is 10 tokens. However, you requested 5 tokens", ""),
     ],

@@ -109,6 +109,88 @@ async def test_a_status_without_meaning_for_an_api_is_an_upstream_error(
     assert [row.error_kind for row in rows] == ["upstream_error"] * 2
 
 
+@pytest.mark.parametrize("status", [201, 202])
+async def test_a_created_or_accepted_response_with_a_body_is_a_response(
+    tmp_path: Path, status: int
+) -> None:
+    """Server frameworks such as NestJS answer every POST with 201; SDKs accept each 2xx."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        streamed = json.loads(request.content).get("stream") is True
+        response = sse(chunk("hello"), chunk(finish="stop"), DONE) if streamed else completion()
+        response.status_code = status
+        return response
+
+    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+        passed = await live.post("/v1/chat/completions", REQUEST)
+        streamed = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
+    assert [reply.status for reply in (passed, streamed, translated)] == [200] * 3
+    assert passed.json()["choices"][0]["message"]["content"] == "hello"
+    assert streamed.body.endswith(DONE)
+    assert translated.json()["content"][0]["text"] == "hello"
+
+
+@pytest.mark.parametrize("body", [b"", b'{"requestId":"r","status":"pending-evaluation"}'])
+async def test_an_accepted_response_without_a_completion_is_an_upstream_error(
+    tmp_path: Path, body: bytes
+) -> None:
+    """NVIDIA's API answers 202 to a request that it is still computing."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(202, content=body, headers={"content-type": "application/json"})
+
+    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+        passed = await live.post("/v1/chat/completions", REQUEST)
+        translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
+    assert [passed.status, translated.status] == [502, 500]
+
+
+CONTEXT_ERROR = "This model's maximum context length is 8 tokens. However, you requested 9 tokens."
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings"])
+async def test_a_context_length_error_without_the_code_has_it_for_clients(
+    tmp_path: Path, path: str
+) -> None:
+    """Agents compact the conversation on OpenAI's code, which vLLM does not send."""
+    error = {"message": CONTEXT_ERROR, "type": "BadRequestError", "param": None, "code": 400}
+    body = {"model": "m", "input": "hi"} if path.endswith("embeddings") else REQUEST
+
+    async with gateway(
+        tmp_path, one_try_route(), a=lambda _: httpx.Response(400, json={"error": error})
+    ) as live:
+        reply = await live.post(path, body)
+    assert reply.status == 400
+    assert reply.json()["error"]["message"] == CONTEXT_ERROR
+    assert reply.json()["error"]["code"] == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("prompt is too long: 9 tokens > 8 maximum", "prompt is too long: 9 tokens > 8 maximum"),
+        (
+            "input length and `max_tokens` exceed context limit: 9 + 9 > 8",
+            "input length and `max_tokens` exceed context limit: 9 + 9 > 8",
+        ),
+        (
+            "invalid params, context window exceeds limit (2013)",
+            "prompt is too long: invalid params, context window exceeds limit (2013)",
+        ),
+    ],
+)
+async def test_claude_code_recognises_the_context_length_error_of_each_messages_api(
+    tmp_path: Path, message: str, expected: str
+) -> None:
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    registry = snapshot(route("m", provider("a", "anthropic_messages")))
+    async with gateway(tmp_path, registry, a=lambda _: httpx.Response(400, json=error)) as live:
+        reply = await live.post("/v1/messages", MESSAGES, headers=VERSION)
+    assert reply.status == 400
+    assert reply.json()["error"]["message"] == expected
+
+
 @pytest.mark.parametrize("kind", ["Text/Event-Stream", "TEXT/EVENT-STREAM; charset=UTF-8"])
 async def test_a_content_type_is_compared_without_case(tmp_path: Path, kind: str) -> None:
     """RFC 9110, section 8.3.1."""

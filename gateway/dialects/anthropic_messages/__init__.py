@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from gateway.dialects.anthropic_messages.context import NAME
-from gateway.dialects.anthropic_messages.errors import parse_error, render_error
+from gateway.dialects.anthropic_messages.errors import (
+    CONTEXT_LENGTH_MARKERS,
+    parse_error,
+    render_error,
+)
 from gateway.dialects.anthropic_messages.reasoning import drop_state, replace_tokens
 from gateway.dialects.anthropic_messages.request import (
     check_passthrough,
@@ -26,6 +30,7 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=MessagesStreamRenderer,
         render_error=render_error,
+        context_length_markers=CONTEXT_LENGTH_MARKERS,
         render_count=count_renderer("input_tokens"),
     ),
     provider=Provider(

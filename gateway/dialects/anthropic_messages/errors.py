@@ -12,11 +12,13 @@ from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.anthropic_messages.context import Json
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import plain_error_message
+from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
 _TOO_LONG_PREFIX = "prompt is too long"
+# Claude Code also lowers max_tokens when it reads Anthropic's second text.
+CONTEXT_LENGTH_MARKERS = (_TOO_LONG_PREFIX.encode(), b"exceed context limit")
 
 # The provider's type of a failure -> kind.
 _KIND_BY_TYPE: dict[str, str] = {
@@ -57,11 +59,7 @@ _KIND_BY_ERROR_CODE: dict[str, str] = {
 }
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    (_TOO_LONG_PREFIX, "context_length"),
-    ("input is too long", "context_length"),
-    ("exceed context limit", "context_length"),
-    ("too many input tokens", "context_length"),
-    ("maximum context length", "context_length"),
+    *CONTEXT_LENGTH_PHRASES,
     # Also sent with status 400 and the type invalid_request_error.
     ("credit balance is too low", "quota"),
     ("reached your specified api usage limits", "quota"),
@@ -74,6 +72,9 @@ _PROMPT, _LIMIT = r"(?P<prompt>[\d,]{1,12})", r"(?P<limit>[\d,]{1,12})"
 _TOKEN_COUNT_PATTERNS = tuple(
     re.compile(template.replace("PROMPT", _PROMPT).replace("LIMIT", _LIMIT))
     for template in (
+        # vLLM names the output's tokens first
+        r"maximum context length is LIMIT.{1,160}for a total of (?:at least )?PROMPT",
+        r"maximum context length is LIMIT tokens and your request has PROMPT input tokens",
         # OpenAI, vLLM, OpenRouter, DeepSeek, Groq
         r"maximum context length is LIMIT[^\d]{1,80}(?:requested|resulted in)[^\d]{0,40}PROMPT",
         # Gemini
@@ -84,6 +85,12 @@ _TOKEN_COUNT_PATTERNS = tuple(
         r"prompt is too long: PROMPT tokens > LIMIT",
         # llama.cpp
         r"request \(PROMPT tokens\) exceeds the available context size \(LIMIT",
+        # SGLang, Together
+        r"input \(PROMPT tokens\) is longer than the model's context length \(LIMIT",
+        # xAI
+        r"maximum prompt length is LIMIT but the request contains PROMPT tokens",
+        # Moonshot
+        r"exceeded model token limit: LIMIT \(requested: PROMPT",
     )
 )
 _KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})

@@ -11,7 +11,7 @@ from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.bedrock_converse.context import Json
-from gateway.dialects.shared.error_body import plain_error_message
+from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -53,11 +53,7 @@ _KIND_BY_STATUS: dict[int, str] = {
 _TRANSIENT_MODEL_STATUSES = frozenset({408, 429, 503, 504})
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    ("input is too long", "context_length"),
-    ("too many input tokens", "context_length"),
-    ("prompt is too long", "context_length"),
-    ("exceed context limit", "context_length"),
-    ("maximum context length", "context_length"),
+    *CONTEXT_LENGTH_PHRASES,
     ("model identifier is invalid", "not_found"),
     ("content filtering policy", "content_policy"),
     ("is deprecated for this model", "unsupported_param"),

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import plain_error_message
+from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -30,7 +30,7 @@ _KIND_BY_STATUS: dict[int, str] = {
 # Phrases in the message that are the only sign of a kind.
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("too many tokens", "context_length"),
-    ("maximum context length", "context_length"),
+    *CONTEXT_LENGTH_PHRASES,
     ("model not found", "not_found"),
     ("blocked output", "content_policy"),
     ("blocked input", "content_policy"),

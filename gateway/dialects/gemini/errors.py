@@ -11,7 +11,7 @@ from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.gemini.context import Json
-from gateway.dialects.shared.error_body import plain_error_message
+from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -49,7 +49,7 @@ _KIND_BY_HTTP_STATUS: dict[int, str] = {
 }
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    ("exceeds the maximum number of tokens", "context_length"),
+    *CONTEXT_LENGTH_PHRASES,
     ("api key not valid", "upstream_auth"),
     ("api key expired", "upstream_auth"),
     ("api_key_invalid", "upstream_auth"),

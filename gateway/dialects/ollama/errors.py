@@ -11,7 +11,7 @@ from gateway.canon.errors import KINDS, Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.ollama.context import Json
-from gateway.dialects.shared.error_body import plain_error_message
+from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -29,10 +29,7 @@ _KIND_BY_STATUS: dict[int, str] = {
 }
 # Phrases in the message that are the only sign of a kind.
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    ("exceeds context", "context_length"),
-    ("exceeds the available context", "context_length"),
-    ("exceeds maximum context", "context_length"),
-    ("input length exceeds", "context_length"),
+    *CONTEXT_LENGTH_PHRASES,
     ("does not support", "unsupported_param"),
     ("is not supported for this model", "unsupported_param"),
     ("server busy", "overloaded"),

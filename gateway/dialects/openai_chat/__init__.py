@@ -21,7 +21,11 @@ from gateway.dialects.openai_chat.stream import (
 )
 from gateway.dialects.openai_chat.tools import read_functions_echo
 from gateway.dialects.shared.last_user_text import last_user_text_reader
-from gateway.dialects.shared.openai_errors import parse_error, render_error
+from gateway.dialects.shared.openai_errors import (
+    CONTEXT_LENGTH_MARKERS,
+    parse_error,
+    render_error,
+)
 from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
@@ -33,6 +37,7 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=ChatStreamRenderer,
         render_error=render_error,
+        context_length_markers=CONTEXT_LENGTH_MARKERS,
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
         choice_renderer=ChatChoiceRenderer,
     ),

@@ -19,7 +19,11 @@ from gateway.dialects.openai_completions.response import (
     parse_response,
     render_response,
 )
-from gateway.dialects.shared.openai_errors import parse_error, render_error
+from gateway.dialects.shared.openai_errors import (
+    CONTEXT_LENGTH_MARKERS,
+    parse_error,
+    render_error,
+)
 from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
@@ -31,6 +35,7 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=CompletionStreamRenderer,
         render_error=partial(render_error, prompt="prompt"),
+        context_length_markers=CONTEXT_LENGTH_MARKERS,
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
     ),
     provider=Provider(

@@ -16,7 +16,11 @@ from gateway.dialects.openai_embeddings.request import render_embed as render_em
 from gateway.dialects.openai_embeddings.response import parse_embed as parse_embed_response
 from gateway.dialects.openai_embeddings.response import peek_embed_usage
 from gateway.dialects.openai_embeddings.response import render_embed as render_embed_response
-from gateway.dialects.shared.openai_errors import parse_error, render_error
+from gateway.dialects.shared.openai_errors import (
+    CONTEXT_LENGTH_MARKERS,
+    parse_error,
+    render_error,
+)
 from gateway.dialects.shared.token_count import count_renderer, no_count
 
 
@@ -42,6 +46,7 @@ DIALECT = Dialect(
         render_response=_refuse_generation,
         stream_renderer=_refuse_generation,
         render_error=partial(render_error, prompt="input"),
+        context_length_markers=CONTEXT_LENGTH_MARKERS,
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
     ),
     provider=Provider(

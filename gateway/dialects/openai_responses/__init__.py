@@ -20,7 +20,11 @@ from gateway.dialects.openai_responses.response import peek_usage, render_respon
 from gateway.dialects.openai_responses.stream_parser import ResponsesStreamParser, parse_response
 from gateway.dialects.openai_responses.stream_renderer import ResponsesStreamRenderer
 from gateway.dialects.shared.last_user_text import last_user_text_reader
-from gateway.dialects.shared.openai_errors import parse_error, render_error
+from gateway.dialects.shared.openai_errors import (
+    CONTEXT_LENGTH_MARKERS,
+    parse_error,
+    render_error,
+)
 from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
@@ -31,6 +35,7 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=ResponsesStreamRenderer,
         render_error=partial(render_error, prompt="input"),
+        context_length_markers=CONTEXT_LENGTH_MARKERS,
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
         render_passed_failure=render_passed_failure,
     ),

@@ -2,6 +2,41 @@
 
 from __future__ import annotations
 
+# Lower-case phrases by which providers say that a request exceeds the context. Most have no
+# code for it, and any model may be behind any API.
+_CONTEXT_LENGTH_PHRASES = (
+    "prompt is too long",  # Anthropic, Fireworks, z.ai
+    "prompt too long",  # Ollama
+    "input is too long",  # Amazon Bedrock
+    "too many input tokens",
+    "exceed context limit",  # Anthropic: input and max_tokens together
+    "maximum context length",  # OpenAI, vLLM, SGLang, DeepSeek, OpenRouter
+    "maximum model length",  # vLLM
+    "too long and exceeds limit",  # vLLM
+    "longer than the model's context length",  # SGLang, Together
+    "exceeds the context window",  # OpenAI Responses
+    "exceeds the maximum number of tokens",  # Gemini
+    "exceeds the available context",  # llama.cpp
+    "context size has been exceeded",  # llama.cpp, LM Studio
+    "greater than the context length",  # LM Studio
+    "context length of only",  # LM Studio
+    "exceeds context",
+    "exceeds maximum context",
+    "input length exceeds",
+    "input tokens exceed",  # OpenAI
+    "too large for model with",  # Mistral
+    "maximum prompt length",  # xAI
+    "maximum allowed input length",  # Poolside
+    "reduce the length of the messages",  # Groq, Cerebras
+    "context window exceeds limit",  # MiniMax
+    "exceeded model token limit",  # Moonshot
+    "prompt exceeds max length",  # Zhipu
+    "range of input length should be",  # Alibaba Cloud
+    "`inputs` must have less than",  # TGI
+    "`inputs` tokens + `max_new_tokens` must be",  # TGI, Together
+)
+CONTEXT_LENGTH_PHRASES = tuple((phrase, "context_length") for phrase in _CONTEXT_LENGTH_PHRASES)
+
 
 def plain_error_message(body: bytes, status: int | None) -> str:
     """The message for a body without a known message field: its text, or a description."""

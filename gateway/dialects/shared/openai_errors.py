@@ -14,7 +14,7 @@ import msgspec
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import plain_error_message
+from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 Json = dict[str, Any]
@@ -27,6 +27,7 @@ _KIND_BY_CODE: dict[str, str] = {
     "token_limit_exceeded": "context_length",
     "max_tokens_exceeded": "context_length",
     "exceed_context_size_error": "context_length",
+    "model_context_window_exceeded": "context_length",
     "insufficient_quota": "quota",
     "credit_balance_exhausted": "quota",
     "organization_spend_limit_exceeded": "quota",
@@ -94,18 +95,13 @@ _KIND_BY_STATUS: dict[int, str] = {
 }
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    ("prompt is too long", "context_length"),
-    ("input is too long", "context_length"),
-    ("too many input tokens", "context_length"),
-    ("maximum context length", "context_length"),
-    ("exceeds the maximum number of tokens", "context_length"),
-    ("exceeds the available context size", "context_length"),
-    ("exceeds context", "context_length"),
-    ("too large for model", "context_length"),
+    *CONTEXT_LENGTH_PHRASES,
     ("is deprecated for this model", "unsupported_param"),
     ("function tools with reasoning_effort", "unsupported_param"),
 )
 _REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error", "too_large"})
+
+CONTEXT_LENGTH_MARKERS = (b"context_length_exceeded",)
 
 # kind -> (status, type, code) for a client.
 _CLIENT_ERRORS: dict[str, tuple[int, str, str | None]] = {
@@ -127,8 +123,8 @@ _CLIENT_ERRORS: dict[str, tuple[int, str, str | None]] = {
     "upstream_error": (502, "server_error", "upstream_error"),
     "malformed_output": (502, "server_error", "malformed_model_output"),
 }
-# Values of `param` by which an upstream names the conversation.
-_PROMPT_PARAMS = frozenset({None, "messages", "input"})
+# Values of `param` by which an upstream names the conversation; vLLM has the last two.
+_PROMPT_PARAMS = frozenset({None, "messages", "input", "input_tokens", "input_text"})
 # The gateway's own codes that are more specific than their kind.
 _GATEWAY_CODES = frozenset(
     {"previous_response_not_found", "guardrail_blocked", "guardrail_unavailable"}

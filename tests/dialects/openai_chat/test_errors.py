@@ -100,6 +100,118 @@ def test_an_error_response_is_classified(status: int, body: Any, kind: str):
 
 
 @pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        # vLLM, older and newer
+        (
+            400,
+            {
+                "object": "error",
+                "message": "This model's maximum context length is 6048 tokens. However, you "
+                "requested 6616 tokens (568 in the messages, 6048 in the completion).",
+                "type": "BadRequestError",
+                "param": None,
+                "code": 400,
+            },
+        ),
+        (
+            400,
+            openai(
+                "The decoder prompt (length 9000) is longer than the maximum model length of 8192.",
+                "BadRequestError",
+                400,
+            ),
+        ),
+        # SGLang
+        (
+            400,
+            {
+                "object": "error",
+                "message": "The input (61709 tokens) is longer than the model's context length "
+                "(40960 tokens).",
+                "type": "BadRequestError",
+                "code": 400,
+            },
+        ),
+        # llama.cpp
+        (400, openai("m", "exceed_context_size_error", 400)),
+        (500, openai("Context size has been exceeded.", "server_error", 500)),
+        # LM Studio
+        (
+            400,
+            {
+                "error": "Trying to keep the first 111490 tokens when context the overflows. "
+                "However, the model is loaded with context length of only 32768 tokens, which is "
+                "not enough."
+            },
+        ),
+        (
+            400,
+            {
+                "error": "The number of tokens to keep from the initial prompt is greater than "
+                "the context length."
+            },
+        ),
+        # TGI, Together
+        (
+            422,
+            {
+                "error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= "
+                "4096. Given: 4000 `inputs` tokens and 500 `max_new_tokens`",
+                "error_type": "validation",
+            },
+        ),
+        # DeepSeek
+        (
+            400,
+            openai(
+                "This model's maximum context length is 65536 tokens. However, you requested "
+                "70000 tokens.",
+                "invalid_request_error",
+                "invalid_request_error",
+            ),
+        ),
+        # Groq
+        (400, openai("Please reduce the length of the messages or completion.")),
+        # OpenRouter
+        (
+            400,
+            openai(
+                "This endpoint's maximum context length is 131072 tokens. However, you requested "
+                "about 150000 tokens.",
+                None,
+                400,
+            ),
+        ),
+        # xAI
+        (
+            400,
+            {
+                "code": "Client specified an invalid argument",
+                "error": "This model's maximum prompt length is 131072 but the request contains "
+                "537812 tokens.",
+            },
+        ),
+        # Moonshot, MiniMax, Zhipu, Alibaba Cloud
+        (400, openai("Your request exceeded model token limit: 262144 (requested: 300000)")),
+        (400, openai("invalid params, context window exceeds limit (2013)")),
+        (400, openai("Prompt exceeds max length", None, "1261")),
+        (400, openai("Range of input length should be [1, 129024]")),
+        # OpenAI Responses
+        (400, openai("Your input exceeds the context window of this model.")),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_each_providers_context_length_error_is_recognised(status: int, body: Any):
+    error = parse(status, body)
+    assert error.kind == "context_length"
+    reply = DIALECT.client.render_error(error, "req_1")
+    assert reply.status == 400
+    assert reply.body["error"]["code"] == "context_length_exceeded"
+    assert reply.body["error"]["param"] == "messages"
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (openai("no"), "no"),
