@@ -8,7 +8,7 @@ no two calls of a history have the same id. Renderers call it first and rely on 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 
@@ -34,7 +34,7 @@ def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
             _merge_call_turns(assistant_turns), seen_ids, ids, report
         )
         turns += renamed_turns
-        turns += _attach_results(reply_turns, calls, report)
+        turns += _attach_results(reply_turns, calls, seen_ids, report)
     return replace(request, turns=tuple(turns)), report
 
 
@@ -116,7 +116,10 @@ def _deduplicate_call_ids(
 
 
 def _attach_results(
-    reply_turns: list[Turn], calls: list[tuple[str, ToolCall]], report: list[Adaptation]
+    reply_turns: list[Turn],
+    calls: list[tuple[str, ToolCall]],
+    seen_ids: set[str],
+    report: list[Adaptation],
 ) -> list[Turn]:
     """The turns, beginning with one result for each call; other results are dropped."""
     pending_calls: dict[str, deque[ToolCall]] = {}
@@ -137,7 +140,7 @@ def _attach_results(
                     report.append(approximated_field(part.path, "moved next to its tool call"))
             else:
                 report.append(
-                    dropped_field(part.path, f"no tool call has the id {part.id[:100]!r}")
+                    dropped_field(part.path, _unmatched_reason(part.id, pending_calls, seen_ids))
                 )
         if remaining_parts or not turn.parts or turn.name:
             remaining_turns.append(
@@ -163,6 +166,17 @@ def _prepend_results(results: list[Part], turns: list[Turn]) -> list[Turn]:
     if results:
         return [Turn(role="user", parts=tuple(results)), *turns]
     return turns
+
+
+def _unmatched_reason(
+    call_id: str, answered_calls: Mapping[str, object], seen_ids: set[str]
+) -> str:
+    """Why a result is not sent."""
+    if call_id in answered_calls:
+        return "its tool call already has a result"
+    if call_id in seen_ids:
+        return "its tool call is not in the assistant message before it"
+    return f"no tool call before it has the id {call_id[:100]!r}"
 
 
 def _match_result_to_call(result: ToolResult, call: ToolCall) -> ToolResult:

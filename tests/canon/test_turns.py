@@ -88,6 +88,21 @@ def test_a_second_result_for_one_call_is_dropped():
     assert report == [("result a", "dropped")]
 
 
+def test_the_reason_for_a_dropped_result_is_true():
+    turns = (
+        assistant_calls("a"),
+        turn(result("a", "first"), result("a", "second")),
+        turn(text_part("t"), role="assistant"),
+        turn(result("a", "late"), result("b", "unknown")),
+    )
+    _, report = pair_tool_results(Request(model="m", turns=turns))
+    assert [item.reason for item in report] == [
+        "its tool call already has a result",
+        "its tool call is not in the assistant message before it",
+        "no tool call before it has the id 'b'",
+    ]
+
+
 def test_a_result_after_other_text_moves_to_the_start():
     turns, report = pair_turns(assistant_calls("a"), turn(text_part("first"), result("a")))
     assert isinstance(turns[1].parts[0], ToolResult)
