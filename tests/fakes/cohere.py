@@ -39,7 +39,7 @@ class StrictCohere(Server):
         if answer.error is not None:
             await _refuse(out, answer.error)
             return True
-        if body["stream"]:
+        if body.get("stream"):
             return await self._stream(body, answer, out)
         await out.reply(200, _chat_response(body, answer), {"x-debug-trace-id": "co-1"})
         return True

@@ -40,7 +40,8 @@ def refusal(path: str, body: dict[str, Any], thinks: tuple[str, ...] = ()) -> Re
     unknown = set(body) - set(shape.model_fields) - _MORE
     if unknown:
         return invalid_request(f"unknown field {sorted(unknown)}")
-    options = _options(body.get("options") or {})
+    # `Options.FromMap` of Ollama's server skips null.
+    options = _options({k: v for k, v in (body.get("options") or {}).items() if v is not None})
     if options is not None:
         return options
     if body.get("think") and thinks and not body["model"].startswith(thinks):

@@ -122,9 +122,20 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
     found_problems = [
         problem
         for problem in problems(remaining_fields, CompletionCreateParamsBase)
-        if not (problem.kind == "extra" and problem.path[-1] in _ECHOED)
+        if not (problem.kind == "extra" and _is_accepted(problem.path, body))
     ]
     return _to_refusal(found_problems[0]) if found_problems else None
+
+
+def _is_accepted(path: tuple[str | int, ...], body: dict[str, Any]) -> bool:
+    """Whether the service accepts this field that its types do not have.
+
+    OpenAI's own examples sent a tool's `name` with its result (openai-cookbook, "How to call
+    functions with chat models").
+    """
+    if path[-1] == "name" and len(path) == 3 and path[0] == "messages":
+        return bool(body["messages"][path[1]].get("role") == "tool")
+    return path[-1] in _ECHOED
 
 
 def _to_refusal(problem: Problem) -> Refusal:

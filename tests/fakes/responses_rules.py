@@ -93,8 +93,8 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
 def _with_required_fields(body: dict[str, Any]) -> dict[str, Any]:
     """Return the body as its types require it; the service is less strict than the types.
 
-    It allows missing fields of tools and of answers that a client wrote itself
-    (openai/openai-java#585, vercel/ai#20828), and accepts what OpenAI's own Codex sends:
+    It allows missing fields of tools, of images (`detail`, as in OpenAI's own examples) and of
+    answers that a client wrote itself (openai/openai-java#585, vercel/ai#20828), and accepts what OpenAI's own Codex sends:
     `client_metadata`, an id on each message, and `content: null` in a reasoning item.
     """
     input_items, tools = body.get("input"), body.get("tools")
@@ -114,6 +114,8 @@ def _answered_item(item: Any) -> Any:
     if not isinstance(content, list):
         return item
     if item.get("role") != "assistant":
+        content = [_nested_fields({"detail": "auto"}, part, "input_image") for part in content]
+        item = {**item, "content": content} if "content" in item else item
         return {k: v for k, v in item.items() if k != "id"} if "role" in item else item
     parts = [_nested_fields({"annotations": []}, part, "output_text") for part in content]
     return {"type": "message", "id": "msg_1", "status": "completed", **item, "content": parts}

@@ -105,6 +105,7 @@ def test_openai_refuses(chat: StrictOpenAI, body: dict[str, Any], message: str) 
             "messages": [USER_MESSAGE, CALLED, result([{"type": "text", "text": "x"}])],
             "tools": [TOOL],
         },
+        {"messages": [USER_MESSAGE, CALLED, {**result(), "name": "f"}], "tools": [TOOL]},
         {"messages": [{"role": "user", "content": [IMAGE]}]},
         {"model": "gpt-5", "max_completion_tokens": 9, "reasoning_effort": "minimal"},
         {"model": "gpt-5.6-sol", "tools": [TOOL], "reasoning_effort": "none"},

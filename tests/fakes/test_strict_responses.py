@@ -16,6 +16,7 @@ TOOL = {"type": "function", "name": "f", "strict": False, "parameters": {"type":
 CALL = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
 USER_MESSAGE = {"role": "user", "content": "Hi"}
+IMAGE = {"type": "input_image", "image_url": "https://a.example/i.png"}
 THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": state_of("x")}
 
 
@@ -44,8 +45,13 @@ def post_responses(server: StrictOpenAI, **body: Any) -> httpx.Response:
             ]
         },
         {"input": [USER_MESSAGE, {**THOUGHT, "content": None}, CALL, RESULT]},
+        {"input": [{"role": "user", "content": [IMAGE]}]},
+        {"input": [USER_MESSAGE, CALL, {**RESULT, "output": [IMAGE]}]},
     ],
-    ids=["bare_tool", "client_metadata", "message_id", "own_answer", "null_content"],
+    ids=[
+        *("bare_tool", "client_metadata", "message_id", "own_answer", "null_content"),
+        *("image", "image_in_a_result"),
+    ],
 )
 def test_the_fake_accepts_what_real_clients_send(
     server: StrictOpenAI, body: dict[str, Any]
