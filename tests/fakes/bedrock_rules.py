@@ -303,6 +303,11 @@ def _claude(model: str, body: Json, more: Json) -> Refusal | None:
     thinking = more.get("thinking", {}).get("type")
     if newest and config.keys() & {"temperature", "topP"}:
         return validation_error("`temperature` is deprecated for this model.")
+    if config.keys() >= {"temperature", "topP"}:
+        return validation_error(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only "
+            "one."
+        )
     if newest and "top_k" in more:
         return validation_error("`top_k` is deprecated for this model.")
     if thinking == "enabled":

@@ -112,7 +112,11 @@ def _render_temperature_and_top_p(context: RenderContext, config: Json) -> None:
         return
     if (temperature := sampling_values.get("temperature")) is not None:
         config["temperature"] = _clamp_sampling_value(context, "temperature", temperature)
-    if "top_p" in sampling_values:
+    # Claude 4.1 and newer: "`temperature` and `top_p` cannot both be specified for this model."
+    is_claude = context.traits.thinking_request == "thinking"
+    if "top_p" in sampling_values and temperature is not None and is_claude:
+        context.drop(request.client_path("top_p"), "cannot be combined with temperature")
+    elif "top_p" in sampling_values:
         config["topP"] = _clamp_sampling_value(context, "top_p", sampling_values["top_p"])
     if "top_k" not in sampling_values:
         return

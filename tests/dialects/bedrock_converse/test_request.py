@@ -329,6 +329,20 @@ def test_nova_accepts_no_limit_or_sampling_with_high_effort(
 
 
 @pytest.mark.parametrize(
+    ("model", "top_p", "report"),
+    [(CLAUDE, None, [("top_p", "dropped")]), (NOVA, 0.8, []), (LLAMA, 0.8, [])],
+)
+def test_claude_accepts_a_temperature_or_a_top_p(
+    model: str, top_p: float | None, report: list[tuple[str, str]]
+) -> None:
+    """A ValidationException of Claude 4.1 and newer otherwise (BerriAI/litellm#15070)."""
+    rendered = render(client_request(sampling=Sampling(temperature=0.3, top_p=0.8)), model)
+    assert rendered.body["inferenceConfig"].get("topP") == top_p
+    assert rendered.body["inferenceConfig"]["temperature"] == 0.3
+    assert reported_fields(rendered.report) == report
+
+
+@pytest.mark.parametrize(
     ("model", "top_k", "model_fields", "report"),
     [
         (NOVA, 5, {"inferenceConfig": {"topK": 5}}, []),
