@@ -38,6 +38,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             them, as many operators serve other chat templates than the model's own.
         user_after_tool: whether a user turn may directly follow a tool result.
         structured: the strictest output format: `schema`, `json` or `none`.
+        structured_with_tools: whether a Gemini model accepts an output format together with
+            tools; else the format is sent as an instruction.
         strict_tools: whether tools may be `strict`.
         forced_tools: whether tool_choice may force a call.
         parallel_toggle: whether parallel calls can be disabled.
@@ -142,6 +144,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     mid_system: bool = True
     user_after_tool: bool = True
     structured: Literal["schema", "json", "none"] = "schema"
+    structured_with_tools: bool = True
     tools: bool = True
     strict_tools: bool = True
     custom_tools: bool = False

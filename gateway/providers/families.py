@@ -423,6 +423,9 @@ GEMINI: tuple[Family, ...] = (
             "tool_result_images": False,
             # "Tool use with function calling is unsupported by the model."
             "built_in_with_functions": "none",
+            # "Function calling with a response mime type: 'application/json' is unsupported"
+            # (googleapis/python-genai#867).
+            "structured_with_tools": False,
         },
     ),
     # https://ai.google.dev/gemini-api/docs/image-generation

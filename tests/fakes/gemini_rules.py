@@ -83,7 +83,11 @@ def _problems(body: dict[str, Any], model: str) -> Iterator[str]:
     yield from _contents(body, model)
     yield from _tools(body)
     yield from _built_in_tools(body, model)
-    yield from _config(config_of(body), model)
+    config = config_of(body)
+    yield from _config(config, model)
+    is_json = config.get("responseMimeType") == "application/json"
+    if is_json and body.get("tools") and model.startswith("gemini-2"):
+        yield "Function calling with a response mime type: 'application/json' is unsupported"
 
 
 def _shape(body: dict[str, Any]) -> Iterator[str]:

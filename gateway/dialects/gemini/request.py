@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.canon.errors import invalid, unsupported
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Meta, Output, Part, Request, Role, Sampling, Text, Turn
+from gateway.canon.schema import with_description, without_meta_keywords
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.gemini.contents import (
@@ -289,14 +290,17 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     body: Json = {}
     system = render_system(context)
     body["contents"], effort = render_contents(context, system)
-    if system:
-        body["systemInstruction"] = {"parts": system}
     render_tools(context, body)
     config: Json = {}
     if (limit := context.clamp_max_tokens(0)) is not None:
         config["maxOutputTokens"] = limit
     _render_sampling(context, config)
-    render_output_format(context, config)
+    if "tools" in body and not context.traits.structured_with_tools:
+        system += _output_format_hint(context)
+    else:
+        render_output_format(context, config)
+    if system:
+        body["systemInstruction"] = {"parts": system}
     _render_image_output(context, config)
     render_thinking(context, config, effort)
     if config:
@@ -504,6 +508,29 @@ def render_output_format(context: RenderContext, config: Json) -> None:
         config["responseJsonSchema"] = schema
     elif output.format != "text":
         config["responseMimeType"] = _JSON_MEDIA_TYPE
+    _drop_output_fields(context)
+
+
+def _output_format_hint(context: RenderContext) -> list[Json]:
+    """The output format as an instruction, for a model that accepts none together with tools."""
+    output, request = context.request.output, context.request
+    hints = []
+    if output.format != "text":
+        path, hint = request.client_path("format"), "Answer only with one JSON object."
+        if output.format == "schema" and output.schema is not None:
+            schema = with_description(without_meta_keywords(output.schema), output.description)
+            schema_text = msgspec.json.encode(schema).decode()
+            path = request.client_path("schema")
+            hint = f"Answer only with JSON that follows this JSON Schema:\n{schema_text}"
+        reason = f"{context.model} accepts no output format with tools: sent as an instruction"
+        context.approximate(path, reason)
+        hints.append({"text": hint})
+    _drop_output_fields(context)
+    return hints
+
+
+def _drop_output_fields(context: RenderContext) -> None:
+    output, request = context.request.output, context.request
     if output.name is not None:
         context.drop(request.client_path("name"), "no equivalent")
     if output.verbosity is not None:

@@ -482,6 +482,31 @@ def test_fields_without_equivalent_are_reported():
     assert rendered.body["generationConfig"]["responseMimeType"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("output", "hint", "path"),
+    [
+        (Output(format="json", name="n"), "Answer only with one JSON object.", "format"),
+        (
+            Output(format="schema", name="n", schema={"type": "object"}, description="d"),
+            "Answer only with JSON that follows this JSON Schema:\n"
+            '{"description":"d","type":"object"}',
+            "schema",
+        ),
+    ],
+)
+def test_an_older_model_gets_the_output_format_beside_tools_as_an_instruction(
+    output: Output, hint: str, path: str
+):
+    tools = (Tool(name="f", path="tools[0]"),)
+    request = client_request(output=output, tools=tools, instructions=(Text(text="s"),))
+    rendered = render(request, structured_with_tools=False)
+    assert "generationConfig" not in rendered.body
+    assert rendered.body["systemInstruction"]["parts"] == [{"text": "s"}, {"text": hint}]
+    assert reported_fields(rendered.report) == [(path, "approximated"), ("name", "dropped")]
+    without_tools = render(client_request(output=output), structured_with_tools=False)
+    assert without_tools.body["generationConfig"]["responseMimeType"] == "application/json"
+
+
 def test_names_that_google_does_not_take_are_mapped_back():
     names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200, "a.b/d")
     rendered = render(client_request(tools=tuple(Tool(name=name) for name in names)))
