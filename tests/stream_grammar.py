@@ -18,7 +18,8 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 
-# state -> {event type -> next state}. Failed is legal in every state but `over`.
+# state -> {event type -> next state}. Failed is legal in every state but `over`, and the only
+# event that may follow usage within a block.
 GRAMMAR: dict[str, dict[type, str]] = {
     "new": {Start: "idle"},
     "idle": {BlockStart: "open", UsageUpdate: "idle", End: "over"},
@@ -28,7 +29,9 @@ GRAMMAR: dict[str, dict[type, str]] = {
         SignatureDelta: "open",
         NativeDelta: "open",
         BlockEnd: "idle",
+        UsageUpdate: "failing",
     },
+    "failing": {},
     "over": {},
 }
 

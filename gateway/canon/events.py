@@ -2,7 +2,8 @@
 
 One block is open at a time. A parser creates the events from a provider's frames and has
 all the state; a renderer writes them for a client. `Failed` may occur anywhere and ends the
-stream instead of `End`. Tests check every parser against this grammar.
+stream instead of `End`; a `UsageUpdate` may come right before it. Tests check every parser
+against this grammar.
 """
 
 from __future__ import annotations

@@ -134,3 +134,40 @@ async def test_an_interrupted_stream_keeps_a_larger_reported_count(tmp_path: Pat
         await live.post(CHAT, chat_request("hi", max_tokens=500))
         row = await live.entry()
     assert (row.output_tokens, row.usage_source) == (2000, "reported")
+
+
+def gemini_chunk(text: str, usage: dict[str, int]) -> bytes:
+    content = {"role": "model", "parts": [{"text": text}]}
+    body = {"candidates": [{"content": content, "index": 0}], "usageMetadata": usage}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+CHAT_USAGES = [
+    {"prompt_tokens": 77, "completion_tokens": n, "total_tokens": 77 + n} for n in (1, 9)
+]
+GEMINI_USAGES = [{"promptTokenCount": 77, "candidatesTokenCount": n} for n in (1, 9)]
+LOST = httpx.ReadError("the upstream closed the connection")
+OVERLOADED = b'data: {"error":{"message":"overloaded","code":503}}\n\n'
+
+
+@pytest.mark.parametrize("end", [[LOST], [], [OVERLOADED], [3600]], ids=str)
+@pytest.mark.parametrize(
+    ("dialect", "parts"),
+    [
+        ("openai_chat", [chunk(WORDS[:9], usage=usage) for usage in CHAT_USAGES]),
+        ("gemini", [gemini_chunk(WORDS[:9], usage) for usage in GEMINI_USAGES]),
+    ],
+    ids=["openai_chat", "gemini"],
+)
+async def test_an_interrupted_stream_keeps_the_usage_that_its_chunks_reported(
+    tmp_path: Path, dialect: str, parts: list[Any], end: list[Any]
+) -> None:
+    """Many compatible servers report the tokens so far in every chunk."""
+    registry = snapshot(route("m", provider("a", dialect)))
+    leaving = end == [3600]
+    async with gateway(tmp_path, registry, a=lambda _: sse(*parts, *end)) as live:
+        disconnects = lambda reply: leaving and reply.body.count(b"gatew") == 2  # noqa: E731
+        await live.post(CHAT, chat_request("hi"), disconnect_once=disconnects)
+        row = await live.entry()
+    assert row.outcome == ("client_closed" if leaving else "cut")
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (77, 9, "reported")

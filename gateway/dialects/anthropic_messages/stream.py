@@ -239,7 +239,8 @@ class MessagesStreamParser:
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
-        return [Failed(error)]
+        usage = parse_usage(self._usage) if self._started else None
+        return [UsageUpdate(usage), Failed(error)] if usage is not None else [Failed(error)]
 
     # --- blocks ------------------------------------------------------------------------
 

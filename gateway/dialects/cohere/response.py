@@ -235,11 +235,12 @@ class ChatStreamParser:
     def _end_message(self, delta: Json) -> list[Event]:
         finish_reason = delta.get("finish_reason")
         failure = parse_failure(finish_reason, delta.get("error"))
+        usage = parse_usage(delta.get("usage"))
         if failure is not None:
-            return self._fail_stream(failure)
+            failed = self._fail_stream(failure)
+            return [UsageUpdate(usage), *failed] if usage is not None else failed
         events = self._end_block()
         self._ended = True
-        usage = parse_usage(delta.get("usage"))
         if usage is not None:
             events.append(UsageUpdate(usage))
         return [*events, End(parse_finish(finish_reason, has_tool_call=self._has_tool_call))]

@@ -197,7 +197,8 @@ class GeminiStreamParser:
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
-        return [Failed(error)]
+        usage = parse_usage(self._usage) if self._started else None
+        return [UsageUpdate(usage), Failed(error)] if usage is not None else [Failed(error)]
 
     def _end_with_refusal(self) -> list[Event]:
         """Ends with a refusal block, as an empty response would look like a success.

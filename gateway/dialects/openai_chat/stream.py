@@ -382,6 +382,8 @@ class ChatStreamParser:
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
+        if self._usage is not None and self._started:
+            return [UsageUpdate(self._usage), Failed(error)]
         return [Failed(error)]
 
 

@@ -107,6 +107,8 @@ class CompletionStreamParser:
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
+        if self._usage is not None and self._started:
+            return [UsageUpdate(self._usage), Failed(error)]
         return [Failed(error)]
 
 

@@ -179,7 +179,10 @@ class ResponsesStreamParser:
                 response = object_or_empty(data.get("response"))
                 return self._end_response({**response, "status": name.removeprefix("response.")})
             case "response.failed":
-                return self._fail_stream(failure_or_default(data.get("response")))
+                response = object_or_empty(data.get("response"))
+                usage = parse_usage(response.get("usage")) if self._started else None
+                failed = self._fail_stream(failure_or_default(response))
+                return [UsageUpdate(usage), *failed] if usage is not None else failed
             case "error":
                 return self._fail_stream(event_error(data))
             case _ if data.get("error") and "response" not in data:
