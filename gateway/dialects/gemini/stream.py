@@ -48,7 +48,6 @@ from gateway.dialects.gemini.response import (
     GroundedText,
     GroundingSearches,
     extract_sources,
-    parse_citations,
     parse_finish,
     parse_logprobs,
     parse_usage,
@@ -63,6 +62,7 @@ from gateway.dialects.gemini.response import (
     search_query,
     utf8_length,
 )
+from gateway.dialects.gemini.text_sources import TextSources
 from gateway.dialects.shared.code_execution import GEMINI_CODE
 from gateway.dialects.shared.fields import integer_or_none, list_or_empty, string_or_empty
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
@@ -102,10 +102,9 @@ class GeminiStreamParser:
         self._unused_ids = UnusedIds()
         self._has_content = False
         self._open_kind = ""  # the kind of the open block
-        self._open_text: list[str] = []
         self._pending_signature: Signature | None = None
         self._partial_calls = PartialCalls()
-        self._sources: Any = None  # sources of the open text, emitted when it ends
+        self._text_sources = TextSources()
         self._searches = GroundingSearches()
         self._usage: Json = {}
         self._finish_reason = ""
@@ -167,7 +166,7 @@ class GeminiStreamParser:
             )
         except GatewayError as failure:
             return self._fail_stream(failure.error)
-        events = self._end_partial_call() + self._end_block()
+        events = self._text_sources.take() + self._end_partial_call() + self._end_block()
         self._ended = True
         for data in self._searches.items(self._response_id):
             events += [BlockStart(kind="native", dialect=NAME, native=data), BlockEnd()]
@@ -198,7 +197,8 @@ class GeminiStreamParser:
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         usage = parse_usage(self._usage) if self._started else None
-        return [UsageUpdate(usage), Failed(error)] if usage is not None else [Failed(error)]
+        usage_events = [UsageUpdate(usage)] if usage is not None else []
+        return [*self._text_sources.take(), *usage_events, Failed(error)]
 
     def _end_with_refusal(self) -> list[Event]:
         """Ends with a refusal block, as an empty response would look like a success.
@@ -214,6 +214,7 @@ class GeminiStreamParser:
         )
         usage = parse_usage(self._usage) if self._has_content else None
         events = [
+            *self._text_sources.take(),
             *self._end_block(),
             BlockStart(kind="refusal"),
             Delta(_BLOCKED_PREFIX + self._block_reason),
@@ -234,18 +235,22 @@ class GeminiStreamParser:
         last_text_index = max(
             (n for n, part in enumerate(parts) if _is_response_text(part)), default=-1
         )
-        if last_text_index < 0 and self._open_kind == "text":
-            self._sources = sources
         events: list[Event] = []
         open_kind = self._open_kind
+        if last_text_index < 0 and (open_kind == "text" or self._text_sources.has_ended):
+            self._text_sources.unsent = sources
+            events = self._text_sources.citation_events()
         for index, part in enumerate(parts):
             if index == last_text_index:
-                self._sources = sources
+                self._text_sources.unsent = sources
             events += self._read_part(part)
         if "logprobsResult" in candidate:
             tokens = parse_logprobs(candidate["logprobsResult"])
             events = attach_logprobs(events, tokens, open_kind)
-        events += self._citation_events()
+        if self._text_sources.has_ended:
+            events = self._text_sources.hold_back(events, open_kind)
+        if self._open_kind == "text":
+            events += self._text_sources.citation_events()
         reason = candidate.get("finishReason")
         if isinstance(reason, str) and reason != "FINISH_REASON_UNSPECIFIED":
             self._finish_reason = reason
@@ -274,25 +279,17 @@ class GeminiStreamParser:
 
     # --- blocks ------------------------------------------------------------------------
 
-    def _citation_events(self) -> list[Event]:
-        """The sources of the open text block."""
-        sources, self._sources = self._sources, None
-        if sources is None or self._open_kind != "text":
-            return []
-        return [
-            CitationDelta(citation)
-            for citation in parse_citations(sources, "".join(self._open_text))
-        ]
-
     def _end_block(self) -> list[Event]:
         if not self._open_kind:
             return []
-        events = self._citation_events() if self._open_kind == "text" else []
+        events: list[Event] = []
+        if self._open_kind == "text":
+            events = self._text_sources.end()
         if self._open_kind == "reasoning":
             events.append(
                 SignatureDelta(self._pending_signature or self._new_signature("", "text"))
             )
-        self._open_kind, self._pending_signature, self._open_text = "", None, []
+        self._open_kind, self._pending_signature = "", None
         return [*events, BlockEnd()]
 
     def _ensure_open_block(self, kind: Any) -> list[Event]:
@@ -318,9 +315,10 @@ class GeminiStreamParser:
         if not text:
             return self._trailing_signature_events(signature_value) if signature_value else []
         self._has_content = True
-        events = self._ensure_open_block("text")
-        self._open_text.append(text)
-        events.append(Delta(text))
+        if self._open_kind != "text":
+            self._text_sources.begin()
+        self._text_sources.add(text)
+        events = [*self._ensure_open_block("text"), Delta(text)]
         return (
             events + self._trailing_signature_events(signature_value) if signature_value else events
         )

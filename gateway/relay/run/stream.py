@@ -134,7 +134,7 @@ class _Stream:
         try:
             await relay_to_end(self._relay(answer), self._send_error, self.client, self.deadlines)
         finally:
-            self._note_reported_usage()
+            _note_reported_usage(self)
             if self.pinger is not None:
                 self.pinger.cancel()
 
@@ -349,15 +349,9 @@ class _Stream:
         settle(self.runtime, call, self.client)
         await self.client.end(out)
 
-    def _note_reported_usage(self) -> None:
-        """Of a stream that broke off: the usage that its chunks reported so far."""
-        tap = self.call.attempt.tap
-        if tap.started and not tap.finished:
-            tap.feed([event for event in self.parser.close() if type(event) is UsageUpdate])
-
     async def _send_error(self, error: Error) -> None:
         """Sends the error in the client's dialect; the stream does not end normally."""
-        self._note_reported_usage()
+        _note_reported_usage(self)
         call = self.call
         error = self.runtime.provider_secrets.redact(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
@@ -376,6 +370,13 @@ class _Stream:
             task = self.loop.create_task(self.client.write(keepalive))
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)
+
+
+def _note_reported_usage(stream: _Stream) -> None:
+    """Notes the usage that the chunks of a stream that broke off reported."""
+    tap = stream.call.attempt.tap
+    if tap.started and not tap.finished:
+        tap.feed([event for event in stream.parser.close() if type(event) is UsageUpdate])
 
 
 def _render_failure(stream: _Stream, error: Error) -> bytes:

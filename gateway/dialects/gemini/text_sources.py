@@ -1,0 +1,75 @@
+"""The sources of a text, which may arrive after other parts, such as a call or a signature.
+
+Canonically a text's sources come before its end, as in a complete response. The end of a text and
+what follows it therefore wait for the sources, until more text begins or the response ends.
+"""
+
+from __future__ import annotations
+
+from gateway.canon.events import BlockEnd, BlockStart, CitationDelta, Delta, Event
+from gateway.canon.request import Citation
+from gateway.dialects.gemini.context import Json
+from gateway.dialects.gemini.response import parse_citations
+
+
+class TextSources:
+    """The sources of the last text, and the events that wait for them.
+
+    Attributes:
+        unsent: source metadata of the text whose citations were not sent yet.
+        has_ended: whether the text has ended and its end waits.
+    """
+
+    def __init__(self) -> None:
+        self.unsent: Json | None = None
+        self.has_ended = False
+        self._fragments: list[str] = []
+        self._sent: list[Citation] = []
+        self._waiting: list[Event] = []
+
+    def begin(self) -> None:
+        """Begin a new text."""
+        self._fragments, self._sent = [], []
+
+    def add(self, fragment: str) -> None:
+        """Add a fragment of the text."""
+        self._fragments.append(fragment)
+
+    def end(self) -> list[Event]:
+        """End the text: the citations to send before its end."""
+        self.has_ended = True
+        return self.citation_events()
+
+    def citation_events(self) -> list[Event]:
+        """The citations that were not sent before: Google may repeat them in later chunks."""
+        sources, self.unsent = self.unsent, None
+        if sources is None:
+            return []
+        citations = parse_citations(sources, "".join(self._fragments))
+        citations = [citation for citation in citations if citation not in self._sent]
+        self._sent += citations
+        return [CitationDelta(citation) for citation in citations]
+
+    def hold_back(self, events: list[Event], open_kind: str) -> list[Event]:
+        """The events that need not wait; `open_kind` is that of the block open before them."""
+        released_events: list[Event] = []
+        for event in events:
+            if isinstance(event, BlockStart):
+                open_kind = event.kind
+            if not self._waiting:
+                is_end = isinstance(event, BlockEnd) and open_kind == "text"
+                (self._waiting if is_end else released_events).append(event)
+            elif isinstance(event, CitationDelta):
+                released_events.append(event)
+            elif open_kind == "text" or (open_kind == "reasoning" and isinstance(event, Delta)):
+                released_events += [*self._waiting, event]
+                self._waiting = []
+            else:
+                self._waiting.append(event)
+        self.has_ended = bool(self._waiting)
+        return released_events
+
+    def take(self) -> list[Event]:
+        """The events that wait; from now on, none does."""
+        events, self._waiting, self.has_ended = self._waiting, [], False
+        return events
