@@ -9,6 +9,7 @@ import pytest
 
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, Failed, UsageUpdate
 from gateway.canon.fold import fold_events
+from gateway.canon.request import ToolCall
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
@@ -113,3 +114,72 @@ def test_text_after_a_call_is_not_held_back():
 def test_a_stream_that_breaks_off_still_has_the_parts_held_back():
     events = events_of("gemini", sse(google({"text": "a"}), google(CALL)))
     assert [type(event) for event in events[-4:]] == [BlockEnd, BlockStart, BlockEnd, Failed]
+
+
+def chat(*deltas: Json, finish: str | None = "tool_calls") -> bytes:
+    """Return a Chat stream with these deltas."""
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    last = {"index": 0, "delta": {}, "finish_reason": finish}
+    return sse(*({"id": "r", "choices": [choice]} for choice in (*choices, last)), "[DONE]")
+
+
+def piece(name: str | None = None, arguments: str = "", **more: Any) -> Json:
+    """Return a delta with a piece of a call."""
+    return {"tool_calls": [{"function": {"name": name, "arguments": arguments}, **more}]}
+
+
+def calls_in(data: bytes) -> list[tuple[str, Any]]:
+    """Return names and arguments of the calls of a Chat stream."""
+    parts = fold_events(events_of("openai_chat", data)).parts
+    assert all(isinstance(part, ToolCall) for part in parts)
+    return [(part.name, part.arguments or part.raw_arguments) for part in parts]  # type: ignore[union-attr]
+
+
+A, B = '{"a":1}', '{"b":2}'
+TWO_CALLS = [("f", {"a": 1}), ("g", {"b": 2})]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("get_", "weather", None),
+        ("get_weather", "get_weather", "get_weather"),
+        ("get_", "get_weather", "get_weather"),
+        ("get_weather", "", ""),
+        ("", "get_weather", None),
+    ],
+    ids=str,
+)
+def test_a_function_name_in_pieces_or_repeated_is_one_name(names: tuple[str | None, ...]):
+    first, second, third = names
+    data = chat(piece(first, index=0, id="c1"), piece(second, index=0), piece(third, A, index=0))
+    assert calls_in(data) == [("get_weather", {"a": 1})]
+
+
+def test_a_new_id_in_each_chunk_of_a_call_is_no_new_call():
+    """LM Studio: https://github.com/NousResearch/hermes-agent/pull/5331."""
+    data = chat(piece("f", id="1"), piece("", '{"a"', id="2"), piece("", ":1}", id="3"))
+    assert calls_in(data) == [("f", {"a": 1})]
+
+
+def test_calls_without_ids_that_have_the_same_index_are_different_calls():
+    data = chat(piece("f", A, index=0, id=""), piece("g", B, index=0, id=""))
+    assert calls_in(data) == TWO_CALLS
+    data = chat(piece("f", A, index=0), piece("f", B, index=0))
+    assert calls_in(data) == [("f", {"a": 1}), ("f", {"b": 2})]
+
+
+def test_arguments_sent_again_as_a_whole_count_once():
+    """https://github.com/open-webui/open-webui/pull/22235."""
+    pieces = [
+        piece("f", index=0, id="1"),
+        piece(None, '{"a"', index=0),
+        piece(None, ":1}", index=0),
+    ]
+    assert calls_in(chat(*pieces, piece("f", A, index=0, id="1"))) == [("f", {"a": 1})]
+
+
+def test_interleaved_calls_without_an_index_are_told_apart_by_their_ids():
+    starts = [piece("f", '{"a"', id="1"), piece("g", '{"b"', id="2")]
+    data = chat(*starts, piece(None, ":1}", id="1"), piece(None, ":2}", id="2"))
+    assert calls_in(data) == TWO_CALLS

@@ -367,26 +367,24 @@ class ToolCallStream:
             self._close_first(events)
 
     def _find_or_add_call(self, delta: Json) -> _Call | None:
-        index, call_id, name = (
-            delta.get("index"),
-            delta.get("id"),
-            _function_fields(delta).get("name"),
-        )
+        index, call_id, inner = delta.get("index"), delta.get("id"), _function_fields(delta)
         if type(index) is not int:
-            return self._find_call_without_index(call_id, name)
+            return self._find_call_without_index(call_id, inner)
         call = self._by_index.get(index)
-        # The same index with another id and name is the next call, not a delta of this one.
-        is_next_call = bool(call and call_id and name and call.id and call_id != call.id)
-        if call is None or is_next_call:
+        if call is None or (inner.get("name") and _is_next_call(call, call_id, inner)):
             call = self._by_index[index] = self._add_call()
         elif call.closed:
             return None
         return call
 
-    def _find_call_without_index(self, call_id: Any, name: Any) -> _Call:
-        if call_id:
-            return self._find_open_call(call_id) or self._add_call()
-        last_call = self._pending[-1] if self._pending else None
+    def _find_call_without_index(self, call_id: Any, inner: Json) -> _Call:
+        name, last_call = inner.get("name"), self._pending[-1] if self._pending else None
+        if open_call := self._find_open_call(call_id):
+            return open_call
+        # LM Studio has a new id in each chunk of a call.
+        continues = not name and inner.get("arguments") and last_call and last_call.name
+        if call_id and not continues:
+            return self._add_call()
         if last_call is None or (
             name and last_call.name and (name != last_call.name or last_call.is_complete)
         ):
@@ -412,15 +410,16 @@ class ToolCallStream:
         if isinstance(call_id, str) and call_id and not call.id:
             call.id = call_id
             self._by_id.setdefault(call_id, deque()).append(call)
-        if isinstance(name, str) and name and not call.name:
-            call.name = name
+        if isinstance(name, str) and name and not call.started:
+            call.name = _join_name(call.name, name)
         if "custom" in delta:
             call.custom = True
         fragment = inner.get("input") if call.custom else inner.get("arguments")
         if isinstance(fragment, dict | list):
             fragment = compact_json(fragment)
         if isinstance(fragment, str) and fragment:
-            call.fragments.append(fragment)
+            if fragment[0] != "{" or not _repeats(call, fragment):
+                call.fragments.append(fragment)
         if (signature := parse_signature(delta)) is not None:
             provider, model = self.state_origin
             call.signature = Signature(
@@ -430,7 +429,8 @@ class ToolCallStream:
     def _emit_fragments(self, call: _Call, events: list[Event]) -> None:
         """Emit the buffered fragments of the first call, unless it is a custom tool's."""
         if not call.started:
-            if not call.id or not call.name:
+            # Until its arguments begin, more of the name may come.
+            if not call.id or not call.name or not call.fragments:
                 return
             self._emit_start(call, events)
         if call.name in self._custom_tools:
@@ -468,6 +468,29 @@ class ToolCallStream:
         if call.signature is not None:
             events.append(SignatureDelta(call.signature))
         events.append(BlockEnd())
+
+
+def _is_next_call(call: _Call, call_id: Any, inner: Json) -> bool:
+    """Whether a delta with a name and a call's index is the next call, not one of this call.
+
+    It has another id or, without ids, more arguments than the whole object of this call.
+    """
+    if call_id and call.id:
+        return bool(call_id != call.id)
+    return not call_id and not call.id and bool(inner.get("arguments")) and call.is_complete
+
+
+def _repeats(call: _Call, fragment: str) -> bool:
+    """Whether a fragment is the whole arguments again, which some servers send at the end."""
+    return fragment == "".join(call.fragments) and call.is_complete
+
+
+def _join_name(name: str, more: str) -> str:
+    """The name with what a later chunk says of it: nothing new, all of it, or its next piece.
+
+    MiniMax and others repeat the name in every chunk; the openai SDK and LangChain join pieces.
+    """
+    return more if more.startswith(name) else name + more
 
 
 def _function_fields(delta: Json) -> Json:
