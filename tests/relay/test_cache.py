@@ -33,7 +33,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
-from tests.waits import WAIT_TIMEOUT_S
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -587,6 +587,23 @@ async def test_a_waiter_of_a_failed_request_calls_upstream_itself(live: Open) ->
         replies = await asyncio.gather(*(gw.post(CHAT, REQUEST) for _ in range(3)))
         assert {reply.status for reply in replies} == {500, 502} & {r.status for r in replies}
         assert len(gw.upstreams.requests) == 3
+        assert not gw.runtime.cache.in_flight
+
+
+async def test_one_waiter_takes_over_if_the_client_of_the_first_request_disconnects(
+    live: Open,
+) -> None:
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.5)
+        return completion("once")
+
+    async with live(registry(cached(single_flight=True)), one=slow) as gw:
+        first = asyncio.create_task(gw.post(CHAT, REQUEST, disconnect_after=0.2))
+        await wait_until_async(lambda: gw.upstreams.requests)
+        replies = await asyncio.gather(*(gw.post(CHAT, REQUEST) for _ in range(5)))
+        await first
+        assert {response_text(reply) for reply in replies} == {"once"}
+        assert len(gw.upstreams.requests) == 2
         assert not gw.runtime.cache.in_flight
 
 

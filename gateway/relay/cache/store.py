@@ -54,7 +54,8 @@ class CacheStore:
 
     Attributes:
         pipelined: whether the backend's lookup shares a round trip with the limits.
-        in_flight: requests by key whose response is pending, for routes with single flight.
+        in_flight: requests by key whose response is pending, for routes with single flight;
+            the result is false for a request that was stopped before its end.
     """
 
     def __init__(self, secret: bytes, memory_bytes: int, backend: CacheBackend | None) -> None:
@@ -63,7 +64,7 @@ class CacheStore:
         self.semantic_index = SemanticIndex()
         self.backend = backend
         self.pipelined = isinstance(backend, RedisBackend)
-        self.in_flight: dict[str, asyncio.Future[None]] = {}
+        self.in_flight: dict[str, asyncio.Future[bool]] = {}
 
     def may_contain(self, fingerprint: str) -> bool:
         """Whether a response with this fingerprint may be cached anywhere."""

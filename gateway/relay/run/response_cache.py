@@ -265,23 +265,31 @@ class _CachedCall:
             await self.run_call(self.runtime, self.call, self.client, self.deadlines)
 
     async def _single_flight(self) -> None:
-        """Waits for an equal request in progress, or runs as the one that others wait for."""
+        """Waits for an equal request in progress, or runs as the one that others wait for.
+
+        If that one is stopped, because its client disconnected, the first of those waiting runs
+        and the others wait for it.
+        """
         in_flight = self.store.in_flight
-        leader = in_flight.get(self.key)
-        if leader is not None:
+        while (leader := in_flight.get(self.key)) is not None:
             await asyncio.wait([leader], timeout=SINGLE_FLIGHT_S)
             if await self._from_memory():
                 return
-        # Without a response from the leader, run independently: do not queue behind another.
-        own_future = asyncio.get_running_loop().create_future() if leader is None else None
-        if own_future is not None:
-            in_flight[self.key] = own_future
+            if not leader.done() or leader.result():
+                # Without a response from the leader, run independently: do not queue behind
+                # another.
+                await self._run_fresh()
+                return
+        own_future = in_flight[self.key] = asyncio.get_running_loop().create_future()
+        is_finished = True
         try:
             await self._run_fresh()
+        except asyncio.CancelledError:
+            is_finished = False
+            raise
         finally:
-            if own_future is not None:
-                del in_flight[self.key]
-                own_future.set_result(None)
+            del in_flight[self.key]
+            own_future.set_result(is_finished)
 
     # --- similar prompts ------------------------------------------------------------------
 
