@@ -459,6 +459,8 @@ def _simple_content(
 ) -> tuple[int, Any]:
     if endpoint is None:
         message = f"there is no endpoint {scope['path'][:200]}; see /docs for the list"
+        if scope["path"].startswith("//"):
+            message += "; the path begins with two slashes: remove the last one of the base URL"
         if bedrock_paths.is_bedrock(scope["path"]):
             message += "; of Amazon Bedrock: Converse, ConverseStream, CountTokens"
         raise GatewayError(Error(kind="not_found", message=message))

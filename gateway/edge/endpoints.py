@@ -206,15 +206,22 @@ _EDGE_PATH = re.compile(
 )
 
 
+def _single_slash(path: str) -> str:
+    """The path with one slash at its start: clients append theirs to a base URL that ends in one."""
+    return "/" + path.lstrip("/") if path.startswith("//") else path
+
+
 @lru_cache(maxsize=path_aliases.MAX_CACHED_PATHS)
 def is_edge_path(path: str) -> bool:
-    """Whether the edge serves a path."""
-    return _EDGE_PATH.fullmatch(path_aliases.resolve_path(path)[0]) is not None
+    """Whether the edge serves a path, or explains in the caller's dialect why it does not."""
+    return _EDGE_PATH.fullmatch(path_aliases.resolve_path(_single_slash(path))[0]) is not None
 
 
 @lru_cache(maxsize=path_aliases.MAX_CACHED_PATHS)
 def find_endpoint(path: str) -> Endpoint | None:
     """The endpoint at a path, or None."""
+    if path.startswith("//"):
+        return None
     google_path = google_paths.parse(path)
     if google_path is not None:
         return _google_endpoint(google_path)
@@ -269,6 +276,7 @@ def _bedrock_endpoint(bedrock_path: bedrock_paths.BedrockPath) -> Endpoint:
 
 def dialect_of(path: str, headers: dict[str, str]) -> str:
     """The dialect of errors at a path, which may be unknown."""
+    path = _single_slash(path)
     if path.startswith("/anthropic") or "anthropic-version" in headers or "/messages" in path:
         return "anthropic_messages"
     if path.startswith("/ollama"):

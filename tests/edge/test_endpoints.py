@@ -119,6 +119,26 @@ def test_a_model_id_may_contain_slashes() -> None:
     assert endpoint.arg == "openrouter/meta/llama-3:free"
 
 
+@pytest.mark.parametrize(
+    ("path", "dialect"),
+    [
+        ("//v1//chat/completions", "openai_chat"),
+        ("//chat/completions", "openai_chat"),
+        ("///v1/messages", "anthropic_messages"),
+        ("//anthropic/v1/messages", "anthropic_messages"),
+        ("//v1beta/models/gw:generateContent", "gemini"),
+        ("//api/chat", "ollama"),
+        ("//model/gw/converse", "bedrock_converse"),
+    ],
+)
+def test_a_path_with_two_slashes_gets_an_error_in_the_clients_dialect(
+    path: str, dialect: str
+) -> None:
+    assert is_edge_path(path)
+    assert find_endpoint(path) is None
+    assert dialect_of(path, {}) == dialect
+
+
 @pytest.mark.parametrize("path", ["/v1/nothing", "/anthropic/v1/complete", "/v1/messages/x"])
 def test_an_unknown_path_has_no_endpoint(path: str) -> None:
     assert find_endpoint(path) is None
@@ -128,7 +148,7 @@ def test_an_unknown_path_has_no_endpoint(path: str) -> None:
     "path",
     [
         *("/api/requests", "/api/translate", "/api/openapi.json", "/api/chats", "/api/tags/x"),
-        *("/docs", "/admin/", "/", "/console/", "/ollamas"),
+        *("/docs", "/admin/", "/", "/console/", "/ollamas", "//console/", "//api/requests"),
     ],
 )
 def test_the_console_keeps_its_paths(path: str) -> None:
