@@ -326,6 +326,42 @@ async def test_no_depth_of_a_body_is_called_but_not_logged(
     assert len([row for row in rows if row.outcome == "ok"]) == len(live.upstreams.requests) > 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_response_that_echoes_a_deeply_nested_request_is_not_lost(
+    tmp_path: Path, *, stream: bool
+) -> None:
+    answer = sse(chunk("hi"), chunk(finish="stop"), DONE)
+    registry = snapshot(route("m", provider("a", preset="deepseek")))
+    statuses = []
+    async with gateway(tmp_path, registry, a=lambda _: answer if stream else completion()) as live:
+        for depth in range(880, 980):
+            body = b'{"model":"m","input":"hi","store":false,"stream":%s,"metadata":{"a":%s}}' % (
+                b"true" if stream else b"false",
+                b"[" * depth + b"]" * depth,
+            )
+            reply = await live.post("/v1/responses", body)
+            statuses.append(reply.status)
+            assert b"internal error" not in reply.body, depth
+    assert set(statuses) == {200, 400}
+    if not stream:
+        assert statuses.count(200) == len(live.upstreams.requests)
+
+
+async def test_a_recursion_error_is_a_request_that_is_nested_too_deeply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recurse(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("gateway.relay.run.pipeline.attempt", recurse)
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        reply = await live.post(CHAT, chat_request())
+        row = await live.entry()
+    assert reply.status == 400
+    assert "nested too deeply" in reply.json()["error"]["message"]
+    assert row.outcome == "error"
+
+
 @pytest.mark.parametrize("key", ["", "wrong"], ids=["none", "wrong"])
 async def test_a_request_without_a_key_is_a_401_and_not_sent(tmp_path: Path, key: str) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.response import Usage
 from gateway.dialects.base import ErrorReply
 from gateway.providers.masks import Mask, mask_text
@@ -310,6 +310,9 @@ async def serve_call(
         await fail(GatewayError(CLIENT_GONE if client_gone else stop_error(reason)))
         if reason is None:
             raise
+    except RecursionError:
+        # JSON just below the limit, which depends on the depth of the calls that read or write it.
+        await fail(invalid("the request, or the response to it, is nested too deeply"))
     except Exception:
         log.exception("a request failed inside the gateway", extra={"request_id": call.exchange.id})
         message = "internal error of the gateway; see its log"
