@@ -221,10 +221,10 @@ def window_start(now: float, span: str) -> datetime | None:
 def sliding_total(counters: Sequence[int], offset: int, current_slot: int) -> int:
     """The count of the span that ends with the slot `current_slot`."""
     age = current_slot - counters[offset]
+    if abs(age) >= BUCKETS:  # too old, or of a clock that was far ahead
+        return 0
     if age <= 0:  # the clock may have been set back: earlier counts still apply
         return counters[offset + SUM]
-    if age >= BUCKETS:
-        return 0
     head = counters[offset]
     slots = range(head - SLICES + age, head + 1)
     return sum(counters[offset + FIRST + number % BUCKETS] for number in slots)
@@ -235,6 +235,8 @@ def add_to_slot(counters: CounterArray, offset: int, current_slot: int, amount: 
     head = counters[offset]
     if current_slot > head:
         _advance_slot(counters, offset, head, current_slot)
+    elif head - current_slot >= BUCKETS:  # the clock was far ahead
+        _advance_slot(counters, offset, current_slot - BUCKETS, current_slot)
     else:
         current_slot = head  # also if the clock was set back
     counters[offset + FIRST + current_slot % BUCKETS] += amount
@@ -287,6 +289,16 @@ def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> 
         counters[offset + FIRST] = 0
         counters[offset] = window
     counters[offset + FIRST] += amount
+
+
+def discard_future_spend(counters: CounterArray, offset: int, current_window: int) -> None:
+    """Discards the spending in a window that has not begun: the clock was ahead.
+
+    Otherwise nothing would be counted until that window begins.
+    """
+    if counters[offset] > current_window:
+        counters[offset + FIRST] = 0
+        counters[offset] = current_window
 
 
 # --- admission -------------------------------------------------------------------------

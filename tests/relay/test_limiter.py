@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,19 @@ import pytest
 
 from gateway.providers.profile import Price
 from gateway.relay.limits.limit_headers import format_duration
+from gateway.relay.limits.limiter import Limiter
+from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.relay.run.playground_calls import run_playground_call
-from gateway.routing.limits import RESERVED, UNITS, Budget, Limits
+from gateway.routing.limits import (
+    DAY,
+    RESERVED,
+    UNITS,
+    Budget,
+    Limits,
+    add_spend,
+    calendar_window,
+    window_spend,
+)
 from gateway.routing.snapshot import Route, Snapshot, Team
 from tests.relay.harness import (
     DONE,
@@ -251,6 +263,29 @@ async def test_spend_of_the_database_is_counted(tmp_path: Path) -> None:
         limiter.sync_spend([("key:1/usd/total", 1, 2 * UNITS // 10_000)])
         assert (await live.post(CHAT, body())).status == 200
         assert (await live.post(CHAT, body())).status == 429
+
+
+async def test_a_budget_applies_after_the_clock_was_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = Budget(day_usd=Decimal("0.0001"))
+    registry = limited_registry(priced_route(provider("one")), budget=budget)
+    real_time = time.time
+    async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
+        for ahead_s in (DAY, 0):
+            live.runtime.limiter._clock = clock = lambda ahead=ahead_s: real_time() + ahead
+            monkeypatch.setattr(time, "time", clock)
+            assert [(await live.post(CHAT, body())).status for _ in range(2)] == [200, 429]
+
+
+async def test_recorded_spend_counts_after_the_clock_was_ahead() -> None:
+    limiter = Limiter(SharedCounters())
+    offset = limiter.counters.counter_offset("key:1/usd/day")
+    assert offset is not None
+    today = calendar_window(limiter.now(), "day")[0]
+    add_spend(limiter.counters.local_slot, offset, today + 1, UNITS)
+    limiter.sync_spend([("key:1/usd/day", today, 5)])
+    assert window_spend(limiter.counters.local_slot, offset, today) == 5
 
 
 async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(

@@ -231,10 +231,45 @@ async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
         client: Redis = Redis.from_url(redis.url)
         stored_hash = await client.hgetall(f"{PREFIX}key:1/usd/total")
         await client.aclose()
-    assert {name: int(value) for name, value in stored_hash.items()} == {
-        b"h": 1,
-        b"b0": sum(amounts),
-    }
+    assert {name: int(value) for name, value in stored_hash.items()} == {b"w1": sum(amounts)}
+
+
+async def test_a_machine_whose_clock_is_ahead_does_not_end_the_budget_of_others(
+    redis: RedisServer,
+) -> None:
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(day_usd=Decimal(1)))
+    async with machines(redis.url, registry) as ((first, second), _):
+        first.clock = Clock()
+        first.clock.now += 3600 * 24
+        for node in (first, second):
+            call = await node.enter()
+            assert isinstance(call, Call)
+            await node.leave(call, 5, UNITS)
+            assert kind(await node.enter()) == "quota"
+
+
+async def test_spend_of_old_windows_is_deleted_from_redis(redis: RedisServer) -> None:
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(day_usd=Decimal(1)))
+    async with machines(redis.url, registry, 1) as ((node,), clock):
+        for _ in range(60):
+            call = await node.enter()
+            assert isinstance(call, Call)
+            await node.leave(call, 5, UNITS // 2)
+            clock.now += 3600 * 24
+        client: Redis = Redis.from_url(redis.url)
+        assert await client.hlen(f"{PREFIX}key:1/usd/day") < 45
+        await client.aclose()
+
+
+async def test_counts_of_a_redis_whose_clock_was_ahead_do_not_block_until_then(
+    redis: RedisServer,
+) -> None:
+    registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=2))
+    async with machines(redis.url, registry, 1) as ((node,), clock):
+        for shift in (3600, -3600):
+            clock.now += shift
+            kinds = [kind(await node.enter()) for _ in range(3)]
+            assert kinds == ["ok", "ok", "rate_limit"]
 
 
 async def test_a_repeated_settlement_after_a_lost_reply_counts_once(
@@ -291,7 +326,7 @@ async def test_a_concurrent_repeated_settlement_counts_once(
 
 async def units_on(redis: RedisServer) -> int:
     client: Redis = Redis.from_url(redis.url)
-    spent = await client.hget(f"{PREFIX}key:1/usd/total", "b0")
+    spent = await client.hget(f"{PREFIX}key:1/usd/total", "w1")
     await client.aclose()
     return int(spent or 0)
 

@@ -268,11 +268,18 @@ class Limiter:
             self._active_bounds.clear()
         active = self._active_bounds.get(id(bounds))
         if active is None:
+            for bound in bounds:
+                if bound.metric == "usd":
+                    self._discard_future_spend(bound.offset, bound.rule.span, now)
             lines = limits.current_windows(bounds, CountedAt(now, self.windows(started)))
             soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
             headers = LimitHeaders(bounds, now)
             active = self._active_bounds[id(bounds)] = _ActiveBounds(bounds, lines, headers, soft)
         return active
+
+    def _discard_future_spend(self, offset: int, span: str, now: float) -> None:
+        window, _ = limits.calendar_window(now, span)
+        limits.discard_future_spend(self.counters.local_slot, offset, window)
 
     def windows(self, started: float) -> dict[str, int]:
         """The calendar windows of a request that began at `started`."""
@@ -357,12 +364,14 @@ class Limiter:
         The log may lag behind because of pending records, but is never ahead: the difference was
         spent before the counters were created, or on another machine.
         """
+        now = self._clock()
         self.counters.map_new_slots()
         with self.counters.exclusive_lock():
             for name, window, units in recorded_spend:
                 offset = self.counters.locked_counter_offset(name)
                 if offset is None:
                     continue
+                self._discard_future_spend(offset, name.rpartition("/")[2], now)
                 slots = (self.counters.local_slot, *self.counters.peer_slots)
                 missing_units = units - sum(
                     limits.window_spend(process_slot, offset, window) for process_slot in slots

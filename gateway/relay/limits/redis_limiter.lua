@@ -15,12 +15,13 @@
 --   confirmed     ids of batches whose answer has arrived
 --   reserve       rules to check: {name, what, limit, amount, ttl, span | window}
 --   request_rows  how many of `reserve` belong to the request; the others are the attempt's
--- A hash holds `h` (the newest slot or window), `b0`..`b12` (buckets) and `r<process>.<lease>`
--- (reserved). The hash `leases` holds `<lease> <end>` of each process.
+-- A hash holds `h` (the newest slot) and `b0`..`b12` (buckets), or of a budget `w<window>` (spent,
+-- for each window, as the clocks of machines differ), and `r<process>.<lease>` (reserved). The hash `leases` holds `<lease> <end>` of each process.
 -- Returns the index of the rule that refused (0: none), milliseconds until a retry may succeed,
 -- the number of the lease, then the used and reserved amounts of each rule that was checked. If a rule of the attempt
 -- refuses, the request's own rules are reserved nevertheless.
 local SLICES, BUCKETS = 12, 13
+local KEPT_WINDOWS = 40
 local prefix, request = KEYS[1], cjson.decode(ARGV[1])
 local now = request.now
 if now == 0 then
@@ -73,14 +74,13 @@ local function read(key, rule)
   end
   local counts = {}
   if rule.what == 'usd' then
-    local counter = redis.call('HMGET', key, 'h', 'b0')
-    if tonumber(counter[1]) == rule.window then used = tonumber(counter[2]) or 0 end
+    used = tonumber(redis.call('HGET', key, 'w' .. to_int(rule.window))) or 0
   elseif rule.what ~= 'concurrency' then
     local fields = {'h'}
     for n = 0, SLICES do fields[#fields + 1] = 'b' .. n end
     local counter = redis.call('HMGET', key, unpack(fields))
     local head, current = tonumber(counter[1]), slot_of(rule.span)
-    if head then
+    if head and head - current < BUCKETS then -- else Redis's clock was far ahead
       if current < head then current = head end
       for number = current - SLICES, head do
         local count = tonumber(counter[2 + number % BUCKETS]) or 0
@@ -94,6 +94,7 @@ end
 
 local function add(key, span, amount)
   local head, current = tonumber(redis.call('HGET', key, 'h')), slot_of(span)
+  if head and head - current >= BUCKETS then head = nil end -- Redis's clock was far ahead
   if not head or current > head then
     for number = math.max((head or 0) + 1, current - SLICES), current do
       redis.call('HDEL', key, 'b' .. number % BUCKETS)
@@ -106,12 +107,14 @@ local function add(key, span, amount)
 end
 
 local function spend(key, window, amount)
-  local head = tonumber(redis.call('HGET', key, 'h'))
-  if head and window < head then return end
-  if not head or window > head then
-    redis.call('HSET', key, 'h', to_int(window), 'b0', '0')
+  local field = 'w' .. to_int(window)
+  if redis.call('HEXISTS', key, field) == 0 then
+    for _, name in ipairs(redis.call('HKEYS', key)) do
+      local number = tonumber(string.match(name, '^w(%d+)$'))
+      if number and number < window - KEPT_WINDOWS then redis.call('HDEL', key, name) end
+    end
   end
-  redis.call('HINCRBY', key, 'b0', to_int(amount))
+  redis.call('HINCRBY', key, field, to_int(amount))
 end
 
 local function settle(row)
