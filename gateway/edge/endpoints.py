@@ -207,7 +207,7 @@ _EDGE_PATH = re.compile(
 
 
 def _single_slash(path: str) -> str:
-    """The path with one slash at its start: clients append theirs to a base URL that ends in one."""
+    """The path with one slash at its start: clients append to base URLs that end in one."""
     return "/" + path.lstrip("/") if path.startswith("//") else path
 
 
