@@ -11,17 +11,23 @@
 --   batches       finished reservations, {id, rows}. A batch whose answer was lost is sent again
 --                 under its id and not applied twice. A row: {name, what, amount, used,
 --                 lease, span | window}; for the kind `sync`, `used` is a minimum. A row with
---                 `in_flight` reserves again what a request in flight had reserved before
+--                 `in_flight` reserves again what a request in flight had reserved before. A batch
+--                 that was sent before has `age_s`: the recorded spend of another process may
+--                 contain its spending by now
 --   confirmed     ids of batches whose answer has arrived
 --   reserve       rules to check: {name, what, limit, amount, ttl, span | window}
 --   request_rows  how many of `reserve` belong to the request; the others are the attempt's
--- A hash holds `h` (the newest slot) and `b0`..`b12` (buckets), or of a budget `w<window>` (spent,
--- for each window, as the clocks of machines differ), and `r<process>.<lease>` (reserved). The hash `leases` holds `<lease> <end>` of each process.
+-- A hash holds `h` (the newest slot) and `b0`..`b12` (buckets), and `r<process>.<lease>` (reserved).
+-- Of a budget it holds by window, as the clocks of machines differ: `w<window>` (spent),
+-- `s<window>` (what `sync` rows have lately added to it) and `t<window>` (when they did). The hash
+-- `leases` holds `<lease> <end>` of each process.
 -- Returns the index of the rule that refused (0: none), milliseconds until a retry may succeed,
 -- the number of the lease, then the used and reserved amounts of each rule that was checked. If a rule of the attempt
 -- refuses, the request's own rules are reserved nevertheless.
 local SLICES, BUCKETS = 12, 13
 local KEPT_WINDOWS = 40
+-- Recorded spend is sent at shorter intervals while any is missing.
+local SYNC_S = 60
 local prefix, request = KEYS[1], cjson.decode(ARGV[1])
 local now = request.now
 if now == 0 then
@@ -110,18 +116,40 @@ local function spend(key, window, amount)
   local field = 'w' .. to_int(window)
   if redis.call('HEXISTS', key, field) == 0 then
     for _, name in ipairs(redis.call('HKEYS', key)) do
-      local number = tonumber(string.match(name, '^w(%d+)$'))
+      local number = tonumber(string.match(name, '^[wst](%d+)$'))
       if number and number < window - KEPT_WINDOWS then redis.call('HDEL', key, name) end
     end
   end
   redis.call('HINCRBY', key, field, to_int(amount))
 end
 
-local function settle(row)
+-- Counts the recorded spend that is missing here.
+local function sync(key, window, recorded)
+  local used = read(key, {what = 'usd', window = window})
+  if recorded <= used then return end
+  spend(key, window, recorded - used)
+  local synced, time = 's' .. to_int(window), 't' .. to_int(window)
+  local added_at = tonumber(redis.call('HGET', key, time))
+  if added_at and now - added_at > SYNC_S then redis.call('HDEL', key, synced) end
+  redis.call('HINCRBY', key, synced, to_int(recorded - used))
+  redis.call('HSET', key, time, string.format('%.3f', now))
+end
+
+-- The part of a late settlement that `sync` rows have not counted since.
+local function uncounted(row, key, age_s)
+  local field = 's' .. to_int(row.window)
+  local fields = redis.call('HMGET', key, field, 't' .. to_int(row.window))
+  local synced, added_at = tonumber(fields[1]) or 0, tonumber(fields[2])
+  if synced == 0 or added_at < now - age_s then return row.used end
+  local counted = math.min(row.used, synced)
+  redis.call('HINCRBY', key, field, '-' .. to_int(counted))
+  return row.used - counted
+end
+
+local function settle(row, age_s)
   local key = prefix .. row.name
   if row.what == 'sync' then
-    local used = read(key, {what = 'usd', window = row.window})
-    if row.used > used then spend(key, row.window, row.used - used) end
+    sync(key, row.window, row.used)
   else
     if row.lease == newest and row.amount > 0 then
       -- Without a floor, so that the result does not depend on the order of the batches.
@@ -130,7 +158,11 @@ local function settle(row)
       if redis.call('HINCRBY', key, field, amount) == 0 then redis.call('HDEL', key, field) end
     end
     if row.used > 0 then
-      if row.what == 'usd' then spend(key, row.window, row.used) else add(key, row.span, row.used) end
+      if row.what == 'usd' then
+        spend(key, row.window, age_s and uncounted(row, key, age_s) or row.used)
+      else
+        add(key, row.span, row.used)
+      end
     end
     if row.ttl > 0 then redis.call('EXPIRE', key, row.ttl) end
   end
@@ -139,7 +171,7 @@ local settled = prefix .. 'settled:' .. request.process_id
 if #request.confirmed > 0 then redis.call('SREM', settled, unpack(request.confirmed)) end
 for _, batch in ipairs(request.batches) do
   if redis.call('SADD', settled, batch.id) == 1 then
-    for _, row in ipairs(batch.rows) do settle(row) end
+    for _, row in ipairs(batch.rows) do settle(row, batch.age_s) end
   end
 end
 if #request.batches > 0 then redis.call('EXPIRE', settled, 86400) end

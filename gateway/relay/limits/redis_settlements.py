@@ -8,6 +8,7 @@ under that epoch.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -26,12 +27,16 @@ _MAX_TRIES = 4
 # Maximum pending rows while Redis is unavailable; the oldest beyond it are dropped.
 MAX_UNSETTLED_ROWS = 20_000
 _MAX_CONFIRMED_IDS = 1000
+# How long a settlement may wait for its batch, and how much clocks may differ.
+_AGE_MARGIN_S = 2.0
 
 
 class Settlements:
     """Settlements that Redis has not confirmed, in batches with an id.
 
-    A batch whose reply was lost is sent again under its id, and Redis applies it once.
+    A batch whose reply was lost is sent again under its id, and Redis applies it once. It has its
+    age then: the log may already have recorded its spending, and another process may have read
+    that and sent it to Redis.
 
     Attributes:
         waiting_rows: rows for the next batch.
@@ -47,9 +52,11 @@ class Settlements:
     def next_batches(self) -> tuple[list[Row], list[str]]:
         """The batches to send now, and confirmed ids that Redis may delete."""
         batches, self._unconfirmed_batches = self._unconfirmed_batches, []
+        set_ages(batches)
         if self.waiting_rows:
             self._count += 1
-            batches.append({"id": str(self._count), "rows": self.waiting_rows})
+            created = time.monotonic()
+            batches.append({"id": str(self._count), "rows": self.waiting_rows, "created": created})
             self.waiting_rows = []
         self._sent_batches += batches
         ids, self._confirmed_ids = (
@@ -76,15 +83,24 @@ class Settlements:
         ids = {batch["id"] for batch in batches}
         self._sent_batches = [batch for batch in self._sent_batches if batch["id"] not in ids]
 
-    def unsettled_units(self, name: str, window: int) -> int:
-        """Units spent in a budget's window that Redis has not confirmed."""
-        batches = [*self._sent_batches, *self._unconfirmed_batches, {"rows": self.waiting_rows}]
+    def unsettled_units(self, name: str, window: int, besides: list[Row]) -> int:
+        """Units spent in a budget's window that Redis has not confirmed, besides some batches."""
+        batches = [*self._sent_batches, *self._unconfirmed_batches]
+        batches = [batch for batch in batches if batch not in besides]
+        batches.append({"rows": self.waiting_rows})
         return sum(
             row["used"]
             for batch in batches
             for row in batch["rows"]
             if row["what"] == "usd" and row["name"] == name and row["window"] == window
         )
+
+
+def set_ages(batches: list[Row]) -> None:
+    """Sets the age of batches that were sent before."""
+    now = time.monotonic()
+    for batch in batches:
+        batch["age_s"] = now - batch["created"] + _AGE_MARGIN_S
 
 
 class SpendSync:
@@ -115,14 +131,15 @@ class SpendSync:
         lease, settled_batches = self._lease, payload["batches"]
         for _ in range(_MAX_TRIES):
             number, in_flight = lease.number, lease.batches()
-            spend = (
-                [] if lease.is_seeded else [{"id": uuid.uuid4().hex, "rows": self._spend_rows()}]
-            )
+            batches = [*in_flight, *settled_batches]
+            if not lease.is_seeded:
+                before, after = self._spend_rows([]), self._spend_rows(settled_batches)
+                batches = [_spend_batch(before), *batches, _spend_batch(after)]
             payload |= {
                 "lease": number,
                 "epoch": lease.epoch,
                 "seed": not lease.is_seeded,
-                "batches": [*spend, *in_flight, *settled_batches],
+                "batches": batches,
             }
             answer = await self._client.run_script(
                 msgspec.json.encode(payload), cache_key, cache_writes
@@ -130,12 +147,14 @@ class SpendSync:
             if answer[0] != _REDIS_RESET:
                 lease.confirm(number, in_flight)
                 return answer
+            set_ages(settled_batches)
             if number == lease.number:  # else another script has begun the next lease
                 lease.renew(answer[1].decode() or uuid.uuid4().hex)
                 self.on_redis_reset()
         raise RedisUnavailable("Redis lost its data repeatedly")
 
-    def _spend_rows(self) -> list[Row]:
+    def _spend_rows(self, settled_batches: list[Row]) -> list[Row]:
+        """The known spending that Redis has confirmed or that these batches settle."""
         slots = (self._counters.local_slot, *self._counters.peer_slots)
         rows = []
         for name, window in self.windows.items():
@@ -145,10 +164,13 @@ class SpendSync:
                 if offset is not None
                 else 0
             )
-            # Unsettled rows are sent separately, in their batches.
-            spent_units -= self._settlements.unsettled_units(name, window)
+            spent_units -= self._settlements.unsettled_units(name, window, settled_batches)
             if spent_units > 0:
                 rows.append(
                     {"name": name, "what": "sync", "window": window, "used": clamp_int(spent_units)}
                 )
         return rows
+
+
+def _spend_batch(rows: list[Row]) -> Row:
+    return {"id": uuid.uuid4().hex, "rows": rows}
