@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import IntegrityError, connections, transaction
@@ -24,7 +24,7 @@ from gateway.store.options import load_options
 
 log = logging.getLogger(__name__)
 
-# An alert of a node that no longer reports is closed after this time.
+# An alert whose last observer no longer reports is closed after this time.
 STALE_AFTER = timedelta(minutes=10)
 
 
@@ -36,6 +36,8 @@ class AlertTracker:
         self._clock = clock
         # Since when each condition has held, by event and subject.
         self._held_since: dict[tuple[str, str], float] = {}
+        # When this node last observed each active alert that all nodes share, by primary key.
+        self._seen_at: dict[int, datetime] = {}
 
     def update(self, conditions: list[Condition]) -> None:
         """Record changes of the conditions, and send them to the channels."""
@@ -93,10 +95,12 @@ class AlertTracker:
         }
         notifications = []
         now = timezone.now()
+        seen_at: dict[int, datetime] = {}
         for alert in Alert.objects.firing():
             if (alert.event, alert.subject, alert.node) in current_identities:
+                seen_at[alert.pk] = alert.seen_at
                 continue
-            if alert.node not in {"", self._node} and alert.seen_at > now - STALE_AFTER:
+            if self._seen_elsewhere(alert) and alert.seen_at > now - STALE_AFTER:
                 continue
             resolved_count = Alert.objects.firing().filter(pk=alert.pk).update(resolved_at=now)
             if resolved_count and not alert.is_silenced:
@@ -105,7 +109,18 @@ class AlertTracker:
                         "resolved", alert.event, alert.subject, alert.message, alert.started_at
                     )
                 )
+        self._seen_at = seen_at
         return notifications
+
+    def _seen_elsewhere(self, alert: Alert) -> bool:
+        """Whether another node has observed the alert last; that node ends it.
+
+        Nodes learn of spending at different times: one that does not know of it yet must not end
+        the alert of another, which would be sent again.
+        """
+        if alert.node:
+            return alert.node != self._node
+        return alert.seen_at != self._seen_at.get(alert.pk)
 
     def _end_silences(self, silences: list[AlertSilence]) -> list[Notification]:
         """Notifications of active alerts whose silence has ended."""

@@ -332,6 +332,35 @@ def test_an_alert_seen_by_all_nodes_is_sent_once(receiver: WebhookReceiver) -> N
     assert len(receiver.received) == 1
 
 
+def test_a_node_that_learns_of_spending_later_does_not_end_an_alert(
+    receiver: WebhookReceiver,
+) -> None:
+    """Without Redis, a node learns what others spend from the database, seconds later."""
+    key, _ = store.create_key("ci")
+    spent = {(f"key:{key.pk}", "day"): (10.0, 10.0)}
+    channel(receiver.url)
+    first, second = Node("node-1"), Node("node-2")
+    first.check(budgets=spent)
+    second.check()
+    first.check(budgets=spent)
+    second.check(budgets=spent)
+    assert [m["status"] for m in receiver.received] == ["firing"]
+    for node in (first, second, first, second):
+        node.check()
+    assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
+
+
+def test_an_alert_that_ends_while_its_node_restarts_is_resolved(receiver: WebhookReceiver) -> None:
+    key, _ = store.create_key("ci")
+    channel(receiver.url)
+    Node().check(budgets={(f"key:{key.pk}", "day"): (10.0, 10.0)})
+    Node().check()
+    assert len(receiver.received) == 1
+    Alert.objects.update(seen_at=timezone.now() - dt.timedelta(minutes=11))
+    Node().check()
+    assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
+
+
 def test_channels_get_the_events_they_subscribe_to(receiver: WebhookReceiver) -> None:
     channel(receiver.url, name="budgets", events=["budget"])
     channel(receiver.url, name="off", enabled=False)
