@@ -24,7 +24,9 @@ from gateway.relay.runtime import Config
 from gateway.routing.snapshot import Provider, Target, model_of
 from tests.fakes import anthropic_rules, ollama_rules
 from tests.relay.harness import (
+    DONE,
     KEY,
+    chunk,
     completion,
     gateway,
     provider,
@@ -297,6 +299,49 @@ async def test_a_client_that_disconnects_ends_all_calls(tmp_path: Path) -> None:
         await gate.post("/v1/chat/completions", REQUEST, disconnect_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
+
+
+async def test_an_interrupted_stream_is_billed_the_prompt_of_each_choice(tmp_path: Path) -> None:
+    """Unknown, the cost would not count for any budget."""
+    body = {**REQUEST, "stream": True, "messages": [{"role": "user", "content": "word " * 100}]}
+    upstream = claude(["alpha", "bravo", "chars"], pause_s=0.3)
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gate:
+        await gate.post("/v1/chat/completions", body, disconnect_once=lambda r: r.parts)
+        row = await gate.entry()
+    assert row.outcome == "client_closed"
+    assert row.usage_source == "estimated"
+    assert row.input_tokens is not None and 270 <= row.input_tokens <= 390
+    assert row.output_tokens is not None and row.output_tokens >= 1
+    expected = Decimal(row.input_tokens + 2 * row.output_tokens) / 1_000_000
+    assert row.cost_usd == expected
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_service_tier_of_each_call_sets_its_price(tmp_path: Path, stream: bool) -> None:
+    def in_tier(tier: str) -> Any:
+        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        if not stream:
+            return completion("a", usage=usage, service_tier=tier)
+        finish = chunk(finish="stop", service_tier=tier)
+        return sse(chunk("a", service_tier=tier), finish, chunk(usage=usage), DONE)
+
+    tiers = ["flex", "default", "flex"]
+    test_route = priced_route(provider("a", preset="mistral"), "m")
+    [target] = test_route.targets
+    price = msgspec.structs.replace(
+        target.model.price, tiers={"flex": Price(input=Decimal("0.5"), output=Decimal(1))}
+    )
+    traits = msgspec.structs.replace(target.model.traits, n_max=1)
+    model = msgspec.structs.replace(target.model, price=price, traits=traits)
+    test_route = route("m", model.provider, targets=(Target(id=1, model=model, order=1),))
+    body = {**REQUEST, "stream": stream, "service_tier": "flex"}
+    async with gateway(tmp_path, snapshot(test_route), a=lambda _: in_tier(tiers.pop())) as gate:
+        reply = await gate.post("/v1/chat/completions", body)
+        row = await gate.entry()
+    assert reply.status == 200 and len(gate.upstreams.requests) == 3
+    costs = sorted(call.cost_usd or 0 for call in row.attempts[0].calls)
+    assert costs == [Decimal("0.00001"), Decimal("0.00001"), Decimal("0.00002")]
+    assert row.cost_usd == Decimal("0.00004")
 
 
 async def test_a_setting_limits_the_number_of_choices(tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ def usage_of(call: Call) -> tuple[Usage, str]:
     if partial_usage.output is None:
         changes["output"] = estimated_output
     if partial_usage.prompt_tokens is None:
-        changes["input"], source = _estimate_prompt(call)
+        prompt_tokens, source = _estimate_prompt(call)
+        # Each of several upstream calls is billed its prompt.
+        calls = call.attempts[-1].calls if call.attempts else ()
+        changes["input"] = prompt_tokens * max(1, len(calls))
     return msgspec.structs.replace(partial_usage, **changes), source
 
 

@@ -29,6 +29,7 @@ from gateway.relay.run.model_call import (
     new_record,
     prepare_call,
     report_adaptations,
+    reported_tier,
 )
 from gateway.relay.run.reply import send_collected
 from gateway.relay.run.stream import stream_events
@@ -101,6 +102,7 @@ class _ParallelCalls:
         self.prepared_requests = prepared_requests
         self.builders = [ResponseBuilder() for _ in prepared_requests]
         self.usages: list[Usage | None] = [None] * len(prepared_requests)
+        self.tiers: list[str | None] = [None] * len(prepared_requests)
         self.slots = asyncio.Semaphore(MAX_PARALLEL_CALLS)
         self.queue: asyncio.Queue[tuple[int, list[Event] | BaseException | None]] = asyncio.Queue(
             _QUEUED_BATCHES
@@ -155,8 +157,9 @@ class _ParallelCalls:
                 ) as batches:
                     async for events in batches:
                         self._add_usage(number, events)
+                        self.tiers[number] = reported_tier(events) or self.tiers[number]
                         await self.queue.put((number, events))
-                finish_record(self.call, record, self.usages[number])
+                finish_record(self.call, record, self.usages[number], self.tiers[number])
         except asyncio.CancelledError:
             raise
         except Exception as failure:  # raised by `events`, which reads the queue

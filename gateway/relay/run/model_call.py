@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.events import End, Event, Failed
+from gateway.canon.events import End, Event, Failed, Start, UsageUpdate
 from gateway.canon.fold import unfold_response
 from gateway.canon.request import Request
 from gateway.canon.response import Usage
@@ -22,9 +22,10 @@ from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import decode, decode_frames
+from gateway.relay.run.settle import billed_tier
 from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
-from gateway.routing.pricing import cost
+from gateway.routing.pricing import cost, tier_price
 from gateway.routing.snapshot import Route, Target
 
 if TYPE_CHECKING:
@@ -163,11 +164,22 @@ def new_record(call: Call) -> UpstreamCall:
     return record
 
 
-def finish_record(call: Call, record: UpstreamCall, usage: Usage | None) -> None:
+def reported_tier(events: list[Event]) -> str | None:
+    """The service tier that these events report; None if they do not."""
+    for event in events:
+        if isinstance(event, Start | UsageUpdate) and event.service_tier is not None:
+            return event.service_tier
+    return None
+
+
+def finish_record(
+    call: Call, record: UpstreamCall, usage: Usage | None, service_tier: str | None
+) -> None:
     """Adds the tokens and the cost of an upstream call to its record."""
     record.ended_ms = call.exchange.elapsed_ms()
     if usage is None or call.attempt.target is None:
         return
     record.input_tokens, record.output_tokens = usage.prompt_tokens, usage.output
     if usage.provider_cost is None:
-        record.cost_usd = cost(usage, call.attempt.target.model.price)
+        tier = billed_tier(call, service_tier)
+        record.cost_usd = cost(usage, tier_price(call.attempt.target.model.price, tier))

@@ -15,6 +15,7 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.response import Usage
 from gateway.dialects.base import ErrorReply
 from gateway.providers.masks import Mask, mask_text
+from gateway.providers.profile import Price
 from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import (
     Call,
@@ -24,7 +25,7 @@ from gateway.relay.exchange.call import (
     milliseconds,
     stop_error,
 )
-from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.exchange.log_record import LogRecord, UpstreamCall
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
 from gateway.relay.exchange.request_features import (
     ATTRIBUTION_FIELDS,
@@ -220,9 +221,7 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     if usage.provider_cost is not None:
         return Decimal(str(usage.provider_cost)), "provider", ""
     price, reported_tier = call.attempt.target.model.price, ""
-    tier = call.attempt.tap.service_tier
-    if tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
-        tier = _requested_tier(call.exchange)
+    tier = billed_tier(call, call.attempt.tap.service_tier)
     if tier not in STANDARD_TIERS:
         reported_tier = tier[:20] if tier else ""
         price = tier_price(price, tier)
@@ -230,15 +229,27 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
         # Embedding models have no output, and therefore no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
     calls = call.attempts[-1].calls if call.attempts else []
-    # Prices can depend on the length of a call's own prompt.
-    usd = _sum_costs([c.cost_usd for c in calls]) if calls else cost(usage, price)
+    usd = _cost_of_calls(calls, usage, price) if calls else cost(usage, price)
     return usd, price.source if usd is not None else "", reported_tier
 
 
-def _sum_costs(costs: list[Decimal | None]) -> Decimal | None:
-    """The sum; None if one is unknown."""
-    known_costs = [usd for usd in costs if usd is not None]
-    return sum(known_costs, Decimal(0)) if len(known_costs) == len(costs) else None
+def billed_tier(call: Call, reported_tier: str | None) -> str | None:
+    """The service tier that a response reports; if it reports none, the requested one."""
+    if reported_tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
+        return _requested_tier(call.exchange)
+    return reported_tier
+
+
+def _cost_of_calls(calls: list[UpstreamCall], usage: Usage, price: Price) -> Decimal | None:
+    """The cost of several upstream calls, which together used `usage`.
+
+    Each has its own: prices can depend on the length of a call's own prompt. Calls that were
+    interrupted have none: then the cost is that of the total, at the price of short prompts.
+    """
+    costs = [c.cost_usd for c in calls if c.cost_usd is not None]
+    if len(costs) == len(calls):
+        return sum(costs, Decimal(0))
+    return cost(usage, msgspec.structs.replace(price, above=()))
 
 
 def _requested_tier(exchange: Exchange) -> str | None:

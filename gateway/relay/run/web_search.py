@@ -28,6 +28,7 @@ from gateway.relay.run.model_call import (
     new_record,
     prepare_call,
     report_adaptations,
+    reported_tier,
 )
 from gateway.relay.run.reply import send_collected
 from gateway.relay.run.stream import stream_events
@@ -129,7 +130,7 @@ class _SearchRounds:
                 self.prepared_request = await prepare_call(
                     self.call, self.route, self.target, self.request
                 )
-            record = new_record(self.call)
+            record, tier = new_record(self.call), None
             current = translate.RoundEvents(
                 self.function,
                 is_first=number == 1,
@@ -138,10 +139,11 @@ class _SearchRounds:
             )
             async with contextlib.aclosing(self._model_events(number)) as batches:
                 async for events in batches:
+                    tier = reported_tier(events) or tier
                     if out := current.feed(events):
                         yield out
             response = current.close()
-            finish_record(self.call, record, current.usage)
+            finish_record(self.call, record, current.usage, tier)
             self.usage = current.usage if number == 1 else add_usage(self.usage, current.usage)
             assert current.end is not None
             if not current.calls:
