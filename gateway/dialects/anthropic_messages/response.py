@@ -42,6 +42,7 @@ from gateway.dialects.anthropic_messages.errors import is_error, parse_error_pay
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import code_execution, mcp, web_search
 from gateway.dialects.shared.fields import native_kind, string_or_empty, string_or_none, token_count
+from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call, request_counts
 
@@ -450,6 +451,7 @@ def parse_usage(usage: Any) -> Usage | None:
         cache_write_1h=written_1h,
         output=token_count(usage, "output_tokens"),
         reasoning=token_count(details, "thinking_tokens") if isinstance(details, dict) else None,
+        provider_cost=None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage),
         native=usage,
     )
     return counts if usage else None

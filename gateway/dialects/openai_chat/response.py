@@ -33,6 +33,7 @@ from gateway.dialects.openai_chat.reasoning import (
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.fields import native_kind
+from gateway.dialects.shared.reported_cost import parse_reported_cost
 from gateway.dialects.shared.responses import malformed_output_error
 
 Json = dict[str, Any]
@@ -283,6 +284,7 @@ class _Usage(msgspec.Struct):
 
     prompt_tokens: _Count
     completion_tokens: _Count
+    total_tokens: _Count | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     prompt_cache_hit_tokens: None = None
@@ -290,7 +292,9 @@ class _Usage(msgspec.Struct):
     cached_tokens: None = None
     cache_write_tokens: None = None
     reasoning_tokens: None = None
+    prompt_audio_seconds: None = None
     cost: None = None
+    cost_in_usd_ticks: None = None
 
 
 def parse_usage(usage: Any) -> Usage | None:
@@ -304,6 +308,8 @@ def parse_usage(usage: Any) -> Usage | None:
     try:
         counts = msgspec.convert(usage, _Usage)
     except msgspec.ValidationError:
+        return _parse_unusual_usage(usage)
+    if (counts.total_tokens or 0) > counts.prompt_tokens + counts.completion_tokens:
         return _parse_unusual_usage(usage)
     prompt, output = counts.prompt_tokens_details, counts.completion_tokens_details
     cache_read = prompt.cached_tokens if prompt is not None else None
@@ -343,20 +349,40 @@ def _parse_unusual_usage(usage: Any) -> Usage | None:
         uncached = max(0, prompt - (cache_read or 0) - (cache_write or 0))
     if uncached is None and output is None and cache_read is None:
         return None
-    cost: Any = usage.get("cost")
-    has_cost = (type(cost) is int or type(cost) is float) and cost >= 0
     details = usage.get("completion_tokens_details")
     details = details if isinstance(details, dict) else {}
     reasoning = _token_count(details.get("reasoning_tokens"))
+    if reasoning is None:
+        reasoning = _token_count(usage.get("reasoning_tokens"))
+    if prompt is not None and output is not None and total is not None:
+        cached = (cache_read or 0) + (cache_write or 0)
+        output_rest = total - prompt - output
+        if _is_separate_reasoning(usage, output_rest, reasoning, cached):
+            output, reasoning = output + output_rest, output_rest
     return Usage(
         input=uncached,
         cache_read=cache_read,
         cache_write=cache_write,
         output=output,
-        reasoning=_token_count(usage.get("reasoning_tokens")) if reasoning is None else reasoning,
-        provider_cost=float(cost) if has_cost else None,
+        reasoning=reasoning,
+        provider_cost=parse_reported_cost(usage),
         native=usage,
     )
+
+
+def _is_separate_reasoning(usage: Json, rest: int, reasoning: int | None, cached: int) -> bool:
+    """Whether the `rest` of the total, beyond prompt and completion, is reasoning.
+
+    xAI does not include its reasoning tokens in `completion_tokens`, only in the total
+    (docs.x.ai/docs/key-information/consumption-and-rate-limits). Gemini's compatible API reports
+    thoughts in the total alone (discuss.ai.google.dev/t/98760). Not so if the rest may be a part
+    of the prompt: cached tokens, or audio at Mistral.
+    """
+    if rest <= 0:
+        return False
+    if reasoning is not None:
+        return rest == reasoning
+    return rest != cached and usage.get("prompt_audio_seconds") is None
 
 
 def _token_count(value: Any) -> int | None:

@@ -31,6 +31,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_completions.request import NAME, Json
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
+from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
@@ -351,7 +352,12 @@ def parse_usage(usage: Any) -> Usage | None:
         _object_or_empty(usage, "completion_tokens_details"), "reasoning_tokens"
     )
     return Usage(
-        input=uncached, cache_read=cache_read, output=output, reasoning=reasoning, native=usage
+        input=uncached,
+        cache_read=cache_read,
+        output=output,
+        reasoning=reasoning,
+        provider_cost=None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage),
+        native=usage,
     )
 
 

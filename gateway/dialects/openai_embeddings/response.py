@@ -12,6 +12,7 @@ from gateway.canon.response import Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_embeddings.request import Json
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
+from gateway.dialects.shared.reported_cost import parse_reported_cost
 
 
 class _EmbeddingRow(msgspec.Struct):
@@ -22,6 +23,9 @@ class _EmbeddingRow(msgspec.Struct):
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     total_tokens: int | None = None
+    cost: Any = None
+    cost_details: Any = None
+    is_byok: Any = None
 
 
 class _EmbeddingList(msgspec.Struct):
@@ -70,7 +74,10 @@ def _parse_usage(usage: _Usage | None) -> Usage | None:
     if usage is None:
         return None
     tokens = usage.prompt_tokens if usage.prompt_tokens is not None else usage.total_tokens
-    return None if tokens is None else Usage(input=max(0, tokens), output=0)
+    if tokens is None:
+        return None
+    cost = None if usage.cost is None else parse_reported_cost(msgspec.structs.asdict(usage))
+    return Usage(input=max(0, tokens), output=0, provider_cost=cost)
 
 
 def peek_embed_usage(data: bytes) -> EmbedResponse | None:

@@ -38,6 +38,7 @@ from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import parse_error_payload
+from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
@@ -411,15 +412,19 @@ def parse_usage(usage: Any) -> Usage | None:
     if prompt is None and output is None:
         return None
     split = _object_or_empty(details, "cache_write_tokens_details")
+    reasoning = _token_count(_object_or_empty(usage, "output_tokens_details"), "reasoning_tokens")
+    if reasoning and prompt is not None and output is not None:
+        total = _token_count(usage, "total_tokens")
+        if total == prompt + output + reasoning:  # it is not part of the output
+            output += reasoning
     return Usage(
         input=None if prompt is None else max(0, prompt - (cache_read or 0) - (cache_write or 0)),
         cache_read=cache_read,
         cache_write=cache_write,
         cache_write_1h=_token_count(split, "ttl_12h_tokens"),
         output=output,
-        reasoning=_token_count(
-            _object_or_empty(usage, "output_tokens_details"), "reasoning_tokens"
-        ),
+        reasoning=reasoning,
+        provider_cost=(None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage)),
         native=usage,
     )
 

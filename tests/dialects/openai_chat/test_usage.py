@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.response import Usage
+from gateway.dialects.anthropic_messages.response import parse_usage as parse_message_usage
 from gateway.dialects.openai_chat.response import parse_usage, render_usage
+from gateway.dialects.openai_completions.response import parse_usage as parse_completion_usage
+from gateway.dialects.openai_embeddings.response import parse_embed
+from gateway.dialects.openai_responses.response import parse_usage as parse_response_usage
+
+
+def embedding_usage(usage: dict[str, Any]) -> Usage | None:
+    return parse_embed({"data": [{"embedding": [1.0]}], "usage": usage}).usage
 
 
 @pytest.mark.parametrize(
@@ -55,6 +63,70 @@ from gateway.dialects.openai_chat.response import parse_usage, render_usage
             Usage(input=3, output=1, provider_cost=0.01),
         ),
         (
+            {
+                "prompt_tokens": 3,
+                "completion_tokens": 1,
+                "cost": 0.5,
+                "is_byok": True,
+                "cost_details": {"upstream_inference_cost": 10.25},
+            },
+            Usage(input=3, output=1, provider_cost=10.75),
+        ),
+        (
+            {
+                "prompt_tokens": 3,
+                "completion_tokens": 1,
+                "cost": 0.5,
+                "is_byok": False,
+                "cost_details": {"upstream_inference_cost": 0.5},
+            },
+            Usage(input=3, output=1, provider_cost=0.5),
+        ),
+        (
+            {
+                "prompt_tokens": 3,
+                "completion_tokens": 1,
+                "cost": {"currency": "USD", "request_cost": 0.005, "total_cost": 0.006},
+            },
+            Usage(input=3, output=1, provider_cost=0.006),
+        ),
+        (
+            {
+                "prompt_tokens": 10120,
+                "completion_tokens": 1499,
+                "total_tokens": 14428,
+                "prompt_tokens_details": {"cached_tokens": 128},
+                "completion_tokens_details": {"reasoning_tokens": 2809},
+            },
+            Usage(input=9992, cache_read=128, output=4308, reasoning=2809),
+        ),
+        (
+            {"prompt_tokens": 3, "completion_tokens": 1, "cost_in_usd_ticks": 232856000},
+            Usage(input=3, output=1, provider_cost=0.0232856),
+        ),
+        (
+            {"completion_tokens": 102, "prompt_tokens": 758, "total_tokens": 1725},
+            Usage(input=758, output=967, reasoning=865),
+        ),
+        (
+            {
+                "prompt_tokens": 4,
+                "completion_tokens": 635,
+                "total_tokens": 3264,
+                "prompt_audio_seconds": 203,
+            },
+            Usage(input=4, output=635),
+        ),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 3,
+                "total_tokens": 20,
+                "prompt_tokens_details": {"cached_tokens": 7},
+            },
+            Usage(input=3, cache_read=7, output=3),
+        ),
+        (
             {"prompt_tokens": 3, "completion_tokens": 1, "prompt_tokens_details": None},
             Usage(input=3, output=1),
         ),
@@ -74,6 +146,14 @@ from gateway.dialects.openai_chat.response import parse_usage, render_usage
         "more cached than sent",
         "negative",
         "openrouter's cost",
+        "openrouter's fee for an own key",
+        "openrouter's cost that repeats the upstream's",
+        "perplexity's cost",
+        "xai's reasoning",
+        "xai's cost",
+        "gemini's thoughts",
+        "mistral's audio",
+        "a total that counts the cached prompt again",
         "null details",
         "zeros",
     ],
@@ -105,6 +185,41 @@ def test_a_rendered_request_round_trips(usage: Usage):
     token_usage = parse_usage(render_usage(usage))
     assert token_usage is not None
     assert replace(token_usage, native={}) == usage
+
+
+@pytest.mark.parametrize(
+    ("parse", "wire"),
+    [
+        (parse_response_usage, {"input_tokens": 3, "output_tokens": 1}),
+        (parse_message_usage, {"input_tokens": 3, "output_tokens": 1}),
+        (parse_completion_usage, {"prompt_tokens": 3, "completion_tokens": 1}),
+        (embedding_usage, {"prompt_tokens": 3, "total_tokens": 3}),
+    ],
+)
+def test_the_provider_reports_its_cost_in_every_api(parse: Any, wire: dict[str, Any]):
+    assert parse(wire).provider_cost is None
+    assert parse({**wire, "cost": 0.25}).provider_cost == 0.25
+
+
+def test_reasoning_beside_the_output_of_the_responses_api_is_output():
+    wire = {"input_tokens": 32, "output_tokens": 9, "total_tokens": 151}
+    details = {"output_tokens_details": {"reasoning_tokens": 110}}
+    assert parse_response_usage(wire | details).output == 119
+    assert parse_response_usage(wire | details | {"total_tokens": 41}).output == 9
+
+
+@pytest.mark.parametrize(
+    "cost", [-1, "1", None, True, [], {"total_cost": "x"}, float("nan"), 2**80]
+)
+def test_a_cost_that_is_no_amount_is_unknown(cost: Any):
+    usage = parse_usage({"prompt_tokens": 3, "completion_tokens": 1, "cost": cost})
+    assert usage is not None and usage.provider_cost is None
+
+
+def test_a_cost_in_another_currency_is_unknown():
+    cost = {"currency": "EUR", "total_cost": 1.0}
+    usage = parse_usage({"prompt_tokens": 3, "completion_tokens": 1, "cost": cost})
+    assert usage is not None and usage.provider_cost is None
 
 
 def test_unknown_usage_is_not_rendered():
