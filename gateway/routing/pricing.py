@@ -11,6 +11,8 @@ from gateway.canon.response import Usage
 from gateway.providers.profile import Price
 
 _TOKENS_PER_MTOK = Decimal(1_000_000)
+# Gemini's counts of a response's tokens by modality.
+GEMINI_OUTPUT = "candidatesTokensDetails"
 # Names of the standard service tier; None is a response that names no tier.
 STANDARD_TIERS = frozenset({None, "", "auto", "default", "standard", "standard_only", "on_demand"})
 
@@ -112,10 +114,25 @@ def audio_tokens(native: dict[str, Any]) -> tuple[int, int]:
     """
     return (
         _openai_audio_tokens(native, "prompt_tokens_details", "input_tokens_details")
-        or _gemini_audio_tokens(native, "promptTokensDetails"),
+        or _gemini_tokens(native, "promptTokensDetails", "AUDIO"),
         _openai_audio_tokens(native, "completion_tokens_details", "output_tokens_details")
-        or _gemini_audio_tokens(native, "candidatesTokensDetails"),
+        or _gemini_tokens(native, GEMINI_OUTPUT, "AUDIO"),
     )
+
+
+def image_surcharge(
+    usage: Usage, price: Price, standard_price: Price, image_price: Decimal | None
+) -> Decimal:
+    """What images in the output cost beyond the price of text; 0 without a price for them.
+
+    `image_price` is per million tokens in the standard tier; other tiers change it like the
+    output price.
+    """
+    if image_price is None or not price.output or not standard_price.output:
+        return Decimal(0)
+    tokens = min(_gemini_tokens(usage.native, GEMINI_OUTPUT, "IMAGE"), max(usage.output or 0, 0))
+    per_million = image_price * price.output / standard_price.output - price.output
+    return tokens * per_million / _TOKENS_PER_MTOK
 
 
 def _openai_audio_tokens(native: dict[str, Any], *names: str) -> int:
@@ -127,11 +144,11 @@ def _openai_audio_tokens(native: dict[str, Any], *names: str) -> int:
     return 0
 
 
-def _gemini_audio_tokens(native: dict[str, Any], name: str) -> int:
+def _gemini_tokens(native: dict[str, Any], name: str, modality: str) -> int:
     rows = native.get(name)
     counts = [
         row.get("tokenCount")
         for row in (rows if isinstance(rows, list) else [])
-        if isinstance(row, dict) and row.get("modality") == "AUDIO"
+        if isinstance(row, dict) and row.get("modality") == modality
     ]
     return sum(count for count in counts if type(count) is int and count > 0)

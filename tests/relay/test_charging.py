@@ -11,10 +11,11 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.providers.prices import price_for
 from gateway.providers.profile import Price
 from gateway.relay.limits.max_rates import max_rates
 from gateway.routing.limits import UNITS, Budget
-from gateway.routing.snapshot import Route, Snapshot
+from gateway.routing.snapshot import Route, Snapshot, Target, model_of
 from tests.relay.harness import (
     DONE,
     chunk,
@@ -171,6 +172,45 @@ async def test_the_service_tier_of_a_stream_sets_the_price(tmp_path: Path) -> No
         rows = await live.rows(2)
     assert [row.service_tier for row in rows] == ["flex", "flex"]
     assert [row.cost_usd for row in rows] == [COST / 2, COST / 2]
+
+
+@pytest.mark.parametrize("tier", [None, "flex"])
+@pytest.mark.parametrize("path", [CHAT, "/v1beta/models/r:generateContent"])
+async def test_image_tokens_have_their_own_price(
+    tmp_path: Path, path: str, tier: str | None
+) -> None:
+    """An image of Gemini costs twelve times as much as text of as many tokens."""
+    metadata = {
+        "promptTokenCount": 100,
+        "candidatesTokenCount": 1300,
+        "candidatesTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 10},
+            {"modality": "IMAGE", "tokenCount": 1290},
+        ],
+        "totalTokenCount": 1400,
+    }
+    parts = [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}
+    answer = {"candidates": [candidate], "usageMetadata": metadata}
+    upstream = provider("one", "gemini", preset="gemini")
+    list_price = price_for("gemini", "gemini-2.5-flash-image")
+    assert (list_price.input, list_price.output) == (Decimal("0.3"), Decimal("2.5"))
+    flex = Price(input=Decimal("0.15"), output=Decimal("1.25"))
+    price = msgspec.structs.replace(list_price, tiers={"flex": flex})
+    model = msgspec.structs.replace(model_of(upstream, "gemini-2.5-flash-image"), price=price)
+    test_route = route("r", upstream, targets=(Target(id=1, model=model, order=1),))
+    text: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    chat = body(**({"service_tier": tier} if tier else {}))
+    text |= {"serviceTier": tier} if tier else {}
+    async with gateway(
+        tmp_path, registry(test_route), one=lambda _: httpx.Response(200, json=answer)
+    ) as live:
+        reply = await live.post(path, chat if path == CHAT else text)
+        row = await live.entry()
+    assert reply.status == 200
+    expected = Decimal(100 * 3 + 10 * 25 + 1290 * 300) / 10**7
+    assert row.cost_usd == (expected / 2 if tier else expected)
+    assert max_rates(test_route.targets)[1] == 30 * UNITS // 10**6
 
 
 async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.providers.profile import Price
+from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.request_features import estimate_tokens
 from gateway.routing.limits import UNITS, Estimate
@@ -130,17 +131,19 @@ def max_rates(
     """The highest charge of any of the targets, in units of dollars per token.
 
     A target without a price has no known cost and does not count. Includes long prompts,
-    service tiers, audio and markups (`markup` is the one in the settings).
+    service tiers, audio, images and markups (`markup` is the one in the settings).
     """
     max_input_rate = max_output_rate = 0
     key_markup = key.markup if key is not None else None
     for target in targets:
         if target.model.price.input is None:
             continue
-        markups = (key_markup, target.model.provider.markup, markup)
+        provider = target.model.provider
+        image_rate = unit_price_for(provider.preset, target.model.name).output_image
+        markups = (key_markup, provider.markup, markup)
         for price in _price_variants(target.model.price):
             inputs = (price.input, price.cache_write, price.cache_write_1h, price.input_audio)
-            outputs = (price.output, price.reasoning, price.output_audio)
+            outputs = (price.output, price.reasoning, price.output_audio, image_rate)
             max_input_rate = max(max_input_rate, _max_units_per_token(inputs, markups))
             max_output_rate = max(max_output_rate, _max_units_per_token(outputs, markups))
     return max_input_rate, max_output_rate

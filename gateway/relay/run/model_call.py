@@ -22,10 +22,10 @@ from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import decode, decode_frames
-from gateway.relay.run.settle import billed_tier
+from gateway.relay.run.settle import billed_tier, image_cost
 from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
-from gateway.routing.pricing import cost, tier_price
+from gateway.routing.pricing import GEMINI_OUTPUT, cost, tier_price
 from gateway.routing.snapshot import Route, Target
 
 if TYPE_CHECKING:
@@ -181,5 +181,8 @@ def finish_record(
         return
     record.input_tokens, record.output_tokens = usage.prompt_tokens, usage.output
     if usage.provider_cost is None:
-        tier = billed_tier(call, service_tier)
-        record.cost_usd = cost(usage, tier_price(call.attempt.target.model.price, tier))
+        model = call.attempt.target.model
+        price = tier_price(model.price, billed_tier(call, service_tier))
+        record.cost_usd = cost(usage, price)
+        if record.cost_usd is not None and GEMINI_OUTPUT in usage.native:
+            record.cost_usd += image_cost(model, usage, price)

@@ -38,7 +38,15 @@ from gateway.relay.exchange.trace import client_trace
 from gateway.relay.exchange.usage_estimate import REPORTED, usage_of
 from gateway.relay.run import store_policy
 from gateway.routing.limits import units
-from gateway.routing.pricing import STANDARD_TIERS, charge_of, cost, tier_price
+from gateway.routing.pricing import (
+    GEMINI_OUTPUT,
+    STANDARD_TIERS,
+    charge_of,
+    cost,
+    image_surcharge,
+    tier_price,
+)
+from gateway.routing.snapshot import Model
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -229,8 +237,19 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
         # Embedding models have no output, and therefore no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
     calls = call.attempts[-1].calls if call.attempts else []
-    usd = _cost_of_calls(calls, usage, price) if calls else cost(usage, price)
+    if calls:
+        usd = _cost_of_calls(calls, usage, price)
+    else:
+        usd = cost(usage, price)
+        if usd is not None and GEMINI_OUTPUT in usage.native:
+            usd += image_cost(call.attempt.target.model, usage, price)
     return usd, price.source if usd is not None else "", reported_tier
+
+
+def image_cost(model: Model, usage: Usage, price: Price) -> Decimal:
+    """What images in the output cost beyond the price of text."""
+    unit_price = unit_price_for(model.provider.preset, model.name)
+    return image_surcharge(usage, price, model.price, unit_price.output_image)
 
 
 def billed_tier(call: Call, reported_tier: str | None) -> str | None:
