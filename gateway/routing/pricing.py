@@ -20,15 +20,14 @@ STANDARD_TIERS = frozenset({None, "", "auto", "default", "standard", "standard_o
 def cost(usage: Usage, price: Price) -> Decimal | None:
     """What the call cost, in US dollars; None if any price or count it needs is unknown.
 
-    The counts of input and output are required, and their prices. Cached input is billed at
-    `price.cache_read`, never also at `price.input`, and cache writes likewise. Without such a
-    price they are billed as input, as genai-prices computes (`calc_price`): a provider without
-    a discount for them has none, and with an unknown cost they would bypass every budget.
-    Writes for an hour without a price are billed as other writes. Reasoning is part of output,
-    and audio of input and output, unless they have a price of their own. A long prompt is
-    billed by `price.above`. A negative count is a provider's mistake and counts as 0.
-    `usage.provider_cost`, the provider's own charge, is not considered here; the caller decides
-    whether to prefer it.
+    The counts of input and output are required. Cached input is billed at
+    `price.cache_read`, never also at `price.input`, and cache writes likewise; a
+    provider that does not count them includes them in its input, at the input price. Tokens
+    without a price make the whole cost unknown: an estimate from another price would look
+    like a bill. Reasoning is part of output, and audio of input and output, unless they have
+    a price of their own. A long prompt is billed by `price.above`. A negative count is a
+    provider's mistake and counts as 0. `usage.provider_cost`, the provider's own charge, is
+    not considered here; the caller decides whether to prefer it.
     """
     if usage.input is None or usage.output is None:
         return None
@@ -38,21 +37,23 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
         return None
     cache_write_tokens = max(usage.cache_write or 0, 0)
     long_lived = min(max(usage.cache_write_1h or 0, 0), cache_write_tokens)
-    cache_write = price.input if price.cache_write is None else price.cache_write
-    lines: tuple[tuple[int, Decimal], ...] = (
+    lines: tuple[tuple[int, Decimal | None], ...] = (
         (usage.input, price.input),
-        (usage.cache_read or 0, price.input if price.cache_read is None else price.cache_read),
-        (cache_write_tokens - long_lived, cache_write),
-        (long_lived, cache_write if price.cache_write_1h is None else price.cache_write_1h),
+        (usage.cache_read or 0, price.cache_read),
+        (cache_write_tokens - long_lived, price.cache_write),
+        (long_lived, price.cache_write_1h),
         (usage.output, price.output),
     )
     if not (price.reasoning is price.input_audio is price.output_audio is None):
         # Reasoning or audio tokens have a price of their own.
-        lines = (*_special_lines(usage, price, price.input, price.output), *lines[1:4])
+        lines = (*_special_lines(usage, price), *lines[1:4])
     total = Decimal(0)
     for tokens, per_million in lines:
-        if tokens > 0:
-            total += tokens * per_million
+        if tokens <= 0:
+            continue
+        if per_million is None:
+            return None
+        total += tokens * per_million
     return total / _TOKENS_PER_MTOK
 
 
@@ -90,20 +91,18 @@ def _price_for_prompt(usage: Usage, price: Price) -> Price:
     return price
 
 
-def _special_lines(
-    usage: Usage, price: Price, input_price: Decimal, output_price: Decimal
-) -> tuple[tuple[int, Decimal], ...]:
+def _special_lines(usage: Usage, price: Price) -> tuple[tuple[int, Decimal | None], ...]:
     """The lines of input and output, with reasoning and audio on lines of their own."""
     input_tokens, output_tokens = max(usage.input or 0, 0), max(usage.output or 0, 0)
     audio_input, audio_output = audio_tokens(usage.native)
     audio_input, audio_output = min(audio_input, input_tokens), min(audio_output, output_tokens)
     reasoning_tokens = min(max(usage.reasoning or 0, 0), output_tokens - audio_output)
     return (
-        (input_tokens - audio_input, input_price),
-        (audio_input, input_price if price.input_audio is None else price.input_audio),
-        (output_tokens - audio_output - reasoning_tokens, output_price),
-        (audio_output, output_price if price.output_audio is None else price.output_audio),
-        (reasoning_tokens, output_price if price.reasoning is None else price.reasoning),
+        (input_tokens - audio_input, price.input),
+        (audio_input, price.input if price.input_audio is None else price.input_audio),
+        (output_tokens - audio_output - reasoning_tokens, price.output),
+        (audio_output, price.output if price.output_audio is None else price.output_audio),
+        (reasoning_tokens, price.output if price.reasoning is None else price.reasoning),
     )
 
 

@@ -58,30 +58,13 @@ def test_tokens_cost_their_list_price(usage: Usage, usd: str) -> None:
         (Usage(input=1, output=1), Price(input=Decimal(1))),
         (Usage(input=None, output=1), FULL),
         (Usage(input=1, output=None), FULL),
+        (Usage(input=1, output=1, cache_read=1), Price(input=Decimal(1), output=Decimal(1))),
+        (Usage(input=1, output=1, cache_write=1), Price(input=Decimal(1), output=Decimal(1))),
     ],
-    ids=["no price", "half a price", "no input", "no output"],
+    ids=["no price", "half a price", "no input", "no output", "cache read", "cache write"],
 )
 def test_an_unknown_price_or_count_makes_the_cost_unknown(usage: Usage, price: Price) -> None:
     assert cost(usage, price) is None
-
-
-@pytest.mark.parametrize(
-    ("usage", "usd"),
-    [
-        (Usage(input=100_000, output=0, cache_read=900_000), "2"),
-        (Usage(input=100_000, output=0, cache_write=900_000), "2"),
-        (Usage(input=100_000, output=0, cache_write=900_000, cache_write_1h=400_000), "2"),
-    ],
-    ids=["cache read", "cache write", "an hour's write"],
-)
-def test_cached_input_without_a_price_of_its_own_is_input(usage: Usage, usd: str) -> None:
-    """As in the price list; if it were unknown, such requests would count for no budget."""
-    assert cost(usage, Price(input=Decimal(2), output=Decimal(5))) == Decimal(usd)
-
-
-def test_an_hours_write_without_a_price_of_its_own_is_a_write() -> None:
-    price = Price(input=Decimal(1), output=Decimal(1), cache_write=Decimal(3))
-    assert cost(Usage(input=0, output=0, cache_write=10**6, cache_write_1h=10**6), price) == 3
 
 
 def test_a_price_that_is_not_needed_need_not_be_known() -> None:

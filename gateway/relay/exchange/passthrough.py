@@ -218,7 +218,7 @@ def _token_cost(
         (usage.input - input_images - input_audio, price.input),
         (input_images, units.input_image or price.input),
         (input_audio, units.input_audio or price.input),
-        (usage.cache_read or 0, price.input if price.cache_read is None else price.cache_read),
+        (usage.cache_read or 0, price.cache_read),
         (usage.output - output_images, price.output),
         (output_images, units.output_image or price.output),
     )
