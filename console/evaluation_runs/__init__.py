@@ -1,7 +1,6 @@
 """Runs of evaluations in the background of the server.
 
     store     the state of runs and results in the database
-    signals   that a run can be claimed
     call      one Chat request through the relay
     runner    the service that claims runs, one per process
     execution one run, from its claim to its end

@@ -17,9 +17,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections, transaction
 
-from console.evaluation_runs.signals import run_ready
 from console.models import EvaluationRun
 
 if TYPE_CHECKING:
@@ -48,10 +47,10 @@ class Runner:
         self._executions: dict[int, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        run_ready.connect(self._on_run_ready)
         self._task = self._loop.create_task(self._poll_runs(), name="evaluation runs")
 
-    def _on_run_ready(self, **_: Any) -> None:
+    def wake(self) -> None:
+        """Claim runs now. Call it from any thread."""
         self._loop.call_soon_threadsafe(self._wake.set)
 
     async def _poll_runs(self) -> None:
@@ -99,7 +98,6 @@ class Runner:
 
     async def stop(self) -> None:
         """Stop all runs and release their leases; finished answers are stored."""
-        run_ready.disconnect(self._on_run_ready)
         tasks = [self._task, *self._executions.values()]
         for task in tasks:
             task.cancel()
@@ -107,6 +105,16 @@ class Runner:
         with contextlib.suppress(Exception):
             await self.in_thread(connections.close_all)
         self._thread.shutdown(wait=False)
+
+
+def claim_runs_soon(runtime: Runtime | None) -> None:
+    """Let this process claim runs as soon as the transaction in progress is committed.
+
+    Call it after a run has been started or resumed.
+    """
+    for service in runtime.services if runtime is not None else ():
+        if isinstance(service, Runner):
+            transaction.on_commit(service.wake)
 
 
 def start_runner(runtime: Runtime) -> None:

@@ -14,7 +14,6 @@ from console.evaluate.definition import Definition, check_runnable, parse_defini
 from console.evaluate.report import Content, Report, Result, summary_json
 from console.evaluate.scores import ModelSummary, Outcome, summarize
 from console.evaluate.steps import Item
-from console.evaluation_runs.signals import run_ready
 from console.models import Evaluation, EvaluationResult, EvaluationRun
 from console.models.evaluation import LEASE
 from console.playground import budget
@@ -50,7 +49,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start(evaluation: Evaluation, user: Any) -> EvaluationRun:
-    """Create a run, which this process claims at once, or another one within seconds.
+    """Create a run, which a process claims within seconds; see `claim_runs_soon`.
 
     Raises RunRefused, or InvalidDefinition if the evaluation cannot be run.
     """
@@ -63,14 +62,12 @@ def start(evaluation: Evaluation, user: Any) -> EvaluationRun:
         last_number = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
         try:
             with transaction.atomic():
-                run = evaluation.runs.create(
+                return evaluation.runs.create(
                     owner_id=user.pk,
                     number=last_number + 1,
                     document=evaluation.document,
                     total=definition.answer_count,
                 )
-                _announce_when_committed()
-                return run
         except IntegrityError:  # another start took the number
             if attempt == 2:
                 raise
@@ -89,15 +86,7 @@ def set_status(run: EvaluationRun, status: str, *, before: Iterable[str], reason
     is_final = status in {Status.CANCELLED, Status.DONE}
     changes["ended_at"] = timezone.now() if is_final else None
     rows = EvaluationRun.objects.filter(pk=run.pk, status__in=[*before])
-    if not rows.update(**changes):
-        return False
-    if status == Status.RUNNING:
-        _announce_when_committed()
-    return True
-
-
-def _announce_when_committed() -> None:
-    transaction.on_commit(lambda: run_ready.send(EvaluationRun))
+    return bool(rows.update(**changes))
 
 
 def pause(run: EvaluationRun) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.utils import timezone
 
 from console.evaluate.answers import Answer
@@ -169,28 +170,36 @@ class RunnerRuntime:
 
     draining = False
 
+    def __init__(self) -> None:
+        self.services: list[runner.Runner] = []
+
 
 @pytest.mark.django_db(transaction=True)
-def test_the_process_that_starts_or_resumes_a_run_claims_it_at_once(
+def test_the_process_in_which_a_run_is_started_claims_it_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runner, "POLL_S", 600.0)
     claimed = asyncio.Queue[int]()
     monkeypatch.setattr(runner.Runner, "_start_execution", lambda _self, pk: claimed.put_nowait(pk))
+    runtime = cast("Runtime", RunnerRuntime())
 
-    async def follow() -> list[int]:
-        service = runner.Runner(cast("Runtime", RunnerRuntime()))
+    def start() -> EvaluationRun:
+        with transaction.atomic():
+            run = start_run(create_user())
+            runner.claim_runs_soon(runtime)
+            time.sleep(0.1)
+            assert claimed.empty(), "the run is not committed yet"
+        return run
+
+    async def follow() -> int:
+        runner.start_runner(runtime)
+        (service,) = cast("list[runner.Runner]", runtime.services)
         try:
             await asyncio.sleep(0)
             await service.in_thread(int)  # after it, the first query has found no run
-            run = await asyncio.to_thread(lambda: start_run(create_user()))
-            first = await asyncio.wait_for(claimed.get(), 10)
-            await asyncio.to_thread(store.pause, run)
-            await EvaluationRun.objects.filter(pk=run.pk).aupdate(lease_until=None)
-            await asyncio.to_thread(store.resume, run)
-            return [first, await asyncio.wait_for(claimed.get(), 10)]
+            await asyncio.to_thread(start)
+            return await asyncio.wait_for(claimed.get(), 10)
         finally:
             await service.stop()
 
-    first, second = asyncio.run(follow())
-    assert first == second == EvaluationRun.objects.get().pk
+    assert asyncio.run(follow()) == EvaluationRun.objects.get().pk

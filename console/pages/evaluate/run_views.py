@@ -23,6 +23,7 @@ from console.evaluate.definition import (
 )
 from console.evaluate.report import Report, case_title
 from console.evaluation_runs import store
+from console.evaluation_runs.runner import claim_runs_soon
 from console.evaluation_runs.store import RunRefused
 from console.models import EvaluationRun
 from console.pages.evaluate.labels import STATUS_LABELS, STATUS_PILLS
@@ -34,6 +35,7 @@ from console.pages.evaluate.results import (
     view_of,
 )
 from console.pages.evaluate.views import PAGE, evaluation_of, page_with_errors
+from gateway.api.runtime import runtime_of
 
 # Runs that a run can be compared with.
 MAX_BASELINES = 50
@@ -67,6 +69,7 @@ def run_start(request: HttpRequest, pk: int) -> HttpResponse:
         return page_with_errors(request, pk, invalid.errors)
     except RunRefused as refused:
         return page_with_errors(request, pk, (str(refused),))
+    claim_runs_soon(runtime_of(request))
     return redirect("evaluation-run", uuid=run.uuid)
 
 
@@ -150,6 +153,7 @@ def run_control(request: HttpRequest, uuid: UUID, action: str) -> HttpResponse:
     except RunRefused as refused:
         messages.error(request, str(refused))
     else:
+        claim_runs_soon(runtime_of(request))
         if not is_changed:
             messages.warning(request, _("The run has changed in the meantime."))
     return redirect("evaluation-run", uuid=uuid)
