@@ -8,6 +8,7 @@ import pkgutil
 import re
 import time
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -112,8 +113,8 @@ def in_class(items: Any) -> Iterator[str]:
 
 def literals(parsed: Any) -> str:
     """Return the literal prefix of a pattern, where a search would start."""
-    text = "".join(chr(argument) for op, argument in parsed if str(op) == "LITERAL")
-    return text[:40]
+    prefix = takewhile(lambda item: str(item[0]) == "LITERAL", parsed)
+    return "".join(chr(argument) for _, argument in prefix)[:40]
 
 
 def attacks(pattern: re.Pattern[Any], chars: int) -> Iterator[Any]:
