@@ -55,8 +55,8 @@ CASES = [
 ]
 
 
-def large_body(path: str) -> bytes:
-    text = TEXT * (BODY_BYTES // len(TEXT))
+def large_body(path: str, unit: str = TEXT) -> bytes:
+    text = unit * (BODY_BYTES // len(unit))
     messages = [{"role": "user", "content": text}]
     fields: dict[str, Any] = {"model": "m"}
     match path:
@@ -193,7 +193,20 @@ def refuse(_: httpx.Request) -> httpx.Response:
 async def test_a_large_request_does_not_stall_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, dialect: str
 ) -> None:
-    body = large_body(path)
+    await check_stalls(tmp_path, monkeypatch, path, dialect, large_body(path))
+
+
+@pytest.mark.parametrize("unit", ["~", "dgm~", "a" * 300 + "-dgm~ "])
+async def test_text_like_ids_of_resources_does_not_stall_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    path = "/v1/chat/completions"
+    await check_stalls(tmp_path, monkeypatch, path, "openai_chat", large_body(path, unit))
+
+
+async def check_stalls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, dialect: str, body: bytes
+) -> None:
     target = provider("a", dialect=dialect)
     target = msgspec.structs.replace(target, preset=PRESETS.get(dialect, "openai"))
     registry = snapshot(route("m", target), log_bodies=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.relay.passthrough.resource_ids import ResourceId, decode_id, encode_id
+from gateway.relay.event_loop import offload
+from gateway.relay.passthrough.resource_ids import ResourceId, decode_id, encode_id, replace_ids
 
 PEPPER = b"pepper"
+WHOLE_ID = re.compile(rb"[A-Za-z]{1,20}[-_]dgm~[A-Za-z0-9_-]{20,600}")
+PIECES = [b"dgm~", b"file-dgm~", b"a" * 30, b"x1Z" * 7, b"z9" * 310, b"-", b"_", b" ", b"~", b"f"]
 handles = st.builds(
     ResourceId,
     st.from_regex(r"[a-z0-9][a-z0-9._-]{0,30}", fullmatch=True),
@@ -48,3 +54,13 @@ def test_an_encoded_id_has_the_known_prefix() -> None:
     text = encode_id(ResourceId("openai", 1, "file-abc"), PEPPER)
     assert text.startswith("file-dgm~")
     assert "abc" not in text
+
+
+@pytest.mark.parametrize("chunk_bytes", [7, 50, 1024 * 1024])
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_ids_are_replaced_in_any_chunks(chunk_bytes: int, pieces: list[bytes]) -> None:
+    body = b"".join(pieces)
+    expected = WHOLE_ID.sub(lambda match: b"<%b>" % match[0], body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(offload, "CHUNK_BYTES", chunk_bytes)
+        assert replace_ids(body, lambda text: b"<%b>" % text) == expected

@@ -8,7 +8,6 @@ the response (`exchange.passthrough`).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -50,7 +49,6 @@ _OPENAI_DIALECTS = frozenset(
 )
 # Preset -> its rerank format; all others use Jina's.
 _RERANK_SHAPES = {"cohere": "cohere", "voyage": "voyage"}
-_GATEWAY_ID = re.compile(rb"[A-Za-z]{1,20}[-_]dgm~[A-Za-z0-9_-]{20,600}")
 
 
 def state_of(exchange: Exchange) -> tuple[PassthroughState, Operation]:
@@ -216,14 +214,12 @@ def _owner_key_id(exchange: Exchange) -> int | None:
 
 def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, content: bytes) -> bytes:
     """Replaces gateway ids in a request body by the provider's ids. Raises GatewayError."""
-    if not resource_ids.may_contain_id(content):
-        return content
     provider_name = target.model.provider.name
 
-    def replace_id(match: re.Match[bytes]) -> bytes:
-        text = match[0].decode("ascii")
+    def provider_id(gateway_id: bytes) -> bytes:
+        text = gateway_id.decode("ascii")
         if resource_ids.decode_id(text, runtime.config.pepper) is None:
-            return match[0]
+            return gateway_id
         resource = resolve_owned_id(runtime, exchange, text, "file_id")
         if resource.provider != provider_name:
             raise invalid(
@@ -233,7 +229,9 @@ def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, conten
             )
         return resource.id.encode()
 
-    return _GATEWAY_ID.sub(replace_id, content)
+    if content.find(resource_ids.ID_MARKER_END) < 0:
+        return content
+    return resource_ids.replace_ids(content, provider_id)
 
 
 def to_gateway_ids(runtime: Runtime, exchange: Exchange, provider: str, body: Any) -> Any:

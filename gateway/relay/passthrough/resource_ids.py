@@ -14,17 +14,24 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 
 import msgspec
+
+from gateway.relay.event_loop import offload
 
 # `~` needs no escaping in a URL, and is rare in text: bodies are searched for it.
 ID_MARKER = "dgm~"
 # One byte that few bodies contain, so that few are searched for the whole marker.
 ID_MARKER_END = b"~"
-_MARKER_START = b"dgm"
 _SEAL_BYTES = 12
+_MAX_PREFIX_CHARS, _MAX_PAYLOAD_CHARS = 21, 600
 # Gateway ids: a prefix of letters, the marker, base64url. Provider ids: no path in them.
 _GATEWAY_ID = re.compile(rf"([A-Za-z]{{1,20}}[-_]){ID_MARKER}([A-Za-z0-9_-]{{20,600}})")
+# In a body, the marker is searched for first: a search that begins with the prefix would look at
+# each letter of the body twenty times.
+_MARKED_PAYLOAD = re.compile(rb"dgm~(?=([A-Za-z0-9_-]{20,600}))")
+_PREFIX_BEFORE = re.compile(rb"[A-Za-z]{1,20}[-_]\Z")
 _PREFIX = re.compile(r"[A-Za-z]{1,20}[-_]")
 PROVIDER_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,199}")
 
@@ -68,14 +75,28 @@ def _encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def may_contain_id(body: bytes) -> bool:
-    """Whether a body may contain a gateway id. Searches for one byte: every body is checked."""
-    offset = body.find(ID_MARKER_END)
-    while offset >= 0:
-        if body[max(0, offset - len(_MARKER_START)) : offset] == _MARKER_START:
-            return True
-        offset = body.find(ID_MARKER_END, offset + 1)
-    return False
+def replace_ids(body: bytes, replace: Callable[[bytes], bytes]) -> bytes:
+    """The body with `replace` applied to each text that looks like a gateway id.
+
+    Searches a large body in chunks, so that one call does not block other threads.
+    """
+    parts, offset = [], 0
+    for start in range(0, len(body), offload.CHUNK_BYTES):
+        chunk_end = start + offload.CHUNK_BYTES
+        search_end = chunk_end + len(ID_MARKER) + _MAX_PAYLOAD_CHARS
+        for match in _MARKED_PAYLOAD.finditer(body, max(start, offset), search_end):
+            if match.start() >= chunk_end:
+                break
+            if match.start() < offset:  # inside of the previous id
+                continue
+            before = body[max(offset, match.start() - _MAX_PREFIX_CHARS) : match.start()]
+            prefix = _PREFIX_BEFORE.search(before)
+            if prefix is None:
+                continue
+            id_start, id_end = match.start() - len(prefix[0]), match.end(1)
+            parts += [body[offset:id_start], replace(body[id_start:id_end])]
+            offset = id_end
+    return b"".join([*parts, body[offset:]]) if parts else body
 
 
 def _compute_seal(data: bytes, pepper: bytes) -> bytes:

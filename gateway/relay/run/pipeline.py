@@ -458,11 +458,19 @@ async def _call_target(
     method, recorder, state = "POST", call.recorder, exchange.passthrough_state
     headers = runtime.request_templates.headers(provider, request.headers)
     if state is not None:
-        content = passthrough_request.request_body(runtime, exchange, target, request, deadlines)
+        content = await offload.run_scan(
+            size,
+            passthrough_request.request_body,
+            *(runtime, exchange, target, request, deadlines),
+        )
         headers = passthrough_request.request_headers(exchange, headers)
         method = passthrough_request.http_method(exchange)
     elif request.content.find(ID_MARKER_END) >= 0:
-        content = passthrough_request.to_provider_ids(runtime, exchange, target, request.content)
+        content = await offload.run_scan(
+            len(request.content),
+            passthrough_request.to_provider_ids,
+            *(runtime, exchange, target, request.content),
+        )
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
     call.attempts[-1].dialect = request.dialect.name
