@@ -31,9 +31,9 @@ class Notification(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The message on one line."""
+        """The message on one line: names in it may have line breaks, and subjects have none."""
         label = {"firing": "Alert", "resolved": "Resolved", "test": "Test"}[self.status]
-        return f"[Dragoman] {label}: {self.message}"
+        return " ".join(f"[Dragoman] {label}: {self.message}".split())
 
 
 class DeliveryError(Exception):

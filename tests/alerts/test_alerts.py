@@ -408,6 +408,16 @@ def test_alerts_are_sent_by_email(settings: Any) -> None:
     assert message.subject.startswith("[Dragoman] Test")
 
 
+def test_a_name_with_line_breaks_does_not_stop_emails(settings: Any) -> None:
+    settings.EMAIL_HOST = "mail.example.org"
+    channel("ops@example.org", kind="email")
+    key, _ = store.create_key("ci\r\nBcc: eve@example.org")
+    Node().check(budgets={(f"key:{key.pk}", "day"): (10.0, 10.0)})
+    (message,) = mail.outbox
+    assert message.subject.startswith("[Dragoman] Alert: API key ci Bcc: eve@example.org has used")
+    assert message.recipients() == ["ops@example.org"]
+
+
 def test_the_alerts_page_lists_alerts_and_channels(
     client: Client, receiver: WebhookReceiver
 ) -> None:
