@@ -52,3 +52,11 @@ def may_read_bodies(user: Any) -> bool:
     if role == "admin":
         return True
     return role is not None and "view" in PERMISSIONS[role] and user.has_perm(MAY_READ_BODIES)
+
+
+def may_rotate(user: Any, owner_id: int | None) -> bool:
+    """Whether a user who may edit keys may get a new secret of one; `owner_id` is its owner.
+
+    The secret of a user's own key also reads the prompts and responses of its requests.
+    """
+    return owner_id in {None, user.pk} or may_read_bodies(user)

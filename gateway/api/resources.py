@@ -24,13 +24,14 @@ from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Router
+from ninja.errors import HttpError
 
 from gateway.api.auth import Admin, Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import page_of_rows
 from gateway.models import ApiKey
-from gateway.roles import has_permission
+from gateway.roles import has_permission, may_rotate
 from gateway.store import end_grace, rotate_key
 from gateway.store.documents import (
     KINDS,
@@ -227,12 +228,13 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
     def rotate(request: HttpRequest, name: str, grace_s: int = 0) -> HttpResponse:
         """Create a new secret; the old one stays valid for `grace_s` seconds.
 
-        The key keeps its identity, its spend and the state of its limits.
+        The key keeps its identity, its spend and the state of its limits. Another user's own key
+        requires permission to read bodies.
         """
         return run_once(
             request,
             lambda: run_guarded(
-                lambda: _with_key(kind, name, lambda row: _rotate_key(row, grace_s))
+                lambda: _with_key(kind, name, lambda row: _rotate_key(request, row, grace_s))
             ),
         )
 
@@ -278,7 +280,10 @@ def _end_grace(row: ApiKey) -> Document:
     return {}
 
 
-def _rotate_key(row: ApiKey, grace_s: int) -> Document:
+def _rotate_key(request: HttpRequest, row: ApiKey, grace_s: int) -> Document:
+    caller = request.auth  # type: ignore[attr-defined]
+    if not (isinstance(caller, str) or may_rotate(caller, row.owner_id)):
+        raise HttpError(403, "to rotate a user's own key, you need permission to read bodies")
     if not 0 <= grace_s <= MAX_GRACE_S:
         raise Refused("grace_s", f"must be 0 to {MAX_GRACE_S} seconds")
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from console import accounts
@@ -66,6 +67,27 @@ def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user
     assert member_client.get("/api/own/keys").json()["items"] == []
     assert member_client.post(f"{path}/rotate").status_code == 404
     assert {row.actor for row in Change.objects.filter(kind="key")} <= {"mia"}
+
+
+def test_an_editor_without_access_to_bodies_cannot_rotate_keys_of_users(
+    member_client: Client,
+) -> None:
+    """With the new secret, the editor could read the prompts and responses of the key."""
+    key = create(member_client).json()
+    editor = accounts.create_account("eve", None, role="editor")
+    client = ConformanceClient()
+    client.force_login(editor)
+    response = client.post(f"/api/keys/{key['prefix']}/rotate")
+    assert response.status_code == 403
+    assert "bodies" in response.json()["detail"]
+    assert client.post(reverse("key-rotate", args=[key["id"]]), {"grace": "now"}).status_code == 403
+    page = client.get(reverse("key-edit", args=[key["id"]])).content.decode()
+    assert reverse("key-rotate", args=[key["id"]]) not in page
+    with_secret(key["key"]).get("/api/own/keys")
+    shared_key, _ = store.create_key("shared")
+    assert client.post(f"/api/keys/{shared_key.prefix}/rotate").status_code == 200
+    accounts.set_role(editor, role="editor", bodies=True)
+    assert client.post(f"/api/keys/{key['prefix']}/rotate").status_code == 200
 
 
 def test_a_stored_response_is_not_for_another_key_of_the_user(member_client: Client) -> None:

@@ -8,11 +8,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.access import editor
+from console.access import editor, forbidden_page
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.views import PAGE, key_page
 from gateway import store
 from gateway.models import ApiKey
+from gateway.roles import may_rotate
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -32,6 +33,8 @@ def add(request: HttpRequest) -> HttpResponse:
 def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a key a new secret; the old one stays valid for the grace period."""
     row = get_object_or_404(ApiKey, pk=pk)
+    if not may_rotate(request.user, row.owner_id):
+        return forbidden_page(request)
     form = RotateForm(request.POST)
     if not form.is_valid():
         return key_page(request, row, KeyForm(instance=row), rotate=form, status=422)

@@ -18,6 +18,7 @@ from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
 from gateway.api.ownership import adopt_row
 from gateway.models import ApiKey
+from gateway.roles import may_rotate
 
 PAGE = "keys"
 UNDO_S = 10
@@ -92,6 +93,7 @@ def key_page(
         "read_only": row.read_only,
         "gauges": gauges([row], timezone.now())[row.pk],
         "rotate": rotate or RotateForm(initial={"grace": "day"}),
+        "may_rotate": may_rotate(request.user, row.owner_id),
     }
     return render(request, "console/keys/edit.html", context, status=status)
 
