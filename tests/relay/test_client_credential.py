@@ -63,6 +63,29 @@ async def test_litellms_name_of_the_gateway_keys_header_works_too(tmp_path: Path
     assert entry.key_id == 1
 
 
+@pytest.mark.parametrize(
+    "key_header",
+    [
+        {"x-dragoman-key": " "},
+        {"x-litellm-api-key": "Bearer "},
+        {"x-dragoman-key": KEY},
+        {"x-litellm-api-key": f"Bearer {KEY}"},
+    ],
+)
+async def test_the_gateway_key_in_the_usual_header_is_not_sent_to_the_provider(
+    tmp_path: Path, key_header: dict[str, str]
+) -> None:
+    """An empty header comes from a variable that is not set; some clients send the key in both."""
+    registry = snapshot(route("r", allowing_provider(credential=Secret("provider-key-1"))))
+    headers = {"authorization": f"Bearer {KEY}", **key_header}
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
+        await gw.post("/v1/chat/completions", BODY, headers=headers)
+        (upstream_request,) = gw.upstreams.requests
+        entry = await gw.entry()
+    assert entry.key_id == 1
+    assert upstream_request.headers["authorization"] == "Bearer provider-key-1"
+
+
 async def test_a_client_of_another_api_has_its_key_moved_to_the_providers_header(
     tmp_path: Path,
 ) -> None:

@@ -23,6 +23,8 @@ KEY_HEADER = "x-dragoman-key"
 # LiteLLM's name of the same header.
 _LITELLM_KEY_HEADER = "x-litellm-api-key"
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+# Their values may begin with `Bearer `.
+_SCHEME_HEADERS = ("authorization", _LITELLM_KEY_HEADER)
 _RAW_HEADERS = frozenset(name.encode() for name in _CREDENTIAL_HEADERS)
 # Errors that are about the credential's account and not about the provider.
 _OF_THE_CLIENT = frozenset({"gateway_auth", "not_allowed", "quota", "rate_limit"})
@@ -33,9 +35,7 @@ def with_client_credential(call: Call, provider: Provider, headers: httpx.Header
 
     Raises GatewayError (401) if neither has a credential.
     """
-    client_headers = call.exchange.headers
-    has_key_header = KEY_HEADER in client_headers or _LITELLM_KEY_HEADER in client_headers
-    credential = _credential_of(client_headers) if has_key_header else None
+    credential = _credential_of(call.exchange.headers)
     if credential is None:
         if provider.credential:
             return headers
@@ -45,7 +45,7 @@ def with_client_credential(call: Call, provider: Provider, headers: httpx.Header
         )
         raise GatewayError(Error(kind="gateway_auth", message=message))
     name, value = credential
-    token = value.partition(" ")[2].strip() if _is_bearer(name, value) else value
+    token = _token_of(name, value)
     call.attempt.client_credential = token
     call.recorder.add_redactor(Redactor([token]))
     provider_auth = AUTH_SCHEMES[provider.auth]
@@ -75,11 +75,24 @@ def error_for_client(error: Error, token: str) -> Error:
 
 
 def _credential_of(headers: Mapping[str, str]) -> tuple[str, str] | None:
+    """The header with the client's credential for the provider; None if it sent none.
+
+    The gateway key is none, wherever it is: it must not be sent to a provider.
+    """
+    key_headers = (KEY_HEADER, _LITELLM_KEY_HEADER)
+    gateway_keys = {_token_of(name, headers.get(name, "")) for name in key_headers} - {""}
+    if not gateway_keys:
+        return None
     for name in _CREDENTIAL_HEADERS:
-        if value := headers.get(name, "").strip():
+        value = headers.get(name, "").strip()
+        if value and _token_of(name, value) not in gateway_keys:
             return name, value
     return None
 
 
-def _is_bearer(name: str, value: str) -> bool:
-    return name == "authorization" and value[:7].lower() == "bearer "
+def _token_of(name: str, value: str) -> str:
+    """The value of a header without `Bearer `, in the headers that may have it."""
+    scheme, _, token = value.strip().partition(" ")
+    if name in _SCHEME_HEADERS and scheme.lower() == "bearer":
+        return token.strip()
+    return value.strip()
