@@ -142,6 +142,12 @@ def test_an_invalid_account_shows_the_error_at_its_field(
     assert not User.objects.exists()
 
 
+def test_a_weak_password_and_a_wrong_confirmation_are_reported_together(visitor: Client) -> None:
+    fields = {**ACCOUNT, "password": "password", "confirmation": "other"}
+    errors = visitor.post(reverse("setup-account"), fields).context["person"].errors
+    assert set(errors) == {"password", "confirmation"}
+
+
 # Step 2
 
 OPENAI = {"choice": "preset", "preset": "openai", "key": "sk-first-0123456789", "model": "gpt-4.1"}

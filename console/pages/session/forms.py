@@ -34,13 +34,10 @@ class NewPasswordForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Check the password against the rules and its confirmation."""
         cleaned_data = super().clean() or {}
-        check_password(self, "password", self.user)
-        if (
-            "password" in cleaned_data
-            and "confirmation" in cleaned_data
-            and cleaned_data["password"] != cleaned_data["confirmation"]
-        ):
+        password, confirmation = (cleaned_data.get(name) for name in ("password", "confirmation"))
+        if password and confirmation and password != confirmation:
             self.add_error("confirmation", _("The passwords do not match."))
+        check_password(self, "password", self.user)
         return cleaned_data
 
 
