@@ -1,4 +1,5 @@
 // Every console page: theme, copy buttons, dialogs, menus, keyboard shortcuts, widths of bars.
+import { copyText } from "./clipboard.js";
 import { bindKeyboard, openCommandPalette } from "./keyboard.js";
 import "./drafts.js";
 import "./network.js";
@@ -22,21 +23,20 @@ function switchTheme() {
 async function copy(button) {
   const source = button.dataset.copy && document.querySelector(button.dataset.copy);
   const text = source ? (source.value ?? source.textContent) : button.dataset.copyText || "";
-  try {
-    await navigator.clipboard.writeText(text.trim());
-  } catch {
-    // No clipboard outside https and localhost: the text is selected for Ctrl+C.
-    if (!source) return;
-    getSelection().selectAllChildren(source);
+  if (!(await copyText(text.trim()))) {
+    // The text is selected for Ctrl+C.
+    if (source?.select) source.select();
+    else if (source) getSelection().selectAllChildren(source);
     return;
   }
   const label = button.querySelector("span") || button;
-  const previousText = label.textContent;
   const message = button.dataset.copiedLabel || "Copied";
   announce(message);
-  if (previousText.trim()) {
+  if (label.textContent.trim()) {
+    // A second click within the time must not take the message for the label.
+    label.dataset.label ??= label.textContent;
     label.textContent = message;
-    setTimeout(() => (label.textContent = previousText), 1500);
+    setTimeout(() => (label.textContent = label.dataset.label), 1500);
   } else {
     button.classList.add("copied");
     setTimeout(() => button.classList.remove("copied"), 1500);

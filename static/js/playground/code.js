@@ -1,5 +1,5 @@
 // Dialogs of a run: code that repeats it, and its translation for the client and the upstream.
-import { _, call, el, headers, notice } from "./dom.js";
+import { _, call, copyAndTell, el, headers, notice } from "./dom.js";
 import { json, textNodes } from "./markdown.js";
 import { dialog } from "./overlay.js";
 import "../translation.js";
@@ -24,7 +24,7 @@ function tabPanel(label, entries, selected, render) {
 
 const copyButton = (text) => el("button.btn.sm", {
   type: "button",
-  onclick: async () => { await navigator.clipboard.writeText(text).catch(() => null); notice(_("Copied."), "ok"); },
+  onclick: () => copyAndTell(text),
 }, _("Copy"));
 
 /** A new key for this column's model, shown once. */

@@ -7,6 +7,7 @@ import jsonGrammar from "../../vendor/highlight/json.min.js";
 import python from "../../vendor/highlight/python.min.js";
 import xml from "../../vendor/highlight/xml.min.js";
 import yaml from "../../vendor/highlight/yaml.min.js";
+import { copyText } from "../clipboard.js";
 import { _, el, icon, announce } from "./dom.js";
 import { textNodes } from "./markdown.js";
 
@@ -40,14 +41,10 @@ function codeBar(block, language) {
   const copy = el("button.btn.ghost.sm", {
     type: "button",
     onclick: async () => {
-      try {
-        await navigator.clipboard.writeText(block.textContent);
-        label.textContent = _("Copied");
-        announce(_("Copied"));
-        setTimeout(() => (label.textContent = _("Copy")), 1500);
-      } catch {
-        getSelection().selectAllChildren(block);
-      }
+      if (!(await copyText(block.textContent))) return getSelection().selectAllChildren(block);
+      label.textContent = _("Copied");
+      announce(_("Copied"));
+      setTimeout(() => (label.textContent = _("Copy")), 1500);
     },
   }, icon("copy"), label);
   const wrap = el("button.btn.ghost.sm", { type: "button", "aria-pressed": "false", onclick: () => wrap.setAttribute("aria-pressed", String(block.toggleAttribute("data-wrap"))) }, _("Wrap"));

@@ -1,4 +1,5 @@
 // History, presets and their versions, links to runs, and exports.
+import { copyText } from "../clipboard.js";
 import { _, call, el, icon, notice, baseUrl } from "./dom.js";
 import { minute, usd } from "../format.js";
 import { dialog, menu } from "./overlay.js";
@@ -95,12 +96,8 @@ export function shareMenu(anchor, app) {
 async function copyLink(run) {
   const link = new URL(`${baseUrl()}?run=${encodeURIComponent(run.id)}`, location.href).href;
   history.replaceState(null, "", link);
-  try {
-    await navigator.clipboard.writeText(link);
-    notice(_("Link copied. You and admins can open this run."), "ok");
-  } catch {
-    dialog(_("Link to this run"), el("input.input", { value: link, readonly: true, "aria-label": _("Link") }));
-  }
+  if (await copyText(link)) notice(_("Link copied. You and admins can open this run."), "ok");
+  else dialog(_("Link to this run"), el("input.input", { value: link, readonly: true, "aria-label": _("Link") }));
 }
 
 const EXPORT_FORMATS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, for reading")], ["svg", "i:image", () => _("SVG, an image")], ["png", "i:image", () => _("PNG, an image")]];

@@ -1,6 +1,6 @@
 // The menu of a column, and on a phone the one of the page.
 import { openCode } from "./code.js";
-import { $, _, notice } from "./dom.js";
+import { $, _, copyAndTell } from "./dom.js";
 import { menu } from "./overlay.js";
 import { overrideSettings } from "./overrides.js";
 
@@ -16,7 +16,7 @@ export function columnMenu(column, app) {
     { icon: "i:sliders-horizontal", label: _("Override settings"), run: () => overrideSettings(column, app) },
     { icon: "i:maximize-2", label: column.root.classList.contains("wide") ? _("Normal width") : _("Expand"), run: () => column.root.classList.toggle("wide") },
     done && app.columns.length > 1 && { icon: "i:diff", label: _("Compare with this answer"), run: () => app.compareWith(column.id) },
-    done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(selected.text).then(() => notice(_("Copied."), "ok"), () => notice(_("Copying was blocked by the browser."), "bad")) },
+    done && { icon: "i:copy", label: _("Copy the answer"), run: () => copyAndTell(selected.text) },
     done && { icon: "i:languages", label: _("Show the translation"), run: () => app.translate(column) },
     done && { icon: "i:code-xml", label: _("Get code"), run: () => openCode(column, app) },
     selected?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(selected, app)) },

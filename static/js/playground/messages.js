@@ -1,7 +1,7 @@
 // The editable list of a conversation's messages: roles, text, images, tool calls and results.
 // `draw` shows messages; each can be edited, copied, removed, and run or branched from.
 import { partsOf } from "./conversation.js";
-import { $, _, el, icon, notice, visuallyHidden } from "./dom.js";
+import { $, _, copyAndTell, el, icon, visuallyHidden } from "./dom.js";
 import { MarkdownRenderer, textNodes } from "./markdown.js";
 
 const PREVIEW_CHARS = 20_000;
@@ -163,5 +163,4 @@ function parseArguments(text) {
   throw new Error(_("The arguments must be a JSON object."));
 }
 
-export const copyMessage = (message) => navigator.clipboard.writeText(textOfMessage(message))
-  .then(() => notice(_("Copied."), "ok"), () => notice(_("Copying was blocked by the browser."), "bad"));
+export const copyMessage = (message) => copyAndTell(textOfMessage(message));
