@@ -1,4 +1,5 @@
-// Providers: reveals an entered key, selects all models, and shows busy labels on buttons.
+// Providers: reveals an entered key, selects all models, shows busy labels on buttons, and warns
+// before values are saved that a test has just refused.
 import "./item_filter.js";
 
 for (const button of document.querySelectorAll("[data-reveal]")) {
@@ -52,3 +53,16 @@ document.addEventListener("htmx:finally:request", (event) => {
   labelRestorers.get(source)?.();
   labelRestorers.delete(source);
 });
+
+// The result of a test applies to the values that were tested: a change removes it.
+const testResult = document.getElementById("test-result");
+const saveButton = document.querySelector("[data-label-after-failed-test]");
+if (testResult && saveButton) {
+  const label = saveButton.textContent;
+  const showResult = () => {
+    const isRefused = testResult.querySelector(".test-result.bad");
+    saveButton.textContent = isRefused ? saveButton.dataset.labelAfterFailedTest : label;
+  };
+  new MutationObserver(showResult).observe(testResult, { childList: true });
+  saveButton.form.addEventListener("input", () => testResult.replaceChildren());
+}

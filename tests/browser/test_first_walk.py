@@ -70,6 +70,16 @@ def test_from_the_first_start_to_the_first_call(
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Add your first provider")
     check()
+    # A key that the test has refused is not added without a warning.
+    page.get_by_role("radio", name="OpenAI", exact=True).check()
+    page.locator("input[name=key]").fill("sk-wrong")
+    page.locator("input[name=base_url]").fill("http://127.0.0.1:9")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_text("requests to this provider will fail too")).to_be_visible()
+    expect(page.get_by_role("button", name="Add anyway")).to_be_visible()
+    page.locator("input[name=key]").fill("sk-another")
+    expect(page.get_by_role("button", name="Add provider")).to_be_visible()
+    expect(page.locator("#test-result")).to_be_empty()
     page.get_by_role("button", name="Use demo").click()
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("A key")

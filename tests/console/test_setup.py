@@ -166,6 +166,9 @@ def test_the_connection_is_tested_before_the_provider_is_added(admin_client: Cli
     headers = {"HX-Request": "true"}
     page = admin_client.post(reverse("setup-provider-test"), fields, headers=headers)
     assert "Connection failed" in page.content.decode()
+    # Without JavaScript, the whole page warns.
+    page = admin_client.post(reverse("setup-provider-test"), fields)
+    assert "Add anyway" in page.content.decode()
     page = admin_client.post(reverse("setup-provider-test"), {**fields, "key": ""}, headers=headers)
     assert page.status_code == 422
     assert "requires an API key" in page.content.decode()

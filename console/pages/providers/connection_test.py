@@ -45,6 +45,11 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     problems: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the test was sent and failed."""
+        return not self.ok and not self.problems
+
 
 @sensitive_post_parameters("key")
 @require_POST
