@@ -1,7 +1,7 @@
 """The catalogue of providers: one row each, with everything to call it except the key.
 
-A new provider that speaks a known dialect is one row in `hosted`, `makers`, `hosts`,
-`local`, `messages`, `google` or `clouds`. Its differences go into `traits` (facts that the
+A new provider that speaks a known dialect is one row in `hosted`, `vendors`, `hosts`,
+`local`, `messages`, `google` or `clouds`. Its differences go into `traits` (which the
 renderer consults) or `edits` (changes to the JSON), never into code. Capabilities of a model
 that do not depend on the provider are in `gateway.providers.families`.
 """
@@ -13,15 +13,15 @@ from gateway.providers.catalog.google import GOOGLE_PRESETS
 from gateway.providers.catalog.hosted import HOSTED_PRESETS
 from gateway.providers.catalog.hosts import HOST_PRESETS
 from gateway.providers.catalog.local import LOCAL_PRESETS
-from gateway.providers.catalog.makers import MAKER_PRESETS
 from gateway.providers.catalog.messages import MESSAGES_PRESETS
+from gateway.providers.catalog.vendors import VENDOR_PRESETS
 from gateway.providers.profile import Preset
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         *HOSTED_PRESETS,
-        *MAKER_PRESETS,
+        *VENDOR_PRESETS,
         *HOST_PRESETS,
         *LOCAL_PRESETS,
         *MESSAGES_PRESETS,

@@ -6,19 +6,18 @@ provider's default region, and a provider row sets its own.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import (
+from gateway.providers.catalog.shared import (
     ANTHROPIC,
-    COMPATIBLE,
     CONVERSE,
     SHORTEN_USER_IDS,
-    USE_OLDER_NAMES,
-    Facts,
+    TraitValues,
+    compatible_preset,
 )
 from gateway.providers.profile import Preset
 
 # Of Anthropic's server tools, clouds support only web search for Claude.
 # Anthropic's SDKs use its message threads on its own API only.
-_CLAUDE: Facts = {**ANTHROPIC, "service_tier": False, "message_threads": False}
+_CLAUDE: TraitValues = {**ANTHROPIC, "service_tier": False, "message_threads": False}
 _CLAUDE_ON_VERTEX = "/publishers/anthropic/models/"
 
 CLOUD_PRESETS: tuple[Preset, ...] = (
@@ -50,7 +49,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
     ),
     # The Messages API of TGI, LMI and vLLM containers. The variable has a key as ID:SECRET, or
     # AWS's own chain has one.
-    Preset(
+    compatible_preset(
         name="sagemaker",
         logo="bedrock",
         title="Amazon SageMaker (Messages API)",
@@ -63,8 +62,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
             "generate": "/endpoints/{model}/invocations",
             "stream": "/endpoints/{model}/invocations-response-stream",
         },
-        traits={**COMPATIBLE, "user_field": "none", "reasoning_field": "reasoning_content"},
-        edits=USE_OLDER_NAMES,
+        traits={"user_field": "none", "reasoning_field": "reasoning_content"},
     ),
     Preset(
         name="azure-openai-v1",
@@ -80,7 +78,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
         edits=SHORTEN_USER_IDS,
         prices="azure",
     ),
-    Preset(
+    compatible_preset(
         name="azure_ai",
         logo="azureai",
         title="Microsoft Foundry Models",
@@ -91,8 +89,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
         docs="https://learn.microsoft.com/rest/api/aifoundry/modelinference/",
         litellm=("azure_ai",),
         query=(("api-version", "2024-05-01-preview"),),
-        traits={**COMPATIBLE, "user_field": "none", "text_parts": True},
-        edits=USE_OLDER_NAMES,
+        traits={"user_field": "none", "text_parts": True},
         prices="azure",
     ),
     Preset(
@@ -130,7 +127,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
         traits=_CLAUDE,
         prices="google",
     ),
-    Preset(
+    compatible_preset(
         name="vertex-openai",
         logo="vertexai",
         title="Google Vertex AI (open models)",
@@ -142,8 +139,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
         auth="google",
         env=("VERTEX_OPENAI_ACCESS_TOKEN",),
         docs="https://cloud.google.com/vertex-ai/generative-ai/docs/maas/use-open-models",
-        traits={**COMPATIBLE, "user_field": "none", "reasoning_field": "reasoning_content"},
-        edits=USE_OLDER_NAMES,
+        traits={"user_field": "none", "reasoning_field": "reasoning_content"},
         prices="google",
     ),
 )

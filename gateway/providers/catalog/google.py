@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import Facts
+from gateway.providers.catalog.shared import TraitValues
 from gateway.providers.profile import Preset
 
 # Traits of a model, as opposed to the API it is called with, are in `families`.
-_GOOGLE: Facts = {
+_GOOGLE: TraitValues = {
     "user_field": "none",
     "session_field": "none",
     "metadata": False,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import (
-    COMPATIBLE,
+from gateway.providers.catalog.shared import (
     DROP_LITELLM_MARKERS,
     NEWER_FIELDS,
     SHORTEN_USER_IDS,
     USE_OLDER_NAMES,
+    compatible_preset,
     drop_edits,
 )
 from gateway.providers.profile import Edit, Preset
@@ -72,7 +72,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         edits=SHORTEN_USER_IDS,
         prices="azure",
     ),
-    Preset(
+    compatible_preset(
         name="deepseek",
         title="DeepSeek",
         base_url="https://api.deepseek.com",
@@ -83,7 +83,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         # V4 thinks by default, accepts three efforts and documents how others map, and rejects
         # a tool turn without its reasoning (guides/thinking_mode, 2026-11).
         traits={
-            **COMPATIBLE,
             "reasoning": True,
             "thinking_request": "thinking",
             "efforts": ("low", "high", "max"),
@@ -105,12 +104,11 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "max_output": 384_000,
             "context_window": 1_000_000,
         },
-        edits=USE_OLDER_NAMES,
         prices="deepseek",
         # It rejects lists of text parts, and tool turns without their reasoning.
         passthrough=False,
     ),
-    Preset(
+    compatible_preset(
         name="groq",
         title="Groq",
         base_url="https://api.groq.com/openai/v1",
@@ -118,7 +116,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://console.groq.com/docs/openai",
         litellm=("groq",),
         traits={
-            **COMPATIBLE,
             "max_tokens_field": "max_completion_tokens",
             "reasoning_field": "reasoning",
             "service_tier": True,
@@ -142,7 +139,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         ),
         prices="groq",
     ),
-    Preset(
+    compatible_preset(
         name="openrouter",
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
@@ -151,7 +148,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         litellm=("openrouter",),
         # It maps efforts to those of each model and leaves out unsupported ones.
         traits={
-            **COMPATIBLE,
             "max_tokens_field": "max_completion_tokens",
             "reasoning": True,
             "thinking_request": "reasoning",
@@ -174,9 +170,10 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "web_search": "openrouter:web_search",
             "web_search_options": True,
         },
+        edits=(),
         prices="openrouter",
     ),
-    Preset(
+    compatible_preset(
         name="together",
         title="Together AI",
         base_url="https://api.together.xyz/v1",
@@ -184,7 +181,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.together.ai/reference/chat-completions-1",
         litellm=("together_ai",),
         traits={
-            **COMPATIBLE,
             "completions": "too",
             "reasoning_field": "reasoning",
             "replay_reasoning": "native",
@@ -196,10 +192,9 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=USE_OLDER_NAMES,
         prices="together",
     ),
-    Preset(
+    compatible_preset(
         name="mistral",
         title="Mistral AI",
         base_url="https://api.mistral.ai/v1",
@@ -210,7 +205,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         # Tool-call ids, prefixes and thinking chunks differ inside the messages.
         passthrough=False,
         traits={
-            **COMPATIBLE,
             "reasoning": True,
             "efforts": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
             "reasoning_field": "thinking",
@@ -250,7 +244,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         ),
         prices="mistral",
     ),
-    Preset(
+    compatible_preset(
         name="fireworks",
         title="Fireworks AI",
         base_url="https://api.fireworks.ai/inference/v1",
@@ -258,7 +252,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.fireworks.ai/api-reference/post-chatcompletions",
         litellm=("fireworks_ai",),
         traits={
-            **COMPATIBLE,
             "completions": "too",
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
@@ -269,7 +262,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         edits=(*USE_OLDER_NAMES, *DROP_LITELLM_MARKERS),
         prices="fireworks",
     ),
-    Preset(
+    compatible_preset(
         name="gemini-openai",
         logo="gemini",
         title="Google Gemini (OpenAI API)",
@@ -278,7 +271,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://ai.google.dev/gemini-api/docs/openai",
         # An unknown field is a 400 ("Invalid JSON payload received").
         traits={
-            **COMPATIBLE,
             "user_field": "none",
             "parallel_toggle": False,
             "logprobs": False,
@@ -287,10 +279,9 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "stop_max": 5,
             "n_max": 8,
         },
-        edits=USE_OLDER_NAMES,
         prices="google",
     ),
-    Preset(
+    compatible_preset(
         name="xai",
         title="xAI",
         base_url="https://api.x.ai/v1",
@@ -298,7 +289,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.x.ai/docs/api-reference",
         litellm=("xai",),
         traits={
-            **COMPATIBLE,
             "max_tokens_field": "max_completion_tokens",
             "reasoning_field": "reasoning_content",
             # Other fields of OpenAI's are rejected (docs.x.ai/docs/api-reference, 2026).
@@ -319,9 +309,10 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
                 ),
             },
         },
+        edits=(),
         prices="x-ai",
     ),
-    Preset(
+    compatible_preset(
         name="cerebras",
         title="Cerebras",
         base_url="https://api.cerebras.ai/v1",
@@ -329,14 +320,14 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://inference-docs.cerebras.ai/api-reference/chat-completions",
         litellm=("cerebras",),
         traits={
-            **COMPATIBLE,
             "max_tokens_field": "max_completion_tokens",
             "reasoning_field": "reasoning",
             "n_max": 1,
         },
+        edits=(),
         prices="cerebras",
     ),
-    Preset(
+    compatible_preset(
         name="perplexity",
         title="Perplexity",
         base_url="https://api.perplexity.ai",
@@ -344,7 +335,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.perplexity.ai/api-reference/chat-completions-post",
         litellm=("perplexity",),
         traits={
-            **COMPATIBLE,
             "tools": False,
             # Its models always search; the field has the options of the search.
             "web_search": "web_search_options",
@@ -355,10 +345,9 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "logprobs": False,
             "logit_bias": False,
         },
-        edits=USE_OLDER_NAMES,
         prices="perplexity",
     ),
-    Preset(
+    compatible_preset(
         name="moonshot",
         title="Moonshot AI (Kimi)",
         base_url="https://api.moonshot.ai/v1",
@@ -366,17 +355,15 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://platform.moonshot.ai/docs/api/chat",
         litellm=("moonshot",),
         traits={
-            **COMPATIBLE,
             "thinking_request": "thinking",
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "required_on_tools",
             "temperature_max": 1.0,
             "stop_max": 5,
         },
-        edits=USE_OLDER_NAMES,
         prices="moonshotai",
     ),
-    Preset(
+    compatible_preset(
         name="zai",
         title="Z.ai (GLM)",
         base_url="https://api.z.ai/api/paas/v4",
@@ -384,7 +371,6 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.z.ai/api-reference/llm/chat-completion",
         litellm=("zai",),
         traits={
-            **COMPATIBLE,
             "thinking_request": "thinking",
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
@@ -395,10 +381,9 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "stop_max": 1,
             "temperature_max": 1.0,
         },
-        edits=USE_OLDER_NAMES,
         prices="zai",
     ),
-    Preset(
+    compatible_preset(
         name="dashscope",
         logo="qwen",
         title="Alibaba Cloud Model Studio (Qwen)",
@@ -409,44 +394,39 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         aliases=("qwen",),
         # `enable_thinking` switches thinking, which a route's edit may set.
         traits={
-            **COMPATIBLE,
             "thinking_request": "none",
             "reasoning_field": "reasoning_content",
             "structured": "json",
         },
-        edits=USE_OLDER_NAMES,
     ),
-    Preset(
+    compatible_preset(
         name="nvidia",
         title="NVIDIA NIM",
         base_url="https://integrate.api.nvidia.com/v1",
         env=("NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"),
         docs="https://docs.api.nvidia.com/nim/reference/llm-apis",
         litellm=("nvidia_nim",),
-        traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
-        edits=USE_OLDER_NAMES,
+        traits={"reasoning_field": "reasoning_content"},
     ),
-    Preset(
+    compatible_preset(
         name="sambanova",
         title="SambaNova",
         base_url="https://api.sambanova.ai/v1",
         env=("SAMBANOVA_API_KEY",),
         docs="https://docs.sambanova.ai/cloud/api-reference",
         litellm=("sambanova",),
-        traits={**COMPATIBLE, "n_max": 1, "logprobs": False, "logit_bias": False},
-        edits=USE_OLDER_NAMES,
+        traits={"n_max": 1, "logprobs": False, "logit_bias": False},
     ),
-    Preset(
+    compatible_preset(
         name="huggingface",
         title="Hugging Face Inference Providers",
         base_url="https://router.huggingface.co/v1",
         env=("HUGGINGFACE_API_KEY", "HF_TOKEN"),
         docs="https://huggingface.co/docs/inference-providers/en/tasks/chat-completion",
         litellm=("huggingface",),
-        traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
-        edits=USE_OLDER_NAMES,
+        traits={"reasoning_field": "reasoning_content"},
     ),
-    Preset(
+    compatible_preset(
         name="github",
         title="GitHub Models",
         base_url="https://models.github.ai/inference",
@@ -454,16 +434,16 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.github.com/en/rest/models/inference",
         litellm=("github",),
         aliases=("github_models",),
-        traits={**COMPATIBLE, "user_field": "none", "logit_bias": False},
+        traits={"user_field": "none", "logit_bias": False},
+        edits=(),
     ),
-    Preset(
+    compatible_preset(
         name="deepinfra",
         title="DeepInfra",
         base_url="https://api.deepinfra.com/v1/openai",
         env=("DEEPINFRA_API_KEY",),
         docs="https://docs.deepinfra.com/api-reference/chat-completions/openai-chat-completions",
         litellm=("deepinfra",),
-        traits={**COMPATIBLE, "reasoning_field": "reasoning_content", "repetition_penalty": True},
-        edits=USE_OLDER_NAMES,
+        traits={"reasoning_field": "reasoning_content", "repetition_penalty": True},
     ),
 )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, USE_OLDER_NAMES, Facts
+from typing import Any
+
+from gateway.providers.catalog.shared import TraitValues, compatible_preset
 from gateway.providers.profile import Preset
 
-# The chat template of the model decides what is rejected, and most of them (Qwen, Llama,
-# Mistral, Gemma) accept a system message at the start only.
-_LOCAL_FACTS: Facts = {**COMPATIBLE, "mid_system": False}
+
+def _local_preset(*, traits: TraitValues, **fields: Any) -> Preset:
+    # The chat template of the model decides what is rejected, and most of them (Qwen, Llama,
+    # Mistral, Gemma) accept a system message at the start only.
+    return compatible_preset(traits={"mid_system": False, **traits}, local=True, **fields)
+
 
 LOCAL_PRESETS: tuple[Preset, ...] = (
     Preset(
@@ -43,7 +48,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         },
         local=True,
     ),
-    Preset(
+    _local_preset(
         name="ollama-openai",
         logo="ollama",
         title="Ollama (OpenAI API)",
@@ -51,7 +56,6 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         env=("OLLAMA_API_KEY",),
         docs="https://docs.ollama.com/api/openai-compatibility",
         traits={
-            **_LOCAL_FACTS,
             "completions": "too",
             "reasoning_field": "reasoning",
             "strict_tools": False,
@@ -61,10 +65,8 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "n_max": 1,
             "stop_max": None,
         },
-        edits=USE_OLDER_NAMES,
-        local=True,
     ),
-    Preset(
+    _local_preset(
         name="vllm",
         title="vLLM",
         base_url="http://127.0.0.1:8000/v1",
@@ -72,7 +74,6 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         litellm=("hosted_vllm", "vllm"),
         traits={
-            **_LOCAL_FACTS,
             "completions": "too",
             # It removed `reasoning_content` from its messages in 2026.
             "reasoning_field": "reasoning",
@@ -84,10 +85,8 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=USE_OLDER_NAMES,
-        local=True,
     ),
-    Preset(
+    _local_preset(
         name="lmstudio",
         title="LM Studio",
         base_url="http://127.0.0.1:1234/v1",
@@ -96,7 +95,6 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         litellm=("lm_studio",),
         aliases=("lm_studio",),
         traits={
-            **_LOCAL_FACTS,
             "completions": "too",
             "thinking_request": "none",
             "reasoning_field": "reasoning_content",
@@ -107,10 +105,8 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "n_max": 1,
             "top_k": True,
         },
-        edits=USE_OLDER_NAMES,
-        local=True,
     ),
-    Preset(
+    _local_preset(
         name="llamacpp",
         logo="meta",
         title="llama.cpp server",
@@ -119,7 +115,6 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         aliases=("llama_cpp",),
         traits={
-            **_LOCAL_FACTS,
             "completions": "too",
             "reasoning_field": "reasoning_content",
             "user_field": "none",
@@ -128,10 +123,8 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "top_k": True,
             "min_p": True,
         },
-        edits=USE_OLDER_NAMES,
-        local=True,
     ),
-    Preset(
+    _local_preset(
         name="sglang",
         logo="custom",
         title="SGLang",
@@ -139,7 +132,6 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         env=("SGLANG_API_KEY",),
         docs="https://docs.sglang.ai/basic_usage/openai_api_completions.html",
         traits={
-            **_LOCAL_FACTS,
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
             "stop_max": None,
@@ -147,21 +139,17 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=USE_OLDER_NAMES,
-        local=True,
     ),
-    Preset(
+    _local_preset(
         name="localai",
         logo="custom",
         title="LocalAI",
         base_url="http://127.0.0.1:8080/v1",
         env=("LOCALAI_API_KEY",),
         docs="https://localai.io/features/text-generation/",
-        traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None, "top_k": True},
-        edits=USE_OLDER_NAMES,
-        local=True,
+        traits={"user_field": "none", "stop_max": None, "top_k": True},
     ),
-    Preset(
+    _local_preset(
         name="llamafile",
         logo="custom",
         title="llamafile",
@@ -169,22 +157,18 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         env=("LLAMAFILE_API_KEY",),
         docs="https://github.com/mozilla-ai/llamafile",
         litellm=("llamafile",),
-        traits={**_LOCAL_FACTS, "user_field": "none", "strict_tools": False, "stop_max": None},
-        edits=USE_OLDER_NAMES,
-        local=True,
+        traits={"user_field": "none", "strict_tools": False, "stop_max": None},
     ),
-    Preset(
+    _local_preset(
         name="jan",
         logo="custom",
         title="Jan",
         base_url="http://127.0.0.1:1337/v1",
         env=("JAN_API_KEY",),
         docs="https://jan.ai/docs/desktop/api-preference",
-        traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None},
-        edits=USE_OLDER_NAMES,
-        local=True,
+        traits={"user_field": "none", "stop_max": None},
     ),
-    Preset(
+    _local_preset(
         name="koboldcpp",
         logo="custom",
         title="KoboldCpp",
@@ -192,7 +176,6 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         env=("KOBOLDCPP_API_KEY",),
         docs="https://github.com/LostRuins/koboldcpp/wiki",
         traits={
-            **_LOCAL_FACTS,
             "user_field": "none",
             "strict_tools": False,
             "n_max": 1,
@@ -200,10 +183,8 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
             "top_k": True,
             "min_p": True,
         },
-        edits=USE_OLDER_NAMES,
-        local=True,
     ),
-    Preset(
+    _local_preset(
         name="lemonade",
         logo="custom",
         title="Lemonade",
@@ -211,11 +192,9 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         env=("LEMONADE_API_KEY",),
         docs="https://lemonade-server.ai/docs/server/server_spec/",
         litellm=("lemonade",),
-        traits={**_LOCAL_FACTS, "user_field": "none", "stop_max": None, "top_k": True},
-        edits=USE_OLDER_NAMES,
-        local=True,
+        traits={"user_field": "none", "stop_max": None, "top_k": True},
     ),
-    Preset(
+    _local_preset(
         name="xinference",
         title="Xinference",
         base_url="http://127.0.0.1:9997/v1",
@@ -223,13 +202,10 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         docs="https://inference.readthedocs.io/en/latest/getting_started/using_xinference.html",
         litellm=("xinference",),
         traits={
-            **_LOCAL_FACTS,
             "stop_max": None,
             "top_k": True,
             "reasoning_field": "reasoning_content",
         },
-        edits=USE_OLDER_NAMES,
-        local=True,
     ),
     Preset(
         name="demo",
@@ -247,7 +223,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         },
         local=True,
     ),
-    Preset(
+    compatible_preset(
         name="custom",
         title="Any OpenAI-compatible server",
         base_url="",
@@ -256,9 +232,14 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         litellm=("custom_openai", "openai_like", "litellm_proxy"),
         aliases=("openai_compatible", "custom_chat"),
         # It may be a gateway to any provider.
-        traits={**_LOCAL_FACTS, "reasoning_field": "reasoning_content", "web_search_options": True},
+        traits={
+            "mid_system": False,
+            "reasoning_field": "reasoning_content",
+            "web_search_options": True,
+        },
+        edits=(),
     ),
-    Preset(
+    compatible_preset(
         name="custom-completions",
         logo="custom",
         title="Any server with OpenAI's Completions API",
@@ -268,7 +249,8 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/completions",
         litellm=("text-completion-openai",),
         aliases=("openai_completions",),
-        traits={**_LOCAL_FACTS, "tools": False, "images": False, "structured": "none"},
+        traits={"mid_system": False, "tools": False, "images": False, "structured": "none"},
+        edits=(),
     ),
     Preset(
         name="custom-embeddings",

@@ -5,7 +5,7 @@ Their base URL ends before `/v1/messages`, as the Anthropic SDKs expect it.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import ANTHROPIC, MESSAGES_COMPATIBLE, drop_edits
+from gateway.providers.catalog.shared import ANTHROPIC, MESSAGES_COMPATIBLE, drop_edits
 from gateway.providers.profile import Edit, Preset
 
 MESSAGES_PRESETS: tuple[Preset, ...] = (

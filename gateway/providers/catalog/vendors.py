@@ -5,10 +5,15 @@ A new one is a row here.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, NEWER_FIELDS, USE_OLDER_NAMES, drop_edits
+from gateway.providers.catalog.shared import (
+    NEWER_FIELDS,
+    USE_OLDER_NAMES,
+    compatible_preset,
+    drop_edits,
+)
 from gateway.providers.profile import Edit, Preset
 
-MAKER_PRESETS: tuple[Preset, ...] = (
+VENDOR_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="cohere",
         title="Cohere",
@@ -35,7 +40,7 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         },
         prices="cohere",
     ),
-    Preset(
+    compatible_preset(
         name="ai21",
         title="AI21 Labs",
         base_url="https://api.ai21.com/studio/v1",
@@ -44,7 +49,6 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         litellm=("ai21", "ai21_chat"),
         # It accepts few fields, and contents are strings (ai21's own SDK, 4.3).
         traits={
-            **COMPATIBLE,
             "user_field": "none",
             "structured": "json",
             "strict_tools": False,
@@ -78,7 +82,7 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         # It rejects lists of text parts.
         passthrough=False,
     ),
-    Preset(
+    compatible_preset(
         name="minimax-openai",
         logo="minimax",
         title="MiniMax (OpenAI API)",
@@ -86,16 +90,14 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         env=("MINIMAX_API_KEY",),
         docs="https://platform.minimax.io/docs/api-reference/text-openai-api",
         traits={
-            **COMPATIBLE,
             "reasoning_field": "reasoning_details",
             "replay_reasoning": "native",
             "n_max": 1,
             "temperature_max": 1.0,
         },
-        edits=USE_OLDER_NAMES,
         prices="minimax",
     ),
-    Preset(
+    compatible_preset(
         name="zhipu",
         title="Zhipu AI (BigModel)",
         base_url="https://open.bigmodel.cn/api/paas/v4",
@@ -103,7 +105,6 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.bigmodel.cn/cn/guide/capabilities/thinking",
         aliases=("zhipuai",),
         traits={
-            **COMPATIBLE,
             "thinking_request": "thinking",
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
@@ -114,10 +115,9 @@ MAKER_PRESETS: tuple[Preset, ...] = (
             "stop_max": 1,
             "temperature_max": 1.0,
         },
-        edits=USE_OLDER_NAMES,
         prices="zai",
     ),
-    Preset(
+    compatible_preset(
         name="volcengine",
         title="Volcengine Ark (Doubao)",
         base_url="https://ark.cn-beijing.volces.com/api/v3",
@@ -126,43 +126,38 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         litellm=("volcengine",),
         aliases=("doubao", "ark"),
         traits={
-            **COMPATIBLE,
             "thinking_request": "thinking",
             "reasoning_field": "reasoning_content",
             "user_field": "none",
             "n_max": 1,
         },
-        edits=USE_OLDER_NAMES,
     ),
-    Preset(
+    compatible_preset(
         name="stepfun",
         title="StepFun",
         base_url="https://api.stepfun.com/v1",
         env=("STEPFUN_API_KEY",),
         docs="https://platform.stepfun.com/docs/zh/overview/concept",
-        traits={**COMPATIBLE, "reasoning_field": "reasoning"},
-        edits=USE_OLDER_NAMES,
+        traits={"reasoning_field": "reasoning"},
     ),
-    Preset(
+    compatible_preset(
         name="upstage",
         title="Upstage",
         base_url="https://api.upstage.ai/v1/solar",
         env=("UPSTAGE_API_KEY",),
         docs="https://developers.upstage.ai/docs/apis/chat",
-        traits={**COMPATIBLE, "images": False},
-        edits=USE_OLDER_NAMES,
+        traits={"images": False},
     ),
-    Preset(
+    compatible_preset(
         name="inception",
         title="Inception",
         base_url="https://api.inceptionlabs.ai/v1",
         env=("INCEPTION_API_KEY",),
         docs="https://docs.inceptionlabs.ai/api-reference/chat/create-a-chat-completion",
         litellm=("inception",),
-        traits={**COMPATIBLE, "images": False},
-        edits=USE_OLDER_NAMES,
+        traits={"images": False},
     ),
-    Preset(
+    compatible_preset(
         name="meta_llama",
         logo="meta",
         title="Meta Llama API",
@@ -170,10 +165,11 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         env=("LLAMA_API_KEY",),
         docs="https://llama.developer.meta.com/docs/api-reference/chat-completions",
         litellm=("meta_llama",),
-        traits={**COMPATIBLE, "max_tokens_field": "max_completion_tokens"},
+        traits={"max_tokens_field": "max_completion_tokens"},
+        edits=(),
         prices="meta",
     ),
-    Preset(
+    compatible_preset(
         name="xiaomi",
         logo="xiaomimimo",
         title="Xiaomi MiMo",
@@ -182,13 +178,13 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         docs="https://platform.xiaomimimo.com/#/docs",
         litellm=("xiaomi_mimo",),
         traits={
-            **COMPATIBLE,
             "max_tokens_field": "max_completion_tokens",
             "thinking_request": "thinking",
             "reasoning_field": "reasoning_content",
         },
+        edits=(),
     ),
-    Preset(
+    compatible_preset(
         name="dashscope-cn",
         logo="qwen",
         title="Alibaba Cloud Model Studio (China)",
@@ -196,12 +192,10 @@ MAKER_PRESETS: tuple[Preset, ...] = (
         env=("DASHSCOPE_CN_API_KEY",),
         docs="https://help.aliyun.com/zh/model-studio/compatibility-of-openai-with-dashscope",
         traits={
-            **COMPATIBLE,
             "thinking_request": "none",
             "reasoning_field": "reasoning_content",
             "structured": "json",
         },
-        edits=USE_OLDER_NAMES,
     ),
     # The next two offer embeddings and reranking, but no chat.
     Preset(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.providers.profile import Edit
+from gateway.providers.profile import Edit, Preset
 
-Facts = dict[str, Any]
+TraitValues = dict[str, Any]
 
 _TOO_LONG_REASON = "longer than the provider accepts"
 
 # A server with OpenAI's Chat API of about 2024, the common subset of compatible servers.
 # OpenAI's newer fields are left to the servers known to accept them.
-COMPATIBLE: Facts = {
+COMPATIBLE: TraitValues = {
     "max_tokens_field": "max_tokens",
     "user_field": "user",
     "session_field": "none",
@@ -25,7 +25,7 @@ COMPATIBLE: Facts = {
 }
 
 # A server with Anthropic's Messages API that is not Anthropic.
-MESSAGES_COMPATIBLE: Facts = {
+MESSAGES_COMPATIBLE: TraitValues = {
     "temperature_max": 1.0,
     "penalties": False,
     "seed": False,
@@ -48,7 +48,7 @@ MESSAGES_COMPATIBLE: Facts = {
 }
 
 # Anthropic itself; its models' own traits are in `families`.
-ANTHROPIC: Facts = {
+ANTHROPIC: TraitValues = {
     **MESSAGES_COMPATIBLE,
     "service_tier": True,
     "structured": "schema",
@@ -62,7 +62,7 @@ ANTHROPIC: Facts = {
 }
 
 # Bedrock's Converse with Claude; what other models lack is in `families`.
-CONVERSE: Facts = {
+CONVERSE: TraitValues = {
     **MESSAGES_COMPATIBLE,
     "metadata": True,
     "service_tier": True,
@@ -86,6 +86,13 @@ USE_OLDER_NAMES = (
     Edit(op="rename", path="max_completion_tokens", value="max_tokens"),
     Edit(op="map", path="messages[].role", value={"developer": "system"}),
 )
+
+
+def compatible_preset(
+    *, traits: TraitValues, edits: tuple[Edit, ...] = USE_OLDER_NAMES, **fields: Any
+) -> Preset:
+    """Return a row for a server with OpenAI's Chat API: `COMPATIBLE` with these traits."""
+    return Preset(traits={**COMPATIBLE, **traits}, edits=edits, **fields)
 
 
 # Fields of OpenAI's Chat that servers with their own list of fields reject.
