@@ -1,10 +1,10 @@
-"""Makers of models: the pattern of their model names, and their current models.
+"""Model vendors: the pattern of their model names, and their current models.
 
 A client may send such a name without a provider (`gpt-4o`); `Snapshot.route` then selects the
 provider. The order of `presets` is the order of preference. `models` are listed by
 `GET /v1/models`; names that only match `pattern` are accepted but not listed.
 
-Sources: the makers' model pages, 2026-11. A test compares `models` with the price lists.
+Sources: the vendors' model pages, 2026-11. A test compares `models` with the price lists.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import re
 import msgspec
 
 
-class Maker(msgspec.Struct, frozen=True):
-    """A maker of models.
+class Vendor(msgspec.Struct, frozen=True):
+    """A vendor of models.
 
     Attributes:
         presets: presets that offer its models under their own names, preferred first.
@@ -27,13 +27,13 @@ class Maker(msgspec.Struct, frozen=True):
     pattern: str
     models: tuple[str, ...] = ()
 
-    def makes(self, name: str) -> bool:
-        """Whether a name has the form of this maker's names."""
+    def matches(self, name: str) -> bool:
+        """Whether a name has the form of this vendor's names."""
         return re.fullmatch(self.pattern, name) is not None
 
 
-MAKERS: tuple[Maker, ...] = (
-    Maker(
+VENDORS: tuple[Vendor, ...] = (
+    Vendor(
         ("openai", "openai_responses"),
         # `gpt-oss` has open weights: others offer it, OpenAI's API does not.
         r"(?:gpt-(?!oss)|chatgpt-|o[1-9](?:$|-)|codex-|computer-use-|text-embedding-(?:3|ada)"
@@ -67,7 +67,7 @@ MAKERS: tuple[Maker, ...] = (
             "gpt-4o-mini-tts",
         ),
     ),
-    Maker(
+    Vendor(
         ("anthropic",),
         r"claude-[^/:@]+",
         (
@@ -84,7 +84,7 @@ MAKERS: tuple[Maker, ...] = (
             "claude-sonnet-5",
         ),
     ),
-    Maker(
+    Vendor(
         ("gemini", "vertex", "gemini-openai"),
         r"gemini-[^/:]+",
         (
@@ -96,34 +96,34 @@ MAKERS: tuple[Maker, ...] = (
             "gemini-embedding-001",
         ),
     ),
-    Maker(
+    Vendor(
         ("mistral",),
         r"(?:(?:open-)?mistral|(?:open-)?mixtral|codestral|devstral|magistral|ministral|pixtral"
         r"|voxtral)-[^/:]+",
         ("mistral-large-2512", "mistral-medium-latest", "mistral-small-latest", "mistral-embed"),
     ),
-    Maker(
+    Vendor(
         ("deepseek", "deepseek-anthropic"),
         r"deepseek-(?:chat|reasoner|flash|v\d[^/:]*)",
         ("deepseek-chat", "deepseek-reasoner", "deepseek-v4-flash", "deepseek-v4-pro"),
     ),
-    Maker(
+    Vendor(
         ("xai",),
         r"grok-[^/:]+",
         ("grok-3", "grok-3-mini", "grok-4-0709", "grok-4.3", "grok-code-fast-1"),
     ),
-    Maker(("cohere",), r"(?:command|c4ai|embed|rerank)-[^/:]+|command", ("command-a-03-2025",)),
-    Maker(("moonshot", "moonshot-anthropic"), r"(?:kimi|moonshot)-[^/:]+"),
-    Maker(("zai", "zai-anthropic", "zhipu"), r"glm-[^/:]+"),
-    Maker(("minimax", "minimax-openai"), r"(?i:minimax)-[^/:]+"),
-    Maker(("perplexity",), r"sonar(?:-[^/:]+)?", ("sonar", "sonar-pro")),
-    Maker(("ai21",), r"jamba-[^/:]+"),
+    Vendor(("cohere",), r"(?:command|c4ai|embed|rerank)-[^/:]+|command", ("command-a-03-2025",)),
+    Vendor(("moonshot", "moonshot-anthropic"), r"(?:kimi|moonshot)-[^/:]+"),
+    Vendor(("zai", "zai-anthropic", "zhipu"), r"glm-[^/:]+"),
+    Vendor(("minimax", "minimax-openai"), r"(?i:minimax)-[^/:]+"),
+    Vendor(("perplexity",), r"sonar(?:-[^/:]+)?", ("sonar", "sonar-pro")),
+    Vendor(("ai21",), r"jamba-[^/:]+"),
 )
 
 # Presets whose models are neither listed nor resolved: the built-in demo has a route.
 UNLISTED_PROVIDERS = frozenset({"demo"})
 
 
-def find_maker(name: str) -> Maker | None:
-    """Return the maker whose model names match this one; None if none does."""
-    return next((maker for maker in MAKERS if maker.makes(name)), None)
+def find_vendor(name: str) -> Vendor | None:
+    """Return the vendor whose model names match this one; None if none does."""
+    return next((vendor for vendor in VENDORS if vendor.matches(name)), None)

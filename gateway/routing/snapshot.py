@@ -22,7 +22,7 @@ from gateway.providers.capabilities import declared_traits, edits_for, traits_fo
 from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.litellm_names import match_prefix
 from gateway.providers.catalog.openrouter_names import native_name, split_author
-from gateway.providers.known_models import MAKERS, UNLISTED_PROVIDERS, find_maker
+from gateway.providers.known_models import UNLISTED_PROVIDERS, VENDORS, find_vendor
 from gateway.providers.masks import Mask
 from gateway.providers.network import Network
 from gateway.providers.parameters import refused_parameters
@@ -500,7 +500,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _author_route(self, name: str) -> Route | None:
         """A one-target route for OpenRouter's `author/model`, at the author's own provider."""
         author = split_author(name) if self.known_models and not self._is_reserved(name) else None
-        provider = self._provider_of_maker(author[0]) if author is not None else None
+        provider = self._provider_of_vendor(author[0]) if author is not None else None
         if author is None or provider is None:
             return None
         model = self._model_by_name(provider, author[1])
@@ -510,12 +510,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _bare_route(self, name: str) -> Route | None:
         """A one-target route for a model name without a provider; None if no provider has it.
 
-        The maker's own provider comes first, then providers with a row of that model, by name.
+        The vendor's own provider comes first, then providers with a row of that model, by name.
         Its name is the model's label, as for `provider/model`.
         """
         if not self.known_models or self._is_reserved(name):
             return None
-        model = self._model_of_maker(name)
+        model = self._model_of_vendor(name)
         if model is None:
             prefix, slash, _ = name.partition("/")
             # The name of a provider that is not there must not select another provider.
@@ -532,18 +532,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             fnmatch.fnmatchcase(name, pattern) for pattern in self.reserved_patterns
         )
 
-    def _model_of_maker(self, name: str) -> Model | None:
-        """The model at its maker's own provider."""
-        maker = find_maker(name)
-        provider = self._provider_of_maker(maker.presets) if maker is not None else None
+    def _model_of_vendor(self, name: str) -> Model | None:
+        """The model at its vendor's own provider."""
+        vendor = find_vendor(name)
+        provider = self._provider_of_vendor(vendor.presets) if vendor is not None else None
         if provider is None:
             return None
         return self._model_row(provider, name) or model_of(provider, name)
 
-    def _provider_of_maker(self, presets: tuple[str, ...]) -> Provider | None:
-        """The first provider with one of these presets that is the maker's own.
+    def _provider_of_vendor(self, presets: tuple[str, ...]) -> Provider | None:
+        """The first provider with one of these presets that is the vendor's own.
 
-        A provider with another base URL is the maker's only if it is named after the preset.
+        A provider with another base URL is the vendor's only if it is named after the preset.
         """
         for preset in presets:
             by_name = self.providers.get(preset)
@@ -556,7 +556,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def known_names(self) -> tuple[str, ...]:
-        """Names of models that need no route: makers' current models, and rows' labels.
+        """Names of models that need no route: the vendors' current models, and rows' labels.
 
         Wildcards, the demo provider and names that a route or alias has are omitted.
         """
@@ -564,9 +564,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return ()
         names = [
             name
-            for maker in MAKERS
-            if self._provider_of_maker(maker.presets) is not None
-            for name in maker.models
+            for vendor in VENDORS
+            if self._provider_of_vendor(vendor.presets) is not None
+            for name in vendor.models
         ]
         names += [
             label

@@ -475,9 +475,9 @@ def test_state_is_stored_per_model_for_the_same_request():
     memory._put_state(keys, first)
     memory._put_state(keys, second)
     for state in (first, second):
-        assert memory._get_by_both_keys(keys, state.maker) == state
+        assert memory._get_by_both_keys(keys, state.model_key) == state
         renamed = msgspec.structs.replace(keys, call="another id")
-        assert memory._get_by_either_key(renamed, state.maker) == state
+        assert memory._get_by_either_key(renamed, state.model_key) == state
     # A third has none: it is told whose there is, and says that it was dropped.
     assert memory._get_by_both_keys(keys, "anthropic/claude-haiku-4-5") == second
 
@@ -489,6 +489,6 @@ def test_a_row_of_the_model_precedes_one_of_another_model():
         ReasoningRow(keys.turn, keys.call, msgspec.msgpack.encode(state))
         for state in (first, second)
     ]
-    assert _select_state(keys, rows, second.maker) == second
-    assert _select_state(keys, rows, first.maker) == first
+    assert _select_state(keys, rows, second.model_key) == second
+    assert _select_state(keys, rows, first.model_key) == first
     assert _select_state(keys, rows, "openai/gpt-5.6") == first

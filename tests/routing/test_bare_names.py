@@ -9,7 +9,7 @@ from gateway.canon.errors import GatewayError
 from gateway.edge.admission import find_route, usable_names
 from gateway.edge.similar_names import similar_names
 from gateway.providers.catalog import PRESETS
-from gateway.providers.known_models import MAKERS
+from gateway.providers.known_models import VENDORS
 from gateway.providers.prices import lists_model
 from gateway.routing.snapshot import ApiKey, Provider, Route, Snapshot, Target, model_of
 from tests.each import each
@@ -186,9 +186,9 @@ def test_similar_names_are_few_and_best_first() -> None:
 
 
 def test_each_listed_model_is_in_its_vendors_price_list() -> None:
-    for maker in MAKERS:
-        assert not maker.presets[0] or set(maker.presets) <= PRESETS.keys()
-        for name in maker.models:
-            assert maker.makes(name), name
-            if PRESETS[maker.presets[0]].prices:
-                assert lists_model(maker.presets[0], name), name
+    for vendor in VENDORS:
+        assert not vendor.presets[0] or set(vendor.presets) <= PRESETS.keys()
+        for name in vendor.models:
+            assert vendor.matches(name), name
+            if PRESETS[vendor.presets[0]].prices:
+                assert lists_model(vendor.presets[0], name), name

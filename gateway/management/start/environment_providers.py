@@ -1,6 +1,6 @@
 """Providers for which this machine has a credential, from variables and files.
 
-A variable with a key adds the maker's preset, under the preset's name. `PREFIX_BASE_URL` or
+A variable with a key adds the vendor's preset, under the preset's name. `PREFIX_BASE_URL` or
 `PREFIX_API_BASE` sets another base URL. docs/providers.md lists the variables.
 """
 

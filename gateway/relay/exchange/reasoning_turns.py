@@ -65,8 +65,8 @@ class ReasoningState(msgspec.Struct, frozen=True):
     parts: tuple[StatePart, ...] = ()
 
     @property
-    def maker(self) -> str:
-        """The model that created the state, as in `state_maker`; empty if there is no state."""
+    def model_key(self) -> str:
+        """The key of the model that created the state; empty if there is no state."""
         states = (part.state for part in self.parts if part.state is not None)
         first = next((state for state in states if state.provider), None)
         return f"{first.provider}/{model_family(first.model)}" if first is not None else ""
@@ -80,8 +80,8 @@ class ReasoningState(msgspec.Struct, frozen=True):
         )
 
 
-def state_maker(traits: Traits) -> str:
-    """A model as the creator of state: its provider, and its name without a snapshot date."""
+def model_key(traits: Traits) -> str:
+    """The provider and the name of a model, without a snapshot date: models share state by it."""
     return f"{traits.preset}/{model_family(traits.model)}"
 
 

@@ -35,8 +35,8 @@ from gateway.relay.exchange.reasoning_turns import (
     extract_state,
     keys_after,
     keys_in,
+    model_key,
     restore_state,
-    state_maker,
     turns_missing_state,
 )
 from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
@@ -215,11 +215,11 @@ class ReasoningStore:
         keys_by_index = await offload.run(
             size, lambda: list(keys_in(exchange.request, _reasoning_scope(call), indexes))
         )
-        model_maker = state_maker(target.model.traits)
+        target_key = model_key(target.model.traits)
         states: dict[int, ReasoningState] = {}
         unknown_turns: dict[int, TurnKeys] = {}
         for index, keys in keys_by_index:
-            if isinstance(exact_state := self._get_by_both_keys(keys, model_maker), ReasoningState):
+            if isinstance(exact_state := self._get_by_both_keys(keys, target_key), ReasoningState):
                 states[index] = exact_state
                 continue
             if exact_state is _UNKNOWN_STATE:
@@ -227,33 +227,33 @@ class ReasoningStore:
             # A single key may match another conversation: upstreams reuse ids.
             if (
                 exact_state is _UNKNOWN_STATE
-                and (similar := self._get_by_either_key(keys, model_maker)) is not None
+                and (similar := self._get_by_either_key(keys, target_key)) is not None
             ):
                 states[index] = similar
         if unknown_turns and self._find is not None:
-            states |= await self._find_in_store(unknown_turns, model_maker)
+            states |= await self._find_in_store(unknown_turns, target_key)
         return states
 
     async def _find_in_store(
-        self, keys_by_turn: dict[int, TurnKeys], maker: str
+        self, keys_by_turn: dict[int, TurnKeys], model_key: str
     ) -> dict[int, ReasoningState]:
         """Reads states from the store; retries the newest turn, which may not be written yet."""
-        states = await self._read_store(keys_by_turn, maker)
+        states = await self._read_store(keys_by_turn, model_key)
         if states is None:
             return {}
         newest = max(keys_by_turn)
         if newest not in states:
             await asyncio.sleep(SECOND_READ_S)
-            states |= await self._read_store({newest: keys_by_turn[newest]}, maker) or {}
+            states |= await self._read_store({newest: keys_by_turn[newest]}, model_key) or {}
         for index, keys in keys_by_turn.items():
             if index in states:
                 self._put_state(keys, states[index])
-            elif self._get_by_either_key(keys, maker) is None:
+            elif self._get_by_either_key(keys, model_key) is None:
                 self._set_state(_turn_and_call_key(keys), None, 0)
         return states
 
     async def _read_store(
-        self, keys_by_turn: dict[int, TurnKeys], maker: str
+        self, keys_by_turn: dict[int, TurnKeys], model_key: str
     ) -> dict[int, ReasoningState] | None:
         assert self._find is not None
         if self._clock() < self._unavailable_until:
@@ -271,7 +271,9 @@ class ReasoningStore:
             self._failing = True
             self._unavailable_until = self._clock() + RETRY_S
             return None
-        states = {index: _select_state(keys, rows, maker) for index, keys in keys_by_turn.items()}
+        states = {
+            index: _select_state(keys, rows, model_key) for index, keys in keys_by_turn.items()
+        }
         return {index: state for index, state in states.items() if state is not None}
 
     # --- memory ----------------------------------------------------------------------
@@ -289,26 +291,28 @@ class ReasoningStore:
             self._states.move_to_end(name)
         return entry[2]
 
-    def _get_by_both_keys(self, keys: TurnKeys, maker: str) -> ReasoningState | _NotLookedUp | None:
+    def _get_by_both_keys(
+        self, keys: TurnKeys, model_key: str
+    ) -> ReasoningState | _NotLookedUp | None:
         """The state under both keys, preferably of this model."""
-        same_model = self._get_state(_turn_and_call_key(keys) + maker)
+        same_model = self._get_state(_turn_and_call_key(keys) + model_key)
         return (
             same_model
             if isinstance(same_model, ReasoningState)
             else self._get_state(_turn_and_call_key(keys))
         )
 
-    def _get_by_either_key(self, keys: TurnKeys, maker: str) -> ReasoningState | None:
+    def _get_by_either_key(self, keys: TurnKeys, model_key: str) -> ReasoningState | None:
         """The state under one of the keys; the turn key is more reliable than a call id."""
-        names = (keys.turn + maker, keys.turn, keys.call + maker, keys.call)
+        names = (keys.turn + model_key, keys.turn, keys.call + model_key, keys.call)
         states = (self._get_state(name) for name in names)
         return next((state for state in states if isinstance(state, ReasoningState)), None)
 
     def _put_state(self, keys: TurnKeys, state: ReasoningState) -> None:
-        self._set_state(_turn_and_call_key(keys) + state.maker, state, state.size)
+        self._set_state(_turn_and_call_key(keys) + state.model_key, state, state.size)
         self._set_state(_turn_and_call_key(keys), state, 100)
         for key in (keys.call, keys.turn):
-            for name in (key + state.maker, key):
+            for name in (key + state.model_key, key):
                 if name not in self._states:
                     self._set_state(name, state, 100)
 
@@ -355,7 +359,9 @@ def _reasoning_scope(call: Call) -> str:
     return f"key:{exchange.key.id}" if exchange.key is not None else "nobody"
 
 
-def _select_state(keys: TurnKeys, rows: list[ReasoningRow], maker: str) -> ReasoningState | None:
+def _select_state(
+    keys: TurnKeys, rows: list[ReasoningRow], model_key: str
+) -> ReasoningState | None:
     """The state of the best matching row: by both keys, by the turn, else by the call.
 
     Of several, one of this model comes first, then the oldest.
@@ -368,7 +374,7 @@ def _select_state(keys: TurnKeys, rows: list[ReasoningRow], maker: str) -> Reaso
     for fits in tests:
         states = [state for row in rows if fits(row) and (state := _decode_row(row)) is not None]
         if states:
-            return next((state for state in states if state.maker == maker), states[0])
+            return next((state for state in states if state.model_key == model_key), states[0])
     return None
 
 
