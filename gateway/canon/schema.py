@@ -23,6 +23,9 @@ _MAX_DEPTH = 100
 _MAX_REFS = 1000
 # More objects than any provider compiles; an object counts once for each reference to it.
 _MAX_OBJECTS = 50_000
+# More values than any provider accepts: references to schemas with several references each would
+# grow exponentially if they were written out.
+_MAX_INLINED_VALUES = 20_000
 _META_KEYWORDS = ("$schema", "$id")
 # Keywords whose value is a map of schemas, a list of schemas, a single schema.
 _MAP_KEYWORDS = ("properties", "$defs", "definitions")
@@ -366,3 +369,36 @@ def _iter_objects(value: Any) -> Iterator[Schema]:
             stack += item.values()
         elif isinstance(item, list):
             stack += item
+
+
+def inline_references(schema: Schema) -> Schema:
+    """The schema with each local `$ref` replaced by what it refers to.
+
+    A recursive reference, and what would make the result too large, accepts every value.
+    """
+    inlined: Schema = _inline_value(schema, schema, (), [_MAX_INLINED_VALUES], 0)
+    return inlined
+
+
+def _inline_value(
+    value: Any, root: Schema, open_refs: tuple[str, ...], budget: list[int], depth: int
+) -> Any:
+    """A part of the schema; `budget` is the number of values that may still be written."""
+    budget[0] -= 1
+    if budget[0] < 0 or depth > _MAX_DEPTH:
+        return {} if isinstance(value, dict) else [] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_inline_value(item, root, open_refs, budget, depth + 1) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ref = value.get("$ref")
+    if not isinstance(ref, str):
+        return {
+            key: _inline_value(item, root, open_refs, budget, depth + 1)
+            for key, item in value.items()
+        }
+    siblings = {key: item for key, item in value.items() if key != "$ref"}
+    target = None if ref in open_refs else resolve_ref(root, ref)
+    if isinstance(target, dict):
+        siblings, open_refs = {**target, **siblings}, (*open_refs, ref)
+    return _inline_value(siblings, root, open_refs, budget, depth + 1)

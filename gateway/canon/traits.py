@@ -40,6 +40,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         structured: the strictest output format: `schema`, `json` or `none`.
         structured_with_tools: whether a Gemini model accepts an output format together with
             tools; else the format is sent as an instruction.
+        plain_tool_schemas: whether the root of a tool's schema may contain only `type`,
+            `properties` and `required` (Nova).
         strict_tools: whether tools may be `strict`.
         forced_tools: whether tool_choice may force a call.
         parallel_toggle: whether parallel calls can be disabled.
@@ -146,6 +148,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     structured: Literal["schema", "json", "none"] = "schema"
     structured_with_tools: bool = True
     tools: bool = True
+    plain_tool_schemas: bool = False
     strict_tools: bool = True
     custom_tools: bool = False
     forced_tools: bool = True

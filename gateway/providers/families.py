@@ -499,6 +499,8 @@ BEDROCK: tuple[Family, ...] = (
         traits={
             "top_k": True,
             "nested_top_k": True,
+            # docs.aws.amazon.com/nova/latest/userguide/prompting-tool-troubleshooting.html
+            "plain_tool_schemas": True,
             "forced_tools": True,
             "tool_result_images": True,
             "tool_result_status": True,

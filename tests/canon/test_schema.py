@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canon.schema import (
+    inline_references,
     is_enforceable,
     restrict_to_anthropic,
     restrict_to_openai_strict,
@@ -250,3 +251,38 @@ def test_the_official_sdk_makes_no_further_changes():
     }
     out, _ = restrict_to_anthropic(schema)
     assert anthropic.transform_schema(out) == out
+
+
+def test_references_are_replaced_by_what_they_refer_to() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "a": {"$ref": "#/$defs/point", "description": "d"},
+            "tree": {"$ref": "#/$defs/node"},
+            "$ref": {"type": "string"},
+            "other": {"$ref": "https://example.org/schema"},
+        },
+        "$defs": {
+            "point": {"type": "object", "properties": {"x": {"$ref": "#/$defs/number"}}},
+            "number": {"type": "number"},
+            "node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}},
+        },
+    }
+    before = copy.deepcopy(schema)
+    assert inline_references(schema)["properties"] == {
+        "a": {
+            "type": "object",
+            "properties": {"x": {"type": "number"}},
+            "description": "d",
+        },
+        "tree": {"type": "object", "properties": {"next": {}}},
+        "$ref": {"type": "string"},
+        "other": {},
+    }
+    assert schema == before
+
+
+def test_references_that_multiply_stay_small() -> None:
+    defs = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 10} for n in range(30)}
+    schema = {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": defs}
+    assert len(json.dumps(inline_references(schema))) < 1_000_000

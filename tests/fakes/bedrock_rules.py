@@ -267,8 +267,23 @@ def _model_rules(model: str, body: Json) -> Refusal | None:
         return validation_error(f"extraneous key {sorted(unknown)} is not permitted")
     if family == "claude":
         return _claude(model, body, more)
+    if family == "nova":
+        return _nova(body)
     if not family:
         return _unsupported_status(body)
+    return None
+
+
+def _nova(body: Json) -> Refusal | None:
+    """Nova's refusal; AWS documents the three fields of a tool's schema."""
+    for number, tool in enumerate(body.get("toolConfig", {}).get("tools", ())):
+        schema = tool.get("toolSpec", {}).get("inputSchema", {}).get("json", {})
+        if extraneous := schema.keys() - {"type", "properties", "required"}:
+            return validation_error(
+                "The model returned the following errors: Malformed input request: #/toolConfig/"
+                f"tools/{number}/toolSpec/inputSchema/json: extraneous key [{min(extraneous)}] is "
+                "not permitted, please reformat your input and try again."
+            )
     return None
 
 

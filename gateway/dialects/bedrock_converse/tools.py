@@ -7,11 +7,13 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from gateway.canon.request import Tool, ToolChoice
+from gateway.canon.schema import inline_references
 from gateway.dialects.bedrock_converse.context import NAME, Json, RenderContext
 from gateway.dialects.bedrock_converse.messages import is_blank
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 from gateway.dialects.shared.web_search import has_options
 
+_PLAIN_FIELDS = frozenset({"type", "properties", "required"})
 _EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
 
 
@@ -86,16 +88,31 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
 
 
 def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
-    out = _render_tool_spec(context, tool, tool.description or "", context.tool_schema(tool))
+    schema = context.tool_schema(tool)
+    if context.traits.plain_tool_schemas:
+        schema = _plain_schema(context, tool, schema)
+    out = _render_tool_spec(context, tool, tool.description or "", schema)
     if tool.strict:
         spec = out["toolSpec"]
         reason = "the schema is outside the subset that can be enforced"
-        schema = context.strict_tool_schema(tool, spec["inputSchema"]["json"], reason)
-        if schema is not None:
-            spec |= {"strict": True, "inputSchema": {"json": schema}}
+        strict_schema = context.strict_tool_schema(tool, spec["inputSchema"]["json"], reason)
+        if strict_schema is not None:
+            spec |= {"strict": True, "inputSchema": {"json": strict_schema}}
     for key in tool.extra:
         context.drop(f"{tool.path}.{key}", "no equivalent")
     return out
+
+
+def _plain_schema(context: RenderContext, tool: Tool, schema: Json) -> Json:
+    """The schema with only the fields that Nova accepts at its root."""
+    unsupported = schema.keys() - _PLAIN_FIELDS
+    if not unsupported:
+        return schema
+    names = ", ".join(sorted(unsupported))
+    reason = f"{context.model} accepts only type, properties and required here, not {names}"
+    context.approximate(context.part_field(tool.path, "tool_schema"), reason)
+    inlined = inline_references(schema)
+    return {key: value for key, value in inlined.items() if key in _PLAIN_FIELDS}
 
 
 def _render_tool_spec(context: RenderContext, tool: Tool, description: str, schema: Json) -> Json:

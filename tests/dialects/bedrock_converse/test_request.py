@@ -328,6 +328,29 @@ def test_nova_accepts_no_limit_or_sampling_with_high_effort(
     assert reported_fields(rendered.report) == report
 
 
+def test_nova_gets_tool_schemas_with_three_fields_at_the_root() -> None:
+    """It ignores or rejects the others, which Claude Code and zod send in each tool."""
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/s"}, "b": {"type": "object", "title": "B"}},
+        "required": ["a"],
+        "additionalProperties": False,
+        "$defs": {"s": {"type": "string"}},
+    }
+    request = client_request(tools=(Tool(name="f", schema=schema, path="tools[0]"),))
+    rendered = render(request, NOVA)
+    (tool,) = rendered.body["toolConfig"]["tools"]
+    assert tool["toolSpec"]["inputSchema"]["json"] == {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": "object", "title": "B"}},
+        "required": ["a"],
+    }
+    assert reported_fields(rendered.report) == [("tools[0].schema", "approximated")]
+    (tool,) = render(request, CLAUDE).body["toolConfig"]["tools"]
+    assert tool["toolSpec"]["inputSchema"]["json"] == schema
+
+
 @pytest.mark.parametrize(
     ("model", "top_p", "report"),
     [(CLAUDE, None, [("top_p", "dropped")]), (NOVA, 0.8, []), (LLAMA, 0.8, [])],
