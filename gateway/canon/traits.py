@@ -50,6 +50,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         mixed_results: whether a turn of Converse may contain text besides tool results.
         cache: the prompt-cache breakpoints accepted: `none`, `implicit`,
             `breakpoints` (OpenAI), `cache_control`, `cachePoint`.
+        tool_cache: whether a tool of Converse may be followed by a breakpoint.
         auto_cache: the prefixes that a route's `prompt_cache` marks for clients that mark none.
         stop_max: the maximum number of stop sequences; None for no limit.
         n_max: the maximum number of choices.
@@ -161,6 +162,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     tool_result_status: bool = True
     mixed_results: bool = True
     cache: Literal["none", "implicit", "breakpoints", "cache_control", "cachePoint"] = "implicit"
+    tool_cache: bool = True
     auto_cache: tuple[Literal["tools", "system", "turns"], ...] = ()
     stop_max: int | None = 4
     n_max: int = 128

@@ -507,7 +507,10 @@ BEDROCK: tuple[Family, ...] = (
             "mixed_results": True,
             "cache": "cachePoint",
             # Nova caches no tools.
+            "tool_cache": False,
             "auto_cache": ("system", "turns"),
+            # docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html
+            "prefill": True,
             "web_search": "nova_grounding",
         },
     ),

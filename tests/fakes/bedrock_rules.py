@@ -277,6 +277,10 @@ def _model_rules(model: str, body: Json) -> Refusal | None:
 def _nova(body: Json) -> Refusal | None:
     """Nova's refusal; AWS documents the three fields of a tool's schema."""
     for number, tool in enumerate(body.get("toolConfig", {}).get("tools", ())):
+        if "cachePoint" in tool:
+            return validation_error(
+                "You invoked an unsupported model or your request did not allow caching."
+            )
         schema = tool.get("toolSpec", {}).get("inputSchema", {}).get("json", {})
         if extraneous := schema.keys() - {"type", "properties", "required"}:
             return validation_error(

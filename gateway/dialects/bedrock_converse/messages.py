@@ -6,7 +6,7 @@ import base64
 import re
 from typing import assert_never
 
-from gateway.canon.errors import GatewayError, invalid, unsupported
+from gateway.canon.errors import GatewayError, unsupported
 from gateway.canon.media import resolve_media_type, sniff_base64
 from gateway.canon.request import (
     Audio,
@@ -233,9 +233,7 @@ def _last_user_path(context: RenderContext) -> str:
 def _check_prefill(context: RenderContext, last_turn: Turn | None, content: list[Json]) -> None:
     """Checks that the model can continue a final assistant message."""
     if not context.traits.prefill:
-        path = (last_turn.path if last_turn else "") or "messages"
-        reason = f"{context.model} does not continue an assistant message; end with a user message"
-        raise invalid(f"{path}: {reason}", path)
+        raise context.prefill_error((last_turn.path if last_turn else "") or "messages")
     last_block = content[-1]
     if "text" in last_block and last_block["text"] != last_block["text"].rstrip():
         context.approximate(

@@ -36,7 +36,10 @@ def render_tools(context: RenderContext, body: Json) -> None:
         tool_object = _render_tool(context, tool)
         if tool_object is not None:
             tools.append(tool_object)
-            context.add_cache_breakpoint(tools, tool.cache)
+            if traits.tool_cache:
+                context.add_cache_breakpoint(tools, tool.cache)
+            else:
+                context.drop_cache_marks(tool.cache)
     if forbids_calls and called_tools and tools:
         reason = "`none` is not supported; tools are kept because the history contains tool calls"
         context.approximate(request.client_path("tool_choice"), reason)

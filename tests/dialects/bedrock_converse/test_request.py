@@ -328,6 +328,30 @@ def test_nova_accepts_no_limit_or_sampling_with_high_effort(
     assert reported_fields(rendered.report) == report
 
 
+def test_nova_caches_messages_and_no_tools() -> None:
+    """AWS: tools are no field for cache checkpoints of Nova."""
+    mark = CacheBreakpoint()
+    request = client_request(
+        tools=(Tool(name="f", cache=mark, path="tools[0]"),),
+        turns=(Turn(role="user", parts=(Text(text="a", cache=mark),)),),
+    )
+    rendered = render(request, NOVA)
+    assert len(rendered.body["toolConfig"]["tools"]) == 1
+    assert rendered.body["messages"][0]["content"][1] == {"cachePoint": {"type": "default"}}
+    assert reported_fields(rendered.report) == [("cache_control", "dropped")]
+    assert len(render(request, CLAUDE).body["toolConfig"]["tools"]) == 2
+
+
+def test_nova_continues_an_assistant_message() -> None:
+    """As in the request schema of its user guide."""
+    prefill = Turn(role="assistant", parts=(Text(text="{"),), path="a")
+    rendered = render(request_with_turns(USER_TURN, prefill), NOVA)
+    assert rendered.body["messages"][-1] == {"role": "assistant", "content": [{"text": "{"}]}
+    with pytest.raises(GatewayError) as error:
+        render(request_with_turns(USER_TURN, prefill), LLAMA)
+    assert error.value.error.kind == "unsupported_param"
+
+
 def test_nova_gets_tool_schemas_with_three_fields_at_the_root() -> None:
     """It ignores or rejects the others, which Claude Code and zod send in each tool."""
     schema = {
