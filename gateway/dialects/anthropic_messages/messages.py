@@ -268,9 +268,7 @@ def _check_prefill(context: RenderContext, turn: Turn, content: list[Json]) -> N
     if last_block.get("type") not in _PREFILL_BLOCK_TYPES:
         return  # a server tool's turn that was paused
     if not context.traits.prefill:
-        path = turn.path or "messages"
-        reason = f"{context.model} does not continue an assistant message; end with a user message"
-        raise invalid(f"{path}: {reason}", path)
+        raise context.prefill_error(turn.path or "messages")
     if last_block.get("type") == "text" and last_block["text"] != last_block["text"].rstrip():
         context.approximate(turn.path, "whitespace at the end of the assistant's text removed")
         last_block["text"] = last_block["text"].rstrip()

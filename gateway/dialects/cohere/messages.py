@@ -53,9 +53,7 @@ def render_messages(context: RenderContext) -> list[Json]:
     if last_turn is None:
         raise invalid("messages must contain at least one message that is not empty", "messages")
     if last_turn.role == "assistant":
-        path = last_turn.path or "messages"
-        reason = f"{context.model} does not continue an assistant message; end with a user message"
-        raise invalid(f"{path}: {reason}", path)
+        raise context.prefill_error(last_turn.path or "messages")
     return messages
 
 

@@ -649,9 +649,7 @@ def _insert_first_user_content(context: RenderContext, contents: list[Json]) -> 
 def _check_prefill(context: RenderContext, contents: list[Json], last_turn: Turn | None) -> None:
     if contents[-1]["role"] != "model" or context.traits.prefill or context.same_dialect:
         return
-    path = (last_turn.path if last_turn else "") or "messages"
-    reason = f"{context.model} does not continue an assistant message; end with a user message"
-    raise invalid(f"{path}: {reason}", path)
+    raise context.prefill_error((last_turn.path if last_turn else "") or "messages")
 
 
 # --- signatures -----------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def test_a_prefill_is_sent_without_trailing_white_space():
 def test_an_unsupported_prefill_is_refused_with_the_model_name():
     with pytest.raises(GatewayError) as error:
         render(request_body(USER, assistant(text("The answer is"))), prefill=False)
-    assert error.value.error.kind == "invalid_request"
+    assert error.value.error.kind == "unsupported_param"
     assert error.value.error.param == "messages[1]"
 
 

@@ -204,7 +204,7 @@ def test_fields_without_a_cohere_equivalent_are_reported() -> None:
 
 
 def test_a_final_assistant_turn_is_refused() -> None:
-    with pytest.raises(GatewayError, match="does not continue"):
+    with pytest.raises(GatewayError, match="cannot continue"):
         render(request_with_turns(USER_TURN, Turn(role="assistant", parts=(Text(text="x"),))))
 
 
