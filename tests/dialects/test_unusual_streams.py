@@ -183,3 +183,95 @@ def test_interleaved_calls_without_an_index_are_told_apart_by_their_ids():
     starts = [piece("f", '{"a"', id="1"), piece("g", '{"b"', id="2")]
     data = chat(*starts, piece(None, ":1}", id="1"), piece(None, ":2}", id="2"))
     assert calls_in(data) == TWO_CALLS
+
+
+def text_chunk(text: str | None, finish: Any, **more: Any) -> Json:
+    """Return a chunk with text and a finish reason."""
+    return {
+        "id": "r",
+        "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish, **more}],
+    }
+
+
+def test_an_empty_finish_reason_is_none():
+    """Some compatible servers send "" instead of null until the end."""
+    data = sse(text_chunk("a", ""), text_chunk("b", ""))
+    *_, end = events_of("openai_chat", data)
+    assert isinstance(end, Failed)
+    response = fold_events(events_of("openai_chat", data + sse(text_chunk("c", "length"))))
+    assert [part.text for part in response.parts] == ["abc"]  # type: ignore[union-attr]
+    last = sse(text_chunk("", "length"), text_chunk("", ""), "[DONE]")
+    assert fold_events(events_of("openai_chat", data + last)).finish.reason == "length"
+    completion = sse({"choices": [{"text": "a", "finish_reason": ""}]})
+    assert isinstance(events_of("openai_completions", completion)[-1], Failed)
+
+
+NULL_DELTAS = {
+    "anthropic_messages": [
+        {"type": "message_start", "message": {"id": "r"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": None}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}},
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "content_block_start",
+            "index": 1,
+            "content_block": {"type": "tool_use", "id": "c"},
+        },
+        {
+            "type": "content_block_delta",
+            "index": 1,
+            "delta": {"type": "input_json_delta", "partial_json": None},
+        },
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    ],
+    "openai_responses": [
+        {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message"}},
+        {"type": "response.output_text.delta", "output_index": 0, "delta": None},
+        {"type": "response.output_text.delta", "output_index": 0, "delta": "a"},
+        {
+            "type": "response.output_item.added",
+            "output_index": 1,
+            "item": {"type": "function_call", "call_id": "c"},
+        },
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": None},
+        {"type": "response.completed", "response": {}},
+    ],
+}
+
+
+@pytest.mark.parametrize("dialect", NULL_DELTAS)
+def test_a_delta_with_null_is_empty(dialect: str):
+    text, call = fold_events(events_of(dialect, sse(*NULL_DELTAS[dialect]))).parts
+    assert (text.text, call.arguments) == ("a", {})  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [
+        b"data:\n\n",
+        b"data: \n\n",
+        b"event: ping\ndata:\n\n",
+        b"event: ping\n\n",
+        b":\n\n",
+        b": ping\n\n",
+        b"id: 1\nretry: 9\n\n",
+        b"\n\n\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        "openai_chat",
+        "openai_completions",
+        "openai_responses",
+        "anthropic_messages",
+        "gemini",
+        "cohere",
+    ],
+)
+def test_events_without_data_keep_the_stream_alive(dialect: str, blank: bytes):
+    *_, end = events_of(dialect, blank + blank)
+    assert isinstance(end, Failed)
+    assert end.error.message == "the upstream's stream ended before the response was complete"

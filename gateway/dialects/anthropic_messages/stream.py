@@ -173,7 +173,7 @@ class MessagesStreamParser:
     # --- frames ------------------------------------------------------------------------
 
     def _read_event(self, frame: Frame) -> list[Event]:
-        if frame.data.strip() == b"[DONE]":
+        if frame.data.strip() in {b"", b"[DONE]"}:
             return []
         try:
             data = _decode(frame.data)
@@ -334,7 +334,7 @@ class MessagesStreamParser:
         if block is not None and block.kind == "native":
             return self._emit_or_buffer(index, [NativeDelta(delta)])
         field, kind = _delta_field_and_kind(delta)
-        if not kind:
+        if not kind or delta.get(field) in (None, ""):
             return []
         events: list[Event] = []
         if block is None or block.kind != kind:

@@ -257,8 +257,8 @@ class ConverseStreamParser:
             citation = parse_citation(delta["citation"])
             events = self._ensure_open_block("text", index)
             return [*events, CitationDelta(citation)] if citation is not None else events
-        if "text" in delta:
-            text = delta["text"]
+        text = delta.get("text")
+        if text is not None:
             if not isinstance(text, str):
                 raise bad_upstream("the upstream sent a delta whose text is not a string")
             return [*self._ensure_open_block("text", index), Delta(text)] if text else []

@@ -243,7 +243,7 @@ class ChatStreamParser:
             self._read_media(delta, events)
         if delta.tool_calls or delta.function_call:
             self._read_call_deltas(delta, events)
-        if choice.finish_reason is not None:
+        if choice.finish_reason:
             self._finish, self._stop = choice.finish_reason, choice.stop_reason
             self._close_all(events)
 

@@ -417,9 +417,9 @@ class ToolCallStream:
         fragment = inner.get("input") if call.custom else inner.get("arguments")
         if isinstance(fragment, dict | list):
             fragment = compact_json(fragment)
-        if isinstance(fragment, str) and fragment:
-            if fragment[0] != "{" or not _repeats(call, fragment):
-                call.fragments.append(fragment)
+        is_text = isinstance(fragment, str) and bool(fragment)
+        if is_text and (fragment[0] != "{" or not _repeats(call, fragment)):
+            call.fragments.append(fragment)
         if (signature := parse_signature(delta)) is not None:
             provider, model = self.state_origin
             call.signature = Signature(

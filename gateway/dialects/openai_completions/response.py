@@ -94,7 +94,7 @@ class CompletionStreamParser:
                 self._open = True
                 events.append(BlockStart(kind="text"))
             events.append(Delta(text))
-        if choice.get("finish_reason") is not None:
+        if choice.get("finish_reason"):
             self._finish = choice["finish_reason"]
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:

@@ -310,10 +310,10 @@ class ResponsesStreamParser:
     def _read_text(self, data: Json, kind: BlockKind, index_field: str, field: str) -> list[Event]:
         """A text delta, or the complete text of a part."""
         text = data.get(field)
+        if text is None or text == "":
+            return []
         if not isinstance(text, str):
             raise bad_upstream(f"the upstream sent an event whose {field} is not a string")
-        if not text:
-            return []
         index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
         emit = item.emit_delta if field == "delta" else item.emit_unsent_text
