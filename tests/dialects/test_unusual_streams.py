@@ -6,15 +6,19 @@ import json
 from typing import Any
 
 import pytest
+from openai._models import construct_type
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, Failed, UsageUpdate
-from gateway.canon.fold import fold_events
-from gateway.canon.request import ToolCall
+from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.request import Citation, Native, Text, ToolCall
+from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.framing.formats import STREAM_FORMATS
-from gateway.framing.sse import Frame
+from gateway.framing.sse import Decoder, Frame
 from tests.stream_grammar import check_stream
 
 Json = dict[str, Any]
@@ -275,3 +279,23 @@ def test_events_without_data_keep_the_stream_alive(dialect: str, blank: bytes):
     *_, end = events_of(dialect, blank + blank)
     assert isinstance(end, Failed)
     assert end.error.message == "the upstream's stream ended before the response was complete"
+
+
+def test_the_openai_sdk_reads_sources_and_images_in_several_chunks():
+    cited = Text(text="a", citations=(Citation(url="https://a"), Citation(url="https://b")))
+    images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    image = Native(dialect="openai_chat", data={"type": "images", "images": images})
+    renderer = DIALECTS["openai_chat"].client.stream_renderer(
+        ResponseContext(id="1", created=1, model="m")
+    )
+    response = Response(parts=(cited, image, cited, image))
+    wire = b"".join(map(renderer.feed, unfold_response(response)))
+    state: Any = ChatCompletionStreamState()
+    for frame in Decoder().feed(wire):
+        if frame.data != b"[DONE]":
+            chunk = construct_type(value=json.loads(frame.data), type_=ChatCompletionChunk)
+            state.handle_chunk(chunk)
+    message = state.current_completion_snapshot.choices[0].message
+    urls = [annotation.url_citation.url for annotation in message.annotations]
+    assert urls == ["https://a", "https://b"] * 2
+    assert len(message.images) == 2

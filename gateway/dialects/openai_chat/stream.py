@@ -459,6 +459,7 @@ class ChatStreamRenderer:
         self._text_length = 0
         self._block_start = 0
         self._pending_citations: list[Citation] = []
+        self._list_lengths: dict[str, int] = {}
         self._ended = False
 
     def feed(self, event: Event) -> bytes:
@@ -575,7 +576,15 @@ class ChatStreamRenderer:
             self.report.add(
                 dropped_field("citations", "OpenAI Chat does not support sources without a URL")
             )
-        return self._render_chunk({"annotations": annotations}) if annotations else b""
+        return self._render_list("annotations", annotations) if annotations else b""
+
+    def _render_list(self, field: str, entries: list[Json]) -> bytes:
+        """Entries of a list; the openai SDK fails on later ones without their index."""
+        count = self._list_lengths.get(field, 0)
+        self._list_lengths[field] = count + len(entries)
+        if count:
+            entries = [{**entry, "index": index} for index, entry in enumerate(entries, count)]
+        return self._render_chunk({field: entries})
 
     def _render_signature(self, event: SignatureDelta) -> bytes:
         """The state of a call; that of reasoning only if the route shows details."""
@@ -608,7 +617,10 @@ class ChatStreamRenderer:
         fields = {key: value for key, value in data.items() if key != "type"}
         if not fields:
             return b""
-        return self._render_chunk(fields if field == "images" else {field: fields})
+        if field == "images":
+            images = [image for image in fields.get(field, []) if isinstance(image, dict)]
+            return self._render_list(field, images)
+        return self._render_chunk({field: fields})
 
     def _render_refusal(self, text: str) -> bytes:
         self._refused = True
