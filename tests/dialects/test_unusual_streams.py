@@ -10,6 +10,7 @@ from openai._models import construct_type
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
+from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, Failed, UsageUpdate
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import Citation, Native, Text, ToolCall
@@ -299,3 +300,34 @@ def test_the_openai_sdk_reads_sources_and_images_in_several_chunks():
     urls = [annotation.url_citation.url for annotation in message.annotations]
     assert urls == ["https://a", "https://b"] * 2
     assert len(message.images) == 2
+
+
+def test_an_error_within_a_choice_keeps_its_message():
+    """https://openrouter.ai/docs/api-reference/overview: a choice may have an `error`."""
+    failed = text_chunk("", "error", error={"code": 429, "message": "slow down"})
+    *_, last = events_of("openai_chat", sse(text_chunk("a", None), failed))
+    assert isinstance(last, Failed)
+    assert (last.error.kind, last.error.message) == ("rate_limit", "slow down")
+    whole = {"choices": [{"message": {"content": None}, **failed["choices"][0], "delta": None}]}
+    with pytest.raises(GatewayError, match="slow down"):
+        DIALECTS["openai_chat"].provider.parse_response(whole, Traits(), None)
+
+
+URL = {
+    "type": "url_citation",
+    "url_citation": {"url": "https://a", "start_index": 0, "end_index": 1},
+}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"choices": [{"index": 0, "delta": {"annotations": [URL]}}]},
+        {"choices": [], "citations": ["https://a"], "usage": {"prompt_tokens": 1}},
+        {"choices": [{"index": 0, "delta": {"annotations": [URL]}, "finish_reason": "stop"}]},
+    ],
+)
+def test_sources_after_the_finish_belong_to_the_text(last: Json):
+    data = sse(text_chunk("a", None), text_chunk(None, "stop"), last, "[DONE]")
+    [text] = fold_events(events_of("openai_chat", data)).parts
+    assert [citation.url for citation in text.citations] == ["https://a"]  # type: ignore[union-attr]

@@ -95,6 +95,7 @@ class Choice(msgspec.Struct):
     finish_reason: Any = None
     stop_reason: Any = None
     logprobs: Any = None
+    error: Any = None
 
 
 class _Groq(msgspec.Struct):
@@ -198,6 +199,8 @@ class ChatStreamParser:
         for choice in choices:
             if choice is None:
                 continue
+            if choice.error:
+                return events + self._fail_stream(parse_error_payload({"error": choice.error}))
             if not choice.index:
                 self._read_choice(choice, events)
             elif self._others is not None and type(choice.index) is int:
@@ -245,7 +248,9 @@ class ChatStreamParser:
             self._read_call_deltas(delta, events)
         if choice.finish_reason:
             self._finish, self._stop = choice.finish_reason, choice.stop_reason
-            self._close_all(events)
+            # The sources of a text may come after the finish.
+            if self._open_kind != "text" or self._calls.has_open_call:
+                self._close_all(events)
 
     # --- text ------------------------------------------------------------------------
 

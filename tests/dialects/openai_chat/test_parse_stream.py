@@ -110,7 +110,7 @@ def test_no_event_follows_the_end():
     parser = DIALECT.provider.stream_parser(traits(), None)
     frame = Frame("", b"[DONE]")
     parser.feed(Frame("", b'{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}'))
-    assert kinds(parser.feed(frame)) == ["End"]
+    assert kinds(parser.feed(frame)) == ["BlockEnd", "End"]
     assert parser.feed(Frame("", b'{"choices":[{"delta":{"content":"x"}}]}')) == []
     assert parser.close() == []
 
