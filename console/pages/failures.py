@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from console.access import forbidden_page, to_sign_in
 from console.template_context import theme_of
-from gateway.api.failures import failure
+from gateway.api.failures import database_outage, failure, unavailable
 
 # Paths with JSON errors, including those of Django itself.
 _API = ("/api/", "/key/", "/model/", "/team/", "/user/", "/spend/", "/v1/")
@@ -56,7 +57,22 @@ def no_csrf(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500; without the database, as that may have failed."""
+    """500, or 503 if the database is the cause; without the database, as that has failed."""
+    if reason := database_outage(sys.exc_info()[1]):
+        if _wants_json(request):
+            return unavailable(reason)
+        response = _minimal_page(
+            request,
+            503,
+            _("The database is not available"),
+            _(
+                "The gateway could not show this page: %(reason)s. Requests of clients are not "
+                "affected by errors of the console."
+            )
+            % {"reason": reason},
+        )
+        response["Retry-After"] = "1"
+        return response
     message = _(
         "The gateway could not show this page. The error is in its log. "
         "Requests of clients are not affected by errors of the console."

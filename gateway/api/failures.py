@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import RequestDataTooBig
-from django.db import OperationalError
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, ValidationError
@@ -77,9 +77,31 @@ def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:
     return failure(error.status_code, error.message)
 
 
-def _no_database(_request: HttpRequest, error: Any) -> HttpResponse:
+def database_outage(error: BaseException | None) -> str:
+    """Why the database cannot serve requests at the moment; empty if it is not the cause."""
+    text = str(error)
+    if isinstance(error, InternalError | OperationalError):
+        # The messages of PostgreSQL, for example after a failover, and of SQLite.
+        if "read-only" in text or "readonly" in text:
+            return "the database is read-only at the moment; try again"
+        if "is full" in text or "No space left" in text:
+            return "the database has no disk space left; try again"
+    if isinstance(error, InterfaceError | OperationalError):
+        return "the database is not responding; try again"
+    return ""
+
+
+def _database_error(request: HttpRequest, error: Any) -> HttpResponse:
+    reason = database_outage(error)
+    if not reason:
+        return _internal_error(request, error)
     log.error("the database did not respond to the management API", exc_info=error)
-    answer = failure(503, "the database is not responding; try again")
+    return unavailable(reason)
+
+
+def unavailable(reason: str) -> HttpResponse:
+    """A 503 that may be repeated soon."""
+    answer = failure(503, reason)
     answer["Retry-After"] = "1"
     return answer
 
@@ -95,7 +117,8 @@ _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     HttpError: _http_error,
     Http404: lambda _request, error: failure(404, str(error) or "not found"),
     RequestDataTooBig: lambda _request, _error: too_large(),
-    OperationalError: _no_database,
+    DatabaseError: _database_error,
+    InterfaceError: _database_error,
     Exception: _internal_error,
 }
 

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
 from django.test import Client
 
 from gateway.api.failures import MAX_BODY
+from gateway.compat.litellm.api.failures import run_in_transaction
 from gateway.models import UsageHour
 from tests.api.test_resources import send
 
@@ -61,6 +62,37 @@ def test_an_unavailable_database_is_503(api: Client, monkeypatch: pytest.MonkeyP
     assert error_shape(answer) == (503, "")
     assert answer["Retry-After"]
     assert "10.0.0.7" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InternalError("cannot execute INSERT in a read-only transaction"), "read-only"),
+        (OperationalError("attempt to write a readonly database"), "read-only"),
+        (OperationalError("database or disk is full"), "disk space"),
+        (InterfaceError("connection already closed"), "not responding"),
+        (InternalError("current transaction is aborted"), ""),
+        (ProgrammingError("no such column"), ""),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_database_that_cannot_be_changed_is_503(
+    api: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def reject(*_args: Any, **_kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", reject)
+    answer = send(api, "GET", "usage")
+    assert error_shape(answer) == (503 if reason else 500, "")
+    assert reason in answer.content.decode()
+    if not reason:
+        with pytest.raises(type(error)):
+            run_in_transaction(reject)
+        return
+    litellm = run_in_transaction(reject)
+    assert litellm.status_code == 503
+    assert reason in json.loads(litellm.content)["error"]["message"]
 
 
 def test_an_internal_error_is_logged_and_hidden_from_the_client(

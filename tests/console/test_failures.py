@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import OperationalError
 from django.test import Client
 
 from console.pages import overview
@@ -63,6 +64,22 @@ def test_an_internal_error_page_hides_the_exception(
     assert "Something went wrong" in html
     assert "secret detail" not in html
     assert "/static/css/" in html
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json"])
+def test_an_unavailable_database_is_a_503(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, content_type: str
+) -> None:
+    def fault(*_: Any) -> None:
+        raise OperationalError("could not connect to 10.0.0.7")
+
+    monkeypatch.setattr(overview, "render_page_or_part", fault)
+    answer = admin_client.get("/console/", CONTENT_TYPE=content_type)
+    assert answer.status_code == 503
+    assert answer["Content-Type"].startswith(content_type)
+    assert answer["Retry-After"]
+    assert "the database is not responding" in answer.content.decode()
+    assert "10.0.0.7" not in answer.content.decode()
 
 
 def test_an_error_page_needs_no_database(django_assert_num_queries: Any, rf: Any, db: None) -> None:

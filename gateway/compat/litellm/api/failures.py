@@ -8,16 +8,20 @@ as text, `param` the field at fault, or null.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 
+from gateway.api.failures import database_outage
 from gateway.api.idempotency import run_once
 from gateway.store.documents import OwnedElsewhere, Refused
+
+log = logging.getLogger(__name__)
 
 # LiteLLM's error type of a status (`ProxyErrorTypes`).
 _TYPES = {
@@ -86,6 +90,12 @@ def run_in_transaction(act: Callable[[], HttpResponse]) -> HttpResponse:
     except ProtectedError as error:
         dependents = sorted({str(row) for row in error.protected_objects})
         return failure(RejectedRequest(409, f"still in use by: {', '.join(dependents[:5])}"))
+    except (DatabaseError, InterfaceError) as error:
+        reason = database_outage(error)
+        if not reason:
+            raise
+        log.error("the database did not respond to an endpoint of LiteLLM", exc_info=error)
+        return failure(RejectedRequest(503, reason))
 
 
 def run_once_in_transaction(
