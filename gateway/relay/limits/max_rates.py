@@ -30,7 +30,11 @@ PARSED_BYTES = 128 * 1024
 _TOKENS_PER_MTOK = 1_000_000
 
 _MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_NESTED_MAX_TOKENS = (("generationConfig", "maxOutputTokens"), ("options", "num_predict"))
+_NESTED_MAX_TOKENS = (
+    ("generationConfig", "maxOutputTokens"),
+    ("options", "num_predict"),
+    ("inferenceConfig", "maxTokens"),
+)
 _CAP_FIELDS = frozenset({*_MAX_TOKENS_FIELDS, *(outer for outer, _ in _NESTED_MAX_TOKENS)})
 _CHOICES = ("n", "best_of")
 _CHOICE_COUNTS = frozenset({"n", "generationConfig"})
