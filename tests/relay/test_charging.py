@@ -33,6 +33,14 @@ MESSAGES = "/v1/messages"
 FLEX = Price(input=Decimal("0.5"), output=Decimal(1), source="custom; tier flex")
 PRICE = Price(input=Decimal(1), output=Decimal(2), tiers={"flex": FLEX}, source="list")
 USAGE = {"prompt_tokens": 0, "completion_tokens": 100, "total_tokens": 100}
+CLAUDE_MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "c",
+    "content": [{"type": "text", "text": "hi"}],
+    "stop_reason": "end_turn",
+}
 # 100 tokens at 2 dollars a million.
 COST = Decimal("0.0002")
 
@@ -211,6 +219,34 @@ async def test_image_tokens_have_their_own_price(
     expected = Decimal(100 * 3 + 10 * 25 + 1290 * 300) / 10**7
     assert row.cost_usd == (expected / 2 if tier else expected)
     assert max_rates(test_route.targets)[1] == 30 * UNITS // 10**6
+
+
+@pytest.mark.parametrize(
+    ("tiers", "factor", "source"),
+    [
+        ({"fast": Price(input=Decimal(2), output=Decimal(4), source="fast")}, 2, "fast"),
+        ({}, 1, "list; standard price, no price known for the tier fast"),
+    ],
+    ids=["priced", "no price"],
+)
+async def test_fast_mode_of_claude_is_a_tier_of_its_own(
+    tmp_path: Path, tiers: dict[str, Price], factor: int, source: str
+) -> None:
+    """It costs twice as much, and its `service_tier` is standard all the same."""
+    usage = {"input_tokens": 0, "output_tokens": 100, "service_tier": "standard"}
+    answers = iter(
+        httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": {**usage, "speed": speed}})
+        for speed in ("fast", "standard")
+    )
+    price = msgspec.structs.replace(PRICE, tiers=tiers)
+    upstream = priced_route(price, dialect="anthropic_messages", preset="anthropic")
+    async with gateway(tmp_path, registry(upstream), one=lambda _: next(answers)) as live:
+        for _ in range(2):
+            await live.post(MESSAGES, body(speed="fast"))
+        fast, standard = await live.rows(2)
+    assert (fast.service_tier, fast.cost_usd) == ("fast", COST * factor)
+    assert fast.price_source == source
+    assert (standard.service_tier, standard.cost_usd) == ("", COST)
 
 
 async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def finish_record(
     record.input_tokens, record.output_tokens = usage.prompt_tokens, usage.output
     if usage.provider_cost is None:
         model = call.attempt.target.model
-        price = tier_price(model.price, billed_tier(call, service_tier))
+        price = tier_price(model.price, billed_tier(call, usage, service_tier))
         record.cost_usd = cost(usage, price)
         if record.cost_usd is not None and GEMINI_OUTPUT in usage.native:
             record.cost_usd += image_cost(model, usage, price)

@@ -229,7 +229,7 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     if usage.provider_cost is not None:
         return Decimal(str(usage.provider_cost)), "provider", ""
     price, reported_tier = call.attempt.target.model.price, ""
-    tier = billed_tier(call, call.attempt.tap.service_tier)
+    tier = billed_tier(call, usage, call.attempt.tap.service_tier)
     if tier not in STANDARD_TIERS:
         reported_tier = tier[:20] if tier else ""
         price = tier_price(price, tier)
@@ -252,8 +252,14 @@ def image_cost(model: Model, usage: Usage, price: Price) -> Decimal:
     return image_surcharge(usage, price, model.price, unit_price.output_image)
 
 
-def billed_tier(call: Call, reported_tier: str | None) -> str | None:
-    """The service tier that a response reports; if it reports none, the requested one."""
+def billed_tier(call: Call, usage: Usage, reported_tier: str | None) -> str | None:
+    """The service tier that a response reports; if it reports none, the requested one.
+
+    Claude's fast mode has prices of its own (platform.claude.com, "Fast mode") and counts as the
+    tier `fast`, beside its `service_tier`.
+    """
+    if usage.native.get("speed") == "fast":
+        return "fast"
     if reported_tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
         return _requested_tier(call.exchange)
     return reported_tier
