@@ -332,6 +332,36 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
     assert at_once == [0, 0]
 
 
+@pytest.mark.parametrize("refused", [False, True], ids=["client disconnects", "first is refused"])
+async def test_without_a_winner_each_target_that_read_the_prompt_counts(
+    tmp_path: Path, refused: bool
+) -> None:
+    asked_hosts: list[str] = []
+
+    async def first(_: httpx.Request) -> Any:
+        await wait_until_async(lambda: "b" in asked_hosts)
+        return refusal(400) if refused else await never_answer(_)
+
+    async def second(_: httpx.Request) -> Any:
+        asked_hosts.append("b")
+        return await never_answer(_)
+
+    async with gateway(tmp_path, with_budgets(priced_registry_route()), a=first, b=second) as live:
+        await live.post(CHAT, chat_request(), disconnect_once=lambda _: "b" in asked_hosts)
+        row = await live.entry()
+        spent, reserved = counted_and_reserved(live, "key:1/usd/total")
+        at_b = counted_and_reserved(live, "provider:2/tokens/day")
+    costs = [row.cost_usd, *(attempt.cost_usd for attempt in row.attempts)]
+    read = at_b[0]
+    assert 0 < read < 20
+    assert reserved == at_b[1] == 0
+    prices = [Decimal(10)] if refused else [Decimal("0.5"), Decimal(10)]
+    assert sorted(usd for usd in costs if usd is not None) == [
+        price * read / 1_000_000 for price in prices
+    ]
+    assert spent == sum(int(price * 2 * read * UNITS / 1_000_000) for price in prices)
+
+
 async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> None:
     """No connection was made, so the provider bills nothing."""
     registry = with_budgets(priced_registry_route())

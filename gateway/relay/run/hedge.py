@@ -16,7 +16,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Deadlines, Header, StopReason
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 from gateway.relay.exchange.usage_estimate import BY_TEXT, REPORTED, usage_of
-from gateway.relay.run.settle import charge_of_call, price_usage
+from gateway.relay.run.settle import CLIENT_GONE, charge_of_call, price_usage
 from gateway.routing.candidates import Candidate, RetryPlan
 from gateway.routing.limits import Estimate, units
 
@@ -191,7 +191,7 @@ class _Race:
         tokens = spent_units = 0
         for loser in losers:
             if not loser.task.done():
-                used = _mark_loser(loser.call)
+                used = _mark_loser(loser.call, _LOSER_MESSAGE)
                 self.runtime.limiter.release_attempt(loser.call, used)
                 loser.task.cancel()
                 tokens, spent_units = tokens + used.tokens, spent_units + used.units
@@ -214,8 +214,12 @@ class _Race:
         for racer in self.racers:
             if racer is final_racer:
                 continue
+            used = NO_HEDGE_LOSS
+            if self.winner is None and racer.task.cancelled():
+                # The client disconnected: its provider has read the prompt, too.
+                used = final_racer.call.hedge_loss = _mark_loser(racer.call, CLIENT_GONE.message)
             # Also for a racer that has ended: a cancellation from outside ends both.
-            self.runtime.limiter.release_attempt(racer.call)
+            self.runtime.limiter.release_attempt(racer.call, used)
             racer.task.cancel()
         if not final_racer.task.done() and final_racer is not self.winner:
             final_racer.task.cancel()
@@ -234,16 +238,16 @@ def _no_answer() -> Error:
     return Error(kind="upstream_error", message="no target has responded")
 
 
-def _mark_loser(call: Call) -> Estimate:
+def _mark_loser(call: Call, message: str) -> Estimate:
     """Marks the last attempt of a hedge loser; returns its estimated usage."""
     if not call.attempts:
         return NO_HEDGE_LOSS
     record = call.attempts[-1]
-    record.error_kind, record.error = HEDGE_LOSER, _LOSER_MESSAGE
+    record.error_kind, record.error = HEDGE_LOSER, message
     record.ended_ms = call.exchange.elapsed_ms()
-    if call.attempt.target is None or (
-        not call.attempt.upstream_sent_at and record.first_byte_ms is None
-    ):
+    attempt = call.attempt
+    is_sent = attempt.upstream_sent_at or attempt.tap.started or record.first_byte_ms is not None
+    if attempt.target is None or not is_sent:
         return NO_HEDGE_LOSS  # nothing has been sent
     usage, source = usage_of(call)
     record.input_tokens, record.output_tokens = usage.input, usage.output
