@@ -409,3 +409,10 @@ async def test_a_transcription_without_a_price_does_not_suspend_the_budget(
         await session.until("response.done")
         await session.until("error")
         assert await closed(session) == 1008
+        second = EdgeClient(live)
+        assert (await second.next())["status"] == 429, "the known cost counts after the session"
+        await second.task
+        await wait_until_async(lambda: len(live.entries) == 2)
+    row = live.entries[0]
+    assert row.cost_usd is not None and row.cost_usd > Decimal("0.01")
+    assert row.price_source.endswith("; the price of a part is unknown")

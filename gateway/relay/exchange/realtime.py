@@ -182,7 +182,13 @@ class SessionUsage:
         self.known_cost_usd += usd or 0
 
     def total(self) -> PassthroughUsage:
-        """Everything so far, for the log record."""
+        """Everything so far, for the log record.
+
+        If only a part of the cost is known, that is the cost, and its source says so: otherwise
+        an unknown transcription model would hide the session from budgets.
+        """
         usage = Usage(input=self._input, cache_read=self._cached or None, output=self._output)
-        source = self._price.source if self.cost_usd is not None else ""
-        return PassthroughUsage(usage=usage, cost=(self.cost_usd, source))
+        usd, source = self.cost_usd, self._price.source
+        if usd is None and self.known_cost_usd:
+            usd, source = self.known_cost_usd, f"{source}; the price of a part is unknown"
+        return PassthroughUsage(usage=usage, cost=(usd, source if usd is not None else ""))
