@@ -34,7 +34,8 @@ async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
         await asyncio.sleep(0.02 if inputs[0] == "0" else 0.001)
         running -= 1
         rows = [{"index": n, "embedding": [float(text)]} for n, text in enumerate(inputs)]
-        return httpx.Response(200, json={"data": rows, "usage": {"prompt_tokens": len(inputs)}})
+        usage = {"prompt_tokens": len(inputs), "cost": 0.25 * len(inputs)}
+        return httpx.Response(200, json={"data": rows, "usage": usage})
 
     async with gateway(tmp_path, snapshot(_route()), up=up) as live:
         request_body = {"model": "vectors", "input": [str(n) for n in range(95)]}
@@ -46,6 +47,7 @@ async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
         assert (sorted(sizes), max_concurrent) == ([5, *[10] * 9], 4)
         row = await live.entry()
     assert (row.status, row.input_tokens, row.usage_source) == (200, 95, "reported")
+    assert (row.cost_usd, row.price_source) == (23.75, "provider")
 
 
 async def test_inputs_within_the_maximum_need_one_upstream_call(tmp_path: Path) -> None:

@@ -253,10 +253,12 @@ def merge_responses(responses: list[EmbedResponse]) -> EmbedResponse:
         response.usage.prompt_tokens if response.usage is not None else None
         for response in responses
     ]
+    costs = [r.usage.provider_cost if r.usage is not None else None for r in responses]
     known_counts = [count for count in counts if count is not None]
-    usage = (
-        Usage(input=sum(known_counts), output=0) if len(known_counts) == len(responses) else None
-    )
+    usage = None
+    if len(known_counts) == len(responses):
+        cost = None if None in costs else sum(usd or 0 for usd in costs)
+        usage = Usage(input=sum(known_counts), output=0, provider_cost=cost)
     vectors = tuple(vector for response in responses for vector in response.vectors)
     return EmbedResponse(model=responses[0].model, vectors=vectors, usage=usage)
 
