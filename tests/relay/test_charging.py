@@ -249,6 +249,20 @@ async def test_fast_mode_of_claude_is_a_tier_of_its_own(
     assert (standard.service_tier, standard.cost_usd) == ("", COST)
 
 
+@pytest.mark.parametrize("priced", ["priority", "fast"])
+@pytest.mark.parametrize("reported", ["priority", "fast", None])
+async def test_fast_is_openais_new_name_of_priority(
+    tmp_path: Path, priced: str, reported: str | None
+) -> None:
+    tiers = {priced: Price(input=Decimal(2), output=Decimal(4))}
+    test_route = priced_route(msgspec.structs.replace(PRICE, tiers=tiers))
+    answer = completion(usage=USAGE, **({"service_tier": reported} if reported else {}))
+    async with gateway(tmp_path, registry(test_route), one=lambda _: answer) as live:
+        await live.post(CHAT, body(service_tier="fast"))
+        row = await live.entry()
+    assert (row.service_tier, row.cost_usd) == (priced, COST * 2)
+
+
 async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path: Path) -> None:
     async with gateway(
         tmp_path,

@@ -64,6 +64,9 @@ class _BedrockTier(msgspec.Struct):
 
 
 _tier_decoder = msgspec.json.Decoder(str | _BedrockTier)
+# OpenAI renamed `priority` to `fast`, and accepts both
+# (developers.openai.com/api/docs/guides/fast-mode).
+_SAME_TIERS = {"fast": "priority", "priority": "fast"}
 _TIER_FIELDS = frozenset({"service_tier", "serviceTier"})
 # What the request is charged, in US dollars; the second is LiteLLM's name for it.
 _COST_HEADERS = (b"x-dragoman-cost-usd", b"x-litellm-response-cost")
@@ -260,9 +263,15 @@ def billed_tier(call: Call, usage: Usage, reported_tier: str | None) -> str | No
     """
     if usage.native.get("speed") == "fast":
         return "fast"
-    if reported_tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
-        return _requested_tier(call.exchange)
-    return reported_tier
+    tier = reported_tier
+    if tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
+        tier = _requested_tier(call.exchange)
+    if tier in _SAME_TIERS and call.attempt.target is not None:
+        model, other_name = call.attempt.target.model, _SAME_TIERS[tier]
+        is_openai = model.provider.dialect.startswith("openai_")
+        if is_openai and tier not in model.price.tiers and other_name in model.price.tiers:
+            return other_name
+    return tier
 
 
 def _cost_of_calls(calls: list[UpstreamCall], usage: Usage, price: Price) -> Decimal | None:
@@ -287,8 +296,7 @@ def _requested_tier(exchange: Exchange) -> str | None:
     except msgspec.MsgspecError:
         return None
     name = decoded_value.type if isinstance(decoded_value, _BedrockTier) else decoded_value
-    tier = name.lower().removeprefix("service_tier_")
-    return "priority" if tier == "fast" else tier
+    return name.lower().removeprefix("service_tier_")
 
 
 def charge_of_call(call: Call, usd: Decimal | None) -> Decimal | None:
