@@ -650,11 +650,11 @@ def _status_filter(status: str | int | None) -> Q:
     text = str(status or "").strip().lower()
     if not text:
         return Q()
-    if len(text) == 3 and text.endswith("xx") and text[0].isdigit():
+    if len(text) == 3 and text.endswith("xx") and text[0].isdecimal():
         first = int(text[0]) * 100
         return Q(status__gte=first, status__lt=first + 100)
     # An invalid status matches no row: a typo must not look like "all".
-    return Q(status=int(text)) if text.isdigit() and len(text) == 3 else Q(pk__in=[])
+    return Q(status=int(text)) if text.isdecimal() and len(text) == 3 else Q(pk__in=[])
 
 
 def _is_postgresql(alias: str) -> bool:

@@ -54,6 +54,7 @@ _INTERRUPTED_ERROR = Error(
 # How long a cancel request waits for the response to end.
 _CANCEL_WAIT_S = 5.0
 _POLL_S = 0.5
+_MAX_DIGITS = 20
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
@@ -282,7 +283,8 @@ class _ResponseRequest:
         text = self._query_param(name)
         if not text:
             return default
-        if not text.isascii() or not text.isdigit() or not min_value <= int(text[:20]) <= max_value:
+        is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+        if not is_number or not min_value <= int(text) <= max_value:
             raise invalid(f"{name} must be a whole number from {min_value} to {max_value}", name)
         return int(text)
 

@@ -273,13 +273,15 @@ def test_an_item_can_be_referred_to(site: ResponseNodes, client: openai.OpenAI) 
 BAD = {
     "/v1/responses/resp_x?stream=perhaps": "stream",
     "/v1/responses/resp_x?starting_after=-1": "starting_after",
+    f"/v1/responses/resp_x?starting_after={'0' * 20}{'9' * 5000}": "starting_after",
     "/v1/responses/resp_x/input_items?limit=0": "limit",
     "/v1/responses/resp_x/input_items?limit=many": "limit",
+    "/v1/responses/resp_x/input_items?limit=000000000000000000019": "limit",
     "/v1/responses/resp_x/input_items?order=up": "order",
 }
 
 
-@pytest.mark.parametrize("path", list(BAD))
+@pytest.mark.parametrize("path", list(BAD), ids=lambda path: path[:50])
 def test_invalid_queries_name_the_field(site: ResponseNodes, path: str) -> None:
     headers = {"authorization": f"Bearer {site.gateway.key}"}
     response = httpx.get(site.gateway.url + path, headers=headers)

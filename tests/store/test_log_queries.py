@@ -52,6 +52,7 @@ def test_a_filter_finds_its_rows_and_no_others(
 def test_filters_are_combined_with_and() -> None:
     store.write([entry("a", provider="p", status=500), entry("b", provider="p"), entry("c")])
     assert matching_ids(provider="p", status="5xx") == ["a"]
+    assert matching_ids(status="²²²") == matching_ids(status="²xx") == []
 
 
 @pytest.mark.parametrize("expected", [{}, {"route": None}, {"route": ""}, {"status": ""}], ids=str)
