@@ -1,9 +1,9 @@
 """The texts in a JSON body of a request or response, in any dialect.
 
 `map_texts` visits the text of messages, instructions, tool arguments and tool results with their
-keys that are no field names, and descriptions of tools and of JSON schemas. It skips parameters,
-ids, names, URLs and base64 data. An unknown field counts as text, so that new fields of a dialect
-are checked too.
+keys that are no field names, and the texts and values in tools and JSON schemas. It skips
+parameters, ids, names, URLs and base64 data. An unknown field counts as text, so that new fields
+of a dialect are checked too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 Change = Callable[[str], str]
 
-# Top-level fields that are parameters. The fields of `_TOOL_FIELDS` have descriptions.
+# Top-level fields that are parameters. The fields of `_TOOL_FIELDS` have texts.
 SKIPPED_FIELDS = frozenset(
     {
         *("model", "stream", "stream_options", "user", "metadata", "litellm_metadata", "tags"),
@@ -39,13 +39,23 @@ SKIPPED_FIELDS = frozenset(
         *("provider", "done", "done_reason", "incomplete_details"),
     }
 )
-# Tools, and formats of the response: they reach the model, with the descriptions in their schemas.
+# Tools, and formats of the response: they reach the model, with the texts in their schemas.
 _TOOL_FIELDS = frozenset(
     {
         *("tools", "functions", "response_format", "text_format", "format", "output_config"),
         *("output_format", "generationConfig", "generation_config", "toolConfig"),
     }
 )
+# Fields of tools and JSON schemas with texts and values that the model sees.
+_SCHEMA_TEXTS = frozenset(
+    {
+        *("description", "title", "$comment", "enum", "const", "default", "examples", "example"),
+        # Anthropic's examples, the grammar of a custom tool, the description of an MCP server.
+        *("input_examples", "definition", "server_description"),
+    }
+)
+# Fields whose members are schemas by name: the name `title` there is that of a property.
+_SCHEMAS_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 # Strings that are no text, below the top level.
 _STRUCTURAL = frozenset(
     {
@@ -90,7 +100,7 @@ def map_texts(document: Any, change: Change) -> Any:
             continue
         # An object `text` is the format of a Responses request.
         mapped_value = (
-            _map_descriptions(value, change)
+            _map_schema_texts(value, change)
             if name in _TOOL_FIELDS or (name == "text" and isinstance(value, dict))
             else _map_strings(value, name, document, change)
         )
@@ -213,19 +223,23 @@ def _unused_key(key: str, used_keys: dict[str, Any]) -> str:
     return next(name for n in count(2) if (name := f"{key} {n}") not in used_keys)
 
 
-def _map_descriptions(value: Any, change: Change) -> Any:
-    """The value with `change` applied to all strings named `description`."""
+def _map_schema_texts(value: Any, change: Change) -> Any:
+    """Tools or a schema with `change` applied to the texts and values in them."""
     if isinstance(value, list):
-        return _unless_equal(value, [_map_descriptions(item, change) for item in value])
+        return _unless_equal(value, [_map_schema_texts(item, change) for item in value])
     if isinstance(value, dict):
-        changed_members = {
-            k: change(v)
-            if k == "description" and isinstance(v, str)
-            else _map_descriptions(v, change)
-            for k, v in value.items()
-        }
-        return _unless_equal(value, changed_members)
+        mapped_fields = {k: _map_schema_field(k, v, change) for k, v in value.items()}
+        return _unless_equal(value, mapped_fields)
     return value
+
+
+def _map_schema_field(name: str, value: Any, change: Change) -> Any:
+    if name in _SCHEMAS_BY_NAME and isinstance(value, dict):
+        schemas = {key: _map_schema_texts(schema, change) for key, schema in value.items()}
+        return _unless_equal(value, schemas)
+    if name in _SCHEMA_TEXTS:
+        return _map_all_strings(value, change)
+    return _map_schema_texts(value, change)
 
 
 def _unless_equal(value: Any, mapped_value: Any) -> Any:

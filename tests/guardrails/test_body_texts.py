@@ -213,10 +213,35 @@ def test_results_and_documents_with_fields_of_any_name_are_checked() -> None:
     ],
     ids=lambda body: next(iter(body)),
 )
-def test_descriptions_in_schemas_are_checked(body: dict[str, Any]) -> None:
-    schema = '{"type": "object", "properties": {"a": {"description": "one", "enum": ["x"]}}}'
-    filled = json.loads(json.dumps(body).replace('"SCHEMA"', schema))
-    assert texts_of(filled) == ["one"]
+def test_texts_and_values_in_schemas_are_checked(body: dict[str, Any]) -> None:
+    """The model sees them all."""
+    schema = {
+        "type": "object",
+        "title": "one",
+        "properties": {
+            # Properties with the names of keywords.
+            "title": {"type": "string", "format": "uri", "description": "two"},
+            "enum": {"type": "string", "enum": ["three", 4], "default": "four"},
+        },
+        "required": ["title"],
+        "examples": [{"title": "five"}],
+        "$defs": {"const": {"const": "six", "pattern": "^x$"}},
+    }
+    filled = json.loads(json.dumps(body).replace('"SCHEMA"', json.dumps(schema)))
+    assert texts_of(filled) == ["one", "two", "three", "four", "five", "six"]
+    assert map_texts(filled, lambda text: text) is filled
+    masked = json.dumps(map_texts(filled, lambda text: "[X]"))
+    assert masked.count("[X]") == 6
+    assert json.loads(masked.replace("[X]", "")).keys() == filled.keys()
+
+
+def test_examples_and_grammars_of_tools_are_checked() -> None:
+    tools = [
+        {"name": "f", "input_schema": {"type": "object"}, "input_examples": [{"a": {"b": "one"}}]},
+        {"type": "custom", "format": {"type": "grammar", "syntax": "lark", "definition": "two"}},
+        {"type": "mcp", "server_label": "x", "server_url": "y", "server_description": "three"},
+    ]
+    assert texts_of({"tools": tools}) == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize(
