@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from bisect import bisect_left
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ MAX_CHARS = 1000
 TIMEOUT_S = 0.5
 MAX_TIMEOUT_S = 5.0
 _CHARS_PER_S = 1_000_000
+# Characters after whose replacement the time is checked.
+_CHECKED_EVERY = 1024
 # Format characters that take no space: soft hyphen, zero-width characters, directions, tags.
 _INVISIBLE = (
     r"\u00AD\u034F\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u206F\uFE00-\uFE0F\uFEFF"
@@ -150,13 +153,15 @@ def find_matches(
     detectors = list(detectors)
     deadline = time.monotonic() + budget_s
     pattern_matches = _search_detectors(text, detectors, start, deadline)
-    if (casefolded_text := _fold_text(text)) is not None:
-        positions, folded_text = casefolded_text
+    if (folded := _fold_text(text, deadline)) is not None:
+        folded_start = folded.folded_offset(start)
         pattern_matches += [
-            PatternMatch(positions[match.start], positions[match.end - 1] + 1, match.name)
-            for match in _search_detectors(
-                folded_text, detectors, bisect_left(positions, start), deadline
+            PatternMatch(
+                folded.original_offset(match.start),
+                folded.original_offset(match.end - 1) + 1,
+                match.name,
             )
+            for match in _search_detectors(folded.text, detectors, folded_start, deadline)
         ]
     pattern_matches.sort(key=lambda match: (match.start, -match.end))
     distinct: list[PatternMatch] = []
@@ -166,24 +171,64 @@ def find_matches(
     return distinct
 
 
-def _fold_text(text: str) -> tuple[list[int], str] | None:
-    """The text in plain characters, and the position of each in `text`; None if it is the same."""
+class _FoldedText(NamedTuple):
+    """A text in plain characters.
+
+    Only the offsets of the characters that changed are kept: those of all would take much more
+    memory than the text.
+
+    Attributes:
+        starts: offset of each changed character in the original text.
+        ends: offset in `text` after its plain form.
+    """
+
+    text: str
+    starts: array[int]
+    ends: array[int]
+
+    def original_offset(self, offset: int) -> int:
+        """The offset in the original text of the character at an offset of `text`."""
+        index = bisect_right(self.ends, offset)
+        unchanged = offset
+        if index:
+            unchanged += self.starts[index - 1] + 1 - self.ends[index - 1]
+        return min(unchanged, self.starts[index]) if index < len(self.starts) else unchanged
+
+    def folded_offset(self, offset: int) -> int:
+        """The offset in `text` of the first character at or after an offset of the original."""
+        index = bisect_left(self.starts, offset)
+        if not index:
+            return offset
+        return self.ends[index - 1] + offset - self.starts[index - 1] - 1
+
+
+def _fold_text(text: str, deadline: float) -> _FoldedText | None:
+    """The text in plain characters; None if it is the same. Raises PatternTimeoutError."""
     if text.isascii():
         return None
-    positions: list[int] = []
+    starts, ends = array("L"), array("L")
     parts: list[str] = []
-    end = 0
-    for match in _FOLDABLE_PATTERN.finditer(text):
-        start = match.start()
-        plain_text = _plain_form(match.group())
-        positions.extend(range(end, start))
-        positions.extend([start] * len(plain_text))
-        parts += [text[end:start], plain_text]
-        end = match.end()
-    if not end:
-        return None
-    positions.extend(range(end, len(text)))
-    return positions, "".join([*parts, text[end:]])
+    end = size = 0
+    remaining_s = deadline - time.monotonic()
+    try:
+        if remaining_s <= 0:
+            raise TimeoutError
+        for match in _FOLDABLE_PATTERN.finditer(text, timeout=remaining_s, concurrent=True):
+            start = match.start()
+            plain_text = _plain_form(match.group())
+            if start > end:
+                parts.append(text[end:start])
+            if plain_text:
+                parts.append(plain_text)
+            size += start - end + len(plain_text)
+            starts.append(start)
+            ends.append(size)
+            end = match.end()
+            if not len(starts) % _CHECKED_EVERY and time.monotonic() > deadline:
+                raise TimeoutError
+    except TimeoutError:
+        raise PatternTimeoutError from None
+    return _FoldedText("".join([*parts, text[end:]]), starts, ends) if starts else None
 
 
 @lru_cache(maxsize=4096)

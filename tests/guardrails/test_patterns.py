@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import pytest
 
@@ -123,3 +124,29 @@ def test_text_in_other_scripts_is_searched_in_linear_time() -> None:
     start = time.monotonic()
     assert find_matches(text, list(PII.items()), budget_s=5) == []
     assert time.monotonic() - start < 5
+
+
+def test_one_changed_character_in_a_long_text_takes_little_memory() -> None:
+    text = " " * 2_000_000 + "\u200b"
+    tracemalloc.start()
+    try:
+        assert find_matches(text, [("email", PII["email"])], budget_s=30) == []
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * len(text)
+
+
+@pytest.mark.parametrize("character", ["１", "\u200b"])
+def test_many_changed_characters_are_within_the_time_limit(character: str) -> None:
+    start = time.thread_time()
+    with pytest.raises(PatternTimeoutError):
+        find_matches(character * 4_000_000, [("ssn", PII["us_ssn"])], budget_s=0.2)
+    assert time.thread_time() - start < 1
+
+
+def test_offsets_of_matches_are_those_of_the_original_text() -> None:
+    text = "x\u200b\u00ad ada\u200b@ex\ufb03ce.com １２\u200b３-４５-６７８９"
+    matches = find_matches(text, list(PII.items()))
+    found = [text[match.start : match.end] for match in matches]
+    assert found == ["ada\u200b@ex\ufb03ce.com", "１２\u200b３-４５-６７８９"]
