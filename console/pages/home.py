@@ -1,4 +1,4 @@
-"""`/`: redirects to the console."""
+"""`/`: redirects browsers to the console."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from gateway.roles import has_permission
 @require_safe
 @public
 def home(request: HttpRequest) -> HttpResponse:
-    """Redirect to the console; with the token of the first start, to the setup."""
+    """Redirect to the console; with the token of the first start, to the setup.
+
+    HEAD returns an empty response: Ollama's client and Claude Code check with it whether the
+    server runs, and follow redirects (https://github.com/ollama/ollama/blob/main/api/client.go).
+    """
+    if request.method == "HEAD":
+        return HttpResponse()
     token = request.GET.get("setup", "")
     if token:
         return redirect(f"{reverse('setup')}?{urlencode({'setup': token})}")

@@ -74,6 +74,14 @@ def test_without_the_token_a_page_says_where_to_find_it(client: Client, token: s
     assert not User.objects.exists()
 
 
+def test_a_client_that_checks_the_server_is_not_sent_to_the_setup(
+    client: Client, token: str
+) -> None:
+    answer = client.head("/", follow=True)
+    assert answer.status_code == 200
+    assert not answer.redirect_chain
+
+
 @pytest.mark.parametrize("invalid_value", ["x", "", "é", "0" * 4000])
 def test_a_wrong_token_is_refused(client: Client, token: str, invalid_value: str) -> None:
     answer = client.get("/console/setup", {"setup": invalid_value}, follow=True)
