@@ -180,7 +180,8 @@ def _unmatched_reason(
 
 
 def _match_result_to_call(result: ToolResult, call: ToolCall) -> ToolResult:
-    return replace(result, id=call.id, name=result.name or call.name, custom=call.custom)
+    """The result with the call's name: some clients send another one, which Gemini rejects."""
+    return replace(result, id=call.id, name=call.name, custom=call.custom)
 
 
 def _missing_result(call: ToolCall, report: list[Adaptation]) -> ToolResult:

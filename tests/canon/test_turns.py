@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import NO_RESULT, merge_turns, pair_tool_results
 
@@ -52,6 +54,12 @@ def test_paired_calls_and_results_are_unchanged():
 def test_a_result_gets_the_name_of_its_call():
     turns, _ = pair_turns(assistant_calls("a"), turn(result("a")))
     assert turns[1].parts[0].name == "f"
+
+
+def test_a_result_with_another_name_gets_the_name_of_its_call():
+    turns, report = pair_turns(assistant_calls("a"), turn(replace(result("a"), name="tool")))
+    assert turns[1].parts[0].name == "f"
+    assert report == []
 
 
 def test_a_missing_result_is_inserted_and_reported_at_the_call():
