@@ -345,3 +345,26 @@ def test_limits_of_end_users_are_saved_and_others_unchanged(client: Client) -> N
     client.post(url, {**typed, "each_rpm": "", "each_month_usd": ""})
     key.refresh_from_db()
     assert (key.end_user_limits, key.end_user_budget) == ({"concurrency": 2}, {})
+
+
+def test_many_keys_are_listed_in_part_and_can_be_searched(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.pages.keys.views.MAX_ROWS", 10)
+    team = Team.objects.create(name="Search")
+    ApiKey.objects.bulk_create(
+        ApiKey(name=f"key {n:02}", prefix=f"sk-dgm-{n:08}", digest=bytes([n]) * 32)
+        for n in range(12)
+    )
+    ApiKey.objects.filter(name="key 11").update(user="ada", team=team)
+    page = text(admin_client.get(reverse("keys")))
+    assert "key 09" in page
+    assert "key 11" not in page
+    assert "showing the first 10" in page
+    for words in ("key 11", "sk-dgm-00000011", "ADA", "search key"):
+        rows = admin_client.get(reverse("keys"), {"q": words}).context["rows"]
+        assert [row["key"].name for row in rows] == ["key 11"], words
+    response = admin_client.get(reverse("keys"), {"q": "nobody"}, headers={"HX-Request": "true"})
+    assert "No keys match" in text(response)
+    assert "<nav" not in text(response), "a search replaces the rows alone"
+    assert admin_client.get(reverse("keys"), {"q": "a\0b"}).status_code == 200

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import editor, viewer
+from console.htmx import render_page_or_part
 from console.numbers import number_in
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
@@ -22,6 +23,8 @@ from gateway.roles import may_rotate
 
 PAGE = "keys"
 UNDO_S = 10
+# With more rows, the list asks for a narrower search.
+MAX_ROWS = 200
 # Allows for the time that a last-second click takes to arrive.
 _SLACK_S = 5
 
@@ -29,23 +32,28 @@ _SLACK_S = 5
 @require_safe
 @viewer
 def keys(request: HttpRequest) -> HttpResponse:
-    """All active keys, or all revoked ones."""
+    """The active or revoked keys that match the search in the URL."""
     show_revoked = request.GET.get("show") == "revoked"
+    text = request.GET.get("q", "").strip()[:100]
     selected = (
         ApiKey.objects.revoked() if show_revoked else ApiKey.objects.live().order_by("name", "pk")
-    )
-    rows = list(selected.select_related("team"))
+    ).matching(text)
+    rows = list(selected.select_related("team")[:MAX_ROWS])
     gauges_by_key = gauges(rows, timezone.now())
     context = {
         "page": PAGE,
         "rows": [{"key": row, "gauge": tightest(gauges_by_key[row.pk])} for row in rows],
+        "text": text,
+        "count": selected.count(),
         "show_revoked": show_revoked,
         "live_count": ApiKey.objects.live().count(),
         "revoked_count": ApiKey.objects.revoked().count(),
         "undo": _recently_revoked_key(request),
         "undo_s": UNDO_S,
     }
-    return render(request, "console/keys/page.html", context)
+    return render_page_or_part(
+        request, "console/keys/page.html", "console/keys/_rows.html", context
+    )
 
 
 def _recently_revoked_key(request: HttpRequest) -> ApiKey | None:
