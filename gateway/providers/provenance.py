@@ -23,13 +23,17 @@ class OriginatedValue(msgspec.Struct, frozen=True, kw_only=True):
     ref: str = ""
 
 
+# `msgspec.structs.fields` takes milliseconds, too many for a list of models.
+_ASSUMED = {
+    field.name: OriginatedValue(value=field.default, origin="assumed")
+    for field in msgspec.structs.fields(Traits)
+    if field.default is not msgspec.NODEFAULT
+}
+
+
 def traits_with_origin(preset: str, model: str) -> dict[str, OriginatedValue]:
     """Return every trait of a model with its origin."""
-    traits = {
-        field.name: OriginatedValue(value=field.default, origin="assumed")
-        for field in msgspec.structs.fields(Traits)
-        if field.default is not msgspec.NODEFAULT
-    }
+    traits = dict(_ASSUMED)
     row = PRESETS.get(preset)
     if row is not None:
         traits |= trait_layer(row.traits, "preset", row.title)

@@ -42,14 +42,10 @@ def models(request: HttpRequest) -> HttpResponse:
         "state": request.GET.get("state", ""),
         "can": [fact.name for fact in ICON_FACTS if fact.name in request.GET.getlist("can")],
     }
-    rows = [
-        row
-        for row in _model_rows(filters)
-        if all(row["facts"][name].supported for name in filters["can"])
-    ]
+    rows = _matching_models(filters)
     context = {
         "page": PAGE,
-        "rows": rows[:MAX_ROWS],
+        "rows": [_model_view(row) for row in rows[:MAX_ROWS]],
         "count": len(rows),
         "total": Model.objects.count(),
         "filters": filters,
@@ -62,12 +58,20 @@ def models(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _model_rows(filters: dict[str, Any]) -> list[dict[str, Any]]:
+def _matching_models(filters: dict[str, Any]) -> list[Model]:
     matching_models = Model.objects.matching(
         text=filters["q"], provider=filters["provider"], state=filters["state"]
     )
     rows = matching_models.select_related("provider").annotate(target_count=Count("targets"))
-    return [_model_view(row) for row in rows.order_by("provider__name", "name")]
+    ordered_rows = list(rows.order_by("provider__name", "name"))
+    if not filters["can"]:
+        return ordered_rows
+    return [row for row in ordered_rows if _has_capabilities(row, filters["can"])]
+
+
+def _has_capabilities(row: Model, names: list[str]) -> bool:
+    facts = facts_of(row)
+    return all(facts[name].supported for name in names)
 
 
 def _model_view(row: Model) -> dict[str, Any]:
