@@ -18,9 +18,9 @@ from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for
 from tests.dialects.gemini.test_laws import ABLE as GEMINI_ABLE
 from tests.dialects.gemini.test_laws import requests as gemini_requests
-from tests.dialects.ollama.test_fuzz import bodies as ollama_bodies
+from tests.dialects.ollama.fuzz import bodies as ollama_bodies
+from tests.dialects.openai_chat.fuzz import bodies, chunks, junk
 from tests.dialects.openai_chat.make import response_context, traits
-from tests.dialects.openai_chat.test_fuzz import bodies, chunks, junk
 from tests.dialects.openai_chat.test_laws import requests
 from tests.fakes import anthropic_rules, ollama_rules, openai_rules
 from tests.stream_grammar import check_stream

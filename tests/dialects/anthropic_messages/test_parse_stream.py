@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.canon.errors import GatewayError
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
     Delta,
-    End,
-    Event,
     Failed,
     SignatureDelta,
-    Start,
 )
 from gateway.canon.request import Native, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish
@@ -38,7 +31,6 @@ from tests.dialects.anthropic_messages.make import (
     text_delta,
     traits,
 )
-from tests.stream_grammar import check_stream
 
 TOOL = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
 
@@ -543,128 +535,3 @@ def test_the_response_has_its_id_model_tier_and_own_fields():
     )
     assert (response.id, response.model, response.service_tier) == ("msg_u", "m", "default")
     assert response.extra == {"anthropic_messages": {"container": {"id": "x"}}}
-
-
-# --- fuzz ------------------------------------------------------------------------------
-
-scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
-junk = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-    ),
-    max_leaves=4,
-)
-kinds = st.sampled_from(
-    [
-        "message_start",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-        "message_delta",
-        "message_stop",
-        "ping",
-        "error",
-        "unknown",
-    ]
-)
-blocks = st.fixed_dictionaries(
-    {},
-    optional={
-        "type": st.sampled_from(["text", "thinking", "redacted_thinking", "tool_use", "x"]) | junk,
-        "id": junk,
-        "name": junk,
-        "input": junk,
-        "text": junk,
-        "thinking": junk,
-        "signature": junk,
-        "data": junk,
-        "citations": junk,
-    },
-)
-deltas = st.fixed_dictionaries(
-    {},
-    optional={
-        "type": st.sampled_from(
-            [
-                "text_delta",
-                "thinking_delta",
-                "signature_delta",
-                "input_json_delta",
-                "citations_delta",
-            ]
-        )
-        | junk,
-        "text": st.text(max_size=2) | junk,
-        "thinking": st.text(max_size=2) | junk,
-        "signature": st.text(max_size=2) | junk,
-        "partial_json": st.text(max_size=2) | junk,
-        "citation": junk,
-        "stop_reason": st.sampled_from(["end_turn", "tool_use", "refusal"]) | junk,
-        "stop_details": junk,
-    },
-)
-bodies = st.fixed_dictionaries(
-    {},
-    optional={
-        "type": kinds | junk,
-        "index": st.integers(0, 2) | junk,
-        "content_block": blocks | junk,
-        "delta": deltas | junk,
-        "message": st.fixed_dictionaries({}, optional={"id": junk, "usage": junk}) | junk,
-        "usage": st.dictionaries(st.sampled_from(["input_tokens", "cache_creation"]), junk) | junk,
-        "error": junk,
-    },
-)
-names = st.just("") | kinds
-fuzzed = st.one_of(
-    st.builds(lambda name, body: Frame(name, json.dumps(body).encode()), names, bodies | junk),
-    st.builds(Frame, names, st.binary(max_size=6)),
-)
-sane = st.sampled_from(
-    [
-        message_start_frame(),
-        block_start_frame(0),
-        block_start_frame(1, **TOOL),
-        block_start_frame(2, type="thinking", thinking=""),
-        text_delta("a", 0),
-        text_delta("b", 1),
-        delta(1, type="input_json_delta", partial_json="{}"),
-        delta(2, type="thinking_delta", thinking="hm"),
-        delta(2, type="signature_delta", signature="S"),
-        block_stop_frame(0),
-        block_stop_frame(1),
-        block_stop_frame(2),
-        stop_reason_frame(),
-        OVER,
-    ]
-)
-
-
-def parse_events(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
-    """Return all events of a stream; asserts that Start is the first one."""
-    parser = DIALECT.provider.stream_parser(traits(), rendered)
-    out = [event for item in frames for event in parser.feed(item)]
-    return out + parser.close()
-
-
-@given(st.lists(fuzzed | sane, max_size=8), st.booleans())
-def test_any_frames_make_a_well_formed_stream(frames: list[Frame], custom: bool):
-    rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"})) if custom else None
-    response = parse_events(frames, rendered)
-    check_stream(response)
-    assert isinstance(response[-1], End | Failed)
-    assert isinstance(response[0], Start | Failed)
-
-
-@given(st.lists(sane, max_size=14))
-def test_frames_in_any_order_make_a_well_formed_stream(frames: list[Frame]):
-    check_stream(parse_events(frames, None))
-
-
-@given(junk | blocks | st.fixed_dictionaries({"content": st.lists(blocks | junk, max_size=3)}))
-def test_any_json_body_is_a_response_or_an_error(body: Any):
-    try:
-        DIALECT.provider.parse_response(body, traits(), None)
-    except GatewayError as failure_:
-        assert failure_.error.kind

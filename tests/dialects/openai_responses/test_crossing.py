@@ -17,8 +17,8 @@ from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
 from gateway.providers.capabilities import traits_for
 from tests.dialects.openai_chat.test_laws import requests as chat_requests
+from tests.dialects.openai_responses.fuzz import bodies, events
 from tests.dialects.openai_responses.make import body, frame, response_context, traits
-from tests.dialects.openai_responses.test_fuzz import bodies, events
 from tests.dialects.openai_responses.test_laws import answers, requests
 from tests.fakes import anthropic_rules, openai_rules, responses_rules
 from tests.stream_grammar import check_stream
