@@ -49,7 +49,7 @@ def signed_in(view: View) -> View:
 
 def member(view: View) -> View:
     """Restrict a view to users who may have keys of their own."""
-    return _require_permission(view, "own")
+    return _require_permission(view, "personal")
 
 
 def playground_user(view: View) -> View:

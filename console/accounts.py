@@ -81,12 +81,12 @@ def set_role(user: User, *, role: Role, bodies: bool) -> None:
         if role != "admin":
             _check_other_admins(user)
         _write_role(user, role, bodies=bodies)
-        if "own" not in PERMISSIONS[role]:
+        if "personal" not in PERMISSIONS[role]:
             ApiKey.objects.filter(owner=user).revoke()
 
 
 def set_limits(user: User, **limits: Any) -> None:
-    """Change the limits of a user's own keys; they apply to keys created from now on."""
+    """Change the limits of a user's personal keys; they apply to keys created from now on."""
     with audit_changes(user):
         Account.objects.update_or_create(pk=user.pk, defaults=limits)
 
@@ -94,7 +94,7 @@ def set_limits(user: User, **limits: Any) -> None:
 def set_active(user: User, *, active: bool) -> None:
     """Activate or deactivate a user. Raises LastAdmin.
 
-    Deactivating ends their sessions and revokes their own keys.
+    Deactivating ends their sessions and revokes their personal keys.
     """
     with audit_changes(user):
         if not active:
@@ -114,7 +114,7 @@ def set_password(user: User, password: str) -> None:
 def delete(user: User) -> None:
     """Delete an account with its playground runs and presets. Raises LastAdmin.
 
-    Its own keys are revoked; they stay in the list of revoked keys.
+    Its personal keys are revoked; they stay in the list of revoked keys.
     """
     with transaction.atomic():
         _check_other_admins(user)

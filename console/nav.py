@@ -41,9 +41,9 @@ NAV: tuple[Group, ...] = (
     Group(
         _("Personal"),
         (
-            Entry("own", _("My keys"), "key-round", "own"),
-            Entry("own-requests", _("My requests"), "scroll-text", "own"),
-            Entry("own-traces", _("My traces"), "git-merge", "own"),
+            Entry("personal-keys", _("My keys"), "key-round", "personal"),
+            Entry("personal-requests", _("My requests"), "scroll-text", "personal"),
+            Entry("personal-traces", _("My traces"), "git-merge", "personal"),
         ),
     ),
     Group(

@@ -115,7 +115,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("console.pages.evaluate.urls")),
     path("", include("console.pages.guardrails.urls")),
     path("", include("console.pages.keys.urls")),
-    path("", include("console.pages.own.urls")),
+    path("", include("console.pages.personal.urls")),
     path("", include("console.pages.prompts.urls")),
     path("", include("console.pages.shares.urls")),
     path("", include("console.pages.teams.urls")),

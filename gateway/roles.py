@@ -11,20 +11,21 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Role = Literal["admin", "editor", "viewer", "member"]
-# own         create, rotate and revoke own keys within the account's limits; see their requests
-# playground  run prompts in the playground: with `view` within its budget per day, else with an
-#             own key
+# personal    create, rotate and revoke personal keys within the limits of the account; see their
+#             requests
+# playground  run prompts in the playground: with `view` within its budget per day, else with a
+#             personal key
 # view        see the console and the log, without credentials
 # edit        change models, routes, prompts, keys, teams, prices and markups
 # administer  change users, providers and their credentials, alerts and settings; import; see the
 #             audit log
-Permission = Literal["own", "playground", "view", "edit", "administer"]
+Permission = Literal["personal", "playground", "view", "edit", "administer"]
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
-    "admin": frozenset({"own", "playground", "view", "edit", "administer"}),
-    "editor": frozenset({"own", "playground", "view", "edit"}),
+    "admin": frozenset({"personal", "playground", "view", "edit", "administer"}),
+    "editor": frozenset({"personal", "playground", "view", "edit"}),
     "viewer": frozenset({"playground", "view"}),
-    "member": frozenset({"own", "playground"}),
+    "member": frozenset({"personal", "playground"}),
 }
 MAY_READ_BODIES = "gateway.view_requestbody"
 

@@ -9,7 +9,7 @@ from console.api import (
     capability_reports,
     health,
     imports,
-    own_keys,
+    personal_keys,
     playground,
     providers,
     settings,
@@ -19,7 +19,7 @@ from console.api import (
 
 ROUTERS = (
     users.router,
-    own_keys.router,
+    personal_keys.router,
     settings.router,
     health.router,
     providers.router,

@@ -20,7 +20,7 @@ from gateway.api.idempotency import run_once
 from gateway.api.pages import page_of_rows
 from gateway.api.resources import reply, run_guarded
 from gateway.models import Account, Team
-from gateway.models.account import MAX_KEY_DAYS, MAX_OWN_KEYS
+from gateway.models.account import MAX_KEY_DAYS, MAX_PERSONAL_KEYS
 from gateway.roles import Role
 from gateway.store.documents import Refused
 from gateway.store.key_values import MAX_USD, strip_trailing_zeros
@@ -30,13 +30,13 @@ router = Router(tags=["users"])
 _MAX_PASSWORD = 1000
 
 
-class OwnKeyLimits(Schema):
+class PersonalKeyLimits(Schema):
     """Limits of the keys that a user creates; null and empty: the settings' defaults, all routes.
 
     `team` is the name of the team that the keys join. They apply to keys created from now on.
     """
 
-    max_keys: int | None = Field(None, ge=0, le=MAX_OWN_KEYS)
+    max_keys: int | None = Field(None, ge=0, le=MAX_PERSONAL_KEYS)
     month_usd: Decimal | None = Field(None, ge=0, lt=MAX_USD, decimal_places=6)
     key_days: int | None = Field(None, ge=1, le=MAX_KEY_DAYS)
     routes: list[str] = Field([], max_length=200)
@@ -50,7 +50,7 @@ class UserIn(Schema):
     password: str
     role: Role = "viewer"
     bodies: bool = False
-    own_keys: OwnKeyLimits | None = None
+    personal_keys: PersonalKeyLimits | None = None
 
 
 class UserChange(Schema):
@@ -63,7 +63,7 @@ class UserChange(Schema):
     bodies: bool | None = None
     active: bool | None = None
     password: str | None = None
-    own_keys: OwnKeyLimits | None = None
+    personal_keys: PersonalKeyLimits | None = None
 
 
 class UserOut(Schema):
@@ -73,7 +73,7 @@ class UserOut(Schema):
     name: str
     role: Role
     bodies: bool
-    own_keys: OwnKeyLimits
+    personal_keys: PersonalKeyLimits
     active: bool
     joined: dt.datetime
     last_signed_in: dt.datetime | None
@@ -113,7 +113,7 @@ def get_user(request: HttpRequest, name: str) -> Any:
 
 @router.patch("/users/{name}", response=UserOut)
 def change_user(request: HttpRequest, name: str, payload: UserChange) -> HttpResponse:
-    """Change role, permission, access, password or limits of own keys, all or nothing."""
+    """Change role, permission, access, password or limits of personal keys, all or nothing."""
     return _with_user(name, lambda row: _change_user(row, payload))
 
 
@@ -156,8 +156,8 @@ def _create_user(user_in: UserIn) -> HttpResponse:
             )
     except IntegrityError:
         raise Refused("name", "this name is already taken") from None
-    if user_in.own_keys is not None:
-        _set_limits(row, user_in.own_keys)
+    if user_in.personal_keys is not None:
+        _set_limits(row, user_in.personal_keys)
     return reply(201, _user_out(_find_user(user_in.name) or row, accounts.users_with_body_access()))
 
 
@@ -173,18 +173,18 @@ def _change_user(row: User, change: UserChange) -> HttpResponse:
         accounts.set_active(row, active=change.active)
     if change.password is not None:
         accounts.set_password(row, change.password)
-    if change.own_keys is not None:
-        _set_limits(row, change.own_keys)
+    if change.personal_keys is not None:
+        _set_limits(row, change.personal_keys)
     return reply(
         200, _user_out(_find_user(row.get_username()) or row, accounts.users_with_body_access())
     )
 
 
-def _set_limits(row: User, limits: OwnKeyLimits) -> None:
-    """Store limits of own keys. Raises Refused for a team that does not exist."""
+def _set_limits(row: User, limits: PersonalKeyLimits) -> None:
+    """Store limits of personal keys. Raises Refused for a team that does not exist."""
     team = Team.objects.filter(name=limits.team).first() if limits.team else None
     if limits.team and team is None:
-        raise Refused("own_keys.team", f"there is no team `{limits.team[:200]}`")
+        raise Refused("personal_keys.team", f"there is no team `{limits.team[:200]}`")
     accounts.set_limits(row, **{**limits.dict(), "team": team})
 
 
@@ -205,7 +205,7 @@ def _user_not_found(name: str) -> HttpResponse:
     return failure(404, f"there is no user `{name[:200]}`")
 
 
-def _own_key_limits(row: User) -> dict[str, Any]:
+def _personal_key_limits(row: User) -> dict[str, Any]:
     account: Account = getattr(row, "account", None) or Account()
     return {
         "max_keys": account.max_keys,
@@ -222,7 +222,7 @@ def _user_out(row: User, users_with_access: set[int]) -> dict[str, Any]:
         "name": row.get_username(),
         "role": accounts.stored_role(row),
         "bodies": row.pk in users_with_access,
-        "own_keys": _own_key_limits(row),
+        "personal_keys": _personal_key_limits(row),
         "active": row.is_active,
         "joined": row.date_joined,
         "last_signed_in": row.last_login,

@@ -27,4 +27,4 @@ def home(request: HttpRequest) -> HttpResponse:
         return redirect(f"{reverse('setup')}?{urlencode({'setup': token})}")
     if has_permission(request.user, "view") or not request.user.is_authenticated:
         return redirect("/console/")
-    return redirect("own")
+    return redirect("personal-keys")

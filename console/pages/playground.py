@@ -40,8 +40,8 @@ from console.playground import (
     code,
     export,
     history,
-    own_keys,
     page_data,
+    personal_keys,
     prefill,
     run_store,
     scoreboard,
@@ -167,16 +167,20 @@ def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
     presets = PlaygroundPreset.objects.owned_by(request.user).newest()
     run, settings_ = _requested_run(request), _requested_settings(request)
     models = page_data.list_models(snapshot)
-    keys = own_keys.own_keys(request.user) if own_keys.needs_own_key(request.user) else None
+    keys = (
+        personal_keys.personal_keys(request.user)
+        if personal_keys.needs_personal_key(request.user)
+        else None
+    )
     if keys is not None:
-        models = own_keys.with_usable_keys(models, snapshot, keys)
+        models = personal_keys.with_usable_keys(models, snapshot, keys)
     content = {
         "models": models,
         "dialects": page_data.list_dialects(),
         "languages": page_data.list_languages(),
         "links_url": reverse("share-links") if is_editor(request.user) else "",
         "key_url": reverse("connect-key") if is_editor(request.user) else "",
-        "requests": f"{reverse('requests' if keys is None else 'own-requests')}/",
+        "requests": f"{reverse('requests' if keys is None else 'personal-requests')}/",
         "samples": page_data.sample_prompts(),
         "presets": [{"id": p.pk, "name": p.name, "version": p.version} for p in presets],
         "run": run,
@@ -189,7 +193,7 @@ def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
     context = {
         "page": "playground",
         "boot": content,
-        "own_keys": keys,
+        "personal_keys": keys,
         "may_view": keys is None,
         "may_save_prompts": is_editor(request.user),
     }
@@ -275,7 +279,7 @@ async def _begin_run(
     if active_runs.count_running_for(user.pk) >= MAX_RUNNING:
         message = _("%d of your runs are still in progress. Stop one first.") % MAX_RUNNING
         return json_response({"errors": {"": message}}, 429)
-    key_id = await sync_to_async(own_keys.key_of_run)(user, document)
+    key_id = await sync_to_async(personal_keys.key_of_run)(user, document)
     if key_id is None and await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
         return json_response({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
     runtime = await lazy_runtime(request).get()
@@ -340,7 +344,7 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     results = await sync_to_async(run_store.results_of)(row)
     answer = next(iter(results.of(column.id)), None)
     snapshot = await _current_snapshot(request)
-    if not await sync_to_async(own_keys.may_use_model)(user, snapshot, column.model):
+    if not await sync_to_async(personal_keys.may_use_model)(user, snapshot, column.model):
         raise Invalid({"col": _("None of your keys may use this model.")})
     return json_response(
         await sync_to_async(_answer_translation)(snapshot, dialect, column, answer)

@@ -45,9 +45,9 @@ def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpRespo
 def _key_digest(request: HttpRequest, key: str) -> str:
     auth = getattr(request, "auth", "")
     caller = auth if isinstance(auth, str) else f"user {getattr(auth, 'pk', '')}"
-    # With the secret of an own key, only that key's operations are allowed.
-    if own_key_id := getattr(request, "own_key_id", None):
-        caller = f"{caller} key {own_key_id}"
+    # With the secret of a personal key, only that key's operations are allowed.
+    if personal_key_id := getattr(request, "personal_key_id", None):
+        caller = f"{caller} key {personal_key_id}"
     parts = (caller, request.method or "", request.get_full_path(), key)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

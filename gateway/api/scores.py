@@ -38,7 +38,7 @@ KEY_SCORES_PER_MINUTE = 120
 class Scorer(Admin):
     """Allows admins, editors, and members for requests of their own keys."""
 
-    permission = "own"
+    permission = "personal"
     reason = "only admins, editors and owners of the request's key may score it"
 
 

@@ -1682,7 +1682,7 @@ class Migration(migrations.Migration):
                         editable=False,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="own_keys",
+                        related_name="personal_keys",
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),

@@ -1,4 +1,4 @@
-"""Accounts: the role of a Django user, and the limits of the user's own keys."""
+"""Accounts: the role of a Django user, and the limits of the user's personal keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import models
 from gateway.models.limits import usd_field
 from gateway.models.team import Team
 
-MAX_OWN_KEYS = 100
+MAX_PERSONAL_KEYS = 100
 MAX_KEY_DAYS = 3650
 
 
@@ -19,11 +19,11 @@ class Account(models.Model):
     Attributes:
         role: of a user who is no admin; admins have `is_staff`.
         max_keys: active keys at a time; null for `DRAGOMAN_MEMBER_MAX_KEYS`.
-        month_usd: spend of all own keys per month (UTC), in US dollars; null for
+        month_usd: spend of all personal keys per month (UTC), in US dollars; null for
             `DRAGOMAN_MEMBER_MONTH_USD`.
         key_days: after how many days a key expires at the latest; null for
             `DRAGOMAN_MEMBER_KEY_DAYS`.
-        routes: names of routes that own keys may use (`*` and `?` allowed); empty means all.
+        routes: names of routes that personal keys may use (`*` and `?` allowed); empty means all.
         team: joined by each new key, so that the team's budget and limits apply as well.
     """
 
@@ -42,7 +42,7 @@ class Account(models.Model):
     )
     role = models.CharField(max_length=12, choices=Role.choices, default=Role.VIEWER)
     max_keys = models.PositiveSmallIntegerField(
-        null=True, blank=True, validators=[MaxValueValidator(MAX_OWN_KEYS)]
+        null=True, blank=True, validators=[MaxValueValidator(MAX_PERSONAL_KEYS)]
     )
     month_usd = usd_field()
     key_days = models.PositiveSmallIntegerField(

@@ -47,7 +47,7 @@ class ApiKey(WithLimits, WithBudgets, WithMarkup, RegistryRow):
         null=True,
         blank=True,
         editable=False,
-        related_name="own_keys",
+        related_name="personal_keys",
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

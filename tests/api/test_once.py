@@ -15,7 +15,7 @@ from tests.api.test_roles import CLIENTS, operations
 
 # What is read before the key is looked at must be right for it to be seen.
 BODIES: dict[str, dict[str, Any]] = {
-    "create_own_key": {"name": "laptop"},
+    "create_personal_key": {"name": "laptop"},
     "create_user": {"name": "vic", "password": "four words are enough"},
     "create_capability_report": {"model": "p/m"},
     "apply_capability_report": {"traits": []},
@@ -40,7 +40,7 @@ def test_a_post_reads_the_idempotency_key(api: Client, path: str, name: str) -> 
     concrete = re.sub(r"\{\w+\}", "none", path.replace("{number}", "1")).removeprefix("/api/")
     body = BODIES.get(name, {})
     # The admin credential has no keys of its own.
-    client = CLIENTS["member"]() if path.startswith("/api/own/") else api
+    client = CLIENTS["member"]() if path.startswith("/api/personal/") else api
     answer = send(client, "POST", concrete, body, **{"idempotency-key": "k" * 256})
     assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
     operation = ninja.get_openapi_schema()["paths"][path]["post"]

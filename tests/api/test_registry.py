@@ -133,7 +133,7 @@ def test_no_response_contains_a_secret(api: Client) -> None:
     ]
     assert len(own_paths) >= 7
     for path in [*own_paths, "/api/openapi.json", "/docs"]:
-        response = (signed_in if path.startswith("/api/own/") else api).get(path)
+        response = (signed_in if path.startswith("/api/personal/") else api).get(path)
         assert response.status_code == 200, path
         for secret in (SECRET, SECRET[:12], sealed, plain, plain[15:]):
             assert secret not in response.content.decode(), path

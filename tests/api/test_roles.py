@@ -82,7 +82,7 @@ def expected_rule(method: str, path: str, name: str) -> str:
         return "change one's own"
     if name in _SCORES:
         return _SCORES[name]
-    if path.startswith("/api/own/"):
+    if path.startswith("/api/personal/"):
         return "read own" if method == "get" else "change own"
     if method != "get":
         return "edit" if path.startswith(_EDITABLE) else "change"

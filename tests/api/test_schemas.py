@@ -60,7 +60,7 @@ def test_each_answer_has_a_schema() -> None:
 
 def test_each_accepted_body_has_a_schema() -> None:
     bodiless = {
-        "activate_", "adopt_", "revoke_", "restore_key", "end_key_grace", "rotate_key", "rotate_own_key", "stop_", "list_upstream",
+        "activate_", "adopt_", "revoke_", "restore_key", "end_key_grace", "rotate_key", "rotate_personal_key", "stop_", "list_upstream",
         "test_alert_channel"
     }  # fmt: skip
     for method, path, operation in operations():

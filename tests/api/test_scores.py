@@ -70,7 +70,7 @@ def test_an_unknown_request_is_not_found(api: Client) -> None:
     assert api.get("/api/requests/req_z/scores").status_code == 404
 
 
-def test_a_member_scores_only_requests_of_own_keys() -> None:
+def test_a_member_scores_only_requests_of_personal_keys() -> None:
     member_client = _with_token(_session("member"))
     assert _post(member_client, value=1).status_code == 404
     key, _secret = store.create_key("mia's")

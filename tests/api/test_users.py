@@ -48,16 +48,18 @@ def test_role_grant_access_and_password_are_changed(api: Client) -> None:
     assert Client().login(username="vic", password="another long password")
 
 
-def test_limits_of_own_keys_are_set_and_shown(api: Client) -> None:
+def test_limits_of_personal_keys_are_set_and_shown(api: Client) -> None:
     Team.objects.create(name="Search")
     limits = {"max_keys": 2, "month_usd": "7.5", "key_days": 30, "routes": ["a*"], "team": "Search"}
-    body = create_user(api, "mia", role="member", own_keys=limits).json()
-    assert (body["role"], body["own_keys"]) == ("member", limits)
-    fewer = send(api, "PATCH", "users/mia", {"own_keys": {"max_keys": 1}}).json()["own_keys"]
+    body = create_user(api, "mia", role="member", personal_keys=limits).json()
+    assert (body["role"], body["personal_keys"]) == ("member", limits)
+    fewer = send(api, "PATCH", "users/mia", {"personal_keys": {"max_keys": 1}}).json()[
+        "personal_keys"
+    ]
     assert (fewer["max_keys"], fewer["team"], fewer["routes"]) == (1, None, [])
-    answer = send(api, "PATCH", "users/mia", {"own_keys": {"team": "Nobody"}})
-    assert (answer.status_code, answer.json()["field"]) == (422, "own_keys.team")
-    assert send(api, "PATCH", "users/mia", {"own_keys": {"max_keys": 101}}).status_code == 422
+    answer = send(api, "PATCH", "users/mia", {"personal_keys": {"team": "Nobody"}})
+    assert (answer.status_code, answer.json()["field"]) == (422, "personal_keys.team")
+    assert send(api, "PATCH", "users/mia", {"personal_keys": {"max_keys": 101}}).status_code == 422
 
 
 def test_an_account_is_refused_while_too_many_passwords_are_checked(

@@ -39,7 +39,7 @@ def main() -> None:
             *log_session(),
             *log_special_rows(),
             *log_health_checks(),
-            log_own_request(),
+            log_personal_request(),
         ]
     )
     print(json.dumps(names | import_bill_and_prices() | create_evaluation() | store_trace()))
@@ -323,7 +323,7 @@ def log_daily_requests(names: dict[str, Any]) -> Iterator[Any]:
             )
 
 
-def log_own_request() -> Any:
+def log_personal_request() -> Any:
     """Log a request of a key that `admin` created."""
     import msgspec
     from django.contrib.auth import get_user_model
@@ -440,14 +440,14 @@ def store_trace() -> dict[str, Any]:
     batch = SpanBatch(traces=list(parsed.traces.values()), spans=parsed.spans, packed=packed)
     store.write_spans(batch)
     tool = ClientSpan.objects.get(trace_id="trace_sample", span_id="span_3")
-    own_trace = agents_sdk.parse_items(
+    personal_trace = agents_sdk.parse_items(
         {"data": [{**items[3], "id": "span_own", "trace_id": "trace_own", "parent_id": None}]}
     )
     key = ApiKey.objects.get(name="laptop")
     store.write_spans(
         SpanBatch(
-            traces=list(own_trace.traces.values()),
-            spans=own_trace.spans,
+            traces=list(personal_trace.traces.values()),
+            spans=personal_trace.spans,
             packed=[b'{"input": "mine"}'],
             key_id=key.pk,
             key_prefix=key.prefix,

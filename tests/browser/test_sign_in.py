@@ -64,7 +64,7 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     page.goto("/console/sign-in")
     assert_no_horizontal_overflow(page)
     page.get_by_role("link", name="Sign in with Acme").click()
-    page.wait_for_url(f"{base}/console/own")
+    page.wait_for_url(f"{base}/console/personal/keys")
 
     page.get_by_role("link", name="Create key").click()
     page.get_by_label("Name").fill("laptop")
@@ -77,7 +77,7 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     headers = {"authorization": f"Bearer {secret}"}
     response = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=30)
     oidc_site.wait_for_log(response.headers["x-request-id"])
-    page.goto("/console/own")
+    page.goto("/console/personal/keys")
     assert "$15.00 is not assigned" in page.inner_text("#main")
     page.locator("table a").first.click()
     assert "Hello from a member" in page.inner_text("#main")
@@ -95,6 +95,6 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
         assert_no_horizontal_overflow(page)
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in with a passkey").click()
-    page.wait_for_url(f"{base}/console/own")
+    page.wait_for_url(f"{base}/console/personal/keys")
     context.close()
     assert not page_errors.unexpected()

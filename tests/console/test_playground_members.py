@@ -38,7 +38,7 @@ def member(site: Site, name: str) -> Iterator[httpx.Client]:
 
 def new_key(client: httpx.Client, name: str, **values: Any) -> str:
     """Create a key as this user and return its secret."""
-    reply = client.post("/console/own/keys/add", data={"name": name, "days": "30", **values})
+    reply = client.post("/console/personal/keys/add", data={"name": name, "days": "30", **values})
     assert reply.status_code == 200, reply.text
     return re.findall(r"sk-dgm-\w{54}", reply.text)[0]
 
@@ -80,7 +80,7 @@ def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
         run, events = run_document(member_client, document("demo/demo-fast", prompt="Who pays?"))
         end = end_event(events)
         assert end["status"] == "ok"
-        path = f"/console/own/requests/{end['request_id']}"
+        path = f"/console/personal/requests/{end['request_id']}"
         wait_until(lambda: member_client.get(path).status_code == 200)
         page = member_client.get(path).text
         assert "laptop" in page and "Who pays?" in page
@@ -123,8 +123,8 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
 def test_a_revoked_key_cannot_run(site: Site) -> None:
     with member(site, "rita") as rita:
         site.wait_for_key(new_key(rita, "old"))
-        page = rita.get("/console/own").text
-        (path,) = set(re.findall(r"/console/own/keys/\d+/revoke", page))
+        page = rita.get("/console/personal/keys").text
+        (path,) = set(re.findall(r"/console/personal/keys/\d+/revoke", page))
         assert rita.post(path).status_code == 302
         reply = rita.post(f"{PATH}/runs", json=document("demo"))
         assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])

@@ -68,7 +68,7 @@ def test_every_view_declares_its_access() -> None:
 # Each page is opened by one role that may, and requested by all that may not.
 _OPENED_BY = {
     "signed in": "member",
-    "own": "member",
+    "personal": "member",
     "playground": "member",
     "view": "viewer",
     "edit": "editor",

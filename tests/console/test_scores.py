@@ -121,19 +121,21 @@ def test_viewers_read_and_editors_score(admin_client: Client) -> None:
     assert [row.scored_by for row in RequestScore.objects.all()] == ["eddy"]
 
 
-def test_a_member_scores_requests_of_own_keys_only(db: None) -> None:
+def test_a_member_scores_requests_of_personal_keys_only(db: None) -> None:
     member_client = _client("mia", "member")
     key, _secret = store.create_key("mia's")
     ApiKey.objects.filter(pk=key.pk).update(owner=User.objects.get(username="mia"))
     own_row, other = logged("req_own", key_id=key.pk), logged("req_other")
     assert (
         member_client.post(
-            f"/console/own/requests/{own_row.pk}/scores", {"thumb": "up"}
+            f"/console/personal/requests/{own_row.pk}/scores", {"thumb": "up"}
         ).status_code
         == 302
     )
     assert (
-        member_client.post(f"/console/own/requests/{other.pk}/scores", {"thumb": "up"}).status_code
+        member_client.post(
+            f"/console/personal/requests/{other.pk}/scores", {"thumb": "up"}
+        ).status_code
         == 404
     )
     assert (
@@ -141,11 +143,11 @@ def test_a_member_scores_requests_of_own_keys_only(db: None) -> None:
         == 403
     )
     (score,) = RequestScore.objects.all()
-    text = member_client.get(f"/console/own/requests/{own_row.pk}").content.decode()
-    assert f"/console/own/requests/{own_row.pk}/scores/{score.pk}/delete" in text
+    text = member_client.get(f"/console/personal/requests/{own_row.pk}").content.decode()
+    assert f"/console/personal/requests/{own_row.pk}/scores/{score.pk}/delete" in text
     assert (
         member_client.post(
-            f"/console/own/requests/{own_row.pk}/scores/{score.pk}/delete"
+            f"/console/personal/requests/{own_row.pk}/scores/{score.pk}/delete"
         ).status_code
         == 302
     )

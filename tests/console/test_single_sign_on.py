@@ -94,12 +94,12 @@ def text(response: Any) -> str:
 
 def test_a_new_user_gets_an_account_and_reuses_it(client: Client, provider: Provider) -> None:
     assert f'href="{LOGIN}"' in text(client.get(reverse("sign-in")))
-    assert sign_in(client).headers["Location"] == reverse("own")
+    assert sign_in(client).headers["Location"] == reverse("personal-keys")
     member_user = User.objects.get(username="mia")
     assert accounts.stored_role(member_user) == "member"
     assert not member_user.has_usable_password()
     assert client.session.get_expiry_age() <= 7 * 24 * 3600
-    assert client.get(reverse("own")).status_code == 200
+    assert client.get(reverse("personal-keys")).status_code == 200
     second = Client()
     assert sign_in(second, next=reverse("connect")).headers["Location"] == reverse("connect")
     assert User.objects.count() == 2
@@ -285,7 +285,7 @@ def test_a_provider_of_a_private_authority_is_trusted(
         monkeypatch.setenv(variable, str(path))
         assert find_problem(oidc) == ""
         response = sign_in(client, trusted=browser)
-    assert response.headers["Location"] == reverse("own")
+    assert response.headers["Location"] == reverse("personal-keys")
     assert User.objects.filter(username="mia").exists()
 
 

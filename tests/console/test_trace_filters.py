@@ -87,9 +87,9 @@ def test_the_menu_lists_services_and_keeps_the_choice(viewer_client: Client) -> 
     assert "No trace matches these filters." in gone
 
 
-def test_own_traces_have_the_filters_of_own_services(client: Client, member_user: User) -> None:
+def test_personal_traces_have_the_filters_of_traces(client: Client, member_user: User) -> None:
     """Service names of other users' keys are not shown."""
     client.force_login(member_user)
-    page = client.get("/console/own/traces?q=weather").content.decode()
+    page = client.get("/console/personal/traces?q=weather").content.decode()
     assert "No trace matches these filters." in page
     assert "billing" not in page

@@ -14,7 +14,7 @@ from console.access import editor, is_editor, signed_in
 from console.htmx import render_page_or_part
 from console.numbers import number_in
 from console.pages.connect.clients import KEY, panels
-from console.pages.own.limits import limits_of_user, route_names
+from console.pages.personal.limits import limits_of_user, route_names
 from gateway import store
 from gateway.models import ApiKey, RequestLog, Route
 from gateway.roles import has_permission

@@ -1,4 +1,4 @@
-"""Views that score a logged request: for editors, and for members on requests of their own keys."""
+"""Views that score a logged request: editors any, members those of their personal keys."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def request_score_delete(request: HttpRequest, request_id: str, pk: int) -> Http
 
 @member
 @require_POST
-def own_request_score(request: HttpRequest, request_id: str) -> HttpResponse:
-    """Score a request of an own key."""
-    row = _own_request(request, request_id)
-    return _redirect_to_request(request, "own-request", row, save_score(request, row))
+def personal_request_score(request: HttpRequest, request_id: str) -> HttpResponse:
+    """Score a request of a personal key."""
+    row = _personal_request(request, request_id)
+    return _redirect_to_request(request, "personal-request", row, save_score(request, row))
 
 
 @member
 @require_POST
-def own_request_score_delete(request: HttpRequest, request_id: str, pk: int) -> HttpResponse:
-    """Delete an own score of a request of an own key."""
-    row = _own_request(request, request_id)
+def personal_request_score_delete(request: HttpRequest, request_id: str, pk: int) -> HttpResponse:
+    """Delete an own score of a request of a personal key."""
+    row = _personal_request(request, request_id)
     delete_score(request, row, pk)
-    return redirect_to(request, reverse("own-request", args=[row.pk]))
+    return redirect_to(request, reverse("personal-request", args=[row.pk]))
 
 
-def _own_request(request: HttpRequest, request_id: str) -> RequestLog:
+def _personal_request(request: HttpRequest, request_id: str) -> RequestLog:
     row = find_request(request_id)
     if not ApiKey.objects.owns(request.user, row.key_id):
         raise Http404(_("This request is not in the log."))

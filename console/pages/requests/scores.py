@@ -48,8 +48,8 @@ def scores_context(
     """
     scores = list(RequestScore.objects.of_requests([row.pk]))
     user: Any = request.user
-    of_own_key = url_name != "request-score"
-    may_score = ApiKey.objects.owns(user, row.key_id) if of_own_key else is_editor(user)
+    of_personal_key = url_name != "request-score"
+    may_score = ApiKey.objects.owns(user, row.key_id) if of_personal_key else is_editor(user)
     own_scores = {score.name: score for score in scores if score.scored_by == user.get_username()}
     feedback = own_scores.get(FEEDBACK)
     return {

@@ -155,7 +155,7 @@ def next_url(request: HttpRequest) -> str:
         return url
     if is_setup_pending(request.user):
         return reverse("setup")
-    return reverse("overview" if has_permission(request.user, "view") else "own")
+    return reverse("overview" if has_permission(request.user, "view") else "personal-keys")
 
 
 def _requested_url(request: HttpRequest) -> str:

@@ -303,12 +303,12 @@ ROWS = (
     ),
     Row(
         "DRAGOMAN_MEMBER_MONTH_USD",
-        gettext_lazy("Monthly spend of a user's own keys, in USD"),
+        gettext_lazy("Monthly spend of a user's personal keys, in USD"),
         "MEMBER_MONTH_USD",
     ),
     Row(
         "DRAGOMAN_MEMBER_KEY_DAYS",
-        gettext_lazy("Days after which a user's own key expires"),
+        gettext_lazy("Days after which a user's personal key expires"),
         "MEMBER_KEY_DAYS",
     ),
     Row(

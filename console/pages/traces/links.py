@@ -20,6 +20,11 @@ class Links(NamedTuple):
 
 
 ALL = Links(_("Traces"), "traces", "traces", "trace", "trace-span", "request")
-OWN_LINKS = Links(
-    _("My traces"), "own-traces", "own-traces", "own-trace", "own-trace-span", "own-request"
+PERSONAL_LINKS = Links(
+    _("My traces"),
+    "personal-traces",
+    "personal-traces",
+    "personal-trace",
+    "personal-trace-span",
+    "personal-request",
 )

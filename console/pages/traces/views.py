@@ -90,7 +90,7 @@ def render_trace(
 
 
 def render_span(request: HttpRequest, links: Links, pk: int, key_ids: KeyIds) -> HttpResponse:
-    """One span of these keys. Content of own keys is readable without a further permission."""
+    """One span of these keys. Content of personal keys is readable without a further permission."""
     row = get_object_or_404(ClientSpan.objects.of_keys(key_ids), pk=pk)
     allowed = key_ids is not None or may_read_bodies(request.user)
     context = {

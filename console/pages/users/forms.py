@@ -12,13 +12,13 @@ from django.utils.translation import gettext_lazy as _
 from console.folded_fields import FoldedFields
 from console.form_fields import password_field, username_field
 from console.limit_fields import trim_decimals
-from console.pages.own.limits import limits_of
+from console.pages.personal.limits import limits_of
 from console.pages.session.forms import check_password
 from gateway.models import Account
 from gateway.store.field_values import split_names
 
 ROLES = (
-    ("member", _("Member: only their own keys, spend and requests")),
+    ("member", _("Member: only their personal keys, spend and requests")),
     ("viewer", _("Viewer: read-only access, without credentials")),
     ("editor", _("Editor: also changes models, routes, keys, teams and prices")),
     ("admin", _("Admin: full access")),
@@ -38,7 +38,7 @@ class RoleForm(FoldedFields, forms.Form):
         required=False,
         help_text=_(
             "Prompts and responses of everyone, for viewers and editors. Admins can always read "
-            "them; members read those of their own keys."
+            "them; members read those of their personal keys."
         ),
     )
 
@@ -71,7 +71,7 @@ class NewUserForm(RoleForm):
         return cleaned_data
 
 
-class OwnLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
+class PersonalLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
     """The limits of the keys that a user creates for themselves."""
 
     FIRST_FIELDS = frozenset({"max_keys", "month_usd", "key_days"})

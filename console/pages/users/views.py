@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import accounts
 from console.access import admin
-from console.pages.users.forms import NewUserForm, OwnLimitsForm, ResetForm, RoleForm
+from console.pages.users.forms import NewUserForm, PersonalLimitsForm, ResetForm, RoleForm
 from gateway.models import ApiKey
 from gateway.roles import PERMISSIONS
 
@@ -92,9 +92,9 @@ def user_password(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def user_limits(request: HttpRequest, pk: int) -> HttpResponse:
-    """Set the limits of a user's own keys."""
+    """Set the limits of a user's personal keys."""
     person = get_object_or_404(User, pk=pk)
-    form = OwnLimitsForm(request.POST, instance=getattr(person, "account", None))
+    form = PersonalLimitsForm(request.POST, instance=getattr(person, "account", None))
     if not form.is_valid():
         return _render_page(request, person, {"limits": form}, status=422)
     accounts.set_limits(person, **form.cleaned_data)
@@ -149,10 +149,10 @@ def _render_page(
         "myself": person.pk == cast("User", request.user).pk,
         "role": RoleForm(initial=_role_context(person)),
         "reset": ResetForm(user=person),
-        "limits": OwnLimitsForm(instance=getattr(person, "account", None)),
-        "has_own_keys": "own" in PERMISSIONS[accounts.stored_role(person)],
+        "limits": PersonalLimitsForm(instance=getattr(person, "account", None)),
+        "has_personal_keys": "personal" in PERMISSIONS[accounts.stored_role(person)],
         "two_factor": accounts.two_factor_kinds(person),
-        "own_keys": ApiKey.objects.owned_by(person).live(),
+        "personal_keys": ApiKey.objects.owned_by(person).live(),
         **forms,
     }
     return render(request, "console/users/edit.html", context, status=status)

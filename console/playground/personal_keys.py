@@ -1,4 +1,4 @@
-"""The own keys that members run prompts with, as they have no playground budget."""
+"""The personal keys that members run prompts with, as they have no playground budget."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gateway.routing.snapshot import Snapshot, may_use
 Json = dict[str, Any]
 
 
-def needs_own_key(user: Any) -> bool:
-    """Whether a user's runs are charged to an own key: true for members."""
+def needs_personal_key(user: Any) -> bool:
+    """Whether a user's runs are charged to a personal key: true for members."""
     return not has_permission(user, "view")
 
 
-def own_keys(user: Any) -> list[ApiKey]:
+def personal_keys(user: Any) -> list[ApiKey]:
     """The keys that a user may run prompts with, oldest first."""
     return [row for row in ApiKey.objects.owned_by(user).live() if not row.is_expired]
 
@@ -30,9 +30,9 @@ def key_of_run(user: Any, document: Json) -> int | None:
     Raises:
         Invalid: the user has no key, has several and names none, or names one that is not theirs.
     """
-    if not needs_own_key(user):
+    if not needs_personal_key(user):
         return None
-    ids = [row.pk for row in own_keys(user)]
+    ids = [row.pk for row in personal_keys(user)]
     if not ids:
         raise Invalid({"key": _("You need an API key. Create one under My keys.")})
     selected_key = document.get("key", ids[0] if len(ids) == 1 else None)
@@ -43,10 +43,10 @@ def key_of_run(user: Any, document: Json) -> int | None:
 
 def may_use_model(user: Any, snapshot: Snapshot, model: str) -> bool:
     """Whether a user may learn how requests for a model are sent; may query the database."""
-    if not needs_own_key(user):
+    if not needs_personal_key(user):
         return True
     route = snapshot.route(model)
-    keys = (snapshot.key_with_id(row.pk) for row in own_keys(user))
+    keys = (snapshot.key_with_id(row.pk) for row in personal_keys(user))
     return route is not None and any(key is not None and may_use(key, route) for key in keys)
 
 

@@ -1,6 +1,6 @@
-"""A user's own keys over the API: create, rotate, delete; their spend and requests.
+"""A user's personal keys over the API: create, rotate, delete; their spend and requests.
 
-The caller is a signed-in user whose role may have own keys. The secret of an own key is a
+The caller is a signed-in user whose role may have personal keys. The secret of a personal key is a
 credential too: for the spend and the requests of that key, and to rotate it.
 """
 
@@ -18,8 +18,8 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 from ninja.errors import HttpError
 
-from console.pages.own import creation
-from console.pages.own.limits import limits_of_user, unassigned_usd
+from console.pages.personal import creation
+from console.pages.personal.limits import limits_of_user, unassigned_usd
 from gateway import store
 from gateway.accounting.spend import parse_period, spend
 from gateway.api.auth import Admin, admin_credential, token_of
@@ -39,13 +39,13 @@ _DIMENSIONS = frozenset({"day", "key", "model", "route", "tag", "end_user"})
 
 
 class KeyOwner(Admin):
-    """A signed-in user whose role may have own keys; or the secret of an own key.
+    """A signed-in user whose role may have personal keys; or the secret of a personal key.
 
-    Returns the user; with a secret, `own_key_id` of the request is the key's row id.
+    Returns the user; with a secret, `personal_key_id` of the request is the key's row id.
     """
 
-    permission = "own"
-    reason = "your role cannot have its own keys"
+    permission = "personal"
+    reason = "your role cannot have its personal keys"
 
     def __call__(self, request: HttpRequest) -> Any | None:
         """The user, or None (401). Raises HttpError (403)."""
@@ -60,16 +60,16 @@ class KeyOwner(Admin):
         owner = ApiKey.objects.select_related("owner__account").get(pk=key.id).owner
         if owner is None:
             return None
-        if not has_permission(owner, "own"):
+        if not has_permission(owner, "personal"):
             raise HttpError(403, self.reason)
-        request.own_key_id = key.id  # type: ignore[attr-defined]
+        request.personal_key_id = key.id  # type: ignore[attr-defined]
         return owner
 
 
-router = Router(tags=["own keys"], auth=KeyOwner())
+router = Router(tags=["personal keys"], auth=KeyOwner())
 
 
-class OwnKeyIn(Schema):
+class PersonalKeyIn(Schema):
     """A new key, within the limits of the account. `days` is how long it is valid.
 
     Without `routes`, it may use all that the account may. With a spend limit of the account,
@@ -82,7 +82,7 @@ class OwnKeyIn(Schema):
     days: int | None = Field(None, ge=1, le=MAX_KEY_DAYS)
 
 
-class OwnKeyOut(Schema):
+class PersonalKeyOut(Schema):
     """A key of the user without its secret; `prefix` is the public part of the secret."""
 
     id: int
@@ -96,13 +96,13 @@ class OwnKeyOut(Schema):
     last_used_at: dt.datetime | None
 
 
-class OwnKeySecret(OwnKeyOut):
+class PersonalKeySecret(PersonalKeyOut):
     """A key of the user; `key` is its secret, returned only once."""
 
     key: str
 
 
-class OwnKeyLimitsOut(Schema):
+class PersonalKeyLimitsOut(Schema):
     """Limits of an account's keys; null and empty are no limit.
 
     `unassigned_usd` is the part of `month_usd` that is not assigned to a key yet.
@@ -116,14 +116,14 @@ class OwnKeyLimitsOut(Schema):
     team: str
 
 
-class OwnKeysOut(Schema):
+class PersonalKeysOut(Schema):
     """The keys of an account that are not revoked, oldest first, and their limits."""
 
-    items: list[OwnKeyOut]
-    limits: OwnKeyLimitsOut
+    items: list[PersonalKeyOut]
+    limits: PersonalKeyLimitsOut
 
 
-class OwnFilters(Schema):
+class PersonalFilters(Schema):
     """Filters of the list. `cursor` is the `next` of the previous page."""
 
     cursor: int | None = Field(None, ge=0, le=MAX_ID)
@@ -134,8 +134,8 @@ class OwnFilters(Schema):
     session: str | None = None
 
 
-@router.get("/own/keys", response=OwnKeysOut)
-def get_own_keys(request: HttpRequest) -> dict[str, Any]:
+@router.get("/personal/keys", response=PersonalKeysOut)
+def get_personal_keys(request: HttpRequest) -> dict[str, Any]:
     """The user's keys, and the limits for further ones."""
     user = _signed_in_user(request)
     limits = limits_of_user(user)
@@ -153,8 +153,8 @@ def get_own_keys(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-@router.post("/own/keys", response={201: OwnKeySecret})
-def create_own_key(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
+@router.post("/personal/keys", response={201: PersonalKeySecret})
+def create_personal_key(request: HttpRequest, payload: PersonalKeyIn) -> HttpResponse:
     """Create a key within the limits of the account, once per `Idempotency-Key`."""
     if _key_of_caller(request) is not None:
         return failure(403, "keys cannot create keys: sign in")
@@ -163,16 +163,16 @@ def create_own_key(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
     )
 
 
-def _create_key(user: User, payload: OwnKeyIn) -> HttpResponse:
-    created = creation.create_own_key(user, payload.dict())
+def _create_key(user: User, payload: PersonalKeyIn) -> HttpResponse:
+    created = creation.create_personal_key(user, payload.dict())
     if created.row is None:
         field, messages = next(iter(created.form.errors.items()))
         raise Refused("" if field == "__all__" else field, " ".join(map(str, messages)))
     return reply(201, {**_key_item(created.row), "key": created.secret})
 
 
-@router.post("/own/keys/{int:number}/rotate", response=OwnKeySecret)
-def rotate_own_key(request: HttpRequest, number: int, grace_s: int = 0) -> HttpResponse:
+@router.post("/personal/keys/{int:number}/rotate", response=PersonalKeySecret)
+def rotate_personal_key(request: HttpRequest, number: int, grace_s: int = 0) -> HttpResponse:
     """Create a new secret; the old one stays valid for `grace_s` seconds."""
 
     def rotate() -> HttpResponse:
@@ -188,8 +188,8 @@ def rotate_own_key(request: HttpRequest, number: int, grace_s: int = 0) -> HttpR
     return run_once(request, lambda: run_guarded(rotate))
 
 
-@router.delete("/own/keys/{int:number}", response={204: None})
-def delete_own_key(request: HttpRequest, number: int) -> HttpResponse:
+@router.delete("/personal/keys/{int:number}", response={204: None})
+def delete_personal_key(request: HttpRequest, number: int) -> HttpResponse:
     """Revoke a key. What it has spent still counts for the account's limit of this month."""
     if _key_of_caller(request) is not None:
         return failure(403, "keys cannot revoke keys: sign in")
@@ -198,8 +198,8 @@ def delete_own_key(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-@router.get("/own/spend", response=SpendOut)
-def get_own_spend(
+@router.get("/personal/spend", response=SpendOut)
+def get_personal_spend(
     request: HttpRequest, since: str = "", until: str = "", by: str = "day"
 ) -> dict[str, Any]:
     """Spend of the user's keys, revoked ones included, as `GET /api/spend`.
@@ -217,8 +217,8 @@ def get_own_spend(
     return spend_items(start, end, names, rows)
 
 
-@router.get("/own/requests", response=Page)
-def list_own_requests(request: HttpRequest, filters: Query[OwnFilters]) -> dict[str, Any]:
+@router.get("/personal/requests", response=Page)
+def list_personal_requests(request: HttpRequest, filters: Query[PersonalFilters]) -> dict[str, Any]:
     """A page of the requests of the user's keys, newest first."""
     columns = filters.dict(exclude={"cursor", "limit"})
     rows = (
@@ -230,15 +230,15 @@ def list_own_requests(request: HttpRequest, filters: Query[OwnFilters]) -> dict[
     return {"items": items, "next": next_cursor}
 
 
-@router.get("/own/requests/{request_id}", response=RequestOut)
-def get_own_request(request: HttpRequest, request_id: str) -> RequestLog:
-    """One request of an own key, by row ID or request ID."""
+@router.get("/personal/requests/{request_id}", response=RequestOut)
+def get_personal_request(request: HttpRequest, request_id: str) -> RequestLog:
+    """One request of a personal key, by row ID or request ID."""
     return _find_request(request, request_id)
 
 
-@router.get("/own/requests/{request_id}/bodies", response=BodiesOut)
-def get_own_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
-    """Bodies and headers of a request of an own key, on the client's and the provider's side."""
+@router.get("/personal/requests/{request_id}/bodies", response=BodiesOut)
+def get_personal_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
+    """Bodies and headers of a request of a personal key, of the client and of the provider."""
     return bodies_of(_find_request(request, request_id))
 
 
@@ -248,7 +248,7 @@ def _signed_in_user(request: HttpRequest) -> User:
 
 def _key_of_caller(request: HttpRequest) -> int | None:
     """The row id of the key whose secret is the credential; None for a session."""
-    key_id: int | None = getattr(request, "own_key_id", None)
+    key_id: int | None = getattr(request, "personal_key_id", None)
     return key_id
 
 

@@ -1,4 +1,4 @@
-"""Creates a person's own key within the limits of the account."""
+"""Creates a person's personal key within the limits of the account."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.pages.own.forms import OwnKeyForm
-from console.pages.own.limits import OwnLimits, limits_of, unassigned_usd
+from console.pages.personal.forms import PersonalKeyForm
+from console.pages.personal.limits import PersonalLimits, limits_of, unassigned_usd
 from gateway import store
 from gateway.models import Account, ApiKey
 
@@ -19,20 +19,20 @@ from gateway.models import Account, ApiKey
 class NewKey(NamedTuple):
     """A created key with its secret; both are None if the form has errors."""
 
-    form: OwnKeyForm
-    limits: OwnLimits
+    form: PersonalKeyForm
+    limits: PersonalLimits
     row: ApiKey | None = None
     secret: str | None = None
 
 
-def create_own_key(user: User, data: Mapping[str, Any]) -> NewKey:
-    """Create a key of a person's own from the fields of OwnKeyForm."""
+def create_personal_key(user: User, data: Mapping[str, Any]) -> NewKey:
+    """Create a key of a person's own from the fields of PersonalKeyForm."""
     with transaction.atomic():
         # Locked, so that concurrent requests together stay within the limits.
         Account.objects.get_or_create(pk=user.pk)
         limits = limits_of(Account.objects.select_for_update().get(pk=user.pk))
         available_usd = unassigned_usd(user, limits, timezone.now())
-        form = OwnKeyForm(data, limits=limits, available_usd=available_usd)
+        form = PersonalKeyForm(data, limits=limits, available_usd=available_usd)
         if count_active_keys(user) >= limits.max_keys:
             form.add_error(None, _("You have the maximum number of keys. Revoke one first."))
         if not form.is_valid():

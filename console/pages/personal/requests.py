@@ -1,4 +1,4 @@
-"""Requests of a person's own keys: the list, and one of them with its conversation."""
+"""Requests of a person's personal keys: the list, and one of them with its conversation."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from console.pages.traces.matching import traces_of_requests
 from gateway import store
 from gateway.models import ApiKey, ClientTrace, RequestLog
 
-PAGE = "own-requests"
+PAGE = "personal-requests"
 
 
-def own_requests(user: Any, cursor: int | None, size: int = PAGE_ROWS) -> Page:
+def personal_requests(user: Any, cursor: int | None, size: int = PAGE_ROWS) -> Page:
     """A page of the requests of a person's keys, revoked ones included, newest first."""
     keys = tuple(ApiKey.objects.owned_by(user).values_list("pk", flat=True))
     return page(Search(key_ids=keys), cursor, size) if keys else Page([])
 
 
-def own_traces_of(user: Any, row: RequestLog) -> list[str]:
+def personal_traces_of(user: Any, row: RequestLog) -> list[str]:
     """Ids of the traces of a person's keys that contain a request."""
     keys = tuple(ApiKey.objects.owned_by(user).values_list("pk", flat=True))
     rows = ClientTrace.objects.with_trace_ids(traces_of_requests([row])).of_keys(keys)
@@ -40,23 +40,23 @@ def own_traces_of(user: Any, row: RequestLog) -> list[str]:
 
 @require_safe
 @member
-def own_request_list(request: HttpRequest) -> HttpResponse:
+def personal_request_list(request: HttpRequest) -> HttpResponse:
     """The list, newest first; `before` is the cursor of a further page."""
     cursor = number_in(request.GET.get("before", ""))
-    request_page = own_requests(request.user, cursor)
+    request_page = personal_requests(request.user, cursor)
     context = {
         "page": PAGE,
         "lines": lines(request_page.rows, with_previews=True),
         "next": request_page.next,
         "continues": cursor is not None,
     }
-    return render(request, "console/own/requests.html", context)
+    return render(request, "console/personal/requests.html", context)
 
 
 @require_safe
 @member
-def own_request(request: HttpRequest, request_id: str) -> HttpResponse:
-    """One request of an own key: its figures, its errors and its conversation."""
+def personal_request(request: HttpRequest, request_id: str) -> HttpResponse:
+    """One request of a personal key: its figures, its errors and its conversation."""
     row = find_request(request_id)
     if not ApiKey.objects.owns(request.user, row.key_id):
         raise Http404(_("This request is not in the log."))
@@ -69,13 +69,13 @@ def own_request(request: HttpRequest, request_id: str) -> HttpResponse:
         "row": row,
         "line": lines([row])[0],
         "attempts": labels.attempt_bars(row),
-        "traces": own_traces_of(request.user, row),
+        "traces": personal_traces_of(request.user, row),
         "not_stored": ""
         if bodies is not None
         else damage or labels.missing_bodies_reason(row, allowed=True),
         **conversation_context(row, bodies),
-        **scores_context(request, row, url_name="own-request-score"),
+        **scores_context(request, row, url_name="personal-request-score"),
         # It may be a request of someone else.
         "previous": None,
     }
-    return render(request, "console/own/request.html", context)
+    return render(request, "console/personal/request.html", context)

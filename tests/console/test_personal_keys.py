@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console import accounts
-from console.pages.own.limits import limits_of_user, unassigned_usd
+from console.pages.personal.limits import limits_of_user, unassigned_usd
 from gateway import store
 from gateway.client_spans.span import ClientSpan as ClientSpanValue
 from gateway.client_spans.span import ClientTrace, SpanBatch
@@ -32,7 +32,7 @@ def member_client(client: Client, member_user: User) -> Client:
 
 def create(client: Client, **values: Any) -> Any:
     body = {"name": "laptop", "month_usd": "4", "days": "30", **values}
-    return client.post(reverse("own-key-add"), body)
+    return client.post(reverse("personal-key-add"), body)
 
 
 def spend(key: ApiKey, usd: int) -> None:
@@ -67,7 +67,7 @@ def test_a_key_is_created_within_the_limits_and_works(
     assert store.load_snapshot().keys[store.digest(secret)].id == row.pk
     assert create(member_client, routes=["alpha"]).status_code == 200
     assert ApiKey.objects.latest("pk").routes == ["alpha"]
-    assert secret not in member_client.get(reverse("own")).content.decode()
+    assert secret not in member_client.get(reverse("personal-keys")).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_active_keys_are_limited_in_number(member_client: Client) -> None:
     create(member_client)
     create(member_client)
     assert create(member_client).status_code == 422
-    member_client.post(reverse("own-key-revoke", args=[ApiKey.objects.first().pk]))
+    member_client.post(reverse("personal-key-revoke", args=[ApiKey.objects.first().pk]))
     assert create(member_client, month_usd="1").status_code == 200
 
 
@@ -106,7 +106,7 @@ def test_revoking_a_key_does_not_refund_its_spend(member_client: Client, member_
     spend(row, 5)
     limits, now = limits_of_user(member_user), timezone.now()
     assert unassigned_usd(member_user, limits, now) == 4
-    member_client.post(reverse("own-key-revoke", args=[row.pk]))
+    member_client.post(reverse("personal-key-revoke", args=[row.pk]))
     assert unassigned_usd(member_user, limits, now) == 5
     assert create(member_client, month_usd="6").status_code == 422
 
@@ -114,12 +114,12 @@ def test_revoking_a_key_does_not_refund_its_spend(member_client: Client, member_
 def test_rotating_keeps_the_old_secret_for_a_while(member_client: Client) -> None:
     create(member_client)
     row = ApiKey.objects.get()
-    response = member_client.post(reverse("own-key-rotate", args=[row.pk]), {"grace": "hour"})
+    response = member_client.post(reverse("personal-key-rotate", args=[row.pk]), {"grace": "hour"})
     assert response.status_code == 200
     fresh = ApiKey.objects.get()
     assert fresh.previous_secret_expires_at is not None
     assert fresh.expires_at == row.expires_at
-    assert member_client.post(reverse("own-key-rotate", args=[row.pk]), {}).status_code == 422
+    assert member_client.post(reverse("personal-key-rotate", args=[row.pk]), {}).status_code == 422
 
 
 def test_keys_and_requests_of_others_are_out_of_reach(member_client: Client) -> None:
@@ -127,14 +127,14 @@ def test_keys_and_requests_of_others_are_out_of_reach(member_client: Client) -> 
     theirs = log_row(other, requested_model="their-model")
     create(member_client)
     own_row = log_row(ApiKey.objects.get(name="laptop"), requested_model="my-model")
-    for name in ("own-key-rotate", "own-key-revoke"):
+    for name in ("personal-key-rotate", "personal-key-revoke"):
         assert (
             member_client.post(reverse(name, args=[other.pk]), {"grace": "none"}).status_code == 404
         )
-    assert member_client.get(reverse("own-request", args=[theirs.pk])).status_code == 404
+    assert member_client.get(reverse("personal-request", args=[theirs.pk])).status_code == 404
     assert member_client.get(reverse("request-media", args=[theirs.pk, 0])).status_code == 403
-    assert member_client.get(reverse("own-request", args=[own_row.pk])).status_code == 200
-    for name in ("own", "own-requests"):
+    assert member_client.get(reverse("personal-request", args=[own_row.pk])).status_code == 200
+    for name in ("personal-keys", "personal-requests"):
         page = member_client.get(reverse(name)).content.decode()
         assert "my-model" in page
         assert "their-model" not in page
@@ -143,9 +143,9 @@ def test_keys_and_requests_of_others_are_out_of_reach(member_client: Client) -> 
 
 
 def test_a_member_starts_at_their_keys(member_client: Client) -> None:
-    assert member_client.get("/").headers["Location"] == reverse("own")
-    page = member_client.get(reverse("own")).content.decode()
-    assert reverse("keys") not in page.replace(reverse("own-key-add"), "")
+    assert member_client.get("/").headers["Location"] == reverse("personal-keys")
+    page = member_client.get(reverse("personal-keys")).content.decode()
+    assert reverse("keys") not in page.replace(reverse("personal-key-add"), "")
     assert reverse("settings") not in page
 
 
@@ -177,7 +177,7 @@ def test_an_admin_sets_the_limits(client: Client, member_user: User) -> None:
     assert "max_keys" in str(Change.objects.filter(kind="user").latest("pk").__dict__)
 
 
-def test_members_see_only_traces_of_their_own_keys(
+def test_members_see_only_traces_of_their_personal_keys(
     member_client: Client, member_user: User
 ) -> None:
     key, _plain = store.create_key("mine", owner=member_user)
@@ -195,17 +195,17 @@ def test_members_see_only_traces_of_their_own_keys(
                 key_prefix=owner.prefix,
             )
         )
-    page = member_client.get(reverse("own-traces")).content.decode()
+    page = member_client.get(reverse("personal-traces")).content.decode()
     assert "flow of mine" in page
     assert "flow of other" not in page
-    page = member_client.get(reverse("own-trace", args=["shared"])).content.decode()
+    page = member_client.get(reverse("personal-trace", args=["shared"])).content.decode()
     assert "of mine" in page
     assert "of other" not in page
     own_span, foreign = (
         ClientSpan.objects.get(key_id=key.pk),
         ClientSpan.objects.get(key_id=other.pk),
     )
-    page = member_client.get(reverse("own-trace-span", args=[own_span.pk])).content.decode()
+    page = member_client.get(reverse("personal-trace-span", args=[own_span.pk])).content.decode()
     assert "content of 0" in page
-    assert member_client.get(reverse("own-trace-span", args=[foreign.pk])).status_code == 404
+    assert member_client.get(reverse("personal-trace-span", args=[foreign.pk])).status_code == 404
     assert member_client.get(reverse("trace", args=["shared"])).status_code == 403

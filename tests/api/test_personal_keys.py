@@ -30,7 +30,7 @@ def member_client(member_user: User) -> Iterator[Client]:
 
 def create(client: Client, **values: Any) -> Any:
     body = {"name": "laptop", "month_usd": "4", "days": 30, **values}
-    return client.post("/api/own/keys", body, content_type="application/json")
+    return client.post("/api/personal/keys", body, content_type="application/json")
 
 
 def with_secret(secret: str) -> Client:
@@ -48,7 +48,7 @@ def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user
     key = created.json()
     assert (key["month_usd"], key["routes"]) == ("4", ["a*"])
     assert store.find_key(store.load_snapshot(), key["key"]) is not None
-    keys = member_client.get("/api/own/keys").json()
+    keys = member_client.get("/api/personal/keys").json()
     assert [row["name"] for row in keys["items"]] == ["laptop"]
     assert "key" not in keys["items"][0]
     assert keys["limits"] == {
@@ -59,12 +59,12 @@ def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user
         "routes": ["a*"],
         "team": "",
     }
-    path = f"/api/own/keys/{key['id']}"
+    path = f"/api/personal/keys/{key['id']}"
     rotated = member_client.post(f"{path}/rotate?grace_s=0").json()
     assert rotated["key"] != key["key"]
     assert store.find_key(store.load_snapshot(), key["key"]) is None
     assert member_client.delete(path).status_code == 204
-    assert member_client.get("/api/own/keys").json()["items"] == []
+    assert member_client.get("/api/personal/keys").json()["items"] == []
     assert member_client.post(f"{path}/rotate").status_code == 404
     assert {row.actor for row in Change.objects.filter(kind="key")} <= {"mia"}
 
@@ -93,7 +93,7 @@ def test_an_editor_without_access_to_bodies_cannot_rotate_keys_of_users(
 def test_a_stored_response_is_not_for_another_key_of_the_user(member_client: Client) -> None:
     """A program could otherwise read the secret of a rotated key by its idempotency key."""
     first, second = create(member_client).json(), create(member_client).json()
-    path, header = f"/api/own/keys/{first['id']}/rotate", {"idempotency-key": "1"}
+    path, header = f"/api/personal/keys/{first['id']}/rotate", {"idempotency-key": "1"}
     rotated = member_client.post(path, headers=header)
     assert rotated.status_code == 200
     assert with_secret(second["key"]).post(path, headers=header).status_code == 404
@@ -126,31 +126,35 @@ def test_the_number_of_keys_is_limited(member_client: Client) -> None:
     assert [create(member_client).status_code for _ in range(3)] == [201, 201, 422]
 
 
-def test_spend_and_requests_are_those_of_own_keys(member_client: Client, member_user: User) -> None:
-    own_key = ApiKey.objects.get(pk=create(member_client).json()["id"])
+def test_spend_and_requests_are_those_of_personal_keys(
+    member_client: Client, member_user: User
+) -> None:
+    personal_key = ApiKey.objects.get(pk=create(member_client).json()["id"])
     other, _secret = store.create_key("ci")
-    for key, usd in ((own_key, 1), (other, 2)):
+    for key, usd in ((personal_key, 1), (other, 2)):
         log_usage(key.pk, usd)
         store.write([entry(f"req_{key.pk}", key_id=key.pk, key_prefix=key.prefix)])
-    (line,) = member_client.get("/api/own/spend?by=key").json()["items"]
+    (line,) = member_client.get("/api/personal/spend?by=key").json()["items"]
     assert Decimal(line["charged_usd"]) == 1
-    assert member_client.get("/api/own/spend?by=team").status_code == 422
-    assert member_client.get("/api/own/spend?by=").status_code == 422
-    (row,) = member_client.get("/api/own/requests").json()["items"]
-    assert row["key_id"] == own_key.pk
-    assert member_client.get(f"/api/own/requests/req_{own_key.pk}").status_code == 200
-    assert member_client.get(f"/api/own/requests/req_{own_key.pk}/bodies").status_code == 200
+    assert member_client.get("/api/personal/spend?by=team").status_code == 422
+    assert member_client.get("/api/personal/spend?by=").status_code == 422
+    (row,) = member_client.get("/api/personal/requests").json()["items"]
+    assert row["key_id"] == personal_key.pk
+    assert member_client.get(f"/api/personal/requests/req_{personal_key.pk}").status_code == 200
+    assert (
+        member_client.get(f"/api/personal/requests/req_{personal_key.pk}/bodies").status_code == 200
+    )
     for path in (f"req_{other.pk}", f"req_{other.pk}/bodies", "none", "a%00b"):
-        assert member_client.get(f"/api/own/requests/{path}").status_code == 404
+        assert member_client.get(f"/api/personal/requests/{path}").status_code == 404
     # A revoked key's requests stay its owner's.
-    member_client.delete(f"/api/own/keys/{own_key.pk}")
-    assert len(member_client.get("/api/own/requests").json()["items"]) == 1
+    member_client.delete(f"/api/personal/keys/{personal_key.pk}")
+    assert len(member_client.get("/api/personal/requests").json()["items"]) == 1
 
 
 def test_keys_of_others_are_out_of_reach(member_client: Client) -> None:
     other, _secret = store.create_key("ci")
-    assert member_client.post(f"/api/own/keys/{other.pk}/rotate").status_code == 404
-    assert member_client.delete(f"/api/own/keys/{other.pk}").status_code == 404
+    assert member_client.post(f"/api/personal/keys/{other.pk}/rotate").status_code == 404
+    assert member_client.delete(f"/api/personal/keys/{other.pk}").status_code == 404
     other.refresh_from_db()
     assert other.revoked_at is None
 
@@ -163,23 +167,23 @@ def test_the_secret_of_a_key_is_a_credential_for_that_key_only(
         store.write([entry(f"req_{key['id']}", key_id=key["id"], key_prefix=key["prefix"])])
         log_usage(key["id"], 1)
     program = with_secret(first["key"])
-    assert [row["name"] for row in program.get("/api/own/keys").json()["items"]] == ["one"]
-    assert [row["key_id"] for row in program.get("/api/own/requests").json()["items"]] == [
+    assert [row["name"] for row in program.get("/api/personal/keys").json()["items"]] == ["one"]
+    assert [row["key_id"] for row in program.get("/api/personal/requests").json()["items"]] == [
         first["id"]
     ]
-    (line,) = program.get("/api/own/spend?by=key").json()["items"]
+    (line,) = program.get("/api/personal/spend?by=key").json()["items"]
     assert Decimal(line["charged_usd"]) == 1
     assert create(program).status_code == 403
-    assert program.delete(f"/api/own/keys/{first['id']}").status_code == 403
-    assert program.post(f"/api/own/keys/{second['id']}/rotate").status_code == 404
-    rotated = program.post(f"/api/own/keys/{first['id']}/rotate")
+    assert program.delete(f"/api/personal/keys/{first['id']}").status_code == 403
+    assert program.post(f"/api/personal/keys/{second['id']}/rotate").status_code == 404
+    rotated = program.post(f"/api/personal/keys/{first['id']}/rotate")
     assert rotated.status_code == 200
-    assert program.get("/api/own/keys").status_code == 401  # the old secret
+    assert program.get("/api/personal/keys").status_code == 401  # the old secret
     change = Change.objects.order_by("-pk").first()
     assert change is not None
     assert (change.actor, change.via) == ("mia", "api")
     # It is no credential for the rest of the API.
     assert with_secret(rotated.json()["key"]).get("/api/keys").status_code == 401
     accounts.set_role(member_user, role="viewer", bodies=False)
-    assert with_secret(rotated.json()["key"]).get("/api/own/keys").status_code == 401
+    assert with_secret(rotated.json()["key"]).get("/api/personal/keys").status_code == 401
     assert RequestLog.objects.count() == 2

@@ -1,4 +1,4 @@
-"""Limits of a person's own keys: those of the account, else those of the settings."""
+"""Limits of a person's personal keys: those of the account, else those of the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.models import Account, ApiKey, Route, Team, UsageHour
 from gateway.routing.limits import window_start
 
 
-class OwnLimits(NamedTuple):
+class PersonalLimits(NamedTuple):
     """Limits on the keys that a person creates; None and empty mean no limit."""
 
     max_keys: int
@@ -24,15 +24,15 @@ class OwnLimits(NamedTuple):
     team: Team | None
 
     def allows(self, route: str) -> bool:
-        """Whether an own key may use a route."""
+        """Whether a personal key may use a route."""
         return not self.routes or any(fnmatch.fnmatchcase(route, item) for item in self.routes)
 
 
-def limits_of(account: Account | None) -> OwnLimits:
+def limits_of(account: Account | None) -> PersonalLimits:
     """The limits of an account; those of the settings where it has none."""
     default_usd = settings.MEMBER_MONTH_USD
     account = account or Account()
-    return OwnLimits(
+    return PersonalLimits(
         max_keys=settings.MEMBER_MAX_KEYS if account.max_keys is None else account.max_keys,
         month_usd=default_usd if account.month_usd is None else account.month_usd,
         key_days=account.key_days or settings.MEMBER_KEY_DAYS,
@@ -41,18 +41,18 @@ def limits_of(account: Account | None) -> OwnLimits:
     )
 
 
-def limits_of_user(user: Any) -> OwnLimits:
-    """The limits of a signed-in user's own keys."""
+def limits_of_user(user: Any) -> PersonalLimits:
+    """The limits of a signed-in user's personal keys."""
     return limits_of(getattr(user, "account", None))
 
 
-def route_names(limits: OwnLimits) -> list[str]:
-    """Names of the routes that an own key may use."""
+def route_names(limits: PersonalLimits) -> list[str]:
+    """Names of the routes that a personal key may use."""
     names = Route.objects.live().values_list("name", flat=True)
     return sorted(name for name in names if limits.allows(name))
 
 
-def unassigned_usd(user: User, limits: OwnLimits, now: datetime) -> Decimal | None:
+def unassigned_usd(user: User, limits: PersonalLimits, now: datetime) -> Decimal | None:
     """The part of this month's spend limit that no key has yet; None without a limit.
 
     A key takes its monthly budget, a revoked one what it has spent, so that creating and

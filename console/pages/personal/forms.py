@@ -1,4 +1,4 @@
-"""The form of a person's own key."""
+"""The form of a person's personal key."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from console.limit_fields import usd_field
-from console.pages.own.limits import OwnLimits, route_names
+from console.pages.personal.limits import PersonalLimits, route_names
 from gateway.models.account import MAX_KEY_DAYS
 
 
-class OwnKeyForm(forms.Form):
+class PersonalKeyForm(forms.Form):
     """A new key of a user, within the limits of the account.
 
     `available_usd` is the part of the monthly spend limit that it may use; None without a limit.
@@ -38,7 +38,7 @@ class OwnKeyForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, limits: OwnLimits, available_usd: Decimal | None, **kwargs: Any
+        self, *args: Any, limits: PersonalLimits, available_usd: Decimal | None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.limits, self.available = limits, available_usd

@@ -1,4 +1,4 @@
-"""Own keys: the list with its spend, creating, rotating and revoking."""
+"""Personal keys: the list with its spend, creating, rotating and revoking."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.access import member
 from console.pages.keys.forms import RotateForm
 from console.pages.keys.spend import gauges
-from console.pages.own.creation import count_active_keys, create_own_key
-from console.pages.own.forms import OwnKeyForm
-from console.pages.own.limits import OwnLimits, limits_of_user, unassigned_usd
-from console.pages.own.requests import own_requests
+from console.pages.personal.creation import count_active_keys, create_personal_key
+from console.pages.personal.forms import PersonalKeyForm
+from console.pages.personal.limits import PersonalLimits, limits_of_user, unassigned_usd
+from console.pages.personal.requests import personal_requests
 from console.pages.requests.log_lines import lines
 from gateway import store
 from gateway.models import ApiKey
 
-PAGE = "own"
+PAGE = "personal-keys"
 NEWEST_ROWS = 8
 
 
 @require_safe
 @member
-def own_keys(request: HttpRequest) -> HttpResponse:
+def personal_keys(request: HttpRequest) -> HttpResponse:
     """The keys with their spend, the limits of the account, and the newest requests."""
     return _render_page(request)
 
@@ -47,9 +47,9 @@ def _render_page(request: HttpRequest, *, problem: str = "", status: int = 200) 
         "rows": [{"key": row, "gauges": gauges_by_key[row.pk]} for row in rows],
         "may_add": count_active_keys(user) < limits.max_keys,
         "rotate": RotateForm(initial={"grace": "hour"}),
-        "lines": lines(own_requests(user, None, NEWEST_ROWS).rows),
+        "lines": lines(personal_requests(user, None, NEWEST_ROWS).rows),
     }
-    return render(request, "console/own/page.html", context, status=status)
+    return render(request, "console/personal/page.html", context, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -60,25 +60,27 @@ def add(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         limits = limits_of_user(user)
         available_usd = unassigned_usd(user, limits, timezone.now())
-        return _add_page(request, OwnKeyForm(limits=limits, available_usd=available_usd), limits)
-    created = create_own_key(user, request.POST)
+        return _add_page(
+            request, PersonalKeyForm(limits=limits, available_usd=available_usd), limits
+        )
+    created = create_personal_key(user, request.POST)
     if created.row is None or created.secret is None:
         return _add_page(request, created.form, created.limits, status=422)
     return _secret_page(request, created.row, created.secret)
 
 
 def _add_page(
-    request: HttpRequest, form: OwnKeyForm, limits: OwnLimits, status: int = 200
+    request: HttpRequest, form: PersonalKeyForm, limits: PersonalLimits, status: int = 200
 ) -> HttpResponse:
     context = {"page": PAGE, "form": form, "limits": limits}
-    return render(request, "console/own/add.html", context, status=status)
+    return render(request, "console/personal/add.html", context, status=status)
 
 
 @require_POST
 @member
 def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a key a new secret; the old one stays valid for the grace period."""
-    row = _own_key(request, pk)
+    row = _personal_key(request, pk)
     form = RotateForm(request.POST)
     if not form.is_valid():
         return _render_page(
@@ -95,13 +97,13 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
 @member
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """Revoke a key."""
-    row = _own_key(request, pk)
+    row = _personal_key(request, pk)
     ApiKey.objects.with_pk(row.pk).revoke()
     messages.success(request, _("%(name)s is revoked and no longer works.") % {"name": row.name})
-    return redirect("own")
+    return redirect("personal-keys")
 
 
-def _own_key(request: HttpRequest, pk: int) -> ApiKey:
+def _personal_key(request: HttpRequest, pk: int) -> ApiKey:
     """The key, if it is the person's own. Raises Http404."""
     return get_object_or_404(ApiKey.objects.owned_by(request.user).live(), pk=pk)
 
@@ -109,5 +111,5 @@ def _own_key(request: HttpRequest, pk: int) -> ApiKey:
 def _secret_page(
     request: HttpRequest, row: ApiKey, secret: str, *, rotated: bool = False
 ) -> HttpResponse:
-    context = {"page": PAGE, "key": row, "secret": secret, "rotated": rotated, "own": True}
+    context = {"page": PAGE, "key": row, "secret": secret, "rotated": rotated, "personal": True}
     return render(request, "console/keys/secret.html", context)
