@@ -48,7 +48,8 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
 
 # Counts of requests, which exclude health checks.
 _CLIENT_COUNTS = frozenset({"requests", "errors", "client_closed"})
-_SUMS = (
+# Columns of `UsageSums`, in order.
+SUMS = (
     "requests",
     "errors",
     "client_closed",
@@ -197,7 +198,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
     def _sum_fields(self) -> dict[str, Any]:
         return {
             name: Sum(name, filter=self.counted if name in _CLIENT_COUNTS else None, default=0)
-            for name in _SUMS
+            for name in SUMS
         }
 
     def of_keys(self, key_ids: Sequence[int] | None) -> Self:
@@ -485,14 +486,14 @@ def _target_sums() -> dict[str, Any]:
 
 def _row_totals(row: Mapping[str, Any]) -> Totals:
     # PostgreSQL sums bigints to numeric.
-    return Totals(**{name: int(row[name]) for name in _SUMS})
+    return Totals(**{name: int(row[name]) for name in SUMS})
 
 
 def sum_totals(parts: Iterable[Totals]) -> Totals:
     """The sum of several totals."""
     rows = [msgspec.structs.astuple(part) for part in parts]
     return (
-        Totals(**dict(zip(_SUMS, map(sum, zip(*rows, strict=True)), strict=True)))
+        Totals(**dict(zip(SUMS, map(sum, zip(*rows, strict=True)), strict=True)))
         if rows
         else _NO_TOTALS
     )

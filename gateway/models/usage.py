@@ -12,6 +12,7 @@ from typing import ClassVar
 from django.db import models
 
 from gateway.usage_querysets import (
+    SUMS,
     EndUserDayQuerySet,
     EndUserHourQuerySet,
     LatencyHourQuerySet,
@@ -31,20 +32,7 @@ class UsageSums(models.Model):
     `cost_units` and `charged_units` are exact integers: `usage_querysets.UNITS` to a US dollar.
     """
 
-    SUMS: ClassVar = (
-        "requests",
-        "errors",
-        "client_closed",
-        "input_tokens",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "priced_requests",
-        "unpriced_requests",
-        "cost_units",
-        "charged_units",
-    )
+    SUMS: ClassVar = SUMS
 
     requests = _sum_field()
     errors = _sum_field()
