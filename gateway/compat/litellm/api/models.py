@@ -17,6 +17,7 @@ from ninja import Router
 from gateway.canon.traits import Traits
 from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, reply, run_in_transaction
+from gateway.compat.litellm.config.deployment import COSTS
 from gateway.edge.admission import usable_names
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price
@@ -25,17 +26,6 @@ from gateway.routing.snapshot import Model, Route, Target
 router = Router(tags=["litellm"])
 
 _TOKENS_PER_MTOK = 1_000_000
-# LiteLLM's names of prices (US dollars per token) -> fields of `Price`.
-_COSTS = {
-    "input_cost_per_token": "input",
-    "output_cost_per_token": "output",
-    "cache_read_input_token_cost": "cache_read",
-    "cache_creation_input_token_cost": "cache_write",
-    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
-    "output_cost_per_reasoning_token": "reasoning",
-    "input_cost_per_audio_token": "input_audio",
-    "output_cost_per_audio_token": "output_audio",
-}
 # LiteLLM's names of capabilities.
 _CAPABILITY_CHECKS: dict[str, Callable[[Traits], bool]] = {
     "supports_system_messages": lambda _traits: True,
@@ -165,7 +155,7 @@ def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
 
 
 def _costs_per_token(price: Price) -> dict[str, float | None]:
-    return {name: per_token(getattr(price, price_name)) for name, price_name in _COSTS.items()}
+    return {name: per_token(getattr(price, price_name)) for name, price_name in COSTS.items()}
 
 
 def per_token(usd: Decimal | None) -> float | None:
@@ -194,7 +184,7 @@ def _model_group(name: str, route: Route) -> dict[str, Any]:
         "providers": sorted({prefix_of(model) for model in models}),
         "max_input_tokens": _max_known(each.context_window for each in traits),
         "max_output_tokens": _max_known(each.max_output for each in traits),
-        **{cost: _max_known(price[cost] for price in prices) for cost in _COSTS},
+        **{cost: _max_known(price[cost] for price in prices) for cost in COSTS},
         "mode": "embedding" if all(t.embeddings == "only" for t in traits) else "chat",
         "tpm": route.limits.tokens_per_minute,
         "rpm": route.limits.requests_per_minute,
