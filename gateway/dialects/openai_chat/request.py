@@ -19,7 +19,6 @@ from gateway.canon.request import (
     Request,
     Sampling,
 )
-from gateway.canon.schema import with_description
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.openai_chat.context import (
@@ -34,7 +33,6 @@ from gateway.dialects.openai_chat.tools import parse_tool_choice, parse_tools, r
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     boolean,
-    compact_json,
     enum_value,
     integer,
     logit_bias,
@@ -46,7 +44,11 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
-from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
+from gateway.dialects.shared.openai_schema import (
+    format_hint,
+    mentions_json,
+    output_schema_fields,
+)
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -417,7 +419,7 @@ def render_output_format(context: ChatRenderContext, body: Json) -> None:
     if output.format == "text":
         return
     if traits.structured == "none":
-        _add_format_hint(context, output)
+        context.hints.append(format_hint(context, output))
     elif output.format == "json":
         body["response_format"] = {"type": "json_object"}
         if not _mentions_json(context.request):
@@ -428,11 +430,11 @@ def render_output_format(context: ChatRenderContext, body: Json) -> None:
             context.approximate(context.request.client_path("format"), reason)
     elif traits.structured == "json":
         body["response_format"] = {"type": "json_object"}
-        _add_format_hint(context, output)
+        context.hints.append(format_hint(context, output))
     else:
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": _render_schema(context, output),
+            "json_schema": output_schema_fields(context, output),
         }
 
 
@@ -445,46 +447,6 @@ def _mentions_json(request: Request) -> bool:
         return True
     parts = (part for turn in request.turns for part in turn.parts)
     return mentions_json((*request.instructions, *parts))
-
-
-def _add_format_hint(context: ChatRenderContext, output: Output) -> None:
-    """Describe the format in the instructions, for a target without a field for it."""
-    if output.schema:
-        schema = compact_json(
-            with_description(object_parameters(output.schema), output.description)
-        )
-        context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
-        path = context.request.client_path("schema")
-        context.approximate(
-            path, "the upstream does not support JSON Schema: sent as an instruction"
-        )
-    else:
-        context.hints.append("Answer only with one JSON object.")
-        path = context.request.client_path("format")
-        context.approximate(path, "the upstream has no JSON mode: sent as an instruction")
-
-
-def _render_schema(context: ChatRenderContext, output: Output) -> Json:
-    schema = object_parameters(output.schema)
-    strict = output.strict
-    if strict is not False:
-        strict_result = strict_schema(schema)
-        strict = strict_result is not None
-        if strict_result is None:
-            reason = "not strict: the schema's root is not an object, or a part of it has no type"
-            context.approximate(context.request.client_path("schema"), reason)
-        else:
-            schema, changes = strict_result
-            if changes:
-                changed_keywords = ", ".join(changes)
-                context.approximate(
-                    context.request.client_path("schema"),
-                    f"made strict; changed: {changed_keywords}",
-                )
-    out: Json = {"name": output.name or "output", "strict": strict, "schema": schema}
-    if output.description is not None:
-        out["description"] = output.description
-    return out
 
 
 # --- the schema of a request that passes through --------------------------------------------------

@@ -11,7 +11,6 @@ from gateway.canon.errors import invalid, unsupported
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Meta, Output, Request, Sampling, Text
-from gateway.canon.schema import with_description
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.openai_responses.context import (
@@ -37,7 +36,6 @@ from gateway.dialects.shared.code_execution import OPENAI_OUTPUTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     boolean,
-    compact_json,
     enum_value,
     integer,
     mapping,
@@ -48,7 +46,11 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
-from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
+from gateway.dialects.shared.openai_schema import (
+    format_hint,
+    mentions_json,
+    output_schema_fields,
+)
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -364,12 +366,12 @@ def render_output_format(context: ResponsesRenderContext, body: Json) -> None:
     output, traits = context.request.output, context.traits
     out: Json = {}
     if output.format == "schema" and traits.structured == "schema":
-        out["format"] = _render_schema(context, output)
+        out["format"] = {"type": "json_schema", **output_schema_fields(context, output)}
     elif output.format != "text":
         if traits.structured != "none":
             out["format"] = {"type": "json_object"}
         if output.format == "schema" or not out:
-            _add_format_hint(context, output)
+            context.hints.append(format_hint(context, output))
         if out and not context.native:
             _require_json_mention(context)
     if output.verbosity is not None and traits.verbosity:
@@ -391,44 +393,6 @@ def _require_json_mention(context: ResponsesRenderContext) -> None:
     context.hints.append("Answer with JSON.")
     reason = "the upstream requires the word JSON in the conversation: an instruction is added"
     context.approximate(request.client_path("format"), reason)
-
-
-def _add_format_hint(context: ResponsesRenderContext, output: Output) -> None:
-    """Describe the format in the instructions, for a target without a field for it."""
-    if output.schema:
-        schema = compact_json(
-            with_description(object_parameters(output.schema), output.description)
-        )
-        context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
-        reason = "the upstream does not support JSON Schema: sent as an instruction"
-        context.approximate(context.request.client_path("schema"), reason)
-    else:
-        context.hints.append("Answer only with one JSON object.")
-        reason = "the upstream has no JSON mode: sent as an instruction"
-        context.approximate(context.request.client_path("format"), reason)
-
-
-def _render_schema(context: ResponsesRenderContext, output: Output) -> Json:
-    schema = object_parameters(output.schema)
-    strict = output.strict
-    if strict is not False:
-        strict_result = strict_schema(schema)
-        strict = strict_result is not None
-        if strict_result is None:
-            reason = "not strict: the schema's root is not an object, or a part of it has no type"
-            context.approximate(context.request.client_path("schema"), reason)
-        else:
-            schema, changes = strict_result
-            if changes:
-                changed_keywords = ", ".join(changes)
-                context.approximate(
-                    context.request.client_path("schema"),
-                    f"made strict; changed: {changed_keywords}",
-                )
-    out: Json = {"type": "json_schema", "name": output.name or "output", "strict": strict}
-    if output.description is not None:
-        out["description"] = output.description
-    return {**out, "schema": schema}
 
 
 # --- fields that a response repeats ---------------------------------------------------------------

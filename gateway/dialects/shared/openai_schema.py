@@ -6,8 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.canon.object_schema import merge_into_object
-from gateway.canon.request import Part, Text
-from gateway.canon.schema import has_untyped_part, restrict_to_openai_strict, with_array_items
+from gateway.canon.request import Output, Part, Text
+from gateway.canon.schema import (
+    has_untyped_part,
+    restrict_to_openai_strict,
+    with_array_items,
+    with_description,
+)
+from gateway.dialects.shared.fields import compact_json
+from gateway.dialects.shared.render_context import ReportingContext
 
 Json = dict[str, Any]
 
@@ -43,3 +50,33 @@ def strict_schema(schema: Json) -> tuple[Json, tuple[str, ...]] | None:
         return None
     strict, changes = restrict_to_openai_strict(schema)
     return None if has_untyped_part(strict) else (strict, tuple(changes))
+
+
+def output_schema_fields(context: ReportingContext, output: Output) -> Json:
+    """The fields of a JSON Schema format: its name, `strict`, the schema and its description."""
+    schema, strict = object_parameters(output.schema), output.strict
+    path = context.request.client_path("schema")
+    if strict is not False:
+        strict_result = strict_schema(schema)
+        strict = strict_result is not None
+        if strict_result is None:
+            reason = "not strict: the schema's root is not an object, or a part of it has no type"
+            context.approximate(path, reason)
+        else:
+            schema, changes = strict_result
+            if changes:
+                context.approximate(path, f"made strict; changed: {', '.join(changes)}")
+    out: Json = {"name": output.name or "output", "strict": strict, "schema": schema}
+    return out if output.description is None else {**out, "description": output.description}
+
+
+def format_hint(context: ReportingContext, output: Output) -> str:
+    """An instruction that describes the format, for a target without a field for it."""
+    if not output.schema:
+        reason = "the upstream has no JSON mode: sent as an instruction"
+        context.approximate(context.request.client_path("format"), reason)
+        return "Answer only with one JSON object."
+    reason = "the upstream does not support JSON Schema: sent as an instruction"
+    context.approximate(context.request.client_path("schema"), reason)
+    schema = compact_json(with_description(object_parameters(output.schema), output.description))
+    return f"Answer only with JSON that follows this JSON Schema:\n{schema}"
