@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import End, Event, Failed, Start
-from gateway.dialects import CLIENT_DIALECTS
+from gateway.canon.fold import fold_events
+from gateway.dialects import CLIENT_DIALECTS, DIALECTS
 from gateway.dialects.base import RenderedRequest
+from gateway.providers.capabilities import traits_for
+from gateway.providers.catalog import PRESETS
 from tests.dialects.anthropic_messages.fuzz import FUZZ as ANTHROPIC_MESSAGES
 from tests.dialects.bedrock_converse.fuzz import FUZZ as BEDROCK_CONVERSE
 from tests.dialects.cohere.fuzz import FUZZ as COHERE
@@ -34,7 +37,23 @@ each_dialect = pytest.mark.parametrize("fuzz", INPUTS, ids=[i.dialect.name for i
 each_embedding_dialect = pytest.mark.parametrize(
     "fuzz", EMBEDDING, ids=[i.dialect.name for i in EMBEDDING]
 )
-CLIENTS = st.sampled_from([i for i in INPUTS if i.dialect.name in CLIENT_DIALECTS])
+CLIENTS = [fuzz for fuzz in INPUTS if fuzz.dialect.name in CLIENT_DIALECTS]
+# Presets and models of every dialect, besides the traits of the inputs.
+TARGETS = [
+    ("openai", "gpt-4.1"),
+    ("openai_responses", "gpt-5.6-sol"),
+    ("anthropic", "claude-opus-4-5"),
+    ("anthropic", "claude-sonnet-4-5"),
+    ("deepseek", "deepseek-v4-pro"),
+    ("openrouter", "anthropic/claude-sonnet-4.5"),
+    ("gemini", "gemini-3.8-flash"),
+    ("gemini", "gemini-2.5-pro"),
+    ("ollama", "qwen3:8b"),
+    ("custom-completions", "davinci-002"),
+    ("bedrock", "us.amazon.nova-pro-v1:0"),
+    ("bedrock", "us.anthropic.claude-opus-5-v1:0"),
+    ("cohere", "command-a-plus-05-2026"),
+]
 RENDERED_REQUESTS = st.none() | st.just(
     RenderedRequest(body={}, client_names={"x": "y"}, custom_tools=frozenset(["x", "f"]))
 )
@@ -52,16 +71,18 @@ def test_any_frames_make_a_well_formed_stream_of_any_client(fuzz: FuzzInput, dat
     check_stream(events)
     assert isinstance(events[0], Start | Failed)
     assert isinstance(events[-1], End | Failed)
-    for client in {fuzz.dialect.name: fuzz, "": data.draw(CLIENTS)}.values():
+    for client in CLIENTS:
         renderer = client.dialect.client.stream_renderer(client.context)
         for event in events:
             renderer.feed(event)
+        with contextlib.suppress(GatewayError):
+            client.dialect.client.render_response(fold_events(events), client.context)
 
 
 @each_dialect
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_json_is_a_response_or_an_error(fuzz: FuzzInput, data: Any) -> None:
+def test_any_json_is_a_response_for_any_client_or_an_error(fuzz: FuzzInput, data: Any) -> None:
     body = msgspec.json.encode(data.draw(fuzz.responses | fuzz.values))
     fuzz.dialect.peek_usage(body)
     try:
@@ -72,7 +93,7 @@ def test_any_json_is_a_response_or_an_error(fuzz: FuzzInput, data: Any) -> None:
         assert failure.error.kind
         assert failure.error.message
         return
-    for client in (fuzz, data.draw(CLIENTS)):
+    for client in CLIENTS:
         with contextlib.suppress(GatewayError):
             client.dialect.client.render_response(response, client.context)
 
@@ -94,18 +115,23 @@ def test_any_error_response_has_a_kind_and_a_message(
 @each_dialect
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_any_body_is_a_request_or_an_error_that_names_a_field(fuzz: FuzzInput, data: Any) -> None:
+def test_any_body_is_a_request_for_any_target_or_an_error_that_names_a_field(
+    fuzz: FuzzInput, data: Any
+) -> None:
     try:
         request = fuzz.dialect.client.parse_request(data.draw(fuzz.requests), {})
     except GatewayError as failure:
         assert failure.error.kind in {"invalid_request", "unsupported_param"}
         assert failure.error.param
         return
-    for target in (fuzz, data.draw(st.sampled_from(INPUTS))):
+    targets = [(fuzz.dialect, fuzz.traits)]
+    targets += [(DIALECTS[PRESETS[name].dialect], traits_for(name, m)) for name, m in TARGETS]
+    for dialect, traits in targets:
         try:
-            rendered = target.dialect.provider.render_request(request, target.traits)
+            rendered = dialect.provider.render_request(request, traits)
         except GatewayError as failure:
             assert failure.error.kind in {"invalid_request", "unsupported_param"}
+            assert failure.error.param
             continue
         msgspec.json.encode(rendered.body)
         assert all(item.path for item in rendered.report)
