@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.canon.events import Event
-from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import (
     CacheBreakpoint,
     Citation,
@@ -34,7 +33,6 @@ from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.anthropic_messages.context import SEARCH_RESULT_MEDIA_TYPE
 from gateway.dialects.base import RenderedRequest
-from gateway.framing.sse import Decoder
 from tests.dialects.anthropic_messages.make import (
     PDF,
     PNG,
@@ -43,7 +41,7 @@ from tests.dialects.anthropic_messages.make import (
     traits,
 )
 from tests.dialects.parsed_responses import call_identity
-from tests.stream_grammar import check_stream
+from tests.dialects.splits import parse_split_stream, split_deltas
 
 NAME = "anthropic_messages"
 OWN = {"provider": "acme", "model": "acme-1"}
@@ -328,27 +326,6 @@ def test_a_rendered_response_parses_to_the_same_response(response: Response):
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):
-    out = rendered_bytes(_split(unfold_response(response), data))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(out)), max_size=6)))
-    decoder = Decoder()
-    parser = DIALECT.provider.stream_parser(ABLE, FREE)
-    events: list[Event] = []
-    for start, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
-        for frame in decoder.feed(out[start:end]):
-            events += parser.feed(frame)
-    events += parser.close()
-    check_stream(events)
-    assert _comparable(fold_events(events)) == _comparable(response)
-
-
-def _split(events: list[Event], data: st.DataObject) -> list[Event]:
-    """Return the events with their texts split at random positions."""
-    out: list[Event] = []
-    for event in events:
-        text = getattr(event, "text", None)
-        if not isinstance(text, str) or len(text) < 2:
-            out.append(event)
-            continue
-        cut = data.draw(st.integers(1, len(text) - 1))
-        out += [type(event)(text[:cut]), type(event)(text[cut:])]  # type: ignore[call-arg, arg-type]
-    return out
+    out = rendered_bytes(split_deltas(unfold_response(response), data))
+    round_trip = parse_split_stream(DIALECT, out, data, ABLE, FREE)
+    assert _comparable(round_trip) == _comparable(response)

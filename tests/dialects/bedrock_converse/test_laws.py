@@ -6,14 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.canon.events import Event
-from gateway.canon.fold import fold_events
 from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
 from gateway.dialects.bedrock_converse.response import parse_citation
-from gateway.framing.eventstream import Decoder
 from tests.dialects.bedrock_converse.make import (
     CLAUDE,
     parse_response,
@@ -23,7 +20,7 @@ from tests.dialects.bedrock_converse.make import (
     traits,
 )
 from tests.dialects.parsed_responses import call_identity
-from tests.stream_grammar import check_stream
+from tests.dialects.splits import parse_split_stream
 
 FREE = RenderedRequest(
     body={}, custom_tools=frozenset({"free"}), client_names={"sent_name": "told.name"}
@@ -91,18 +88,10 @@ def test_a_complete_response_parses_to_the_same_response(response: Response) -> 
     assert _comparable(parse_response(render_document(response), FREE)) == _comparable(response)
 
 
-@given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
+@given(answers(), st.integers(1, 5), st.data())
 def test_a_stream_parses_to_the_same_response_however_split(
-    response: Response, size: int, cuts: list[int]
+    response: Response, size: int, data: st.DataObject
 ) -> None:
     out = stream_bytes(list(stream_events(render_document(response), size)))
-    offsets = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
-    decoder = Decoder()
-    parser = DIALECT.provider.stream_parser(traits(), FREE)
-    events: list[Event] = []
-    for start, end in zip(offsets, [*offsets[1:], len(out)], strict=True):
-        for frame in decoder.feed(out[start:end]):
-            events += parser.feed(frame)
-    events += parser.close()
-    check_stream(events)
-    assert _comparable(fold_events(events)) == _comparable(response)
+    round_trip = parse_split_stream(DIALECT, out, data, traits(), FREE)
+    assert _comparable(round_trip) == _comparable(response)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.canon.events import Event
-from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import (
     Audio,
     Citation,
@@ -35,10 +34,9 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
-from gateway.framing.sse import Decoder
 from tests.dialects.gemini.make import PDF, PNG, rendered_bytes, response_context, traits
 from tests.dialects.parsed_responses import call_identity
-from tests.stream_grammar import check_stream
+from tests.dialects.splits import parse_split_stream
 
 NAME = "gemini"
 ABLE = traits(prefill=True, image_urls=True, metadata=True)
@@ -295,16 +293,8 @@ def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):
     out = rendered_bytes(unfold_response(response))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(out)), max_size=6)))
-    decoder = Decoder()
-    parser = DIALECT.provider.stream_parser(ABLE, None)
-    events: list[Event] = []
-    for start, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
-        for item in decoder.feed(out[start:end]):
-            events += parser.feed(item)
-    events += parser.close()
-    check_stream(events)
-    assert _comparable(fold_events(events)) == _comparable(response)
+    round_trip = parse_split_stream(DIALECT, out, data, ABLE)
+    assert _comparable(round_trip) == _comparable(response)
 
 
 @given(st.sampled_from([NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE]), values, st.booleans())

@@ -6,8 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.canon.events import Event
-from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import (
     Image,
     Output,
@@ -25,11 +24,9 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.ollama import DIALECT
-from gateway.framing.ndjson import Decoder
 from tests.dialects.ollama.make import ALL, PNG, response_context
-from tests.dialects.splits import split_bytes, split_deltas, without_native_usage
+from tests.dialects.splits import parse_split_stream, split_deltas, without_native_usage
 from tests.fakes.ollama_rules import refusal
-from tests.stream_grammar import check_stream
 
 text_strategy = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
@@ -191,11 +188,4 @@ def test_a_streamed_answer_round_trips_at_any_split(
     renderer = DIALECT.client.stream_renderer(FRAME)
     wire = b"".join(renderer.feed(event) for event in split_deltas(unfold_response(response), data))
     assert renderer.report == []
-    decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
-    events: list[Event] = []
-    for chunk in split_bytes(wire, data):
-        for frame in decoder.feed(chunk):
-            events += parser.feed(frame)
-    events += parser.close()
-    check_stream(events)
-    assert without_native_usage(fold_events(events)) == response
+    assert without_native_usage(parse_split_stream(DIALECT, wire, data, ALL)) == response

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.canon.events import Event
-from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import (
     Audio,
     CacheBreakpoint,
@@ -36,11 +35,9 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_chat import DIALECT
-from gateway.framing.sse import Decoder
 from tests.dialects.openai_chat.make import PDF, PNG, response_context
-from tests.dialects.splits import split_bytes, split_deltas, without_native_usage
+from tests.dialects.splits import parse_split_stream, split_deltas, without_native_usage
 from tests.fakes import openai_rules
-from tests.stream_grammar import check_stream
 
 # A target that takes everything the dialect can say.
 ALL = Traits(
@@ -396,11 +393,4 @@ def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st
     renderer = DIALECT.client.stream_renderer(FRAME)
     wire = b"".join(renderer.feed(event) for event in split_deltas(unfold_response(response), data))
     assert renderer.report == []
-    decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
-    events: list[Event] = []
-    for chunk in split_bytes(wire, data):
-        for frame in decoder.feed(chunk):
-            events += parser.feed(frame)
-    events += parser.close()
-    check_stream(events)
-    assert without_native_usage(fold_events(events)) == response
+    assert without_native_usage(parse_split_stream(DIALECT, wire, data, ALL)) == response

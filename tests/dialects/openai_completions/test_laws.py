@@ -6,16 +6,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.canon.events import Event
-from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Meta, Request, Sampling, Text, Turn, without_paths
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_completions import DIALECT
-from gateway.framing.sse import Decoder
 from tests.dialects.openai_completions.make import ALL, response_context
-from tests.dialects.splits import without_native_usage
+from tests.dialects.splits import parse_split_stream, without_native_usage
 from tests.fakes.openai_older import completion_refusal
-from tests.stream_grammar import check_stream
 
 nonempty_text = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
@@ -74,19 +71,14 @@ FRAME = response_context(model="acme-1", include_usage=True)
 
 
 @settings(max_examples=60)
-@given(answers, st.integers(1, 40))
-def test_an_answer_is_parsed_alike_complete_and_streamed(response: Response, size: int) -> None:
+@given(answers, st.data())
+def test_an_answer_is_parsed_alike_complete_and_streamed(
+    response: Response, data: st.DataObject
+) -> None:
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
     assert without_native_usage(DIALECT.provider.parse_response(wire, ALL, None)) == response
     renderer = DIALECT.client.stream_renderer(FRAME)
     stream = b"".join(renderer.feed(event) for event in unfold_response(response))
-    decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
-    events: list[Event] = []
-    for start in range(0, len(stream), size):
-        for frame in decoder.feed(stream[start : start + size]):
-            events += parser.feed(frame)
-    events += parser.close()
-    check_stream(events)
-    assert without_native_usage(fold_events(events)) == response
+    assert without_native_usage(parse_split_stream(DIALECT, stream, data, ALL)) == response
