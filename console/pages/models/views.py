@@ -63,7 +63,7 @@ def _matching_models(filters: dict[str, Any]) -> list[Model]:
         text=filters["q"], provider=filters["provider"], state=filters["state"]
     )
     rows = matching_models.select_related("provider").annotate(target_count=Count("targets"))
-    ordered_rows = list(rows.order_by("provider__name", "name"))
+    ordered_rows: list[Model] = list(rows.order_by("provider__name", "name"))
     if not filters["can"]:
         return ordered_rows
     return [row for row in ordered_rows if _has_capabilities(row, filters["can"])]

@@ -417,8 +417,7 @@ class ToolCallStream:
         fragment = inner.get("input") if call.custom else inner.get("arguments")
         if isinstance(fragment, dict | list):
             fragment = compact_json(fragment)
-        is_text = isinstance(fragment, str) and bool(fragment)
-        if is_text and (fragment[0] != "{" or not _repeats(call, fragment)):
+        if isinstance(fragment, str) and fragment and not _repeats(call, fragment):
             call.fragments.append(fragment)
         if (signature := parse_signature(delta)) is not None:
             provider, model = self.state_origin
@@ -482,7 +481,7 @@ def _is_next_call(call: _Call, call_id: Any, inner: Json) -> bool:
 
 def _repeats(call: _Call, fragment: str) -> bool:
     """Whether a fragment is the whole arguments again, which some servers send at the end."""
-    return fragment == "".join(call.fragments) and call.is_complete
+    return fragment[0] == "{" and fragment == "".join(call.fragments) and call.is_complete
 
 
 def _join_name(name: str, more: str) -> str:
