@@ -44,9 +44,14 @@ _UNKNOWN_FIELDS = {
     "openai": ("top_k", "min_p", "repetition_penalty"),
     "azure_openai": ("top_k", "min_p", "repetition_penalty"),
     "azure-openai-v1": ("top_k", "min_p", "repetition_penalty"),
-    "groq": ("top_k", "min_p", "repetition_penalty", "logit_bias", "logprobs", "top_logprobs"),
+    "groq": (
+        *("top_k", "min_p", "repetition_penalty", "logit_bias", "logprobs", "top_logprobs"),
+        *("prompt_cache_key", "safety_identifier", "verbosity", "prediction", "modalities"),
+    ),
     "cerebras": ("top_k", "min_p", "repetition_penalty"),
 }
+# Presets that reject the reasoning fields of others in messages.
+_STRICT_MESSAGES = ("groq", "cerebras")
 _BY_MODEL = {
     "xai": (
         (r"grok-4(?!\.[3-9])", ("presence_penalty", "frequency_penalty", "stop")),
@@ -63,6 +68,10 @@ def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
     for name in _UNKNOWN_FIELDS.get(preset, ()):
         if name in body:
             return invalid_request(f"property '{name}' is unsupported", name)
+    for number, message in enumerate(body["messages"] if preset in _STRICT_MESSAGES else ()):
+        for name in ("reasoning_content", "reasoning_details"):
+            if name in message:
+                return invalid_request(f"'messages.{number}' : property '{name}' is unsupported")
     for pattern, names in _BY_MODEL.get(preset, ()):
         for name in names:
             if re.match(pattern, model) and body.get(name) is not None:

@@ -198,3 +198,27 @@ def test_litellm_specific_fields_are_removed_where_refused(name: str) -> None:
     body, report = apply(PRESETS[name].edits, {"messages": [marked]})
     assert body["messages"] == [{"role": "assistant", "content": "a"}]
     assert [note.path for note in report] == ["messages[0].provider_specific_fields"]
+
+
+@each("name, sent", [("groq", {}), ("cerebras", {"reasoning": "r"})])
+def test_reasoning_that_a_client_sends_back_is_in_an_accepted_field(
+    name: str, sent: dict[str, str]
+) -> None:
+    """Groq and Cerebras reject `reasoning_content`, which other providers require."""
+    details = [{"type": "reasoning.text", "text": "r"}]
+    marked = {
+        "role": "assistant",
+        "content": "a",
+        "reasoning_content": "r",
+        "reasoning_details": details,
+    }
+    body, report = apply(PRESETS[name].edits, {"messages": [marked]})
+    assert body["messages"] == [{"role": "assistant", "content": "a", **sent}]
+    assert "messages[0].reasoning_details" in [note.path for note in report]
+
+
+def test_groq_gets_no_field_that_it_does_not_know() -> None:
+    unknown = {"prompt_cache_key": "k", "verbosity": "low", "safety_identifier": "u"}
+    body, report = apply(PRESETS["groq"].edits, {"model": "m", **unknown})
+    assert body == {"model": "m"}
+    assert {note.path for note in report} == set(unknown)

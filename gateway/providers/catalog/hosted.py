@@ -127,7 +127,13 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         # "Will result in a 400 error if they are supplied" (console.groq.com/docs/openai).
         edits=(
             *drop_edits(
-                "Groq rejects it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"
+                "Groq rejects it",
+                *("logprobs", "top_logprobs", "logit_bias", "messages[].name"),
+                # "property 'prompt_cache_key' is unsupported": it knows the fields of its SDK only.
+                *("prediction", "prompt_cache_key", "safety_identifier", "verbosity"),
+                *NEWER_FIELDS,
+                # Its own responses have `reasoning`; clients send back what others have.
+                *("messages[].reasoning_content", "messages[].reasoning_details"),
             ),
             *DROP_LITELLM_MARKERS,
             Edit(
@@ -324,7 +330,11 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
             "reasoning_field": "reasoning",
             "n_max": 1,
         },
-        edits=(),
+        # "property 'messages.1.assistant.reasoning_content' is unsupported" (wrong_api_format).
+        edits=(
+            Edit(op="rename", path="messages[].reasoning_content", value="reasoning"),
+            *drop_edits("Cerebras rejects it", "messages[].reasoning_details"),
+        ),
         prices="cerebras",
     ),
     compatible_preset(
