@@ -497,6 +497,8 @@ BEDROCK: tuple[Family, ...] = (
         model=r".*nova-",
         presets=_BEDROCK_PREFIX,
         traits={
+            # "The maximum tokens you requested exceeds the model limit of 10000."
+            "max_output": 10_000,
             "top_k": True,
             "nested_top_k": True,
             # docs.aws.amazon.com/nova/latest/userguide/prompting-tool-troubleshooting.html
@@ -521,7 +523,13 @@ BEDROCK: tuple[Family, ...] = (
             "reasoning": True,
             "thinking_request": "reasoning",
             "efforts": ("low", "medium", "high"),
+            "max_output": 65_535,
         },
+    ),
+    Family(
+        model=r".*nova-micro",
+        presets=_BEDROCK_PREFIX,
+        traits={"images": False, "tool_result_images": False},
     ),
     Family(model=r".*mistral\.", presets=_BEDROCK_PREFIX, traits={"forced_tools": True}),
     Family(

@@ -342,6 +342,24 @@ def test_nova_caches_messages_and_no_tools() -> None:
     assert len(render(request, CLAUDE).body["toolConfig"]["tools"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("model", "max_tokens"),
+    [(NOVA, 10_000), ("us.amazon.nova-2-lite-v1:0", 32_000), (CLAUDE, 32_000)],
+)
+def test_the_output_limit_of_an_agent_fits_the_model(model: str, max_tokens: int) -> None:
+    """Claude Code requests 32,000 tokens of a model that it does not know."""
+    rendered = render(client_request(max_output=32_000), model)
+    assert rendered.body["inferenceConfig"]["maxTokens"] == max_tokens
+    assert bool(rendered.report) == (max_tokens < 32_000)
+
+
+def test_nova_micro_gets_a_note_in_place_of_an_image() -> None:
+    image = Image(data=PNG, media_type="image/png", path="p")
+    rendered = render(request_with_turns(user(image)), "us.amazon.nova-micro-v1:0")
+    assert "omitted" in rendered.body["messages"][0]["content"][0]["text"]
+    assert reported_fields(rendered.report) == [("p", "dropped")]
+
+
 def test_nova_continues_an_assistant_message() -> None:
     """As in the request schema of its user guide."""
     prefill = Turn(role="assistant", parts=(Text(text="{"),), path="a")
