@@ -532,6 +532,12 @@ BEDROCK: tuple[Family, ...] = (
         traits={"images": False, "tool_result_images": False},
     ),
     Family(model=r".*mistral\.", presets=_BEDROCK_PREFIX, traits={"forced_tools": True}),
+    # Llama 3.2 with 11 and 90 billion parameters and Llama 4 read images.
+    Family(
+        model=r".*llama3(?:-[123])?-(?:1|3|8|70|405)b",
+        presets=_BEDROCK_PREFIX,
+        traits={"images": False},
+    ),
     Family(
         model=r".*(?:gpt-oss|deepseek)",
         presets=_BEDROCK_PREFIX,

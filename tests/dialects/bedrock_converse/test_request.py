@@ -148,7 +148,7 @@ def test_an_image_in_a_result_stays_there_if_the_model_supports_it() -> None:
     turns = (USER_TURN, CALL, user(result(Text(text="see"), Image(data=PNG))))
     inside = render(request_with_turns(*turns, tools=(F,))).body["messages"][2]["content"]
     assert [list(b) for b in inside[0]["toolResult"]["content"]] == [["text"], ["image"]]
-    rendered = render(request_with_turns(*turns, tools=(F,)), LLAMA)
+    rendered = render(request_with_turns(*turns, tools=(F,)), "us.meta.llama3-2-90b-instruct-v1:0")
     after = [list(block) for m in rendered.body["messages"][2:] for block in m["content"]]
     assert after == [["toolResult"], ["text"], ["image"]]
     assert ("r", "approximated") in reported_fields(rendered.report)
@@ -353,9 +353,13 @@ def test_the_output_limit_of_an_agent_fits_the_model(model: str, max_tokens: int
     assert bool(rendered.report) == (max_tokens < 32_000)
 
 
-def test_nova_micro_gets_a_note_in_place_of_an_image() -> None:
+@pytest.mark.parametrize(
+    "model",
+    ["us.amazon.nova-micro-v1:0", "us.meta.llama3-2-3b-instruct-v1:0", LLAMA],
+)
+def test_a_text_model_gets_a_note_in_place_of_an_image(model: str) -> None:
     image = Image(data=PNG, media_type="image/png", path="p")
-    rendered = render(request_with_turns(user(image)), "us.amazon.nova-micro-v1:0")
+    rendered = render(request_with_turns(user(image)), model)
     assert "omitted" in rendered.body["messages"][0]["content"][0]["text"]
     assert reported_fields(rendered.report) == [("p", "dropped")]
 
