@@ -263,6 +263,52 @@ async def test_fast_is_openais_new_name_of_priority(
     assert (row.service_tier, row.cost_usd) == (priced, COST * 2)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", [MESSAGES, CHAT])
+async def test_iterations_that_the_usage_does_not_include_are_billed(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    """A compaction reads the whole conversation; an advisor has the price of its own model."""
+    counts = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    iterations = [
+        {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500, **counts},
+        {"type": "message", "input_tokens": 23_000, "output_tokens": 1000, **counts},
+        {
+            "type": "advisor_message",
+            "model": "claude-opus-4-6",
+            "input_tokens": 1000,
+            "output_tokens": 100,
+            **counts,
+        },
+        *({"type": "compaction", "input_tokens": value} for value in (-5, "7", None)),
+        "not an object",
+    ]
+    usage = {"input_tokens": 23_000, "output_tokens": 1000, "iterations": iterations}
+    events = [
+        {"type": "message_start", "message": {**CLAUDE_MESSAGE, "content": [], "usage": counts}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    parts = (b"data: " + msgspec.json.encode(event) + b"\n\n" for event in events)
+    answer = sse(*parts) if stream else httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
+    long_prompt = Price(input=Decimal(99), output=Decimal(99), source="list")
+    price = msgspec.structs.replace(PRICE, above=((200_000, long_prompt),))
+    test_route = priced_route(price, dialect="anthropic_messages", preset="anthropic")
+    async with gateway(tmp_path, registry(test_route), one=lambda _: answer) as live:
+        reply = await live.post(path, body(stream=stream))
+        row = await live.entry()
+    own = Decimal(23_000 + 180_000 + 2 * (1000 + 3500)) / 10**6
+    advice = Decimal(1000 * 5 + 100 * 25) / 10**6
+    assert row.cost_usd == own + advice
+    assert (row.input_tokens, row.output_tokens) == (204_000, 4600)
+    if not stream:
+        reported = reply.json()["usage"]
+        assert reported.get("input_tokens", reported.get("prompt_tokens")) == 23_000
+
+
 async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path: Path) -> None:
     async with gateway(
         tmp_path,

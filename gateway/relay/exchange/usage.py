@@ -110,7 +110,7 @@ class UsageTap:
         bits = (usage.input or 0) | (usage.cache_read or 0) | (usage.cache_write or 0)
         bits |= (usage.cache_write_1h or 0) | (usage.output or 0) | (usage.reasoning or 0)
         if not 0 <= bits <= MAX_TOKENS or usage.provider_cost is not None:
-            usage = _clamp_usage(usage)
+            usage = clamp_usage(usage)
         self.usage = usage
 
     def note_response(self, response: Response) -> None:
@@ -133,7 +133,8 @@ class UsageTap:
         self.model = response.model
 
 
-def _clamp_usage(usage: Usage) -> Usage:
+def clamp_usage(usage: Usage) -> Usage:
+    """The usage with counts and a cost within their limits; a cost beyond is unknown."""
     counts = {name: getattr(usage, name) for name in _COUNTS}
     clamped_counts = {
         name: None if count is None else max(0, min(count, MAX_TOKENS))

@@ -22,10 +22,10 @@ from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import decode, decode_frames
-from gateway.relay.run.settle import billed_tier, image_cost
+from gateway.relay.run.settle import billed_tier, extra_cost
 from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
-from gateway.routing.pricing import GEMINI_OUTPUT, cost, tier_price
+from gateway.routing.pricing import cost, tier_price
 from gateway.routing.snapshot import Route, Target
 
 if TYPE_CHECKING:
@@ -184,5 +184,5 @@ def finish_record(
         model = call.attempt.target.model
         price = tier_price(model.price, billed_tier(call, usage, service_tier))
         record.cost_usd = cost(usage, price)
-        if record.cost_usd is not None and GEMINI_OUTPUT in usage.native:
-            record.cost_usd += image_cost(model, usage, price)
+        if record.cost_usd is not None:
+            record.cost_usd += extra_cost(model, usage, price)

@@ -25,6 +25,11 @@ from gateway.relay.exchange.call import (
     milliseconds,
     stop_error,
 )
+from gateway.relay.exchange.iterations import (
+    ITERATIONS,
+    iterations_cost,
+    separate_iterations,
+)
 from gateway.relay.exchange.log_record import LogRecord, UpstreamCall
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
 from gateway.relay.exchange.request_features import (
@@ -90,6 +95,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         entry.input_tokens, entry.output_tokens = usage.input, usage.output
         entry.cache_read_tokens, entry.cache_write_tokens = usage.cache_read, usage.cache_write
         entry.reasoning_tokens = usage.reasoning
+        if ITERATIONS in usage.native:
+            _add_iterations(entry, usage)
         if call.attempt.target is not None:
             entry.cost_usd, entry.price_source, entry.service_tier = price_usage(call, usage)
     if exchange.passthrough_state is not None:
@@ -244,15 +251,29 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
         usd = _cost_of_calls(calls, usage, price)
     else:
         usd = cost(usage, price)
-        if usd is not None and GEMINI_OUTPUT in usage.native:
-            usd += image_cost(call.attempt.target.model, usage, price)
+        if usd is not None and usage.native:
+            usd += extra_cost(call.attempt.target.model, usage, price)
     return usd, price.source if usd is not None else "", reported_tier
 
 
-def image_cost(model: Model, usage: Usage, price: Price) -> Decimal:
-    """What images in the output cost beyond the price of text."""
-    unit_price = unit_price_for(model.provider.preset, model.name)
-    return image_surcharge(usage, price, model.price, unit_price.output_image)
+def extra_cost(model: Model, usage: Usage, price: Price) -> Decimal:
+    """What a call cost beyond its counts: images at their own price, and further iterations."""
+    usd = Decimal(0)
+    if GEMINI_OUTPUT in usage.native:
+        unit_price = unit_price_for(model.provider.preset, model.name)
+        usd += image_surcharge(usage, price, model.price, unit_price.output_image)
+    if ITERATIONS in usage.native:
+        usd += iterations_cost(usage, model, price)
+    return usd
+
+
+def _add_iterations(entry: LogRecord, usage: Usage) -> None:
+    """Adds the tokens of iterations that the usage does not include."""
+    for _, extra in separate_iterations(usage):
+        entry.input_tokens = (entry.input_tokens or 0) + (extra.input or 0)
+        entry.output_tokens = (entry.output_tokens or 0) + (extra.output or 0)
+        entry.cache_read_tokens = (entry.cache_read_tokens or 0) + (extra.cache_read or 0)
+        entry.cache_write_tokens = (entry.cache_write_tokens or 0) + (extra.cache_write or 0)
 
 
 def billed_tier(call: Call, usage: Usage, reported_tier: str | None) -> str | None:
