@@ -263,6 +263,36 @@ async def test_fast_is_openais_new_name_of_priority(
     assert (row.service_tier, row.cost_usd) == (priced, COST * 2)
 
 
+@pytest.mark.parametrize(
+    ("preset", "count", "searches"),
+    [
+        ("anthropic", 3, 3),
+        ("anthropic", 0, 0),
+        ("anthropic", -1, 0),
+        ("anthropic", "3", 0),
+        ("anthropic", None, 0),
+        ("custom", 3, 0),
+    ],
+)
+async def test_web_searches_of_claude_cost_a_cent_each(
+    tmp_path: Path, preset: str, count: Any, searches: int
+) -> None:
+    usage = {
+        "input_tokens": 0,
+        "output_tokens": 100,
+        "server_tool_use": {"web_search_requests": count, "web_fetch_requests": 5},
+    }
+    answer = httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
+    test_route = priced_route(dialect="anthropic_messages", preset=preset)
+    async with gateway(
+        tmp_path, registry(test_route, markup=Decimal(2)), one=lambda _: answer
+    ) as live:
+        await live.post(MESSAGES, body())
+        row = await live.entry()
+    assert row.cost_usd == COST + Decimal("0.01") * searches
+    assert row.charged_usd == row.cost_usd * 2
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", [MESSAGES, CHAT])
 async def test_iterations_that_the_usage_does_not_include_are_billed(

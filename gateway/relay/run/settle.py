@@ -16,6 +16,7 @@ from gateway.canon.response import Usage
 from gateway.dialects.base import ErrorReply
 from gateway.providers.masks import Mask, mask_text
 from gateway.providers.profile import Price
+from gateway.providers.tool_prices import WEB_SEARCH_USD
 from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import (
     Call,
@@ -75,6 +76,8 @@ _SAME_TIERS = {"fast": "priority", "priority": "fast"}
 _TIER_FIELDS = frozenset({"service_tier", "serviceTier"})
 # What the request is charged, in US dollars; the second is LiteLLM's name for it.
 _COST_HEADERS = (b"x-dragoman-cost-usd", b"x-litellm-response-cost")
+# More searches than any call can make.
+MAX_SEARCHES = 10_000
 _BILLED_VERBS = frozenset({"generate", "embed"})
 
 
@@ -257,13 +260,18 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
 
 
 def extra_cost(model: Model, usage: Usage, price: Price) -> Decimal:
-    """What a call cost beyond its counts: images at their own price, and further iterations."""
+    """What a call cost beyond its counts: images at their price, iterations, web searches."""
     usd = Decimal(0)
     if GEMINI_OUTPUT in usage.native:
         unit_price = unit_price_for(model.provider.preset, model.name)
         usd += image_surcharge(usage, price, model.price, unit_price.output_image)
     if ITERATIONS in usage.native:
         usd += iterations_cost(usage, model, price)
+    search_usd = WEB_SEARCH_USD.get(model.provider.preset)
+    if search_usd is not None and isinstance(tools := usage.native.get("server_tool_use"), dict):
+        searches = tools.get("web_search_requests")
+        if type(searches) is int and 0 < searches <= MAX_SEARCHES:
+            usd += searches * search_usd
     return usd
 
 
