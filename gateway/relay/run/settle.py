@@ -293,13 +293,14 @@ def billed_tier(call: Call, usage: Usage, reported_tier: str | None) -> str | No
     if usage.native.get("speed") == "fast":
         return "fast"
     tier = reported_tier
-    if tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
+    if _TIER_FIELDS.isdisjoint(call.exchange.fields):
+        return tier
+    if tier is None:
         tier = _requested_tier(call.exchange)
     if tier in _SAME_TIERS and call.attempt.target is not None:
-        model, other_name = call.attempt.target.model, _SAME_TIERS[tier]
-        is_openai = model.provider.dialect.startswith("openai_")
-        if is_openai and tier not in model.price.tiers and other_name in model.price.tiers:
-            return other_name
+        tiers = call.attempt.target.model.price.tiers
+        if tier not in tiers and _SAME_TIERS[tier] in tiers:
+            return _SAME_TIERS[tier]
     return tier
 
 
