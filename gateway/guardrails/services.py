@@ -143,15 +143,21 @@ def presidio_verdict(
 def _mask_joined(texts: Sequence[str], matches: list[PatternMatch]) -> list[str]:
     """The texts, with matches in their concatenation masked."""
     matches.sort(key=lambda match: (match.start, -match.end))
-    masked_texts, offset = [], 0
+    masked_texts, offset, index = [], 0, 0
+    # Matches that begin before the end of the current text and do not end before its start.
+    current: list[PatternMatch] = []
     for text in texts:
+        while index < len(matches) and matches[index].start < offset + len(text):
+            current.append(matches[index])
+            index += 1
         inside: list[PatternMatch] = []
-        for match in matches:
+        for match in current:
             start, end = max(match.start - offset, 0), min(match.end - offset, len(text))
             if start < end and (not inside or start >= inside[-1].end):
                 inside.append(PatternMatch(start, end, match.name))
         masked_texts.append(mask_matches(text, inside) if inside else text)
         offset += len(text) + len(_SEPARATOR)
+        current = [match for match in current if match.end > offset]
     return masked_texts
 
 
