@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -205,9 +204,11 @@ def _map_all_strings(value: Any, change: Change) -> Any:
         return _unless_equal(value, [_map_all_strings(item, change) for item in value])
     if isinstance(value, dict):
         mapped_fields: dict[str, Any] = {}
+        last_numbers: dict[str, int] = {}
         for key, item in value.items():
             new_key = key if not key or key.isidentifier() else change(key)
-            mapped_fields[_unused_key(new_key, mapped_fields)] = _map_all_strings(item, change)
+            unused_key = _unused_key(new_key, mapped_fields, last_numbers)
+            mapped_fields[unused_key] = _map_all_strings(item, change)
         return (
             value
             if value.keys() == mapped_fields.keys() and _is_same(value, mapped_fields)
@@ -216,11 +217,18 @@ def _map_all_strings(value: Any, change: Change) -> Any:
     return value
 
 
-def _unused_key(key: str, used_keys: dict[str, Any]) -> str:
-    """The key, with a number if it is in use: two keys may have the same mask."""
+def _unused_key(key: str, used_keys: dict[str, Any], last_numbers: dict[str, int]) -> str:
+    """The key, with a number if it is in use: many keys may have the same mask.
+
+    `last_numbers` has the last number of each such key, so that all together take linear time.
+    """
     if key not in used_keys:
         return key
-    return next(name for n in count(2) if (name := f"{key} {n}") not in used_keys)
+    number = last_numbers.get(key, 1) + 1
+    while (name := f"{key} {number}") in used_keys:
+        number += 1
+    last_numbers[key] = number
+    return name
 
 
 def _map_schema_texts(value: Any, change: Change) -> Any:
