@@ -76,7 +76,7 @@ _FREE_TEXT_FIELDS = frozenset(
     }
 )
 # Base64 with its media type; other text may begin with `data:` too.
-_DATA_URL = re.compile(r"data:[\w.+-]{0,100}/?[\w.+-]{0,100}(?:;[\w.+=-]{1,100}){0,8};base64,")
+_DATA_URL = re.compile(r"data:[\w.+-]{0,100}(?:/[\w.+-]{0,100})?(?:;[\w.+=-]{1,100}){0,8};base64,")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
 _LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
 # Fields beside `data` if that is base64.
