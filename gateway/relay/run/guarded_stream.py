@@ -248,14 +248,17 @@ def _join_pieces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The start and the deltas of a block, with each text of several deltas whole in the first."""
     joined_parts = [dict(part) for part in parts]
     firsts: dict[str, dict[str, Any]] = {}
+    # Joined at the end: adding each piece to the text before it would take quadratic time.
+    pieces: dict[str, list[str]] = {}
     for part in joined_parts[1:]:
         for name, value in part.items():
             if not isinstance(value, str) or name in _SAME_IN_DELTAS:
                 continue
-            first = firsts.setdefault(name, part)
-            if first is not part:
-                first[name] += value
+            pieces.setdefault(name, []).append(value)
+            if firsts.setdefault(name, part) is not part:
                 part[name] = ""
+    for name, first in firsts.items():
+        first[name] = "".join(pieces[name])
     return joined_parts
 
 
