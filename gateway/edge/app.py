@@ -74,6 +74,9 @@ _VERBS: dict[str, Verb] = {
 # A larger body is not checked here, because the check is one call; its provider validates it.
 MAX_CHECKED_BYTES = 4 * 1024 * 1024
 # Maximum body size of Ollama's `/api/show`.
+# They fail on a part of a tool call: a function's name is required in each event of a stream
+# (https://github.com/mistralai/client-python/blob/main/src/mistralai/client/models/functioncall.py).
+_MISTRAL_SDKS = "mistral-client-"
 _MAX_SHOW_BYTES = 64 * 1024
 
 
@@ -143,6 +146,10 @@ def new_call(
             exchange.framing = (
                 "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
             )
+    elif endpoint.dialect == "openai_chat" and headers.get("user-agent", "").startswith(
+        _MISTRAL_SDKS
+    ):
+        exchange.framing = "whole_calls"
     exchange.client_ip = (scope.get("client") or ("",))[0]
     if runtime.telemetry is not None:
         exchange.trace, exchange.unsampled_traceparent = sample_trace(headers, runtime.telemetry)

@@ -205,11 +205,8 @@ CLIENTS: dict[str, Client] = {
         '`server_url="URL"`',
         "`MISTRAL_API_KEY`",
         packages=("mistralai>=3.7,<4",),
-        known_failures={
-            "chat tools": "OpenAI Chat rejects the `prefix` field in assistant messages"
-        },
-        notes="Uses `/v1/chat/completions`. It sends assistant messages with `prefix: false`, "
-        "which OpenAI rejects: add the edit `drop messages[].prefix` to such a provider.",
+        notes="Uses `/v1/chat/completions`. Its requests are always translated, and a streamed tool "
+        "call is sent in one event, as Mistral does.",
     ),
     "langchain-openai": Client(
         "LangChain `ChatOpenAI`",

@@ -460,6 +460,9 @@ class ChatStreamRenderer:
         self._block = BlockStart(kind="text")
         self._call_count = 0
         self._call_is_empty = True
+        self._sends_whole_calls = context.framing == "whole_calls"
+        self._whole_call: Json = {}
+        self._whole_call_texts: list[str] = []
         self._refused = False
         self._text_length = 0
         self._block_start = 0
@@ -545,6 +548,9 @@ class ChatStreamRenderer:
                 "type": "function",
                 "function": {"name": block.name, "arguments": ""},
             }
+        if self._sends_whole_calls:
+            self._whole_call, self._whole_call_texts = call, []
+            return b""
         return self._render_chunk({"tool_calls": [call]})
 
     def _render_function_call(self, call: Json) -> bytes:
@@ -557,6 +563,9 @@ class ChatStreamRenderer:
     def _render_call_arguments(self, text: str) -> bytes:
         if self._uses_functions:
             return self._render_function_call({"arguments": text})
+        if self._sends_whole_calls:
+            self._whole_call_texts.append(text)
+            return b""
         inner = (
             {"custom": {"input": text}} if self._block.custom else {"function": {"arguments": text}}
         )
@@ -564,11 +573,20 @@ class ChatStreamRenderer:
 
     def _close_block(self) -> bytes:
         block = self._block
-        if block.kind == "tool_call" and self._call_is_empty and not block.custom:
-            return self._render_call_arguments("{}")
+        if block.kind == "tool_call":
+            is_empty = self._call_is_empty and not block.custom
+            out = self._render_call_arguments("{}") if is_empty else b""
+            return out + self._render_whole_call() if self._whole_call else out
         if block.kind == "text" and self._pending_citations:
             return self._render_annotations()
         return b""
+
+    def _render_whole_call(self) -> bytes:
+        """The collected call, for a client that requires it in one chunk."""
+        call, self._whole_call = self._whole_call, {}
+        kind, field = ("custom", "input") if self._block.custom else ("function", "arguments")
+        call[kind][field] = "".join(self._whole_call_texts)
+        return self._render_chunk({"tool_calls": [call]})
 
     def _render_annotations(self) -> bytes:
         """The sources of the block, whose end position is known only now."""
@@ -603,6 +621,9 @@ class ChatStreamRenderer:
             self._detail_count += 1
             return self._render_chunk({DETAILS: [detail]})
         if self._uses_functions:
+            return b""
+        if self._sends_whole_calls:
+            self._whole_call["extra_content"] = wrap_extra_content(event.signature)
             return b""
         # The openai SDK's stream helper fails on a delta of a call without its content.
         inner = {"custom": {"input": ""}} if self._block.custom else {"function": {"arguments": ""}}
@@ -665,7 +686,9 @@ class ChatStreamRenderer:
         if not has_refusal and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._render_refusal(finish.explanation)
         reason = render_finish(finish, has_refusal=has_refusal, functions=self._uses_functions)
-        return out + self._prefix + b'{},"finish_reason":' + _encode(reason) + b"}]}\n\n"
+        out += self._prefix + b'{},"finish_reason":' + _encode(reason) + b"}]"
+        usage = render_usage(self._usage) if self._sends_whole_calls else None
+        return out + (b',"usage":' + _encode(usage) if usage is not None else b"") + b"}\n\n"
 
     def _fail_stream(self, error: Error) -> bytes:
         self._ended = True

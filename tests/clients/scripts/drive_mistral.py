@@ -39,8 +39,19 @@ def stream(model: str) -> list[str]:
 
 
 def tools(model: str) -> str:
-    """Return the last text after a tool call."""
-    return turn(model, [], BOTH_CITIES, {})
+    """Return the last text after tool calls, which are streamed."""
+    history: list[Any] = [user(BOTH_CITIES)]
+    for _ in range(4):
+        texts, calls = [], []
+        for event in client.chat.stream(model=model, messages=history, tools=TOOLS):
+            for choice in event.data.choices:
+                texts.append(choice.delta.content or "")
+                calls += choice.delta.tool_calls or []
+        if not calls:
+            return "".join(texts)
+        history.append({"role": "assistant", "content": "".join(texts), "tool_calls": calls})
+        history += [result_of(call) for call in calls]
+    raise RuntimeError("the tools are called without end")
 
 
 def thinking(model: str) -> list[str]:
@@ -69,6 +80,13 @@ def message_text(message: Any) -> str:
     return message.content
 
 
+def result_of(call: Any) -> dict[str, Any]:
+    """Return the message with the result of a call."""
+    sent_weather = weather(**json.loads(call.function.arguments))
+    result = {"role": "tool", "name": call.function.name, "content": sent_weather}
+    return {**result, "tool_call_id": call.id}
+
+
 def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
     """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(user(prompt))
@@ -78,10 +96,7 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
         history.append(message)
         if not message.tool_calls:
             return message_text(message)
-        for call in message.tool_calls:
-            sent_weather = weather(**json.loads(call.function.arguments))
-            result = {"role": "tool", "name": call.function.name, "content": sent_weather}
-            history.append({**result, "tool_call_id": call.id})
+        history += [result_of(call) for call in message.tool_calls]
     raise RuntimeError("the tools are called without end")
 
 

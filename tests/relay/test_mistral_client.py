@@ -1,0 +1,103 @@
+"""Mistral's SDKs, whose form of Chat differs: each streamed call is one event."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.framing.sse import Decoder
+from gateway.routing.cache_policy import CachePolicy
+from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
+
+PATH = "/v1/chat/completions"
+SDK = {"user-agent": "mistral-client-python/3.7.0"}
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"city":"Oslo"}'}}
+MESSAGES: list[dict[str, Any]] = [
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": "", "tool_calls": [{**CALL, "index": 0}], "prefix": False},
+    {"role": "tool", "tool_call_id": "a", "name": "f", "content": "sun"},
+]
+
+
+def call_delta(index: int, **call: Any) -> bytes:
+    delta = {"tool_calls": [{"index": index, **call}]}
+    return chunk(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+
+
+def streamed_calls() -> httpx.Response:
+    """A stream of two calls; the arguments of the first arrive in two pieces, of the second never."""
+    named = [{"type": "function", "function": {"name": n, "arguments": ""}} for n in ("f", "g")]
+    return sse(
+        chunk("hello"),
+        call_delta(0, id="a", **named[0]),
+        call_delta(0, function={"arguments": '{"city":'}),
+        call_delta(0, function={"arguments": '"Oslo"}'}),
+        call_delta(1, id="b", **named[1]),
+        chunk(finish="tool_calls"),
+        DONE,
+    )
+
+
+def deltas(data: bytes) -> list[dict[str, Any]]:
+    chunks = [json.loads(f.data) for f in Decoder().feed(data) if f.data != b"[DONE]"]
+    return [chunk["choices"][0]["delta"] for chunk in chunks]
+
+
+@pytest.mark.parametrize(
+    "user_agent", ["mistral-client-python/3.7.0", "mistral-client-typescript/2.7.0"]
+)
+async def test_each_streamed_call_is_one_event(tmp_path: Path, user_agent: str) -> None:
+    registry = snapshot(route("m", provider("up")))
+    request = {"model": "m", "stream": True, "messages": MESSAGES[:1]}
+    async with gateway(tmp_path, registry, up=lambda _: streamed_calls()) as live:
+        reply = await live.post(PATH, request, headers={"user-agent": user_agent})
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    calls = [delta["tool_calls"] for delta in deltas(reply.body) if "tool_calls" in delta]
+    empty = {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}
+    assert calls == [[{"index": 0, **CALL}], [{"index": 1, **empty}]]
+    assert "".join(delta.get("content") or "" for delta in deltas(reply.body)) == "hello"
+
+
+async def test_the_last_event_has_the_usage(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    events = (chunk("hello"), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
+    registry = snapshot(route("m", provider("up")))
+    request = {"model": "m", "stream": True, "messages": MESSAGES[:1]}
+    async with gateway(tmp_path, registry, up=lambda _: sse(*events)) as live:
+        reply = await live.post(PATH, request, headers=SDK)
+    *_, last = [json.loads(f.data) for f in Decoder().feed(reply.body) if f.data != b"[DONE]"]
+    assert (last["choices"][0]["finish_reason"], last["usage"]) == ("stop", usage)
+
+
+async def test_other_clients_get_the_stream_as_it_is(tmp_path: Path) -> None:
+    registry = snapshot(route("m", provider("up")))
+    request = {"model": "m", "stream": True, "messages": MESSAGES[:1]}
+    async with gateway(tmp_path, registry, up=lambda _: streamed_calls()) as live:
+        reply = await live.post(PATH, request, headers={"user-agent": "OpenAI/Python 3.52"})
+    assert len([delta for delta in deltas(reply.body) if "tool_calls" in delta]) == 4
+
+
+async def test_the_cache_does_not_mix_both_forms(tmp_path: Path) -> None:
+    registry = snapshot(route("m", provider("up"), cache=CachePolicy()))
+    request = {"model": "m", "stream": True, "temperature": 0, "messages": MESSAGES[:1]}
+    async with gateway(tmp_path, registry, up=lambda _: streamed_calls()) as live:
+        counts = []
+        for headers in ({}, SDK, {}, SDK):
+            reply = await live.post(PATH, request, headers=headers)
+            counts.append(len([delta for delta in deltas(reply.body) if "tool_calls" in delta]))
+    assert counts == [4, 2, 4, 2]
+
+
+async def test_the_request_has_the_form_of_the_target(tmp_path: Path) -> None:
+    registry = snapshot(route("m", provider("up")))
+    async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
+        reply = await live.post(PATH, {"model": "m", "messages": MESSAGES}, headers=SDK)
+        sent = json.loads(live.upstreams.requests[0].content)
+    assert reply.status == 200
+    assert "prefix" not in sent["messages"][1]
+    assert sent["messages"][1]["tool_calls"] == [CALL]
+    assert sent["messages"][2] == {"role": "tool", "tool_call_id": "a", "content": "sun"}
