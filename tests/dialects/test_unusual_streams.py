@@ -331,3 +331,44 @@ def test_sources_after_the_finish_belong_to_the_text(last: Json):
     data = sse(text_chunk("a", None), text_chunk(None, "stop"), last, "[DONE]")
     [text] = fold_events(events_of("openai_chat", data)).parts
     assert [citation.url for citation in text.citations] == ["https://a"]  # type: ignore[union-attr]
+
+
+def openai(name: str, **fields: Any) -> Json:
+    """Return an event of the Responses API."""
+    return {"type": f"response.{name}", **fields}
+
+
+def test_a_call_that_only_the_last_event_contains_is_not_lost():
+    message = {"type": "message", "content": [{"type": "output_text", "text": "a"}]}
+    call = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": A}
+    added = openai("output_item.added", output_index=0, item={"type": "message"})
+    delta = openai("output_text.delta", output_index=0, delta="a")
+    streamed_call = openai("output_item.done", output_index=1, item=call)
+    end = openai("completed", response={"output": [message, call]})
+    for more in ([], [streamed_call]):
+        response = fold_events(events_of("openai_responses", sse(added, delta, *more, end)))
+        assert [type(part) for part in response.parts] == [Text, ToolCall]
+        assert response.finish.reason == "tool"
+
+
+@pytest.mark.parametrize("first", ["content", "summary"])
+def test_reasoning_is_its_summary_or_its_content(first: str):
+    item = {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": "the summary"}],
+        "content": [{"type": "reasoning_text", "text": "the content"}],
+    }
+    summary = openai("reasoning_summary_text.delta", output_index=0, summary_index=0, delta="the ")
+    content = openai("reasoning_text.delta", output_index=0, content_index=0, delta="the ")
+    deltas = [summary, content] if first == "summary" else [content, summary]
+    done = openai("output_item.done", output_index=0, item=item)
+    data = sse(*deltas, done, openai("completed", response={}))
+    [reasoning] = fold_events(events_of("openai_responses", data)).parts
+    assert reasoning.text == f"the {first}"  # type: ignore[union-attr]
+
+
+def test_a_candidate_with_the_index_null_is_the_first():
+    [text] = fold_events(
+        events_of("gemini", sse(google({"text": "a"}, index=None, finishReason="STOP")))
+    ).parts
+    assert text == Text(text="a")

@@ -140,7 +140,7 @@ class GeminiStreamParser:
             self._block_reason = feedback["blockReason"]
             self._finish_message = feedback.get("blockReasonMessage")
         for candidate in list_or_empty(data.get("candidates")):
-            index = candidate.get("index", 0) if isinstance(candidate, dict) else None
+            index = (candidate.get("index") or 0) if isinstance(candidate, dict) else None
             if index == 0:
                 events += self._read_candidate(candidate)
             elif self._extra_candidates is not None and type(index) is int:

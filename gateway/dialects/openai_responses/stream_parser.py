@@ -92,6 +92,7 @@ class ResponsesStreamParser:
         self._ended = False
         self._has_calls = False
         self._unused_ids = UnusedIds()
+        self._call_ids: set[str] = set()
         self._refused = False
         self._items = ItemQueue()
 
@@ -216,10 +217,12 @@ class ResponsesStreamParser:
         if failure is not None:
             return self._fail_stream(failure)
         events = self._start_response(response)
+        output = response.get("output")
         if not self._items.count:
-            output = response.get("output")
             for item_index, item in enumerate(output if isinstance(output, list) else []):
                 events += self._read_item_done(item_index, item)
+        elif isinstance(output, list):
+            events += self._read_missing_calls(output)
         while (index := self._items.first_index) is not None:
             events += self._end_item(index)
         self._ended = True
@@ -230,6 +233,15 @@ class ResponsesStreamParser:
             *events,
             End(parse_finish(response, has_calls=self._has_calls, has_refusal=self._refused)),
         ]
+
+    def _read_missing_calls(self, output: list[Any]) -> list[Event]:
+        """The calls in a complete response of which the stream had no event."""
+        events: list[Event] = []
+        for number, item in enumerate(output):
+            is_call = isinstance(item, dict) and item.get("type") == "function_call"
+            if is_call and string_or_empty(item.get("call_id")) not in self._call_ids:
+                events += self._read_item_done(-1 - number, item)
+        return events
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
@@ -261,7 +273,9 @@ class ResponsesStreamParser:
         item.is_wrapped_custom = (
             rendered_request is not None and sent_name in rendered_request.custom_tools
         )
-        call_id = string_or_empty(item_data.get("call_id")) or string_or_empty(item_data.get("id"))
+        call_id = string_or_empty(item_data.get("call_id"))
+        self._call_ids.add(call_id)
+        call_id = call_id or string_or_empty(item_data.get("id"))
         return BlockStart(
             kind="tool_call",
             id=self._unused_ids.claim(call_id or f"call_{self._id}_{self._items.count}"),
@@ -316,6 +330,8 @@ class ResponsesStreamParser:
             raise bad_upstream(f"the upstream sent an event whose {field} is not a string")
         index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
+        if kind == "reasoning" and not item.reads_reasoning_of(index_field):
+            return events
         emit = item.emit_delta if field == "delta" else item.emit_unsent_text
         open_kind = item.block_kind
         text_events = emit(kind, _part_index(data, index_field), text)
@@ -408,6 +424,7 @@ class StreamItem:
         kinds: the kind of block of each type of item.
         block_kind: the kind of the open block; None if none is open.
         part_index: the index of the part of the open block.
+        reasoning_field: which text of reasoning was emitted, its summary or its content.
         is_wrapped_custom: whether it calls a free-text tool that was sent as a function.
     """
 
@@ -422,6 +439,7 @@ class StreamItem:
         "native",
         "part_index",
         "pending_events",
+        "reasoning_field",
     )
 
     def __init__(self, native: Json, traits: Traits) -> None:
@@ -435,6 +453,7 @@ class StreamItem:
         self.citation_count = 0
         self.is_wrapped_custom = False
         self.buffered_texts: list[str] = []
+        self.reasoning_field = ""
 
     @property
     def kind(self) -> BlockKind | None:
@@ -450,6 +469,12 @@ class StreamItem:
             0,
         )
         return [BlockStart(kind=kind)]
+
+    def reads_reasoning_of(self, index_field: str) -> bool:
+        """Whether events with this index are of the text of reasoning that came first."""
+        field = "summary" if index_field == "summary_index" else "content"
+        self.reasoning_field = self.reasoning_field or field
+        return self.reasoning_field == field
 
     def switch_block(self, kind: BlockKind, part_index: int) -> list[Event]:
         """The events before text of this part: a new block, or a paragraph break."""
@@ -518,7 +543,8 @@ class StreamItem:
                 field = "input" if item.get("type") == "custom_tool_call" else "arguments"
                 return self.emit_text(string_or_empty(item.get(field))[self.emitted_length :])
             case "reasoning":
-                return self.emit_text(_reasoning_text(item)[self.emitted_length :])
+                text = _reasoning_text(item, self.reasoning_field)
+                return self.emit_text(text[self.emitted_length :])
             case _:
                 return []
 
@@ -564,9 +590,9 @@ def _text_delta_events(value: Any) -> list[Event]:
     return [Delta(value)] if isinstance(value, str) and value else []
 
 
-def _reasoning_text(item: Json) -> str:
-    """The text of a reasoning item: its summary, or else its content."""
-    for field in ("summary", "content"):
+def _reasoning_text(item: Json, emitted_field: str) -> str:
+    """The text of a reasoning item: its summary, or else its content; the one emitted before."""
+    for field in [emitted_field] if emitted_field else ("summary", "content"):
         field_parts = item.get(field)
         parts = field_parts if isinstance(field_parts, list) else []
         texts = (string_or_empty(part.get("text")) for part in parts if isinstance(part, dict))
