@@ -372,3 +372,20 @@ def test_a_candidate_with_the_index_null_is_the_first():
         events_of("gemini", sse(google({"text": "a"}, index=None, finishReason="STOP")))
     ).parts
     assert text == Text(text="a")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["a\\ud83d", "\\ude00b"], "a😀b"),
+        (["\\uD83D", "\\uDE00\\ud83d", "\\ude01"], "😀😁"),
+        (["a\\ude00", "b"], "a\ufffdb"),
+        (["a\\ud83d", "b"], "ab"),
+        (["\\\\ud83d\\ud83d", "\\ude00"], "\\ud83d😀"),
+    ],
+)
+def test_a_character_cut_into_two_chunks_is_whole(pieces: list[str], text: str):
+    """https://github.com/elizaOS/eliza/issues/30904."""
+    chunks = [json.dumps(text_chunk("?", None)).replace("?", each) for each in pieces]
+    [part] = fold_events(events_of("openai_chat", sse(*chunks, text_chunk(None, "stop")))).parts
+    assert part == Text(text=text)

@@ -28,6 +28,7 @@ from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import logprob_tokens
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
+from gateway.canon.surrogates import SurrogateJoiner
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_chat.parts import (
@@ -147,6 +148,7 @@ class ChatStreamParser:
         self._finish: Any = None
         self._stop: Any = None
         self._usage: Usage | None = None
+        self._surrogates = SurrogateJoiner()
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events this frame completes."""
@@ -159,6 +161,8 @@ class ChatStreamParser:
             # The terminator is no JSON: only a frame that is none is compared with it.
             if data.startswith(b"[DONE]"):
                 return self._end_stream(done_received=True)
+            if (joined := self._surrogates.join(data)) != data:
+                return self.feed(Frame(frame.event, joined))
             error = _error_in_frame(data)
             return self._fail_stream(error) if error is not None else []
         if frame.event == "error":
