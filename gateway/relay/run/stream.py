@@ -128,6 +128,8 @@ class _Stream:
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
         self.guard: StreamGuard | None = None
+        # What the parser returned at the end of a stream that broke off.
+        self.final_events: list[Event] = []
 
     async def run(self, answer: Answer) -> None:
         """Relays the whole stream. Raises GatewayError only before the first frame."""
@@ -142,7 +144,15 @@ class _Stream:
         call, deadlines = self.call, self.deadlines
         tap, recorder = call.attempt.tap, call.recorder
         decoder, feed_parser = self.decoder, self.parser.feed
-        while data := await answer.read():
+        while True:
+            try:
+                data = await answer.read()
+            except GatewayError:
+                if not _is_complete(self):
+                    raise
+                break
+            if not data:
+                break
             recorder.record_upstream(data)
             events: list[Event] = []
             for frame in decode_frames(decoder, data):
@@ -249,7 +259,7 @@ class _Stream:
 
     def _sendable_bytes(self, data: bytes) -> bytes:
         """The part of the upstream's bytes to send to the client now."""
-        out = self._complete_events(data)
+        out = _complete_events(self, data)
         return (
             self.renamer.feed(out, self.call.attempt.tap.model) if self.renamer is not None else out
         )
@@ -280,24 +290,6 @@ class _Stream:
         self.tail = scrubbed_data[: len(self.tail)]
         return scrubbed_data[len(self.tail) :]
 
-    def _complete_events(self, data: bytes) -> bytes:
-        """The complete events in the data; an incomplete one is held back.
-
-        A client would fail on a truncated event before it could read the error.
-        """
-        if not self.decoder.pending and not self.tail:
-            return data
-        data = self.tail + data
-        if not self.decoder.pending:
-            self.tail = b""
-            return data
-        ends = ((data.rfind(end), len(end)) for end in self.cut.frame_terminators)
-        cut = max((position + length for position, length in ends if position >= 0), default=0)
-        if isinstance(self.decoder, eventstream.Decoder):
-            cut = len(data) - self.decoder.pending_bytes
-        self.tail = data[cut:]
-        return data[:cut]
-
     async def _begin_response(self, error: Error | None) -> None:
         """Commits to this target, because the first frame has arrived."""
         if error is not None:
@@ -315,7 +307,7 @@ class _Stream:
         events: list[Event] = []
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
-        events += self.parser.close()
+        events += self.final_events or self.parser.close()
         call.attempt.tap.feed(events)
         self._fold(events)
         failed_event = next((e for e in events if isinstance(e, Failed)), None)
@@ -330,7 +322,8 @@ class _Stream:
         if not self.passed:
             await self._finish(self._render_events(events))
             return
-        self.tail, out = b"", self.tail
+        # The tail of a stream that broke off is an incomplete event.
+        self.tail, out = b"", b"" if self.final_events else self.tail
         out = self.renamer.feed(out, call.attempt.tap.model) if self.renamer is not None else out
         await self._finish(out)
 
@@ -351,8 +344,11 @@ class _Stream:
 
     async def _send_error(self, error: Error) -> None:
         """Sends the error in the client's dialect; the stream does not end normally."""
-        _note_reported_usage(self)
         call = self.call
+        if error.kind == "timeout" and _is_complete(self):
+            await self._handle_upstream_end(call)
+            return
+        _note_reported_usage(self)
         error = self.runtime.provider_secrets.redact(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
         out = call.attempt.final_bytes = _render_failure(self, error)
@@ -372,11 +368,39 @@ class _Stream:
             task.add_done_callback(self.runtime.background.discard)
 
 
+def _complete_events(stream: _Stream, data: bytes) -> bytes:
+    """The complete events in the data; an incomplete one is held back.
+
+    A client would fail on a truncated event before it could read the error.
+    """
+    if not stream.decoder.pending and not stream.tail:
+        return data
+    data = stream.tail + data
+    if not stream.decoder.pending:
+        stream.tail = b""
+        return data
+    ends = ((data.rfind(end), len(end)) for end in stream.cut.frame_terminators)
+    cut = max((position + length for position, length in ends if position >= 0), default=0)
+    if isinstance(stream.decoder, eventstream.Decoder):
+        cut = len(data) - stream.decoder.pending_bytes
+    stream.tail = data[cut:]
+    return data[:cut]
+
+
+def _is_complete(stream: _Stream) -> bool:
+    """Whether a stream that broke off contains the whole response: only its last bytes miss."""
+    if stream.call.attempt.tap.finished:
+        return False
+    stream.final_events = stream.final_events or stream.parser.close()
+    return bool(stream.final_events) and isinstance(stream.final_events[-1], End)
+
+
 def _note_reported_usage(stream: _Stream) -> None:
     """Notes the usage that the chunks of a stream that broke off reported."""
     tap = stream.call.attempt.tap
     if tap.started and not tap.finished:
-        tap.feed([event for event in stream.parser.close() if type(event) is UsageUpdate])
+        events = stream.final_events or stream.parser.close()
+        tap.feed([event for event in events if type(event) is UsageUpdate])
 
 
 def _render_failure(stream: _Stream, error: Error) -> bytes:

@@ -1,0 +1,57 @@
+"""A stream whose connection breaks or hangs after the whole response is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from gateway.routing.snapshot import Timeouts
+from tests.relay.harness import DONE, chunk, gateway, provider, route, snapshot, sse
+
+BROKEN = httpx.ReadError("the upstream closed the connection")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+CHAT = "/v1/chat/completions"
+
+
+@pytest.mark.parametrize("end", [BROKEN, 3600], ids=["broken", "hanging"])
+@pytest.mark.parametrize(
+    ("path", "last"), [("/v1/messages", b"message_stop"), ("/api/chat", b"stop")]
+)
+async def test_a_complete_response_ends_normally(
+    tmp_path: Path, path: str, last: bytes, end: Any
+) -> None:
+    parts = [chunk("a"), chunk(finish="stop", usage=USAGE), end]
+    row, body = await _relayed(tmp_path, path, parts)
+    assert row.outcome == "ok"
+    assert last in body
+    assert b"error" not in body
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
+
+
+async def test_an_event_cut_off_after_the_finish_is_not_passed_on(tmp_path: Path) -> None:
+    cut_off = chunk(usage=USAGE)[:40]
+    row, body = await _relayed(tmp_path, CHAT, [chunk("a"), chunk(finish="stop"), cut_off, BROKEN])
+    assert row.outcome == "ok"
+    assert body.endswith(b"}\n\n")
+    assert b"error" not in body
+
+
+@pytest.mark.parametrize("end", [BROKEN, 3600], ids=["broken", "hanging"])
+async def test_an_incomplete_response_ends_with_an_error(tmp_path: Path, end: Any) -> None:
+    row, body = await _relayed(tmp_path, CHAT, [chunk("a", usage=USAGE), end])
+    assert row.outcome == "cut"
+    assert b'"error"' in body
+    assert DONE not in body
+
+
+async def _relayed(tmp_path: Path, path: str, parts: list[Any]) -> tuple[Any, bytes]:
+    """Return the log record and the client's bytes of a stream."""
+    maker = replace(provider("a"), timeouts=Timeouts(idle_s=0.3))
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: sse(*parts)) as live:
+        reply = await live.post(path, body | {"stream": True, "max_tokens": 9})
+        return await live.entry(), reply.body
