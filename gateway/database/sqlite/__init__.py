@@ -1,0 +1,1 @@
+"""Django's SQLite backend, whose errors do not block other threads later."""

@@ -1,0 +1,42 @@
+"""The backend: errors that are freed as soon as they are handled.
+
+Django's wrapper of the library's errors keeps each error in a variable of a frame of its own
+traceback. Such a cycle is freed by the garbage collector, in any thread: often the event loop's.
+It contains a cursor, and to free that waits for the connection's mutex, which a later statement
+of the same connection holds while it waits for a locked database, up to its timeout. So no request
+was served for 20 s.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+
+
+class AcyclicErrorWrapper(DatabaseErrorWrapper):
+    """Raises Django's errors without the wrapper's frame in their tracebacks."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise Django's error for one of the library."""
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+        except Exception as error:
+            raise error.with_traceback(traceback)  # noqa: B904 - its cause is set
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's wrapper with `AcyclicErrorWrapper`."""
+
+    @cached_property
+    def wrap_database_errors(self) -> Any:
+        """The context manager that raises Django's errors for those of the library."""
+        return AcyclicErrorWrapper(self)
