@@ -142,8 +142,7 @@ class Runtime:
         self.telemetry = wiring.start_telemetry() if wiring.start_telemetry else None
         if self.telemetry is not None:
             self.telemetry.use_snapshot(snapshot)
-        sample = self._sample_gauges if self.metrics.multi_worker else None
-        self.monitor = LoopMonitor(self.metrics.count_stall, sample)
+        self.monitor = LoopMonitor(self.metrics.count_stall)
         self.responses = ResponseStore(wiring.responses)
         self.resource_owners = ResourceOwners(wiring.owners)
         self.client_spans = ClientSpans(wiring.write_spans)
@@ -182,6 +181,8 @@ class Runtime:
             max_disk_bytes=config.journal_disk_bytes,
             reserve_bytes=config.journal_reserve_bytes,
         )
+        if self.metrics.multi_worker:
+            self.monitor.sample = self._sample_gauges  # needs the journal
         self.loop = asyncio.get_running_loop()
         processes = config.data_dir / "processes"
         self.registry = Registry(self, wiring.registry, wiring.close, processes, stored_at)

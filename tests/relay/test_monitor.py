@@ -9,11 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from operator import itemgetter
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.relay.event_loop import monitor as monitor_module
 from gateway.relay.event_loop.monitor import STALL_S, TICK_S, LoopMonitor
+from gateway.relay.limits.shared_counters import SharedCounters
+from tests.relay.harness import gateway, provider, route, snapshot
 from tests.waits import wait_until_async
 
 LONG_S = 2.5 * STALL_S
@@ -126,3 +130,17 @@ async def test_a_running_loop_reports_no_stall() -> None:
     await asyncio.sleep(2 * STALL_S)
     monitor.stop()
     assert [cause for cause, _ in rows if cause != "scheduling"] == []
+
+
+async def test_a_slow_start_is_not_sampled_before_it_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def open_slowly(*args: Any) -> SharedCounters:
+        time.sleep(3 * TICK_S)
+        return SharedCounters(*args)
+
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("gateway.relay.runtime.SharedCounters", open_slowly)
+    async with gateway(tmp_path, snapshot(route("m", provider("a")))):
+        await asyncio.sleep(3 * TICK_S)
+    assert "could not be sampled" not in caplog.text

@@ -58,14 +58,14 @@ class LoopMonitor:
 
     Args:
         on_stall: called with the cause and the seconds of each stall, in the monitor's thread.
-        sample: called every SAMPLE_S in the monitor's thread.
+        sample: called every SAMPLE_S in the monitor's thread; may also be set later.
     """
 
     def __init__(
         self, on_stall: Callable[[str, float], None], sample: Callable[[], None] | None = None
     ) -> None:
         self.lag_s = 0.0
-        self._on_stall, self._sample = on_stall, sample
+        self._on_stall, self.sample = on_stall, sample
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._last_tick = _read_clocks()
@@ -126,10 +126,10 @@ class LoopMonitor:
                 self._report_lag(*self._stalls.popleft())
             if not overdue:
                 self._frames.clear()
-            if self._sample is not None and now - sampled_at > SAMPLE_S:
+            if self.sample is not None and now - sampled_at > SAMPLE_S:
                 sampled_at = now
                 try:
-                    self._sample()
+                    self.sample()
                 except Exception:
                     log.exception("the metrics of this process could not be sampled")
 
