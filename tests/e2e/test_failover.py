@@ -130,3 +130,40 @@ def test_a_lost_database_is_reported_and_a_node_starts_without_it(
     wait_until(lambda: readiness(first_node) == (200, []))
     wait_until(lambda: rows(database) > before)
     assert request_status(first_node, new_key(first_node)) == 200
+
+
+@pytest.mark.wide(every=0)
+def test_a_node_starts_while_its_database_is_read_only(tmp_path: Path, database: str) -> None:
+    with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
+        config = litellm_config(strict_config(openai, anthropic, deepseek))
+        node = Node(tmp_path / "node", config, DATABASE_URL=database).start()
+        try:
+            wait_until(lambda: (node.data_dir / "last-registry").exists())
+            node.stop()
+            set_read_only(database, "on")
+            node.start(ready=False)
+            assert "the database is unavailable (cannot execute" in node.output
+            assert request_status(node) == 200
+            headers = {"authorization": f"Bearer {node.key}"}
+            answer = httpx.post(f"{node.url}/api/keys", json={"name": "x"}, headers=headers)
+            assert (answer.status_code, "read-only" in answer.text) == (503, True)
+            before = rows(database)
+            set_read_only(database, "off")
+            wait_until(lambda: rows(database) > before)
+            assert request_status(node, new_key(node)) == 200
+        finally:
+            node.kill()
+
+
+def set_read_only(database: str, value: str) -> None:
+    """Make a database read-only, or not, for new connections; ends the others."""
+    name = database.rpartition("/")[2]
+    with psycopg.connect(database, autocommit=True) as administrator:
+        administrator.execute("SET default_transaction_read_only = off")
+        administrator.execute(
+            f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}'
+        )
+        administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

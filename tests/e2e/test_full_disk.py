@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,4 +101,18 @@ def test_a_later_start_on_a_full_disk_serves_and_reports_the_cause(
     wait_until(lambda: readiness(gateway)[0] == 503)
     disk.free()
     wait_until(lambda: readiness(gateway) == (200, []))
+    assert gateway.row("full-2")["status"] == 200
+
+
+def test_a_later_start_on_a_locked_database_serves(disk: SmallDisk, gateway: Gateway) -> None:
+    gateway.start()
+    wait_until(lambda: (gateway.data_dir / "last-registry").exists())
+    gateway.stop()
+    path = gateway.data_dir / "dragoman.sqlite3"
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    gateway.start(ready=False)
+    assert "the database is unavailable (database is locked)" in gateway.output
+    send_requests(gateway, 3)
+    blocker.close()
     assert gateway.row("full-2")["status"] == 200

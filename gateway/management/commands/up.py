@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, OperationalError, connection, connections
+from django.db import DatabaseError, connection, connections
 
 from gateway import audit, store
+from gateway.api.failures import database_outage
 from gateway.config import environment
 from gateway.database.deadline import deadline
 from gateway.management.start import hosts, local_model, master_key
@@ -87,12 +88,10 @@ class Command(BaseCommand):
             _check_postgresql_answers()
             local_provider = local.provider if local is not None else None
             started, more_notes = _prepare_start(config, dragoman_file, port, local_provider)
-        except _DatabaseUnavailable as unavailable:
-            started, more_notes = StartResult(), [unavailable.note]
         except (store.NewerDatabase, store.WrongSecrets, ForeignDatabase) as error:
             raise CommandError(str(error), returncode=2) from None
         except DatabaseError as error:
-            raise CommandError(f"the database cannot be used: {error}") from None
+            started, more_notes = StartResult(), [_note_of_outage(error)]
         except OSError as error:
             raise CommandError(f"the data directory cannot be used: {error}") from None
         base = address(host, port, is_tls=certificate is not None)
@@ -146,39 +145,42 @@ def certificate_of(certfile: str | None, keyfile: str | None) -> Certificate | N
     return certificate
 
 
-class _DatabaseUnavailable(Exception):
-    """The database is unreachable, and there is a stored registry to start with."""
-
-    def __init__(self, note: str) -> None:
-        super().__init__(note)
-        self.note = note
-
-
 def _check_postgresql_answers() -> None:
-    """Check that PostgreSQL answers.
-
-    Raises _DatabaseUnavailable, or OperationalError if there is no stored registry to start with.
-    """
+    """Check that PostgreSQL answers in time. Raises OperationalError."""
     if connection.vendor != "postgresql":
         return
+    with deadline(CONNECT_TIMEOUT_S), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+# Other errors of SQLite are not temporary.
+_SQLITE_OUTAGES = ("database is locked", "readonly database", "disk is full")
+
+
+def _note_of_outage(error: DatabaseError) -> str:
+    """The note of a start with the stored registry, as the database does not work at the moment.
+
+    Raises CommandError if it is not the database, or there is no stored registry.
+    """
+    connection.close()
+    reason = str(error).strip().partition("\n")[0]
+    is_outage = database_outage(error) != "" and (
+        connection.vendor != "sqlite" or any(text in reason for text in _SQLITE_OUTAGES)
+    )
+    if not is_outage:
+        raise CommandError(f"the database cannot be used: {error}") from None
     try:
-        with deadline(CONNECT_TIMEOUT_S), connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except OperationalError as error:
-        connection.close()
-        try:
-            _, stored_at_s = store.load_stored_snapshot()
-        except store.UnusableRequest as unusable:
-            raise OperationalError(f"{error}; {unusable}") from None
-        reason = str(error).strip().partition("\n")[0]
-        stored_at = dt.datetime.fromtimestamp(stored_at_s, dt.UTC)
-        raise _DatabaseUnavailable(
-            f"warning: the database is unavailable ({reason}). Requests are served with the "
-            f"configuration stored in the data directory at {stored_at:%Y-%m-%d %H:%M:%S} UTC. "
-            "The console and the management API are available again once the database is. "
-            "Changes of a configuration file since then, and migrations, are applied at the "
-            "next start."
-        ) from None
+        _, stored_at_s = store.load_stored_snapshot()
+    except store.UnusableRequest as unusable:
+        raise CommandError(f"the database cannot be used: {error}; {unusable}") from None
+    stored_at = dt.datetime.fromtimestamp(stored_at_s, dt.UTC)
+    return (
+        f"warning: the database is unavailable ({reason}). Requests are served with the "
+        f"configuration stored in the data directory at {stored_at:%Y-%m-%d %H:%M:%S} UTC. "
+        "The console and the management API are available again once the database is. "
+        "Changes of a configuration file since then, and migrations, are applied at the "
+        "next start."
+    )
 
 
 def read(path: str | None) -> litellm_config.Config | None:
