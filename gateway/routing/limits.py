@@ -291,11 +291,12 @@ def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> 
     counters[offset + FIRST] += amount
 
 
-def discard_future_spend(counters: CounterArray, offset: int, current_window: int) -> None:
+def discard_future_spend(counters: CounterArray, offset: int, span: str, now: float) -> None:
     """Discards the spending in a window that has not begun: the clock was ahead.
 
     Otherwise nothing would be counted until that window begins.
     """
+    current_window, _ = calendar_window(now, span)
     if counters[offset] > current_window:
         counters[offset + FIRST] = 0
         counters[offset] = current_window

@@ -339,12 +339,13 @@ def test_a_late_request_is_not_counted_in_the_next_window() -> None:
 
 def test_spend_of_a_window_that_has_not_begun_is_discarded() -> None:
     counters = slot()
-    add_spend(counters, 0, 11, 5)
-    discard_future_spend(counters, 0, 11)
-    assert window_spend(counters, 0, 11) == 5
-    discard_future_spend(counters, 0, 10)
-    add_spend(counters, 0, 10, 7)
-    assert window_spend(counters, 0, 10) == 7
+    today, _ = calendar_window(NOW, "day")
+    add_spend(counters, 0, today + 1, 5)
+    discard_future_spend(counters, 0, "day", NOW + DAY)
+    assert window_spend(counters, 0, today + 1) == 5
+    discard_future_spend(counters, 0, "day", NOW)
+    add_spend(counters, 0, today, 7)
+    assert window_spend(counters, 0, today) == 7
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))

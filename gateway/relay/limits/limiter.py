@@ -268,18 +268,12 @@ class Limiter:
             self._active_bounds.clear()
         active = self._active_bounds.get(id(bounds))
         if active is None:
-            for bound in bounds:
-                if bound.metric == "usd":
-                    self._discard_future_spend(bound.offset, bound.rule.span, now)
+            _discard_future_spend(self.counters, bounds, now)
             lines = limits.current_windows(bounds, CountedAt(now, self.windows(started)))
             soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
             headers = LimitHeaders(bounds, now)
             active = self._active_bounds[id(bounds)] = _ActiveBounds(bounds, lines, headers, soft)
         return active
-
-    def _discard_future_spend(self, offset: int, span: str, now: float) -> None:
-        window, _ = limits.calendar_window(now, span)
-        limits.discard_future_spend(self.counters.local_slot, offset, window)
 
     def windows(self, started: float) -> dict[str, int]:
         """The calendar windows of a request that began at `started`."""
@@ -371,13 +365,21 @@ class Limiter:
                 offset = self.counters.locked_counter_offset(name)
                 if offset is None:
                     continue
-                self._discard_future_spend(offset, name.rpartition("/")[2], now)
+                span = name.rpartition("/")[2]
+                limits.discard_future_spend(self.counters.local_slot, offset, span, now)
                 slots = (self.counters.local_slot, *self.counters.peer_slots)
                 missing_units = units - sum(
                     limits.window_spend(process_slot, offset, window) for process_slot in slots
                 )
                 if missing_units > 0:
                     limits.add_spend(self.counters.local_slot, offset, window, missing_units)
+
+
+def _discard_future_spend(counters: SharedCounters, bounds: Bounds, now: float) -> None:
+    """Discards this process's spending in windows of budgets that have not begun."""
+    for bound in bounds:
+        if bound.metric == "usd":
+            limits.discard_future_spend(counters.local_slot, bound.offset, bound.rule.span, now)
 
 
 def _bind_rules(counters: SharedCounters, rules: Iterable[Rule]) -> Bounds:
