@@ -18,7 +18,11 @@ class FoldedFields(forms.BaseForm):
     @property
     def opens_advanced(self) -> bool:
         """Whether a folded field has an error or a value."""
-        folded_names = [name for name in self.fields if name not in self.FIRST_FIELDS]
+        folded_names = [
+            name
+            for name, field in self.fields.items()
+            if name not in self.FIRST_FIELDS and not field.widget.is_hidden
+        ]
         return any(name in self.errors or self._has_value(name) for name in folded_names)
 
     def _has_value(self, name: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.optimistic_lock import OptimisticLock
 from gateway.models.cost import MAX_MARKUP
 from gateway.models.limits import BUDGETS, LIMITS
 
@@ -31,7 +32,7 @@ def limit_field(label: Any) -> forms.IntegerField:
     return forms.IntegerField(label=label, required=False, min_value=1, max_value=2**53)
 
 
-class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
+class LimitFields(OptimisticLock, forms.ModelForm):  # type: ignore[type-arg]
     """Limits of requests and tokens per period, and of concurrent requests."""
 
     limit_rpm = limit_field(_("Requests per minute"))

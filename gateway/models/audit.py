@@ -42,6 +42,10 @@ class ChangeQuerySet(models.QuerySet[Row]):
             changes = changes.filter(changed_at__gte=since)
         return changes
 
+    def of_row(self, kind: str, row_id: int) -> Self:
+        """The changes of one row, newest first."""
+        return self.filter(kind=kind, row_id=row_id).order_by("-pk")
+
     def actors(self) -> list[str]:
         """The names of all actors in the log."""
         return list(self.order_by("actor").values_list("actor", flat=True).distinct())

@@ -8,6 +8,7 @@ from django import forms
 from django.core.validators import URLValidator, validate_email
 from django.utils.translation import gettext_lazy as _
 
+from console.optimistic_lock import OptimisticLock
 from gateway.alerts.silences import MAX_HOURS
 from gateway.models.alert import AlertChannel, AlertEvent
 from gateway.store.alert_thresholds import RANGES, AlertThresholds
@@ -16,7 +17,7 @@ from gateway.store.options import Options
 _validate_url = URLValidator(schemes=["http", "https"])
 
 
-class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
+class ChannelForm(OptimisticLock, forms.ModelForm):  # type: ignore[type-arg]
     """A channel. The stored URL is never displayed; an empty field keeps it."""
 
     destination = forms.CharField(

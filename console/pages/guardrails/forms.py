@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import CODE_INPUT
+from console.optimistic_lock import OptimisticLock
 from gateway.guardrails.guardrail import CANNOT_MASK
 from gateway.guardrails.patterns import PII
 from gateway.guardrails.settings import parse_settings, settings_json
@@ -52,7 +53,7 @@ def _lines_field(label: Any, help_text: Any) -> forms.CharField:
     )
 
 
-class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
+class GuardrailForm(OptimisticLock, forms.ModelForm):  # type: ignore[type-arg]
     """A guardrail of one type. The stored credential is never displayed; empty keeps it."""
 
     pii = forms.MultipleChoiceField(

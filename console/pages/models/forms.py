@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import CODE_INPUT
 from console.model_facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of, rate_of
+from console.optimistic_lock import OptimisticLock
 from console.pages.models.price_lines import (
     long_prompt_text,
     parse_long_prompt_prices,
@@ -24,12 +25,12 @@ from gateway.store.model_prices import above_value, tiers_value
 _FLAGS = {"yes": True, "no": False}
 
 
-class FactsForm(forms.Form):
+class FactsForm(OptimisticLock, forms.Form):
     """One field for each fact, by its name; `save` changes `model`."""
 
     def __init__(self, *args: Any, model: Model, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
         self.model = model
+        super().__init__(*args, **kwargs)
         self.values = facts_of(model)
         for fact in FACTS:
             value = self.values[fact.name]
@@ -46,6 +47,11 @@ class FactsForm(forms.Form):
         )
         self.initial["tiers"] = tiers_text(model.price_tiers)
         self.initial["above"] = long_prompt_text(model.price_above)
+
+    @property
+    def locked_row(self) -> Model:
+        """The model."""
+        return self.model
 
     def clean(self) -> dict[str, Any]:
         """Parse the price lines and validate them against the model's list price."""

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from console import optimistic_lock
 from console.access import admin
 from console.htmx import is_partial
 from console.pages.providers.forms import ProviderForm, preset_of
@@ -100,6 +101,8 @@ def _read_form(
 ) -> tuple[ProviderForm, ProviderValue | None, str]:
     """Return the form, the provider it describes (None if invalid), and the model to prompt."""
     form = ProviderForm(request.POST, instance=row, preset=preset_or_404(preset_name))
+    # A test overwrites nothing.
+    del form.fields[optimistic_lock.FIELD]
     if not form.is_valid():
         return form, None, ""
     model = request.POST.get("test_model", "").strip()[:200]

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import CODE_INPUT
+from console.optimistic_lock import OptimisticLock
 from gateway.models import Provider
 from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.documents.provider import is_moved, recipient_of
@@ -20,7 +21,7 @@ def _pem_field(label: Any, block: str, help_text: Any) -> forms.CharField:
     return forms.CharField(label=label, required=False, widget=widget, help_text=help_text)
 
 
-class NetworkForm(forms.ModelForm):  # type: ignore[type-arg]
+class NetworkForm(OptimisticLock, forms.ModelForm):  # type: ignore[type-arg]
     """Fields of a provider's connections. The client's key is write-only."""
 
     proxy = forms.CharField(

@@ -1,0 +1,105 @@
+"""Forms of a row that somebody else changed after they were opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from gateway import audit
+from gateway.models import AlertChannel, ApiKey, Guardrail, Model, Provider, Team
+from tests.store.factories import model, provider
+
+pytestmark = pytest.mark.django_db
+
+
+def make_key() -> tuple[ApiKey, str]:
+    row = ApiKey.objects.create(name="ci", prefix="sk-dgm-1", digest=b"1" * 32)
+    return row, reverse("key-edit", args=[row.pk])
+
+
+def make_team() -> tuple[Team, str]:
+    row = Team.objects.create(name="Search")
+    return row, reverse("team-edit", args=[row.pk])
+
+
+def make_provider() -> tuple[Provider, str]:
+    row = provider("ollama", "ollama")
+    return row, reverse("provider-edit", args=[row.pk])
+
+
+def make_provider_limits() -> tuple[Provider, str]:
+    row = provider()
+    return row, reverse("limits", args=["provider", row.pk])
+
+
+def make_model() -> tuple[Model, str]:
+    row = model()
+    return row, reverse("model-edit", args=[row.pk])
+
+
+def make_guardrail() -> tuple[Guardrail, str]:
+    row = Guardrail.objects.create(name="g", kind="patterns", settings={"pii": ["email"]})
+    return row, reverse("guardrail", args=[row.pk])
+
+
+def make_channel() -> tuple[AlertChannel, str]:
+    row = AlertChannel(name="ops", kind=AlertChannel.Kind.WEBHOOK)
+    row.destination = "https://example.com/hook"
+    row.save()
+    return row, reverse("alert-channel", args=[row.pk])
+
+
+def values(page: Any) -> dict[str, Any]:
+    """Return what a browser would send for the form of a page."""
+    by_name = {field.html_name: field.value() for field in page.context["form"]}
+    return {
+        name: value for name, value in by_name.items() if value is not None and value is not False
+    }
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_key,
+        make_team,
+        make_provider,
+        make_provider_limits,
+        make_model,
+        make_guardrail,
+        make_channel,
+    ],
+)
+def test_a_change_of_somebody_else_is_not_overwritten_unknowingly(
+    admin_client: Client, make: Any
+) -> None:
+    row, url = make()
+    page = admin_client.get(url)
+    stale = values(page)
+    assert f'value="{stale["row_updated_at"]}"' in page.content.decode()
+    with audit.acting_as("grace", "console"):
+        row.save()
+    refused = admin_client.post(url, stale)
+    assert refused.status_code == 422
+    assert "changed this after you opened the page" in refused.content.decode()
+    assert admin_client.post(url, values(refused)).status_code == 302, "the second time, knowingly"
+
+
+def test_the_error_names_who_changed_it(admin_client: Client) -> None:
+    row, url = make_team()
+    stale = values(admin_client.get(url))
+    assert admin_client.post(url, {**stale, "name": "Ads"}).status_code == 302
+    refused = admin_client.post(url, {**stale, "name": "Shop"})
+    assert "ada changed this after you opened the page" in refused.content.decode()
+    row.refresh_from_db()
+    assert row.name == "Ads"
+
+
+def test_an_unchanged_row_is_saved_at_once(admin_client: Client) -> None:
+    row, url = make_team()
+    fields = values(admin_client.get(url))
+    assert admin_client.post(url, {**fields, "name": "Ads"}).status_code == 302
+    row.refresh_from_db()
+    assert row.name == "Ads"
