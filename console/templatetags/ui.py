@@ -175,7 +175,9 @@ _DAY = "j M Y"
 
 @register.filter
 def day(value: dt.date | None) -> str:
-    """A date: `22 Nov 2026`."""
+    """A date, or the local date of a moment: `22 Nov 2026`."""
+    if isinstance(value, dt.datetime):
+        value = timezone.localtime(value)
     return UNKNOWN_TEXT if value is None else date_format(value, _DAY)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from console.templatetags import ui
 
@@ -75,6 +76,14 @@ def test_dates_have_one_format() -> None:
     assert ui.day(MOMENT) == ui.day(MOMENT.date()) == "2 Nov 2026"
     assert ui.minute(MOMENT) == "2 Nov 2026, 09:05"
     assert ">2 Nov 2026, 09:05:59<" in ui.timestamp(MOMENT)
+
+
+def test_the_day_of_a_moment_is_the_local_one() -> None:
+    """A key that expires at 08:13 in Tokyo expired a day earlier in the list than in its form."""
+    evening = dt.datetime(2026, 12, 24, 23, 13, tzinfo=dt.UTC)
+    with timezone.override("Asia/Tokyo"):
+        assert ui.day(evening) == "25 Dec 2026"
+        assert ui.day(evening.date()) == "24 Dec 2026"
 
 
 @pytest.mark.skipif(NODE is None, reason="needs Node: apt-get install nodejs")
