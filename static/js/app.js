@@ -43,11 +43,32 @@ async function copy(button) {
   }
 }
 
+const sidebarButton = document.querySelector("[data-toggle-sidebar]");
+sidebarButton?.setAttribute("aria-expanded", "false");
+
 function toggleSidebar(open) {
   const sidebar = document.getElementById("side");
   sidebar?.classList.toggle("open", open);
+  sidebarButton?.setAttribute("aria-expanded", String(open));
   if (open) sidebar?.querySelector("a")?.focus();
 }
+
+/** Closes the open menu, or the sidebar of a phone; the focus returns to what opened it. */
+function closeOnEscape(event) {
+  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  const menu = document.querySelector("details.menu[open]");
+  if (menu) {
+    const hasFocus = menu.contains(document.activeElement);
+    menu.open = false;
+    if (hasFocus) menu.querySelector("summary").focus();
+  } else if (document.querySelector("#side.open")) {
+    toggleSidebar(false);
+    sidebarButton?.focus();
+  } else return;
+  // Otherwise the same key would also close the page's detail.
+  event.preventDefault();
+}
+document.addEventListener("keydown", closeOnEscape);
 
 const ACTIONS = {
   "[data-switch-theme]": switchTheme,

@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from tests.browser.conftest import PHONE
 from tests.browser.site import Site
 
 
@@ -18,6 +19,35 @@ def test_escape_closes_the_detail_of_a_request(site_with_data: Site, signed_in: 
     signed_in.keyboard.press("Escape")
     expect(signed_in.locator("#detail-title")).to_have_count(0)
     signed_in.wait_for_url(lambda url: "/console/requests/" not in url)
+
+
+def test_escape_closes_a_menu_before_the_detail(site_with_data: Site, signed_in: Any) -> None:
+    signed_in.goto("/console/requests")
+    signed_in.locator("#rows > tr a.request-link").first.click()
+    expect(signed_in.locator("#detail-title")).to_be_visible()
+    menu = signed_in.locator("details.menu", has_text="Status").first
+    menu.locator("summary").focus()
+    signed_in.keyboard.press("Enter")
+    expect(menu).to_have_attribute("open", "")
+    signed_in.keyboard.press("Escape")
+    expect(menu).not_to_have_attribute("open", "")
+    expect(menu.locator("summary")).to_be_focused()
+    expect(signed_in.locator("#detail-title")).to_be_visible()
+    signed_in.keyboard.press("Escape")
+    expect(signed_in.locator("#detail-title")).to_have_count(0)
+
+
+def test_escape_closes_the_navigation_of_a_phone(site: Site, open_page: Callable[..., Any]) -> None:
+    page = open_page("admin", size=PHONE)
+    page.goto("/console/models")
+    button = page.get_by_role("link", name="Menu")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    button.click()
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(page.get_by_role("link", name="Playground", exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(button).to_be_focused()
 
 
 def test_request_links_are_named_by_model_status_and_time(
