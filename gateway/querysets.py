@@ -190,20 +190,6 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         condition = reduce(or_, (Q(name__icontains=part) for part in usable), Q(pk=None))
         return self.filter(condition)
 
-    def matching(self, text: str) -> Self:
-        """Keys with every word in their name, prefix, user or team; empty is any."""
-        if "\0" in text:
-            return self.none()
-        rows = self
-        for word in text.split():
-            rows = rows.filter(
-                Q(name__icontains=word)
-                | Q(prefix__istartswith=word)
-                | Q(user__icontains=word)
-                | Q(team__name__icontains=word)
-            )
-        return rows
-
     def owned_by(self, user: Any) -> Self:
         """The keys that an account created for itself, revoked ones included."""
         return self.filter(owner_id=user.pk)

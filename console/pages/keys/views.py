@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -37,7 +38,7 @@ def keys(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:100]
     selected = (
         ApiKey.objects.revoked() if show_revoked else ApiKey.objects.live().order_by("name", "pk")
-    ).matching(text)
+    ).filter(_search_condition(text))
     rows = list(selected.select_related("team")[:MAX_ROWS])
     gauges_by_key = gauges(rows, timezone.now())
     context = {
@@ -54,6 +55,19 @@ def keys(request: HttpRequest) -> HttpResponse:
     return render_page_or_part(
         request, "console/keys/page.html", "console/keys/_rows.html", context
     )
+
+
+def _search_condition(text: str) -> Q:
+    """Every word is in the key's name, prefix, user or team; an empty text matches any key."""
+    condition = Q(pk=None) if "\0" in text else Q()
+    for word in text.split():
+        condition &= (
+            Q(name__icontains=word)
+            | Q(prefix__istartswith=word)
+            | Q(user__icontains=word)
+            | Q(team__name__icontains=word)
+        )
+    return condition
 
 
 def _recently_revoked_key(request: HttpRequest) -> ApiKey | None:
