@@ -101,14 +101,14 @@ class Value(NamedTuple):
     @property
     def changed(self) -> bool:
         """Whether the value is custom or learned, not from a built-in table."""
-        return self.source.origin in {"own", "learned"}
+        return self.source.origin in {"custom", "learned"}
 
 
 def facts_of(row: Model) -> dict[str, Value]:
     """Return every fact of a model by its name."""
     base = traits_with_origin(row.provider.preset, row.name)
     learned_traits = trait_layer(_mapping_or_empty(row.learned), "learned")
-    custom_traits = trait_layer(_mapping_or_empty(row.traits), "own")
+    custom_traits = trait_layer(_mapping_or_empty(row.traits), "custom")
     facts = {}
     for fact in TRAITS:
         default = base[fact.name]
@@ -129,7 +129,7 @@ def _effective_prices(row: Model) -> dict[str, Value]:
         )
         custom_price = getattr(row, f"price_{rate_of(fact)}")
         source = (
-            default if custom_price is None else OriginatedValue(value=custom_price, origin="own")
+            default if custom_price is None else OriginatedValue(value=custom_price, origin="custom")
         )
         prices[fact.name] = Value(fact, source.value, source, default)
     return prices
@@ -143,7 +143,7 @@ def _day_of(source: str) -> str:
 def source_label(source: OriginatedValue) -> str:
     """Label of the source."""
     match source.origin:
-        case "own":
+        case "custom":
             return _("custom")
         case "learned":
             return _("learned from the provider")

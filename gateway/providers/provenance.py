@@ -12,7 +12,7 @@ from gateway.providers.capabilities import families_of
 from gateway.providers.catalog import PRESETS
 from gateway.providers.prices import context_window, price_book
 
-Origin = Literal["assumed", "preset", "family", "price list", "learned", "own"]
+Origin = Literal["assumed", "preset", "family", "price list", "learned", "custom"]
 
 
 class OriginatedValue(msgspec.Struct, frozen=True, kw_only=True):

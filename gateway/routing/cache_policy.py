@@ -24,7 +24,7 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             of the `route`. A key without a team is a scope of its own.
         namespace: separates cached responses from those of other namespaces.
         dialects: whether a cached response also serves the same request in another dialect,
-            or complete instead of streamed (`all`), or only in its `own` form. With `own`,
+            or complete instead of streamed (`all`), or only in the `same` form. With `same`,
             a request that is passed through is not parsed for its cache key.
         deterministic: cache only requests with temperature 0.
         opt_in: cache only requests with `cache: {"use-cache": true}`.
@@ -40,7 +40,7 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ttl_s: Seconds = TTL_S
     scope: Scope = "key"
     namespace: Annotated[str, msgspec.Meta(max_length=100)] = ""
-    dialects: Literal["all", "own"] = "all"
+    dialects: Literal["all", "same"] = "all"
     deterministic: bool = False
     opt_in: bool = False
     verbs: tuple[Literal["generate", "embed"], ...] = ("generate", "embed")

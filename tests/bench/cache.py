@@ -68,7 +68,7 @@ async def measure_cache(count: int, text: int) -> dict[str, float]:
     def answer_request(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=answer, headers={"content-type": "application/json"})
 
-    same_dialect = CachePolicy(dialects="own")
+    same_dialect = CachePolicy(dialects="same")
     routes = snapshot(
         route("plain", provider("one")),
         msgspec.structs.replace(route("same-dialect", provider("one"), cache=same_dialect), id=3),

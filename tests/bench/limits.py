@@ -51,7 +51,7 @@ from gateway.store.documents import KINDS
 routes = KINDS["routes"]
 for name in ("mock", "mock-anthropic"):
     route = routes.read(routes.find(name))
-    caches = {"own": {"dialects": "own", "max_bytes": 1}, "all": {"dialects": "all", "max_bytes": 1}}
+    caches = {"same": {"dialects": "same", "max_bytes": 1}, "all": {"dialects": "all", "max_bytes": 1}}
     for suffix, cache in {"off": {}, **caches}.items():
         routes.write({**route, "name": f"{name}-{suffix}", "cache": cache}, None)
 print(json.dumps([store.create_key(f"bench-{n}", **limits)[1] for n, limits in enumerate(%r)]))
@@ -75,9 +75,9 @@ VARIANTS = {
     "plain": Variant(),
     "limits and budget": Variant(key=1),
     "every limit": Variant(key=2),
-    "cache, same dialect": Variant(cache="-own"),
+    "cache, same dialect": Variant(cache="-same"),
     "cache, all dialects": Variant(cache="-all"),
-    "all, same dialect": Variant(key=1, cache="-own"),
+    "all, same dialect": Variant(key=1, cache="-same"),
     "all, all dialects": Variant(key=1, cache="-all"),
 }
 VARIANTS_WITH_GOAL = ("all, same dialect", "all, all dialects")

@@ -77,7 +77,7 @@ def test_each_fact_names_its_source() -> None:
         price_output=Decimal("7.5"),
     )
     facts = facts_of(row)
-    assert facts["images"].source.origin == "own"
+    assert facts["images"].source.origin == "custom"
     assert facts["images"].value is False
     assert facts["max_output"].label == "learned from the provider"
     assert facts["max_output"].default.value != 1000

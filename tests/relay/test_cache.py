@@ -642,7 +642,7 @@ async def test_embedding_responses_are_cached(live: Open) -> None:
 
 async def test_a_route_may_cache_each_dialect_separately(live: Open) -> None:
     upstream = CountingUpstream()
-    async with live(registry(cached(dialects="own")), one=upstream) as gw:
+    async with live(registry(cached(dialects="same")), one=upstream) as gw:
         states = []
         for path, more in (*FORMS.values(), *FORMS.values()):
             upstream._answer = lambda n, s=more["stream"]: _answer_number(
@@ -668,7 +668,7 @@ def _response(number: int) -> httpx.Response:
     return httpx.Response(200, json=body)
 
 
-@pytest.mark.parametrize("dialects", ["all", "own"])
+@pytest.mark.parametrize("dialects", ["all", "same"])
 @pytest.mark.parametrize(
     ("more", "states"),
     [

@@ -35,7 +35,7 @@ class FactsForm(OptimisticLock, forms.Form):
         for fact in FACTS:
             value = self.values[fact.name]
             self.fields[fact.name] = _fact_field(fact, value)
-            if value.source.origin == "own":
+            if value.source.origin == "custom":
                 self.initial[fact.name] = _form_value(fact, value.value)
         self.fields["tiers"] = _lines_field(
             _("Service tiers"),

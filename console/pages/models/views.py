@@ -80,7 +80,7 @@ def _model_view(row: Model) -> dict[str, Any]:
         "row": row,
         "facts": facts,
         "capabilities": [facts[fact.name] for fact in ICON_FACTS],
-        "changed": any(value.source.origin == "own" for value in facts.values()),
+        "changed": any(value.source.origin == "custom" for value in facts.values()),
     }
 
 

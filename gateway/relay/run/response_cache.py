@@ -180,7 +180,7 @@ class _CachedCall:
         if remembered_key is not None:
             self.key = remembered_key
             return True
-        same_dialect = policy.dialects == "own" and not policy.deterministic
+        same_dialect = policy.dialects == "same" and not policy.deterministic
         request = self._canonical_request() if not same_dialect else None
         if request is not None and not self._is_cacheable(request):
             return False
