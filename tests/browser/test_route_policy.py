@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
@@ -32,12 +33,6 @@ SECTION = "Reliability"
 @pytest.fixture(autouse=True)
 def _policy_route(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
-
-
-def expect(locator: Any) -> Any:
-    from playwright.sync_api import expect
-
-    return expect(locator)
 
 
 def open_policy_section(page: Any) -> Any:

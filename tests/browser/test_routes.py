@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
@@ -33,12 +34,6 @@ STORY = "/console/routes/story"
 @pytest.fixture(autouse=True)
 def _routes_and_traffic(site: Site) -> None:
     site.manage("shell", "-v", "0", "-c", MAKE)
-
-
-def expect(locator: Any) -> Any:
-    from playwright.sync_api import expect
-
-    return expect(locator)
 
 
 def target_names(page: Any) -> Any:

@@ -18,7 +18,6 @@ import httpx
 import msgspec
 import pytest
 from django.test import Client
-from django.urls import reverse
 
 from console.dialects import CONSOLE_DIALECTS, path_of, with_path_fields
 from console.pages.requests import streams, translation
@@ -32,6 +31,7 @@ from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.run import playground_calls
 from tests.console.test_playground_run import registry
+from tests.console.test_requests import detail
 from tests.relay.harness import gateway, provider, route, snapshot
 
 pytestmark = pytest.mark.django_db
@@ -80,12 +80,6 @@ def stored_row(entry: LogRecord) -> RequestLog:
 def logged_request(tmp_path: Path, dialect: str, *, stream: bool) -> RequestLog:
     path = path_of(dialect, MODEL, stream=stream)
     return stored_row(record_request(tmp_path, path, playground_body(dialect, stream=stream)))
-
-
-def detail(client: Client, row: RequestLog, query: str = "") -> str:
-    response = client.get(f"{reverse('request', args=[row.pk])}?{query}")
-    assert response.status_code == 200
-    return response.content.decode()
 
 
 @pytest.mark.parametrize("stream", [False, True])

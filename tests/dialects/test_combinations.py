@@ -5,8 +5,6 @@ A row has a request in one dialect and the expected fields of the body and repor
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -19,7 +17,7 @@ from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import resolve_preset
 from gateway.providers.profile import Preset
 from gateway.simulate import translate
-from tests.dialects.test_spec_lines import HI, MODELS, Json, Rows, developer, user
+from tests.dialects.test_spec_lines import HI, MODELS, Json, Rows, developer, request_row, user
 
 SCHEMA = {"type": "object", "properties": {}}
 DEFERRED = {"name": "f", "input_schema": SCHEMA, "defer_loading": True}
@@ -47,21 +45,6 @@ def block(text: str) -> Json:
 def message(role: str, *blocks: Json) -> Json:
     """Return an Anthropic message."""
     return {"role": role, "content": list(blocks)}
-
-
-def request_row(
-    about: str,
-    source: str,
-    target: str,
-    request: Json,
-    expected: Json,
-    report: Rows,
-    model: str = "",
-) -> Any:
-    """Return a row: fields of an otherwise ordinary request, and upstream fields (None: absent)."""
-    return pytest.param(
-        source, target, model or MODELS[target], request, expected, report, id=about
-    )
 
 
 MESSAGES: Json = {"messages": [HI], "max_tokens": 99}

@@ -9,10 +9,10 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
-from pydantic import BaseModel
 
+from tests.e2e.sdk_inputs import PIXEL, TWO_CALLS, City
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic
+from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic
 
 pytestmark = [
     pytest.mark.e2e,
@@ -23,10 +23,6 @@ pytestmark = [
 
 CHAT, MESSAGES, DEEP = "gpt-4o", "claude-sonnet-4-5", "deepseek-v4-pro"
 BOTH = pytest.mark.parametrize("model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"])
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
-    "gg=="
-)
 WEATHER: Any = {
     "name": "get_weather",
     "description": "The weather of a city",
@@ -36,17 +32,6 @@ WEATHER: Any = {
         "required": ["city"],
     },
 }
-TWO_CALLS = (
-    Call("get_weather", {"city": "Paris"}, "toolu_a"),
-    Call("get_weather", {"city": "Rome"}, "toolu_b"),
-)
-
-
-class City(BaseModel):
-    """The type of the structured output."""
-
-    name: str
-    inhabitants: int
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
 from tests.certificates import CertificateAuthority
+from tests.e2e.sdk_inputs import PIXEL
 from tests.e2e.stack import Gateway, litellm_config
 from tests.e2e.test_up import running_up
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
@@ -29,10 +30,7 @@ MODELS = ("bedrock-claude", "gpt-4o", "claude-sonnet-4-5")
 EACH = pytest.mark.parametrize("model", MODELS, ids=["on_bedrock", "on_chat", "on_messages"])
 HOW = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 HELLO = "Hello from the strict upstream."
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
-    "gg=="
-)
+PIXEL_BYTES = base64.b64decode(PIXEL)
 WEATHER: Any = {
     "toolSpec": {
         "name": "get_weather",
@@ -226,7 +224,7 @@ def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, 
         messages=[
             user(
                 "Look at these",
-                {"image": {"format": "png", "source": {"bytes": PIXEL}}},
+                {"image": {"format": "png", "source": {"bytes": PIXEL_BYTES}}},
                 {"document": document},
             )
         ],
@@ -236,7 +234,7 @@ def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, 
     )
     assert response["output"]["message"]["content"] == [{"text": HELLO}]
     upstream_json = str(stack.last(model))
-    for mark in (base64.b64encode(PIXEL).decode()[:30], "Be brief.", "77", "0.25", "END!"):
+    for mark in (PIXEL[:30], "Be brief.", "77", "0.25", "END!"):
         assert mark in upstream_json
     assert model == "gpt-4o" or "'top_k': 39" in upstream_json
     headers = response["ResponseMetadata"]["HTTPHeaders"]

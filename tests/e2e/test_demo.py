@@ -10,8 +10,8 @@ import httpx
 import openai
 import pytest
 from anthropic.types import TextBlock, ToolUseBlock
-from pydantic import BaseModel
 
+from tests.e2e.sdk_inputs import City
 from tests.e2e.stack import GatewayStack
 
 pytestmark = pytest.mark.e2e
@@ -24,13 +24,6 @@ WEATHER: Any = {
         "required": ["city"],
     },
 }
-
-
-class City(BaseModel):
-    """The type of the structured output."""
-
-    name: str
-    inhabitants: int
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
+from tests.e2e.sdk_inputs import PIXEL, TWO_CALLS
 from tests.e2e.stack import Gateway, litellm_config
-from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic, StrictGemini, StrictOpenAI
+from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic, StrictGemini, StrictOpenAI
 from tests.fakes.gemini_rules import SENTINEL, signature
 
 pytestmark = [
@@ -23,10 +24,6 @@ pytestmark = [
 
 OWN, OLD, CHAT, CLAUDE = "gemini-3.8-flash", "gemini-2.5-flash", "gpt-4o", "claude-sonnet-4-5"
 ALL = pytest.mark.parametrize("model", [OWN, CHAT, CLAUDE], ids=["own", "chat", "messages"])
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
-    "gg=="
-)
 WEATHER = types.Tool(
     function_declarations=[
         types.FunctionDeclaration(
@@ -39,10 +36,6 @@ WEATHER = types.Tool(
             ),
         )
     ]
-)
-TWO_CALLS = (
-    Call("get_weather", {"city": "Paris"}, "toolu_a"),
-    Call("get_weather", {"city": "Rome"}, "toolu_b"),
 )
 
 

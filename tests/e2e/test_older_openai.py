@@ -70,13 +70,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         gateway.stop()
 
 
-@pytest.fixture
-def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
-    base = f"{stack.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
-        yield api_client
-
-
 @EACH
 def test_a_completions_prompt_is_continued(client: openai.OpenAI, model: str) -> None:
     response = client.completions.create(model=model, prompt="Hello there", max_tokens=50, user="u")

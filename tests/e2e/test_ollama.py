@@ -15,6 +15,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
+from tests.e2e.sdk_inputs import PIXEL
 from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
@@ -23,10 +24,6 @@ pytestmark = pytest.mark.e2e
 
 MODELS = ("llama3.2", "gpt-4o", "claude-sonnet-4-5")
 EACH = pytest.mark.parametrize("model", MODELS, ids=["on_ollama", "on_chat", "on_messages"])
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
-    "gg=="
-)
 WEATHER: Any = {
     "type": "function",
     "function": {

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
 import pytest
-from pydantic import BaseModel
 
+from tests.e2e.sdk_inputs import PIXEL_URL, TWO_CALLS, City
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic
+from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic
 
 pytestmark = pytest.mark.e2e
 
 CHAT, MESSAGES = "gpt-4o", "claude-sonnet-4-5"
 ON_EACH_PROVIDER_API = pytest.mark.parametrize(
     "model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"]
-)
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
-    "hgGAWjR9awAAAABJRU5ErkJggg=="
 )
 WEATHER: Any = {
     "type": "function",
@@ -36,24 +31,6 @@ WEATHER: Any = {
         },
     },
 }
-TWO_CALLS = (
-    Call("get_weather", {"city": "Paris"}, "toolu_a"),
-    Call("get_weather", {"city": "Rome"}, "toolu_b"),
-)
-
-
-class City(BaseModel):
-    """The type of the structured output."""
-
-    name: str
-    inhabitants: int
-
-
-@pytest.fixture
-def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
-    base = f"{stack.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
-        yield api_client
 
 
 def user(text: str) -> Any:
@@ -156,7 +133,7 @@ def test_an_image_reaches_the_provider(
     prompt = f"What is on it, {model}?"
     content = [
         {"type": "text", "text": prompt},
-        {"type": "image_url", "image_url": {"url": PIXEL}},
+        {"type": "image_url", "image_url": {"url": PIXEL_URL}},
         {"type": "image_url", "image_url": {"url": "https://example.com/cat.jpg"}},
     ]
     messages: Any = [{"role": "user", "content": content}]

@@ -58,13 +58,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         gateway.stop()
 
 
-@pytest.fixture
-def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
-    base = f"{stack.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
-        yield api_client
-
-
 @pytest.fixture(scope="module")
 def member_key(stack: GatewayStack) -> str:
     """Create a key that is not an admin's and return its secret."""

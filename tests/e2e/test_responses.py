@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import openai
 import pytest
-from pydantic import BaseModel
 
+from tests.e2e.sdk_inputs import PIXEL_URL, TWO_CALLS, City
 from tests.e2e.stack import GatewayStack
 from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer
 
@@ -22,10 +21,6 @@ ALL = pytest.mark.parametrize(
     "model", [OWN, CHAT, MESSAGES], ids=["on_responses", "on_chat", "on_messages"]
 )
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
-    "hgGAWjR9awAAAABJRU5ErkJggg=="
-)
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -40,24 +35,6 @@ WEATHER: Any = {
     "strict": False,
 }
 PATCH: Any = {"type": "custom", "name": "apply_patch", "description": "Edit files"}
-TWO_CALLS = (
-    Call("get_weather", {"city": "Paris"}, "toolu_a"),
-    Call("get_weather", {"city": "Rome"}, "toolu_b"),
-)
-
-
-class City(BaseModel):
-    """The type of the structured output."""
-
-    name: str
-    inhabitants: int
-
-
-@pytest.fixture
-def client(stack: GatewayStack) -> Iterator[openai.OpenAI]:
-    base = f"{stack.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as api_client:
-        yield api_client
 
 
 def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
@@ -184,7 +161,7 @@ def test_an_image_arrives(stack: GatewayStack, client: openai.OpenAI, model: str
     prompt = f"What is in this picture, {model}"
     content = [
         {"type": "input_text", "text": prompt},
-        {"type": "input_image", "image_url": PIXEL, "detail": "low"},
+        {"type": "input_image", "image_url": PIXEL_URL, "detail": "low"},
     ]
     client.responses.create(model=model, input=[{"role": "user", "content": content}])  # type: ignore[list-item,misc]
     assert b"iVBORw0KGgo" in request_with_text(stack, prompt).raw

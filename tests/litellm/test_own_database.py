@@ -7,11 +7,9 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
 from django.utils import timezone
 
 from gateway.models import ApiKey, Registry, UsageHour
@@ -24,6 +22,7 @@ from tests.litellm.imported_proxy import (
 )
 from tests.litellm.make_database import DUMP, REPORTED
 from tests.litellm.proxy_database import new_database
+from tests.litellm.test_database import import_database
 
 pytestmark = pytest.mark.postgres
 
@@ -66,12 +65,6 @@ def database(shift_dates: Callable[[str], str]) -> Iterator[str]:
 def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in import_environment("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
-
-
-def import_database(url: str, *options: str) -> str:
-    out = StringIO()
-    call_command("import_litellm", url, *options, stdout=out)
-    return out.getvalue()
 
 
 @pytest.mark.django_db

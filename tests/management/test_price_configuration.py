@@ -6,18 +6,18 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.urls import reverse
 
 from gateway.models import BillLine, PriceUpdate, RowSource
 from gateway.providers.prices import apply_updates, price_for
 from gateway.store.price_updates import apply_accepted_updates, read_book, store_proposal
+from tests.management.test_configuration import command_output, export_configuration
 
 pytestmark = pytest.mark.django_db
 
@@ -28,18 +28,6 @@ def shipped_prices() -> Iterator[None]:
     apply_updates({})
     yield
     apply_updates({})
-
-
-def command_output(*args: str, **options: Any) -> str:
-    out = StringIO()
-    call_command(*args, stdout=out, **options)
-    return out.getvalue()
-
-
-def export_configuration() -> dict[str, Any]:
-    document = yaml.safe_load(command_output("export"))
-    assert isinstance(document, dict)
-    return document
 
 
 def write_file(tmp_path: Path, document: Any, name: str = "gateway.yaml") -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from gateway.relay.limits.redis_client import CACHE_PREFIX, PREFIX
 from gateway.relay.limits.redis_limiter import RedisLimiter
 from gateway.routing.limits import Limits
 from gateway.routing.snapshot import RouteStep
-from tests.redis_server import RedisServer, running_server
+from tests.redis_server import RedisServer
 from tests.relay.harness import Gateway, completion, gateway
 from tests.relay.test_cache import CHAT, REQUEST, CountingUpstream, cached, registry, response_text
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
@@ -161,12 +160,6 @@ async def test_cache_keys_reveal_nothing_and_differ_by_installation(tmp_path: Pa
 
 
 # --- Redis ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with running_server(tmp_path) as server:
-        yield server
 
 
 @asynccontextmanager

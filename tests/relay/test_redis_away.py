@@ -8,7 +8,6 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,12 @@ from gateway.relay.limits import redis_client, redis_limiter
 from gateway.relay.limits.redis_client import PREFIX, RedisUnavailable
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
-from tests.redis_server import RedisServer, running_server
+from tests.redis_server import RedisServer
 from tests.relay.harness import gateway, provider, route
 from tests.relay.test_limiter import CHAT, body, limited_registry, priced_route, response_with_usage
 from tests.relay.test_shared_limiter import LimiterNode, kind, machines
 
 pytestmark = pytest.mark.redis
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with running_server(tmp_path) as server:
-        yield server
 
 
 async def stop(redis: RedisServer) -> None:

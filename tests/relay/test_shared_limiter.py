@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -26,18 +26,12 @@ from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
 from gateway.routing.snapshot import Route, Snapshot
-from tests.redis_server import RedisServer, running_server
+from tests.redis_server import RedisServer
 from tests.relay.harness import gateway, provider, route
 from tests.relay.test_limiter import CHAT, body, limited_registry, priced_route, response_with_usage
 
 pytestmark = pytest.mark.redis
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with running_server(tmp_path) as server:
-        yield server
 
 
 class Clock:
