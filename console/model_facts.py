@@ -129,7 +129,9 @@ def _effective_prices(row: Model) -> dict[str, Value]:
         )
         custom_price = getattr(row, f"price_{rate_of(fact)}")
         source = (
-            default if custom_price is None else OriginatedValue(value=custom_price, origin="custom")
+            default
+            if custom_price is None
+            else OriginatedValue(value=custom_price, origin="custom")
         )
         prices[fact.name] = Value(fact, source.value, source, default)
     return prices
