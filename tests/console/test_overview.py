@@ -61,10 +61,6 @@ def figures_by_title(now: dt.datetime = NOW) -> dict[str, Any]:
     return {str(figure.title): figure for figure in today(now).figures}
 
 
-def test_anonymous_requests_redirect_to_sign_in(client: Client) -> None:
-    assert client.get(reverse("overview")).status_code == 302
-
-
 def test_an_empty_gateway_shows_how_to_make_the_first_call(admin_client: Client) -> None:
     text = overview_page(admin_client)
     assert "No requests yet." in text

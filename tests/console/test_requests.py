@@ -108,12 +108,6 @@ def matching_rows(query: str, span: str = "all") -> list[str]:
 # The list
 
 
-def test_the_page_requires_a_sign_in(db: None):
-    response = Client().get(reverse("requests"))
-    assert response.status_code == 302
-    assert "/console/sign-in" in response["Location"]
-
-
 def test_an_empty_log_shows_the_next_step(admin_client: Client):
     assert "The first one appears here" in page(admin_client)
 
