@@ -35,7 +35,7 @@ AUTHORS: dict[str, tuple[str, ...]] = {
 }
 _PRESETS = frozenset(preset for presets in AUTHORS.values() for preset in presets)
 # Presets whose model names have a hyphen between the numbers of a version.
-_HYPHENATED_MAKERS = frozenset({"anthropic"})
+_HYPHENATED_VENDORS = frozenset({"anthropic"})
 _VARIANT = re.compile(r":(?:free|nitro|floor|exacto|extended|beta)\Z")
 _POINT = re.compile(r"(?<=\d)\.(?=\d)")
 
@@ -45,7 +45,7 @@ def native_name(preset: str, slug: str) -> str:
     if preset not in _PRESETS:
         return slug
     slug = _VARIANT.sub("", slug)
-    return _POINT.sub("-", slug) if preset in _HYPHENATED_MAKERS else slug
+    return _POINT.sub("-", slug) if preset in _HYPHENATED_VENDORS else slug
 
 
 def split_author(name: str) -> tuple[tuple[str, ...], str] | None:
