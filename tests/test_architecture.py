@@ -303,10 +303,3 @@ def test_tests_are_functions_without_mocks() -> None:
     assert rules.test_habits("class TestX: ...") == ["1 class TestX"]
     assert rules.test_habits("from unittest import mock")
     assert not offenders(rules.test_habits, tracked_files("tests/*.py"))
-
-
-@pytest.mark.django_db
-def test_the_migrations_are_complete() -> None:
-    from django.core.management import call_command
-
-    call_command("makemigrations", "--check", "--dry-run", verbosity=0)

@@ -20,6 +20,7 @@ from gateway.canon.response import Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_embeddings import DIALECT
+from tests.dialects.fuzz import json_values
 from tests.fakes.openai_older import embedding_refusal
 
 CLIENT, PROVIDER = DIALECT.embed_client, DIALECT.embed_provider
@@ -159,26 +160,8 @@ def test_the_embeddings_dialect_has_no_chat_responses() -> None:
         assert error.value.error.kind == "unsupported_param"
 
 
-junk = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 3)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["data", "embedding", "index", "usage", "prompt_tokens", "error"]),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=15,
-)
-
-
 @settings(max_examples=100)
-@given(junk)
+@given(json_values(["data", "embedding", "index", "usage", "prompt_tokens", "error"]))
 def test_any_json_is_vectors_or_an_error(value: Any) -> None:
     PROVIDER.peek_embed_usage(msgspec.json.encode(value))
     with contextlib.suppress(GatewayError):
