@@ -83,7 +83,7 @@ def test_an_editor_without_access_to_bodies_cannot_rotate_keys_of_users(
     assert client.post(reverse("key-rotate", args=[key["id"]]), {"grace": "now"}).status_code == 403
     page = client.get(reverse("key-edit", args=[key["id"]])).content.decode()
     assert reverse("key-rotate", args=[key["id"]]) not in page
-    with_secret(key["key"]).get("/api/own/keys")
+    with_secret(key["key"]).get("/api/personal/keys")
     shared_key, _ = store.create_key("shared")
     assert client.post(f"/api/keys/{shared_key.prefix}/rotate").status_code == 200
     accounts.set_role(editor, role="editor", bodies=True)

@@ -8,7 +8,8 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
-from gateway.canon.errors import GatewayError
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import (
     Audio,
@@ -33,6 +34,7 @@ from gateway.dialects.openai_chat.reasoning import (
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.fields import native_kind
+from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.dialects.shared.reported_cost import parse_reported_cost
 from gateway.dialects.shared.responses import malformed_output_error
 
@@ -470,3 +472,13 @@ def peek_usage(body: bytes) -> Response | None:
         usage=parse_usage(completion.usage),
         service_tier=completion.service_tier,
     )
+
+
+def error_in_frame(data: bytes) -> Error | None:
+    """The error for a frame that is no chunk; None for an empty frame."""
+    if not data.strip():
+        return None
+    value = decode_or_none(data)
+    if is_error(value):
+        return parse_error_payload(value)
+    return bad_upstream("the upstream sent an event that is not a chat completion chunk").error

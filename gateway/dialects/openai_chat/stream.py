@@ -46,6 +46,7 @@ from gateway.dialects.openai_chat.reasoning import (
     render_reasoning_detail,
 )
 from gateway.dialects.openai_chat.response import (
+    error_in_frame,
     parse_finish,
     parse_usage,
     render_finish,
@@ -163,7 +164,7 @@ class ChatStreamParser:
                 return self._end_stream(done_received=True)
             if (joined := self._surrogates.join(data)) != data:
                 return self.feed(Frame(frame.event, joined))
-            error = _error_in_frame(data)
+            error = error_in_frame(data)
             return self._fail_stream(error) if error is not None else []
         if frame.event == "error":
             return self._fail_stream(parse_error_payload(decode_or_none(data)))
@@ -416,16 +417,6 @@ def _single_choice_chunk(chunk: Chunk, choice: Choice) -> Chunk:
     """The chunk with this choice only, at index 0."""
     choice = msgspec.structs.replace(choice, index=0)
     return msgspec.structs.replace(chunk, choices=[choice], usage=None, x_groq=None)
-
-
-def _error_in_frame(data: bytes) -> Error | None:
-    """The error for a frame that is no chunk; None for an empty frame."""
-    if not data.strip():
-        return None
-    value = decode_or_none(data)
-    if is_error(value):
-        return parse_error_payload(value)
-    return bad_upstream("the upstream sent an event that is not a chat completion chunk").error
 
 
 # --- a client's stream ----------------------------------------------------------------------------
