@@ -24,12 +24,12 @@ class TextSources:
         self.unsent: Json | None = None
         self.has_ended = False
         self._fragments: list[str] = []
-        self._sent: list[Citation] = []
+        self._sent: set[tuple[object, ...]] = set()
         self._waiting: list[Event] = []
 
     def begin(self) -> None:
         """Begin a new text."""
-        self._fragments, self._sent = [], []
+        self._fragments, self._sent = [], set()
 
     def add(self, fragment: str) -> None:
         """Add a fragment of the text."""
@@ -46,8 +46,8 @@ class TextSources:
         if sources is None:
             return []
         citations = parse_citations(sources, "".join(self._fragments))
-        citations = [citation for citation in citations if citation not in self._sent]
-        self._sent += citations
+        citations = [citation for citation in citations if _identity(citation) not in self._sent]
+        self._sent.update(map(_identity, citations))
         return [CitationDelta(citation) for citation in citations]
 
     def hold_back(self, events: list[Event], open_kind: str) -> list[Event]:
@@ -73,3 +73,8 @@ class TextSources:
         """The events that wait; from now on, none does."""
         events, self._waiting, self.has_ended = self._waiting, [], False
         return events
+
+
+def _identity(citation: Citation) -> tuple[object, ...]:
+    """What two citations of one text do not share."""
+    return citation.url, citation.title, citation.quote, citation.start, citation.end
