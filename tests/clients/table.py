@@ -177,7 +177,9 @@ CLIENTS: dict[str, Client] = {
         "`AWS_BEARER_TOKEN_BEDROCK`",
         notes="boto3 sends a Bedrock API key only over HTTPS; without TLS add the header "
         "`Authorization: Bearer KEY` in a `request-created` event. Requests signed with AWS "
-        "credentials are rejected. Converse, ConverseStream and CountTokens.",
+        "credentials are rejected. Converse, ConverseStream and CountTokens. The AWS SDK for "
+        "JavaScript uses HTTP/2 unless it has `requestHandler: new NodeHttpHandler()`, which it "
+        "needs here without an HTTP/2 proxy.",
     ),
     "cohere": Client(
         "cohere (Python)",
