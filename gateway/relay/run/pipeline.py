@@ -458,7 +458,9 @@ async def _call_target(
     method, recorder, state = "POST", call.recorder, exchange.passthrough_state
     headers = runtime.request_templates.headers(provider, request.headers)
     if state is not None or request.content.find(ID_MARKER_END) >= 0:
-        content = await _content_with_provider_ids(runtime, call, target, request, deadlines)
+        inputs = (runtime, exchange, target, request, deadlines)
+        body_size = max(size, len(request.content))
+        content = await offload.run_scan(body_size, passthrough_request.request_body, *inputs)
     if state is not None:
         headers = passthrough_request.request_headers(exchange, headers)
         method = passthrough_request.http_method(exchange)
@@ -491,28 +493,6 @@ async def _call_target(
         is_reusable = call.error is None
     finally:
         await answer.close(sound=is_reusable)
-
-
-async def _content_with_provider_ids(
-    runtime: Runtime,
-    call: Call,
-    target: Target,
-    request: PreparedRequest,
-    deadlines: Deadlines,
-) -> Content:
-    """The body with the provider's ids of files and batches instead of the gateway's."""
-    exchange = call.exchange
-    if exchange.passthrough_state is not None:
-        return await offload.run_scan(
-            exchange.offload_size,
-            passthrough_request.request_body,
-            *(runtime, exchange, target, request, deadlines),
-        )
-    return await offload.run_scan(
-        len(request.content),
-        passthrough_request.to_provider_ids,
-        *(runtime, exchange, target, request.content),
-    )
 
 
 def _prepare_request(runtime: Runtime, call: Call, route: Route, target: Target) -> PreparedRequest:
