@@ -27,6 +27,7 @@ from gateway.relay.exchange.log_record import Attempt
 from gateway.relay.exchange.request_features import routing_features
 from gateway.relay.exchange.reservation import CACHED
 from gateway.relay.passthrough import request as passthrough_request
+from gateway.relay.passthrough.request import request_body
 from gateway.relay.passthrough.resource_ids import ID_MARKER_END
 from gateway.relay.run import embeddings, passthrough_response
 from gateway.relay.run.choices import answer_with_choices
@@ -459,8 +460,7 @@ async def _call_target(
     headers = runtime.request_templates.headers(provider, request.headers)
     if state is not None or request.content.find(ID_MARKER_END) >= 0:
         inputs = (runtime, exchange, target, request, deadlines)
-        body_size = max(size, len(request.content))
-        content = await offload.run_scan(body_size, passthrough_request.request_body, *inputs)
+        content = await offload.run_scan(size or len(request.content), request_body, *inputs)
     if state is not None:
         headers = passthrough_request.request_headers(exchange, headers)
         method = passthrough_request.http_method(exchange)
