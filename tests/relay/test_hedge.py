@@ -332,22 +332,32 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
     assert at_once == [0, 0]
 
 
-@pytest.mark.parametrize("refused", [False, True], ids=["client disconnects", "first is refused"])
+@pytest.mark.parametrize(
+    ("status", "prices"),
+    [(None, ["0.5", "10"]), (503, ["10"]), (400, ["10"])],
+    ids=["client disconnects", "first fails, client disconnects", "first refuses the request"],
+)
 async def test_without_a_winner_each_target_that_read_the_prompt_counts(
-    tmp_path: Path, refused: bool
+    tmp_path: Path, status: int | None, prices: list[str]
 ) -> None:
     asked_hosts: list[str] = []
 
-    async def first(_: httpx.Request) -> Any:
+    async def first(request: httpx.Request) -> Any:
         await wait_until_async(lambda: "b" in asked_hosts)
-        return refusal(400) if refused else await never_answer(_)
+        return refusal(status) if status is not None else await never_answer(request)
 
-    async def second(_: httpx.Request) -> Any:
+    async def second(request: httpx.Request) -> Any:
         asked_hosts.append("b")
-        return await never_answer(_)
+        return await never_answer(request)
+
+    def disconnects(_: Reply) -> bool:
+        if status is None:
+            return "b" in asked_hosts
+        has_failed = counted_and_reserved(live, "provider:1/tokens/day")[1] == 0
+        return status == 503 and "b" in asked_hosts and has_failed
 
     async with gateway(tmp_path, with_budgets(priced_registry_route()), a=first, b=second) as live:
-        await live.post(CHAT, chat_request(), disconnect_once=lambda _: "b" in asked_hosts)
+        await live.post(CHAT, chat_request(), disconnect_once=disconnects)
         row = await live.entry()
         spent, reserved = counted_and_reserved(live, "key:1/usd/total")
         at_b = counted_and_reserved(live, "provider:2/tokens/day")
@@ -355,11 +365,10 @@ async def test_without_a_winner_each_target_that_read_the_prompt_counts(
     read = at_b[0]
     assert 0 < read < 20
     assert reserved == at_b[1] == 0
-    prices = [Decimal(10)] if refused else [Decimal("0.5"), Decimal(10)]
     assert sorted(usd for usd in costs if usd is not None) == [
-        price * read / 1_000_000 for price in prices
+        Decimal(price) * read / 1_000_000 for price in prices
     ]
-    assert spent == sum(int(price * 2 * read * UNITS / 1_000_000) for price in prices)
+    assert spent == sum(int(Decimal(price) * 2 * read * UNITS / 1_000_000) for price in prices)
 
 
 async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RunAttempt = Callable[["Runtime", Call, Client, Deadlines, Candidate], Awaitable[None]]
 _LOSER_MESSAGE = "another target responded first"
+_REFUSED_MESSAGE = "another target refused the request"
 
 
 async def call_with_hedge(
@@ -113,6 +114,7 @@ class _Race:
         self.runtime, self.call, self.client, self.attempt = runtime, call, client, attempt
         self.racers: list[_Racer] = []
         self.winner: _Racer | None = None
+        self._refused: _Racer | None = None  # the one whose failure ends the request
         self._earlier_attempts = list(call.attempts)
 
     async def run(self, candidate: Candidate, retry_plan: RetryPlan) -> None:
@@ -180,6 +182,7 @@ class _Race:
             else not retry_plan.record_failure(failure.error, racer.candidate)
         )
         if ends_request:
+            self._refused = racer
             raise failure
 
     def claim_win(self, racer: _Racer) -> None:
@@ -210,14 +213,16 @@ class _Race:
 
     def close(self) -> None:
         """Continues the call and the client with the state of the final racer."""
-        final_racer = self.winner or self.racers[-1]
+        final_racer = self.winner or self._refused or self.racers[-1]
         for racer in self.racers:
             if racer is final_racer:
                 continue
             used = NO_HEDGE_LOSS
-            if self.winner is None and racer.task.cancelled():
-                # The client disconnected: its provider has read the prompt, too.
-                used = final_racer.call.hedge_loss = _mark_loser(racer.call, CLIENT_GONE.message)
+            if self.winner is None and (racer.task.cancelled() or not racer.task.done()):
+                # The client disconnected, or the other target refused the request: its provider
+                # has read the prompt, too.
+                message = _REFUSED_MESSAGE if self._refused else CLIENT_GONE.message
+                used = final_racer.call.hedge_loss = _mark_loser(racer.call, message)
             # Also for a racer that has ended: a cancellation from outside ends both.
             self.runtime.limiter.release_attempt(racer.call, used)
             racer.task.cancel()
