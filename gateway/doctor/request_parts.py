@@ -28,14 +28,13 @@ READ_GAUGE_TOOL = Tool(
         "type": "object",
         "properties": {"room": {"type": "string", "description": "The room"}},
         "required": ["room"],
-        "additionalProperties": False,
     },
     path="tools",
 )
 READ_CLOCK_TOOL = Tool(
     name="read_clock",
     description="Says what time it is. Takes no arguments.",
-    schema={"type": "object", "properties": {}, "additionalProperties": False},
+    schema={"type": "object", "properties": {}},
     path="tools",
 )
 WRITE_NOTE_TOOL = Tool(
@@ -45,7 +44,6 @@ WRITE_NOTE_TOOL = Tool(
         "type": "object",
         "properties": {"text": {"type": "string", "description": "The text"}},
         "required": ["text"],
-        "additionalProperties": False,
     },
     path="tools",
 )

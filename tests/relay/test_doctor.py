@@ -297,7 +297,14 @@ TRUTHS: dict[str, tuple[Any, str, str, str, dict[str, str]]] = {
         "max_tokens",
         {**CONVERSE, "prefill": "refused", "temperature": "refused"},
     ),
-    bedrock_rules.NOVA: (StrictBedrock, "bedrock", "", "max_tokens", NOT_CLAUDE),
+    bedrock_rules.NOVA: (
+        StrictBedrock,
+        "bedrock",
+        "",
+        "max_tokens",
+        # A strict schema forbids more properties at its root, which Nova rejects.
+        {**NOT_CLAUDE, "strict_tools": "refused"},
+    ),
     bedrock_rules.LLAMA: (
         StrictBedrock,
         "bedrock",
