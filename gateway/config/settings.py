@@ -153,6 +153,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=8000;"
         ),
     }
+    # Otherwise pytest-django gives the workers a file each: it knows Django's own backend only.
+    DATABASES["default"]["TEST"] = {"NAME": ":memory:"}
     env.make_private(Path(DATABASES["default"]["NAME"]))
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     env.require_extra("DATABASE_URL", "psycopg", "postgres")
