@@ -1,5 +1,6 @@
 // Dialogs of a run: code that repeats it, and its translation for the client and the upstream.
-import { _, call, copyAndTell, el, headers, notice } from "./dom.js";
+import { copyAndTell } from "./copy.js";
+import { _, call, el, headers, notice } from "./dom.js";
 import { json, textNodes } from "./markdown.js";
 import { dialog } from "./overlay.js";
 import "../translation.js";

@@ -1,5 +1,4 @@
 // Building blocks of the page: elements whose text is always text, icons, and calls to the server.
-import { copyText } from "../clipboard.js";
 import { _ } from "../gettext.js";
 
 export { _ };
@@ -59,12 +58,6 @@ export function notice(text, kind = "", { isPermanent = false } = {}) {
   if (text) announce(text);
   clearTimeout(notice.timer);
   if (!isPermanent) notice.timer = setTimeout(() => (box.hidden = true), 6000);
-}
-
-/** Copies a text and says whether it worked. */
-export async function copyAndTell(text) {
-  if (await copyText(text)) notice(_("Copied."), "ok");
-  else notice(_("Copying was blocked by the browser."), "bad");
 }
 
 export const baseUrl = () => $("#pg").dataset.url.replace(/\/$/, "");

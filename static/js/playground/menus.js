@@ -1,6 +1,7 @@
 // The menu of a column, and on a phone the one of the page.
 import { openCode } from "./code.js";
-import { $, _, copyAndTell } from "./dom.js";
+import { copyAndTell } from "./copy.js";
+import { $, _ } from "./dom.js";
 import { menu } from "./overlay.js";
 import { overrideSettings } from "./overrides.js";
 

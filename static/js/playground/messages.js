@@ -1,7 +1,8 @@
 // The editable list of a conversation's messages: roles, text, images, tool calls and results.
 // `draw` shows messages; each can be edited, copied, removed, and run or branched from.
 import { partsOf } from "./conversation.js";
-import { $, _, copyAndTell, el, icon, visuallyHidden } from "./dom.js";
+import { copyAndTell } from "./copy.js";
+import { $, _, el, icon, visuallyHidden } from "./dom.js";
 import { MarkdownRenderer, textNodes } from "./markdown.js";
 
 const PREVIEW_CHARS = 20_000;
