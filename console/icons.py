@@ -17,7 +17,6 @@ _USES = (
     re.compile(r"""icons\.svg#([a-z0-9-]+)"""),
 )
 _SUFFIXES = {".html", ".js", ".py"}
-_SVG_ELEMENT = re.compile(r"<svg([^>]*)>(.*?)</svg>", re.S)
 _VIEW_BOX = re.compile(r'viewBox="([^"]+)"')
 _TITLE = re.compile(r"<title>.*?</title>|<!--.*?-->", re.S)
 
@@ -46,10 +45,11 @@ def logos(folder: Path) -> dict[str, Path]:
 
 
 def _svg_symbol(name: str, path: Path) -> str:
-    match = _SVG_ELEMENT.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
-    if match is None:
+    _, _, element = _TITLE.sub("", path.read_text(encoding="utf-8")).partition("<svg")
+    attributes, _, content = element.partition(">")
+    inner_svg, end, _ = content.partition("</svg>")
+    if not end:
         raise ValueError(f"{path} is not an SVG file")
-    attributes, inner_svg = match.groups()
     box = _VIEW_BOX.search(attributes)
     # Logos are filled, icons are stroked; one of the logos is stroked too.
     pen = ' fill="none" stroke="currentColor" stroke-width="2"' if "stroke=" in attributes else ""
