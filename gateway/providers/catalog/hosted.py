@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.providers.catalog.shared import (
     DROP_LITELLM_MARKERS,
+    GLM,
     NEWER_FIELDS,
     SHORTEN_USER_IDS,
     USE_OLDER_NAMES,
@@ -380,17 +381,7 @@ HOSTED_PRESETS: tuple[Preset, ...] = (
         env=("ZAI_API_KEY",),
         docs="https://docs.z.ai/api-reference/llm/chat-completion",
         litellm=("zai",),
-        traits={
-            "thinking_request": "thinking",
-            "reasoning_field": "reasoning_content",
-            "replay_reasoning": "native",
-            "structured": "json",
-            "forced_tools": False,
-            "user_field": "none",
-            "n_max": 1,
-            "stop_max": 1,
-            "temperature_max": 1.0,
-        },
+        traits=GLM,
         prices="zai",
     ),
     compatible_preset(

@@ -88,6 +88,20 @@ USE_OLDER_NAMES = (
 )
 
 
+# GLM models on the two platforms of their vendor, Z.ai and Zhipu.
+GLM: TraitValues = {
+    "thinking_request": "thinking",
+    "reasoning_field": "reasoning_content",
+    "replay_reasoning": "native",
+    "structured": "json",
+    "forced_tools": False,
+    "user_field": "none",
+    "n_max": 1,
+    "stop_max": 1,
+    "temperature_max": 1.0,
+}
+
+
 def compatible_preset(
     *, traits: TraitValues, edits: tuple[Edit, ...] = USE_OLDER_NAMES, **fields: Any
 ) -> Preset:

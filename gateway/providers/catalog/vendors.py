@@ -6,6 +6,7 @@ A new one is a row here.
 from __future__ import annotations
 
 from gateway.providers.catalog.shared import (
+    GLM,
     NEWER_FIELDS,
     USE_OLDER_NAMES,
     compatible_preset,
@@ -104,17 +105,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         env=("ZHIPU_API_KEY", "ZHIPUAI_API_KEY"),
         docs="https://docs.bigmodel.cn/cn/guide/capabilities/thinking",
         aliases=("zhipuai",),
-        traits={
-            "thinking_request": "thinking",
-            "reasoning_field": "reasoning_content",
-            "replay_reasoning": "native",
-            "structured": "json",
-            "forced_tools": False,
-            "user_field": "none",
-            "n_max": 1,
-            "stop_max": 1,
-            "temperature_max": 1.0,
-        },
+        traits=GLM,
         prices="zai",
     ),
     compatible_preset(
