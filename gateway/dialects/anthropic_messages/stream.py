@@ -24,6 +24,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.canon.signature import hide_reasoning_text, wrap_signature
@@ -175,6 +176,10 @@ class MessagesStreamParser:
     def _read_event(self, frame: Frame) -> list[Event]:
         if frame.data.strip() in {b"", b"[DONE]"}:
             return []
+        if frame.event == "error":
+            return self._fail_stream(
+                parse_error_payload(decode_or_none(frame.data), body=frame.data)
+            )
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):

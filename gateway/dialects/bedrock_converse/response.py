@@ -23,6 +23,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.request import Citation, QuoteLocation, Signature
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
@@ -166,7 +167,7 @@ class ConverseStreamParser:
                 return self._start_message() + self._end_block()
             case "metadata":
                 return self._end_message(data)
-            case _ if name.lower().endswith("exception") or name == "error":
+            case _ if _is_exception(name):
                 return self._fail_stream(parse_error_payload(name, data))
             case _:
                 return []
@@ -327,6 +328,10 @@ class ConverseStreamParser:
 
 def _decode_event(frame: Frame) -> tuple[str, Json]:
     """The name and fields of an event. Raises GatewayError for an invalid event."""
+    if frame.event not in _PHASES and _is_exception(frame.event):
+        fields = decode_or_none(frame.data)
+        fields = fields if isinstance(fields, dict) else {}
+        raise GatewayError(parse_error_payload(frame.event, fields, body=frame.data))
     try:
         data = _decode(frame.data) if frame.data else {}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -337,6 +342,10 @@ def _decode_event(frame: Frame) -> tuple[str, Json]:
         return frame.event, data
     name, inner = next(iter(data.items()), ("", {}))
     return name, inner if isinstance(inner, dict) else {}
+
+
+def _is_exception(name: str) -> bool:
+    return name.lower().endswith("exception") or name == "error"
 
 
 def _block_index(data: Json) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
@@ -43,14 +45,19 @@ _MONTHLY_LIMIT_PHRASES = ("calls / month", "calls per month")
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
     payload = decode_or_none(body)
-    message = parse_error_message(payload) or plain_error_message(body, status)
-    return Error(
-        kind=_classify_error(status, message),
-        message=message[:_MAX_MESSAGE_LENGTH],
-        status=status,
+    return msgspec.structs.replace(
+        parse_error_payload(payload, status=status, body=body),
         retry_after_s=retry_after(headers, payload),
         should_retry=should_retry(headers),
         upstream_id=headers.get("x-debug-trace-id") or _payload_id(payload),
+    )
+
+
+def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
+    """The error in a payload; without a message in it, the text of `body`."""
+    message = parse_error_message(payload) or plain_error_message(body, status)
+    return Error(
+        kind=_classify_error(status, message), message=message[:_MAX_MESSAGE_LENGTH], status=status
     )
 
 
@@ -77,10 +84,11 @@ def _nested_message(value: Any) -> Any:
     return value.get("message") if isinstance(value, dict) else None
 
 
-def _classify_error(status: int, message: str) -> str:
-    kind = _KIND_BY_STATUS.get(status)
+def _classify_error(status: int | None, message: str) -> str:
+    kind = _KIND_BY_STATUS.get(status or 0)
     if kind is None:
-        kind = "invalid_request" if 400 <= status < 500 else "upstream_error"
+        is_client_error = status is not None and 400 <= status < 500
+        kind = "invalid_request" if is_client_error else "upstream_error"
     lower_message = message.lower()
     if kind == "rate_limit" and any(limit in lower_message for limit in _MONTHLY_LIMIT_PHRASES):
         return "quota"

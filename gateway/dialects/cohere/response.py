@@ -23,13 +23,14 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import logprobs_extra, token
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
-from gateway.dialects.cohere.errors import parse_error_message
+from gateway.dialects.cohere.errors import parse_error_message, parse_error_payload
 from gateway.dialects.shared.block_order import BlockOrder, Phase
 from gateway.dialects.shared.fields import non_negative_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
@@ -160,6 +161,10 @@ class ChatStreamParser:
         """The events this frame completes."""
         if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
+        if frame.event == "error":
+            return self._fail_stream(
+                parse_error_payload(decode_or_none(frame.data), body=frame.data)
+            )
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -188,8 +193,8 @@ class ChatStreamParser:
         name = data.get("type")
         if name == "message-start":
             return self._start_message(string_or_empty(data.get("id")))
-        if name is None and (error_message := parse_error_message(data)):
-            raise bad_upstream(error_message)
+        if name in {None, "error"} and parse_error_message(data):
+            raise GatewayError(parse_error_payload(data))
         delta = data.get("delta")
         delta = delta if isinstance(delta, dict) else {}
         message = delta.get("message")

@@ -25,6 +25,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder, fold_events
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import attach_logprobs, logprobs_extra
 from gateway.canon.request import Reasoning, Refusal, Signature, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
@@ -115,6 +116,10 @@ class GeminiStreamParser:
         """The events this frame completes."""
         if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
+        if frame.event == "error":
+            return self._fail_stream(
+                parse_error_payload(decode_or_none(frame.data), body=frame.data)
+            )
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -156,6 +156,8 @@ class ChatStreamParser:
         if self._ended:
             return []
         data = frame.data
+        if frame.event == "error":
+            return self._fail_stream(parse_error_payload(decode_or_none(data), body=data))
         try:
             chunk = _decoder.decode(data)
         except _DECODE_ERRORS:
@@ -166,8 +168,6 @@ class ChatStreamParser:
                 return self.feed(Frame(frame.event, joined))
             error = error_in_frame(data)
             return self._fail_stream(error) if error is not None else []
-        if frame.event == "error":
-            return self._fail_stream(parse_error_payload(decode_or_none(data)))
         if not chunk.choices and chunk.error is None and chunk.usage is None:
             # A keep-alive, Azure's prompt filter results, or an error in another shape.
             value = decode_or_none(data)

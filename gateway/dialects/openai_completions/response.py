@@ -24,6 +24,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import Reasoning, Refusal, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
@@ -56,13 +57,17 @@ class CompletionStreamParser:
             return self._end_stream(done_received=True)
         if not frame.data.strip():
             return []
+        if frame.event == "error":
+            return self._fail_stream(
+                parse_error_payload(decode_or_none(frame.data), body=frame.data)
+            )
         try:
             chunk = msgspec.json.decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._fail_stream(
                 bad_upstream("the upstream sent an event that is not JSON").error
             )
-        if is_error(chunk) or frame.event == "error":
+        if is_error(chunk):
             return self._fail_stream(parse_error_payload(chunk))
         return self.feed_chunk(chunk) if isinstance(chunk, dict) else []
 

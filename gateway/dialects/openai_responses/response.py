@@ -502,14 +502,12 @@ def failure_or_default(response: Any) -> Error:
     return parse_failure(response) or Error(kind="upstream_error", message=message)
 
 
-def event_error(data: Json) -> Error:
-    """The error of an `error` event, in either of its forms."""
-    error_payload = data.get("error")
-    if isinstance(error_payload, dict):
-        return parse_error_payload({"error": error_payload})
-    return parse_error_payload(
-        {"error": {key: value for key, value in data.items() if key != "type"}}
-    )
+def event_error(data: Any, body: bytes = b"") -> Error:
+    """The error of an `error` event, in either of its forms; else its text `body`."""
+    if isinstance(data, dict) and not data.get("error"):
+        # The event's own `type` is not the type of the error.
+        data = {key: value for key, value in data.items() if key != "type"}
+    return parse_error_payload(data, body=body)
 
 
 def render_failure(error: Error) -> Json:

@@ -24,6 +24,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import attach_logprobs, logprobs_extra, parse_tokens
 from gateway.canon.request import Signature
 from gateway.canon.response import Response
@@ -145,6 +146,8 @@ class ResponsesStreamParser:
     # --- frames ------------------------------------------------------------------------
 
     def _read_event(self, frame: Frame) -> list[Event]:
+        if frame.event == "error":
+            return self._fail_stream(event_error(decode_or_none(frame.data), frame.data))
         data = _decode_event(frame.data)
         if data is None:
             return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.canon.json_values import decode_or_none
+
 # Lower-case phrases by which providers say that a request exceeds the context. Most have no
 # code for it, and any model may be behind any API.
 _CONTEXT_LENGTH_PHRASES = (
@@ -40,7 +42,8 @@ CONTEXT_LENGTH_PHRASES = tuple((phrase, "context_length") for phrase in _CONTEXT
 
 def plain_error_message(body: bytes, status: int | None) -> str:
     """The message for a body without a known message field: its text, or a description."""
-    text = body[:500].decode("utf-8", "replace").strip()
+    value = decode_or_none(body)
+    text = value[:500] if isinstance(value, str) else body[:500].decode("utf-8", "replace").strip()
     number = f" {status}" if status is not None else ""
     if not text:
         return f"the upstream responded{number} without an error message"
