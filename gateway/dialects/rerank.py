@@ -21,6 +21,7 @@ from gateway.canon.errors import KINDS, Error, bad_upstream
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import Dialect, ErrorReply, Provider, Verb
 from gateway.dialects.shared import openai_errors
+from gateway.dialects.shared.errors import retry_after_header
 from gateway.dialects.shared.provider_only import provider_only_client
 
 NAME = "rerank"
@@ -82,10 +83,8 @@ def render_response(body: Json, shape: str) -> Json:
 
 def _render_error(error: Error, request_id: str) -> ErrorReply:
     """The error in the form of Cohere, whose SDK calls this endpoint."""
-    headers = {}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(error.retry_after_s)
     body = {"id": request_id, "message": error.message}
+    headers = retry_after_header(error)
     return ErrorReply(status=KINDS[error.kind].status, body=body, headers=headers)
 
 

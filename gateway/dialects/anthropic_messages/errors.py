@@ -6,16 +6,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.anthropic_messages.context import Json
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
-from gateway.dialects.shared.retry_after import retry_after, should_retry
+from gateway.dialects.shared.errors import (
+    CLAUDE_PHRASES,
+    KIND_BY_STATUS,
+    MAX_MESSAGE_CHARS,
+    Phrases,
+    add_headers,
+    client_kind,
+    kind_of_status,
+    plain_error_message,
+    refine_kind,
+    retry_headers,
+)
 
-_MAX_MESSAGE_LENGTH = 2000
 _TOO_LONG_PREFIX = "prompt is too long"
 # Claude Code also lowers max_tokens when it reads Anthropic's second text.
 CONTEXT_LENGTH_MARKERS = (_TOO_LONG_PREFIX.encode(), b"exceed context limit")
@@ -33,22 +40,6 @@ _KIND_BY_TYPE: dict[str, str] = {
     "invalid_request_error": "invalid_request",
     "api_error": "upstream_error",
 }
-# HTTP status -> kind, where it is more specific than the type, or has no type.
-_KIND_BY_STATUS: dict[int, str] = {
-    401: "upstream_auth",
-    402: "quota",
-    403: "upstream_auth",
-    404: "not_found",
-    408: "timeout",
-    409: "upstream_error",
-    413: "too_large",
-    424: "upstream_error",
-    429: "rate_limit",
-    499: "upstream_error",
-    503: "overloaded",
-    504: "timeout",
-    529: "overloaded",
-}
 # `details.error_code` -> kind, where the type is less specific.
 _KIND_BY_ERROR_CODE: dict[str, str] = {
     "contract_spend_limit_reached": "quota",
@@ -58,14 +49,11 @@ _KIND_BY_ERROR_CODE: dict[str, str] = {
     "request_body_too_large_after_decoding": "too_large",
 }
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
-_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    *CONTEXT_LENGTH_PHRASES,
+_KIND_BY_PHRASE: Phrases = (
     # Also sent with status 400 and the type invalid_request_error.
     ("credit balance is too low", "quota"),
     ("reached your specified api usage limits", "quota"),
-    ("content filtering policy", "content_policy"),
-    ("is deprecated for this model", "unsupported_param"),
-    ("extra inputs are not permitted", "unsupported_param"),
+    *CLAUDE_PHRASES,
 )
 # How providers write both counts.
 _PROMPT, _LIMIT = r"(?P<prompt>[\d,]{1,12})", r"(?P<limit>[\d,]{1,12})"
@@ -93,7 +81,6 @@ _TOKEN_COUNT_PATTERNS = tuple(
         r"exceeded model token limit: LIMIT \(requested: PROMPT",
     )
 )
-_KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
 
 # kind -> (status, type) for a client.
 _CLIENT_STATUS_AND_TYPE: dict[str, tuple[int, str]] = {
@@ -115,8 +102,6 @@ _CLIENT_STATUS_AND_TYPE: dict[str, tuple[int, str]] = {
     "upstream_error": (500, "api_error"),
     "malformed_output": (500, "api_error"),
 }
-# The SDK retries every 408, 409, 429 and 5xx unless `x-should-retry` says otherwise.
-_SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 
 
 # --- a provider's error ---------------------------------------------------------------------------
@@ -126,12 +111,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
     payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
-    return msgspec.structs.replace(
-        error,
-        retry_after_s=retry_after(headers, payload),
-        should_retry=should_retry(headers),
-        upstream_id=headers.get("request-id") or headers.get("x-request-id"),
-    )
+    return add_headers(error, headers, payload, "request-id", "x-request-id")
 
 
 def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
@@ -145,7 +125,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes 
     error_code = (details or {}).get("error_code")
     return Error(
         kind=_KIND_BY_ERROR_CODE.get(str(error_code)) or _classify_error(status, code, message),
-        message=message[:_MAX_MESSAGE_LENGTH],
+        message=message[:MAX_MESSAGE_CHARS],
         code=error_code if isinstance(error_code, str) else code,
         status=status,
         details=details,
@@ -175,19 +155,11 @@ def _error_message(fields: Json, payload: Any) -> str | None:
 
 
 def _classify_error(status: int | None, code: str | None, message: str) -> str:
-    kind = _KIND_BY_STATUS.get(status or 0)
+    kind = KIND_BY_STATUS.get(status or 0)
+    # The type is more specific than no status, and than one whose cause is the bill.
     if kind is None or (kind in {"upstream_auth", "rate_limit"} and code == "billing_error"):
         kind = _KIND_BY_TYPE.get(code or "", kind)
-    if kind is None:
-        kind = "invalid_request" if status is not None and status < 500 else "upstream_error"
-    if status is not None and status < 400:
-        kind = _KIND_BY_TYPE.get(code or "", "upstream_error")
-    if kind not in _KINDS_REFINED_BY_PHRASE:
-        return kind
-    lower_message = message.lower()
-    return next(
-        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
-    )
+    return refine_kind(kind or kind_of_status(status), message, _KIND_BY_PHRASE)
 
 
 # --- a client's error -----------------------------------------------------------------------------
@@ -195,7 +167,7 @@ def _classify_error(status: int | None, code: str | None, message: str) -> str:
 
 def render_error_body(error: Error) -> Json:
     """The JSON of an error in the middle of a stream."""
-    _, error_type = _client_status_and_type(error)
+    _, error_type = _CLIENT_STATUS_AND_TYPE[client_kind(error)]
     message = error.message
     # Claude Code compacts the conversation when it reads this text.
     if error.kind == "context_length" and not message.lower().startswith(_TOO_LONG_PREFIX):
@@ -209,7 +181,7 @@ def render_error_body(error: Error) -> Json:
 def _describe_token_counts(message: str) -> str:
     """The text `N tokens > M maximum: `, which Claude Code parses; empty if a count is unknown."""
     for pattern in _TOKEN_COUNT_PATTERNS:
-        if match := pattern.search(message[:_MAX_MESSAGE_LENGTH]):
+        if match := pattern.search(message[:MAX_MESSAGE_CHARS]):
             prompt_tokens, max_tokens = (
                 int(match[name].replace(",", "")) for name in ("prompt", "limit")
             )
@@ -221,22 +193,9 @@ def _describe_token_counts(message: str) -> str:
     return ""
 
 
-def _client_status_and_type(error: Error) -> tuple[int, str]:
-    if error.kind == "not_allowed" and error.code == "insufficient_quota":
-        return _CLIENT_STATUS_AND_TYPE["quota"]
-    return _CLIENT_STATUS_AND_TYPE[error.kind]
-
-
 def render_error(error: Error, request_id: str) -> ErrorReply:
     """The error before the first byte of a response."""
-    headers = {"request-id": request_id}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(error.retry_after_s)
-    retry_flag = (
-        error.should_retry if error.should_retry is not None else _SHOULD_RETRY.get(error.kind)
-    )
-    if retry_flag is not None:
-        headers["x-should-retry"] = "true" if retry_flag else "false"
-    status, _ = _client_status_and_type(error)
+    headers = {"request-id": request_id, **retry_headers(error)}
+    status, _ = _CLIENT_STATUS_AND_TYPE[client_kind(error)]
     body = {**render_error_body(error), "request_id": request_id}
     return ErrorReply(status=status, body=body, headers=headers)

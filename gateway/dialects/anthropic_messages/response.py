@@ -41,9 +41,9 @@ from gateway.dialects.anthropic_messages.context import (
 from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import code_execution, mcp, web_search
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind, string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
-from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call, request_counts
 
 _PARSED_FIELDS = frozenset(

@@ -24,7 +24,6 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.json_values import decode_or_none
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.canon.signature import hide_reasoning_text, wrap_signature
@@ -50,8 +49,13 @@ from gateway.dialects.anthropic_messages.response import (
 )
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared.code_execution import CodeBlocks
+from gateway.dialects.shared.failed_streams import (
+    TRUNCATED,
+    decode_event_object,
+    failed_events,
+    malformed_output_error,
+)
 from gateway.dialects.shared.fields import string_or_empty
-from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------
@@ -91,7 +95,6 @@ class _TextDeltaEvent(msgspec.Struct):
 
 
 _decode_text_delta = msgspec.json.Decoder(_TextDeltaEvent).decode
-_decode = msgspec.json.Decoder().decode
 
 
 class _Block:
@@ -154,7 +157,7 @@ class MessagesStreamParser:
             return []
         if isinstance(self._stop_fields.get("stop_reason"), str):
             return self._end_message()
-        return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+        return self._fail_stream(TRUNCATED)
 
     def _read_text_delta(self, data: bytes) -> list[Event] | None:
         """Fast path for a text delta of the open block; None for anything else."""
@@ -176,16 +179,7 @@ class MessagesStreamParser:
     def _read_event(self, frame: Frame) -> list[Event]:
         if frame.data.strip() in {b"", b"[DONE]"}:
             return []
-        if frame.event == "error":
-            return self._fail_stream(
-                parse_error_payload(decode_or_none(frame.data), body=frame.data)
-            )
-        try:
-            data = _decode(frame.data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            raise bad_upstream("the upstream sent an event that is not valid JSON") from None
-        if not isinstance(data, dict):
-            raise bad_upstream("the upstream sent an event that is not an object")
+        data = decode_event_object(frame, parse_error_payload)
         name = data.get("type") or frame.event
         match name:
             case "content_block_delta":
@@ -244,8 +238,7 @@ class MessagesStreamParser:
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
-        usage = parse_usage(self._usage) if self._started else None
-        return [UsageUpdate(usage), Failed(error)] if usage is not None else [Failed(error)]
+        return failed_events(error, parse_usage(self._usage) if self._started else None)
 
     # --- blocks ------------------------------------------------------------------------
 

@@ -44,8 +44,8 @@ from gateway.canon.signature import hide_reasoning_text, wrap_signature
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse.context import NAME, Json
 from gateway.dialects.bedrock_converse.errors import stream_exception_name
+from gateway.dialects.shared.failed_streams import EXPLANATION_DROPPED, malformed_output_error
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.responses import EXPLANATION_DROPPED, malformed_output_error
 from gateway.framing.eventstream import encode
 
 # --- whole responses ------------------------------------------------------------------------------

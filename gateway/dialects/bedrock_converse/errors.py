@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.bedrock_converse.context import Json
-from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
-from gateway.dialects.shared.retry_after import retry_after, should_retry
-
-_MAX_MESSAGE_LENGTH = 2000
+from gateway.dialects.shared.errors import (
+    CLAUDE_PHRASES,
+    MAX_MESSAGE_CHARS,
+    Phrases,
+    add_headers,
+    kind_of_status,
+    plain_error_message,
+    refine_kind,
+    retry_after_header,
+)
 
 # The exception's name, in lower case and without `exception` -> kind.
 _KIND_BY_EXCEPTION: dict[str, str] = {
@@ -36,30 +40,10 @@ _KIND_BY_EXCEPTION: dict[str, str] = {
     "internalfailure": "upstream_error",
     "serviceunavailable": "overloaded",
 }
-_KIND_BY_STATUS: dict[int, str] = {
-    401: "upstream_auth",
-    402: "quota",
-    403: "upstream_auth",
-    404: "not_found",
-    408: "timeout",
-    413: "too_large",
-    424: "upstream_error",
-    429: "rate_limit",
-    503: "overloaded",
-    504: "timeout",
-    529: "overloaded",
-}
 # Statuses of a model behind the service that say whether and when to retry.
 _TRANSIENT_MODEL_STATUSES = frozenset({408, 429, 503, 504})
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
-_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    *CONTEXT_LENGTH_PHRASES,
-    ("model identifier is invalid", "not_found"),
-    ("content filtering policy", "content_policy"),
-    ("is deprecated for this model", "unsupported_param"),
-    ("extra inputs are not permitted", "unsupported_param"),
-)
-_KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
+_KIND_BY_PHRASE: Phrases = (("model identifier is invalid", "not_found"), *CLAUDE_PHRASES)
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
@@ -70,12 +54,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     error = parse_error_payload(
         exception_name if isinstance(exception_name, str) else "", fields, status=status, body=body
     )
-    return msgspec.structs.replace(
-        error,
-        retry_after_s=retry_after(headers, payload),
-        should_retry=should_retry(headers),
-        upstream_id=headers.get("x-amzn-requestid"),
-    )
+    return add_headers(error, headers, payload, "x-amzn-requestid")
 
 
 def parse_error_payload(
@@ -92,7 +71,7 @@ def parse_error_payload(
     is_model_failure = type(model_status) is int and model_status in _TRANSIENT_MODEL_STATUSES
     return Error(
         kind=_classify_error(model_status if is_model_failure else status, name, message),
-        message=message[:_MAX_MESSAGE_LENGTH],
+        message=message[:MAX_MESSAGE_CHARS],
         code=name or None,
         status=status,
     )
@@ -104,18 +83,8 @@ def _error_message(fields: Json) -> str:
 
 
 def _classify_error(status: int | None, name: str, message: str) -> str:
-    kind = _KIND_BY_EXCEPTION.get(name.lower().removesuffix("exception")) or _KIND_BY_STATUS.get(
-        status or 0
-    )
-    if kind is None:
-        is_client_error = status is not None and 400 <= status < 500
-        kind = "invalid_request" if is_client_error else "upstream_error"
-    if kind not in _KINDS_REFINED_BY_PHRASE:
-        return kind
-    lower_message = message.lower()
-    return next(
-        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
-    )
+    kind = _KIND_BY_EXCEPTION.get(name.lower().removesuffix("exception")) or kind_of_status(status)
+    return refine_kind(kind, message, _KIND_BY_PHRASE)
 
 
 # --- errors for clients ---------------------------------------------------------------------------
@@ -155,8 +124,7 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     """The error before the first byte of a response."""
     name, status = _EXCEPTIONS.get(error.kind, _INVALID)
     headers = {"x-amzn-errortype": name, "x-amzn-requestid": request_id}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(error.retry_after_s)
+    headers |= retry_after_header(error)
     return ErrorReply(status=status, body={"message": error.message}, headers=headers)
 
 

@@ -31,9 +31,9 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
 from gateway.dialects.bedrock_converse.errors import parse_error_payload
 from gateway.dialects.shared.block_order import BlockOrder, Phase
+from gateway.dialects.shared.failed_streams import TRUNCATED
 from gateway.dialects.shared.fields import string_or_empty, token_count
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
-from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
 # --- whole responses ------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class ConverseStreamParser:
         if self._ended:
             return []
         if self._stop_fields is None:
-            return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            return self._fail_stream(TRUNCATED)
         return self._end_message({})
 
     # --- the response ------------------------------------------------------------------

@@ -44,8 +44,8 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere.context import NAME, Json
+from gateway.dialects.shared.failed_streams import EXPLANATION_DROPPED, malformed_output_error
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.responses import EXPLANATION_DROPPED, malformed_output_error
 from gateway.framing.sse import encode
 
 # --- whole responses ------------------------------------------------------------------------------

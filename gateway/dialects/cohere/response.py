@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.call_ids import UnusedIds
@@ -23,7 +22,6 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
-from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import logprobs_extra, token
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
@@ -32,9 +30,13 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message, parse_error_payload
 from gateway.dialects.shared.block_order import BlockOrder, Phase
+from gateway.dialects.shared.failed_streams import (
+    TRUNCATED,
+    decode_event_object,
+    failed_events,
+)
 from gateway.dialects.shared.fields import non_negative_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
-from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
 # --- whole responses ------------------------------------------------------------------------------
@@ -129,7 +131,6 @@ def _citation_events(citations: Iterator[Any]) -> Iterator[Json]:
 # The plan of a model that is about to call tools is text beside the calls. Citations come
 # while their text is open or just after it, so a text stays open until something else begins.
 
-_decode = msgspec.json.Decoder().decode
 # Calls are numbered apart from texts.
 _CALL_PHASES: dict[str, Phase] = {
     "tool-call-start": "start",
@@ -161,22 +162,8 @@ class ChatStreamParser:
         """The events this frame completes."""
         if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
-        if frame.event == "error":
-            return self._fail_stream(
-                parse_error_payload(decode_or_none(frame.data), body=frame.data)
-            )
         try:
-            data = _decode(frame.data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail_stream(
-                bad_upstream("the upstream sent an event that is not JSON").error
-            )
-        if not isinstance(data, dict):
-            return self._fail_stream(
-                bad_upstream("the upstream sent an event that is not an object").error
-            )
-        try:
-            return self.parse_event(data)
+            return self.parse_event(decode_event_object(frame, parse_error_payload))
         except GatewayError as failure:
             return self._fail_stream(failure.error)
 
@@ -193,7 +180,7 @@ class ChatStreamParser:
         name = data.get("type")
         if name == "message-start":
             return self._start_message(string_or_empty(data.get("id")))
-        if name in {None, "error"} and parse_error_message(data):
+        if (name is None or name == "error") and parse_error_message(data):
             raise GatewayError(parse_error_payload(data))
         delta = data.get("delta")
         delta = delta if isinstance(delta, dict) else {}
@@ -223,11 +210,7 @@ class ChatStreamParser:
 
     def close(self) -> list[Event]:
         """The final events: Failed for a truncated stream."""
-        return (
-            []
-            if self._ended
-            else self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
-        )
+        return [] if self._ended else self._fail_stream(TRUNCATED)
 
     # --- the response ------------------------------------------------------------------
 
@@ -242,8 +225,8 @@ class ChatStreamParser:
         failure = parse_failure(finish_reason, delta.get("error"))
         usage = parse_usage(delta.get("usage"))
         if failure is not None:
-            failed = self._fail_stream(failure)
-            return [UsageUpdate(usage), *failed] if usage is not None else failed
+            self._ended = True
+            return failed_events(failure, usage)
         events = self._end_block()
         self._ended = True
         if usage is not None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.gemini.context import Json
-from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
-from gateway.dialects.shared.retry_after import retry_after, should_retry
+from gateway.dialects.shared.errors import (
+    KIND_BY_STATUS,
+    MAX_MESSAGE_CHARS,
+    Phrases,
+    add_headers,
+    client_kind,
+    kind_of_status,
+    plain_error_message,
+    refine_kind,
+    retry_after_header,
+)
 
-_MAX_MESSAGE_LENGTH = 2000
 _TYPE_URL_PREFIX = "type.googleapis.com/google.rpc."
 
 # google.rpc status -> kind.
@@ -33,23 +39,8 @@ _KIND_BY_RPC_STATUS: dict[str, str] = {
     "UNAVAILABLE": "overloaded",
     "DEADLINE_EXCEEDED": "timeout",
 }
-# HTTP status -> kind, where it is more specific than the RPC status, or has none.
-_KIND_BY_HTTP_STATUS: dict[int, str] = {
-    401: "upstream_auth",
-    402: "quota",
-    403: "upstream_auth",
-    404: "not_found",
-    408: "timeout",
-    413: "too_large",
-    429: "rate_limit",
-    499: "upstream_error",
-    503: "overloaded",
-    504: "timeout",
-    529: "overloaded",
-}
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
-_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    *CONTEXT_LENGTH_PHRASES,
+_KIND_BY_PHRASE: Phrases = (
     ("api key not valid", "upstream_auth"),
     ("api key expired", "upstream_auth"),
     ("api_key_invalid", "upstream_auth"),
@@ -83,12 +74,8 @@ _CLIENT_STATUSES: dict[str, tuple[int, str]] = {
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
     payload = decode_or_none(body)
-    return msgspec.structs.replace(
-        parse_error_payload(payload, status=status, body=body),
-        retry_after_s=retry_after(headers, payload),
-        should_retry=should_retry(headers),
-        upstream_id=headers.get("x-request-id") or headers.get("x-goog-request-id"),
-    )
+    error = parse_error_payload(payload, status=status, body=body)
+    return add_headers(error, headers, payload, "x-request-id", "x-goog-request-id")
 
 
 def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:
@@ -105,7 +92,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes 
         message = plain_error_message(body, http_status)
     return Error(
         kind=_classify_error(http_status, code, message, fields.get("details")),
-        message=message[:_MAX_MESSAGE_LENGTH],
+        message=message[:MAX_MESSAGE_CHARS],
         code=code,
         status=status,
     )
@@ -132,18 +119,10 @@ def _error_fields(payload: Any) -> Json:
 
 
 def _classify_error(status: int | None, code: str | None, message: str, details: Any) -> str:
-    kind = _KIND_BY_HTTP_STATUS.get(status or 0) or _KIND_BY_RPC_STATUS.get(code or "")
-    if kind is None:
-        is_client_error = status is not None and 400 <= status < 500
-        kind = "invalid_request" if is_client_error else "upstream_error"
+    kind = KIND_BY_STATUS.get(status or 0) or _KIND_BY_RPC_STATUS.get(code or "")
     if kind == "rate_limit" and _is_daily_quota(details):
         return "quota"
-    if kind not in {"invalid_request", "upstream_error"}:
-        return kind
-    lower_message = message.lower()
-    return next(
-        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
-    )
+    return refine_kind(kind or kind_of_status(status), message, _KIND_BY_PHRASE)
 
 
 def _is_daily_quota(details: Any) -> bool:
@@ -162,7 +141,7 @@ def _is_daily_quota(details: Any) -> bool:
 
 def render_error_body(error: Error) -> Json:
     """The JSON of an error, before the response or in the middle of a stream."""
-    status, status_name = _client_status(error)
+    status, status_name = _CLIENT_STATUSES[client_kind(error)]
     inner: Json = {"code": status, "message": error.message, "status": status_name}
     details: list[Json] = []
     if error.param is not None:
@@ -177,23 +156,15 @@ def render_error_body(error: Error) -> Json:
     return {"error": inner}
 
 
-def _client_status(error: Error) -> tuple[int, str]:
-    if error.kind == "not_allowed" and error.code == "insufficient_quota":
-        return _CLIENT_STATUSES["quota"]
-    return _CLIENT_STATUSES[error.kind]
-
-
 def render_error(error: Error, request_id: str) -> ErrorReply:
     """The error before the first byte of a response.
 
     A prompt that a policy refuses gets a response here, without candidates.
     """
-    headers: dict[str, str] = {}
     if error.kind == "content_policy":
         return ErrorReply(status=200, body=render_blocked_prompt(error.message))
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(error.retry_after_s)
-    status, _ = _client_status(error)
+    status, _ = _CLIENT_STATUSES[client_kind(error)]
+    headers = retry_after_header(error)
     return ErrorReply(status=status, body=render_error_body(error), headers=headers)
 
 

@@ -37,8 +37,8 @@ from gateway.dialects.gemini.reasoning import is_gemini, render_signature
 from gateway.dialects.shared.code_execution import losses_of as code_losses
 from gateway.dialects.shared.code_execution import read_call as read_code
 from gateway.dialects.shared.code_execution import render_gemini_parts
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
-from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
 
 # --- a provider's response ------------------------------------------------------------------------

@@ -25,7 +25,6 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder, fold_events
-from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import attach_logprobs, logprobs_extra
 from gateway.canon.request import Reasoning, Refusal, Signature, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
@@ -65,8 +64,13 @@ from gateway.dialects.gemini.response import (
 )
 from gateway.dialects.gemini.text_sources import TextSources
 from gateway.dialects.shared.code_execution import GEMINI_CODE
+from gateway.dialects.shared.failed_streams import (
+    TRUNCATED,
+    decode_event,
+    failed_events,
+    malformed_output_error,
+)
 from gateway.dialects.shared.fields import integer_or_none, list_or_empty, string_or_empty
-from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------
@@ -77,7 +81,6 @@ from gateway.framing.sse import Frame
 # an empty one is created. There is no final frame, so the response ends with the stream.
 
 _BLOCKED_PREFIX = "Blocked by provider: "
-_decode = msgspec.json.Decoder().decode
 _SIGNATURE_FIELDS = ("thoughtSignature", "thought_signature")
 
 
@@ -116,17 +119,8 @@ class GeminiStreamParser:
         """The events this frame completes."""
         if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
-        if frame.event == "error":
-            return self._fail_stream(
-                parse_error_payload(decode_or_none(frame.data), body=frame.data)
-            )
         try:
-            data = _decode(frame.data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            error = bad_upstream("the upstream sent an event that is not JSON").error
-            return self._fail_stream(error)
-        try:
-            return self.parse_event(data)
+            return self.parse_event(decode_event(frame, parse_error_payload))
         except GatewayError as failure:
             return self._fail_stream(failure.error)
 
@@ -162,7 +156,7 @@ class GeminiStreamParser:
         if self._block_reason and not self._finish_reason:
             return self._end_with_refusal()
         if not self._finish_reason:
-            return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+            return self._fail_stream(TRUNCATED)
         try:
             extra_responses = (
                 self._extra_candidates.close(GeminiStreamParser.close)
@@ -202,8 +196,7 @@ class GeminiStreamParser:
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         usage = parse_usage(self._usage) if self._started else None
-        usage_events = [UsageUpdate(usage)] if usage is not None else []
-        return [*self._text_sources.take(), *usage_events, Failed(error)]
+        return [*self._text_sources.take(), *failed_events(error, usage)]
 
     def _end_with_refusal(self) -> list[Event]:
         """Ends with a refusal block, as an empty response would look like a success.

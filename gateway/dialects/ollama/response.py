@@ -30,8 +30,8 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import IdlePlan, ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
+from gateway.dialects.shared.failed_streams import EXPLANATION_DROPPED, malformed_output_error
 from gateway.dialects.shared.fields import native_kind, non_negative_or_none
-from gateway.dialects.shared.responses import EXPLANATION_DROPPED, malformed_output_error
 
 
 class _Message:

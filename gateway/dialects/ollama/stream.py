@@ -39,12 +39,12 @@ from gateway.dialects.ollama.response import (
     render_tool_call,
     render_usage,
 )
-from gateway.dialects.shared.fields import compact_json, native_kind
-from gateway.dialects.shared.responses import (
+from gateway.dialects.shared.failed_streams import (
     EXPLANATION_DROPPED,
-    TRUNCATED_STREAM,
+    TRUNCATED,
     malformed_output_error,
 )
+from gateway.dialects.shared.fields import compact_json, native_kind
 from gateway.framing.ndjson import encode
 from gateway.framing.sse import Frame
 
@@ -84,7 +84,7 @@ class OllamaStreamParser:
 
     def close(self) -> list[Event]:
         """Failed if the last line is missing."""
-        return [] if self._ended else self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
+        return [] if self._ended else self._fail_stream(TRUNCATED)
 
     def parse_line(self, line: Any) -> list[Event]:
         """The events of one object of the response."""
@@ -201,7 +201,7 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
     if not isinstance(body, dict) or _line_message(body) is None:
         raise bad_upstream("the upstream's response contains no message")
     if body.get("done") is False:
-        raise bad_upstream(TRUNCATED_STREAM)
+        raise GatewayError(TRUNCATED)
     return fold_events(
         OllamaStreamParser(traits, rendered_request).parse_line({**body, "done": True})
     )

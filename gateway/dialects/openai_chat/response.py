@@ -33,10 +33,10 @@ from gateway.dialects.openai_chat.reasoning import (
 )
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.dialects.shared.reported_cost import parse_reported_cost
-from gateway.dialects.shared.responses import malformed_output_error
 
 Json = dict[str, Any]
 

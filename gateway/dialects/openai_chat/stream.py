@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.adaptation import AdaptationReport, approximated_field, dropped_field
 from gateway.canon.alternatives import AlternativeParsers
-from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
@@ -54,9 +54,13 @@ from gateway.dialects.openai_chat.response import (
 )
 from gateway.dialects.openai_chat.tool_calls import ToolCallStream, wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
+from gateway.dialects.shared.failed_streams import (
+    TRUNCATED,
+    failed_events,
+    malformed_output_error,
+)
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
-from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------
@@ -372,7 +376,7 @@ class ChatStreamParser:
     def _end_stream(self, *, done_received: bool) -> list[Event]:
         """End if the provider signalled the end in any way, else Failed for a truncated stream."""
         if not self._started or (self._finish is None and not done_received):
-            return self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
+            return self._fail_stream(TRUNCATED)
         events: list[Event] = []
         self._close_all(events)
         self._ended = True
@@ -392,9 +396,7 @@ class ChatStreamParser:
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
-        if self._usage is not None and self._started:
-            return [UsageUpdate(self._usage), Failed(error)]
-        return [Failed(error)]
+        return failed_events(error, self._usage if self._started else None)
 
 
 def _start_event(chunk: Chunk, response_id: str, model: str, usage: Usage | None) -> Start:

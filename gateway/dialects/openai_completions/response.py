@@ -24,16 +24,20 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
-from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import token_logprobs
 from gateway.canon.request import Reasoning, Refusal, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_completions.request import NAME, Json
+from gateway.dialects.shared.failed_streams import (
+    TRUNCATED,
+    decode_event,
+    failed_events,
+    malformed_output_error,
+)
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
-from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
 # --- a provider's response ------------------------------------------------------------------------
@@ -57,16 +61,10 @@ class CompletionStreamParser:
             return self._end_stream(done_received=True)
         if not frame.data.strip():
             return []
-        if frame.event == "error":
-            return self._fail_stream(
-                parse_error_payload(decode_or_none(frame.data), body=frame.data)
-            )
         try:
-            chunk = msgspec.json.decode(frame.data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._fail_stream(
-                bad_upstream("the upstream sent an event that is not JSON").error
-            )
+            chunk = decode_event(frame, parse_error_payload)
+        except GatewayError as failure:
+            return self._fail_stream(failure.error)
         if is_error(chunk):
             return self._fail_stream(parse_error_payload(chunk))
         return self.feed_chunk(chunk) if isinstance(chunk, dict) else []
@@ -104,7 +102,7 @@ class CompletionStreamParser:
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:
         if not self._started or (self._finish is None and not done_received):
-            return self._fail_stream(bad_upstream(TRUNCATED_STREAM).error)
+            return self._fail_stream(TRUNCATED)
         self._ended = True
         events: list[Event] = [BlockEnd()] if self._open else []
         if self._usage is not None:
@@ -113,9 +111,7 @@ class CompletionStreamParser:
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
-        if self._usage is not None and self._started:
-            return [UsageUpdate(self._usage), Failed(error)]
-        return [Failed(error)]
+        return failed_events(error, self._usage if self._started else None)
 
 
 def _choice_text(choice: Json) -> str | None:

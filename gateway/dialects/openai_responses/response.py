@@ -36,10 +36,10 @@ from gateway.dialects.openai_responses.items import (
 )
 from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.shared import code_execution, image_generation, mcp
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import parse_error_payload
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
-from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 

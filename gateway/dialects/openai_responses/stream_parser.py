@@ -24,7 +24,6 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder
-from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import attach_logprobs, logprobs_extra, parse_tokens
 from gateway.canon.request import Signature
 from gateway.canon.response import Response
@@ -39,8 +38,12 @@ from gateway.dialects.openai_responses.response import (
     parse_finish,
     parse_usage,
 )
+from gateway.dialects.shared.failed_streams import (
+    TRUNCATED,
+    decode_event_object,
+    failed_events,
+)
 from gateway.dialects.shared.fields import object_or_empty, string_or_empty
-from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
 _TEXT_DELTA = "response.output_text.delta"
@@ -78,7 +81,6 @@ class _TextDelta(msgspec.Struct):
 
 
 _text_delta = msgspec.json.Decoder(_TextDelta).decode
-_decode = msgspec.json.Decoder().decode
 
 
 class ResponsesStreamParser:
@@ -114,7 +116,7 @@ class ResponsesStreamParser:
         """Failed for a stream without a last event."""
         if self._ended:
             return []
-        return self._fail_stream(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+        return self._fail_stream(TRUNCATED)
 
     def feed_complete(self, response: Json) -> list[Event]:
         """The events of a complete response."""
@@ -146,11 +148,9 @@ class ResponsesStreamParser:
     # --- frames ------------------------------------------------------------------------
 
     def _read_event(self, frame: Frame) -> list[Event]:
-        if frame.event == "error":
-            return self._fail_stream(event_error(decode_or_none(frame.data), frame.data))
-        data = _decode_event(frame.data)
-        if data is None:
+        if frame.data.strip() in {b"", b"[DONE]"}:
             return []
+        data = decode_event_object(frame, event_error)
         name = string_or_empty(data.get("type")) or frame.event
         if self._items.is_late(name, data.get("output_index")):
             return []
@@ -185,8 +185,8 @@ class ResponsesStreamParser:
             case "response.failed":
                 response = object_or_empty(data.get("response"))
                 usage = parse_usage(response.get("usage")) if self._started else None
-                failed = self._fail_stream(failure_or_default(response))
-                return [UsageUpdate(usage), *failed] if usage is not None else failed
+                self._ended = True
+                return failed_events(failure_or_default(response), usage)
             case "error":
                 return self._fail_stream(event_error(data))
             case _ if data.get("error") and "response" not in data:
@@ -356,20 +356,6 @@ class ResponsesStreamParser:
             else item.switch_block(kind, part_index)
         )
         return events + self._items.release(index, part_events)
-
-
-def _decode_event(data: bytes) -> Json | None:
-    """The JSON of an event; None for an empty frame or `[DONE]`."""
-    stripped = data.strip()
-    if not stripped or stripped == b"[DONE]":
-        return None
-    try:
-        value = _decode(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise bad_upstream("the upstream sent an event that is not valid JSON") from None
-    if not isinstance(value, dict):
-        raise bad_upstream("the upstream sent an event that is not an object")
-    return value
 
 
 def _part_index(data: Json, field: str) -> int:

@@ -51,7 +51,7 @@ from gateway.dialects.openai_responses.response import (
     unsupported_part_drop,
 )
 from gateway.dialects.shared import code_execution, image_generation, mcp
-from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 # --- writers of output items ----------------------------------------------------------------------

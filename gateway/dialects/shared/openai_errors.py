@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from gateway.canon.errors import KINDS, Error
+from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.shared.error_body import CONTEXT_LENGTH_PHRASES, plain_error_message
-from gateway.dialects.shared.retry_after import retry_after, should_retry
+from gateway.dialects.shared.errors import (
+    MAX_MESSAGE_CHARS,
+    Phrases,
+    add_headers,
+    client_kind,
+    kind_of_status,
+    plain_error_message,
+    refine_kind,
+    retry_headers,
+)
 
 Json = dict[str, Any]
-_MAX_MESSAGE_CHARS = 2000
 _MAX_CODE_CHARS = 200
 
 # A provider's `code`, `error_type`, `type` or `status` -> kind.
@@ -77,29 +82,13 @@ _KIND_BY_GENERIC_CODE: dict[str, str] = {
     "badrequesterror": "invalid_request",
     "not_found_error": "not_found",
 }
-_KIND_BY_STATUS: dict[int, str] = {
-    401: "upstream_auth",
-    402: "quota",
-    403: "upstream_auth",
-    404: "not_found",
-    408: "timeout",
-    409: "upstream_error",
-    413: "too_large",
-    424: "upstream_error",
-    429: "rate_limit",
-    498: "rate_limit",
-    499: "upstream_error",
-    503: "overloaded",
-    504: "timeout",
-    529: "overloaded",
-}
+# Groq: the capacity of the flex tier is exceeded.
+_CAPACITY_EXCEEDED_STATUS = 498
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
-_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
-    *CONTEXT_LENGTH_PHRASES,
+_KIND_BY_PHRASE: Phrases = (
     ("is deprecated for this model", "unsupported_param"),
     ("function tools with reasoning_effort", "unsupported_param"),
 )
-_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error", "too_large"})
 
 CONTEXT_LENGTH_MARKERS = (b"context_length_exceeded",)
 
@@ -129,8 +118,6 @@ _PROMPT_PARAMS = frozenset({None, "messages", "input", "input_tokens", "input_te
 _GATEWAY_CODES = frozenset(
     {"previous_response_not_found", "guardrail_blocked", "guardrail_unavailable"}
 )
-# The SDK retries every 429 and 5xx unless this header says otherwise.
-_SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 
 
 # --- providers' errors ----------------------------------------------------------------------------
@@ -142,12 +129,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     if isinstance(payload, dict):
         status, body, payload = _unwrap_aws(status, headers, body, payload)
     error = parse_error_payload(payload, status=status, body=body)
-    return msgspec.structs.replace(
-        error,
-        retry_after_s=retry_after(headers, payload),
-        should_retry=should_retry(headers),
-        upstream_id=headers.get("x-request-id") or headers.get("request-id"),
-    )
+    return add_headers(error, headers, payload, "x-request-id", "request-id")
 
 
 def _unwrap_aws(
@@ -193,7 +175,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes 
         kind=_error_kind(
             status, [label.lower() for label in labels if isinstance(label, str)], message
         ),
-        message=message[:_MAX_MESSAGE_CHARS],
+        message=message[:MAX_MESSAGE_CHARS],
         param=_error_param(fields),
         code=str(code)[:_MAX_CODE_CHARS] if isinstance(code, str | int) else None,
         status=status,
@@ -247,21 +229,14 @@ def _error_kind(status: int | None, labels: list[str], message: str) -> str:
         return "quota"
     kind = next((_KIND_BY_CODE[label] for label in labels if label in _KIND_BY_CODE), None)
     if kind is None and status is not None:
-        kind = _KIND_BY_STATUS.get(status) or (
-            "invalid_request" if status < 500 else "upstream_error"
-        )
+        is_capacity = status == _CAPACITY_EXCEEDED_STATUS
+        kind = "rate_limit" if is_capacity else kind_of_status(status)
     if kind is None:
         kind = next(
             (_KIND_BY_GENERIC_CODE[label] for label in labels if label in _KIND_BY_GENERIC_CODE),
             "upstream_error",
         )
-    if kind in _REFINED_BY_PHRASE:
-        lowercase_message = message.lower()
-        return next(
-            (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lowercase_message),
-            kind,
-        )
-    return kind
+    return refine_kind(kind, message, _KIND_BY_PHRASE)
 
 
 def _error_param(fields: Json) -> str | None:
@@ -297,13 +272,6 @@ def render_error_body(error: Error, prompt: str = "messages") -> Json:
 
 def render_error(error: Error, request_id: str, prompt: str = "messages") -> ErrorReply:
     """The error response, sent before the first byte of a response."""
-    status, _, _ = _CLIENT_ERRORS[error.kind]
-    if error.kind == "not_allowed" and error.code == "insufficient_quota":
-        status = KINDS["quota"].status
-    headers: dict[str, str] = {"x-request-id": request_id}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(error.retry_after_s)
-    retry = error.should_retry if error.should_retry is not None else _SHOULD_RETRY.get(error.kind)
-    if retry is not None:
-        headers["x-should-retry"] = "true" if retry else "false"
+    status, _, _ = _CLIENT_ERRORS[client_kind(error)]
+    headers = {"x-request-id": request_id, **retry_headers(error)}
     return ErrorReply(status=status, body=render_error_body(error, prompt), headers=headers)
