@@ -30,11 +30,7 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message, parse_error_payload
 from gateway.dialects.shared.block_order import BlockOrder, Phase
-from gateway.dialects.shared.failed_streams import (
-    TRUNCATED,
-    decode_event_object,
-    failed_events,
-)
+from gateway.dialects.shared.failed_streams import TRUNCATED, decode_event_object, failed_events
 from gateway.dialects.shared.fields import non_negative_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.framing.sse import Frame

@@ -14,11 +14,8 @@ from gateway.dialects.openai_chat.request import (
     render_request,
 )
 from gateway.dialects.openai_chat.response import peek_usage, render_response
-from gateway.dialects.openai_chat.stream import (
-    ChatChoiceRenderer,
-    ChatStreamParser,
-    ChatStreamRenderer,
-)
+from gateway.dialects.openai_chat.stream_parser import ChatStreamParser
+from gateway.dialects.openai_chat.stream_renderer import ChatChoiceRenderer, ChatStreamRenderer
 from gateway.dialects.openai_chat.tools import read_functions_echo
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.openai_errors import (

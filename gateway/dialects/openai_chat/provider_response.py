@@ -18,7 +18,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.openai_chat.response import parse_finish, parse_usage
-from gateway.dialects.openai_chat.stream import (
+from gateway.dialects.openai_chat.stream_parser import (
     ChatStreamParser,
     Choice,
     Chunk,

@@ -38,11 +38,7 @@ from gateway.dialects.openai_responses.response import (
     parse_finish,
     parse_usage,
 )
-from gateway.dialects.shared.failed_streams import (
-    TRUNCATED,
-    decode_event_object,
-    failed_events,
-)
+from gateway.dialects.shared.failed_streams import TRUNCATED, decode_event_object, failed_events
 from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 from gateway.framing.sse import Frame
 

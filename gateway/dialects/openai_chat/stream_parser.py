@@ -1,13 +1,12 @@
-"""Streams: a provider's chunks to canonical events, and back for a client."""
+"""Streams of providers: chunks to canonical events."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import AdaptationReport, approximated_field, dropped_field
 from gateway.canon.alternatives import AlternativeParsers
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
@@ -17,54 +16,32 @@ from gateway.canon.events import (
     Delta,
     End,
     Event,
-    Failed,
     NativeDelta,
     SignatureDelta,
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import unfold_response
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.logprobs import logprob_tokens
 from gateway.canon.request import Citation
-from gateway.canon.response import Finish, Response, Usage, merge_usage
+from gateway.canon.response import Usage, merge_usage
 from gateway.canon.surrogates import SurrogateJoiner
 from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat.parts import (
     NAME,
+    Json,
     parse_citations,
     parse_listed_citations,
-    render_citation,
     thinking_text,
 )
-from gateway.dialects.openai_chat.reasoning import (
-    DETAILS,
-    ReasoningStateCollector,
-    details_text,
-    reasoning_fields,
-    render_reasoning_detail,
-)
-from gateway.dialects.openai_chat.response import (
-    error_in_frame,
-    parse_finish,
-    parse_usage,
-    render_finish,
-    render_usage,
-)
-from gateway.dialects.openai_chat.tool_calls import ToolCallStream, wrap_extra_content
-from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
-from gateway.dialects.shared.failed_streams import (
-    TRUNCATED,
-    failed_events,
-    malformed_output_error,
-)
-from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
+from gateway.dialects.openai_chat.reasoning import ReasoningStateCollector, details_text
+from gateway.dialects.openai_chat.response import error_in_frame, parse_finish, parse_usage
+from gateway.dialects.openai_chat.tool_calls import ToolCallStream
+from gateway.dialects.shared.failed_streams import TRUNCATED, failed_events
+from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.framing.sse import Frame
 
-# --- a provider's stream --------------------------------------------------------------------------
-#
 # Providers differ in every detail that the official reference leaves open; `Chunk` and
 # `_Delta` list the supported fields, and others are ignored. A frame that is no chunk ends
 # the stream as Failed: never an exception, never a clean end.
@@ -419,282 +396,3 @@ def _single_choice_chunk(chunk: Chunk, choice: Choice) -> Chunk:
     """The chunk with this choice only, at index 0."""
     choice = msgspec.structs.replace(choice, index=0)
     return msgspec.structs.replace(chunk, choices=[choice], usage=None, x_groq=None)
-
-
-# --- a client's stream ----------------------------------------------------------------------------
-#
-# All chunks of a response start with the same bytes, encoded once. An error is the last
-# event and no `[DONE]` follows it, or clients would treat the response as successful.
-
-Json = dict[str, Any]
-_encode = msgspec.json.encode
-_CHUNK_END = b',"finish_reason":null}]}\n\n'
-_DONE_EVENT = b"data: [DONE]\n\n"
-
-
-class ChatStreamRenderer:
-    """Renders one response as chunks."""
-
-    def __init__(self, context: ResponseContext, index: int = 0) -> None:
-        self.report = AdaptationReport()
-        self._context = context
-        head = {
-            "id": f"chatcmpl-{context.id}",
-            "object": "chat.completion.chunk",
-            "created": context.created,
-            "model": context.model,
-        }
-        self._head = b"data: " + _encode(head)[:-1]
-        self._prefix = self._head + b',"choices":[{"index":%d,"delta":' % index
-        self._text = self._prefix + b'{"content":'
-        self._include_usage = context.include_usage
-        self._reasoning_fields = reasoning_fields(context)
-        self._with_details = context.reasoning_field == DETAILS and bool(self._reasoning_fields)
-        self._reasoning_texts: list[str] = []
-        self._detail_count = 0
-        self._uses_functions = uses_functions(context)
-        self._usage: Usage | None = None
-        self._block = BlockStart(kind="text")
-        self._call_count = 0
-        self._call_is_empty = True
-        self._sends_whole_calls = context.framing == "whole_calls"
-        self._whole_call: Json = {}
-        self._whole_call_texts: list[str] = []
-        self._refused = False
-        self._text_length = 0
-        self._block_start = 0
-        self._pending_citations: list[Citation] = []
-        self._list_lengths: dict[str, int] = {}
-        self._ended = False
-
-    def feed(self, event: Event) -> bytes:
-        """The bytes for this event."""
-        if self._ended:
-            return b""
-        if type(event) is Delta:
-            if event.logprobs and self._block.kind == "text":
-                return self._render_delta_with_logprobs(event)
-            return self._render_delta(event.text)
-        match event:
-            case Start():
-                self._usage = event.usage
-                return self._render_chunk({"role": "assistant", "content": ""})
-            case BlockStart():
-                return self._open_block(event)
-            case BlockEnd():
-                return self._close_block()
-            case UsageUpdate():
-                self._usage = merge_usage(self._usage, event.usage)
-                return b""
-            case CitationDelta():
-                self._pending_citations.append(event.citation)
-                return b""
-            case SignatureDelta():
-                return self._render_signature(event)
-            case NativeDelta():
-                return self._render_native(event.data)
-            case End():
-                return self._end_stream(event)
-            case Failed():
-                return self._fail_stream(event.error)
-            case Delta():
-                return self._render_delta(event.text)
-            case _:
-                assert_never(event)
-
-    def _render_chunk(self, delta: Json) -> bytes:
-        return self._prefix + _encode(delta) + _CHUNK_END
-
-    def _render_delta(self, text: str) -> bytes:
-        kind = self._block.kind
-        if kind == "text":
-            self._text_length += len(text)
-            return self._text + _encode(text) + b"}" + _CHUNK_END
-        if kind == "tool_call":
-            self._call_is_empty = False
-            return self._render_call_arguments(text)
-        if kind == "refusal":
-            return self._render_refusal(text)
-        if kind == "reasoning" and self._reasoning_fields:
-            self._reasoning_texts.append(text)
-            return self._render_chunk(dict.fromkeys(self._reasoning_fields, text))
-        return b""
-
-    def _render_delta_with_logprobs(self, event: Delta) -> bytes:
-        self._text_length += len(event.text)
-        logprobs = {"content": event.logprobs, "refusal": None}
-        head = self._text + _encode(event.text) + b'},"logprobs":' + _encode(logprobs)
-        return head + _CHUNK_END
-
-    def _open_block(self, block: BlockStart) -> bytes:
-        self._block = block
-        self._block_start = self._text_length
-        if block.kind == "native":
-            return self._render_native(block.native)
-        if block.kind != "tool_call":
-            return b""
-        self._call_count += 1
-        self._call_is_empty = True
-        if self._uses_functions:
-            return self._render_function_call({"name": block.name, "arguments": ""})
-        call: Json = {"index": self._call_count - 1, "id": block.id}
-        if block.custom:
-            call |= {"type": "custom", "custom": {"name": block.name, "input": ""}}
-        else:
-            call |= {
-                "type": "function",
-                "function": {"name": block.name, "arguments": ""},
-            }
-        if self._sends_whole_calls:
-            self._whole_call, self._whole_call_texts = call, []
-            return b""
-        return self._render_chunk({"tool_calls": [call]})
-
-    def _render_function_call(self, call: Json) -> bytes:
-        """A call or a fragment of one in the legacy form, which has only the first call."""
-        if self._call_count > 1:
-            self.report.add(ONLY_FIRST_CALL)
-            return b""
-        return self._render_chunk({FUNCTION_CALL: call})
-
-    def _render_call_arguments(self, text: str) -> bytes:
-        if self._uses_functions:
-            return self._render_function_call({"arguments": text})
-        if self._sends_whole_calls:
-            self._whole_call_texts.append(text)
-            return b""
-        inner = (
-            {"custom": {"input": text}} if self._block.custom else {"function": {"arguments": text}}
-        )
-        return self._render_chunk({"tool_calls": [{"index": self._call_count - 1, **inner}]})
-
-    def _close_block(self) -> bytes:
-        block = self._block
-        if block.kind == "tool_call":
-            is_empty = self._call_is_empty and not block.custom
-            out = self._render_call_arguments("{}") if is_empty else b""
-            return out + self._render_whole_call() if self._whole_call else out
-        if block.kind == "text" and self._pending_citations:
-            return self._render_annotations()
-        return b""
-
-    def _render_whole_call(self) -> bytes:
-        """The collected call, for a client that requires it in one chunk."""
-        call, self._whole_call = self._whole_call, {}
-        kind, field = ("custom", "input") if self._block.custom else ("function", "arguments")
-        call[kind][field] = "".join(self._whole_call_texts)
-        return self._render_chunk({"tool_calls": [call]})
-
-    def _render_annotations(self) -> bytes:
-        """The sources of the block, whose end position is known only now."""
-        citations, self._pending_citations = self._pending_citations, []
-        rendered_citations = [
-            render_citation(source, self._block_start, self._text_length) for source in citations
-        ]
-        annotations = [annotation for annotation in rendered_citations if annotation is not None]
-        if len(annotations) < len(rendered_citations):
-            self.report.add(
-                dropped_field("citations", "OpenAI Chat does not support sources without a URL")
-            )
-        return self._render_list("annotations", annotations) if annotations else b""
-
-    def _render_list(self, field: str, entries: list[Json]) -> bytes:
-        """Entries of a list; the openai SDK fails on later ones without their index."""
-        count = self._list_lengths.get(field, 0)
-        self._list_lengths[field] = count + len(entries)
-        if count:
-            entries = [{**entry, "index": index} for index, entry in enumerate(entries, count)]
-        return self._render_chunk({field: entries})
-
-    def _render_signature(self, event: SignatureDelta) -> bytes:
-        """The state of a call; that of reasoning only if the route shows details."""
-        if self._block.kind != "tool_call":
-            if not self._with_details:
-                return b""
-            reasoning_text, self._reasoning_texts = "".join(self._reasoning_texts), []
-            detail = render_reasoning_detail(
-                reasoning_text, event.signature, self._detail_count, redacted=self._block.redacted
-            )
-            self._detail_count += 1
-            return self._render_chunk({DETAILS: [detail]})
-        if self._uses_functions:
-            return b""
-        if self._sends_whole_calls:
-            self._whole_call["extra_content"] = wrap_extra_content(event.signature)
-            return b""
-        # The openai SDK's stream helper fails on a delta of a call without its content.
-        inner = {"custom": {"input": ""}} if self._block.custom else {"function": {"arguments": ""}}
-        call_delta = {
-            "index": self._call_count - 1,
-            **inner,
-            "extra_content": wrap_extra_content(event.signature),
-        }
-        return self._render_chunk({"tool_calls": [call_delta]})
-
-    def _render_native(self, data: Json) -> bytes:
-        if self._block.dialect != NAME:
-            kind = native_kind(self._block.native)
-            self.report.add(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
-            return b""
-        field = self._block.native.get("type", "")
-        fields = {key: value for key, value in data.items() if key != "type"}
-        if not fields:
-            return b""
-        if field == "images":
-            images = [image for image in fields.get(field, []) if isinstance(image, dict)]
-            return self._render_list(field, images)
-        return self._render_chunk({field: fields})
-
-    def _render_refusal(self, text: str) -> bytes:
-        self._refused = True
-        return self._render_chunk({"refusal": text})
-
-    def _end_stream(self, event: End) -> bytes:
-        if event.finish.reason == "malformed":
-            return self._fail_stream(malformed_output_error(event.finish))
-        other_choices = [
-            self._render_complete_choice(response, index)
-            for index, response in enumerate(event.alternatives, 1)
-        ]
-        out = b"".join((self._render_finish(event.finish), *other_choices))
-        usage = render_usage(self._usage) if self._include_usage else None
-        if usage is not None:
-            out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
-        self._ended = True
-        return out + _DONE_EVENT
-
-    def _render_complete_choice(self, response: Response, index: int) -> bytes:
-        """All chunks of a further choice, which is complete."""
-        renderer = ChatStreamRenderer(self._context, index)
-        events = unfold_response(response)
-        out = b"".join(renderer.feed(event) for event in events[:-1])
-        for adaptation in renderer.report:
-            self.report.add(adaptation)
-        return out + renderer._render_finish(response.finish)
-
-    def _render_finish(self, finish: Finish) -> bytes:
-        """The last chunk of a choice."""
-        if finish.reason == "pause":
-            self.report.add(
-                approximated_field("finish_reason", "a paused turn is shown as stopped")
-            )
-        out = b""
-        has_refusal = self._refused
-        if not has_refusal and finish.explanation and finish.reason in {"filter", "refusal"}:
-            out = self._render_refusal(finish.explanation)
-        reason = render_finish(finish, has_refusal=has_refusal, functions=self._uses_functions)
-        out += self._prefix + b'{},"finish_reason":' + _encode(reason) + b"}]"
-        usage = render_usage(self._usage) if self._sends_whole_calls else None
-        return out + (b',"usage":' + _encode(usage) if usage is not None else b"") + b"}\n\n"
-
-    def _fail_stream(self, error: Error) -> bytes:
-        self._ended = True
-        return b"data: " + _encode(render_error_body(error)) + b"\n\n"
-
-
-class ChatChoiceRenderer(ChatStreamRenderer):
-    """Renders one of several choices of a stream: its end has neither usage nor terminator."""
-
-    def _end_stream(self, event: End) -> bytes:
-        self._ended = True
-        return self._render_finish(event.finish)
