@@ -93,6 +93,8 @@ def render_audio_chunk(audio: Audio) -> Json:
 # --- parts ----------------------------------------------------------------------------------------
 
 NAME = "openai_chat"
+# The only field of `Start.extra` and `Response.extra` that Chat has there.
+FINGERPRINT = "system_fingerprint"
 Fields = dict[str, msgspec.Raw]
 _AS_TEXT = "sent as text: OpenAI Chat does not support text documents"
 _FILE_DATA = b'"file_data"'

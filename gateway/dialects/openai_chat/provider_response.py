@@ -16,12 +16,12 @@ from gateway.canon.request import Text
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.openai_chat.response import parse_finish, parse_usage
 from gateway.dialects.openai_chat.stream_parser import (
     ChatStreamParser,
     Choice,
     Chunk,
+    fingerprint_extra,
     wants_multiple_choices,
 )
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
@@ -61,7 +61,7 @@ def _choice_response(
     choice.index, choice.finish_reason = 0, choice.finish_reason or "stop"
     chunk.choices = [choice]
     response = fold_events(ChatStreamParser(traits, rendered_request).feed_complete(chunk))
-    extra = logprobs_extra(logprob_tokens(choice.logprobs)) | _fingerprint(chunk)
+    extra = response.extra | logprobs_extra(logprob_tokens(choice.logprobs))
     return msgspec.structs.replace(response, extra=extra)
 
 
@@ -98,11 +98,5 @@ def _text_response(chunk: Chunk, choice: Choice) -> Response | None:
         usage=parse_usage(chunk.usage) if chunk.usage else None,
         created=chunk.created if type(chunk.created) is int else None,
         service_tier=tier if isinstance(tier, str) else None,
-        extra=_fingerprint(chunk),
+        extra=fingerprint_extra(chunk),
     )
-
-
-def _fingerprint(chunk: Chunk) -> dict[str, Json]:
-    """The entry for a response's `extra`; empty without a fingerprint."""
-    fingerprint = chunk.system_fingerprint
-    return {} if fingerprint is None else {NAME: {"system_fingerprint": fingerprint}}

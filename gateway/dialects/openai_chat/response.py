@@ -25,7 +25,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, FinishReason, Response, Usage
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_chat.parts import NAME, render_citation
+from gateway.dialects.openai_chat.parts import FINGERPRINT, NAME, render_citation
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
     reasoning_fields,
@@ -82,12 +82,18 @@ def render_response(
     }
     if (usage := render_usage(response.usage)) is not None:
         body["usage"] = usage
-    if response.service_tier is not None:
-        body["service_tier"] = response.service_tier
-    extra = response.extra.get(NAME, {})
-    if "system_fingerprint" in extra:
-        body["system_fingerprint"] = extra["system_fingerprint"]
+    body |= render_origin(response.service_tier, response.extra)
     return body, tuple(report)
+
+
+def render_origin(service_tier: str | None, extra: dict[str, Json]) -> Json:
+    """`service_tier` and `system_fingerprint`, of a response and of every chunk of a stream.
+
+    Each only if the upstream reported it. Source: `ChatCompletionChunk` of the openai SDK.
+    """
+    tier = {} if service_tier is None else {"service_tier": service_tier}
+    fingerprint = extra.get(NAME, {}).get(FINGERPRINT)
+    return tier if fingerprint is None else {**tier, FINGERPRINT: fingerprint}
 
 
 def _render_choice(

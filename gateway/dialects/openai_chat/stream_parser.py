@@ -29,6 +29,7 @@ from gateway.canon.surrogates import SurrogateJoiner
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat.parts import (
+    FINGERPRINT,
     NAME,
     Json,
     parse_citations,
@@ -384,7 +385,14 @@ def _start_event(chunk: Chunk, response_id: str, model: str, usage: Usage | None
         created=chunk.created if type(chunk.created) is int else None,
         service_tier=tier if isinstance(tier, str) else None,
         prompt_tokens=usage.prompt_tokens if usage is not None else None,
+        extra=fingerprint_extra(chunk),
     )
+
+
+def fingerprint_extra(chunk: Chunk) -> dict[str, Json]:
+    """The entry for a response's `extra`; empty without a fingerprint."""
+    fingerprint = chunk.system_fingerprint
+    return {NAME: {FINGERPRINT: fingerprint}} if isinstance(fingerprint, str) else {}
 
 
 def wants_multiple_choices(rendered_request: RenderedRequest | None) -> bool:

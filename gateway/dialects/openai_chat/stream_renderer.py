@@ -31,7 +31,7 @@ from gateway.dialects.openai_chat.reasoning import (
     reasoning_fields,
     render_reasoning_detail,
 )
-from gateway.dialects.openai_chat.response import render_finish, render_usage
+from gateway.dialects.openai_chat.response import render_finish, render_origin, render_usage
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
@@ -52,15 +52,14 @@ class ChatStreamRenderer:
     def __init__(self, context: ResponseContext, index: int = 0) -> None:
         self.report = AdaptationReport()
         self._context = context
-        head = {
+        self._index = index
+        self._head_fields: Json = {
             "id": f"chatcmpl-{context.id}",
             "object": "chat.completion.chunk",
             "created": context.created,
             "model": context.model,
         }
-        self._head = b"data: " + _encode(head)[:-1]
-        self._prefix = self._head + b',"choices":[{"index":%d,"delta":' % index
-        self._text = self._prefix + b'{"content":'
+        self._add_to_head({})
         self._include_usage = context.include_usage
         self._reasoning_fields = reasoning_fields(context)
         self._with_details = context.reasoning_field == DETAILS and bool(self._reasoning_fields)
@@ -81,6 +80,13 @@ class ChatStreamRenderer:
         self._list_lengths: dict[str, int] = {}
         self._ended = False
 
+    def _add_to_head(self, fields: Json) -> None:
+        """Add fields to the bytes with which every further chunk starts."""
+        self._head_fields |= fields
+        self._head = b"data: " + _encode(self._head_fields)[:-1]
+        self._prefix = self._head + b',"choices":[{"index":%d,"delta":' % self._index
+        self._text = self._prefix + b'{"content":'
+
     def feed(self, event: Event) -> bytes:
         """The bytes for this event."""
         if self._ended:
@@ -92,6 +98,7 @@ class ChatStreamRenderer:
         match event:
             case Start():
                 self._usage = event.usage
+                self._add_to_head(render_origin(event.service_tier, event.extra))
                 return self._render_chunk({"role": "assistant", "content": ""})
             case BlockStart():
                 return self._open_block(event)
@@ -99,6 +106,8 @@ class ChatStreamRenderer:
                 return self._close_block()
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
+                if event.service_tier is not None:
+                    self._add_to_head(render_origin(event.service_tier, {}))
                 return b""
             case CitationDelta():
                 self._pending_citations.append(event.citation)
@@ -280,6 +289,7 @@ class ChatStreamRenderer:
     def _render_complete_choice(self, response: Response, index: int) -> bytes:
         """All chunks of a further choice, which is complete."""
         renderer = ChatStreamRenderer(self._context, index)
+        renderer._add_to_head(self._head_fields)
         events = unfold_response(response)
         out = b"".join(renderer.feed(event) for event in events[:-1])
         for adaptation in renderer.report:

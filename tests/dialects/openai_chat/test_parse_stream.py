@@ -697,3 +697,11 @@ def test_state_between_calls_follows_them():
     ).parts
     assert [type(part).__name__ for part in parts] == ["ToolCall", "Reasoning"]
     assert parts[0].arguments == {"a": 1}  # type: ignore[union-attr]
+
+
+def test_the_fingerprint_of_a_stream_is_kept():
+    fields = {"system_fingerprint": "fp_1", "service_tier": "default"}
+    start = events({**TEXT, **fields}, {**STOP, **fields})[0]
+    assert isinstance(start, Start)
+    assert start.service_tier == "default"
+    assert start.extra == {"openai_chat": {"system_fingerprint": "fp_1"}}

@@ -22,7 +22,7 @@ from gateway.canon.events import (
 )
 from gateway.canon.fold import fold_events
 from gateway.canon.logprobs import logprobs_extra
-from gateway.canon.request import Citation, Signature
+from gateway.canon.request import Citation, Signature, Text
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.openai_chat import DIALECT
@@ -347,3 +347,30 @@ def test_a_chat_client_gets_log_probabilities():
     body, _ = DIALECT.client.render_response(Response(extra=extra), response_context())
     assert body["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
     assert body["system_fingerprint"] == "fp"
+
+
+FINGERPRINT = {"openai_chat": {"system_fingerprint": "fp_1"}}
+
+
+@pytest.mark.parametrize("framing", ["sse", "whole_calls"])
+def test_every_chunk_has_the_service_tier_and_the_fingerprint(framing: Any):
+    events = [
+        Start(service_tier="flex", extra=FINGERPRINT),
+        *block("reasoning", "hm"),
+        *block("text", "hi"),
+        *block("tool_call", "{}", id="c", name="f"),
+        UsageUpdate(USAGE),
+        End(Finish(reason="tool"), (Response(parts=(Text(text="other"),)),)),
+    ]
+    frames = rendered_frames(events, include_usage=True, framing=framing)
+    chunks = [frame for frame in frames if frame != "[DONE]"]
+    assert len(chunks) > 5
+    for chunk in chunks:
+        assert (chunk["service_tier"], chunk["system_fingerprint"]) == ("flex", "fp_1")
+
+
+def test_a_service_tier_at_the_end_is_in_the_chunks_that_follow():
+    update = UsageUpdate(USAGE, service_tier="priority")
+    frames = rendered_frames([Start(), *block("text", "hi"), update, STOP], include_usage=True)
+    tiers = [frame.get("service_tier") for frame in frames if frame != "[DONE]"]
+    assert tiers == [None, None, "priority", "priority"]
