@@ -1,7 +1,7 @@
 """The catalogue of providers: one row each, with everything to call it except the key.
 
-A new provider that speaks a known dialect is one row in `hosted`, `vendors`, `hosts`,
-`local`, `messages`, `google` or `clouds`. Its differences go into `traits` (which the
+A new provider that speaks a known dialect is one row in `vendors`, `hosts`, `local`,
+`messages`, `google` or `clouds`. Its differences go into `traits` (which the
 renderer consults) or `edits` (changes to the JSON), never into code. Capabilities of a model
 that do not depend on the provider are in `gateway.providers.families`.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from gateway.providers.catalog.clouds import CLOUD_PRESETS
 from gateway.providers.catalog.google import GOOGLE_PRESETS
-from gateway.providers.catalog.hosted import HOSTED_PRESETS
 from gateway.providers.catalog.hosts import HOST_PRESETS
 from gateway.providers.catalog.local import LOCAL_PRESETS
 from gateway.providers.catalog.messages import MESSAGES_PRESETS
@@ -20,7 +19,6 @@ from gateway.providers.profile import Preset
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        *HOSTED_PRESETS,
         *VENDOR_PRESETS,
         *HOST_PRESETS,
         *LOCAL_PRESETS,

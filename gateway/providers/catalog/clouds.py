@@ -65,6 +65,40 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
         traits={"user_field": "none", "reasoning_field": "reasoning_content"},
     ),
     Preset(
+        name="azure_openai",
+        logo="azureai",
+        title="Azure OpenAI",
+        base_url="",
+        url_example="https://RES.openai.azure.com",
+        auth="api-key",
+        env=("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
+        docs="https://learn.microsoft.com/azure/ai-services/openai/reference",
+        litellm=("azure",),
+        aliases=("azure_openai_chat",),
+        # The URL contains the deployment. For `/openai/v1` a provider row sets its own
+        # paths and an empty query.
+        paths={
+            "generate": "/openai/deployments/{model}/chat/completions",
+            "completions": "/openai/deployments/{model}/completions",
+            "embed": "/openai/deployments/{model}/embeddings",
+            # The api-version below does not have it; the v1 API has no api-version.
+            "responses": "/openai/responses?api-version=2025-04-01-preview",
+        },
+        query=(("api-version", "2024-10-21"),),
+        # A field unknown to its api-version is a 400.
+        traits={
+            "tool_id_rule": "any64",
+            "user_field": "user",
+            "session_field": "none",
+            "metadata": False,
+            "store": False,
+            "service_tier": False,
+            "web_search_options": False,
+        },
+        edits=SHORTEN_USER_IDS,
+        prices="azure",
+    ),
+    Preset(
         name="azure-openai-v1",
         logo="azureai",
         title="Azure OpenAI (v1)",

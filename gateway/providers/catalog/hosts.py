@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.providers.catalog.shared import USE_OLDER_NAMES, TraitValues, compatible_preset
+from gateway.providers.catalog.shared import (
+    DROP_LITELLM_MARKERS,
+    NEWER_FIELDS,
+    USE_OLDER_NAMES,
+    TraitValues,
+    compatible_preset,
+    drop_edits,
+)
 from gateway.providers.profile import Edit, Preset
 
 # vLLM or SGLang behind a proxy: their sampling fields, their reasoning field.
@@ -25,6 +32,182 @@ def _open_model_preset(*, traits: TraitValues | None = None, **fields: Any) -> P
 
 
 HOST_PRESETS: tuple[Preset, ...] = (
+    compatible_preset(
+        name="groq",
+        title="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        env=("GROQ_API_KEY",),
+        docs="https://console.groq.com/docs/openai",
+        litellm=("groq",),
+        traits={
+            "max_tokens_field": "max_completion_tokens",
+            "reasoning_field": "reasoning",
+            "service_tier": True,
+            "structured": "json",
+            "n_max": 1,
+            "logprobs": False,
+            "logit_bias": False,
+        },
+        # "Will result in a 400 error if they are supplied" (console.groq.com/docs/openai).
+        edits=(
+            *drop_edits(
+                "Groq rejects it",
+                *("logprobs", "top_logprobs", "logit_bias", "messages[].name"),
+                # "property 'prompt_cache_key' is unsupported": it knows the fields of its SDK only.
+                *("prediction", "prompt_cache_key", "safety_identifier", "verbosity"),
+                *NEWER_FIELDS,
+                # Its own responses have `reasoning`; clients send back what others have.
+                *("messages[].reasoning_content", "messages[].reasoning_details"),
+            ),
+            *DROP_LITELLM_MARKERS,
+            Edit(
+                op="map",
+                path="service_tier",
+                value={"default": "on_demand", "priority": "performance"},
+            ),
+            Edit(op="max", path="n", value=1, reason="Groq returns a single choice"),
+        ),
+        prices="groq",
+    ),
+    compatible_preset(
+        name="openrouter",
+        title="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        env=("OPENROUTER_API_KEY", "OR_API_KEY"),
+        docs="https://openrouter.ai/docs/api-reference/overview",
+        litellm=("openrouter",),
+        # It maps efforts to those of each model and leaves out unsupported ones.
+        traits={
+            "max_tokens_field": "max_completion_tokens",
+            "reasoning": True,
+            "thinking_request": "reasoning",
+            "efforts": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+            "reasoning_field": "reasoning_details",
+            "replay_reasoning": "native",
+            "cache": "cache_control",
+            # Cache breakpoints are set on parts.
+            "text_parts": True,
+            "tool_result_images": True,
+            "document_urls": True,
+            "prefill": True,
+            "metadata": True,
+            "verbosity": True,
+            "pdf": True,
+            "top_k": True,
+            "min_p": True,
+            "repetition_penalty": True,
+            "service_tier": True,
+            "web_search": "openrouter:web_search",
+            "web_search_options": True,
+        },
+        edits=(),
+        prices="openrouter",
+    ),
+    compatible_preset(
+        name="together",
+        title="Together AI",
+        base_url="https://api.together.xyz/v1",
+        env=("TOGETHERAI_API_KEY", "TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
+        docs="https://docs.together.ai/reference/chat-completions-1",
+        litellm=("together_ai",),
+        traits={
+            "completions": "too",
+            "reasoning_field": "reasoning",
+            "replay_reasoning": "native",
+            "parallel_toggle": False,
+            # Its `logprobs` is a number.
+            "logprobs": False,
+            "stop_max": None,
+            "top_k": True,
+            "min_p": True,
+            "repetition_penalty": True,
+        },
+        prices="together",
+    ),
+    compatible_preset(
+        name="fireworks",
+        title="Fireworks AI",
+        base_url="https://api.fireworks.ai/inference/v1",
+        env=("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY", "FIREWORKSAI_API_KEY"),
+        docs="https://docs.fireworks.ai/api-reference/post-chatcompletions",
+        litellm=("fireworks_ai",),
+        traits={
+            "completions": "too",
+            "reasoning_field": "reasoning_content",
+            "replay_reasoning": "native",
+            "top_k": True,
+            "min_p": True,
+            "repetition_penalty": True,
+        },
+        edits=(*USE_OLDER_NAMES, *DROP_LITELLM_MARKERS),
+        prices="fireworks",
+    ),
+    compatible_preset(
+        name="cerebras",
+        title="Cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        env=("CEREBRAS_API_KEY",),
+        docs="https://inference-docs.cerebras.ai/api-reference/chat-completions",
+        litellm=("cerebras",),
+        traits={
+            "max_tokens_field": "max_completion_tokens",
+            "reasoning_field": "reasoning",
+            "n_max": 1,
+        },
+        # "property 'messages.1.assistant.reasoning_content' is unsupported" (wrong_api_format).
+        edits=(
+            Edit(op="rename", path="messages[].reasoning_content", value="reasoning"),
+            *drop_edits("Cerebras rejects it", "messages[].reasoning_details"),
+        ),
+        prices="cerebras",
+    ),
+    compatible_preset(
+        name="nvidia",
+        title="NVIDIA NIM",
+        base_url="https://integrate.api.nvidia.com/v1",
+        env=("NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"),
+        docs="https://docs.api.nvidia.com/nim/reference/llm-apis",
+        litellm=("nvidia_nim",),
+        traits={"reasoning_field": "reasoning_content"},
+    ),
+    compatible_preset(
+        name="sambanova",
+        title="SambaNova",
+        base_url="https://api.sambanova.ai/v1",
+        env=("SAMBANOVA_API_KEY",),
+        docs="https://docs.sambanova.ai/cloud/api-reference",
+        litellm=("sambanova",),
+        traits={"n_max": 1, "logprobs": False, "logit_bias": False},
+    ),
+    compatible_preset(
+        name="huggingface",
+        title="Hugging Face Inference Providers",
+        base_url="https://router.huggingface.co/v1",
+        env=("HUGGINGFACE_API_KEY", "HF_TOKEN"),
+        docs="https://huggingface.co/docs/inference-providers/en/tasks/chat-completion",
+        litellm=("huggingface",),
+        traits={"reasoning_field": "reasoning_content"},
+    ),
+    compatible_preset(
+        name="github",
+        title="GitHub Models",
+        base_url="https://models.github.ai/inference",
+        env=("GITHUB_API_KEY",),
+        docs="https://docs.github.com/en/rest/models/inference",
+        litellm=("github",),
+        aliases=("github_models",),
+        traits={"user_field": "none", "logit_bias": False},
+        edits=(),
+    ),
+    compatible_preset(
+        name="deepinfra",
+        title="DeepInfra",
+        base_url="https://api.deepinfra.com/v1/openai",
+        env=("DEEPINFRA_API_KEY",),
+        docs="https://docs.deepinfra.com/api-reference/chat-completions/openai-chat-completions",
+        litellm=("deepinfra",),
+        traits={"reasoning_field": "reasoning_content", "repetition_penalty": True},
+    ),
     _open_model_preset(
         name="novita",
         title="Novita AI",

@@ -1,13 +1,11 @@
-"""Model vendors, in addition to those in `hosted`, with OpenAI's Chat API or their own.
-
-A new one is a row here.
-"""
+"""Vendors of models, with OpenAI's Chat API or their own: a new one is a row here."""
 
 from __future__ import annotations
 
 from gateway.providers.catalog.shared import (
     GLM,
     NEWER_FIELDS,
+    SHORTEN_USER_IDS,
     USE_OLDER_NAMES,
     compatible_preset,
     drop_edits,
@@ -15,6 +13,229 @@ from gateway.providers.catalog.shared import (
 from gateway.providers.profile import Edit, Preset
 
 VENDOR_PRESETS: tuple[Preset, ...] = (
+    Preset(
+        name="openai",
+        title="OpenAI",
+        base_url="https://api.openai.com/v1",
+        env=("OPENAI_API_KEY",),
+        docs="https://platform.openai.com/docs/api-reference/chat",
+        litellm=("openai",),
+        aliases=("openai_chat", "chat", "chat_completions"),
+        traits={"allowed_tools": True, "tool_id_rule": "any64"},
+        edits=SHORTEN_USER_IDS,
+        prices="openai",
+    ),
+    # OpenAI's Responses API alone, for accounts and proxies without Chat.
+    Preset(
+        name="openai_responses",
+        logo="openai",
+        title="OpenAI (Responses API)",
+        dialect="openai_responses",
+        base_url="https://api.openai.com/v1",
+        env=("OPENAI_API_KEY",),
+        docs="https://platform.openai.com/docs/api-reference/responses",
+        aliases=("responses",),
+        traits={"allowed_tools": True, "tool_id_rule": "any64", "count_tokens": "endpoint"},
+        prices="openai",
+    ),
+    compatible_preset(
+        name="deepseek",
+        title="DeepSeek",
+        base_url="https://api.deepseek.com",
+        paths={"fim": "/beta/completions"},
+        env=("DEEPSEEK_API_KEY",),
+        docs="https://api-docs.deepseek.com/api/create-chat-completion",
+        litellm=("deepseek",),
+        # V4 thinks by default, accepts three efforts and documents how others map, and rejects
+        # a tool turn without its reasoning (guides/thinking_mode, 2026-11).
+        traits={
+            "reasoning": True,
+            "thinking_request": "thinking",
+            "efforts": ("low", "high", "max"),
+            "effort_map": {"minimal": "low", "medium": "high", "xhigh": "high", "ultra": "max"},
+            "reasoning_field": "reasoning_content",
+            "replay_reasoning": "required_on_tools",
+            "empty_content": "empty",
+            "structured": "json",
+            "strict_tools": False,
+            # "Thinking mode does not support this tool_choice" (DeepSeek-V3#1376).
+            "forced_tools": False,
+            "parallel_toggle": False,
+            "images": False,
+            "seed": False,
+            "n_max": 1,
+            "logit_bias": False,
+            "stop_max": 16,
+            "user_field": "none",
+            "max_output": 384_000,
+            "context_window": 1_000_000,
+        },
+        prices="deepseek",
+        # It rejects lists of text parts, and tool turns without their reasoning.
+        passthrough=False,
+    ),
+    compatible_preset(
+        name="mistral",
+        title="Mistral AI",
+        base_url="https://api.mistral.ai/v1",
+        paths={"fim": "/fim/completions"},
+        env=("MISTRAL_API_KEY",),
+        docs="https://docs.mistral.ai/api/",
+        litellm=("mistral",),
+        # Tool-call ids, prefixes and thinking chunks differ inside the messages.
+        passthrough=False,
+        traits={
+            "reasoning": True,
+            "efforts": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+            "reasoning_field": "thinking",
+            "replay_reasoning": "native",
+            "tool_id_rule": "mistral9",
+            "mid_system": False,
+            "user_after_tool": False,
+            "tool_choice_any": "any",
+            "tool_result_name": True,
+            "tool_result_images": True,
+            "media_chunks": True,
+            "no_name_or_refusal": True,
+            "pdf": True,
+            "document_urls": True,
+            "audio": True,
+            "empty_content": "omit",
+            "prefill": True,
+            "prefill_field": "prefix",
+            # The last chunk always has the usage.
+            "stream_options": False,
+            "user_field": "none",
+            "session_field": "prompt_cache_key",
+            "metadata": True,
+            "service_tier": True,
+            "logit_bias": False,
+            "stop_max": None,
+            "top_k": True,
+            "repetition_penalty": True,
+            "temperature_max": 1.5,
+        },
+        # An unknown field is a 422 (mistralai/platform-docs-public#7).
+        edits=(
+            Edit(op="rename", path="seed", value="random_seed"),
+            Edit(op="rename", path="dimensions", value="output_dimension"),
+            Edit(op="map", path="service_tier", value={"default": "standard"}),
+            *drop_edits("Mistral does not support this field", *NEWER_FIELDS, "echo"),
+        ),
+        prices="mistral",
+    ),
+    compatible_preset(
+        name="gemini-openai",
+        logo="gemini",
+        title="Google Gemini (OpenAI API)",
+        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        docs="https://ai.google.dev/gemini-api/docs/openai",
+        # An unknown field is a 400 ("Invalid JSON payload received").
+        traits={
+            "user_field": "none",
+            "parallel_toggle": False,
+            "logprobs": False,
+            "logit_bias": False,
+            "audio": True,
+            "stop_max": 5,
+            "n_max": 8,
+        },
+        prices="google",
+    ),
+    compatible_preset(
+        name="xai",
+        title="xAI",
+        base_url="https://api.x.ai/v1",
+        env=("XAI_API_KEY",),
+        docs="https://docs.x.ai/docs/api-reference",
+        litellm=("xai",),
+        traits={
+            "max_tokens_field": "max_completion_tokens",
+            "reasoning_field": "reasoning_content",
+            # Other fields of OpenAI's are rejected (docs.x.ai/docs/api-reference, 2026).
+            "built_in_tools": {
+                "web_search": (
+                    *("filters", "allowed_domains", "excluded_domains"),
+                    *("enable_image_understanding", "enable_image_search"),
+                ),
+                "x_search": (
+                    *("allowed_x_handles", "excluded_x_handles", "from_date", "to_date"),
+                    *("enable_image_understanding", "enable_video_understanding"),
+                ),
+                "code_interpreter": (),
+                "file_search": ("vector_store_ids", "max_num_results"),
+                "mcp": (
+                    *("server_label", "server_url", "server_description", "require_approval"),
+                    *("allowed_tools", "authorization", "headers"),
+                ),
+            },
+        },
+        edits=(),
+        prices="x-ai",
+    ),
+    compatible_preset(
+        name="perplexity",
+        title="Perplexity",
+        base_url="https://api.perplexity.ai",
+        env=("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
+        docs="https://docs.perplexity.ai/api-reference/chat-completions-post",
+        litellm=("perplexity",),
+        traits={
+            "tools": False,
+            # Its models always search; the field has the options of the search.
+            "web_search": "web_search_options",
+            "web_search_options": True,
+            "user_field": "none",
+            "seed": False,
+            "n_max": 1,
+            "logprobs": False,
+            "logit_bias": False,
+        },
+        prices="perplexity",
+    ),
+    compatible_preset(
+        name="moonshot",
+        title="Moonshot AI (Kimi)",
+        base_url="https://api.moonshot.ai/v1",
+        env=("MOONSHOT_API_KEY",),
+        docs="https://platform.moonshot.ai/docs/api/chat",
+        litellm=("moonshot",),
+        traits={
+            "thinking_request": "thinking",
+            "reasoning_field": "reasoning_content",
+            "replay_reasoning": "required_on_tools",
+            "temperature_max": 1.0,
+            "stop_max": 5,
+        },
+        prices="moonshotai",
+    ),
+    compatible_preset(
+        name="zai",
+        title="Z.ai (GLM)",
+        base_url="https://api.z.ai/api/paas/v4",
+        env=("ZAI_API_KEY",),
+        docs="https://docs.z.ai/api-reference/llm/chat-completion",
+        litellm=("zai",),
+        traits=GLM,
+        prices="zai",
+    ),
+    compatible_preset(
+        name="dashscope",
+        logo="qwen",
+        title="Alibaba Cloud Model Studio (Qwen)",
+        base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        env=("DASHSCOPE_API_KEY",),
+        docs="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
+        litellm=("dashscope",),
+        aliases=("qwen",),
+        # `enable_thinking` switches thinking, which a route's edit may set.
+        traits={
+            "thinking_request": "none",
+            "reasoning_field": "reasoning_content",
+            "structured": "json",
+        },
+    ),
     Preset(
         name="cohere",
         title="Cohere",
