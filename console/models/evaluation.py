@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from console.models.owned import OwnedQuerySet
+
 # A run whose lease has ended is taken over by another process.
 LEASE = dt.timedelta(seconds=10)
 
 
-class EvaluationQuerySet(models.QuerySet["Evaluation"]):
+class EvaluationQuerySet(OwnedQuerySet["Evaluation"]):
     """Evaluations."""
-
-    def visible_to(self, user: Any) -> Self:
-        """Return the evaluations that a user may see: their own, or all for admins."""
-        return self if user.is_staff else self.filter(owner_id=user.pk)
 
     def listed(self) -> Self:
         """Order by the last change, newest first."""
@@ -46,12 +44,8 @@ class Evaluation(models.Model):
         return self.name
 
 
-class EvaluationRunQuerySet(models.QuerySet["EvaluationRun"]):
+class EvaluationRunQuerySet(OwnedQuerySet["EvaluationRun"]):
     """Runs of evaluations."""
-
-    def visible_to(self, user: Any) -> Self:
-        """Return the runs that a user may see: their own, or all for admins."""
-        return self if user.is_staff else self.filter(owner_id=user.pk)
 
     def listed(self) -> Self:
         """Order by newest first, and defer the document."""

@@ -13,6 +13,8 @@ from django.db import models, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
+from console.models.owned import OwnedQuerySet
+
 Json = dict[str, Any]
 
 PAGE_ROWS = 30
@@ -23,12 +25,8 @@ MAX_SEARCH_WORDS = 10
 STALE_AFTER = dt.timedelta(seconds=15)
 
 
-class RunQuerySet(models.QuerySet["PlaygroundRun"]):
+class RunQuerySet(OwnedQuerySet["PlaygroundRun"]):
     """Runs; large columns are deferred."""
-
-    def visible_to(self, user: Any) -> Self:
-        """Return the runs that a user may see: their own, or all for admins."""
-        return self if user.is_staff else self.filter(owner_id=user.pk)
 
     def listed(self) -> Self:
         """Order by newest first, and defer large columns."""
@@ -100,12 +98,8 @@ class PlaygroundRun(models.Model):
         return self.ended_at is None and timezone.now() - last_heartbeat > STALE_AFTER
 
 
-class ShareQuerySet(models.QuerySet["RunShare"]):
+class ShareQuerySet(OwnedQuerySet["RunShare"]):
     """Public links to runs."""
-
-    def manageable_by(self, user: Any) -> Self:
-        """Return the links that a user may revoke: their own, or all for admins."""
-        return self if user.is_staff else self.filter(owner_id=user.pk)
 
     def valid(self) -> Self:
         """Return the links that have not expired."""
@@ -156,12 +150,8 @@ class RunShare(models.Model):
         return f"link to {self.run}"
 
 
-class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
+class PresetQuerySet(OwnedQuerySet["PlaygroundPreset"]):
     """Stored presets."""
-
-    def owned_by(self, user: Any) -> Self:
-        """Return a user's own presets."""
-        return self.filter(owner_id=user.pk)
 
     def with_id(self, pk: int) -> Self:
         """Return the preset with this id."""
@@ -209,12 +199,10 @@ class PlaygroundPreset(models.Model):
         return f"{self.name} v{self.version}"
 
 
-class VoteQuerySet(models.QuerySet["Vote"]):
+class VoteQuerySet(OwnedQuerySet["Vote"]):
     """Votes."""
 
-    def visible_to(self, user: Any) -> Self:
-        """Return the votes that a user may see: their own, or all for admins."""
-        return self if user.is_staff else self.filter(voter_id=user.pk)
+    owner_column = "voter_id"
 
     def for_preset(self, preset: str | None) -> Self:
         """Return the votes on runs of a preset; all votes for None."""

@@ -38,7 +38,7 @@ def share_links(request: HttpRequest) -> HttpResponse:
         return _render_page(request, run, problem=_("Wait until the run has ended."))
     if days not in EXPIRIES:
         return _render_page(request, run, problem=_("Choose when the link expires."))
-    if RunShare.objects.manageable_by(request.user).valid().count() >= MAX_LINKS:
+    if RunShare.objects.visible_to(request.user).valid().count() >= MAX_LINKS:
         return _render_page(
             request, run, problem=_("Revoke a link first: you have %d.") % MAX_LINKS
         )
@@ -53,7 +53,7 @@ def share_links(request: HttpRequest) -> HttpResponse:
 @editor
 def share_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """Revoke a link; it stops working immediately."""
-    get_object_or_404(RunShare.objects.manageable_by(request.user), pk=pk).delete()
+    get_object_or_404(RunShare.objects.visible_to(request.user), pk=pk).delete()
     messages.success(request, _("The link was revoked."))
     return redirect("share-links")
 
@@ -72,7 +72,7 @@ def _find_run(request: HttpRequest) -> PlaygroundRun | None:
 def _render_page(
     request: HttpRequest, run: PlaygroundRun | None, *, url: str = "", problem: str = ""
 ) -> HttpResponse:
-    links = RunShare.objects.manageable_by(request.user).valid().select_related("run", "owner")
+    links = RunShare.objects.visible_to(request.user).valid().select_related("run", "owner")
     context: dict[str, Any] = {
         "page": PAGE,
         "run": run,
