@@ -97,6 +97,14 @@ def test_every_preset_is_offered_with_its_logo(admin_client: Client) -> None:
         assert f'id="{preset.logo or preset.name}"' in sprite
 
 
+def test_popular_presets_are_offered_first(admin_client: Client) -> None:
+    page = text(admin_client.get(reverse("provider-presets")))
+    names = re.findall(r'href="/console/providers/add/([^"/]+)', page)
+    assert names[:3] == ["openai", "anthropic", "gemini"]
+    titles = [PRESETS[name].title.lower() for name in names[6:20]]
+    assert titles == sorted(titles)
+
+
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.wide(every=8)
 def test_every_preset_has_a_form_with_its_base_url(admin_client: Client, name: str) -> None:

@@ -19,6 +19,7 @@ from console.dialects import title
 from console.pages.keys.spend import provider_gauges
 from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
 from console.pages.providers.state import credential, healths, rows_of
+from console.preset_order import sort_presets
 from gateway.api.ownership import adopt_row
 from gateway.api.runtime import runtime_of
 from gateway.models import Provider, Route
@@ -50,7 +51,9 @@ def providers(request: HttpRequest) -> HttpResponse:
 @admin
 def presets(request: HttpRequest) -> HttpResponse:
     """The presets to choose from."""
-    standard_presets = [preset for preset in PRESETS.values() if preset.name not in CUSTOM_PRESETS]
+    standard_presets = [
+        preset for preset in sort_presets(PRESETS.values()) if preset.name not in CUSTOM_PRESETS
+    ]
     context = {
         "page": PAGE,
         "hosted": [_preset_tile(preset) for preset in standard_presets if not preset.local],

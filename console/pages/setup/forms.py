@@ -12,14 +12,13 @@ from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import username_field
 from console.pages.session.forms import NewPasswordForm
+from console.preset_order import sort_presets
 from gateway.models.provider import variable_name
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 from gateway.store.field_values import base_url
 
 DEMO = "demo"
-# The presets that most installations begin with, in this order.
-POPULAR_PRESETS = ("openai", "anthropic", "gemini", "openrouter", "azure_openai", "bedrock")
 
 
 class AccountForm(NewPasswordForm):
@@ -35,19 +34,8 @@ class AccountForm(NewPasswordForm):
 
 
 def list_presets() -> list[Preset]:
-    """The presets to choose from: popular ones, then hosted ones, by title."""
-    rows = [preset for preset in PRESETS.values() if preset.name != DEMO]
-    generic = {preset.name for preset in rows if not preset.base_url and not preset.env}
-    ranks = {name: rank for rank, name in enumerate(POPULAR_PRESETS)}
-    return sorted(
-        rows,
-        key=lambda row: (
-            ranks.get(row.name, len(ranks)),
-            row.local,
-            row.name in generic,
-            row.title.lower(),
-        ),
-    )
+    """The presets to choose from; the demo has its own button."""
+    return sort_presets(preset for preset in PRESETS.values() if preset.name != DEMO)
 
 
 class ProviderForm(forms.Form):

@@ -20,8 +20,9 @@ from console.pages.providers.connection_test import (
     run_connection_test,
 )
 from console.pages.providers.key_pages import KEY_PAGES
-from console.pages.setup.forms import DEMO, POPULAR_PRESETS, ProviderForm, list_presets
+from console.pages.setup.forms import DEMO, ProviderForm, list_presets
 from console.pages.setup.gate import setup_step, steps
+from console.preset_order import POPULAR_PRESETS
 from gateway import store
 from gateway.models import Model, Provider, Route, RowSource, Target
 from gateway.routing.snapshot import Provider as ProviderValue
