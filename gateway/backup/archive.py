@@ -10,12 +10,13 @@ import gzip
 import hashlib
 import io
 import re
+import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Annotated, BinaryIO, cast
 
 import msgspec
 
@@ -25,6 +26,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 _MANIFEST_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
+# Names in statements of SQL, which COPY cannot take as parameters.
+_SqlName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_][a-z0-9_]*\Z")]
 _NAME = re.compile(r"(secrets\.json|database\.sqlite3|tables/[a-z0-9_]+\.copy)")
 
 
@@ -35,14 +38,14 @@ class ArchiveError(Exception):
 class Member(msgspec.Struct, frozen=True):
     """Size in bytes and SHA-256 in hexadecimal digits of one member."""
 
-    bytes: int
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
     sha256: str
 
 
 class Table(msgspec.Struct, frozen=True):
     """A table of PostgreSQL: its columns in the order of the data, and its rows."""
 
-    columns: list[str]
+    columns: list[_SqlName]
     rows: int
 
 
@@ -63,7 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     database: str
     migrations: list[tuple[str, str]]
-    tables: dict[str, Table] = {}
+    tables: dict[_SqlName, Table] = {}
     members: dict[str, Member] = {}
 
 
@@ -118,6 +121,7 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
         ):
             members = iter(tar)
             manifest = _read_manifest(tar, next(members, None))
+            _check_space(manifest, directory)
             digests = {
                 info.name: _extract_member(tar, info, directory, manifest) for info in members
             }
@@ -163,12 +167,25 @@ def _read_manifest(tar: tarfile.TarFile, info: tarfile.TarInfo | None) -> Manife
         raise ArchiveError(f"the manifest of the backup is damaged: {error}") from None
 
 
+def _check_space(manifest: Manifest, directory: Path) -> None:
+    """Check that the members fit, before the disk of a gateway is filled with them."""
+    needed_bytes = sum(member.bytes for member in manifest.members.values())
+    free_bytes = shutil.disk_usage(directory).free
+    if needed_bytes > free_bytes:
+        raise ArchiveError(
+            f"the backup has {needed_bytes:,} bytes, and {free_bytes:,} bytes are free in "
+            f"{directory.parent}"
+        )
+
+
 def _extract_member(
     tar: tarfile.TarFile, info: tarfile.TarInfo, directory: Path, manifest: Manifest
 ) -> Member:
     expected_member = manifest.members.get(info.name)
     if expected_member is None or not info.isfile() or not _NAME.fullmatch(info.name):
         raise ArchiveError(f"the backup has a member that is not in its manifest: {info.name!r}")
+    if info.size != expected_member.bytes:
+        raise ArchiveError(f"the backup is damaged: the size of {info.name} differs")
     path = directory / info.name
     path.parent.mkdir(mode=0o700, exist_ok=True)
     source = cast("BinaryIO", tar.extractfile(info))

@@ -111,14 +111,9 @@ def test_no_member_leaves_the_directory(tmp_path: Path, name: str) -> None:
     content = create_backup(tmp_path, members={})
     manifest = msgspec.json.decode(_read_member(content, archive.MANIFEST), type=Manifest)
     manifest = msgspec.structs.replace(manifest, members=members)
-    evil = io.BytesIO()
-    with tarfile.open(fileobj=evil, mode="w:gz") as tar:
-        for path, data in ((archive.MANIFEST, msgspec.json.encode(manifest)), (name, b"x")):
-            info = tarfile.TarInfo(path)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    evil = _archive_of(manifest, {name: b"x"})
     with pytest.raises(ArchiveError, match="not in its manifest"):
-        restore_backup(evil.getvalue(), tmp_path)
+        restore_backup(evil, tmp_path)
 
 
 def _read_member(content: bytes, name: str) -> bytes:
@@ -160,3 +155,45 @@ def test_a_stream_without_its_last_chunk_is_refused() -> None:
     file.seek(len(MAGIC))
     with pytest.raises(DecryptionError):
         EncryptedReader(file, PASSPHRASE).read()
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"gateway_route\" FROM PROGRAM 'id' --\"": archive.Table([], 0)},
+        {"gateway_route": archive.Table(['"id") FROM PROGRAM \'id\' --"'], 0)},
+        {"gateway_route": archive.Table(["id\n"], 0)},
+    ],
+)
+def test_no_name_in_a_manifest_is_sql(tmp_path: Path, tables: dict[str, archive.Table]) -> None:
+    with pytest.raises(ArchiveError, match="manifest of the backup is damaged"):
+        restore_backup(create_backup(tmp_path, tables=tables), tmp_path)
+
+
+def test_a_member_larger_than_the_disk_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    content = create_backup(tmp_path)
+    manifest = msgspec.json.decode(_read_member(content, archive.MANIFEST), type=Manifest)
+    members = {**manifest.members, "tables/a.copy": archive.Member(2**60, "00")}
+    content = _archive_of(msgspec.structs.replace(manifest, members=members), {})
+    with pytest.raises(ArchiveError, match="bytes are free"):
+        restore_backup(content, tmp_path)
+
+
+def test_a_member_larger_than_it_says_is_not_written(tmp_path: Path) -> None:
+    content = create_backup(tmp_path)
+    manifest = msgspec.json.decode(_read_member(content, archive.MANIFEST), type=Manifest)
+    content = _archive_of(manifest, {"database.sqlite3": bytes(10**6)})
+    with pytest.raises(ArchiveError, match="the size of database.sqlite3 differs"):
+        restore_backup(content, tmp_path)
+    assert not (tmp_path / "target/database.sqlite3").exists()
+
+
+def _archive_of(manifest: Manifest, members: dict[str, bytes]) -> bytes:
+    """An archive of any manifest and any members."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for name, data in {archive.MANIFEST: msgspec.json.encode(manifest), **members}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return file.getvalue()
