@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from gateway.backup.archive import Manifest, Table
+from gateway.backup.archive import ArchiveError, Manifest, Table
 
 # Of every table of the schema: the columns that hold data, in their order.
 _COLUMNS = """
@@ -60,7 +60,11 @@ def is_empty() -> bool:
 
 
 def load(directory: Path, manifest: Manifest) -> None:
-    """Replace the program's tables by those of a backup. Call it in a transaction."""
+    """Replace the program's tables by those of a backup. Call it in a transaction.
+
+    Raises:
+        ArchiveError: the backup has a table that is not of this program, or one without its rows.
+    """
     with connection.cursor() as cursor:
         existing_tables = _own_tables()
         if existing_tables:
@@ -68,8 +72,12 @@ def load(directory: Path, manifest: Manifest) -> None:
         # The schema at the time of the backup, which `up` then migrates as usual.
         executor = MigrationExecutor(connection)
         executor.migrate(_last_migrations(executor, set(manifest.migrations)))
+        own_tables = _own_tables()
+        for name in manifest.tables:
+            if name not in own_tables or not (directory / "tables" / f"{name}.copy").is_file():
+                raise ArchiveError(f"the backup is damaged: its table {name} cannot be restored")
         # Migrations may have inserted rows.
-        cursor.execute(f"TRUNCATE {_quoted_names(list(_own_tables()))}")
+        cursor.execute(f"TRUNCATE {_quoted_names(list(own_tables))}")
         # Tables come in the order of their names; a migration may have made some immediate.
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for name, table in manifest.tables.items():

@@ -108,6 +108,8 @@ def restore(
             node_secrets = secrets.read(directory)
         except (OSError, msgspec.MsgspecError) as error:
             raise ArchiveError(f"the secrets of the backup are damaged: {error}") from None
+        if manifest.database == "sqlite":
+            sqlite.check_copy(directory, manifest)
         _check_manifest(manifest, node_secrets, force=force)
         with secrets.replaced_files(node_secrets):
             if manifest.database == "postgresql":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from django.conf import settings
@@ -17,6 +19,11 @@ NAME = "secrets.json"
 RESTORED_ENVIRONMENT = "restored.env"
 
 
+_Secret = Annotated[str, msgspec.Meta(min_length=1)]
+# Names of variables that a restore may write; a changed backup could have others (`LD_PRELOAD`).
+_SETTING = re.compile(r"DRAGOMAN_[A-Za-z0-9_]+")
+
+
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """The secrets in use, and the settings in the environment.
 
@@ -25,8 +32,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
         environment: the variables `DRAGOMAN_*`, without the secrets above.
     """
 
-    secret_key: str
-    encryption_keys: list[str]
+    secret_key: _Secret
+    encryption_keys: Annotated[list[_Secret], msgspec.Meta(min_length=1)]
     admin_key: str
     environment: dict[str, str]
 
@@ -122,10 +129,13 @@ def restore_environment(secrets: Secrets) -> list[str]:
     missing_variables = {
         name: value
         for name, value in secrets.environment.items()
-        if current_secrets.get(name) != value
+        if _SETTING.fullmatch(name) and current_secrets.get(name) != value
     }
     if missing_variables:
-        lines = "".join(f"{name}={value}\n" for name, value in sorted(missing_variables.items()))
+        lines = "".join(
+            f"{name}={environment.quote_value(value)}\n"
+            for name, value in sorted(missing_variables.items())
+        )
         environment.write_private(Path(settings.DATA_DIR) / RESTORED_ENVIRONMENT, lines)
     return sorted(missing_variables)
 

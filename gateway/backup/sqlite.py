@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db import connection
 
-from gateway.backup.archive import Manifest
+from gateway.backup.archive import ArchiveError, Manifest
 
 NAME = "database.sqlite3"
 
@@ -54,6 +54,27 @@ def close_connections() -> None:
             return  # what is there is no database
     if mode != "delete":
         raise DatabaseInUse("the gateway runs on this database: stop it first")
+
+
+def check_copy(directory: Path, manifest: Manifest) -> None:
+    """Check that the unpacked copy is an intact database with the manifest's migrations.
+
+    Raises:
+        ArchiveError: it is not.
+    """
+    path = directory / NAME
+    if not path.is_file():
+        raise ArchiveError(f"the backup is incomplete: {NAME} is missing")
+    with contextlib.closing(sqlite3.connect(path)) as copy:
+        try:
+            (problem,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+            migrations = copy.execute("SELECT app, name FROM django_migrations").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise ArchiveError(f"the database of the backup is damaged: {error}") from None
+    if problem != "ok":
+        raise ArchiveError(f"the database of the backup is damaged: {problem}")
+    if set(migrations) != set(manifest.migrations):
+        raise ArchiveError("the backup is damaged: its database has other migrations than it says")
 
 
 def load(directory: Path, manifest: Manifest) -> None:

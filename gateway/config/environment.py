@@ -90,6 +90,14 @@ def _env_value(text: str) -> str:
     return re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), quoted_value[2])
 
 
+def quote_value(value: str) -> str:
+    """Return a value for a line of a `.env` file: as it is, or in quotes if it has to be."""
+    if value.isprintable() and _env_value(value) == value:
+        return value
+    escaped_value = re.sub(r'(["\\])', r"\\\1", value)
+    return '"' + "\\n".join(escaped_value.splitlines()) + '"'
+
+
 def boolean(name: str, *, default: bool) -> bool:
     """Return a boolean variable."""
     value = text(name).strip().lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import stat
@@ -13,11 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import psycopg
 import pytest
 from django.conf import settings
 
-from gateway.backup import secrets
+from gateway.backup import archive, secrets
+from gateway.config import environment
 from tests.e2e.nodes import new_database
 from tests.e2e.test_up import ROOT, UpProcess, environ, failed_start, running_up
 from tests.fakes import StrictOpenAI
@@ -193,6 +196,69 @@ def test_the_old_secrets_return_if_the_database_cannot_be_replaced(
         assert (tmp_path / "encryption_key").read_text() == "a,b"
         raise OSError("no space")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"secret_key": "old"}
+
+
+def test_no_setting_of_a_backup_sets_another_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
+    values = {
+        "DRAGOMAN_A": "plain value",
+        "DRAGOMAN_B": "two\nLD_PRELOAD=lines",
+        "DRAGOMAN_C": "a\u2028LD_PRELOAD=line",
+        "DRAGOMAN_D": 'with "quotes" # and \\',
+    }
+    hostile = {**values, "LD_PRELOAD": "x.so", "DRAGOMAN_E\nLD_PRELOAD": "x.so"}
+    node_secrets = msgspec.structs.replace(NODE_SECRETS, environment=hostile)
+    assert secrets.restore_environment(node_secrets) == sorted(values)
+    for name in values:
+        monkeypatch.delenv(name, raising=False)
+    environment.load_env_file(tmp_path / secrets.RESTORED_ENVIRONMENT)
+    restored = {name: os.environ.pop(name) for name in values}
+    assert restored == {**values, "DRAGOMAN_C": "a\nLD_PRELOAD=line"}
+    assert "LD_PRELOAD" not in os.environ
+
+
+def test_a_backup_without_encryption_keys_is_damaged(tmp_path: Path) -> None:
+    node_secrets = msgspec.structs.replace(NODE_SECRETS, encryption_keys=[])
+    (tmp_path / secrets.NAME).write_bytes(msgspec.json.encode(node_secrets))
+    with pytest.raises(msgspec.ValidationError):
+        secrets.read(tmp_path)
+
+
+def repack(file: Path, changed: Path, database: bytes | None) -> None:
+    """Write a copy of a backup with another database, and a manifest that fits it."""
+    directory = changed.with_suffix(".members")
+    directory.mkdir()
+    with file.open("rb") as source:
+        manifest = archive.unpack(source, directory, None)
+    (directory / "database.sqlite3").unlink()
+    if database is not None:
+        (directory / "database.sqlite3").write_bytes(database)
+    kept = {name: directory / name for name in manifest.members if (directory / name).exists()}
+    measured = {name: archive.measure(path) for name, path in kept.items()}
+    with changed.open("wb") as target:
+        archive.pack(target, directory, msgspec.structs.replace(manifest, members=measured), None)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "database.sqlite3 is missing"),
+        (b"no database" * 1000, "database of the backup is damaged"),
+        (b"", "database of the backup is damaged"),
+    ],
+)
+def test_no_database_is_replaced_by_what_is_none(
+    backup: tuple[Path, Path, str], tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file, original, _ = backup
+    data, changed = tmp_path / "data", tmp_path / "changed"
+    shutil.copytree(original, data)
+    repack(file, changed, database=content)
+    before = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
+    assert reason in failed_output("restore", str(changed), "--data-dir", str(data), "--force")
+    assert {path: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
 
 
 @pytest.mark.postgres
