@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +11,10 @@ from console.evaluate.answers import Answer, Call
 from console.evaluate.assertions import Check
 from console.evaluate.definition import Case
 from console.evaluate.scores import Grade, ModelSummary, Outcome, Spread
+from gateway.csv_cells import csv_line
 
 Json = dict[str, Any]
 
-# A spreadsheet reads text that starts with one of these as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKDOWN_TEXT_CHARS = 200
 # Markdown tables of more rows are not displayed by common viewers; only failures are listed.
 MARKDOWN_ROWS = 500
@@ -86,14 +83,12 @@ def result_of(
 
 def as_csv(report: Report) -> str:
     """One line for each answer."""
-    out = io.StringIO()
-    writer = csv.writer(out)
     names = list(dict.fromkeys(name for case in report.cases for name in case.variables))
-    writer.writerow([
+    lines = [csv_line([
         "case", "name", *names, "model", "repetition", "passed", "score", "latency_ms", "cost_usd",
         "judge_cost_usd", "input_tokens", "output_tokens", "answer", "tool_calls", "failed_checks",
         "error", "request_id",
-    ])  # fmt: skip
+    ])]  # fmt: skip
     for result in report.results:
         outcome, content = result.outcome, result.content
         case = report.cases[outcome.case]
@@ -103,7 +98,7 @@ def as_csv(report: Report) -> str:
             *(_cell_text(case.variables.get(name)) for name in names),
             outcome.model,
             outcome.repetition + 1,
-            str(outcome.passed).lower(),
+            outcome.passed,
             round(outcome.score, 4),
             round(outcome.latency_ms, 1),
             outcome.cost_usd,
@@ -116,18 +111,14 @@ def as_csv(report: Report) -> str:
             content.error,
             content.request_id,
         ]
-        writer.writerow([_without_formula(cell) for cell in row])
-    return out.getvalue()
+        lines.append(csv_line(row))
+    return "".join(lines)
 
 
 def _cell_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _without_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def failure_text(content: Content) -> str:

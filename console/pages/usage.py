@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -15,12 +14,11 @@ from console.access import viewer
 from console.insight import series
 from console.insight.time_ranges import TIME_RANGES, TimeRange, time_range_of
 from console.insight.variants import compare_variants
+from gateway.csv_cells import csv_line
 from gateway.models import UsageHour
 from gateway.usage_querysets import UNITS, Totals
 
 PAGE = "usage"
-# A spreadsheet treats a cell with such a prefix as a formula.
-_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 _TITLES = {
     "model": gettext_lazy("By model"),
     "key": gettext_lazy("By key"),
@@ -69,20 +67,19 @@ def usage_csv(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"usage-{dimension}-{span.name}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    writer = csv.writer(response)
-    writer.writerow(["start", dimension, *_COLUMNS, "cost_usd", "requests_without_price"])
+    header = ["start", dimension, *_COLUMNS, "cost_usd", "requests_without_price"]
+    response.write(csv_line(header))
     for name, start, totals in series.every_step(span, dimension):
         if totals.requests or totals.tokens:
-            writer.writerow([start.isoformat(), *_table_cells(name, totals)])
+            response.write(csv_line([start.isoformat(), *_table_cells(name, totals)]))
     return response
 
 
 def _table_cells(name: str, totals: Totals) -> list[Any]:
-    safe_name = f"'{name}" if name.startswith(_FORMULA_PREFIXES) else name
     # Fixed-point notation: spreadsheets disagree about 1E-7.
     cost = "" if totals.cost is None else f"{totals.cost:.{len(str(UNITS)) - 1}f}"
     return [
-        safe_name,
+        name,
         *(getattr(totals, column) for column in _COLUMNS),
         cost,
         totals.unpriced_requests,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 import msgspec
 
 from console.playground.results import AnswerResult, RunResults
+from gateway.csv_cells import csv_line
 
 Json = dict[str, Any]
 
@@ -38,8 +37,6 @@ HEADER = (
     "error",
     "request_id",
 )
-# A spreadsheet reads text that starts with one of these as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKDOWN = (
     "column",
     "provider",
@@ -112,24 +109,18 @@ def as_json(run: Json, results: RunResults) -> bytes:
 
 
 def as_csv(results: RunResults) -> str:
-    """Table for spreadsheets; cells that look like formulas are escaped."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(HEADER)
-    for row in rows(results):
-        writer.writerow([_csv_cell(row[name]) for name in HEADER])
-    return out.getvalue()
+    """Table for spreadsheets."""
+    lines = [HEADER, *([_cell(row[name]) for name in HEADER] for row in rows(results))]
+    return "".join(map(csv_line, lines))
 
 
-def _csv_cell(value: Any) -> Any:
+def _cell(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        value = msgspec.json.encode(value).decode() if value else ""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
+        return msgspec.json.encode(value).decode() if value else ""
     return value
 
 
@@ -156,7 +147,7 @@ def _single_line(text: str) -> str:
 
 
 def _markdown_cell(value: Any) -> str:
-    text = _single_line(str(_csv_cell(value)).removeprefix("'"))
+    text = _single_line(str(_cell(value)))
     if len(text) > MARKDOWN_ANSWER_CHARS:
         text = text[: MARKDOWN_ANSWER_CHARS - 1] + "…"
     for sign in "\\`|<>*_[]":

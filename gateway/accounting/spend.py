@@ -10,22 +10,19 @@ known price are counted separately.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from gateway.csv_cells import csv_line
 from gateway.models import ApiKey, RequestLog, Team, UsageHour
 from gateway.store.hedge_losers import hedge_losers_in, token_counts
 from gateway.usage_querysets import UNITS, dollars
 
 DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag", "end_user")
-# A spreadsheet evaluates a cell that starts with one of these as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COUNTS = (
     "requests",
     "errors",
@@ -209,19 +206,9 @@ def project_and_team_names(team: Team | None) -> tuple[str, str]:
 
 
 def render_csv(rows: Iterable[Row], by: Sequence[str]) -> str:
-    """The rows as CSV with a header; dollars in fixed point, so that no program rounds them."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*by, *COLUMNS])
-    for row in rows:
-        writer.writerow([_csv_cell(row[name]) for name in (*by, *COLUMNS)])
-    return out.getvalue()
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """The rows as CSV with a header."""
+    names = (*by, *COLUMNS)
+    return "".join(map(csv_line, [names, *([row[name] for name in names] for row in rows)]))
 
 
 def parse_period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:

@@ -87,6 +87,13 @@ def test_csv_has_a_line_for_each_answer_without_formulas() -> None:
     assert (cells["case"], cells["repetition"], cells["passed"]) == ("1", "1", "false")
 
 
+def test_names_of_variables_are_no_formulas_in_csv() -> None:
+    case = Case(variables={"=1+1": "x"})
+    text = report.as_csv(report.Report(name="Run", cases=(case,), summaries=[], results=[]))
+    header = next(csv.reader(io.StringIO(text)))
+    assert "'=1+1" in header and "=1+1" not in header
+
+
 def test_json_has_summaries_and_checks() -> None:
     document = json.loads(report.as_json(make_report()))
     assert document["models"][0]["pass_rate"] == 0.0

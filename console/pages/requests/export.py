@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
@@ -25,6 +23,7 @@ from console.access import viewer
 from console.pages.requests.listing import search_of, state_of
 from console.pages.requests.log_search import walk
 from console.pages.requests.query import Search
+from gateway.csv_cells import csv_line
 from gateway.models import RequestLog, RequestScore
 
 MAX_ROWS = 100_000
@@ -38,8 +37,6 @@ FIELDS = tuple(
 )
 _NESTED_COLUMNS = {"attempts", "adaptations"}
 _NO_GRANT = "Searching the text of requests needs the permission to read bodies.\n"
-# A spreadsheet treats a cell with such a prefix as a formula.
-_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 
 @viewer
@@ -104,21 +101,9 @@ def _jsonl_lines(rows: Iterable[Any]) -> Iterator[bytes]:
 
 def _csv_lines(rows: Iterable[Any]) -> Iterator[str]:
     names = [name for name in FIELDS if name not in _NESTED_COLUMNS]
-    yield _csv_line([*names, "scores", "comments"])
+    yield csv_line([*names, "scores", "comments"])
     for row, scores in _with_scores(rows):
         values = [f"{score.name}={score.value:g}" for score in scores if score.value is not None]
         comments = [f"{score.scored_by}: {score.comment}" for score in scores if score.comment]
         cells = [*(getattr(row, name) for name in names), "; ".join(values), "\n".join(comments)]
-        yield _csv_line([_csv_cell(cell) for cell in cells])
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
-        return f"'{value}"
-    return value
-
-
-def _csv_line(cells: list[Any]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow(cells)
-    return out.getvalue()
+        yield csv_line(cells)

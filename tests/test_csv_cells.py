@@ -1,0 +1,31 @@
+"""CSV exports: no cell and no column name is a formula, wherever a file is written."""
+
+from __future__ import annotations
+
+import csv
+from decimal import Decimal
+from pathlib import Path
+
+from gateway.csv_cells import FORMULA_PREFIXES, csv_line
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_no_cell_starts_like_a_formula() -> None:
+    texts = [prefix + "1+1" for prefix in FORMULA_PREFIXES]
+    assert next(csv.reader([csv_line(texts)])) == ["'" + text for text in texts]
+
+
+def test_numbers_stay_numbers() -> None:
+    line = csv_line([-1, -0.5, Decimal("-1E-7"), True, None, "a,b", "2-1"])
+    assert line == '-1,-0.5,-0.0000001,true,,"a,b",2-1\r\n'
+
+
+def test_every_export_writes_its_lines_here() -> None:
+    writers = [
+        str(path.relative_to(ROOT))
+        for package in ("gateway", "console")
+        for path in (ROOT / package).rglob("*.py")
+        if any(name in path.read_text() for name in ("csv.writer(", "csv.DictWriter("))
+    ]
+    assert writers == ["gateway/csv_cells.py"]
