@@ -58,6 +58,7 @@ def may_read_bodies(user: Any) -> bool:
 def may_rotate(user: Any, owner_id: int | None) -> bool:
     """Whether a user who may edit keys may get a new secret of one; `owner_id` is its owner.
 
-    The secret of a personal key also reads the prompts and responses of its requests.
+    The secret of a key also reads its stored responses, files and batches; that of a personal key
+    also reads the prompts and responses of its requests.
     """
-    return owner_id in {None, user.pk} or may_read_bodies(user)
+    return owner_id == user.pk or may_read_bodies(user)

@@ -228,8 +228,9 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
     def rotate(request: HttpRequest, name: str, grace_s: int = 0) -> HttpResponse:
         """Create a new secret; the old one stays valid for `grace_s` seconds.
 
-        The key keeps its identity, its spend and the state of its limits. Another user's personal
-        key requires permission to read bodies.
+        The key keeps its identity, its spend and the state of its limits. Requires permission to
+        read bodies, except for your personal keys: the secret also reads stored responses and
+        files of the key.
         """
         return run_once(
             request,
@@ -283,7 +284,9 @@ def _end_grace(row: ApiKey) -> Document:
 def _rotate_key(request: HttpRequest, row: ApiKey, grace_s: int) -> Document:
     caller = request.auth  # type: ignore[attr-defined]
     if not (isinstance(caller, str) or may_rotate(caller, row.owner_id)):
-        raise HttpError(403, "to rotate a user's personal key, you need permission to read bodies")
+        raise HttpError(
+            403, "to rotate a key, you need permission to read bodies: create a new key"
+        )
     if not 0 <= grace_s <= MAX_GRACE_S:
         raise Refused("grace_s", f"must be 0 to {MAX_GRACE_S} seconds")
     try:

@@ -631,6 +631,20 @@ def test_the_export_contains_the_filtered_rows(admin_client: Client):
     assert admin_client.get(reverse("requests-export", args=["exe"])).status_code == 400
 
 
+def test_response_ids_are_exported_for_readers_of_bodies_only(
+    admin_client: Client, viewer_client: Client
+) -> None:
+    """An editor could read a stored response with its ID and a new key of the same team."""
+    logged("a", response_id="resp_1")
+    for kind in ("jsonl", "csv"):
+        url = reverse("requests-export", args=[kind])
+        exported = [
+            b"".join(client.get(url).streaming_content) for client in (admin_client, viewer_client)
+        ]
+        assert [b"resp_1" in text for text in exported] == [True, False]
+        assert [b"response_id" in text for text in exported] == [True, False]
+
+
 # Replay
 
 

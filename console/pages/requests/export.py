@@ -19,7 +19,7 @@ from django.http import (
 )
 from django.views.decorators.http import require_safe
 
-from console.access import viewer
+from console.access import may_read_bodies, viewer
 from console.pages.requests.listing import search_of, state_of
 from console.pages.requests.log_search import walk
 from console.pages.requests.query import Search
@@ -36,22 +36,27 @@ FIELDS = tuple(
     if field.attname not in _OMITTED_COLUMNS
 )
 _NESTED_COLUMNS = {"attempts", "adaptations"}
+# With this ID, a key of the same team can read the response.
+_COLUMNS_OF_BODY_READERS = {"response_id"}
 _NO_GRANT = "Searching the text of requests needs the permission to read bodies.\n"
 
 
 @viewer
 @require_safe
 def requests_export(request: HttpRequest, kind: str) -> HttpResponseBase:
-    """The list as a file, with all fields of its rows but without bodies."""
+    """The list as a file, with the fields of its rows but without bodies."""
     writer = {"jsonl": _jsonl_lines, "csv": _csv_lines}.get(kind)
     if writer is None:
         return HttpResponseBadRequest()
     search = search_of(state_of(request), request.user)
     if search.text_refused:
         return HttpResponseForbidden(_NO_GRANT, content_type="text/plain; charset=utf-8")
-    rows = _export_rows(search)
+    fields = FIELDS
+    if not may_read_bodies(request.user):
+        fields = tuple(name for name in FIELDS if name not in _COLUMNS_OF_BODY_READERS)
+    rows = _export_rows(search, fields)
     types = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
-    parts: Any = writer(rows)
+    parts: Any = writer(rows, fields)
     if isinstance(request, ASGIRequest):
         parts = _iterate_async(parts)
     response = StreamingHttpResponse(parts, content_type=types[kind])
@@ -70,10 +75,10 @@ async def _iterate_async(parts: Iterator[Any]) -> AsyncIterator[bytes]:
         yield data
 
 
-def _export_rows(search: Search) -> Iterator[Any]:
+def _export_rows(search: Search, fields: tuple[str, ...]) -> Iterator[Any]:
     until = time.monotonic() + BUDGET_S
     remaining_rows = MAX_ROWS
-    values: Any = RequestLog.objects.values_list(*FIELDS, named=True)
+    values: Any = RequestLog.objects.values_list(*fields, named=True)
     if search.id:
         yield from values.with_any_id(search.id).newest(remaining_rows)
         return
@@ -93,14 +98,14 @@ def _with_scores(rows: Iterable[Any]) -> Iterator[tuple[Any, list[RequestScore]]
             yield row, scores.get(row.id, [])
 
 
-def _jsonl_lines(rows: Iterable[Any]) -> Iterator[bytes]:
+def _jsonl_lines(rows: Iterable[Any], _fields: tuple[str, ...]) -> Iterator[bytes]:
     for row, scores in _with_scores(rows):
         item = {**row._asdict(), "scores": [score.as_dict() for score in scores]}
         yield msgspec.json.encode(item) + b"\n"
 
 
-def _csv_lines(rows: Iterable[Any]) -> Iterator[str]:
-    names = [name for name in FIELDS if name not in _NESTED_COLUMNS]
+def _csv_lines(rows: Iterable[Any], fields: tuple[str, ...]) -> Iterator[str]:
+    names = [name for name in fields if name not in _NESTED_COLUMNS]
     yield csv_line([*names, "scores", "comments"])
     for row, scores in _with_scores(rows):
         values = [f"{score.name}={score.value:g}" for score in scores if score.value is not None]
