@@ -33,8 +33,10 @@ class FakeTable:
     def __init__(self) -> None:
         self.rows: dict[str, CacheRow] = {}
         self.failing = False
+        self.reads = 0
 
     def read(self, key: str) -> bytes | None:
+        self.reads += 1
         if self.failing:
             raise OSError("away")
         row = self.rows.get(key)
@@ -91,9 +93,10 @@ async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
     plain = msgspec.structs.replace(cached(), cache=None)
     async with gateway(tmp_path, registry(plain), one=upstream) as gw:
         use_database_cache(gw, table)
-        await gw.post(CHAT, REQUEST)
-        backend: Any = gw.runtime.cache.backend
-        assert backend._readers is backend._writer is None
+        for _ in range(2):
+            assert "x-dragoman-cache" not in (await gw.post(CHAT, REQUEST)).headers
+        await gw.runtime.cache.backend.close()
+    assert table.reads == 0 and not table.rows
 
 
 @pytest.mark.parametrize(

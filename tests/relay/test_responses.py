@@ -104,13 +104,24 @@ async def test_without_a_database_only_responses_in_memory_are_found(
 
 async def test_the_response_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PENDING_BYTES", 100)
-    responses = ResponseStore(DictStore().backend())
+    store = DictStore()
+    store.away = True
+    responses = ResponseStore(store.backend())
+
+    async def is_in_memory(name: str) -> bool:
+        try:
+            return await responses.find("key:1", name) is not None
+        except GatewayError:
+            return False
+
     for number in range(50):
         responses.add_pending(make_response(f"resp_{number}", input=b"x" * 30))
-    assert len(responses._pending) <= 3
-    assert responses._bytes == sum(k.size for _, k in responses._pending.values())
+    assert [n for n in range(50) if await is_in_memory(f"resp_{n}")] == [47, 48, 49]
     responses.add_pending(make_response("resp_large", input=b"x" * 1000))
-    assert not responses._pending
+    assert not await is_in_memory("resp_large")
+    responses.add_pending(make_response("resp_next", input=b"x" * 30))
+    assert await is_in_memory("resp_next"), "the size of dropped responses is subtracted"
+    await responses.close()
 
 
 async def test_stored_responses_are_not_read_on_the_event_loop() -> None:
