@@ -30,7 +30,6 @@ from gateway.relay.state.reasoning import (
     STORED_S,
     ReasoningRow,
     ReasoningStore,
-    _select_state,
     is_state_refusal,
 )
 from tests.fakes import anthropic as fake_anthropic
@@ -150,17 +149,22 @@ def test_drop_state_preserves_text_and_reports_each_loss():
 # --- the memory --------------------------------------------------------------------------
 
 
-async def test_a_reasoning_store_stays_within_max_bytes(upstreams: Upstreams, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("max_bytes", "returned"), [(500, "no state"), (20_000, "state")], ids=["none fits", "some fit"]
+)
+async def test_a_reasoning_store_stays_within_max_bytes(
+    upstreams: Upstreams, tmp_path: Path, max_bytes: int, returned: str
+):
+    """The oldest states are dropped first."""
     async with running_gateway(tmp_path, upstreams) as gateway:
-        memory = gateway.runtime.reasoning = ReasoningStore(max_bytes=20_000)
+        gateway.runtime.reasoning = ReasoningStore(max_bytes=max_bytes)
         for number in range(40):
             client = Chat()
             client.add_user_message(f"{PROMPT} {number}")
             await send_turn(gateway, client, "anthropic", stream=False)
-        assert 0 < memory._bytes <= 20_000
         client.add_tool_results("sunny")
         await send_turn(gateway, client, "anthropic", stream=False)
-        assert RETURNED["anthropic"](upstreams.last("anthropic").body) == ["state"]
+        assert RETURNED["anthropic"](upstreams.last("anthropic").body) == [returned]
 
 
 async def test_reasoning_states_in_memory_expire(upstreams: Upstreams, tmp_path: Path):
@@ -461,34 +465,23 @@ def test_hidden_reasoning_text_survives_a_state_token():
 # --- several models asked the same -------------------------------------------------------
 
 
-def request_by_model(model: str) -> Any:
-    state = Signature(provider="anthropic", model=model, value=f"state of {model}")
-    stored_state = extract_state((Reasoning(text="hm", signature=state), CALL))
-    assert stored_state is not None
-    return stored_state
-
-
-def test_state_is_stored_per_model_for_the_same_request():
-    memory = ReasoningStore()
-    keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
-    first, second = request_by_model("claude-opus-5"), request_by_model("claude-sonnet-4-5")
-    memory._put_state(keys, first)
-    memory._put_state(keys, second)
-    for state in (first, second):
-        assert memory._get_by_both_keys(keys, state.model_key) == state
-        renamed = msgspec.structs.replace(keys, call="another id")
-        assert memory._get_by_either_key(renamed, state.model_key) == state
-    # A third has none: it is told whose there is, and says that it was dropped.
-    assert memory._get_by_both_keys(keys, "anthropic/claude-haiku-4-5") == second
-
-
-def test_a_row_of_the_model_precedes_one_of_another_model():
-    keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
-    first, second = request_by_model("claude-opus-5"), request_by_model("claude-sonnet-4-5")
-    rows = [
-        ReasoningRow(keys.turn, keys.call, msgspec.msgpack.encode(state))
-        for state in (first, second)
-    ]
-    assert _select_state(keys, rows, second.model_key) == second
-    assert _select_state(keys, rows, first.model_key) == first
-    assert _select_state(keys, rows, "openai/gpt-5.6") == first
+@pytest.mark.parametrize("restarted", [False, True], ids=["in memory", "after a restart"])
+async def test_models_that_are_asked_the_same_get_their_own_state_back(
+    upstreams: Upstreams, tmp_path: Path, restarted: bool
+):
+    """The conversations differ only in the model; a state of another model would be dropped."""
+    rows = SharedStateStore()
+    clients = {"anthropic": Chat(), "anthropic-4.5": Chat()}
+    async with running_gateway(tmp_path, upstreams) as gateway:
+        store = gateway.runtime.reasoning = ReasoningStore(find=rows.find, write=rows.rows.extend)
+        for name, client in clients.items():
+            client.add_user_message(PROMPT)
+            await send_turn(gateway, client, name, stream=False)
+        if restarted:
+            await asyncio.to_thread(store.close)
+            store = gateway.runtime.reasoning = ReasoningStore(find=rows.find)
+        for name, client in clients.items():
+            client.add_tool_results("sunny")
+            await send_turn(gateway, client, name, stream=False)
+            assert RETURNED[name](upstreams.last(name).body) == ["state"]
+        await asyncio.to_thread(store.close)

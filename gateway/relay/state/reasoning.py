@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 MEMORY_S = 3600.0
 MEMORY_BYTES = 32 * 1024 * 1024
+# Memory of a name under which a state is found, roughly.
+KEY_BYTES = 200
 # The next request may reach another process before the row is written.
 SECOND_READ_S = 0.15
 # Maximum wait of a request and of a response for a slow database, and the pause after it.
@@ -103,7 +105,7 @@ class ReasoningRow(msgspec.Struct, frozen=True):
 
 
 WriteReasoning = Callable[[list[ReasoningRow]], None]
-
+# All rows that match any of the keys, the oldest first.
 FindReasoning = Callable[[list[TurnKeys]], list[ReasoningRow]]
 
 
@@ -112,9 +114,6 @@ class ReasoningTable(NamedTuple):
 
     find: FindReasoning
     write: WriteReasoning
-
-
-# All rows that match any of the keys, the oldest first.
 
 
 class ReasoningStore:
@@ -132,9 +131,10 @@ class ReasoningStore:
     ) -> None:
         self._find, self._write, self._close = find, write, close
         self._seconds, self._max_bytes, self._clock = seconds, max_bytes, clock
-        # Each turn under three names: both keys, and each of the two. None: the store does not
-        # have it either.
-        self._states: OrderedDict[str, tuple[float, int, ReasoningState | None]] = OrderedDict()
+        # By both keys of a turn and the model.
+        self._states: OrderedDict[str, _Entry] = OrderedDict()
+        # Names of entries by one of the keys, with the model and without.
+        self._names: dict[str, str] = {}
         self._bytes = 0
         self._pending: deque[ReasoningRow] = deque()
         self._failing = False
@@ -219,7 +219,8 @@ class ReasoningStore:
         states: dict[int, ReasoningState] = {}
         unknown_turns: dict[int, TurnKeys] = {}
         for index, keys in keys_by_index:
-            if isinstance(exact_state := self._get_by_both_keys(keys, target_key), ReasoningState):
+            exact_state = self._get_state(_exact_name(keys, target_key))
+            if isinstance(exact_state, ReasoningState):
                 states[index] = exact_state
                 continue
             if exact_state is _UNKNOWN_STATE:
@@ -246,10 +247,12 @@ class ReasoningStore:
             await asyncio.sleep(SECOND_READ_S)
             states |= await self._read_store({newest: keys_by_turn[newest]}, model_key) or {}
         for index, keys in keys_by_turn.items():
-            if index in states:
-                self._put_state(keys, states[index])
-            elif self._get_by_either_key(keys, model_key) is None:
-                self._set_state(_turn_and_call_key(keys), None, 0)
+            state = states.get(index)
+            if state is not None:
+                self._put_state(keys, state)
+            if state is not None or self._get_by_either_key(keys, model_key) is None:
+                # The next request does not look it up again, even if it is another model's.
+                self._set_state(_exact_name(keys, model_key), state)
         return states
 
     async def _read_store(
@@ -279,53 +282,48 @@ class ReasoningStore:
     # --- memory ----------------------------------------------------------------------
 
     def _get_state(self, name: str) -> ReasoningState | _NotLookedUp | None:
-        """The state under this name; None if neither memory nor the store has it."""
+        """The state of this name; None if neither memory nor the store has it."""
         entry = self._states.get(name)
         if entry is None:
             return _UNKNOWN_STATE
-        if entry[0] <= self._clock():
+        if entry.expires_at <= self._clock():
             self._drop_state(name)
             return _UNKNOWN_STATE
-        if entry[2] is not None:
-            self._states[name] = (self._clock() + self._seconds, *entry[1:])
+        if entry.state is not None:
+            self._states[name] = entry._replace(expires_at=self._clock() + self._seconds)
             self._states.move_to_end(name)
-        return entry[2]
-
-    def _get_by_both_keys(
-        self, keys: TurnKeys, model_key: str
-    ) -> ReasoningState | _NotLookedUp | None:
-        """The state under both keys, preferably of this model."""
-        same_model = self._get_state(_turn_and_call_key(keys) + model_key)
-        return (
-            same_model
-            if isinstance(same_model, ReasoningState)
-            else self._get_state(_turn_and_call_key(keys))
-        )
+        return entry.state
 
     def _get_by_either_key(self, keys: TurnKeys, model_key: str) -> ReasoningState | None:
         """The state under one of the keys; the turn key is more reliable than a call id."""
-        names = (keys.turn + model_key, keys.turn, keys.call + model_key, keys.call)
-        states = (self._get_state(name) for name in names)
-        return next((state for state in states if isinstance(state, ReasoningState)), None)
+        for key in _single_keys(keys, model_key):
+            state = self._get_state(self._names.get(key, ""))
+            if isinstance(state, ReasoningState):
+                return state
+        return None
 
     def _put_state(self, keys: TurnKeys, state: ReasoningState) -> None:
-        self._set_state(_turn_and_call_key(keys) + state.model_key, state, state.size)
-        self._set_state(_turn_and_call_key(keys), state, 100)
-        for key in (keys.call, keys.turn):
-            for name in (key + state.model_key, key):
-                if name not in self._states:
-                    self._set_state(name, state, 100)
+        """Stores a state under both keys, and under each of them that has none yet."""
+        name = _exact_name(keys, state.model_key)
+        self._set_state(name, state, _single_keys(keys, state.model_key))
 
-    def _set_state(self, name: str, state: ReasoningState | None, size: int) -> None:
+    def _set_state(
+        self, name: str, state: ReasoningState | None, single_keys: Iterable[str] = ()
+    ) -> None:
         if name in self._states:
             self._drop_state(name)
-        self._states[name] = (self._clock() + self._seconds, size, state)
-        self._bytes += size + 100
+        own_keys = tuple(key for key in single_keys if self._names.setdefault(key, name) == name)
+        size = (0 if state is None else state.size) + KEY_BYTES * (1 + len(own_keys))
+        self._states[name] = _Entry(self._clock() + self._seconds, size, state, own_keys)
+        self._bytes += size
         while self._bytes > self._max_bytes:
             self._drop_state(next(iter(self._states)))
 
     def _drop_state(self, name: str) -> None:
-        self._bytes -= self._states.pop(name)[1] + 100
+        entry = self._states.pop(name)
+        self._bytes -= entry.size
+        for key in entry.single_keys:
+            del self._names[key]
 
     def _write_executor(self) -> ThreadPoolExecutor:
         if self._thread is None:
@@ -349,8 +347,23 @@ class _NotLookedUp:
 _UNKNOWN_STATE = _NotLookedUp()
 
 
-def _turn_and_call_key(keys: TurnKeys) -> str:
-    return keys.turn + keys.call
+class _Entry(NamedTuple):
+    """A state in memory; without one, the store does not have it either."""
+
+    expires_at: float
+    size: int
+    state: ReasoningState | None
+    single_keys: tuple[str, ...]
+
+
+def _exact_name(keys: TurnKeys, model_key: str) -> str:
+    return keys.turn + keys.call + model_key
+
+
+def _single_keys(keys: TurnKeys, model_key: str) -> Iterable[str]:
+    names = (keys.turn + model_key, keys.turn, keys.call + model_key, keys.call)
+    # A state of an unknown model has an empty key.
+    return dict.fromkeys(names)
 
 
 def _reasoning_scope(call: Call) -> str:
