@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,39 @@ async def test_an_incomplete_response_ends_with_an_error(tmp_path: Path, end: An
     assert DONE not in body
 
 
-async def _relayed(tmp_path: Path, path: str, parts: list[Any]) -> tuple[Any, bytes]:
-    """Return the log record and the client's bytes of a stream."""
+async def _relayed(
+    tmp_path: Path, path: str, parts: list[Any], *, stream: bool = True
+) -> tuple[Any, bytes]:
+    """Return the log record and the client's bytes of an upstream's stream."""
     maker = replace(provider("a"), timeouts=Timeouts(idle_s=0.3))
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: sse(*parts)) as live:
-        reply = await live.post(path, body | {"stream": True, "max_tokens": 9})
+        reply = await live.post(path, body | {"stream": stream, "max_tokens": 9})
         return await live.entry(), reply.body
+
+
+LAST = chunk(finish="stop", usage=USAGE).rstrip()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [[LAST], [LAST, BROKEN], [LAST[:40], LAST[40:]], [LAST + b"\n\n" + chunk()[:20], BROKEN]],
+    ids=["no-blank-line", "broken", "two-parts", "cut-off-after-the-finish"],
+)
+async def test_a_collected_stream_is_complete_without_its_last_bytes(
+    tmp_path: Path, end: list[Any]
+) -> None:
+    row, body = await _relayed(tmp_path, CHAT, [chunk("a"), *end], stream=False)
+    assert row.outcome == "ok"
+    choice = json.loads(body)["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("a", "stop")
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
+
+
+@pytest.mark.parametrize("cut_off", [[LAST[:-1]], [LAST[:-1], BROKEN], [BROKEN], []])
+async def test_a_collected_stream_that_is_cut_off_is_an_error(
+    tmp_path: Path, cut_off: list[Any]
+) -> None:
+    row, body = await _relayed(tmp_path, CHAT, [chunk("a"), *cut_off], stream=False)
+    assert row.outcome == "error"
+    assert "choices" not in json.loads(body)

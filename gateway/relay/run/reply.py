@@ -18,8 +18,9 @@ from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import End, Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import Response
-from gateway.dialects.base import ResponseContext
+from gateway.dialects.base import ResponseContext, StreamParser
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS, FrameDecoder
 from gateway.framing.sse import Frame, FrameTooLarge
@@ -183,13 +184,23 @@ async def _all_events(
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
     parser = dialect.provider.stream_parser(target.model.traits, prepared_request.rendered_request)
     events: list[Event] = []
-    while data := await answer.read():
+    failure: GatewayError | None = None
+    while True:
+        try:
+            data = await answer.read()
+        except GatewayError as error:
+            data, failure = b"", error
+        if not data:
+            break
         call.recorder.record_upstream(data)
         for frame in decode_frames(decoder, data):
             events += parser.feed(frame)
         if events and isinstance(events[-1], End | Failed):
             return events  # the upstream may leave the connection open
-    return events + parser.close()
+    events += close_stream(decoder, parser)
+    if failure is not None and not (events and isinstance(events[-1], End)):
+        raise failure
+    return events
 
 
 async def _send_response(
@@ -288,6 +299,20 @@ def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
         raise bad_upstream(f"the upstream's stream is corrupt: {error}") from None
     except FrameTooLarge:
         raise bad_upstream("the upstream sent an event that is too large") from None
+
+
+def close_stream(decoder: FrameDecoder, parser: StreamParser) -> list[Event]:
+    """The final events of a stream whose bytes have ended: the last is End, or Failed.
+
+    Some providers end without a blank line after the last event. It counts if it is whole.
+    """
+    events = [
+        event
+        for frame in decoder.close()
+        if frame.data.startswith(b"[DONE]") or decode_or_none(frame.data) is not None
+        for event in parser.feed(frame)
+    ]
+    return events + parser.close()
 
 
 def stream_headers(call: Call) -> list[Header]:
