@@ -80,6 +80,7 @@ _TAIL = """
   it is omitted if waiting does not help.
 - `x-should-retry: false` stops the retries of OpenAI's and Anthropic's SDKs where a retry cannot succeed, for example
   for an exhausted budget.
+- OpenAI's code of a 404 is `model_not_found` for a model, `unknown_url` for a path, and `null` for any other object.
 - A provider's 401 and 403 become `upstream_auth` (502 or 500): the client's key is not at fault.
 
 The [management API](api.md#errors) under `/api/` has a format of its own.
@@ -118,7 +119,7 @@ def _next_target(kind: str) -> str:
 
 def _code(dialect: str, kind: str) -> str:
     """Return status and code of a kind as a table cell."""
-    reply = error_reply(dialect, Error(kind=kind, message="m"))
+    reply = error_reply(dialect, Error(kind=kind, message="m", param="model"))
     if aws_type := reply.headers.get("x-amzn-errortype"):
         return f"{reply.status} `{aws_type}`"
     path = APIS[dialect][2]

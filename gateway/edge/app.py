@@ -470,7 +470,7 @@ def _simple_content(
             message += "; the path begins with two slashes: remove the last one of the base URL"
         if bedrock_paths.is_bedrock(scope["path"]):
             message += "; of Amazon Bedrock: Converse, ConverseStream, CountTokens"
-        raise GatewayError(Error(kind="not_found", message=message))
+        raise GatewayError(Error(kind="not_found", message=message, code="unknown_url"))
     _require_method(endpoint, scope)
     if endpoint.action == "realtime":
         raise realtime_refusal(endpoint)

@@ -86,8 +86,6 @@ async def answer_response(
             return
     except GatewayError as failure:
         reply = _DIALECT.client.render_error(failure.error, request_id)
-        if failure.error.kind == "not_found":
-            reply.body["error"]["code"] = None  # the code is for a missing model
         await client.reply(
             reply.status, [_JSON, request_id_header], msgspec.json.encode(reply.body)
         )

@@ -116,7 +116,12 @@ _CLIENT_ERRORS: dict[str, tuple[int, str, str | None]] = {
 _PROMPT_PARAMS = frozenset({None, "messages", "input", "input_tokens", "input_text"})
 # The gateway's own codes that are more specific than their kind.
 _GATEWAY_CODES = frozenset(
-    {"previous_response_not_found", "guardrail_blocked", "guardrail_unavailable"}
+    {
+        "previous_response_not_found",
+        "guardrail_blocked",
+        "guardrail_unavailable",
+        "unknown_url",
+    }
 )
 
 
@@ -264,10 +269,19 @@ def render_error_body(error: Error, prompt: str = "messages") -> Json:
     _, kind, code = _CLIENT_ERRORS[error.kind]
     if error.code is not None and (error.kind == "not_allowed" or error.code in _GATEWAY_CODES):
         code = error.code
+    elif error.kind == "not_found" and not _names_model(error):
+        code = None
     param = error.param
     if error.kind == "context_length" and param in _PROMPT_PARAMS:
         param = prompt
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+
+
+def _names_model(error: Error) -> bool:
+    """Whether a 404 is about the model: a provider's is, unless it names another field."""
+    if error.param is None:
+        return error.status is not None
+    return error.param.rpartition(".")[2] == "model"
 
 
 def render_error(error: Error, request_id: str, prompt: str = "messages") -> ErrorReply:

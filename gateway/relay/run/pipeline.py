@@ -269,7 +269,8 @@ async def _half_open_refusal(runtime: Runtime, call: Call, candidate: Candidate)
 def no_candidate_error(route: Route, decision: Decision) -> Error:
     """The error for a request without a matching target on the route."""
     if not decision.skipped:
-        return Error(kind="not_found", message=f"the route {route.name} has no targets")
+        message = f"the route {route.name} has no targets"
+        return Error(kind="not_found", message=message, param="model")
     reasons = "; ".join(dict.fromkeys(skip.reason for skip in decision.skipped))
     message = f"no target of the route {route.name} supports this request: {reasons}"
     return Error(kind="invalid_request", message=message)

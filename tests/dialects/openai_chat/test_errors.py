@@ -304,7 +304,7 @@ def test_every_error_kind_has_a_response(kind: str):
         ("too_large", 413, "invalid_request_error", "request_too_large"),
         ("gateway_auth", 401, "invalid_request_error", "invalid_api_key"),
         ("upstream_auth", 502, "server_error", "upstream_auth"),
-        ("not_found", 404, "invalid_request_error", "model_not_found"),
+        ("not_found", 404, "invalid_request_error", None),
         ("rate_limit", 429, "rate_limit_error", "rate_limit_exceeded"),
         ("quota", 429, "insufficient_quota", "insufficient_quota"),
         ("content_policy", 400, "invalid_request_error", "content_filter"),

@@ -1,0 +1,38 @@
+"""Errors with status 404: a path, a model or another object that does not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.each import each
+from tests.relay.harness import gateway, provider, route, snapshot
+
+CHAT = {"model": "cheap", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@each("path", ["/v1/threads", "/v1/chat/nope", "/v2/nope"])
+async def test_an_unknown_path_is_not_reported_as_an_unknown_model(
+    tmp_path: Path, path: str
+) -> None:
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
+        reply = await gw.post(path, CHAT)
+    error = reply.json()["error"]
+    assert (reply.status, error["code"]) == (404, "unknown_url")
+    assert path in error["message"]
+
+
+async def test_an_unknown_model_has_the_code_of_openai(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
+        reply = await gw.post("/v1/chat/completions", CHAT | {"model": "nope"})
+    error = reply.json()["error"]
+    assert (reply.status, error["code"], error["param"]) == (404, "model_not_found", "model")
+
+
+async def test_an_unknown_stored_prompt_is_not_reported_as_an_unknown_model(
+    tmp_path: Path,
+) -> None:
+    body = {"model": "cheap", "input": "hi", "prompt": {"id": "greeting"}}
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
+        reply = await gw.post("/v1/responses", body)
+    error = reply.json()["error"]
+    assert (reply.status, error["code"], error["param"]) == (404, None, "prompt.id")
