@@ -96,6 +96,21 @@ def test_a_code_is_required_after_the_password_and_works_once(
     assert thief.get(reverse("overview")).status_code == 302
 
 
+@pytest.mark.parametrize("form", ["{0}-{1}", "{0} {1}", "\u00a0{0}{1}", "{0}\t{1}", "{0}{1}."])
+def test_a_used_code_in_another_form_is_not_accepted(
+    client: Client, admin_user: User, form: str
+) -> None:
+    """allauth ignores punctuation, and remembers codes in one process for a third of their life."""
+    code = code_of(with_codes(client))
+    assert sign_in(browser := Client()).status_code == 302
+    assert browser.post(reverse("mfa_authenticate"), {"code": code}).status_code == 302
+    cache.clear()
+    sign_in(thief := Client())
+    form_data = {"code": form.format(code[:3], code[3:])}
+    assert thief.post(reverse("mfa_authenticate"), form_data).status_code == 429
+    assert thief.get(reverse("overview")).status_code == 302
+
+
 def test_codes_cannot_be_guessed(client: Client, admin_user: User) -> None:
     secret = with_codes(client)
     guesser = Client()

@@ -13,6 +13,7 @@ from allauth.account.internal.flows.login import (
 )
 from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from allauth.account.internal.stagekit import get_pending_stage
+from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.base import views as base_views
 from allauth.mfa.recovery_codes import views as recovery_views
 from allauth.mfa.totp import views as totp_views
@@ -128,7 +129,8 @@ def login_with_passkey(request: HttpRequest) -> HttpResponse:
 def _take_attempt(request: HttpRequest, user: User) -> bool:
     """Count an attempt. A code counts once: no one can use it a second time, in any process."""
     limits = [(f"two-factor:{user.pk}", MAX_ATTEMPTS)]
-    if code := request.POST.get("code", "").replace(" ", "")[:100]:
+    # As allauth reads it: a code in another form is the same code.
+    if code := normalize_user_code(request.POST.get("code", "").strip())[:100]:
         limits.append((f"two-factor:{user.pk}:{code}", 1))
     return Throttle.objects.take(limits) is None
 
