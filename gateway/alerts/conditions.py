@@ -34,6 +34,7 @@ class Condition(NamedTuple):
     Attributes:
         per_node: whether other machines may not see it.
         min_s: how long it must hold, in seconds, before it raises an alert.
+        replaced_subject: subject of the lesser alert that it ends without a message.
     """
 
     event: AlertEvent
@@ -41,6 +42,7 @@ class Condition(NamedTuple):
     message: str
     per_node: bool = False
     min_s: int = 0
+    replaced_subject: str = ""
 
 
 class ProcessFigures(NamedTuple):
@@ -108,15 +110,25 @@ def current_conditions(
 
 def _budget_conditions(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
     names = _owner_names(figures.snapshot)
-    shares = (1.0, thresholds.budget_percent / 100)
+    lesser_share = thresholds.budget_percent / 100
+    shares = (1.0, lesser_share)
     for (owner, span), (limit, spent_usd) in figures.budgets.items():
         share = next((s for s in shares if limit > 0 and spent_usd >= s * limit), None)
         if share is None:
             continue
         name = names.get(owner, owner)
-        subject = f"{name}, {span}: {share:.0%}"
         message = f"{name} has used ${spent_usd:.2f} of its {span} budget of ${limit:.2f}."
-        yield Condition(AlertEvent.BUDGET, subject, message)
+        replaced_subject = _budget_subject(name, span, lesser_share) if share > lesser_share else ""
+        yield Condition(
+            AlertEvent.BUDGET,
+            _budget_subject(name, span, share),
+            message,
+            replaced_subject=replaced_subject,
+        )
+
+
+def _budget_subject(name: str, span: str, share: float) -> str:
+    return f"{name}, {span}: {share:.0%}"
 
 
 def _owner_names(snapshot: Snapshot) -> dict[str, str]:

@@ -93,6 +93,9 @@ class AlertTracker:
         current_identities = {
             (c.event, c.subject[:300], self._node if c.per_node else "") for c in conditions
         }
+        replaced_alerts = {
+            (c.event, c.replaced_subject[:300]) for c in conditions if c.replaced_subject
+        }
         notifications = []
         now = timezone.now()
         seen_at: dict[int, datetime] = {}
@@ -103,7 +106,8 @@ class AlertTracker:
             if self._seen_elsewhere(alert) and alert.seen_at > now - STALE_AFTER:
                 continue
             resolved_count = Alert.objects.firing().filter(pk=alert.pk).update(resolved_at=now)
-            if resolved_count and not alert.is_silenced:
+            is_replaced = (alert.event, alert.subject) in replaced_alerts
+            if resolved_count and not (alert.is_silenced or is_replaced):
                 notifications.append(
                     Notification(
                         "resolved", alert.event, alert.subject, alert.message, alert.started_at

@@ -332,6 +332,23 @@ def test_an_alert_seen_by_all_nodes_is_sent_once(receiver: WebhookReceiver) -> N
     assert len(receiver.received) == 1
 
 
+def test_a_budget_that_is_used_up_does_not_resolve_its_first_alert(
+    receiver: WebhookReceiver,
+) -> None:
+    """The first alert ends, but nothing is resolved: the budget is worse than before."""
+    key, _ = store.create_key("ci")
+    channel(receiver.url)
+    node = Node()
+    for spent in (8.0, 10.0, 10.0, 0.0):
+        node.check(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
+    assert [(m["status"], m["subject"]) for m in receiver.received] == [
+        ("firing", "API key ci, day: 80%"),
+        ("firing", "API key ci, day: 100%"),
+        ("resolved", "API key ci, day: 100%"),
+    ]
+    assert not Alert.objects.firing()
+
+
 def test_a_node_that_learns_of_spending_later_does_not_end_an_alert(
     receiver: WebhookReceiver,
 ) -> None:
