@@ -13,8 +13,19 @@ FinishReason = Literal[
 ]
 
 
+COUNTS = (
+    "input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "web_searches",
+)
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one call; None if the provider did not report a count, never 0.
+    """Tokens and searches of one call; None if the provider did not report a count, never 0.
 
     Attributes:
         input: prompt tokens that were neither read from nor written to a cache.
@@ -23,6 +34,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cache_write_1h: the part of `cache_write` with the one-hour lifetime.
         output: all generated tokens, reasoning included.
         reasoning: the part of `output` spent on reasoning.
+        web_searches: searches that the provider ran and bills beside the tokens.
         provider_cost: US dollars as the provider itself reported them.
         estimated: True when the gateway counted, not the provider.
         native: the provider's usage object, verbatim, for its own dialect.
@@ -34,6 +46,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_write_1h: int | None = None
     output: int | None = None
     reasoning: int | None = None
+    web_searches: int | None = None
     provider_cost: float | None = None
     estimated: bool = False
     native: dict[str, Any] = {}
@@ -71,7 +84,7 @@ def add_usage(first: Usage | None, second: Usage | None) -> Usage | None:
         return None
     counts: dict[str, Any] = {
         name: (getattr(first, name) or 0) + (getattr(second, name) or 0)
-        for name in ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
+        for name in COUNTS
         if getattr(first, name) is not None or getattr(second, name) is not None
     }
     costs = (first.provider_cost, second.provider_cost)

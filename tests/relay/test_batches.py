@@ -444,6 +444,37 @@ def test_batch_result_lines_of_every_openai_endpoint_are_counted(
     assert usage.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
 
 
+def test_searches_in_a_batch_are_billed_at_their_usual_price() -> None:
+    body = {
+        "model": "gpt-4.1",
+        "usage": {"input_tokens": 5, "output_tokens": 3},
+        "tool_usage": {"web_search": {"num_requests": 2}},
+    }
+    usage = read_usage(line(response={"body": body}))["gpt-4.1"]
+    assert usage.usd == (5 * HALF[0] + 3 * HALF[1]) / 1_000_000 + Decimal("0.02")
+
+
+def test_claudes_searches_and_region_in_a_batch_are_billed() -> None:
+    claude = provider("claude", "anthropic_messages", preset="anthropic")
+    model = msgspec.structs.replace(model_of(claude, "claude-opus-5-5"), price=PRICE)
+    test_route = msgspec.structs.replace(
+        route("smart", claude), targets=(Target(id=1, model=model),)
+    )
+    results = BatchResultReader(registry(test_route), claude, "b")
+    results.feed(
+        claude_line(
+            "succeeded",
+            input_tokens=10,
+            output_tokens=100,
+            inference_geo="us",
+            server_tool_use={"web_search_requests": 3},
+        )
+    )
+    (usage,) = results.close()
+    tokens_usd = (10 * HALF[0] + 100 * HALF[1]) / 1_000_000
+    assert usage.usd == tokens_usd * Decimal("1.1") + Decimal("0.03")
+
+
 @pytest.mark.parametrize(
     "bad",
     [b"{\n", line(response={"status_code": 200, "body": {"model": "gpt-4.1"}})],

@@ -293,6 +293,81 @@ async def test_web_searches_of_claude_cost_a_cent_each(
     assert row.charged_usd == row.cost_usd * 2
 
 
+OPENAI_RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "m",
+    "status": "completed",
+    "output": [],
+    "usage": {"input_tokens": 0, "output_tokens": 100, "total_tokens": 100},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/v1/responses", CHAT])
+@pytest.mark.parametrize(
+    ("tool_usage", "searches"),
+    [
+        ({"web_search": {"num_requests": 3}, "image_gen": {"output_tokens": 9}}, 3),
+        ({"web_search": {"num_requests": 10**15}}, 0),
+        ({"web_search": {"num_requests": -1}}, 0),
+        ({"web_search": [3]}, 0),
+        ([3], 0),
+        (None, 0),
+    ],
+)
+async def test_web_searches_of_openai_cost_a_cent_each(
+    tmp_path: Path, path: str, stream: bool, tool_usage: Any, searches: int
+) -> None:
+    """The official SDK: `tool_usage.web_search.num_requests` counts the searches that are billed."""
+    response = {**OPENAI_RESPONSE, "tool_usage": tool_usage}
+    created = {**OPENAI_RESPONSE, "status": "in_progress", "usage": None}
+    events = [
+        {"type": "response.created", "sequence_number": 0, "response": created},
+        {"type": "response.completed", "sequence_number": 1, "response": response},
+    ]
+    parts = (b"data: " + msgspec.json.encode(event) + b"\n\n" for event in events)
+    reply = sse(*parts) if stream else httpx.Response(200, json=response)
+    test_route = priced_route(dialect="openai_responses", preset="openai_responses")
+    request = body(stream=stream)
+    if path == "/v1/responses":
+        request = {"model": "r", "input": "hi", "stream": stream}
+    async with gateway(tmp_path, registry(test_route), one=lambda _: reply) as live:
+        await live.post(path, request)
+        row = await live.entry()
+    assert row.cost_usd == COST + Decimal("0.01") * searches
+
+
+@pytest.mark.parametrize(
+    ("preset", "region", "factor"),
+    [
+        ("anthropic", "us", "1.1"),
+        ("anthropic", "global", "1"),
+        ("anthropic", "not_available", "1"),
+        ("anthropic", ["us"], "1"),
+        ("custom", "us", "1"),
+    ],
+)
+async def test_inference_in_the_us_only_costs_more(
+    tmp_path: Path, preset: str, region: Any, factor: str
+) -> None:
+    usage = {
+        "input_tokens": 0,
+        "output_tokens": 100,
+        "inference_geo": region,
+        "server_tool_use": {"web_search_requests": 1},
+    }
+    answer = httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
+    test_route = priced_route(dialect="anthropic_messages", preset=preset)
+    async with gateway(tmp_path, registry(test_route), one=lambda _: answer) as live:
+        await live.post(MESSAGES, body())
+        row = await live.entry()
+    searches = 1 if preset == "anthropic" else 0
+    assert row.cost_usd == COST * Decimal(factor) + Decimal("0.01") * searches
+    assert ("region us" in row.price_source) == (factor != "1")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", [MESSAGES, CHAT])
 async def test_iterations_that_the_usage_does_not_include_are_billed(

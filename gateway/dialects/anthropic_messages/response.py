@@ -443,7 +443,7 @@ def parse_usage(usage: Any) -> Usage | None:
         written_1h = token_count(created, "ephemeral_1h_input_tokens")
         if cache_write is None and (written_5m is not None or written_1h is not None):
             cache_write = (written_5m or 0) + (written_1h or 0)
-    details = usage.get("output_tokens_details")
+    details, tools = usage.get("output_tokens_details"), usage.get("server_tool_use")
     counts = Usage(
         input=token_count(usage, "input_tokens"),
         cache_read=token_count(usage, "cache_read_input_tokens"),
@@ -451,6 +451,7 @@ def parse_usage(usage: Any) -> Usage | None:
         cache_write_1h=written_1h,
         output=token_count(usage, "output_tokens"),
         reasoning=token_count(details, "thinking_tokens") if isinstance(details, dict) else None,
+        web_searches=token_count(tools, "web_search_requests") if isinstance(tools, dict) else None,
         provider_cost=None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage),
         native=usage,
     )

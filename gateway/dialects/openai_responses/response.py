@@ -396,10 +396,11 @@ def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
 _EMPTY_OBJECT: Json = {}
 
 
-def parse_usage(usage: Any) -> Usage | None:
-    """The counts in a `usage` object; None if it contains none.
+def parse_usage(usage: Any, tool_usage: Any = None) -> Usage | None:
+    """The counts in the `usage` and `tool_usage` of a response; None if `usage` contains none.
 
-    `input_tokens` includes tokens read from and written to a cache.
+    `input_tokens` includes tokens read from and written to a cache. `tool_usage` counts the
+    searches that are billed (the official SDK, `ToolUsage`).
     """
     if not isinstance(usage, dict):
         return None
@@ -411,6 +412,7 @@ def parse_usage(usage: Any) -> Usage | None:
     )
     if prompt is None and output is None:
         return None
+    tools = tool_usage if isinstance(tool_usage, dict) else _EMPTY_OBJECT
     split = _object_or_empty(details, "cache_write_tokens_details")
     reasoning = _token_count(_object_or_empty(usage, "output_tokens_details"), "reasoning_tokens")
     if reasoning and prompt is not None and output is not None:
@@ -424,6 +426,7 @@ def parse_usage(usage: Any) -> Usage | None:
         cache_write_1h=_token_count(split, "ttl_12h_tokens"),
         output=output,
         reasoning=reasoning,
+        web_searches=_token_count(_object_or_empty(tools, "web_search"), "num_requests"),
         provider_cost=(None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage)),
         native=usage,
     )
@@ -536,6 +539,7 @@ class _CompleteResponse(msgspec.Struct):
     status: Literal["completed", "incomplete"]
     output: list[_Item]
     usage: dict[str, Any] | None = None
+    tool_usage: dict[str, Any] | None = None
     service_tier: str | None = None
     incomplete_details: dict[str, Any] | None = None
     error: None = None
@@ -570,7 +574,7 @@ def peek_usage(body: bytes) -> Response | None:
             has_calls=bool(kinds & {"function_call", "custom_tool_call"}),
             has_refusal=any(part.type == "refusal" for part in parts),
         ),
-        usage=parse_usage(response.usage),
+        usage=parse_usage(response.usage, response.tool_usage),
         service_tier=response.service_tier,
     )
 

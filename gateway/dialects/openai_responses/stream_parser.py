@@ -26,7 +26,7 @@ from gateway.canon.events import (
 from gateway.canon.fold import ResponseBuilder
 from gateway.canon.logprobs import attach_logprobs, logprobs_extra, parse_tokens
 from gateway.canon.request import Signature
-from gateway.canon.response import Response
+from gateway.canon.response import Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_responses.context import NAME, STATE_KIND, TEXT_FIELDS, Json, join_name
@@ -180,7 +180,7 @@ class ResponsesStreamParser:
                 return self._end_response({**response, "status": name.removeprefix("response.")})
             case "response.failed":
                 response = object_or_empty(data.get("response"))
-                usage = parse_usage(response.get("usage")) if self._started else None
+                usage = _usage_of(response) if self._started else None
                 self._ended = True
                 return failed_events(failure_or_default(response), usage)
             case "error":
@@ -225,7 +225,7 @@ class ResponsesStreamParser:
         while (index := self._items.first_index) is not None:
             events += self._end_item(index)
         self._ended = True
-        usage = parse_usage(response.get("usage"))
+        usage = _usage_of(response)
         if usage is not None:
             events.append(UsageUpdate(usage))
         return [
@@ -646,3 +646,7 @@ class ItemQueue:
                 events += next_item.pending_events
                 next_item.pending_events = []
         return events
+
+
+def _usage_of(response: Json) -> Usage | None:
+    return parse_usage(response.get("usage"), response.get("tool_usage"))

@@ -21,14 +21,13 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.request import Part, Reasoning, Refusal, Text, ToolCall
-from gateway.canon.response import Finish, Response, Usage, merge_usage
+from gateway.canon.response import COUNTS, Finish, Response, Usage, merge_usage
 
 # A rough average for English and code; used only if the provider reports no usage.
 BYTES_PER_TOKEN = 4
 # More tokens than any call can use, and more dollars than any can cost.
 MAX_TOKENS = 10**12
 MAX_COST_USD = 10.0**9
-_COUNTS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 
 
 class UsageTap:
@@ -109,6 +108,7 @@ class UsageTap:
         # No count is larger than their bitwise OR, which is negative if one of them is.
         bits = (usage.input or 0) | (usage.cache_read or 0) | (usage.cache_write or 0)
         bits |= (usage.cache_write_1h or 0) | (usage.output or 0) | (usage.reasoning or 0)
+        bits |= usage.web_searches or 0
         if not 0 <= bits <= MAX_TOKENS or usage.provider_cost is not None:
             usage = clamp_usage(usage)
         self.usage = usage
@@ -135,7 +135,7 @@ class UsageTap:
 
 def clamp_usage(usage: Usage) -> Usage:
     """The usage with counts and a cost within their limits; a cost beyond is unknown."""
-    counts = {name: getattr(usage, name) for name in _COUNTS}
+    counts = {name: getattr(usage, name) for name in COUNTS}
     clamped_counts = {
         name: None if count is None else max(0, min(count, MAX_TOKENS))
         for name, count in counts.items()

@@ -30,6 +30,8 @@ from gateway.framing.ndjson import Decoder
 from gateway.framing.sse import FrameTooLarge
 from gateway.providers.batch_prices import TIER, batch_price
 from gateway.providers.profile import Price
+from gateway.providers.region_prices import region_price
+from gateway.providers.tool_prices import search_cost
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.usage_estimate import REPORTED
@@ -59,6 +61,7 @@ class _Answer(msgspec.Struct):
 
     model: str = ""
     usage: Json | None = None
+    tool_usage: Json | None = None
 
 
 class _Response(msgspec.Struct):
@@ -82,8 +85,8 @@ _line_decoder = msgspec.json.Decoder(_Line)
 class ModelUsage:
     """Usage of the requests of one model: tokens, and US dollars or None if unknown."""
 
-    def __init__(self, model: str, price: Price) -> None:
-        self.model, self.price = model, price
+    def __init__(self, model: str, price: Price, preset: str) -> None:
+        self.model, self.price, self._preset = model, price, preset
         self.tokens = dict.fromkeys(_COUNTS, 0)
         self.usd: Decimal | None = Decimal(0)
 
@@ -91,8 +94,13 @@ class ModelUsage:
         """Adds the usage of one response; without counts the cost becomes unknown."""
         for name in _COUNTS:
             self.tokens[name] += max(getattr(usage, name) or 0, 0) if usage is not None else 0
-        usd = cost(usage, self.price) if usage is not None else None
+        usd = self._cost(usage) if usage is not None else None
         self.usd = None if usd is None or self.usd is None else self.usd + usd
+
+    def _cost(self, usage: Usage) -> Decimal | None:
+        """What one response cost; searches cost as much in a batch as elsewhere."""
+        usd = cost(usage, region_price(self.price, self._preset, usage))
+        return None if usd is None else usd + search_cost(self._preset, usage)
 
 
 class BatchResultReader:
@@ -126,8 +134,9 @@ class BatchResultReader:
         model_usage = self.model_usages.get(model)
         if model_usage is None:
             matched_model = find_batch_model(self._snapshot, self._provider, model)
-            price = batch_price(matched_model.price, self._provider.preset)
-            model_usage = self.model_usages[model] = ModelUsage(matched_model.name, price)
+            preset = self._provider.preset
+            price = batch_price(matched_model.price, preset)
+            model_usage = self.model_usages[model] = ModelUsage(matched_model.name, price, preset)
         return model_usage
 
     def _add_line(self, data: bytes) -> None:
@@ -142,16 +151,16 @@ class BatchResultReader:
             if line.response.status_code != 200:
                 return
             answer = line.response.body
-            usage = _parse_openai_usage(answer.usage)
+            usage = _parse_openai_usage(answer.usage, answer.tool_usage)
         else:  # it failed, or did not start: it is not billed
             return
         self.for_model(answer.model).add(usage)
 
 
-def _parse_openai_usage(reported_usage: Json | None) -> Usage | None:
+def _parse_openai_usage(reported_usage: Json | None, tool_usage: Json | None) -> Usage | None:
     """The usage in a response of any of OpenAI's APIs; embeddings have no output tokens."""
     if reported_usage is not None and "input_tokens" in reported_usage:
-        return parse_response_usage(reported_usage)
+        return parse_response_usage(reported_usage, tool_usage)
     usage = parse_chat_usage(reported_usage)
     if (
         usage is not None

@@ -17,6 +17,7 @@ from gateway.canon.request import Request
 from gateway.canon.response import Usage
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.auth import DERIVED_HEADER_SCHEMES
+from gateway.providers.region_prices import region_price
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
@@ -183,6 +184,7 @@ def finish_record(
     if usage.provider_cost is None:
         model = call.attempt.target.model
         price = tier_price(model.price, billed_tier(call, usage, service_tier))
+        price = region_price(price, model.provider.preset, usage)
         record.cost_usd = cost(usage, price)
         if record.cost_usd is not None:
             record.cost_usd += extra_cost(model, usage, price)

@@ -16,7 +16,8 @@ from gateway.canon.response import Usage
 from gateway.dialects.base import ErrorReply
 from gateway.providers.masks import Mask, mask_text
 from gateway.providers.profile import Price
-from gateway.providers.tool_prices import WEB_SEARCH_USD
+from gateway.providers.region_prices import region_price
+from gateway.providers.tool_prices import search_cost
 from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import (
     Call,
@@ -76,8 +77,6 @@ _SAME_TIERS = {"fast": "priority", "priority": "fast"}
 _TIER_FIELDS = frozenset({"service_tier", "serviceTier"})
 # What the request is charged, in US dollars; the second is LiteLLM's name for it.
 _COST_HEADERS = (b"x-dragoman-cost-usd", b"x-litellm-response-cost")
-# More searches than any call can make.
-MAX_SEARCHES = 10_000
 _BILLED_VERBS = frozenset({"generate", "embed"})
 
 
@@ -241,11 +240,13 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     assert call.attempt.target is not None
     if usage.provider_cost is not None:
         return Decimal(str(usage.provider_cost)), "provider", ""
-    price, reported_tier = call.attempt.target.model.price, ""
+    model, reported_tier = call.attempt.target.model, ""
+    price = model.price
     tier = billed_tier(call, usage, call.attempt.tap.service_tier)
     if tier not in STANDARD_TIERS:
         reported_tier = tier[:20] if tier else ""
         price = tier_price(price, tier)
+    price = region_price(price, model.provider.preset, usage)
     if call.exchange.verb == "embed" and price.output is None:
         # Embedding models have no output, and therefore no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
@@ -255,7 +256,7 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     else:
         usd = cost(usage, price)
         if usd is not None and usage.native:
-            usd += extra_cost(call.attempt.target.model, usage, price)
+            usd += extra_cost(model, usage, price)
     return usd, price.source if usd is not None else "", reported_tier
 
 
@@ -267,12 +268,7 @@ def extra_cost(model: Model, usage: Usage, price: Price) -> Decimal:
         usd += image_surcharge(usage, price, model.price, unit_price.output_image)
     if ITERATIONS in usage.native:
         usd += iterations_cost(usage, model, price)
-    search_usd = WEB_SEARCH_USD.get(model.provider.preset)
-    if search_usd is not None and isinstance(tools := usage.native.get("server_tool_use"), dict):
-        searches = tools.get("web_search_requests")
-        if type(searches) is int and 0 < searches <= MAX_SEARCHES:
-            usd += searches * search_usd
-    return usd
+    return usd + search_cost(model.provider.preset, usage)
 
 
 def _add_iterations(entry: LogRecord, usage: Usage) -> None:
