@@ -120,6 +120,11 @@ def change_auth(kind: Kind) -> Admin:
     return Admin() if kind.name in {"providers", "guardrails"} else Editor()
 
 
+def read_auth(kind: Kind) -> Admin:
+    """Who may read rows: teams have budgets, so editors only."""
+    return Editor() if kind.name == "teams" else Reader()
+
+
 def resource(kind: Kind) -> Router:
     """The router of one kind."""
     router = Router(tags=[kind.name], auth=change_auth(kind))
@@ -130,7 +135,7 @@ def resource(kind: Kind) -> Router:
 
     @router.get(
         list_path,
-        auth=Reader(),
+        auth=read_auth(kind),
         operation_id=f"list_{kind.name}",
         openapi_extra=_page_response(kind),
     )
@@ -149,7 +154,10 @@ def resource(kind: Kind) -> Router:
         return run_once(request, lambda: run_guarded(lambda: _create_row(kind, body_of(request))))
 
     @router.get(
-        row_path, auth=Reader(), operation_id=f"get_{singular}", openapi_extra=row_response(kind)
+        row_path,
+        auth=read_auth(kind),
+        operation_id=f"get_{singular}",
+        openapi_extra=row_response(kind),
     )
     def get(request: HttpRequest, name: str) -> HttpResponse:
         """Get a row by name."""

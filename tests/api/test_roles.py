@@ -13,7 +13,7 @@ from django.test import Client
 from gateway import store
 from gateway.api import api as ninja
 from gateway.edge.endpoints import is_edge_path
-from gateway.models import Account
+from gateway.models import Account, Change
 from tests.api.conftest import MASTER
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +34,7 @@ WHO = (
 RULES: dict[str, tuple[int, ...]] = {
     "read": (401, 401, 403, 0, 0, 0, 0, 0, 0),
     "read bodies": (401, 401, 403, 403, 0, 403, 0, 0, 0),
+    "read as editor": (401, 401, 403, 403, 403, 0, 0, 0, 0),
     "read as admin": (401, 401, 403, 403, 403, 403, 0, 0, 0),
     "edit": (401, 401, 403, 403, 403, 0, 403, 0, 0),
     "change": (401, 401, 403, 403, 403, 403, 403, 0, 0),
@@ -86,6 +87,8 @@ def expected_rule(method: str, path: str, name: str) -> str:
         return "read own" if method == "get" else "change own"
     if method != "get":
         return "edit" if path.startswith(_EDITABLE) else "change"
+    if path.startswith("/api/teams"):
+        return "read as editor"
     if name in _BODIES:
         return "read bodies"
     return "read as admin" if name in _ADMINS else "read"
@@ -130,6 +133,11 @@ CLIENTS: dict[str, Callable[[], Client]] = {
 }
 
 
+@pytest.fixture
+def editor_client(db: None) -> Client:
+    return CLIENTS["editor"]()
+
+
 @pytest.mark.parametrize("role", WHO)
 def test_each_operation_checks_the_role(role: str, settings: Any) -> None:
     """Resources do not exist and bodies are empty, so a permitted caller gets 200, 404 or 422."""
@@ -170,6 +178,39 @@ def test_only_admins_read_spend(path: str) -> None:
     assert CLIENTS["viewer"]().get(path).status_code == 403
     User.objects.all().delete()
     assert CLIENTS["admin"]().get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "lowest_role"),
+    [("/team/list", "editor"), ("/user/list", "editor"), ("/customer/list", "admin")],
+)
+def test_litellm_paths_have_the_roles_of_the_console_pages(path: str, lowest_role: str) -> None:
+    """Budgets of teams are for editors, end users (a setting) for admins."""
+    for role, allowed in (("viewer", False), ("editor", lowest_role == "editor"), ("admin", True)):
+        assert CLIENTS[role]().get(path).status_code == (200 if allowed else 403), role
+        User.objects.all().delete()
+
+
+def test_guardrails_of_all_requests_are_enforced_by_admins_only(
+    editor_client: Client, api: Client
+) -> None:
+    """Editors attach and detach guardrails of routes, which the audit log shows."""
+    for name, everywhere in (("everyone", True), ("one-route", False)):
+        body = {"name": name, "kind": "patterns", "everywhere": everywhere}
+        body["settings"] = {"pii": ["email"]}
+        created = api.post("/api/guardrails", body, content_type="application/json")
+        assert created.status_code == 201, created.content
+    route = {"name": "chat", "guardrails": ["one-route"]}
+    assert api.post("/api/routes", route, content_type="application/json").status_code == 201
+    json_type = {"content_type": "application/json"}
+    for change in ({"everywhere": False}, {"enabled": False}):
+        answer = editor_client.patch("/api/guardrails/everyone", change, **json_type)
+        assert answer.status_code == 403
+    assert editor_client.delete("/api/guardrails/everyone").status_code == 403
+    detached = editor_client.patch("/api/routes/chat", {"guardrails": []}, **json_type)
+    assert detached.status_code == 200 and detached.json()["guardrails"] == []
+    last_change = Change.objects.filter(kind="route").order_by("-pk").first()
+    assert last_change is not None and last_change.actor == "someone"
 
 
 def test_only_admins_read_guardrail_requests(api: Client) -> None:

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from gateway import store
-from gateway.api.auth import Admin, Reader
+from gateway.api.auth import Admin
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.compat.litellm.api.fields import (
     BUDGET_DURATIONS,
@@ -105,13 +105,13 @@ def delete(request: HttpRequest) -> HttpResponse:
     return run_in_transaction(lambda: _delete_customers(body_of(request)))
 
 
-@router.get("/customer/info", auth=Reader(), operation_id="litellm_customer_info")
+@router.get("/customer/info", auth=Admin(), operation_id="litellm_customer_info")
 def info(request: HttpRequest, end_user_id: str = "") -> HttpResponse:
     """A customer with its spend in total."""
     return run_in_transaction(lambda: _customer_info(end_user_id))
 
 
-@router.get("/customer/list", auth=Reader(), operation_id="litellm_customer_list")
+@router.get("/customer/list", auth=Admin(), operation_id="litellm_customer_list")
 def list_customers(request: HttpRequest) -> HttpResponse:
     """The customers with settings of their own, and those with the highest spend."""
     return run_in_transaction(_list_customers)

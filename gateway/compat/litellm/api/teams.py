@@ -11,7 +11,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from gateway.api.auth import Editor, Reader
+from gateway.api.auth import Editor
 from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
@@ -288,13 +288,13 @@ def _member_delete(fields: dict[str, Any]) -> HttpResponse:
 # --- reading ----------------------------------------------------------------------------
 
 
-@router.get("/team/info", auth=Reader(), operation_id="litellm_team_info")
+@router.get("/team/info", auth=Editor(), operation_id="litellm_team_info")
 def info(request: HttpRequest, team_id: str = "") -> HttpResponse:
     """A team with its keys and its spend."""
     return run_in_transaction(lambda: _team_info(team_id))
 
 
-@router.get("/team/list", auth=Reader(), operation_id="litellm_team_list")
+@router.get("/team/list", auth=Editor(), operation_id="litellm_team_list")
 def list_teams(request: HttpRequest, user_id: str = "", organization_id: str = "") -> HttpResponse:
     """All teams with their keys; or those of a user or of an organization."""
     return run_in_transaction(lambda: _list_teams(user_id, organization_id))

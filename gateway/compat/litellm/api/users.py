@@ -12,7 +12,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from gateway.api.auth import Editor, Reader
+from gateway.api.auth import Editor
 from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
@@ -118,13 +118,13 @@ def delete(request: HttpRequest) -> HttpResponse:
     return run_in_transaction(lambda: _delete_users(body_of(request)))
 
 
-@router.get("/user/info", auth=Reader(), operation_id="litellm_user_info")
+@router.get("/user/info", auth=Editor(), operation_id="litellm_user_info")
 def info(request: HttpRequest, user_id: str = "") -> HttpResponse:
     """A user with the user's keys and teams."""
     return run_in_transaction(lambda: _user_info(user_id))
 
 
-@router.get("/user/list", auth=Reader(), operation_id="litellm_user_list")
+@router.get("/user/list", auth=Editor(), operation_id="litellm_user_list")
 def list_users(request: HttpRequest, page: int = 1, page_size: int = 25) -> HttpResponse:
     """A page of users: those with a budget or limits, and those who have keys."""
     return run_in_transaction(lambda: _list_users(page, page_size))
