@@ -13,6 +13,7 @@ owner and times of change, which are ignored in requests.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
@@ -356,6 +357,9 @@ def _document_schema(kind: Kind) -> dict[str, Any]:
     (out,), components = msgspec.json.schema_components(
         [kind.shape], ref_template="#/components/schemas/{name}"
     )
+    for schema in components.values():
+        if "description" in schema:  # a docstring, which Python 3.13 and later dedents
+            schema["description"] = inspect.cleandoc(schema["description"])
     SCHEMAS.update(components)
     return out
 
