@@ -1,4 +1,8 @@
-"""A private certificate authority that issues valid and expired certificates for any host."""
+"""A private certificate authority that issues valid and expired certificates for any host.
+
+They have the extensions that RFC 5280 requires (section 4.2.1): Python 3.13 refuses others
+(https://docs.python.org/3/whatsnew/3.13.html#ssl).
+"""
 
 from __future__ import annotations
 
@@ -39,9 +43,10 @@ class CertificateAuthority:
     def __init__(self, name: str = "Test Authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(self._name, self._name, self._key.public_key(), valid_days=30)
-        builder = builder.add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        builder = (
+            _builder(self._name, self._name, self._key.public_key(), valid_days=30)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_signs_certificates(), critical=True)
         )
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
@@ -49,9 +54,11 @@ class CertificateAuthority:
         """Issue a certificate for a host; it is expired if `valid_days` is negative."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        builder = _builder(subject, self._name, key.public_key(), valid_days=valid_days)
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([_general_name(host)]), critical=False
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
+            _builder(subject, self._name, key.public_key(), valid_days=valid_days)
+            .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
+            .add_extension(authority, critical=False)
         )
         return IssuedCertificate(_pem(builder.sign(self._key, hashes.SHA256())), private_pem(key))
 
@@ -89,6 +96,21 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=60))
         .not_valid_after(now + dt.timedelta(days=valid_days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        key_cert_sign=True,
+        crl_sign=True,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
     )
 
 
