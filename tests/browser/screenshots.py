@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, TABLET, WIDE
+from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, TABLET, WIDE, new_context
 from tests.browser.pages import PAGES, PageSpec
 from tests.browser.site import Site
 from tests.waits import wait_until
@@ -73,20 +73,14 @@ def take_screenshots(site: Site, browser: Any, page_spec: PageSpec, folder: Path
     """Write the screenshots of a page: every width in both themes."""
     for viewport, scale in SIZES:
         for theme in ("light", "dark"):
-            context = browser.new_context(
-                base_url=site.url,
-                viewport=viewport,
+            context = new_context(
+                browser,
+                site,
+                page_spec.user,
+                size=viewport,
+                theme=theme,
                 device_scale_factor=scale,
-                color_scheme=theme,
-                reduced_motion="reduce",
             )
-            if page_spec.user is not None:
-                cookie = {
-                    "name": "sessionid",
-                    "value": site.sessions[page_spec.user],
-                    "url": site.url,
-                }
-                context.add_cookies([cookie])
             page = context.new_page()
             page.goto(path_of(site, page_spec))
             page.wait_for_timeout(400)

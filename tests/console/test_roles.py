@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -102,7 +103,9 @@ def test_each_url_checks_the_role(role: Any) -> None:
             if status == 405:
                 continue
             if role is None and status == 302:
-                assert reverse("sign-in") in response["Location"], path
+                # After the sign-in back to the page, or from an action to the overview.
+                back = urlencode({"next": path if method == "get" else reverse("overview")})
+                assert response["Location"] == f"{reverse('sign-in')}?{back}", path
             # The playground's JSON views answer 401 instead of a redirect.
             expected = {302, 401} if role is None else {403}
             if (allowed and status in {401, 403, 500}) or (not allowed and status not in expected):
