@@ -51,6 +51,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         cache: the prompt-cache breakpoints accepted: `none`, `implicit`,
             `breakpoints` (OpenAI), `cache_control`, `cachePoint`.
         tool_cache: whether a tool of Converse may be followed by a breakpoint.
+        cache_hour: whether a breakpoint of Converse may have the lifetime `1h` (Claude).
         auto_cache: the prefixes that a route's `prompt_cache` marks for clients that mark none.
         stop_max: the maximum number of stop sequences; None for no limit.
         n_max: the maximum number of choices.
@@ -163,6 +164,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     mixed_results: bool = True
     cache: Literal["none", "implicit", "breakpoints", "cache_control", "cachePoint"] = "implicit"
     tool_cache: bool = True
+    cache_hour: bool = True
     auto_cache: tuple[Literal["tools", "system", "turns"], ...] = ()
     stop_max: int | None = 4
     n_max: int = 128

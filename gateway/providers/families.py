@@ -510,6 +510,8 @@ BEDROCK: tuple[Family, ...] = (
             "cache": "cachePoint",
             # Nova caches no tools.
             "tool_cache": False,
+            # docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
+            "cache_hour": False,
             "auto_cache": ("system", "turns"),
             # docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html
             "prefill": True,

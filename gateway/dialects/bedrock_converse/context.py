@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.canon.adaptation import approximated_field
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
 from gateway.dialects.shared.claude import MAX_CACHE_BREAKPOINTS, ClaudeRenderContext
@@ -119,7 +120,13 @@ class RenderContext(ClaudeRenderContext):
             self.drop_cache_marks(cache)
             return
         cache_point: Json = {"type": "default"}
-        if cache.ttl in {"5m", "1h"}:
+        if cache.ttl == "1h" and not self.traits.cache_hour:
+            path = self.request.client_paths.get("cache", "cache_control")
+            reason = f"{self.model} caches for 5 minutes"
+            adaptation = approximated_field(path, reason, before="1h", after="5m")
+            if adaptation not in self.report:
+                self._record_adaptation(adaptation)
+        elif cache.ttl in {"5m", "1h"}:
             cache_point["ttl"] = cache.ttl
         blocks.append({"cachePoint": cache_point})
 

@@ -233,6 +233,13 @@ def test_cache_breakpoints_are_placed_after_their_block() -> None:
     assert rendered.report == ()
 
 
+def test_nova_gets_no_lifetime_of_an_hour() -> None:
+    hour = Text(text="s", cache=CacheBreakpoint(ttl="1h"))
+    rendered = render(client_request(instructions=(hour, hour), client_paths={"cache": "cc"}), NOVA)
+    assert rendered.body["system"][1] == {"cachePoint": {"type": "default"}}
+    assert reported_fields(rendered.report) == [("cc", "approximated")]
+
+
 def test_four_cache_points_are_sent_and_lost_ones_reported() -> None:
     marked = tuple(Text(text=str(i), cache=CacheBreakpoint()) for i in range(6))
     rendered = render(request_with_turns(user(*marked), client_paths={"cache": "cc"}))
