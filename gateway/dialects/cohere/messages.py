@@ -23,7 +23,7 @@ from gateway.canon.request import (
 from gateway.canon.signature import is_from_target
 from gateway.canon.turns import find_empty_texts, join_cited_texts, pair_tool_results
 from gateway.dialects.cohere.context import NAME, Json, RenderContext
-from gateway.dialects.shared.fields import join_path
+from gateway.dialects.shared.fields import join_path, web_url
 
 EMPTY_PLACEHOLDER = "(empty)"
 _DOCUMENT_CAPTION = "See the documents."
@@ -182,9 +182,10 @@ def _render_image(context: RenderContext, image: Image) -> Json:
     if image.file_id is not None:
         reason = "the file ID belongs to another provider; send the file's data"
         raise _unsupported_part_error(image.path, reason)
-    url = image.url or ""
     if image.data is not None:
         url = data_url(resolve_media_type(image.data, image.media_type, "image/png"), image.data)
+    else:
+        url = web_url(image.url, image.path)
     out: Json = {"url": url}
     if image.detail in {"auto", "low", "high"}:
         out["detail"] = image.detail

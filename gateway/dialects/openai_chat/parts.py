@@ -44,6 +44,7 @@ from gateway.dialects.shared.fields import (
     required_text,
     string_or_none,
     text,
+    web_url,
 )
 from gateway.dialects.shared.fields import wrong_type as _wrong
 
@@ -278,7 +279,7 @@ def _render_image(context: ChatRenderContext, image: Image) -> Json:
     if image.data is not None:
         url = data_url(resolve_media_type(image.data, image.media_type, "image/png"), image.data)
     elif traits.image_urls:
-        url = image.url or ""
+        url = web_url(image.url, image.path)
     else:
         return _render_media_note(
             context, image.path, "image", "this provider does not support image URLs"
@@ -361,7 +362,10 @@ def _render_file(context: ChatRenderContext, document: Document) -> Json:
             "this provider does not support documents by file ID; send the document data",
         )
     if context.traits.document_urls:
-        return {"filename": document.title or "document.pdf", "file_data": document.url}
+        return {
+            "filename": document.title or "document.pdf",
+            "file_data": web_url(document.url, document.path),
+        }
     raise unsupported(
         document.path,
         "this provider does not support document URLs; send the document as base64",

@@ -46,6 +46,7 @@ from gateway.dialects.shared.fields import (
     required_text,
     string_or_none,
     text,
+    web_url,
     wrong_type,
 )
 
@@ -254,7 +255,7 @@ def _render_image(context: ResponsesRenderContext, image: Image) -> Json:
         return _render_media_note(
             context, image.path, "image", "this provider does not support image URLs"
         )
-    return {**out, "image_url": image.url or ""}
+    return {**out, "image_url": web_url(image.url, image.path)}
 
 
 def _checked_file_id(context: ResponsesRenderContext, file_id: str, path: str) -> str:
@@ -292,7 +293,7 @@ def _render_file(context: ResponsesRenderContext, document: Document) -> Json:
     if document.data is None:
         if document.title is not None:
             out["filename"] = document.title
-        return {**out, "file_url": document.url or ""}
+        return {**out, "file_url": web_url(document.url, document.path)}
     media_type = document.media_type or sniff_base64(document.data) or "application/pdf"
     name = document.title or default_file_name(media_type)
     return {**out, "filename": name, "file_data": data_url(media_type, document.data)}

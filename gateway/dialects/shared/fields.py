@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.errors import GatewayError, invalid
+from gateway.canon.errors import GatewayError, invalid, unsupported
 
 MAX_TOKENS = 100_000_000
 _MAX_INT = 2**63
@@ -168,6 +168,18 @@ def enum_value(
     raise invalid(
         f"{field_path} must be one of {', '.join(allowed_values)}, not {value[:60]!r}", field_path
     )
+
+
+def web_url(url: str | None, path: str) -> str:
+    """The URL of a part, for a provider that fetches it from the web.
+
+    Raises GatewayError for an address in Amazon S3, which only Amazon Bedrock can read.
+    """
+    if url is not None and url.startswith("s3://"):
+        raise unsupported(
+            path, "the provider does not read s3://; send the data or an https:// URL"
+        )
+    return url or ""
 
 
 def compact_json(value: Any) -> str:
