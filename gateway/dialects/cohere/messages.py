@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.media import data_url, decode_text_file, resolve_media_type
 from gateway.canon.request import (
@@ -280,14 +279,8 @@ def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
     context.drop_cache_marks(call.cache)
     if call.signature is not None:
         context.drop_signature(call)
-    arguments = render_arguments(call)
-    if call.custom:
-        arguments = render_arguments(
-            ToolCall(id="", name="", arguments={"input": call.raw_arguments or ""})
-        )
-    elif call.arguments is None:
-        context.approximate(call.path, "the arguments are not a JSON object; sent unchanged")
-    function = {"name": context.sent_name(call.name), "arguments": arguments or "{}"}
+    arguments = context.call_arguments_text(call)
+    function = {"name": context.sent_name(call.name), "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}
 
 

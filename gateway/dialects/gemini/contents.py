@@ -471,12 +471,7 @@ def _render_file_data(uri: str, media_type: str | None) -> Json:
 
 def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
     context.drop_cache_marks(call.cache)
-    arguments = call.arguments
-    if call.custom:
-        arguments = {"input": call.raw_arguments or ""}
-    elif arguments is None:
-        context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-        arguments = {"_raw": call.raw_arguments or ""}
+    arguments = context.call_arguments(call)
     function_call = {"id": call.id, "name": context.sent_name(call.name), "args": arguments}
     out: Json = {"functionCall": function_call}
     signature = call.signature

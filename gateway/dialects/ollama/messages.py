@@ -394,14 +394,7 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> str:
 
 
 def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
-    arguments = call.arguments
-    if call.custom:
-        arguments = {"input": call.raw_arguments or ""}
-    elif arguments is None:
-        arguments = {"_raw": call.raw_arguments or ""}
-        context.approximate(
-            call.path, "the arguments are not a JSON object: sent as text inside one"
-        )
+    arguments = context.call_arguments(call)
     if call.signature is not None:
         context.drop_signature(call)
     context.drop_cache_marks(call.cache)

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from typing import Any
 
-from gateway.canon.arguments import parse_arguments, render_arguments
+from gateway.canon.arguments import parse_arguments
 from gateway.canon.call_ids import UnusedIds
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, SignatureDelta
 from gateway.canon.request import Document, Image, Part, Signature, Text, ToolCall, ToolResult
@@ -107,9 +107,7 @@ def render_call(context: ChatRenderContext, call: ToolCall) -> Json:
             "type": "custom",
             "custom": {"name": name, "input": call.raw_arguments or ""},
         }
-    arguments = (
-        compact_json({"input": call.raw_arguments or ""}) if call.custom else render_arguments(call)
-    )
+    arguments = context.call_arguments_text(call)
     out: Json = {
         "id": sent_id,
         "type": "function",

@@ -9,7 +9,7 @@ from typing import Any, Literal, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field
-from gateway.canon.arguments import parse_arguments, render_arguments
+from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import invalid
 from gateway.canon.request import (
     Native,
@@ -42,7 +42,7 @@ from gateway.dialects.openai_responses.parts import (
 from gateway.dialects.openai_responses.tools import parse_tools
 from gateway.dialects.shared import mcp, web_search
 from gateway.dialects.shared.code_execution import is_foreign
-from gateway.dialects.shared.fields import compact_json, objects, required_text, text, wrong_type
+from gateway.dialects.shared.fields import objects, required_text, text, wrong_type
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 # --- web searches of other providers, as items ----------------------------------------------------
@@ -588,9 +588,7 @@ def _render_call(context: ResponsesRenderContext, call: ToolCall) -> Json:
     common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
     if call.custom and context.traits.custom_tools:
         return {"type": "custom_tool_call", **common_fields, "input": call.raw_arguments or ""}
-    arguments = (
-        compact_json({"input": call.raw_arguments or ""}) if call.custom else render_arguments(call)
-    )
+    arguments = context.call_arguments_text(call)
     return {"type": "function_call", **common_fields, "arguments": arguments}
 
 

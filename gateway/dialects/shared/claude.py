@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.object_schema import merge_into_object
-from gateway.canon.request import Request, Thinking, Tool, ToolCall
+from gateway.canon.request import Request, Thinking, Tool
 from gateway.canon.schema import (
     is_enforceable,
     restrict_to_anthropic,
@@ -77,15 +77,6 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         elif effort is not None:
             reason = f"{self.model} does not support a reasoning effort"
             self.drop(self.request.client_path("effort"), reason)
-
-    def call_arguments(self, call: ToolCall) -> Any:
-        """The arguments of a call as an object; a text that is none is sent in one, reported."""
-        if call.custom:
-            return {"input": call.raw_arguments or ""}
-        if call.arguments is None:
-            self.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
-            return {"_raw": call.raw_arguments or ""}
-        return call.arguments
 
     def add_json_hint(self) -> None:
         """Request JSON in the instructions, as the API has no JSON mode."""

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
+from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import GatewayError, unsupported
 from gateway.canon.naming import (
     LONG_USER_REASON,
@@ -30,6 +31,7 @@ from gateway.canon.system_turns import merge_system_turns
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.shared import code_execution, web_search
+from gateway.dialects.shared.fields import compact_json
 from gateway.dialects.shared.server_tools import loss_reason
 from gateway.dialects.shared.web_search import WebSearch
 
@@ -359,6 +361,21 @@ class BaseRenderContext(ReportingContext):
 
     def _cache_drop_reason(self) -> str:
         return f"{self.model} caches implicitly"
+
+    def call_arguments(self, call: ToolCall) -> dict[str, Any]:
+        """The arguments of a call as an object; a text that is none is sent in one, reported."""
+        if call.custom:
+            return {"input": call.raw_arguments or ""}
+        if call.arguments is None:
+            self.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
+            return {"_raw": call.raw_arguments or ""}
+        return call.arguments
+
+    def call_arguments_text(self, call: ToolCall) -> str:
+        """The arguments of a call as the JSON of an object, unless the target accepts any text."""
+        if call.arguments is None and (call.custom or self.traits.json_arguments):
+            return compact_json(self.call_arguments(call))
+        return render_arguments(call)
 
     def drop_signature(self, call: ToolCall) -> None:
         """Report that the opaque state of a call is not sent."""

@@ -87,6 +87,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
         query=(("api-version", "2024-10-21"),),
         # A field unknown to its api-version is a 400.
         traits={
+            "json_arguments": False,
             "tool_id_rule": "any64",
             "user_field": "user",
             "session_field": "none",
@@ -108,7 +109,12 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
         env=("AZURE_OPENAI_V1_API_KEY",),
         docs="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
         aliases=("azure_v1",),
-        traits={"user_field": "user", "tool_id_rule": "any64", "web_search_options": False},
+        traits={
+            "json_arguments": False,
+            "user_field": "user",
+            "tool_id_rule": "any64",
+            "web_search_options": False,
+        },
         edits=SHORTEN_USER_IDS,
         prices="azure",
     ),

@@ -21,7 +21,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/chat",
         litellm=("openai",),
         aliases=("openai_chat", "chat", "chat_completions"),
-        traits={"allowed_tools": True, "tool_id_rule": "any64"},
+        traits={"allowed_tools": True, "json_arguments": False, "tool_id_rule": "any64"},
         edits=SHORTEN_USER_IDS,
         prices="openai",
     ),
@@ -35,7 +35,12 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         env=("OPENAI_API_KEY",),
         docs="https://platform.openai.com/docs/api-reference/responses",
         aliases=("responses",),
-        traits={"allowed_tools": True, "tool_id_rule": "any64", "count_tokens": "endpoint"},
+        traits={
+            "allowed_tools": True,
+            "json_arguments": False,
+            "tool_id_rule": "any64",
+            "count_tokens": "endpoint",
+        },
         prices="openai",
     ),
     compatible_preset(

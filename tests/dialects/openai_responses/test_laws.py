@@ -48,6 +48,7 @@ ALL = Traits(
     reasoning=True,
     efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
     custom_tools=True,
+    json_arguments=False,
     allowed_tools=True,
     verbosity=True,
     cache="breakpoints",
