@@ -105,8 +105,21 @@ def cohere_frames() -> list[Json]:
     ]
 
 
+def completions_frames() -> list[Json]:
+    def choice(text: str, finish: str | None, logprobs: Json | None) -> Json:
+        choice = {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish}
+        return {"id": "c", "object": "text_completion", "model": "m", "choices": [choice]}
+
+    def logprobs(text: str) -> Json:
+        lists = {"tokens": [text], "token_logprobs": [-0.5], "top_logprobs": [{"Ha": -2.5}]}
+        return {**lists, "text_offset": [0]}
+
+    return [*(choice(text, None, logprobs(text)) for text in TEXTS), choice("", "stop", None)]
+
+
 FRAMES = {
     "openai_chat": chat_frames,
+    "openai_completions": completions_frames,
     "openai_responses": responses_frames,
     "gemini": gemini_frames,
     "ollama": ollama_frames,
@@ -215,3 +228,16 @@ def test_completions_clients_get_log_probabilities_with_offsets() -> None:
     assert [item["tokens"] for item in logprobs] == [["Hel"], ["lo"]]
     assert [item["text_offset"] for item in logprobs] == [[0], [3]]
     assert logprobs[0]["top_logprobs"] == [{"Ha": -2.5}]
+
+
+@each("stream", [False, True])
+def test_a_completions_provider_is_asked_for_log_probabilities(stream: bool) -> None:
+    body = {"model": "m", "stream": stream, **REQUESTS["openai_chat"]}
+    body["messages"] = [{"role": "user", "content": "hi"}]
+    translation = translate.request("openai_chat", "openai_completions", body, {}, "davinci-002")
+    assert translation["body"]["logprobs"] == 2
+    choice = {**completions_frames()[0]["choices"][0], "finish_reason": "stop"}
+    response = DIALECTS["openai_completions"].provider.parse_response(
+        {"id": "c", "choices": [choice]}, Traits(), None
+    )
+    assert [item["token"] for item in token_logprobs(response)] == ["Hel"]

@@ -235,7 +235,7 @@ def _render_sampling(context: PromptRenderContext, body: Json) -> None:
             context.drop(request.client_path(name))
     if stop := context.limit_stop_sequences(sampling.stop):
         body["stop"] = stop
-    if sampling.logprobs and traits.logprobs and not request.stream:
+    if sampling.logprobs and traits.logprobs:
         body["logprobs"] = sampling.top_logprobs or 0
     elif sampling.logprobs:
         context.drop(request.client_path("logprobs"))

@@ -24,7 +24,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
-from gateway.canon.logprobs import token_logprobs
+from gateway.canon.logprobs import token, token_logprobs
 from gateway.canon.request import Reasoning, Refusal, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.traits import Traits
@@ -36,6 +36,7 @@ from gateway.dialects.shared.failed_streams import (
     failed_events,
     malformed_output_error,
 )
+from gateway.dialects.shared.fields import list_or_empty
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.framing.sse import Frame
@@ -50,6 +51,8 @@ class CompletionStreamParser:
         self._started = False
         self._open = False
         self._ended = False
+        # Of the next text: tokens whose chunk had none.
+        self._logprobs: tuple[Json, ...] = ()
         self._finish: Any = None
         self._usage: Usage | None = None
 
@@ -92,11 +95,14 @@ class CompletionStreamParser:
 
     def _read_choice(self, choice: Json, events: list[Event]) -> None:
         text = _choice_text(choice)
+        if choice.get("logprobs") is not None:
+            self._logprobs += _parse_logprobs(choice["logprobs"])
         if isinstance(text, str) and text:
             if not self._open:
                 self._open = True
                 events.append(BlockStart(kind="text"))
-            events.append(Delta(text))
+            events.append(Delta(text, self._logprobs))
+            self._logprobs = ()
         if choice.get("finish_reason"):
             self._finish = choice["finish_reason"]
 
@@ -112,6 +118,23 @@ class CompletionStreamParser:
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
         return failed_events(error, self._usage if self._started else None)
+
+
+def _parse_logprobs(logprobs: Any) -> tuple[Json, ...]:
+    """The tokens in the lists of a choice; empty if the lists do not match.
+
+    Source: `CompletionChoice.logprobs` of the openai SDK.
+    """
+    if not isinstance(logprobs, dict):
+        return ()
+    texts, numbers = (list_or_empty(logprobs.get(key)) for key in ("tokens", "token_logprobs"))
+    if len(texts) != len(numbers):
+        return ()
+    tops = list_or_empty(logprobs.get("top_logprobs"))
+    return tuple(
+        token(text, number, [token(*item) for item in top.items()] if isinstance(top, dict) else ())
+        for text, number, top in itertools.zip_longest(texts, numbers, tops[: len(texts)])
+    )
 
 
 def _choice_text(choice: Json) -> str | None:
@@ -151,7 +174,9 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
     logprobs = first_choice.get("logprobs")
     if logprobs is None:
         return response
-    return msgspec.structs.replace(response, extra={NAME: {"logprobs": logprobs}})
+    # Clients of the same dialect get the lists unchanged.
+    extra = response.extra | {NAME: {"logprobs": logprobs}}
+    return msgspec.structs.replace(response, extra=extra)
 
 
 # --- a client's response --------------------------------------------------------------------------
