@@ -200,6 +200,8 @@ def _add_native(builder: _MessageBuilder, part: Native) -> None:
     fields = {key: value for key, value in part.data.items() if key != "type"}
     if field == "images":
         builder.media["images"] = [*builder.media.get("images", []), *fields.get("images", [])]
+    elif field == "annotations":
+        builder.annotations += fields.get(field, [])
     elif field:
         builder.media[field] = fields
 

@@ -357,6 +357,11 @@ class ChatStreamParser:
             return self._fail_stream(TRUNCATED)
         events: list[Event] = []
         self._close_all(events)
+        if self._pending_citations:
+            # Their text ended with a call; only Chat has a place for them after it.
+            annotations = [citation.native for citation in self._pending_citations]
+            native = {"type": "annotations", "annotations": annotations}
+            events += [BlockStart(kind="native", dialect=NAME, native=native), BlockEnd()]
         self._ended = True
         if self._usage is not None:
             events.append(UsageUpdate(self._usage))

@@ -22,6 +22,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import unfold_response
+from gateway.canon.json_values import dict_items
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
@@ -263,9 +264,8 @@ class ChatStreamRenderer:
         fields = {key: value for key, value in data.items() if key != "type"}
         if not fields:
             return b""
-        if field == "images":
-            images = [image for image in fields.get(field, []) if isinstance(image, dict)]
-            return self._render_list(field, images)
+        if field in {"images", "annotations"}:
+            return self._render_list(field, dict_items(fields.get(field)))
         return self._render_chunk({field: fields})
 
     def _render_refusal(self, text: str) -> bytes:
