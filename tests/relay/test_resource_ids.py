@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.relay.event_loop import offload
-from gateway.relay.passthrough.resource_ids import ResourceId, decode_id, encode_id, replace_ids
+from gateway.relay.passthrough.resource_ids import (
+    ResourceId,
+    decode_id,
+    encode_id,
+    replace_ids,
+    to_provider_id,
+)
 
 PEPPER = b"pepper"
 WHOLE_ID = re.compile(rb"[A-Za-z]{1,20}[-_]dgm~[A-Za-z0-9_-]{20,600}")
@@ -64,3 +71,19 @@ def test_ids_are_replaced_in_any_chunks(chunk_bytes: int, pieces: list[bytes]) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(offload, "CHUNK_BYTES", chunk_bytes)
         assert replace_ids(body, lambda text: b"<%b>" % text) == expected
+
+
+@pytest.mark.parametrize("provider_id", ["file-abc", "batch_1", "7"])
+@pytest.mark.parametrize("before", ["", " ", "\n", "see\r\n\t", "\\n", "is"])
+def test_the_text_before_an_id_is_kept(before: str, provider_id: str) -> None:
+    """In JSON a line break is written as backslash and letter, which is no part of the id."""
+    gateway_id = encode_id(ResourceId("openai", 1, provider_id), PEPPER)
+    body = msgspec.json.encode({"text": f"{before}{gateway_id}"})
+
+    def replace(text: bytes) -> bytes:
+        resource = decode_id(text.decode(), PEPPER)
+        assert resource is not None
+        return to_provider_id(text.decode(), resource, PEPPER).encode()
+
+    sent = msgspec.json.decode(replace_ids(body, replace))
+    assert sent == {"text": f"{before}{provider_id}"}

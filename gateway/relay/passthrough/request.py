@@ -227,7 +227,7 @@ def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, conten
                 f"{provider_name}; upload the file there with `?provider={provider_name}`",
                 "file_id",
             )
-        return resource.id.encode()
+        return resource_ids.to_provider_id(text, resource, runtime.config.pepper).encode()
 
     if content.find(resource_ids.ID_MARKER_END) < 0:
         return content

@@ -71,6 +71,15 @@ def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
         return None
 
 
+def to_provider_id(text: str, resource: ResourceId, pepper: bytes) -> str:
+    """`text`, which ends with a gateway id of the resource, with the provider's id instead.
+
+    Letters before the id stay, such as the `n` of an escaped line break in JSON.
+    """
+    gateway_id = encode_id(resource, pepper)
+    return text.removesuffix(gateway_id) + resource.id if text.endswith(gateway_id) else resource.id
+
+
 def _encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
