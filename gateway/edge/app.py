@@ -74,9 +74,12 @@ _VERBS: dict[str, Verb] = {
 # A larger body is not checked here, because the check is one call; its provider validates it.
 MAX_CHECKED_BYTES = 4 * 1024 * 1024
 # Maximum body size of Ollama's `/api/show`.
-# They fail on a part of a tool call: a function's name is required in each event of a stream
-# (https://github.com/mistralai/client-python/blob/main/src/mistralai/client/models/functioncall.py).
-_MISTRAL_SDKS = "mistral-client-"
+# Parts of the user agents of clients that fail on a part of a tool call, because they require a
+# function's name in each event of a stream: Mistral's SDKs, the older one for TypeScript, xAI's
+# provider of the AI SDK
+# (https://github.com/mistralai/client-python/blob/main/src/mistralai/client/models/functioncall.py,
+# https://github.com/vercel/ai/blob/main/packages/xai/src/xai-chat-language-model.ts).
+_WHOLE_CALL_CLIENTS = re.compile(r"^mistral-client-|@mistralai/mistralai|\bai-sdk/xai/")
 _MAX_SHOW_BYTES = 64 * 1024
 
 
@@ -146,8 +149,8 @@ def new_call(
             exchange.framing = (
                 "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
             )
-    elif endpoint.dialect == "openai_chat" and headers.get("user-agent", "").startswith(
-        _MISTRAL_SDKS
+    elif endpoint.dialect == "openai_chat" and _WHOLE_CALL_CLIENTS.search(
+        headers.get("user-agent", "")
     ):
         exchange.framing = "whole_calls"
     exchange.client_ip = (scope.get("client") or ("",))[0]

@@ -76,5 +76,5 @@ STREAM_FORMATS: dict[str, StreamFormat] = {
         new_decoder=eventstream.Decoder,
     ),
 }
-# Chat as Mistral's SDKs read it: only the content of events differs.
+# Chat as clients of Mistral and xAI read it: only the content of events differs.
 STREAM_FORMATS["whole_calls"] = STREAM_FORMATS["sse"]

@@ -1,4 +1,4 @@
-"""Mistral's SDKs, whose form of Chat differs: each streamed call is one event."""
+"""Clients of Mistral and xAI, whose form of Chat differs: each streamed call is one event."""
 
 from __future__ import annotations
 
@@ -48,7 +48,13 @@ def deltas(data: bytes) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "user_agent", ["mistral-client-python/3.7.0", "mistral-client-typescript/2.7.0"]
+    "user_agent",
+    [
+        "mistral-client-python/3.7.0",
+        "mistral-client-typescript/2.7.0",
+        "speakeasy-sdk/typescript 2.2.1 2.881.4 1.0.0 @mistralai/mistralai",
+        "ai/7.0.173 ai-sdk/xai/4.0.60 ai-sdk/provider-utils/5.0.31 runtime/node.js/v22",
+    ],
 )
 async def test_each_streamed_call_is_one_event(tmp_path: Path, user_agent: str) -> None:
     registry = snapshot(route("m", provider("up")))
@@ -60,6 +66,18 @@ async def test_each_streamed_call_is_one_event(tmp_path: Path, user_agent: str) 
     empty = {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}
     assert calls == [[{"index": 0, **CALL}], [{"index": 1, **empty}]]
     assert "".join(delta.get("content") or "" for delta in deltas(reply.body)) == "hello"
+
+
+@pytest.mark.parametrize("preset", ["mistral", "xai"])
+async def test_a_provider_that_streams_whole_calls_receives_the_clients_body(
+    tmp_path: Path, preset: str
+) -> None:
+    registry = snapshot(route("m", provider("up", preset=preset)))
+    request = {"model": "gpt-4.1", "messages": MESSAGES[:1], "safe_prompt": True}
+    async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
+        await live.post(PATH, {**request, "model": "m"}, headers=SDK)
+        sent = json.loads(live.upstreams.requests[0].content)
+    assert sent == request
 
 
 async def test_the_last_event_has_the_usage(tmp_path: Path) -> None:
