@@ -288,7 +288,8 @@ def render_reasoning_item(
     state = signature or Signature(kind="text")
     token = wrap_signature(state if visible else hide_reasoning_text(text, state))
     summary = [{"type": "summary_text", "text": text}] if text and visible else []
-    return {"id": item_id, "type": "reasoning", "summary": summary, "encrypted_content": token}
+    item = {"id": item_id, "type": "reasoning", "status": "completed", "summary": summary}
+    return {**item, "encrypted_content": token}
 
 
 def render_call_item(

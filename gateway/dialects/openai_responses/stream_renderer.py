@@ -188,7 +188,8 @@ class ReasoningWriter:
 
     def open(self) -> bytes:
         """Start the item."""
-        return self._events.item_added({"id": self._id, "type": "reasoning", "summary": []})
+        item = {"id": self._id, "type": "reasoning", "status": "in_progress", "summary": []}
+        return self._events.item_added(item)
 
     def write(self, text: str) -> bytes:
         """A delta; the first one starts the summary."""

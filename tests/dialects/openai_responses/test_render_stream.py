@@ -100,3 +100,21 @@ def test_a_failure_continues_the_upstreams_response():
 @pytest.mark.parametrize("first", [b"", b"data: x\n\n", b'data: {"response": "r"}\n\n'])
 def test_a_failure_of_a_stream_without_a_response_is_rendered_as_elsewhere(first: bytes):
     assert render_passed_failure(Error(kind="timeout", message="x"), first, first) == b""
+
+
+def test_reasoning_has_a_status():
+    """The xAI provider of the AI SDK rejects a reasoning item without one."""
+    deltas = [{"reasoning_content": "Oslo is up north"}, {"content": "Cold."}]
+    chunks = [{"index": 0, "delta": delta} for delta in deltas]
+    chunks.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    frames = [{"id": "1", "choices": [chunk]} for chunk in chunks]
+    events = translate.stream("openai_chat", "openai_responses", [*frames, "[DONE]"], "m")["events"]
+    items = [e["data"]["item"] for e in events if "item" in e["data"]]
+    assert [(item["type"], item["status"]) for item in items] == [
+        ("reasoning", "in_progress"),
+        ("reasoning", "completed"),
+        ("message", "in_progress"),
+        ("message", "completed"),
+    ]
+    reasoning, _ = events[-1]["data"]["response"]["output"]
+    assert reasoning["status"] == "completed"
