@@ -71,7 +71,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
             state to `reasoning`, for clients that send them back; `none` hides it.
         framing: how the stream is framed where a dialect has several forms: `sse`, the
             elements of one JSON `array` (Gemini without `alt=sse`), or `whole_calls`: Chat with
-            each tool call in one event and the usage in the last one.
+            all tool calls in one event and the usage in the last one.
         endpoint: the name of the path the client called, for dialects whose responses
             differ by path.
         echoed_fields: settings of the request that the response repeats.

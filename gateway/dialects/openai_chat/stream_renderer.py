@@ -72,7 +72,7 @@ class ChatStreamRenderer:
         self._call_count = 0
         self._call_is_empty = True
         self._sends_whole_calls = context.framing == "whole_calls"
-        self._whole_call: Json = {}
+        self._whole_calls: list[Json] = []
         self._whole_call_texts: list[str] = []
         self._refused = False
         self._text_length = 0
@@ -165,12 +165,10 @@ class ChatStreamRenderer:
         if block.custom:
             call |= {"type": "custom", "custom": {"name": block.name, "input": ""}}
         else:
-            call |= {
-                "type": "function",
-                "function": {"name": block.name, "arguments": ""},
-            }
+            call |= {"type": "function", "function": {"name": block.name, "arguments": ""}}
         if self._sends_whole_calls:
-            self._whole_call, self._whole_call_texts = call, []
+            self._whole_calls.append(call)
+            self._whole_call_texts = []
             return b""
         return self._render_chunk({"tool_calls": [call]})
 
@@ -197,17 +195,17 @@ class ChatStreamRenderer:
         if block.kind == "tool_call":
             is_empty = self._call_is_empty and not block.custom
             out = self._render_call_arguments("{}") if is_empty else b""
-            return out + self._render_whole_call() if self._whole_call else out
+            if self._sends_whole_calls:
+                self._complete_whole_call()
+            return out
         if block.kind == "text" and self._pending_citations:
             return self._render_annotations()
         return b""
 
-    def _render_whole_call(self) -> bytes:
-        """The collected call, for a client that requires it in one chunk."""
-        call, self._whole_call = self._whole_call, {}
+    def _complete_whole_call(self) -> None:
+        """Give the open call its arguments, for a client that requires all calls in one chunk."""
         kind, field = ("custom", "input") if self._block.custom else ("function", "arguments")
-        call[kind][field] = "".join(self._whole_call_texts)
-        return self._render_chunk({"tool_calls": [call]})
+        self._whole_calls[-1][kind][field] = "".join(self._whole_call_texts)
 
     def _render_annotations(self) -> bytes:
         """The sources of the block, whose end position is known only now."""
@@ -244,7 +242,7 @@ class ChatStreamRenderer:
         if self._uses_functions:
             return b""
         if self._sends_whole_calls:
-            self._whole_call["extra_content"] = wrap_extra_content(event.signature)
+            self._whole_calls[-1]["extra_content"] = wrap_extra_content(event.signature)
             return b""
         # The openai SDK's stream helper fails on a delta of a call without its content.
         inner = {"custom": {"input": ""}} if self._block.custom else {"function": {"arguments": ""}}
@@ -306,6 +304,8 @@ class ChatStreamRenderer:
         has_refusal = self._refused
         if not has_refusal and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._render_refusal(finish.explanation)
+        if self._whole_calls:
+            out += self._render_chunk({"tool_calls": self._whole_calls})
         reason = render_finish(finish, has_refusal=has_refusal, functions=self._uses_functions)
         out += self._prefix + b'{},"finish_reason":' + _encode(reason) + b"}]"
         usage = render_usage(self._usage) if self._sends_whole_calls else None
