@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from gateway.relay.upstream.access_tokens import AccessTokens, Grant
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
+from tests.relay import harness
+from tests.relay.harness import completion, refusal
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 URL = httpx.URL("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x%3A0/converse")
 PLAIN = httpx.Headers({"host": URL.host, "content-type": "application/json", "x-own": "1"})
+CHAT = "/v1/chat/completions"
+BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 AWS = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI"
 
 
@@ -211,7 +216,7 @@ async def test_a_cancelled_request_does_not_cancel_the_token_renewal_for_others(
 
     def slow(fields: dict[str, Any], proxy: str) -> Grant[str]:
         may_continue.wait(WAIT_TIMEOUT_S)
-        return Grant("late", time.time() + 3600)
+        return Grant("late", 3600.0)
 
     monkeypatch.setitem(access_tokens._FETCH, "google", slow)
     tokens, target_provider = AccessTokens(), provider("google", '{"type": "x"}')
@@ -221,6 +226,84 @@ async def test_a_cancelled_request_does_not_cancel_the_token_renewal_for_others(
     given_up.cancel()
     may_continue.set()
     assert (await waiting)["authorization"] == "Bearer late"
+
+
+def entra_provider(server: Server) -> Provider:
+    fields = {
+        "tenant_id": "tenant",
+        "client_id": "app",
+        "client_secret": "s3cret-s3cret",
+        "authority": server.url,
+    }
+    return harness.provider("a", auth="entra", credential=Secret(json.dumps(fields)))
+
+
+def refuse_tokens(*tokens: str) -> Callable[[httpx.Request], httpx.Response]:
+    """Return an upstream that rejects these access tokens."""
+    refused = {f"Bearer {token}" for token in tokens}
+    return lambda request: (
+        refusal(401) if request.headers["authorization"] in refused else completion()
+    )
+
+
+async def test_a_token_that_the_cloud_rejects_is_replaced_once_for_all_its_calls(
+    server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "RETRY_PAUSE_S", 0.0)
+    registry = harness.snapshot(harness.route("m", entra_provider(server)))
+    async with harness.gateway(tmp_path, registry, a=refuse_tokens("token-1")) as live:
+        replies = await asyncio.gather(*(live.post(CHAT, BODY) for _ in range(5)))
+        rows = await live.rows(5)
+    assert [reply.status for reply in replies] == [200] * 5
+    assert len(server.requests) == 2
+    assert all(len(row.attempts) == 1 for row in rows)
+
+
+async def test_a_call_is_repeated_once_with_another_token(
+    server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "RETRY_PAUSE_S", 0.0)
+    registry = harness.snapshot(harness.route("m", entra_provider(server)))
+    async with harness.gateway(tmp_path, registry, a=lambda _: refusal(401)) as live:
+        reply = await live.post(CHAT, BODY)
+    assert reply.status == 502
+    assert reply.json()["error"]["code"] == "upstream_auth"
+    sent = [request.headers["authorization"] for request in live.upstreams.requests]
+    assert sent == ["Bearer token-1", "Bearer token-2"]
+
+
+async def test_a_new_token_that_is_rejected_is_not_replaced(
+    server: TokenServer, tmp_path: Path
+) -> None:
+    registry = harness.snapshot(harness.route("m", entra_provider(server)))
+    async with harness.gateway(tmp_path, registry, a=lambda _: refusal(401)) as live:
+        assert (await live.post(CHAT, BODY)).status == 502
+    assert len(server.requests) == len(live.upstreams.requests) == 1
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
+async def test_a_change_of_the_time_of_day_does_not_expire_a_token(
+    server: TokenServer, private_key: str, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    tokens, target_provider = AccessTokens(), provider("google", account(server, private_key))
+    await headers(tokens, target_provider)
+    real_time = time.time
+    monkeypatch.setattr(time, "time", lambda: real_time() + step_s)
+    await headers(tokens, target_provider)
+    assert len(server.requests) == 1
+
+
+async def test_a_clock_set_back_does_not_extend_the_use_of_a_token(
+    server: TokenServer, private_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, target_provider = AccessTokens(), provider("google", account(server, private_key))
+    server.expires_in = 1
+    await headers(tokens, target_provider)
+    real_time = time.time
+    monkeypatch.setattr(time, "time", lambda: real_time() - 86_400.0)
+    server.expires_in = 3600
+    await asyncio.sleep(1.1)
+    assert (await headers(tokens, target_provider))["authorization"] == "Bearer token-2"
 
 
 def test_the_repr_of_a_credential_source_is_masked() -> None:

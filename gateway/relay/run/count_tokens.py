@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.canon.errors import GatewayError
-from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
@@ -24,7 +23,7 @@ from gateway.relay.run.pipeline import parse_for_selection, parse_for_target, se
 from gateway.relay.run.reply import answer_headers, decode
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import prepare
-from gateway.relay.upstream.client import SUCCESS_STATUSES
+from gateway.relay.upstream.client import SUCCESS_STATUSES, send_with_token
 from gateway.routing.snapshot import Target
 
 if TYPE_CHECKING:
@@ -96,14 +95,10 @@ async def _count_upstream(
         if provider.client_credential:
             headers = with_client_credential(call, provider, headers)
         deadlines.set_timeout(_TIMEOUT_S, "first_byte")
-        if provider.auth in DERIVED_HEADER_SCHEMES:
-            headers = await runtime.tokens.headers(
-                provider, "POST", url, headers, prepared_request.content
-            )
         extra = exchange.trace_headers() if runtime.config.trace_headers else ()
         content = prepared_request.content
-        answer = await runtime.upstreams.send(
-            "POST", url, headers, content, 5.0, extra, network=target.model.provider.network
+        answer = await send_with_token(
+            runtime.upstreams, runtime.tokens, provider, "POST", url, headers, content, 5.0, extra
         )
         try:
             data = await answer.read_all()

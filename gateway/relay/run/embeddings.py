@@ -18,14 +18,13 @@ from gateway.canon.response import Usage
 from gateway.dialects import DIALECTS, EMBED_DIALECTS
 from gateway.dialects.base import Dialect, EmbedProvider, ResponseContext
 from gateway.providers import edits as profile_edits
-from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import answer_headers, decode, passed_headers_of, replace_model
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import PreparedRequest, pass_through, refuse_losses
-from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
+from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, send_with_token
 from gateway.routing.snapshot import Provider, Route, Target, Timeouts
 
 if TYPE_CHECKING:
@@ -279,12 +278,10 @@ async def _send_batch(
         headers = with_client_credential(call, provider, headers)
     content = prepared_request.content
     async with slots:
-        if provider.auth in DERIVED_HEADER_SCHEMES:
-            headers = await runtime.tokens.headers(provider, "POST", url, headers, content)
         extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
-        connect_s = limits.connect_s
-        answer = await runtime.upstreams.send(
-            "POST", url, headers, content, connect_s, extra, network=provider.network
+        connect_s, tokens = limits.connect_s, runtime.tokens
+        answer = await send_with_token(
+            runtime.upstreams, tokens, provider, "POST", url, headers, content, connect_s, extra
         )
         try:
             data = await answer.read_all()

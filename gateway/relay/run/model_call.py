@@ -16,7 +16,6 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.request import Request
 from gateway.canon.response import Usage
 from gateway.framing.formats import STREAM_FORMATS
-from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.providers.region_prices import region_price
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
@@ -25,7 +24,7 @@ from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import close_stream, decode, decode_frames
 from gateway.relay.run.settle import billed_tier, extra_cost
 from gateway.relay.translate.prepare import PreparedRequest, prepare
-from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
+from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, send_with_token
 from gateway.routing.pricing import cost, tier_price
 from gateway.routing.snapshot import Route, Target
 
@@ -95,14 +94,11 @@ async def _send_request(
     headers = runtime.request_templates.headers(provider, prepared_request.headers)
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
-    if provider.auth in DERIVED_HEADER_SCHEMES:
-        headers = await runtime.tokens.headers(
-            provider, "POST", url, headers, prepared_request.content
-        )
     has_trace = runtime.config.trace_headers
     extra = call.exchange.trace_headers(call.attempts[-1]) if has_trace else ()
-    return await runtime.upstreams.send(
-        "POST", url, headers, prepared_request.content, connect_s, extra, network=provider.network
+    content = prepared_request.content
+    return await send_with_token(
+        runtime.upstreams, runtime.tokens, provider, "POST", url, headers, content, connect_s, extra
     )
 
 

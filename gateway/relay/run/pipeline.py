@@ -50,7 +50,7 @@ from gateway.relay.translate.prepare import (
     prepare,
     upstream_dialect,
 )
-from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer
+from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, send_with_token
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.candidates import (
     CLASS_BY_KIND,
@@ -478,16 +478,16 @@ async def _call_target(
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
     url = runtime.request_templates.url(provider, request.path)
-    if provider.auth in DERIVED_HEADER_SCHEMES:
-        headers = await runtime.tokens.headers(provider, method, url, headers, content)
-        if recorder.enabled:
-            recorder.add_redactor(Redactor(runtime.tokens.secrets()))
     if size >= offload.SCANNED_BYTES and recorder.enabled:
         await offload.run(size, recorder.mask_requests)
     extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
-    answer = await runtime.upstreams.send(
-        method, url, headers, content, timeouts.connect_s, extra, network=provider.network
-    )
+    target_request = (method, url, headers, content, timeouts.connect_s, extra)
+    if provider.auth in DERIVED_HEADER_SCHEMES:
+        answer = await send_with_token(runtime.upstreams, runtime.tokens, provider, *target_request)
+        if recorder.enabled:
+            recorder.add_redactor(Redactor(runtime.tokens.secrets()))
+    else:
+        answer = await runtime.upstreams.send(*target_request, network=provider.network)
     is_reusable = False
     try:
         await _handle_answer(runtime, call, client, deadlines, target, request, answer)

@@ -32,12 +32,12 @@ from gateway.dialects.openai_responses.stored_responses import (
     response_not_found,
     self_contained_body,
 )
-from gateway.providers.auth import DERIVED_HEADER_SCHEMES
 from gateway.providers.masks import Mask
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.recorder import mask_secrets as without_secrets
 from gateway.relay.exchange.recorder import mask_split
 from gateway.relay.exchange.stored_response import NativeRequest, StoredResponse, StorePolicy
+from gateway.relay.upstream.client import send_with_token
 from gateway.routing.snapshot import ApiKey
 
 if TYPE_CHECKING:
@@ -295,11 +295,9 @@ async def delete_upstream(runtime: Runtime, stored_response: StoredResponse) -> 
         provider, f"/responses/{quote(stored_response.id, safe='')}"
     )
     headers = runtime.request_templates.headers(provider, {})
-    if provider.auth in DERIVED_HEADER_SCHEMES:
-        headers = await runtime.tokens.headers(provider, "DELETE", url, headers, b"")
     connect_s = provider.timeouts.connect_s
-    response = await runtime.upstreams.send(
-        "DELETE", url, headers, b"", connect_s, network=provider.network
+    response = await send_with_token(
+        runtime.upstreams, runtime.tokens, provider, "DELETE", url, headers, b"", connect_s
     )
     try:
         await response.read_all(_MAX_BYTES)

@@ -47,10 +47,10 @@ _FOREVER_S = 86_400.0
 
 
 class Grant(msgspec.Struct, Generic[GrantedT], frozen=True):
-    """A granted credential, and its expiry (unix seconds)."""
+    """A granted credential, and for how long it is valid."""
 
     value: GrantedT
-    ends_at: float
+    lifetime_s: float
 
     def __repr__(self) -> str:
         return "Grant(***)"
@@ -153,15 +153,10 @@ def google_token(fields: dict[str, Any], proxy: str) -> Grant[str]:
             raise ValueError(f"credentials of the type {str(kind)[:40]!r} are not supported")
     with _token_client(proxy) as client:
         google_credentials.refresh(_GoogleTransport(client))
-    # Its expiry is in UTC, without a time zone.
-    expires_at = (
-        google_credentials.expiry.replace(tzinfo=UTC).timestamp()
-        if google_credentials.expiry
-        else None
-    )
-    return Grant(
-        str(google_credentials.token), time.time() + 600.0 if expires_at is None else expires_at
-    )
+    lifetime_s = 600.0
+    if google_credentials.expiry:  # in UTC, without a time zone
+        lifetime_s = google_credentials.expiry.replace(tzinfo=UTC).timestamp() - time.time()
+    return Grant(str(google_credentials.token), lifetime_s)
 
 
 # --- Microsoft ---------------------------------------------------------------------------
@@ -180,9 +175,7 @@ def entra_token(fields: dict[str, Any], proxy: str) -> Grant[str]:
         answer = client.post(f"{authority}/{fields['tenant_id']}/oauth2/v2.0/token", data=form)
     answer.raise_for_status()
     token_fields = answer.json()
-    return Grant(
-        str(token_fields["access_token"]), time.time() + float(token_fields.get("expires_in", 600))
-    )
+    return Grant(str(token_fields["access_token"]), float(token_fields.get("expires_in", 600)))
 
 
 # --- Amazon ------------------------------------------------------------------------------
@@ -198,7 +191,7 @@ def aws_key(fields: dict[str, Any], proxy: str) -> Grant[Key]:
         token = fields.get("aws_session_token")
         secret = str(fields["aws_secret_access_key"])
         key = Key(str(fields["aws_access_key_id"]), secret, str(token) if token else None)
-        return Grant(key, time.time() + _FOREVER_S)
+        return Grant(key, _FOREVER_S)
     from botocore.session import Session
 
     session: Any = Session(profile=fields.get("aws_profile_name"))
@@ -206,16 +199,24 @@ def aws_key(fields: dict[str, Any], proxy: str) -> Grant[Key]:
     if aws_credentials is None:
         raise LookupError("the AWS credential chain found no credentials on this machine")
     frozen = aws_credentials.get_frozen_credentials()
-    return Grant(Key(frozen.access_key, frozen.secret_key, frozen.token), time.time() + _AWS_KEY_S)
+    return Grant(Key(frozen.access_key, frozen.secret_key, frozen.token), _AWS_KEY_S)
 
 
 # --- tokens and signatures --------------------------------------------------------------
 
 # A grant is renewed this long before it expires, and used until then.
 RENEW_BEFORE_S = 300.0
-# Minimum pause after a failed renewal.
+# Minimum pause after a failed renewal, and before a rejected token is replaced.
 RETRY_PAUSE_S = 10.0
 _MAX_SOURCES = 256
+
+
+def _now_s() -> float:
+    """A clock that no change of the time of day moves; it counts suspended time where it can."""
+    return time.clock_gettime(_CLOCK) if _CLOCK is not None else time.monotonic()
+
+
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class _Source(Generic[GrantedT]):
@@ -224,6 +225,7 @@ class _Source(Generic[GrantedT]):
     def __init__(self, fetch: Callable[[], Grant[GrantedT]]) -> None:
         self._fetch = fetch
         self._grant: Grant[GrantedT] | None = None
+        self._granted_at = 0.0
         self._renewal: asyncio.Task[Grant[GrantedT]] | None = None
         self._failed_at = float("-inf")
 
@@ -241,6 +243,17 @@ class _Source(Generic[GrantedT]):
         grant = await asyncio.shield(renewal)
         return grant.value
 
+    def discard(self, rejected: str) -> bool:
+        """Whether the provider may accept another token than this one, which it rejected.
+
+        A token is discarded once, by the first of its calls; one that is new is not the cause.
+        """
+        if self._grant is not None and self._grant.value == rejected:
+            if _now_s() - self._granted_at < RETRY_PAUSE_S:
+                return False
+            self._grant = None
+        return True
+
     def secrets(self) -> tuple[str, ...]:
         """The secret texts of the current grant."""
         if self._grant is None:
@@ -251,7 +264,9 @@ class _Source(Generic[GrantedT]):
         return (value,) if isinstance(value, str) else ()
 
     def _remaining_s(self) -> float:
-        return self._grant.ends_at - time.time() if self._grant is not None else 0.0
+        if self._grant is None:
+            return 0.0
+        return self._granted_at + self._grant.lifetime_s - _now_s()
 
     def _start_renewal(self) -> asyncio.Task[Grant[GrantedT]]:
         self._renewal = asyncio.get_running_loop().create_task(self._fetch_grant())
@@ -259,7 +274,9 @@ class _Source(Generic[GrantedT]):
 
     async def _fetch_grant(self) -> Grant[GrantedT]:
         try:
+            requested_at = _now_s()
             self._grant = await asyncio.to_thread(self._fetch)
+            self._granted_at = requested_at
             return self._grant
         except MissingExtra as error:
             self._failed_at = time.monotonic()
@@ -331,6 +348,16 @@ class AccessTokens:
             preset=provider.preset,
         )
         return httpx.Headers([*headers.raw, *auth_headers])
+
+    def discard_rejected(self, provider: Provider, headers: httpx.Headers) -> bool:
+        """Whether a call that was answered with 401 should be repeated with a new token.
+
+        `headers` are those of the call. False for signatures and for tokens that are configured.
+        """
+        if not derives_header(provider.auth, provider.credential):
+            return False
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return scheme == "Bearer" and self._source_for_provider(provider).discard(token)
 
     def secrets(self) -> tuple[str, ...]:
         """The access tokens and session keys in use, which must not appear in any message."""

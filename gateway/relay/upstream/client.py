@@ -264,6 +264,35 @@ class Upstreams:
             await transport.aclose()
 
 
+async def send_with_token(
+    upstreams: Upstreams,
+    tokens: AccessTokens,
+    provider: Provider,
+    method: str,
+    url: httpx.URL,
+    headers: httpx.Headers,
+    content: http1.Content,
+    connect_s: float,
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+) -> Answer:
+    """Sends a request with the provider's signature or access token. Raises GatewayError.
+
+    A cloud may reject a token before its expiry, for example after its account was changed: the
+    request, which was not executed, is then sent once more with a new token.
+    """
+    for is_last in (False, True):
+        signed_headers = await tokens.headers(provider, method, url, headers, content)
+        answer = await upstreams.send(
+            method, url, signed_headers, content, connect_s, extra, network=provider.network
+        )
+        if is_last or answer.status != 401:
+            break
+        if not tokens.discard_rejected(provider, signed_headers):
+            break
+        await answer.close()
+    return answer
+
+
 def unreachable(error: httpx.HTTPError) -> Error:
     """The error for a transport failure; never contains the upstream's address."""
     kind = "timeout" if isinstance(error, httpx.TimeoutException) else "upstream_error"
