@@ -98,7 +98,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.owner}/{self.metric}/{self.span}"
 
 
-class Bound(msgspec.Struct, frozen=True):
+class RuleCounter(msgspec.Struct, frozen=True):
     """A rule with the offset of its counter; the other fields repeat the rule's.
 
     `span_s` is the length of a sliding window in seconds; 0 for other rules. `limit_text` is
@@ -113,13 +113,13 @@ class Bound(msgspec.Struct, frozen=True):
     limit_text: bytes
 
 
-# The current window of a bound as integers: its metric (an index of METRICS), its limit, the
+# The current window of a rule counter as integers: its metric (an index of METRICS), its limit, the
 # offset of its counter, the current slot or calendar window, and the indexes of the count, of
 # the current slot's bucket, and of what is reserved.
-BoundWindow = tuple[int, int, int, int, int, int, int]
+CounterWindow = tuple[int, int, int, int, int, int, int]
 METRICS: tuple[Metric, ...] = ("requests", "tokens", "usd", "concurrency")
 REQUESTS, TOKENS, USD, CONCURRENCY = range(4)
-# The current windows of a bound change only at multiples of this.
+# The current windows of a rule counter change only at multiples of this.
 TICK_S = MINUTE / SLICES
 
 
@@ -305,10 +305,10 @@ def discard_future_spend(counters: CounterArray, offset: int, span: str, now: fl
 # --- admission -------------------------------------------------------------------------
 
 
-def bind_rule(rule: Rule, offset: int) -> Bound:
+def new_rule_counter(rule: Rule, offset: int) -> RuleCounter:
     """The rule with the offset of its counter."""
     span_s = SPANS.get(rule.span, 0) if rule.metric != "usd" else 0
-    return Bound(rule, offset, rule.metric, rule.limit, span_s, b"%d" % rule.limit)
+    return RuleCounter(rule, offset, rule.metric, rule.limit, span_s, b"%d" % rule.limit)
 
 
 def is_within_limit(used_units: int, reserved_units: int, estimated_units: int, limit: int) -> bool:
@@ -318,31 +318,33 @@ def is_within_limit(used_units: int, reserved_units: int, estimated_units: int, 
     return reserved_units == 0 and used_units < limit
 
 
-def current_windows(bounds: Iterable[Bound], moment: CountedAt) -> tuple[BoundWindow, ...]:
-    """The windows of bounds at a moment; constant within TICK_S of the same day."""
-    return tuple(_current_window(bound, moment) for bound in bounds)
+def current_windows(
+    rule_counters: Iterable[RuleCounter], moment: CountedAt
+) -> tuple[CounterWindow, ...]:
+    """The windows of rule counters at a moment; constant within TICK_S of the same day."""
+    return tuple(_current_window(counter, moment) for counter in rule_counters)
 
 
-def _current_window(bound: Bound, moment: CountedAt) -> BoundWindow:
-    metric, offset = METRICS.index(bound.metric), bound.offset
-    if bound.span_s:
-        current_slot = slot_number(moment.now, bound.span_s)
+def _current_window(counter: RuleCounter, moment: CountedAt) -> CounterWindow:
+    metric, offset = METRICS.index(counter.metric), counter.offset
+    if counter.span_s:
+        current_slot = slot_number(moment.now, counter.span_s)
         bucket_index = offset + FIRST + current_slot % BUCKETS
         return (
             metric,
-            bound.limit,
+            counter.limit,
             offset,
             current_slot,
             offset + SUM,
             bucket_index,
             offset + RESERVED,
         )
-    window = moment.windows[bound.rule.span] if metric == USD else 0
-    return metric, bound.limit, offset, window, offset + FIRST, offset + FIRST, offset + RESERVED
+    window = moment.windows[counter.rule.span] if metric == USD else 0
+    return metric, counter.limit, offset, window, offset + FIRST, offset + FIRST, offset + RESERVED
 
 
 def check_limits(
-    windows: Iterable[BoundWindow],
+    windows: Iterable[CounterWindow],
     local: Sequence[int] | memoryview[int],
     peers: Sequence[Sequence[int] | memoryview[int]],
     estimate: Estimate,
@@ -407,7 +409,7 @@ def _peer_counts(
     return used_units, reserved_units
 
 
-def reserve(windows: Iterable[BoundWindow], local: CounterArray, estimate: Estimate) -> None:
+def reserve(windows: Iterable[CounterWindow], local: CounterArray, estimate: Estimate) -> None:
     """Counts a request, and reserves its estimated use."""
     for metric, _, offset, current_slot, count_index, bucket_index, reserved_index in windows:
         if metric == TOKENS:
@@ -422,7 +424,7 @@ def reserve(windows: Iterable[BoundWindow], local: CounterArray, estimate: Estim
 
 
 def settle(
-    windows: Iterable[BoundWindow],
+    windows: Iterable[CounterWindow],
     local: CounterArray,
     estimate: Estimate,
     tokens: int,
@@ -457,6 +459,6 @@ def estimated_use(rule: Rule, estimate: Estimate) -> int:
     return estimate.units if rule.metric == "usd" else 1
 
 
-def needs_estimate(bounds: Iterable[Bound]) -> bool:
+def needs_estimate(rule_counters: Iterable[RuleCounter]) -> bool:
     """Whether any of the rules needs an estimate of a request's use."""
-    return any(bound.metric in ("tokens", "usd") for bound in bounds)
+    return any(counter.metric in ("tokens", "usd") for counter in rule_counters)

@@ -22,15 +22,14 @@ from gateway.routing.limits import (
     RESERVED,
     SLICES,
     UNITS,
-    BoundWindow,
     Budget,
     CountedAt,
+    CounterWindow,
     Estimate,
     Limits,
     Rule,
     add_spend,
     add_to_slot,
-    bind_rule,
     build_rules,
     calendar_window,
     check_limits,
@@ -38,6 +37,7 @@ from gateway.routing.limits import (
     current_windows,
     discard_future_spend,
     is_within_limit,
+    new_rule_counter,
     reserve,
     seconds_until_below,
     settle,
@@ -62,17 +62,17 @@ class SimulatedRule:
 
     def __init__(self, rule: Rule, slots: int = 1) -> None:
         self.rule = rule
-        self.bounds = [bind_rule(rule, 0)]
+        self.rule_counters = [new_rule_counter(rule, 0)]
         self.slots = [slot() for _ in range(slots)]
-        self.span_s = self.bounds[0].span_s
+        self.span_s = self.rule_counters[0].span_s
 
     def check(self, now: float, amount: int = 0, process: int = 0) -> tuple[int, list[int]]:
         others = [counters for number, counters in enumerate(self.slots) if number != process]
         return check_limits(self.at(now), self.slots[process], others, Estimate(amount, amount))
 
-    def at(self, now: float, started_s: float = 0.0) -> tuple[BoundWindow, ...]:
+    def at(self, now: float, started_s: float = 0.0) -> tuple[CounterWindow, ...]:
         """Return the rule at a time, for a request that started then or earlier."""
-        return current_windows(self.bounds, CountedAt(now, moment(started_s or now).windows))
+        return current_windows(self.rule_counters, CountedAt(now, moment(started_s or now).windows))
 
     def usage(self, now: float) -> int:
         return self.check(now)[1][0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from gateway.canon.errors import Error
-from gateway.routing.limits import Bound, Estimate, Rule
+from gateway.routing.limits import Estimate, Rule, RuleCounter
 
-Bounds = tuple[Bound, ...]
+RuleCounters = tuple[RuleCounter, ...]
 
 
 class Reservation(msgspec.Struct, frozen=True, eq=False):
@@ -18,7 +18,7 @@ class Reservation(msgspec.Struct, frozen=True, eq=False):
         attempt: whether it belongs to one attempt and not to the whole request.
     """
 
-    bounds: Bounds
+    rule_counters: RuleCounters
     estimate: Estimate
     started_at: float
     attempt: bool = False
@@ -27,9 +27,9 @@ class Reservation(msgspec.Struct, frozen=True, eq=False):
 class ReservationRequest(msgspec.Struct, frozen=True):
     """What to reserve: under the request's own rules, and under those of an attempt."""
 
-    request_bounds: Bounds
+    request_counters: RuleCounters
     request_estimate: Estimate
-    attempt_bounds: Bounds
+    attempt_counters: RuleCounters
     attempt_estimate: Estimate
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from gateway.routing.limits import BUCKETS, SLICES, UNITS, Bound, Metric
+from gateway.routing.limits import BUCKETS, SLICES, UNITS, Metric, RuleCounter
 
 Header = tuple[bytes, bytes]
 
@@ -39,37 +39,37 @@ _FORMAT_BY_DIALECT: dict[str, HeaderFormat] = {
     "anthropic_messages": (_header_names("anthropic-ratelimit-{what}-{field}"), _reset_timestamp)
 }
 
-# Of a bound: its index in the counts, the maximum use besides the request itself, and its
+# Of a rule counter: its index in the counts, the maximum use besides the request itself, and its
 # headers that do not change within a second: the limit, and its reset.
 BoundHeaders = tuple[int, int, Header, Header]
-# Of a metric: the name of the header for the remaining amount, and all bounds of the metric.
+# Of a metric: the name of the header for the remaining amount, and all rule counters of the metric.
 HeadersOfKind = tuple[bytes, tuple[BoundHeaders, ...]]
 
 
 class LimitHeaders:
-    """Renders the headers of some bounds; valid as long as `limits.current_windows` of them."""
+    """Renders the headers of rule counters; valid as long as `limits.current_windows` of them."""
 
-    __slots__ = ("_bounds_by_kind", "_headers_by_dialect", "_second", "_soft_bounds")
+    __slots__ = ("_counters_by_metric", "_headers_by_dialect", "_second", "_soft_counters")
 
-    def __init__(self, bounds: Sequence[Bound], now: float) -> None:
-        # By metric: index of a bound in the counts, maximum use, its text, end of the window.
-        self._bounds_by_kind: dict[Metric, list[tuple[int, int, bytes, float]]] = {}
-        for number, bound in enumerate(bounds):
-            if span_s := bound.span_s:
+    def __init__(self, rule_counters: Sequence[RuleCounter], now: float) -> None:
+        # By metric: index of a counter in the counts, maximum use, its text, end of the window.
+        self._counters_by_metric: dict[Metric, list[tuple[int, int, bytes, float]]] = {}
+        for number, counter in enumerate(rule_counters):
+            if span_s := counter.span_s:
                 window_end = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
-                max_used = bound.limit - 1 if bound.metric == "requests" else bound.limit
-                of_kind = self._bounds_by_kind.setdefault(bound.metric, [])
-                of_kind.append((2 * number, max_used, bound.limit_text, window_end))
-        soft = ((2 * n, b) for n, b in enumerate(bounds) if b.rule.soft is not None)
-        self._soft_bounds = tuple(soft)
+                max_used = counter.limit - 1 if counter.metric == "requests" else counter.limit
+                of_kind = self._counters_by_metric.setdefault(counter.metric, [])
+                of_kind.append((2 * number, max_used, counter.limit_text, window_end))
+        soft = ((2 * n, c) for n, c in enumerate(rule_counters) if c.rule.soft is not None)
+        self._soft_counters = tuple(soft)
         self._second = 0
         # Headers of this second, by dialect: built by its first request.
         self._headers_by_dialect: dict[str, tuple[HeadersOfKind, ...]] = {}
 
     def render(self, dialect: str, counts: Sequence[int], now: float) -> list[Header]:
-        """The headers for a checked request: of each metric, those of the tightest bound.
+        """The headers for a checked request: of each metric, those of the tightest counter.
 
-        `counts` are those of `limits.check_limits`, of all bounds or of the first of them.
+        `counts` are those of `limits.check_limits`, of all rule counters or of the first of them.
         """
         second = int(now)
         if second != self._second:
@@ -93,36 +93,34 @@ class LimitHeaders:
                     b"%d" % min_remaining if min_remaining > 0 else b"0",
                 )
                 headers += (tightest[2], remaining_header, tightest[3])
-        if self._soft_bounds:
+        if self._soft_counters:
             headers += self._warning_headers(counts)
         return headers
 
     def _build_headers(self, dialect: str, now: float) -> tuple[HeadersOfKind, ...]:
         names, reset = _FORMAT_BY_DIALECT.get(dialect, _OPENAI)
         kinds = []
-        for kind, bounds in self._bounds_by_kind.items():
+        for kind, rule_counters in self._counters_by_metric.items():
             limit_name, remaining_name, reset_name = names[kind]
-            bound_headers = tuple(
+            counter_headers = tuple(
                 (
                     index,
                     max_used,
                     (limit_name, limit_text),
                     (reset_name, reset(int(window_end) + 1, int(window_end - now) + 1)),
                 )
-                for index, max_used, limit_text, window_end in bounds
+                for index, max_used, limit_text, window_end in rule_counters
             )
-            kinds.append((remaining_name, bound_headers))
+            kinds.append((remaining_name, counter_headers))
         return tuple(kinds)
 
     def _warning_headers(self, counts: Sequence[int]) -> list[Header]:
         """The header of budgets that have passed their soft limit, if there are any."""
-        spent = (
-            (counts[index], bound) for index, bound in self._soft_bounds if index < len(counts)
-        )
+        spent = ((counts[n], counter) for n, counter in self._soft_counters if n < len(counts))
         warnings = [
-            _budget_warning(bound, spent_units)
-            for spent_units, bound in spent
-            if spent_units >= (bound.rule.soft or 0)
+            _budget_warning(counter, spent_units)
+            for spent_units, counter in spent
+            if spent_units >= (counter.rule.soft or 0)
         ]
         if not warnings:
             return []
@@ -138,8 +136,8 @@ def format_duration(seconds: int) -> str:
     return f"{minutes}m{remaining_seconds}s" if minutes else f"{remaining_seconds}s"
 
 
-def _budget_warning(bound: Bound, spent_units: int) -> str:
-    rule = bound.rule
+def _budget_warning(counter: RuleCounter, spent_units: int) -> str:
+    rule = counter.rule
     share = spent_units * 100 // rule.limit if rule.limit else 100
     usd = f"{rule.limit / UNITS:.6f}".rstrip("0").rstrip(".")
     return f"{rule.owner.partition(':')[0]} {rule.span} {share}% of {usd} USD"

@@ -25,10 +25,10 @@ from gateway.relay.exchange.request_features import end_user_of
 from gateway.relay.exchange.reservation import (
     ADMITTED,
     Admission,
-    Bounds,
     LimitRefusal,
     Reservation,
     ReservationRequest,
+    RuleCounters,
 )
 from gateway.relay.limits.limit_headers import LimitHeaders
 from gateway.relay.limits.max_rates import (
@@ -42,7 +42,7 @@ from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
 from gateway.routing.candidates import with_fallbacks
 from gateway.routing.end_users import end_user_owner, limits_of
-from gateway.routing.limits import Bound, BoundWindow, CountedAt, Estimate, Rule
+from gateway.routing.limits import CountedAt, CounterWindow, Estimate, Rule, RuleCounter
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
 
 log = logging.getLogger(__name__)
@@ -52,16 +52,16 @@ _MAX_CACHED_RULES = 8192
 MAX_BUDGETS = 1000
 # (rule name, window, units): the spend recorded in the database.
 RecordedSpend = Sequence[tuple[str, int, int]]
-Lines = tuple[BoundWindow, ...]
+CounterWindows = tuple[CounterWindow, ...]
 
 
-class _ActiveBounds(msgspec.Struct, frozen=True):
-    """Bounds at a point in time: their current windows, headers, and those with a soft limit."""
+class _ActiveCounters(msgspec.Struct, frozen=True):
+    """Rule counters at a point in time: current windows, headers, those with a soft limit."""
 
-    bounds: Bounds
-    lines: Lines
+    rule_counters: RuleCounters
+    windows: CounterWindows
     headers: LimitHeaders
-    soft: Bounds
+    soft: RuleCounters
 
 
 class _RuleSet(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ class _RuleSet(msgspec.Struct, frozen=True):
         free: the rules of calls that are free of charge; None if they are the same.
     """
 
-    bounds: Bounds
+    rule_counters: RuleCounters
     needs_estimate: bool
     needs_cost: bool = False
     max_output: int = 0
@@ -81,12 +81,12 @@ class _RuleSet(msgspec.Struct, frozen=True):
     free: _RuleSet | None = None
 
 
-def _rules_of_free_calls(bounds: Bounds) -> _RuleSet:
+def _rules_of_free_calls(rule_counters: RuleCounters) -> _RuleSet:
     """The limits of requests and concurrency only: reading a result uses no tokens or money."""
-    call_bounds = tuple(
-        bound for bound in bounds if bound.rule.metric in {"requests", "concurrency"}
+    call_counters = tuple(
+        counter for counter in rule_counters if counter.rule.metric in {"requests", "concurrency"}
     )
-    return _RuleSet(call_bounds, needs_estimate=False)
+    return _RuleSet(call_counters, needs_estimate=False)
 
 
 _NO_RULES = _RuleSet((), needs_estimate=False)
@@ -105,9 +105,9 @@ class Limiter:
         # By key, route and end user, which is empty unless end users have limits.
         self._rules_by_route: dict[tuple[int, str, str], _RuleSet] = {}
         self._rules_by_target: dict[tuple[int, int], _RuleSet] = {}
-        # By `id()` of the bounds, which the values keep alive; and the tick and the day of
+        # By `id()` of the rule counters, which the values keep alive; and the tick and the day of
         # requests for which they are valid.
-        self._active_bounds: dict[int, _ActiveBounds] = {}
+        self._active_counters: dict[int, _ActiveCounters] = {}
         self._active_period = (0.0, 0.0, 0.0, 0.0)
         self._warned_windows: dict[str, int] = {}
         self._day = -1.0
@@ -153,16 +153,17 @@ class Limiter:
         if exchange.free_of_charge:
             request_rules = request_rules.free or request_rules
             attempt_rules = attempt_rules.free or attempt_rules
-        if not request_rules.bounds and not attempt_rules.bounds:
+        if not request_rules.rule_counters and not attempt_rules.rule_counters:
             return None
         request_estimate = attempt_estimate = _NO_USAGE
         if target is not None:
-            request_estimate, attempt_estimate = (
-                _request_estimate(call, request_rules),
-                _attempt_estimate(call, attempt_rules, target),
-            )
+            request_estimate = _request_estimate(call, request_rules)
+            attempt_estimate = _attempt_estimate(call, attempt_rules, target)
         return ReservationRequest(
-            request_rules.bounds, request_estimate, attempt_rules.bounds, attempt_estimate
+            request_rules.rule_counters,
+            request_estimate,
+            attempt_rules.rule_counters,
+            attempt_estimate,
         )
 
     def _use_snapshot(self, snapshot: Snapshot) -> None:
@@ -197,8 +198,8 @@ class Limiter:
                 else _NO_USAGE
             )
             refusal = (
-                self._reserve(call, request_rules.bounds, estimate)
-                if request_rules.bounds
+                self._reserve(call, request_rules.rule_counters, estimate)
+                if request_rules.rule_counters
                 else None
             )
             if refusal is not None:
@@ -211,10 +212,10 @@ class Limiter:
             attempt_rules = self._attempt_rules(target)
         if exchange.free_of_charge:
             attempt_rules = attempt_rules.free or attempt_rules
-        if not attempt_rules.bounds:
+        if not attempt_rules.rule_counters:
             return ADMITTED
         estimate = _attempt_estimate(call, attempt_rules, target)
-        refusal = self._reserve(call, attempt_rules.bounds, estimate, attempt=True)
+        refusal = self._reserve(call, attempt_rules.rule_counters, estimate, attempt=True)
         return Admission(self.count_refusal(refusal)) if refusal is not None else ADMITTED
 
     def count_refusal(self, refusal: LimitRefusal) -> Error:
@@ -224,55 +225,55 @@ class Limiter:
         return refusal_error(refusal)
 
     def _reserve(
-        self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
+        self, call: Call, rule_counters: RuleCounters, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
-        """Reserves under all of the bounds, unless one refuses; sets the call's limit headers."""
+        """Reserves under all rules, unless one refuses; sets the call's limit headers."""
         exchange = call.exchange
         now, counters = self._clock(), self.counters
-        active_bounds = self._bounds_in_effect(bounds, now, exchange.started_at)
+        active_counters = self._counters_in_effect(rule_counters, now, exchange.started_at)
         counters.map_new_slots()
         number, counts = limits.check_limits(
-            active_bounds.lines, counters.local_slot, counters.peer_slots, estimate
+            active_counters.windows, counters.local_slot, counters.peer_slots, estimate
         )
         if not attempt:
-            call.limit_headers = active_bounds.headers.render(exchange.dialect.name, counts, now)
+            call.limit_headers = active_counters.headers.render(exchange.dialect.name, counts, now)
         if number:
-            return _limit_refusal(counters, bounds[number - 1], counts[-2], now)
-        limits.reserve(active_bounds.lines, counters.local_slot, estimate)
+            return _limit_refusal(counters, rule_counters[number - 1], counts[-2], now)
+        limits.reserve(active_counters.windows, counters.local_slot, estimate)
         call.reservations.append(
-            Reservation(bounds, estimate, exchange.started_at, attempt=attempt)
+            Reservation(rule_counters, estimate, exchange.started_at, attempt=attempt)
         )
         return None
 
-    def set_limit_headers(self, call: Call, bounds: Bounds, counts: Sequence[int]) -> None:
+    def set_limit_headers(
+        self, call: Call, rule_counters: RuleCounters, counts: Sequence[int]
+    ) -> None:
         """Sets the response headers that report the remaining amounts of the limits."""
         exchange = call.exchange
         now = self._clock()
-        headers = self._bounds_in_effect(bounds, now, exchange.started_at).headers
+        headers = self._counters_in_effect(rule_counters, now, exchange.started_at).headers
         call.limit_headers = headers.render(exchange.dialect.name, counts, now)
 
-    def _bounds_in_effect(self, bounds: Bounds, now: float, started: float) -> _ActiveBounds:
-        """The bounds now, with the calendar windows in which the request began."""
+    def _counters_in_effect(
+        self, rule_counters: RuleCounters, now: float, started: float
+    ) -> _ActiveCounters:
+        """The rule counters now, with the calendar windows in which the request began."""
         tick_start, tick_end, day_start, day_end = self._active_period
         if not (tick_start <= now < tick_end and day_start <= started < day_end):
-            tick_start, day_start = (
-                now // limits.TICK_S * limits.TICK_S,
-                started // limits.DAY * limits.DAY,
-            )
-            self._active_period = (
-                tick_start,
-                tick_start + limits.TICK_S,
-                day_start,
-                day_start + limits.DAY,
-            )
-            self._active_bounds.clear()
-        active = self._active_bounds.get(id(bounds))
+            tick_start = now // limits.TICK_S * limits.TICK_S
+            day_start = started // limits.DAY * limits.DAY
+            tick_end, day_end = tick_start + limits.TICK_S, day_start + limits.DAY
+            self._active_period = (tick_start, tick_end, day_start, day_end)
+            self._active_counters.clear()
+        active = self._active_counters.get(id(rule_counters))
         if active is None:
-            _discard_future_spend(self.counters, bounds, now)
-            lines = limits.current_windows(bounds, CountedAt(now, self.windows(started)))
-            soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
-            headers = LimitHeaders(bounds, now)
-            active = self._active_bounds[id(bounds)] = _ActiveBounds(bounds, lines, headers, soft)
+            _discard_future_spend(self.counters, rule_counters, now)
+            windows = limits.current_windows(rule_counters, CountedAt(now, self.windows(started)))
+            soft = tuple(counter for counter in rule_counters if counter.rule.soft is not None)
+            headers = LimitHeaders(rule_counters, now)
+            active = self._active_counters[id(rule_counters)] = _ActiveCounters(
+                rule_counters, windows, headers, soft
+            )
         return active
 
     def windows(self, started: float) -> dict[str, int]:
@@ -317,22 +318,23 @@ class Limiter:
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
         """Settles one reservation."""
-        active_bounds = self._bounds_in_effect(
-            reservation.bounds, self._clock(), reservation.started_at
+        active_counters = self._counters_in_effect(
+            reservation.rule_counters, self._clock(), reservation.started_at
         )
         limits.settle(
-            active_bounds.lines, self.counters.local_slot, reservation.estimate, tokens, units
+            active_counters.windows, self.counters.local_slot, reservation.estimate, tokens, units
         )
         if units > 0:
-            for bound in active_bounds.soft:
-                self._check_soft_limit(bound, self.windows(reservation.started_at)[bound.rule.span])
+            windows = self.windows(reservation.started_at)
+            for counter in active_counters.soft:
+                self._check_soft_limit(counter, windows[counter.rule.span])
 
-    def _check_soft_limit(self, bound: Bound, window: int) -> None:
+    def _check_soft_limit(self, counter: RuleCounter, window: int) -> None:
         """Warns once per window when a budget passes its soft limit."""
-        rule = bound.rule
+        rule = counter.rule
         slots = (self.counters.local_slot, *self.counters.peer_slots)
         spent_units = sum(
-            limits.window_spend(process_slot, bound.offset, window) for process_slot in slots
+            limits.window_spend(process_slot, counter.offset, window) for process_slot in slots
         )
         self.log_soft_limit(rule, spent_units, window)
 
@@ -375,58 +377,62 @@ class Limiter:
                     limits.add_spend(self.counters.local_slot, offset, window, missing_units)
 
 
-def _discard_future_spend(counters: SharedCounters, bounds: Bounds, now: float) -> None:
+def _discard_future_spend(
+    counters: SharedCounters, rule_counters: RuleCounters, now: float
+) -> None:
     """Discards this process's spending in windows of budgets that have not begun."""
-    for bound in bounds:
-        if bound.metric == "usd":
-            limits.discard_future_spend(counters.local_slot, bound.offset, bound.rule.span, now)
+    for counter in rule_counters:
+        if counter.metric == "usd":
+            limits.discard_future_spend(counters.local_slot, counter.offset, counter.rule.span, now)
 
 
-def _bind_rules(counters: SharedCounters, rules: Iterable[Rule]) -> Bounds:
+def _rule_counters(counters: SharedCounters, rules: Iterable[Rule]) -> RuleCounters:
     offsets = ((rule, counters.counter_offset(rule.name)) for rule in rules)
-    return tuple(limits.bind_rule(rule, offset) for rule, offset in offsets if offset is not None)
+    return tuple(
+        limits.new_rule_counter(rule, offset) for rule, offset in offsets if offset is not None
+    )
 
 
 def _compile_request_rules(
     counters: SharedCounters, snapshot: Snapshot, key: ApiKey | None, route: Route, end_user: str
 ) -> _RuleSet:
-    bounds = _bind_rules(counters, rules_for(key, route, snapshot, end_user))
-    if not bounds:
+    rule_counters = _rule_counters(counters, rules_for(key, route, snapshot, end_user))
+    if not rule_counters:
         return _NO_RULES
     targets = all_targets(with_fallbacks(snapshot, route))
     return _RuleSet(
-        bounds,
-        limits.needs_estimate(bounds),
+        rule_counters,
+        limits.needs_estimate(rule_counters),
         max_output=max_output_tokens(targets),
         rates=max_rates(targets, key, snapshot.markup),
-        free=_rules_of_free_calls(bounds),
+        free=_rules_of_free_calls(rule_counters),
     )
 
 
 def _compile_target_rules(counters: SharedCounters, target: Target) -> _RuleSet:
-    bounds = _bind_rules(counters, target_rules(target))
+    rule_counters = _rule_counters(counters, target_rules(target))
     return _RuleSet(
-        bounds,
-        limits.needs_estimate(bounds),
-        needs_cost=any(bound.metric == "usd" for bound in bounds),
-        free=_rules_of_free_calls(bounds),
+        rule_counters,
+        limits.needs_estimate(rule_counters),
+        needs_cost=any(counter.metric == "usd" for counter in rule_counters),
+        free=_rules_of_free_calls(rule_counters),
     )
 
 
 def _limit_refusal(
-    counters: SharedCounters, bound: Bound, used_units: int, now: float
+    counters: SharedCounters, counter: RuleCounter, used_units: int, now: float
 ) -> LimitRefusal:
-    rule = bound.rule
+    rule = counter.rule
     if used_units < rule.limit:
         return LimitRefusal(rule, used_units, limits.RETRY_SOON_S)
     if rule.metric == "usd":
         return budget_refusal(rule, used_units, now)
-    slot = limits.slot_number(now, bound.span_s)
+    slot = limits.slot_number(now, counter.span_s)
     slots = [counters.local_slot, *counters.peer_slots]
-    rows = (limits.counts_by_slot(process_slot, bound.offset, slot) for process_slot in slots)
+    rows = (limits.counts_by_slot(process_slot, counter.offset, slot) for process_slot in slots)
     counts = [sum(column) for column in zip(*rows, strict=True)]
     return LimitRefusal(
-        rule, used_units, limits.seconds_until_below(counts, rule.limit, now, bound.span_s)
+        rule, used_units, limits.seconds_until_below(counts, rule.limit, now, counter.span_s)
     )
 
 

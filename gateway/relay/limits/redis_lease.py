@@ -19,7 +19,7 @@ import msgspec
 from gateway.relay.exchange.reservation import Reservation
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
-from gateway.routing.limits import Bound, Estimate
+from gateway.routing.limits import Estimate, RuleCounter
 
 # A row of the script, as `redis_limiter.lua` describes it.
 Row = dict[str, Any]
@@ -30,18 +30,18 @@ def clamp_int(number: int) -> int:
     return min(number, 2**62)
 
 
-def reservation_row(bound: Bound, estimate: Estimate, started: float) -> Row:
+def reservation_row(counter: RuleCounter, estimate: Estimate, started: float) -> Row:
     """The row that reserves for one rule; `started` selects the budget's window."""
-    rule = bound.rule
+    rule = counter.rule
     row: Row = {"name": rule.name, "what": rule.metric, "limit": rule.limit}
     row["amount"] = clamp_int(limits.estimated_use(rule, estimate))
     if rule.metric == "usd":
         row["window"], window_end = limits.calendar_window(started, rule.span)
         row["ttl"] = 0 if window_end is None else max(60, int(window_end - started) + 86400)
     else:
-        row["span"] = bound.span_s
+        row["span"] = counter.span_s
         # Longer than any request, as the same hash contains the reservations.
-        row["ttl"] = max(2 * bound.span_s, 7200)
+        row["ttl"] = max(2 * counter.span_s, 7200)
     return row
 
 
@@ -80,7 +80,7 @@ class ProcessLease:
 
     def add(self, reservation: Reservation, *, lease: int = 0) -> None:
         """Adds a reservation under a lease; with 0, this process's own counters have it."""
-        if any(bound.metric != "requests" for bound in reservation.bounds):
+        if any(counter.metric != "requests" for counter in reservation.rule_counters):
             self._live[reservation] = LiveReservation(lease, is_local=lease == 0)
             if lease != self.number:
                 self._missing_reservations[reservation] = None
@@ -108,9 +108,9 @@ class ProcessLease:
             rows = []
             for reservation in self._missing_reservations:
                 self._live[reservation].lease = self.number
-                for bound in reservation.bounds:
-                    if bound.metric != "requests":
-                        row = reservation_row(bound, reservation.estimate, reservation.started_at)
+                for counter in reservation.rule_counters:
+                    if counter.metric != "requests":
+                        row = reservation_row(counter, reservation.estimate, reservation.started_at)
                         rows.append({**row, "in_flight": True, "used": 0, "lease": self.number})
             self._missing_reservations = {}
             self._unconfirmed_batches.append({"id": uuid.uuid4().hex, "rows": rows})
@@ -131,7 +131,7 @@ class ProcessLease:
         for reservation, live_reservation in self._live.items():
             if not live_reservation.is_local:
                 live_reservation.is_local = True
-                for bound in reservation.bounds:
-                    if bound.metric != "requests":
-                        amount = limits.estimated_use(bound.rule, reservation.estimate)
-                        slot[bound.offset + limits.RESERVED] += amount
+                for counter in reservation.rule_counters:
+                    if counter.metric != "requests":
+                        amount = limits.estimated_use(counter.rule, reservation.estimate)
+                        slot[counter.offset + limits.RESERVED] += amount

@@ -28,10 +28,10 @@ from gateway.relay.exchange.reservation import (
     ADMITTED,
     CACHED,
     Admission,
-    Bounds,
     LimitRefusal,
     Reservation,
     ReservationRequest,
+    RuleCounters,
 )
 from gateway.relay.limits.limiter import Limiter, RecordedSpend, budget_refusal
 from gateway.relay.limits.redis_client import CacheWrite, RedisClient, RedisUnavailable
@@ -129,7 +129,7 @@ class RedisLimiter(Limiter):
         if result is None:  # Redis is unavailable
             return await super().admit(call, route, target)
         if not call.limits_reserved:
-            self.set_limit_headers(call, request.request_bounds, result.counts)
+            self.set_limit_headers(call, request.request_counters, result.counts)
             if result.request_refusal is not None:
                 return Admission(self.count_refusal(result.request_refusal), ends_request=True)
             call.limits_reserved = True
@@ -178,10 +178,10 @@ class RedisLimiter(Limiter):
             self._note_unavailable(error)
 
     def _reserve(
-        self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
+        self, call: Call, rule_counters: RuleCounters, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
         """Reserves here while Redis is unavailable, and in Redis when it is back."""
-        refusal = super()._reserve(call, bounds, estimate, attempt=attempt)
+        refusal = super()._reserve(call, rule_counters, estimate, attempt=attempt)
         if refusal is None:
             self.lease.add(call.reservations[-1])
         return refusal
@@ -194,41 +194,45 @@ class RedisLimiter(Limiter):
     async def _reserve_all(
         self, call: Call, request: ReservationRequest
     ) -> _RedisReservation | None:
-        bounds = (*request.request_bounds, *request.attempt_bounds)
-        estimates = [request.request_estimate] * len(request.request_bounds) + [
+        rule_counters = (*request.request_counters, *request.attempt_counters)
+        estimates = [request.request_estimate] * len(request.request_counters) + [
             request.attempt_estimate
-        ] * len(request.attempt_bounds)
+        ] * len(request.attempt_counters)
         started = call.exchange.started_at
-        rows = [reservation_row(b, w, started) for b, w in zip(bounds, estimates, strict=True)]
+        rows = [
+            reservation_row(c, e, started) for c, e in zip(rule_counters, estimates, strict=True)
+        ]
         key = ""
         if call.cache_lookup is not None:
             key, call.cache_lookup.key = call.cache_lookup.key, ""
-        answer = await self._run_script(rows, len(request.request_bounds), cache_key=key)
+        answer = await self._run_script(rows, len(request.request_counters), cache_key=key)
         if answer is None:
             return None
         blob = answer.pop() if key else None
         number, retry_after_ms, lease, *counts = answer
-        request_counts = counts[: 2 * len(request.request_bounds)]
+        request_counts = counts[: 2 * len(request.request_counters)]
         refusal = None
         if number:
             refusal = self._limit_refusal(
-                bounds[number - 1].rule, counts[-2], retry_after_ms / 1000
+                rule_counters[number - 1].rule, counts[-2], retry_after_ms / 1000
             )
-        if 0 < number <= len(request.request_bounds):
+        if 0 < number <= len(request.request_counters):
             return _RedisReservation([], request_counts, refusal, None)
         # The limit of one provider does not prevent an attempt at the next.
         reservations = []
-        if request.request_bounds:
+        if request.request_counters:
             reservations.append(
-                Reservation(request.request_bounds, request.request_estimate, started)
+                Reservation(request.request_counters, request.request_estimate, started)
             )
-        if refusal is None and request.attempt_bounds:
+        if refusal is None and request.attempt_counters:
             reservations.append(
-                Reservation(request.attempt_bounds, request.attempt_estimate, started, attempt=True)
+                Reservation(
+                    request.attempt_counters, request.attempt_estimate, started, attempt=True
+                )
             )
         for reservation in reservations:
             self.lease.add(reservation, lease=lease)
-        self._log_soft_limits(request.request_bounds, request_counts, started)
+        self._log_soft_limits(request.request_counters, request_counts, started)
         return _RedisReservation(reservations, request_counts, None, refusal, blob)
 
     def _limit_refusal(self, rule: Rule, used_units: int, retry_after_s: float) -> LimitRefusal:
@@ -236,11 +240,13 @@ class RedisLimiter(Limiter):
             return budget_refusal(rule, used_units, self.now())
         return LimitRefusal(rule, used_units, max(retry_after_s, 0.0))
 
-    def _log_soft_limits(self, bounds: Bounds, counts: list[int], started: float) -> None:
-        for number, bound in enumerate(bounds):
-            if bound.rule.soft is not None:
-                window = self.windows(started)[bound.rule.span]
-                self.log_soft_limit(bound.rule, counts[2 * number], window)
+    def _log_soft_limits(
+        self, rule_counters: RuleCounters, counts: list[int], started: float
+    ) -> None:
+        for number, counter in enumerate(rule_counters):
+            if counter.rule.soft is not None:
+                window = self.windows(started)[counter.rule.span]
+                self.log_soft_limit(counter.rule, counts[2 * number], window)
 
     # --- settle -------------------------------------------------------------------------
 
@@ -252,18 +258,18 @@ class RedisLimiter(Limiter):
         if live_reservation.is_local:
             super().release(reservation, tokens, units)
         used_amounts = {"tokens": tokens if live_reservation.lease else 0, "usd": units}
-        for bound in reservation.bounds:
-            if bound.metric == "requests":
+        for counter in reservation.rule_counters:
+            if counter.metric == "requests":
                 continue
-            row = reservation_row(bound, reservation.estimate, reservation.started_at)
-            row["used"] = clamp_int(max(0, used_amounts.get(bound.metric, 0)))
+            row = reservation_row(counter, reservation.estimate, reservation.started_at)
+            row["used"] = clamp_int(max(0, used_amounts.get(counter.metric, 0)))
             row["lease"] = live_reservation.lease
             if live_reservation.lease or row["used"]:
                 self.settlements.waiting_rows.append(row)
-            if bound.metric == "usd" and units > 0:
+            if counter.metric == "usd" and units > 0:
                 if not live_reservation.is_local:
-                    limits.add_spend(self.counters.local_slot, bound.offset, row["window"], units)
-                self.spend_sync.windows[bound.rule.name] = row["window"]
+                    limits.add_spend(self.counters.local_slot, counter.offset, row["window"], units)
+                self.spend_sync.windows[counter.rule.name] = row["window"]
         self._flush_soon()
 
     def _flush_soon(self) -> None:

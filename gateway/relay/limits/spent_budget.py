@@ -18,12 +18,12 @@ def find_spent_budget(limiter: Limiter, call: Call, units: int) -> Error | None:
     slots = (counters.local_slot, *counters.peer_slots)
     for reservation in call.reservations:
         windows = limiter.windows(reservation.started_at)
-        for bound in reservation.bounds:
-            if bound.rule.metric != "usd":
+        for counter in reservation.rule_counters:
+            if counter.rule.metric != "usd":
                 continue
-            window = windows[bound.rule.span]
-            spent_units = sum(limits.window_spend(slot, bound.offset, window) for slot in slots)
-            if spent_units + units >= bound.rule.limit:
-                refusal = budget_refusal(bound.rule, spent_units + units, limiter.now())
+            window = windows[counter.rule.span]
+            spent_units = sum(limits.window_spend(slot, counter.offset, window) for slot in slots)
+            if spent_units + units >= counter.rule.limit:
+                refusal = budget_refusal(counter.rule, spent_units + units, limiter.now())
                 return limiter.count_refusal(refusal)
     return None
