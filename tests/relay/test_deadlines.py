@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
 
-from gateway.relay.exchange.call import Deadlines, DeadlineTicker
+from gateway.relay.exchange.call import LISTEN_AFTER_S, TICK_S, Deadlines, DeadlineTicker
 
 
 async def test_a_disconnected_client_ends_the_request() -> None:
@@ -81,3 +83,38 @@ async def test_closed_deadlines_cancel_nothing() -> None:
     deadlines.stop("drain")
     await asyncio.sleep(0)
     assert deadlines.reason is None
+
+
+class ClientMessages:
+    """The messages of a client that stays connected."""
+
+    async def receive(self) -> dict[str, str]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["listening", "about-to-listen"])
+async def test_a_finished_request_leaves_no_garbage(waits: bool) -> None:
+    """What a request refers to is freed with it, not by the next garbage collection."""
+    messages = ClientMessages()
+    client = weakref.ref(messages)
+
+    async def serve(messages: ClientMessages) -> None:
+        deadlines = Deadlines(DeadlineTicker())
+        deadlines.listen_for_disconnect(messages.receive)
+        deadlines.check(asyncio.get_running_loop().time() + LISTEN_AFTER_S)
+        if waits:
+            await asyncio.sleep(0.01)
+        deadlines.close()
+        await asyncio.sleep(0.01)
+
+    gc.disable()
+    try:
+        task = asyncio.create_task(serve(messages))
+        del messages
+        await task
+        del task
+        await asyncio.sleep(2 * TICK_S)
+        assert client() is None
+    finally:
+        gc.enable()

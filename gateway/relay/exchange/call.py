@@ -631,8 +631,11 @@ class Deadlines:
     def close(self) -> None:
         """Ends the checks."""
         self._open.discard(self)
-        if self._disconnect_task is not None and not self._disconnect_task.done():
-            self._disconnect_task.cancel()
+        # The task refers to the deadlines too: that cycle would keep the request in memory until
+        # the next garbage collection.
+        task, self._disconnect_task = self._disconnect_task, None
+        if task is not None and not task.done():
+            task.cancel()
 
     def check(self, now: float) -> None:
         """Acts on deadlines that have passed, and sets `next_check_at`."""
