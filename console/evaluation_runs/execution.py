@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from console.evaluate.answers import Answer
 from console.evaluate.definition import InvalidDefinition
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAVE_S = 0.5
+# Errors of a database that is away, or locked.
+_DATABASE_AWAY = (InterfaceError, OperationalError)
 
 Status = EvaluationRun.Status
 
@@ -45,6 +47,9 @@ class Execution:
         self._pk, self._worker, self._requests = pk, worker, requests
         self._pending: list[Result] = []
         self._stopping = False
+        # Not set while the database has been away for longer than the lease.
+        self._may_request = asyncio.Event()
+        self._may_request.set()
         self._spent_usd = 0.0
         self._remaining_usd = 0.0
         self._job: store.RunJob | None = None
@@ -93,7 +98,7 @@ class Execution:
         for task in workers:
             if not task.cancelled() and (failure := task.exception()) is not None:
                 raise failure
-        await self._save_results()
+        await self._save_last_results()
         if self._stopping or any(task.cancelled() for task in workers):
             await self._run_query(store.update_summary, self._pk)
         else:
@@ -102,6 +107,7 @@ class Execution:
     async def _run_worker(self, job: store.RunJob, items: Iterator[Item]) -> None:
         """Answer missing items one after another; several workers share the iterator."""
         while not self._stopping:
+            await self._may_request.wait()
             if self._runtime.draining:
                 self._stopping = True
                 return
@@ -148,7 +154,11 @@ class Execution:
     # --- storage and control -----------------------------------------------------------
 
     async def _supervise_run(self, workers: list[asyncio.Task[None]]) -> None:
-        """Store results, renew the lease, and follow the status that a person sets."""
+        """Store results, renew the lease, and follow the status that a person sets.
+
+        Answers are paid for: while the database is away, they are kept, and no more are requested
+        once the lease has ended. Another process may have the run then.
+        """
         renewed_at = time.monotonic()
         while True:
             await asyncio.sleep(SAVE_S)
@@ -156,17 +166,32 @@ class Execution:
                 await self._save_results()
                 status = await self._run_query(store.renew, self._pk, self._worker)
                 renewed_at = time.monotonic()
-            except DatabaseError:
+            except _DATABASE_AWAY:
                 log.warning("an evaluation run cannot be stored; retrying", exc_info=True)
-                if time.monotonic() - renewed_at < LEASE.total_seconds():
-                    continue
-                status = ""  # another process may execute it by now
+                if time.monotonic() - renewed_at >= LEASE.total_seconds():
+                    self._may_request.clear()
+                continue
+            except DatabaseError:
+                log.exception("the results of an evaluation run cannot be stored")
+                reason = "Results cannot be stored; see the server's log."
+                await self._run_query(store.pause_for, self._pk, self._worker, reason)
+                status = Status.PAUSED
+            self._may_request.set()
             if status == Status.PAUSED:
                 self._stopping = True
             elif status != Status.RUNNING:
                 for task in workers:
                     task.cancel()
                 return
+
+    async def _save_last_results(self) -> None:
+        """Store what is finished; wait for a database that is away."""
+        while True:
+            try:
+                return await self._save_results()
+            except _DATABASE_AWAY:
+                log.warning("an evaluation run cannot be stored; retrying", exc_info=True)
+                await asyncio.sleep(SAVE_S)
 
     async def _save_results(self) -> None:
         """Store the finished results; they remain pending if that fails."""

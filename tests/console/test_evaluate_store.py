@@ -8,9 +8,10 @@ import time
 from decimal import Decimal
 from typing import Any, cast
 
+import msgspec
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import DatabaseError, DataError, OperationalError, connections, transaction
 from django.utils import timezone
 
 from console.evaluate.answers import Answer
@@ -24,7 +25,7 @@ from console.evaluate.definition import (
 from console.evaluate.report import Result, result_of
 from console.evaluate.scores import grade_answer
 from console.evaluate.steps import Item
-from console.evaluation_runs import runner, store
+from console.evaluation_runs import execution, runner, store
 from console.models import Evaluation, EvaluationRun
 from console.pages.evaluate.results import View, case_table, load_figures
 from console.playground.budget import EVALUATION_KEY_PREFIX, remaining_usd, session_prefix
@@ -203,3 +204,87 @@ def test_the_process_in_which_a_run_is_started_claims_it_at_once(
             await service.stop()
 
     assert asyncio.run(follow()) == EvaluationRun.objects.get().pk
+
+
+class DatabaseConnection:
+    """Runs queries in a thread, unless the database is away."""
+
+    def __init__(self) -> None:
+        self.error: type[DatabaseError] | None = None
+
+    async def run(self, query: Any, *args: Any) -> Any:
+        if self.error is not None and query in {store.save_results, store.renew, store.finish}:
+            raise self.error("no answer")
+        return await asyncio.to_thread(self._query, query, args)
+
+    @staticmethod
+    def _query(query: Any, args: tuple[Any, ...]) -> Any:
+        try:
+            return query(*args)
+        finally:
+            connections.close_all()
+
+
+def execute_while_database_fails(
+    monkeypatch: pytest.MonkeyPatch, error: type[DatabaseError], definition: Definition
+) -> tuple[EvaluationRun, list[str]]:
+    """Execute a run whose database fails for three times the lease; returns what was requested."""
+    monkeypatch.setattr(execution, "SAVE_S", 0.02)
+    monkeypatch.setattr(execution, "LEASE", dt.timedelta(seconds=0.2))
+    run = start_run(create_user(), definition)
+    assert EvaluationRun.objects.claim("one", 1) == [run.pk]
+    database, requested = DatabaseConnection(), []
+
+    async def send(_runtime: Any, body: dict[str, Any], _session: str) -> Answer:
+        requested.append(body["model"])
+        database.error = error
+        await asyncio.sleep(0.05)
+        return Answer(text="hi", cost_usd=0.01)
+
+    monkeypatch.setattr(execution, "send_chat", send)
+
+    async def execute() -> None:
+        runtime = cast("Runtime", RunnerRuntime())
+        requests = asyncio.Semaphore(8)
+        task = asyncio.create_task(
+            execution.Execution(runtime, database.run, run.pk, "one", requests).run()
+        )
+        await asyncio.sleep(0.6)
+        count = len(requested)
+        await asyncio.sleep(0.2)
+        assert len(requested) == count, "answers are bought that may be lost"
+        monkeypatch.setattr(execution, "send_chat", send_with_database)
+        database.error = None
+        await asyncio.wait_for(task, 20)
+
+    async def send_with_database(_runtime: Any, body: dict[str, Any], _session: str) -> Answer:
+        requested.append(body["model"])
+        return Answer(text="hi", cost_usd=0.01)
+
+    asyncio.run(execute())
+    run.refresh_from_db()
+    return run, requested
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("cases", [2, 40])
+def test_no_answer_is_paid_twice_if_the_database_is_away_for_longer_than_the_lease(
+    monkeypatch: pytest.MonkeyPatch, cases: int
+) -> None:
+    """Those of a short run, which all arrive in that time, and those of a long one."""
+    definition = msgspec.structs.replace(
+        DEFINITION, cases=tuple(Case(variables={"input": str(n)}) for n in range(cases))
+    )
+    run, requested = execute_while_database_fails(monkeypatch, OperationalError, definition)
+    assert run.status == EvaluationRun.Status.DONE
+    assert len(requested) == run.results.count() == 2 * cases
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_whose_results_cannot_be_stored_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = msgspec.structs.replace(
+        DEFINITION, cases=tuple(Case(variables={"input": str(n)}) for n in range(40))
+    )
+    run, requested = execute_while_database_fails(monkeypatch, DataError, definition)
+    assert (run.status, len(requested) < 80) == (EvaluationRun.Status.PAUSED, True)
+    assert "cannot be stored" in run.reason
