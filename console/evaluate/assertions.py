@@ -16,6 +16,7 @@ import regex
 from console.evaluate.answers import Answer
 from console.evaluate.json_path import InvalidPath, find_values, parse_path
 from console.playground.schemas import first_violation, json_equal, schema_error
+from gateway.canon.untrusted_patterns import InvalidPattern, compile_untrusted
 from gateway.prompts.variables import variable_text
 
 Json = dict[str, Any]
@@ -155,10 +156,11 @@ def _ends_with(value: Any, answer: Answer) -> str | None:
 
 def _check_regex(value: Any, answer: Answer) -> str | None:
     try:
-        match = regex.search(variable_text(value), answer.text[:MAX_TEXT], timeout=PATTERN_S)
+        pattern = compile_untrusted(variable_text(value))
+        match = pattern.search(answer.text[:MAX_TEXT], timeout=PATTERN_S)
     except TimeoutError:
         raise _Undecidable(f"the pattern took longer than {PATTERN_S:g} s") from None
-    except regex.error as error:
+    except InvalidPattern as error:
         raise _Undecidable(f"the pattern is invalid: {error}") from None
     return None if match else f"does not match {_value_excerpt(value)}"
 
@@ -330,8 +332,8 @@ def _needs_pattern(value: Any) -> str | None:
     if "{{" in value:  # known only with the variables of a case
         return None
     try:
-        regex.compile(value)
-    except regex.error as error:
+        compile_untrusted(value)
+    except InvalidPattern as error:
         return f"invalid pattern: {error}"
     return None
 

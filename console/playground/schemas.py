@@ -15,13 +15,13 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-import regex
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.validators import Draft202012Validator, extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from console.playground.partial_json import Path
+from gateway.canon.untrusted_patterns import InvalidPattern, compile_untrusted
 
 Schema = dict[str, Any]
 Keyword = Callable[..., Iterator[ValidationError] | None]
@@ -175,10 +175,10 @@ def _check_deadline(check: Keyword) -> Keyword:
 
 def _matches_pattern(pattern: str, text: str) -> bool:
     try:
-        return regex.search(pattern, text, timeout=PATTERN_S) is not None
+        return compile_untrusted(pattern).search(text, timeout=PATTERN_S) is not None
     except TimeoutError:
         raise CheckTimeout(f"the pattern {pattern[:80]}") from None
-    except regex.error as error:
+    except InvalidPattern as error:
         raise CheckTimeout(f"invalid pattern {pattern[:80]}: {error}") from None
 
 

@@ -8,17 +8,20 @@ the right type only.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from gateway.canon.untrusted_patterns import InvalidPattern, compile_untrusted
 
 # Optional properties are filled down to this depth, to end recursion.
 _FILLED_DEPTH = 4
 _MAX_DEPTH = 40
 # A recursive schema can describe a value of any size.
 _MAX_VALUES = 5_000
-# Samples are short, so that a hostile pattern cannot backtrack for long.
+# Clients write the patterns: only so many are tried in a schema, each for this long.
+_MAX_PATTERNS = 20
+_PATTERN_S = 0.01
 _TEXT_SAMPLES = (
     "demo",
     "Demo",
@@ -81,6 +84,7 @@ class _ExampleBuilder:
         self._optional = optional
         self._hint = hint
         self._remaining_values = _MAX_VALUES
+        self._remaining_patterns = _MAX_PATTERNS
 
     def value(self, schema: Any, name: str, seed: int, depth: int) -> Any:
         """Return a value for one (sub)schema; `name` is its property."""
@@ -189,7 +193,8 @@ class _ExampleBuilder:
 
     def _string_example(self, schema: Mapping[str, Any], name: str, seed: int) -> str:
         text = self._hint(name) or _FORMATS.get(str(schema.get("format", "")))
-        if isinstance(schema.get("pattern"), str):
+        if isinstance(schema.get("pattern"), str) and self._remaining_patterns > 0:
+            self._remaining_patterns -= 1
             text = _matching_sample(schema["pattern"]) or text
         if text is None:
             label = name.replace("_", " ").strip() or "demo"
@@ -263,12 +268,13 @@ def _matching_sample(pattern: str) -> str | None:
     if len(pattern) > 200:
         return None
     try:
-        regex = re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
+        compiled_pattern = compile_untrusted(pattern)
+        for sample in (*_TEXT_SAMPLES, *_DIGIT_SAMPLES):
+            if compiled_pattern.search(sample, timeout=_PATTERN_S):
+                return sample
+    except (InvalidPattern, TimeoutError):
         return None
-    return next(
-        (sample for sample in (*_TEXT_SAMPLES, *_DIGIT_SAMPLES) if regex.search(sample)), None
-    )
+    return None
 
 
 def _pick_index(name: str, seed: int, size: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from console.evaluate import assertions, judge
@@ -81,6 +82,15 @@ def test_an_undecidable_assertion_fails_also_if_negated() -> None:
     slow_assertion = {"type": "not-regex", "value": r"(.*a){20}$"}
     check = check_answer(parse_assertion(slow_assertion), Answer(text="a" * 200 + "b"))
     assert not check.passed and "longer than" in check.message
+    # Known only with the variables of a case.
+    large_assertion = msgspec.structs.replace(parse_assertion(slow_assertion), value="a{99999999}b")
+    check = check_answer(large_assertion, Answer(text="a"))
+    assert not check.passed and "repeats too much" in check.message
+    schema = {"type": "object", "patternProperties": {"a{99999999}b": {}}}
+    check = check_answer(
+        parse_assertion({"type": "is-json", "value": schema}), Answer(text='{"a": 1}')
+    )
+    assert not check.passed and "repeats too much" in check.message
     cost = check_answer(parse_assertion({"type": "not-cost", "threshold": 1}), Answer())
     assert not cost.passed and "unknown" in cost.message
 
@@ -94,6 +104,7 @@ def test_an_undecidable_assertion_fails_also_if_negated() -> None:
         ({"type": "rouge-n", "value": "x"}, "unknown"),
         ({"type": "contains"}, "needs a `value`"),
         ({"type": "regex", "value": "("}, "invalid pattern"),
+        ({"type": "regex", "value": "a{99999999}b"}, "invalid pattern: it repeats too much"),
         ({"type": "json-schema", "value": {"type": "thing"}}, "invalid JSON Schema"),
         ({"type": "json-path", "value": "$.a[?(@.b)]"}, "invalid path"),
         ({"type": "latency", "value": "fast"}, "needs a number"),

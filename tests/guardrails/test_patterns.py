@@ -80,6 +80,38 @@ def test_a_pattern_that_backtracks_is_stopped() -> None:
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a{99999999}b",
+        "(?:(?:a{999}){999})b",
+        "(?:(?:a{ 999 }){ 999 })b",
+        "(?x)(?:(?:a{999}) #x\n{999})b",
+        "(?:(?:a{999})(?#{1}){999})b",
+        "a{" + "9" * 500 + "}b",
+    ],
+)
+def test_a_pattern_that_would_fill_the_memory_is_refused(pattern: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="repeats too much"):
+        compile_pattern(pattern)
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?:ghp_[A-Za-z0-9]{36}|AKIA[0-9A-Z]{16}|AIza[\w-]{35}|hf_\w{30}|gsk_\w{40,60})",
+        r"(?:\d{4}[ -]?){3}\d{4}",
+        r"[\s\S]{0,10000}end",
+        r"\{999\}|x{2000}",
+        *(detector.pattern for detector in PII.values()),
+    ],
+)
+def test_usual_repetitions_are_accepted(pattern: str) -> None:
+    assert compile_pattern(pattern).pattern == pattern
+
+
 @pytest.mark.parametrize("pattern", ["", "(", "a*", "x" * 2000])
 def test_a_pattern_that_is_unusable_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"pattern|expression|empty"):

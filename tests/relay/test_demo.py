@@ -344,3 +344,16 @@ async def test_a_mock_response_can_be_an_error(
 ) -> None:
     answer = await post_chat(client, model="gpt-4o", mock_response=text)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "pattern", [r"^(?:.|.|.|.|[a-z]|\w|.)*\x00", "a{99999999}b", "(", r"(?:(?:a{999}){999})b"]
+)
+def test_a_hostile_pattern_does_not_stop_the_gateway(pattern: str) -> None:
+    """Any client may send one to the demo model."""
+    properties = {f"p{n}": {"type": "string", "pattern": pattern} for n in range(2_000)}
+    start = time.monotonic()
+    value = example_value({"type": "object", "properties": properties})
+    assert time.monotonic() - start < 3
+    assert len(value) == 2_000
