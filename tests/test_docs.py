@@ -10,6 +10,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
 
 from gateway.config import asgi
+from gateway.demo.scripts import SCRIPTS
 from gateway.dialects import DIALECTS
 from gateway.providers.catalog import PRESETS
 from gateway.relay.journal.metrics import METRICS
@@ -37,7 +38,7 @@ def test_every_command_is_documented() -> None:
         assert f"`{path.stem}" in table, path.stem
 
 
-@pytest.mark.parametrize("table", [DIALECTS, STRATEGIES, METRICS, PRESETS])
+@pytest.mark.parametrize("table", [DIALECTS, STRATEGIES, METRICS, PRESETS, SCRIPTS])
 def test_every_row_of_an_extension_table_is_documented(table: dict[str, object]) -> None:
     missing = [name for name in table if name not in DOCS]
     assert not missing
