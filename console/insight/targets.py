@@ -114,20 +114,50 @@ def target_healths(
     runtime: Runtime | None, registry: Snapshot, count: int = HOURS
 ) -> list[TargetHealth]:
     """All targets of routes and all called targets, unhealthy ones first."""
+    return find_target_healths(runtime, registry, count=count)[0]
+
+
+def find_target_healths(
+    runtime: Runtime | None,
+    registry: Snapshot,
+    text: str = "",
+    max_rows: int | None = None,
+    count: int = HOURS,
+) -> tuple[list[TargetHealth], int]:
+    """Targets whose name contains all words of a text, as in `target_healths`; their number.
+
+    Only the first `max_rows` are returned: most of the work is that for each of them.
+    """
     starts = hour_starts(count)
     since = starts[0]
     calls = TargetHour.objects.between(since).by_target_and_hour()
-    ttft = LatencyHour.objects.between(since).of_measure("first_token").by_target()
-    durations = LatencyHour.objects.between(since).of_measure("total").by_target()
     circuit_state_by_label, routes = circuit_states(runtime), _routes_by_target(registry)
-    failures = _add_older_failures(last_failures(), calls)
+    words = text.lower().split()
+    order = {"cooldown": 0, "failing": 1, "degraded": 2, "ok": 3, "quiet": 4}
+    selected = []
+    for provider, model in {*calls, *routes}:
+        label, by_hour = f"{provider}/{model}", calls.get((provider, model), {})
+        if all(word in label.lower() for word in words):
+            state = _target_state(circuit_state_by_label.get(label), by_hour)
+            selected.append((order[state], -_attempts(by_hour), label, (provider, model), state))
+    selected.sort()
+    number = len(selected)
+    selected = selected[:max_rows]
+    names = {name for *_, name, _ in selected}
+    latencies = LatencyHour.objects.between(since)
+    if max_rows is not None:
+        latencies = latencies.filter(model__in={model for _provider, model in names})
+    ttft = latencies.of_measure("first_token").by_target()
+    durations = latencies.of_measure("total").by_target()
+    failures = _add_older_failures(
+        last_failures(), {name: hours for name, hours in calls.items() if name in names}
+    )
     presets = dict(Provider.objects.values_list("name", "preset"))
     healths = []
-    for provider, model in {*calls, *routes}:
-        target = (provider, model)
+    for _order, _calls, label, target, health_state in selected:
+        provider, model = target
         by_hour = calls.get(target, {})
-        attempts = sum(sums["attempts"] for sums in by_hour.values())
-        state = circuit_state_by_label.get(f"{provider}/{model}")
+        state = circuit_state_by_label.get(label)
         remaining_s = max(0.0, state.open_until - time.monotonic()) if state else 0.0
         error = failures.get(target)
         error_kind = state.kind if state and state.kind else error.error_kind if error else ""
@@ -136,10 +166,10 @@ def target_healths(
                 provider=provider,
                 model=model,
                 preset=presets.get(provider, provider),
-                state=_target_state(state, by_hour),
+                state=health_state,
                 cooldown_remaining_s=int(remaining_s + 0.999),
                 reason=error_kind,
-                attempts=attempts,
+                attempts=_attempts(by_hour),
                 failed=sum(sums["failures"] for sums in by_hour.values()),
                 ttft_p50=quantile(ttft.get(target, {}), 0.5),
                 ttft_p95=quantile(ttft.get(target, {}), 0.95),
@@ -149,8 +179,11 @@ def target_healths(
                 error=error,
             )
         )
-    order = {"cooldown": 0, "failing": 1, "degraded": 2, "ok": 3, "quiet": 4}
-    return sorted(healths, key=lambda row: (order[row.state], -row.attempts, row.label))
+    return healths, number
+
+
+def _attempts(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> int:
+    return sum(sums["attempts"] for sums in by_hour.values())
 
 
 def _routes_by_target(registry: Snapshot) -> dict[TargetName, tuple[str, ...]]:

@@ -17,6 +17,8 @@ from console.insight import process, targets
 from gateway.api.runtime import runtime_of
 
 PAGE = "health"
+# With more targets, the page asks for a narrower search.
+MAX_ROWS = 50
 
 
 @require_safe
@@ -68,9 +70,13 @@ def health_status(request: HttpRequest) -> HttpResponse:
 def _page_context(request: HttpRequest) -> dict[str, Any]:
     runtime = runtime_of(request)
     registry = targets.registry_snapshot(runtime)
+    text = request.GET.get("q", "").strip()[:100]
+    rows, count = targets.find_target_healths(runtime, registry, text, MAX_ROWS)
     return {
         "page": PAGE,
-        "targets": targets.target_healths(runtime, registry),
+        "targets": rows,
+        "text": text,
+        "count": count,
         "providers": targets.health_summary(runtime, registry),
         "warnings": registry.warnings,
         "facts": process.process_status(runtime),

@@ -40,7 +40,7 @@ document.addEventListener("htmx:after:swap", () => {
   if (!form()) return;
   makeSortable();
   // A morph keeps the selection, but the model is a target now.
-  for (const picker of form().querySelectorAll(".add-target:not(.invalid) select")) picker.value = "";
+  for (const picker of form().querySelectorAll(".add-target:not(.invalid) :is(select, input)")) picker.value = "";
   for (const id of pageState.open) {
     const item = document.getElementById(id);
     if (item) item.open = true;

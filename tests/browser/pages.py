@@ -144,6 +144,8 @@ NO_PAGES = (
     "request-media",
     "requests-export",
     "requests-tail",
+    "route-choices",
+    "team-keys",
     "setup",
     "setup-account",
     "setup-connect",

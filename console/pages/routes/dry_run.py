@@ -117,7 +117,9 @@ def run(
     model = panel.model or document.name
     try:
         draft_snapshot = with_spec(snapshot, document, saved_name)
-        key = next((k for k in draft_snapshot.keys.values() if str(k.id) == panel.key), None)
+        key = next(
+            (k for k in draft_snapshot.keys.values() if panel.key in {str(k.id), k.prefix}), None
+        )
         sample_body = body(panel.dialect, panel.sample, model)
         call = build_call(draft_snapshot, panel.dialect, sample_body, _request_headers(panel))
         route = find_route(draft_snapshot, key, model)
@@ -127,6 +129,9 @@ def run(
     except GatewayError as refusal:
         title = _("Rejected before any target")
         panel.lines.append(Line("bad", "circle-x", title, refusal.error.message))
+        return
+    if panel.key and key is None:
+        panel.lines.append(Line("bad", "circle-x", _("There is no such API key"), panel.key[:200]))
         return
     panel.lines.append(_match_line(document, route, model))
     panel.lines.append(_key_line(key))

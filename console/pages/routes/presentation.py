@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -25,7 +26,7 @@ from gateway import models
 from gateway.routing.candidates import supports_feature
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.route_spec import RouteSpec, StepSpec
-from gateway.routing.snapshot import Model, Snapshot, Target
+from gateway.routing.snapshot import ApiKey, Model, Snapshot, Target
 from gateway.store.snapshot import REASONING_FIELDS
 
 CAPABILITIES: tuple[tuple[str, str, Promise], ...] = (
@@ -211,12 +212,18 @@ def _amount_label(price: Decimal) -> str:
     return number_format(price, 0) if is_integer else number_format(price.normalize(), 2)
 
 
+# With more models or keys, they are searched by name instead of chosen from a list.
+MAX_OPTIONS = 200
+
+
 def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dict[str, Any]:
     """Choices of the editor and of the dry run."""
     target_labels = dict.fromkeys(t.model for step in draft.steps for t in step.targets)
     return {
         "strategies": labels.STRATEGIES.items(),
         "model_groups": _model_groups(snapshot),
+        "has_model_search": len(snapshot.models) > MAX_OPTIONS,
+        "has_key_search": len(snapshot.keys) > MAX_OPTIONS,
         "reasoning_fields": REASONING_FIELDS,
         "cache_scopes": SCOPES.items(),
         "other_routes": sorted(set(snapshot.routes) - {draft.name} - set(draft.fallbacks)),
@@ -274,6 +281,24 @@ def _error_class_options(draft: Draft) -> list[ErrorClassOptions]:
         )
         for name, title in labels.CLASSES.items()
     ]
+
+
+def find_models(snapshot: Snapshot, text: str) -> list[str]:
+    """The first MAX_OPTIONS labels of models that contain all words of a text."""
+    words = text.lower().split()
+    labels = (label for label, model in sorted(snapshot.models.items()) if "*" not in model.name)
+    matching = (label for label in labels if all(word in label.lower() for word in words))
+    return list(islice(matching, MAX_OPTIONS))
+
+
+def find_keys(snapshot: Snapshot, text: str) -> list[ApiKey]:
+    """The first MAX_OPTIONS keys whose name or prefix contains all words of a text."""
+    words = text.lower().split()
+    keys = sorted(snapshot.keys.values(), key=lambda key: key.name)
+    matching = (
+        key for key in keys if all(word in f"{key.name} {key.prefix}".lower() for word in words)
+    )
+    return list(islice(matching, MAX_OPTIONS))
 
 
 def _model_groups(snapshot: Snapshot) -> list[tuple[str, list[str]]]:

@@ -8,6 +8,7 @@ from console.pages.routes import views
 
 urlpatterns: list[URLPattern] = [
     path("routes", views.routes, name="routes"),
+    path("route-choices/<str:kind>", views.choices, name="route-choices"),
     path("new-route", views.new, name="route-new"),
     path("routes/<path:name>", views.route, name="route"),
     path("route-versions/<path:name>", views.versions, name="route-versions"),

@@ -39,6 +39,21 @@ def routes(request: HttpRequest) -> HttpResponse:
     return render(request, "console/routes/page.html", {"page": "routes", "entries": entries})
 
 
+@require_safe
+@viewer
+def choices(request: HttpRequest, kind: str) -> HttpResponse:
+    """Options for a field with suggestions: models or keys that match what is typed in it."""
+    text = next(iter(request.GET.values()), "")[:200]
+    if kind == "models":
+        options = [(label, "") for label in presentation.find_models(load_snapshot(), text)]
+    elif kind == "keys":
+        keys = presentation.find_keys(load_snapshot(), text)
+        options = [(key.prefix, key.name) for key in keys]
+    else:
+        raise Http404
+    return render(request, "console/routes/_choices.html", {"options": options})
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @viewer
 def route(request: HttpRequest, name: str) -> HttpResponse:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
 from django import forms
 from django.db import transaction
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from console.folded_fields import FoldedFields
 from console.limit_fields import BudgetFields, LimitFields, limit_field, trim_decimals
+from console.numbers import number_in
 from console.pages.guardrails.forms import GuardrailChoiceField
 from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.options import Options
+
+# With more keys in no team, the page offers a search instead of all of them.
+MAX_LISTED_KEYS = 100
 
 
 class TeamForm(FoldedFields, BudgetFields, LimitFields):
@@ -49,6 +55,21 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         self.fields["members"].queryset = available_keys  # type: ignore[attr-defined]
         if self.instance.pk:
             self.initial["members"] = [key.pk for key in ApiKey.objects.of_team(self.instance.pk)]
+
+    @cached_property
+    def has_key_search(self) -> bool:
+        """Whether there are too many keys to list."""
+        available_keys = ApiKey.objects.available_for_team(self.instance.pk)
+        return available_keys.filter(team=None)[: MAX_LISTED_KEYS + 1].count() > MAX_LISTED_KEYS
+
+    @property
+    def listed_keys(self) -> Iterable[tuple[ApiKey, bool]]:
+        """The keys to choose from, and whether each is selected."""
+        selected = {str(pk) for pk in self["members"].value() or ()}
+        keys = ApiKey.objects.available_for_team(self.instance.pk)
+        if self.has_key_search:
+            keys = keys.filter(pk__in=[pk for pk in map(number_in, selected) if pk is not None])
+        return ((key, str(key.pk) in selected) for key in keys)
 
     def save(self, commit: bool = True) -> Team:  # noqa: FBT001, FBT002 - Django's signature
         """Write the row and the membership of its keys."""

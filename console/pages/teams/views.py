@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -15,8 +16,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import admin, editor
 from console.limit_fields import LimitFields
+from console.numbers import number_in
 from console.pages.keys.spend import global_gauges, provider_gauges, team_gauges, tightest
 from console.pages.teams.forms import (
+    MAX_LISTED_KEYS,
     AllLimitsForm,
     ProviderLimitsForm,
     RouteLimitsForm,
@@ -111,6 +114,25 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Saved. Takes effect within a second."))
         return redirect("team-edit", pk=pk)
     return _render_page(request, form, get_object_or_404(Team, pk=pk))
+
+
+@require_safe
+@editor
+def team_keys(request: HttpRequest) -> HttpResponse:
+    """Part of the page of a team: keys in no team that match `q`; selected ones come first."""
+    available_keys = ApiKey.objects.available_for_team(None)
+    numbers = (number_in(pk) for pk in request.GET.getlist("members")[:MAX_LISTED_KEYS])
+    selected = list(available_keys.filter(pk__in=[pk for pk in numbers if pk is not None]))
+    found = available_keys.exclude(pk__in=[key.pk for key in selected])
+    for word in request.GET.get("q", "")[:100].replace("\0", "").split():
+        found = found.filter(Q(name__icontains=word) | Q(prefix__istartswith=word))
+    rows = list(found[: MAX_LISTED_KEYS + 1])
+    context = {
+        "keys": [(key, key in selected) for key in (*selected, *rows[:MAX_LISTED_KEYS])],
+        "empty": _("No keys match this search."),
+        "has_more": len(rows) > MAX_LISTED_KEYS,
+    }
+    return render(request, "console/teams/_keys.html", context)
 
 
 def _render_page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpResponse:

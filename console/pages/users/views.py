@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -14,23 +15,37 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import accounts
 from console.access import admin
+from console.htmx import render_page_or_part
 from console.pages.users.forms import NewUserForm, PersonalLimitsForm, ResetForm, RoleForm
 from gateway.models import ApiKey
 from gateway.roles import PERMISSIONS
 
 PAGE = "users"
+# With more rows, the list asks for a narrower search.
+MAX_ROWS = 100
 
 
 @require_safe
 @admin
 def users(request: HttpRequest) -> HttpResponse:
-    """All accounts with role and permission."""
+    """The accounts that match the search in the URL, with role and permission."""
+    text = request.GET.get("q", "").strip()[:100]
+    selected = accounts.all_users()
+    for word in text.replace("\0", "").split():
+        selected = selected.filter(
+            Q(username__icontains=word) | Q(email__icontains=word) | Q(account__role=word.lower())
+        )
+    people = list(selected[:MAX_ROWS])
     context = {
         "page": PAGE,
-        "people": accounts.all_users(),
+        "people": people,
+        "text": text,
+        "count": selected.count(),
         "granted": accounts.users_with_body_access(),
     }
-    return render(request, "console/users/page.html", context)
+    return render_page_or_part(
+        request, "console/users/page.html", "console/users/_rows.html", context
+    )
 
 
 @sensitive_post_parameters("password")

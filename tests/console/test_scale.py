@@ -1,0 +1,105 @@
+"""Pages with thousands of rows: their size and number of queries do not grow with the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from gateway.models import ApiKey, Model, Route, Target, Team
+from gateway.store.keys import new_key_row
+from tests.store.factories import provider, route
+
+pytestmark = pytest.mark.django_db
+
+MODELS, KEYS, USERS = 1000, 2000, 1000
+MAX_BYTES = 250_000
+
+
+def fetch(client: Client, url: str, *, max_queries: int, **options: Any) -> str:
+    """The page's HTML, within the limits. With htmx options, a part of it."""
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(url, **options)
+    assert response.status_code == 200
+    assert len(response.content) < MAX_BYTES, len(response.content)
+    assert len(queries) <= max_queries, len(queries)
+    return response.content.decode()
+
+
+@pytest.fixture
+def many_models() -> None:
+    """Route `all` has every model as a target, `small` has one."""
+    big = provider("big")
+    rows = Model.objects.bulk_create(
+        Model(provider=big, name=f"model-{n:04}") for n in range(MODELS)
+    )
+    route("small", rows[0])
+    row = Route.objects.create(name="all")
+    Target.objects.bulk_create(
+        Target(route=row, model=model, order=n) for n, model in enumerate(rows)
+    )
+
+
+@pytest.fixture
+def many_keys() -> list[ApiKey]:
+    return ApiKey.objects.bulk_create(new_key_row(name=f"key {n:05}")[0] for n in range(KEYS))
+
+
+def test_a_team_with_many_keys_is_searched_for_keys(
+    admin_client: Client, many_keys: list[ApiKey]
+) -> None:
+    page = fetch(admin_client, reverse("team-add"), max_queries=20)
+    assert "key 00001" not in page and reverse("team-keys") in page
+    first, second = many_keys[:2]
+    query = {"q": "key 00001", "members": [first.pk]}
+    part = fetch(admin_client, reverse("team-keys"), max_queries=10, data=query)
+    assert part.index(f'value="{first.pk}" checked') < part.index(f'value="{second.pk}">')
+    assert "key 00002" not in part
+    posted = admin_client.post(reverse("team-add"), {"name": "blue", "members": [first.pk]})
+    assert posted.status_code == 302
+    team = Team.objects.get()
+    page = fetch(admin_client, reverse("team-edit", args=[team.pk]), max_queries=30)
+    assert f'value="{first.pk}" checked' in page and "key 00001" not in page
+
+
+def test_a_route_page_with_many_models_and_keys(
+    admin_client: Client, many_models: None, many_keys: list[ApiKey]
+) -> None:
+    page = fetch(admin_client, reverse("route", args=["small"]), max_queries=40)
+    assert "big/model-0007" not in page and "key 00001" not in page
+    for kind, text, expected in (
+        ("models", "big 0007", "big/model-0007"),
+        ("keys", "key 00001", many_keys[1].prefix),
+    ):
+        url = reverse("route-choices", args=[kind])
+        part = fetch(admin_client, url, max_queries=20, data={"s1-new": text})
+        assert expected in part and part.count("<option") == 1
+        assert fetch(admin_client, url, max_queries=20).count("<option") == 200
+    assert admin_client.get(reverse("route-choices", args=["teams"])).status_code == 404
+
+
+def test_health_lists_the_first_of_many_targets(admin_client: Client, many_models: None) -> None:
+    page = fetch(admin_client, reverse("health"), max_queries=40)
+    assert "showing the first 50" in page and "model-0999" not in page
+    page = fetch(admin_client, reverse("health"), max_queries=40, data={"q": "BIG 0999"})
+    assert "model-0999" in page and "model-0001" not in page
+
+
+def test_users_are_searched(admin_client: Client) -> None:
+    User.objects.bulk_create(User(username=f"person{n:04}") for n in range(USERS))
+    page = fetch(admin_client, reverse("users"), max_queries=20)
+    assert "person0500" not in page
+    part = fetch(
+        admin_client,
+        reverse("users"),
+        max_queries=20,
+        data={"q": "person0500"},
+        headers={"hx-request": "true"},
+    )
+    assert "person0500" in part and "person0501" not in part and "<html" not in part
+    assert "No users match" in fetch(admin_client, reverse("users") + "?q=%00x", max_queries=20)
