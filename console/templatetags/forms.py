@@ -1,0 +1,63 @@
+"""Parts of forms: fields, errors, and the buttons below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django import template
+from django.forms import BaseForm, BoundField
+from django.forms.utils import ErrorList
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+FieldSource = BoundField | Iterable[BoundField]
+
+
+@register.simple_tag
+def form_fields(*sources: FieldSource) -> SafeString:
+    """Fields with label, hint and errors. A source is a field, a form or a list of fields.
+
+    Raises ValueError for a field that the form does not have.
+    """
+    fields = ((_render_field(field),) for source in sources for field in _fields_of(source))
+    return format_html_join("\n", "{}", fields)
+
+
+def _fields_of(source: FieldSource | str) -> Iterator[BoundField]:
+    # Templates replace what does not exist with an empty string.
+    if isinstance(source, str):
+        raise ValueError("form_fields: no such field")
+    yield from [source] if isinstance(source, BoundField) else source
+
+
+def _render_field(field: BoundField) -> SafeString:
+    return render_to_string("console/components/_field.html", {"field": field})
+
+
+@register.inclusion_tag("console/components/_form_errors.html")
+def form_errors(form: BaseForm) -> dict[str, Any]:
+    """The errors that belong to no field."""
+    return {"errors": form.non_field_errors()}
+
+
+@register.simple_tag
+def error_list(errors: ErrorList | str | Promise | None, element_id: str = "") -> SafeString | str:
+    """The errors of a field, or one message; nothing without an error."""
+    if not errors:
+        return ""
+    messages = errors if isinstance(errors, ErrorList) else [errors]
+    attribute = format_html(' id="{}"', element_id) if element_id else ""
+    items = format_html_join("", "<li>{}</li>", ((message,) for message in messages))
+    return format_html('<ul class="errors"{}>{}</ul>', attribute, items)
+
+
+@register.inclusion_tag("console/components/_form_actions.html")
+def form_actions(label: str, cancel_view: str, *args: object) -> dict[str, Any]:
+    """The submit button, and Cancel, which opens the view with this name and arguments."""
+    return {"label": label, "cancel_url": reverse(cancel_view, args=args)}
