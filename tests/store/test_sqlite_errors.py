@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
 BUSY_S = 3.0
 
 
-def connection_to(path: Path, timeout_s: float) -> object:
+def connection_to(path: Path, timeout_s: float) -> BaseDatabaseWrapper:
     options = {"transaction_mode": "IMMEDIATE", "timeout": timeout_s}
     settings = {"ENGINE": "gateway.database.sqlite", "NAME": str(path), "OPTIONS": options}
     return ConnectionHandler({"default": settings})["default"]

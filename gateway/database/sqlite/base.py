@@ -1,4 +1,4 @@
-"""The backend: errors that are freed as soon as they are handled.
+"""The backend: errors that are freed as soon as they are handled, statements converted once.
 
 Django's wrapper of the library's errors keeps each error in a variable of a frame of its own
 traceback. Such a cycle is freed by the garbage collector, in any thread: often the event loop's.
@@ -9,6 +9,7 @@ was served for 20 s.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -33,8 +34,31 @@ class AcyclicErrorWrapper(DatabaseErrorWrapper):
             raise error.with_traceback(traceback)  # noqa: B904 - its cause is set
 
 
+class Cursor(base.SQLiteCursorWrapper):
+    """Django's cursor, which would search for placeholders each time a statement is executed.
+
+    That search took a tenth of the time to write a row of the request log by itself.
+    """
+
+    def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
+        """The statement with SQLite's placeholders."""
+        if param_names is not None:
+            return super().convert_query(query, param_names=param_names)
+        return _with_question_marks(query)
+
+
+@lru_cache(maxsize=128)
+def _with_question_marks(query: str) -> str:
+    return base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's wrapper with `AcyclicErrorWrapper`."""
+    """Django's wrapper with `AcyclicErrorWrapper` and `Cursor`."""
+
+    def create_cursor(self, name: str | None = None) -> Cursor:
+        """A cursor of the connection."""
+        cursor: Cursor = self.connection.cursor(factory=Cursor)
+        return cursor
 
     @cached_property
     def wrap_database_errors(self) -> Any:
