@@ -69,7 +69,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = directory / "environment"
     for command in (
         [UV, "venv", "--python", sys.executable, environment],
-        [UV, "pip", "install", "--python", environment / "bin/python", wheel],
+        # Compiled here: the first start would otherwise compile every dependency before it serves.
+        [UV, "pip", "install", "--compile-bytecode", "--python", environment / "bin/python", wheel],
     ):
         done = run(*command, cwd=directory)
         assert done.returncode == 0, done.stderr
@@ -101,7 +102,8 @@ def test_the_installed_package_serves_without_the_repository(
         text=True,
     ) as process:
         try:
-            wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"))
+            # The first start creates the database: on a busy machine that needs more time.
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"), within_s=120)
             assert (home / "data/dragoman").is_dir()
             banner = output_until(process, "curl")
             (setup,) = re.findall(r"Console +(\S+)", banner)
