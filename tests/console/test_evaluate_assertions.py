@@ -86,6 +86,8 @@ def test_an_undecidable_assertion_fails_also_if_negated() -> None:
     large_assertion = msgspec.structs.replace(parse_assertion(slow_assertion), value="a{99999999}b")
     check = check_answer(large_assertion, Answer(text="a"))
     assert not check.passed and "repeats too much" in check.message
+    long_assertion = msgspec.structs.replace(large_assertion, value="(a){2}" * 500_000)
+    assert "longer than" in check_answer(long_assertion, Answer(text="a")).message
     schema = {"type": "object", "patternProperties": {"a{99999999}b": {}}}
     check = check_answer(
         parse_assertion({"type": "is-json", "value": schema}), Answer(text='{"a": 1}')
