@@ -79,7 +79,12 @@ VERCEL = (
     "@ai-sdk/anthropic@^4.0.105",
     "@ai-sdk/google@^4.0.121",
     "@ai-sdk/openai-compatible@^3.0.92",
+    "@ai-sdk/xai@^5.0.12",
     "zod@^4",
+)
+WHOLE_CALLS = (
+    "Requests are always translated, and the tool calls of a stream are sent in one event, except "
+    "for providers of the presets `mistral` and `xai`, which do so themselves."
 )
 TEXTS = ("text", "stream")
 # For clients that ask only for models of Anthropic's that they know.
@@ -207,8 +212,7 @@ CLIENTS: dict[str, Client] = {
         '`server_url="URL"`',
         "`MISTRAL_API_KEY`",
         packages=("mistralai>=3.7,<4",),
-        notes="Uses `/v1/chat/completions`. Its requests are always translated, and a streamed tool "
-        "call is sent in one event, as Mistral does.",
+        notes=f"Uses `/v1/chat/completions`. {WHOLE_CALLS}",
     ),
     "langchain-openai": Client(
         "LangChain `ChatOpenAI`",
@@ -432,6 +436,21 @@ CLIENTS: dict[str, Client] = {
         "`apiKey:`",
         variant="compatible",
         modules=VERCEL,
+    ),
+    "vercel-xai": Client(
+        "Vercel AI SDK, `@ai-sdk/xai`",
+        "drive_vercel.mjs",
+        RESPONSES,
+        AT_BASE_URL,
+        "`XAI_API_KEY`",
+        variant="xai",
+        modules=VERCEL,
+        known_failures={
+            f"responses {scenario}": "it rejects OpenAI's reasoning items, which have no status"
+            for scenario in ("thinking", "memory")
+        },
+        notes="Older versions have `xai.chat(ROUTE)`: the gateway sends them the tool calls of a "
+        "stream in one event.",
     ),
     "ollama-js": Client(
         "ollama (JavaScript)",

@@ -3,6 +3,7 @@ import { createAnthropic } from "@ai-sdk/anthropic";
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { createXai } from "@ai-sdk/xai";
 import { generateText, isStepCount, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
@@ -13,6 +14,7 @@ const providers = {
   chat: (model) => openai.chat(model),
   anthropic: createAnthropic({ baseURL: `${base}/v1`, apiKey: key }),
   google: createGoogleGenerativeAI({ baseURL: `${base}/v1beta`, apiKey: key }),
+  xai: createXai({ baseURL: `${base}/v1`, apiKey: key }),
   compatible: createOpenAICompatible({ name: "dragoman", baseURL: `${base}/v1`, apiKey: key }),
 };
 // The words by which each provider is asked to think.
@@ -23,6 +25,7 @@ const thinks = {
   anthropic: { anthropic: { thinking: { type: "enabled", budgetTokens: 1024 } } },
   google: { google: { thinkingConfig: { includeThoughts: true } } },
   compatible: { dragoman: { reasoningEffort: "high" } },
+  xai: { xai: { reasoningEffort: "high" } },
 };
 const get_weather = tool({
   description: "The weather of a city",
