@@ -3,7 +3,7 @@ const SCALE = 2;
 const MAX_SIDE = 16_000;
 
 /** The PNG of the SVG at `url` at double resolution, less where the canvas would be too large. */
-export async function renderPng(url) {
+async function renderPng(url) {
   const response = await fetch(url, { credentials: "same-origin" });
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
   const source = URL.createObjectURL(new Blob([await response.text()], { type: "image/svg+xml" }));

@@ -9,7 +9,7 @@ const MIN_SIMILARITY = 0.15;
 const splitWords = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
 
 /** Pieces [kind, text] with kind "same", "del" (only in `before`) or "ins" (only in `after`). */
-export function diffWords(before, after) {
+function diffWords(before, after) {
   const a = splitWords(before);
   const b = splitWords(after);
   let head = 0;
@@ -79,7 +79,7 @@ function similarityOf(pieces) {
 }
 
 /** The text of an answer for comparisons: text, then tool calls. */
-export const answerText = (repetition) =>
+const answerText = (repetition) =>
   [repetition.text, ...repetition.calls.map((c) => `${c.name}(${c.text})`)].filter(Boolean).join("\n\n");
 
 /** Shows every column's differences from `base`; without one, the answers again. */

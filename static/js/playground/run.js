@@ -2,7 +2,7 @@
 import { _, headers, baseUrl, unreachableText } from "./dom.js";
 
 /** Parses an event stream from chunks of any size. */
-export class Parser {
+class Parser {
   #buffer = "";
   #decoder = new TextDecoder();
 

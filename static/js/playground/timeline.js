@@ -3,7 +3,7 @@ import { _, el, visuallyHidden, icon, setVars } from "./dom.js";
 import { isKnown, ms, usd } from "../format.js";
 
 /** Segments of one repetition in milliseconds: {kind, from, to}. */
-export function segments(repetition) {
+function segments(repetition) {
   const segments = [];
   let position = 0;
   for (const attempt of repetition.failedAttempts) {
