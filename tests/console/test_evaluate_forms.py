@@ -32,7 +32,9 @@ def posted_data(**fields: Any) -> QueryDict:
 )
 def test_an_error_is_at_its_field(fields: dict[str, str], path: str, text: str) -> None:
     data = posted_data(**SETTINGS, **fields)
-    form = EvaluationForm(data, definition=Definition(models=("demo",)), models=["demo"])
+    form = EvaluationForm(
+        data, definition=Definition(models=("demo",)), models=["demo"], is_new=True
+    )
     assert form.read([]) is None
     assert list(form.errors) == [path]
     assert form.errors[path][0].startswith(text)

@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from gateway import audit
+from console.models import Evaluation
+from gateway import audit, store
 from gateway.models import AlertChannel, ApiKey, Guardrail, Model, Provider, Team
-from tests.store.factories import model, provider
+from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +79,7 @@ def test_a_change_of_somebody_else_is_not_overwritten_unknowingly(
     row, url = make()
     page = admin_client.get(url)
     stale = values(page)
-    assert f'value="{stale["row_updated_at"]}"' in page.content.decode()
+    assert f'value="{stale["row_version"]}"' in page.content.decode()
     with audit.acting_as("grace", "console"):
         row.save()
     refused = admin_client.post(url, stale)
@@ -103,3 +104,71 @@ def test_an_unchanged_row_is_saved_at_once(admin_client: Client) -> None:
     assert admin_client.post(url, {**fields, "name": "Ads"}).status_code == 302
     row.refresh_from_db()
     assert row.name == "Ads"
+
+
+def all_limits() -> tuple[str, Any]:
+    return reverse("all-limits"), lambda: store.set_options({"limits": {"requests_per_day": 7}})
+
+
+def log_settings() -> tuple[str, Any]:
+    return reverse("settings"), lambda: store.set_options({"row_days": 7})
+
+
+def end_user_defaults() -> tuple[str, Any]:
+    limits = {"requests_per_day": 7}
+    return (
+        reverse("settings-end-users"),
+        lambda: store.set_options({"end_user_limits": limits}),
+    )
+
+
+def single_end_user() -> tuple[str, Any]:
+    store.set_options({"end_users": {"mia": {"alias": "Mia"}, "tom": {"alias": "Tom"}}})
+    changed = {"mia": {"alias": "Mia", "blocked": True}}
+    return reverse("settings-end-user") + "?name=mia", lambda: store.set_options(
+        {"end_users": changed}
+    )
+
+
+@pytest.mark.parametrize("make", [all_limits, log_settings, end_user_defaults, single_end_user])
+def test_settings_of_somebody_else_are_not_overwritten_unknowingly(
+    admin_client: Client, make: Any
+) -> None:
+    url, change = make()
+    page = admin_client.get(url)
+    stale = values(page)
+    assert f'value="{stale["row_version"]}"' in page.content.decode()
+    with audit.acting_as("grace", "console"):
+        change()
+    refused = admin_client.post(url, stale)
+    assert refused.status_code == 422
+    assert "grace changed this after you opened the page" in refused.content.decode()
+    assert admin_client.post(url, values(refused)).status_code == 302, "the second time, knowingly"
+
+
+def test_another_end_user_is_no_conflict(admin_client: Client) -> None:
+    url, _change = single_end_user()
+    stale = values(admin_client.get(url))
+    store.set_options({"end_users": {"mia": {"alias": "Mia"}, "tom": {"alias": "Tommy"}}})
+    assert admin_client.post(url, stale).status_code == 302
+
+
+def test_an_evaluation_of_somebody_else_is_not_overwritten_unknowingly(
+    admin_client: Client,
+) -> None:
+    route("a", model())
+    fields = {"name": "Old", "models": ["a"], "prompt": "Hi", "repeat": 1, "concurrency": 1}
+    fields |= {"pass_rate": 1, "threshold": 1, "assert-TOTAL_FORMS": 0, "assert-INITIAL_FORMS": 0}
+    created = admin_client.post(reverse("evaluation-new"), fields)
+    assert created.status_code == 302, created.context["form"].errors
+    row = Evaluation.objects.get()
+    url = reverse("evaluation-edit", args=[row.pk])
+    stale = fields | {"row_version": values(admin_client.get(url))["row_version"]}
+    assert admin_client.post(url, {**stale, "name": "Ads"}).status_code == 302
+    refused = admin_client.post(url, {**stale, "name": "Shop"})
+    assert refused.status_code == 422
+    assert "changed this after you opened the page" in refused.content.decode()
+    row.refresh_from_db()
+    assert row.name == "Ads"
+    again = {**stale, "name": "Shop", "row_version": values(refused)["row_version"]}
+    assert admin_client.post(url, again).status_code == 302

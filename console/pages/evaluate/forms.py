@@ -22,6 +22,7 @@ from console.evaluate.definition import (
 )
 from console.evaluate.file_format import MAX_FILE_BYTES, load_file
 from console.form_fields import CODE_INPUT
+from console.optimistic_lock import ValuesLock
 from console.pages.evaluate.labels import ASSERTION_LABELS, FORMAT_LABELS
 from console.playground.validation import is_storable
 
@@ -70,7 +71,7 @@ def _threshold_field(help_text: Any = "") -> forms.FloatField:
     )
 
 
-class EvaluationForm(forms.Form):
+class EvaluationForm(ValuesLock, forms.Form):
     """Name, prompt, models and settings of an evaluation."""
 
     name = forms.CharField(label=_("Name"), max_length=spec.MAX_NAME)
@@ -125,8 +126,13 @@ class EvaluationForm(forms.Form):
         help_text=_("Replaces the system prompt and the prompt by a list of messages."),
     )
 
-    def __init__(self, data: Any, *, models: list[str], definition: Definition) -> None:
+    def __init__(
+        self, data: Any, *, models: list[str], definition: Definition, is_new: bool
+    ) -> None:
         self.definition = definition
+        if not is_new:
+            # Cases have pages of their own, and are not overwritten here.
+            self.locked_values = msgspec.structs.replace(definition, cases=())
         super().__init__(data, initial=_initial_values(definition))
         names = dict.fromkeys([*definition.models, *models])
         field: Any = self.fields["models"]

@@ -112,7 +112,7 @@ def _edit_evaluation(
 ) -> HttpResponse:
     data = request.POST or None
     models = model_names(request)
-    form = EvaluationForm(data, models=models, definition=definition)
+    form = EvaluationForm(data, models=models, definition=definition, is_new=evaluation.pk is None)
     assertions = assertion_formset(data, definition.assertions)
     cases = None if evaluation.pk else CasesForm(data, request.FILES or None)
     if data is not None:

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.limit_fields import limit_and_budget_fields
+from console.optimistic_lock import SettingsLock
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.limits import Budget, Limits
 from gateway.store.options import MAX_END_USER_CHARS, Options
@@ -16,7 +17,7 @@ from gateway.store.options import MAX_END_USER_CHARS, Options
 MAX_ALIAS = 200
 
 
-class _LimitedForm(forms.Form):
+class _LimitedForm(SettingsLock, forms.Form):
     """A form with the fields of `limit_and_budget_fields`."""
 
     @property
@@ -33,12 +34,16 @@ class _LimitedForm(forms.Form):
 class EndUserForm(_LimitedForm):
     """Limits and budgets of each end user; an empty field is no limit."""
 
+    settings = ("end_user_limits", "end_user_budget")
+
     def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
         limits, budget = options.values["end_user_limits"], options.values["end_user_budget"]
         kwargs.setdefault("initial", {**limits.value, **budget.value})
+        self.locked_values = [limits.value, budget.value]
         super().__init__(*args, **kwargs)
-        self.fields |= limit_and_budget_fields()
-        for name, field in self.fields.items():
+        limit_fields = limit_and_budget_fields()
+        self.fields |= limit_fields
+        for name, field in limit_fields.items():
             option = limits if name in Limits.__struct_fields__ else budget
             field.disabled = not option.editable
 
@@ -52,6 +57,8 @@ class EndUserForm(_LimitedForm):
 
 class SingleEndUserForm(_LimitedForm):
     """One end user: a name for people, whether it is blocked, limits and a budget."""
+
+    settings = ("end_users",)
 
     name = forms.CharField(
         label=_("End user"),
@@ -68,6 +75,7 @@ class SingleEndUserForm(_LimitedForm):
 
     def __init__(self, *args: Any, entry: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if entry is not None:
+            self.locked_values = entry
             kwargs["initial"] = {**entry, **entry.get("limits", {}), **entry.get("budget", {})}
         super().__init__(*args, **kwargs)
         if entry is not None:

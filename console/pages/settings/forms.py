@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.optimistic_lock import SettingsLock
 from console.pages.settings.pattern_speed import is_slow
 from gateway.providers.masks import compile_mask
 from gateway.store.options import MAX_DAYS, MAX_MASKS, Options
@@ -14,8 +15,10 @@ from gateway.store.options import MAX_DAYS, MAX_MASKS, Options
 DAYS = {"class": "input", "inputmode": "numeric", "min": 0, "max": MAX_DAYS}
 
 
-class LogForm(forms.Form):
+class LogForm(SettingsLock, forms.Form):
     """The settings of the log. Fields set by the environment are disabled."""
+
+    settings = ("log_bodies", "row_days", "body_days", "masks")
 
     log_bodies = forms.BooleanField(
         label=_("Store bodies"),
@@ -53,9 +56,15 @@ class LogForm(forms.Form):
 
     def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
         kwargs.setdefault("initial", _initial_values(options))
+        self.locked_values = {name: options.values[name].value for name in self.settings}
         super().__init__(*args, **kwargs)
-        for name, field in self.fields.items():
+        for name, field in self.setting_fields.items():
             field.disabled = not options.values[name].editable
+
+    @property
+    def setting_fields(self) -> dict[str, forms.Field]:
+        """The fields of settings, by name."""
+        return {name: field for name, field in self.fields.items() if name in self.settings}
 
     def clean_masks(self) -> tuple[str, ...]:
         """Parse the patterns and measure each; an error names the line."""
@@ -87,7 +96,7 @@ class LogForm(forms.Form):
         """Values to store, without disabled fields."""
         return {
             name: self.cleaned_data[name]
-            for name, field in self.fields.items()
+            for name, field in self.setting_fields.items()
             if not field.disabled
         }
 

@@ -374,7 +374,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     context = {
         "page": PAGE,
         "form": form,
-        "fields": [(form[name], options.values[name]) for name in form.fields],
+        "fields": [(form[name], options.values[name]) for name in form.setting_fields],
         "rows": [_row_view(row) for row in ROWS if row.variable not in _EDITABLE_VARIABLES],
     }
     status = 422 if form.is_bound else 200

@@ -42,7 +42,7 @@ def account(request: HttpRequest) -> HttpResponse:
         return _create_account(request, person, log)
     context = {
         "person": person,
-        "log": [(log[name], options.values[name]) for name in log.fields],
+        "log": [(log[name], options.values[name]) for name in log.setting_fields],
         **steps("account"),
     }
     return render(

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from console.folded_fields import FoldedFields
 from console.limit_fields import BudgetFields, LimitFields, limit_field, trim_decimals
 from console.numbers import number_in
+from console.optimistic_lock import SettingsLock
 from console.pages.guardrails.forms import GuardrailChoiceField
 from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import BUDGETS, LIMITS
@@ -143,11 +144,14 @@ class TargetLimitsForm(_BudgetLimitsForm):
         fields = (*LIMITS, *BUDGETS)
 
 
-class AllLimitsForm(forms.Form):
+class AllLimitsForm(SettingsLock, forms.Form):
     """The limits and budgets of all requests together, which are settings."""
+
+    settings = ("limits", "budget")
 
     def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
         kwargs.setdefault("initial", _initial_limits(options))
+        self.locked_values = [options.values[name].value for name in self.settings]
         super().__init__(*args, **kwargs)
         fields = {**LimitFields.base_fields, **BudgetFields.base_fields}
         for name in (*LIMITS, *BUDGETS):
