@@ -17,6 +17,8 @@ from typing import Any, Literal, NamedTuple
 from django.apps import apps
 from django.db import models
 
+from gateway.providers.auth import VARIABLE_PREFIX
+
 Values = dict[str, Any]
 # Columns that are not audited: timestamps and the id.
 _IGNORED_COLUMNS = frozenset({"id", "created_at", "updated_at", "last_used_at"})
@@ -24,7 +26,6 @@ _IGNORED_COLUMNS = frozenset({"id", "created_at", "updated_at", "last_used_at"})
 _SECRET = frozenset({"credential", "digest", "previous_digest", "password", "proxy", "client_key"})
 # Columns with name-value pairs whose values may be secret.
 _PAIRS = frozenset({"headers", "query"})
-_REFERENCE = "os.environ/"
 
 Via = Literal["console", "api", "command", "start", "gateway"]
 
@@ -155,9 +156,8 @@ def _public_value(name: str, value: Any) -> Any:
 
 def _public_header(value: Any) -> Any:
     """A header's value: a reference to a variable is shown, anything else is digested."""
-    return (
-        value if isinstance(value, str) and value.startswith(_REFERENCE) else _secret_digest(value)
-    )
+    names_variable = isinstance(value, str) and value.startswith(VARIABLE_PREFIX)
+    return value if names_variable else _secret_digest(value)
 
 
 def _secret_digest(value: Any) -> str:

@@ -49,11 +49,11 @@ def time_range_of(name: str) -> TimeRange:
 def step_starts(span: TimeRange, now: dt.datetime | None = None) -> list[dt.datetime]:
     """Start of each step, oldest first."""
     last_start = step_start(span.step, now or timezone.now())
-    beginnings = [last_start]
+    starts = [last_start]
     for _number in range(span.count - 1):
         # The moment before a step's start is in the previous step.
-        beginnings.append(step_start(span.step, beginnings[-1] - dt.timedelta(seconds=1)))
-    return beginnings[::-1]
+        starts.append(step_start(span.step, starts[-1] - dt.timedelta(seconds=1)))
+    return starts[::-1]
 
 
 def previous_start(span: TimeRange, first: dt.datetime) -> dt.datetime:

@@ -19,7 +19,7 @@ from console.access import editor, is_editor, viewer
 from console.htmx import is_partial
 from console.numbers import number_in
 from gateway import store
-from gateway.doctor import PROBES, TRAIT_OF, VERDICTS, Advice, estimate
+from gateway.doctor import PROBES, TRAIT_BY_PROBE, VERDICTS, Advice, estimate
 from gateway.models import CapabilityReport, Model, Provider
 from gateway.models.capability import MAX_REPORTS
 from gateway.routing.snapshot import Target
@@ -109,10 +109,6 @@ def _probe_verdicts(report: CapabilityReport | None) -> list[dict[str, Any]]:
     ]
 
 
-def _probe_titles() -> dict[str, str]:
-    return {probe.name: probe.title for probe in PROBES}
-
-
 def _count_verdicts(report: CapabilityReport | None) -> list[dict[str, Any]]:
     """Number of probes by verdict."""
     verdicts = list(report.verdicts.values()) if report is not None else []
@@ -137,7 +133,7 @@ def _probe_groups(
         {
             "probe": probe,
             "finding": _finding_view(findings.get(probe.name)),
-            "trait": TRAIT_OF.get(probe.name, ""),
+            "trait": TRAIT_BY_PROBE.get(probe.name, ""),
             "current_value": _current_value(probe.name, target),
             "differs": probe.name in contradicting_probes,
         }
@@ -161,7 +157,7 @@ def _finding_view(finding: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _current_value(probe: str, target: Target | None) -> str:
     """The recorded property that a probe checks; empty if there is none."""
-    trait = TRAIT_OF.get(probe)
+    trait = TRAIT_BY_PROBE.get(probe)
     if trait is None or target is None:
         return ""
     return value_label(getattr(target.model.traits, trait))
@@ -190,7 +186,7 @@ def _advice_rows(
             "advice": item,
             "current": value_label(item.current),
             "proposed": value_label(item.proposed),
-            "titles": [_probe_titles()[name] for name in item.probes],
+            "titles": [doctor.BY_NAME[name].title for name in item.probes],
             "set_by_operator": item.trait in operator_traits,
         }
         for item in doctor.differences(report, target.model.traits)

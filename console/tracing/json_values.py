@@ -37,7 +37,7 @@ def unique_string(number: int) -> str:
     return f"Zq{number:08d}qZ"
 
 
-def stamp_like(value: str, stamp: str) -> str:
+def format_stamp(value: str, stamp: str) -> str:
     """Stamp in the format of the value: URL, JSON or base64."""
     if value.startswith("data:"):
         header, comma, _ = value.partition(",")

@@ -17,10 +17,10 @@ from console.tracing.json_values import (
     REMOVED,
     Pointer,
     contains_value,
+    format_stamp,
     leaves,
     replace_value,
     replacement_values,
-    stamp_like,
     strictly_equal,
     unique_string,
 )
@@ -133,7 +133,7 @@ class _Tracer:
         changed_body = self.body
         for pointer, value_stamp in stamp_by_pointer.items():
             changed_body = replace_value(
-                changed_body, pointer, stamp_like(self.source_leaves[pointer], value_stamp)
+                changed_body, pointer, format_stamp(self.source_leaves[pointer], value_stamp)
             )
         result = self._translate_leaves(changed_body)
         if result is None or result.keys() != self.target_leaves.keys():

@@ -7,7 +7,7 @@ request, rendered with traits that assume the capability in question.
 
 from __future__ import annotations
 
-from gateway.doctor.advice import TRAIT_OF, Advice, advice
+from gateway.doctor.advice import TRAIT_BY_PROBE, Advice, advice
 from gateway.doctor.estimate import Estimate, estimate
 from gateway.doctor.probes import BY_NAME, PROBES
 from gateway.doctor.run import examine
@@ -16,7 +16,7 @@ from gateway.doctor.values import VERDICTS, Examination, Finding, Probe, Verdict
 __all__ = [
     "BY_NAME",
     "PROBES",
-    "TRAIT_OF",
+    "TRAIT_BY_PROBE",
     "VERDICTS",
     "Advice",
     "Estimate",

@@ -90,7 +90,7 @@ RULES: tuple[Rule, ...] = (
     Rule(trait="reasoning", probe="thinking"),
 )
 # Probe -> the trait that its verdict is about.
-TRAIT_OF: dict[str, str] = {
+TRAIT_BY_PROBE: dict[str, str] = {
     **{rule.probe: rule.trait for rule in RULES},
     "schema": "structured",
     "json": "structured",

@@ -38,7 +38,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 def estimate(model: Model, probes: Iterable[Probe] = PROBES) -> Estimate:
     """Estimate the cost of these probes of a model."""
     rows = tuple(probes)
-    times = {probe.name: 2 if probe.follow else 1 for probe in rows}
+    times = {probe.name: 2 if probe.follow_up else 1 for probe in rows}
     read = sum(_estimate_tokens(probe.request) * times[probe.name] for probe in rows)
     max_output = sum((probe.request.max_output or 0) * times[probe.name] for probe in rows)
     expected_output = sum(

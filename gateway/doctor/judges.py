@@ -37,7 +37,7 @@ def judge(probe: Probe, reply: ProbeReply) -> Judgement:
         if judgement.verdict == "unclear" or not probe.expects_error:
             return judgement
         return probe.judge(reply)
-    if probe.follow is not None and reply.first_reply is None:
+    if probe.follow_up is not None and reply.first_reply is None:
         return _no_tool_call(reply)
     return probe.judge(reply)
 

@@ -59,12 +59,12 @@ class ProbeClient:
         traits = merge_traits(target.model.traits, probe.assume(target.model.traits))
         request = replace(probe.request, model=target.model.name)
         first_reply = await self._send_request(target, request, traits, probe.verb)
-        if probe.follow is None or first_reply.response is None:
+        if probe.follow_up is None or first_reply.response is None:
             return first_reply
-        follow_up = probe.follow(request, first_reply.response)
-        if follow_up is None:
+        second_request = probe.follow_up(request, first_reply.response)
+        if second_request is None:
             return first_reply
-        last_reply = await self._send_request(target, follow_up, traits, probe.verb)
+        last_reply = await self._send_request(target, second_request, traits, probe.verb)
         return replace(
             last_reply, first_reply=first_reply, usages=(*first_reply.usages, *last_reply.usages)
         )

@@ -29,7 +29,7 @@ from gateway.doctor.request_parts import (
     assume_traits,
     request_of,
 )
-from gateway.doctor.values import Follow, Probe
+from gateway.doctor.values import FollowUp, Probe
 
 TOOLS = "Tools"
 # Like an id of another provider, in a conversation that switches models.
@@ -68,7 +68,7 @@ def answer_with_foreign_ids(request: Request, response: Response) -> Request | N
     return answer_with_readings(request, replace(response, parts=tuple(parts)))
 
 
-def with_result_parts(*parts: Part) -> Follow:
+def with_result_parts(*parts: Part) -> FollowUp:
     """Answer each call with these parts; with none, the results are empty."""
 
     def follow(request: Request, response: Response) -> Request | None:
@@ -172,7 +172,7 @@ TOOL_PROBES = (
         summary="A tool call and an answer that uses its result.",
         criterion="The number from the tool result in the answer.",
         request=request_of(ONE_CALL_PROMPT, tools=(READ_GAUGE_TOOL,)),
-        follow=answer_with_readings,
+        follow_up=answer_with_readings,
         assume=WITH_TOOLS,
         required_paths=("tools",),
         judge=on.answer_contains(_READINGS[0]),
@@ -184,7 +184,7 @@ TOOL_PROBES = (
         summary="Two tool calls, with their results in reverse order.",
         criterion="Two different IDs; both results are accepted and used.",
         request=request_of(PARALLEL_CALLS_PROMPT, tools=(READ_GAUGE_TOOL,)),
-        follow=answer_with_readings,
+        follow_up=answer_with_readings,
         assume=WITH_TOOLS,
         required_paths=("tools",),
         judge=on.keeps_ids(*_READINGS),
@@ -196,7 +196,7 @@ TOOL_PROBES = (
         summary=f"A call and its result with an ID such as {_FOREIGN_CALL_ID}.",
         criterion="The ID is accepted unchanged.",
         request=request_of(ONE_CALL_PROMPT, tools=(READ_GAUGE_TOOL,)),
-        follow=answer_with_foreign_ids,
+        follow_up=answer_with_foreign_ids,
         assume=assume_traits(tools=True, tool_id_rule="any"),
         required_paths=("tools",),
         judge=on.supported_if_accepted,
@@ -208,7 +208,7 @@ TOOL_PROBES = (
         summary="A tool result without any content.",
         criterion="The request is accepted.",
         request=request_of(ONE_CALL_PROMPT, tools=(READ_GAUGE_TOOL,)),
-        follow=with_result_parts(),
+        follow_up=with_result_parts(),
         assume=WITH_TOOLS,
         required_paths=("tools",),
         judge=on.supported_if_accepted,
@@ -220,7 +220,7 @@ TOOL_PROBES = (
         summary="A tool result with a red image, and a question about its color.",
         criterion="Red in the answer.",
         request=request_of(f"{ONE_CALL_PROMPT} Name its color.", tools=(READ_GAUGE_TOOL,)),
-        follow=with_result_parts(RED_IMAGE),
+        follow_up=with_result_parts(RED_IMAGE),
         assume=assume_traits(tools=True, images=True, tool_result_images=True),
         required_paths=("tools", "image"),
         judge=on.answer_contains_any("red", "crimson", "scarlet"),
@@ -263,7 +263,7 @@ TOOL_PROBES = (
             thinking=Thinking(mode="auto", effort="low", visible="summary"),
             max_output=4096,
         ),
-        follow=answer_with_readings,
+        follow_up=answer_with_readings,
         assume=assume_reasoning,
         required_paths=("tools", "thinking", "effort"),
         judge=on.answer_contains(_READINGS[0]),

@@ -51,7 +51,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 Judge = Callable[[ProbeReply], Judgement]
-Follow = Callable[[Request, Response], Request | None]
+FollowUp = Callable[[Request, Response], Request | None]
 Assume = Callable[[Traits], Mapping[str, Any]]
 
 
@@ -74,7 +74,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         assume: traits to render the request with, so that an unsupported capability is tested.
         required_paths: prefixes of paths that must be sent; if translation cannot render one,
             the capability is not tested.
-        follow: builds the second request from the first and its response; None if none follows.
+        follow_up: builds the second request from the first and its response; None if none follows.
         verb: the verb of the call.
         model: the model to request instead of the target's own.
         expects_error: whether the probe is supported if the provider returns an error.
@@ -90,7 +90,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     judge: Judge
     assume: Assume = keep_traits
     required_paths: tuple[str, ...] = ()
-    follow: Follow | None = None
+    follow_up: FollowUp | None = None
     verb: Verb = "generate"
     model: str = ""
     expects_error: bool = False

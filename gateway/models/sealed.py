@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Prefix of a reference to an environment variable, which is not secret.
-REFERENCE = "os.environ/"
+from gateway.providers.auth import VARIABLE_PREFIX
+
 _SEALED_PREFIX = "sealed:"
 
 
@@ -139,7 +139,7 @@ class SealedText(models.TextField):  # type: ignore[type-arg]
 
 def seal_value(text: Any, context: str) -> Any:
     """An encrypted text with its prefix; a reference, an empty or a sealed text is unchanged."""
-    if not isinstance(text, str) or not text or text.startswith((REFERENCE, _SEALED_PREFIX)):
+    if not isinstance(text, str) or not text or text.startswith((VARIABLE_PREFIX, _SEALED_PREFIX)):
         return text
     return _SEALED_PREFIX + seal_for(context, text)
 

@@ -17,6 +17,10 @@ from gateway.providers.profile import Secret
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+# A stored credential, or the value of a header, that begins with it names an environment
+# variable (LiteLLM's syntax) and is not secret.
+VARIABLE_PREFIX = "os.environ/"
+
 # scheme -> (header name, prefix of the credential)
 AUTH_SCHEMES: dict[str, tuple[bytes, bytes] | None] = {
     "bearer": (b"authorization", b"Bearer "),

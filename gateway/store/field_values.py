@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.models.sealed import REFERENCE, UndecryptableError, refuse_sealed
+from gateway.models.sealed import UndecryptableError, refuse_sealed
 from gateway.providers import edits as edit_rules
-from gateway.providers.auth import build_auth_headers
+from gateway.providers.auth import VARIABLE_PREFIX, build_auth_headers
 from gateway.providers.profile import Edit, Secret
 from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import CLASSES, CONDITIONS
@@ -158,9 +158,9 @@ def resolve_references(pairs: Pairs, field: str) -> Pairs:
 def _resolve_reference(name: str, content: str, field: str) -> str:
     try:
         refuse_sealed(content)
-        if not content.startswith(REFERENCE):
+        if not content.startswith(VARIABLE_PREFIX):
             return content
-        return variable_value(content.removeprefix(REFERENCE))
+        return variable_value(content.removeprefix(VARIABLE_PREFIX))
     except LookupError as error:
         message = f"`{name[:80]}`: {error.args[0]}"
         raise InvalidField(field, message, label=field) from None

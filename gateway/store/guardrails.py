@@ -8,7 +8,8 @@ from typing import Any
 from gateway import models
 from gateway.guardrails.guardrail import CANNOT_MASK, Guardrail
 from gateway.guardrails.settings import parse_settings
-from gateway.models.sealed import REFERENCE, UndecryptableError, refuse_sealed
+from gateway.models.sealed import UndecryptableError, refuse_sealed
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.profile import Secret
 from gateway.store.credentials import variable_value
 from gateway.store.field_values import InvalidField
@@ -40,7 +41,9 @@ def _resolve_credential(row: models.Guardrail) -> str:
     text = str(row.credential or "").strip()
     try:
         refuse_sealed(text)
-        return variable_value(text.removeprefix(REFERENCE)) if text.startswith(REFERENCE) else text
+        if text.startswith(VARIABLE_PREFIX):
+            return variable_value(text.removeprefix(VARIABLE_PREFIX))
+        return text
     except UndecryptableError as error:
         raise InvalidField("credential", str(error)) from None
     except LookupError as error:

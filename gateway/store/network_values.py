@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.utils import timezone
 
 from gateway import models
-from gateway.models.sealed import REFERENCE, UndecryptableError, refuse_sealed
+from gateway.models.sealed import UndecryptableError, refuse_sealed
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.network import DIRECT, Network, parse_proxy
 from gateway.providers.profile import Secret
 from gateway.relay.upstream.tls import create_context
@@ -100,8 +101,8 @@ def _resolve_column(row: models.Provider, field: str) -> str:
     text = str(getattr(row, field) or "").strip()
     try:
         refuse_sealed(text)
-        if text.startswith(REFERENCE):
-            text = variable_value(text.removeprefix(REFERENCE))
+        if text.startswith(VARIABLE_PREFIX):
+            text = variable_value(text.removeprefix(VARIABLE_PREFIX))
     except LookupError as error:
         raise InvalidField(field, f"{field}: {error.args[0]}") from None
     except UndecryptableError as error:

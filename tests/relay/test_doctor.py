@@ -577,13 +577,13 @@ def scripted_probes(preset: str, dialect: str) -> list[str]:
     for probe in PROBES:
         assumed = merge_traits(traits, probe.assume(traits))
         requests = [probe.request]
-        if probe.follow is not None:
+        if probe.follow_up is not None:
             tool = probe.request.tools[0]
             calls = tuple(
                 ToolCall(id=f"call_{n}", name=tool.name, arguments={"room": "cellar"})
                 for n in range(2)
             )
-            second = probe.follow(probe.request, Response(parts=calls))
+            second = probe.follow_up(probe.request, Response(parts=calls))
             assert second is not None
             requests.append(second)
         try:

@@ -14,7 +14,7 @@ from gateway.guardrails.guardrail import CANNOT_MASK
 from gateway.guardrails.patterns import PII
 from gateway.guardrails.settings import parse_settings, settings_json
 from gateway.models import Guardrail, Provider
-from gateway.models.sealed import REFERENCE
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.store.field_values import InvalidField
 from gateway.store.guardrails import guardrail_value
 
@@ -155,7 +155,7 @@ class GuardrailForm(OptimisticLock, forms.ModelForm):  # type: ignore[type-arg]
                 value = msgspec.json.format(msgspec.json.encode(value or {})).decode()
             elif name == "credential":
                 stored_credential = self._stored_credential
-                value = stored_credential if stored_credential.startswith(REFERENCE) else ""
+                value = stored_credential if stored_credential.startswith(VARIABLE_PREFIX) else ""
                 if stored_credential and not value:
                     self.fields[name].help_text = _("Leave empty to keep the stored one.")
             self.initial[name] = value
@@ -207,7 +207,7 @@ class GuardrailForm(OptimisticLock, forms.ModelForm):  # type: ignore[type-arg]
         stored = str(self._stored_credential)
         if entered_credential or not stored or "credential" not in self.kind_fields:
             return entered_credential
-        if stored.startswith(REFERENCE):
+        if stored.startswith(VARIABLE_PREFIX):
             return ""  # the reference was displayed, and has been removed
         if self.instance.settings.get("url") != self._stored_url:
             message = str(_("Enter it again: the URL has changed."))

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from gateway.models.sealed import REFERENCE
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.redact import MASK, is_secret_name, scrub
 
 MAX_CHARS = 8000
@@ -58,6 +58,6 @@ def mask_pairs(pairs: Any) -> dict[str, str]:
 
 
 def _mask_value(name: str, text: str) -> str:
-    if text.startswith(REFERENCE):
+    if text.startswith(VARIABLE_PREFIX):
         return text
     return MASK if is_secret_name(name) or scrub(text) != text else text

@@ -135,9 +135,11 @@ class TimedProtocol(HttpToolsProtocol):
         since = self._head_since if self._head_since is not None else self._idle_since
         if since is None or self.cycle_runs:
             return None
-        had_request = self.cycle is not None
-        is_recent = now - since < (MIN_IDLE_SERVED_S if had_request else MIN_IDLE_NEW_S)
-        return None if had_request and is_recent else (1 + 2 * is_recent + had_request, since)
+        has_served_request = self.cycle is not None
+        is_recent = now - since < (MIN_IDLE_SERVED_S if has_served_request else MIN_IDLE_NEW_S)
+        if has_served_request and is_recent:
+            return None
+        return 1 + 2 * is_recent + has_served_request, since
 
     def pause_writing(self) -> None:
         """Record that the client reads too slowly."""

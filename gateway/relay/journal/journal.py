@@ -174,7 +174,7 @@ class Backlog:
             if not self._spilling:
                 self._keep_in_memory(record, size)
             elif not self._spill_record(record, size):
-                self._keep_row_only(record, size)
+                self._store_without_bodies(record, size)
         if not self.wake.is_set():
             self.wake.set()
 
@@ -211,7 +211,7 @@ class Backlog:
         self.counters.accepted += 1
         return True
 
-    def _keep_row_only(self, record: LogRecord, size: int) -> None:
+    def _store_without_bodies(self, record: LogRecord, size: int) -> None:
         """Stores the row in memory without its bodies, or drops it."""
         if self._items >= self._max_items:
             self._note_dropped_row()

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 # Larger responses are not stored, which the log records.
 MAX_STORED_BYTES = 8 * 1024 * 1024
 OPEN, ADMIN = "open", "admin"
-_REFERENCE = b'"item_reference"'
-_MAX_REFERENCES = 100
+_ITEM_REFERENCE = b'"item_reference"'
+_MAX_ITEM_REFERENCES = 100
 _NOT_STORED_NOTE = (
     "bodies are not stored for this key or route, so the response cannot be referenced by its ID"
 )
@@ -108,7 +108,8 @@ async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) ->
             message = "set either previous_response_id or conversation, not both"
             raise invalid(message, "previous_response_id")
         await _load_previous(runtime, call, policy, previous)
-    if await offload.run_scan(len(exchange.body), offload.contains, exchange.body, (_REFERENCE,)):
+    body = exchange.body
+    if await offload.run_scan(len(body), offload.contains, body, (_ITEM_REFERENCE,)):
         await _load_item_references(runtime, call, policy)
 
 
@@ -179,7 +180,7 @@ async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolic
     response_ids = (response_id_of_item(item_id) for item_id in ids if isinstance(item_id, str))
     unique_ids = dict.fromkeys(name for name in response_ids if name)
     responses: dict[str, Any] = dict(exchange.earlier_responses or {})
-    for response_id in list(unique_ids)[:_MAX_REFERENCES]:
+    for response_id in list(unique_ids)[:_MAX_ITEM_REFERENCES]:
         if response_id in responses:
             continue
         stored = exchange.connection_responses.get(response_id) or await runtime.responses.find(

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from django.db import transaction
 
 from gateway.models import Provider
-from gateway.models.sealed import REFERENCE, UndecryptableError
+from gateway.models.sealed import UndecryptableError
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.catalog import resolve_preset
 from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.credentials import set_credential
@@ -126,7 +127,7 @@ def _set_credential_source(row: Provider, entered_credential: str, *, moved: boo
             )
         return None
     row.credential = row.credential_env = ""
-    for prefix in ("$", REFERENCE):
+    for prefix in ("$", VARIABLE_PREFIX):
         if entered_credential.startswith(prefix):
             row.credential_env = entered_credential.removeprefix(prefix)
             return None

@@ -15,8 +15,8 @@ from django.db import models
 
 from gateway.models import RegistryRow, RowSource
 from gateway.models.limits import BUDGETS, LIMITS
-from gateway.models.sealed import REFERENCE
 from gateway.prompts.prompt import Message, Parameters
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.route_spec import RouteSpec as RouteSpec
 
@@ -324,13 +324,13 @@ def _document_field(column: str) -> str:
 
 def hide_value(value: str) -> str:
     """A secret hidden, except for a reference to a variable or an empty text."""
-    return value if not value or value.startswith(REFERENCE) else HIDDEN
+    return value if not value or value.startswith(VARIABLE_PREFIX) else HIDDEN
 
 
 def hide_values(pairs: Mapping[str, str]) -> dict[str, str]:
     """The pairs with hidden values, except for references to variables."""
     return {
-        name: value if isinstance(value, str) and value.startswith(REFERENCE) else HIDDEN
+        name: value if isinstance(value, str) and value.startswith(VARIABLE_PREFIX) else HIDDEN
         for name, value in pairs.items()
     }
 

@@ -27,10 +27,11 @@ from gateway.compat.litellm.config.apply import add_deployments
 from gateway.compat.litellm.config.defaults import edit_reason
 from gateway.compat.litellm.config.deployment import COSTS, EDIT_PARAMETERS, MODEL_FIELDS
 from gateway.compat.litellm.config.parse import read_files
-from gateway.compat.litellm.config.reader import REFERENCE, ConfigError, File, to_node
+from gateway.compat.litellm.config.reader import ConfigError, File, to_node
 from gateway.compat.litellm.config.upload import open_environment
 from gateway.models import Model, Route, RowSource, Target
 from gateway.models.limits import BUDGETS, LIMITS
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.routing import snapshot
 from gateway.store.documents import OwnedElsewhere, owner_label
 from gateway.store.documents.provider import is_moved, recipient_of
@@ -258,7 +259,7 @@ def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]
         return params  # another provider: neither its address nor its key stay
     credential = store.credential_of(provider)
     if provider.credential_env:
-        credential = f"{REFERENCE}{provider.credential_env}"
+        credential = f"{VARIABLE_PREFIX}{provider.credential_env}"
     version = (provider.query or {}).get("api-version")
     provider_params = {
         "api_base": provider.base_url,

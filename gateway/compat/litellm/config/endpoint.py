@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from gateway.compat.litellm.config import clouds
 from gateway.compat.litellm.config.certificates import tls_columns
 from gateway.compat.litellm.config.inference import ResolvedModel, UnsupportedEntry
-from gateway.compat.litellm.config.reader import REFERENCE, Node
+from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import ProviderRow
 from gateway.dialects.base_urls import normalize_base_url
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 
@@ -143,7 +144,7 @@ def _read_headers(params: Node, preset: Preset, report: Report) -> dict[str, str
 
 def _text_or_reference(node: Node) -> str:
     """Return the text, or the reference: a variable's value is never stored in the database."""
-    return f"{REFERENCE}{node.variable}" if node.variable else node.text()
+    return f"{VARIABLE_PREFIX}{node.variable}" if node.variable else node.text()
 
 
 def _read_query(

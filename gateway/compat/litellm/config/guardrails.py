@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gateway.compat.litellm.config.reader import REFERENCE, Node
+from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, GuardrailRow
 from gateway.guardrails.settings import parse_settings
+from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.catalog.litellm_names import presets_for_prefix
 
 _MODES = {
@@ -249,7 +250,7 @@ def _read_action(node: Node) -> str:
 
 def _read_credential(node: Node) -> str:
     """A reference to a variable stays one, so that its value is not stored."""
-    return f"{REFERENCE}{node.variable}" if node.variable else node.text()
+    return f"{VARIABLE_PREFIX}{node.variable}" if node.variable else node.text()
 
 
 _READERS: dict[str, Callable[[Config, Node, Report], Parts]] = {

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import yaml
 
+from gateway.providers.auth import VARIABLE_PREFIX
+
 MAX_BYTES = 1024 * 1024
 # A few nested aliases can expand to billions of nodes; no real file has this many.
 MAX_NODES = 200_000
 MAX_DEPTH = 60
-REFERENCE = "os.environ/"
 # Most JSON parsers do not read larger integers exactly.
 _JSON_MAX = 2**63
 
@@ -166,8 +167,8 @@ def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
         }
     elif isinstance(value, tuple):
         resolved_value = tuple(resolve_variables(child, environ) for child in value)
-    elif isinstance(value, str) and value.startswith(REFERENCE):
-        name = value.removeprefix(REFERENCE).strip()
+    elif isinstance(value, str) and value.startswith(VARIABLE_PREFIX):
+        name = value.removeprefix(VARIABLE_PREFIX).strip()
         # Shells and compose files often set a variable to "" to unset it.
         return msgspec.structs.replace(node, value=environ.get(name) or None, variable=name)
     else:
