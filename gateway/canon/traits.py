@@ -224,3 +224,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     code_execution: str = ""
     image_output: bool = False
     built_in_with_functions: Literal["none", "flag", "plain"] = "plain"
+
+    @property
+    def requires_reasoning_replay(self) -> bool:
+        """Whether a turn with tool calls must have its reasoning when it is sent back."""
+        return self.replay_reasoning == "required_on_tools"

@@ -17,12 +17,11 @@ from typing import Any, NoReturn
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
-from gateway.canon.errors import KINDS, Error, bad_upstream
+from gateway.canon.errors import KINDS, Error, bad_upstream, invalid
 from gateway.canon.json_values import decode_or_none
-from gateway.dialects.base import Dialect, ErrorReply, Provider, Verb
+from gateway.dialects.base import Client, Dialect, ErrorReply, Provider, Verb
 from gateway.dialects.shared import openai_errors
 from gateway.dialects.shared.errors import retry_after_header
-from gateway.dialects.shared.provider_only import provider_only_client
 
 NAME = "rerank"
 Json = dict[str, Any]
@@ -104,10 +103,20 @@ def _refuse_translation(*_: object) -> NoReturn:
     raise bad_upstream("rerank requests are passed through, not translated")
 
 
+def _refuse_client(*_: object) -> NoReturn:
+    raise invalid(f"`{NAME}` is available only for providers; clients must use another dialect")
+
+
 DIALECT = Dialect(
     name=NAME,
     keepalive=b"",
-    client=msgspec.structs.replace(provider_only_client(NAME), render_error=_render_error),
+    client=Client(
+        parse_request=_refuse_client,
+        render_response=_refuse_client,
+        stream_renderer=_refuse_client,
+        render_error=_render_error,
+        render_count=_refuse_client,
+    ),
     provider=Provider(
         path=_endpoint_path,
         render_request=_refuse_translation,

@@ -184,7 +184,8 @@ def find_entry(preset: str, model: str) -> tuple[str, PriceEntry] | None:
     name = model.lower()
     lists = (row.prices, *price_book().fallback.get(row.prices, ()))
     # The name itself; with the date in the lists' format; without the path of a deployment.
-    for text in dict.fromkeys((name, _COMPACT_DATE.sub(r"-\1-\2-\3", name), _last_segment(name))):
+    dated_name = _COMPACT_DATE.sub(r"-\1-\2-\3", name)
+    for text in dict.fromkeys((name, dated_name, name.rpartition("/")[2])):
         for provider in lists:
             for entry in entries(provider):
                 if any(matches_clause(clause, text) for clause in entry.match):
@@ -201,10 +202,6 @@ def lists_model(preset: str, model: str) -> bool:
     return any(
         matches_clause(clause, name) for entry in entries(row.prices) for clause in entry.match
     )
-
-
-def _last_segment(name: str) -> str:
-    return name.rpartition("/")[2]
 
 
 def matches_clause(clause: str | list[str], text: str) -> bool:

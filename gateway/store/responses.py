@@ -83,12 +83,8 @@ def _write_row(row: list[Any]) -> None:
 def _write_rows(rows: list[list[Any]]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         # Sorted, so that two writers cannot deadlock.
-        rows = sorted(rows, key=_row_key)
+        rows = sorted(rows, key=lambda row: (row[0], row[1]))
         cursor.executemany(_upsert_sql(), rows)
-
-
-def _row_key(row: list[Any]) -> tuple[str, str]:
-    return row[0], row[1]
 
 
 @lru_cache(maxsize=1)

@@ -235,10 +235,6 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         context_values["lines"] = yaml_text.difference(state.base, state.document)
     if not live:
         context_values["entries"] = presentation.entries(
-            _route_rows(), state.snapshot, traffic(), health
+            models.Route.objects.order_by("name"), state.snapshot, traffic(), health
         )
     return context_values
-
-
-def _route_rows() -> Any:
-    return models.Route.objects.order_by("name")

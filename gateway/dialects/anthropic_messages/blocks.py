@@ -618,7 +618,7 @@ def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]
     if (
         not is_from_target(signature, context.traits)
         and reasoning.text
-        and _requires_reasoning_replay(context)
+        and context.traits.requires_reasoning_replay
     ):
         context.approximate(
             reasoning.path, "reasoning of another model, sent as reasoning of this model"
@@ -633,10 +633,6 @@ def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]
     if reasoning.redacted:
         return [{"type": "redacted_thinking", "data": signature.value}]
     return [{"type": "thinking", "thinking": reasoning.text, "signature": signature.value}]
-
-
-def _requires_reasoning_replay(context: RenderContext) -> bool:
-    return context.traits.replay_reasoning == "required_on_tools"
 
 
 def _render_native(context: RenderContext, part: Native) -> list[Json]:

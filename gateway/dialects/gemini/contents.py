@@ -363,7 +363,7 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
         return [{"text": text.text}]
     image = image_generation.render_gemini_part(part.data)
     if image is not None and context.traits.images:
-        if context.traits.image_output and context.traits.replay_reasoning == "required_on_tools":
+        if context.traits.image_output and context.traits.requires_reasoning_replay:
             # The signature of the image is not part of OpenAI's item.
             image["thoughtSignature"] = SKIP_SIGNATURE
         return [image]
@@ -652,7 +652,7 @@ def _check_prefill(context: RenderContext, contents: list[Json], last_turn: Turn
 
 def _add_missing_signatures(context: RenderContext, contents: list[Json]) -> None:
     """Sets the skip value on each step's first call that has no signature."""
-    if context.traits.replay_reasoning != "required_on_tools":
+    if not context.traits.requires_reasoning_replay:
         return
     paths = {
         p.id: p.path for t in context.request.turns for p in t.parts if isinstance(p, ToolCall)

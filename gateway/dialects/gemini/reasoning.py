@@ -327,7 +327,7 @@ def _drop_content_state(
     parts = content.get("parts")
     if not isinstance(parts, list):
         return content
-    requires_signature = traits.replay_reasoning == "required_on_tools"
+    requires_signature = traits.requires_reasoning_replay
     remaining_parts: list[object] = []
     for index, part in enumerate(parts):
         if not isinstance(part, dict):

@@ -279,7 +279,7 @@ def render_reasoning(
     """
     reasoning_parts = [part for part in turn.parts if isinstance(part, Reasoning)]
     traits = context.traits
-    required = traits.replay_reasoning == "required_on_tools" and has_calls
+    required = traits.requires_reasoning_replay and has_calls
     if traits.reasoning_field == "none" or traits.replay_reasoning == "ignored":
         for reasoning_part in reasoning_parts:
             context.drop(
@@ -453,7 +453,7 @@ def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation
 
     Returns the same object for a model that requires its state: the request is translated.
     """
-    if traits.replay_reasoning == "required_on_tools":
+    if traits.requires_reasoning_replay:
         return fields, ()
     return state_tokens.edit_items(fields, "messages", _STATE_MARKERS, _drop_message_state, traits)
 

@@ -20,11 +20,12 @@ def address(host: str, port: int, *, is_tls: bool = False) -> str:
 
 def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
     """Return the text of the banner; `base` is the gateway's base URL."""
+    setup_query = f"?setup={started.setup_token}" if started.setup_token else ""
     lines = [*notes, "", "Dragoman is running."] if notes else ["Dragoman is running."]
     lines += [
         _format_line("API base URL", f"{base}/v1  (OpenAI SDKs)"),
         _format_line("", f"{base}  (Anthropic SDKs, Claude Code)"),
-        _format_line("Console", f"{base}/{_setup_url(started)}"),
+        _format_line("Console", f"{base}/{setup_query}"),
         _format_line("API reference", f"{base}/docs"),
     ]
     if started.first_key:
@@ -41,10 +42,6 @@ def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: 
 
 def _format_line(name: str, value: str) -> str:
     return f"  {name:<14} {value}"
-
-
-def _setup_url(started: StartResult) -> str:
-    return f"?setup={started.setup_token}" if started.setup_token else ""
 
 
 def curl(started: StartResult, base: str, *, open_mode: bool) -> str:

@@ -139,7 +139,8 @@ class _Race:
                 continue
             for racer in [racer for racer in self.racers if racer.task in finished_tasks]:
                 self._handle_failure(racer, retry_plan, is_first=racer is first)
-        raise first.failure() or GatewayError(_no_answer())
+        no_answer = Error(kind="upstream_error", message="no target has responded")
+        raise first.failure() or GatewayError(no_answer)
 
     def _start_racer(self, candidate: Candidate) -> _Racer:
         racer = _Racer(self, candidate)
@@ -237,10 +238,6 @@ class _Race:
             ]
         self.call.join(final_racer.call)
         self.client.join(final_racer.client)
-
-
-def _no_answer() -> Error:
-    return Error(kind="upstream_error", message="no target has responded")
 
 
 def _mark_loser(call: Call, message: str) -> Estimate:

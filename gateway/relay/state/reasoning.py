@@ -151,7 +151,7 @@ class ReasoningStore:
             return False
         traits = target.model.traits
         return may_replay_reasoning(dialect, traits) and (
-            not call.attempt.passthrough or _requires_replay(traits)
+            not call.attempt.passthrough or traits.requires_reasoning_replay
         )
 
     def store_reasoning(self, call: Call, parts: Iterable[Part]) -> None:
@@ -410,7 +410,7 @@ def turns_to_restore(call: Call, target: Target) -> list[int]:
     if not may_replay_reasoning(dialect, traits):
         return []
     passthrough = passes_unparsed(call, target, dialect)
-    if passthrough and not (_requires_replay(traits) and _may_lack_state(call)):
+    if passthrough and not (traits.requires_reasoning_replay and _may_lack_state(call)):
         return []
     return turns_missing_state(exchange.request, text_suffices=passthrough)
 
@@ -421,10 +421,6 @@ def _may_lack_state(call: Call) -> bool:
     return not (
         exchange.dialect.carries_reasoning_state and offload.contains(exchange.body, _STATE_MARKERS)
     )
-
-
-def _requires_replay(traits: Traits) -> bool:
-    return traits.replay_reasoning == "required_on_tools"
 
 
 def may_replay_reasoning(dialect: Dialect, traits: Traits) -> bool:

@@ -367,7 +367,8 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         and threads.has_thread(exchange.fields)
     ):
         return False
-    replaces = dialect.replace_state_tokens is not None and not _requires_thought_signatures(target)
+    requires_signatures = target.model.traits.requires_reasoning_replay
+    replaces = dialect.replace_state_tokens is not None and not requires_signatures
     if not replaces and _has_tokens(exchange.body):
         return False
     provider = target.model.provider
@@ -404,10 +405,6 @@ def _may_hold_tokens(call: Call) -> bool:
     """Whether a passthrough request may contain state tokens: in its body or earlier responses."""
     exchange = call.exchange
     return exchange.earlier_responses is not None or _has_tokens(exchange.body)
-
-
-def _requires_thought_signatures(target: Target) -> bool:
-    return target.model.traits.replay_reasoning == "required_on_tools"
 
 
 def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> str:

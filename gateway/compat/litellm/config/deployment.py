@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.traits import Traits
 from gateway.compat.litellm.config.clouds import resolve_preset
 from gateway.compat.litellm.config.defaults import (
     ALL_DEFAULTS,
@@ -216,10 +215,6 @@ def _read_edits(params: Node, model: ResolvedModel, report: Report) -> list[dict
     return edits
 
 
-def _traits_of(model: ResolvedModel) -> Traits:
-    return traits_for(model.preset.name, model.model)
-
-
 def _base_model_facts(
     info: Node | None, model: ResolvedModel
 ) -> tuple[dict[str, Any], dict[str, Decimal]]:
@@ -229,7 +224,7 @@ def _base_model_facts(
         return {}, {}
     base = node.text().removeprefix(f"{model.prefix}/")
     preset = model.preset.name
-    base_traits, model_traits = traits_for(preset, base), _traits_of(model)
+    base_traits, model_traits = traits_for(preset, base), traits_for(preset, model.model)
     traits = {
         name: value
         for name in base_traits.__struct_fields__
