@@ -6,6 +6,7 @@ A request never hangs, a broken response never ends cleanly, and no address or k
 from __future__ import annotations
 
 import json
+import socket
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from tests.e2e.stack import BRIEF_S, GatewayStack
+from tests.fakes import ScriptedAnswer
 from tests.fakes.chaos import KEY as UPSTREAM_KEY
 from tests.fakes.dialect_answers import TEXT
 from tests.waits import wait_until
@@ -346,3 +348,21 @@ def test_the_log_has_the_error(stack: GatewayStack, fault: str) -> None:
     assert row["status"] == response.status_code
     assert row["error_kind"]
     assert UPSTREAM_KEY not in json.dumps(row)
+
+
+def test_a_client_that_closes_its_sending_side_has_disconnected(stack: GatewayStack) -> None:
+    """The server sees the same end of input as from a client that has closed its socket."""
+    prompt = f"Half-closed {uuid.uuid4().hex}"
+    stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
+    url = httpx.URL(stack.gateway.url)
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}]})
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {url.host}\r\n"
+        f"authorization: Bearer {stack.gateway.key}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80), timeout=HANG_S) as connection:
+        connection.sendall((head + body).encode())
+        wait_until(lambda: any(prompt.encode() in r.raw for r in stack.openai.requests))
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1024) == b""
+    assert stack.saw_disconnect(prompt)
