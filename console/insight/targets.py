@@ -138,8 +138,9 @@ def find_target_healths(
     for provider, model in {*calls, *routes}:
         label, by_hour = f"{provider}/{model}", calls.get((provider, model), {})
         if all(word in label.lower() for word in words):
-            state = _target_state(circuit_state_by_label.get(label), by_hour)
-            selected.append((order[state], -_attempts(by_hour), label, (provider, model), state))
+            health_state = _target_state(circuit_state_by_label.get(label), by_hour)
+            position = (order[health_state], -_attempts(by_hour), label)
+            selected.append((*position, (provider, model), health_state))
     selected.sort()
     number = len(selected)
     selected = selected[:max_rows]

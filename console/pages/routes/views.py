@@ -43,7 +43,7 @@ def routes(request: HttpRequest) -> HttpResponse:
 @viewer
 def choices(request: HttpRequest, kind: str) -> HttpResponse:
     """Options for a field with suggestions: models or keys that match what is typed in it."""
-    text = next(iter(request.GET.values()), "")[:200]
+    text = str(next(iter(request.GET.values()), ""))[:200]
     if kind == "models":
         options = [(label, "") for label in presentation.find_models(load_snapshot(), text)]
     elif kind == "keys":
