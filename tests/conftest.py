@@ -67,6 +67,9 @@ EVERYDAY = {
     "test_console_basics.py",
 }
 
+# Each of these takes minutes: the first long files of a run.
+SLOWEST = {"test_accessibility.py", "test_pages.py"}
+
 TESTS = Path(__file__).resolve().parent
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -158,7 +161,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Distribute the long files over the run, and none of them at the end.
+    """Distribute the long files over the run, the slowest first and none of them at the end.
 
     A long file at the end would keep one worker busy while the others are idle.
     """
@@ -167,6 +170,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     files = dict.fromkeys(item.path for item in items)
     order: dict[Path, float] = {}
+    files = dict.fromkeys(sorted(files, key=lambda path: path.name not in SLOWEST))
     for long, end in ((True, 0.6), (False, 1.0)):
         of = [path for path in files if is_long(path) is long]
         order |= {path: end * number / len(of) for number, path in enumerate(of)}
