@@ -19,7 +19,7 @@ from console.access import editor, is_editor, viewer
 from console.htmx import is_partial
 from console.numbers import number_in
 from gateway import store
-from gateway.doctor import PROBES, TRAIT_BY_PROBE, VERDICTS, Advice, estimate
+from gateway.doctor import BY_NAME, PROBES, TRAIT_BY_PROBE, VERDICTS, Advice, estimate
 from gateway.models import CapabilityReport, Model, Provider
 from gateway.models.capability import MAX_REPORTS
 from gateway.routing.snapshot import Target
@@ -186,7 +186,7 @@ def _advice_rows(
             "advice": item,
             "current": value_label(item.current),
             "proposed": value_label(item.proposed),
-            "titles": [doctor.BY_NAME[name].title for name in item.probes],
+            "titles": [BY_NAME[name].title for name in item.probes],
             "set_by_operator": item.trait in operator_traits,
         }
         for item in doctor.differences(report, target.model.traits)
