@@ -74,7 +74,9 @@ def check_copy(directory: Path, manifest: Manifest) -> None:
     if problem != "ok":
         raise ArchiveError(f"the database of the backup is damaged: {problem}")
     if set(migrations) != set(manifest.migrations):
-        raise ArchiveError("the backup is damaged: its database has other migrations than it says")
+        raise ArchiveError(
+            "the backup is damaged: its database has migrations that its manifest lacks"
+        )
 
 
 def load(directory: Path, manifest: Manifest) -> None:

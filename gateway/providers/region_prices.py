@@ -12,12 +12,13 @@ from gateway.providers.profile import Price
 # (platform.claude.com/docs/en/manage-claude/data-residency). Other platforms of Claude have no
 # such field: there, the endpoint determines the region.
 _FACTORS: dict[str, dict[str, Decimal]] = {"anthropic": {"us": Decimal("1.1")}}
-_FIELD = "inference_geo"
+# The field of a usage object.
+REGION = "inference_geo"
 
 
 def region_price(price: Price, preset: str, usage: Usage) -> Price:
     """Return the price in the region that the response reports; it can be a workspace's default."""
-    region = usage.native.get(_FIELD)
+    region = usage.native.get(REGION)
     factor = _FACTORS.get(preset, {}).get(region) if isinstance(region, str) else None
     if factor is None:
         return price

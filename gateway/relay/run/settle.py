@@ -16,7 +16,7 @@ from gateway.canon.response import Usage
 from gateway.dialects.base import ErrorReply
 from gateway.providers.masks import Mask, mask_text
 from gateway.providers.profile import Price
-from gateway.providers.region_prices import region_price
+from gateway.providers.region_prices import REGION, region_price
 from gateway.providers.tool_prices import search_cost
 from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import (
@@ -246,7 +246,8 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     if tier not in STANDARD_TIERS:
         reported_tier = tier[:20] if tier else ""
         price = tier_price(price, tier)
-    price = region_price(price, model.provider.preset, usage)
+    if REGION in usage.native:
+        price = region_price(price, model.provider.preset, usage)
     if call.exchange.verb == "embed" and price.output is None:
         # Embedding models have no output, and therefore no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
@@ -268,7 +269,9 @@ def extra_cost(model: Model, usage: Usage, price: Price) -> Decimal:
         usd += image_surcharge(usage, price, model.price, unit_price.output_image)
     if ITERATIONS in usage.native:
         usd += iterations_cost(usage, model, price)
-    return usd + search_cost(model.provider.preset, usage)
+    if usage.web_searches:
+        usd += search_cost(model.provider.preset, usage)
+    return usd
 
 
 def _add_iterations(entry: LogRecord, usage: Usage) -> None:
