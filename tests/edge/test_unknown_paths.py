@@ -36,3 +36,14 @@ async def test_an_unknown_stored_prompt_is_not_reported_as_an_unknown_model(
         reply = await gw.post("/v1/responses", body)
     error = reply.json()["error"]
     assert (reply.status, error["code"], error["param"]) == (404, None, "prompt.id")
+
+
+async def test_an_unknown_method_of_gemini_is_not_a_wrong_http_method(tmp_path: Path) -> None:
+    """A client cannot mend it with another HTTP method, which status 405 would suggest."""
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
+        reply = await gw.post("/v1beta/models/cheap:predictLongRunning", {})
+        listed = await gw.post("/v1beta/models/cheap", {})
+    error = reply.json()["error"]
+    assert (reply.status, error["status"]) == (404, "NOT_FOUND")
+    assert "predictLongRunning" in error["message"]
+    assert listed.status == 405
