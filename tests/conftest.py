@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from gateway.models import RequestText
 from gateway.relay.journal import journal
+from gateway.store.snapshot import snapshot_of_version
 from tests.waits import WAIT_TIMEOUT_S
 
 # How fast examples come says how busy the machine is, not whether the code is right.
@@ -93,6 +94,12 @@ def frozen_now(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
     now -= dt.timedelta(days=1 if now > timezone.now() else 0)
     monkeypatch.setattr(timezone, "now", lambda: now)
     return now
+
+
+@pytest.fixture(autouse=True)
+def _no_snapshot_of_another_test() -> None:
+    """A test's database has the versions of the one before."""
+    snapshot_of_version.cache_clear()
 
 
 @pytest.fixture(autouse=True)

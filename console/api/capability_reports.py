@@ -144,7 +144,7 @@ def _start_report(request: HttpRequest, label: str) -> HttpResponse:
     row: Model | None = _MODELS.find(label)
     if row is None:
         return not_found_response(_MODELS, label)
-    target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
+    target = doctor.target_of(store.current_snapshot(), row.provider.name, row.name)
     if target is None:
         return failure(409, "its provider is disabled or misconfigured; see /api/warnings", "model")
     if is_pattern(row.name):
@@ -192,7 +192,7 @@ def _report_missing(number: int) -> HttpResponse:
 
 def _report_advice(report: CapabilityReport) -> list[tuple[Advice, bool]]:
     """Proposed corrections, and whether an operator has set each trait."""
-    target = doctor.target_of(store.load_snapshot(), report.provider.name, report.model)
+    target = doctor.target_of(store.current_snapshot(), report.provider.name, report.model)
     if report.running or target is None:
         return []
     row = Model.objects.filter(provider=report.provider, name=report.model).first()

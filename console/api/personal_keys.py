@@ -54,7 +54,7 @@ class KeyOwner(Admin):
             return super().__call__(request)
         if admin_credential(token):
             raise HttpError(403, "the admin key belongs to no user: use /api/keys")
-        key = store.find_key(store.load_snapshot(), token)
+        key = store.find_key(store.current_snapshot(), token)
         if key is None or (key.expires_at is not None and key.expires_at <= time.time()):
             return None
         owner = ApiKey.objects.select_related("owner__account").get(pk=key.id).owner

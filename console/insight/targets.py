@@ -107,7 +107,7 @@ def circuit_states(runtime: Runtime | None) -> Mapping[str, CircuitState]:
 
 def registry_snapshot(runtime: Runtime | None) -> Snapshot:
     """The registry that this process uses."""
-    return runtime.snapshot if runtime is not None else store.load_snapshot()
+    return runtime.snapshot if runtime is not None else store.current_snapshot()
 
 
 def target_healths(

@@ -63,7 +63,7 @@ def _render_page(
     status: int = 200,
     problem: str = "",
 ) -> HttpResponse:
-    target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
+    target = doctor.target_of(store.current_snapshot(), row.provider.name, row.name)
     advice_rows = _advice_rows(row, report, target)
     context = {
         "page": PAGE,
@@ -212,7 +212,7 @@ async def _start_report(request: HttpRequest, pk: int, by: int | None) -> HttpRe
 
 def _create_report(pk: int, by: int | None) -> tuple[CapabilityReport | None, Target | None, str]:
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
-    target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
+    target = doctor.target_of(store.current_snapshot(), row.provider.name, row.name)
     if target is None:
         return None, None, _("The provider is disabled or misconfigured.")
     if is_pattern(row.name):
@@ -243,7 +243,7 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
         CapabilityReport.objects.of_model(row.provider, row.name),
         pk=_parse_number(request.POST.get("report")),
     )
-    target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
+    target = doctor.target_of(store.current_snapshot(), row.provider.name, row.name)
     selected_traits = set(request.POST.getlist("trait"))
     offered_advice = [
         item["advice"] for item in _advice_rows(row, report, target) if not item["set_by_operator"]

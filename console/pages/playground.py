@@ -137,7 +137,9 @@ def _read_json_object(request: HttpRequest) -> Json:
 
 async def _current_snapshot(request: HttpRequest) -> Snapshot:
     runtime = runtime_of(request)
-    return runtime.snapshot if runtime is not None else await sync_to_async(store.load_snapshot)()
+    return (
+        runtime.snapshot if runtime is not None else await sync_to_async(store.current_snapshot)()
+    )
 
 
 async def _find_run(user: Any, run: UUID) -> PlaygroundRun:

@@ -125,7 +125,7 @@ def _dry_run(runtime: Runtime | None, row: Any, payload: DryRunIn) -> HttpRespon
     _check_payload(payload)
     spec = _changed_spec(row, payload.route)
     try:
-        snapshot = with_spec(store.load_snapshot(), spec, row.name)
+        snapshot = with_spec(store.current_snapshot(), spec, row.name)
     except ValueError as error:
         raise Refused("route", str(error)) from None
     key = _find_key(snapshot, payload.key)

@@ -31,5 +31,5 @@ class WarningPage(Schema):
 @router.get("/warnings", auth=Reader(), response=WarningPage)
 def list_warnings(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
     """Rows that were omitted from the active registry, and why."""
-    warnings = [{"row": w.row, "reason": w.reason} for w in store.load_snapshot().warnings]
+    warnings = [{"row": w.row, "reason": w.reason} for w in store.current_snapshot().warnings]
     return page(warnings, cursor, limit)

@@ -64,7 +64,7 @@ class ScorerOrKey(Scorer):
         if caller is not None or not (token := token_of(request)):
             return caller
         runtime = runtime_of(request)
-        snapshot = store.load_snapshot() if runtime is None else runtime.snapshot
+        snapshot = store.current_snapshot() if runtime is None else runtime.snapshot
         key = store.find_key(snapshot, token)
         if key is None or (key.expires_at is not None and key.expires_at <= time.time()):
             return None

@@ -20,7 +20,7 @@ from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.pages import page
 from gateway.models import ApiKey, EndUserHour, Team, UsageHour
-from gateway.store import load_snapshot
+from gateway.store import current_snapshot
 from gateway.store.field_values import in_utc, split_names
 from gateway.usage_querysets import Totals, sum_totals
 
@@ -185,7 +185,7 @@ def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
     names = split_names(filters.models)
     if not 0 < len(names) <= MAX_CANDIDATES:
         return failure(422, f"name one to {MAX_CANDIDATES} models as provider/model", "models")
-    snapshot = load_snapshot()
+    snapshot = current_snapshot()
     candidates = []
     for name in names:
         model = find_candidate(name, snapshot)

@@ -60,7 +60,7 @@ from gateway.store.responses import (
 from gateway.store.retention import prune
 from gateway.store.rows import write
 from gateway.store.search import index_pending
-from gateway.store.snapshot import load_snapshot, provider_value
+from gateway.store.snapshot import current_snapshot, load_snapshot, provider_value
 from gateway.store.snapshot_file import NAME as STORED_SNAPSHOT
 from gateway.store.snapshot_file import UnusableRequest, load_stored_snapshot, store_snapshot
 from gateway.store.spending import recorded_spend
@@ -84,6 +84,7 @@ __all__ = [
     "create_key",
     "credential_hint",
     "credential_of",
+    "current_snapshot",
     "current_version",
     "digest",
     "end_grace",

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from gateway import store
@@ -386,3 +387,25 @@ def test_a_model_row_is_optional() -> None:
     test_route = snapshot().route("openai/gpt-5")
     assert test_route is not None
     assert test_route.targets[0].model.price.input is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_current_snapshot_is_loaded_only_after_a_change() -> None:
+    row = provider("openai")
+    first = store.current_snapshot()
+    assert store.current_snapshot() is first
+    row.name = "renamed"
+    row.save()
+    assert set(store.current_snapshot().providers) == {"renamed"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_transaction_takes_back_is_in_no_later_snapshot() -> None:
+    store.current_snapshot()
+    with transaction.atomic():
+        provider("openai")
+        assert set(store.current_snapshot().providers) == {"openai"}
+        transaction.set_rollback(True)
+    assert store.current_snapshot().providers == {}
+    provider("other")
+    assert set(store.current_snapshot().providers) == {"other"}

@@ -50,7 +50,7 @@ def connect_key(request: HttpRequest) -> HttpResponse:
     requested_route = request.POST.get("route", "")[:_MAX_NAME_LENGTH]
     context = connect_context(request, requested_route)
     # Columns of the playground may be models by full name, which have no route row.
-    route = requested_route if store.load_snapshot().route(requested_route) else context["route"]
+    route = requested_route if store.current_snapshot().route(requested_route) else context["route"]
     name = f"{request.user.get_username()}, {route}"[:_MAX_NAME_LENGTH]
     row, secret = store.create_key(name, routes=[route])
     if "application/json" in request.headers.get("Accept", ""):
@@ -80,7 +80,7 @@ def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]
     user = request.user
     if has_permission(user, "view"):
         names = list(Route.objects.live().values_list("name", flat=True))
-        models = store.load_snapshot().known_names
+        models = store.current_snapshot().known_names
     else:
         names, models = route_names(limits_of_user(user)), ()
     # The demo comes last: another route is more likely to be meant.

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from console.access import viewer
 from gateway.accounting.what_if import Candidate, find_candidate, what_if
-from gateway.store import load_snapshot
+from gateway.store import current_snapshot
 
 PAGE = "cost"
 # Number of fields for models.
@@ -35,7 +35,7 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
     days = request.GET.get("days", "")
     days = days if days in PERIODS else _DEFAULT_PERIOD
     names = [name.strip()[:300] for name in request.GET.getlist("model")[:MAX_MODELS]]
-    snapshot = load_snapshot()
+    snapshot = current_snapshot()
     candidates: list[Candidate] = []
     problems: list[str] = []
     for name in dict.fromkeys(filter(None, names)):

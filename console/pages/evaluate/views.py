@@ -54,7 +54,9 @@ def evaluation_of(request: HttpRequest, pk: int) -> Evaluation:
 def model_names(request: HttpRequest) -> list[str]:
     """Routes, then models as `provider/model`."""
     runtime = runtime_of(request)
-    snapshot: Snapshot = runtime.snapshot if runtime is not None else gateway_store.load_snapshot()
+    snapshot: Snapshot = (
+        runtime.snapshot if runtime is not None else gateway_store.current_snapshot()
+    )
     return [str(row["id"]) for row in page_data.list_models(snapshot)]
 
 

@@ -109,7 +109,7 @@ async def test_text(request: HttpRequest, pk: int) -> HttpResponse:
             messages.error(request, str(error))
         else:
             runtime = await lazy_runtime(request).get()
-            snapshot = await sync_to_async(store.load_snapshot)()
+            snapshot = await sync_to_async(store.current_snapshot)()
             text = trial_form.cleaned_data["text"]
             trial = await try_guardrail(runtime, snapshot, guardrail, text)
     form = await sync_to_async(GuardrailForm)(instance=row, kind=row.kind)

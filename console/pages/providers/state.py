@@ -73,7 +73,7 @@ def _provider_health(
 def _warnings_by_provider() -> dict[str, Health]:
     """Return the reason why a provider is left out, or called without a key, by name."""
     healths = {}
-    snapshot = store.load_snapshot()
+    snapshot = store.current_snapshot()
     for warning in snapshot.warnings:
         kind, _space, remainder = warning.row.partition(" `")
         if kind == "provider":

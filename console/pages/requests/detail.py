@@ -204,7 +204,7 @@ def _client_path(row: RequestLog) -> str:
 
 
 def _upstream_curl(row: RequestLog, bodies: Bodies, body: bytes) -> dict[str, str]:
-    provider = store.load_snapshot().providers.get(row.provider)
+    provider = store.current_snapshot().providers.get(row.provider)
     base = provider.base_url if provider else "https://UPSTREAM"
     dialect = DIALECTS.get(row.upstream_dialect)
     path = _upstream_path(row, dialect, provider) if dialect else ""

@@ -61,7 +61,7 @@ def replays_of(row: RequestLog) -> list[RequestLog]:
 
 def replay_targets() -> dict[str, list[str]]:
     """Names that a replay can be sent to: routes, and models as `provider/model`."""
-    choices = list_models(store.load_snapshot())
+    choices = list_models(store.current_snapshot())
     return {
         kind: [choice["id"] for choice in choices if choice["kind"] == kind]
         for kind in ("route", "model")

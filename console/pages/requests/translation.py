@@ -36,7 +36,7 @@ def translators_of(row: RequestLog, bodies: Bodies | None) -> TranslationPath | 
     """Return the translators of a request by the current registry; None for unknown dialects."""
     if row.client_dialect not in DIALECTS or row.upstream_dialect not in DIALECTS:
         return None
-    snapshot = store.load_snapshot()
+    snapshot = store.current_snapshot()
     route = snapshot.route(row.route) or snapshot.route(row.requested_model)
     target = next((t for t in route.targets if t.id == row.target_id), None) if route else None
     provider = snapshot.providers.get(row.provider)

@@ -34,7 +34,7 @@ from gateway import models
 from gateway.api.runtime import runtime_of
 from gateway.routing.route_spec import RouteSpec, StepSpec
 from gateway.routing.snapshot import Snapshot
-from gateway.store import load_snapshot
+from gateway.store import current_snapshot
 from gateway.store.routes import Conflict, RouteState, current_state, restore_spec, save_route
 
 SAVE_OVER = "save-over"
@@ -145,7 +145,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
 def _build_state(
     row: models.Route | None, number: int, base: RouteSpec, draft: Draft, panel: DryRunPanel
 ) -> EditorState:
-    snapshot = load_snapshot()
+    snapshot = current_snapshot()
     document = document_from(draft)
     state = EditorState(row, number, base, draft, panel, snapshot, document)
     state.checks = check(CheckInput(draft, document, snapshot, state.saved_name))

@@ -24,7 +24,7 @@ from gateway import models
 from gateway.api.ownership import adopt_row
 from gateway.api.runtime import runtime_of
 from gateway.routing.route_spec import RouteSpec, from_json
-from gateway.store import clear_cache, load_snapshot
+from gateway.store import clear_cache, current_snapshot
 from gateway.store.routes import Conflict, current_state, restore_spec, save_route
 
 
@@ -34,7 +34,7 @@ def routes(request: HttpRequest) -> HttpResponse:
     """All routes with their targets and traffic."""
     rows = models.Route.objects.order_by("name")
     entries = presentation.entries(
-        rows, load_snapshot(), traffic(), circuit_states(runtime_of(request))
+        rows, current_snapshot(), traffic(), circuit_states(runtime_of(request))
     )
     return render(request, "console/routes/page.html", {"page": "routes", "entries": entries})
 
@@ -45,9 +45,9 @@ def choices(request: HttpRequest, kind: str) -> HttpResponse:
     """Options for a field with suggestions: models or keys that match what is typed in it."""
     text = str(next(iter(request.GET.values()), ""))[:200]
     if kind == "models":
-        options = [(label, "") for label in presentation.find_models(load_snapshot(), text)]
+        options = [(label, "") for label in presentation.find_models(current_snapshot(), text)]
     elif kind == "keys":
-        keys = presentation.find_keys(load_snapshot(), text)
+        keys = presentation.find_keys(current_snapshot(), text)
         options = [(key.prefix, key.name) for key in keys]
     else:
         raise Http404
