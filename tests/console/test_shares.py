@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console import accounts
 from console.models import PlaygroundRun, RunShare, Throttle
-from console.pages.shares import public
+from console.pages.shares import manage, public
 from console.playground import run_store
 from console.playground.image import MAX_LINES, as_svg, wrap
 from console.playground.plan_parser import parse
@@ -208,3 +208,19 @@ def test_lines_are_wrapped_by_width() -> None:
     assert wrap("one two three", 5, 2) == ["one", "two…"]
     assert len(wrap("x\n" * 100, 10, MAX_LINES)) == MAX_LINES
     assert wrap("", 5, 3) == []
+
+
+def test_links_of_others_do_not_count_toward_an_admins_limit(
+    admin_client: Client,
+    admin_user: User,
+    editor_client: Client,
+    editor_user: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(manage, "MAX_LINKS", 1)
+    link_of(editor_client, run_of(editor_user))
+    run = run_of(admin_user)
+    link_of(admin_client, run)
+    answer = admin_client.post(LINKS, {"run": str(run.uuid), "days": "7"})
+    assert answer.status_code == 422
+    assert "Revoke a link first: you have 1." in answer.content.decode()

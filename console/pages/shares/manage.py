@@ -38,7 +38,7 @@ def share_links(request: HttpRequest) -> HttpResponse:
         return _render_page(request, run, problem=_("Wait until the run has ended."))
     if days not in EXPIRIES:
         return _render_page(request, run, problem=_("Choose when the link expires."))
-    if RunShare.objects.visible_to(request.user).valid().count() >= MAX_LINKS:
+    if RunShare.objects.owned_by(request.user).valid().count() >= MAX_LINKS:
         return _render_page(
             request, run, problem=_("Revoke a link first: you have %d.") % MAX_LINKS
         )
