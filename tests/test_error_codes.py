@@ -35,7 +35,11 @@ MEANINGS = {
     ),
     "not_found": ("no such model, response, file or path", "`GET /v1/models` lists the models"),
     "not_allowed": ("the key may not do this, or the end user is blocked", "ask an admin"),
-    "client_gone": ("the client disconnected; only in the log", "raise the client's time limit"),
+    "client_gone": (
+        "the client disconnected, or closed its sending side (a half-closed connection); "
+        "only in the log",
+        "raise the client's time limit",
+    ),
     "rate_limit": (
         "a [limit](limits.md) of the gateway or of the provider is reached",
         "wait for `retry-after`",

@@ -457,7 +457,7 @@ async def _ollama_metadata(
 def _require_method(endpoint: endpoints.Endpoint, scope: Scope) -> None:
     """Raises GatewayError (405) for a method that the endpoint does not support."""
     if scope["method"] not in endpoint.methods:
-        if endpoint.dialect == "gemini" and endpoint.action == "model" and ":" in endpoint.arg:
+        if endpoint.name == "/v1beta/models/{id}" and ":" in endpoint.arg:
             method = endpoint.arg.rpartition(":")[2][:100]
             message = f"Gemini models have no method {method} here; see /docs for the list"
             raise GatewayError(Error(kind="not_found", message=message, code="unknown_url"))

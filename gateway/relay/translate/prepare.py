@@ -367,9 +367,9 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         and threads.has_thread(exchange.fields)
     ):
         return False
-    requires_signatures = target.model.traits.requires_reasoning_replay
-    replaces = dialect.replace_state_tokens is not None and not requires_signatures
-    if not replaces and _has_tokens(exchange.body):
+    traits = target.model.traits
+    replaces_tokens = dialect.replace_state_tokens is not None
+    if (not replaces_tokens or traits.requires_reasoning_replay) and _has_tokens(exchange.body):
         return False
     provider = target.model.provider
     return provider.passthrough and exchange.fields_for(provider.name) is not None
