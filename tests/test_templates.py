@@ -30,6 +30,9 @@ FORBIDDEN = {
     r"\son[a-z]+\s*=\s*[\"']": "inline handlers are refused by the policy",
     r"\bhx-on\b": "hx-on needs eval",
     r"hx-trigger\s*=\s*[\"'][^\"']*\[": "trigger filters need eval",
+    r"hx-trigger=\"[^\"]*\binput\b[^\"]*\"(?! hx-sync=\"this:replace\")": (
+        "htmx drops what is typed while a request waits, without hx-sync"
+    ),
     r"hx-(?:vals|headers)[\w:]*\s*=\s*[\"']js:": "js: needs eval",
     r"<script(?![^>]*\bsrc=)(?![^>]*type=[\"']application/json)[^>]*>": "inline scripts are refused",
     r"https?://(?!\{\{|localhost|127\.0\.0\.1|www\.w3\.org)[a-z0-9.-]+[^\"'<\s]*\.(?:js|css|woff2?)": (
@@ -55,6 +58,7 @@ def test_a_template_has_no_forbidden_constructs(path: Path) -> None:
         '<a onclick="x()">',
         '<div hx-on:click="x">',
         '<div hx-trigger="keyup[ctrlKey]">',
+        '<input hx-trigger="focus, input delay:250ms">',
         "<script>x()</script>",
         '<script type="module">x()</script>',
     ],

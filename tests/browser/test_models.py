@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -22,6 +23,15 @@ def test_typing_narrows_the_list_and_the_address(signed_in: Any) -> None:
     expect(page.locator(".models tbody tr")).to_have_count(1)
     page.get_by_label("Search models").fill("no such model")
     page.get_by_text("No models match this filter").wait_for()
+
+
+def test_the_last_letter_counts_on_a_slow_connection(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/models")
+    page.route("**/console/models?**", lambda route: (time.sleep(0.6), route.continue_()))
+    page.get_by_label("Search models").press_sequentially("demo-fast", delay=300)
+    page.wait_for_url("**q=demo-fast**")
+    expect(page.locator(".models tbody tr")).to_have_count(1)
 
 
 def test_a_chip_narrows_the_list(signed_in: Any) -> None:
