@@ -46,6 +46,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         forced_tools: whether tool_choice may force a call.
         json_arguments: whether the arguments of calls in a history must be a JSON object: vLLM,
             SGLang and llama.cpp parse them, and refuse the request otherwise. OpenAI does not.
+        whole_calls: whether a stream has each tool call in one event.
         parallel_toggle: whether parallel calls can be disabled.
         tool_result_images: whether a tool result may contain images.
         tool_result_status: whether a tool result of Converse may have a status.
@@ -157,6 +158,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     custom_tools: bool = False
     forced_tools: bool = True
     json_arguments: bool = True
+    whole_calls: bool = False
     parallel_toggle: bool = True
     images: bool = True
     image_urls: bool = True

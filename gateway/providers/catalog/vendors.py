@@ -95,6 +95,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
             "reasoning_field": "thinking",
             "replay_reasoning": "native",
             "tool_id_rule": "mistral9",
+            "whole_calls": True,
             "mid_system": False,
             "user_after_tool": False,
             "tool_choice_any": "any",
@@ -158,6 +159,8 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         traits={
             "max_tokens_field": "max_completion_tokens",
             "reasoning_field": "reasoning_content",
+            # docs.x.ai/docs/guides/function-calling
+            "whole_calls": True,
             # Other fields of OpenAI's are rejected (docs.x.ai/docs/api-reference, 2026).
             "built_in_tools": {
                 "web_search": (

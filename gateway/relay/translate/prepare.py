@@ -78,8 +78,6 @@ _BUILT_IN_HINTS = (
 _TOOL_FIELDS = frozenset({"tool_choice", "web_search_options"})
 # Additional dialect of a provider -> its key in the provider's `paths`.
 _SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
-# Their Chat streams each tool call in one event (https://docs.x.ai/docs/guides/function-calling).
-_WHOLE_CALL_PRESETS = frozenset({"mistral", "xai"})
 # The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
 _COMPLETION_DIALECTS = ("openai_completions", "openai_chat")
 
@@ -353,7 +351,7 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     if exchange.dialect.name != dialect.name:
         return False
     if exchange.framing != exchange.dialect.framing and not (
-        exchange.framing == "whole_calls" and target.model.provider.preset in _WHOLE_CALL_PRESETS
+        exchange.framing == "whole_calls" and target.model.traits.whole_calls
     ):
         return False
     if (
