@@ -15,12 +15,12 @@ from gateway.dialects.shared.errors import (
     KIND_BY_STATUS,
     MAX_MESSAGE_CHARS,
     Phrases,
-    add_headers,
     client_kind,
     kind_of_status,
     plain_error_message,
     refine_kind,
     retry_headers,
+    with_response_headers,
 )
 
 _TOO_LONG_PREFIX = "prompt is too long"
@@ -111,7 +111,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
     payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
-    return add_headers(error, headers, payload, "request-id", "x-request-id")
+    return with_response_headers(error, headers, payload, "request-id", "x-request-id")
 
 
 def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:

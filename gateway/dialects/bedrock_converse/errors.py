@@ -13,11 +13,11 @@ from gateway.dialects.shared.errors import (
     CLAUDE_PHRASES,
     MAX_MESSAGE_CHARS,
     Phrases,
-    add_headers,
     kind_of_status,
     plain_error_message,
     refine_kind,
     retry_after_header,
+    with_response_headers,
 )
 
 # The exception's name, in lower case and without `exception` -> kind.
@@ -54,7 +54,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     error = parse_error_payload(
         exception_name if isinstance(exception_name, str) else "", fields, status=status, body=body
     )
-    return add_headers(error, headers, payload, "x-amzn-requestid")
+    return with_response_headers(error, headers, payload, "x-amzn-requestid")
 
 
 def parse_error_payload(

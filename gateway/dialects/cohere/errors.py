@@ -13,11 +13,11 @@ from gateway.dialects.base import ErrorReply
 from gateway.dialects.shared.errors import (
     MAX_MESSAGE_CHARS,
     Phrases,
-    add_headers,
     kind_of_status,
     plain_error_message,
     refine_kind,
     retry_after_header,
+    with_response_headers,
 )
 
 # 498: the API key is not valid.
@@ -37,7 +37,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
     payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
-    error = add_headers(error, headers, payload, "x-debug-trace-id")
+    error = with_response_headers(error, headers, payload, "x-debug-trace-id")
     trace_id = payload.get("id") if isinstance(payload, dict) else None
     if error.upstream_id is None and isinstance(trace_id, str):
         return msgspec.structs.replace(error, upstream_id=trace_id)

@@ -13,12 +13,12 @@ from gateway.dialects.shared.errors import (
     KIND_BY_STATUS,
     MAX_MESSAGE_CHARS,
     Phrases,
-    add_headers,
     client_kind,
     kind_of_status,
     plain_error_message,
     refine_kind,
     retry_after_header,
+    with_response_headers,
 )
 
 _TYPE_URL_PREFIX = "type.googleapis.com/google.rpc."
@@ -75,7 +75,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
     payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
-    return add_headers(error, headers, payload, "x-request-id", "x-goog-request-id")
+    return with_response_headers(error, headers, payload, "x-request-id", "x-goog-request-id")
 
 
 def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:

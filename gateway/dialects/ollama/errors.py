@@ -12,11 +12,11 @@ from gateway.dialects.ollama.context import Json
 from gateway.dialects.shared.errors import (
     MAX_MESSAGE_CHARS,
     Phrases,
-    add_headers,
     kind_of_status,
     plain_error_message,
     refine_kind,
     retry_after_header,
+    with_response_headers,
 )
 
 # Phrases in the message that are the only sign of a kind.
@@ -33,7 +33,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
     payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
-    return add_headers(error, headers, payload, "x-request-id")
+    return with_response_headers(error, headers, payload, "x-request-id")
 
 
 def is_error(payload: Any) -> bool:

@@ -99,7 +99,8 @@ class ChatStreamRenderer:
         match event:
             case Start():
                 self._usage = event.usage
-                self._add_to_head(render_origin(event.service_tier, event.extra))
+                if origin := render_origin(event.service_tier, event.extra):
+                    self._add_to_head(origin)
                 return self._render_chunk({"role": "assistant", "content": ""})
             case BlockStart():
                 return self._open_block(event)

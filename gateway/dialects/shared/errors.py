@@ -102,7 +102,9 @@ def refine_kind(kind: str, message: str, phrases: Phrases = ()) -> str:
     return next((phrase_kind for phrase, phrase_kind in phrases if phrase in text), kind)
 
 
-def add_headers(error: Error, headers: Mapping[str, str], payload: Any, *ids: str) -> Error:
+def with_response_headers(
+    error: Error, headers: Mapping[str, str], payload: Any, *ids: str
+) -> Error:
     """The error with what the response's headers (names in lower case) say about it.
 
     That is when to retry, and the upstream's id: the first of the headers `ids` that is sent.

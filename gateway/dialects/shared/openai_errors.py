@@ -15,12 +15,12 @@ from gateway.dialects.base import ErrorReply
 from gateway.dialects.shared.errors import (
     MAX_MESSAGE_CHARS,
     Phrases,
-    add_headers,
     client_kind,
     kind_of_status,
     plain_error_message,
     refine_kind,
     retry_headers,
+    with_response_headers,
 )
 
 Json = dict[str, Any]
@@ -134,7 +134,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     if isinstance(payload, dict):
         status, body, payload = _unwrap_aws(status, headers, body, payload)
     error = parse_error_payload(payload, status=status, body=body)
-    return add_headers(error, headers, payload, "x-request-id", "request-id")
+    return with_response_headers(error, headers, payload, "x-request-id", "request-id")
 
 
 def _unwrap_aws(
