@@ -61,6 +61,19 @@ def values(page: Any) -> dict[str, Any]:
     }
 
 
+def post_after_a_change(client: Client, url: str, change: Any) -> Any:
+    """Return the refusal of a form that was opened before `change`; the second time, it is saved."""
+    page = client.get(url)
+    stale = values(page)
+    assert f'value="{stale["row_version"]}"' in page.content.decode()
+    with audit.acting_as("grace", "console"):
+        change()
+    refused = client.post(url, stale)
+    assert refused.status_code == 422
+    assert client.post(url, values(refused)).status_code == 302, "the second time, knowingly"
+    return refused
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -77,15 +90,8 @@ def test_a_change_of_somebody_else_is_not_overwritten_unknowingly(
     admin_client: Client, make: Any
 ) -> None:
     row, url = make()
-    page = admin_client.get(url)
-    stale = values(page)
-    assert f'value="{stale["row_version"]}"' in page.content.decode()
-    with audit.acting_as("grace", "console"):
-        row.save()
-    refused = admin_client.post(url, stale)
-    assert refused.status_code == 422
+    refused = post_after_a_change(admin_client, url, row.save)
     assert "changed this after you opened the page" in refused.content.decode()
-    assert admin_client.post(url, values(refused)).status_code == 302, "the second time, knowingly"
 
 
 def test_the_error_names_who_changed_it(admin_client: Client) -> None:
@@ -135,15 +141,8 @@ def test_settings_of_somebody_else_are_not_overwritten_unknowingly(
     admin_client: Client, make: Any
 ) -> None:
     url, change = make()
-    page = admin_client.get(url)
-    stale = values(page)
-    assert f'value="{stale["row_version"]}"' in page.content.decode()
-    with audit.acting_as("grace", "console"):
-        change()
-    refused = admin_client.post(url, stale)
-    assert refused.status_code == 422
+    refused = post_after_a_change(admin_client, url, change)
     assert "grace changed this after you opened the page" in refused.content.decode()
-    assert admin_client.post(url, values(refused)).status_code == 302, "the second time, knowingly"
 
 
 def test_another_end_user_is_no_conflict(admin_client: Client) -> None:

@@ -37,8 +37,6 @@ from console.pages.evaluate.forms import (
 from console.pages.evaluate.labels import ASSERTION_LABELS, STATUS_LABELS, STATUS_PILLS
 from console.playground import page_data
 from gateway import store as gateway_store
-from gateway.api.runtime import runtime_of
-from gateway.routing.snapshot import Snapshot
 
 PAGE = "evaluate"
 PAGE_CASES = 100
@@ -51,13 +49,9 @@ def evaluation_of(request: HttpRequest, pk: int) -> Evaluation:
     return get_object_or_404(Evaluation.objects.visible_to(request.user), pk=pk)
 
 
-def model_names(request: HttpRequest) -> list[str]:
+def model_names() -> list[str]:
     """Routes, then models as `provider/model`."""
-    runtime = runtime_of(request)
-    snapshot: Snapshot = (
-        runtime.snapshot if runtime is not None else gateway_store.current_snapshot()
-    )
-    return [str(row["id"]) for row in page_data.list_models(snapshot)]
+    return [str(row["id"]) for row in page_data.list_models(gateway_store.current_snapshot())]
 
 
 def new_evaluation(request: HttpRequest) -> Evaluation:
@@ -113,7 +107,7 @@ def _edit_evaluation(
     request: HttpRequest, evaluation: Evaluation, definition: Definition
 ) -> HttpResponse:
     data = request.POST or None
-    models = model_names(request)
+    models = model_names()
     form = EvaluationForm(data, models=models, definition=definition, is_new=evaluation.pk is None)
     assertions = assertion_formset(data, definition.assertions)
     cases = None if evaluation.pk else CasesForm(data, request.FILES or None)
