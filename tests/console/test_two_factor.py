@@ -44,7 +44,13 @@ def text(response: Any) -> str:
 
 
 def code_of(secret: str, step: int = 0) -> str:
-    return format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time())) + step))
+    """The code of the current period, or of one `step` periods later.
+
+    A period is 30 s, and the gateway also accepts the codes of the previous and the next one: the
+    current code stays valid if a period ends during a test.
+    """
+    _previous, current, _next = yield_hotp_counters_from_time()
+    return format_hotp_value(hotp_value(secret, current + step))
 
 
 def sign_in(client: Client) -> Any:
