@@ -74,7 +74,7 @@ def check_copy(directory: Path, manifest: Manifest) -> None:
     if problem != "ok":
         raise ArchiveError(f"the database of the backup is damaged: {problem}")
     if set(migrations) != set(manifest.migrations):
-        raise ArchiveError("the backup is damaged: its database and its manifest do not fit")
+        raise ArchiveError("the backup is damaged: its database does not match its manifest")
 
 
 def load(directory: Path, manifest: Manifest) -> None:

@@ -341,7 +341,7 @@ def test_a_file_search_is_reported_with_its_reason(target: str) -> None:
     request = {"model": "gw", "input": "hi", "tools": [tool], "max_output_tokens": 99}
     translation = translate.request("openai_responses", target, request, {}, "m")
     [row] = [row for row in translation["report"] if row["field"] == "tools[0]"]
-    assert row["note"].startswith("the vector stores belong to OpenAI")
+    assert row["note"].startswith("only OpenAI's models")
     assert "vs_1" not in str(translation["body"])
 
 
@@ -353,7 +353,7 @@ def test_googles_file_search_is_reported_with_its_reason() -> None:
     }
     translation = translate.request("gemini", "openai_responses", request, {}, "gpt-5.6-sol")
     [row] = translation["report"]
-    assert row["note"].startswith("the stores belong to Google")
+    assert row["note"].startswith("only Google's models")
 
 
 @each("target", ["mistral", "xai"])

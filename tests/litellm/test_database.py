@@ -121,7 +121,7 @@ def test_a_key_for_management_may_use_no_model(
     )
     report = import_database(proxy[0])
     assert imported_key("sk-m").routes == routes
-    assert ("for LiteLLM's management only: may use no model here" in report) == bool(routes)
+    assert ("is a management key of LiteLLM: it cannot use any model" in report) == bool(routes)
     reported = "allowed_routes is not imported" in report
     assert reported == (not routes and allowed != ["llm_api_routes"])
 
@@ -129,7 +129,7 @@ def test_a_key_for_management_may_use_no_model(
 def test_models_of_teams_and_users_and_aliases_apply(proxy: Proxy) -> None:
     report = import_database(proxy[0])
     assert imported_key("sk-old").routes == ("no-default-models",)  # bob may use `fast` only
-    assert "key old: may use no model" in report
+    assert "key old: cannot use any model" in report
     assert Alias.objects.get(pattern="gpt-4").route.name == "smart"
 
 
@@ -178,7 +178,7 @@ def test_blocked_end_users_come_first_where_there_are_too_many(
     insert(proxy[1], "EndUserTable", user_id="z-off", blocked=True)
     report = import_database(proxy[0])
     assert list(store.load_options().end_users) == ["z-off"]
-    assert "end user customer-1: skipped: there can be 1 end users" in report
+    assert "end user customer-1: skipped: at most 1 end users" in report
 
 
 def test_end_users_of_a_file_stay_as_they_are(proxy: Proxy) -> None:
@@ -212,9 +212,9 @@ def test_spend_of_a_teams_deleted_keys_is_reported(
         [timezone.now().replace(tzinfo=None) + dt.timedelta(days=resets_in_days)],
     )
     report = import_database(proxy[0])
-    why = "more than its keys here, as keys were deleted: its budget starts lower"
+    why = "higher than the imported spend, because keys were deleted: its budget starts with"
     assert (why in report) == is_reported
-    assert ("team search: its counter has 4" in report) == is_reported
+    assert ("team search: its spend counter is 4" in report) == is_reported
 
 
 def test_models_are_decrypted(proxy: Proxy) -> None:

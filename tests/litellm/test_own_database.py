@@ -93,16 +93,16 @@ def test_the_report_has_only_omitted_fields(database: str) -> None:
     for subjects_of_one in subjects_by_text.values():
         subjects_of_one.sort()
     assert subjects_by_text == {
-        "is reached by names with openai/ only, which LiteLLM's clients may leave out: add an "
+        "serves only names with the prefix openai/, which clients of LiteLLM may omit: add an "
         "alias for each name that they use": ["model openai/*"],
         "aliases are not imported (gpt-4o of smart): an alias here is for all keys": [
             "team search"
         ],
         "is named `search (t-second)` here": ["team search"],
-        "its counter has 0.0008 US dollars more than its keys here, as keys were deleted: its "
-        "budget starts lower": ["team search"],
+        "its spend counter is 0.0008 US dollars higher than the imported spend, because keys were "
+        "deleted: its budget starts with the imported spend": ["team search"],
         "allowed_routes is not imported": ["key chat only"],
-        "is for LiteLLM's management only: may use no model here": [
+        "is a management key of LiteLLM: it cannot use any model": [
             "key management",
             "key read only",
         ],

@@ -40,9 +40,13 @@ def test_a_mapping_has_the_line_of_its_key(tmp_path: Path) -> None:
         pytest.param("a: !!python/object/apply:os.system [ls]\n", "", id="code is only a list"),
         pytest.param("a: !!int many\n", "not plain YAML", id="a wrong tag"),
         pytest.param("a: \x00", "is not valid YAML", id="a control character"),
-        pytest.param('a: "\\0"', "litellm_config.yaml:1: a: has a character", id="an escaped NUL"),
-        pytest.param('"\\0": 1', "litellm_config.yaml:1: has a character", id="a NUL in a key"),
-        pytest.param('a: "\\ud800"', "not text", id="half a character"),
+        pytest.param(
+            'a: "\\0"', "litellm_config.yaml:1: a: contains a NUL character", id="an escaped NUL"
+        ),
+        pytest.param(
+            '"\\0": 1', "litellm_config.yaml:1: contains a NUL character", id="a NUL in a key"
+        ),
+        pytest.param('a: "\\ud800"', "unpaired surrogate", id="an unpaired surrogate"),
         pytest.param("a: " + "[" * 5000, "", id="deep"),
         pytest.param("a: &a [*a]", "too many nodes", id="a circle"),
         pytest.param("<<: &a {<<: *a}", "too many nodes", id="a merge in a circle"),
@@ -177,5 +181,5 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, 
 
 @pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 30])
 def test_a_number_that_json_does_not_have_is_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(ConfigError, match="JSON does not have"):
+    with pytest.raises(ConfigError, match="JSON cannot represent"):
         read_file(write_config(tmp_path, f"a: {{b: [{value}]}}\n")).root.get("a").to_python()

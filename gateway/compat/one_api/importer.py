@@ -290,7 +290,9 @@ class _KeyImport:
         )
         total = self._usd_of_quota(_integer_or_zero(user.get("quota")) + used_quota)
         if not 0 <= total <= _MAX_USD:
-            self._report.add_remark(f"user {user.get('username')}", "its quota is no limit here")
+            self._report.add_remark(
+                f"user {user.get('username')}", "its quota is not imported as a limit"
+            )
             return None
         name = f"user {user.get('username') or user['id']}"[:_MAX_NAME]
         if Team.objects.filter(name=name).exists():

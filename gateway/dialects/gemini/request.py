@@ -395,7 +395,7 @@ def _render_metadata(context: RenderContext, body: Json) -> None:
     if meta.metadata and traits.metadata:
         body["labels"] = meta.metadata
     elif meta.metadata:
-        context.drop(request.client_path("metadata"), "only Vertex AI takes labels")
+        context.drop(request.client_path("metadata"), "only Vertex AI accepts labels")
     if meta.store is not None and traits.store:
         body["store"] = meta.store
     else:

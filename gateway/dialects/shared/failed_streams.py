@@ -16,7 +16,7 @@ from gateway.framing.sse import Frame
 
 # For APIs without a field for it: without other content, it is the text of the response.
 EXPLANATION_DROPPED: Adaptation = dropped_field(
-    "finish.explanation", "no field for why the response ended, and it has other text"
+    "finish.explanation", "the API has no field for the reason why the response ended"
 )
 TRUNCATED = bad_upstream("the upstream's stream ended before the response was complete").error
 _decode = msgspec.json.Decoder().decode

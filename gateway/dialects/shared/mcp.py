@@ -50,7 +50,7 @@ def parse_openai_tool(tool: Tool) -> McpServer | str:
     native = tool.native or {}
     url = string_or_empty(native.get("server_url"))
     if not url:
-        return "a connector of OpenAI's exists only there"
+        return "connectors are available only from OpenAI"
     if native.get("require_approval") != "never":
         return "calls cannot wait for an approval; set require_approval to never"
     allowed_tools = native.get("allowed_tools")

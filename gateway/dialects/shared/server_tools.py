@@ -11,13 +11,13 @@ NO_WEB_SEARCH = (
 
 # How the ids of OpenAI's vector stores start.
 _OPENAI_STORE = "vs_"
-_PREFER = "`require_capabilities` of the route prefers them"
+_PREFER = "`require_capabilities` of the route selects targets that can"
 # Names of tools, as each dialect writes them -> why another provider cannot run them.
 _REASONS = {
     "code_execution": "the target does not run code",
     "image_generation": "the model does not generate images",
-    "file_search": f"the vector stores belong to OpenAI, only its models search them; {_PREFER}",
-    "fileSearch": f"the stores belong to Google, only its models search them; {_PREFER}",
+    "file_search": f"only OpenAI's models can search these vector stores; {_PREFER}",
+    "fileSearch": f"only Google's models can search these stores; {_PREFER}",
     "mcp": "the target does not call MCP servers",
     "mcp_toolset": "the target does not call MCP servers",
     "web_search": NO_WEB_SEARCH,

@@ -76,8 +76,8 @@ class Command(BaseCommand):
         new_key = Fernet.generate_key().decode()
         if in_environment:
             self.stdout.write(
-                f"Put this key first in {_VARIABLE} of every node, before the present one and a "
-                f"comma; it is shown once:\n{new_key}"
+                f"Put this key first in {_VARIABLE} of every node, followed by a comma and the "
+                f"current key; it is shown once:\n{new_key}"
             )
         else:
             write_private(_key_file_path(), ",".join([new_key, *keys]))

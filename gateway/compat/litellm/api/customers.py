@@ -39,9 +39,9 @@ _LIMITS = frozenset({"rpm_limit", "tpm_limit", "max_parallel_requests"})
 _KNOWN_FIELDS = frozenset({"user_id", "alias", "blocked", "spend", *_BUDGET, *_LIMITS})
 _REFUSED_FIELDS = {
     "budget_id": "set the budget itself: max_budget",
-    "default_model": "the key and the route decide about models",
-    "allowed_model_region": "routes have regions by their targets",
-    "object_permission": "permissions are those of the key",
+    "default_model": "set the models on the key or the route",
+    "allowed_model_region": "the targets of the route determine the region",
+    "object_permission": "permissions are set on the key",
 }
 _NUMBER, _COUNT = {"type": "number"}, {"type": "integer"}
 

@@ -156,4 +156,4 @@ def _unknown_provider(model: str) -> str:
         )
     vendor = model.partition("-")[0]
     example = f"{vendor}/{model}" if vendor in PREFIXES else "provider/model"
-    return f"its provider cannot be inferred, in LiteLLM neither; write it as {example}"
+    return f"its provider cannot be inferred (nor can LiteLLM infer it); write it as {example}"

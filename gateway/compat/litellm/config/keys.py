@@ -149,12 +149,10 @@ PARAMS: dict[str, Key] = {
     **supported_keys("aws_region_name region_name", "also from AWS_REGION_NAME and AWS_REGION"),
     **supported_keys("aws_bedrock_runtime_endpoint"),
     **supported_keys("sagemaker_base_url", "with the path of the endpoint, as in LiteLLM"),
-    **supported_keys(
-        "model_id", "SageMaker's inference component; of other providers it is not read"
-    ),
+    **supported_keys("model_id", "SageMaker's inference component; not used for other providers"),
     **unsupported_keys(
         "hf_model_name aws_sagemaker_allow_zero_temp",
-        "the container renders the prompt, and decides on the temperature",
+        "the container renders the prompt and decides which temperatures are valid",
     ),
     **supported_keys(
         "vertex_project vertex_ai_project", "by default the project of the credential"
@@ -183,8 +181,8 @@ PARAMS: dict[str, Key] = {
     **supported_keys("litellm_credential_name", "a name in credential_list"),
     **differing_keys(
         "cache_control_injection_points",
-        "the route's `prompt_cache`: tools, system prompt and the last two user turns are marked "
-        "for clients that mark nothing",
+        "the route's `prompt_cache`: breakpoints after the tools, the system prompt and the last "
+        "two user turns, for clients that set none",
     ),
     **differing_keys(
         "mock_response",

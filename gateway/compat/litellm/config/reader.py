@@ -137,7 +137,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(value, dt.date):
             return self.raw
         if isinstance(value, int | float) and not (abs(value) < _JSON_MAX):
-            raise self.error("is a number that JSON does not have")
+            raise self.error("is a number that JSON cannot represent")
         return value
 
     def _require_value(self) -> Any:
@@ -230,7 +230,7 @@ def _bad_yaml(name: str, error: yaml.YAMLError) -> ConfigError:
 def _check_text(text: str, location: str, path: str) -> None:
     """Reject characters that an escape can produce but databases and JSON cannot hold."""
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise ConfigError(location, path, "has a character that is not text")
+        raise ConfigError(location, path, "contains a NUL character or an unpaired surrogate")
 
 
 class _Converter:

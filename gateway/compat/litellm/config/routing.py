@@ -130,7 +130,10 @@ def _retry_counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
         if kind is None or not name.endswith(suffix):
             report.add(node, "has no effect: such a failure would be the same at every attempt")
         elif suffix == "AllowedFails" and kind == "content_policy":
-            report.add(node, "has no effect: a content policy error is no failure of the target")
+            report.add(
+                node,
+                "has no effect: a content policy error does not count as a failure of the target",
+            )
         elif node.value is not None:
             counts[kind] = node.integer(max_value=_MAX_FALLBACKS)
     return counts

@@ -170,7 +170,7 @@ ROUTER: dict[str, Key] = {
     **unsupported_keys("client_ttl", "HTTP clients live as long as the process"),
     **supported_keys(
         "enable_pre_call_check enable_pre_call_checks",
-        "targets whose context is too small, or that lack a capability that is needed, are skipped",
+        "targets with too small a context, or without a required capability, are skipped",
     ),
     **differing_keys(
         "optional_pre_call_checks",

@@ -57,7 +57,7 @@ def _add_entries(new_entries: Entries, report: ImportReport) -> None:
         )
         free_entries = MAX_END_USERS - len(entries)
         for name in new_names[free_entries:]:
-            reason = f"there can be {MAX_END_USERS} end users with something of their own"
+            reason = f"at most {MAX_END_USERS} end users can have their own limits or budget"
             report.count_skipped("end users", f"end user {name}", reason)
         entries.update({name: new_entries[name] for name in new_names[:free_entries]})
         report.count("end users", "added", len(new_names[:free_entries]))

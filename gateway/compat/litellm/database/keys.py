@@ -181,7 +181,7 @@ class _KeyImport:
         """The routes that a key may use: its own models, within those of its team or user."""
         if not _calls_models(key):
             self._report.add_remark(
-                subject, "is for LiteLLM's management only: may use no model here"
+                subject, "is a management key of LiteLLM: it cannot use any model"
             )
             return [_NO_MODELS]
         key_models = self._granted_models(key)
@@ -200,7 +200,7 @@ class _KeyImport:
             ]
             models = models or [_NO_MODELS]
         if _NO_MODELS in models:
-            self._report.add_remark(subject, "may use no model")
+            self._report.add_remark(subject, "cannot use any model")
         return self._routes_of(list(dict.fromkeys(models)), subject)
 
     def _granted_models(self, row: Row) -> list[str]:

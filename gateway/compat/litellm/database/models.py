@@ -123,7 +123,7 @@ def _note_wildcard(name: str, subject: str, report: ImportReport) -> None:
     if prefix.endswith("/") and wildcard and not suffix:
         report.add_remark(
             subject,
-            f"is reached by names with {prefix} only, which LiteLLM's clients may leave out: add "
+            f"serves only names with the prefix {prefix}, which clients of LiteLLM may omit: add "
             "an alias for each name that they use",
         )
 

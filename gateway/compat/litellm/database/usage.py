@@ -109,7 +109,7 @@ def _remaining_spend(
         if missing_usd < -_LEAST_USD:
             report.add_remark(
                 f"key {key_spend.name}",
-                "its days add up to more than its counter, which was reset: the days count here",
+                "its daily usage exceeds its spend counter, which was reset: the usage is imported",
             )
         elif missing_usd > _LEAST_USD:
             start = since or key.get("created_at") or now
@@ -135,8 +135,8 @@ def report_spend_of_deleted_keys(tables: Tables, teams: Teams, report: ImportRep
         if missing_usd > _LEAST_USD:
             report.add_remark(
                 f"team {team.name}",
-                f"its counter has {missing_usd:.4f} US dollars more than its keys here, as keys "
-                "were deleted: its budget starts lower",
+                f"its spend counter is {missing_usd:.4f} US dollars higher than the imported "
+                "spend, because keys were deleted: its budget starts with the imported spend",
             )
 
 
