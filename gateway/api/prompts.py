@@ -14,7 +14,7 @@ from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
 from gateway.api.resources import not_found_response, reply, row_item, row_response, run_guarded
 from gateway.models import Prompt, PromptVersion
-from gateway.store.documents import KINDS, OwnedElsewhere, owner_label
+from gateway.store.documents import KINDS, OwnedElsewhere
 from gateway.store.prompts import activate_version
 
 router = Router(tags=["prompt versions"], auth=Editor())
@@ -72,8 +72,10 @@ def _activate_version(name: str, number: int) -> HttpResponse:
     row: Prompt | None = _PROMPTS.find(name)
     if row is None:
         return not_found_response(_PROMPTS, name)
-    if owner_ref := owner_label(row):
-        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
+    if row.read_only:
+        raise OwnedElsewhere(
+            "", f"{row} is managed by {row.managed_by}; change it there, or adopt it"
+        )
     if not activate_version(row, min(number, _MAX_NUMBER)):
         return failure(404, f"there is no version {number} of a prompt `{name[:200]}`")
     return reply(200, row_item(_PROMPTS, row))

@@ -41,7 +41,6 @@ from gateway.store.documents import (
     OwnedElsewhere,
     Refused,
     merge_patch,
-    owner_label,
 )
 from gateway.store.documents.shape import HIDDEN
 from gateway.store.keys import new_key_row
@@ -215,8 +214,8 @@ def _change_row(
 
 
 def _delete_row(row: Any) -> HttpResponse:
-    if owner_ref := owner_label(row):
-        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; remove it there")
+    if row.read_only:
+        raise OwnedElsewhere("", f"{row} is managed by {row.managed_by}; remove it there")
     row.delete()
     return HttpResponse(status=204)
 

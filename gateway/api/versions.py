@@ -23,7 +23,7 @@ from gateway.api.resources import (
 from gateway.audit import actor
 from gateway.models import Route, RouteVersion
 from gateway.routing.route_spec import as_json
-from gateway.store.documents import KINDS, OwnedElsewhere, Refused, owner_label
+from gateway.store.documents import KINDS, OwnedElsewhere, Refused
 from gateway.store.routes import Conflict, current_state, restore_spec, save_route
 
 router = Router(tags=["route versions"], auth=Editor())
@@ -161,8 +161,10 @@ def _restore_version(request: HttpRequest, name: str, number: int) -> HttpRespon
     row: Route | None = _ROUTES.find(name)
     if row is None:
         return not_found_response(_ROUTES, name)
-    if owner_ref := owner_label(row):
-        raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
+    if row.read_only:
+        raise OwnedElsewhere(
+            "", f"{row} is managed by {row.managed_by}; change it there, or adopt it"
+        )
     expected_version = body_of(request).get("version") if request.body else None
     if expected_version is not None and (
         isinstance(expected_version, bool) or not isinstance(expected_version, int)

@@ -15,11 +15,11 @@ from gateway.querysets import RegistryQuerySet, bump_version
 class RowSource(models.TextChoices):
     """Where a row comes from, which decides who may change it."""
 
-    DATABASE = "database", "created here"
-    FILE = "file", "from a configuration file"
-    ENVIRONMENT = "environment", "from the environment"
+    DATABASE = "database", "database"
+    FILE = "file", "LiteLLM file"
+    ENVIRONMENT = "environment", "environment"
     BUILTIN = "builtin", "built in"
-    CODE = "code", "from configuration as code"
+    CODE = "code", "configuration file"
 
 
 class Registry(models.Model):
@@ -81,6 +81,14 @@ class RegistryRow(models.Model):
     def read_only(self) -> bool:
         """Whether a file or the environment owns the row, so that only a copy is editable."""
         return self.source in {RowSource.FILE, RowSource.ENVIRONMENT, RowSource.CODE}
+
+    @property
+    def managed_by(self) -> str:
+        """The file or environment where the row must be changed; empty if it is editable here."""
+        if not self.read_only:
+            return ""
+        label = f"the {RowSource(self.source).label}"
+        return f"{label} ({self.source_ref})" if self.source_ref else label
 
     def _current_values(self) -> audit.Values | None:
         """The stored values of this row."""

@@ -162,6 +162,13 @@ def test_rows_of_a_file_are_read_only(api_with_resources: Client) -> None:
         assert "litellm.yaml:3" in answer.json()["detail"]
 
 
+def test_a_row_of_the_environment_names_it_in_the_error(api_with_resources: Client) -> None:
+    Provider.objects.update(source=RowSource.ENVIRONMENT)
+    answer = send(api_with_resources, "DELETE", "providers/one")
+    assert answer.status_code == 409
+    assert "one is managed by the environment; remove it there" in answer.json()["detail"]
+
+
 def test_pagination_returns_every_row_once(api: Client) -> None:
     for number in range(5):
         Team.objects.create(name=f"t{number}")

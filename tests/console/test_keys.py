@@ -237,6 +237,25 @@ def test_a_key_of_a_file_is_read_only_until_it_is_copied(admin_client: Client) -
     assert (row.name, row.source) == ("new", "database")
 
 
+@pytest.mark.parametrize(
+    ("source", "source_ref", "manager"),
+    [
+        (RowSource.FILE, "litellm.yaml:3", "Managed by the LiteLLM file (litellm.yaml:3), so"),
+        (
+            RowSource.CODE,
+            "gateway.yaml:9",
+            "Managed by the configuration file (gateway.yaml:9), so",
+        ),
+        (RowSource.ENVIRONMENT, "", "Managed by the environment, so"),
+    ],
+)
+def test_the_page_says_what_manages_a_key(
+    admin_client: Client, source: str, source_ref: str, manager: str
+) -> None:
+    row, _ = store.create_key("ci", source=source, source_ref=source_ref)
+    assert manager in text(admin_client.get(reverse("key-edit", args=[row.pk])))
+
+
 def test_the_list_shows_the_budget_that_ends_first(admin_client: Client) -> None:
     row, _ = store.create_key("ci", budget_day_usd=Decimal(4), budget_total_usd=Decimal(100))
     store.write([entry(key_id=row.pk, cost_usd=Decimal(3), started_at=timezone.now().timestamp())])

@@ -145,7 +145,9 @@ def test_two_configuration_files_do_not_change_each_others_rows(file: Path, tmp_
     apply_file(file)
     other = tmp_path / "other.yaml"
     other.write_text("dragoman: 1\nteams:\n  - name: crew\n")
-    with pytest.raises(CommandError, match=r"owned by gateway\.yaml:19"):
+    with pytest.raises(
+        CommandError, match=r"managed by the configuration file \(gateway\.yaml:19\)"
+    ):
         apply_file(other)
     other.write_text("dragoman: 1\nteams:\n  - name: other\n")
     assert apply_file(other) == ["+ team other"]

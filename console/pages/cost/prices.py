@@ -89,7 +89,9 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Accept all changes, or the selected ones; or discard the list."""
     row = get_object_or_404(PriceUpdate, pk=pk)
     if row.read_only:
-        messages.error(request, _("Managed by %(ref)s. Change it there.") % {"ref": row.source_ref})
+        messages.error(
+            request, _("Managed by %(source)s. Change it there.") % {"source": row.managed_by}
+        )
         return redirect("price-update", pk=pk)
     author = request.user.get_username()
     action = request.POST.get("what", "")

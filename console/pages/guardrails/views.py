@@ -54,7 +54,11 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Edit a guardrail."""
     row = get_object_or_404(Guardrail, pk=pk)
     if request.method == "POST" and row.read_only:
-        messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
+        messages.error(
+            request,
+            _("%(name)s is managed by %(source)s; change it there.")
+            % {"name": row, "source": row.managed_by},
+        )
         return redirect("guardrail", pk)
     return _edit_guardrail(request, row.kind, row)
 
@@ -123,7 +127,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a guardrail that no route or key has."""
     row = get_object_or_404(Guardrail, pk=pk)
     if row.read_only:
-        messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
+        messages.error(
+            request,
+            _("%(name)s is managed by %(source)s; change it there.")
+            % {"name": row, "source": row.managed_by},
+        )
         return redirect("guardrail", pk)
     try:
         row.delete()

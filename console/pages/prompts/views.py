@@ -79,7 +79,11 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
     """Save a prompt as a new version, add a message row, or update the preview."""
     row = get_object_or_404(Prompt, pk=pk)
     if row.read_only:
-        messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
+        messages.error(
+            request,
+            _("%(name)s is managed by %(source)s; change it there.")
+            % {"name": row, "source": row.managed_by},
+        )
         return redirect("prompt", pk)
     return _save_prompt(request, row)
 
@@ -91,7 +95,11 @@ def activate(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Prompt, pk=pk)
     number = number_in(request.POST.get("number", ""), 9)
     if row.read_only:
-        messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
+        messages.error(
+            request,
+            _("%(name)s is managed by %(source)s; change it there.")
+            % {"name": row, "source": row.managed_by},
+        )
     elif number is not None and activate_version(row, number):
         messages.success(request, _("Version %(number)s is active.") % {"number": number})
     else:
@@ -105,7 +113,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a prompt with its versions."""
     row = get_object_or_404(Prompt, pk=pk)
     if row.read_only:
-        messages.error(request, _("%(name)s belongs to a file; change it there.") % {"name": row})
+        messages.error(
+            request,
+            _("%(name)s is managed by %(source)s; change it there.")
+            % {"name": row, "source": row.managed_by},
+        )
         return redirect("prompt", pk)
     row.delete()
     messages.success(request, _("%(name)s deleted.") % {"name": row.name})

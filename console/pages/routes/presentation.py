@@ -329,7 +329,9 @@ def entries(
 ) -> list[Entry]:
     """Return all routes, those with the most requests first."""
     route_entries = [
-        _list_entry(row, snapshot, traffic, health)._replace(origin=row.source_ref or row.source)
+        _list_entry(row, snapshot, traffic, health)._replace(
+            origin=row.source_ref or row.get_source_display()
+        )
         if row.read_only
         else _list_entry(row, snapshot, traffic, health)
         for row in rows

@@ -37,7 +37,6 @@ from gateway.store.documents.shape import (
     as_json,
     assign_owner,
     merge_patch,
-    owner_label,
 )
 from gateway.store.documents.team import read_team, write_team
 
@@ -144,5 +143,4 @@ __all__ = [
     "as_json",
     "assign_owner",
     "merge_patch",
-    "owner_label",
 ]

@@ -229,13 +229,6 @@ def assign_owner(owner: Owner) -> Iterator[None]:
         _owner.reset(token)
 
 
-def owner_label(row: RegistryRow) -> str:
-    """The source where a row must be changed instead; empty if it can be changed here."""
-    if not row.read_only:
-        return ""
-    return row.source_ref or RowSource(row.source).label
-
-
 def claim(row: RegistryRow) -> None:
     """Set the source of a row to the current owner.
 
@@ -243,17 +236,19 @@ def claim(row: RegistryRow) -> None:
     """
     owner = _owner.get()
     if owner is None:
-        if row.pk and (owner_ref := owner_label(row)):
-            raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
+        if row.pk and row.read_only:
+            raise OwnedElsewhere(
+                "", f"{row} is managed by {row.managed_by}; change it there, or adopt it"
+            )
         # An import finds its rows by `source_ref`.
         row.source_ref = row.source_ref if row.source == RowSource.DATABASE else ""
         row.source = RowSource.DATABASE
         return
     free = row.source == RowSource.ENVIRONMENT  # auto-detected rows can be claimed by any file
     if row.pk and not owner.has(row) and not free and not owner.take:
-        owner_ref = owner_label(row) or "the console or the API"
+        managed_by = row.managed_by or "the console or the API"
         raise OwnedElsewhere(
-            "", f"{row} is owned by {owner_ref}; `--take` transfers it to this file"
+            "", f"{row} is managed by {managed_by}; `--take` transfers it to this file"
         )
     row.source, row.source_ref = RowSource.CODE, owner.ref
 

@@ -33,7 +33,7 @@ from gateway.models import Model, Route, RowSource, Target
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.routing import snapshot
-from gateway.store.documents import OwnedElsewhere, owner_label
+from gateway.store.documents import OwnedElsewhere
 from gateway.store.documents.provider import is_moved, recipient_of
 
 router = Router(tags=["litellm"])
@@ -298,6 +298,6 @@ def _find_target(model_id: Any, field: str) -> Target:
     if target is None:
         raise RejectedRequest(400, f"Model with id={model_id[:200]} not found in db", field)
     for row in (target, target.route):
-        if owner_ref := owner_label(row):
-            raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there")
+        if row.read_only:
+            raise OwnedElsewhere("", f"{row} is managed by {row.managed_by}; change it there")
     return target

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.compat.litellm.api.failures import RejectedRequest
 from gateway.models import ApiKey, Team
-from gateway.store.documents import Kind, OwnedElsewhere, Refused, owner_label
+from gateway.store.documents import Kind, OwnedElsewhere, Refused
 
 
 def write_row(
@@ -27,6 +27,6 @@ def write_row(
 def delete_rows(rows: Iterable[ApiKey | Team]) -> None:
     """Delete rows. Raises OwnedElsewhere for one that a file owns."""
     for row in rows:
-        if owner_ref := owner_label(row):
-            raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; remove it there")
+        if row.read_only:
+            raise OwnedElsewhere("", f"{row} is managed by {row.managed_by}; remove it there")
         row.delete()

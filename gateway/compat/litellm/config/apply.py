@@ -1,6 +1,6 @@
-"""Writes a Config to the registry, owned by the file, or by the database on an import.
+"""Writes a Config to the registry, managed by the file, or by the database on an import.
 
-Rows that are owned by the file and no longer in it are removed. Rows from another source are
+Rows that are managed by the file and no longer in it are removed. Rows from another source are
 never changed; a conflict with a name in the file is reported.
 An import only adds rows, which belong to the database from then on.
 """
@@ -38,7 +38,7 @@ from gateway.models import (
 )
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.route_spec import RouteSpec
-from gateway.store.documents import OwnedElsewhere, owner_label
+from gateway.store.documents import OwnedElsewhere
 from gateway.store.field_values import ROUTE_OPTIONS
 
 Row = TypeVar("Row", bound=RegistryRow)
@@ -128,8 +128,8 @@ class _RowWriter:
             if row is None:
                 self._write_route(route_row)
                 continue
-            if owner_ref := owner_label(row):
-                raise OwnedElsewhere("", f"{row} is owned by {owner_ref}; change it there")
+            if row.read_only:
+                raise OwnedElsewhere("", f"{row} is managed by {row.managed_by}; change it there")
             for target in route_row.targets:
                 self._write_target(row, target, None)
         for alias in self._config.aliases.values():
