@@ -167,7 +167,7 @@ class RetryPlan:
         candidate = candidate or self._current_candidate
         assert candidate is not None
         self._record_error_kind(candidate, error.kind)
-        retries_target = self._claim_retry(candidate, error)
+        retries_target = self._reserve_retry(candidate, error)
         if retries_target:
             self._retry_after_s = max(self._retry_after_s, float(error.retry_after_s or 0))
         if error.retryable:
@@ -179,7 +179,8 @@ class RetryPlan:
             return True
         return self._jump_to_handler(candidate.stage, error.kind)
 
-    def _claim_retry(self, candidate: Candidate, error: Error) -> bool:
+    def _reserve_retry(self, candidate: Candidate, error: Error) -> bool:
+        """Whether this target may be called again after the error; counts the retry."""
         if not may_retry_target(error, self._max_wait_s):
             return False
         if self._retries_by_kind is None:
@@ -342,7 +343,7 @@ class StepRetryPlan(RetryPlan):
         self._calls[group_of(candidate)] += 1
         return super().record_failure(error, candidate)
 
-    def _claim_retry(self, candidate: Candidate, error: Error) -> bool:
+    def _reserve_retry(self, candidate: Candidate, error: Error) -> bool:
         route, group = candidate.route, group_of(candidate)
         if not may_retry_target(error, route.max_wait_s):
             return False
