@@ -3,10 +3,10 @@
 Each rule has a counter of COUNTER_SIZE integers in the slot of each process, which only
 that process writes and all may read; the count of a rule is the sum over the processes:
 
-    HEAD      the latest time slot with a count
-    RESERVED  the estimated use of requests in progress, or how many there are
-    FIRST...  one bucket for each of the last BUCKETS slots; a budget has only one
-    SUM       of the buckets
+    LATEST_SLOT   the latest time slot with a count
+    RESERVED      the estimated use of requests in progress, or how many there are
+    FIRST_BUCKET  the first of BUCKETS buckets, one for each of the last slots; a budget has one
+    SUM           of the buckets
 
 Requests and tokens are counted in sliding windows: a span is divided into SLICES, and a
 bucket leaves the count only when all of it is older than the span. So no interval of that
@@ -32,8 +32,8 @@ Metric = Literal["requests", "tokens", "concurrency", "usd"]
 
 SLICES = 12
 BUCKETS = SLICES + 1
-HEAD, RESERVED, FIRST = 0, 1, 2
-SUM = FIRST + BUCKETS
+LATEST_SLOT, RESERVED, FIRST_BUCKET = 0, 1, 2
+SUM = FIRST_BUCKET + BUCKETS
 COUNTER_SIZE = 16
 # Dollars are counted in integer units, so that no sum is rounded.
 UNITS = 10**10
@@ -225,38 +225,40 @@ def sliding_total(counters: Sequence[int], offset: int, current_slot: int) -> in
         return 0
     if age <= 0:  # the clock may have been set back: earlier counts still apply
         return counters[offset + SUM]
-    head = counters[offset]
-    slots = range(head - SLICES + age, head + 1)
-    return sum(counters[offset + FIRST + number % BUCKETS] for number in slots)
+    latest_slot = counters[offset]
+    slots = range(latest_slot - SLICES + age, latest_slot + 1)
+    return sum(counters[offset + FIRST_BUCKET + number % BUCKETS] for number in slots)
 
 
 def add_to_slot(counters: CounterArray, offset: int, current_slot: int, amount: int) -> None:
     """Counts `amount` in the slot `current_slot`."""
-    head = counters[offset]
-    if current_slot > head:
-        _advance_slot(counters, offset, head, current_slot)
-    elif head - current_slot >= BUCKETS:  # the clock was far ahead
+    latest_slot = counters[offset]
+    if current_slot > latest_slot:
+        _advance_slot(counters, offset, latest_slot, current_slot)
+    elif latest_slot - current_slot >= BUCKETS:  # the clock was far ahead
         _advance_slot(counters, offset, current_slot - BUCKETS, current_slot)
     else:
-        current_slot = head  # also if the clock was set back
-    counters[offset + FIRST + current_slot % BUCKETS] += amount
+        current_slot = latest_slot  # also if the clock was set back
+    counters[offset + FIRST_BUCKET + current_slot % BUCKETS] += amount
     counters[offset + SUM] += amount
 
 
-def _advance_slot(counters: CounterArray, offset: int, head: int, current_slot: int) -> None:
-    """Advances the counter to a later slot. Readers see the old head until the sum is computed."""
-    for number in range(max(head + 1, current_slot - SLICES), current_slot + 1):
-        counters[offset + FIRST + number % BUCKETS] = 0
-    remaining_count = sum(counters[offset + FIRST : offset + SUM])
+def _advance_slot(counters: CounterArray, offset: int, latest_slot: int, current_slot: int) -> None:
+    """Advances the counter to a later slot; readers see the old one until the sum is computed."""
+    for number in range(max(latest_slot + 1, current_slot - SLICES), current_slot + 1):
+        counters[offset + FIRST_BUCKET + number % BUCKETS] = 0
+    remaining_count = sum(counters[offset + FIRST_BUCKET : offset + SUM])
     counters[offset] = current_slot
     counters[offset + SUM] = remaining_count
 
 
 def counts_by_slot(counters: Sequence[int], offset: int, current_slot: int) -> list[int]:
     """The count of each of the last BUCKETS slots, the oldest first."""
-    head = counters[offset]
+    latest_slot = counters[offset]
     return [
-        counters[offset + FIRST + number % BUCKETS] if head - BUCKETS < number <= head else 0
+        counters[offset + FIRST_BUCKET + number % BUCKETS]
+        if latest_slot - BUCKETS < number <= latest_slot
+        else 0
         for number in range(current_slot - SLICES, current_slot + 1)
     ]
 
@@ -277,18 +279,18 @@ def seconds_until_below(counts: Sequence[int], limit: int, now: float, span_s: i
 
 def window_spend(counters: Sequence[int], offset: int, window: int) -> int:
     """The spending in a calendar window."""
-    return counters[offset + FIRST] if counters[offset] == window else 0
+    return counters[offset + FIRST_BUCKET] if counters[offset] == window else 0
 
 
 def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> None:
     """Counts `amount` in a calendar window, unless a later window has begun."""
-    head = counters[offset]
-    if window < head:
+    latest_window = counters[offset]
+    if window < latest_window:
         return
-    if window > head:
-        counters[offset + FIRST] = 0
+    if window > latest_window:
+        counters[offset + FIRST_BUCKET] = 0
         counters[offset] = window
-    counters[offset + FIRST] += amount
+    counters[offset + FIRST_BUCKET] += amount
 
 
 def discard_future_spend(counters: CounterArray, offset: int, span: str, now: float) -> None:
@@ -298,7 +300,7 @@ def discard_future_spend(counters: CounterArray, offset: int, span: str, now: fl
     """
     current_window, _ = calendar_window(now, span)
     if counters[offset] > current_window:
-        counters[offset + FIRST] = 0
+        counters[offset + FIRST_BUCKET] = 0
         counters[offset] = current_window
 
 
@@ -329,7 +331,7 @@ def _current_window(counter: RuleCounter, moment: CountedAt) -> CounterWindow:
     metric, offset = METRICS.index(counter.metric), counter.offset
     if counter.span_s:
         current_slot = slot_number(moment.now, counter.span_s)
-        bucket_index = offset + FIRST + current_slot % BUCKETS
+        bucket_index = offset + FIRST_BUCKET + current_slot % BUCKETS
         return (
             metric,
             counter.limit,
@@ -340,7 +342,8 @@ def _current_window(counter: RuleCounter, moment: CountedAt) -> CounterWindow:
             offset + RESERVED,
         )
     window = moment.windows[counter.rule.span] if metric == USD else 0
-    return metric, counter.limit, offset, window, offset + FIRST, offset + FIRST, offset + RESERVED
+    bucket_index = offset + FIRST_BUCKET
+    return metric, counter.limit, offset, window, bucket_index, bucket_index, offset + RESERVED
 
 
 def check_limits(

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.providers.profile import Price
 from gateway.relay.translate.media import MediaFetch
-from gateway.routing.limits import FIRST, RESERVED, SUM, UNITS, Budget, Limits
+from gateway.routing.limits import FIRST_BUCKET, RESERVED, SUM, UNITS, Budget, Limits
 from gateway.routing.snapshot import Provider, Route, Snapshot, Team, Timeouts
 from tests.relay.harness import (
     DONE,
@@ -293,7 +293,7 @@ def counted_and_reserved(live: Gateway, name: str) -> tuple[int, int]:
     board = live.runtime.limiter.counters
     offset = board.locked_counter_offset(name)
     assert offset is not None, name
-    counter_field = FIRST if name.split("/")[1] == "usd" else SUM
+    counter_field = FIRST_BUCKET if name.split("/")[1] == "usd" else SUM
     return board.local_slot[offset + counter_field], board.local_slot[offset + RESERVED]
 
 

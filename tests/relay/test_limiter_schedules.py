@@ -25,7 +25,7 @@ from gateway.relay.limits.limiter import Limiter, rules_for
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing.limits import (
     BUCKETS,
-    FIRST,
+    FIRST_BUCKET,
     RESERVED,
     SLICES,
     SPANS,
@@ -124,15 +124,17 @@ class LimiterProcesses:
         board.map_new_slots()
         offset = board.counter_offset(name)
         assert offset is not None
-        for lane in (board.local_slot, *board.peer_slots):
-            yield lane, offset
+        for counters in (board.local_slot, *board.peer_slots):
+            yield counters, offset
 
     def reserved(self, name: str) -> int:
-        return sum(lane[offset + RESERVED] for lane, offset in self.slots_of(name))
+        return sum(counters[offset + RESERVED] for counters, offset in self.slots_of(name))
 
     def spent(self, name: str, window: int) -> int:
         return sum(
-            lane[offset + FIRST] for lane, offset in self.slots_of(name) if lane[offset] == window
+            counters[offset + FIRST_BUCKET]
+            for counters, offset in self.slots_of(name)
+            if counters[offset] == window
         )
 
 

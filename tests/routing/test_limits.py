@@ -15,9 +15,9 @@ from gateway.routing.limits import (
     BUCKETS,
     COUNTER_SIZE,
     DAY,
-    FIRST,
-    HEAD,
+    FIRST_BUCKET,
     HOUR,
+    LATEST_SLOT,
     MINUTE,
     RESERVED,
     SLICES,
@@ -294,7 +294,7 @@ def test_counts_older_than_the_window_expire() -> None:
     assert sliding_total(counters, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
     assert sliding_total(counters, 0, slot_number(NOW + MINUTE + 5, MINUTE)) == 0
     add_to_slot(counters, 0, slot_number(NOW + 10 * MINUTE, MINUTE), 1)
-    assert counters[FIRST : FIRST + BUCKETS].count(0) == BUCKETS - 1
+    assert counters[FIRST_BUCKET : FIRST_BUCKET + BUCKETS].count(0) == BUCKETS - 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=40), st.integers(0, 30))
@@ -334,7 +334,7 @@ def test_a_late_request_is_not_counted_in_the_next_window() -> None:
     add_spend(counters, 0, 10, 5)
     add_spend(counters, 0, 11, 1)
     add_spend(counters, 0, 10, 7)
-    assert (window_spend(counters, 0, 11), counters[HEAD]) == (1, 11)
+    assert (window_spend(counters, 0, 11), counters[LATEST_SLOT]) == (1, 11)
 
 
 def test_spend_of_a_window_that_has_not_begun_is_discarded() -> None:
