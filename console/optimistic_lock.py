@@ -38,17 +38,17 @@ class VersionLock(forms.BaseForm):
 
     def clean_row_version(self) -> str:
         """Add an error if the values have changed; the next submission overwrites them."""
-        seen, current = str(self.cleaned_data[FIELD]), self.current_version()
-        if seen and seen != current:
+        opened_version, current_version = str(self.cleaned_data[FIELD]), self.current_version()
+        if opened_version and opened_version != current_version:
             data = self.data.copy()  # type: ignore[attr-defined]
-            data[self.add_prefix(FIELD)] = current
+            data[self.add_prefix(FIELD)] = current_version
             self.data = data
             message = _(
                 "%(name)s changed this after you opened the page. Save again to overwrite that "
                 "change, or reload the page to see it."
             )
             self.add_error(None, message % {"name": self.last_editor() or _("Somebody")})
-        return current
+        return current_version
 
 
 class OptimisticLock(VersionLock):

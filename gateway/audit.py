@@ -111,13 +111,13 @@ def record_change(
     """Record one change, if any value differs. None stands for a row that does not exist."""
     old, new = _public_values(before), _public_values(after)
     if old is not None and new is not None:
-        differ = {
+        changed_columns = {
             column for column in old.keys() | new.keys() if old.get(column) != new.get(column)
         }
-        if not differ:
+        if not changed_columns:
             return
-        old = {column: old.get(column) for column in sorted(differ)}
-        new = {column: new.get(column) for column in sorted(differ)}
+        old = {column: old.get(column) for column in sorted(changed_columns)}
+        new = {column: new.get(column) for column in sorted(changed_columns)}
     action = "changed"
     if old is None or new is None:
         action = "created" if old is None else "deleted"

@@ -468,9 +468,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             .order_by()
             # Grouped by the column itself, SQLite reads the whole log in the order of its index.
             .values_list(NullIf("provider", Value("")))
-            .annotate(calls=models.Count("pk"), bad=models.Count("pk", filter=is_failed))
+            .annotate(calls=models.Count("pk"), failures=models.Count("pk", filter=is_failed))
         )
-        return {name: (calls, bad) for name, calls, bad in rows if name is not None}
+        return {name: (calls, failures) for name, calls, failures in rows if name is not None}
 
     def served_from_cache(self, routes: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Responses of the response cache: `requests` and tokens by route, provider and model."""

@@ -263,7 +263,11 @@ def _chart_series(
     if len(ranked) > len(shown_series):
         labels[0] = _others_label(len(ranked) - len(shown_series))
     return tuple(
-        Series(label, number, tuple(sum_totals(cells.get(number, {}).get(at, ())) for at in starts))
+        Series(
+            label,
+            number,
+            tuple(sum_totals(cells.get(number, {}).get(start, ())) for start in starts),
+        )
         for number, label in labels.items()
     )
 

@@ -155,7 +155,9 @@ def estimate(totals: Totals, price: Price) -> Decimal | None:
 def _price_of_average(totals: Totals, price: Price) -> Price:
     """The price for the average prompt, without prices of longer ones."""
     average = totals.prompt_tokens / totals.requests if totals.requests else 0
-    tier_price = next((long for tokens, long in reversed(price.above) if average > tokens), price)
+    tier_price = next(
+        (long_price for tokens, long_price in reversed(price.above) if average > tokens), price
+    )
     return msgspec.structs.replace(tier_price, above=())
 
 

@@ -93,15 +93,15 @@ def _is_seconds(value: Any, min_seconds: int) -> bool:
 
 def _parse_header(header: str) -> CacheControl:
     """`Cache-Control` of a request; unknown directives are ignored, as RFC 9111 requires."""
-    use = stores = True
+    reads_cache = stores_response = True
     ages = []
     for directive in header.lower().split(","):
         name, _, value = directive.strip().partition("=")
         value = value.strip().strip('"')
         if name == "no-cache":
-            use = False
+            reads_cache = False
         elif name == "no-store":
-            stores = False
+            stores_response = False
         elif name == "max-age" and value.isascii() and value.isdigit():
             ages.append(int(value[:10]))
-    return CacheControl(read=use, store=stores, max_age_s=min(ages, default=None))
+    return CacheControl(read=reads_cache, store=stores_response, max_age_s=min(ages, default=None))

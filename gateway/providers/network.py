@@ -82,9 +82,9 @@ def parse_proxy(url: str) -> Proxy:
 
 def mask_proxy(url: str) -> str:
     """A proxy's URL with its password masked, to be displayed."""
-    userinfo, at, address = url.rpartition("@")
+    userinfo, at_sign, address = url.rpartition("@")
     user, colon, password = userinfo.rpartition("://")[2].partition(":")
-    if not at or not colon or not password:
+    if not at_sign or not colon or not password:
         return url
     return f"{url.partition('://')[0]}://{user}:{MASK}@{address}"
 

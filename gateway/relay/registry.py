@@ -102,11 +102,11 @@ class Registry:
     def unavailable(self) -> bool:
         """Whether the database cannot be reached, or does not respond."""
         query_started_at = self._query_started_at
-        silent = (
+        query_timed_out = (
             query_started_at is not None
             and time.monotonic() - query_started_at > DATABASE_TIMEOUT_S
         )
-        return self.failed or silent
+        return self.failed or query_timed_out
 
     def sync_spend_soon(self) -> None:
         """Reads the recorded spend on the next poll."""

@@ -235,7 +235,7 @@ class _Application:
             and before == as_json(convert_document(full_document, kind.shape))
         ):
             owner = Owner(self._file)
-            if owner.has(row):  # each write bumps the version: every process reloads
+            if owner.manages(row):  # each write bumps the version: every process reloads
                 self._written_pks[kind.name].add(row.pk)
                 return
         written_row = kind.write(full_document, row)
@@ -295,7 +295,7 @@ class _Application:
         )
         # Delete dependents first: projects before their teams.
         for row in sorted(rows, key=lambda row: getattr(row, "parent_id", None) is None):
-            if not Owner(self._file).has(row):
+            if not Owner(self._file).manages(row):
                 continue
             self._lines.append(ChangeLine("-", kind.label, kind.read(row)["name"]))
             try:

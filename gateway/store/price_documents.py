@@ -93,7 +93,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
 
     The field of a Refused error is a path such as `prices[2].list`.
     """
-    file_rows = [r for r in PriceUpdate.objects.filter(source=RowSource.CODE) if owner.has(r)]
+    file_rows = [r for r in PriceUpdate.objects.filter(source=RowSource.CODE) if owner.manages(r)]
     pks = [row.pk for row in file_rows]
     before = read_prices(PriceUpdate.objects.filter(pk__in=pks))
     other_prices = read_prices(PriceUpdate.objects.exclude(pk__in=pks))

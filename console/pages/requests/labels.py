@@ -173,8 +173,10 @@ def _call_text(number: int, upstream_call: dict[str, Any]) -> str:
         }
     ]
     for search in upstream_call.get("searches") or ():
-        found = search.get("results", 0)
-        result = search.get("error") or ngettext("%d result", "%d results", found) % found
+        result_count = search.get("results", 0)
+        result = (
+            search.get("error") or ngettext("%d result", "%d results", result_count) % result_count
+        )
         parts.append(
             _("web search “%(query)s”: %(result)s")
             % {"query": search.get("query", ""), "result": result}

@@ -123,10 +123,10 @@ def team_keys(request: HttpRequest) -> HttpResponse:
     available_keys = ApiKey.objects.available_for_team(None)
     numbers = (number_in(pk) for pk in request.GET.getlist("members")[:MAX_LISTED_KEYS])
     selected = list(available_keys.filter(pk__in=[pk for pk in numbers if pk is not None]))
-    found = available_keys.exclude(pk__in=[key.pk for key in selected])
+    matching_keys = available_keys.exclude(pk__in=[key.pk for key in selected])
     for word in request.GET.get("q", "")[:100].replace("\0", "").split():
-        found = found.filter(Q(name__icontains=word) | Q(prefix__istartswith=word))
-    rows = list(found[: MAX_LISTED_KEYS + 1])
+        matching_keys = matching_keys.filter(Q(name__icontains=word) | Q(prefix__istartswith=word))
+    rows = list(matching_keys[: MAX_LISTED_KEYS + 1])
     context = {
         "keys": [(key, key in selected) for key in (*selected, *rows[:MAX_LISTED_KEYS])],
         "empty": _("No keys match this search."),

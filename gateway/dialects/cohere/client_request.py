@@ -257,9 +257,9 @@ def _parse_documents(body: Json, extra: Json) -> tuple[Document, ...]:
     if type(documents) is not list:
         raise wrong_type("documents", "a list", documents)
     options = mapping(body, "citation_options") or {}
-    cites = options.get("mode") not in ("OFF", "DISABLED")
+    has_citations = options.get("mode") not in ("OFF", "DISABLED")
     return tuple(
-        replace(_parse_document(item, f"documents[{index}]", extra), citations=cites)
+        replace(_parse_document(item, f"documents[{index}]", extra), citations=has_citations)
         for index, item in enumerate(documents)
     )
 

@@ -366,9 +366,9 @@ def _parse_unusual_usage(usage: Any) -> Usage | None:
         reasoning = _token_count(usage.get("reasoning_tokens"))
     if prompt is not None and output is not None and total is not None:
         cached = (cache_read or 0) + (cache_write or 0)
-        output_rest = total - prompt - output
-        if _is_separate_reasoning(usage, output_rest, reasoning, cached):
-            output, reasoning = output + output_rest, output_rest
+        remaining_tokens = total - prompt - output
+        if _is_separate_reasoning(usage, remaining_tokens, reasoning, cached):
+            output, reasoning = output + remaining_tokens, remaining_tokens
     return Usage(
         input=uncached,
         cache_read=cache_read,
@@ -380,19 +380,21 @@ def _parse_unusual_usage(usage: Any) -> Usage | None:
     )
 
 
-def _is_separate_reasoning(usage: Json, rest: int, reasoning: int | None, cached: int) -> bool:
-    """Whether the `rest` of the total, beyond prompt and completion, is reasoning.
+def _is_separate_reasoning(
+    usage: Json, remaining_tokens: int, reasoning: int | None, cached: int
+) -> bool:
+    """Whether the `remaining_tokens` of the total, beyond prompt and completion, are reasoning.
 
     xAI does not include its reasoning tokens in `completion_tokens`, only in the total
     (docs.x.ai/docs/key-information/consumption-and-rate-limits). Gemini's compatible API reports
-    thoughts in the total alone (discuss.ai.google.dev/t/98760). Not so if the rest may be a part
-    of the prompt: cached tokens, or audio at Mistral.
+    thoughts in the total alone (discuss.ai.google.dev/t/98760). Not so if they may be a
+    part of the prompt: cached tokens, or audio at Mistral.
     """
-    if rest <= 0:
+    if remaining_tokens <= 0:
         return False
     if reasoning is not None:
-        return rest == reasoning
-    return rest != cached and usage.get("prompt_audio_seconds") is None
+        return remaining_tokens == reasoning
+    return remaining_tokens != cached and usage.get("prompt_audio_seconds") is None
 
 
 def _token_count(value: Any) -> int | None:

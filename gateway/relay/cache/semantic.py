@@ -55,8 +55,8 @@ class SemanticIndex:
             for entry_vector, key in entries
             if len(entry_vector) == len(vector)
         )
-        best, key = max(similarities, default=(0.0, ""))
-        return (key, min(best, 1.0)) if best >= threshold else None
+        similarity, key = max(similarities, default=(0.0, ""))
+        return (key, min(similarity, 1.0)) if similarity >= threshold else None
 
     def add(self, context: bytes, vector: Vector, key: str) -> None:
         """Adds a prompt, and evicts the oldest of its context if there are too many."""

@@ -61,12 +61,14 @@ class RedisBreaker(Breaker):
         try:
             async with asyncio.timeout(self._timeout_s):
                 key, expires_s = TRIAL_PREFIX + label, int(TRIAL_S)
-                free = bool(await self._redis.set(key, self._machine_id, nx=True, ex=expires_s))
+                is_claimed = bool(
+                    await self._redis.set(key, self._machine_id, nx=True, ex=expires_s)
+                )
         except _REDIS_ERRORS:
             return True
-        if not free:  # release the local claim
+        if not is_claimed:  # release the local claim
             self.release_trial(label)
-        return free
+        return is_claimed
 
     def publish(self, label: str) -> None:
         """Publishes the state to Redis, in a task of its own."""

@@ -188,7 +188,7 @@ class StreamGuard:
             if isinstance(event, NativeDelta) or (isinstance(event, BlockStart) and event.native)
         ]
         parts = [_native_of(self._waiting[index]) for index in positions]
-        document = {"block": _join_pieces(parts)}
+        document = {"block": _join_deltas(parts)}
         if self._logged:
             self._blocks[-1] += "\n".join(texts_of(document))
         if not self.enforces:
@@ -244,21 +244,21 @@ def _native_of(event: Event) -> dict[str, Any]:
     raise AssertionError("not a native event")
 
 
-def _join_pieces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _join_deltas(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The start and the deltas of a block, with each text of several deltas whole in the first."""
     joined_parts = [dict(part) for part in parts]
-    firsts: dict[str, dict[str, Any]] = {}
+    first_parts: dict[str, dict[str, Any]] = {}
     # Joined at the end: adding each piece to the text before it would take quadratic time.
-    pieces: dict[str, list[str]] = {}
+    delta_texts: dict[str, list[str]] = {}
     for part in joined_parts[1:]:
         for name, value in part.items():
             if not isinstance(value, str) or name in _SAME_IN_DELTAS:
                 continue
-            pieces.setdefault(name, []).append(value)
-            if firsts.setdefault(name, part) is not part:
+            delta_texts.setdefault(name, []).append(value)
+            if first_parts.setdefault(name, part) is not part:
                 part[name] = ""
-    for name, first in firsts.items():
-        first[name] = "".join(pieces[name])
+    for name, first_part in first_parts.items():
+        first_part[name] = "".join(delta_texts[name])
     return joined_parts
 
 

@@ -211,7 +211,7 @@ class Owner(NamedTuple):
     ref: str = ""
     take: bool = False
 
-    def has(self, row: RegistryRow) -> bool:
+    def manages(self, row: RegistryRow) -> bool:
         """Whether the row belongs to this file."""
         return row.source == RowSource.CODE and row.source_ref.rpartition(":")[0] == self.file
 
@@ -232,7 +232,7 @@ def assign_owner(owner: Owner) -> Iterator[None]:
 def claim(row: RegistryRow) -> None:
     """Set the source of a row to the current owner.
 
-    Raises OwnedElsewhere if another owner has it.
+    Raises OwnedElsewhere if another owner manages it.
     """
     owner = _owner.get()
     if owner is None:
@@ -244,8 +244,9 @@ def claim(row: RegistryRow) -> None:
         row.source_ref = row.source_ref if row.source == RowSource.DATABASE else ""
         row.source = RowSource.DATABASE
         return
-    free = row.source == RowSource.ENVIRONMENT  # auto-detected rows can be claimed by any file
-    if row.pk and not owner.has(row) and not free and not owner.take:
+    # Any file can claim rows that `up` added for a credential in the environment.
+    is_detected = row.source == RowSource.ENVIRONMENT
+    if row.pk and not owner.manages(row) and not is_detected and not owner.take:
         managed_by = row.managed_by or "the console or the API"
         raise OwnedElsewhere(
             "", f"{row} is managed by {managed_by}; `--take` transfers it to this file"

@@ -41,27 +41,27 @@ def set_amounts(
 
     Returns False if a limit of 0 rejects every request.
     """
-    limits, budget, passes = amounts_of(source, shared_budget, subject, report)
+    limits, budget, admits_requests = amounts_of(source, shared_budget, subject, report)
     set_limits(row, limits)
     set_budget(row, budget)
-    return passes
+    return admits_requests
 
 
 def amounts_of(
     source: Row, shared_budget: Row | None, subject: str, report: ImportReport
 ) -> tuple[Limits, Budget, bool]:
-    """The limits and the budget in LiteLLM's columns, and whether any request passes.
+    """The limits and the budget in LiteLLM's columns, and whether they admit any request.
 
     `shared_budget` is the row of BudgetTable that `source` names; its own values take precedence.
     """
     values = {**_present_amounts(shared_budget or {}), **_present_amounts(source)}
-    limits, passes = _read_limits(values, subject, report)
+    limits, admits_requests = _read_limits(values, subject, report)
     budget = _read_budget(values, subject, report)
     if values.get("temp_budget_increase"):
         report.add_remark(subject, "temp_budget_increase is not imported")
     if values.get("model_max_budget"):
         report.add_remark(subject, "model_max_budget: budgets of single models are not imported")
-    return limits, budget, passes
+    return limits, budget, admits_requests
 
 
 def has_amounts(source: Row, shared_budget: Row | None) -> bool:
@@ -87,17 +87,17 @@ def _present_amounts(source: Row) -> Row:
 
 def _read_limits(values: Row, subject: str, report: ImportReport) -> tuple[Limits, bool]:
     limits: dict[str, int] = {}
-    passes = True
+    admits_requests = True
     for field, name in LIMITS.items():
         value = values.get(field)
         if value is None:
             continue
         if value <= 0:
-            passes = False
+            admits_requests = False
             report.add_remark(subject, f"{field} {value} rejects every request")
         else:
             limits[name] = min(int(value), _MAX_AMOUNT)
-    return Limits(**limits), passes
+    return Limits(**limits), admits_requests
 
 
 def _read_budget(values: Row, subject: str, report: ImportReport) -> Budget:

@@ -37,10 +37,12 @@ def import_end_users(tables: Tables, report: ImportReport) -> None:
 
 def _end_user_entry(row: Row, shared_row: Row | None, report: ImportReport) -> dict[str, Any]:
     """Alias, limits and budget of an end user, as an entry of the setting."""
-    limits, budget, passes = amounts_of(row, shared_row, f"end user {row['user_id']}", report)
+    limits, budget, admits_requests = amounts_of(
+        row, shared_row, f"end user {row['user_id']}", report
+    )
     entry = {
         "alias": (row.get("alias") or "").replace("\0", ""),
-        "blocked": bool(row.get("blocked")) or not passes,
+        "blocked": bool(row.get("blocked")) or not admits_requests,
         "limits": non_null_fields(limits),
         "budget": non_null_fields(budget),
     }

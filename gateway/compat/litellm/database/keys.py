@@ -141,12 +141,12 @@ class _KeyImport:
             source_ref=f"LiteLLM key {token[:16]}",
         )
         shared_budget = self._budgets.get(key.get("budget_id") or "")
-        passes = set_amounts(row, key, shared_budget, subject, self._report)
+        admits_requests = set_amounts(row, key, shared_budget, subject, self._report)
         if (imported_key := self._imported_keys.get(token)) is not None:
             row.previous_prefix = public_prefix(imported_key["token"])
             row.previous_digest = store.hashed_digest(imported_key["token"])
             row.previous_expires_at = in_utc(imported_key["revoke_at"])
-        self._block_key(row, key, subject, passes=passes)
+        self._block_key(row, key, subject, admits_requests=admits_requests)
         self._note_unsupported(key, metadata or {}, subject)
         try:
             row.clean_fields(exclude=["digest", "previous_digest"])
@@ -156,9 +156,9 @@ class _KeyImport:
             return None
         return row
 
-    def _block_key(self, row: ApiKey, key: Row, subject: str, *, passes: bool) -> None:
+    def _block_key(self, row: ApiKey, key: Row, subject: str, *, admits_requests: bool) -> None:
         in_blocked = {key.get("team_id"), key.get("project_id")} & self._blocked_ids
-        if key.get("blocked") or in_blocked or not passes:
+        if key.get("blocked") or in_blocked or not admits_requests:
             row.revoked_at = self._now
         if in_blocked and not key.get("blocked"):
             self._report.add_remark(
