@@ -44,9 +44,9 @@ def events(*parts: bytes | float | Exception) -> httpx.Response:
 async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> None:
     pieces = [WIRE[i : i + 50] for i in range(0, len(WIRE), 50)]
     registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
-    async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gate:
-        reply = await gate.post(PATH, REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gw:
+        reply = await gw.post(PATH, REQUEST)
+        entry = await gw.entry()
     assert reply.body == WIRE
     assert reply.headers["content-type"] == "application/vnd.amazon.eventstream"
     decoder = Decoder()
@@ -55,7 +55,7 @@ async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> N
     for part in parts:
         assert decoder.feed(part)
         assert not decoder.pending
-    (upstream_request,) = gate.upstreams.requests
+    (upstream_request,) = gw.upstreams.requests
     assert json.loads(upstream_request.content) == REQUEST
     assert upstream_request.url.path.endswith("/us.amazon.nova-pro-v1:0/converse-stream")
     assert entry.passthrough
@@ -66,9 +66,9 @@ async def test_a_stream_that_breaks_off_ends_with_an_exception(tmp_path: Path) -
     cut = len(WIRE) // 2
     registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
     pieces = (WIRE[:cut], httpx.ReadError("gone"))
-    async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gate:
-        reply = await gate.post(PATH, REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gw:
+        reply = await gw.post(PATH, REQUEST)
+        entry = await gw.entry()
     *_, last = Decoder().feed(reply.body)
     assert last.event == "internalServerException"
     assert entry.outcome == "cut"
@@ -80,8 +80,8 @@ async def test_an_idle_event_stream_gets_no_keepalive_bytes(
     monkeypatch.setattr(relay_stream, "PING_S", 0.02)
     parts = (chunk("he"), 0.1, chunk("llo", finish="stop"), DONE)
     registry = snapshot(route("m", provider("chat")))
-    async with gateway(tmp_path, registry, chat=lambda _: sse(*parts)) as gate:
-        reply = await gate.post(PATH, REQUEST)
+    async with gateway(tmp_path, registry, chat=lambda _: sse(*parts)) as gw:
+        reply = await gw.post(PATH, REQUEST)
     assert all(reply.parts[:-1])
     texts = [json.loads(frame.data) for frame in Decoder().feed(reply.body)]
     assert [t["delta"]["text"] for t in texts if "delta" in t] == ["he", "llo"]
@@ -91,9 +91,9 @@ async def test_an_idle_event_stream_gets_no_keepalive_bytes(
 async def test_a_signed_request_is_refused_with_what_to_send(tmp_path: Path) -> None:
     signature = "AWS4-HMAC-SHA256 Credential=AKIA0/20260101/eu-west-1/bedrock/aws4_request"
     registry = snapshot(route("m", provider("chat")))
-    async with gateway(tmp_path, registry, chat=lambda _: sse(DONE)) as gate:
-        reply = await gate.post(PATH, REQUEST, headers={"authorization": signature})
+    async with gateway(tmp_path, registry, chat=lambda _: sse(DONE)) as gw:
+        reply = await gw.post(PATH, REQUEST, headers={"authorization": signature})
     assert reply.status == 403
     assert reply.headers["x-amzn-errortype"] == "AccessDeniedException"
     assert "AWS_BEARER_TOKEN_BEDROCK" in reply.json()["message"]
-    assert not gate.upstreams.requests
+    assert not gw.upstreams.requests

@@ -46,9 +46,9 @@ async def test_built_in_tools_choose_the_api_that_has_them(
     tmp_path: Path, model: str, tools: list[Json], path: str
 ) -> None:
     registry = snapshot(route("m", provider("a", preset="openai"), model=model))
-    async with gateway(tmp_path, registry, a=answer) as gate:
-        reply = await gate.post("/v1/messages", {**MESSAGES, "tools": tools})
-        [upstream_request] = gate.upstreams.requests
+    async with gateway(tmp_path, registry, a=answer) as gw:
+        reply = await gw.post("/v1/messages", {**MESSAGES, "tools": tools})
+        [upstream_request] = gw.upstreams.requests
     assert upstream_request.url.path == path
     assert reply.json()["content"] == [{"type": "text", "text": "hello"}]
     kinds = [tool["type"] for tool in json.loads(upstream_request.content).get("tools", ())]
@@ -74,9 +74,9 @@ async def test_a_chat_clients_search_uses_the_models_search_api(
     """Only OpenAI's search models accept `web_search_options`; others search in Responses."""
     registry = snapshot(route("m", provider("a", preset="openai"), model=model))
     body = {"model": "m", "messages": MESSAGES["messages"], "web_search_options": {}}
-    async with gateway(tmp_path, registry, a=answer) as gate:
-        await gate.post("/v1/chat/completions", body)
-        [upstream_request] = gate.upstreams.requests
+    async with gateway(tmp_path, registry, a=answer) as gw:
+        await gw.post("/v1/chat/completions", body)
+        [upstream_request] = gw.upstreams.requests
     assert upstream_request.url.path == path
 
 
@@ -118,10 +118,10 @@ async def ask_grok(
     tmp_path: Path, path: str, body: Json, model: str = "grok-4.3"
 ) -> tuple[httpx.Request, Reply]:
     registry = snapshot(route("m", provider("a", preset="xai"), model=model))
-    async with gateway(tmp_path, registry, a=xai) as gate:
-        reply = await gate.post(path, {"model": "m", **body})
+    async with gateway(tmp_path, registry, a=xai) as gw:
+        reply = await gw.post(path, {"model": "m", **body})
         assert reply.status == 200, reply.body
-        [upstream_request] = gate.upstreams.requests
+        [upstream_request] = gw.upstreams.requests
     return upstream_request, reply
 
 
@@ -344,8 +344,8 @@ def searched_x(request: httpx.Request) -> httpx.Response:
 async def test_a_search_of_x_is_no_call_of_the_client(tmp_path: Path, stream: bool) -> None:
     registry = snapshot(route("m", provider("a", preset="xai"), model="grok-4.3"))
     body = {"model": "m", **CHAT, "tools": [{"type": "x_search"}], "stream": stream}
-    async with gateway(tmp_path, registry, a=searched_x) as gate:
-        reply = await gate.post("/v1/chat/completions", body)
+    async with gateway(tmp_path, registry, a=searched_x) as gw:
+        reply = await gw.post("/v1/chat/completions", body)
     assert reply.status == 200
     assert "hello" in reply.body.decode()
     assert "tool_calls" not in reply.body.decode()

@@ -109,9 +109,9 @@ def chunks(body: bytes) -> list[Json]:
 
 async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Path) -> None:
     test_route = priced_route(CLAUDE)
-    async with gateway(tmp_path, snapshot(test_route), a=claude(["a", "bb", "ccc"])) as gate:
-        reply = await gate.post("/v1/chat/completions", REQUEST)
-        row = await gate.entry()
+    async with gateway(tmp_path, snapshot(test_route), a=claude(["a", "bb", "ccc"])) as gw:
+        reply = await gw.post("/v1/chat/completions", REQUEST)
+        row = await gw.entry()
     body = reply.json()
     assert reply.status == 200, body
     assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
@@ -122,7 +122,7 @@ async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Pat
     assert row.cost_usd == Decimal("0.000042")
     [attempt] = row.attempts
     assert sorted(c.output_tokens or 0 for c in attempt.calls) == [1, 2, 3]
-    assert len(gate.entries) == 1 and len(gate.upstreams.requests) == 3
+    assert len(gw.entries) == 1 and len(gw.upstreams.requests) == 3
     assert "n" not in reply.headers.get("x-dragoman-dropped", "").split(", ")
 
 
@@ -130,9 +130,9 @@ async def test_a_stream_interleaves_its_choices(tmp_path: Path) -> None:
     texts = ["alpha", "bravo", "chars"]
     body = {**REQUEST, "stream": True, "stream_options": {"include_usage": True}}
     upstream = claude(texts, pause_s=0.01)
-    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gate:
-        reply = await gate.post("/v1/chat/completions", body)
-        row = await gate.entry()
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gw:
+        reply = await gw.post("/v1/chat/completions", body)
+        row = await gw.entry()
     stream_chunks = chunks(reply.body)
     state: Any = ChatCompletionStreamState()
     for part in stream_chunks:
@@ -155,10 +155,10 @@ async def test_a_stream_interleaves_its_choices(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_openais_sdk_reads_all_choices(tmp_path: Path, stream: bool) -> None:
     registry = snapshot(priced_route(CLAUDE))
-    async with gateway(tmp_path, registry, a=claude(["a", "bb", "ccc"])) as gate:
-        http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
+    async with gateway(tmp_path, registry, a=claude(["a", "bb", "ccc"])) as gw:
+        http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gw.app))  # type: ignore[arg-type]
         async with openai.AsyncOpenAI(
-            base_url="http://gate/v1", api_key=KEY, http_client=http, max_retries=0
+            base_url="http://gw/v1", api_key=KEY, http_client=http, max_retries=0
         ) as sdk:
             if stream:
                 indexes = {
@@ -193,8 +193,8 @@ async def test_clients_of_other_dialects_get_choices_at_the_end(
         path = path.replace("generateContent", "streamGenerateContent?alt=sse")
     elif stream:
         fields = {**fields, "stream": True}
-    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude(["a", "bb"])) as gate:
-        reply = await gate.post(path, fields)
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude(["a", "bb"])) as gw:
+        reply = await gw.post(path, fields)
     assert reply.status == 200, reply.body
     bodies = chunks(reply.body) if stream else [reply.json()]
     field = "candidates" if "v1beta" in path else "choices"
@@ -217,9 +217,9 @@ async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
 
     upstream = provider("a", "ollama", preset="ollama")
     test_route = priced_route(upstream, "qwen3")
-    async with gateway(tmp_path, snapshot(test_route), a=ollama) as gate:
-        reply = await gate.post("/v1/chat/completions", {**REQUEST, "seed": 7})
-        upstream_bodies = [json.loads(r.content) for r in gate.upstreams.requests]
+    async with gateway(tmp_path, snapshot(test_route), a=ollama) as gw:
+        reply = await gw.post("/v1/chat/completions", {**REQUEST, "seed": 7})
+        upstream_bodies = [json.loads(r.content) for r in gw.upstreams.requests]
     assert len(reply.json()["choices"]) == 3
     assert sorted(body["options"]["seed"] for body in upstream_bodies) == [7, 8, 9]
 
@@ -227,9 +227,9 @@ async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
 async def test_a_provider_with_native_choices_is_called_once(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
-    ) as gate:
-        await gate.post("/v1/chat/completions", REQUEST)
-    (upstream_request,) = gate.upstreams.requests
+    ) as gw:
+        await gw.post("/v1/chat/completions", REQUEST)
+    (upstream_request,) = gw.upstreams.requests
     assert json.loads(upstream_request.content)["n"] == 3
 
 
@@ -248,9 +248,9 @@ async def test_a_failed_choice_fails_the_request(tmp_path: Path) -> None:
         await asyncio.sleep(3600)
         raise AssertionError
 
-    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=second_fails) as gate:
-        reply = await gate.post("/v1/chat/completions", REQUEST)
-        row = await gate.entry()
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=second_fails) as gw:
+        reply = await gw.post("/v1/chat/completions", REQUEST)
+        row = await gw.entry()
     assert (reply.status, reply.json()["error"]["message"]) == (503, "busy")
     assert row.outcome == "error"
 
@@ -269,9 +269,9 @@ async def test_a_failure_in_a_stream_ends_it_with_the_error(tmp_path: Path) -> N
             529, json={"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
         )
 
-    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=last_fails) as gate:
-        reply = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        row = await gate.entry()
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=last_fails) as gw:
+        reply = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        row = await gw.entry()
     assert chunks(reply.body)[-1]["error"]["message"] == "busy"
     assert b"[DONE]" not in reply.body
     assert row.outcome == "cut"
@@ -284,10 +284,10 @@ async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:
         snapshot(test_route),
         a=lambda _: refusal(500),
         b=lambda _: completion("hi"),
-    ) as gate:
-        reply = await gate.post("/v1/chat/completions", REQUEST)
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", REQUEST)
     assert reply.status == 200
-    assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "b.test"}
+    assert {r.url.host for r in gw.upstreams.requests} == {"a.test", "b.test"}
 
 
 async def test_a_client_that_disconnects_ends_all_calls(tmp_path: Path) -> None:
@@ -295,9 +295,9 @@ async def test_a_client_that_disconnects_ends_all_calls(tmp_path: Path) -> None:
         await asyncio.sleep(3600)
         raise AssertionError
 
-    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=hangs) as gate:
-        await gate.post("/v1/chat/completions", REQUEST, disconnect_after=0.2)
-        row = await gate.entry()
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=hangs) as gw:
+        await gw.post("/v1/chat/completions", REQUEST, disconnect_after=0.2)
+        row = await gw.entry()
     assert row.outcome == "client_closed"
 
 
@@ -305,9 +305,9 @@ async def test_an_interrupted_stream_is_billed_the_prompt_of_each_choice(tmp_pat
     """Unknown, the cost would not count for any budget."""
     body = {**REQUEST, "stream": True, "messages": [{"role": "user", "content": "word " * 100}]}
     upstream = claude(["alpha", "bravo", "chars"], pause_s=0.3)
-    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gate:
-        await gate.post("/v1/chat/completions", body, disconnect_once=lambda r: r.parts)
-        row = await gate.entry()
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gw:
+        await gw.post("/v1/chat/completions", body, disconnect_once=lambda r: r.parts)
+        row = await gw.entry()
     assert row.outcome == "client_closed"
     assert row.usage_source == "estimated"
     assert row.input_tokens is not None and 270 <= row.input_tokens <= 390
@@ -335,24 +335,24 @@ async def test_the_service_tier_of_each_call_sets_its_price(tmp_path: Path, stre
     model = msgspec.structs.replace(target.model, price=price, traits=traits)
     test_route = route("m", model.provider, targets=(Target(id=1, model=model, order=1),))
     body = {**REQUEST, "stream": stream, "service_tier": "flex"}
-    async with gateway(tmp_path, snapshot(test_route), a=lambda _: in_tier(tiers.pop())) as gate:
-        reply = await gate.post("/v1/chat/completions", body)
-        row = await gate.entry()
-    assert reply.status == 200 and len(gate.upstreams.requests) == 3
+    async with gateway(tmp_path, snapshot(test_route), a=lambda _: in_tier(tiers.pop())) as gw:
+        reply = await gw.post("/v1/chat/completions", body)
+        row = await gw.entry()
+    assert reply.status == 200 and len(gw.upstreams.requests) == 3
     costs = sorted(call.cost_usd or 0 for call in row.attempts[0].calls)
     assert costs == [Decimal("0.00001"), Decimal("0.00001"), Decimal("0.00002")]
     assert row.cost_usd == Decimal("0.00004")
 
 
 async def test_a_setting_limits_the_number_of_choices(tmp_path: Path) -> None:
-    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude([])) as gate:
-        config: Config = msgspec.structs.replace(gate.runtime.config, max_choices=2)
-        gate.runtime.config = config
-        reply = await gate.post("/v1/chat/completions", REQUEST)
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude([])) as gw:
+        config: Config = msgspec.structs.replace(gw.runtime.config, max_choices=2)
+        gw.runtime.config = config
+        reply = await gw.post("/v1/chat/completions", REQUEST)
     error = reply.json()["error"]
     assert (reply.status, error["param"]) == (400, "n")
     assert "at most 2" in error["message"]
-    assert not gate.upstreams.requests
+    assert not gw.upstreams.requests
 
 
 def test_the_reservation_is_for_all_choices() -> None:

@@ -97,12 +97,12 @@ def gateway_with_both(tmp_path: Path) -> Any:
     return gateway(tmp_path, snapshot(*routes), a=claude, b=gpt)
 
 
-def transport(gate: Gateway) -> Any:
-    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
+def transport(gw: Gateway) -> Any:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gw.app))  # type: ignore[arg-type]
 
 
-def last_body(gate: Gateway) -> Json:
-    body: Json = json.loads(gate.upstreams.requests[-1].content)
+def last_body(gw: Gateway) -> Json:
+    body: Json = json.loads(gw.upstreams.requests[-1].content)
     return body
 
 
@@ -113,9 +113,9 @@ async def test_a_responses_conversation_moves_from_claude_to_gpt(
     fields: Json = {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}
     question = {"role": "user", "content": "6 times 7?"}
     async with (
-        gateway_with_both(tmp_path) as gate,
+        gateway_with_both(tmp_path) as gw,
         openai.AsyncOpenAI(
-            base_url="http://gate/v1", api_key=GATEWAY_KEY, http_client=transport(gate)
+            base_url="http://gw/v1", api_key=GATEWAY_KEY, http_client=transport(gw)
         ) as sdk,
     ):
         if stream:
@@ -123,7 +123,7 @@ async def test_a_responses_conversation_moves_from_claude_to_gpt(
                 first: Any = await events.get_final_response()
         else:
             first = await sdk.responses.create(model="claude", input=[question], **fields)
-        assert last_body(gate)["tools"] == [
+        assert last_body(gw)["tools"] == [
             {"type": "code_execution_20250825", "name": "code_execution"}
         ]
         run, message = first.output
@@ -131,7 +131,7 @@ async def test_a_responses_conversation_moves_from_claude_to_gpt(
         assert message.content[0].text == "It is 42."
         history = [question, *(item.to_dict() for item in first.output), question]
         await sdk.responses.create(model="gpt", input=history, **fields)
-        upstream_body = last_body(gate)
+        upstream_body = last_body(gw)
     assert [item.get("type", "message") for item in upstream_body["input"]] == ["message"] * 4
     assert CODE in json.dumps(upstream_body["input"][1]) and "42" in json.dumps(
         upstream_body["input"][1]
@@ -149,9 +149,9 @@ async def test_a_messages_conversation_moves_from_gpt_to_claude(
     }
     question = {"role": "user", "content": "6 times 7?"}
     async with (
-        gateway_with_both(tmp_path) as gate,
+        gateway_with_both(tmp_path) as gw,
         anthropic.AsyncAnthropic(
-            base_url="http://gate", api_key=GATEWAY_KEY, http_client=transport(gate)
+            base_url="http://gate", api_key=GATEWAY_KEY, http_client=transport(gw)
         ) as sdk,
     ):
         if stream:
@@ -159,7 +159,7 @@ async def test_a_messages_conversation_moves_from_gpt_to_claude(
                 first: Any = await events.get_final_message()
         else:
             first = await sdk.messages.create(model="gpt", messages=[question], **fields)
-        assert last_body(gate)["tools"][0]["type"] == "code_interpreter"
+        assert last_body(gw)["tools"][0]["type"] == "code_interpreter"
         run, result, text = first.content
         assert (run.input, result.content.stdout, text.text) == (
             {"code": CODE},
@@ -169,7 +169,7 @@ async def test_a_messages_conversation_moves_from_gpt_to_claude(
         turn = {"role": "assistant", "content": [block.to_dict() for block in first.content]}
         messages: Any = [question, turn, question]
         await sdk.messages.create(model="claude", messages=messages, **fields)
-        upstream_body = last_body(gate)
+        upstream_body = last_body(gw)
     blocks = upstream_body["messages"][1]["content"]
     assert [block["type"] for block in blocks] == ["text", "text", "text"]
     assert CODE in blocks[0]["text"] and "42" in blocks[1]["text"]

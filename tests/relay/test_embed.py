@@ -59,10 +59,10 @@ def route(*providers: Provider, **changes: Any) -> Route:
 async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
     fields = {**REQUEST, "encoding_format": "base64", "dimensions": 2, "new": 1}
     registry = snapshot(route(provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: openai_answer()) as gate:
-        reply = await gate.post("/v1/embeddings", fields)
-        entry = await gate.entry()
-    (upstream_request,) = gate.upstreams.requests
+    async with gateway(tmp_path, registry, a=lambda _: openai_answer()) as gw:
+        reply = await gw.post("/v1/embeddings", fields)
+        entry = await gw.entry()
+    (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == "/embeddings"
     assert json.loads(upstream_request.content) == {**fields, "model": "text-embedding-3-small"}
     assert reply.json()["data"][1]["embedding"] == VECTORS[1]
@@ -80,10 +80,10 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
 ) -> None:
     request_body = {**REQUEST, "encoding_format": encoding, "user": "u"}
     registry = snapshot(route(ollama()))
-    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
-        reply = await gate.post("/v1/embeddings", request_body)
-        entry = await gate.entry()
-    (upstream_request,) = gate.upstreams.requests
+    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gw:
+        reply = await gw.post("/v1/embeddings", request_body)
+        entry = await gw.entry()
+    (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == "/api/embed"
     assert json.loads(upstream_request.content) == {
         "model": "text-embedding-3-small",
@@ -113,9 +113,9 @@ async def test_an_ollama_client_gets_vectors_of_openai(
     rows = [{"index": 0, "embedding": VECTORS[0]}]
     answer = openai_answer(data=rows) if is_single else openai_answer()
     registry = snapshot(route(provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
-        reply = await gate.post(path, body)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, a=lambda _: answer) as gw:
+        reply = await gw.post(path, body)
+        entry = await gw.entry()
     assert reply.json()[shape] == (VECTORS[0] if is_single else VECTORS)
     assert (entry.endpoint, entry.client_dialect) == (path, "ollama")
 
@@ -129,10 +129,10 @@ async def test_an_ollama_client_passes_through_to_the_path_it_called(
     answer = (
         ollama_answer() if path == "/api/embed" else httpx.Response(200, json={"embedding": [1.0]})
     )
-    async with gateway(tmp_path, registry, local=lambda _: answer) as gate:
-        reply = await gate.post(path, request)
-        entry = await gate.entry()
-    (upstream_request,) = gate.upstreams.requests
+    async with gateway(tmp_path, registry, local=lambda _: answer) as gw:
+        reply = await gw.post(path, request)
+        entry = await gw.entry()
+    (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == path
     assert reply.status == 200
     assert entry.passthrough
@@ -141,9 +141,9 @@ async def test_an_ollama_client_passes_through_to_the_path_it_called(
 async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
     registry = snapshot(route(provider("a"), ollama()))
     down, healthy = (lambda _: refusal(503)), (lambda _: ollama_answer())
-    async with gateway(tmp_path, registry, a=down, local=healthy) as gate:
-        reply = await gate.post("/v1/embeddings", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, a=down, local=healthy) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST)
+        entry = await gw.entry()
     assert reply.status == 200
     assert [attempt.status for attempt in entry.attempts] == [503, 200]
     assert reply.headers["x-dragoman-attempts"] == "2"
@@ -152,9 +152,9 @@ async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
 async def test_an_upstreams_refusal_has_the_clients_dialect(tmp_path: Path) -> None:
     registry = snapshot(route(ollama()))
     refused_response = httpx.Response(404, json={"error": "model 'up' not found"})
-    async with gateway(tmp_path, registry, local=lambda _: refused_response) as gate:
-        reply = await gate.post("/v1/embeddings", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, local=lambda _: refused_response) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST)
+        entry = await gw.entry()
     assert reply.json()["error"]["code"] == "model_not_found"
     assert (reply.status, entry.error_kind) == (404, "not_found")
 
@@ -173,16 +173,16 @@ async def test_an_invalid_value_is_refused_with_its_param(
     tmp_path: Path, body: dict[str, Any], param: str
 ) -> None:
     registry = snapshot(route(ollama()))
-    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
-        reply = await gate.post("/v1/embeddings", body)
+    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gw:
+        reply = await gw.post("/v1/embeddings", body)
     assert (reply.status, reply.json()["error"]["param"]) == (400, param)
-    assert not gate.upstreams.requests
+    assert not gw.upstreams.requests
 
 
 async def test_a_provider_without_embeddings_is_reported(tmp_path: Path) -> None:
     registry = snapshot(route(provider("c", "anthropic_messages")))
-    async with gateway(tmp_path, registry, c=lambda _: refusal(500)) as gate:
-        reply = await gate.post("/v1/embeddings", REQUEST)
+    async with gateway(tmp_path, registry, c=lambda _: refusal(500)) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST)
     assert reply.status == 400
     assert "does not support embeddings" in reply.json()["error"]["message"]
 
@@ -190,9 +190,9 @@ async def test_a_provider_without_embeddings_is_reported(tmp_path: Path) -> None
 async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
     only = provider("e", "openai_embeddings", preset="custom-embeddings")
     chat = {"model": "emb", "messages": [{"role": "user", "content": "x"}]}
-    async with gateway(tmp_path, snapshot(route(only)), e=lambda _: openai_answer()) as gate:
-        reply = await gate.post("/v1/chat/completions", chat)
-        vectors = await gate.post("/v1/embeddings", REQUEST)
+    async with gateway(tmp_path, snapshot(route(only)), e=lambda _: openai_answer()) as gw:
+        reply = await gw.post("/v1/chat/completions", chat)
+        vectors = await gw.post("/v1/embeddings", REQUEST)
     assert reply.status == 400
     assert "only embeddings" in reply.json()["error"]["message"]
     assert vectors.status == 200
@@ -210,18 +210,18 @@ async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
 async def test_an_invalid_embedding_response_is_an_error(
     tmp_path: Path, answer: httpx.Response
 ) -> None:
-    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: answer) as gate:
-        reply = await gate.post("/v1/embeddings", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: answer) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST)
+        entry = await gw.entry()
     assert reply.status == 502
     assert entry.error_kind == "upstream_error"
 
 
 async def test_missing_token_counts_are_estimated(tmp_path: Path) -> None:
     bare = ollama_answer(prompt_eval_count=None)
-    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gate:
-        reply = await gate.post("/v1/embeddings", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST)
+        entry = await gw.entry()
     counted = {"prompt_tokens": entry.input_tokens, "total_tokens": entry.input_tokens}
     assert reply.json()["usage"] == counted
     assert (entry.usage_source, entry.output_tokens) == ("estimated_size", 0)
@@ -238,9 +238,9 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
 ) -> None:
     more = {"usageMetadata": {"promptTokenCount": 5}} if reported else {}
     registry = snapshot(route(provider("up", "gemini", preset="gemini")))
-    async with gateway(tmp_path, registry, up=lambda _: gemini_answer(**more)) as gate:
-        reply = await gate.post("/v1/embeddings", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, up=lambda _: gemini_answer(**more)) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST)
+        entry = await gw.entry()
     parsed = CreateEmbeddingResponse.model_validate_json(reply.body, strict=True)
     assert parsed.usage.prompt_tokens == parsed.usage.total_tokens == entry.input_tokens
     assert entry.input_tokens == 5 if reported else entry.input_tokens > 0
@@ -252,8 +252,8 @@ async def test_a_gemini_client_gets_the_usage_of_any_provider(tmp_path: Path, ve
     body = single_request if verb == "embedContent" else {"requests": [single_request]}
     answer = openai_answer(data=[{"index": 0, "embedding": VECTORS[0]}])
     registry = snapshot(route(provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
-        reply = await gate.post(f"/v1beta/models/emb:{verb}", body)
+    async with gateway(tmp_path, registry, a=lambda _: answer) as gw:
+        reply = await gw.post(f"/v1beta/models/emb:{verb}", body)
     assert reply.status == 200
     assert reply.json()["usageMetadata"] == {"promptTokenCount": 8}
 
@@ -265,9 +265,9 @@ async def test_dimensions_are_sent_by_mistrals_own_field(tmp_path: Path) -> None
     vectors = {"data": [{"index": 0, "embedding": [1.0]}], "model": "codestral-embed"}
     registry = snapshot(route(mistral))
     answer = httpx.Response(200, json=vectors)
-    async with gateway(tmp_path, registry, up=lambda _: answer) as gate:
-        reply = await gate.post("/v1/embeddings", {"model": "emb", "input": "x", "dimensions": 256})
-    upstream_body = json.loads(gate.upstreams.requests[0].content)
+    async with gateway(tmp_path, registry, up=lambda _: answer) as gw:
+        reply = await gw.post("/v1/embeddings", {"model": "emb", "input": "x", "dimensions": 256})
+    upstream_body = json.loads(gw.upstreams.requests[0].content)
     assert reply.status == 200
     assert upstream_body["output_dimension"] == 256
     assert "dimensions" not in upstream_body
@@ -275,16 +275,16 @@ async def test_dimensions_are_sent_by_mistrals_own_field(tmp_path: Path) -> None
 
 async def test_a_strict_route_refuses_losses(tmp_path: Path) -> None:
     strict = snapshot(route(ollama(), strict=True))
-    async with gateway(tmp_path, strict, local=lambda _: ollama_answer()) as gate:
-        reply = await gate.post("/v1/embeddings", {**REQUEST, "user": "u"})
+    async with gateway(tmp_path, strict, local=lambda _: ollama_answer()) as gw:
+        reply = await gw.post("/v1/embeddings", {**REQUEST, "user": "u"})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "user")
 
 
 async def test_bodies_are_stored(tmp_path: Path) -> None:
     registry = snapshot(route(ollama()), log_bodies=True)
-    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
-        await gate.post("/v1/embeddings", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gw:
+        await gw.post("/v1/embeddings", REQUEST)
+        entry = await gw.entry()
     assert entry.bodies is not None
     assert b"embeddings" in (entry.bodies.upstream_response or b"")
     assert b"embedding" in (entry.bodies.client_response or b"")

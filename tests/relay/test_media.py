@@ -46,12 +46,12 @@ def google(name: str = "g") -> Provider:
     return provider(name, "gemini", preset="gemini")
 
 
-def enable_fetching(gate: Gateway, site: MediaServer, maximum: int = LIMIT) -> None:
-    gate.runtime.media = MediaFetch(maximum, site.fetcher())
+def enable_fetching(gw: Gateway, site: MediaServer, maximum: int = LIMIT) -> None:
+    gw.runtime.media = MediaFetch(maximum, site.fetcher())
 
 
-def upstream_body(gate: Gateway, index: int = -1) -> str:
-    return gate.upstreams.requests[index].content.decode()
+def upstream_body(gw: Gateway, index: int = -1) -> str:
+    return gw.upstreams.requests[index].content.decode()
 
 
 CASES: list[Any] = [
@@ -73,13 +73,13 @@ async def test_providers_that_fetch_no_urls_get_the_bytes(
     registry = snapshot(route("m", host, model=model), log_bodies=True)
     async with (
         media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, registry, u=message) as gate,
+        gateway(tmp_path, registry, u=message) as gw,
     ):
-        enable_fetching(gate, site)
-        reply = await gate.post("/v1/chat/completions", media_request(f"{URL}?sig=secret", URL))
-        entry = await gate.entry()
+        enable_fetching(gw, site)
+        reply = await gw.post("/v1/chat/completions", media_request(f"{URL}?sig=secret", URL))
+        entry = await gw.entry()
     assert reply.status == 200, reply.body
-    assert upstream_body(gate).count(DATA) == 2
+    assert upstream_body(gw).count(DATA) == 2
     rows = [row for row in entry.adaptations if row["action"] == "approximated"]
     assert rows[0] == {
         "field": "messages[0].content[1]",
@@ -99,15 +99,15 @@ async def test_with_fetching_off_media_is_dropped_with_a_note_how_to_enable_it(
     tmp_path: Path, host: Provider, message: Any, model: str
 ) -> None:
     registry = snapshot(route("m", host, model=model))
-    async with gateway(tmp_path, registry, u=message) as gate:
-        assert gate.runtime.media is None
-        reply = await gate.post("/v1/chat/completions", media_request(URL))
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, u=message) as gw:
+        assert gw.runtime.media is None
+        reply = await gw.post("/v1/chat/completions", media_request(URL))
+        entry = await gw.entry()
     assert reply.status == 200
     (row,) = [row for row in entry.adaptations if row["field"] == "messages[0].content[1]"]
     assert row["action"] == "dropped"
     assert "DRAGOMAN_FETCH_MEDIA" in row["note"]
-    assert "DRAGOMAN" not in upstream_body(gate)
+    assert "DRAGOMAN" not in upstream_body(gw)
 
 
 async def test_a_document_by_unsupported_url_is_refused_with_advice(
@@ -118,16 +118,16 @@ async def test_a_document_by_unsupported_url_is_refused_with_advice(
     registry = snapshot(route("m", provider("u")))
     async with (
         media(tmp_path, a=answer(PDF, "")) as site,
-        gateway(tmp_path, registry, u=lambda _: completion()) as gate,
+        gateway(tmp_path, registry, u=lambda _: completion()) as gw,
     ):
-        off = await gate.post("/v1/messages", body)
-        enable_fetching(gate, site)
-        on = await gate.post("/v1/messages", body)
+        off = await gw.post("/v1/messages", body)
+        enable_fetching(gw, site)
+        on = await gw.post("/v1/messages", body)
     assert off.status == 400
     assert "messages[0].content[0]" in off.json()["error"]["message"]
     assert "DRAGOMAN_FETCH_MEDIA" in off.json()["error"]["message"]
     assert on.status == 200
-    assert base64.b64encode(PDF).decode() in upstream_body(gate)
+    assert base64.b64encode(PDF).decode() in upstream_body(gw)
 
 
 async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
@@ -135,11 +135,11 @@ async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [document]}]}
     async with (
         media(tmp_path, a=answer("wörter".encode(), "text/plain; charset=utf-8")) as site,
-        gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gate,
+        gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gw,
     ):
-        enable_fetching(gate, site)
-        assert (await gate.post("/v1/messages", body)).status == 200
-        assert "wörter" in json.loads(upstream_body(gate))["messages"][0]["content"]
+        enable_fetching(gw, site)
+        assert (await gw.post("/v1/messages", body)).status == 200
+        assert "wörter" in json.loads(upstream_body(gw))["messages"][0]["content"]
 
 
 async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path) -> None:
@@ -152,15 +152,13 @@ async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path
         media(tmp_path, a=answer(PNG)) as site,
         gateway(
             tmp_path, same, u=lambda _: completion(), c=lambda _: httpx.Response(200, json=body)
-        ) as gate,
+        ) as gw,
     ):
-        enable_fetching(gate, site)
-        assert (await gate.post("/v1/chat/completions", media_request(URL))).status == 200
-        assert (
-            await gate.post("/v1/chat/completions", media_request(URL, model="n"))
-        ).status == 200
+        enable_fetching(gw, site)
+        assert (await gw.post("/v1/chat/completions", media_request(URL))).status == 200
+        assert (await gw.post("/v1/chat/completions", media_request(URL, model="n"))).status == 200
         assert not site.request_heads
-    assert all(URL in upstream_body(gate, index) for index in (0, 1))
+    assert all(URL in upstream_body(gw, index) for index in (0, 1))
 
 
 async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
@@ -169,41 +167,39 @@ async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": [file]}]}
     async with (
         media(tmp_path, a=answer(PDF, "")) as site,
-        gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gate,
+        gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gw,
     ):
-        enable_fetching(gate, site)
-        assert (await gate.post("/v1/chat/completions", body)).status == 200
-        assert (await gate.entry()).passthrough
+        enable_fetching(gw, site)
+        assert (await gw.post("/v1/chat/completions", body)).status == 200
+        assert (await gw.entry()).passthrough
         assert not site.request_heads
-    assert json.loads(upstream_body(gate))["messages"] == body["messages"]
+    assert json.loads(upstream_body(gw))["messages"] == body["messages"]
 
 
 async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -> None:
     async with (
         media(tmp_path) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
     ):
-        enable_fetching(gate, site)
-        reply = await gate.post("/v1/chat/completions", media_request("gs://bucket/cat.png"))
+        enable_fetching(gw, site)
+        reply = await gw.post("/v1/chat/completions", media_request("gs://bucket/cat.png"))
     assert reply.status == 200
     assert not site.looked_up
-    assert "gs://bucket/cat.png" in upstream_body(gate)
+    assert "gs://bucket/cat.png" in upstream_body(gw)
 
 
 async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
     google_route: Route = route("m", google("g"), google("h"), model="gemini-2.5-pro")
     async with (
         media(tmp_path, a=answer(PNG)) as site,
-        gateway(
-            tmp_path, snapshot(google_route), g=lambda _: refusal(503), h=gemini_answer
-        ) as gate,
+        gateway(tmp_path, snapshot(google_route), g=lambda _: refusal(503), h=gemini_answer) as gw,
     ):
-        enable_fetching(gate, site)
-        reply = await gate.post("/v1/chat/completions", media_request(URL, URL))
+        enable_fetching(gw, site)
+        reply = await gw.post("/v1/chat/completions", media_request(URL, URL))
     assert reply.status == 200
     assert reply.headers["x-dragoman-attempts"] == "2"
     assert len(site.request_heads) == 1
-    assert all(DATA in upstream_body(gate, index) for index in (0, 1))
+    assert all(DATA in upstream_body(gw, index) for index in (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -235,35 +231,33 @@ async def test_unfetchable_media_are_an_error_that_names_the_field(
     pages = {"page": answer(b"<html>", "text/html"), "lie": answer(b"<html>", "image/png")}
     async with (
         media(tmp_path, **pages) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
     ):
         site.names["inside.example"] = ["10.0.0.7"]
-        enable_fetching(gate, site)
-        reply = await gate.post(path, body)
-        entry = await gate.entry()
+        enable_fetching(gw, site)
+        reply = await gw.post(path, body)
+        entry = await gw.entry()
     error = reply.json()["error"]
     assert (reply.status, entry.error_kind) == (400, "invalid_request")
     assert reason in error["message"]
     assert field in error["message"]
     assert error.get("param", field) == field
     assert "10.0.0.7" not in error["message"]
-    assert not gate.upstreams.requests
+    assert not gw.upstreams.requests
 
 
 async def test_fetched_files_are_limited_by_number_and_size(tmp_path: Path) -> None:
     async with (
         media(tmp_path, a=answer(PNG), b=answer(PNG)) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
     ):
-        enable_fetching(gate, site, maximum=len(PNG) + 5)
-        many = await gate.post(
+        enable_fetching(gw, site, maximum=len(PNG) + 5)
+        many = await gw.post(
             "/v1/chat/completions", media_request(*(f"{URL}?{n}" for n in range(21)))
         )
         assert not site.request_heads
-        large = await gate.post(
-            "/v1/chat/completions", media_request(URL, "https://media.example/b")
-        )
-        reply = await gate.post("/v1/chat/completions", media_request(URL))
+        large = await gw.post("/v1/chat/completions", media_request(URL, "https://media.example/b"))
+        reply = await gw.post("/v1/chat/completions", media_request(URL))
     assert (many.status, large.status, reply.status) == (400, 400, 200)
     assert "at most 20 files" in many.json()["error"]["message"]
     assert "bytes" in large.json()["error"]["message"]
@@ -273,10 +267,10 @@ async def test_a_strict_route_fetches_nothing(tmp_path: Path) -> None:
     strict = snapshot(route("m", google(), strict=True))
     async with (
         media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, strict, g=gemini_answer) as gate,
+        gateway(tmp_path, strict, g=gemini_answer) as gw,
     ):
-        enable_fetching(gate, site)
-        reply = await gate.post("/v1/chat/completions", media_request(URL))
+        enable_fetching(gw, site)
+        reply = await gw.post("/v1/chat/completions", media_request(URL))
         assert (reply.status, site.request_heads) == (400, [])
     assert "this route rejects unsupported fields" in reply.json()["error"]["message"]
 
@@ -297,8 +291,8 @@ async def test_an_image_in_a_tool_result_is_fetched(tmp_path: Path) -> None:
     }
     async with (
         media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
     ):
-        enable_fetching(gate, site)
-        assert (await gate.post("/v1/messages", body)).status == 200
-    assert DATA in upstream_body(gate)
+        enable_fetching(gw, site)
+        assert (await gw.post("/v1/messages", body)).status == 200
+    assert DATA in upstream_body(gw)

@@ -38,10 +38,10 @@ async def sent(
     def answer(request: httpx.Request) -> httpx.Response:
         return completion() if dialect == "openai_chat" else httpx.Response(200, json=MESSAGE)
 
-    async with gateway(tmp_path, registry, a=answer) as gate:
+    async with gateway(tmp_path, registry, a=answer) as gw:
         for _ in range(2):
-            reply = await gate.post("/v1/messages", body)
-        sent_bodies = [json.loads(request.content) for request in gate.upstreams.requests]
+            reply = await gw.post("/v1/messages", body)
+        sent_bodies = [json.loads(request.content) for request in gw.upstreams.requests]
     return reply.status, json.loads(reply.body), sent_bodies
 
 

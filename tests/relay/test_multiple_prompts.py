@@ -46,13 +46,13 @@ def frames(body: bytes) -> list[Any]:
 
 
 async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
-        reply = await gate.post("/v1/completions", REQUEST)
-        rows = await gate.rows(3)
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gw:
+        reply = await gw.post("/v1/completions", REQUEST)
+        rows = await gw.rows(3)
     body = reply.json()
     assert [(c["index"], c["text"]) for c in body["choices"]] == [(0, "<one>"), (1, "<two>")]
     assert body["usage"] == {"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20}
-    assert [prompt_of(request) for request in gate.upstreams.requests] == ["one", "two"]
+    assert [prompt_of(request) for request in gw.upstreams.requests] == ["one", "two"]
     request_row = next(row for row in rows if row.id == reply.headers["x-request-id"])
     parts = [row for row in rows if row is not request_row]
     assert [row.input_tokens for row in parts] == [7, 7]
@@ -67,8 +67,8 @@ async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("counted", [True, False])
 async def test_streams_follow_each_other_and_end_once(tmp_path: Path, counted: bool) -> None:
     body = {**REQUEST, "stream": True, "stream_options": {"include_usage": counted}}
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
-        reply = await gate.post("/v1/completions", body)
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gw:
+        reply = await gw.post("/v1/completions", body)
     *rows, end = frames(reply.body)
     assert end == "[DONE]"
     pairs = [(c["index"], c["text"]) for row in rows for c in row["choices"] if c["text"]]
@@ -79,8 +79,8 @@ async def test_streams_follow_each_other_and_end_once(tmp_path: Path, counted: b
 
 async def test_a_failure_before_anything_went_out_is_a_status(tmp_path: Path) -> None:
     registry = snapshot(route("m", provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: refusal(429, "slow")) as gate:
-        reply = await gate.post("/v1/completions", {**REQUEST, "stream": True})
+    async with gateway(tmp_path, registry, a=lambda _: refusal(429, "slow")) as gw:
+        reply = await gw.post("/v1/completions", {**REQUEST, "stream": True})
     assert (reply.status, reply.json()["error"]["message"]) == (429, "slow")
 
 
@@ -89,10 +89,10 @@ async def test_a_failure_in_the_middle_is_reported_without_an_end_event(tmp_path
         return echo_prompt(request) if prompt_of(request) == "one" else refusal(503, "busy")
 
     registry = snapshot(route("m", provider("a")))
-    async with gateway(tmp_path, registry, a=second_fails) as gate:
-        reply = await gate.post("/v1/completions", {**REQUEST, "stream": True})
-        response = await gate.post("/v1/completions", REQUEST)
-        rows = await gate.rows(3)
+    async with gateway(tmp_path, registry, a=second_fails) as gw:
+        reply = await gw.post("/v1/completions", {**REQUEST, "stream": True})
+        response = await gw.post("/v1/completions", REQUEST)
+        rows = await gw.rows(3)
     assert frames(reply.body)[-1]["error"]["message"] == "busy"
     assert DONE not in reply.body
     assert response.status == 503
@@ -103,15 +103,15 @@ async def test_several_prompts_are_sent_together_if_supported(tmp_path: Path) ->
     older = provider("a", "openai_completions", preset="custom-completions")
     answer = {"id": "x", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
     registry = snapshot(route("m", older))
-    async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=answer)) as gate:
-        await gate.post("/v1/completions", REQUEST)
-    (upstream_request,) = gate.upstreams.requests
+    async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=answer)) as gw:
+        await gw.post("/v1/completions", REQUEST)
+    (upstream_request,) = gw.upstreams.requests
     assert json.loads(upstream_request.content)["prompt"] == ["one", "two"]
 
 
 @pytest.mark.parametrize("prompt", [[1, 2], [[1], [2]], ["a"] * 200])
 async def test_an_unsplittable_prompt_is_refused(tmp_path: Path, prompt: Any) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gate:
-        reply = await gate.post("/v1/completions", {**REQUEST, "prompt": prompt})
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echo_prompt) as gw:
+        reply = await gw.post("/v1/completions", {**REQUEST, "prompt": prompt})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "prompt")
-    assert not gate.upstreams.requests
+    assert not gw.upstreams.requests

@@ -55,13 +55,13 @@ async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
     wire = line("he") + line("llo") + LAST
     pieces = [wire[i : i + 50] for i in range(0, len(wire), 50)]
     registry = snapshot(route("m", ollama()))
-    async with gateway(tmp_path, registry, local=lambda _: lines(*pieces)) as gate:
-        reply = await gate.post("/api/chat", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, local=lambda _: lines(*pieces)) as gw:
+        reply = await gw.post("/api/chat", REQUEST)
+        entry = await gw.entry()
     assert reply.body == wire.replace(b'"up"', b'"m"')
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert all(part.endswith(b"\n") for part in reply.parts if part)
-    (upstream_request,) = gate.upstreams.requests
+    (upstream_request,) = gw.upstreams.requests
     assert json.loads(upstream_request.content) == {**REQUEST, "model": "gpt-4.1"}
     assert entry.passthrough
     assert entry.stream
@@ -73,10 +73,10 @@ async def test_a_request_passes_through_to_the_path_it_called(tmp_path: Path, pa
     request = {**REQUEST, "prompt": "x", "raw": True, "stream": False}
     registry = snapshot(route("m", ollama()))
     upstream_response = httpx.Response(200, content=line("hi", response="hi", done=True))
-    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gate:
-        await gate.post(path, request)
-        entry = await gate.entry()
-    (upstream_request,) = gate.upstreams.requests
+    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gw:
+        await gw.post(path, request)
+        entry = await gw.entry()
+    (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == path
     assert json.loads(upstream_request.content)["raw"] is True
     assert entry.endpoint == path
@@ -90,10 +90,10 @@ async def test_an_ollama_client_gets_lines_from_a_chat_provider(
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     answer = (chunk("he"), chunk("llo"), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
     registry = snapshot(route("m", provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: sse(*answer)) as gate:
-        reply = await gate.post("/api/chat", request)
-        entry = await gate.entry()
-    assert json.loads(gate.upstreams.requests[0].content)["stream"] is True
+    async with gateway(tmp_path, registry, a=lambda _: sse(*answer)) as gw:
+        reply = await gw.post("/api/chat", request)
+        entry = await gw.entry()
+    assert json.loads(gw.upstreams.requests[0].content)["stream"] is True
     log_row = rows(reply.body)
     assert "".join(row["message"]["content"] for row in log_row) == "hello"
     assert log_row[-1]["done"] is True
@@ -105,9 +105,9 @@ async def test_an_ollama_client_gets_lines_from_a_chat_provider(
 
 async def test_an_ollama_client_gets_one_object_where_it_refuses_a_stream(tmp_path: Path) -> None:
     registry = snapshot(route("m", provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: completion("hello")) as gate:
-        chat = await gate.post("/api/chat", {**REQUEST, "stream": False})
-        prompt = await gate.post("/api/generate", {"model": "m", "prompt": "x", "stream": False})
+    async with gateway(tmp_path, registry, a=lambda _: completion("hello")) as gw:
+        chat = await gw.post("/api/chat", {**REQUEST, "stream": False})
+        prompt = await gw.post("/api/generate", {"model": "m", "prompt": "x", "stream": False})
     assert chat.json()["message"]["content"] == "hello"
     assert (prompt.json()["response"], prompt.json()["eval_count"]) == ("hello", 3)
 
@@ -115,10 +115,10 @@ async def test_an_ollama_client_gets_one_object_where_it_refuses_a_stream(tmp_pa
 async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), line("llo")[:20], line("llo")[20:], LAST)
-    async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        reply = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await gate.entry()
-    assert gate.upstreams.requests[0].url.path == "/api/chat"
+    async with gateway(tmp_path, registry, local=lambda _: upstream) as gw:
+        reply = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        entry = await gw.entry()
+    assert gw.upstreams.requests[0].url.path == "/api/chat"
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert reply.body.endswith(DONE)
     assert reply.body.count(b'"content":"') == 3
@@ -129,11 +129,11 @@ async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
 async def test_a_chat_client_gets_a_complete_response_from_ollama(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     upstream_response = httpx.Response(200, content=line("hello", done=True, done_reason="length"))
-    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gate:
-        reply = await gate.post("/v1/chat/completions", REQUEST)
+    async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gw:
+        reply = await gw.post("/v1/chat/completions", REQUEST)
     (choice,) = reply.json()["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("hello", "length")
-    assert json.loads(gate.upstreams.requests[0].content)["stream"] is False
+    assert json.loads(gw.upstreams.requests[0].content)["stream"] is False
 
 
 @pytest.mark.parametrize("dialect", ["ollama", "openai_chat"])
@@ -141,9 +141,9 @@ async def test_a_stream_that_breaks_ends_with_an_error_line(tmp_path: Path, dial
     same = dialect == "ollama"
     upstream = lines(line("he"), line("llo")[:9]) if same else sse(chunk("he"))
     maker = ollama("a") if same else provider("a")
-    async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: upstream) as gate:
-        reply = await gate.post("/api/chat", REQUEST)
-        entry = await gate.entry()
+    async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: upstream) as gw:
+        reply = await gw.post("/api/chat", REQUEST)
+        entry = await gw.entry()
     row = rows(reply.body)
     assert isinstance(row[-1]["error"], str)
     assert len(row) == 2
@@ -155,9 +155,9 @@ async def test_an_error_before_the_first_line_is_a_status(tmp_path: Path) -> Non
     early = lines(b'{"error":"server busy, please try again"}\n')
     registry = snapshot(route("m", ollama("a"), ollama("b")))
     refused_response = httpx.Response(500, json={"error": "boom"})
-    async with gateway(tmp_path, registry, a=lambda _: early, b=lambda _: refused_response) as gate:
-        reply = await gate.post("/api/chat", REQUEST)
-    assert len(gate.upstreams.requests) == 2
+    async with gateway(tmp_path, registry, a=lambda _: early, b=lambda _: refused_response) as gw:
+        reply = await gw.post("/api/chat", REQUEST)
+    assert len(gw.upstreams.requests) == 2
     assert (reply.status, reply.json()) == (500, {"error": "boom"})
 
 
@@ -167,8 +167,8 @@ async def test_an_idle_stream_gets_keepalive_blanks(
     monkeypatch.setattr(relay_reply, "PING_S", 0.6)
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), 1.0, line("llo"), LAST)
-    async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        reply = await gate.post("/api/chat", REQUEST)
+    async with gateway(tmp_path, registry, local=lambda _: upstream) as gw:
+        reply = await gw.post("/api/chat", REQUEST)
     assert b" " in reply.parts
     bodies = [json.loads(text) for text in reply.body.decode().splitlines()]
     assert "".join(row["message"]["content"] for row in bodies) == "hello"
@@ -186,30 +186,30 @@ async def test_an_idle_stream_gets_keepalive_blanks(
 async def test_a_model_is_loaded_without_a_call(
     tmp_path: Path, path: str, body: dict[str, Any], reason: str
 ) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gate:
-        reply = await gate.post(path, body)
-        entry = await gate.entry()
+    async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gw:
+        reply = await gw.post(path, body)
+        entry = await gw.entry()
     (row,) = rows(reply.body)
     assert (row["done"], row["done_reason"]) == (True, reason)
     assert ("response" in row) == (path == "/api/generate")
-    assert not gate.upstreams.requests
+    assert not gw.upstreams.requests
     assert (entry.status, entry.outcome, entry.error, entry.attempts) == (200, "ok", "", [])
 
 
-async def get(gate: Any, path: str, **more: Any) -> Any:
-    return await gate.post(path, b"", method="GET", **more)
+async def get(gw: Any, path: str, **more: Any) -> Any:
+    return await gw.post(path, b"", method="GET", **more)
 
 
 async def test_ollama_version_tags_and_show_are_answered(tmp_path: Path) -> None:
     registry = snapshot(route("m", provider("a")), route("hidden", provider("a"), hidden=True))
-    async with gateway(tmp_path, registry) as gate:
-        tags = await get(gate, "/api/tags")
-        version = await get(gate, "/api/version")
-        running = await get(gate, "/api/ps")
-        response = await gate.post("/api/show", {"model": "m:latest"})
-        older = await gate.post("/api/show", {"name": "m"})
-        below = await get(gate, "/ollama/api/tags")
-        alive = await gate.post("/ollama", b"", method="HEAD")
+    async with gateway(tmp_path, registry) as gw:
+        tags = await get(gw, "/api/tags")
+        version = await get(gw, "/api/version")
+        running = await get(gw, "/api/ps")
+        response = await gw.post("/api/show", {"model": "m:latest"})
+        older = await gw.post("/api/show", {"name": "m"})
+        below = await get(gw, "/ollama/api/tags")
+        alive = await gw.post("/ollama", b"", method="HEAD")
     assert [row["name"] for row in tags.json()["models"]] == ["m"]
     assert below.json() == tags.json()
     assert version.json()["version"].count(".") == 2
@@ -237,9 +237,9 @@ async def test_ollama_version_tags_and_show_are_answered(tmp_path: Path) -> None
 async def test_an_invalid_request_gets_an_ollama_error(
     tmp_path: Path, path: str, method: str, body: bytes, key: str | None, status: int
 ) -> None:
-    async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gate:
+    async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gw:
         more = {} if key is None else {"key": key}
-        reply = await gate.post(path, body, method=method, **more)
+        reply = await gw.post(path, body, method=method, **more)
     assert reply.status == status
     assert isinstance(reply.json()["error"], str)
 
@@ -247,9 +247,9 @@ async def test_an_invalid_request_gets_an_ollama_error(
 async def test_a_client_that_disconnects_closes_the_upstream(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), WAIT_TIMEOUT_S, LAST)
-    async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        await gate.post("/api/chat", REQUEST, disconnect_once=lambda reply: reply.body)
-        entry = await gate.entry()
+    async with gateway(tmp_path, registry, local=lambda _: upstream) as gw:
+        await gw.post("/api/chat", REQUEST, disconnect_once=lambda reply: reply.body)
+        entry = await gw.entry()
         await asyncio.sleep(0)
     assert entry.outcome == "client_closed"
-    assert gate.upstreams.closed == ["local"]
+    assert gw.upstreams.closed == ["local"]

@@ -21,10 +21,10 @@ TRANSLATED = ["deepseek", "mistral"]
 
 async def upstream_request_of(tmp_path: Path, preset: str, body: Json) -> tuple[Json, Reply]:
     registry = snapshot(route("m", provider("a", preset=preset), model="some-model"))
-    async with gateway(tmp_path, registry, a=lambda request: completion()) as gate:
-        reply = await gate.post("/v1/chat/completions", {**CHAT, **body})
+    async with gateway(tmp_path, registry, a=lambda request: completion()) as gw:
+        reply = await gw.post("/v1/chat/completions", {**CHAT, **body})
         assert reply.status == 200, reply.body
-        [upstream_request] = gate.upstreams.requests
+        [upstream_request] = gw.upstreams.requests
     return json.loads(upstream_request.content), reply
 
 

@@ -109,14 +109,14 @@ async def endpoint(
 
 @pytest.mark.parametrize("passthrough", [True, False])
 async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool) -> None:
-    async with endpoint(tmp_path, passthrough=passthrough) as (gate, _):
-        response = await gate.post("/v1/chat/completions", REQUEST)
+    async with endpoint(tmp_path, passthrough=passthrough) as (gw, _):
+        response = await gw.post("/v1/chat/completions", REQUEST)
         assert response.status == 200, response.json()
         assert response.json()["choices"][0]["message"]["content"] == "hello"
-        streamed = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await gate.entry()
-        assert [request.url.path for request in gate.upstreams.requests] == [UNARY, STREAM]
-        assert json.loads(gate.upstreams.requests[1].content)["stream"] is True
+        streamed = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        entry = await gw.entry()
+        assert [request.url.path for request in gw.upstreams.requests] == [UNARY, STREAM]
+        assert json.loads(gw.upstreams.requests[1].content)["stream"] is True
     assert streamed.headers["content-type"].startswith("text/event-stream")
     events = [line[6:] for line in streamed.body.split(b"\n\n") if line.startswith(b"data: ")]
     assert events.pop() == b"[DONE]"
@@ -126,39 +126,39 @@ async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool
 
 
 async def test_a_claude_client_gets_the_stream_translated(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as (gate, _):
-        error_body = await gate.post("/v1/messages", {**REQUEST, "max_tokens": 9, "stream": True})
+    async with endpoint(tmp_path) as (gw, _):
+        error_body = await gw.post("/v1/messages", {**REQUEST, "max_tokens": 9, "stream": True})
     assert error_body.status == 200
     assert b'"text":"hel"' in error_body.body.replace(b": ", b":")
     assert b"event: message_stop" in error_body.body
 
 
 async def test_a_failure_within_the_stream_is_reported(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as (gate, fake):
+    async with endpoint(tmp_path) as (gw, fake):
         fake.wire = [chunk("hel"), chunk("lo")[:20]]
         error_body = {"Message": "took too long", "ErrorCode": "ModelInvocationTimeExceeded"}
         fake.more = encode(json.dumps(error_body).encode(), "ModelStreamError", exception=True)
-        streamed = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await gate.entry()
+        streamed = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        entry = await gw.entry()
     assert b"took too long" in streamed.body
     assert b"[DONE]" not in streamed.body
     assert entry.outcome != "ok"
 
 
 async def test_a_corrupt_stream_is_an_error(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as (gate, fake):
+    async with endpoint(tmp_path) as (gw, fake):
         fake.wire = []
         fake.more = b"\0" * 64
-        error_body = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        error_body = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
     assert error_body.status == 502
     assert "corrupt" in error_body.json()["error"]["message"]
 
 
 async def test_the_response_of_a_non_streaming_container_is_streamed(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as (gate, fake):
+    async with endpoint(tmp_path) as (gw, fake):
         fake.kind = {**KIND, "x-amzn-sagemaker-content-type": "application/json"}
         fake.wire = [completion().content]
-        error_body = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        error_body = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
     assert error_body.status == 200
     assert b"hello" in error_body.body
     assert error_body.body.rstrip().endswith(b"[DONE]")
@@ -214,10 +214,10 @@ async def test_errors_are_those_of_the_container(
     message: str,
     passthrough: bool,
 ) -> None:
-    async with endpoint(tmp_path, passthrough=passthrough) as (gate, fake):
+    async with endpoint(tmp_path, passthrough=passthrough) as (gw, fake):
         fake.error = error
-        claude = await gate.post("/v1/messages", {**REQUEST, "max_tokens": 9})
-        error_body = await gate.post("/v1/chat/completions", REQUEST)
+        claude = await gw.post("/v1/messages", {**REQUEST, "max_tokens": 9})
+        error_body = await gw.post("/v1/chat/completions", REQUEST)
     assert message in claude.json()["error"]["message"]
     assert message in error_body.json()["error"]["message"]
     assert (error_body.status, error_body.json()["error"]["code"]) == (status, code)

@@ -121,12 +121,12 @@ def running_gateway(
     return gateway(tmp_path, snapshot(test_route), web_search=endpoint, a=model, search=search)
 
 
-def searches(gate: Gateway) -> list[httpx.Request]:
-    return [r for r in gate.upstreams.requests if r.url.host == "search.test"]
+def searches(gw: Gateway) -> list[httpx.Request]:
+    return [r for r in gw.upstreams.requests if r.url.host == "search.test"]
 
 
-def bodies(gate: Gateway) -> list[Json]:
-    return [json.loads(r.content) for r in gate.upstreams.requests if r.url.host == "a.test"]
+def bodies(gw: Gateway) -> list[Json]:
+    return [json.loads(r.content) for r in gw.upstreams.requests if r.url.host == "a.test"]
 
 
 def events_of(data: bytes) -> list[Json]:
@@ -134,9 +134,9 @@ def events_of(data: bytes) -> list[Json]:
     return [json.loads(line.removeprefix(b"data: ")) for line in lines]
 
 
-async def by_claude(gate: Gateway, stream: bool, **body: Any) -> anthropic.types.Message:
+async def by_claude(gw: Gateway, stream: bool, **body: Any) -> anthropic.types.Message:
     """Return the message as Anthropic's SDK parses it."""
-    http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
+    http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gw.app))  # type: ignore[arg-type]
     sdk = anthropic.AsyncAnthropic(
         base_url="http://gate", api_key=GATEWAY_KEY, http_client=http, max_retries=0
     )
@@ -147,11 +147,11 @@ async def by_claude(gate: Gateway, stream: bool, **body: Any) -> anthropic.types
             return await reading.get_final_message()
 
 
-async def answer_openai_client(gate: Gateway, stream: bool, **body: Any) -> Any:
+async def answer_openai_client(gw: Gateway, stream: bool, **body: Any) -> Any:
     """Return the response as OpenAI's SDK parses it."""
-    http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
+    http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gw.app))  # type: ignore[arg-type]
     sdk = openai.AsyncOpenAI(
-        base_url="http://gate/v1", api_key=GATEWAY_KEY, http_client=http, max_retries=0
+        base_url="http://gw/v1", api_key=GATEWAY_KEY, http_client=http, max_retries=0
     )
     async with sdk:
         if not stream:
@@ -165,9 +165,9 @@ async def answer_openai_client(gate: Gateway, stream: bool, **body: Any) -> Any:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, stream: bool) -> None:
-    async with running_gateway(tmp_path, single_search()) as gate:
-        message = await by_claude(gate, stream)
-        upstream_bodies, requests = bodies(gate), searches(gate)
+    async with running_gateway(tmp_path, single_search()) as gw:
+        message = await by_claude(gw, stream)
+        upstream_bodies, requests = bodies(gw), searches(gw)
     call, block, text = message.content
     assert (call.type, call.name, call.input) == (
         "server_tool_use",
@@ -194,8 +194,8 @@ async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, st
 async def test_a_responses_client_gets_an_item_and_annotations(
     tmp_path: Path, stream: bool
 ) -> None:
-    async with running_gateway(tmp_path, single_search()) as gate:
-        response = await answer_openai_client(gate, stream)
+    async with running_gateway(tmp_path, single_search()) as gw:
+        response = await answer_openai_client(gw, stream)
     search, message = response.output
     assert (search.type, search.status, search.action.type) == (
         "web_search_call",
@@ -217,16 +217,16 @@ async def test_a_chat_client_gets_annotations(tmp_path: Path) -> None:
         "messages": [{"role": "user", "content": "Oslo?"}],
         "web_search_options": {},
     }
-    async with running_gateway(tmp_path, single_search()) as gate:
-        reply = await gate.post("/v1/chat/completions", request)
+    async with running_gateway(tmp_path, single_search()) as gw:
+        reply = await gw.post("/v1/chat/completions", request)
     message = reply.json()["choices"][0]["message"]
     assert message["content"] == ANSWER
     assert [note["url_citation"]["url"] for note in message["annotations"]] == [OSLO]
 
 
 async def test_the_events_of_a_search_are_in_order(tmp_path: Path) -> None:
-    async with running_gateway(tmp_path, single_search()) as gate:
-        reply = await gate.post("/v1/responses", {**RESPONSES, "stream": True})
+    async with running_gateway(tmp_path, single_search()) as gw:
+        reply = await gw.post("/v1/responses", {**RESPONSES, "stream": True})
     kinds = [event["type"] for event in events_of(reply.body)]
     assert kinds.index("response.web_search_call.searching") < kinds.index(
         "response.web_search_call.completed"
@@ -244,9 +244,9 @@ async def test_the_events_of_a_search_are_in_order(tmp_path: Path) -> None:
 async def test_all_search_rounds_are_one_log_row_with_summed_usage(
     tmp_path: Path, stream: bool
 ) -> None:
-    async with running_gateway(tmp_path, single_search()) as gate:
-        reply = await gate.post("/v1/messages", {**MESSAGES, "stream": stream})
-        row = await gate.entry()
+    async with running_gateway(tmp_path, single_search()) as gw:
+        reply = await gw.post("/v1/messages", {**MESSAGES, "stream": stream})
+        row = await gw.entry()
     assert reply.status == 200, reply.body
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (30, 10, "reported")
     assert row.cost_usd == Decimal("0.00005")
@@ -256,7 +256,7 @@ async def test_all_search_rounds_are_one_log_row_with_summed_usage(
     [search] = attempt.calls[0].searches
     assert (search.query, search.results, search.error) == ("Oslo population", 2, "")
     assert ("tools[0]", "approximated") in {(a["field"], a["action"]) for a in row.adaptations}
-    assert len(gate.entries) == 1
+    assert len(gw.entries) == 1
 
 
 # --- failures and bounds ------------------------------------------------------------------
@@ -289,46 +289,46 @@ async def test_a_failed_search_is_a_result_for_the_model(
 ) -> None:
     search, message = FAULTS[fault]
     endpoint = msgspec.structs.replace(ENDPOINT, timeout_s=0.2 if fault == "hangs" else 2.0)
-    async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=search) as gate:
-        reply = await by_claude(gate, stream)
-        row, upstream_bodies = await gate.entry(), bodies(gate)
+    async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=search) as gw:
+        reply = await by_claude(gw, stream)
+        row, upstream_bodies = await gw.entry(), bodies(gw)
     assert reply.content[1].content.error_code == "unavailable"
     assert reply.content[-1].text == ANSWER
     assert row.outcome == "ok"
     error = row.attempts[0].calls[0].searches[0].error
     assert message in error and message in upstream_bodies[1]["messages"][-1]["content"]
     assert "10.0.0.7" not in error and "search.test" not in error
-    assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "search.test"}
+    assert {r.url.host for r in gw.upstreams.requests} == {"a.test", "search.test"}
 
 
 async def test_searches_end_at_max_uses(tmp_path: Path) -> None:
     """After the maximum, a model may call no more tools, and the turn ends."""
     endless = searching([tool_call("again", 0)])
     request_body = {**MESSAGES, "tools": [{**MESSAGES["tools"][0], "max_uses": 2}]}
-    async with running_gateway(tmp_path, endless) as gate:
-        reply = await gate.post("/v1/messages", request_body)
-        upstream_bodies = bodies(gate)
-    assert len(searches(gate)) == 2
+    async with running_gateway(tmp_path, endless) as gw:
+        reply = await gw.post("/v1/messages", request_body)
+        upstream_bodies = bodies(gw)
+    assert len(searches(gw)) == 2
     assert [body.get("tool_choice") for body in upstream_bodies] == [None, None, "none"]
     assert reply.json()["stop_reason"] == "end_turn"
 
 
 async def test_searches_end_at_the_max_tool_calls_of_a_responses_client(tmp_path: Path) -> None:
     endless = searching([tool_call("again", 0)])
-    async with running_gateway(tmp_path, endless) as gate:
-        reply = await gate.post("/v1/responses", {**RESPONSES, "max_tool_calls": 1})
-        upstream_bodies = bodies(gate)
-    assert len(searches(gate)) == 1
+    async with running_gateway(tmp_path, endless) as gw:
+        reply = await gw.post("/v1/responses", {**RESPONSES, "max_tool_calls": 1})
+        upstream_bodies = bodies(gw)
+    assert len(searches(gw)) == 1
     assert [body.get("tool_choice") for body in upstream_bodies] == [None, "none"]
     assert "max_tool_calls" not in reply.headers.get("x-dragoman-dropped", "")
 
 
 async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
     many = [tool_call(f"query {n}", n) for n in range(9)]
-    async with running_gateway(tmp_path, searching(many, ANSWER)) as gate:
-        reply = await gate.post("/v1/messages", MESSAGES)
-        upstream_bodies = bodies(gate)
-    assert len(searches(gate)) == 3
+    async with running_gateway(tmp_path, searching(many, ANSWER)) as gw:
+        reply = await gw.post("/v1/messages", MESSAGES)
+        upstream_bodies = bodies(gw)
+    assert len(searches(gw)) == 3
     results = [m["content"] for m in upstream_bodies[1]["messages"] if m["role"] == "tool"]
     assert len(results) == 9
     assert sum("maximum number of searches" in text for text in results) == 6
@@ -341,8 +341,8 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
     client_tool = {"name": "f", "input_schema": {"type": "object"}}
     calls = [tool_call("Oslo", 0), tool_call(None, 1, "f")]
     fields = {"tools": [*MESSAGES["tools"], client_tool]}
-    async with running_gateway(tmp_path, searching(calls, ANSWER)) as gate:
-        message = await by_claude(gate, stream, **fields)
+    async with running_gateway(tmp_path, searching(calls, ANSWER)) as gw:
+        message = await by_claude(gw, stream, **fields)
         history = [
             *MESSAGES["messages"],
             {"role": "assistant", "content": [b.model_dump() for b in message.content]},
@@ -351,8 +351,8 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
                 "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "42"}],
             },
         ]
-        reply = await gate.post("/v1/messages", {**MESSAGES, **fields, "messages": history})
-        upstream_bodies = bodies(gate)
+        reply = await gw.post("/v1/messages", {**MESSAGES, **fields, "messages": history})
+        upstream_bodies = bodies(gw)
     assert message.stop_reason == "tool_use"
     assert sorted(block.type for block in message.content) == [
         "server_tool_use",
@@ -362,7 +362,7 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
     assert reply.status == 200, reply.body
     # The results of the search are there again, without a further search.
     assert "717,710 inhabitants" in json.dumps(upstream_bodies[-1]["messages"])
-    assert len(searches(gate)) == 1
+    assert len(searches(gw)) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -373,9 +373,9 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
         messages = json.loads(request.content)["messages"]
         return first(request) if len(messages) == 1 else refusal(503, "busy")
 
-    async with running_gateway(tmp_path, failing) as gate:
-        reply = await gate.post("/v1/messages", {**MESSAGES, "stream": stream})
-        row = await gate.entry()
+    async with running_gateway(tmp_path, failing) as gw:
+        reply = await gw.post("/v1/messages", {**MESSAGES, "stream": stream})
+        row = await gw.entry()
     if stream:
         assert (reply.status, events_of(reply.body)[-1]["type"]) == (200, "error")
         assert (row.outcome, row.input_tokens) == ("cut", 10)
@@ -385,9 +385,9 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
 
 
 async def test_a_client_that_disconnects_ends_the_search(tmp_path: Path) -> None:
-    async with running_gateway(tmp_path, single_search(), search=hanging) as gate:
-        await gate.post("/v1/messages", MESSAGES, disconnect_after=0.2)
-        row = await gate.entry()
+    async with running_gateway(tmp_path, single_search(), search=hanging) as gw:
+        await gw.post("/v1/messages", MESSAGES, disconnect_after=0.2)
+        row = await gw.entry()
     assert row.outcome == "client_closed"
 
 
@@ -395,20 +395,20 @@ async def test_a_client_that_disconnects_ends_the_search(tmp_path: Path) -> None
 
 
 async def test_a_route_can_switch_web_search_off(tmp_path: Path) -> None:
-    async with running_gateway(tmp_path, searching(ANSWER), web_search=False) as gate:
-        reply = await gate.post("/v1/messages", MESSAGES)
-        row = await gate.entry()
-    assert "tools" not in bodies(gate)[0]
+    async with running_gateway(tmp_path, searching(ANSWER), web_search=False) as gw:
+        reply = await gw.post("/v1/messages", MESSAGES)
+        row = await gw.entry()
+    assert "tools" not in bodies(gw)[0]
     assert reply.headers["x-dragoman-dropped"] == "tools[0]"
-    assert not searches(gate)
+    assert not searches(gw)
     assert row.attempts[0].calls == []
 
 
 async def test_an_index_search_does_not_become_a_live_search(tmp_path: Path) -> None:
     body = {**RESPONSES, "tools": [{"type": "web_search", "external_web_access": False}]}
-    async with running_gateway(tmp_path, searching(ANSWER)) as gate:
-        await gate.post("/v1/responses", body)
-    assert not searches(gate)
+    async with running_gateway(tmp_path, searching(ANSWER)) as gw:
+        await gw.post("/v1/responses", body)
+    assert not searches(gw)
 
 
 async def test_a_provider_with_native_web_search_runs_it(tmp_path: Path) -> None:
@@ -430,18 +430,18 @@ async def test_a_provider_with_native_web_search_runs_it(tmp_path: Path) -> None
     test_route = route("m", provider("a", "anthropic_messages"), model="claude-opus-5-5")
     async with gateway(
         tmp_path, snapshot(test_route), web_search=ENDPOINT, a=own, search=searxng
-    ) as gate:
-        reply = await gate.post("/v1/messages", MESSAGES)
+    ) as gw:
+        reply = await gw.post("/v1/messages", MESSAGES)
     assert reply.status == 200, reply.body
-    assert not searches(gate)
+    assert not searches(gw)
 
 
 async def test_tavily_gets_the_domains(tmp_path: Path) -> None:
     endpoint = msgspec.structs.replace(ENDPOINT, format="tavily", key=Secret(KEY))
     tool = {**MESSAGES["tools"][0], "allowed_domains": ["wikipedia.org"]}
-    async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=tavily) as gate:
-        message = await by_claude(gate, stream=False, tools=[tool])
-        (request,) = searches(gate)
+    async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=tavily) as gw:
+        message = await by_claude(gw, stream=False, tools=[tool])
+        (request,) = searches(gw)
     assert [page.url for page in message.content[1].content] == [OSLO]
     assert json.loads(request.content)["include_domains"] == ["wikipedia.org"]
 

@@ -132,8 +132,8 @@ async def test_a_live_request_goes_to_the_target_of_its_stores(tmp_path: Path) -
     def respond(request: Any) -> Any:
         return completion(body=json.dumps(body).encode())
 
-    async with gateway(tmp_path, registry, a=respond, b=respond) as gate:
-        await gate.post("/v1/responses", {"model": "m", "input": "hi", "tools": [tool]})
-        assert [upstream_request.url.host for upstream_request in gate.upstreams.requests] == [
+    async with gateway(tmp_path, registry, a=respond, b=respond) as gw:
+        await gw.post("/v1/responses", {"model": "m", "input": "hi", "tools": [tool]})
+        assert [upstream_request.url.host for upstream_request in gw.upstreams.requests] == [
             "b.test"
         ]
