@@ -112,8 +112,8 @@ def test_an_update_changes_prices(api: Client, field: str) -> None:
     post(api, "/model/update", update)
     assert prices_of(Target.objects.get(pk=target.pk)) == {**prices, "output": 4}
     # Null removes one.
-    gone = {**body, field: {**body[field], "cache_creation_input_token_cost": None}}
-    post(api, "/model/update", gone)
+    removal = {**body, field: {**body[field], "cache_creation_input_token_cost": None}}
+    post(api, "/model/update", removal)
     del prices["cache_write"]
     assert prices_of(Target.objects.get(pk=target.pk)) == {**prices, "output": 4}
     route = store.load_snapshot().route(f"m-{field}")

@@ -33,5 +33,7 @@ def expected_results_of(client: Client, upstream: str) -> tuple[str, ...]:
 def _case(name: str, client: Client, upstream: str, scenario: str) -> Any:
     reason = client.known_failures.get(f"{upstream} {scenario}")
     marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-    spoken = upstream.replace(" ", "_")
-    return pytest.param(name, upstream, scenario, id=f"{name}-{spoken}-{scenario}", marks=marks)
+    upstream_id = upstream.replace(" ", "_")
+    return pytest.param(
+        name, upstream, scenario, id=f"{name}-{upstream_id}-{scenario}", marks=marks
+    )

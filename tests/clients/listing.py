@@ -50,7 +50,7 @@ def _row(client: Client) -> str:
     packages = " ".join(f"`{package}`" for package in (*client.packages, *client.modules))
     cells = (
         client.title,
-        f"`{client.speaks}`",
+        f"`{client.dialect}`",
         client.base,
         client.key,
         _verified(client),

@@ -97,7 +97,7 @@ def route_of(client: Client, upstream: str) -> str:
 
 def scenarios_of(client: Client, upstream: str) -> tuple[str, ...]:
     """Return the scenarios of an upstream, without reasoning if it refuses reasoning."""
-    is_openai = client.speaks.startswith("openai")
+    is_openai = client.dialect.startswith("openai")
     without = "thinking" if is_openai and not UPSTREAMS[upstream].thinks else ""
     return tuple(name for name in client.scenarios if name != without)
 

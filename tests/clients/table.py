@@ -26,7 +26,7 @@ class Client:
         socket: whether it connects to the gateway by WebSocket only.
         packages: requirements from PyPI; empty for packages of the development environment.
         modules: requirements from npm.
-        speaks: the dialect of its requests.
+        dialect: the dialect of its requests.
         base, key: the settings of its base URL and key, with `URL` for the gateway's address.
         scenarios: the scenarios that are verified on each of `upstreams`.
         upstreams: names of `UPSTREAMS`.
@@ -38,7 +38,7 @@ class Client:
 
     title: str
     script: str
-    speaks: str
+    dialect: str
     base: str
     key: str
     variant: str = ""

@@ -25,7 +25,7 @@ def test_the_document_is_fresh() -> None:
 
 @EACH
 def test_a_client_row_is_complete(client: Client) -> None:
-    assert client.speaks in DIALECTS
+    assert client.dialect in DIALECTS
     assert (SCRIPTS / client.script).is_file()
     assert set(client.upstreams) <= set(UPSTREAMS)
     assert len(set(client.upstreams) - set(CHATS)) >= 2, "two providers of other dialects"

@@ -111,10 +111,10 @@ def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]
         if mark.kind != "dropped" or not isinstance(value, str) or pointer[-1] in {"type", "role"}:
             continue
         changed = json.loads(json.dumps(body))
-        spot = changed
+        parent = changed
         for part in pointer[:-1]:
-            spot = spot[part]
-        spot[pointer[-1]] = f"{value}Zq"
+            parent = parent[part]
+        parent[pointer[-1]] = f"{value}Zq"
         second = _translated_or_refused(translation, changed)
         assert second in (None, upstream_body), pointer_text(pointer)
 

@@ -42,7 +42,7 @@ from tests.store.factories import entry
 
 SMALL, FACTOR = 400, 4
 # A square would be 16; what is linear is near 4 on any machine.
-MOST = 1.75 * FACTOR
+MAX_RATIO = 1.75 * FACTOR
 EXCHANGE = ResponseContext(id="1", created=1, model="m", include_usage=True)
 Work = Callable[[], object]
 
@@ -99,7 +99,7 @@ def _superlinear(
 ) -> dict[str, float]:
     """Return the growth of each work that grows faster than its items."""
     ratios = ((name, growth(prepare, small, FACTOR)) for name, prepare in works)
-    return {name: round(ratio, 1) for name, ratio in ratios if ratio > MOST}
+    return {name: round(ratio, 1) for name, ratio in ratios if ratio > MAX_RATIO}
 
 
 def _requests(

@@ -26,7 +26,7 @@ URL = "https://a.example"
 TOOL = {"type": "web_search_20260318", "name": "web_search"}
 
 
-def asks(number: int = 1, query: str = "Oslo") -> Json:
+def search_call(number: int = 1, query: str = "Oslo") -> Json:
     return {
         "type": "server_tool_use",
         "id": f"srvtoolu_{number}",
@@ -58,7 +58,7 @@ FETCHES = {
     "name": "web_fetch",
     "input": {"url": URL},
 }
-SAYS = {"type": "text", "text": "It is in Norway."}
+TEXT_BLOCK = {"type": "text", "text": "It is in Norway."}
 
 
 def events_of(data: bytes) -> list[Json]:
@@ -141,9 +141,9 @@ def item(query: str, *urls: str, index: int = 0) -> Json:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> None:
-    output, report = for_responses(stream, asks(), search_result(1, URL), SAYS)
+    output, report = for_responses(stream, search_call(), search_result(1, URL), TEXT_BLOCK)
     assert output[0] == item("Oslo", URL)
-    assert output[1]["content"][0]["text"] == SAYS["text"]
+    assert output[1]["content"][0]["text"] == TEXT_BLOCK["text"]
     assert [(row.path, row.action) for row in report] == [
         ("output.web_search_tool_result", "approximated")
     ]
@@ -152,7 +152,7 @@ def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> N
 @pytest.mark.parametrize("stream", [False, True])
 def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) -> None:
     output, _ = for_responses(
-        stream, SAYS, asks(), FAILED, asks(2, "Bergen"), search_result(2, URL)
+        stream, TEXT_BLOCK, search_call(), FAILED, search_call(2, "Bergen"), search_result(2, URL)
     )
     assert [entry["type"] for entry in output] == ["message", *["web_search_call"] * 2]
     assert output[1] == {**item("Oslo", index=1), "status": "failed"}
@@ -181,10 +181,15 @@ def mcp_call(number: int) -> list[Json]:
 def test_parallel_searches_of_claudes_keep_their_results(
     stream: bool, order: tuple[int, ...]
 ) -> None:
-    blocks = [asks(), asks(2, "Bergen"), search_result(1, URL), search_result(2, f"{URL}/2")]
-    output, report = for_responses(stream, *(blocks[index] for index in order), SAYS)
+    blocks = [
+        search_call(),
+        search_call(2, "Bergen"),
+        search_result(1, URL),
+        search_result(2, f"{URL}/2"),
+    ]
+    output, report = for_responses(stream, *(blocks[index] for index in order), TEXT_BLOCK)
     assert output[:2] == [item("Oslo", URL), item("Bergen", f"{URL}/2", index=1)]
-    assert output[2]["content"][0]["text"] == SAYS["text"]
+    assert output[2]["content"][0]["text"] == TEXT_BLOCK["text"]
     assert {row.action for row in report} == {"approximated"}
 
 
@@ -201,10 +206,10 @@ def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
         failed_call,
         failed_too,
         run,
-        asks(),
+        search_call(),
         search_result(1, URL),
         printed,
-        SAYS,
+        TEXT_BLOCK,
     ]
     output, report = for_responses(stream, *content)
     errors = [entry["error"]["content"][0]["text"] for entry in output[:2]]
@@ -217,15 +222,17 @@ def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_of_two_searches_only_one_has_a_result(stream: bool) -> None:
-    output, _ = for_responses(stream, asks(), asks(2, "Bergen"), search_result(2, URL), SAYS)
+    output, _ = for_responses(
+        stream, search_call(), search_call(2, "Bergen"), search_result(2, URL), TEXT_BLOCK
+    )
     assert output[:2] == [item("Oslo"), item("Bergen", URL, index=1)]
     assert len(output) == 3
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("after", [[], [SAYS]], ids=["at the end", "before a text"])
+@pytest.mark.parametrize("after", [[], [TEXT_BLOCK]], ids=["at the end", "before a text"])
 def test_a_search_without_a_result_is_rendered_too(stream: bool, after: list[Json]) -> None:
-    output, _ = for_responses(stream, asks(), *after)
+    output, _ = for_responses(stream, search_call(), *after)
     assert output[0] == item("Oslo")
     assert len(output) == 1 + len(after)
 
@@ -234,7 +241,7 @@ def test_a_search_without_a_result_is_rendered_too(stream: bool, after: list[Jso
 def test_a_page_that_claude_opened_is_an_item_for_responses_clients(stream: bool) -> None:
     page = {"type": "web_fetch_result", "url": URL, "content": {"type": "document"}}
     result = {"type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_1", "content": page}
-    output, report = for_responses(stream, FETCHES, result, SAYS)
+    output, report = for_responses(stream, FETCHES, result, TEXT_BLOCK)
     assert output[0]["action"] == {"type": "open_page", "url": URL}
     assert [row.path for row in report] == ["output.web_fetch_tool_result"]
 
@@ -283,7 +290,7 @@ def for_messages(stream: bool, *output: Json) -> tuple[list[Json], list[Adaptati
 def test_a_search_of_openais_is_a_call_and_a_result_for_messages_clients(stream: bool) -> None:
     content, report = for_messages(stream, SEARCHED, ASSISTANT_MESSAGE)
     assert content == [
-        {**asks(), "id": CALL_ID},
+        {**search_call(), "id": CALL_ID},
         {
             "type": "web_search_tool_result",
             "tool_use_id": CALL_ID,
@@ -297,7 +304,7 @@ def test_a_search_of_openais_is_a_call_and_a_result_for_messages_clients(stream:
                 }
             ],
         },
-        SAYS,
+        TEXT_BLOCK,
     ]
     assert not report
 
@@ -316,7 +323,7 @@ def test_a_failed_search_of_openai_is_reported(stream: bool) -> None:
 )
 def test_content_without_a_block_type_is_reported(stream: bool, action: Json) -> None:
     content, report = for_messages(stream, {**SEARCHED, "action": action}, ASSISTANT_MESSAGE)
-    assert content == [SAYS]
+    assert content == [TEXT_BLOCK]
     assert [row.action for row in report] == ["dropped"]
 
 
@@ -342,10 +349,10 @@ def reported_fields(out: Json) -> list[tuple[str, str]]:
 
 def test_searches_in_a_history_are_items_for_openai() -> None:
     content = (
-        asks(),
+        search_call(),
         search_result(1, URL),
-        SAYS,
-        asks(2, "Bergen"),
+        TEXT_BLOCK,
+        search_call(2, "Bergen"),
         {**FAILED, "tool_use_id": "srvtoolu_2"},
     )
     request = conversation(*content)
@@ -367,7 +374,7 @@ def test_searches_in_a_history_are_items_for_openai() -> None:
 
 
 def test_search_results_without_a_search_tool_are_reported() -> None:
-    request = conversation(asks(), search_result(1, URL), SAYS, tools=())
+    request = conversation(search_call(), search_result(1, URL), TEXT_BLOCK, tools=())
     del request["tools"]
     out = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
     assert [entry["type"] for entry in out["body"]["input"]] == ["message"] * 3
@@ -390,7 +397,7 @@ def test_openai_searches_round_trip_through_a_messages_client() -> None:
 def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
     """This holds for passthrough and for translation."""
     content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
-    request = conversation(asks(), search_result(1, URL), *content)
+    request = conversation(search_call(), search_result(1, URL), *content)
     if passes:
         out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
         assert out["passthrough"]
@@ -401,7 +408,7 @@ def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
             adapter.client.parse_request(request, VERSION), Traits(model=CLAUDE)
         )
         body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
-    assert body["messages"][1]["content"] == [asks(), search_result(1, URL), SAYS]
+    assert body["messages"][1]["content"] == [search_call(), search_result(1, URL), TEXT_BLOCK]
     expected_losses = [(f"messages[1].content[{index}]", "dropped") for index in (2, 3)]
     assert [row for row in report if row in expected_losses] == expected_losses
     assert anthropic_rules.refusal({**body, "model": CLAUDE}, VERSION, counting=False) is None
@@ -414,13 +421,15 @@ def test_sources_of_others_are_not_passed_to_claude(native_source: list[Json]) -
     """A source without Anthropic's index is returned to the client, which sends it back."""
     source = {"type": "web_search_result_location", "url": URL, "title": "A", "cited_text": ""}
     indexes = [{"encrypted_index": ""}, *native_source]
-    cited_message = {**SAYS, "citations": [{**source, **index} for index in indexes]}
+    cited_message = {**TEXT_BLOCK, "citations": [{**source, **index} for index in indexes]}
     request = conversation(cited_message)
     out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
     assert out["passthrough"]
     (block,) = out["body"]["messages"][1]["content"]
     assert block == (
-        {**SAYS, "citations": [{**source, **native_source[0]}]} if native_source else SAYS
+        {**TEXT_BLOCK, "citations": [{**source, **native_source[0]}]}
+        if native_source
+        else TEXT_BLOCK
     )
     assert reported_fields(out) == [("messages[1].content[0].citations", "dropped")]
 
@@ -508,7 +517,7 @@ def test_searches_of_googles_are_blocks_and_counted_for_messages_clients(stream:
 def test_searches_of_others_are_queries_for_googles_clients(source: str, stream: bool) -> None:
     provider, client = DIALECTS[source].provider, DIALECTS["gemini"].client
     if source == "anthropic_messages":
-        body = message(asks(), search_result(1, URL), SAYS)
+        body = message(search_call(), search_result(1, URL), TEXT_BLOCK)
     else:
         body = {
             "id": "r",

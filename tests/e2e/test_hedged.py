@@ -86,9 +86,9 @@ def test_both_hedged_attempts_are_charged_and_one_is_returned(
             text = answer.choices[0].message.content  # type: ignore[union-attr]
     assert text == "I am"
     row = gateway.row(raw.headers["x-request-id"])
-    losing_attempt, won = row["attempts"]
+    losing_attempt, winner = row["attempts"]
     assert (losing_attempt["provider"], losing_attempt["error_kind"]) == ("slow", "hedge_loser")
-    assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
+    assert (row["provider"], row["input_tokens"], winner.get("error_kind")) == ("quick", 321, None)
     wait_until(
         lambda: slow_server.requests[-1].left_at is not None
     )  # the loser's connection is closed

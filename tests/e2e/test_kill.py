@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 
 CLIENTS = 6
 # How many requests are answered before and after something is killed.
-ENOUGH = 100
+ANSWERS_EACH = 100
 
 
 def send_requests(
@@ -104,7 +104,7 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams))).start()
     try:
         with background_clients(gateway) as answered_ids:
-            wait_until(lambda: len(answered_ids) >= ENOUGH)
+            wait_until(lambda: len(answered_ids) >= ANSWERS_EACH)
             gateway.kill()
         gateway.start()
         missing_ids = missing_log_ids(gateway, answered_ids)
@@ -119,10 +119,10 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
     try:
         with background_clients(gateway) as answered_ids:
-            wait_until(lambda: len(answered_ids) >= ENOUGH)
+            wait_until(lambda: len(answered_ids) >= ANSWERS_EACH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
-            maximum = len(answered_ids) + ENOUGH
+            maximum = len(answered_ids) + ANSWERS_EACH
             wait_until(lambda: len(answered_ids) >= maximum)
             wait_until(
                 lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before)

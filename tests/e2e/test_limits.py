@@ -162,14 +162,14 @@ def database_environment(kind: str, directory: Path) -> Iterator[dict[str, str]]
 def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> None:
     """Requests, concurrency and money under load, then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
-    storm = gateway.send_concurrently(key, 15)
-    assert storm.keys() == {200, 429}
-    assert 60 <= storm[200] <= 60 + WORKERS - 1
+    count_by_status = gateway.send_concurrently(key, 15)
+    assert count_by_status.keys() == {200, 429}
+    assert 60 <= count_by_status[200] <= 60 + WORKERS - 1
 
     key = gateway.new_key(limit_concurrency=3)
-    storm = gateway.send_concurrently(key, 2, **SLOW)
-    assert storm[200] > 0
-    assert storm[429] > 0
+    count_by_status = gateway.send_concurrently(key, 2, **SLOW)
+    assert count_by_status[200] > 0
+    assert count_by_status[429] > 0
     assert gateway.ask(key).status_code == 200, "nothing is left reserved"
 
     _check_budget(gateway)
@@ -235,17 +235,17 @@ def _check_project(gateway: LimitedGateway) -> None:
         "print(*(store.create_key('k', team=t)[1] for t in (team, app, app)))"
     )
     keys = [gateway.wait_for_key(key) for key in completed.split()]
-    storms_by_key: dict[str, Counter[int]] = {}
+    statuses_by_key: dict[str, Counter[int]] = {}
 
-    def storm(key: str) -> None:
-        storms_by_key[key] = gateway.send_concurrently(key, 5)
+    def send(key: str) -> None:
+        statuses_by_key[key] = gateway.send_concurrently(key, 5)
 
-    threads = [threading.Thread(target=storm, args=(key,)) for key in keys]
+    threads = [threading.Thread(target=send, args=(key,)) for key in keys]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(150)
-    of_team, *of_project = (storms_by_key[key][200] for key in keys)
+    of_team, *of_project = (statuses_by_key[key][200] for key in keys)
     assert sum(of_project) <= 30 + WORKERS - 1
     assert 50 <= of_team + sum(of_project) <= 50 + WORKERS - 1
 

@@ -323,11 +323,15 @@ async def test_a_client_that_does_not_read_pauses_the_upstream(
         await session.until("session.created")
         session.reads = reading.wait
         session.send_text("flood")
-        looks: list[int] = []
+        flooded_samples: list[int] = []
 
         def is_held_up() -> bool:
-            looks.append(upstream.flooded)
-            return looks[-1] > 0 and len(looks) > 50 and looks[-50] == looks[-1]
+            flooded_samples.append(upstream.flooded)
+            return (
+                flooded_samples[-1] > 0
+                and len(flooded_samples) > 50
+                and flooded_samples[-50] == flooded_samples[-1]
+            )
 
         await wait_until_async(is_held_up)
         # The buffers of sockets and queues hold some of it; a socket's grows to 32 MB on some systems.

@@ -24,7 +24,7 @@ class StrictBatches(Server):
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
         self.key = key
-        self.things: dict[str, dict[str, Any]] = {}
+        self.stored_objects: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
@@ -57,24 +57,26 @@ class StrictBatches(Server):
             if found_problems:
                 message = f"{found_problems[0].dotted()}: {found_problems[0].detail}"
                 return await _refuse(out, 400, "invalid_request_error", message)
-            await out.reply(200, self._stored_object(f"msgbatch_{len(self.things) + 1:08d}"))
+            await out.reply(
+                200, self._stored_object(f"msgbatch_{len(self.stored_objects) + 1:08d}")
+            )
             return True
         if request_body.method == "GET" and not subpath:
             return await self._list(out, "msgbatch_")
         id_, _, action = subpath.partition("/")
-        if id_ not in self.things:
+        if id_ not in self.stored_objects:
             return await _refuse(out, 404, "not_found_error", "batch not found")
         if action == "results":
             line = {"custom_id": "1", "result": {"type": "canceled"}}
             body = json.dumps(line).encode() + b"\n"
             await out.reply(200, body, {"content-type": "application/x-jsonl"})
         elif request_body.method == "DELETE":
-            del self.things[id_]
+            del self.stored_objects[id_]
             await out.reply(200, {"id": id_, "type": "message_batch_deleted"})
         else:
             if action == "cancel":
-                self.things[id_]["processing_status"] = "canceling"
-            await out.reply(200, self.things[id_])
+                self.stored_objects[id_]["processing_status"] = "canceling"
+            await out.reply(200, self.stored_objects[id_])
         return True
 
     def _stored_object(self, id_: str) -> dict[str, Any]:
@@ -82,39 +84,43 @@ class StrictBatches(Server):
         times |= dict.fromkeys(("created_at", "ended_at", "expires_at"), _TIME)
         url = f"https://api.anthropic.com/v1/messages/batches/{id_}/results"
         fields = {"id": id_, "type": "message_batch", "processing_status": "ended", **times}
-        self.things[id_] = {**fields, "request_counts": _COUNTS, "results_url": url}
-        return self.things[id_]
+        self.stored_objects[id_] = {**fields, "request_counts": _COUNTS, "results_url": url}
+        return self.stored_objects[id_]
 
     async def _files(self, request: RecordedRequest, out: ResponseWriter, subpath: str) -> bool:
         if request.method == "POST" and not subpath:
             name, kind, data = form_of(request)["file"]
-            id_ = f"file_{len(self.things) + 1:08d}"
+            id_ = f"file_{len(self.stored_objects) + 1:08d}"
             self.contents[id_] = data
             stored_file = {"id": id_, "type": "file", "filename": name, "mime_type": kind}
-            self.things[id_] = {
+            self.stored_objects[id_] = {
                 **stored_file,
                 "size_bytes": len(data),
                 "created_at": _TIME,
                 "downloadable": True,
             }
-            await out.reply(200, self.things[id_])
+            await out.reply(200, self.stored_objects[id_])
             return True
         if request.method == "GET" and not subpath:
             return await self._list(out, "file_")
         id_, _, action = subpath.partition("/")
-        if id_ not in self.things:
+        if id_ not in self.stored_objects:
             return await _refuse(out, 404, "not_found_error", f"File not found: {id_}")
         if action == "content":
             await out.reply(200, self.contents[id_], {"content-type": "text/plain"})
         elif request.method == "DELETE":
-            del self.things[id_]
+            del self.stored_objects[id_]
             await out.reply(200, {"id": id_, "type": "file_deleted"})
         else:
-            await out.reply(200, self.things[id_])
+            await out.reply(200, self.stored_objects[id_])
         return True
 
     async def _list(self, out: ResponseWriter, prefix: str) -> bool:
-        rows = [thing for id_, thing in self.things.items() if id_.startswith(prefix)]
+        rows = [
+            stored_object
+            for id_, stored_object in self.stored_objects.items()
+            if id_.startswith(prefix)
+        ]
         edges = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]} if rows else {}
         edges = edges or {"first_id": None, "last_id": None}
         await out.reply(200, {"data": rows, "has_more": False, **edges})

@@ -417,7 +417,7 @@ FAULTS: dict[str, Fault] = {
     "gzip": _gzip_unary,
 }
 # After these the connection may serve another request.
-_KEEPS = {"ok", "slow-headers", "slow-body", "gzip", "negative-usage"}
+_KEEP_ALIVE_FAULTS = {"ok", "slow-headers", "slow-body", "gzip", "negative-usage"}
 
 
 class ChaosUpstream(Server):
@@ -458,4 +458,4 @@ class ChaosUpstream(Server):
         await fault(
             FaultyExchange(out, answers, bool(body.get("stream")), request, self.counts[name])
         )
-        return name in _KEEPS
+        return name in _KEEP_ALIVE_FAULTS

@@ -22,7 +22,7 @@ from gateway.usage_querysets import UNITS
 from tests.e2e.litellm_gateway import running_gateway
 from tests.e2e.stack import ROOT
 from tests.fakes.openai import KEY as PROVIDER_KEY
-from tests.litellm.proxy_calls import ASKED, BASE, KEY, MASTER_KEY, SALT_KEY
+from tests.litellm.proxy_calls import BASE, KEY, MASTER_KEY, REQUESTED_MODELS, SALT_KEY
 
 Reported = Mapping[str, Any]
 
@@ -224,5 +224,5 @@ def _calls(
     call_model: Callable[[str, str], int], reported: Reported
 ) -> Iterator[tuple[str, str, int, int]]:
     for alias, key in reported["keys"].items():
-        for model in ASKED:
+        for model in REQUESTED_MODELS:
             yield alias, model, reported["calls"][alias][model], call_model(key, model)

@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 BASE, KEY = "LITELLM_TEST_OPENAI_BASE", "LITELLM_TEST_OPENAI_KEY"
 SALT_KEY, MASTER_KEY = "sk-salt-of-a-test", "sk-master-of-a-test"
 # Names of models that clients ask for.
-ASKED = ("smart", "fast", "gpt-4", "gpt-4o", "best", "openai/gpt-4.1")
+REQUESTED_MODELS = ("smart", "fast", "gpt-4", "gpt-4o", "best", "openai/gpt-4.1")
 # Seconds between two writes of spend to the database; the proxy gets it by PROXY_BATCH_WRITE_AT.
 WRITES_S = 1
 _WRITTEN_S = 60.0
@@ -231,9 +231,9 @@ def set_up_and_use(proxy: Proxy) -> Answer:
     """Configure and use a new proxy; returns its keys and reports."""
     keys: dict[str, str] = {}
     for path, body in _CALLS:
-        made = proxy.post(path, body)
+        created_object = proxy.post(path, body)
         if path == "/user/new":
-            keys[body["key_alias"]] = made["key"]
+            keys[body["key_alias"]] = created_object["key"]
     group = proxy.send("POST", "/v1/access_group", json=_ACCESS_GROUP).json()["access_group_id"]
     for alias, body in _KEYS.items():
         request = {"key_alias": alias, **body}
@@ -253,7 +253,7 @@ def set_up_and_use(proxy: Proxy) -> Answer:
     _wait_for_spend(proxy, keys["spent"])
     proxy.post("/key/delete", {"keys": [keys["deleted"]]})
     calls = {
-        alias: {name: request_status(proxy, key, name) for name in ASKED}
+        alias: {name: request_status(proxy, key, name) for name in REQUESTED_MODELS}
         for alias, key in keys.items()
     }
     _wait_for_spend(proxy, keys["all"])
@@ -265,7 +265,7 @@ def set_up_and_use(proxy: Proxy) -> Answer:
 def _wait_for_models(proxy: Proxy, key: str) -> None:
     """Wait until the proxy has loaded its models, which it does periodically."""
     deadline = time.monotonic() + _WRITTEN_S
-    while set(ASKED[:2]) - {row["id"] for row in proxy.get("/v1/models")["data"]}:
+    while set(REQUESTED_MODELS[:2]) - {row["id"] for row in proxy.get("/v1/models")["data"]}:
         assert time.monotonic() < deadline, "the proxy does not know its models"
         time.sleep(0.5)
 

@@ -33,9 +33,12 @@ _MOMENT = re.compile(r"\b(20\d\d-\d\d-\d\d)([ T])?(?(2)\d\d:\d\d:\d\d)")
 def shift_dates() -> Callable[[str], str]:
     """A function that shifts the dates in a text as if the database had just been created."""
     keys = json.loads(REPORTED.read_text(encoding="utf-8"))["key_info"].values()
-    made, now = dt.datetime.fromisoformat(max(row["updated_at"] for row in keys)), timezone.now()
-    days = now.date() - made.date()
-    seconds = dt.timedelta(seconds=int((now - made).total_seconds()))
+    recorded_at, now = (
+        dt.datetime.fromisoformat(max(row["updated_at"] for row in keys)),
+        timezone.now(),
+    )
+    days = now.date() - recorded_at.date()
+    seconds = dt.timedelta(seconds=int((now - recorded_at).total_seconds()))
 
     def moved(match: re.Match[str]) -> str:
         if match[2] is None:

@@ -162,8 +162,8 @@ def test_a_row_that_keeps_the_model_out_of_the_body_has_it_in_the_path(preset: P
 
 
 def test_at_least_40_presets_use_openai_chat() -> None:
-    spoken = [preset for preset in PRESETS.values() if preset.dialect == "openai_chat"]
-    assert len(spoken) >= 40
+    chat_presets = [preset for preset in PRESETS.values() if preset.dialect == "openai_chat"]
+    assert len(chat_presets) >= 40
 
 
 @each(

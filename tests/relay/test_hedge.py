@@ -89,22 +89,24 @@ async def test_a_slow_target_is_replaced_by_its_hedge(tmp_path: Path, streamed: 
     assert reply.status == 200 and reply.ended
     assert b"quick" in reply.body
     assert hosts(live) == ["a", "b"]
-    loser, won = row.attempts
+    loser, winner = row.attempts
     assert (loser.target, loser.error_kind, loser.error) == (
         "a/gpt-4.1",
         "hedge_loser",
         "another target responded first",
     )
     assert loser.cost_usd is not None and loser.cost_usd > 0
-    assert (won.target, won.error_kind, won.cost_usd) == ("b/gpt-4.1", None, None)
+    assert (winner.target, winner.error_kind, winner.cost_usd) == ("b/gpt-4.1", None, None)
     assert (row.provider, row.outcome, row.status) == ("b", "ok", 200)
     assert live.runtime.health == {}, "a target that was overtaken has not failed"
 
 
 async def test_a_stream_that_trickles_before_its_first_event_is_closed(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
-    dull = sse(b": wait\n\n", LONG_S)
-    async with gateway(tmp_path, registry, a=lambda _: dull, b=lambda _: stream("quick")) as live:
+    silent_stream = sse(b": wait\n\n", LONG_S)
+    async with gateway(
+        tmp_path, registry, a=lambda _: silent_stream, b=lambda _: stream("quick")
+    ) as live:
         reply = await live.post(CHAT, chat_request(stream=True))
         assert b"wait" not in reply.body and reply.body.endswith(DONE)
         assert "a" in live.upstreams.closed, "the loser's connection is closed at once"

@@ -120,11 +120,11 @@ class LimiterProcesses:
 
     def slots_of(self, name: str) -> Iterator[tuple[memoryview, int]]:
         """Return the counter of a rule in each process slot."""
-        board = self.workers[0].counters
-        board.map_new_slots()
-        offset = board.counter_offset(name)
+        shared_counters = self.workers[0].counters
+        shared_counters.map_new_slots()
+        offset = shared_counters.counter_offset(name)
         assert offset is not None
-        for counters in (board.local_slot, *board.peer_slots):
+        for counters in (shared_counters.local_slot, *shared_counters.peer_slots):
             yield counters, offset
 
     def reserved(self, name: str) -> int:
@@ -298,10 +298,10 @@ class Schedule:
 
     def _over(self, name: str, window: int, worker: int) -> bool:
         """Return whether the settling process has already started a later window."""
-        board = self.processes.workers[worker].counters
-        offset = board.counter_offset(name)
+        shared_counters = self.processes.workers[worker].counters
+        offset = shared_counters.counter_offset(name)
         assert offset is not None
-        return bool(board.local_slot[offset] > window)
+        return bool(shared_counters.local_slot[offset] > window)
 
     def die(self, worker: int) -> None:
         self.processes.kill(worker)
@@ -312,7 +312,7 @@ class Schedule:
     def _all(self) -> list[Rule]:
         return [*self.own, *self.of_providers[0], *self.of_providers[1]]
 
-    def _held(self, rule: Rule) -> list[int]:
+    def _reserved_amounts(self, rule: Rule) -> list[int]:
         of = [request for request in self.running if rule.name in request.rules]
         if rule.metric == "tokens":
             return [request.tokens for request in of]
@@ -323,7 +323,7 @@ class Schedule:
             if rule.metric == "requests":
                 assert self.expected.busiest(rule) <= rule.limit
                 continue
-            numbers = self._held(rule)
+            numbers = self._reserved_amounts(rule)
             assert self.processes.reserved(rule.name) == sum(numbers), "a phantom, or one forgotten"
             if rule.metric == "concurrency":
                 assert len(numbers) <= rule.limit
@@ -348,7 +348,7 @@ class Schedule:
         assert any(self._is_full(rule, amount, texts or set()) for rule in result)
 
     def _is_full(self, rule: Rule, amount: int, own_usage: set[str]) -> bool:
-        under_way = sum(self._held(rule))
+        under_way = sum(self._reserved_amounts(rule))
         if rule.metric == "concurrency":
             return under_way >= rule.limit
         if rule.metric == "usd":

@@ -39,7 +39,7 @@ from tests.waits import WAIT_TIMEOUT_S
 TURN = {"role": "user", "content": "hi"}
 GEMINI = "/v1beta/models/r:generateContent"
 # A dialect's path -> the shortest request of it.
-ASKS: dict[str, tuple[str, dict[str, Any]]] = {
+REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": (CHAT, {"model": "r", "messages": [TURN]}),
     "messages": (MESSAGES, {"model": "r", "messages": [TURN], "max_tokens": 9}),
     "responses": ("/v1/responses", {"model": "r", "input": "hi"}),
@@ -56,7 +56,7 @@ def header_values(headers: dict[str, str], template: str, metric: str) -> list[s
     return [headers[name] for name in names]
 
 
-@pytest.mark.parametrize("dialect", ASKS)
+@pytest.mark.parametrize("dialect", REQUESTS)
 async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -> None:
     registry = limited_registry(
         route("r", provider("one", preset="groq")),
@@ -67,7 +67,7 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
             tokens_per_minute=90_000,
         ),
     )
-    path, request_body = ASKS[dialect]
+    path, request_body = REQUESTS[dialect]
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         reply = await live.post(path, request_body)
     template = ANTHROPIC if dialect == "messages" else OPENAI
@@ -85,20 +85,20 @@ async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("dialect", ASKS)
+@pytest.mark.parametrize("dialect", REQUESTS)
 async def test_a_rate_limit_error_is_in_the_clients_dialect(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
     """The status and the delay are also sent for streams, which have not started."""
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=1))
-    path, fields = ASKS[dialect]
+    path, fields = REQUESTS[dialect]
     if stream:
         fields = {**fields, "stream": True}
         path = path.replace(":generateContent", ":streamGenerateContent")
         if dialect == "gemini":
             del fields["stream"]
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
-        await live.post(*ASKS[dialect])
+        await live.post(*REQUESTS[dialect])
         reply = await live.post(path, fields)
         row = (await live.rows(2))[-1]
     assert (reply.status, row.status, row.error_kind) == (429, 429, "rate_limit")
@@ -133,14 +133,14 @@ def assert_refused(dialect: str, text: Any, kind: str, wait: int | None = None) 
         assert error["code"] == code
 
 
-@pytest.mark.parametrize("dialect", ASKS)
+@pytest.mark.parametrize("dialect", REQUESTS)
 async def test_a_spent_budget_error_has_the_clients_dialect(tmp_path: Path, dialect: str) -> None:
     registry = limited_registry(
         priced_route(provider("one")), budget=Budget(total_usd=Decimal("0.0001"))
     )
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(50)) as live:
         assert (await live.post(CHAT, body())).status == 200
-        reply = await live.post(*ASKS[dialect])
+        reply = await live.post(*REQUESTS[dialect])
     assert reply.status == (402 if dialect == "messages" else 429)
     assert "retry-after" not in reply.headers, "no wait ends it"
     assert_refused(dialect, reply.json(), "quota")
@@ -188,8 +188,8 @@ async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
         row = await live.entry()
         names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")
         assert reserved_amounts(live, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
-        loser, won = row.attempts
-        assert (loser.target, won.target) == ("one/gpt-4.1", "two/gpt-4.1")
+        loser, winner = row.attempts
+        assert (loser.target, winner.target) == ("one/gpt-4.1", "two/gpt-4.1")
         assert row.cost_usd is not None
         assert loser.cost_usd is not None
         assert loser.cost_usd > 0

@@ -146,20 +146,20 @@ async def test_a_refusal_has_the_upstreams_message_without_the_key() -> None:
 
 
 async def test_fetching_the_model_list_ends_at_its_deadline() -> None:
-    gone = asyncio.Event()
+    is_closed = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
         await writer.wait_closed()
-        gone.set()
+        is_closed.set()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:
         catalog = await read_catalog(
             f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=0.2
         )
-        await asyncio.wait_for(gone.wait(), 30)  # the connection was closed, too
+        await asyncio.wait_for(is_closed.wait(), 30)  # the connection was closed, too
     assert (catalog.ok, catalog.detail) == (False, "no response within 0.2 s")
     assert catalog.ms < 15_000
 

@@ -14,41 +14,53 @@ from gateway.relay.run.reply import replace_model
 from gateway.relay.run.stream import StreamRenamer
 from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
 
-GIVEN, WANTED = "gpt-4o-2026-01-01", "my-route"
+PROVIDER_MODEL, REQUESTED_MODEL = "gpt-4o-2026-01-01", "my-route"
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 @pytest.mark.parametrize(
     "answer",
     [
-        {"id": "1", "model": GIVEN, "choices": []},
-        {"candidates": [], "modelVersion": GIVEN},
-        {"content": [{"type": "tool_use", "input": {"model": GIVEN}}], "model": GIVEN},
-        {"model": GIVEN, "content": [{"type": "tool_use", "input": {"model": GIVEN}}]},
-        {"model": GIVEN, "content": f'He said "model":"{GIVEN}"'},
-        {"model": WANTED},
+        {"id": "1", "model": PROVIDER_MODEL, "choices": []},
+        {"candidates": [], "modelVersion": PROVIDER_MODEL},
+        {
+            "content": [{"type": "tool_use", "input": {"model": PROVIDER_MODEL}}],
+            "model": PROVIDER_MODEL,
+        },
+        {
+            "model": PROVIDER_MODEL,
+            "content": [{"type": "tool_use", "input": {"model": PROVIDER_MODEL}}],
+        },
+        {"model": PROVIDER_MODEL, "content": f'He said "model":"{PROVIDER_MODEL}"'},
+        {"model": REQUESTED_MODEL},
         {"choices": []},
     ],
 )
 def test_only_the_answers_own_name_is_replaced(answer: Any, separators: tuple[str, str]) -> None:
     data = json.dumps(answer, separators=separators).encode()
     name = "modelVersion" if "modelVersion" in answer else "model"
-    body = json.loads(replace_model(data, answer.get(name, ""), WANTED))
-    assert body == ({**answer, name: WANTED} if name in answer else answer)
+    body = json.loads(replace_model(data, answer.get(name, ""), REQUESTED_MODEL))
+    assert body == ({**answer, name: REQUESTED_MODEL} if name in answer else answer)
 
 
 def test_every_event_of_a_stream_has_the_name() -> None:
-    renamer = StreamRenamer(WANTED)
-    event = b'data: {"id":"1","model":"%b","choices":[]}\n\n' % GIVEN.encode()
-    out = renamer.feed(b": ping\n\n", "") + renamer.feed(event, GIVEN) + renamer.feed(event * 2, "")
-    assert out == b": ping\n\n" + event.replace(GIVEN.encode(), WANTED.encode()) * 3
+    renamer = StreamRenamer(REQUESTED_MODEL)
+    event = b'data: {"id":"1","model":"%b","choices":[]}\n\n' % PROVIDER_MODEL.encode()
+    out = (
+        renamer.feed(b": ping\n\n", "")
+        + renamer.feed(event, PROVIDER_MODEL)
+        + renamer.feed(event * 2, "")
+    )
+    assert (
+        out == b": ping\n\n" + event.replace(PROVIDER_MODEL.encode(), REQUESTED_MODEL.encode()) * 3
+    )
 
 
 def test_ollama_arguments_are_unchanged() -> None:
-    call = {"function": {"name": "f", "arguments": {"model": GIVEN}}}
-    line = json.dumps({"model": GIVEN, "message": {"tool_calls": [call]}}).encode() + b"\n"
-    out = StreamRenamer(WANTED).feed(line, GIVEN)
-    assert json.loads(out) == {"model": WANTED, "message": {"tool_calls": [call]}}
+    call = {"function": {"name": "f", "arguments": {"model": PROVIDER_MODEL}}}
+    line = json.dumps({"model": PROVIDER_MODEL, "message": {"tool_calls": [call]}}).encode() + b"\n"
+    out = StreamRenamer(REQUESTED_MODEL).feed(line, PROVIDER_MODEL)
+    assert json.loads(out) == {"model": REQUESTED_MODEL, "message": {"tool_calls": [call]}}
 
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

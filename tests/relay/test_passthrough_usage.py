@@ -109,11 +109,11 @@ def test_cached_tokens_are_not_billed_twice() -> None:
 
 
 def test_characters_are_billed_where_there_is_a_price() -> None:
-    spoken = PassthroughUsage(characters=1000)
-    assert passthrough_cost(spoken, Price(), unit_price_for("openai", "tts-1"))[0] == Decimal(
-        "0.015"
-    )
-    assert passthrough_cost(spoken, Price(), UnitPrice()) == (None, "")
+    usage_of_speech = PassthroughUsage(characters=1000)
+    assert passthrough_cost(usage_of_speech, Price(), unit_price_for("openai", "tts-1"))[
+        0
+    ] == Decimal("0.015")
+    assert passthrough_cost(usage_of_speech, Price(), UnitPrice()) == (None, "")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b'{"usage": 3}', b'{"usage": {}}'])

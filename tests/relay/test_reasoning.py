@@ -201,12 +201,12 @@ async def test_an_unavailable_store_refuses_no_request(upstreams: Upstreams, tmp
 
 
 async def test_a_lookup_waits_for_a_late_row(upstreams: Upstreams, tmp_path: Path):
-    rows, looks = SharedStateStore(), 0
+    rows, lookup_count = SharedStateStore(), 0
 
     def late(keys: list[Any]) -> list[ReasoningRow]:
-        nonlocal looks
-        looks += 1
-        return [] if looks == 1 else rows.find(keys)
+        nonlocal lookup_count
+        lookup_count += 1
+        return [] if lookup_count == 1 else rows.find(keys)
 
     client = Chat()
     client.add_user_message(PROMPT)

@@ -55,18 +55,26 @@ def test_sessions_are_shared_by_weight(chosen_targets: list[float]) -> None:
         assert counted[f"m{n}"] / SESSIONS == pytest.approx(weight / sum(chosen_targets), abs=0.035)
 
 
-@given(chosen_targets=weights, session=st.text(min_size=1, max_size=20), gone=st.integers(0, 4))
+@given(
+    chosen_targets=weights,
+    session=st.text(min_size=1, max_size=20),
+    removed_index=st.integers(0, 4),
+)
 def test_removing_a_target_moves_only_its_sessions(
-    chosen_targets: list[float], session: str, gone: int
+    chosen_targets: list[float], session: str, removed_index: int
 ) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     home = first("sticky", targets, session=session)
-    remaining_targets = [t for t in targets if t.model.name != f"m{gone % len(chosen_targets)}"]
+    remaining_targets = [
+        t for t in targets if t.model.name != f"m{removed_index % len(chosen_targets)}"
+    ]
     moved = first("sticky", remaining_targets, session=session)
-    assert moved == home or home == f"m{gone % len(chosen_targets)}"
+    assert moved == home or home == f"m{removed_index % len(chosen_targets)}"
     order = order_targets("sticky", targets, StrategyContext(0.0, random.random, session=session))
     follower = next(t.model.name for t in order if t in remaining_targets)
-    assert moved == follower, "the fallback is whom the session goes to while it is out"
+    assert moved == follower, (
+        "the fallback is the target that gets the session while its own is out"
+    )
 
 
 @given(

@@ -70,10 +70,10 @@ def test_cascaded_deletions_are_audited_too() -> None:
         ("deleted", "model"),
         ("deleted", "target"),
     }
-    (gone,) = [change for change in changes() if change.kind == "provider"]
-    assert gone.after is None
-    assert gone.before is not None
-    assert gone.before["name"] == "one"
+    (deletion,) = [change for change in changes() if change.kind == "provider"]
+    assert deletion.after is None
+    assert deletion.before is not None
+    assert deletion.before["name"] == "one"
 
 
 def test_changes_of_many_rows_at_once() -> None:

@@ -200,7 +200,7 @@ def test_null_in_a_merge_patch_resets_a_field() -> None:
     assert merged == {"limits": {"y": 2, "z": 3}}
 
 
-WAY: dict[str, Any] = {
+ROUTE: dict[str, Any] = {
     "name": "r",
     "retry_before_fallback": True,
     "steps": [
@@ -219,7 +219,7 @@ WAY: dict[str, Any] = {
 
 
 def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: None) -> None:
-    write("routes", WAY, KINDS["routes"].find("r"))
+    write("routes", ROUTE, KINDS["routes"].find("r"))
     write("providers", {**PROVIDER, "budget": {"month_usd": "9"}}, KINDS["providers"].find("one"))
     response = read_document("routes", "r")
     target = response["steps"][0]["targets"][0]
@@ -236,7 +236,7 @@ def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: Non
     assert live.key_limits == Limits(tokens_per_day=100)
     assert live.targets[0].model.provider.budget == Budget(month_usd=Decimal(9))
     # What is not said any more is no limit any more.
-    write("routes", {"name": "r", "steps": WAY["steps"][:0]}, KINDS["routes"].find("r"))
+    write("routes", {"name": "r", "steps": ROUTE["steps"][:0]}, KINDS["routes"].find("r"))
     assert read_document("routes", "r")["key_limits"]["tokens_per_day"] is None
 
 
@@ -255,4 +255,4 @@ def test_an_invalid_target_limit_is_refused(
     with pytest.raises(Refused, match=f"one/m: {message}"):
         write("routes", {"name": "r", "steps": [{"targets": [target]}]}, KINDS["routes"].find("r"))
     with pytest.raises(Refused, match="key_limits: concurrency must be at least 1"):
-        write("routes", {**WAY, "key_limits": {"concurrency": 0}}, KINDS["routes"].find("r"))
+        write("routes", {**ROUTE, "key_limits": {"concurrency": 0}}, KINDS["routes"].find("r"))

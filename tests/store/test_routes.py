@@ -59,8 +59,8 @@ def number(row: models.Route) -> int:
 
 
 def save_document(row: models.Route | None = None, **changes: object) -> models.Route:
-    had = number(row) if row is not None else 0
-    return save_route(document(**changes), route=row, number=had, author="ada").route
+    loaded_number = number(row) if row is not None else 0
+    return save_route(document(**changes), route=row, number=loaded_number, author="ada").route
 
 
 def test_a_saved_document_round_trips() -> None:

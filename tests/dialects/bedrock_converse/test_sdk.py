@@ -74,21 +74,21 @@ def test_boto3_and_the_parser_read_the_same_response(server: StrictBedrock, clie
     server.script.on("the weather", SCRIPTED_ANSWER)
     response = client.converse(**REQUEST)
     response.pop("ResponseMetadata")
-    ours = DIALECT.provider.parse_response(response, traits(), None)
-    assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
+    parsed_response = DIALECT.provider.parse_response(response, traits(), None)
+    assert [part.__class__.__name__ for part in parsed_response.parts] == ["Text", "ToolCall"]
     assert response["stopReason"] == "tool_use"
 
 
 def test_boto3_and_the_parser_read_the_same_stream(server: StrictBedrock, client: Any) -> None:
     server.script.on("the weather", SCRIPTED_ANSWER)
     stream = client.converse_stream(**REQUEST)["stream"]
-    theirs = [(name, data) for event in stream for name, data in event.items()]
-    text = "".join(d["delta"].get("text", "") for n, d in theirs if n == "contentBlockDelta")
+    boto3_events = [(name, data) for event in stream for name, data in event.items()]
+    text = "".join(d["delta"].get("text", "") for n, d in boto3_events if n == "contentBlockDelta")
     assert text == "I look."
     parser = DIALECT.provider.stream_parser(traits(), None)
-    frames = Decoder().feed(stream_bytes(theirs))
+    frames = Decoder().feed(stream_bytes(boto3_events))
     events = [event for frame in frames for event in parser.feed(frame)]
-    assert len(frames) == len(theirs)
+    assert len(frames) == len(boto3_events)
     assert events[-1].__class__.__name__ == "End"
 
 

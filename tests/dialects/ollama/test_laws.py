@@ -51,8 +51,8 @@ def exchanges(draw: st.DrawFn, index: int) -> list[Turn]:
     parts += draw(st.lists(texts, max_size=1))
     drawn_calls = draw(st.lists(st.tuples(names, objects), max_size=3))
     calls = [
-        ToolCall(id=f"call_{index}_{n}", name=name, arguments=given_)
-        for n, (name, given_) in enumerate(drawn_calls)
+        ToolCall(id=f"call_{index}_{n}", name=name, arguments=arguments)
+        for n, (name, arguments) in enumerate(drawn_calls)
     ]
     turns = [Turn(role="assistant", parts=(*parts, *calls))]  # type: ignore[arg-type]
     if calls:

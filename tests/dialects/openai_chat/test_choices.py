@@ -56,8 +56,10 @@ def test_several_answers_are_choices_streamed_and_not():
     end = End(Finish(reason="stop"), (other,))
     response = fold_events([Start(), *HI, end])
     body, _ = DIALECT.client.render_response(response, response_context())
-    told_ = [(c["index"], c["message"]["content"], c["finish_reason"]) for c in body["choices"]]
-    assert told_ == [(0, "hi", "stop"), (1, "ho", "length")]
+    rendered_choices = [
+        (c["index"], c["message"]["content"], c["finish_reason"]) for c in body["choices"]
+    ]
+    assert rendered_choices == [(0, "hi", "stop"), (1, "ho", "length")]
     frames = rendered_frames(unfold_response(response))
     assert frames[-1] == "[DONE]"
     choices = [frame["choices"][0] for frame in frames[:-1]]

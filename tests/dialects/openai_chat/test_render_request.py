@@ -439,10 +439,10 @@ def test_a_document_is_sent_as_a_file(media_type: str, name: str):
     ids=["bytes", "address", "id", "sound"],
 )
 def test_files_and_audio_are_sent_as_strings(part: Any, chunk: Any, report: Any):
-    content, told_ = only_part(user(part), media_chunks=True, audio=True)
+    content, sent_report = only_part(user(part), media_chunks=True, audio=True)
     kind = next(iter(chunk)) if "file_id" not in chunk else "file"
     assert content == {"type": kind, **chunk}
-    assert told_ == report
+    assert sent_report == report
 
 
 def test_a_text_document_is_sent_as_text_under_its_title():

@@ -195,15 +195,15 @@ def test_log_probabilities_round_trip_in_the_same_dialect() -> None:
     response_body = chunk("hi", "stop")
     response_body["choices"][0]["logprobs"] = {"tokens": ["hi"]}
     response = DIALECT.provider.parse_response(response_body, ALL, None)
-    shown_, _ = DIALECT.client.render_response(response, response_context())
-    assert shown_["choices"][0]["logprobs"] == {"tokens": ["hi"]}
+    rendered_body, _ = DIALECT.client.render_response(response, response_context())
+    assert rendered_body["choices"][0]["logprobs"] == {"tokens": ["hi"]}
 
 
 def test_chat_log_probabilities_become_lists() -> None:
     tokens = [token("hi", -0.5, [token("ho", -1.5)]), token("!", -0.1)]
     response = Response(parts=(Text(text="hi!"),), extra=logprobs_extra(tokens))
-    shown_, _ = DIALECT.client.render_response(response, response_context())
-    assert shown_["choices"][0]["logprobs"] == {
+    rendered_body, _ = DIALECT.client.render_response(response, response_context())
+    assert rendered_body["choices"][0]["logprobs"] == {
         "tokens": ["hi", "!"],
         "token_logprobs": [-0.5, -0.1],
         "top_logprobs": [{"ho": -1.5}, {}],

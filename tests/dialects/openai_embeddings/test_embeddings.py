@@ -36,7 +36,7 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given_", "inputs"),
+    ("request_input", "inputs"),
     [
         ("a", ("a",)),
         (["a", "b"], ("a", "b")),
@@ -45,8 +45,8 @@ def body(**fields: Any) -> dict[str, Any]:
         (["a", [3]], ("a", (3,))),
     ],
 )
-def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
-    assert CLIENT.parse_embed(body(input=given_)).inputs == inputs
+def test_inputs_are_texts_or_tokens(request_input: Any, inputs: Any) -> None:
+    assert CLIENT.parse_embed(body(input=request_input)).inputs == inputs
 
 
 @pytest.mark.parametrize(

@@ -136,16 +136,16 @@ def test_cache_writes_are_split_only_if_some_are_kept_longer():
     plain = Response(
         parts=(Text(text="x"),), usage=Usage(cache_write=5, cache_write_1h=0, output=1)
     )
-    kept = replace(plain, usage=Usage(cache_write=5, cache_write_1h=2, output=1))
-    details, kept_details = (
+    with_hour = replace(plain, usage=Usage(cache_write=5, cache_write_1h=2, output=1))
+    details, details_with_hour = (
         DIALECT.client.render_response(response, response_context())[0]["usage"][
             "input_tokens_details"
         ]
-        for response in (plain, kept)
+        for response in (plain, with_hour)
     )
     assert details == {"cached_tokens": 0, "cache_write_tokens": 5}
     split = {"ttl_30m_tokens": 3, "ttl_12h_tokens": 2}
-    assert kept_details == {**details, "cache_write_tokens_details": split}
+    assert details_with_hour == {**details, "cache_write_tokens_details": split}
 
 
 def test_the_sdk_reads_a_refusal_and_a_cut_answer():

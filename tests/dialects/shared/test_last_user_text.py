@@ -102,8 +102,8 @@ def test_a_body_without_plain_user_text_has_an_empty_last_text(
 
 def conversation(case: dict[str, Any]) -> bool:
     """Return whether a case is a conversation of a client."""
-    speaks = case["from"] in CLIENT_DIALECTS and case["from"] != "openai_embeddings"
-    return speaks and "stored" not in case["expected"]
+    is_client_request = case["from"] in CLIENT_DIALECTS and case["from"] != "openai_embeddings"
+    return is_client_request and "stored" not in case["expected"]
 
 
 @pytest.mark.parametrize(
