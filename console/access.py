@@ -38,7 +38,7 @@ def is_editor(user: Person) -> bool:
 
 
 def public(view: View) -> View:
-    """Serve a view to everyone; it checks itself what it needs."""
+    """Serve a view to everyone; the view checks permissions itself."""
     return set_required_access(view, "public")
 
 
@@ -73,7 +73,7 @@ def admin(view: View) -> View:
 
 
 def set_required_access(view: View, access: Access) -> View:
-    """Note on a view what it needs, for the test that walks all URLs."""
+    """Record the permission that a view requires, for the test of all URLs."""
     cast("Any", view).access = access
     return view
 
@@ -106,7 +106,7 @@ def _restrict(view: View, access: Access, has_access: Callable[[Person], bool]) 
 
 
 def forbidden_page(request: HttpRequest) -> HttpResponse:
-    """Respond 403 with the page that says that the role is not enough."""
+    """Respond 403 with a page that says that the role lacks the permission."""
     return render(request, "console/failures/refused.html", {"page": ""}, status=403)
 
 

@@ -1,4 +1,4 @@
-"""Sets values in the text of a configuration file; everything else in it stays as it is."""
+"""Sets values in the text of a configuration file; the rest of the file is unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way to the identity provider and back."""
+"""Redirects to the identity provider, and the callback from it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def login(request: HttpRequest, provider_id: str) -> HttpResponse:
 @require_safe
 @public
 def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Sign in the person whom the identity provider has sent back."""
+    """Sign in the user whom the identity provider has redirected back."""
     return _with_provider(request, provider_id, allauth_views.callback)
 
 
@@ -56,7 +56,7 @@ def _may_connect(request: HttpRequest) -> bool:
 def _with_provider(
     request: HttpRequest, provider_id: str, view: Callable[[HttpRequest, str], HttpResponse]
 ) -> HttpResponse:
-    """Run a view of allauth; a provider that is away or misconfigured has a page that says so."""
+    """Run a view of allauth; an unreachable or misconfigured provider gets an error page."""
     if settings.OIDC is None or provider_id != PROVIDER_ID:
         raise Http404
     try:

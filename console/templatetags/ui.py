@@ -54,7 +54,7 @@ def logo(preset: str) -> SafeString:
 
 @register.filter
 def with_code(text: str | None) -> SafeString:
-    """The text of a message, with what it has between backticks as code."""
+    """A message as HTML, with text between backticks in `<code>`."""
     parts = enumerate(_CODE.split(text or ""))
     return format_html_join(
         "",

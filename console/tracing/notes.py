@@ -114,7 +114,7 @@ def adaptation_advice(row: dict[str, Any], names: ApiNames) -> str:
 
 
 def _field_name(row: dict[str, Any]) -> str:
-    """The name of the field without its place in the body."""
+    """The name of the field without its path in the body."""
     names = [part for part in parse_path(str(row.get("field", ""))) if isinstance(part, str)]
     return f"`{names[-1]}`" if names else _("such a field")
 

@@ -98,7 +98,7 @@ def load(directory: Path, manifest: Manifest) -> None:
 
 
 def _own_tables() -> dict[str, list[str]]:
-    """The program's tables in the schema, also those of other versions, with their columns."""
+    """The program's tables in the schema, including those of other versions, with their columns."""
     prefixes = {model._meta.db_table.partition("_")[0] for model in apps.get_models()}
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS)

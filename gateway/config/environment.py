@@ -91,7 +91,7 @@ def _env_value(text: str) -> str:
 
 
 def quote_value(value: str) -> str:
-    """Return a value for a line of a `.env` file: as it is, or in quotes if it has to be."""
+    """Return a value for a line of a `.env` file: in quotes if it needs them."""
     if value.isprintable() and _env_value(value) == value:
         return value
     escaped_value = re.sub(r'(["\\])', r"\\\1", value)

@@ -43,7 +43,7 @@ BLOCKED = Limits(requests_per_day=0)
 
 
 def limits_of(end_user: EndUser | None, limits: Limits, budget: Budget) -> tuple[Limits, Budget]:
-    """The limits and the budget of an end user, where `limits` and `budget` are those of each."""
+    """The limits and the budget of an end user; `limits` and `budget` are the defaults."""
     if end_user is None:
         return limits, budget
     if end_user.blocked:

@@ -393,7 +393,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return max(keys, key=lambda key: key.expires_at or math.inf, default=None)
 
     def guardrails_for(self, route: Route | None, key: ApiKey | None) -> tuple[Guardrail, ...]:
-        """The guardrails of a request in order: those of its route, of its key, and of all."""
+        """The guardrails of its route and key, and those for all requests, in order."""
         names = {
             *(route.guardrails if route is not None else ()),
             *(key.guardrails if key is not None else ()),

@@ -16,7 +16,7 @@ Entries = dict[str, dict[str, Any]]
 
 
 def change_end_users(change: Callable[[Entries], None]) -> None:
-    """Change the entries in place, while no other request does.
+    """Change the entries in place, in a transaction that locks the setting.
 
     Raises:
         OwnedElsewhere: a file has the setting.

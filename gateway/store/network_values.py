@@ -28,7 +28,7 @@ _NOT_PEM = (
 
 
 def network_value(row: models.Provider) -> Network | None:
-    """The connection settings of a provider; None if all are those of the process.
+    """The connection settings of a provider; None if it has none of its own.
 
     Raises:
         InvalidField: a proxy, certificate or key is unusable; no secret is quoted.

@@ -43,7 +43,7 @@ def check_program() -> None:
 
 
 def unknown_migrations(applied_migrations: Iterable[tuple[str, str]]) -> list[str]:
-    """Those of the applied migrations that this program does not have, as `app.name`.
+    """The applied migrations that this program does not have, as `app.name`.
 
     Applications that this program does not have are ignored: it does not use their tables.
     """

@@ -127,7 +127,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @editor
 def from_playground(request: HttpRequest) -> HttpResponse:
-    """Keep the settings of the playground as a draft; the response has the URL of its form."""
+    """Store the settings of the playground as a draft; the response has the URL of its form."""
     try:
         settings = msgspec.json.decode(request.body, type=dict[str, Any])
         draft = _draft_of(settings)

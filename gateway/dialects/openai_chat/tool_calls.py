@@ -482,12 +482,12 @@ def _repeats(call: _Call, fragment: str) -> bool:
     return fragment[0] == "{" and fragment == "".join(call.fragments) and call.is_complete
 
 
-def _join_name(name: str, more: str) -> str:
-    """The name with what a later chunk says of it: nothing new, all of it, or its next piece.
+def _join_name(name: str, fragment: str) -> str:
+    """The name after a later chunk, which repeats it, completes it, or has its next fragment.
 
-    MiniMax and others repeat the name in every chunk; the openai SDK and LangChain join pieces.
+    MiniMax and others repeat the name in every chunk; the openai SDK and LangChain join fragments.
     """
-    return more if more.startswith(name) else name + more
+    return fragment if fragment.startswith(name) else name + fragment
 
 
 def _function_fields(delta: Json) -> Json:

@@ -90,7 +90,7 @@ def kind_of_status(status: int | None) -> str:
 
 
 def refine_kind(kind: str, message: str, phrases: Phrases = ()) -> str:
-    """The kind by the phrases in a message, where `kind` says little; else `kind`.
+    """The kind that phrases in the message imply, if `kind` is unspecific; else `kind`.
 
     `phrases` are the dialect's own; those about the context's length are the same for all.
     """

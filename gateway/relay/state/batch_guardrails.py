@@ -32,7 +32,7 @@ class BatchGuardrails:
             await asyncio.to_thread(self._rows.record, provider, owner, id_, names)
 
     async def find(self, provider: str, ids: Sequence[str]) -> dict[str, list[str]]:
-        """The guardrails by id, for those of these ids that have any."""
+        """The guardrails by id; ids without guardrails are omitted."""
         if self._rows is None or not ids:
             return {}
         return await asyncio.to_thread(self._rows.find, provider, ids)

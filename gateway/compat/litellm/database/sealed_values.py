@@ -30,7 +30,7 @@ class SaltKey:
         self._key = hashlib.sha256(text.encode()).digest()
 
     def decrypt(self, text: str) -> str:
-        """The decrypted text; a text that is not encrypted is returned as it is.
+        """The decrypted text; a text that is not encrypted is returned unchanged.
 
         Raises SealedError.
         """
