@@ -54,7 +54,7 @@ def test_a_quoted_message_that_no_code_produces_is_detected() -> None:
 
 
 @pytest.mark.parametrize("quote", QUOTES)
-def test_a_quoted_error_is_given_by_the_program(quote: str) -> None:
+def test_a_quoted_error_is_a_message_of_the_program(quote: str) -> None:
     if quote in OF_PROVIDERS:
         assert is_quoted(quote.replace("adaptive", "…"), "tests/fakes")
         return
@@ -70,7 +70,7 @@ def test_most_headings_have_a_quote_and_every_status_too() -> None:
     ]
 
 
-def test_the_message_of_the_upgrade_page_is_given_by_the_program() -> None:
+def test_the_upgrade_page_quotes_a_message_of_the_program() -> None:
     page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
     (message,) = re.findall(r"^```\n(this program is .*?)^```", page, re.M | re.S)
     quote = re.sub(r"\d+\.\d+\.\d+|gateway\.0002_example", "...", " ".join(message.split()))

@@ -78,7 +78,7 @@ def test_a_translated_case_matches_the_documentation(api: Client, case: Json) ->
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "error"])  # type: ignore[arg-type]
-def test_an_error_may_be_given_as_the_answer_it_is(api: Client, case: Json) -> None:
+def test_an_error_can_be_passed_as_the_request(api: Client, case: Json) -> None:
     """The cases have the error under `request`, with its status."""
     cases_by_key = {key: case[key] for key in ("from", "to", "request")}
     answer = api.post("/api/translate", cases_by_key, content_type="application/json")

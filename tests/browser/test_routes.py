@@ -134,7 +134,7 @@ def test_conditions_are_read_on_the_line_between_the_steps(signed_in: Any) -> No
     expect(line.get_by_label("Max tokens")).to_be_visible()
 
 
-def test_two_tabs_can_not_overwrite_each_other(
+def test_two_tabs_cannot_overwrite_each_other(
     open_page: Callable[..., Any], page_errors: Any
 ) -> None:
     page_errors.allow("409")

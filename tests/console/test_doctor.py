@@ -100,7 +100,7 @@ def test_any_stored_value_renders(admin_client: Client) -> None:
         assert admin_client.get(url_for_row(row)).status_code == 200
 
 
-def test_a_provider_that_is_off_can_not_be_examined(admin_client: Client) -> None:
+def test_a_disabled_provider_cannot_be_checked(admin_client: Client) -> None:
     row = demo()
     row.provider.enabled = False
     row.provider.save()

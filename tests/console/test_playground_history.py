@@ -59,7 +59,7 @@ def test_a_name_is_limited_and_can_be_removed(browser: Client, admin_user: User)
     assert _patch(browser, run, {"name": ""}).json()["name"] == ""
 
 
-def test_others_can_not_name_a_run(admin_user: User, viewer_user: User) -> None:
+def test_others_cannot_name_a_run(admin_user: User, viewer_user: User) -> None:
     client = Client()
     client.force_login(viewer_user)
     assert _patch(client, create_run(admin_user), {"name": "Mine"}).status_code == 404

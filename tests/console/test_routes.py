@@ -325,7 +325,7 @@ def test_htmx_returns_the_form_and_redirects_after_a_save(admin_client: Client) 
     assert answer.headers["HX-Redirect"] == SMART
 
 
-def test_two_tabs_can_not_overwrite_each_other(admin_client: Client) -> None:
+def test_two_tabs_cannot_overwrite_each_other(admin_client: Client) -> None:
     first, second = admin_client.get(SMART), admin_client.get(SMART)
     assert press(admin_client, "save", page=first, strict="1").status_code == 302
     page = press(admin_client, "save", page=second, **{"t1-weight": "70"})

@@ -277,7 +277,7 @@ def test_an_invalid_password_change_shows_the_error_at_its_field(
     assert reason in str(answer.context["form"].errors[field])
 
 
-def test_the_password_page_can_not_be_used_to_guess(client: Client) -> None:
+def test_the_password_page_cannot_be_used_to_guess(client: Client) -> None:
     sign_in(client)
     fields = {"current": "x", "password": "another long one", "confirmation": "another long one"}
     for _ in range(MAX_PER_NAME_AND_ADDRESS):

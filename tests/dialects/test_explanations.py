@@ -28,7 +28,7 @@ def test_a_refusal_explanation_is_the_text_of_a_response_without_text(dialect: s
 
 @each("dialect", WITHOUT_FIELD)
 @each("stream", [False, True])
-def test_a_refusal_explanation_after_other_text_is_reported_lost(
+def test_a_refusal_explanation_after_other_text_is_reported_as_dropped(
     dialect: str, stream: bool
 ) -> None:
     client = DIALECTS[dialect].client

@@ -182,7 +182,7 @@ def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]
 
 
 @each("key", CELLS)
-def test_exactly_the_lost_fields_are_reported(key: tuple[str, str, str, bool]):
+def test_exactly_the_dropped_fields_are_reported(key: tuple[str, str, str, bool]):
     result = cell(key)
     first = result.turns[0]
     for marker in requested_markers(result):

@@ -446,7 +446,7 @@ SEARCHED = {
 
 @each("client", ["openai_responses", "openai_chat", "gemini", "ollama"])
 @each("stream", [False, True])
-def test_a_search_that_claude_made_is_reported_where_it_can_not_be_shown(
+def test_a_search_that_claude_made_is_reported_where_it_cannot_be_shown(
     client: str, stream: bool
 ) -> None:
     response = DIALECTS["anthropic_messages"].provider.parse_response(SEARCHED, Traits(), None)

@@ -231,7 +231,7 @@ def test_completions_clients_get_log_probabilities_with_offsets() -> None:
 
 
 @each("stream", [False, True])
-def test_a_completions_provider_is_asked_for_log_probabilities(stream: bool) -> None:
+def test_log_probabilities_are_requested_from_a_completions_provider(stream: bool) -> None:
     body = {"model": "m", "stream": stream, **REQUESTS["openai_chat"]}
     body["messages"] = [{"role": "user", "content": "hi"}]
     translation = translate.request("openai_chat", "openai_completions", body, {}, "davinci-002")

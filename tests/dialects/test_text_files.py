@@ -132,7 +132,7 @@ def test_other_fields_pass_through_unchanged(target: str) -> None:
     ],
     ids=["pdf", "file_id", "broken"],
 )
-def test_another_file_is_left_to_a_server_that_may_know_it(part: Json) -> None:
+def test_another_file_is_sent_to_a_server_that_may_support_it(part: Json) -> None:
     translation = translate.request("openai_chat", "custom", chat_request(part), {}, "qwen3")
     assert translation["body"]["messages"] == chat_request(part)["messages"]
     assert translation["report"] == []

@@ -106,7 +106,7 @@ def test_sources_after_a_later_part_belong_to_the_text(between: list[Json], repe
     assert b'"start_index":6,"end_index":11' in b"".join(map(chat.feed, events))
 
 
-def test_text_after_a_call_is_not_held_back():
+def test_text_after_a_call_is_not_buffered():
     parser = DIALECTS["gemini"].provider.stream_parser(Traits(preset="acme", model="m"), None)
     frames = [google({"text": "a"}), google(CALL), google({"text": "b"})]
     events = [parser.feed(Frame("", json.dumps(frame).encode())) for frame in frames]
@@ -116,7 +116,7 @@ def test_text_after_a_call_is_not_held_back():
     ]
 
 
-def test_a_stream_that_breaks_off_still_has_the_parts_held_back():
+def test_a_truncated_stream_still_has_the_buffered_parts():
     events = events_of("gemini", sse(google({"text": "a"}), google(CALL)))
     assert [type(event) for event in events[-4:]] == [BlockEnd, BlockStart, BlockEnd, Failed]
 
@@ -184,7 +184,7 @@ def test_arguments_sent_again_as_a_whole_count_once():
     assert calls_in(chat(*pieces, piece("f", A, index=0, id="1"))) == [("f", {"a": 1})]
 
 
-def test_interleaved_calls_without_an_index_are_told_apart_by_their_ids():
+def test_interleaved_calls_without_an_index_are_distinguished_by_their_ids():
     starts = [piece("f", '{"a"', id="1"), piece("g", '{"b"', id="2")]
     data = chat(*starts, piece(None, ":1}", id="1"), piece(None, ":2}", id="2"))
     assert calls_in(data) == TWO_CALLS

@@ -171,12 +171,12 @@ def test_claude_at_another_host_keeps_its_model_traits() -> None:
         ("gpt-7", ("none", "low", "medium", "high", "xhigh", "max")),
     ],
 )
-def test_openai_models_take_their_own_efforts(model: str, efforts: tuple[str, ...]) -> None:
+def test_openai_models_accept_their_own_efforts(model: str, efforts: tuple[str, ...]) -> None:
     assert facts("openai", model, "reasoning", "efforts") == (True, efforts)
 
 
 @each("model", ["o1", "o3", "o4-mini", "gpt-5", "gpt-5.2", "gpt-6-astra"])
-def test_openais_reasoning_models_take_no_sampling(model: str) -> None:
+def test_openais_reasoning_models_reject_sampling_parameters(model: str) -> None:
     names = ("sampling", "penalties", "stop_max", "system_role")
     assert facts("openai", model, *names) == (False, False, 0, "developer")
 
@@ -318,7 +318,7 @@ def test_an_unknown_preset_has_the_default_traits() -> None:
         ("gemini-2.0-flash", ()),
     ],
 )
-def test_gemini_models_take_their_own_efforts(model: str, efforts: tuple[str, ...]) -> None:
+def test_gemini_models_accept_their_own_efforts(model: str, efforts: tuple[str, ...]) -> None:
     assert facts("gemini", model, "efforts") == (efforts,)
 
 

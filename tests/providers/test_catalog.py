@@ -217,7 +217,7 @@ def test_reasoning_that_a_client_sends_back_is_in_an_accepted_field(
     assert "messages[0].reasoning_details" in [note.path for note in report]
 
 
-def test_groq_gets_no_field_that_it_does_not_know() -> None:
+def test_groq_gets_no_field_that_it_does_not_support() -> None:
     unknown = {"prompt_cache_key": "k", "verbosity": "low", "safety_identifier": "u"}
     body, report = apply(PRESETS["groq"].edits, {"model": "m", **unknown})
     assert body == {"model": "m"}

@@ -62,7 +62,7 @@ async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> N
     assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
 
 
-async def test_a_stream_that_breaks_off_ends_with_an_exception(tmp_path: Path) -> None:
+async def test_a_truncated_stream_ends_with_an_exception(tmp_path: Path) -> None:
     cut = len(WIRE) // 2
     registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
     pieces = (WIRE[:cut], httpx.ReadError("gone"))

@@ -373,7 +373,7 @@ def test_orphaned_records_are_written_when_the_database_is_back(
     journal.close()
 
 
-def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
+def test_no_process_claims_a_segment_that_is_being_created(tmp_path: Path) -> None:
     finished = threading.Event()
     paths: list[Path] = []
 

@@ -132,7 +132,7 @@ class Socket:
         await self.task
 
 
-async def test_one_key_can_not_take_all_web_sockets(
+async def test_one_key_cannot_use_all_websockets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshake, "MAX_CONNECTIONS_PER_KEY", 2)

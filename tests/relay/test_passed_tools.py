@@ -88,7 +88,7 @@ async def test_no_tools_are_sent_if_none_is_allowed(tmp_path: Path) -> None:
         {"type": "function", "function": {"name": "allowed_tools"}},
     ],
 )
-async def test_a_malformed_choice_is_left_to_the_provider(tmp_path: Path, choice: Json) -> None:
+async def test_a_malformed_choice_is_sent_to_the_provider(tmp_path: Path, choice: Json) -> None:
     body = {"tools": [function("f")], "tool_choice": choice}
     upstream_body, _ = await upstream_request_of(tmp_path, "vllm", body)
     assert {name: upstream_body[name] for name in body} == body

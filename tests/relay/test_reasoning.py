@@ -466,7 +466,7 @@ def test_hidden_reasoning_text_survives_a_state_token():
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["in memory", "after a restart"])
-async def test_models_that_are_asked_the_same_get_their_own_state_back(
+async def test_models_with_equal_requests_get_their_own_state_back(
     upstreams: Upstreams, tmp_path: Path, restarted: bool
 ):
     """The conversations differ only in the model; a state of another model would be dropped."""

@@ -91,7 +91,7 @@ async def test_the_last_event_has_the_usage(tmp_path: Path) -> None:
     assert (last["choices"][0]["finish_reason"], last["usage"]) == ("stop", usage)
 
 
-async def test_other_clients_get_the_stream_as_it_is(tmp_path: Path) -> None:
+async def test_other_clients_get_the_stream_unchanged(tmp_path: Path) -> None:
     registry = snapshot(route("m", provider("up")))
     request = {"model": "m", "stream": True, "messages": MESSAGES[:1]}
     async with gateway(tmp_path, registry, up=lambda _: streamed_calls()) as live:

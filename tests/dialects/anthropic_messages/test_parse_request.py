@@ -66,7 +66,7 @@ def test_betas_are_split_and_trimmed():
     assert parse(body(), anthropic_beta="a-1, b-2,,c-3").betas == ("a-1", "b-2", "c-3")
 
 
-def test_fields_without_canonical_place_are_stored_by_path():
+def test_fields_without_a_canonical_equivalent_are_stored_by_path():
     request = parse(
         body(
             context_management={"edits": []},

@@ -63,7 +63,7 @@ def test_a_stream_is_parsed_incrementally():
     ]
 
 
-def test_deltas_are_given_out_one_by_one():
+def test_deltas_are_emitted_one_by_one():
     parser = DIALECT.provider.stream_parser(traits(), None)
     parser.feed(message_start_frame())
     parser.feed(block_start_frame())

@@ -150,7 +150,7 @@ def test_a_system_message_stays_in_place_where_allowed(messages: list[dict[str, 
     ],
     ids=["unknown to the model", "first", "between user turns", "after the model"],
 )
-def test_a_system_message_in_a_forbidden_place_is_hoisted(
+def test_a_system_message_at_an_invalid_position_is_hoisted(
     messages: list[dict[str, Any]], flags: dict[str, bool]
 ):
     rendered = render(request_body(*messages, system="S"), **flags)
@@ -455,7 +455,7 @@ def test_a_request_level_cache_breakpoint_uses_one_of_four():
     assert (have.count(True), rendered.body["cache_control"]) == (3, {"type": "ephemeral"})
 
 
-def test_marks_that_the_target_does_not_take_are_reported_once():
+def test_unsupported_cache_breakpoints_are_reported_once():
     rendered = render(
         client_request(turns=turns_with_cache_breakpoints(2), cache=CacheBreakpoint()),
         cache="implicit",

@@ -293,7 +293,7 @@ def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
     ],
     ids=["out of the subset", "recursive", "unknown upstream"],
 )
-def test_a_strict_tool_that_can_not_be_enforced_keeps_its_schema(
+def test_a_strict_tool_that_cannot_be_enforced_keeps_its_schema(
     schema: dict[str, Any], flags: dict[str, bool], action: str
 ):
     strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
@@ -616,7 +616,7 @@ def test_a_schema_is_enforced():
     ],
     ids=["json mode", "not enforced upstream", "no object", "recursive"],
 )
-def test_a_form_that_can_not_be_enforced_is_given_as_an_instruction(
+def test_a_format_that_cannot_be_enforced_is_sent_as_an_instruction(
     output: Output, flags: dict[str, Any], path: str
 ):
     rendered = render(client_request(output=output, instructions=(Text(text="S"),)), **flags)

@@ -123,7 +123,7 @@ def test_documents_above_the_limit_of_a_message_move_to_the_next() -> None:
     assert ("messages[9]", "approximated") in reported_fields(rendered.report)
 
 
-def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
+def test_a_url_is_reported_and_an_s3_location_is_sent() -> None:
     rendered = render(request_with_turns(user(Image(url="https://x/y.png", path="i"))))
     assert "omitted" in rendered.body["messages"][0]["content"][0]["text"]
     assert reported_fields(rendered.report) == [("i", "dropped")]

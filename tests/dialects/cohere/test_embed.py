@@ -149,6 +149,6 @@ def test_an_invalid_embedding_response_is_an_error(body: Any) -> None:
 
 
 @pytest.mark.parametrize("model", EMBEDDERS)
-def test_coheres_embedders_take_96_inputs_and_do_not_chat(model: str) -> None:
+def test_embedding_models_of_cohere_accept_96_inputs_and_no_chat(model: str) -> None:
     traits = traits_for("cohere", model)
     assert (traits.embed_max, traits.embeddings) == (96, "only")

@@ -61,7 +61,7 @@ def test_log_probabilities_are_parsed(rows: Any, text: list[str]) -> None:
     assert [token["token"] for token in token_logprobs(response)] == text
 
 
-def test_late_citations_are_kept() -> None:
+def test_late_citations_are_passed_on() -> None:
     response = answer(START, HELLO, {"type": "content-end", "index": 0}, CITED, end())
     (text,) = response.parts
     assert isinstance(text, Text)

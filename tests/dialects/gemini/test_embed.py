@@ -42,7 +42,7 @@ def test_each_text_of_a_batch_keeps_its_own_settings():
     }
 
 
-def test_settings_per_text_are_reported_lost_for_other_providers():
+def test_settings_per_text_are_reported_as_dropped_for_other_providers():
     assert OTHER.embed_provider is not None
     parsed = parse({"requests": [QUERY, TITLED]})
     rendered = OTHER.embed_provider.render_embed(parsed, traits())

@@ -205,7 +205,7 @@ def test_googles_schema_becomes_json_schema():
 
 
 @pytest.mark.parametrize("count", ["²", "9" * 5000, "-1"])
-def test_a_count_that_is_no_number_is_left_to_the_upstream(count: str):
+def test_a_count_that_is_not_a_number_is_sent_to_the_upstream(count: str):
     assert from_google_schema({"type": "ARRAY", "minItems": count})["minItems"] == count
 
 
@@ -507,7 +507,7 @@ def test_an_older_model_gets_the_output_format_beside_tools_as_an_instruction(
     assert without_tools.body["generationConfig"]["responseMimeType"] == "application/json"
 
 
-def test_names_that_google_does_not_take_are_mapped_back():
+def test_names_that_google_rejects_are_mapped_back():
     names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200, "a.b/d")
     rendered = render(client_request(tools=tuple(Tool(name=name) for name in names)))
     rendered_names = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]

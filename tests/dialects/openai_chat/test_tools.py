@@ -190,7 +190,7 @@ def test_an_unsupported_tool_subset_drops_the_other_tools():
     assert reported_fields(rendered.report) == [("tool_choice", "approximated")]
 
 
-def test_a_choice_that_can_not_be_forced_becomes_auto():
+def test_a_choice_that_cannot_be_forced_becomes_auto():
     rendered = render(with_tools(*BOTH, tool_choice=ToolChoice(mode="any")), forced_tools=False)
     assert rendered.body["tool_choice"] == "auto"
     assert reported_fields(rendered.report) == [("tool_choice", "approximated")]

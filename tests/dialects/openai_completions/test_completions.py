@@ -177,7 +177,7 @@ def test_a_stream_is_read() -> None:
     assert (response.usage.input, response.usage.output) == (9, 2)
 
 
-def test_a_stream_that_breaks_off_is_an_error() -> None:
+def test_a_truncated_stream_is_an_error() -> None:
     for stream in (events(chunk("h"), done=False), events(done=False), events("nonsense")):
         assert isinstance(stream[-1], Failed)
     error = events(chunk("h"), {"error": {"message": "busy", "code": "server_is_overloaded"}})[-1]

@@ -98,7 +98,7 @@ def test_strict_schema_returns_the_changed_keywords():
 @pytest.mark.parametrize(
     "schema", [{}, {"type": "array"}, {"type": "object", "anyOf": []}, {"$ref": "#/x"}], ids=str
 )
-def test_a_root_that_is_no_plain_object_can_not_be_strict(schema: dict[str, Any]):
+def test_a_root_that_is_not_a_plain_object_cannot_be_strict(schema: dict[str, Any]):
     assert strict_schema(schema) is None
 
 
@@ -107,7 +107,7 @@ def test_a_root_that_is_no_plain_object_can_not_be_strict(schema: dict[str, Any]
     [{}, True, {"description": "any"}, {"type": "array"}, {"anyOf": [STRING, {"title": "A"}]}],
     ids=str,
 )
-def test_a_part_without_a_type_can_not_be_strict(part: Any):
+def test_a_part_without_a_type_cannot_be_strict(part: Any):
     schema = object_parameters(obj(a=STRING, b=obj(c=part)))
     assert strict_schema(schema) is None
 
