@@ -311,7 +311,7 @@ async def attempt(
     state = call.attempt
     state.target = target
     error: Error | None = None
-    client_left = False
+    is_inconclusive = False
     if call.recorder.enabled:
         call.recorder.add_redactor(
             runtime.provider_secrets.redactor(exchange.snapshot, target.model.provider)
@@ -347,7 +347,7 @@ async def attempt(
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
         if reason is None or reason in {"client_gone", "drain"} or client.started:
-            client_left = True
+            is_inconclusive = True
             if state.upstream_sent_at:
                 state.tap.started = True  # the provider reads the prompt, and bills it
             raise
@@ -365,9 +365,11 @@ async def attempt(
             runtime.load.end_call(record.target)
         if error is not None or runtime.health:
             if state.client_credential and is_fault_of_client(error):
-                _update_breaker(runtime, target, candidate.route, None, client_left=True)
+                _update_breaker(runtime, target, candidate.route, None, is_inconclusive=True)
             else:
-                _update_breaker(runtime, target, candidate.route, error, client_left=client_left)
+                _update_breaker(
+                    runtime, target, candidate.route, error, is_inconclusive=is_inconclusive
+                )
         if error is None and record.first_byte_ms is not None:
             usage = state.tap.usage if is_watched else None
             tokens = (usage.input or 0) + (usage.output or 0) if usage is not None else 0
@@ -379,12 +381,15 @@ async def attempt(
 
 
 def _update_breaker(
-    runtime: Runtime, target: Target, route: Route, error: Error | None, *, client_left: bool
+    runtime: Runtime, target: Target, route: Route, error: Error | None, *, is_inconclusive: bool
 ) -> None:
-    """Updates the target's circuit breaker; a client's disconnect is not an outcome."""
+    """Updates the target's circuit breaker.
+
+    A call is inconclusive if its end says nothing about the target, as when the client disconnects.
+    """
     label = target.model.label
     if error is None:
-        if client_left:
+        if is_inconclusive:
             runtime.breaker.release_trial(label)
         else:
             runtime.breaker.record_outcome(label, None, None, 0)
