@@ -66,35 +66,36 @@ SUPPORTED_FIELDS = frozenset(
         "key",
     }
 )
-_PER_MODEL = "limits and budgets of a model belong to its route: set them on the route"
-_NOBODY = "keys belong to teams, and a project is also a team: pass its ID as team_id"
-_ELSEWHERE = "routes map model names: set it on the route"
-_GUARD = "permissions and policies are not supported"
-_PROMPTS = "requests name stored prompts themselves (docs/prompts.md)"
-_ESTIMATE = "output is reserved by the limit of the request, the route or the model"
-_ENDPOINTS = "a key may call all model endpoints and no management endpoints"
+_LIMITS_OF_ROUTE = "limits and budgets of a model belong to its route: set them on the route"
+_TEAMS_ONLY = "keys belong to teams, and a project is also a team: pass its ID as team_id"
+_ROUTE_SETTING = "routes map model names: set it on the route"
+_NO_POLICIES = "permissions and policies are not supported"
+_PROMPT_BY_REQUEST = "requests name stored prompts themselves (docs/prompts.md)"
+_OUTPUT_RESERVATION = "output is reserved by the limit of the request, the route or the model"
+_ALL_MODEL_ENDPOINTS = "a key may call all model endpoints and no management endpoints"
 REFUSED_KEY_FIELDS: dict[str, str] = {
-    **dict.fromkeys(("model_max_budget", "model_rpm_limit", "model_tpm_limit"), _PER_MODEL),
+    **dict.fromkeys(("model_max_budget", "model_rpm_limit", "model_tpm_limit"), _LIMITS_OF_ROUTE),
     **dict.fromkeys(("mcp_rpm_limit", "tag_rpm_limit"), "limits belong to keys and teams"),
-    **dict.fromkeys(("organization_id", "project_id", "agent_id", "access_group_ids"), _NOBODY),
+    **dict.fromkeys(("organization_id", "project_id", "agent_id", "access_group_ids"), _TEAMS_ONLY),
     **dict.fromkeys(("budget_id", "end_user_budget_id"), "set the budget itself: max_budget"),
-    **dict.fromkeys(("aliases", "config", "router_settings", "budget_fallbacks"), _ELSEWHERE),
-    **dict.fromkeys(("policies", "disable_global_guardrails", "permissions"), _GUARD),
-    **dict.fromkeys(("object_permission", "allowed_vector_store_indexes"), _GUARD),
+    **dict.fromkeys(("aliases", "config", "router_settings", "budget_fallbacks"), _ROUTE_SETTING),
+    **dict.fromkeys(("policies", "disable_global_guardrails", "permissions"), _NO_POLICIES),
+    **dict.fromkeys(("object_permission", "allowed_vector_store_indexes"), _NO_POLICIES),
     **dict.fromkeys(
-        ("allowed_routes", "allowed_passthrough_routes", "denied_passthrough_routes"), _ENDPOINTS
+        ("allowed_routes", "allowed_passthrough_routes", "denied_passthrough_routes"),
+        _ALL_MODEL_ENDPOINTS,
     ),
     **dict.fromkeys(("auto_rotate", "rotation_interval"), "use POST /api/keys/NAME/rotate"),
     **dict.fromkeys(
         ("temp_budget_increase", "temp_budget_expiry"), "raise max_budget, and lower it again later"
     ),
-    "prompts": _PROMPTS,
+    "prompts": _PROMPT_BY_REQUEST,
     "allowed_cache_controls": "every key may control the cache",
     "enforced_params": "fields of requests are not enforced",
     "enable_prompt_caching": "set `prompt_cache` on the route",
     "throttle_on_budget_exceeded": "a used-up budget always rejects requests",
-    "default_estimated_output_tokens": _ESTIMATE,
-    "default_estimated_output_tokens_per_model": _ESTIMATE,
+    "default_estimated_output_tokens": _OUTPUT_RESERVATION,
+    "default_estimated_output_tokens_per_model": _OUTPUT_RESERVATION,
     "send_invite_email": "the gateway sends no invitations",
     "spend": "spend is computed from the log and cannot be set",
 }

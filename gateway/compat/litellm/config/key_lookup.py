@@ -68,7 +68,7 @@ def find_key(section: str, name: str) -> Key | None:
 
 
 # Search order for an unknown key: settings of all models before those of one.
-_ELSEWHERE = (
+_SUGGESTED_SECTIONS = (
     "litellm_settings",
     "router_settings",
     "general_settings",
@@ -83,7 +83,7 @@ def suggest_key(section: str, name: str) -> str:
 
     A key that belongs in another section is returned as `section.key`.
     """
-    for section_name in _ELSEWHERE:
+    for section_name in _SUGGESTED_SECTIONS:
         if name in SECTIONS[section_name]:
             return f"{section_name}.{name}".lstrip(".")
     matches = difflib.get_close_matches(name, SECTIONS[section], n=1, cutoff=0.75)
