@@ -29,11 +29,11 @@ _PROVIDER_ERRORS = tuple(name for name, kind in KINDS.items() if kind.retryable)
 
 
 class Condition(NamedTuple):
-    """A condition that holds.
+    """A condition that is true.
 
     Attributes:
         per_node: whether other machines may not see it.
-        min_s: how long it must hold, in seconds, before it raises an alert.
+        min_s: how long the condition must be true, in seconds, before it raises an alert.
         replaced_subject: subject of the lesser alert that it ends without a message.
     """
 

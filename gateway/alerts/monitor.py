@@ -34,20 +34,20 @@ class AlertTracker:
     def __init__(self, node: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._node = node
         self._clock = clock
-        # Since when each condition has held, by event and subject.
-        self._held_since: dict[tuple[str, str], float] = {}
+        # Since when each condition has been true, by event and subject.
+        self._true_since: dict[tuple[str, str], float] = {}
         # When this node last observed each active alert that all nodes share, by primary key.
         self._seen_at: dict[int, datetime] = {}
 
     def update(self, conditions: list[Condition]) -> None:
         """Record changes of the conditions, and send them to the channels."""
         now = self._clock()
-        self._held_since = {
-            (c.event, c.subject): self._held_since.get((c.event, c.subject), now)
+        self._true_since = {
+            (c.event, c.subject): self._true_since.get((c.event, c.subject), now)
             for c in conditions
         }
         due_conditions = [
-            c for c in conditions if now - self._held_since[c.event, c.subject] >= c.min_s
+            c for c in conditions if now - self._true_since[c.event, c.subject] >= c.min_s
         ]
         silences = list(AlertSilence.objects.current())
         notifications = [

@@ -19,11 +19,11 @@ from gateway.store import thread
 from gateway.store.columns import json_text
 
 # Timeout of one batch, in seconds.
-WRITE_S = 10.0
+WRITE_TIMEOUT_S = 10.0
 ROWS_PER_STATEMENT = 50
 SPANS_PER_TRANSACTION = 500
 # How far a client's clock may be ahead, in seconds.
-MAX_AHEAD_S = 86_400.0
+MAX_CLOCK_SKEW_S = 86_400.0
 MIN_COMPRESS_BYTES = 2048
 # Limit on unpacked content, against damaged rows.
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
@@ -38,7 +38,7 @@ def write_spans(batch: SpanBatch) -> None:
         Exception: the database is not writable. Some may be stored: write all of them again.
     """
     thread.refresh()
-    with deadline(WRITE_S):
+    with deadline(WRITE_TIMEOUT_S):
         packed_spans = list(zip(batch.spans, batch.packed, strict=True))
         for start in range(0, len(packed_spans), SPANS_PER_TRANSACTION):
             rows = [
@@ -178,7 +178,7 @@ def _storable_text(text: str) -> str:
 
 def _clamped_time(seconds: float) -> datetime:
     """A time, at most a day ahead: later ones would never expire."""
-    return datetime.fromtimestamp(min(seconds, time.time() + MAX_AHEAD_S), UTC)
+    return datetime.fromtimestamp(min(seconds, time.time() + MAX_CLOCK_SKEW_S), UTC)
 
 
 def span_content(row: SpanRow) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from gateway.store.search import documents_of
 log = logging.getLogger(__name__)
 
 # Timeout of one batch, in seconds; the batch is retried.
-WRITE_S = 10.0
+WRITE_TIMEOUT_S = 10.0
 KEY_USED = timedelta(hours=1)
 
 # A row of the bodies' table: the preview of the prompt, and the bodies as a blob.
@@ -64,7 +64,7 @@ def write(entries: list[LogRecord]) -> int:
     """
     if not entries:
         return 0
-    with deadline(WRITE_S):
+    with deadline(WRITE_TIMEOUT_S):
         return _write_batch(entries)
 
 

@@ -1,10 +1,10 @@
-"""Checks a streamed response: text is held back until its guardrails have checked it.
+"""Checks a streamed response: text is buffered until its guardrails have checked it.
 
-The guardrails see text in windows. Patterns need few characters: the last HOLD_CHARS of a block are
-held back, so that a match across chunks is found before any of it is sent. Moderation and Presidio
-get windows of WINDOW_CHARS with CONTEXT_CHARS of earlier text. Tool arguments, and texts that a
-service may rewrite, are held back until their block is complete. Guardrails that only log hold
-nothing back: they check the whole text at the end.
+The guardrails see text in windows. Patterns need few characters: the last BUFFERED_CHARS of a
+block are buffered, so that a match across chunks is found before any of it is sent. Moderation and
+Presidio get windows of WINDOW_CHARS with CONTEXT_CHARS of earlier text. Tool arguments, and texts
+that a service may rewrite, are buffered until their block is complete. Guardrails that only log
+buffer nothing: they check the whole text at the end.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from gateway.relay.run.guardrails import check_texts
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-HOLD_CHARS = 200
+BUFFERED_CHARS = 200
 # Patterns run again when this much has arrived.
 STEP_CHARS = 64
 WINDOW_CHARS = 1000
 CONTEXT_CHARS = 200
 # A match longer than this may be sent in part.
-MAX_HELD_CHARS = 16_000
-# Fields of native deltas that are no pieces of a text.
+MAX_BUFFERED_CHARS = 16_000
+# Fields of native deltas that are not fragments of a text.
 _SAME_IN_DELTAS = frozenset({"type", "id", "name"})
 
 
@@ -70,7 +70,7 @@ class StreamGuard:
         self._detectors = _pattern_detectors(self._enforced)
         self._holds_blocks = any(_needs_whole_block(g) for g in self._enforced)
         only_patterns = all(g.kind == "patterns" for g in self._enforced)
-        self._step = HOLD_CHARS + STEP_CHARS if only_patterns else HOLD_CHARS + WINDOW_CHARS
+        self._step = BUFFERED_CHARS + STEP_CHARS if only_patterns else BUFFERED_CHARS + WINDOW_CHARS
         self._kind = ""
         self._buffer = ""
         self._context = ""
@@ -141,8 +141,8 @@ class StreamGuard:
 
     def _safe_size(self, text: str) -> int:
         """How much of the text can be sent: no match of a pattern is cut."""
-        size = len(text) - HOLD_CHARS
-        if len(text) > MAX_HELD_CHARS or not self._detectors:
+        size = len(text) - BUFFERED_CHARS
+        if len(text) > MAX_BUFFERED_CHARS or not self._detectors:
             return size
         before = self._context
         try:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # Maximum length of a target in headers: model names may come from the client.
 MAX_TARGET_CHARS = 256
-MAX_PASSED_CHARS = 256
+MAX_HEADER_CHARS = 256
 _STREAM_KINDS: dict[str, Header] = {
     **{name: (b"content-type", cut.content_type) for name, cut in STREAM_FORMATS.items()},
     "array": (b"content-type", b"application/json; charset=utf-8"),
@@ -374,7 +374,7 @@ def passed_headers_of(
     return [
         (name.encode("latin-1"), _encode_header_value(value))
         for name, value in answer.headers.items()
-        if name.startswith(prefixes) and len(name) + len(value) <= MAX_PASSED_CHARS
+        if name.startswith(prefixes) and len(name) + len(value) <= MAX_HEADER_CHARS
     ]
 
 
