@@ -49,7 +49,7 @@ class GatewayClient:
 
     @contextmanager
     def stream(self, path: str, body: Any = None) -> Iterator[http.client.HTTPResponse]:
-        """The response, to be read piece by piece. Raises GatewayError, also while it is read."""
+        """The response, to be read as a stream. Raises GatewayError, also while it is read."""
         data = None if body is None else msgspec.json.encode(body)
         request = Request(f"{self.base_url}{path}", data=data, headers=self._headers)  # noqa: S310
         try:

@@ -163,7 +163,7 @@ def exposure(
 def database_setup(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> Iterable[CheckMessage]:
-    """Check how the database is reached, and how the encryption keys are kept."""
+    """Check the database connection, and for an unfinished rotation of the encryption keys."""
     database = settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
         if settings.REDIS_URL:

@@ -43,7 +43,7 @@ def create_silence(
 
 
 def remove_silence(silence: AlertSilence) -> None:
-    """End a silence; alerts that it held back and that are still active are sent."""
+    """End a silence; alerts that it suppressed and that are still active are sent."""
     _record_change(silence, created=False)
     silence.delete()
 

@@ -181,7 +181,7 @@ def _create_silence(silence: SilenceIn) -> HttpResponse:
 
 @router.delete("/alerts/silences/{int:number}", response={204: None})
 def delete_alert_silence(request: HttpRequest, number: int) -> Any:
-    """End a silence; alerts that it held back and that are still active are sent."""
+    """End a silence; alerts that it suppressed and that are still active are sent."""
     row = AlertSilence.objects.filter(pk=min(number, 2**63 - 1)).first()
     if row is None:
         return failure(404, f"there is no silence {number}")

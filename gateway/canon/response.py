@@ -67,7 +67,7 @@ def sum_prompt_tokens(
 
 
 def merge_usage(old: Usage | None, new: Usage) -> Usage:
-    """The later counts field by field; a count missing in the later report is kept."""
+    """The later counts field by field; a missing one keeps its earlier value."""
     if old is None:
         return new
     reported_counts = {

@@ -39,7 +39,7 @@ class Conversation:
         self.messages = [*self._first]
 
     def ask(self, prompt: str) -> Iterator[str]:
-        """The pieces of the answer; both become part of the conversation. Raises GatewayError.
+        """The deltas of the answer; both become part of the conversation. Raises GatewayError.
 
         A prompt without any answer is forgotten.
         """

@@ -1,4 +1,4 @@
-"""Texts that a stream carries in pieces: where its deltas are, and which of them belong together.
+"""Texts that a stream carries in deltas: where its deltas are, and which of them belong together.
 
 Works on the recorded bytes of any dialect, SSE, JSON lines or AWS's event stream, without
 decoding them: only frames, a few field names and, where needed, braces are read.

@@ -303,7 +303,7 @@ def _forms_of(redactors: tuple[Redactor, ...]) -> tuple[bytes, ...]:
 def _mask_pieces(
     stream: bytes, spans: list[Span], redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]
 ) -> bytes:
-    """Masks secrets, keys and matches of masks in a text whose pieces are at `spans`."""
+    """Masks secrets, keys and matches of masks in a text whose fragments are at `spans`."""
     text = b"".join([stream[start:end] for start, end in spans])
     clean = text
     if may_contain_secret(text, _forms_of(redactors)):

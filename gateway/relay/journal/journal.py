@@ -391,7 +391,7 @@ log = logging.getLogger(__name__)
 BATCH_ITEMS = 500
 FLUSH_S = 0.2
 RETRY_S = 2.0
-# After a batch of fewer rows, idle work runs in pieces of IDLE_S, at most every IDLE_EVERY_S.
+# After a batch of fewer rows, idle work runs in steps of IDLE_S, at most every IDLE_EVERY_S.
 # Rarely, as larger amounts of it are more efficient; and not for long, as it delays requests.
 QUIET_ROWS = 100
 IDLE_EVERY_S = 1.0
@@ -600,7 +600,7 @@ class Journal:
             log.error("the request log cannot be written: %s; retrying", self._error)
 
     def _guarded_idle(self, seconds: float) -> None:
-        """Does idle work piece by piece, as long as no record is pending."""
+        """Does idle work in steps, as long as no record is pending."""
         self._idled_at = time.monotonic()
         try:
             while self._idle is not None and not self._closing.is_set():

@@ -122,7 +122,7 @@ class StreamGuard:
         return len(self._buffer) >= self._step
 
     async def _release(self, *, final: bool) -> list[Event]:
-        """Checks the text held back, and returns the events up to the part that may be sent."""
+        """Checks the buffered text, and returns the events up to the part that may be sent."""
         text = self._buffer
         if not text:
             return self._take_waiting() if final else []
@@ -248,7 +248,7 @@ def _join_deltas(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The start and the deltas of a block, with each text of several deltas whole in the first."""
     joined_parts = [dict(part) for part in parts]
     first_parts: dict[str, dict[str, Any]] = {}
-    # Joined at the end: adding each piece to the text before it would take quadratic time.
+    # Joined at the end: adding each delta to the text before it would take quadratic time.
     delta_texts: dict[str, list[str]] = {}
     for part in joined_parts[1:]:
         for name, value in part.items():

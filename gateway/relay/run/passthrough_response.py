@@ -263,7 +263,7 @@ class _PassthroughStream:
         await client.end(self.tail)
 
     def _redact_credential(self, data: bytes) -> bytes:
-        """Text without the provider's credential; a possible prefix of one is held back."""
+        """Text without the provider's credential; a possible prefix of one is buffered."""
         if self.redactor is None:
             return data
         data = self.redactor.redact(self.tail + data)

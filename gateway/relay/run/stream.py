@@ -281,7 +281,7 @@ class _Stream:
         return [Failed(tap.error) if isinstance(e, Failed) and tap.error else e for e in events]
 
     def _without_secrets(self, data: bytes) -> bytes:
-        """The bytes of a failed stream without secrets, including those held back."""
+        """The bytes of a failed stream without secrets, including the buffered ones."""
         secrets = [
             form.encode()
             for form in self.runtime.provider_secrets.forms(self.call.exchange.snapshot)
@@ -369,7 +369,7 @@ class _Stream:
 
 
 def _complete_events(stream: _Stream, data: bytes) -> bytes:
-    """The complete events in the data; an incomplete one is held back.
+    """The complete events in the data; an incomplete one is buffered.
 
     A client would fail on a truncated event before it could read the error.
     """
