@@ -85,3 +85,31 @@ async def test_a_collected_stream_that_is_cut_off_is_an_error(
     row, body = await _relayed(tmp_path, CHAT, [chunk("a"), *cut_off], stream=False)
     assert row.outcome == "error"
     assert "choices" not in json.loads(body)
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages"], ids=["passed", "translated"])
+@pytest.mark.parametrize(
+    "end",
+    [[LAST], [LAST, BROKEN], [LAST, 3600], [LAST + b"\n\n" + chunk()[:20]]],
+    ids=["no-blank-line", "broken", "hanging", "cut-off-after-the-finish"],
+)
+async def test_a_streamed_response_is_complete_without_its_last_bytes(
+    tmp_path: Path, path: str, end: list[Any]
+) -> None:
+    row, body = await _relayed(tmp_path, path, [chunk("a"), *end])
+    assert row.outcome == "ok"
+    assert body.endswith(b"}\n\n")  # clients drop an event without the blank line
+    assert b'"stop"' in body or b"message_stop" in body
+    assert b"error" not in body
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages"], ids=["passed", "translated"])
+@pytest.mark.parametrize("cut_off", [[LAST[:-1]], [LAST[:-1], BROKEN], [BROKEN], []])
+async def test_a_streamed_response_that_is_cut_off_is_an_error(
+    tmp_path: Path, path: str, cut_off: list[Any]
+) -> None:
+    row, body = await _relayed(tmp_path, path, [chunk("a"), *cut_off])
+    assert row.outcome == "cut"
+    assert b"error" in body
+    assert b'"stop"' not in body

@@ -302,17 +302,22 @@ def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
 
 
 def close_stream(decoder: FrameDecoder, parser: StreamParser) -> list[Event]:
-    """The final events of a stream whose bytes have ended: the last is End, or Failed.
+    """The final events of a stream whose bytes have ended: the last is End, or Failed."""
+    return [event for frame in final_frames(decoder) for event in parser.feed(frame)] + (
+        parser.close()
+    )
 
-    Some providers end without a blank line after the last event. It counts if it is whole.
+
+def final_frames(decoder: FrameDecoder) -> list[Frame]:
+    """The frame that the end of the bytes completes, if it is whole.
+
+    Some providers end without a blank line after the last event.
     """
-    events = [
-        event
+    return [
+        frame
         for frame in decoder.close()
         if frame.data.startswith(b"[DONE]") or decode_or_none(frame.data) is not None
-        for event in parser.feed(frame)
     ]
-    return events + parser.close()
 
 
 def stream_headers(call: Call) -> list[Header]:

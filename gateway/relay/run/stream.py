@@ -28,6 +28,7 @@ from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
     answer_headers,
     decode_frames,
+    final_frames,
     model_field_replacement,
     passed_headers_of,
     response_context,
@@ -128,7 +129,7 @@ class _Stream:
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
         self.guard: StreamGuard | None = None
-        # What the parser returned at the end of a stream that broke off.
+        # The final events of a stream that broke off.
         self.final_events: list[Event] = []
 
     async def run(self, answer: Answer) -> None:
@@ -304,10 +305,7 @@ class _Stream:
 
     async def _handle_upstream_end(self, call: Call) -> None:
         """Handles the end of the bytes: sends what the parser still returns, or the error."""
-        events: list[Event] = []
-        for frame in self.decoder.close():
-            events += self.parser.feed(frame)
-        events += self.final_events or self.parser.close()
+        events = self.final_events or self._close_parser()
         call.attempt.tap.feed(events)
         self._fold(events)
         failed_event = next((e for e in events if isinstance(e, Failed)), None)
@@ -322,10 +320,16 @@ class _Stream:
         if not self.passed:
             await self._finish(self._render_events(events))
             return
-        # The tail of a stream that broke off is an incomplete event.
-        self.tail, out = b"", b"" if self.final_events else self.tail
+        self.tail, out = b"", self.tail
         out = self.renamer.feed(out, call.attempt.tap.model) if self.renamer is not None else out
         await self._finish(out)
+
+    def _close_parser(self) -> list[Event]:
+        """The final events; the tail becomes a complete event, or is dropped."""
+        frames = final_frames(self.decoder)
+        # A client drops an event that no blank line ends.
+        self.tail = self.tail + self.cut.frame_terminators[0] if frames and self.tail else b""
+        return [e for frame in frames for e in self.parser.feed(frame)] + self.parser.close()
 
     async def _finish(self, out: bytes) -> None:
         """Settles, then sends the last bytes."""
@@ -391,7 +395,7 @@ def _is_complete(stream: _Stream) -> bool:
     """Whether a stream that broke off contains the whole response: only its last bytes miss."""
     if stream.call.attempt.tap.finished:
         return False
-    stream.final_events = stream.final_events or stream.parser.close()
+    stream.final_events = stream.final_events or stream._close_parser()
     return bool(stream.final_events) and isinstance(stream.final_events[-1], End)
 
 
