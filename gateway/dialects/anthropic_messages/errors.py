@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from gateway.canon.errors import Error
 from gateway.canon.json_values import decode_or_none
 from gateway.dialects.anthropic_messages.context import Json
@@ -111,7 +113,17 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
     payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
-    return with_response_headers(error, headers, payload, "request-id", "x-request-id")
+    error = with_response_headers(error, headers, payload, "request-id", "x-request-id")
+    # Anthropic says when to retry, unless a spend cap is reached: wire/spec.md, section 5.
+    # Other servers of this API, which lack its header, may never say.
+    if (
+        (status, error.code) == (429, "rate_limit_error")
+        and error.retry_after_s is None
+        and error.should_retry is not True
+        and "anthropic-organization-id" in headers
+    ):
+        return msgspec.structs.replace(error, kind="quota")
+    return error
 
 
 def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:

@@ -97,6 +97,21 @@ def test_the_details_of_an_error_reach_clients_of_the_same_dialect():
 
 
 @pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({"anthropic_organization_id": "o"}, "quota"),
+        ({"anthropic_organization_id": "o", "retry_after": "3"}, "rate_limit"),
+        ({"anthropic_organization_id": "o", "x_should_retry": "true"}, "rate_limit"),
+        ({}, "rate_limit"),
+    ],
+    ids=["spend-cap", "retry-after", "should-retry", "compatible-server"],
+)
+def test_anthropics_429_without_a_time_to_retry_is_a_spend_cap(headers: dict[str, str], kind: str):
+    """Other servers of this API send no retry-after for a rate limit either."""
+    assert parse_error_response(429, refusal("rate_limit_error"), **headers).kind == kind
+
+
+@pytest.mark.parametrize(
     ("status", "error_type", "error_code", "kind"),
     [
         (400, "invalid_request_error", "enforced_spend_limit_reached", "quota"),
