@@ -30,7 +30,13 @@ from gateway.relay.translate.prepare import (
     url_path,
 )
 from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, RequestTemplates, Upstreams
+from gateway.relay.upstream.client import (
+    SUCCESS_STATUSES,
+    Answer,
+    RequestTemplates,
+    Upstreams,
+    send_with_token,
+)
 from gateway.routing.snapshot import Target
 
 CONNECT_S = 10.0
@@ -101,11 +107,15 @@ class ProbeClient:
         provider = target.model.provider
         url = self._lines.url(provider, prepared_request.path)
         headers = self._lines.headers(provider, prepared_request.headers)
-        headers = await self._tokens.headers(
-            provider, "POST", url, headers, prepared_request.content
-        )
-        answer = await self._upstreams.send(
-            "POST", url, headers, prepared_request.content, CONNECT_S, network=provider.network
+        answer = await send_with_token(
+            self._upstreams,
+            self._tokens,
+            provider,
+            "POST",
+            url,
+            headers,
+            prepared_request.content,
+            CONNECT_S,
         )
         try:
             return await _read_reply(answer, prepared_request, traits, verb)

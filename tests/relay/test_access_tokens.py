@@ -16,10 +16,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.canon.errors import GatewayError
+from gateway.doctor.probe_call import ProbeClient
+from gateway.doctor.probes import PROBES
 from gateway.providers.profile import Secret
 from gateway.relay.exchange.spool import SpooledBody, UploadSpools
 from gateway.relay.upstream import access_tokens
 from gateway.relay.upstream.access_tokens import AccessTokens, Grant
+from gateway.relay.upstream.client import Upstreams
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
@@ -279,6 +282,18 @@ async def test_a_new_token_that_is_rejected_is_not_replaced(
     async with harness.gateway(tmp_path, registry, a=lambda _: refusal(401)) as live:
         assert (await live.post(CHAT, BODY)).status == 502
     assert len(server.requests) == len(live.upstreams.requests) == 1
+
+
+async def test_a_probe_of_the_doctor_is_repeated_with_another_token(
+    server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "RETRY_PAUSE_S", 0.0)
+    target = harness.route("m", entra_provider(server)).targets[0]
+    upstreams = Upstreams(httpx.MockTransport(refuse_tokens("token-1")))
+    probe = next(probe for probe in PROBES if probe.name == "plain")
+    reply = await ProbeClient(upstreams, target).ask(probe)
+    assert reply.error is None
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
