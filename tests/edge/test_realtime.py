@@ -15,6 +15,8 @@ import pytest
 
 from gateway.edge.responses_websocket import serve_websocket
 from gateway.providers.profile import Price, Secret
+from gateway.relay.upstream import access_tokens
+from gateway.relay.upstream.access_tokens import Grant
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.snapshot import Provider, Route, Snapshot, Timeouts
 from tests.fakes.realtime import FLOOD_MB, StrictRealtime
@@ -123,6 +125,21 @@ async def closed(session: EdgeClient) -> int:
     assert message["type"] == "websocket.close", message
     await asyncio.wait_for(session.task, WAIT_TIMEOUT_S)
     return int(message["code"])
+
+
+async def test_a_rejected_access_token_is_replaced_once(
+    tmp_path: Path, upstream: StrictRealtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grants = iter([Grant("stale", 3600.0), Grant(UPSTREAM_KEY, 3600.0)])
+    monkeypatch.setitem(access_tokens._FETCH, "entra", lambda fields, proxy: next(grants))
+    monkeypatch.setattr(access_tokens, "RETRY_PAUSE_S", 0.0)
+    credential = Secret('{"tenant_id": "t", "client_id": "c", "client_secret": "s3cret-s3cret"}')
+    cloud = realtime_provider(upstream, auth="entra", credential=credential)
+    async with running_gateway(tmp_path, snapshot(realtime_route(cloud))) as live:
+        session = EdgeClient(live)
+        await session.until("session.created")
+        await session.disconnect()
+    assert upstream.refused == [401]
 
 
 async def test_a_budget_that_is_used_up_ends_the_session(

@@ -19,6 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import httpx
 import msgspec
 
 from gateway.canon import model_names
@@ -44,7 +45,7 @@ from gateway.relay.run.settle import charge_of_call, settle
 from gateway.relay.translate.prepare import passed_headers
 from gateway.relay.upstream.websocket import HandshakeRefused, UpstreamWebSocket, close_quietly
 from gateway.routing.limits import units
-from gateway.routing.snapshot import Target, Timeouts
+from gateway.routing.snapshot import Provider, Target, Timeouts
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -145,22 +146,12 @@ async def _connect_upstream(
     url = runtime.request_templates.url(provider, path)
     if provider.client_credential:
         headers = with_client_credential(call, provider, headers)
-    if provider.auth in DERIVED_HEADER_SCHEMES:
-        headers = await runtime.tokens.headers(provider, "GET", url, headers, b"")
-        if call.recorder.enabled:
-            call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
     if runtime.config.trace_headers:
         headers = headers.copy()
         for header, content in exchange.trace_headers(call.attempts[-1]):
             headers[header.decode()] = content.decode("latin-1")
     try:
-        return await runtime.upstreams.open_websocket(
-            url,
-            headers,
-            connect_s=timeouts.connect_s,
-            max_message_bytes=runtime.config.max_body_bytes,
-            network=provider.network,
-        )
+        return await _open_with_token(runtime, call, provider, url, headers, timeouts.connect_s)
     except HandshakeRefused as refusal:
         if refusal.status < 400:
             message = f"the upstream answered with the unexpected status {refusal.status}"
@@ -170,6 +161,38 @@ async def _connect_upstream(
             error = dialect.provider.parse_error(refusal.status, refusal.headers, refusal.body)
         call.attempts[-1].status = refusal.status
         raise GatewayError(runtime.provider_secrets.redact(exchange.snapshot, error)) from None
+
+
+async def _open_with_token(
+    runtime: Runtime,
+    call: Call,
+    provider: Provider,
+    url: httpx.URL,
+    headers: httpx.Headers,
+    connect_s: float,
+) -> UpstreamWebSocket:
+    """The WebSocket of a handshake that is repeated once if its access token is rejected.
+
+    Raises HandshakeRefused, GatewayError.
+    """
+    is_repeated = False
+    while True:
+        signed_headers = await runtime.tokens.headers(provider, "GET", url, headers, b"")
+        if provider.auth in DERIVED_HEADER_SCHEMES and call.recorder.enabled:
+            call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
+        try:
+            return await runtime.upstreams.open_websocket(
+                url,
+                signed_headers,
+                connect_s=connect_s,
+                max_message_bytes=runtime.config.max_body_bytes,
+                network=provider.network,
+            )
+        except HandshakeRefused as refusal:
+            is_rejected = refusal.status == 401 and not is_repeated
+            if not (is_rejected and runtime.tokens.discard_rejected(provider, signed_headers)):
+                raise
+            is_repeated = True
 
 
 class _Traffic:
