@@ -16,13 +16,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, BinaryIO, Self, cast
 
 import msgspec
 
 from gateway.backup.encryption import MAGIC, DecryptionError, EncryptedReader, EncryptedWriter
 
 FORMAT = 1
+# Sizes above 8 GiB need no second header in this format.
+TAR_FORMAT = tarfile.GNU_FORMAT
 MANIFEST = "manifest.json"
 _MANIFEST_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
@@ -33,6 +35,17 @@ _NAME = re.compile(r"(secrets\.json|database\.sqlite3|tables/[a-z0-9_]+\.copy)")
 
 class ArchiveError(Exception):
     """The file is not an intact backup, or cannot be decrypted; the message says why."""
+
+
+class _MemberHeader(tarfile.TarInfo):
+    """The header of a plain file: tarfile reads the others into memory, whatever their size."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type not in {tarfile.REGTYPE, tarfile.AREGTYPE}:
+            raise ArchiveError(f"the backup has a member that is not a plain file: {info.name!r}")
+        return info
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -83,7 +96,7 @@ def pack(target: BinaryIO, directory: Path, manifest: Manifest, passphrase: str 
     with (
         _open_encrypted(target, passphrase) as stream,
         gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=1) as gzip_file,
-        tarfile.open(fileobj=gzip_file, mode="w|") as tar,
+        tarfile.open(fileobj=gzip_file, mode="w|", format=TAR_FORMAT) as tar,
     ):
         tar.addfile(_member_header(MANIFEST, len(content)), io.BytesIO(content))
         for name, member in manifest.members.items():
@@ -117,7 +130,7 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
         stream = _decrypted_stream(source, passphrase)
         with (
             gzip.GzipFile(fileobj=stream) as gzip_file,
-            tarfile.open(fileobj=gzip_file, mode="r|") as tar,
+            tarfile.open(fileobj=gzip_file, mode="r|", tarinfo=_MemberHeader) as tar,
         ):
             members = iter(tar)
             manifest = _read_manifest(tar, next(members, None))

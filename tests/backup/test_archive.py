@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -119,6 +120,27 @@ def test_no_member_leaves_the_directory(tmp_path: Path, name: str) -> None:
 def _read_member(content: bytes, name: str) -> bytes:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         return tar.extractfile(name).read()
+
+
+@pytest.mark.parametrize("header_type", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_no_header_is_read_into_memory(tmp_path: Path, header_type: bytes) -> None:
+    """A small archive can contain gigabytes of zeros as a name."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = header_type, 64 * 1024 * 1024
+    content = gzip.compress(header.tobuf() + bytes(header.size))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="not a plain file"):
+            restore_backup(content, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_member_of_more_than_8_gib_needs_no_second_header() -> None:
+    header = tarfile.TarInfo("tables/log.copy")
+    header.size = 9 * 1024**3
+    assert len(header.tobuf(archive.TAR_FORMAT)) == tarfile.BLOCKSIZE
 
 
 def test_a_newer_format_names_the_remedy(tmp_path: Path) -> None:
