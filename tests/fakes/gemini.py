@@ -26,6 +26,7 @@ class StrictGemini(Server):
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Respond to a request as the service does."""
         refusal = self._at_the_door(request)
+        body = rules.with_camel_case_names(request.body)
         name, _, verb = request.path.removeprefix("/v1beta/models").strip("/").rpartition(":")
         if refusal is None and request.method == "GET":
             await out.reply(200, {"models": [_model(name) for name in rules.MODELS]})
@@ -34,7 +35,7 @@ class StrictGemini(Server):
             refusal = Refusal(
                 404, "NOT_FOUND", f"models/{name} is not found for API version v1beta"
             )
-        refusal = refusal or _in_the_body(request, name, verb)
+        refusal = refusal or _in_the_body(body, name, verb)
         if refusal is not None:
             await _refuse(out, refusal)
             return True
@@ -42,19 +43,19 @@ class StrictGemini(Server):
             await out.reply(200, {"totalTokens": len(request.raw) // 4})
             return True
         if verb == "batchEmbedContents":
-            vectors = [{"values": [float(n), 1.0]} for n in range(len(request.body["requests"]))]
+            vectors = [{"values": [float(n), 1.0]} for n in range(len(body["requests"]))]
             await out.reply(200, {"embeddings": vectors})
             return True
-        answer = self.script.answer(*_prompts_and_results(request.body["contents"]))
+        answer = self.script.answer(*_prompts_and_results(body["contents"]))
         await answer.wait_until_due()
         if answer.error is not None:
             await _refuse(out, answer.error)
             return True
         if verb == "streamGenerateContent":
-            return await self._stream(request, name, answer, out)
+            return await self._stream(request, body, name, answer, out)
         await out.reply(
             200,
-            {**_candidate(_parts(request.body, answer), _reason(answer)), **_tail(answer, name)},
+            {**_candidate(_parts(body, answer), _reason(answer)), **_tail(answer, name)},
         )
         return True
 
@@ -70,12 +71,17 @@ class StrictGemini(Server):
         return None
 
     async def _stream(
-        self, request: RecordedRequest, name: str, answer: ScriptedAnswer, out: ResponseWriter
+        self,
+        request: RecordedRequest,
+        body: dict[str, Any],
+        name: str,
+        answer: ScriptedAnswer,
+        out: ResponseWriter,
     ) -> bool:
         if parse_qs(request.query).get("alt") != ["sse"]:
             await _refuse(out, Refusal(400, "INVALID_ARGUMENT", "the fake streams SSE only"))
             return True
-        chunks = list(_chunks(request.body, answer, name))
+        chunks = list(_chunks(body, answer, name))
         if answer.breaks:
             chunks = chunks[: len(chunks) // 2]
         await out.begin(200, {"content-type": "text/event-stream"})
@@ -96,8 +102,7 @@ def _model(name: str) -> dict[str, Any]:
     return {"name": f"models/{name}", "displayName": name, "inputTokenLimit": 1_048_576}
 
 
-def _in_the_body(request: RecordedRequest, name: str, verb: str) -> Refusal | None:
-    body = request.body
+def _in_the_body(body: Any, name: str, verb: str) -> Refusal | None:
     if not isinstance(body, dict):
         return Refusal(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
     if verb == "countTokens":

@@ -37,6 +37,12 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "serviceTier": TypeAdapter(types.ServiceTier),
     "store": TypeAdapter(bool),
 }
+_UNDERSCORE = re.compile(r"_([a-z0-9])")
+# The names inside these fields are the client's.
+_CLIENT_NAMES = {
+    *("args", "response", "parameters", "parametersJsonSchema"),
+    *("responseSchema", "responseJsonSchema"),
+}
 _SCHEMA = frozenset(
     {
         # Google's own examples send what Zod writes, which begins with it.
@@ -69,6 +75,19 @@ _SCHEMA = frozenset(
 def signature(text: str) -> str:
     """Return the signature of a reasoning text of this server."""
     return base64.b64encode(b"sig:" + hashlib.sha256(text.encode()).digest()).decode()
+
+
+def with_camel_case_names(value: Any) -> Any:
+    """Return JSON with Google's names in one spelling: `snake_case` is legal on the wire too."""
+    if isinstance(value, list):
+        return [with_camel_case_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    named = {_UNDERSCORE.sub(lambda m: m[1].upper(), name): item for name, item in value.items()}
+    return {
+        name: item if name in _CLIENT_NAMES else with_camel_case_names(item)
+        for name, item in named.items()
+    }
 
 
 def refusal(body: dict[str, Any], model: str) -> Refusal | None:
@@ -109,7 +128,7 @@ def _shape(body: dict[str, Any]) -> Iterator[str]:
 
 
 def config_of(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the generation config in one spelling; `snake_case` is legal on the wire too."""
+    """Return the generation config with the names and types of the SDK."""
     config = dict(body.get("generationConfig") or {})
     config.pop("imageConfig", None)
     generation_config = types.GenerationConfig.model_validate(config)

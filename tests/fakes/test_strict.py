@@ -16,7 +16,9 @@ from tests.fakes import (
     ScriptedAnswer,
     StrictAnthropic,
     StrictDeepSeek,
+    StrictGemini,
     StrictOpenAI,
+    gemini_rules,
 )
 from tests.fakes.chaos import FAULTS
 from tests.fakes.openai_rules import strict_schema_problem
@@ -273,6 +275,32 @@ def test_the_new_version_refuses_sampling_at_its_default(messages: StrictAnthrop
 def test_strict_anthropic_accepts(messages: StrictAnthropic, body: dict[str, Any]) -> None:
     response = post_messages(messages, {}, **body)
     assert response.status_code == 200, response.text
+
+
+def test_gemini_accepts_snake_case() -> None:
+    """As the protobuf JSON mapping does; LiteLLM sends results as `function_response`."""
+    call = {"function_call": {"name": "f", "args": {"a_b": 1}}}
+    call["thought_signature"] = gemini_rules.signature("f")
+    result = {"function_response": {"name": "f", "response": {"out_put": "sun"}}}
+    body = {
+        "contents": [
+            {"role": "user", "parts": [{"text": "Hi"}]},
+            {"role": "model", "parts": [call]},
+            {"role": "user", "parts": [result]},
+        ],
+        "system_instruction": {"parts": [{"text": "Be brief"}]},
+        "generation_config": {"max_output_tokens": 99},
+    }
+    with StrictGemini() as server:
+        server.script.on("Hi", ScriptedAnswer(then=ScriptedAnswer(text="It is: {results}")))
+        url = f"{server.url}/v1beta/models/gemini-3.8-flash:generateContent"
+        response = httpx.post(url, json=body, headers={"x-goog-api-key": server.key})
+        del call["thought_signature"]
+        unsigned = httpx.post(url, json=body, headers={"x-goog-api-key": server.key})
+    assert response.status_code == 200, response.text
+    text = response.json()["candidates"][0]["content"]["parts"][0]["text"]
+    assert text == "It is: {'out_put': 'sun'}"
+    assert "missing a `thought_signature`" in unsigned.text
 
 
 def test_the_anthropic_sdk_adds_up_its_streams(messages: StrictAnthropic) -> None:
