@@ -21,8 +21,9 @@ _VERSIONS = {"2023-06-01", "2026-10-21"}
 _NEW = "2026-10-21"
 _SAMPLING = ("temperature", "top_p", "top_k")
 _NOT_IN_BODY = ("betas", "user_profile_id", "workspace_id")
-# Betas that Claude Code sends and the SDK does not list.
+# Betas that Claude Code or LiteLLM sends and the SDK does not list.
 _MORE_BETAS = {
+    "prompt-caching-scope-2026-01-05",
     "claude-code-20250219",
     "per-turn-control-2026-07-01",
     "advanced-tool-use-2025-11-20",
@@ -36,6 +37,8 @@ _BETA_FIELDS = {
     "mcp_servers": "mcp-client-",
     "fallbacks": "server-side-fallback-",
     "thread": "message-threads-",
+    # Accepted beside `output_config.format`, which replaced it.
+    "output_format": "structured-outputs-",
 }
 
 
@@ -127,6 +130,10 @@ def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) 
             return invalid_request(f"{name}: Extra inputs are not permitted")
     field_types = {"stream": bool, **dict.fromkeys(_SAMPLING, object)}
     remaining_fields = {k: v for k, v in body.items() if counting or k not in field_types}
+    if "output_format" in remaining_fields:
+        output_config = remaining_fields.get("output_config") or {}
+        output_format = remaining_fields.pop("output_format")
+        remaining_fields["output_config"] = {**output_config, "format": output_format}
     found_problems = problems(
         remaining_fields, MessageCountTokensParams if counting else MessageCreateParamsBase
     )

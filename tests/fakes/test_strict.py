@@ -277,6 +277,17 @@ def test_strict_anthropic_accepts(messages: StrictAnthropic, body: dict[str, Any
     assert response.status_code == 200, response.text
 
 
+def test_anthropic_accepts_the_older_field_of_a_schema_with_its_beta(
+    messages: StrictAnthropic,
+) -> None:
+    """LiteLLM sends `output_format` for Sonnet 4.5, and `prompt-caching-scope` with it."""
+    body = {**OLD, "output_format": {"type": "json_schema", "schema": {"type": "object"}}}
+    betas = {"anthropic-beta": "structured-outputs-2025-11-13,prompt-caching-scope-2026-01-05"}
+    assert post_messages(messages, {}, **body).status_code == 400
+    response = post_messages(messages, betas, **body)
+    assert response.status_code == 200, response.text
+
+
 def test_gemini_accepts_snake_case() -> None:
     """As the protobuf JSON mapping does; LiteLLM sends results as `function_response`."""
     call = {"function_call": {"name": "f", "args": {"a_b": 1}}}
