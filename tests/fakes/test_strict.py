@@ -290,7 +290,7 @@ def test_anthropic_accepts_the_older_field_of_a_schema_with_its_beta(
 
 def test_gemini_accepts_snake_case() -> None:
     """As the protobuf JSON mapping does; LiteLLM sends results as `function_response`."""
-    call = {"function_call": {"name": "f", "args": {"a_b": 1}}}
+    call: dict[str, Any] = {"function_call": {"name": "f", "args": {"a_b": 1}}}
     call["thought_signature"] = gemini_rules.signature("f")
     result = {"function_response": {"name": "f", "response": {"out_put": "sun"}}}
     body = {
