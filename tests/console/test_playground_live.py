@@ -31,7 +31,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("playground")).start()
+    site = Site(tmp_path_factory.mktemp("playground")).with_migrated_database().start()
     try:
         yield site.with_users()
     finally:
