@@ -66,13 +66,13 @@ APIS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 
 _HEAD = """# Error codes
 
-An error has the status and the format of the client's API, whichever provider answered. Its *kind* is the same for all
-APIs: the [request log](request-log.md) shows it (`error:rate_limit` finds it), the metric
-`dragoman_upstream_errors_total` counts by it, and steps and retries of a [route](routing.md#retries) name it.
-[Troubleshooting](troubleshooting.md) has the texts, with causes and solutions.
+An error has the status and the format of the client's API, regardless of the provider. Its *kind* is the same for all
+APIs. The [request log](request-log.md) shows it (search for `error:rate_limit`), it is a label of the metric
+`dragoman_upstream_errors_total`, and the conditions of a [route](routing.md#retries)'s steps and retries refer to it.
+[Troubleshooting](troubleshooting.md) lists the messages, with causes and solutions.
 
-"Next target" says whether the gateway tries another target of the route before it returns the error; "a step for": only
-with a step or a fallback route whose conditions name this kind. After the first byte of a stream, the status is 200, and
+"Next target" says whether the gateway tries another target of the route before it returns the error. "A step for" means:
+only if a step or a fallback route has this kind as a condition. After the first byte of a stream, the status is 200, and
 the error is the last event.
 
 """
@@ -80,8 +80,8 @@ _TAIL = """
 ## Fields of an error
 
 - The message says what is wrong, and names the field, limit, model or key. It never contains a credential.
-- `x-request-id` finds the request in the log. `retry-after` is the number of seconds after which the request can succeed;
-  it is omitted if waiting does not help.
+- To find the request in the log, search for the `x-request-id`. `retry-after` is the number of seconds after which the
+  request can succeed; it is omitted if waiting does not help.
 - `x-should-retry: false` stops the retries of OpenAI's and Anthropic's SDKs where a retry cannot succeed, for example
   for an exhausted budget.
 - OpenAI's code of a 404 is `model_not_found` for a model, `unknown_url` for a path, and `null` for any other object.

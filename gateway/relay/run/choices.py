@@ -75,9 +75,7 @@ async def answer_with_choices(
     interleaved = _can_interleave(call) and len(requests) == count
     async with contextlib.aclosing(calls.events(interleaved=interleaved)) as batches:
         if call.exchange.stream:
-            await stream_events(
-                runtime, call, client, deadlines, target, prepared_requests[0], batches
-            )
+            await stream_events(runtime, call, client, deadlines, target, batches)
         else:
             await send_collected(runtime, call, client, target, batches)
 

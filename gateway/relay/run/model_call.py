@@ -21,7 +21,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
-from gateway.relay.run.reply import close_stream, decode, decode_frames
+from gateway.relay.run.reply import close_stream, decode, decode_frames, final_frames
 from gateway.relay.run.settle import billed_tier, extra_cost
 from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, send_with_token
@@ -126,7 +126,7 @@ async def _stream_events(
             has_ended = isinstance(events[-1], End)
             yield events
     if not has_ended:
-        yield close_stream(decoder, parser)
+        yield close_stream(final_frames(decoder), parser)
 
 
 async def _whole_response(

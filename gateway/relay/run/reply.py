@@ -197,7 +197,7 @@ async def _all_events(
             events += parser.feed(frame)
         if events and isinstance(events[-1], End | Failed):
             return events  # the upstream may leave the connection open
-    events += close_stream(decoder, parser)
+    events += close_stream(final_frames(decoder), parser)
     if failure is not None and not (events and isinstance(events[-1], End)):
         raise failure
     return events
@@ -301,23 +301,23 @@ def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
         raise bad_upstream("the upstream sent an event that is too large") from None
 
 
-def close_stream(decoder: FrameDecoder, parser: StreamParser) -> list[Event]:
-    """The final events of a stream whose bytes have ended: the last is End, or Failed."""
-    return [event for frame in final_frames(decoder) for event in parser.feed(frame)] + (
-        parser.close()
-    )
-
-
 def final_frames(decoder: FrameDecoder) -> list[Frame]:
-    """The frame that the end of the bytes completes, if it is whole.
+    """The frame that the end of the bytes completes, unless its JSON is cut off.
 
     Some providers end without a blank line after the last event.
     """
     return [
         frame
         for frame in decoder.close()
-        if frame.data.startswith(b"[DONE]") or decode_or_none(frame.data) is not None
+        if frame.data.startswith(b"[DONE]")
+        or not frame.data.startswith((b"{", b"["))
+        or decode_or_none(frame.data) is not None
     ]
+
+
+def close_stream(last_frames: list[Frame], parser: StreamParser) -> list[Event]:
+    """The final events of a stream whose bytes have ended: the last is End, or Failed."""
+    return [event for frame in last_frames for event in parser.feed(frame)] + parser.close()
 
 
 def stream_headers(call: Call) -> list[Header]:

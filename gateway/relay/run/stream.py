@@ -27,6 +27,7 @@ from gateway.relay.exchange.usage_estimate import usage_for_client
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
     answer_headers,
+    close_stream,
     decode_frames,
     final_frames,
     model_field_replacement,
@@ -64,11 +65,15 @@ async def stream_response(
             call.attempt.passthrough = call.recorder.passthrough = False
     context = await offload.run(call.exchange.offload_size, response_context, call)
     passed_headers = passed_headers_of(answer, call, prepared_request)
-    stream = _Stream(
-        runtime, call, client, deadlines, target, prepared_request, context, passed_headers
+    client_stream = _ClientStream(
+        runtime, call, client, deadlines, target, guard, context, passed_headers
     )
-    stream.guard = guard
-    await stream.run(answer)
+    relay = _StreamRelay(client_stream, prepared_request, answer)
+    try:
+        await relay_to_end(relay.run(), relay.send_error, client, deadlines)
+    finally:
+        relay.note_reported_usage()
+        client_stream.stop_pings()
 
 
 async def stream_events(
@@ -77,7 +82,6 @@ async def stream_events(
     client: Client,
     deadlines: Deadlines,
     target: Target,
-    prepared_request: PreparedRequest,
     batches: AsyncIterator[list[Event] | AlternativeEvents],
 ) -> None:
     """Streams a response that several upstream calls make, given by its events.
@@ -85,14 +89,41 @@ async def stream_events(
     Raises GatewayError only before the first event.
     """
     context = await offload.run(call.exchange.offload_size, response_context, call)
-    stream = _Stream(runtime, call, client, deadlines, target, prepared_request, context, [])
-    if call.guard is not None and call.guard.after:
-        stream.guard = StreamGuard(runtime, call)
-    await stream.run_events(batches)
+    guard = StreamGuard(runtime, call) if call.guard is not None and call.guard.after else None
+    client_stream = _ClientStream(runtime, call, client, deadlines, target, guard, context, [])
+    try:
+        await relay_to_end(
+            _relay_events(client_stream, batches), client_stream.fail, client, deadlines
+        )
+    finally:
+        client_stream.stop_pings()
 
 
-class _Stream:
-    """One streamed response. `run` returns when the client has its end, normal or not."""
+async def _relay_events(
+    client_stream: _ClientStream, batches: AsyncIterator[list[Event] | AlternativeEvents]
+) -> None:
+    """Relays events up to the end. Raises GatewayError only before the first of them."""
+    tap = client_stream.call.attempt.tap
+    async for batch in batches:
+        if isinstance(batch, AlternativeEvents):
+            chunk = client_stream.render_alternative(batch)
+        else:
+            tap.feed(batch)
+            client_stream.fold(batch)
+            chunk = client_stream.render(await client_stream.check_guardrails(batch))
+        if not client_stream.client.started:
+            await client_stream.begin(tap.error)
+        if tap.finished:
+            await client_stream.finish(chunk)
+            return
+        if chunk:
+            await client_stream.send(chunk, reset=True)
+        else:
+            client_stream.deadlines.reset()
+
+
+class _ClientStream:
+    """The client's side of a streamed response: renders events, sends bytes, settles the call."""
 
     def __init__(
         self,
@@ -101,146 +132,24 @@ class _Stream:
         client: Client,
         deadlines: Deadlines,
         target: Target,
-        prepared_request: PreparedRequest,
+        guard: StreamGuard | None,
         context: ResponseContext,
         passed_headers: list[Header],
     ) -> None:
-        exchange = call.exchange
-        provider = target.model.provider
-        dialect = prepared_request.dialect
         self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
-        self.target = target
-        self.idle_s = (target.timeouts or provider.timeouts).idle_s
-        self.cut = STREAM_FORMATS[dialect.framing]
-        self.decoder = self.cut.new_decoder()
-        self.parser: StreamParser = dialect.provider.stream_parser(
-            target.model.traits, prepared_request.rendered_request
-        )
-        self.context = context
-        self.renderer = exchange.dialect.client.stream_renderer(context)
-        self.passed = call.attempt.passthrough
-        echo = self.passed and runtime.model_echo
-        self.renamer = StreamRenamer(exchange.model) if echo else None
+        self.target, self.guard, self.context = target, guard, context
         self.passed_headers = passed_headers
+        self.passed = call.attempt.passthrough
+        self.renderer = call.exchange.dialect.client.stream_renderer(context)
+        # Renderers of the other choices, by index.
+        self.choices: dict[int, StreamRenderer] = {}
         self.folder = ResponseBuilder() if call.attempt.stores_reasoning else None
-        self.pending = self.tail = b""
         # The first and the last bytes with an event that the client was sent.
         self.first_bytes = self.last_bytes = b""
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
-        self.guard: StreamGuard | None = None
-        # The final events of a stream that broke off.
-        self.final_events: list[Event] = []
 
-    async def run(self, answer: Answer) -> None:
-        """Relays the whole stream. Raises GatewayError only before the first frame."""
-        try:
-            await relay_to_end(self._relay(answer), self._send_error, self.client, self.deadlines)
-        finally:
-            _note_reported_usage(self)
-            if self.pinger is not None:
-                self.pinger.cancel()
-
-    async def _relay(self, answer: Answer) -> None:
-        call, deadlines = self.call, self.deadlines
-        tap, recorder = call.attempt.tap, call.recorder
-        decoder, feed_parser = self.decoder, self.parser.feed
-        while True:
-            try:
-                data = await answer.read()
-            except GatewayError:
-                if not _is_complete(self):
-                    raise
-                break
-            if not data:
-                break
-            recorder.record_upstream(data)
-            events: list[Event] = []
-            for frame in decode_frames(decoder, data):
-                events += feed_parser(frame)
-            if events:
-                tap.feed(events)
-                if self.folder is not None:
-                    self._fold(events)
-                if tap.error is not None:
-                    events, data = self._redact_error(events), self._without_secrets(data)
-                if self.guard is not None:
-                    events = await self._check_guardrails(self.guard, events)
-            chunk = self._sendable_bytes(data) if self.passed else self._render_events(events)
-            if not self.client.started:
-                chunk = self.pending + chunk
-                if not events:
-                    self.pending = chunk
-                    continue
-                await self._begin_response(tap.error)
-            if tap.finished:
-                await self._finish(chunk)
-                await _drain_upstream(answer)
-                return
-            if chunk:
-                if not self.passed:
-                    recorder.record_client(chunk)
-                deadlines.pause(reset=bool(events))  # comments do not reset the idle timeout
-                await self.client.write(chunk)
-                deadlines.resume()
-                if b"data:" in chunk:
-                    self.first_bytes, self.last_bytes = self.first_bytes or chunk, chunk
-            elif events:
-                deadlines.reset()
-        await self._handle_upstream_end(call)
-
-    async def run_events(self, batches: AsyncIterator[list[Event] | AlternativeEvents]) -> None:
-        """Relays events up to the end. Raises GatewayError only before the first of them."""
-        try:
-            await relay_to_end(
-                self._relay_events(batches), self._send_error, self.client, self.deadlines
-            )
-        finally:
-            if self.pinger is not None:
-                self.pinger.cancel()
-
-    async def _relay_events(self, batches: AsyncIterator[list[Event] | AlternativeEvents]) -> None:
-        call, deadlines = self.call, self.deadlines
-        choices: dict[int, StreamRenderer] = {}
-        async for batch in batches:
-            if isinstance(batch, AlternativeEvents):
-                chunk = self._render_alternative(choices, batch)
-            else:
-                call.attempt.tap.feed(batch)
-                self._fold(batch)
-                events = batch
-                if self.guard is not None:
-                    events = await self._check_guardrails(self.guard, events)
-                chunk = self._render_events(events)
-            if not self.client.started:
-                await self._begin_response(call.attempt.tap.error)
-            if call.attempt.tap.finished:
-                await self._finish(chunk)
-                return
-            if chunk:
-                call.recorder.record_client(chunk)
-                deadlines.pause(reset=True)
-                await self.client.write(chunk)
-                deadlines.resume()
-            else:
-                deadlines.reset()
-
-    def _render_alternative(
-        self, choices: dict[int, StreamRenderer], batch: AlternativeEvents
-    ) -> bytes:
-        """The client's bytes for another choice; `choices` are the renderers by index."""
-        renderer = choices.get(batch.index)
-        if renderer is None:
-            new_renderer = self.call.exchange.dialect.client.choice_renderer
-            assert new_renderer is not None
-            renderer = choices[batch.index] = new_renderer(self.context, batch.index)
-        self.call.attempt.tap.feed([event for event in batch.events if type(event) is Delta])
-        chunk = b"".join(map(renderer.feed, batch.events))
-        if renderer.report and isinstance(batch.events[-1], End):
-            self.call.attempt.adaptations += adaptation_rows(renderer.report)
-        return chunk
-
-    def _fold(self, events: list[Event]) -> None:
+    def fold(self, events: list[Event]) -> None:
         """Collects the response; at its end, stores reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
         if self.folder is None or tap.error is not None:
@@ -250,22 +159,17 @@ class _Stream:
         if tap.finished:
             self.runtime.reasoning.store_reasoning(self.call, self.folder.close().parts)
 
-    async def _check_guardrails(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
+    async def check_guardrails(self, events: list[Event]) -> list[Event]:
         """The events that may be sent; the time that the guardrails take is not the upstream's."""
+        if self.guard is None:
+            return events
         self.deadlines.pause(reset=True)
         try:
-            return await guard.feed(events)
+            return await self.guard.feed(events)
         finally:
             self.deadlines.resume()
 
-    def _sendable_bytes(self, data: bytes) -> bytes:
-        """The part of the upstream's bytes to send to the client now."""
-        out = _complete_events(self, data)
-        return (
-            self.renamer.feed(out, self.call.attempt.tap.model) if self.renamer is not None else out
-        )
-
-    def _render_events(self, events: list[Event]) -> bytes:
+    def render(self, events: list[Event]) -> bytes:
         """The client's bytes; before the end, adds usage that the provider did not report."""
         tap = self.call.attempt.tap
         if tap.finished and not tap.has_all_counts and events and isinstance(events[-1], End):
@@ -274,64 +178,43 @@ class _Stream:
                 events = [*events[:-1], UsageUpdate(usage), events[-1]]
         return b"".join(map(self.renderer.feed, events))
 
-    def _redact_error(self, events: list[Event]) -> list[Event]:
-        """The events of a failed stream with its error redacted: it may contain the key."""
-        tap = self.call.attempt.tap
-        if tap.error is not None:
-            tap.error = self.runtime.provider_secrets.redact(self.call.exchange.snapshot, tap.error)
-        return [Failed(tap.error) if isinstance(e, Failed) and tap.error else e for e in events]
+    def render_alternative(self, batch: AlternativeEvents) -> bytes:
+        """The client's bytes for another choice."""
+        renderer = self.choices.get(batch.index)
+        if renderer is None:
+            new_renderer = self.call.exchange.dialect.client.choice_renderer
+            assert new_renderer is not None
+            renderer = self.choices[batch.index] = new_renderer(self.context, batch.index)
+        self.call.attempt.tap.feed([event for event in batch.events if type(event) is Delta])
+        chunk = b"".join(map(renderer.feed, batch.events))
+        if renderer.report and isinstance(batch.events[-1], End):
+            self.call.attempt.adaptations += adaptation_rows(renderer.report)
+        return chunk
 
-    def _without_secrets(self, data: bytes) -> bytes:
-        """The bytes of a failed stream without secrets, including the buffered ones."""
-        secrets = [
-            form.encode()
-            for form in self.runtime.provider_secrets.forms(self.call.exchange.snapshot)
-        ]
-        scrubbed_data = scrub_bytes(self.tail + data, secrets)
-        self.tail = scrubbed_data[: len(self.tail)]
-        return scrubbed_data[len(self.tail) :]
-
-    async def _begin_response(self, error: Error | None) -> None:
+    async def begin(self, error: Error | None) -> None:
         """Commits to this target, because the first frame has arrived."""
         if error is not None:
             raise GatewayError(error)
         call = self.call
         call.end_upstream_wait()
         call.attempts[-1].first_byte_ms = call.exchange.elapsed_ms()
-        self.deadlines.set_timeout(self.idle_s, "idle")
+        timeouts = self.target.timeouts or self.target.model.provider.timeouts
+        self.deadlines.set_timeout(timeouts.idle_s, "idle")
         self.pinger = self.loop.call_later(PING_S, self._ping)
         gateway_headers = [*stream_headers(call), *answer_headers(call, self.target.model.label)]
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
 
-    async def _handle_upstream_end(self, call: Call) -> None:
-        """Handles the end of the bytes: sends what the parser still returns, or the error."""
-        events = self.final_events or self._close_parser()
-        call.attempt.tap.feed(events)
-        self._fold(events)
-        failed_event = next((e for e in events if isinstance(e, Failed)), None)
-        if self.guard is not None:
-            events = await self._check_guardrails(self.guard, events)
-        if not self.client.started:
-            await self._begin_response(failed_event.error if failed_event else None)
-            await self.client.write(self.pending)
-        if failed_event is not None:
-            await self._send_error(failed_event.error)
-            return
+    async def send(self, chunk: bytes, *, reset: bool) -> None:
+        """Sends bytes; `reset` restarts the idle timeout of the upstream."""
         if not self.passed:
-            await self._finish(self._render_events(events))
-            return
-        self.tail, out = b"", self.tail
-        out = self.renamer.feed(out, call.attempt.tap.model) if self.renamer is not None else out
-        await self._finish(out)
+            self.call.recorder.record_client(chunk)
+        self.deadlines.pause(reset=reset)
+        await self.client.write(chunk)
+        self.deadlines.resume()
+        if b"data:" in chunk:
+            self.first_bytes, self.last_bytes = self.first_bytes or chunk, chunk
 
-    def _close_parser(self) -> list[Event]:
-        """The final events; the tail becomes a complete event, or is dropped."""
-        frames = final_frames(self.decoder)
-        # A client drops an event that no blank line ends.
-        self.tail = self.tail + self.cut.frame_terminators[0] if frames and self.tail else b""
-        return [e for frame in frames for e in self.parser.feed(frame)] + self.parser.close()
-
-    async def _finish(self, out: bytes) -> None:
+    async def finish(self, out: bytes) -> None:
         """Settles, then sends the last bytes."""
         call = self.call
         if not self.passed:
@@ -346,16 +229,16 @@ class _Stream:
         settle(self.runtime, call, self.client)
         await self.client.end(out)
 
-    async def _send_error(self, error: Error) -> None:
-        """Sends the error in the client's dialect; the stream does not end normally."""
+    async def fail(self, error: Error) -> None:
+        """Settles, then sends the error in the client's dialect as the end of the stream."""
         call = self.call
-        if error.kind == "timeout" and _is_complete(self):
-            await self._handle_upstream_end(call)
-            return
-        _note_reported_usage(self)
         error = self.runtime.provider_secrets.redact(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
-        out = call.attempt.final_bytes = _render_failure(self, error)
+        render_passed = call.exchange.dialect.client.render_passed_failure
+        out = b""
+        if self.passed and render_passed is not None:
+            out = render_passed(error, self.first_bytes, self.last_bytes)
+        out = call.attempt.final_bytes = out or self.renderer.feed(Failed(error))
         call.recorder.record_client(out)
         settle(self.runtime, call, self.client)
         await self.client.end(out)
@@ -371,49 +254,164 @@ class _Stream:
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)
 
-
-def _complete_events(stream: _Stream, data: bytes) -> bytes:
-    """The complete events in the data; an incomplete one is buffered.
-
-    A client would fail on a truncated event before it could read the error.
-    """
-    if not stream.decoder.pending and not stream.tail:
-        return data
-    data = stream.tail + data
-    if not stream.decoder.pending:
-        stream.tail = b""
-        return data
-    ends = ((data.rfind(end), len(end)) for end in stream.cut.frame_terminators)
-    cut = max((position + length for position, length in ends if position >= 0), default=0)
-    if isinstance(stream.decoder, eventstream.Decoder):
-        cut = len(data) - stream.decoder.pending_bytes
-    stream.tail = data[cut:]
-    return data[:cut]
+    def stop_pings(self) -> None:
+        """Ends the pings of an idle connection."""
+        if self.pinger is not None:
+            self.pinger.cancel()
 
 
-def _is_complete(stream: _Stream) -> bool:
-    """Whether a stream that broke off contains the whole response: only its last bytes miss."""
-    if stream.call.attempt.tap.finished:
-        return False
-    stream.final_events = stream.final_events or stream._close_parser()
-    return bool(stream.final_events) and isinstance(stream.final_events[-1], End)
+class _StreamRelay:
+    """Reads the upstream's bytes and passes them, or what their events render to, to the client."""
 
+    def __init__(
+        self, client_stream: _ClientStream, prepared_request: PreparedRequest, answer: Answer
+    ) -> None:
+        call, runtime = client_stream.call, client_stream.runtime
+        dialect, traits = prepared_request.dialect, client_stream.target.model.traits
+        self.client_stream, self.call, self.answer = client_stream, call, answer
+        self.secrets = runtime.provider_secrets
+        self.frame_terminators = STREAM_FORMATS[dialect.framing].frame_terminators
+        self.decoder = STREAM_FORMATS[dialect.framing].new_decoder()
+        self.parser: StreamParser = dialect.provider.stream_parser(
+            traits, prepared_request.rendered_request
+        )
+        self.passed = client_stream.passed
+        echo = self.passed and runtime.model_echo
+        self.renamer = StreamRenamer(call.exchange.model) if echo else None
+        # Bytes before the first event, and those of an incomplete event.
+        self.pending = self.tail = b""
+        # What the parser returned at the end of the bytes.
+        self.final_events: list[Event] = []
 
-def _note_reported_usage(stream: _Stream) -> None:
-    """Notes the usage that the chunks of a stream that broke off reported."""
-    tap = stream.call.attempt.tap
-    if tap.started and not tap.finished:
-        events = stream.final_events or stream.parser.close()
-        tap.feed([event for event in events if type(event) is UsageUpdate])
+    async def run(self) -> None:
+        """Relays the whole stream. Raises GatewayError only before the first frame."""
+        out, answer = self.client_stream, self.answer
+        tap, recorder = self.call.attempt.tap, self.call.recorder
+        decoder, feed_parser = self.decoder, self.parser.feed
+        while True:
+            try:
+                data = await answer.read()
+            except GatewayError:
+                if not self._is_complete():
+                    raise
+                break
+            if not data:
+                break
+            recorder.record_upstream(data)
+            events: list[Event] = []
+            for frame in decode_frames(decoder, data):
+                events += feed_parser(frame)
+            if events:
+                tap.feed(events)
+                if out.folder is not None:
+                    out.fold(events)
+                if tap.error is not None:
+                    events, data = self._redact_error(events), self._without_secrets(data)
+                if out.guard is not None:
+                    events = await out.check_guardrails(events)
+            chunk = self._sendable_bytes(data) if self.passed else out.render(events)
+            if not out.client.started:
+                chunk = self.pending + chunk
+                if not events:
+                    self.pending = chunk
+                    continue
+                await out.begin(tap.error)
+            if tap.finished:
+                await out.finish(chunk)
+                await _drain_upstream(answer)
+                return
+            if chunk:
+                await out.send(chunk, reset=bool(events))  # comments do not reset the idle timeout
+            elif events:
+                out.deadlines.reset()
+        await self._handle_upstream_end()
 
+    def _sendable_bytes(self, data: bytes) -> bytes:
+        """The part of the upstream's bytes to send to the client now."""
+        out = self._complete_events(data)
+        return out if self.renamer is None else self.renamer.feed(out, self.call.attempt.tap.model)
 
-def _render_failure(stream: _Stream, error: Error) -> bytes:
-    """The event that ends a stream with an error."""
-    render = stream.call.exchange.dialect.client.render_passed_failure
-    out = b""
-    if stream.passed and render is not None:
-        out = render(error, stream.first_bytes, stream.last_bytes)
-    return out or stream.renderer.feed(Failed(error))
+    def _complete_events(self, data: bytes) -> bytes:
+        """The complete events in the data; an incomplete one is held back.
+
+        A client would fail on a truncated event before it could read the error.
+        """
+        if not self.decoder.pending and not self.tail:
+            return data
+        data = self.tail + data
+        if not self.decoder.pending:
+            self.tail = b""
+            return data
+        ends = ((data.rfind(end), len(end)) for end in self.frame_terminators)
+        cut = max((position + length for position, length in ends if position >= 0), default=0)
+        if isinstance(self.decoder, eventstream.Decoder):
+            cut = len(data) - self.decoder.pending_bytes
+        self.tail = data[cut:]
+        return data[:cut]
+
+    def _redact_error(self, events: list[Event]) -> list[Event]:
+        """The events of a failed stream with its error redacted: it may contain the key."""
+        tap = self.call.attempt.tap
+        if tap.error is not None:
+            tap.error = self.secrets.redact(self.call.exchange.snapshot, tap.error)
+        return [Failed(tap.error) if isinstance(e, Failed) and tap.error else e for e in events]
+
+    def _without_secrets(self, data: bytes) -> bytes:
+        """The bytes of a failed stream without secrets, including those held back."""
+        secrets = [form.encode() for form in self.secrets.forms(self.call.exchange.snapshot)]
+        scrubbed_data = scrub_bytes(self.tail + data, secrets)
+        self.tail = scrubbed_data[: len(self.tail)]
+        return scrubbed_data[len(self.tail) :]
+
+    async def _handle_upstream_end(self) -> None:
+        """Handles the end of the bytes: sends what the parser still returns, or the error."""
+        out, tap = self.client_stream, self.call.attempt.tap
+        events = self._close_upstream()
+        tap.feed(events)
+        out.fold(events)
+        failed_event = next((e for e in events if isinstance(e, Failed)), None)
+        events = await out.check_guardrails(events)
+        if not out.client.started:
+            await out.begin(failed_event.error if failed_event else None)
+            await out.client.write(self.pending)
+        if failed_event is not None:
+            await self.send_error(failed_event.error)
+            return
+        if not self.passed:
+            await out.finish(out.render(events))
+            return
+        self.tail, rest = b"", self.tail
+        if self.renamer is not None:
+            rest = self.renamer.feed(rest, tap.model)
+        await out.finish(rest)
+
+    async def send_error(self, error: Error) -> None:
+        """Sends the error in the client's dialect, unless the response is complete without it."""
+        if error.kind == "timeout" and self._is_complete():
+            await self._handle_upstream_end()
+            return
+        self.note_reported_usage()
+        await self.client_stream.fail(error)
+
+    def _is_complete(self) -> bool:
+        """Whether a stream that broke off contains the whole response: only its last bytes miss."""
+        return not self.call.attempt.tap.finished and isinstance(self._close_upstream()[-1], End)
+
+    def _close_upstream(self) -> list[Event]:
+        """The final events; the tail becomes a complete event, or is dropped."""
+        if not self.final_events:
+            last_frames = final_frames(self.decoder)
+            # A client drops an event that no blank line ends.
+            self.tail = self.tail + self.frame_terminators[0] if last_frames and self.tail else b""
+            self.final_events = close_stream(last_frames, self.parser)
+        return self.final_events
+
+    def note_reported_usage(self) -> None:
+        """Notes the usage that the chunks of a stream that broke off reported."""
+        tap = self.call.attempt.tap
+        if tap.started and not tap.finished:
+            final_usage = [e for e in self._close_upstream() if type(e) is UsageUpdate]
+            tap.feed(final_usage)
 
 
 async def _drain_upstream(answer: Answer) -> None:

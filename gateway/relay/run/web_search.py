@@ -33,7 +33,7 @@ from gateway.relay.run.model_call import (
 from gateway.relay.run.reply import send_collected
 from gateway.relay.run.stream import stream_events
 from gateway.relay.translate import web_search as translate
-from gateway.relay.translate.prepare import PreparedRequest, upstream_dialect
+from gateway.relay.translate.prepare import upstream_dialect
 from gateway.relay.upstream.web_search import (
     SearchEndpoint,
     SearchFailed,
@@ -79,12 +79,12 @@ async def answer_with_searches(
     """Responds to the client. Raises GatewayError only before the first byte."""
     assert runtime.web_search is not None
     rounds = _SearchRounds(runtime, call, deadlines, route, target, timeouts, search_tool)
-    prepared_request = await rounds.prepare_first()
+    await rounds.prepare_first()
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
     async with contextlib.aclosing(rounds.events()) as batches:
         if call.exchange.stream:
-            await stream_events(runtime, call, client, deadlines, target, prepared_request, batches)
+            await stream_events(runtime, call, client, deadlines, target, batches)
         else:
             await send_collected(runtime, call, client, target, batches)
 
@@ -111,8 +111,8 @@ class _SearchRounds:
         self.sources: dict[str, SearchResult] = {}
         self.usage: Usage | None = None
 
-    async def prepare_first(self) -> PreparedRequest:
-        """The upstream request of the first round. Raises GatewayError."""
+    async def prepare_first(self) -> None:
+        """Prepares the upstream request of the first round. Raises GatewayError."""
         self.request: Request
         self.request, self.function = translate.with_function(self.call.exchange.request, self.tool)
         self.prepared_request = await prepare_call(self.call, self.route, self.target, self.request)
@@ -120,7 +120,6 @@ class _SearchRounds:
         self.call.attempt.adaptations += adaptation_rows(
             translate.search_report(self.tool, self.search)
         )
-        return self.prepared_request
 
     async def events(self) -> AsyncGenerator[list[Event]]:
         """The events of the response, over all rounds."""
