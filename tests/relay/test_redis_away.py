@@ -225,7 +225,7 @@ async def test_a_slot_of_an_unanswered_reservation_is_released(
     resets = ResettingProxy(redis.port)
     url = await resets.start()
     async with machines(url, registry, 1) as ((first,), clock):
-        await first.limiter._run_script([], 0)
+        await first.limiter.flush()
         resets.resetting = True  # the script runs, its answer does not arrive
         call = await first.enter()
         assert not isinstance(call, Exception)
@@ -259,7 +259,7 @@ async def test_requests_in_flight_at_a_reset_keep_their_slots(
         calls = [(machine, await enter(machine)) for machine in (first, second, second)]
         await fault(redis)
         for machine in (first, second):  # as their heartbeats do
-            await machine.limiter._run_script([], 0)
+            await machine.limiter.flush()
         assert await kinds(first, second, first) == ["ok", "rate_limit", "rate_limit"]
         for machine, call in calls:
             await machine.leave(call)
@@ -271,7 +271,7 @@ async def test_a_slot_that_was_answered_only_after_the_reset_counts(
 ) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=2))
     async with machines(redis.url, registry) as ((first, second), _):
-        await first.limiter._run_script([], 0)
+        await first.limiter.flush()
         run = first.limiter.client.run_script
         reset_seen = asyncio.Event()
 
@@ -279,7 +279,7 @@ async def test_a_slot_that_was_answered_only_after_the_reset_counts(
             monkeypatch.undo()
             answer = await run(*args)
             await flush(redis)
-            await first.limiter._run_script([], 0)
+            await first.limiter.flush()
             reset_seen.set()
             return answer
 
@@ -304,7 +304,7 @@ async def test_requests_in_flight_count_during_and_after_a_redis_outage(
         await first.leave(before)
         assert await kinds(first, first) == ["ok", "rate_limit"]
         await asyncio.to_thread(redis.start)
-        await first.limiter._run_script([], 0)
+        await first.limiter.flush()
         assert await kinds(second) == ["rate_limit"], "what began while Redis was away counts"
         await first.leave(away)
         assert await kinds(second, second) == ["ok", "rate_limit"]
@@ -337,7 +337,7 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
 
             with monkeypatch.context() as patch:
                 patch.setattr(client, "run_script", run_and_lose)
-                await machine.limiter._run_script([], 0)
+                await machine.limiter.flush()
 
         for _ in range(150):
             machine = draw.choice([first, second])
@@ -350,7 +350,7 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
                 machine, call = running.pop(draw.randrange(len(running)))
                 machine.limiter.settle(call, 0, 0)
             for limiter_node in (first, second):
-                await limiter_node.limiter._run_script([], 0)
+                await limiter_node.limiter.flush()
             admitted = await machine.enter()
             assert kind(admitted) == ("ok" if len(running) < 6 else "rate_limit")
             if isinstance(admitted, Call):

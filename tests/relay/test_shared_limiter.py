@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
 from gateway.relay.cache import store as cache_store
+from gateway.relay.cache.memory import MemoryCache
 from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.limits import redis_limiter
 from gateway.relay.limits.limiter import Limiter
@@ -29,6 +30,7 @@ from gateway.routing.snapshot import Route, Snapshot
 from tests.redis_server import RedisServer
 from tests.relay.harness import gateway, provider, route
 from tests.relay.test_limiter import CHAT, body, limited_registry, priced_route, response_with_usage
+from tests.waits import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.redis
 NOW = 1_800_000_000.0
@@ -83,8 +85,7 @@ class LimiterNode:
 
     async def leave(self, call: Call, tokens: int = 0, units: int = 0) -> None:
         self.limiter.settle(call, tokens, units)
-        self.limiter._flush_now()
-        await asyncio.gather(*self.limiter._tasks)
+        await self.limiter.flush()
 
 
 @asynccontextmanager
@@ -187,7 +188,7 @@ async def test_a_machine_with_heartbeats_keeps_its_reservations(
         reservation = await first.enter()
         for _ in range(4):
             clock.now += redis_limiter.LEASE_S - 1
-            await first.limiter._run_script([], 0)
+            await first.limiter.flush()
             assert kind(await second.enter()) == "rate_limit"
         assert isinstance(reservation, Call)
         await first.leave(reservation)
@@ -204,10 +205,9 @@ async def test_a_client_that_disconnects_during_the_redis_call_frees_its_slot(
         await asyncio.sleep(0)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        await asyncio.gather(*first.limiter._tasks)
-        first.limiter._flush_now()
-        await asyncio.gather(*first.limiter._tasks)
-        assert kind(await second.enter()) == "ok"
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
+            while kind(await second.enter()) != "ok":
+                await first.limiter.flush()
 
 
 async def test_spend_is_settled_exactly(redis: RedisServer) -> None:
@@ -288,7 +288,7 @@ async def test_a_repeated_settlement_after_a_lost_reply_counts_once(
         assert isinstance(away, Call)
         await first.leave(away, 5, 30)
         for _ in range(2):
-            await first.limiter._run_script([], 0)
+            await first.limiter.flush()
         assert first.limiter.is_up
         assert await units_on(redis) == 1230
 
@@ -312,9 +312,8 @@ async def test_a_concurrent_repeated_settlement_counts_once(
             return answer
 
         monkeypatch.setattr(first.limiter.client, "run_script", slow)
-        await first.limiter._run_script([], 0)
-        first.limiter._flush_now()
-        await asyncio.gather(*first.limiter._tasks)
+        await first.limiter.flush()
+        await first.limiter.flush()
         assert await units_on(redis) == 700
 
 
@@ -330,8 +329,7 @@ async def test_spend_of_the_database_is_counted_once(redis: RedisServer) -> None
     async with machines(redis.url, registry) as ((first, second), _):
         for node in (first, second):
             node.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 9 // 10)])
-            node.limiter._flush_now()
-            await asyncio.gather(*node.limiter._tasks)
+            await node.limiter.flush()
         call = await first.enter()
         assert isinstance(call, Call)
         await first.leave(call, 5, UNITS // 10)
@@ -440,9 +438,8 @@ async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(
             reply = await live.post(CHAT, body(seed=number))
             assert (reply.status, reply.headers["x-dragoman-cache"]) == (200, "miss")
             assert round_trips.count - before == 1
-        runtime.redis_limiter._flush_now()
-        await asyncio.gather(*runtime.redis_limiter._tasks)
-        runtime.cache.memory.drop(next(iter(runtime.cache.memory._responses)))
+        await runtime.redis_limiter.flush()
+        runtime.cache.memory = MemoryCache(10**7)
         before = round_trips.count
         second_reply = await live.post(CHAT, body(seed=0))
         assert second_reply.headers["x-dragoman-cache"] == "hit"

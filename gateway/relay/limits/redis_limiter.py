@@ -92,7 +92,11 @@ class RedisLimiter(Limiter):
     async def _send_heartbeats(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            await self._run_script([], 0)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Sends what waits for Redis, and renews the lease; never raises RedisUnavailable."""
+        await self._run_script([], 0)
 
     async def close(self) -> None:
         """Settles finished calls, and closes the connections."""
@@ -279,7 +283,7 @@ class RedisLimiter(Limiter):
     def _flush_now(self) -> None:
         self._flush_timer = None
         if self.settlements.waiting_rows or self._pending_cache_writes:
-            task = asyncio.get_running_loop().create_task(self._run_script([], 0))
+            task = asyncio.get_running_loop().create_task(self.flush())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
