@@ -314,10 +314,11 @@ def test_every_problem_has_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {problem.code for problem in runtime} == set(process.PROBLEMS)
 
 
-def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path) -> None:
+def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path, settings: Any) -> None:
+    settings.DATA_DIR = tmp_path
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(b"x" * 10_000)
-    assert process._disk_usage(tmp_path) >= 10_000
+    assert process.process_status(None).data_bytes >= 10_000
 
 
 # The sidebar's line
