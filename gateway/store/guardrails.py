@@ -69,11 +69,3 @@ def guardrail_values(rows: Iterable[models.Guardrail]) -> tuple[dict[str, Guardr
                 fault=f"its settings are not valid: {error}", **copied_columns
             )
     return values, disabled_names
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raise InvalidField for the name of a guardrail that does not exist."""
-    known_names = set(models.Guardrail.objects.values_list("name", flat=True))
-    for name in names:
-        if name not in known_names:
-            raise InvalidField("guardrails", f"there is no guardrail `{name[:80]}`")

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.models import ApiKey, Team
+from gateway.models import ApiKey
 from gateway.routing.limits import Budget, Limits
 from gateway.store import field_values
 from gateway.store.documents.shape import (
     KeyDoc,
     Refused,
     as_json,
+    check_guardrails,
     check_row,
     claim,
     convert_document,
+    find_team,
 )
-from gateway.store.field_values import InvalidField
-from gateway.store.guardrails import check_names
 from gateway.store.key_values import (
     budget_of,
     convert_stored,
@@ -84,7 +84,7 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
         row.end_user_budget = non_null_fields(validate_budget(values.end_user_budget))
     except ValueError as error:
         raise Refused("end_user_limits", str(error)) from None
-    row.team, row.user = _find_team(values.team), values.user
+    row.team, row.user = find_team(values.team, "team"), values.user
     row.expires_at = values.expires_at and field_values.in_utc(values.expires_at)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
@@ -94,19 +94,7 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
             field_values.texts(getattr(row, field), field)
         except ValueError as error:
             raise Refused(field, str(error)) from None
-    try:
-        check_names(row.guardrails)
-    except InvalidField as error:
-        raise Refused(error.field, error.message) from None
+    check_guardrails(row.guardrails)
     check_row(row)
     row.save()
     return row
-
-
-def _find_team(name: str) -> Team | None:
-    if not name:
-        return None
-    team = Team.objects.filter(name=name).first() if "\0" not in name else None
-    if team is None:
-        raise Refused("team", f"there is no team `{name[:200]}`")
-    return team

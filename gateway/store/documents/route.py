@@ -11,9 +11,13 @@ from gateway.audit import actor
 from gateway.models import Route
 from gateway.routing.route_spec import RouteSpec, as_json
 from gateway.store.documents.model import find_model
-from gateway.store.documents.shape import Refused, RouteDoc, claim, convert_document
-from gateway.store.field_values import InvalidField
-from gateway.store.guardrails import check_names
+from gateway.store.documents.shape import (
+    Refused,
+    RouteDoc,
+    check_guardrails,
+    claim,
+    convert_document,
+)
 from gateway.store.key_values import (
     key_limits_value,
     limits_value,
@@ -80,10 +84,7 @@ def _check_compiles(spec: RouteSpec) -> None:
             if target.model not in snapshot.models and find_model(target.model) is None:
                 field = f"steps[{step_index}].targets[{target_index}].model"
                 raise Refused(field, f"there is no model `{target.model[:200]}`")
-    try:
-        check_names(spec.guardrails)
-    except InvalidField as error:
-        raise Refused(error.field, error.message) from None
+    check_guardrails(spec.guardrails)
     try:
         compile_route(spec, snapshot)
     except ValueError as error:

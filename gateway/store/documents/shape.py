@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
@@ -13,7 +13,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from gateway.models import RegistryRow, RowSource
+from gateway.models import Guardrail, RegistryRow, RowSource, Team
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.prompts.prompt import Message, Parameters
 from gateway.providers.auth import VARIABLE_PREFIX
@@ -297,6 +297,24 @@ def merge_patch(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[
         else:
             merged_document[name] = value
     return merged_document
+
+
+def check_guardrails(names: Iterable[str]) -> None:
+    """Raise Refused for the name of a guardrail that does not exist."""
+    known_names = set(Guardrail.objects.values_list("name", flat=True))
+    for name in names:
+        if name not in known_names:
+            raise Refused("guardrails", f"there is no guardrail `{name[:80]}`")
+
+
+def find_team(name: str, field: str, hint: str = "") -> Team | None:
+    """The team of this name; None without a name. Raises Refused."""
+    if not name:
+        return None
+    team = Team.objects.filter(name=name).first() if "\0" not in name else None
+    if team is None:
+        raise Refused(field, f"there is no team `{name[:200]}`{hint}")
+    return team
 
 
 def check_row(row: models.Model) -> None:

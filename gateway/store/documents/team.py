@@ -6,15 +6,14 @@ from typing import Any
 
 from gateway.models import Team
 from gateway.store.documents.shape import (
-    Refused,
     TeamDoc,
     as_json,
+    check_guardrails,
     check_row,
     claim,
     convert_document,
+    find_team,
 )
-from gateway.store.field_values import InvalidField
-from gateway.store.guardrails import check_names
 from gateway.store.key_values import (
     budget_of,
     limits_value,
@@ -44,23 +43,12 @@ def write_team(document: dict[str, Any], row: Team | None) -> Team:
     values = convert_document(document, TeamDoc)
     row = row or Team()
     claim(row)
-    row.name, row.parent = values.name, _find_parent(values.parent)
+    row.name = values.name
+    row.parent = find_team(values.parent, "parent", "; list a team before its projects")
     set_limits(row, values.limits)
     set_budget(row, values.budget)
     row.markup, row.guardrails = values.markup, values.guardrails
-    try:
-        check_names(row.guardrails)
-    except InvalidField as error:
-        raise Refused(error.field, error.message) from None
+    check_guardrails(row.guardrails)
     check_row(row)
     row.save()
     return row
-
-
-def _find_parent(name: str) -> Team | None:
-    if not name:
-        return None
-    team = Team.objects.filter(name=name).first() if "\0" not in name else None
-    if team is None:
-        raise Refused("parent", f"there is no team `{name[:200]}`; list a team before its projects")
-    return team
