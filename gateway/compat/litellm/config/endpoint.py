@@ -13,7 +13,6 @@ from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import ProviderRow
 from gateway.dialects.base_urls import normalize_base_url
-from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 
@@ -133,18 +132,13 @@ def _read_headers(params: Node, preset: Preset, report: Report) -> dict[str, str
         if value.variable and value.value is None:
             report.add(value, f"is not sent: the variable {value.variable} is not set")
             continue
-        headers[name] = _text_or_reference(value)
+        headers[name] = value.text_or_reference()
         if not value.variable and _SECRET.search(name):
             report.add(
                 value,
                 "is stored in the database as written; os.environ/NAME stores only the name",
             )
     return headers
-
-
-def _text_or_reference(node: Node) -> str:
-    """Return the text, or the reference: a variable's value is never stored in the database."""
-    return f"{VARIABLE_PREFIX}{node.variable}" if node.variable else node.text()
 
 
 def _read_query(

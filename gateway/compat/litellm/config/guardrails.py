@@ -18,7 +18,6 @@ from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, GuardrailRow
 from gateway.guardrails.settings import parse_settings
-from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.catalog.litellm_names import presets_for_prefix
 
 _MODES = {
@@ -152,7 +151,7 @@ def _read_generic_guardrail(config: Config, params: Node, report: Report) -> Par
         {
             "kind": "litellm",
             "settings": settings,
-            "credential": "" if key is None else _read_credential(key),
+            "credential": "" if key is None else key.text_or_reference(),
             "on_error": "allow" if opens else "block",
         },
     )
@@ -246,11 +245,6 @@ def _read_action(node: Node) -> str:
     if action.text() not in {"BLOCK", "MASK"}:
         raise action.error("must be BLOCK or MASK")
     return action.text()
-
-
-def _read_credential(node: Node) -> str:
-    """A reference to a variable stays one, so that its value is not stored."""
-    return f"{VARIABLE_PREFIX}{node.variable}" if node.variable else node.text()
 
 
 _READERS: dict[str, Callable[[Config, Node, Report], Parts]] = {

@@ -95,6 +95,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
             raise self.error(f"must have at most {max_length} characters")
         return text
 
+    def text_or_reference(self) -> str:
+        """Return the text, or `os.environ/NAME`: a variable's value is never stored."""
+        return f"{VARIABLE_PREFIX}{self.variable}" if self.variable else self.text()
+
     def number(self) -> float:
         """Return a number that is not negative. Raises ConfigError."""
         value = self._require_value()
