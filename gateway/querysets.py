@@ -543,7 +543,8 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         # PostgreSQL would scan the index by id and test each row for a rare word (42 s at a
         # million rows); an expression prevents that (0.6 ms). FTS5 returns hits by row id, so
         # SQLite stops at the end of the page if sorted by FTS5's own column.
-        return self.order_by((F("pk") + 0).desc() if _is_postgresql(self.db) else "-text")
+        is_postgresql = connections[self.db].vendor == "postgresql"
+        return self.order_by((F("pk") + 0).desc() if is_postgresql else "-text")
 
     def prune(self, older_than: datetime, *, batch_size: int = PRUNE_ROWS) -> int:
         """Delete rows that started before `older_than`, with bodies and index; return how many."""
@@ -655,10 +656,6 @@ def _status_filter(status: str | int | None) -> Q:
         return Q(status__gte=first, status__lt=first + 100)
     # An invalid status matches no row: a typo must not look like "all".
     return Q(status=int(text)) if text.isdecimal() and len(text) == 3 else Q(pk__in=[])
-
-
-def _is_postgresql(alias: str) -> bool:
-    return connections[alias].vendor == "postgresql"
 
 
 class StoredResponseQuerySet(models.QuerySet[Row]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
 
 import msgspec
 from django.utils import timezone
@@ -117,7 +116,9 @@ def _today_figures(
             text=usd(total.cost),
             note=_unpriced_note(total)
             or _("vs %(usd)s yesterday at this time") % {"usd": usd(yesterday_totals.cost)},
-            values=tuple(_dollar_value(totals.cost) for _begin, totals in row),
+            values=tuple(
+                None if totals.cost is None else float(totals.cost) for _begin, totals in row
+            ),
             description=_("Known cost per hour over the last 24 hours"),
         ),
         Figure(
@@ -138,10 +139,6 @@ def _today_figures(
             description=_("Median time to the first token per hour over the last 24 hours"),
         ),
     )
-
-
-def _dollar_value(cost: Decimal | None) -> charts.Value:
-    return None if cost is None else float(cost)
 
 
 def _unpriced_note(totals: Totals) -> str:

@@ -241,7 +241,7 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     report = get_object_or_404(
         CapabilityReport.objects.of_model(row.provider, row.name),
-        pk=_parse_number(request.POST.get("report")),
+        pk=number_in(request.POST.get("report", "")) or 0,
     )
     target = doctor.target_of(store.current_snapshot(), row.provider.name, row.name)
     selected_traits = set(request.POST.getlist("trait"))
@@ -267,10 +267,6 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
         request, _("Applied: %(names)s. Takes effect within a second.") % {"names": names}
     )
     return redirect("model-doctor", pk=pk)
-
-
-def _parse_number(text: str | None) -> int:
-    return number_in(text or "") or 0
 
 
 @require_safe

@@ -190,7 +190,7 @@ def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "notice": _page_notice(request, run, settings_) if keys != [] else _NO_KEY,
     }
     if keys is None:
-        remaining_usd = _remaining_usd(request)
+        remaining_usd = float(budget.remaining_usd(request.user.pk or 0))
         content["budget"] = {"limit_usd": float(budget.limit_usd()), "remaining_usd": remaining_usd}
     context = {
         "page": "playground",
@@ -200,10 +200,6 @@ def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "may_save_prompts": is_editor(request.user),
     }
     return render(request, "console/playground/page.html", context)
-
-
-def _remaining_usd(request: HttpRequest) -> float:
-    return float(budget.remaining_usd(request.user.pk or 0))
 
 
 def _requested_run(request: HttpRequest) -> Json | None:

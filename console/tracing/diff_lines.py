@@ -139,11 +139,8 @@ def _common_kind(changes: dict[Pointer, Change], leaf_pointers: tuple[Pointer, .
 
 
 def _fits_inline(value: Any) -> bool:
-    return len(list(leaves(value))) <= 3 and len(_inline_text(value)) <= _MAX_INLINE_CHARS
-
-
-def _inline_text(value: Any) -> str:
-    return "".join(text for _, text in _inline_tokens(value))
+    chars = sum(len(text) for _, text in _inline_tokens(value))
+    return len(list(leaves(value))) <= 3 and chars <= _MAX_INLINE_CHARS
 
 
 def _inline_tokens(value: Any) -> list[Token]:

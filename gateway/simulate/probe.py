@@ -81,7 +81,8 @@ async def probe_all(
 
 
 async def _probe_text(upstreams: Upstreams, target: Target) -> str:
-    if target.model.traits.embeddings == "only" or _is_embedding_model(target):
+    model = target.model
+    if model.traits.embeddings == "only" or model.provider.dialect == _EMBEDDING_DIALECT:
         return await _probe_embedding(upstreams, target)
     dialect = DIALECTS[generating_dialect(target)]
     request = Request(
@@ -101,10 +102,6 @@ async def _probe_text(upstreams: Upstreams, target: Target) -> str:
     )
     text = "".join(part.text for part in response.parts if isinstance(part, Text))
     return text.strip() or f"answered, finish {response.finish.reason}"
-
-
-def _is_embedding_model(target: Target) -> bool:
-    return target.model.provider.dialect == _EMBEDDING_DIALECT
 
 
 def generating_dialect(target: Target) -> str:

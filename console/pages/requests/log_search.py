@@ -277,14 +277,10 @@ def _leading_term(search: Search, high: int) -> Term | None:
     if search.text and indexed_terms:
         # Text leads unless a filter is rare, as it is usually more selective.
         return next((term for term in indexed_terms if _probe_id(term, high) is None), None)
-    if not indexed_terms or (len(indexed_terms) == 1 and not _has_several_filters(search)):
+    if not indexed_terms or len(search.terms) == 1:
         return indexed_terms[0] if indexed_terms else None
     probe_ids = {term: _probe_id(term, high) for term in indexed_terms}
     return min(indexed_terms, key=lambda term: probe_ids[term] or 0)
-
-
-def _has_several_filters(search: Search) -> bool:
-    return len(search.terms) > 1 or bool(search.text)
 
 
 def _is_indexed(term: Term) -> bool:

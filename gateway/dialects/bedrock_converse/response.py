@@ -398,12 +398,8 @@ def _parse_location(location: dict[str, Any]) -> QuoteLocation | None:
 
 def _join_quote(content: Any) -> str | None:
     rows = content if isinstance(content, list) else []
-    texts = [row["text"] for row in rows if isinstance(row, dict) and _is_text(row.get("text"))]
-    return "".join(texts) or None
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    values = (row.get("text") for row in rows if isinstance(row, dict))
+    return "".join(value for value in values if isinstance(value, str)) or None
 
 
 # --- finish reasons -------------------------------------------------------------------------------

@@ -205,16 +205,13 @@ class _OutputBuilder:
             item |= code_execution.render_call_item(
                 replace(run, result=code_output), self._context.id
             )
-            self._record_code_losses(part.data)
+            for adaptation in code_losses(part.data):
+                self.record_loss(adaptation)
         elif image := image_generation.read_image(part.data):
             item_id = self._new_item_id(image_generation.CALL)
             self._add_item({"id": item_id, **image_generation.render_call_item(image)})
         else:
             self._add_search_result(part.data)
-
-    def _record_code_losses(self, data: Json) -> None:
-        for adaptation in code_losses(data):
-            self.record_loss(adaptation)
 
     def _add_search_result(self, data: Json) -> None:
         """Add the result of a search to its item."""

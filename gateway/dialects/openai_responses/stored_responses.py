@@ -144,7 +144,7 @@ def self_contained_body(fields: RawFields, items: list[Json]) -> RawFields | Non
 
     Reasoning without its encrypted state exists at its provider only.
     """
-    if any(item.get("type") == "reasoning" and not _has_state(item) for item in items):
+    if any(item.get("type") == "reasoning" and not item.get("encrypted_content") for item in items):
         return None
     new_items = input_items(b"", bytes(fields["input"])) if "input" in fields else []
     other_fields = {name: raw for name, raw in fields.items() if name != "previous_response_id"}
@@ -162,10 +162,6 @@ def with_encrypted_reasoning(fields: RawFields) -> RawFields:
     if not isinstance(include, list | None) or ENCRYPTED in (include or ()):
         return fields
     return fields | {"include": msgspec.Raw(msgspec.json.encode([*(include or ()), ENCRYPTED]))}
-
-
-def _has_state(item: Json) -> bool:
-    return bool(item.get("encrypted_content"))
 
 
 def with_fields(response: bytes, **fields: Any) -> bytes:

@@ -120,7 +120,7 @@ class KeyScopes:
         selects_by_tags = self._tagged_routes.get(route.name)
         if selects_by_tags is None:
             selects_by_tags = self._tagged_routes[route.name] = _selects_by_tags(route)
-        tags = _tags_json(exchange) if selects_by_tags else ""
+        tags = msgspec.json.encode(sorted(tags_of(exchange))).decode() if selects_by_tags else ""
         guardrails = _guardrail_names(exchange, route) if exchange.snapshot.uses_guardrails else ""
         name = (route.name, sharing_scope(exchange, policy), namespace, tags, guardrails)
         key_scope = self._scopes.get(name)
@@ -170,11 +170,6 @@ def _guardrail_names(exchange: Exchange, route: Route) -> str:
 def _selects_by_tags(route: Route) -> bool:
     """Whether the route selects targets by tags."""
     return any(t.tags for t in route.targets) or any(s.tags for s in route.steps)
-
-
-def _tags_json(exchange: Exchange) -> str:
-    """The request's tags as JSON."""
-    return msgspec.json.encode(sorted(tags_of(exchange))).decode()
 
 
 def _route_config(snapshot: Snapshot, route: Route) -> list[Any]:

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -337,7 +336,8 @@ class _Session:
                 self.usage.add(usage)
             elif message_type == _TRANSCRIBED:
                 is_done = True
-                self.usage.add_cost(self._transcription_cost(message))
+                preset = self.target.model.provider.preset
+                self.usage.add_cost(transcription_cost(message, preset, self._transcription_model))
             elif message_type in _SESSION_EVENTS:
                 self._transcription_model = parse_transcription_model(message)
             try:
@@ -351,10 +351,6 @@ class _Session:
                 and (refusal := _find_refusal(self.runtime, self.call, self.usage)) is not None
             ):
                 return refusal
-
-    def _transcription_cost(self, message: str | bytes) -> Decimal | None:
-        preset = self.target.model.provider.preset
-        return transcription_cost(message, preset, self._transcription_model)
 
     def _expect_response(self, wait: StopReason) -> None:
         self._response_since, self._response_wait = time.monotonic(), wait

@@ -47,7 +47,8 @@ def read_settings(
         _read_numbers(config, section)
         _read_times(config, section)
         _read_fallbacks(config, section, report)
-        _read_switches(config, section)
+        if (node := section.get("turn_off_message_logging")) is not None and node.boolean():
+            config.log_bodies = False
     for section in nodes:
         _default_fallbacks(config, section)
     read_routing(config, nodes, report)
@@ -101,11 +102,6 @@ def _read_times(config: Config, section: Node) -> None:
             msgspec.structs.replace(target, timeouts={**limits, **target.timeouts})
             for target in route.targets
         ]
-
-
-def _read_switches(config: Config, section: Node) -> None:
-    if (node := section.get("turn_off_message_logging")) is not None and node.boolean():
-        config.log_bodies = False
 
 
 def _read_fallbacks(config: Config, section: Node, report: Report) -> None:
