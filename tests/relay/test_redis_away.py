@@ -7,6 +7,7 @@ import contextlib
 import random
 import socket
 import struct
+import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -17,14 +18,17 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from gateway.relay.exchange.call import Call
+from gateway.relay.health.shared_circuit_breaker import KEY, RedisBreaker
 from gateway.relay.limits import redis_client, redis_limiter
 from gateway.relay.limits.redis_client import PREFIX, RedisUnavailable
 from gateway.routing.cache_policy import CachePolicy
+from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.limits import UNITS, Budget, Limits
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, running_server
 from tests.relay.harness import gateway, provider, route
 from tests.relay.test_limiter import CHAT, body, limited_registry, priced_route, response_with_usage
 from tests.relay.test_shared_limiter import LimiterNode, kind, machines
+from tests.waits import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.redis
 
@@ -94,13 +98,14 @@ class ResettingProxy:
 
     def __init__(self, port: int) -> None:
         self.resetting = False
-        self._port = port
+        self.port = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        waits = f"socket_timeout={WAIT_TIMEOUT_S}&socket_connect_timeout={WAIT_TIMEOUT_S}"
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0?{waits}"
 
     def begin(self) -> None:
         self.resetting = True
@@ -115,7 +120,7 @@ class ResettingProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        theirs, out = await asyncio.open_connection("127.0.0.1", self._port)
+        theirs, out = await asyncio.open_connection("127.0.0.1", self.port)
         sending = asyncio.ensure_future(pass_on(reader, out))
         self._tasks += [asyncio.current_task(), sending]  # type: ignore[list-item]
         try:
@@ -359,3 +364,50 @@ async def test_concurrency_slots_are_exact_after_any_resets_and_lost_replies(
             await machine.leave(call)
         assert min(await reserved_amounts(redis), default=0) >= 0
         assert await kinds(first, second, *[first] * 5) == ["ok"] * 6 + ["rate_limit"]
+
+
+async def make_replica(redis: RedisServer, primary: RedisServer) -> None:
+    client: Redis = Redis.from_url(redis.url)
+    await client.replicaof("127.0.0.1", primary.port)  # type: ignore[no-untyped-call]
+    await client.aclose()
+
+
+async def test_limits_follow_the_host_name_to_the_new_primary_after_a_failover(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old primary stays up as a replica: it keeps connections, and rejects all writes."""
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=2))
+    host_name = ResettingProxy(redis.port)
+    url = await host_name.start()
+    with running_server(tmp_path) as new_primary:
+        async with machines(url, registry) as ((first, second), _):
+            calls = [(machine, await enter(machine)) for machine in (first, second)]
+            await make_replica(redis, new_primary)
+            host_name.port = new_primary.port
+            for machine in (first, second) * 2:  # as their heartbeats do
+                await machine.limiter._run_script([], 0)
+            assert [first.limiter.is_up, second.limiter.is_up] == [True, True]
+            assert await kinds(first, second) == ["rate_limit", "rate_limit"]
+            for machine, call in calls:
+                await machine.leave(call)
+    await host_name.stop()
+
+
+async def test_circuits_are_published_to_the_new_primary_after_a_failover(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    host_name = ResettingProxy(redis.port)
+    breaker = RedisBreaker(tmp_path / "breaker", await host_name.start())
+    with running_server(tmp_path) as new_primary:
+        client: Redis = Redis.from_url(new_primary.url)
+        await breaker._push_states("p/one", CircuitState())
+        await make_replica(redis, new_primary)
+        host_name.port = new_primary.port
+        state = CircuitState(open_until=time.monotonic() + 60)
+        for _ in range(2):
+            await breaker._push_states("p/one", state)
+        assert await client.hkeys(KEY) == [b"p/one"]
+        await client.aclose()
+        await breaker.stop()
+    await host_name.stop()

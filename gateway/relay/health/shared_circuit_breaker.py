@@ -20,7 +20,11 @@ from redis.asyncio import Redis
 
 from gateway.relay.event_loop.service import cancel_tasks, start_restarting
 from gateway.relay.health.circuit_breaker import Breaker
-from gateway.relay.limits.redis_client import create_client, socket_timeout_s
+from gateway.relay.limits.redis_client import (
+    create_client,
+    disconnect_from_replica,
+    socket_timeout_s,
+)
 from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, TRIAL_S, CircuitState, half_open
 
 log = logging.getLogger(__name__)
@@ -64,7 +68,8 @@ class RedisBreaker(Breaker):
                 is_claimed = bool(
                     await self._redis.set(key, self._machine_id, nx=True, ex=expires_s)
                 )
-        except _REDIS_ERRORS:
+        except _REDIS_ERRORS as error:
+            await disconnect_from_replica(self._redis, error)
             return True
         if not is_claimed:  # release the local claim
             self.release_trial(label)
@@ -92,7 +97,8 @@ class RedisBreaker(Breaker):
                     await pipe.execute()
             if state is not None and state.open_until:
                 self._published_at[label] = time.monotonic()
-        except _REDIS_ERRORS:
+        except _REDIS_ERRORS as error:
+            await disconnect_from_replica(self._redis, error)
             self._note_unavailable()
 
     async def _poll_states(self) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 
 # All keys in one slot of a cluster, as the script touches several.
 PREFIX = "{dragoman}:"
@@ -51,6 +51,16 @@ def socket_timeout_s(redis: Redis) -> float:
     return float(redis.connection_pool.connection_kwargs["socket_timeout"])
 
 
+async def disconnect_from_replica(redis: Redis, error: Exception) -> None:
+    """Closes idle connections if the error says that their server is a replica now.
+
+    After a failover the host name leads to the new primary, but only for new connections.
+    """
+    if isinstance(error, ReadOnlyError):
+        with suppress(Exception):  # they are not used again, however they end
+            await redis.connection_pool.disconnect(inuse_connections=False)
+
+
 class RedisClient:
     """The connections of one process. All methods raise RedisUnavailable."""
 
@@ -65,6 +75,7 @@ class RedisClient:
             async with asyncio.timeout(self._timeout_s):
                 yield
         except Exception as error:
+            await disconnect_from_replica(self.redis, error)
             raise RedisUnavailable(type(error).__name__) from error
 
     async def run_script(
