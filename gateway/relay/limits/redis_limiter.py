@@ -39,7 +39,7 @@ from gateway.relay.limits.redis_lease import ProcessLease, Row, clamp_int, reser
 from gateway.relay.limits.redis_settlements import Settlements, SpendSync
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
-from gateway.routing.limits import Estimate, Rule
+from gateway.routing.limits import Estimate
 from gateway.routing.snapshot import Route, Target
 
 log = logging.getLogger(__name__)
@@ -217,9 +217,10 @@ class RedisLimiter(Limiter):
         request_counts = counts[: 2 * len(request.request_counters)]
         refusal = None
         if number:
-            refusal = self._limit_refusal(
-                rule_counters[number - 1].rule, counts[-2], retry_after_ms / 1000
-            )
+            rule, used_units = rule_counters[number - 1].rule, counts[-2]
+            refusal = LimitRefusal(rule, used_units, max(retry_after_ms / 1000, 0.0))
+            if rule.metric == "usd" and used_units >= rule.limit:
+                refusal = budget_refusal(rule, used_units, self.now())
         if 0 < number <= len(request.request_counters):
             return _RedisReservation([], request_counts, refusal, None)
         # The limit of one provider does not prevent an attempt at the next.
@@ -238,11 +239,6 @@ class RedisLimiter(Limiter):
             self.lease.add(reservation, lease=lease)
         self._log_soft_limits(request.request_counters, request_counts, started)
         return _RedisReservation(reservations, request_counts, None, refusal, blob)
-
-    def _limit_refusal(self, rule: Rule, used_units: int, retry_after_s: float) -> LimitRefusal:
-        if rule.metric == "usd" and used_units >= rule.limit:
-            return budget_refusal(rule, used_units, self.now())
-        return LimitRefusal(rule, used_units, max(retry_after_s, 0.0))
 
     def _log_soft_limits(
         self, rule_counters: RuleCounters, counts: list[int], started: float
@@ -276,9 +272,9 @@ class RedisLimiter(Limiter):
                 self.spend_sync.windows[counter.rule.name] = row["window"]
         self._flush_soon()
 
-    def _flush_soon(self) -> None:
+    def _flush_soon(self, delay_s: float = FLUSH_S) -> None:
         if self._flush_timer is None:
-            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush_now)
+            self._flush_timer = asyncio.get_running_loop().call_later(delay_s, self._flush_now)
 
     def _flush_now(self) -> None:
         self._flush_timer = None
@@ -295,8 +291,7 @@ class RedisLimiter(Limiter):
             {"name": name, "what": "sync", "window": window, "used": clamp_int(units)}
             for name, window, units in recorded_spend
         ]
-        if self._flush_timer is None:
-            self._flush_timer = asyncio.get_running_loop().call_later(0, self._flush_now)
+        self._flush_soon(0)
 
     # --- the one round trip -------------------------------------------------------------
 

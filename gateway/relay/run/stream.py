@@ -410,8 +410,7 @@ class _StreamRelay:
         """Notes the usage that the chunks of a stream that broke off reported."""
         tap = self.call.attempt.tap
         if tap.started and not tap.finished:
-            final_usage = [e for e in self._close_upstream() if type(e) is UsageUpdate]
-            tap.feed(final_usage)
+            tap.feed([event for event in self._close_upstream() if type(event) is UsageUpdate])
 
 
 async def _drain_upstream(answer: Answer) -> None:
