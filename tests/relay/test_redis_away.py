@@ -271,6 +271,26 @@ async def test_requests_in_flight_at_a_reset_keep_their_slots(
         assert await kinds(first, second, first, second) == ["ok", "ok", "ok", "rate_limit"]
 
 
+async def test_slots_that_ended_after_the_snapshot_of_a_restarted_redis_are_free(
+    redis: RedisServer,
+) -> None:
+    """A restart between two calls is no error: idle connections are replaced silently."""
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=3))
+    async with machines(redis.url, registry) as ((first, second), _):
+        calls = [(machine, await enter(machine)) for machine in (first, second)]
+        client: Redis = Redis.from_url(redis.url)
+        await client.save()
+        await client.aclose()
+        for machine, call in calls:
+            await machine.leave(call)
+        await restart(redis)
+        for machine in (first, second):
+            await machine.limiter.client.redis.connection_pool.disconnect()
+        for machine in (first, second):  # as their heartbeats do
+            await machine.limiter.flush()
+        assert await kinds(first, second, first, second) == ["ok", "ok", "ok", "rate_limit"]
+
+
 async def test_a_slot_that_was_answered_only_after_the_reset_counts(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,7 +406,7 @@ async def test_limits_follow_the_host_name_to_the_new_primary_after_a_failover(
             await make_replica(redis, new_primary)
             host_name.port = new_primary.port
             for machine in (first, second) * 2:  # as their heartbeats do
-                await machine.limiter._run_script([], 0)
+                await machine.limiter.flush()
             assert [first.limiter.is_up, second.limiter.is_up] == [True, True]
             assert await kinds(first, second) == ["rate_limit", "rate_limit"]
             for machine, call in calls:

@@ -26,6 +26,8 @@ CACHE_PREFIX = "answer:"
 # overrides it (`?socket_timeout=2`).
 TIMEOUT_S = 0.5
 _SCRIPT = (Path(__file__).parent / "redis_limiter.lua").read_text(encoding="utf-8")
+# A restarted Redis may have the data of an old snapshot: processes send theirs again.
+_DELETE_EPOCH = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 # The key, the blob, and its time to live in milliseconds.
 CacheWrite = tuple[str, bytes, int]
@@ -79,11 +81,12 @@ class RedisClient:
             raise RedisUnavailable(type(error).__name__) from error
 
     async def run_script(
-        self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]
+        self, payload: bytes, epoch: str, cache_key: str, cache_writes: list[CacheWrite]
     ) -> Any:
         """Runs the script, and writes cached responses in the same round trip.
 
-        With `cache_key`, the cached response or None is the last element of the result.
+        With `cache_key`, the cached response or None is the last element of the result. A Redis
+        that was restarted under `epoch` loses that epoch first.
         """
         async with self._with_timeout():
             if not self._sha:
@@ -91,6 +94,7 @@ class RedisClient:
             try:
                 return await self._send_command(payload, cache_key, cache_writes)
             except NoScriptError:  # it was restarted
+                await self.redis.eval(_DELETE_EPOCH, 1, PREFIX + "epoch", epoch)
                 self._sha = await self.redis.script_load(_SCRIPT)
                 return await self._send_command(payload, cache_key, cache_writes)
 

@@ -1,9 +1,9 @@
 """What a process sends to Redis besides its requests: settlements, and the spending it knows.
 
 The script rejects callers whose epoch is not Redis's. A Redis that has lost its data has no
-epoch: the first process to call sends the spending it knows and what its requests in flight
-have reserved, and sets a new epoch; every other process sends its own before it continues
-under that epoch.
+epoch, and one that was restarted from a snapshot loses it: the first process to call sends the
+spending it knows and what its requests in flight have reserved, and sets a new epoch; every other
+process sends its own before it continues under that epoch.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class SpendSync:
                 "batches": batches,
             }
             answer = await self._client.run_script(
-                msgspec.json.encode(payload), cache_key, cache_writes
+                msgspec.json.encode(payload), lease.epoch, cache_key, cache_writes
             )
             if answer[0] != _REDIS_RESET:
                 lease.confirm(number, in_flight)
