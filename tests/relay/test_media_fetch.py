@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from gateway.relay.upstream.media_fetch import (
     is_public,
 )
 from tests.relay.media_server import PNG, Write, answer, media, redirect
+from tests.waits import WAIT_TIMEOUT_S
 
 URL = "https://media.example/a"
 
@@ -227,3 +231,26 @@ async def test_a_certificate_of_another_name_is_refused(tmp_path: Path) -> None:
         with pytest.raises(MediaFetchError, match="over TLS"):
             await site.fetcher(context=None).fetch(URL)
     assert not site.request_heads
+
+
+async def test_hosts_whose_names_resolve_slowly_do_not_delay_other_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client chooses these names; providers' names are resolved in the loop's own threads."""
+    release = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def slow_getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        if host == "slow.example":
+            release.wait(WAIT_TIMEOUT_S)
+            raise socket.gaierror
+        return resolve(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow_getaddrinfo)
+    lookups = [asyncio.create_task(addresses_of("slow.example")) for _ in range(40)]
+    try:
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo("localhost", 443), 2)
+    finally:
+        release.set()
+        assert await asyncio.gather(*lookups) == [[]] * 40

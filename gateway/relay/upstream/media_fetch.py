@@ -15,6 +15,8 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import certifi
 import httpx
@@ -117,6 +119,9 @@ TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
 # Maximum concurrent fetches of a process: each may use MAX_BYTES of memory.
 MAX_PARALLEL_FETCHES = 8
+# Lookups cannot be cancelled. Those of clients' URLs have their own threads, so that hosts whose
+# DNS servers do not answer delay no lookup of a provider's host.
+_DNS_THREADS = ThreadPoolExecutor(MAX_PARALLEL_FETCHES, thread_name_prefix="media-dns")
 # Larger files are encoded as base64 in a thread, to keep the event loop free.
 _ENCODE_IN_THREAD_BYTES = 256 * 1024
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
@@ -143,7 +148,9 @@ class FetchedFile(msgspec.Struct, frozen=True, kw_only=True):
 async def addresses_of(host: str) -> list[str]:
     """The addresses of a host; empty if it has none."""
     try:
-        results = await asyncio.get_running_loop().getaddrinfo(host, PORT, type=socket.SOCK_STREAM)
+        results = await asyncio.get_running_loop().run_in_executor(
+            _DNS_THREADS, partial(socket.getaddrinfo, host, PORT, type=socket.SOCK_STREAM)
+        )
     except (OSError, UnicodeError):
         return []
     return list(dict.fromkeys(str(socket_address[0]) for *_, socket_address in results))
