@@ -283,6 +283,44 @@ def test_a_key_sees_its_own_files_only(
         assert len(list(key_client.files.list())) == 2  # and what the batch wrote
 
 
+FOREIGN_ID_REQUESTS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "read a file": ("GET", "/files/{file}", None),
+    "delete a file": ("DELETE", "/files/{file}", None),
+    "read a batch": ("GET", "/batches/{batch}", None),
+    "cancel a batch": ("POST", "/batches/{batch}/cancel", {}),
+    "use a file for a batch": (
+        "POST",
+        "/batches",
+        {
+            "input_file_id": "{file}",
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("request_name", FOREIGN_ID_REQUESTS)
+def test_ids_of_another_key_are_not_found(
+    stack: GatewayStack, client: openai.OpenAI, member_key: str, request_name: str
+) -> None:
+    file = client.files.create(file=("theirs.jsonl", b"{}"), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    method, path, content = FOREIGN_ID_REQUESTS[request_name]
+    ids = {"file": file.id, "batch": batch.id}
+    if content is not None:
+        content = {name: value.format(**ids) for name, value in content.items()}
+    response = httpx.request(
+        method,
+        f"{stack.gateway.url}/v1{path.format(**ids)}",
+        headers={"authorization": f"Bearer {member_key}"},
+        json=content,
+    )
+    assert response.status_code == 404
+
+
 def test_a_provider_without_image_generation_is_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="which does not support images/generations"):
         client.images.generate(model="my-claude", prompt="a cat")
