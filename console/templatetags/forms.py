@@ -57,6 +57,27 @@ def error_list(errors: ErrorList | str | Promise | None, element_id: str = "") -
     return format_html('<ul class="errors"{}>{}</ul>', attribute, items)
 
 
+@register.inclusion_tag("console/components/_number_field.html")
+def number_field(
+    name: str,
+    label: str,
+    value: object,
+    errors: ErrorList | str,
+    *,
+    whole: bool = False,
+    placeholder: str = "",
+) -> dict[str, Any]:
+    """A number that belongs to no Django form; a `whole` one has a keyboard without a point."""
+    return {
+        "name": name,
+        "label": label,
+        "value": value,
+        "errors": errors,
+        "inputmode": "numeric" if whole else "decimal",
+        "placeholder": placeholder,
+    }
+
+
 @register.inclusion_tag("console/components/_form_actions.html")
 def form_actions(label: str, cancel_view: str, *args: object) -> dict[str, Any]:
     """The submit button, and Cancel, which opens the view with this name and arguments."""
