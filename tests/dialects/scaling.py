@@ -21,28 +21,31 @@ SCHEMA: Json = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
 def growth(prepare: Callable[[int], Callable[[], object]], small: int, factor: int) -> float:
-    """Return the ratio of CPU time for `factor` times as many items; the lowest of several runs.
+    """Return the ratio of CPU time for `factor` times as many items; the lowest of several rounds.
 
-    CPU time is that of this thread, so other processes do not matter. A GatewayError ends the
-    measured work.
+    CPU time is that of this thread, so other processes do not matter. Times of one round only are
+    compared, as the speed of a machine may change in between. A GatewayError ends the measured
+    work.
     """
-    works = [_quiet(prepare(size)) for size in (small, small * factor)]
-    best = [float("inf"), float("inf")]
-    ratio = 0.0
+    small_work, large_work = _quiet(prepare(small)), _quiet(prepare(small * factor))
+    ratio = float("inf")
     for _ in range(6):
-        for index, work in enumerate(works):
-            gc.disable()
-            try:
-                start = time.thread_time_ns()
-                work()
-                best[index] = min(best[index], time.thread_time_ns() - start)
-            finally:
-                gc.enable()
+        before, large, after = map(_cpu_ns, (small_work, large_work, small_work))
         # What takes less than a quarter of a millisecond grows too little to matter.
-        ratio = best[1] / max(best[0], 250_000)
+        ratio = min(ratio, large / max(min(before, after), 250_000))
         if ratio < factor * 1.5:  # what is not is looked at again
             break
     return ratio
+
+
+def _cpu_ns(work: Callable[[], object]) -> int:
+    gc.disable()
+    try:
+        start = time.thread_time_ns()
+        work()
+        return time.thread_time_ns() - start
+    finally:
+        gc.enable()
 
 
 def _quiet(work: Callable[[], object]) -> Callable[[], object]:
