@@ -292,7 +292,7 @@ def mask_split(stream: bytes, redactors: tuple[Redactor, ...], masks: tuple[Mask
     if text is not None and not may_contain_secret(text, _forms_of(redactors)):
         return stream
     for spans in [*interleaved_spans(stream), delta_spans(stream)]:
-        stream = _mask_pieces(stream, spans, redactors, masks)
+        stream = _mask_fragments(stream, spans, redactors, masks)
     return stream
 
 
@@ -300,7 +300,7 @@ def _forms_of(redactors: tuple[Redactor, ...]) -> tuple[bytes, ...]:
     return tuple(form for redactor in redactors for form in redactor.forms)
 
 
-def _mask_pieces(
+def _mask_fragments(
     stream: bytes, spans: list[Span], redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]
 ) -> bytes:
     """Masks secrets, keys and matches of masks in a text whose fragments are at `spans`."""

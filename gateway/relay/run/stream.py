@@ -366,7 +366,7 @@ class _StreamRelay:
     async def _handle_upstream_end(self) -> None:
         """Handles the end of the bytes: sends what the parser still returns, or the error."""
         out, tap = self.client_stream, self.call.attempt.tap
-        events = self._close_upstream()
+        events = self._read_final_events()
         tap.feed(events)
         out.fold(events)
         failed_event = next((e for e in events if isinstance(e, Failed)), None)
@@ -395,9 +395,11 @@ class _StreamRelay:
 
     def _is_complete(self) -> bool:
         """Whether a stream that broke off contains the whole response: only its last bytes miss."""
-        return not self.call.attempt.tap.finished and isinstance(self._close_upstream()[-1], End)
+        if self.call.attempt.tap.finished:
+            return False
+        return any(isinstance(event, End) for event in self._read_final_events())
 
-    def _close_upstream(self) -> list[Event]:
+    def _read_final_events(self) -> list[Event]:
         """The final events; the tail becomes a complete event, or is dropped."""
         if not self.final_events:
             last_frames = final_frames(self.decoder)
@@ -410,7 +412,7 @@ class _StreamRelay:
         """Notes the usage that the chunks of a stream that broke off reported."""
         tap = self.call.attempt.tap
         if tap.started and not tap.finished:
-            tap.feed([event for event in self._close_upstream() if type(event) is UsageUpdate])
+            tap.feed([event for event in self._read_final_events() if type(event) is UsageUpdate])
 
 
 async def _drain_upstream(answer: Answer) -> None:
