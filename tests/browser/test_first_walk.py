@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.accounts import PASSWORD
 from tests.browser.checks import assert_page_is_clean
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
 
 
@@ -34,6 +34,18 @@ def send_chat(site: Site, key: str) -> httpx.Response:
         json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
         timeout=30,
     )
+
+
+def _assert_setup_can_be_resumed_from_the_playground(page: Page) -> None:
+    """The link is an icon there: its header is full."""
+    playground = page.context.new_page()
+    for size in (DESKTOP, PHONE):
+        playground.set_viewport_size(size)
+        playground.goto("/console/playground")
+        link = playground.get_by_role("link", name="Resume setup")
+        expect(link.locator("svg")).to_be_visible()
+        expect(link.get_by_text("Resume setup")).to_be_hidden()
+    playground.close()
 
 
 def test_from_the_first_start_to_the_first_call(
@@ -88,6 +100,7 @@ def test_from_the_first_start_to_the_first_call(
     key = page.locator("#key").inner_text()
     assert key.startswith("sk-dgm-")
     check()
+    _assert_setup_can_be_resumed_from_the_playground(page)
     # Left and taken up again: whoever signs in goes on where it was.
     page.context.clear_cookies()
     page.goto("/console/setup")
