@@ -217,6 +217,25 @@ def test_an_unreadable_value_stays_with_its_error(admin_client: Client) -> None:
     assert stored_spec().steps == STEPS
 
 
+@pytest.mark.parametrize(
+    ("field", "label"),
+    [
+        ("retries", "retry rounds"),
+        ("cache_ttl", "cache TTL"),
+        ("shadow_share", "shadow share"),
+        ("retries_by_kind-timeout", "retries by error"),
+        ("t1-weight", "weight"),
+        ("s2-max_context", "max tokens"),
+        ("s2-active_hours", "active hours"),
+    ],
+)
+def test_the_check_of_an_unreadable_value_names_its_field(
+    admin_client: Client, field: str, label: str
+) -> None:
+    page = press(admin_client, "check", **{field: "-5"})
+    assert f"Invalid {label}:" in page.content.decode()
+
+
 def test_conditions_are_saved(admin_client: Client) -> None:
     typed = {
         "s2-fallback_on": ["timeout", "context_length"],

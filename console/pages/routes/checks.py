@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from django.utils.translation import gettext as _
 
 from console.pages.routes.forms import Draft
-from console.pages.routes.labels import FEATURES
+from console.pages.routes.labels import FEATURES, field_label
 from gateway.providers.catalog import resolve_preset
 from gateway.routing.candidates import supports_feature
 from gateway.routing.route_spec import RouteSpec, StepSpec
@@ -82,7 +82,7 @@ def downgrade_new_route_errors(
 
 def _check_fields(check_input: CheckInput) -> Iterator[Check]:
     for name, message in check_input.draft.errors.items():
-        yield Check(BAD, _("Invalid value:"), message, field=name)
+        yield Check(BAD, _("Invalid %s:") % field_label(name), message, field=name)
 
 
 def _check_name(check_input: CheckInput) -> Iterator[Check]:

@@ -80,6 +80,23 @@ OPTION_LABELS = {
     "guardrails": gettext_lazy("guardrails"),
     "web_search": gettext_lazy("web search by the gateway"),
 }
+# Labels of the fields of a step or target, by the part of their name after its key.
+_STEP_FIELD_LABELS = {
+    "min_context": gettext_lazy("min tokens"),
+    "max_context": gettext_lazy("max tokens"),
+    "first_token_s": gettext_lazy("first token timeout"),
+    "active_hours": gettext_lazy("active hours"),
+    "weight": gettext_lazy("weight"),
+    "new": gettext_lazy("target"),
+}
+
+
+def field_label(name: str) -> str:
+    """Label of a form field: of the route, or `<key>-<field>` of a step or target."""
+    if name == "cache_ttl":
+        return _("cache TTL")
+    option, _hyphen, step_field = name.partition("-")
+    return str(OPTION_LABELS.get(option) or _STEP_FIELD_LABELS[step_field])
 
 
 def entry_conditions(step: StepSpec) -> list[str]:
