@@ -1,6 +1,6 @@
 """Creates the users of the browser tests in a site's database and signs them in.
 
-Run as a program next to a running site; prints a session key for each name as JSON.
+Run as a program on the site's data; prints a session key for each name as JSON.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running gateway with the demo provider, the users `admin` and `viewer`."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield running.with_migrated_database().start().with_users()
+        yield running.with_users().start()
     finally:
         running.stop()
 

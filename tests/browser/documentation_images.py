@@ -72,7 +72,7 @@ def main() -> None:
 
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        site = with_models(Site(Path(directory)).start().with_users())
+        site = with_models(Site(Path(directory)).with_users().start())
         try:
             request_id = send_requests(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

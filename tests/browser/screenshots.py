@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +29,35 @@ _CALLS = (
     ("demo/demo-fast", "What is the weather in Paris?"),
     ("demo/demo-slow", "Think about it."),
     ("demo/demo-500", "This one fails."),
-    ("demo/demo-429", "This one is refused."),
     ("nobody", "This one does not exist."),
 )
+# The newest row, which the pages of a request show: a failure with its attempts.
+_LAST_CALL = ("demo/demo-429", "This one is refused.")
 
 
 def send_sample_requests(site: Site, times: int = 3) -> None:
     """Send requests of different kinds, so that every page has content."""
     headers = {"authorization": f"Bearer {site.key}"}
-    with httpx.Client(base_url=site.url, timeout=30, headers=headers) as client:
-        for model, text in _CALLS * times:
-            chat = {"model": model, "messages": [{"role": "user", "content": text}]}
-            client.post("/v1/chat/completions", json=chat)
-            messages = {
-                **chat,
-                "max_tokens": 200,
-                "stream": True,
-                "system": "Be brief.",
-                "top_k": 5,
-            }
-            client.post(
-                "/v1/messages",
-                json=messages,
-                headers={"anthropic-version": "2023-06-01", "x-claude-code-session-id": "s-1"},
-            )
+    with (
+        httpx.Client(base_url=site.url, timeout=30, headers=headers) as client,
+        ThreadPoolExecutor(len(_CALLS)) as threads,
+    ):
+        # Side by side: the slow ones take 4 s each.
+        for _ in threads.map(partial(_send_sample_request, client), _CALLS * times):
+            pass
+        _send_sample_request(client, _LAST_CALL)
+
+
+def _send_sample_request(client: httpx.Client, call: tuple[str, str]) -> None:
+    model, text = call
+    chat = {"model": model, "messages": [{"role": "user", "content": text}]}
+    client.post("/v1/chat/completions", json=chat)
+    messages = {**chat, "max_tokens": 200, "stream": True, "system": "Be brief.", "top_k": 5}
+    client.post(
+        "/v1/messages",
+        json=messages,
+        headers={"anthropic-version": "2023-06-01", "x-claude-code-session-id": "s-1"},
+    )
 
 
 def path_of(site: Site, page_spec: PageSpec) -> str:
@@ -102,7 +109,7 @@ def main() -> None:
         page_spec for page_spec in PAGES if not arguments.names or page_spec.name in arguments.names
     ]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        site = Site(Path(directory)).start().with_users().with_sample_data()
+        site = Site(Path(directory)).with_users().start().with_sample_data()
         try:
             send_sample_requests(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

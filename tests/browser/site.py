@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import re
@@ -9,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +25,17 @@ from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 90.0
+
+
+@functools.cache
+def _data_with_users() -> tuple[Path, dict[str, str]]:
+    """Return a data directory with the users of `tests.browser.accounts`, and their sessions."""
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-users-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    site = Site(directory)
+    site.data_dir.mkdir(mode=0o700)
+    shutil.copy(empty_database(), site.data_dir)
+    return site.data_dir, json.loads(site.run(sys.executable, "-m", "tests.browser.accounts"))
 
 
 class Site:
@@ -100,25 +114,24 @@ class Site:
             time.sleep(0.05)
         raise RuntimeError(f"the site did not start:\n{self.output}")
 
-    def with_migrated_database(self) -> Self:
-        """Create the data directory with an empty database; migrating takes a third of a start."""
-        self.data_dir.mkdir(mode=0o700)
-        shutil.copy(empty_database(), self.data_dir)
-        return self
-
     def with_users(self) -> Self:
-        """Create an admin and a viewer and sign both in."""
-        self.sessions = json.loads(self._run(sys.executable, "-m", "tests.browser.accounts"))
+        """Create the data directory of a site with an admin and a viewer, both signed in.
+
+        Before its first start: migrating, hashing passwords and signing in take longer than that.
+        """
+        template, sessions = _data_with_users()
+        shutil.copytree(template, self.data_dir)
+        self.sessions = dict(sessions)
         return self
 
     def with_sample_data(self) -> Self:
         """Fill the database with a few weeks of sample usage."""
-        self.names = json.loads(self._run(sys.executable, "-m", "tests.browser.sample_data"))
+        self.names = json.loads(self.run(sys.executable, "-m", "tests.browser.sample_data"))
         return self
 
     def manage(self, *arguments: str) -> str:
         """Run a management command on the site's data and return its output."""
-        return self._run(sys.executable, "manage.py", *arguments)
+        return self.run(sys.executable, "manage.py", *arguments)
 
     def stop(self) -> None:
         """Stop the gateway."""
@@ -139,7 +152,8 @@ class Site:
         self._process.wait(10)
         self._process = None
 
-    def _run(self, *command: str) -> str:
+    def run(self, *command: str) -> str:
+        """Run a program on the site's data and return its output."""
         completed = subprocess.run(
             command, cwd=ROOT, env=self._env(), capture_output=True, text=True, check=False
         )

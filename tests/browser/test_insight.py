@@ -29,7 +29,7 @@ def fresh_site(tmp_path: Path) -> Iterator[Site]:
     """A site without requests."""
     running = Site(tmp_path)
     try:
-        yield running.start().with_users()
+        yield running.with_users().start()
     finally:
         running.stop()
 

@@ -38,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI) -> It
     """A gateway with this provider."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield with_models(running.start().with_users(), f"{upstream.url}/v1")
+        yield with_models(running.with_users().start(), f"{upstream.url}/v1")
     finally:
         running.stop()
 

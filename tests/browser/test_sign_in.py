@@ -47,7 +47,7 @@ def oidc_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "DRAGOMAN_OIDC_NAME": "Acme",
             "DRAGOMAN_MEMBER_MONTH_USD": "20",
         }
-        site = Site(tmp_path_factory.mktemp("oidc"), **environment).start().with_users()
+        site = Site(tmp_path_factory.mktemp("oidc"), **environment).with_users().start()
         yield site
         site.stop()
 

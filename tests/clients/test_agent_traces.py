@@ -27,7 +27,7 @@ GROUP = "group_weather"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     running = Site(tmp_path_factory.mktemp("site"))
     try:
-        yield running.start().with_users()
+        yield running.with_users().start()
     finally:
         running.stop()
 

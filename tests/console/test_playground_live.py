@@ -31,9 +31,9 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("playground")).with_migrated_database().start()
+    site = Site(tmp_path_factory.mktemp("playground")).with_users().start()
     try:
-        yield site.with_users()
+        yield site
     finally:
         site.stop()
 
@@ -535,9 +535,9 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
 
 
 def test_without_budget_runs_are_refused_and_the_console_works(tmp_path: Path) -> None:
-    site = Site(tmp_path, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
+    site = Site(tmp_path, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").with_users().start()
     try:
-        with client(site.with_users(), "viewer") as viewer_client:
+        with client(site, "viewer") as viewer_client:
             reply = viewer_client.post(f"{PATH}/runs", json=document("demo"))
             assert reply.status_code == 429
             assert "budget" in reply.json()["errors"]

@@ -50,9 +50,9 @@ def end_event(events: list[tuple[str, Any]]) -> Any:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory: Path = tmp_path_factory.mktemp("members")
-    site = Site(directory, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
+    site = Site(directory, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").with_users().start()
     try:
-        yield site.with_users()
+        yield site
     finally:
         site.stop()
 
