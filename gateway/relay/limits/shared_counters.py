@@ -37,6 +37,8 @@ _MAX_USED = MAX_COUNTERS * 7 // 8
 _RESET_USED = MAX_COUNTERS // 2
 _SLOT_BYTES = MAX_COUNTERS * COUNTER_SIZE * _INT_BYTES
 _TABLE_BYTES = (_HEADER_INTS + MAX_COUNTERS) * _INT_BYTES
+_BLOCK_INTS = 512
+_EMPTY_BLOCK = bytes(_BLOCK_INTS * _INT_BYTES)
 
 
 class _MappedFile:
@@ -254,9 +256,17 @@ class SharedCounters:
         return freed_count
 
     def _clear_reserved(self, slot: memoryview) -> None:
-        for index in compress(range(MAX_COUNTERS), self._table[_HEADER_INTS:].tolist()):
+        for index in self._used_indexes():
             if slot[index * COUNTER_SIZE + RESERVED]:
                 slot[index * COUNTER_SIZE + RESERVED] = 0
+
+    def _used_indexes(self) -> Iterator[int]:
+        hashes = self._table[_HEADER_INTS:]
+        for start in range(0, MAX_COUNTERS, _BLOCK_INTS):
+            block = hashes[start : start + _BLOCK_INTS]
+            # Most of the table is empty, and a comparison of bytes is quick.
+            if block.tobytes() != _EMPTY_BLOCK:
+                yield from compress(range(start, start + _BLOCK_INTS), block.tolist())
 
     def close(self) -> None:
         """Releases the slot; its counts stay for the next process."""
