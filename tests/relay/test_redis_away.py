@@ -271,12 +271,13 @@ async def test_requests_in_flight_at_a_reset_keep_their_slots(
         assert await kinds(first, second, first, second) == ["ok", "ok", "ok", "rate_limit"]
 
 
+@pytest.mark.parametrize("first_caller", ["known", "new"])
 async def test_slots_that_ended_after_the_snapshot_of_a_restarted_redis_are_free(
-    redis: RedisServer,
+    redis: RedisServer, first_caller: str
 ) -> None:
     """A restart between two calls is no error: idle connections are replaced silently."""
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=3))
-    async with machines(redis.url, registry) as ((first, second), _):
+    async with machines(redis.url, registry, 3) as ((first, second, new), _):
         calls = [(machine, await enter(machine)) for machine in (first, second)]
         client: Redis = Redis.from_url(redis.url)
         await client.save()
@@ -286,9 +287,19 @@ async def test_slots_that_ended_after_the_snapshot_of_a_restarted_redis_are_free
         await restart(redis)
         for machine in (first, second):
             await machine.limiter.client.redis.connection_pool.disconnect()
-        for machine in (first, second):  # as their heartbeats do
+        callers = [new, first, second] if first_caller == "new" else [first, second]
+        for machine in callers:  # as their heartbeats do
             await machine.limiter.flush()
         assert await kinds(first, second, first, second) == ["ok", "ok", "ok", "rate_limit"]
+
+
+async def test_limits_are_shared_by_a_user_that_may_not_run_info(redis: RedisServer) -> None:
+    client: Redis = Redis.from_url(redis.url)
+    await client.execute_command("ACL", "SETUSER", "default", "-info")
+    await client.aclose()
+    registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=2))
+    async with machines(redis.url, registry) as ((first, second), _):
+        assert await kinds(first, second, first) == ["ok", "ok", "rate_limit"]
 
 
 async def test_a_slot_that_was_answered_only_after_the_reset_counts(

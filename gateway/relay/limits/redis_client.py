@@ -17,7 +17,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 # All keys in one slot of a cluster, as the script touches several.
 PREFIX = "{dragoman}:"
@@ -26,8 +26,15 @@ CACHE_PREFIX = "answer:"
 # overrides it (`?socket_timeout=2`).
 TIMEOUT_S = 0.5
 _SCRIPT = (Path(__file__).parent / "redis_limiter.lua").read_text(encoding="utf-8")
-# A restarted Redis may have the data of an old snapshot: processes send theirs again.
-_DELETE_EPOCH = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+# A restarted Redis, or a promoted replica, may have the data of an old snapshot: it loses its
+# epoch, so that processes send theirs again. `run_id` is a new one after each start.
+# https://redis.io/docs/latest/commands/info/
+_FORGET_EPOCH_OF_EARLIER_RUN = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[2], ARGV[1])
+end
+"""
 
 # The key, the blob, and its time to live in milliseconds.
 CacheWrite = tuple[str, bytes, int]
@@ -81,22 +88,29 @@ class RedisClient:
             raise RedisUnavailable(type(error).__name__) from error
 
     async def run_script(
-        self, payload: bytes, epoch: str, cache_key: str, cache_writes: list[CacheWrite]
+        self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]
     ) -> Any:
         """Runs the script, and writes cached responses in the same round trip.
 
-        With `cache_key`, the cached response or None is the last element of the result. A Redis
-        that was restarted under `epoch` loses that epoch first.
+        With `cache_key`, the cached response or None is the last element of the result.
         """
         async with self._with_timeout():
             if not self._sha:
-                self._sha = await self.redis.script_load(_SCRIPT)
+                await self._load_script()
             try:
                 return await self._send_command(payload, cache_key, cache_writes)
             except NoScriptError:  # it was restarted
-                await self.redis.eval(_DELETE_EPOCH, 1, PREFIX + "epoch", epoch)
-                self._sha = await self.redis.script_load(_SCRIPT)
+                await self._load_script()
                 return await self._send_command(payload, cache_key, cache_writes)
+
+    async def _load_script(self) -> None:
+        """Loads the script, after the check whether Redis was restarted: one that has it passed."""
+        run_id = ""
+        with suppress(NoPermissionError):  # then a restart from a snapshot is not recognized
+            run_id = (await self.redis.info("server")).get("run_id", "")
+        keys = PREFIX + "epoch", PREFIX + "run"
+        await self.redis.eval(_FORGET_EPOCH_OF_EARLIER_RUN, 2, *keys, run_id)
+        self._sha = await self.redis.script_load(_SCRIPT)
 
     async def _send_command(
         self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]

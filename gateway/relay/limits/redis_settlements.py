@@ -142,7 +142,7 @@ class SpendSync:
                 "batches": batches,
             }
             answer = await self._client.run_script(
-                msgspec.json.encode(payload), lease.epoch, cache_key, cache_writes
+                msgspec.json.encode(payload), cache_key, cache_writes
             )
             if answer[0] != _REDIS_RESET:
                 lease.confirm(number, in_flight)
