@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import msgspec
@@ -61,6 +62,15 @@ def test_an_encoded_id_has_the_known_prefix() -> None:
     text = encode_id(ResourceId("openai", 1, "file-abc"), PEPPER)
     assert text.startswith("file-dgm~")
     assert "abc" not in text
+
+
+@given(st.from_regex(r"file-[A-Za-z0-9]{8,100}", fullmatch=True))
+def test_an_id_does_not_reveal_the_providers_id(provider_id: str) -> None:
+    """A provider opens its own ID for every key: who sees another key's ID must not learn it."""
+    payload = encode_id(ResourceId("openai", 1, provider_id), PEPPER).removeprefix("file-dgm~")
+    data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    assert provider_id.encode() not in data
+    assert b"openai" not in data
 
 
 @pytest.mark.parametrize("chunk_bytes", [7, 50, 1024 * 1024])

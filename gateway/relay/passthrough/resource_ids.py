@@ -1,8 +1,8 @@
 """Ids of resources that a provider stores for a client (files, batches), as the client sees them.
 
-A gateway id contains the provider, the key it was issued to and the provider's own id, with a
-seal that only this gateway can create: the holder of another key can neither guess nor modify
-it, and any process of the gateway can decode it without a table.
+A gateway id contains the provider, the key it was issued to and the provider's own id, encrypted
+and with a seal that only this gateway can create: the holder of another key can neither guess,
+modify nor read it, and any process of the gateway can decode it without a table.
 
     file-abc  <->  file-dgm~Q1iK...      the prefix is preserved, because some clients check it
 """
@@ -48,7 +48,8 @@ def encode_id(resource: ResourceId, pepper: bytes) -> str:
     """The gateway id of a resource."""
     prefix = match[0] if (match := _PREFIX.match(resource.id)) else "id-"
     data = msgspec.msgpack.encode(resource)
-    return f"{prefix}{ID_MARKER}{_encode_base64url(data + _compute_seal(data, pepper))}"
+    seal = _compute_seal(data, pepper)
+    return f"{prefix}{ID_MARKER}{_encode_base64url(_encrypt(data, seal, pepper) + seal)}"
 
 
 def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
@@ -62,7 +63,8 @@ def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
         return None
     if _encode_base64url(payload) != match[2]:  # the last letter may have unused bits
         return None
-    data, seal = payload[:-_SEAL_BYTES], payload[-_SEAL_BYTES:]
+    seal = payload[-_SEAL_BYTES:]
+    data = _encrypt(payload[:-_SEAL_BYTES], seal, pepper)
     if not hmac.compare_digest(seal, _compute_seal(data, pepper)):
         return None
     try:
@@ -110,3 +112,14 @@ def replace_ids(body: bytes, replace: Callable[[bytes], bytes]) -> bytes:
 
 def _compute_seal(data: bytes, pepper: bytes) -> bytes:
     return hashlib.blake2b(data, key=pepper, digest_size=_SEAL_BYTES, person=b"dgm-handle").digest()
+
+
+def _encrypt(data: bytes, seal: bytes, pepper: bytes) -> bytes:
+    """Encrypts or decrypts the content: an exclusive or with bytes of its seal and the pepper.
+
+    A provider's own ID in the clear could be sent in a model request, where no owner is checked.
+    The seal depends on the content, so different contents never share these bytes (RFC 5297).
+    """
+    seed = hashlib.blake2b(seal, key=pepper, person=b"dgm-handle-key").digest()
+    stream = hashlib.shake_256(seed).digest(len(data))
+    return bytes(a ^ b for a, b in zip(data, stream, strict=True))
