@@ -224,9 +224,10 @@ def _is_unambiguous(line: bytes) -> bool:
 
 
 def _may_differ_in_case(line: bytes) -> bool:
-    """Whether a line may contain `model` or `body` in another case."""
+    """Whether a line may contain `model` or `body` in another case, or with escaped letters."""
     lower = line.lower()
-    return any(lower.count(name) != line.count(name) for name in (b'"model"', b'"body"'))
+    names = (b'"model"', b'"body"')
+    return b"\\u00" in line or any(lower.count(name) != line.count(name) for name in names)
 
 
 def _check_case(line: bytes, line_number: int) -> None:

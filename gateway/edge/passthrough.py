@@ -253,6 +253,7 @@ def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
         model = params.get("model") if isinstance(params, dict) else None
         if not isinstance(model, str) or not isinstance(params, dict):
             raise invalid(f"{param} is required: the name of a route or `provider/model`", param)
+        admission.check_case(params)
         if model not in provider_models:
             exchange.model = exchange.model or model
             guardrails.update(find_route(exchange.snapshot, exchange.key, model, param).guardrails)

@@ -690,11 +690,10 @@ async def test_model_names_in_a_spooled_batch_file_are_replaced(tmp_path: Path) 
     assert {batch_line["body"]["model"] for batch_line in batch_lines} == {"gpt-4.1"}
 
 
-@pytest.mark.parametrize("name", ["Model", "BODY"])
-def test_a_line_with_a_field_in_another_case_is_refused(name: str) -> None:
-    line = {"custom_id": "1", "body": {"model": "my-gpt"}}
-    (line if name == "BODY" else line["body"])[name] = {"model": "other"}
+@pytest.mark.parametrize("end", [', "Model": 1}}', r', "\u004dodel": 1}}', '}, "BODY": 1}'])
+def test_a_line_with_a_field_in_another_case_is_refused(end: str) -> None:
     lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
     with pytest.raises(GatewayError) as error:
-        lines.feed(json.dumps(line).encode() + b"\n")
-    assert f"line 1 of the file: `{name}`" in error.value.error.message
+        lines.feed(b'{"body": {"model": "my-gpt"' + end.encode() + b"\n")
+    start = "line 1 of the file: `"
+    assert error.value.error.message.startswith((f"{start}Model`", f"{start}BODY`"))

@@ -483,3 +483,7 @@ async def test_an_anthropic_batch_is_sent_with_the_upstream_model_names(tmp_path
         assert mixed.status == 400
         assert mixed.json()["type"] == "error"
         assert "requests[1].params.model" in json.dumps(mixed.json())
+        body["requests"][1]["params"] = {"model": "smart", "Model": "claude-other", **params}
+        ambiguous = await live.post("/v1/messages/batches", body, headers=headers)
+        assert ambiguous.status == 400, "a provider may ignore the case of names"
+        assert "`Model` must be written `model`" in json.dumps(ambiguous.json())
