@@ -135,9 +135,12 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
             members = iter(tar)
             manifest = _read_manifest(tar, next(members, None))
             _check_space(manifest, directory)
-            digests = {
-                info.name: _extract_member(tar, info, directory, manifest) for info in members
-            }
+            extracted_names: set[str] = set()
+            for info in members:
+                if info.name in extracted_names:
+                    raise ArchiveError(f"the backup is damaged: it has {info.name} twice")
+                _extract_member(tar, info, directory, manifest)
+                extracted_names.add(info.name)
             # Up to the end, which the checksum of gzip follows.
             while gzip_file.read(_BLOCK_BYTES):
                 pass
@@ -147,7 +150,7 @@ def unpack(source: BinaryIO, directory: Path, passphrase: str | None) -> Manifes
         raise ArchiveError(f"the file is not a backup, or is damaged: {error}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ArchiveError(f"the backup is damaged or incomplete: {error}") from None
-    missing_members = [name for name in manifest.members if name not in digests]
+    missing_members = [name for name in manifest.members if name not in extracted_names]
     if missing_members:
         raise ArchiveError(f"the backup is incomplete: {missing_members[0]} is missing")
     return manifest
@@ -193,7 +196,7 @@ def _check_space(manifest: Manifest, directory: Path) -> None:
 
 def _extract_member(
     tar: tarfile.TarFile, info: tarfile.TarInfo, directory: Path, manifest: Manifest
-) -> Member:
+) -> None:
     expected_member = manifest.members.get(info.name)
     if expected_member is None or not info.isfile() or not _NAME.fullmatch(info.name):
         raise ArchiveError(f"the backup has a member that is not in its manifest: {info.name!r}")
@@ -207,4 +210,3 @@ def _extract_member(
             file.write(block)
     if measure(path) != expected_member:
         raise ArchiveError(f"the backup is damaged: the checksum of {info.name} differs")
-    return expected_member

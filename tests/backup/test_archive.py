@@ -210,6 +210,22 @@ def test_a_member_larger_than_it_says_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "target/database.sqlite3").exists()
 
 
+def test_a_member_that_is_repeated_is_refused(tmp_path: Path) -> None:
+    """A small file can contain millions of them, and tarfile keeps each header in memory."""
+    content = create_backup(tmp_path)
+    repeated = gzip.compress(_repeat_secrets(gzip.decompress(content), 2))
+    with pytest.raises(ArchiveError, match="secrets.json twice"):
+        restore_backup(repeated, tmp_path)
+
+
+def _repeat_secrets(archive_bytes: bytes, count: int) -> bytes:
+    """The archive with `secrets.json` several times: one block of header, one of content."""
+    with tarfile.open(fileobj=io.BytesIO(archive_bytes)) as tar:
+        start = tar.getmember("secrets.json").offset
+    end = start + 2 * tarfile.BLOCKSIZE
+    return archive_bytes[:start] + archive_bytes[start:end] * count + archive_bytes[end:]
+
+
 def _archive_of(manifest: Manifest, members: dict[str, bytes]) -> bytes:
     """An archive of any manifest and any members."""
     file = io.BytesIO()
