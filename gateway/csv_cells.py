@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-# With the full-width forms, which some spreadsheets treat in the same way.
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Characters that start a formula; some spreadsheets treat the full-width forms in the same way.
+# A spreadsheet with another separator than the comma also starts a cell within a text, even if the
+# text is quoted here: it ignores quotes that do not start a cell.
+_FORMULA_START = re.compile(r'\A(?=[=+\-@\t\r\n＝＋－＠])|(?<=[;\t\r\n])(?="*[=+\-@＝＋－＠])')
 
 
 def csv_line(cells: Iterable[Any]) -> str:
@@ -32,6 +35,4 @@ def _cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, Decimal):
         return f"{value:f}"
-    if isinstance(value, str) and value.startswith(FORMULA_PREFIXES):
-        return f"'{value}"
-    return value
+    return _FORMULA_START.sub("'", value) if isinstance(value, str) else value

@@ -6,14 +6,36 @@ import csv
 from decimal import Decimal
 from pathlib import Path
 
-from gateway.csv_cells import FORMULA_PREFIXES, csv_line
+import pytest
+
+from gateway.csv_cells import csv_line
 
 ROOT = Path(__file__).parent.parent
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def test_no_cell_starts_like_a_formula() -> None:
     texts = [prefix + "1+1" for prefix in FORMULA_PREFIXES]
     assert next(csv.reader([csv_line(texts)])) == ["'" + text for text in texts]
+
+
+@pytest.mark.parametrize("formula", [prefix + "1+1" for prefix in "=+-@＝"])
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n", "a;"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_no_cell_becomes_a_formula_with_another_separator(
+    formula: str, separator: str, quote: str
+) -> None:
+    """Spreadsheets separate cells by `;` where the comma is decimal, and by tabs."""
+    line = csv_line(["a", f"x{separator}{quote}{formula}&{quote}"])
+    for delimiter in ";\t":
+        rows = csv.reader(line.splitlines(), delimiter=delimiter)
+        cells = [cell for row in rows for cell in row]
+        assert not [cell for cell in cells if cell.startswith(FORMULA_PREFIXES)]
+
+
+def test_separators_in_other_text_stay() -> None:
+    text = "a; b;c\n\nd = e"
+    assert next(csv.reader([csv_line([text])])) == [text]
 
 
 def test_numbers_stay_numbers() -> None:
