@@ -234,6 +234,13 @@ def test_the_check_of_an_unreadable_value_names_its_field(
 ) -> None:
     page = press(admin_client, "check", **{field: "-5"})
     assert f"Invalid {label}:" in page.content.decode()
+    assert page.context["changes"] == [f"invalid {label}"]
+
+
+def test_a_button_without_a_chosen_model_changes_nothing(admin_client: Client) -> None:
+    page = press(admin_client, "add-target:s1", **{"s1-new": ""})
+    assert "choose a model first" in page.content.decode()
+    assert page.context["changes"] == []
 
 
 def test_conditions_are_saved(admin_client: Client) -> None:

@@ -28,6 +28,7 @@ from console.pages.routes.forms import (
     document_from,
     draft_from_document,
     draft_from_form,
+    restore_invalid_fields,
 )
 from console.pages.routes.metrics import target_metrics, traffic
 from gateway import models
@@ -210,10 +211,14 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
     health = circuit_states(runtime_of(request))
     findings = state.findings
     pill_class, pill_text = presentation.findings_pill(findings)
-    changes = labels.changes(state.base, state.document)
-    if not changes and state.draft.errors:
-        # Only invalid input has changed: Save reports the error.
-        changes = [_("an invalid field")]
+    valid_document = restore_invalid_fields(state.draft, state.document, state.base)
+    # `<step>-new` is the choice of a target to add: without one, nothing has changed.
+    invalid_fields = [name for name in state.draft.errors if not name.endswith("-new")]
+    invalid_labels = dict.fromkeys(labels.field_label(name) for name in invalid_fields)
+    changes = [
+        *labels.changes(state.base, valid_document),
+        *(_("invalid %s") % label for label in invalid_labels),
+    ]
     context_values: dict[str, Any] = {
         "page": "routes",
         "state": state,
@@ -232,7 +237,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         **presentation.choices(state.draft, state.dry_run, state.snapshot),
     }
     if state.review:
-        context_values["lines"] = yaml_text.difference(state.base, state.document)
+        context_values["lines"] = yaml_text.difference(state.base, valid_document)
     if not live:
         context_values["entries"] = presentation.entries(
             models.Route.objects.order_by("name"), state.snapshot, traffic(), health

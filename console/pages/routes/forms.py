@@ -314,6 +314,32 @@ def _parse_extra(text: str) -> TargetSpec:
         return TargetSpec(model="")
 
 
+def restore_invalid_fields(draft: Draft, document: RouteSpec, saved: RouteSpec) -> RouteSpec:
+    """The document of a draft, with the saved values of the fields that are invalid."""
+    invalid_options = {name.partition("-")[0] for name in draft.errors}
+    if "cache_ttl" in invalid_options:
+        invalid_options.add("cache")
+    saved_weights = {target.model: target.weight for step in saved.steps for target in step.targets}
+    steps = []
+    for index, (entered, step) in enumerate(zip(draft.steps, document.steps, strict=True)):
+        saved_step = saved.steps[index] if index < len(saved.steps) else StepSpec()
+        targets = tuple(
+            msgspec.structs.replace(target, weight=saved_weights.get(target.model, 1.0))
+            if f"{entered_target.key}-weight" in draft.errors
+            else target
+            for entered_target, target in zip(entered.targets, step.targets, strict=True)
+        )
+        values = {
+            name: getattr(saved_step, name)
+            for name in StepSpec.__struct_fields__
+            if f"{entered.key}-{name}" in draft.errors
+        }
+        steps.append(msgspec.structs.replace(step, **values, targets=targets))
+    options = invalid_options.intersection(RouteSpec.__struct_fields__)
+    values = {name: getattr(saved, name) for name in options}
+    return msgspec.structs.replace(document, **values, steps=tuple(steps))
+
+
 def _parse_integer(draft: Draft, name: str, text: str) -> int | None:
     number = _parse_number(draft, name, text, integer=True, minimum=1)
     return None if number is None else int(number)
