@@ -64,7 +64,7 @@ EVERYDAY = {
     *("test_anthropic_sdk.py", "test_openai_sdk.py", "test_gemini.py", "test_ollama.py"),
     *("test_responses.py", "test_demo.py", "test_claude_code.py", "test_quick_start.py"),
     *("test_connect.py", "test_faults.py", "test_clouds.py", "test_light.py", "test_listing.py"),
-    *("test_accessibility.py", "test_first_answer.py", "test_pages.py", "test_sign_in.py"),
+    *("test_accessibility.py", "test_first_response.py", "test_pages.py", "test_sign_in.py"),
     "test_console_basics.py",
 }
 

@@ -6,10 +6,10 @@
     variables       `{{variable}}` in prompts and assertions
     assertions      the assertion types: how they are read and what they check
     json_path       a subset of JSONPath (RFC 9535)
-    chat            Definition + case + model -> OpenAI Chat request; response -> Answer
+    chat            Definition + case + model -> OpenAI Chat request; response -> ModelResponse
     judge           the request to a judge model and its judgement
     steps           the requests for one result, in order
-    scores          checks -> grade of an answer -> summary of a model; run against run
+    scores          checks -> grade of a response -> summary of a model; run against run
     report          results as CSV, JSON and Markdown
 
 The page and `dragoman eval` use the same functions, so that their scores are equal.

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import regex
 
-from console.evaluate.answers import Answer
 from console.evaluate.json_path import InvalidPath, find_values, parse_path
+from console.evaluate.responses import ModelResponse
 from console.playground.schemas import first_violation, json_equal, schema_error
 from gateway.canon.untrusted_patterns import InvalidPattern, compile_untrusted
 from gateway.prompts.variables import variable_text
@@ -30,13 +30,13 @@ _EXCERPT = 80
 
 
 class Assertion(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition for an answer.
+    """One condition for a response.
 
     Attributes:
         type: a key of TYPES, without `not-`.
         threshold: milliseconds for `latency`, US dollars for `cost`, the minimum score
             from 0 to 1 for `llm-rubric`.
-        weight: its share in the score of the answer.
+        weight: its share in the score of the response.
         provider: the judge model of `llm-rubric`; empty for that of the evaluation.
     """
 
@@ -64,20 +64,20 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AssertionType(msgspec.Struct, frozen=True):
-    """Checks an answer: a message if the condition is not met, else None.
+    """Checks a response: a message if the condition is not met, else None.
 
     `validate` returns why a value is invalid, or None.
     """
 
-    check: Callable[[Any, Answer], str | None]
+    check: Callable[[Any, ModelResponse], str | None]
     validate: Callable[[Any], str | None]
 
 
-def check_answer(assertion: Assertion, answer: Answer) -> Check:
+def check_response(assertion: Assertion, response: ModelResponse) -> Check:
     """The check of any assertion but `llm-rubric`, whose variables are already replaced."""
     limit = assertion.threshold if assertion.type in _BY_THRESHOLD else assertion.value
     try:
-        failure = TYPES[assertion.type].check(limit, answer)
+        failure = TYPES[assertion.type].check(limit, response)
     except _Undecidable as problem:
         return _check_result(assertion, passed=False, message=str(problem))
     passed = (failure is None) != assertion.negated
@@ -103,61 +103,63 @@ class _Undecidable(Exception):
 # --- text ------------------------------------------------------------------------------
 
 
-def _check_equals(value: Any, answer: Answer) -> str | None:
+def _check_equals(value: Any, response: ModelResponse) -> str | None:
     if isinstance(value, str):
-        equal = answer.text.strip() == value.strip()
+        equal = response.text.strip() == value.strip()
     else:
-        document, problem = _json_of(answer.text)
+        document, problem = _json_of(response.text)
         if problem:
             return problem
         equal = json_equal(document, value)
     return None if equal else f"expected {_value_excerpt(value)}"
 
 
-def _check_contains(value: Any, answer: Answer) -> str | None:
+def _check_contains(value: Any, response: ModelResponse) -> str | None:
     text = variable_text(value)
-    return None if text in answer.text else f"does not contain {_value_excerpt(text)}"
+    return None if text in response.text else f"does not contain {_value_excerpt(text)}"
 
 
-def _check_icontains(value: Any, answer: Answer) -> str | None:
+def _check_icontains(value: Any, response: ModelResponse) -> str | None:
     text = variable_text(value)
-    contains_text = text.casefold() in answer.text.casefold()
+    contains_text = text.casefold() in response.text.casefold()
     return None if contains_text else f"does not contain {_value_excerpt(text)} in any case"
 
 
-def _contains_any(value: Any, answer: Answer) -> str | None:
-    contains_item = any(item in answer.text for item in _expected_texts(value))
+def _contains_any(value: Any, response: ModelResponse) -> str | None:
+    contains_item = any(item in response.text for item in _expected_texts(value))
     return None if contains_item else f"contains none of {_value_excerpt(_expected_texts(value))}"
 
 
-def _contains_all(value: Any, answer: Answer) -> str | None:
-    missing_texts = [item for item in _expected_texts(value) if item not in answer.text]
+def _contains_all(value: Any, response: ModelResponse) -> str | None:
+    missing_texts = [item for item in _expected_texts(value) if item not in response.text]
     return f"does not contain {_value_excerpt(missing_texts)}" if missing_texts else None
 
 
-def _ignore_case(check: Callable[[Any, Answer], str | None]) -> Callable[[Any, Answer], str | None]:
-    def check_lowered(value: Any, answer: Answer) -> str | None:
-        lowered_answer = msgspec.structs.replace(answer, text=answer.text.casefold())
-        return check([item.casefold() for item in _expected_texts(value)], lowered_answer)
+def _ignore_case(
+    check: Callable[[Any, ModelResponse], str | None],
+) -> Callable[[Any, ModelResponse], str | None]:
+    def check_lowered(value: Any, response: ModelResponse) -> str | None:
+        lowered_response = msgspec.structs.replace(response, text=response.text.casefold())
+        return check([item.casefold() for item in _expected_texts(value)], lowered_response)
 
     return check_lowered
 
 
-def _starts_with(value: Any, answer: Answer) -> str | None:
+def _starts_with(value: Any, response: ModelResponse) -> str | None:
     text = variable_text(value)
-    return None if answer.text.startswith(text) else f"does not start with {_value_excerpt(text)}"
+    return None if response.text.startswith(text) else f"does not start with {_value_excerpt(text)}"
 
 
-def _ends_with(value: Any, answer: Answer) -> str | None:
+def _ends_with(value: Any, response: ModelResponse) -> str | None:
     text = variable_text(value)
-    ends_with_text = answer.text.rstrip().endswith(text.rstrip())
+    ends_with_text = response.text.rstrip().endswith(text.rstrip())
     return None if ends_with_text else f"does not end with {_value_excerpt(text)}"
 
 
-def _check_regex(value: Any, answer: Answer) -> str | None:
+def _check_regex(value: Any, response: ModelResponse) -> str | None:
     try:
         pattern = compile_untrusted(variable_text(value))
-        match = pattern.search(answer.text[:MAX_TEXT], timeout=PATTERN_S)
+        match = pattern.search(response.text[:MAX_TEXT], timeout=PATTERN_S)
     except TimeoutError:
         raise _Undecidable(f"the pattern took longer than {PATTERN_S:g} s") from None
     except InvalidPattern as error:
@@ -174,14 +176,14 @@ def _expected_texts(value: Any) -> list[str]:
 # --- JSON ------------------------------------------------------------------------------
 
 
-def _is_json(value: Any, answer: Answer) -> str | None:
-    document, problem = _json_of(answer.text)
+def _is_json(value: Any, response: ModelResponse) -> str | None:
+    document, problem = _json_of(response.text)
     return problem or _schema_violation(document, value)
 
 
-def _contains_json(value: Any, answer: Answer) -> str | None:
+def _contains_json(value: Any, response: ModelResponse) -> str | None:
     problem = "contains no JSON object or array"
-    for document in _embedded_documents(answer.text):
+    for document in _embedded_documents(response.text):
         violation = _schema_violation(document, value)
         if violation is None:
             return None
@@ -199,14 +201,14 @@ def _schema_violation(document: Any, schema: Any) -> str | None:
 
 
 def _json_of(text: str) -> tuple[Any, str]:
-    """The answer as JSON, also from within one Markdown code block; and why it is none."""
+    """The response as JSON, also from within one Markdown code block; and why it is none."""
     stripped_text = text.strip()
     if stripped_text.startswith("```") and stripped_text.endswith("```"):
         stripped_text = stripped_text.strip("`").partition("\n")[2].strip()
     try:
         return msgspec.json.decode(stripped_text), ""
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None, "the answer is not JSON" if stripped_text else "the answer is empty"
+        return None, "the response is not JSON" if stripped_text else "the response is empty"
 
 
 def _embedded_documents(text: str) -> list[Any]:
@@ -238,10 +240,10 @@ def _schema_of(value: Any) -> Any:
         return value
 
 
-def _json_path(value: Any, answer: Answer) -> str | None:
+def _json_path(value: Any, response: ModelResponse) -> str | None:
     """`value` is a path, or `{path, equals | contains}`."""
     condition = {"path": value} if isinstance(value, str) else value
-    document, problem = _json_of(answer.text)
+    document, problem = _json_of(response.text)
     if problem:
         return problem
     try:
@@ -271,12 +273,12 @@ def _json_equal(value: Any, expected: Any) -> bool:
 # --- tool calls, latency, cost ---------------------------------------------------------
 
 
-def _tool_call(value: Any, answer: Answer) -> str | None:
+def _tool_call(value: Any, response: ModelResponse) -> str | None:
     """`value` is a tool's name, or `{name, arguments}`; other arguments may be present."""
     expected: Json = {"name": value} if isinstance(value, str) else value
-    calls_with_name = [call for call in answer.calls if call.name == expected["name"]]
+    calls_with_name = [call for call in response.calls if call.name == expected["name"]]
     if not calls_with_name:
-        called_names = ", ".join(call.name for call in answer.calls)
+        called_names = ", ".join(call.name for call in response.calls)
         return f"{expected['name']} was not called" + (
             f", but {called_names}" if called_names else ""
         )
@@ -294,19 +296,19 @@ def _includes_arguments(arguments: Any, expected: Json) -> bool:
     return all(k in arguments and _json_equal(arguments[k], v) for k, v in expected.items())
 
 
-def _check_latency(threshold: float, answer: Answer) -> str | None:
-    is_slow = answer.latency_ms > threshold
-    return f"took {answer.latency_ms:.0f} ms, more than {threshold:g} ms" if is_slow else None
+def _check_latency(threshold: float, response: ModelResponse) -> str | None:
+    is_slow = response.latency_ms > threshold
+    return f"took {response.latency_ms:.0f} ms, more than {threshold:g} ms" if is_slow else None
 
 
-def _check_cost(threshold: float, answer: Answer) -> str | None:
-    if answer.cost_usd is None:
+def _check_cost(threshold: float, response: ModelResponse) -> str | None:
+    if response.cost_usd is None:
         raise _Undecidable("the cost is unknown: the model has no price")
-    is_too_expensive = answer.cost_usd > threshold
-    return f"cost ${answer.cost_usd:.6f}, more than ${threshold:g}" if is_too_expensive else None
+    is_too_expensive = response.cost_usd > threshold
+    return f"cost ${response.cost_usd:.6f}, more than ${threshold:g}" if is_too_expensive else None
 
 
-def _check_rubric(value: Any, answer: Answer) -> str | None:
+def _check_rubric(value: Any, response: ModelResponse) -> str | None:
     raise _Undecidable("no judge model was called")
 
 
@@ -484,7 +486,7 @@ def parse_short_assertion(text: str) -> Assertion:
     """An assertion in a cell of CSV, as promptfoo writes it. Raises InvalidAssertion.
 
     `contains: Paris`, `not-regex: \\d`, `latency(500)`, `is-json`; any other text must be
-    equal to the answer.
+    equal to the response.
     """
     match = _SHORTHAND.fullmatch(text.strip())
     if match is not None:

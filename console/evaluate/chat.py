@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from console.evaluate.answers import Answer, Call
 from console.evaluate.definition import Case, Definition, case_messages
+from console.evaluate.responses import Call, ModelResponse
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ def chat_body(definition: Definition, case: Case, model: str) -> Json:
     if definition.tools:
         body["tools"] = [*definition.tools]
     if definition.response_schema is not None:
-        body["response_format"] = schema_format("answer", definition.response_schema)
+        body["response_format"] = schema_format("response", definition.response_schema)
     return body
 
 
@@ -38,17 +38,17 @@ def schema_format(name: str, schema: Json) -> Json:
     }
 
 
-def read_answer(content: bytes) -> Answer:
-    """The answer in the body of a Chat response; times and cost are added by the caller."""
+def read_response(content: bytes) -> ModelResponse:
+    """The response in the body of a Chat response; times and cost are added by the caller."""
     try:
         body = msgspec.json.decode(content, type=dict[str, Any])
         message = body["choices"][0]["message"]
         text = message.get("content") or message.get("refusal") or ""
         calls = tuple(_read_call(call) for call in message.get("tool_calls") or ())
     except (msgspec.MsgspecError, LookupError, TypeError, AttributeError):
-        return Answer(error="the response is not a chat completion")
+        return ModelResponse(error="the response is not a chat completion")
     usage = body.get("usage") or {}
-    return Answer(
+    return ModelResponse(
         text=text if isinstance(text, str) else "",
         calls=calls,
         input_tokens=usage.get("prompt_tokens"),

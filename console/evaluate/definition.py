@@ -27,8 +27,8 @@ Result = TypeVar("Result")
 MAX_CASES = 5_000
 MAX_MODELS = 8
 MAX_REPEATS = 20
-# Answers of one run: cases x models x repetitions.
-MAX_ANSWERS = 40_000
+# Responses of one run: cases x models x repetitions.
+MAX_RESPONSES = 40_000
 MAX_ASSERTIONS = 50
 MAX_NAME = 200
 MAX_CONCURRENCY = 16
@@ -79,7 +79,7 @@ class InvalidDefinition(ValueError):
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One case: its variables, its own assertions, and its own messages if it has any.
 
-    `threshold` is the score from which the answer passes; None if every assertion must.
+    `threshold` is the score from which the response passes; None if every assertion must.
     """
 
     name: str = ""
@@ -103,8 +103,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         params: further fields of the Chat request, for example `temperature`.
         response_schema: JSON Schema of the response (structured output).
         judge: the model that judges `llm-rubric` assertions.
-        repeat: answers per case and model.
-        pass_rate: the share of passed answers that a model needs, from 0 to 1.
+        repeat: responses per case and model.
+        pass_rate: the share of passed responses that a model needs, from 0 to 1.
         concurrency: requests of a run at the same time.
         variables: default values of variables that a case does not have.
     """
@@ -125,8 +125,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     cases: tuple[Case, ...] = ()
 
     @property
-    def answer_count(self) -> int:
-        """Answers of a run."""
+    def response_count(self) -> int:
+        """Responses of a run."""
         return len(self.cases) * len(self.models) * self.repeat
 
 
@@ -156,7 +156,7 @@ def case_assertions(definition: Definition, case: Case) -> list[Assertion]:
 
 
 def case_threshold(definition: Definition, case: Case) -> float | None:
-    """The score from which an answer to the case passes; None if every assertion must."""
+    """The score from which a response to the case passes; None if every assertion must."""
     return definition.threshold if case.threshold is None else case.threshold
 
 
@@ -190,9 +190,9 @@ def check_runnable(definition: Definition) -> None:
         errors.append("choose at least one model")
     if not definition.cases:
         errors.append("add at least one case")
-    if definition.answer_count > MAX_ANSWERS:
+    if definition.response_count > MAX_RESPONSES:
         errors.append(
-            f"{definition.answer_count} answers are more than {MAX_ANSWERS}: "
+            f"{definition.response_count} responses are more than {MAX_RESPONSES}: "
             "use fewer cases, models or repetitions"
         )
     if not definition.judge and any(

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from console.evaluate.answers import Answer, Call
 from console.evaluate.assertions import Check
 from console.evaluate.definition import Case
+from console.evaluate.responses import Call, ModelResponse
 from console.evaluate.scores import Grade, ModelSummary, Outcome, Spread
 from gateway.csv_cells import csv_line
 
@@ -21,7 +21,7 @@ MARKDOWN_ROWS = 500
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """Text of an answer and the reason for its failure, for display."""
+    """Text of a response and the reason for its failure, for display."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
@@ -31,7 +31,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer of a run."""
+    """One response of a run."""
 
     outcome: Outcome
     content: Content
@@ -51,11 +51,11 @@ def result_of(
     case: Case,
     model: str,
     repetition: int,
-    answer: Answer,
+    response: ModelResponse,
     grade: Grade,
     judge_cost_usd: float | None = 0.0,
 ) -> Result:
-    """The result for a graded answer."""
+    """The result for a graded response."""
     return Result(
         outcome=Outcome(
             case=case_index,
@@ -64,30 +64,30 @@ def result_of(
             repetition=repetition,
             passed=grade.passed,
             score=grade.score,
-            failed=bool(answer.error),
-            latency_ms=answer.latency_ms,
-            cost_usd=answer.cost_usd,
+            failed=bool(response.error),
+            latency_ms=response.latency_ms,
+            cost_usd=response.cost_usd,
             judge_cost_usd=judge_cost_usd,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
+            input_tokens=response.input_tokens,
+            output_tokens=response.output_tokens,
         ),
         content=Content(
-            text=answer.text,
-            calls=answer.calls,
+            text=response.text,
+            calls=response.calls,
             checks=grade.checks,
-            error=answer.error,
-            request_id=answer.request_id,
+            error=response.error,
+            request_id=response.request_id,
         ),
     )
 
 
 def as_csv(report: Report) -> str:
-    """One line for each answer."""
+    """One line for each response."""
     names = list(dict.fromkeys(name for case in report.cases for name in case.variables))
     lines = [csv_line([
         "case", "name", *names, "model", "repetition", "passed", "score", "latency_ms", "cost_usd",
-        "judge_cost_usd", "input_tokens", "output_tokens", "answer", "tool_calls", "failed_checks",
-        "error", "request_id",
+        "judge_cost_usd", "input_tokens", "output_tokens", "response", "tool_calls",
+        "failed_checks", "error", "request_id",
     ])]  # fmt: skip
     for result in report.results:
         outcome, content = result.outcome, result.content
@@ -130,7 +130,7 @@ def failure_text(content: Content) -> str:
 
 
 def as_json(report: Report) -> bytes:
-    """Name, summaries of the models, and all answers with their checks."""
+    """Name, summaries of the models, and all responses with their checks."""
     document = {
         "name": report.name,
         "models": [summary_json(summary) for summary in report.summaries],
@@ -153,18 +153,18 @@ def _result_json(report: Report, result: Result) -> Json:
 
 
 def as_markdown(report: Report) -> str:
-    """The scores of the models as a table, and the failed answers as another."""
+    """The scores of the models as a table, and the failed responses as another."""
     lines = [f"# {_escape_markdown(report.name) or 'Evaluation'}", ""]
     lines += [*_markdown_table(SUMMARY_COLUMNS, report.summaries), ""]
     failed_results = [result for result in report.results if not result.outcome.passed]
     if failed_results:
-        lines += [f"## Failures: {len(failed_results)} of {len(report.results)} answers", ""]
+        lines += [f"## Failures: {len(failed_results)} of {len(report.results)} responses", ""]
         columns: dict[str, Callable[[Result], str]] = {
             "case": lambda r: case_title(r.outcome.case, report.cases[r.outcome.case]),
             "model": lambda r: r.outcome.model,
             "score": lambda r: f"{r.outcome.score:.2f}",
             "reason": lambda r: r.content.error or failure_text(r.content),
-            "answer": lambda r: r.content.text,
+            "response": lambda r: r.content.text,
         }
         lines += _markdown_table(columns, failed_results[:MARKDOWN_ROWS])
         if len(failed_results) > MARKDOWN_ROWS:
@@ -209,7 +209,7 @@ def _format_spread(value: Spread | None, form: str) -> str:
 SUMMARY_COLUMNS: dict[str, Callable[[ModelSummary], str]] = {
     "model": lambda s: s.model,
     "pass rate": lambda s: percent(s.pass_rate),
-    "passed": lambda s: f"{s.passed} of {s.answers}",
+    "passed": lambda s: f"{s.passed} of {s.responses}",
     "errors": lambda s: str(s.failed),
     "score": lambda s: _format_spread(s.score, ".2f"),
     "latency ms": lambda s: _format_spread(s.latency_ms, ".0f"),

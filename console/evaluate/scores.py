@@ -1,4 +1,4 @@
-"""Scores: checks -> grade of an answer -> summary of a model; a run against another."""
+"""Scores: checks -> grade of a response -> summary of a model; a run against another."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from statistics import median, quantiles
 
 import msgspec
 
-from console.evaluate.answers import Answer
-from console.evaluate.assertions import RUBRIC, Assertion, Check, check_answer
+from console.evaluate.assertions import RUBRIC, Assertion, Check, check_response
+from console.evaluate.responses import ModelResponse
 
 CellKey = tuple[str, str]
 
 
 class Grade(msgspec.Struct, frozen=True, kw_only=True):
-    """The grade of one answer: the weighted mean of its checks, from 0 to 1."""
+    """The grade of one response: the weighted mean of its checks, from 0 to 1."""
 
     passed: bool
     score: float
     checks: tuple[Check, ...] = ()
 
 
-def grade_answer(
-    answer: Answer,
+def grade_response(
+    response: ModelResponse,
     assertions: list[Assertion],
     judgements: Mapping[int, Check],
     threshold: float | None,
 ) -> Grade:
-    """Grade an answer; `judgements` has the checks of `llm-rubric` by their index.
+    """Grade a response; `judgements` has the checks of `llm-rubric` by their index.
 
     It passes if every assertion does, or with a threshold if its score reaches that. An
-    answer without assertions passes; a failed request never does.
+    response without assertions passes; a failed request never does.
     """
-    if answer.error:
+    if response.error:
         return Grade(passed=False, score=0.0)
     checks = tuple(
-        judgements[index] if assertion.type == RUBRIC else check_answer(assertion, answer)
+        judgements[index] if assertion.type == RUBRIC else check_response(assertion, response)
         for index, assertion in enumerate(assertions)
     )
     weight = sum(check.weight for check in checks)
@@ -46,11 +46,11 @@ def grade_answer(
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one answer that summaries need.
+    """The figures of one response that summaries need.
 
     Attributes:
         case: the index of the case; `case_key` identifies it across runs.
-        failed: whether the request failed, so that there was no answer to check.
+        failed: whether the request failed, so that there was no response to check.
         judge_cost_usd: US dollars for its judgements; None if unknown, 0 without any.
     """
 
@@ -92,28 +92,28 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         failed: requests that failed; they count as not passed.
-        cost_usd: US dollars of all answers and judgements with a known cost; None if none
+        cost_usd: US dollars of all responses and judgements with a known cost; None if none
             is known.
-        unpriced: answers whose cost is unknown.
+        unpriced: responses whose cost is unknown.
     """
 
     model: str
-    answers: int
+    responses: int
     passed: int
     failed: int
     score: Spread | None
     latency_ms: Spread | None
-    answer_cost_usd: Spread | None
+    response_cost_usd: Spread | None
     cost_usd: float | None
     unpriced: int
     input_tokens: int
     output_tokens: int
-    answer_tokens: Spread | None
+    response_tokens: Spread | None
 
     @property
     def pass_rate(self) -> float | None:
-        """Passed answers by all; None before the first."""
-        return self.passed / self.answers if self.answers else None
+        """Passed responses by all; None before the first."""
+        return self.passed / self.responses if self.responses else None
 
 
 def summarize(models: Iterable[str], outcomes: Iterable[Outcome]) -> list[ModelSummary]:
@@ -131,17 +131,17 @@ def _model_summary(model: str, rows: list[Outcome]) -> ModelSummary:
     ]
     return ModelSummary(
         model=model,
-        answers=len(rows),
+        responses=len(rows),
         passed=sum(row.passed for row in rows),
         failed=len(rows) - len(answered_rows),
         score=spread(row.score for row in rows),
         latency_ms=spread(row.latency_ms for row in answered_rows),
-        answer_cost_usd=spread(row.cost_usd for row in answered_rows),
+        response_cost_usd=spread(row.cost_usd for row in answered_rows),
         cost_usd=sum(costs) if any(row.cost_usd is not None for row in rows) else None,
         unpriced=sum(row.cost_usd is None for row in answered_rows),
         input_tokens=sum(row.input_tokens or 0 for row in rows),
         output_tokens=sum(row.output_tokens or 0 for row in rows),
-        answer_tokens=spread(
+        response_tokens=spread(
             None if row.output_tokens is None else float(row.output_tokens) for row in answered_rows
         ),
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from console.evaluate.answers import Answer
 from console.evaluate.assertions import RUBRIC, Check
 from console.evaluate.chat import chat_body
 from console.evaluate.definition import (
@@ -22,13 +21,14 @@ from console.evaluate.definition import (
 )
 from console.evaluate.judge import judge_body, read_judgement
 from console.evaluate.report import Result, result_of
-from console.evaluate.scores import grade_answer
+from console.evaluate.responses import ModelResponse
+from console.evaluate.scores import grade_response
 
 Json = dict[str, Any]
 
 
 class Item(msgspec.Struct, frozen=True, order=True):
-    """One answer of a run: the indexes of case and model, and the repetition, from 0."""
+    """One response of a run: the indexes of case and model, and the repetition, from 0."""
 
     case: int
     model: int
@@ -44,29 +44,29 @@ class ResultSteps:
         self._steps = _item_steps(definition, item)
         self.request = next(self._steps)
 
-    def answer(self, answer: Answer) -> None:
-        """Continue with the answer to `request`; checks it, which may take a few milliseconds."""
+    def receive(self, response: ModelResponse) -> None:
+        """Continue with the response to `request`; checks it, which may take a few milliseconds."""
         try:
-            self.request = self._steps.send(answer)
+            self.request = self._steps.send(response)
         except StopIteration as end:
             self.request, self.result = None, end.value
 
 
-def _item_steps(definition: Definition, item: Item) -> Generator[Json, Answer, Result]:
+def _item_steps(definition: Definition, item: Item) -> Generator[Json, ModelResponse, Result]:
     """Yield the request to the model, then one to the judge for each rubric."""
     case, model = definition.cases[item.case], definition.models[item.model]
-    answer = yield chat_body(definition, case, model)
+    response = yield chat_body(definition, case, model)
     assertions = case_assertions(definition, case)
     judgements: dict[int, Check] = {}
     costs: list[float | None] = []
     for index, assertion in enumerate(assertions):
-        if assertion.type == RUBRIC and not answer.error:
+        if assertion.type == RUBRIC and not response.error:
             judge = assertion.provider or definition.judge
             messages = case_messages(definition, case)
-            judge_answer = yield judge_body(judge, str(assertion.value), messages, answer)
-            costs.append(judge_answer.cost_usd)
-            judgements[index] = read_judgement(assertion, judge_answer)
-    grade = grade_answer(answer, assertions, judgements, case_threshold(definition, case))
+            judge_response = yield judge_body(judge, str(assertion.value), messages, response)
+            costs.append(judge_response.cost_usd)
+            judgements[index] = read_judgement(assertion, judge_response)
+    grade = grade_response(response, assertions, judgements, case_threshold(definition, case))
     known_costs = [cost for cost in costs if cost is not None]
     judge_cost = None if len(known_costs) < len(costs) else sum(known_costs)
-    return result_of(item.case, case, model, item.repetition, answer, grade, judge_cost)
+    return result_of(item.case, case, model, item.repetition, response, grade, judge_cost)

@@ -6,5 +6,5 @@
     execution one run, from its claim to its end
 
 A run survives its process: its results are stored as they arrive, and a process that holds
-no lease on it any more leaves the missing answers to the next one.
+no lease on it any more leaves the missing responses to the next one.
 """

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from console.evaluate.answers import Answer
-from console.evaluate.chat import DIALECT, read_answer
+from console.evaluate.chat import DIALECT, read_response
+from console.evaluate.responses import ModelResponse
 from console.playground.budget import EVALUATION_KEY_PREFIX
 from gateway.canon.events import Event
 from gateway.relay.exchange.log_record import Attempt, LogRecord
@@ -34,12 +34,12 @@ class _ResponseBody:
     def on_settled(self, entry: LogRecord) -> None: ...
 
 
-async def send_chat(runtime: Runtime, body: Json, session: str) -> Answer:
-    """Send a request and return its answer; a failure is in `error`.
+async def send_chat(runtime: Runtime, body: Json, session: str) -> ModelResponse:
+    """Send a request and return its response; a failure is in `error`.
 
     The session counts the cost toward the budget of its user.
     """
-    response = _ResponseBody()
+    body_listener = _ResponseBody()
     started = time.perf_counter()
     entry = await run_playground_call(
         runtime,
@@ -48,17 +48,17 @@ async def send_chat(runtime: Runtime, body: Json, session: str) -> Answer:
         caller=EVALUATION_KEY_PREFIX,
         headers={"user-agent": "dragoman-evaluate"},
         session=session,
-        listener=response,
+        listener=body_listener,
         model=str(body["model"]),
         stream=False,
     )
     latency_ms = (time.perf_counter() - started) * 1000
     if entry.outcome == "ok":
-        answer = read_answer(response.content)
+        response = read_response(body_listener.content)
     else:
-        answer = Answer(error=f"HTTP {entry.status}: {entry.error or entry.outcome}")
+        response = ModelResponse(error=f"HTTP {entry.status}: {entry.error or entry.outcome}")
     return msgspec.structs.replace(
-        answer,
+        response,
         latency_ms=latency_ms,
         cost_usd=None if entry.cost_usd is None else float(entry.cost_usd),
         request_id=entry.id,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from console.evaluate.answers import Answer
 from console.evaluate.definition import InvalidDefinition
 from console.evaluate.report import Result
+from console.evaluate.responses import ModelResponse
 from console.evaluate.steps import Item, ResultSteps
 from console.evaluation_runs import store
 from console.evaluation_runs.call import send_chat
@@ -55,7 +55,7 @@ class Execution:
         self._job: store.RunJob | None = None
 
     async def run(self) -> None:
-        """Request the missing answers; always releases the lease at the end."""
+        """Request the missing responses; always releases the lease at the end."""
         try:
             self._job = job = await self._run_query(store.load, self._pk)
             self._remaining_usd = job.remaining_usd
@@ -105,7 +105,7 @@ class Execution:
             await self._run_query(store.finish, self._pk, self._worker)
 
     async def _run_worker(self, job: store.RunJob, items: Iterator[Item]) -> None:
-        """Answer missing items one after another; several workers share the iterator."""
+        """Run missing items one after another; several workers share the iterator."""
         while not self._stopping:
             await self._may_request.wait()
             if self._runtime.draining:
@@ -118,7 +118,7 @@ class Execution:
                 item = None if self._stopping else next(items, None)
                 if item is None:
                     return
-                result = await self._answer_item(job, item)
+                result = await self._run_item(job, item)
             if result.outcome.failed and self._runtime.draining:
                 return  # the shutdown broke it off: it is run again
             self._pending.append(result)
@@ -135,28 +135,28 @@ class Execution:
                 store.pause_for, self._pk, self._worker, budget_exceeded_message()
             )
 
-    # --- one answer --------------------------------------------------------------------
+    # --- one response --------------------------------------------------------------------
 
-    async def _answer_item(self, job: store.RunJob, item: Item) -> Result:
+    async def _run_item(self, job: store.RunJob, item: Item) -> Result:
         session = f"{session_prefix(job.owner)}{job.uuid}"
         steps = ResultSteps(job.definition, item)
         while steps.request is not None:
-            answer = await self._send_request(steps.request, session)
-            await self._run_query(steps.answer, answer)
+            response = await self._send_request(steps.request, session)
+            await self._run_query(steps.receive, response)
         assert steps.result is not None
         return steps.result
 
-    async def _send_request(self, body: dict[str, Any], session: str) -> Answer:
-        answer = await send_chat(self._runtime, body, session)
-        self._spent_usd += answer.cost_usd or 0.0
-        return answer
+    async def _send_request(self, body: dict[str, Any], session: str) -> ModelResponse:
+        response = await send_chat(self._runtime, body, session)
+        self._spent_usd += response.cost_usd or 0.0
+        return response
 
     # --- storage and control -----------------------------------------------------------
 
     async def _supervise_run(self, workers: list[asyncio.Task[None]]) -> None:
         """Store results, renew the lease, and follow the status that a person sets.
 
-        Answers are paid for: while the database is away, they are kept, and no more are requested
+        Responses are paid for: while the database is away, they are kept, and no more are requested
         once the lease has ended. Another process may have the run then.
         """
         renewed_at = time.monotonic()
@@ -207,7 +207,7 @@ class Execution:
 
 
 def _missing_items(job: store.RunJob) -> Iterator[Item]:
-    """The answers that are not stored, case by case, so that models progress alike."""
+    """The responses that are not stored, case by case, so that models progress alike."""
     definition = job.definition
     for case in range(len(definition.cases)):
         for repetition in range(definition.repeat):

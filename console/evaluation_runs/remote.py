@@ -1,6 +1,6 @@
 """Runs an evaluation against a gateway over HTTP, with a gateway key; used by `dragoman eval`.
 
-Without a database and an event loop: requests are sent by threads. The cost of an answer is
+Without a database and an event loop: requests are sent by threads. The cost of a response is
 in a header of its response.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from console.evaluate.answers import Answer
-from console.evaluate.chat import PATH, read_answer
+from console.evaluate.chat import PATH, read_response
 from console.evaluate.definition import Definition
 from console.evaluate.report import Report, Result
+from console.evaluate.responses import ModelResponse
 from console.evaluate.scores import summarize
 from console.evaluate.steps import Item, ResultSteps
 from console.gateway_client import GatewayClient, GatewayError
@@ -27,17 +27,17 @@ Json = dict[str, Any]
 COST_HEADER = "x-dragoman-cost-usd"
 
 
-def send_chat(gateway: GatewayClient, body: Json) -> Answer:
-    """Send a request and return its answer; a failure is in `error`."""
+def send_chat(gateway: GatewayClient, body: Json) -> ModelResponse:
+    """Send a request and return its response; a failure is in `error`."""
     started = time.perf_counter()
     try:
         content, headers = gateway.call(PATH, body)
-        answer = read_answer(content)
+        response = read_response(content)
     except GatewayError as error:
-        answer, headers = Answer(error=str(error)), error.headers
+        response, headers = ModelResponse(error=str(error)), error.headers
     cost = headers.get(COST_HEADER)
     return msgspec.structs.replace(
-        answer,
+        response,
         latency_ms=(time.perf_counter() - started) * 1000,
         cost_usd=None if cost is None else float(cost),
         request_id=headers.get("x-dragoman-request-id") or headers.get("x-request-id") or "",
@@ -49,9 +49,9 @@ def run_evaluation(
     definition: Definition,
     on_result: Callable[[int, int], None],
 ) -> Report:
-    """Run all answers and return the report.
+    """Run all responses and return the report.
 
-    `on_result` receives the number of finished answers and that of all, in this thread.
+    `on_result` receives the number of finished responses and that of all, in this thread.
     Raises GatewayError before the first request if the gateway refuses the key.
     """
     gateway.call("/v1/models")
@@ -90,6 +90,6 @@ def _items_of(definition: Definition) -> Iterator[Item]:
 def _run_item(gateway: GatewayClient, definition: Definition, item: Item) -> Result:
     steps = ResultSteps(definition, item)
     while steps.request is not None:
-        steps.answer(send_chat(gateway, steps.request))
+        steps.receive(send_chat(gateway, steps.request))
     assert steps.result is not None
     return steps.result

@@ -1,6 +1,6 @@
 """The service that executes evaluation runs, one per process.
 
-It claims runs in the database, sends their missing answers with bounded concurrency, and
+It claims runs in the database, sends their missing responses with bounded concurrency, and
 stores results as they arrive. A process that dies loses its lease after LEASE, and another
 one, or the same after its restart, continues.
 """
@@ -97,7 +97,7 @@ class Runner:
         return await self._loop.run_in_executor(self._thread, call)
 
     async def stop(self) -> None:
-        """Stop all runs and release their leases; finished answers are stored."""
+        """Stop all runs and release their leases; finished responses are stored."""
         tasks = [self._task, *self._executions.values()]
         for task in tasks:
             task.cancel()

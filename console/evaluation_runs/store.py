@@ -33,7 +33,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed run: what is to be done, and what is done.
 
     Attributes:
-        stored: the answers that are stored.
+        stored: the responses that are stored.
         remaining_usd: the owner's budget for the rest of today.
     """
 
@@ -66,7 +66,7 @@ def start(evaluation: Evaluation, user: Any) -> EvaluationRun:
                     owner_id=user.pk,
                     number=last_number + 1,
                     document=evaluation.document,
-                    total=definition.answer_count,
+                    total=definition.response_count,
                 )
         except IntegrityError:  # another start took the number
             if attempt == 2:
@@ -90,7 +90,7 @@ def set_status(run: EvaluationRun, status: str, *, before: Iterable[str], reason
 
 
 def pause(run: EvaluationRun) -> bool:
-    """Pause a running run: answers in progress are still stored."""
+    """Pause a running run: responses in progress are still stored."""
     return set_status(run, Status.PAUSED, before=[Status.RUNNING])
 
 
@@ -212,7 +212,7 @@ def remaining_usd(owner: int) -> float:
 def outcomes(
     run: EvaluationRun, definition: Definition, *, case: int | None = None
 ) -> list[Outcome]:
-    """The figures of all stored answers, or of those to one case, by case, model, repetition."""
+    """The figures of all stored responses, or of those to one case, by case, model, repetition."""
     fields = (
         "case", "model", "repetition", "passed", "score", "failed", "latency_ms", "cost_usd",
         "judge_cost_usd", "input_tokens", "output_tokens",
@@ -230,7 +230,7 @@ def _row_outcome(row: Json, keys: list[str], models: tuple[str, ...]) -> Outcome
 
 
 def contents(run: EvaluationRun, cases: Iterable[int]) -> dict[Item, Content]:
-    """Texts of the answers to these cases."""
+    """Texts of the responses to these cases."""
     rows = EvaluationResult.objects.filter(run=run, case__in=[*cases])
     values = rows.values_list("case", "model", "repetition", "content")
     return {
@@ -240,7 +240,7 @@ def contents(run: EvaluationRun, cases: Iterable[int]) -> dict[Item, Content]:
 
 
 def first_texts(run: EvaluationRun) -> Iterator[tuple[int, str]]:
-    """Case and text of the first answers of each model; failed requests have none."""
+    """Case and text of the first responses of each model; failed requests have none."""
     rows = EvaluationResult.objects.filter(run=run, repetition=0, failed=False)
     yield from rows.values_list("case", "content__text").iterator()
 
@@ -280,5 +280,5 @@ def update_summary(pk: int) -> None:
 
 
 def progress(run: EvaluationRun) -> int:
-    """The number of stored answers."""
+    """The number of stored responses."""
     return EvaluationResult.objects.filter(run=run).count()

@@ -47,7 +47,7 @@ def print_progress(stream: OutputWrapper, *, quiet: bool) -> Callable[[int, int]
             return
         if terminal:
             stream.write(
-                f"\r{finished_count}/{total} answers",
+                f"\r{finished_count}/{total} responses",
                 ending="\n" if finished_count == total else "",
             )
             stream.flush()
@@ -55,6 +55,6 @@ def print_progress(stream: OutputWrapper, *, quiet: bool) -> Callable[[int, int]
             finished_count == total
             or finished_count * 10 // total > (finished_count - 1) * 10 // total
         ):
-            stream.write(f"{finished_count}/{total} answers")
+            stream.write(f"{finished_count}/{total} responses")
 
     return show

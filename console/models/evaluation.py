@@ -139,9 +139,9 @@ class EvaluationRun(models.Model):
 
 
 class EvaluationResult(models.Model):
-    """One answer of a run: its case, model and repetition (from 0), figures and content.
+    """One response of a run: its case, model and repetition (from 0), figures and content.
 
-    The unique constraint is what keeps an answer from being counted twice when a run is
+    The unique constraint is what keeps a response from being counted twice when a run is
     resumed.
     """
 

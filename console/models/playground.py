@@ -210,7 +210,7 @@ class VoteQuerySet(OwnedQuerySet["Vote"]):
 
 
 class Vote(models.Model):
-    """A user's choice between the answers of a run, stored by model name, not by column.
+    """A user's choice between the responses of a run, stored by model name, not by column.
 
     `winner` is a model; empty with `tie` (equally good) or without (all bad).
     """

@@ -51,9 +51,9 @@ from console.playground.events import encode_event
 from console.playground.image import THEMES, as_svg
 from console.playground.plan import COLUMN_LETTERS, Column, Plan
 from console.playground.plan_parser import parse
-from console.playground.results import AnswerResult
+from console.playground.results import ColumnResponse
 from console.playground.shared_view import shared_view
-from console.playground.translation import translate_answer
+from console.playground.translation import translate_response
 from console.playground.validation import Invalid, Json, is_storable
 from gateway import store
 from gateway.api.runtime import lazy_runtime, runtime_of
@@ -340,20 +340,20 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     if dialect not in CONSOLE_DIALECTS:
         raise Invalid({"dialect": _("This dialect is not supported.")})
     results = await sync_to_async(run_store.results_of)(row)
-    answer = next(iter(results.of(column.id)), None)
+    response = next(iter(results.of(column.id)), None)
     snapshot = await _current_snapshot(request)
     if not await sync_to_async(personal_keys.may_use_model)(user, snapshot, column.model):
         raise Invalid({"col": _("None of your keys may use this model.")})
     return json_response(
-        await sync_to_async(_answer_translation)(snapshot, dialect, column, answer)
+        await sync_to_async(_response_translation)(snapshot, dialect, column, response)
     )
 
 
-def _answer_translation(
-    snapshot: Snapshot, dialect: str, column: Column, answer: AnswerResult | None
+def _response_translation(
+    snapshot: Snapshot, dialect: str, column: Column, response: ColumnResponse | None
 ) -> Json:
     """The request and the response in both dialects; `sides` is HTML."""
-    translated = translate_answer(snapshot, dialect, column, answer)
+    translated = translate_response(snapshot, dialect, column, response)
     html = render_to_string("console/translation/_sides.html", {"sides": translated["sides"]})
     return translated | {"sides": "".join(html)}
 

@@ -1,6 +1,6 @@
 """Daily budget of a user for playground runs, evaluations and replays of logged requests.
 
-Spend is summed from the request log, which also has the cost of stopped answers.
+Spend is summed from the request log, which also has the cost of stopped responses.
 """
 
 from __future__ import annotations

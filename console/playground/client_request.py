@@ -192,7 +192,7 @@ def _output_format(settings: PromptSettings) -> Output:
     if schema is None:
         return Output()
     changed_keywords = restrict_to_openai_strict(schema)[1]
-    return Output(format="schema", name="answer", schema=schema, strict=not changed_keywords)
+    return Output(format="schema", name="response", schema=schema, strict=not changed_keywords)
 
 
 def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
@@ -260,7 +260,7 @@ def _field_paths() -> dict[str, str]:
 
 
 def _with_wrapped_state(dialect: str, part: Part, model: str) -> Part:
-    """A part of an answer as a client returns it: its state in the gateway's wrapper."""
+    """A part of a response as a client returns it: its state in the gateway's wrapper."""
     if isinstance(part, Reasoning):
         state = part.signature or Signature(kind="text")
         return msgspec.structs.replace(part, signature=_wrap_state(dialect, state, model))
@@ -296,6 +296,6 @@ def _wrap_state(dialect: str, state: Signature, model: str) -> Signature:
 def next_round_request(
     request: Request, parts: tuple[Part, ...], results: tuple[Part, ...]
 ) -> Request:
-    """Request of the next round: appends the answer and the tool results."""
+    """Request of the next round: appends the response and the tool results."""
     turns = (Turn(role="assistant", parts=parts), Turn(role="user", parts=results))
     return msgspec.structs.replace(request, turns=(*request.turns, *turns))

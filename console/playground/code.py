@@ -203,10 +203,10 @@ client.meta.events.register(
     lambda request, **_: request.headers.add_header("Authorization", f"Bearer {{key}}"),
 )
 
-answer = client.converse_stream(
+response = client.converse_stream(
 {arguments}
 )
-for event in answer["stream"]:
+for event in response["stream"]:
     if "contentBlockDelta" in event:
         print(event["contentBlockDelta"]["delta"].get("text", ""), end="", flush=True)
 """

@@ -1,4 +1,4 @@
-"""One answer of one column: calls the relay until no tool call is left to answer.
+"""One response of one column: calls the relay until no tool call is left to answer.
 
 All times are measured by the server from the start of the first call.
 """
@@ -18,7 +18,7 @@ from console.playground.budget import PLAYGROUND_KEY_PREFIX
 from console.playground.logged_settings import LoggedBody, body_for, same_request
 from console.playground.messages import tool_result, tool_result_text
 from console.playground.plan import Column, Tool
-from console.playground.results import AnswerResult, ReceivedToolCall
+from console.playground.results import ColumnResponse, ReceivedToolCall
 from console.playground.stream_listener import StreamListener
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Part, Request, ToolCall
@@ -34,12 +34,12 @@ MAX_ROUNDS = 8
 QUIET_S = 2.0
 # Each check covers all calls so far; above this number they are checked at the end only.
 MAX_JUDGED_CALLS = 16
-# Outcome in the log -> status of an answer.
+# Outcome in the log -> status of a response.
 _OUTCOMES = {"ok": "ok", "cut": "cut", "client_closed": "stopped"}
 
 
 class ColumnRun:
-    """One answer. `run` always emits an `end` event; cancelling it stops the answer."""
+    """One response. `run` always emits an `end` event; cancelling it stops the response."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class ColumnRun:
     ) -> None:
         self.column = column
         self.settings = column.settings
-        self.answer = AnswerResult(col=column.id, n=repetition)
+        self.response = ColumnResponse(col=column.id, n=repetition)
         self.entries: list[LogRecord] = []
         self.attempts: list[Attempt] = []
         self.last_event_at = self.started_at = time.perf_counter()
@@ -80,12 +80,12 @@ class ColumnRun:
         try:
             await self._run_rounds()
         except asyncio.CancelledError:
-            self._end_answer("error" if self._cancel_error else "stopped", self._cancel_error)
+            self._end_run("error" if self._cancel_error else "stopped", self._cancel_error)
             raise
         except GatewayError as failure:  # the dialect cannot express these settings
-            if not self.answer.model:
+            if not self.response.model:
                 self.emit("start", model=self.column.model, route=self.column.model, notes=[])
-            self._end_answer("error", failure.error)
+            self._end_run("error", failure.error)
 
     async def _run_rounds(self) -> None:
         request = client_request.build_request(self.column, stream=self._stream)
@@ -95,7 +95,7 @@ class ColumnRun:
                 self.emit("start", model=self.column.model, route=self.column.model, notes=notes)
             refusal = self._budget_refusal()
             if refusal is not None:
-                self._end_answer("refused", Error(kind="quota", message=refusal))
+                self._end_run("refused", Error(kind="quota", message=refusal))
                 return
             entry = await self._send_request(body)
             next_request = self._next_request(request) if entry.outcome == "ok" else None
@@ -160,15 +160,15 @@ class ColumnRun:
     # --- events ------------------------------------------------------------------------
 
     def emit(self, kind: str, /, **data: Any) -> None:
-        """Emit an event of this answer."""
+        """Emit an event of this response."""
         self.last_event_at = time.perf_counter()
         self._last_quiet_report_s = 0.0
         event = {**self._scope, **data}
-        self.answer.apply(kind, event)
+        self.response.apply(kind, event)
         self._emit(kind, event)
 
     def record_attempt(self, attempt: Attempt, offset_ms: float) -> None:
-        """Emit an attempt that was skipped, failed or answered; times since the answer's start."""
+        """Emit an attempt that was skipped, failed or answered; times since the start."""
         self.attempts.append(attempt)
         self.emit(
             "attempt",
@@ -191,11 +191,11 @@ class ColumnRun:
         self.cost += float(entry.cost_usd or 0)
 
     def abort_too_long(self) -> None:
-        """Cancel the answer: it is longer than any model writes."""
+        """Cancel the response: it is longer than any model writes."""
         task = asyncio.current_task()
         if self._cancel_error is None and task is not None:
             self._cancel_error = Error(
-                kind="too_large", message=_("the answer is too long to be displayed")
+                kind="too_large", message=_("the response is too long to be displayed")
             )
             task.cancel()
 
@@ -209,7 +209,7 @@ class ColumnRun:
 
     def emit_tool_verdict(self, *, final: bool) -> None:
         """Emit the verdict on the tool calls received so far."""
-        calls: list[ReceivedToolCall] = self.answer.calls
+        calls: list[ReceivedToolCall] = self.response.calls
         if len(calls) > MAX_JUDGED_CALLS and not final:
             return
         settings = self.settings
@@ -220,17 +220,17 @@ class ColumnRun:
     # --- end ---------------------------------------------------------------------------
 
     def fail(self) -> None:
-        """End the answer with an internal error unless it has ended."""
-        self._end_answer("error", Error(kind="upstream_error", message="the playground failed"))
+        """End the response with an internal error unless it has ended."""
+        self._end_run("error", Error(kind="upstream_error", message="the playground failed"))
 
     def _end_with_entry(self, entry: LogRecord) -> None:
         status = _OUTCOMES.get(entry.outcome, "error")
         error = None
         if entry.error_kind:
             error = Error(kind=entry.error_kind, message=entry.error)
-        self._end_answer(status, error, entry)
+        self._end_run(status, error, entry)
 
-    def _end_answer(self, status: str, error: Error | None, entry: LogRecord | None = None) -> None:
+    def _end_run(self, status: str, error: Error | None, entry: LogRecord | None = None) -> None:
         if self.ended:
             return
         self._listener.flush()
@@ -258,7 +258,7 @@ class ColumnRun:
             cost=self._total_cost(),
             fallback=status == "ok" and any(a.error_kind or a.skipped for a in self.attempts),
             adaptations=len(entry.adaptations) if entry else 0,
-            chars=len(self.answer.text),
+            chars=len(self.response.text),
             **token_counts,
         )
 

@@ -1,4 +1,4 @@
-"""Statistics of the answers of each column: medians and spread over repetitions."""
+"""Statistics of the responses of each column: medians and spread over repetitions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from console.playground.results import AnswerResult, RunResults
+from console.playground.results import ColumnResponse, RunResults
 
 Json = dict[str, Any]
 
-# Measures of an answer: name in the summary -> field of its `end` event.
+# Measures of a response: name in the summary -> field of its `end` event.
 MEASURES = {
     "ttft_ms": "ttft_ms",
     "total_ms": "total_ms",
@@ -42,26 +42,26 @@ def spread(values: Iterable[float | None]) -> Json | None:
     }
 
 
-def column(col: str, results: list[AnswerResult]) -> Json:
-    """Statistics of one column; times and tokens of successful answers only."""
+def column(col: str, results: list[ColumnResponse]) -> Json:
+    """Statistics of one column; times and tokens of successful responses only."""
     successful_ends = [
-        answer.end for answer in results if answer.end and answer.end["status"] == "ok"
+        response.end for response in results if response.end and response.end["status"] == "ok"
     ]
-    statuses = [answer.end["status"] if answer.end else "stopped" for answer in results]
+    statuses = [response.end["status"] if response.end else "stopped" for response in results]
     stats: Json = {
         "col": col,
         "model": results[0].model if results else "",
         "runs": len(results),
         "ok": len(successful_ends),
-        "failed": sum(answer.failed for answer in results),
+        "failed": sum(response.failed for response in results),
         "stopped": statuses.count("stopped"),
         "fallbacks": sum(bool(end.get("fallback")) for end in successful_ends),
-        "schema_valid": share(answer.verdict("schema") for answer in results),
-        "tools_correct": share(answer.verdict("tools") for answer in results),
+        "schema_valid": share(response.verdict("schema") for response in results),
+        "tools_correct": share(response.verdict("tools") for response in results),
     }
     for name, field in MEASURES.items():
         stats[name] = spread(end.get(field) for end in successful_ends)
-    costs = [answer.end.get("cost") for answer in results if answer.end]
+    costs = [response.end.get("cost") for response in results if response.end]
     stats["cost_total"] = sum(cost for cost in costs if cost is not None) if any(costs) else None
     return stats
 

@@ -1,4 +1,4 @@
-"""Exports a finished run as JSON, CSV or Markdown, one row per answer."""
+"""Exports a finished run as JSON, CSV or Markdown, one row per response."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from console.playground.results import AnswerResult, RunResults
+from console.playground.results import ColumnResponse, RunResults
 from gateway.csv_cells import csv_line
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ HEADER = (
     "model",
     "upstream_model",
     "status",
-    "answer",
+    "response",
     "length_chars",
     "first_token_ms",
     "total_ms",
@@ -41,7 +41,7 @@ _MARKDOWN = (
     "column",
     "provider",
     "model",
-    "answer",
+    "response",
     "length_chars",
     "total_ms",
     "output_tokens",
@@ -49,26 +49,26 @@ _MARKDOWN = (
     "tool_accuracy",
     "cost_usd",
 )
-MARKDOWN_ANSWER_CHARS = 500
+MARKDOWN_RESPONSE_CHARS = 500
 
 
 def rows(results: RunResults) -> list[Json]:
-    """One row per answer, with the fields of HEADER."""
-    return [_answer_row(answer) for answer in results.by_key.values()]
+    """One row per response, with the fields of HEADER."""
+    return [_response_row(response) for response in results.by_key.values()]
 
 
-def _answer_row(answer: AnswerResult) -> Json:
-    end: Json = answer.end or {}
-    schema, tools = answer.verdicts.get("schema"), answer.verdicts.get("tools")
+def _response_row(response: ColumnResponse) -> Json:
+    end: Json = response.end or {}
+    schema, tools = response.verdicts.get("schema"), response.verdicts.get("tools")
     values = (
-        answer.col,
-        answer.n + 1,
+        response.col,
+        response.n + 1,
         end.get("provider"),
-        answer.model,
+        response.model,
         end.get("upstream_model"),
         end.get("status", "unfinished"),
-        answer.text or answer.refusal,
-        len(answer.text or answer.refusal),
+        response.text or response.refusal,
+        len(response.text or response.refusal),
         end.get("ttft_ms"),
         end.get("total_ms"),
         end.get("tok_s"),
@@ -76,7 +76,7 @@ def _answer_row(answer: AnswerResult) -> Json:
         end.get("output"),
         end.get("cached"),
         end.get("reasoning"),
-        [{"name": call.name, "arguments": call.arguments} for call in answer.calls],
+        [{"name": call.name, "arguments": call.arguments} for call in response.calls],
         schema and schema.get("ok"),
         schema and " ".join(filter(None, (schema.get("path"), schema.get("message")))),
         tools and tools.get("ok"),
@@ -95,17 +95,17 @@ def accuracy(tools: Json | None) -> float | None:
 
 
 def as_json(run: Json, results: RunResults) -> bytes:
-    """Run with its settings, full answers and summary."""
-    answers = [
+    """Run with its settings, full responses and summary."""
+    responses = [
         {
             **row,
-            "reasoning": answer.reasoning,
-            "verdicts": answer.verdicts,
-            "attempts": answer.attempts,
+            "reasoning": response.reasoning,
+            "verdicts": response.verdicts,
+            "attempts": response.attempts,
         }
-        for row, answer in zip(rows(results), results.by_key.values(), strict=True)
+        for row, response in zip(rows(results), results.by_key.values(), strict=True)
     ]
-    return msgspec.json.format(msgspec.json.encode({**run, "answers": answers}), indent=2)
+    return msgspec.json.format(msgspec.json.encode({**run, "responses": responses}), indent=2)
 
 
 def as_csv(results: RunResults) -> str:
@@ -125,20 +125,20 @@ def _cell(value: Any) -> Any:
 
 
 def as_markdown(title: str, results: RunResults) -> str:
-    """Markdown table, with long answers in full below it."""
-    answer_rows = rows(results)
+    """Markdown table, with long responses in full below it."""
+    response_rows = rows(results)
     lines = [f"# {_single_line(title) or 'Playground run'}", ""]
     lines.append("| " + " | ".join(name.replace("_", " ") for name in _MARKDOWN) + " |")
     lines.append("|" + " --- |" * len(_MARKDOWN))
-    for row in answer_rows:
+    for row in response_rows:
         cells = (_markdown_cell(row[name]) for name in _MARKDOWN)
         lines += ["| " + " | ".join(cells) + " |"]
-    for row in answer_rows:
-        answer = str(row["answer"])
-        if len(answer) > MARKDOWN_ANSWER_CHARS:
-            fence = _code_fence(answer)
+    for row in response_rows:
+        response = str(row["response"])
+        if len(response) > MARKDOWN_RESPONSE_CHARS:
+            fence = _code_fence(response)
             lines += ["", f"## {row['column']}: {_single_line(str(row['model']))}", ""]
-            lines += [fence, answer, fence]
+            lines += [fence, response, fence]
     return "\n".join(lines) + "\n"
 
 
@@ -148,8 +148,8 @@ def _single_line(text: str) -> str:
 
 def _markdown_cell(value: Any) -> str:
     text = _single_line(str(_cell(value)))
-    if len(text) > MARKDOWN_ANSWER_CHARS:
-        text = text[: MARKDOWN_ANSWER_CHARS - 1] + "…"
+    if len(text) > MARKDOWN_RESPONSE_CHARS:
+        text = text[: MARKDOWN_RESPONSE_CHARS - 1] + "…"
     for sign in "\\`|<>*_[]":
         text = text.replace(sign, "\\" + sign)
     return text

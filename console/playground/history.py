@@ -53,7 +53,7 @@ def _run_row(row: PlaygroundRun, user: Any) -> Json:
 
 
 def _status_label(row: PlaygroundRun, columns: list[Json]) -> str:
-    """Status label of a run; empty if all answers succeeded."""
+    """Status label of a run; empty if all responses succeeded."""
     if row.ended_at is None:
         return _("Interrupted") if row.interrupted else _("Running")
     failed_count = sum(column["failed"] for column in columns)

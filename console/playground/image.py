@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from console.playground.shared_view import SharedAnswer, SharedRun
+from console.playground.shared_view import SharedResponse, SharedRun
 from console.templatetags.ui import ms, usd
 
 CARDS_PER_ROW = 4
@@ -45,8 +45,8 @@ _FORBIDDEN_CHARS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010
 def as_svg(run: SharedRun, theme: str = "light") -> str:
     """The image: the title, and the first response of each column."""
     colours = THEMES[theme]
-    answers = [answer for answer in run.answers if answer.repetition == 1][:MAX_CARDS]
-    columns = max(1, min(CARDS_PER_ROW, len(answers)))
+    responses = [response for response in run.responses if response.repetition == 1][:MAX_CARDS]
+    columns = max(1, min(CARDS_PER_ROW, len(responses)))
     width = 2 * PADDING + columns * CARD_WIDTH + (columns - 1) * GAP
     title = wrap(run.title, _TITLE_CHARS * columns - 8, 2) if run.title else []
     y = PADDING
@@ -55,14 +55,14 @@ def as_svg(run: SharedRun, theme: str = "light") -> str:
         for n, line in enumerate(title)
     ]
     y += 24 * len(title) + (12 if title else 0)
-    for start in range(0, len(answers), columns):
-        row = [(answer, _answer_lines(answer)) for answer in answers[start : start + columns]]
-        height = _TEXT_TOP + _LINE * max(len(lines) for _answer, lines in row) + _INSET
-        for index, (answer, lines) in enumerate(row):
+    for start in range(0, len(responses), columns):
+        row = [(each, _response_lines(each)) for each in responses[start : start + columns]]
+        height = _TEXT_TOP + _LINE * max(len(lines) for _response, lines in row) + _INSET
+        for index, (response, lines) in enumerate(row):
             x = PADDING + index * (CARD_WIDTH + GAP)
-            parts += _answer_card(answer, lines, x, y, height, colours)
+            parts += _response_card(response, lines, x, y, height, colours)
         y += height + GAP
-    height = y - GAP + PADDING if answers else y + PADDING
+    height = y - GAP + PADDING if responses else y + PADDING
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="{_FONT}">'
@@ -70,37 +70,37 @@ def as_svg(run: SharedRun, theme: str = "light") -> str:
     )
 
 
-def _answer_lines(answer: SharedAnswer) -> list[str]:
-    calls = [f"{name}({arguments})" for name, arguments in answer.calls]
-    text = "\n".join(filter(None, (*calls, answer.text)))
+def _response_lines(response: SharedResponse) -> list[str]:
+    calls = [f"{name}({arguments})" for name, arguments in response.calls]
+    text = "\n".join(filter(None, (*calls, response.text)))
     return wrap(text, _CHARS, MAX_LINES)
 
 
-def _answer_card(
-    answer: SharedAnswer, lines: list[str], x: int, y: int, height: int, colours: dict[str, str]
+def _response_card(
+    response: SharedResponse, lines: list[str], x: int, y: int, height: int, colours: dict[str, str]
 ) -> Iterator[str]:
     text_x = x + _INSET
     yield (
         f'<rect x="{x}" y="{y}" width="{CARD_WIDTH}" height="{height}" rx="8" '
         f'fill="{colours["card"]}" stroke="{colours["line"]}"/>'
     )
-    name = wrap(f"{answer.letter}  {answer.model}", 42, 1)
+    name = wrap(f"{response.letter}  {response.model}", 42, 1)
     yield _svg_text(text_x, y + 28, name[0] if name else "", colours["text"], 15, bold=True)
-    if answer.state == "ok":
-        yield _svg_text(text_x, y + 50, figures(answer), colours["muted"], 12)
+    if response.state == "ok":
+        yield _svg_text(text_x, y + 50, figures(response), colours["muted"], 12)
     else:
-        yield _svg_text(text_x, y + 50, answer.state, colours["bad"], 12)
+        yield _svg_text(text_x, y + 50, response.state, colours["bad"], 12)
     for number, line in enumerate(lines):
         yield _svg_text(text_x, y + _TEXT_TOP + _LINE * number + 10, line, colours["text"], 13)
 
 
-def figures(answer: SharedAnswer) -> str:
+def figures(response: SharedResponse) -> str:
     """Times, speed and cost in one line; unknown ones are left out."""
     parts = [
-        ms(answer.total_ms) if answer.total_ms is not None else "",
-        f"first token {ms(answer.first_token_ms)}" if answer.first_token_ms is not None else "",
-        f"{answer.tokens_per_s:.0f} tok/s" if answer.tokens_per_s else "",
-        usd(answer.cost_usd) if answer.cost_usd is not None else "",
+        ms(response.total_ms) if response.total_ms is not None else "",
+        f"first token {ms(response.first_token_ms)}" if response.first_token_ms is not None else "",
+        f"{response.tokens_per_s:.0f} tok/s" if response.tokens_per_s else "",
+        usd(response.cost_usd) if response.cost_usd is not None else "",
     ]
     return " · ".join(filter(None, parts))
 

@@ -26,7 +26,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool call that a correct answer makes; `arguments` None accepts any."""
+    """A tool call that a correct response makes; `arguments` None accepts any."""
 
     name: str
     arguments: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""Results of the answers of a run, collected from its events.
+"""Results of the responses of a run, collected from its events.
 
 Page, summary, export and scoreboard all derive from the same events.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 Json = dict[str, Any]
-AnswerKey = tuple[str, int]
+ResponseKey = tuple[str, int]
 
 
 class ReceivedToolCall(msgspec.Struct, kw_only=True):
@@ -23,8 +23,8 @@ class ReceivedToolCall(msgspec.Struct, kw_only=True):
     result: str | None = None
 
 
-class AnswerResult(msgspec.Struct, kw_only=True):
-    """One answer of a column: repetition `n`."""
+class ColumnResponse(msgspec.Struct, kw_only=True):
+    """One response of a column: repetition `n`."""
 
     col: str
     n: int
@@ -42,13 +42,13 @@ class AnswerResult(msgspec.Struct, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the answer succeeded and passed all checks."""
+        """Whether the response succeeded and passed all checks."""
         ended = self.end is not None and self.end.get("status") == "ok"
         return ended and all(verdict.get("ok") is not False for verdict in self.verdicts.values())
 
     @property
     def failed(self) -> bool:
-        """Whether the answer ended without success; a stopped answer is neither ok nor failed."""
+        """Whether the response ended without success; a stopped one is neither ok nor failed."""
         if self.end is None or self.end.get("status") == "stopped":
             return False
         return not self.ok
@@ -99,28 +99,28 @@ class AnswerResult(msgspec.Struct, kw_only=True):
 
 
 class RunResults:
-    """All answers of a run, in the order in which they started."""
+    """All responses of a run, in the order in which they started."""
 
     def __init__(self) -> None:
-        self.by_key: dict[AnswerKey, AnswerResult] = {}
+        self.by_key: dict[ResponseKey, ColumnResponse] = {}
 
     def apply(self, kind: str, data: Json) -> None:
         """Apply one event of the run."""
         if "col" not in data:
             return
         key = (data["col"], data.get("n", 1))
-        answer = self.by_key.get(key)
-        if answer is None:
-            answer = self.by_key[key] = AnswerResult(col=key[0], n=key[1])
-        answer.apply(kind, data)
+        response = self.by_key.get(key)
+        if response is None:
+            response = self.by_key[key] = ColumnResponse(col=key[0], n=key[1])
+        response.apply(kind, data)
 
-    def of(self, col: str) -> list[AnswerResult]:
-        """The answers of one column."""
-        return [answer for answer in self.by_key.values() if answer.col == col]
+    def of(self, col: str) -> list[ColumnResponse]:
+        """The responses of one column."""
+        return [response for response in self.by_key.values() if response.col == col]
 
 
 def collect_results(events: Iterable[tuple[str, Json]]) -> RunResults:
-    """Collect the answers from a stream of events."""
+    """Collect the responses from a stream of events."""
     results = RunResults()
     for kind, data in events:
         results.apply(kind, data)

@@ -69,7 +69,7 @@ class Run:
 
     @property
     def cost(self) -> float:
-        """Cost of all answers so far, in US dollars."""
+        """Cost of all responses so far, in US dollars."""
         return sum(column_run.cost for column_run in self.column_runs)
 
     # --- control -----------------------------------------------------------------------

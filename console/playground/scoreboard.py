@@ -1,4 +1,4 @@
-"""Ranks models by votes. A vote on k answers counts as a vote on each of their pairs."""
+"""Ranks models by votes. A vote on k responses counts as a vote on each of their pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _START, _K_FACTOR, _SCALE = 1000.0, 16.0, 400.0
 def vote(user: Any, body: Json) -> Json:
     """Store a vote and reveal the models. Raises Invalid, PlaygroundRun.DoesNotExist.
 
-    `winner` is a letter of `order`, `tie`, or `none` if all answers are bad.
+    `winner` is a letter of `order`, `tie`, or `none` if all responses are bad.
     """
     run = _run_of(user, body)
     columns = {column.id: column.model for column in plan_of(run).columns}

@@ -12,7 +12,7 @@ import msgspec
 from console.models import PlaygroundRun
 from console.playground import run_store
 from console.playground.plan import Column
-from console.playground.results import AnswerResult
+from console.playground.results import ColumnResponse
 from console.playground.validation import Invalid
 from gateway.canon.request import (
     Audio,
@@ -42,7 +42,7 @@ class SharedPrompt(msgspec.Struct, frozen=True):
     messages: tuple[SharedMessage, ...]
 
 
-class SharedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class SharedResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One response. `state` is `ok`, `stopped` or `failed`; times are in milliseconds."""
 
     letter: str
@@ -64,32 +64,32 @@ class SharedRun(msgspec.Struct, frozen=True):
 
     title: str
     prompts: tuple[SharedPrompt, ...]
-    answers: tuple[SharedAnswer, ...]
+    responses: tuple[SharedResponse, ...]
 
 
 def shared_view(row: PlaygroundRun, *, with_prompt: bool) -> SharedRun:
     """The run, with or without its prompt."""
-    answers = tuple(_shared_answer(each) for each in run_store.results_of(row).by_key.values())
+    responses = tuple(_shared_response(each) for each in run_store.results_of(row).by_key.values())
     title = (row.name or row.title) if with_prompt else row.name
-    return SharedRun(title, _shared_prompts(row) if with_prompt else (), answers)
+    return SharedRun(title, _shared_prompts(row) if with_prompt else (), responses)
 
 
-def _shared_answer(answer: AnswerResult) -> SharedAnswer:
-    end: dict[str, Any] = answer.end or {}
+def _shared_response(response: ColumnResponse) -> SharedResponse:
+    end: dict[str, Any] = response.end or {}
     status = end.get("status")
-    return SharedAnswer(
-        letter=answer.col,
-        repetition=answer.n + 1,
-        model=answer.model,
-        text=answer.text or answer.refusal,
-        calls=tuple((call.name, call.arguments) for call in answer.calls),
+    return SharedResponse(
+        letter=response.col,
+        repetition=response.n + 1,
+        model=response.model,
+        text=response.text or response.refusal,
+        calls=tuple((call.name, call.arguments) for call in response.calls),
         state=status if status == "ok" else "failed" if status == "error" else "stopped",
         first_token_ms=end.get("ttft_ms"),
         total_ms=end.get("total_ms"),
         tokens_per_s=end.get("tok_s"),
         output_tokens=end.get("output"),
         cost_usd=end.get("cost"),
-        checks=tuple((name, bool(each.get("ok"))) for name, each in answer.verdicts.items()),
+        checks=tuple((name, bool(each.get("ok"))) for name, each in response.verdicts.items()),
     )
 
 

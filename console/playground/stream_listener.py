@@ -33,17 +33,17 @@ _KINDS = {"text": "text", "reasoning": "reasoning", "refusal": "refusal"}
 
 
 class EventSink(Protocol):
-    """Receiver of the events of one answer: a `ColumnRun`."""
+    """Receiver of the events of one response: a `ColumnRun`."""
 
     settings: PromptSettings
     started_at: float
     ended: bool
 
     def emit(self, kind: str, /, **data: Any) -> None:
-        """Emit an event of the answer."""
+        """Emit an event of the response."""
 
     def record_attempt(self, attempt: Attempt, offset_ms: float) -> None:
-        """Record an attempt; `offset_ms` converts its times to times since the answer's start."""
+        """Record an attempt; `offset_ms` converts its times to times since the response's start."""
 
     def record_settled_round(self, entry: LogRecord) -> None:
         """Record the log entry of a finished round."""
@@ -52,11 +52,11 @@ class EventSink(Protocol):
         """Check the tool calls received so far."""
 
     def abort_too_long(self) -> None:
-        """Cancel an answer that exceeds MAX_CHARS."""
+        """Cancel a response that exceeds MAX_CHARS."""
 
 
 class StreamListener:
-    """Listener of the relay for all rounds of an answer."""
+    """Listener of the relay for all rounds of a response."""
 
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
@@ -87,7 +87,7 @@ class StreamListener:
     # --- the listener ------------------------------------------------------------------
 
     def on_attempt(self, attempt: Attempt) -> None:
-        """Pass an attempt on, with times relative to the start of the answer."""
+        """Pass an attempt on, with times relative to the start of the response."""
         self.flush()
         self._sink.record_attempt(attempt, (self._round_started_at - self._sink.started_at) * 1000)
 
@@ -213,7 +213,7 @@ class StreamListener:
         )
 
     def parts(self) -> tuple[Part, ...]:
-        """Parts of this round's answer; empty if the stream was interrupted."""
+        """Parts of this round's response; empty if the stream was interrupted."""
         try:
             return self._folder.close().parts
         except GatewayError:
@@ -221,7 +221,7 @@ class StreamListener:
 
     @property
     def ttft_ms(self) -> float | None:
-        """Milliseconds from the start of the answer to its first content."""
+        """Milliseconds from the start of the response to its first content."""
         if self._first_content_at is None:
             return None
         return round((self._first_content_at - self._sink.started_at) * 1000, 1)
@@ -241,7 +241,7 @@ class StreamListener:
             counts = [v for e in rounds for n in names if (v := getattr(e, n)) is not None]
             return sum(counts) if counts else None
 
-        # A stopped answer has no log entry yet: estimate from the received text.
+        # A stopped response has no log entry yet: estimate from the received text.
         estimated_output = (
             -(-self._round_chars // CHARS_PER_TOKEN) if self._round_chars and not rounds else None
         )

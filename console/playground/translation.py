@@ -1,7 +1,7 @@
-"""Shows one answer of a run as request and response of any client dialect.
+"""Shows one run of a column as request and response of any client dialect.
 
 Nothing is sent: the relay's `prepare` renders the request for the target that answered,
-and the dialect's renderer converts the stored answer.
+and the dialect's renderer converts the stored response.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from console.dialects import path_of, title, with_path_fields
 from console.playground import client_request
 from console.playground.plan import Column
-from console.playground.results import AnswerResult, ReceivedToolCall
+from console.playground.results import ColumnResponse, ReceivedToolCall
 from console.tracing.changes import Trace, compare_bodies
 from console.tracing.diff_lines import unfolded_leaves
 from console.tracing.notes import ApiNames
@@ -37,15 +37,15 @@ from gateway.simulate.translate import CREATED, REQUEST_ID, RESPONSE_ID
 Json = dict[str, Any]
 
 
-def translate_answer(
-    snapshot: Snapshot, dialect: str, column: Column, answer: AnswerResult | None
+def translate_response(
+    snapshot: Snapshot, dialect: str, column: Column, response: ColumnResponse | None
 ) -> Json:
     """Client and upstream side of request and response. Raises GatewayError."""
     client = DIALECTS[dialect]
     body, notes = client_request.render_body(
         dialect, client_request.build_request(column, stream=True)
     )
-    route, target = _answering_target(snapshot, column.model, answer)
+    route, target = _answering_target(snapshot, column.model, response)
     call = _create_call(client, snapshot, body, column.model)
     prepared_request = prepare(call, msgspec.structs.replace(route, strict=False), target)
     upstream_body: Json = msgspec.json.decode(prepared_request.content)
@@ -62,7 +62,7 @@ def translate_answer(
         "adaptations": adaptation_rows(prepared_request.report),
     }
     request_part["sides"] = _translation_sides(request_part, route, target)
-    return request_part | _stored_answer(client, column.model, answer)
+    return request_part | _stored_response(client, column.model, response)
 
 
 def _translation_sides(request_part: Json, route: Route, target: Target) -> Json:
@@ -106,14 +106,14 @@ def _trace_request(path: TranslationPath, body: Json) -> Trace:
 
 
 def _answering_target(
-    snapshot: Snapshot, model: str, answer: AnswerResult | None
+    snapshot: Snapshot, model: str, response: ColumnResponse | None
 ) -> tuple[Route, Target]:
     """The target that answered if the route still has it, else the first one."""
     route = snapshot.route(model)
     if route is None or not route.targets:
         message = f"the model `{model[:200]}` no longer exists"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))
-    attempts = answer.attempts if answer else []
+    attempts = response.attempts if response else []
     answered_labels = {
         a["target"] for a in attempts if not a.get("error_kind") and not a.get("skipped")
     }
@@ -137,15 +137,15 @@ def _create_call(client: Dialect, snapshot: Snapshot, body: Json, model: str) ->
     return Call(exchange)
 
 
-def _stored_answer(client: Dialect, model: str, answer: AnswerResult | None) -> Json:
-    """The stored answer as complete response and as stream; empty if there is none."""
-    if answer is None or answer.end is None or answer.end["status"] != "ok":
+def _stored_response(client: Dialect, model: str, response: ColumnResponse | None) -> Json:
+    """The stored response, complete and as a stream; empty if there is none."""
+    if response is None or response.end is None or response.end["status"] != "ok":
         return {"response": None, "response_adaptations": [], "stream": []}
-    response = _canonical_response(answer)
+    canonical = _canonical_response(response)
     exchange = ResponseContext(id=RESPONSE_ID, created=CREATED, model=model, include_usage=True)
-    complete_response, report = client.client.render_response(response, exchange)
+    complete_response, report = client.client.render_response(canonical, exchange)
     renderer = client.client.stream_renderer(exchange)
-    stream_bytes = b"".join(renderer.feed(event) for event in unfold_response(response))
+    stream_bytes = b"".join(renderer.feed(event) for event in unfold_response(canonical))
     decoder = STREAM_FORMATS[client.framing].new_decoder()
     frames = [*decoder.feed(stream_bytes), *decoder.close()]
     return {
@@ -155,17 +155,17 @@ def _stored_answer(client: Dialect, model: str, answer: AnswerResult | None) -> 
     }
 
 
-def _canonical_response(answer: AnswerResult) -> Response:
-    """Canonical response of a stored answer, with the unanswered calls of the last round."""
-    end: Json = answer.end or {}
+def _canonical_response(response: ColumnResponse) -> Response:
+    """Canonical response of a stored response, with the unanswered calls of the last round."""
+    end: Json = response.end or {}
     parts: list[Part] = []
-    if answer.reasoning:
-        parts.append(Reasoning(text=answer.reasoning))
-    if answer.text:
-        parts.append(Text(text=answer.text))
-    if answer.refusal:
-        parts.append(Refusal(text=answer.refusal))
-    parts += [_call_part(call) for call in answer.calls if call.result is None]
+    if response.reasoning:
+        parts.append(Reasoning(text=response.reasoning))
+    if response.text:
+        parts.append(Text(text=response.text))
+    if response.refusal:
+        parts.append(Refusal(text=response.refusal))
+    parts += [_call_part(call) for call in response.calls if call.result is None]
     usage = Usage(input=end.get("input"), output=end.get("output"), reasoning=end.get("reasoning"))
     finish: Any = end.get("finish") or "stop"
     return Response(parts=tuple(parts), finish=Finish(reason=finish), usage=usage)

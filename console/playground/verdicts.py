@@ -1,4 +1,4 @@
-"""Checks answers: structured output against its schema, tool calls against expected ones."""
+"""Checks responses: structured output against its schema, tool calls against expected ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_partial_text(text: str, schema: Schema) -> Json:
 
 
 def check_complete_text(text: str, schema: Schema) -> Json:
-    """Verdict on the complete answer."""
+    """Verdict on the complete response."""
     if len(text) > MAX_CHARS:
         return _schema_verdict(
             SchemaViolation(path="", message=_("too long to be checked")), final=True
@@ -50,7 +50,7 @@ def check_complete_text(text: str, schema: Schema) -> Json:
 
 
 def _field_counts(value: Any, schema: Schema) -> Json:
-    """Number of the schema's top-level properties in the answer; empty if it has none."""
+    """Number of the schema's top-level properties in the response; empty if it has none."""
     declared_fields = schema.get("properties")
     if not isinstance(declared_fields, dict) or not declared_fields:
         return {}
@@ -63,7 +63,7 @@ def _json_violation(text: str) -> SchemaViolation:
         parse_partial(text)
     except InvalidJson as invalid:
         return _invalid_json_violation(text, invalid.offset)
-    message = "the answer is empty" if not text.strip() else "the JSON ends before it is complete"
+    message = "the response is empty" if not text.strip() else "the JSON ends before it is complete"
     return SchemaViolation(path="", message=message)
 
 

@@ -111,7 +111,7 @@ class _PacedStream(httpx.AsyncByteStream):
         elif interruption == "stall":
             await asyncio.sleep(_STALL_S)
         else:
-            raise httpx.RemoteProtocolError("the connection closed in the middle of the answer")
+            raise httpx.RemoteProtocolError("the connection closed in the middle of the response")
 
     def _chunks_until_break(self) -> Iterator[bytes]:
         count = len(self._pieces)

@@ -31,7 +31,7 @@ _MAIN = ("command", "cmd", "query", "q", "expression", "path", "file_path", "url
 _CITIES = ("Paris", "Rome", "Oslo", "Lima", "Kyoto")
 
 _CLOSINGS = (
-    "This answer was processed like any other: translated, streamed, counted and logged.",
+    "This response was processed like any other: translated, streamed, counted and logged.",
     "Open the request log to see this exchange byte by byte, in your dialect and in mine.",
     "Add a real provider to this route; your client does not have to change.",
     "You can also ask me to call a tool, or to return JSON for a schema.",

@@ -140,21 +140,21 @@ _ROWS = (
     ),
     Script(
         name="demo-cut",
-        description="Closes the connection in the middle of the answer.",
+        description="Closes the connection in the middle of the response.",
         interruption="cut",
     ),
     Script(
         name="demo-error-midway",
-        description="Reports an error in the middle of the answer.",
+        description="Reports an error in the middle of the response.",
         interruption="error",
     ),
     Script(
         name="demo-stall",
-        description="Stops sending in the middle of the answer.",
+        description="Stops sending in the middle of the response.",
         interruption="stall",
     ),
     Script(name="demo-html", description="Returns status 200 with an HTML page.", output="html"),
-    Script(name="demo-empty", description="Returns an empty answer.", output="nothing"),
+    Script(name="demo-empty", description="Returns an empty response.", output="nothing"),
     Script(name="demo-length", description="Stops halfway at the token limit.", output="truncated"),
     Script(name="demo-refusal", description="Refuses to answer.", output="refusal"),
     Script(

@@ -39,11 +39,11 @@ FORM_PROBES = (
         group=FORMS,
         title="Image",
         summary="The color of a small red image.",
-        criterion="Red in the answer.",
+        criterion="Red in the response.",
         request=request_of("Which color fills this image? Answer in one word.", RED_IMAGE),
         assume=assume_traits(images=True),
         required_paths=("image",),
-        judge=on.answer_contains_any("red", "crimson", "scarlet"),
+        judge=on.response_contains_any("red", "crimson", "scarlet"),
     ),
     Probe(
         name="json",
@@ -76,7 +76,7 @@ FORM_PROBES = (
         name="thinking",
         group=FORMS,
         title="Reasoning",
-        summary="A short reasoning before the answer.",
+        summary="A short reasoning before the response.",
         criterion="Reasoning in the response, or a count of reasoning tokens.",
         request=request_of(
             "Which is larger, 17 times 23 or 19 times 21? Think first.",

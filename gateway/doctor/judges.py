@@ -125,7 +125,7 @@ def supported_if_accepted(reply: ProbeReply) -> Judgement:
     return Judgement("supported", _quote_answer(reply_text(reply)))
 
 
-def answer_contains(*terms: str) -> Judge:
+def response_contains(*terms: str) -> Judge:
     """Supported if the answer contains all of these terms, ignoring case."""
 
     def judge_reply(reply: ProbeReply) -> Judgement:
@@ -138,7 +138,7 @@ def answer_contains(*terms: str) -> Judge:
     return judge_reply
 
 
-def answer_contains_any(*terms: str) -> Judge:
+def response_contains_any(*terms: str) -> Judge:
     """Supported if the answer contains one of these words."""
     pattern = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
 
@@ -334,7 +334,7 @@ def _argument_chunks(reply: ProbeReply) -> int:
 
 def keeps_ids(*terms: str) -> Judge:
     """Supported if the ids of the calls differ, and the results were matched by them."""
-    judge_terms = answer_contains(*terms)
+    judge_terms = response_contains(*terms)
 
     def judge_reply(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply.first_reply) if reply.first_reply else []

@@ -1,6 +1,6 @@
 """Examines one model: runs all probes, several in parallel, each with a deadline.
 
-The probe of a plain answer runs first; unless it is supported, no other runs. Cancel the task to
+The probe of a plain response runs first; unless it is supported, no other runs. Cancel the task to
 stop it: every open call is closed.
 """
 
@@ -18,7 +18,7 @@ from gateway.canon.response import Usage
 from gateway.doctor.judges import judge
 from gateway.doctor.probe_call import ProbeClient
 from gateway.doctor.probes import PROBES
-from gateway.doctor.text_probes import PLAIN_ANSWER
+from gateway.doctor.text_probes import PLAIN_RESPONSE
 from gateway.doctor.values import Examination, Finding, Probe, ProbeReply
 from gateway.relay.upstream.client import Upstreams
 from gateway.routing.pricing import cost
@@ -69,13 +69,13 @@ class _Examiner:
         outcome = "done"
         try:
             async with asyncio.timeout(total_s):
-                first_finding = await self._run_probe(PLAIN_ANSWER)
+                first_finding = await self._run_probe(PLAIN_RESPONSE)
                 if first_finding.verdict != "supported":
-                    outcome = "no_answer"
+                    outcome = "no_response"
                 else:
                     async with asyncio.TaskGroup() as group:
                         for probe in probes:
-                            if probe.name != PLAIN_ANSWER.name:
+                            if probe.name != PLAIN_RESPONSE.name:
                                 group.create_task(self._probe_in_slot(probe))
         except TimeoutError:
             outcome = "timed_out"
@@ -89,7 +89,7 @@ class _Examiner:
 
     def _ordered_findings(self, probes: tuple[Probe, ...], outcome: str) -> tuple[Finding, ...]:
         detail = _NOT_ASKED_REASONS.get(outcome, "")
-        names = dict.fromkeys([PLAIN_ANSWER.name, *(probe.name for probe in probes)])
+        names = dict.fromkeys([PLAIN_RESPONSE.name, *(probe.name for probe in probes)])
         return tuple(
             self._findings.get(name) or Finding(name=name, verdict="unclear", message=detail)
             for name in names
@@ -147,7 +147,7 @@ class _Examiner:
 
 
 _NOT_ASKED_REASONS = {
-    "no_answer": "not checked: the plain answer check failed",
+    "no_response": "not checked: the plain response check failed",
     "timed_out": "not checked: the time limit for all checks was reached",
     "done": "not checked",
 }

@@ -1,4 +1,4 @@
-"""Probes of text: answers, streams, instructions, limits, sampling, errors."""
+"""Probes of text: responses, streams, instructions, limits, sampling, errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gateway.doctor import judges as on
 from gateway.doctor.request_parts import assume_stops, assume_traits, request_of, user
 from gateway.doctor.values import Probe
 
-ANSWERS, INSTRUCTIONS, SAMPLING, ERRORS = "Answers", "Instructions", "Sampling", "Errors"
+RESPONSES, INSTRUCTIONS, SAMPLING, ERRORS = "Responses", "Instructions", "Sampling", "Errors"
 LIMIT = 32
 _HELLO = "Say the word hello."
 _ODD = ("漢字", "naïve", "🧑‍🚀")
@@ -16,29 +16,29 @@ _LINE = "alpha beta gamma delta epsilon"
 _MOTTO = "Whatever you are asked, answer with the single word MARIGOLD and nothing else."
 _LONG_TEXT = "lorem " * 2_000
 
-PLAIN_ANSWER = Probe(
+PLAIN_RESPONSE = Probe(
     name="plain",
-    group=ANSWERS,
-    title="Plain answer",
-    summary="A one-word answer, not streamed.",
+    group=RESPONSES,
+    title="Plain response",
+    summary="A one-word response, not streamed.",
     criterion="Any text with a finish reason. If this fails, the other checks are skipped.",
     request=request_of(_HELLO),
     judge=on.supported_if_answered,
 )
 TEXT_PROBES = (
-    PLAIN_ANSWER,
+    PLAIN_RESPONSE,
     Probe(
         name="stream",
-        group=ANSWERS,
+        group=RESPONSES,
         title="Stream",
-        summary="A short answer, streamed.",
+        summary="A short response, streamed.",
         criterion="Text in chunks, with a finish reason.",
         request=request_of(_HELLO, stream=True),
         judge=on.streams,
     ),
     Probe(
         name="stream_usage",
-        group=ANSWERS,
+        group=RESPONSES,
         title="Usage in a stream",
         summary="A stream that reports token usage at the end.",
         criterion="Both input and output tokens.",
@@ -48,7 +48,7 @@ TEXT_PROBES = (
     ),
     Probe(
         name="max_tokens",
-        group=ANSWERS,
+        group=RESPONSES,
         title="Output token limit",
         summary=f"Counting to three hundred in words, with a limit of {LIMIT} tokens.",
         criterion="Finish reason `length`, and about as many tokens as allowed.",
@@ -58,7 +58,7 @@ TEXT_PROBES = (
     ),
     Probe(
         name="unicode",
-        group=ANSWERS,
+        group=RESPONSES,
         title="Unicode and emoji",
         summary=f"Repeating {' '.join(_ODD)} in a stream.",
         criterion="All characters intact, even if chunks split them.",
@@ -67,18 +67,18 @@ TEXT_PROBES = (
     ),
     Probe(
         name="long_line",
-        group=ANSWERS,
+        group=RESPONSES,
         title="Long line",
         summary=f"A prompt with a line of {len(_LONG_TEXT):,} characters, then a word to repeat.",
         criterion="The word is repeated.",
         request=request_of(
             _LONG_TEXT, "Leave the line above aside. Say only this word: COBALT", stream=True
         ),
-        judge=on.answer_contains("cobalt"),
+        judge=on.response_contains("cobalt"),
     ),
     Probe(
         name="count_tokens",
-        group=ANSWERS,
+        group=RESPONSES,
         title="Token counting",
         summary="The number of tokens of a prompt, from the provider's token counting API.",
         criterion="A number above 0.",
@@ -92,17 +92,17 @@ TEXT_PROBES = (
         group=INSTRUCTIONS,
         title="System prompt",
         summary="An instruction to always answer MARIGOLD, then a question.",
-        criterion="MARIGOLD in the answer.",
+        criterion="MARIGOLD in the response.",
         request=request_of(_CAPITAL, instructions=(Text(text=_MOTTO, path="system"),)),
         required_paths=("system",),
-        judge=on.answer_contains("marigold"),
+        judge=on.response_contains("marigold"),
     ),
     Probe(
         name="many_systems",
         group=INSTRUCTIONS,
         title="Several system prompts",
         summary="Two system messages with one code word each; both words are requested.",
-        criterion="Both words in the answer.",
+        criterion="Both words in the response.",
         request=request_of(
             "Which are the names of the two boats? Say only the names.",
             instructions=(
@@ -111,14 +111,14 @@ TEXT_PROBES = (
             ),
         ),
         required_paths=("system",),
-        judge=on.answer_contains("marigold", "cobalt"),
+        judge=on.response_contains("marigold", "cobalt"),
     ),
     Probe(
         name="mid_system",
         group=INSTRUCTIONS,
         title="System message in the conversation",
         summary="A system message after the second question.",
-        criterion="It is accepted and followed: MARIGOLD in the answer.",
+        criterion="It is accepted and followed: MARIGOLD in the response.",
         request=request_of(
             turns=(
                 user(_CAPITAL),
@@ -129,12 +129,12 @@ TEXT_PROBES = (
         ),
         assume=assume_traits(mid_system=True),
         required_paths=("turns",),
-        judge=on.answer_contains("marigold"),
+        judge=on.response_contains("marigold"),
     ),
     Probe(
         name="prefill",
         group=INSTRUCTIONS,
-        title="Prefilled answer",
+        title="Prefilled response",
         summary="A conversation that ends with the beginning of an assistant message.",
         criterion="The model continues the message instead of starting over.",
         request=request_of(
@@ -156,7 +156,7 @@ TEXT_PROBES = (
         group=SAMPLING,
         title="Stop sequences",
         summary=f"To repeat “{_LINE}”, with “delta” as a stop sequence.",
-        criterion="The answer ends before delta.",
+        criterion="The response ends before delta.",
         request=request_of(
             f"Repeat this line and say nothing else: {_LINE}", sampling=Sampling(stop=("delta",))
         ),
@@ -168,7 +168,7 @@ TEXT_PROBES = (
         name="temperature",
         group=SAMPLING,
         title="Temperature",
-        summary="A plain answer at temperature 0.2.",
+        summary="A plain response at temperature 0.2.",
         criterion="The request is accepted.",
         request=request_of(_HELLO, sampling=Sampling(temperature=0.2)),
         assume=assume_traits(sampling=True),
@@ -179,7 +179,7 @@ TEXT_PROBES = (
         name="seed",
         group=SAMPLING,
         title="Seed",
-        summary="A plain answer with a seed.",
+        summary="A plain response with a seed.",
         criterion="The request is accepted.",
         request=request_of(_HELLO, sampling=Sampling(seed=7)),
         assume=assume_traits(seed=True),
@@ -190,7 +190,7 @@ TEXT_PROBES = (
         name="penalties",
         group=SAMPLING,
         title="Penalties",
-        summary="A plain answer with a presence penalty of 0.5.",
+        summary="A plain response with a presence penalty of 0.5.",
         criterion="The request is accepted.",
         request=request_of(_HELLO, sampling=Sampling(presence_penalty=0.5)),
         assume=assume_traits(penalties=True),
@@ -214,7 +214,7 @@ TEXT_PROBES = (
         name="bad_parameter",
         group=ERRORS,
         title="Invalid parameter",
-        summary="A plain answer at temperature 99.",
+        summary="A plain response at temperature 99.",
         criterion="An error classified as an invalid parameter.",
         request=request_of(_HELLO, sampling=Sampling(temperature=99.0)),
         assume=assume_traits(sampling=True, temperature_max=1000.0),

@@ -116,7 +116,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
         target: `provider/model`.
         dialect: the provider's dialect.
         ms: duration in milliseconds.
-        ended: `done`, or why findings are missing: `no_answer` (the plain answer failed),
+        ended: `done`, or why findings are missing: `no_response` (the plain response failed),
             `timed_out` (over the time limit), `stopped`.
     """
 
@@ -124,7 +124,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     findings: tuple[Finding, ...] = ()
     ms: float = 0.0
-    ended: Literal["done", "no_answer", "timed_out", "stopped"] = "done"
+    ended: Literal["done", "no_response", "timed_out", "stopped"] = "done"
 
     @property
     def verdicts(self) -> dict[str, Verdict]:

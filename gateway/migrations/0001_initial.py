@@ -567,7 +567,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("running", "running"),
                             ("done", "done"),
-                            ("no_answer", "no plain answer"),
+                            ("no_response", "no plain response"),
                             ("timed_out", "time limit reached"),
                             ("stopped", "stopped"),
                         ],

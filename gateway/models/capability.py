@@ -59,7 +59,7 @@ class CapabilityReport(models.Model):
 
         RUNNING = "running", "running"
         DONE = "done", "done"
-        NO_ANSWER = "no_answer", "no plain answer"
+        NO_RESPONSE = "no_response", "no plain response"
         TIMED_OUT = "timed_out", "time limit reached"
         STOPPED = "stopped", "stopped"
 

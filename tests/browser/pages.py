@@ -35,7 +35,7 @@ PAGES = (
     PageSpec("evaluation-log", "/console/evaluate/{evaluation}/log"),
     PageSpec("evaluation-request", "/console/evaluate/requests/1"),
     PageSpec("evaluation-run", "/console/evaluate/runs/{evaluation_run}"),
-    PageSpec("evaluation-answers", "/console/evaluate/runs/{evaluation_run}/cases/0"),
+    PageSpec("evaluation-responses", "/console/evaluate/runs/{evaluation_run}/cases/0"),
     PageSpec("palette", "/console/find?q=code"),
     PageSpec("prompts", "/console/prompts"),
     PageSpec("prompt", "/console/prompts/{prompt}?from=1"),

@@ -75,9 +75,9 @@ class Playground:
         """Return a column: a response with its header and figures."""
         return self.page.locator(f"#col-{letter}")
 
-    def answer(self, letter: str) -> Locator:
+    def response(self, letter: str) -> Locator:
         """Return the text of a column's response."""
-        return self.column(letter).locator(".answer-content")
+        return self.column(letter).locator(".response-content")
 
     def state(self, letter: str) -> str | None:
         """Return a column's state: idle, busy, ok, fallback, failed, stopped or lost."""

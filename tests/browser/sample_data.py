@@ -157,10 +157,10 @@ def create_prompt() -> dict[str, Any]:
     document = {
         "name": "support",
         "description": "answers customers",
-        "messages": [{"role": "system", "content": "Answer about {{product}}."}],
+        "messages": [{"role": "system", "content": "Response about {{product}}."}],
     }
     row = kind.write(document, None)
-    text = "Answer questions about {{product}} in {{language}}."
+    text = "Response questions about {{product}} in {{language}}."
     document["messages"] = [{"role": "system", "content": text}]
     kind.write({**document, "parameters": {"temperature": 0.2}}, row)
     return {"prompt": row.pk}
@@ -218,11 +218,11 @@ def create_evaluation() -> dict[str, Any]:
     """Create an evaluation of three models with two runs, the second with a regression."""
     from django.contrib.auth import get_user_model
 
-    from console.evaluate.answers import Answer
     from console.evaluate.assertions import parse_assertion
     from console.evaluate.definition import Case, Definition, case_assertions, render_definition
     from console.evaluate.report import result_of
-    from console.evaluate.scores import grade_answer
+    from console.evaluate.responses import ModelResponse
+    from console.evaluate.scores import grade_response
     from console.evaluation_runs import store as runs
     from console.models import Evaluation
 
@@ -250,7 +250,7 @@ def create_evaluation() -> dict[str, Any]:
             for position, model in enumerate(definition.models):
                 is_wrong = (index + position + number) % 4 == 0
                 text = f"It is {'Atlantis' if is_wrong else case.variables['city']}, I would say."
-                answer = Answer(
+                response = ModelResponse(
                     text=text,
                     error="HTTP 429: slow down" if index == 4 and position == 2 else "",
                     latency_ms=300.0 + 70 * index + 400 * position,
@@ -259,8 +259,8 @@ def create_evaluation() -> dict[str, Any]:
                     output_tokens=9,
                     request_id="req_s1",
                 )
-                grade = grade_answer(answer, case_assertions(definition, case), {}, None)
-                results.append(result_of(index, case, model, 0, answer, grade))
+                grade = grade_response(response, case_assertions(definition, case), {}, None)
+                results.append(result_of(index, case, model, 0, response, grade))
         runs.save_results(run.pk, definition.models, results)
         runs.store_summary(run)
     return {"evaluation": row.pk, "evaluation_run": str(run.uuid)}

@@ -77,13 +77,13 @@ def exported(page: Page, kind: str) -> str:
     return reply.text()
 
 
-def stored_answers(site: Site, page: Page) -> Callable[[], int]:
+def stored_responses(site: Site, page: Page) -> Callable[[], int]:
     """Return the progress of the run on a page, as the server reports it."""
     url, cookies = page.url.partition("?")[0], {"sessionid": site.sessions["admin"]}
 
     def stored() -> int:
         text = httpx.get(url + "?part=progress", cookies=cookies, timeout=30).text
-        match = re.search(r"([\d,]+) of [\d,]+ answers", text)
+        match = re.search(r"([\d,]+) of [\d,]+ responses", text)
         assert match is not None
         return int(match[1].replace(",", ""))
 
@@ -106,7 +106,7 @@ def run_eval_command(site: Site, *arguments: Any) -> subprocess.CompletedProcess
 
 
 def scores(document: str) -> dict[tuple[int, str, int], tuple[bool, float, list[bool]]]:
-    """Return passed, score and checks of each answer in a JSON export."""
+    """Return passed, score and checks of each response in a JSON export."""
     return {
         (row["case"], row["model"], row["repetition"]): (
             row["passed"],
@@ -147,13 +147,13 @@ def test_an_evaluation_is_written_run_read_and_exported(
     # The results follow the progress without a reload.
     expect(page.locator(".results .state.ok")).to_have_count(3)
     page.get_by_role("link", name="2. good day").click()
-    answers = page.locator("#case-1")
-    expect(answers).to_contain_text("You wrote: “Say good day”")
-    expect(answers).to_contain_text("does not contain good day")
+    responses = page.locator("#case-1")
+    expect(responses).to_contain_text("You wrote: “Say good day”")
+    expect(responses).to_contain_text("does not contain good day")
     axe(page)
     no_sideways_scroll(page)
     page.get_by_role("link", name="2. good day").click()
-    expect(answers).to_be_empty()
+    expect(responses).to_be_empty()
     page.get_by_role("link", name="Failures").click()
     expect(page.locator(".results .state.bad")).to_have_count(3)
     rows = [*csv.DictReader(io.StringIO(exported(page, "csv")))]
@@ -205,12 +205,12 @@ def test_a_run_is_paused_resumed_and_cancelled(site: Site, signed_in: Page, tmp_
     import_file(page, file)
     start_run(page)
     done = page.locator("#progress [role=status]")
-    expect(done).not_to_contain_text("0 of 60 answers")
+    expect(done).not_to_contain_text("0 of 60 responses")
     page.get_by_role("button", name="Pause").click()
     status(page, "Paused")
 
-    stored = stored_answers(site, page)
-    wait_until(lambda: stored() == stored())  # answers in progress are still stored
+    stored = stored_responses(site, page)
+    wait_until(lambda: stored() == stored())  # responses in progress are still stored
     paused_at = stored()
     assert 0 < paused_at < 60
     page.get_by_role("button", name="Resume").click()
@@ -232,7 +232,7 @@ def test_the_command_computes_the_same_scores(site: Site, signed_in: Page, tmp_p
     page_scores = scores(exported(signed_in, "json"))
     ran = run_eval_command(site, file, "--output", "json")
     assert ran.returncode == 1, ran.stderr
-    assert "24/24 answers" in ran.stderr
+    assert "24/24 responses" in ran.stderr
     assert scores(ran.stdout) == page_scores
     assert len({passed for passed, _, _ in page_scores.values()}) == 2
     signed_in.get_by_role("link", name="Terminal").click()
@@ -299,9 +299,9 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
     status(page, "Done")
     rows = [*csv.DictReader(io.StringIO(exported(page, "csv")))]
     assert [row["name"] for row in rows] == ids
-    # The messages are those of the request, and so is the answer.
-    assert [row["answer"] for row in rows] == [row["expected"] for row in rows]
-    assert "Say one {{word}}" in rows[0]["answer"]
+    # The messages are those of the request, and so is the response.
+    assert [row["response"] for row in rows] == [row["expected"] for row in rows]
+    assert "Say one {{word}}" in rows[0]["response"]
 
 
 @pytest.mark.wide(every=2)
@@ -317,7 +317,7 @@ def test_many_cases_on_four_models_survive_a_restart(
     file.write_text(text)
     import_file(signed_in, file)
     start_run(signed_in)
-    stored = stored_answers(site, signed_in)
+    stored = stored_responses(site, signed_in)
     wait_until(lambda: stored() > cases // 2)
     site.kill()
     site.start()

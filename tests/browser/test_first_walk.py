@@ -53,7 +53,7 @@ def test_from_the_first_start_to_the_first_call(
 ) -> None:
     """One test covers all steps, as the setup of a gateway runs only once."""
     page = open_page(size=PHONE)
-    # A page for whom the token is missing is an answer 403, which the browser notes.
+    # A page for whom the token is missing is a response 403, which the browser notes.
     page_errors.allow("403")
     page_errors.allow("422")
     check = lambda: assert_page_is_clean(page, axe, no_sideways_scroll, PHONE)  # noqa: E731

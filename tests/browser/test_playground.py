@@ -23,7 +23,7 @@ def site(site: Site) -> Site:
     return with_models(site)
 
 
-def test_models_of_different_pace_answer_side_by_side(playground: Playground) -> None:
+def test_models_of_different_pace_response_side_by_side(playground: Playground) -> None:
     faulty_model = "demo/demo-bad-tool-arguments"
     playground.open("demo/demo-fast", "demo/demo-slow", "over", faulty_model).insert_example(
         "Call a tool"
@@ -34,14 +34,14 @@ def test_models_of_different_pace_answer_side_by_side(playground: Playground) ->
     for letter, state in zip("ABCD", ("ok", "ok", "fallback", "ok"), strict=True):
         playground.wait_for_state(letter, state)
     for letter in "ABC":
-        expect(playground.answer(letter).locator(".toolcall .pill")).to_have_text("Correct")
-    fallback = playground.answer("C").locator(".callout").first
+        expect(playground.response(letter).locator(".toolcall .pill")).to_have_text("Correct")
+    fallback = playground.response("C").locator(".callout").first
     expect(fallback).to_contain_text(
         # The second, where another test has just put the target into a cooldown.
         re.compile(r"demo (returned 429 after [\d.]+ m?s|was skipped: .+)\. Route over fell back")
     )
-    expect(playground.answer("D").locator(".toolcall .pill")).to_have_text("Wrong arguments")
-    expect(playground.answer("D").locator(".toolcall .hint")).to_contain_text('{"city":"Paris"}')
+    expect(playground.response("D").locator(".toolcall .pill")).to_have_text("Wrong arguments")
+    expect(playground.response("D").locator(".toolcall .hint")).to_contain_text('{"city":"Paris"}')
     page = playground.page
     expect(page.locator("#pg-result")).to_contain_text("Tool call correct3 of 4")
     expect(page.locator("#pg-timeline li")).to_have_count(4)
@@ -50,24 +50,24 @@ def test_models_of_different_pace_answer_side_by_side(playground: Playground) ->
     expect(page.locator(".stat.best .sr").first).to_contain_text("fastest")
 
 
-def test_answers_are_checked_against_the_schema(playground: Playground) -> None:
+def test_responses_are_checked_against_the_schema(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo/demo-bad-schema").insert_example(
         "Fill a schema"
     ).run().wait_until_done()
-    expect(playground.answer("A").locator(".verdict")).to_contain_text("Schema valid")
-    expect(playground.answer("B").locator(".verdict.bad")).to_contain_text("Schema error")
-    assert playground.answer("A").locator("pre.code .k").first.inner_text() == '"name"'
+    expect(playground.response("A").locator(".verdict")).to_contain_text("Schema valid")
+    expect(playground.response("B").locator(".verdict.bad")).to_contain_text("Schema error")
+    assert playground.response("A").locator("pre.code .k").first.inner_text() == '"name"'
     expect(playground.page.locator("#pg-result")).to_contain_text("Schema valid1 of 2")
 
 
 def test_stopping_one_column_leaves_the_others_running(playground: Playground) -> None:
     playground.open(SLOW, SLOW, "demo/demo-fast").fill_prompt("Tell a story.")
     playground.run()
-    expect(playground.answer("A").locator(".md")).not_to_be_empty()
+    expect(playground.response("A").locator(".md")).not_to_be_empty()
     playground.page.get_by_role("button", name="Stop A, writing").click()
     playground.wait_for_state("A", "stopped")
     assert playground.state("B") == "busy"
-    expect(playground.answer("A")).to_contain_text("Stopped. The received text is shown.")
+    expect(playground.response("A")).to_contain_text("Stopped. The received text is shown.")
     playground.page.keyboard.press("Escape")
     playground.wait_for_state("B", "stopped")
     playground.wait_until_done()
@@ -83,7 +83,7 @@ def test_a_column_is_added_and_removed_while_others_run(playground: Playground) 
     expect(playground.column("C").locator(".model-pick")).to_contain_text("demo-reasoning")
     playground.menu("C", "Run")
     playground.wait_for_state("C", "ok")
-    expect(playground.answer("C").locator("summary")).to_have_text("Reasoning")
+    expect(playground.response("C").locator("summary")).to_have_text("Reasoning")
     playground.menu("B", "Remove")
     expect(playground.column("B")).to_have_count(0)
     assert playground.state("A") == "busy"
@@ -97,11 +97,11 @@ def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground)
     ).run().wait_until_done()
     for letter, state in zip("ABC", ("failed", "failed", "ok"), strict=True):
         playground.wait_for_state(letter, state)
-    expect(playground.answer("A")).to_contain_text("Rate limit reached for this demo model.")
-    expect(playground.answer("B")).to_contain_text("Stream interrupted")
-    answer_text = playground.answer("C").inner_text()
-    playground.run(playground.answer("A").get_by_role("button", name="Retry")).wait_until_done()
-    assert playground.answer("C").inner_text() == answer_text
+    expect(playground.response("A")).to_contain_text("Rate limit reached for this demo model.")
+    expect(playground.response("B")).to_contain_text("Stream interrupted")
+    response_text = playground.response("C").inner_text()
+    playground.run(playground.response("A").get_by_role("button", name="Retry")).wait_until_done()
+    assert playground.response("C").inner_text() == response_text
 
 
 def test_a_quiet_column_is_marked(playground: Playground) -> None:
@@ -111,7 +111,7 @@ def test_a_quiet_column_is_marked(playground: Playground) -> None:
     ).watch().run().wait_until_done()
     playground.wait_for_state("A", "ok")
     assert playground.has_shown("A", "The connection is open.")
-    assert playground.has_shown("B", "~$"), "the cost is estimated while the answer is written"
+    assert playground.has_shown("B", "~$"), "the cost is estimated while the response is written"
     assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
 
 
@@ -123,17 +123,17 @@ def test_a_lost_connection_keeps_received_events_and_resumes(
     playground = Playground(sign_in_page(page, site, "admin"), wire.url)
     playground.open(SLOW, "demo/demo-fast").fill_prompt("Tell a story.").run()
     playground.wait_for_state("B", "ok")
-    expect(playground.answer("A").locator(".md")).not_to_be_empty()
+    expect(playground.response("A").locator(".md")).not_to_be_empty()
     wire.cut()
     expect(page.locator("#pg-lost")).to_be_visible()
     playground.wait_for_state("A", "lost")
-    came = playground.answer("A").locator(".md").inner_text()
+    came = playground.response("A").locator(".md").inner_text()
     assert came
     page.get_by_role("button", name="Continue").click()
     end_states = re.compile("ok|stopped")
     expect(playground.column("A")).to_have_attribute("data-state", end_states, timeout=60_000)
     expect(page.locator("#pg-lost")).to_be_hidden()
-    assert playground.answer("A").inner_text().startswith(came)
+    assert playground.response("A").inner_text().startswith(came)
     wire.close()
 
 
@@ -149,7 +149,7 @@ def test_a_chat_sends_its_earlier_turns(playground: Playground) -> None:
     playground.wait_until_done()
     expect(page.locator(".turn.user").first).to_contain_text("My first question")
     expect(page.locator(".turn.assistant")).to_have_count(1)
-    # More than 20 tokens of input. It waits: the first answer's figure stays until the second run.
+    # More than 20 tokens of input. It waits: the first response's figure stays until the second run.
     more_than_20 = re.compile(r"^\s*(2[1-9]|[3-9]\d|\d{3,})\s*→")
     expect(playground.figure("A", "Tokens")).to_have_text(more_than_20, timeout=60_000)
 
@@ -163,8 +163,10 @@ def test_settings_that_differ_in_one_column_are_marked(playground: Playground) -
     expect(playground.column("B").locator("header .pill")).to_have_text("overridden")
     expect(playground.column("A").locator("header .pill")).to_be_hidden()
     playground.run().wait_until_done()
-    expect(playground.answer("B")).to_contain_text("Incomplete: the answer reached the token limit")
-    expect(playground.answer("A")).not_to_contain_text("Incomplete")
+    expect(playground.response("B")).to_contain_text(
+        "Incomplete: the response reached the token limit"
+    )
+    expect(playground.response("A")).not_to_contain_text("Incomplete")
 
 
 def test_models_without_vision_show_a_warning_about_images(playground: Playground) -> None:
@@ -213,7 +215,7 @@ def test_on_a_phone_columns_are_swiped(open_page: Any, no_sideways_scroll: Any) 
     expect(page.locator(".colnav a").first).to_have_attribute("aria-current", "true")
     page.locator(".colnav a").nth(2).click()
     expect(page.locator(".colnav a").nth(2)).to_have_attribute("aria-current", "true")
-    expect(playground.answer("C")).to_be_in_viewport()
+    expect(playground.response("C")).to_be_in_viewport()
     expect(page.locator("#pg-run")).to_be_in_viewport()
 
 

@@ -44,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI) -> It
 
 
 @pytest.fixture
-def show_answer(signed_in: Any, upstream: StrictOpenAI) -> Any:
+def show_response(signed_in: Any, upstream: StrictOpenAI) -> Any:
     """A function that runs a prompt whose response is a text, and returns the playground."""
 
     def run(text: str, **how: Any) -> Playground:
@@ -55,37 +55,39 @@ def show_answer(signed_in: Any, upstream: StrictOpenAI) -> Any:
     return run
 
 
-def test_html_in_model_output_is_escaped(show_answer: Any) -> None:
-    playground = show_answer(MARKUP)
-    page, answer = playground.page, playground.answer("A")
-    assert answer.locator("script, img, iframe, style, b").count() == 0
-    expect(answer).to_contain_text("<script>document.title")
-    expect(answer).to_contain_text("[image: beacon]")
-    links = {link.inner_text(): link.get_attribute("href") for link in answer.locator("a").all()}
+def test_html_in_model_output_is_escaped(show_response: Any) -> None:
+    playground = show_response(MARKUP)
+    page, response = playground.page, playground.response("A")
+    assert response.locator("script, img, iframe, style, b").count() == 0
+    expect(response).to_contain_text("<script>document.title")
+    expect(response).to_contain_text("[image: beacon]")
+    links = {link.inner_text(): link.get_attribute("href") for link in response.locator("a").all()}
     beacon = "https://evil.example/pixel.png?secret"
     assert links == {"[image: beacon]": beacon, "fine": "https://fine.example/a"}
-    for link in answer.locator("a").all():
+    for link in response.locator("a").all():
         assert link.get_attribute("rel") == "noopener noreferrer nofollow"
     assert page.title() == "Playground · Dragoman"
 
 
-def test_bidirectional_control_characters_are_shown(show_answer: Any) -> None:
-    answer = show_answer("pay \u202ecod.exe\u202c to `a\u2066b` and \u0007").answer("A")
+def test_bidirectional_control_characters_are_shown(show_response: Any) -> None:
+    response = show_response("pay \u202ecod.exe\u202c to `a\u2066b` and \u0007").response("A")
     marks = ["U+202E", "U+202C", "U+2066", "U+0007"]
-    # An answer is drawn a moment after its end: the markdown reader loads with the first one.
-    expect(answer.locator(".ctl")).to_have_text(marks)
-    assert "\u202e" not in answer.inner_text()
+    # A response is drawn a moment after its end: the markdown reader loads with the first one.
+    expect(response.locator(".ctl")).to_have_text(marks)
+    assert "\u202e" not in response.inner_text()
 
 
 @pytest.mark.parametrize("chunk_chars", [4000, 2_000_000], ids=["in chunks", "all at once"])
-def test_a_line_of_a_megabyte_does_not_freeze_the_page(show_answer: Any, chunk_chars: int) -> None:
-    playground = show_answer(
+def test_a_line_of_a_megabyte_does_not_freeze_the_page(
+    show_response: Any, chunk_chars: int
+) -> None:
+    playground = show_response(
         "# Title\n\n" + "x" * 1_000_000 + "\n\nthe end", chunk_chars=chunk_chars
     )
-    answer = playground.answer("A")
-    expect(answer.locator("h4")).to_have_text("Title")
-    expect(answer).to_contain_text("Longer than 200,000 characters")
-    assert len(answer.text_content() or "") < 210_000
+    response = playground.response("A")
+    expect(response.locator("h4")).to_have_text("Title")
+    expect(response).to_contain_text("Longer than 200,000 characters")
+    assert len(response.text_content() or "") < 210_000
     page = playground.page
     longest_frame_ms = page.evaluate(
         """() => new Promise(done => {
@@ -108,9 +110,9 @@ def test_a_line_of_a_megabyte_does_not_freeze_the_page(show_answer: Any, chunk_c
         pytest.param("|a" * 1_500 + "|\n" + "|-" * 1_500 + "|\n" + "|b" * 1_500, id="a wide table"),
     ],
 )
-def test_markdown_that_is_slow_to_parse_is_still_shown(show_answer: Any, text: str) -> None:
-    playground = show_answer(f"{text}\n\nThe last words.", chunk_chars=500)
-    expect(playground.answer("A")).to_contain_text("The last words.")
+def test_markdown_that_is_slow_to_parse_is_still_shown(show_response: Any, text: str) -> None:
+    playground = show_response(f"{text}\n\nThe last words.", chunk_chars=500)
+    expect(playground.response("A")).to_contain_text("The last words.")
 
 
 def test_call_arguments_are_escaped(signed_in: Any, upstream: StrictOpenAI) -> None:
@@ -119,5 +121,5 @@ def test_call_arguments_are_escaped(signed_in: Any, upstream: StrictOpenAI) -> N
     playground = (
         Playground(signed_in).open("strict").insert_example("Call a tool").run().wait_until_done()
     )
-    expect(playground.answer("A").locator(".toolcall").first).to_contain_text("<img src=x")
-    assert playground.answer("A").locator("img").count() == 0
+    expect(playground.response("A").locator(".toolcall").first).to_contain_text("<img src=x")
+    assert playground.response("A").locator("img").count() == 0

@@ -37,8 +37,8 @@ def logged(site: Site, messages: list[dict[str, Any]]) -> str:
     headers = {"authorization": f"Bearer {site.key}"}
     body = {"model": "demo/demo-fast", "messages": messages}
     url = f"{site.url}/v1/chat/completions"
-    answer = httpx.post(url, json=body, headers=headers, timeout=30)
-    return site.wait_for_log(answer.headers["x-request-id"])
+    response = httpx.post(url, json=body, headers=headers, timeout=30)
+    return site.wait_for_log(response.headers["x-request-id"])
 
 
 def open_from_log(playground: Playground, request: str, mode: str) -> Playground:
@@ -84,7 +84,7 @@ def test_a_conversation_opens_in_evaluate(playground: Playground, site: Site) ->
     expect(page.locator("[name=messages]")).to_have_value(re.compile("And now {{what}}"))
 
 
-def test_each_column_continues_with_its_own_answer(playground: Playground, site: Site) -> None:
+def test_each_column_continues_with_its_own_response(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo/demo-429").fill_prompt(
         "First question"
     ).run().wait_until_done()
@@ -96,12 +96,12 @@ def test_each_column_continues_with_its_own_answer(playground: Playground, site:
         "user",
     ]
     expect(playground.column("A").locator(".turn")).to_have_count(3)
-    # The other one has no answer to go on from; its question is not lost.
+    # The other one has no response to go on from; its question is not lost.
     assert [m["role"] for m in sent_messages(playground, site, "B")] == ["user", "user"]
     assert "First question" in json.dumps(sent_messages(playground, site, "B"))
 
 
-def test_running_again_repeats_the_latest_answer(playground: Playground, site: Site) -> None:
+def test_running_again_repeats_the_latest_response(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo").fill_prompt("First question").run().wait_until_done()
     playground.fill_prompt("Another question").run().wait_until_done()
     expect(playground.page.locator("#pg-run")).to_contain_text("Run again")
@@ -133,20 +133,20 @@ def test_a_message_is_edited_in_all_columns_and_run_from(
         ]
 
 
-def test_an_answer_is_regenerated_edited_and_branched(playground: Playground, site: Site) -> None:
+def test_a_response_is_regenerated_edited_and_branched(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo").fill_prompt("First question").run().wait_until_done()
     column = playground.column("A")
-    tools = column.locator(".answer-tools")
+    tools = column.locator(".response-tools")
     playground.run(tools.get_by_role("button", name="Regenerate")).wait_until_done()
     assert [m["role"] for m in sent_messages(playground, site, "A")] == ["user"]
     tools.get_by_role("button", name="Edit").click()
     editor = column.locator(".msg-editor")
     editor.get_by_label("Text", exact=True).fill("An answer of mine")
     editor.get_by_role("button", name="Save", exact=True).click()
-    answer = column.locator(".turn").nth(1)
-    expect(answer).to_contain_text("An answer of mine")
-    answer.hover()
-    answer.get_by_role("button", name="Branch").click()
+    response = column.locator(".turn").nth(1)
+    expect(response).to_contain_text("An answer of mine")
+    response.hover()
+    response.get_by_role("button", name="Branch").click()
     expect(playground.column("C").locator(".turn")).to_have_count(2)
     playground.fill_prompt("And then?").run().wait_until_done()
     for letter in "AC":

@@ -27,7 +27,7 @@ def site(site: Site) -> Site:
     return with_models(site)
 
 
-def test_answers_are_repeated_and_their_medians_shown(playground: Playground) -> None:
+def test_responses_are_repeated_and_their_medians_shown(playground: Playground) -> None:
     playground.open("demo/demo-fast", "over").fill_prompt("Hello")
     page = playground.page
     page.click("#tab-params")
@@ -49,7 +49,7 @@ def test_differing_words_are_highlighted(playground: Playground) -> None:
     page = playground.page
     page.select_option("#pg-diff", "A")
     expect(playground.column("B").locator(".diff")).to_be_visible()
-    # A refusal has nothing in common with an answer: it stays readable.
+    # A refusal has nothing in common with a response: it stays readable.
     expect(playground.column("C").locator(".diff")).to_contain_text("Too different from")
     page.select_option("#pg-diff", "")
     expect(playground.column("C").locator(".diff")).to_have_count(0)
@@ -62,8 +62,8 @@ def test_a_blind_vote_hides_the_names_and_counts(playground: Playground) -> None
     playground.run().wait_until_done()
     heads = page.locator(".pcol header")
     assert all("demo" not in text and "over" not in text for text in heads.all_inner_texts())
-    expect(page.locator(".answer .callout")).to_have_count(0)
-    page.get_by_role("button", name="Answer 1").click()
+    expect(page.locator(".response .callout")).to_have_count(0)
+    page.get_by_role("button", name="Response 1").click()
     expect(page.locator("#pg-notice")).to_contain_text("You voted for")
     expect(page.locator("#pg-cols")).to_contain_text("over")
     page.get_by_role("button", name="Scoreboard of blind votes").click()
@@ -76,25 +76,25 @@ def test_a_run_is_listed_in_the_history_and_shared(playground: Playground, site:
     playground.open("demo/demo-fast", "demo/demo-bad-schema").insert_example(
         "Fill a schema"
     ).run().wait_until_done()
-    # Highlighting is loaded after the answer ends and adds its buttons to the text.
-    expect(playground.answer("A").locator(".code-bar")).to_be_visible()
+    # Highlighting is loaded after the response ends and adds its buttons to the text.
+    expect(playground.response("A").locator(".code-bar")).to_be_visible()
     bar, code = (
-        playground.answer("A").locator(selector).bounding_box()
+        playground.response("A").locator(selector).bounding_box()
         for selector in (".code-bar", "pre.code")
     )
     assert bar and code and abs(bar["y"] + bar["height"] - code["y"]) < 1, "the bar has a gap"
-    text = playground.answer("A").inner_text()
+    text = playground.response("A").inner_text()
     page = playground.page
     page.get_by_role("button", name="History").click()
     playground.dialog.locator("a").first.click()
     page.wait_for_url(re.compile(r"\?run="))
     playground.wait_for_state("A", "ok")
-    expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
-    expect(playground.answer("B").locator(".verdict.bad")).to_be_visible()
+    expect(playground.response("A")).to_have_text(text, use_inner_text=True)
+    expect(playground.response("B").locator(".verdict.bad")).to_be_visible()
     expect(playground.column("A").locator(".turn.user")).to_contain_text("Ada Lovelace")
     playground.run().wait_until_done()
-    # The button to run is there still while the new answer begins.
-    expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
+    # The button to run is there still while the new response begins.
+    expect(playground.response("A")).to_have_text(text, use_inner_text=True)
 
 
 def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
@@ -153,10 +153,10 @@ def test_columns_are_in_a_grid_and_scroll_together(playground: Playground) -> No
     view("Columns in a grid")
     tops = [playground.column(letter).bounding_box()["y"] for letter in "ABCD"]
     assert tops[0] == tops[1] < tops[2] == tops[3]
-    view("Scroll answers together")
-    page.locator("#col-A .answer").hover()
+    view("Scroll responses together")
+    page.locator("#col-A .response").hover()
     page.mouse.wheel(0, 200)
-    wait_until(lambda: page.evaluate("document.querySelector('#col-B .answer').scrollTop") > 0)
+    wait_until(lambda: page.evaluate("document.querySelector('#col-B .response').scrollTop") > 0)
     view("Hide timeline and result")
     expect(page.locator("#pg-timeline")).to_be_hidden()
 
@@ -253,7 +253,7 @@ def test_the_texts_are_saved_as_a_prompt_and_opened_again(playground: Playground
     expect(playground.column("A").locator(".model-pick")).to_contain_text("demo-fast")
 
 
-def test_an_answer_leads_to_its_place_in_the_log(playground: Playground) -> None:
+def test_a_response_leads_to_its_place_in_the_log(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo").fill_prompt("Hello").run().wait_until_done()
     link = playground.column("A").locator("a.state")
     assert re.fullmatch(r"/console/requests/[\w-]+", link.get_attribute("href") or "")
@@ -308,7 +308,7 @@ def test_a_public_link_shows_the_run_without_an_account(
     stranger = open_page(None, size=size, java_script_enabled=False)
     assert stranger.goto(link).status == 200
     expect(stranger.get_by_role("heading", level=1)).to_have_text("Share me")
-    expect(stranger.locator(".shared-answers section")).to_have_count(2)
+    expect(stranger.locator(".shared-responses section")).to_have_count(2)
     with stranger.expect_download() as download:
         stranger.get_by_text("Image, dark").click()
     assert Path(download.value.path()).read_text(encoding="utf-8").startswith("<svg")
@@ -350,12 +350,12 @@ def test_a_run_is_named_found_and_deleted(
 
 
 def test_a_run_is_shown_again_after_a_reload_and_on_the_way_back(playground: Playground) -> None:
-    """Answers with their figures, and the message that is not sent yet; no answer twice."""
+    """Responses with their figures, and the message that is not sent yet; no response twice."""
     playground.open("demo/demo-fast", "over").fill_prompt("Hello").run().wait_until_done()
     page = playground.page
-    expect(playground.answer("A")).to_contain_text("You wrote")
+    expect(playground.response("A")).to_contain_text("You wrote")
     text, tokens = (
-        playground.answer("A").inner_text(),
+        playground.response("A").inner_text(),
         playground.figure("A", "Tokens").inner_text(),
     )
     playground.fill_prompt("And then?")
@@ -364,14 +364,14 @@ def test_a_run_is_shown_again_after_a_reload_and_on_the_way_back(playground: Pla
     for _ in range(2):
         playground.wait_for_state("A", "ok")
         playground.wait_for_state("B", "fallback")
-        expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
+        expect(playground.response("A")).to_have_text(text, use_inner_text=True)
         expect(playground.figure("A", "Tokens")).to_have_text(tokens, use_inner_text=True)
         expect(page.locator("#pg-text")).to_have_value("And then?")
         expect(playground.column("A").locator(".turn")).to_have_count(1)
         playground.column("A").locator("a.state").click()
         page.wait_for_url("**/requests/**")
         page.go_back()
-    # The next answer continues the conversation of the reopened run.
+    # The next response continues the conversation of the reopened run.
     playground.run().wait_until_done()
     expect(playground.column("A").locator(".turn")).to_have_count(3)
     # Without its run, the page keeps the conversation: here from the navigation.
@@ -382,10 +382,10 @@ def test_a_run_is_shown_again_after_a_reload_and_on_the_way_back(playground: Pla
 
 def test_a_reload_in_the_middle_of_a_run_keeps_what_had_arrived(playground: Playground) -> None:
     playground.open("demo/demo-slow").fill_prompt("Hello").run()
-    expect(playground.answer("A")).to_contain_text("Hello from")
+    expect(playground.response("A")).to_contain_text("Hello from")
     playground.page.reload()
     playground.wait_for_state("A", "stopped")
-    expect(playground.answer("A")).to_contain_text("Hello from")
+    expect(playground.response("A")).to_contain_text("Hello from")
     # A new conversation is no longer this run.
     playground.page.get_by_role("button", name="New conversation").click()
     expect(playground.page).to_have_url(re.compile(r"/console/playground$"))

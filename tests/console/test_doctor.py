@@ -381,7 +381,7 @@ def test_the_command_examines_all_models_of_a_provider() -> None:
         run("demo", "--json")
     assert set(CapabilityReport.objects.values_list("model", "state")) == {
         ("demo-fast", "done"),
-        ("demo-quota", "no_answer"),
+        ("demo-quota", "no_response"),
     }
 
 

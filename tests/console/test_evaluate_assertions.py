@@ -9,23 +9,23 @@ import msgspec
 import pytest
 
 from console.evaluate import assertions, judge
-from console.evaluate.answers import Answer, Call
-from console.evaluate.assertions import InvalidAssertion, check_answer, parse_assertion
+from console.evaluate.assertions import InvalidAssertion, check_response, parse_assertion
 from console.evaluate.json_path import InvalidPath, find_values
+from console.evaluate.responses import Call, ModelResponse
 
 Json = dict[str, Any]
 
 PERSON = {"type": "object", "properties": {"born": {"type": "integer"}}, "required": ["born"]}
-WEATHER = Answer(calls=(Call("get_weather", {"city": "Paris", "unit": "celsius"}),))
+WEATHER = ModelResponse(calls=(Call("get_weather", {"city": "Paris", "unit": "celsius"}),))
 
 
-def assertion_passes(data: Json, answer: Answer | str) -> bool:
-    answer_value = Answer(text=answer) if isinstance(answer, str) else answer
-    return check_answer(parse_assertion(data), answer_value).passed
+def assertion_passes(data: Json, response: ModelResponse | str) -> bool:
+    response_value = ModelResponse(text=response) if isinstance(response, str) else response
+    return check_response(parse_assertion(data), response_value).passed
 
 
-# (assertion, an answer that meets it, one that does not)
-ROWS: list[tuple[Json, Answer | str, Answer | str]] = [
+# (assertion, a response that meets it, one that does not)
+ROWS: list[tuple[Json, ModelResponse | str, ModelResponse | str]] = [
     ({"type": "equals", "value": "Paris"}, " Paris\n", "paris"),
     ({"type": "equals", "value": {"a": [1, 2.0]}}, '{"a": [1.0, 2]}', '{"a": [2, 1]}'),
     ({"type": "contains", "value": "Par"}, "in Paris", "in paris"),
@@ -56,10 +56,18 @@ ROWS: list[tuple[Json, Answer | str, Answer | str]] = [
     (
         {"type": "tool-call", "value": {"name": "get_weather", "arguments": {"city": "Paris"}}},
         WEATHER,
-        Answer(calls=(Call("get_weather", {"city": "Rome"}),)),
+        ModelResponse(calls=(Call("get_weather", {"city": "Rome"}),)),
     ),
-    ({"type": "latency", "threshold": 500}, Answer(latency_ms=500), Answer(latency_ms=501)),
-    ({"type": "cost", "threshold": 0.01}, Answer(cost_usd=0.01), Answer(cost_usd=0.02)),
+    (
+        {"type": "latency", "threshold": 500},
+        ModelResponse(latency_ms=500),
+        ModelResponse(latency_ms=501),
+    ),
+    (
+        {"type": "cost", "threshold": 0.01},
+        ModelResponse(cost_usd=0.01),
+        ModelResponse(cost_usd=0.02),
+    ),
 ]
 
 
@@ -72,28 +80,30 @@ def test_every_type_passes_and_fails_and_can_be_negated() -> None:
 
 
 def test_a_failed_check_shows_its_reason() -> None:
-    check = check_answer(parse_assertion(ROWS[12][0]), Answer(text='{"born": "1815"}'))
+    check = check_response(parse_assertion(ROWS[12][0]), ModelResponse(text='{"born": "1815"}'))
     assert check.message == "/born: '1815' is not of type 'integer'"
-    check = check_answer(parse_assertion({"type": "not-contains", "value": "a"}), Answer(text="a"))
+    check = check_response(
+        parse_assertion({"type": "not-contains", "value": "a"}), ModelResponse(text="a")
+    )
     assert check.message == "contains is met, but must not be"
 
 
 def test_an_undecidable_assertion_fails_also_if_negated() -> None:
     slow_assertion = {"type": "not-regex", "value": r"(.*a){20}$"}
-    check = check_answer(parse_assertion(slow_assertion), Answer(text="a" * 200 + "b"))
+    check = check_response(parse_assertion(slow_assertion), ModelResponse(text="a" * 200 + "b"))
     assert not check.passed and "longer than" in check.message
     # Known only with the variables of a case.
     large_assertion = msgspec.structs.replace(parse_assertion(slow_assertion), value="a{99999999}b")
-    check = check_answer(large_assertion, Answer(text="a"))
+    check = check_response(large_assertion, ModelResponse(text="a"))
     assert not check.passed and "repeats too much" in check.message
     long_assertion = msgspec.structs.replace(large_assertion, value="(a){2}" * 500_000)
-    assert "longer than" in check_answer(long_assertion, Answer(text="a")).message
+    assert "longer than" in check_response(long_assertion, ModelResponse(text="a")).message
     schema = {"type": "object", "patternProperties": {"a{99999999}b": {}}}
-    check = check_answer(
-        parse_assertion({"type": "is-json", "value": schema}), Answer(text='{"a": 1}')
+    check = check_response(
+        parse_assertion({"type": "is-json", "value": schema}), ModelResponse(text='{"a": 1}')
     )
     assert not check.passed and "repeats too much" in check.message
-    cost = check_answer(parse_assertion({"type": "not-cost", "threshold": 1}), Answer())
+    cost = check_response(parse_assertion({"type": "not-cost", "threshold": 1}), ModelResponse())
     assert not cost.passed and "unknown" in cost.message
 
 
@@ -167,7 +177,7 @@ def test_json_paths_find_names_indexes_wildcards_and_descendants() -> None:
 def test_a_judgement_is_scored_and_can_be_negated() -> None:
     def judged(data: Json, **verdict: Any) -> assertions.Check:
         rubric = parse_assertion({"type": "llm-rubric", "value": "is polite", **data})
-        return judge.read_judgement(rubric, Answer(text=json.dumps(verdict)))
+        return judge.read_judgement(rubric, ModelResponse(text=json.dumps(verdict)))
 
     good = judged({}, **{"reason": "kind", "score": 0.8, "pass": True})
     assert (good.passed, good.score, good.message) == (True, 0.8, "kind")
@@ -178,6 +188,6 @@ def test_a_judgement_is_scored_and_can_be_negated() -> None:
     broken = judged({}, score="high")
     assert not broken.passed and "invalid" in broken.message
     judgement = judge.read_judgement(
-        parse_assertion({"type": "llm-rubric", "value": "x"}), Answer(error="HTTP 500: down")
+        parse_assertion({"type": "llm-rubric", "value": "x"}), ModelResponse(error="HTTP 500: down")
     )
     assert not judgement.passed and judgement.message == "the judge failed: HTTP 500: down"

@@ -44,7 +44,7 @@ cases:
 def test_a_file_is_read_and_written_without_loss() -> None:
     definition = load_file("capitals.yaml", YAML)
     assert definition.models == ("demo/demo-fast", "demo/demo")
-    assert definition.answer_count == 12
+    assert definition.response_count == 12
     assert load_file("x.yaml", dump_file(definition)) == definition
     assert parse_definition(render_definition(definition)) == definition
     check_runnable(definition)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from console.evaluate import report, scores
-from console.evaluate.answers import Answer
 from console.evaluate.assertions import parse_assertion
 from console.evaluate.definition import Case
-from console.evaluate.scores import Outcome, compare, grade_answer, passed_by_cell, summarize
+from console.evaluate.responses import ModelResponse
+from console.evaluate.scores import Outcome, compare, grade_response, passed_by_cell, summarize
 
 
 def outcome(case: int, model: str, *, passed: bool = True, **more: Any) -> Outcome:
@@ -32,23 +32,23 @@ def test_a_grade_is_the_weighted_mean_of_the_checks() -> None:
         parse_assertion({"type": "contains", "value": "a", "weight": 3}),
         parse_assertion({"type": "contains", "value": "z"}),
     ]
-    strict = grade_answer(Answer(text="abc"), assertions, {}, None)
+    strict = grade_response(ModelResponse(text="abc"), assertions, {}, None)
     assert (strict.passed, strict.score) == (False, 0.75)
-    assert grade_answer(Answer(text="abc"), assertions, {}, 0.75).passed
-    failed_grade = grade_answer(Answer(error="HTTP 500"), assertions, {}, 0.0)
+    assert grade_response(ModelResponse(text="abc"), assertions, {}, 0.75).passed
+    failed_grade = grade_response(ModelResponse(error="HTTP 500"), assertions, {}, 0.0)
     assert (failed_grade.passed, failed_grade.score, failed_grade.checks) == (False, 0.0, ())
-    assert grade_answer(Answer(text=""), [], {}, None).passed
+    assert grade_response(ModelResponse(text=""), [], {}, None).passed
 
 
 def test_a_summary_has_medians_spread_and_failures() -> None:
     rows = [outcome(n, "a", passed=n > 0, latency_ms=100.0 * (n + 1)) for n in range(4)]
     rows.append(outcome(4, "a", passed=False, failed=True, latency_ms=9999.0, cost_usd=None))
     first, empty = summarize(["a", "b"], rows)
-    assert (first.answers, first.passed, first.failed, first.pass_rate) == (5, 3, 1, 0.6)
+    assert (first.responses, first.passed, first.failed, first.pass_rate) == (5, 3, 1, 0.6)
     assert first.latency_ms == scores.Spread(median=250.0, p25=175.0, p75=325.0)
     assert first.cost_usd == pytest.approx(2.0)
     assert first.unpriced == 0
-    assert (empty.answers, empty.pass_rate, empty.score, empty.cost_usd) == (0, None, None, None)
+    assert (empty.responses, empty.pass_rate, empty.score, empty.cost_usd) == (0, None, None, None)
 
 
 def test_a_run_is_compared_case_by_case_and_by_all_repetitions() -> None:
@@ -68,9 +68,11 @@ def test_a_run_is_compared_case_by_case_and_by_all_repetitions() -> None:
 
 def make_report() -> report.Report:
     case = Case(name="one | two", variables={"q": "=1+1"})
-    answer = Answer(text="+49 <b>", latency_ms=12.34, cost_usd=0.001, request_id="req_1")
+    response = ModelResponse(text="+49 <b>", latency_ms=12.34, cost_usd=0.001, request_id="req_1")
     assertions = [parse_assertion({"type": "contains", "value": "x"})]
-    result = report.result_of(0, case, "a", 0, answer, grade_answer(answer, assertions, {}, None))
+    result = report.result_of(
+        0, case, "a", 0, response, grade_response(response, assertions, {}, None)
+    )
     return report.Report(
         name="Run",
         cases=(case,),
@@ -79,10 +81,10 @@ def make_report() -> report.Report:
     )
 
 
-def test_csv_has_a_line_for_each_answer_without_formulas() -> None:
+def test_csv_has_a_line_for_each_response_without_formulas() -> None:
     header, row = csv.reader(io.StringIO(report.as_csv(make_report())))
     cells = dict(zip(header, row, strict=True))
-    assert cells["q"] == "'=1+1" and cells["answer"] == "'+49 <b>"
+    assert cells["q"] == "'=1+1" and cells["response"] == "'+49 <b>"
     assert cells["failed_checks"] == "contains: does not contain x"
     assert (cells["case"], cells["repetition"], cells["passed"]) == ("1", "1", "false")
 

@@ -14,7 +14,6 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, DataError, OperationalError, connections, transaction
 from django.utils import timezone
 
-from console.evaluate.answers import Answer
 from console.evaluate.definition import (
     Case,
     Definition,
@@ -23,7 +22,8 @@ from console.evaluate.definition import (
     render_definition,
 )
 from console.evaluate.report import Result, result_of
-from console.evaluate.scores import grade_answer
+from console.evaluate.responses import ModelResponse
+from console.evaluate.scores import grade_response
 from console.evaluate.steps import Item
 from console.evaluation_runs import execution, runner, store
 from console.models import Evaluation, EvaluationRun
@@ -54,10 +54,10 @@ def start_run(user: Any, definition: Definition = DEFINITION) -> EvaluationRun:
 
 
 def result(case: int, model: str, text: str = "hi", error: str = "") -> Result:
-    answer = Answer(text=text, error=error, latency_ms=1.0)
+    response = ModelResponse(text=text, error=error, latency_ms=1.0)
     assertions = case_assertions(DEFINITION, DEFINITION.cases[case])
-    grade = grade_answer(answer, assertions, {}, None)
-    return result_of(case, DEFINITION.cases[case], model, 0, answer, grade)
+    grade = grade_response(response, assertions, {}, None)
+    return result_of(case, DEFINITION.cases[case], model, 0, response, grade)
 
 
 def test_a_run_is_executed_by_one_process_until_its_lease_ends() -> None:
@@ -74,7 +74,7 @@ def test_a_run_is_executed_by_one_process_until_its_lease_ends() -> None:
     assert EvaluationRun.objects.claim("three", 8) == [run.pk]
 
 
-def test_an_answer_that_is_stored_twice_counts_once() -> None:
+def test_a_response_that_is_stored_twice_counts_once() -> None:
     run = start_run(create_user())
     store.save_results(run.pk, DEFINITION.models, [result(0, "a"), result(0, "b", "first")])
     store.save_results(run.pk, DEFINITION.models, [result(0, "b", "again"), result(1, "a")])
@@ -108,7 +108,7 @@ def test_a_paused_run_is_not_claimed_until_it_is_resumed() -> None:
     assert run.ended_at is not None
 
 
-def test_models_that_answer_alike_do_not_differ() -> None:
+def test_models_that_respond_alike_do_not_differ() -> None:
     run = start_run(create_user())
     results = [result(0, "a", "same"), result(0, "b", "same"), result(1, "a", "one")]
     store.save_results(run.pk, DEFINITION.models, [*results, result(1, "b", "two")])
@@ -214,7 +214,7 @@ class DatabaseConnection:
 
     async def run(self, query: Any, *args: Any) -> Any:
         if self.error is not None and query in {store.save_results, store.renew, store.finish}:
-            raise self.error("no answer")
+            raise self.error("no response")
         return await asyncio.to_thread(self._query, query, args)
 
     @staticmethod
@@ -235,11 +235,11 @@ def execute_while_database_fails(
     assert EvaluationRun.objects.claim("one", 1) == [run.pk]
     database, requested = DatabaseConnection(), []
 
-    async def send(_runtime: Any, body: dict[str, Any], _session: str) -> Answer:
+    async def send(_runtime: Any, body: dict[str, Any], _session: str) -> ModelResponse:
         requested.append(body["model"])
         database.error = error
         await asyncio.sleep(0.05)
-        return Answer(text="hi", cost_usd=0.01)
+        return ModelResponse(text="hi", cost_usd=0.01)
 
     monkeypatch.setattr(execution, "send_chat", send)
 
@@ -252,14 +252,16 @@ def execute_while_database_fails(
         await asyncio.sleep(0.6)
         count = len(requested)
         await asyncio.sleep(0.2)
-        assert len(requested) == count, "answers are bought that may be lost"
+        assert len(requested) == count, "responses are bought that may be lost"
         monkeypatch.setattr(execution, "send_chat", send_with_database)
         database.error = None
         await asyncio.wait_for(task, 20)
 
-    async def send_with_database(_runtime: Any, body: dict[str, Any], _session: str) -> Answer:
+    async def send_with_database(
+        _runtime: Any, body: dict[str, Any], _session: str
+    ) -> ModelResponse:
         requested.append(body["model"])
-        return Answer(text="hi", cost_usd=0.01)
+        return ModelResponse(text="hi", cost_usd=0.01)
 
     asyncio.run(execute())
     run.refresh_from_db()
@@ -268,7 +270,7 @@ def execute_while_database_fails(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("cases", [2, 40])
-def test_no_answer_is_paid_twice_if_the_database_is_away_for_longer_than_the_lease(
+def test_no_response_is_paid_twice_if_the_database_is_away_for_longer_than_the_lease(
     monkeypatch: pytest.MonkeyPatch, cases: int
 ) -> None:
     """Those of a short run, which all arrive in that time, and those of a long one."""

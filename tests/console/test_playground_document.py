@@ -119,7 +119,7 @@ def test_an_image_must_be_an_image_file() -> None:
     assert f"{path}.data" in errors(content(media_type="image/png", data=""))
 
 
-def test_calls_and_results_of_an_earlier_answer_are_parsed() -> None:
+def test_calls_and_results_of_an_earlier_response_are_parsed() -> None:
     call = {"type": "tool_call", "id": "c1", "name": "t", "arguments": {"a": 1}}
     result = {"type": "tool_result", "id": "c1", "content": {"b": 2}}
     plan = parse(

@@ -212,8 +212,8 @@ def test_an_image_larger_than_the_form_limit_is_accepted(admin_client: httpx.Cli
     body = document("demo/demo-fast")
     body["messages"] = [{"role": "user", "content": [part, text]}]
     _, row = run_document(admin_client, body)
-    answer_text = "".join(data["text"] for kind, data in row if kind == "delta")
-    assert "1 image" in answer_text
+    response_text = "".join(data["text"] for kind, data in row if kind == "delta")
+    assert "1 image" in response_text
 
 
 def test_unknown_runs_and_odd_numbers_are_not_found(admin_client: httpx.Client) -> None:
@@ -272,7 +272,7 @@ def test_exports_contain_the_comparison_fields(admin_client: httpx.Client) -> No
     assert header.startswith("column,run,provider,model,")
     assert ",true," in first and ",false," in second
     response = admin_client.get(f"{PATH}/runs/{run}.json").json()
-    assert [a["schema_valid"] for a in response["answers"]] == [True, False]
+    assert [a["schema_valid"] for a in response["responses"]] == [True, False]
     assert response["settings"]["schema"] == schema
     text = admin_client.get(f"{PATH}/runs/{run}.md").text
     assert "| column | provider | model |" in text
@@ -305,10 +305,10 @@ def test_a_run_is_repeated_in_another_dialect(admin_client: httpx.Client) -> Non
         "cohere": ("messages", "message", "/v2/chat"),
         "openai_completions": ("prompt", "choices", "/v1/completions"),
     }
-    for dialect, (items, answer_fields, request_path) in shapes.items():
+    for dialect, (items, response_fields, request_path) in shapes.items():
         other = admin_client.get(path + dialect).json()
         assert items in other["client_request"]
-        assert answer_fields in other["response"]
+        assert response_fields in other["response"]
         assert other["client_path"].endswith(request_path)
         assert other["upstream_request"]["model"] == "demo-fast"
         assert len(other["stream"]) > 1, dialect

@@ -97,7 +97,7 @@ async def read_events(run: Run) -> list[tuple[str, Json]]:
     return list(decode_events([part + b"\n\n" for part in frames.split(b"\n\n") if part]))
 
 
-async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], RunResults]:
+async def responses(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], RunResults]:
     run, store = make_run(document, **more)
     async with asyncio.timeout(60):
         events = await read_events(run)
@@ -117,7 +117,7 @@ def column_result(results: RunResults, col: str) -> Any:
 
 async def test_four_models_of_different_speed_stream_in_their_columns(live: Gateway) -> None:
     """Four models of different pace, one failover, one invalid tool call, one invalid schema."""
-    events, results = await answers(
+    events, results = await responses(
         body("demo/demo-fast", "safe", "demo/demo@30ms", "demo/demo-slow@10ms")
     )
     for col in "ABCD":
@@ -133,7 +133,7 @@ async def test_four_models_of_different_speed_stream_in_their_columns(live: Gate
 
 
 async def test_a_fallback_shows_the_failed_attempt_and_the_answering_target(live: Gateway) -> None:
-    _, results = await answers(body("safe"))
+    _, results = await responses(body("safe"))
     result = column_result(results, "A")
     tries = [(a["target"], a["error_kind"]) for a in result.attempts]
     assert tries == [("demo/demo-500", "upstream_error"), ("demo/demo-fast", None)]
@@ -142,7 +142,7 @@ async def test_a_fallback_shows_the_failed_attempt_and_the_answering_target(live
 
 
 async def test_an_error_stays_in_its_column(live: Gateway) -> None:
-    _, results = await answers(body("broken", "demo/demo-fast", "nobody"))
+    _, results = await responses(body("broken", "demo/demo-fast", "nobody"))
     assert column_result(results, "B").end["status"] == "ok"
     failed_end = column_result(results, "A").end
     assert (failed_end["status"], failed_end["error_kind"]) == ("error", "upstream_error")
@@ -150,15 +150,15 @@ async def test_an_error_stays_in_its_column(live: Gateway) -> None:
     assert column_result(results, "C").end["error_kind"] == "not_found"
 
 
-async def test_an_interrupted_answer_keeps_the_received_text(live: Gateway) -> None:
-    _, results = await answers(body("demo/demo-cut@1ms"))
+async def test_an_interrupted_response_keeps_the_received_text(live: Gateway) -> None:
+    _, results = await responses(body("demo/demo-cut@1ms"))
     result = column_result(results, "A")
     assert result.end["status"] == "cut"
     assert result.text
 
 
 async def test_reasoning_and_text_are_separate(live: Gateway) -> None:
-    _, results = await answers(body("demo/demo-reasoning@0ms"))
+    _, results = await responses(body("demo/demo-reasoning@0ms"))
     result = column_result(results, "A")
     assert "nothing to work out" in result.reasoning
     assert "Hello from" in result.text
@@ -166,7 +166,7 @@ async def test_reasoning_and_text_are_separate(live: Gateway) -> None:
 
 
 async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -> None:
-    _, results = await answers(body("demo/demo-fast"), owner=7)
+    _, results = await responses(body("demo/demo-fast"), owner=7)
     entry = await live.entry()
     assert entry.id == column_result(results, "A").end["request_id"]
     assert entry.key_prefix == "playground"
@@ -176,7 +176,7 @@ async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -
 async def test_the_first_chunk_is_sent_immediately_and_later_ones_are_batched(
     live: Gateway,
 ) -> None:
-    events, results = await answers(body("demo/demo@2ms"))
+    events, results = await responses(body("demo/demo@2ms"))
     pieces = [data["text"] for kind, data in events if kind == "delta"]
     assert pieces[0] == "Hello"
     tokens = column_result(results, "A").end["output"]
@@ -188,7 +188,7 @@ async def test_the_first_chunk_is_sent_immediately_and_later_ones_are_batched(
 
 @pytest.mark.parametrize("dialect", CONSOLE_DIALECTS)
 async def test_a_run_uses_the_requested_dialect(live: Gateway, dialect: str) -> None:
-    _, results = await answers(
+    _, results = await responses(
         body("demo/demo-fast", dialect=dialect, system="Be brief.", params={"max_tokens": 500})
     )
     assert column_result(results, "A").end["status"] == "ok"
@@ -198,7 +198,7 @@ async def test_a_run_uses_the_requested_dialect(live: Gateway, dialect: str) -> 
 
 
 async def test_a_parameter_unsupported_by_a_dialect_is_noted(live: Gateway) -> None:
-    events, _ = await answers(
+    events, _ = await responses(
         body("demo/demo-fast", dialect="anthropic_messages", params={"seed": 7})
     )
     start = next(data for kind, data in events if kind == "start")
@@ -213,7 +213,7 @@ async def test_an_unsendable_request_is_an_error_of_its_column(live: Gateway) ->
     ]
     document = body("demo/demo-fast", "demo/demo-fast")
     document["columns"][0]["messages"] = native_content
-    _, results = await answers(document)
+    _, results = await responses(document)
     assert column_result(results, "A").model == "demo/demo-fast"
     assert column_result(results, "A").end["status"] in {"ok", "error"}
     assert column_result(results, "B").end["status"] == "ok"
@@ -234,7 +234,7 @@ THOUGHTS = {
 async def test_every_dialect_shows_reasoning(live: Gateway, dialect: str) -> None:
     """Clients of a dialect store either the reasoning text or the gateway's token for it."""
     mocked = {**TOOL, "mock": "18 degrees"}
-    _, results = await answers(
+    _, results = await responses(
         body("demo/demo-reasoning@0ms", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
     )
     assert column_result(results, "A").end["status"] == "ok"
@@ -251,7 +251,7 @@ async def test_every_dialect_shows_reasoning(live: Gateway, dialect: str) -> Non
 
 @pytest.mark.parametrize("dialect", TAKES_TOOLS)
 async def test_a_schema_is_sent_in_every_dialect(live: Gateway, dialect: str) -> None:
-    _, results = await answers(
+    _, results = await responses(
         body("demo/demo-fast@0ms", prompt="Fill it in.", schema=SCHEMA, dialect=dialect)
     )
     assert column_result(results, "A").verdicts["schema"]["ok"] is True
@@ -259,7 +259,7 @@ async def test_a_schema_is_sent_in_every_dialect(live: Gateway, dialect: str) ->
 
 async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
     """Gemini requests have the model and the stream method in the path."""
-    _, results = await answers(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
+    _, results = await responses(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
     assert column_result(results, "A").end["status"] == "ok"
     entry = await live.entry()
     assert entry.requested_model == "demo/demo-fast@0ms"
@@ -272,7 +272,7 @@ async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
 async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> None:
     """A Messages client sends back thinking blocks with the gateway's token."""
     mocked = {**TOOL, "mock": "18 degrees"}
-    _, results = await answers(
+    _, results = await responses(
         body(
             "demo/demo-reasoning@0ms",
             prompt=ASKS_TOOL,
@@ -291,8 +291,8 @@ async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> Non
     assert rerun_body["messages"][-1]["content"][0]["type"] == "tool_result"
 
 
-async def test_an_answer_in_one_chunk_is_shown(live: Gateway) -> None:
-    _, results = await answers(body("demo/demo-fast", stream=False))
+async def test_a_response_in_one_chunk_is_shown(live: Gateway) -> None:
+    _, results = await responses(body("demo/demo-fast", stream=False))
     result = column_result(results, "A")
     assert (result.end["status"], (await live.entry()).stream) == ("ok", False)
     assert "Hello from" in result.text
@@ -302,7 +302,7 @@ async def test_an_answer_in_one_chunk_is_shown(live: Gateway) -> None:
 
 
 async def test_a_schema_violation_is_reported_during_and_after_the_stream(live: Gateway) -> None:
-    events, results = await answers(
+    events, results = await responses(
         body("demo/demo-bad-schema@150ms", "demo/demo@5ms", schema=SCHEMA)
     )
     reported_verdict = [d for kind, d in events if kind == "verdict" and d["col"] == "A"]
@@ -314,7 +314,7 @@ async def test_a_schema_violation_is_reported_during_and_after_the_stream(live: 
 
 
 async def test_an_unexpected_tool_call_is_distinct_from_the_expected_one(live: Gateway) -> None:
-    _, results = await answers(
+    _, results = await responses(
         body(
             "demo/demo-fast",
             "demo/demo-wrong-tool@0ms",
@@ -339,7 +339,7 @@ async def test_an_unexpected_tool_call_is_distinct_from_the_expected_one(live: G
 @pytest.mark.parametrize("dialect", TAKES_TOOLS)
 async def test_a_mock_result_is_sent_and_the_model_continues(live: Gateway, dialect: str) -> None:
     mocked = {**TOOL, "mock": {"celsius": 18}}
-    _, results = await answers(
+    _, results = await responses(
         body("demo/demo-fast", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
     )
     result = column_result(results, "A")
@@ -352,8 +352,8 @@ async def test_a_mock_result_is_sent_and_the_model_continues(live: Gateway, dial
     assert result.end["input"] == sum(row.input_tokens or 0 for row in rows)
 
 
-async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
-    _, results = await answers(body("demo/demo-fast", prompt=ASKS_TOOL, tools=[TOOL]))
+async def test_a_call_without_a_mock_ends_the_response(live: Gateway) -> None:
+    _, results = await responses(body("demo/demo-fast", prompt=ASKS_TOOL, tools=[TOOL]))
     result = column_result(results, "A")
     assert (result.end["rounds"], result.end["finish"]) == (1, "tool")
 
@@ -392,11 +392,11 @@ async def test_a_disconnected_reader_ends_the_run(live: Gateway) -> None:
     assert {row.outcome for row in rows} == {"client_closed"}
 
 
-async def test_an_answer_without_an_end_is_ended(
+async def test_a_response_without_an_end_is_ended(
     live: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.playground.stream_listener.MAX_CHARS", 60)
-    _, results = await answers(body("demo/demo@1ms", "demo/demo-stall@1ms", prompt="x" * 100))
+    _, results = await responses(body("demo/demo@1ms", "demo/demo-stall@1ms", prompt="x" * 100))
     end = column_result(results, "A").end
     assert (end["status"], end["error_kind"]) == ("error", "too_large")
     assert len(column_result(results, "A").text) <= 60
@@ -413,17 +413,17 @@ async def test_another_process_can_stop_a_column(live: Gateway) -> None:
 
 
 async def test_a_column_without_output_for_two_seconds_is_called_quiet(live: Gateway) -> None:
-    events, _ = await answers(body("demo/demo-slow-first-token@0ms", "demo/demo-fast"))
+    events, _ = await responses(body("demo/demo-slow-first-token@0ms", "demo/demo-fast"))
     quiet = [data for kind, data in events if kind == "quiet"]
     assert {data["col"] for data in quiet} == {"A"}
     assert all(data["ms"] >= 2000 for data in quiet)
 
 
-# --- several answers ------------------------------------------------------------------------
+# --- several responses ------------------------------------------------------------------------
 
 
 async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
-    events, results = await answers(body("demo/demo@1ms", "broken", repeat=3))
+    events, results = await responses(body("demo/demo@1ms", "broken", repeat=3))
     assert [result.n for result in results.of("A")] == [0, 1, 2]
     a, b = next(data for kind, data in events if kind == "summary")["columns"]
     assert (a["runs"], a["ok"], b["failed"]) == (3, 3, 3)
@@ -433,7 +433,7 @@ async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
 
 
 async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None:
-    _, results = await answers(body("demo/demo-fast"), remaining_usd=0.0)
+    _, results = await responses(body("demo/demo-fast"), remaining_usd=0.0)
     end = column_result(results, "A").end
     assert end["status"] == "refused"
     assert "budget" in end["error"]

@@ -115,10 +115,10 @@ def test_the_events_of_a_run_that_died_with_its_process_end(
     run = run_store.create_run(NOT_STARTED, admin_user, parse(body), body)
     PlaygroundRun.objects.update(created_at=timezone.now() - dt.timedelta(minutes=5))
     client.force_login(admin_user)
-    answer = client.get(f"/console/playground/runs/{run.id}/events?after=7")
+    response = client.get(f"/console/playground/runs/{run.id}/events?after=7")
 
     async def read() -> bytes:
-        return b"".join([part async for part in answer.streaming_content])
+        return b"".join([part async for part in response.streaming_content])
 
     text = async_to_sync(read)().decode()
     assert "event: done" in text
@@ -263,7 +263,7 @@ def test_the_spread_ignores_unknown_values() -> None:
     }
 
 
-def test_a_single_or_tied_answer_is_not_marked_fastest() -> None:
+def test_a_single_or_tied_response_is_not_marked_fastest() -> None:
     def column(col: str, value: float | None) -> dict[str, Any]:
         return {"col": col, "total_ms": None if value is None else {"median": value}}
 

@@ -71,7 +71,7 @@ def test_text_that_cannot_become_json_is_detected_early(text: str) -> None:
         parse_partial(text)
 
 
-def test_a_deeply_nested_answer_does_not_exhaust_the_parser() -> None:
+def test_a_deeply_nested_response_does_not_exhaust_the_parser() -> None:
     with pytest.raises(InvalidJson):
         parse_partial("[" * 100_000)
 
@@ -113,7 +113,7 @@ def test_partial_text_that_cannot_become_valid_is_reported(text: str, path: str)
 # --- the end ------------------------------------------------------------------------------------
 
 
-def test_a_valid_answer_is_valid() -> None:
+def test_a_valid_response_is_valid() -> None:
     verdict = verdicts.check_complete_text('{"name": "Ada", "born": 1815}', PERSON)
     assert (verdict["ok"], verdict["final"]) == (True, True)
     assert (verdict["fields"], verdict["total"]) == (2, 3)

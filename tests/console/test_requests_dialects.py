@@ -95,7 +95,7 @@ def test_every_request_tab_renders_for_every_client_dialect(
     assert sides["rows"], sides
     assert "reject" not in sides["notice"]
     assert "changed since" not in sides["notice"]
-    assert streams.answer(row, bodies)
+    assert streams.response_parts(row, bodies)
     for tab in ("overview", "translation", "response", "headers"):
         assert detail(admin_client, row, f"tab={tab}")
     if stream:
@@ -183,7 +183,7 @@ def test_streams_other_than_sse_are_parsed(
     stream_view = streams.stream_view(row, bodies)
     assert stream_view["line"].upstream_count == count
     assert stream_view["linked"]
-    assert [part["text"] for part in streams.answer(row, bodies)] == ["Hello"]
+    assert [part["text"] for part in streams.response_parts(row, bodies)] == ["Hello"]
     assert "Hel" in detail(admin_client, row, "tab=stream")
 
 

@@ -26,7 +26,7 @@ NOT_STARTED: Any = None
 LINKS = "/console/playground/links"
 
 
-def run_of(owner: User, **answer: Any) -> PlaygroundRun:
+def run_of(owner: User, **response: Any) -> PlaygroundRun:
     """Return a finished run with two columns, the second of which failed."""
     body = {
         "columns": [{"id": "A", "model": "demo/one"}, {"id": "B", "model": "demo/two"}],
@@ -34,7 +34,7 @@ def run_of(owner: User, **answer: Any) -> PlaygroundRun:
         "messages": [{"role": "user", "content": "Why is the <sky> blue?"}],
     }
     run = run_store.create_run(NOT_STARTED, owner, parse(body), body)
-    text = answer.get("text", "Because of <b>scattering</b>.")
+    text = response.get("text", "Because of <b>scattering</b>.")
     run.emit("start", {"col": "A", "n": 0, "model": "demo/one"})
     run.emit("delta", {"col": "A", "n": 0, "kind": "reasoning", "text": "hidden thoughts"})
     run.emit("delta", {"col": "A", "n": 0, "kind": "text", "text": text})
@@ -130,9 +130,9 @@ def test_an_expired_a_revoked_and_an_unknown_link_look_the_same(
     first, second = RunShare.objects.order_by("pk")
     RunShare.objects.filter(pk=first.pk).update(expires_at=timezone.now() - dt.timedelta(seconds=1))
     assert editor_client.post(f"{LINKS}/{second.pk}/revoke").status_code == 302
-    answers = [Client().get(path) for path in (expired, revoked, "/console/shared/unknown")]
-    assert [answer.status_code for answer in answers] == [404] * 3
-    assert len({answer.content for answer in answers}) == 1
+    responses = [Client().get(path) for path in (expired, revoked, "/console/shared/unknown")]
+    assert [response.status_code for response in responses] == [404] * 3
+    assert len({response.content for response in responses}) == 1
     assert Client().get(f"{revoked}/image.svg").status_code == 404
 
 
@@ -182,7 +182,7 @@ def test_views_of_a_public_link_are_rate_limited(
 
 def test_the_image_is_well_formed_in_both_themes(editor_client: Client, editor_user: User) -> None:
     run = run_of(
-        editor_user, text="A long answer with \x00\x0b control characters. " * 80 + "ü漢字" * 50
+        editor_user, text="A long response with \x00\x0b control characters. " * 80 + "ü漢字" * 50
     )
     path = link_of(editor_client, run)
     for theme in ("", "?theme=dark", "?theme=nonsense"):
@@ -221,6 +221,6 @@ def test_links_of_others_do_not_count_toward_an_admins_limit(
     link_of(editor_client, run_of(editor_user))
     run = run_of(admin_user)
     link_of(admin_client, run)
-    answer = admin_client.post(LINKS, {"run": str(run.uuid), "days": "7"})
-    assert answer.status_code == 422
-    assert "Revoke a link first: you have 1." in answer.content.decode()
+    response = admin_client.post(LINKS, {"run": str(run.uuid), "days": "7"})
+    assert response.status_code == 422
+    assert "Revoke a link first: you have 1." in response.content.decode()

@@ -48,12 +48,12 @@ def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> 
     done = run(stack, *arguments, "--expect-tool", "get_weather", stdin="Compare tools {{x}}")
     assert done.returncode == 0, done.stderr
     header, *rows = done.stdout.splitlines()
-    assert header.split() == ["model", "time", "tokens", "cost", "result", "answer"]
+    assert header.split() == ["model", "time", "tokens", "cost", "result", "response"]
     assert [row.split()[0] for row in rows] == MODELS.split(",")
     for row in rows:
         assert "correct" in row
         assert 'get_weather({"city":"Paris"})' in row
-    assert "2/2 answers" in done.stderr
+    assert "2/2 responses" in done.stderr
     refused_response = run(
         stack, *arguments, "--expect-tool", "other", "--output", "json", stdin="Compare tools {{x}}"
     )

@@ -28,7 +28,7 @@ from gateway.doctor import (
     examine,
 )
 from gateway.doctor.judges import judge
-from gateway.doctor.text_probes import PLAIN_ANSWER
+from gateway.doctor.text_probes import PLAIN_RESPONSE
 from gateway.doctor.values import Judgement, ProbeReply
 from gateway.providers.capabilities import merge_traits
 from gateway.providers.catalog import PRESETS
@@ -177,7 +177,7 @@ async def test_a_faulty_demo_model_is_detected(model: str, faults: set[str]) -> 
 async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, text: str) -> None:
     reply: list[Finding] = []
     examination = await examine(target("demo", model), on_finding=reply.append)
-    assert examination.ended == "no_answer"
+    assert examination.ended == "no_response"
     assert [finding.name for finding in reply] == ["plain"]
     assert reply[0].verdict == verdict
     assert text in reply[0].message
@@ -411,7 +411,7 @@ async def test_no_secret_is_in_a_report() -> None:
     with StrictOpenAI(key="sk-another-0123456789abcdef") as upstream:
         key = "sk-mine-0123456789abcdef"
         examination = await examine(target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=key))
-    assert examination.ended == "no_answer"
+    assert examination.ended == "no_response"
     assert "Incorrect API key" in examination.findings[0].message
     assert key not in str(examination)
 
@@ -529,7 +529,7 @@ async def test_the_cost_estimate_is_near_the_actual_cost() -> None:
     ],
 )
 def test_an_error_verdict_depends_on_its_kind(error: Error, verdict: str) -> None:
-    assert judge(PLAIN_ANSWER, ProbeReply(error=error)).verdict == verdict
+    assert judge(PLAIN_RESPONSE, ProbeReply(error=error)).verdict == verdict
 
 
 def test_a_verdict_is_a_function_of_the_answer_alone() -> None:

@@ -21,7 +21,7 @@ from console.management.gateway_options import (
 from console.templatetags.ui import ms, tokens
 from gateway.framing import sse
 
-HELP = "/model NAME changes the model, /reset begins again, /exit ends; Ctrl+C stops an answer."
+HELP = "/model NAME changes the model, /reset begins again, /exit ends; Ctrl+C stops a response."
 
 
 class Conversation:
@@ -39,24 +39,24 @@ class Conversation:
         self.messages = [*self._first]
 
     def ask(self, prompt: str) -> Iterator[str]:
-        """The deltas of the answer; both become part of the conversation. Raises GatewayError.
+        """The deltas of the response; both become part of the conversation. Raises GatewayError.
 
-        A prompt without any answer is forgotten.
+        A prompt without any response is forgotten.
         """
         messages = [*self.messages, {"role": "user", "content": prompt}]
         body = {"model": self.model, "messages": messages, "stream": True}
         body["stream_options"] = {"include_usage": True}
-        answer_chunks = []
+        response_chunks = []
         try:
-            for chunk in self._stream_answer(body):
-                answer_chunks.append(chunk)
+            for chunk in self._stream_response(body):
+                response_chunks.append(chunk)
                 yield chunk
         finally:
-            if answer_chunks:
-                answer = {"role": "assistant", "content": "".join(answer_chunks)}
-                self.messages = [*messages, answer]
+            if response_chunks:
+                response = {"role": "assistant", "content": "".join(response_chunks)}
+                self.messages = [*messages, response]
 
-    def _stream_answer(self, body: dict[str, Any]) -> Iterator[str]:
+    def _stream_response(self, body: dict[str, Any]) -> Iterator[str]:
         self.usage = {}
         decoder = sse.Decoder()
         try:
@@ -110,14 +110,14 @@ class Command(BaseCommand):
             elif prompt.startswith("/model "):
                 conversation.model = prompt.removeprefix("/model ").strip()
             elif prompt:
-                failed = not self._print_answer(conversation, prompt)
+                failed = not self._print_response(conversation, prompt)
                 if failed and not terminal:
                     break
         if failed and not terminal:
             sys.exit(1)
 
-    def _print_answer(self, conversation: Conversation, prompt: str) -> bool:
-        """Print an answer while it streams; returns whether it is complete."""
+    def _print_response(self, conversation: Conversation, prompt: str) -> bool:
+        """Print a response while it streams; returns whether it is complete."""
         started = time.monotonic()
         try:
             for chunk in conversation.ask(prompt):

@@ -28,13 +28,13 @@ from console.management.gateway_options import (
 )
 from console.templatetags.ui import ms, tokens, usd
 
-ANSWER_CHARS = 72
+RESPONSE_CHARS = 72
 
 
 class Command(BaseCommand):
     """Exit status: 0 if every model answered as required, 1 if not, 2 for bad input."""
 
-    help = "Send a prompt to several models of a gateway, and compare the answers."
+    help = "Send a prompt to several models of a gateway, and compare the responses."
     # Needs neither the database nor the server's settings.
     requires_system_checks: list[str] = []
 
@@ -43,12 +43,12 @@ class Command(BaseCommand):
         parser.add_argument("prompt", help="the prompt; - reads standard input")
         parser.add_argument("--models", required=True, help="comma-separated models or routes")
         parser.add_argument("--system", help="system prompt")
-        parser.add_argument("--schema", type=Path, help="JSON Schema file: the answer must match")
+        parser.add_argument("--schema", type=Path, help="JSON Schema file: the response must match")
         parser.add_argument(
             "--tools", type=Path, help="file with tools, as a JSON list of OpenAI's"
         )
         parser.add_argument("--expect-tool", help="name of the tool that must be called")
-        parser.add_argument("--repeat", type=int, default=1, help="answers per model")
+        parser.add_argument("--repeat", type=int, default=1, help="responses per model")
         add_gateway_options(parser)
         parser.add_argument("--output", choices=RENDERERS, help="print the results in this format")
         parser.add_argument("--quiet", action="store_true", help="print no progress")
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             self.stdout.write(RENDERERS[options["output"]](report), ending="")
         else:
             self.stdout.write(
-                _answers_table(report.results, with_checks=bool(definition.assertions))
+                _responses_table(report.results, with_checks=bool(definition.assertions))
             )
         if any(not result.outcome.passed for result in report.results):
             sys.exit(1)
@@ -111,9 +111,9 @@ def _read_json(path: Path) -> Any:
         raise CommandError(f"{path} is not JSON: {error}", returncode=BAD_INPUT) from None
 
 
-def _answers_table(results: list[Result], *, with_checks: bool) -> str:
-    """The answers as aligned columns."""
-    lines = [["model", "time", "tokens", "cost", *(["result"] if with_checks else []), "answer"]]
+def _responses_table(results: list[Result], *, with_checks: bool) -> str:
+    """The responses as aligned columns."""
+    lines = [["model", "time", "tokens", "cost", *(["result"] if with_checks else []), "response"]]
     for outcome, content in ((result.outcome, result.content) for result in results):
         counts = f"{tokens(outcome.input_tokens)} + {tokens(outcome.output_tokens)}"
         row = [outcome.model, ms(outcome.latency_ms), counts, usd(outcome.cost_usd)]
@@ -132,6 +132,6 @@ def _answers_table(results: list[Result], *, with_checks: bool) -> str:
 
 def _one_line(text: str) -> str:
     """The beginning of a text, without what could control the terminal."""
-    line = "".join(char if char.isprintable() else " " for char in text[: 4 * ANSWER_CHARS])
+    line = "".join(char if char.isprintable() else " " for char in text[: 4 * RESPONSE_CHARS])
     line = " ".join(line.split())
-    return line if len(line) <= ANSWER_CHARS else f"{line[: ANSWER_CHARS - 1]}…"
+    return line if len(line) <= RESPONSE_CHARS else f"{line[: RESPONSE_CHARS - 1]}…"

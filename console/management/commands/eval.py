@@ -42,7 +42,7 @@ RENDERERS = {
 class Command(BaseCommand):
     """Exit status: 0 if every model reaches the pass rate, 1 if not, 2 for bad input."""
 
-    help = "Run the cases of an evaluation file on models of a gateway, and score the answers."
+    help = "Run the cases of an evaluation file on models of a gateway, and score the responses."
     # Needs neither the database nor the server's settings.
     requires_system_checks: list[str] = []
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         parser.add_argument("--models", help="comma-separated models (default: the file's)")
         parser.add_argument("--prompt", help="prompt (default: the file's)")
         parser.add_argument("--judge", help="judge model for llm-rubric assertions")
-        parser.add_argument("--repeat", type=int, help="answers per case and model")
+        parser.add_argument("--repeat", type=int, help="responses per case and model")
         parser.add_argument("--concurrency", type=int, help="number of concurrent requests")
         parser.add_argument(
             "--pass-rate", type=float, help="required share of passed cases, 0 to 1 (default: 1)"

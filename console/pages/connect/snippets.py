@@ -221,11 +221,11 @@ The folder "gateway" has the model endpoints of all APIs. Set "model" in a body 
 from openai import OpenAI
 
 client = OpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
-answer = client.chat.completions.create(
+response = client.chat.completions.create(
     model={route_json},
     messages=[{{"role": "user", "content": "Say hello."}}],
 )
-print(answer.choices[0].message.content)""",
+print(response.choices[0].message.content)""",
         "pip install openai",
     ),
     Client(
@@ -237,8 +237,8 @@ print(answer.choices[0].message.content)""",
 from openai import OpenAI
 
 client = OpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
-answer = client.responses.create(model={route_json}, input="Say hello.")
-print(answer.output_text)""",
+response = client.responses.create(model={route_json}, input="Say hello.")
+print(response.output_text)""",
         "pip install openai",
     ),
     Client(
@@ -252,11 +252,11 @@ const client = new OpenAI({{
   baseURL: "{base}/v1",
   apiKey: process.env.{key},
 }});
-const answer = await client.chat.completions.create({{
+const response = await client.chat.completions.create({{
   model: {route_json},
   messages: [{{ role: "user", content: "Say hello." }}],
 }});
-console.log(answer.choices[0].message.content);""",
+console.log(response.choices[0].message.content);""",
         "npm install openai",
     ),
     Client(
@@ -270,11 +270,11 @@ const client = new OpenAI({{
   baseURL: "{base}/v1",
   apiKey: process.env.{key},
 }});
-const answer = await client.responses.create({{
+const response = await client.responses.create({{
   model: {route_json},
   input: "Say hello.",
 }});
-console.log(answer.output_text);""",
+console.log(response.output_text);""",
         "npm install openai",
     ),
     Client(
@@ -286,12 +286,12 @@ console.log(answer.output_text);""",
 from anthropic import Anthropic
 
 client = Anthropic(base_url={base_json}, api_key=os.environ["{key}"])
-answer = client.messages.create(
+response = client.messages.create(
     model={route_json},
     max_tokens=200,
     messages=[{{"role": "user", "content": "Say hello."}}],
 )
-print(answer.content[0].text)""",
+print(response.content[0].text)""",
         "pip install anthropic",
     ),
     Client(
@@ -306,8 +306,8 @@ client = genai.Client(
     api_key=os.environ["{key}"],
     http_options={{"base_url": {base_json}}},
 )
-answer = client.models.generate_content(model={route_json}, contents="Say hello.")
-print(answer.text)""",
+response = client.models.generate_content(model={route_json}, contents="Say hello.")
+print(response.text)""",
         "pip install google-genai",
     ),
     Client(
@@ -322,11 +322,11 @@ client = Client(
     host={base_json},
     headers={{"Authorization": "Bearer " + os.environ["{key}"]}},
 )
-answer = client.chat(
+response = client.chat(
     model={route_json},
     messages=[{{"role": "user", "content": "Say hello."}}],
 )
-print(answer.message.content)""",
+print(response.message.content)""",
         "pip install ollama",
     ),
     Client(
@@ -351,11 +351,11 @@ def add_key(request, **_):
     request.headers["Authorization"] = "Bearer " + os.environ["{key}"]
 
 client.meta.events.register("request-created.bedrock-runtime", add_key)
-answer = client.converse(
+response = client.converse(
     modelId={route_json},
     messages=[{{"role": "user", "content": [{{"text": "Say hello."}}]}}],
 )
-print(answer["output"]["message"]["content"][0]["text"])""",
+print(response["output"]["message"]["content"][0]["text"])""",
         "pip install boto3",
     ),
     Client(
@@ -367,11 +367,11 @@ print(answer["output"]["message"]["content"][0]["text"])""",
 import cohere
 
 client = cohere.ClientV2(base_url={base_json}, api_key=os.environ["{key}"])
-answer = client.chat(
+response = client.chat(
     model={route_json},
     messages=[{{"role": "user", "content": "Say hello."}}],
 )
-print(answer.message.content[0].text)""",
+print(response.message.content[0].text)""",
         "pip install cohere",
     ),
     Client(
@@ -464,8 +464,8 @@ const model = new ChatOpenAI({{
   apiKey: process.env.{key},
   configuration: {{ baseURL: "{base}/v1" }},
 }});
-const answer = await model.invoke("Say hello.");
-console.log(answer.content);""",
+const response = await model.invoke("Say hello.");
+console.log(response.content);""",
         "npm install @langchain/openai @langchain/core",
     ),
     Client(
@@ -511,8 +511,8 @@ from openai import OpenAI
 
 client = OpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
 # A route whose models make embeddings.
-answer = client.embeddings.create(model={route_json}, input="Say hello.")
-print(len(answer.data[0].embedding))""",
+response = client.embeddings.create(model={route_json}, input="Say hello.")
+print(len(response.data[0].embedding))""",
         "pip install openai",
     ),
 )

@@ -93,11 +93,11 @@ class EvaluationForm(ValuesLock, forms.Form):
         label=_("Judge model"),
         required=False,
         max_length=200,
-        help_text=_("Grades answers by a rubric, for assertions of the type “Rubric”."),
+        help_text=_("Grades responses by a rubric, for assertions of the type “Rubric”."),
         widget=forms.TextInput(attrs={"list": "model-names", **CODE_INPUT}),
     )
     repeat = forms.IntegerField(
-        label=_("Answers per case and model"), min_value=1, max_value=spec.MAX_REPEATS
+        label=_("Responses per case and model"), min_value=1, max_value=spec.MAX_REPEATS
     )
     concurrency = forms.IntegerField(
         label=_("Concurrent requests"), min_value=1, max_value=spec.MAX_CONCURRENCY

@@ -30,7 +30,7 @@ from console.pages.evaluate.views import (
 from console.pages.requests import log_search
 from console.pages.requests.listing import search_of, state_of
 from console.pages.requests.log_lines import lines
-from console.pages.requests.streams import answer
+from console.pages.requests.streams import response_parts
 from console.playground.client_request import render_body
 from gateway.canon.errors import GatewayError
 from gateway.models import RequestLog
@@ -71,7 +71,7 @@ def case_from_log(row: RequestLog) -> LoggedCase:
         rendered_body = render_body(DIALECT, request)[0]
     except (GatewayError, msgspec.MsgspecError, ValueError):
         raise UnusableRequest(_("The body of %s cannot be read.") % row.request_id) from None
-    texts = [part["text"] for part in answer(row, bodies) if part["kind"] == "text"]
+    texts = [part["text"] for part in response_parts(row, bodies) if part["kind"] == "text"]
     return LoggedCase(
         case=Case(
             name=row.request_id,

@@ -157,7 +157,7 @@ def _matching_cases(run: EvaluationRun, figures: Figures, cells: Cells) -> dict[
     by_change: dict[str, set[str]] = {"regression": set(), "improvement": set()}
     for (key, _model), change in figures.changes.items():
         by_change[change].add(key)
-    different = _cases_with_different_answers(run) if len(figures.definition.models) > 1 else set()
+    different = _cases_that_differ(run) if len(figures.definition.models) > 1 else set()
     return {
         "all": [*range(len(cases))],
         "failures": sorted(failures),
@@ -167,12 +167,12 @@ def _matching_cases(run: EvaluationRun, figures: Figures, cells: Cells) -> dict[
     }
 
 
-def _cases_with_different_answers(run: EvaluationRun) -> set[int]:
-    """The cases whose models gave different first answers, apart from whitespace."""
-    answers: dict[int, set[str]] = {}
+def _cases_that_differ(run: EvaluationRun) -> set[int]:
+    """The cases whose models gave different first responses, apart from whitespace."""
+    responses: dict[int, set[str]] = {}
     for case, text in store.first_texts(run):
-        answers.setdefault(case, set()).add(" ".join(text.split()))
-    return {case for case, texts in answers.items() if len(texts) > 1}
+        responses.setdefault(case, set()).add(" ".join(text.split()))
+    return {case for case, texts in responses.items() if len(texts) > 1}
 
 
 def _sort_cases(numbers: list[int], figures: Figures, sort: str) -> list[int]:
@@ -186,7 +186,7 @@ def _sort_cases(numbers: list[int], figures: Figures, sort: str) -> list[int]:
         "latency": lambda o: -o.latency_ms,
         "cost": lambda o: -(o.cost_usd or 0.0),
     }[sort]
-    # Cases without an answer come last.
+    # Cases without a response come last.
     return sorted(numbers, key=lambda n: min(map(key, by_case.get(n, [])), default=float("inf")))
 
 
@@ -216,7 +216,7 @@ def _result_row(
 def _result_cell(
     outcomes: list[Outcome], content: Content | None, change: str, repeat: int
 ) -> dict[str, Any]:
-    """A cell: state with its label, the beginning of the first answer, and its figures."""
+    """A cell: state with its label, the beginning of the first response, and its figures."""
     if not outcomes:
         return {"state": "", "label": _("Pending")}
     passed_count = sum(outcome.passed for outcome in outcomes)
@@ -244,14 +244,14 @@ def _result_cell(
     }
 
 
-def case_answers(run: EvaluationRun, definition: Definition, number: int) -> list[dict[str, Any]]:
-    """All answers to a case, by model, for its details."""
+def case_responses(run: EvaluationRun, definition: Definition, number: int) -> list[dict[str, Any]]:
+    """All responses to a case, by model, for its details."""
     contents = store.contents(run, [number])
     figures = {(o.model, o.repetition): o for o in store.outcomes(run, definition, case=number)}
     return [
         {
             "model": model,
-            "answers": [
+            "responses": [
                 {"outcome": figures[model, n], "content": contents[Item(number, index, n)]}
                 for n in range(definition.repeat)
                 if (model, n) in figures and Item(number, index, n) in contents

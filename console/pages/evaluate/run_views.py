@@ -28,7 +28,7 @@ from console.evaluation_runs.store import RunRefused
 from console.models import EvaluationRun
 from console.pages.evaluate.labels import STATUS_LABELS, STATUS_PILLS
 from console.pages.evaluate.results import (
-    case_answers,
+    case_responses,
     case_table,
     load_figures,
     score_rows,
@@ -120,7 +120,7 @@ def _baseline_run(
 @require_safe
 @viewer
 def run_case(request: HttpRequest, uuid: UUID, number: int) -> HttpResponse:
-    """All answers to one case with their checks; a part of the run's page, or a page."""
+    """All responses to one case with their checks; a part of the run's page, or a page."""
     run = _find_run(request, uuid)
     definition = parse_definition(run.document)
     if number >= len(definition.cases):
@@ -134,10 +134,10 @@ def run_case(request: HttpRequest, uuid: UUID, number: int) -> HttpResponse:
         "title": case_title(number, case),
         "variables": case_variables(definition, case),
         "messages_sent": case_messages(definition, case),
-        "models": case_answers(run, definition, number),
+        "models": case_responses(run, definition, number),
         "repeat": definition.repeat,
     }
-    name = "_answers" if request.GET.get("part") else "run_case"
+    name = "_responses" if request.GET.get("part") else "run_case"
     return render(request, f"console/evaluate/{name}.html", context)
 
 

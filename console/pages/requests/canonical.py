@@ -173,22 +173,24 @@ def response_of(row: RequestLog, bodies: Bodies) -> LoggedResponse:
     """The response in canonical form: as the upstream sent it, else as the client received it."""
     translators = translators_of(row, bodies)
     upstream_framing, client_framing = framings(row, bodies)
-    answer = LoggedResponse()
+    response = LoggedResponse()
     # Several upstream calls sent several responses; the client's is what they make together.
     is_combined = any(attempt.get("calls") for attempt in row.attempts)
     if translators is not None and bodies.upstream_response and not is_combined:
         dialect = translators.upstream_dialect
-        answer = _parse_answer(
+        response = _parse_response(
             row, bodies, dialect, translators.traits, bodies.upstream_response, upstream_framing
         )
     client = DIALECTS.get(row.client_dialect)
-    if answer == LoggedResponse() and client is not None and bodies.client_response:
+    if response == LoggedResponse() and client is not None and bodies.client_response:
         traits = Traits(model=row.requested_model)
-        answer = _parse_answer(row, bodies, client, traits, bodies.client_response, client_framing)
-    return answer
+        response = _parse_response(
+            row, bodies, client, traits, bodies.client_response, client_framing
+        )
+    return response
 
 
-def _parse_answer(
+def _parse_response(
     row: RequestLog,
     bodies: Bodies,
     dialect: Dialect,

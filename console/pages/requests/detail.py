@@ -275,7 +275,7 @@ def _response_context(
         return {}
     client = bodies.upstream_response if bodies.same_response else bodies.client_response
     return {
-        "answer": streams.answer(row, bodies),
+        "response_parts": streams.response_parts(row, bodies),
         "raw": _pretty_json(client),
         "raw_size": labels.size_label(client),
     }

@@ -74,7 +74,7 @@ class _ParsedStep(msgspec.Struct, kw_only=True):
     turn: SessionTurn
     request: Request
     items: list[_Item]
-    with_answer: list[tuple[str, ...]]
+    with_response: list[tuple[str, ...]]
 
 
 class SessionConversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,14 +135,14 @@ def _parse_step(step: Step) -> _ParsedStep | None:
         ),
         request=logged_request.request,
         items=items,
-        with_answer=[item.key for item in items] + _answer_keys(logged_response),
+        with_response=[item.key for item in items] + _response_keys(logged_response),
     )
 
 
-def _answer_keys(answer: LoggedResponse) -> list[tuple[str, ...]]:
+def _response_keys(response: LoggedResponse) -> list[tuple[str, ...]]:
     return (
-        list(_message_keys("assistant", answer.response.parts))
-        if answer.response is not None
+        list(_message_keys("assistant", response.response.parts))
+        if response.response is not None
         else []
     )
 
@@ -171,7 +171,7 @@ def _continue_conversation(parsed_step: _ParsedStep, earlier_steps: list[_Parsed
     keys = [item.key for item in parsed_step.items]
     shared_count, previous_step = 0, None
     for candidate in reversed(earlier_steps):
-        count = _common_count(keys, candidate.with_answer)
+        count = _common_count(keys, candidate.with_response)
         if count > shared_count:
             shared_count, previous_step = count, candidate
     if previous_step is None:

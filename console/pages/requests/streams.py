@@ -67,7 +67,7 @@ def _axis_bars(events: list[Event], last_ms: float) -> list[dict[str, float]]:
     ]
 
 
-def answer(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
+def response_parts(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
     """Model output as parts; empty if the response cannot be parsed."""
     data = bodies.upstream_response
     translators = translators_of(row, bodies)

@@ -38,7 +38,7 @@ def shared_run(request: HttpRequest, token: str) -> HttpResponse:
         "token": token,
         "created_at": share.run.created_at,
         "expires_at": share.expires_at,
-        "repeated": any(answer.repetition > 1 for answer in run.answers),
+        "repeated": any(response.repetition > 1 for response in run.responses),
     }
     return _with_headers(render(request, "console/shares/public.html", context))
 

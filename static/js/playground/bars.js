@@ -3,7 +3,7 @@ import { $, $$, _, el, icon } from "./dom.js";
 
 const DOTS = { ok: "ok", fallback: "warn", failed: "bad", busy: "live", lost: "warn" };
 
-/** Updates the run button, and the answers to compare with. */
+/** Updates the run button, and the responses to compare with. */
 export function renderRunButton(app, columns) {
   $("#pg-run").hidden = app.busy;
   $("#pg-stop").hidden = !app.busy;

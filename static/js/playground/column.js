@@ -1,4 +1,4 @@
-// One column: a letter, a model, its answer in one or more repetitions, its figures, its menu.
+// One column: a letter, a model, its response in one or more repetitions, its figures, its menu.
 import { $, _, el, visuallyHidden, icon, logo } from "./dom.js";
 import { isKnown } from "../format.js";
 
@@ -14,9 +14,9 @@ const STATES = {
 export class Column {
   constructor(id, model, app) {
     Object.assign(this, { id, model, app, overrides: {}, repetitions: [], selectedIndex: 0, run: null, blind: "", notes: [] });
-    // `history` has all messages; once the latest answer is part of it, its last `answerLength`
-    // messages are that answer.
-    Object.assign(this, { history: [], answerLength: 0, answerInHistory: false });
+    // `history` has all messages; once the latest response is part of it, its last `responseLength`
+    // messages are that response.
+    Object.assign(this, { history: [], responseLength: 0 });
     this.#build();
     this.renderName();
   }
@@ -40,7 +40,7 @@ export class Column {
   get figures() {
     const figures = this.app.live?.figures(this.repetitions) ?? {};
     if (!this.busy || isKnown(figures.cost)) return figures;
-    // While the answer streams, the cost is an estimate from the list price.
+    // While the response streams, the cost is an estimate from the list price.
     const { price_in: inputPrice, price_out: outputPrice } = this.info;
     if (!isKnown(inputPrice) || !isKnown(outputPrice)) return figures;
     const tokens = figures.input ?? this.app.composer.promptTokens(this);
@@ -58,16 +58,16 @@ export class Column {
 
   /** The state that a refused run restores. */
   snapshot() {
-    const { repetitions, run, selectedIndex, history, answerLength, answerInHistory } = this;
-    return { repetitions, run, selectedIndex, history, answerLength, answerInHistory };
+    const { repetitions, run, selectedIndex, history, responseLength } = this;
+    return { repetitions, run, selectedIndex, history, responseLength };
   }
 
-  /** Clears the answers for a new run; null only clears them. */
+  /** Clears the responses for a new run; null only clears them. */
   startRun(run) {
-    Object.assign(this, { repetitions: [], selectedIndex: 0, run, answerLength: 0, answerInHistory: false });
-    const { Answer, Stats } = this.app.live;
-    if (!this.answer) {
-      this.answer = new Answer(this.content, {
+    Object.assign(this, { repetitions: [], selectedIndex: 0, run, responseLength: 0 });
+    const { ResponseView, Stats } = this.app.live;
+    if (!this.response) {
+      this.response = new ResponseView(this.content, {
         retry: () => this.app.run([this], { again: true }),
         translation: () => this.app.translate(this),
         expected: () => this.run?.expected,
@@ -76,7 +76,7 @@ export class Column {
       this.stats = new Stats();
       this.root.append(this.stats.root);
     }
-    this.answer.reset();
+    this.response.reset();
   }
 
   apply(event) {
@@ -97,12 +97,12 @@ export class Column {
     this.stateBox = el("span.state-box");
     this.menu = el("button.btn.ghost.sm.icon", { type: "button", "aria-haspopup": "menu", onclick: () => app.columnMenu(this) }, icon("ellipsis"));
     this.turns = el("div.parts");
-    this.content = el("div.answer-content");
+    this.content = el("div.response-content");
     this.empty = el("div.parts");
     this.note = el("div.note", { hidden: true });
     this.repetitionBar = el("div.repetitions", { hidden: true, role: "group" });
-    this.answerTools = el("div.answer-tools", { hidden: true });
-    this.region = el("div.answer", { tabindex: 0, role: "region" }, this.turns, this.empty, this.content, this.answerTools);
+    this.responseTools = el("div.response-tools", { hidden: true });
+    this.region = el("div.response", { tabindex: 0, role: "region" }, this.turns, this.empty, this.content, this.responseTools);
     this.head = el("header", {}, this.badge, this.picker, this.overridesBadge, this.stateBox, this.menu);
     this.root = el("section.pcol.card", { role: "group" }, this.head, this.note, this.repetitionBar, this.region);
   }
@@ -119,8 +119,8 @@ export class Column {
     this.picker.replaceChildren(visuallyHidden(_("Model of {letter}:", { letter }) + " "), this.blind ? icon("eye-off") : logo(info.preset),
       el("span.trunc", {}, el("b", {}, title), " ", el("small", {}, subtitle)), icon("chevron-down"));
     this.picker.disabled = Boolean(this.blind);
-    this.root.setAttribute("aria-label", _("Answer {letter}, {model}", { letter, model: title }));
-    this.region.setAttribute("aria-label", _("Answer {letter}, text", { letter }));
+    this.root.setAttribute("aria-label", _("Response {letter}, {model}", { letter, model: title }));
+    this.region.setAttribute("aria-label", _("Response {letter}, text", { letter }));
     this.menu.setAttribute("aria-label", _("More for {letter}", { letter }));
     this.menu.disabled = Boolean(this.blind);
     this.overridesBadge.hidden = !Object.keys(this.overrides).length;
@@ -137,21 +137,21 @@ export class Column {
   render(rank) {
     const repetition = this.selected;
     this.empty.hidden = Boolean(repetition) || this.history.length > 0;
-    if (repetition) this.answer.show(repetition, { blind: Boolean(this.blind) });
+    if (repetition) this.response.show(repetition, { blind: Boolean(this.blind) });
     if (this.stats) this.stats.root.hidden = !repetition || Boolean(this.blind);
     if (repetition) this.stats.update(this.figures, ["ok", "fallback"].includes(this.state) ? rank : unranked(rank), this.busy);
     if (repetition) this.stats.drawSpeed(repetition.samples);
-    this.answerTools.hidden = !repetition?.over || Boolean(this.blind);
-    if (!this.answerTools.hidden && !this.answerTools.childElementCount) this.#buildAnswerTools();
+    this.responseTools.hidden = !repetition?.over || Boolean(this.blind);
+    if (!this.responseTools.hidden && !this.responseTools.childElementCount) this.#buildResponseTools();
     this.#renderState();
     this.#renderRepetitions();
     this.#renderNotes();
   }
 
-  #buildAnswerTools() {
-    const actions = this.app.live.answerActions(this.app, this);
+  #buildResponseTools() {
+    const actions = this.app.live.responseActions(this.app, this);
     const button = (name, label, action) => el("button.btn.ghost.sm", { type: "button", onclick: action }, icon(name), label);
-    this.answerTools.append(button("i:rotate-cw", _("Regenerate"), actions.run), button("i:pencil", _("Edit"), actions.edit),
+    this.responseTools.append(button("i:rotate-cw", _("Regenerate"), actions.run), button("i:pencil", _("Edit"), actions.edit),
       button("i:corner-down-right", _("Branch"), actions.branch), button("i:copy", _("Copy"), actions.copy),
       button("i:languages", _("Translation"), () => this.app.translate(this)));
   }

@@ -4,7 +4,7 @@ import { count, isKnown, tokensOf, usd } from "../format.js";
 import { Images } from "./images.js";
 import { FormRows } from "./tools.js";
 
-const DEFAULT_OUTPUT_TOKENS = 300; // Estimated tokens of an answer without a limit.
+const DEFAULT_OUTPUT_TOKENS = 300; // Estimated tokens of a response without a limit.
 const IMAGE_TOKENS = 1000;
 const ENTER_KEY = "dragoman-enter-sends";
 

@@ -1,4 +1,4 @@
-// Word differences of two answers, in both directions.
+// Word differences of two responses, in both directions.
 import { $, _, el } from "./dom.js";
 import { textNodes, textOf } from "./markdown.js";
 
@@ -69,8 +69,8 @@ function mergePieces(pieces) {
   return result;
 }
 
-/** Whether an answer has text to compare: a failed one shows its error instead. */
-const isComparable = (repetition) => Boolean(repetition?.over && !repetition.failed && answerText(repetition));
+/** Whether a response has text to compare: a failed one shows its error instead. */
+const isComparable = (repetition) => Boolean(repetition?.over && !repetition.failed && responseText(repetition));
 
 /** The share of the longer text that both have. */
 function similarityOf(pieces) {
@@ -78,11 +78,11 @@ function similarityOf(pieces) {
   return size(["same"]) / Math.max(1, size(["same", "del"]), size(["same", "ins"]));
 }
 
-/** The text of an answer for comparisons: text, then tool calls. */
-const answerText = (repetition) =>
+/** The text of a response for comparisons: text, then tool calls. */
+const responseText = (repetition) =>
   [repetition.text, ...repetition.calls.map((c) => `${c.name}(${c.text})`)].filter(Boolean).join("\n\n");
 
-/** Shows every column's differences from `base`; without one, the answers again. */
+/** Shows every column's differences from `base`; without one, the responses again. */
 export function showDifferences(columns, base) {
   for (const column of columns) {
     $(".diff", column.region)?.remove();
@@ -90,7 +90,7 @@ export function showDifferences(columns, base) {
     const canCompare = base && column !== base && isComparable(repetition) && isComparable(base.selected);
     column.content.hidden = false;
     if (!canCompare) continue;
-    const pieces = diffWords(textOf(answerText(base.selected)), textOf(answerText(repetition)));
+    const pieces = diffWords(textOf(responseText(base.selected)), textOf(responseText(repetition)));
     const changed = pieces.filter(([kind]) => kind !== "same");
     const similarity = similarityOf(pieces);
     if (similarity < MIN_SIMILARITY) {

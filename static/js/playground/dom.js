@@ -42,7 +42,7 @@ export function logo(preset) {
 
 export const visuallyHidden = (text) => el("span.sr", {}, text);
 
-/** Announces a text to screen readers. Answers themselves are never announced. */
+/** Announces a text to screen readers. Responses themselves are never announced. */
 export function announce(text) {
   const statusLine = $("#pg-status") ?? $("#live");
   statusLine.textContent = "";

@@ -1,4 +1,4 @@
-// Highlighting, language and a copy button for the code blocks of a finished answer. Text never
+// Highlighting, language and a copy button for the code blocks of a finished response. Text never
 // becomes markup: the highlighter's tree becomes elements, and its text goes through `textNodes`.
 import hljs from "../../vendor/highlight/core.min.js";
 import bash from "../../vendor/highlight/bash.min.js";

@@ -100,7 +100,7 @@ async function copyLink(run) {
   else dialog(_("Link to this run"), el("input.input", { value: link, readonly: true, "aria-label": _("Link") }));
 }
 
-const EXPORT_FORMATS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, for reading")], ["svg", "i:image", () => _("SVG, an image")], ["png", "i:image", () => _("PNG, an image")]];
+const EXPORT_FORMATS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per response")], ["md", "i:file-text", () => _("Markdown, for reading")], ["svg", "i:image", () => _("SVG, an image")], ["png", "i:image", () => _("PNG, an image")]];
 
 export function exportMenu(anchor, run) {
   if (!run?.id) return notice(_("Run a prompt first, then export the results."), "warn");
@@ -165,7 +165,7 @@ async function savePreset(title, app) {
 function openPresetNameDialog(app) {
   const input = el("input.input", { id: "pg-preset-name", required: true, maxlength: 80, autocomplete: "off" });
   const form = el("form.stack", { onsubmit: (event) => { event.preventDefault(); savePreset(input.value.trim(), app); box.close(); } },
-    el("div.field", {}, el("label", { for: "pg-preset-name" }, _("Name")), input, el("p.hint", {}, _("Saves the prompt, columns and settings, without answers. An existing name gets a new version."))),
+    el("div.field", {}, el("label", { for: "pg-preset-name" }, _("Name")), input, el("p.hint", {}, _("Saves the prompt, columns and settings, without responses. An existing name gets a new version."))),
     el("button.btn.primary", {}, _("Save preset")));
   const box = dialog(_("Save as a new preset"), form);
   input.focus();

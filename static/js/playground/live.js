@@ -1,5 +1,5 @@
 // Modules that only a run needs, loaded when the user starts to type.
-export { Answer } from "./answer.js";
+export { ResponseView } from "./response.js";
 export { Refused, Run } from "./run.js";
 export { Stats, figures, ranking } from "./stats.js";
 export { Repetition } from "./repetition.js";

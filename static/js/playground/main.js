@@ -84,9 +84,9 @@ class App {
   /** Whether a run needs no new message: the conversation ends with one to answer. */
   answerable = (columns) => columns.every(({ history }) => history.length > 0 && (this.prefilled || history.at(-1).role !== "assistant"));
 
-  /** Whether a run without a new message generates the latest answers again. */
+  /** Whether a run without a new message generates the latest responses again. */
   get isRegeneration() {
-    return !this.composer.hasMessage && this.active().some((column) => column.answerInHistory);
+    return !this.composer.hasMessage && this.active().some((column) => column.responseLength);
   }
 
   add(model) {
@@ -107,7 +107,7 @@ class App {
     const [first, ...others] = this.columns.map((column) => column.history.map((message) => JSON.stringify(message)));
     if (!first) return [...this.sharedMessages];
     const end = first.findIndex((message, i) => others.some((other) => other[i] !== message));
-    const count = end < 0 ? first.length - (others.length ? 0 : this.columns[0].answerLength) : end;
+    const count = end < 0 ? first.length - (others.length ? 0 : this.columns[0].responseLength) : end;
     return this.columns[0].history.slice(0, count);
   }
 
@@ -151,8 +151,8 @@ class App {
   newConversation() {
     Object.assign(this, { sharedMessages: [], prefilled: false });
     for (const column of this.columns) {
-      Object.assign(column, { history: [], answerLength: 0 });
-      if (column.answer) column.startRun(null);
+      Object.assign(column, { history: [], responseLength: 0 });
+      if (column.response) column.startRun(null);
     }
     this.runs?.setAddress(null);
     this.layout();

@@ -115,7 +115,7 @@ const codeNodes = (token) =>
     ? json(token.text) : textNodes(token.text);
 
 function lex(text) {
-  // A JSON answer without a fence is code too.
+  // A JSON response without a fence is code too.
   if (looksLikeJson(text) && !text.includes("```")) return [{ type: "code", lang: "json", text, raw: text }];
   return new Lexer({ gfm: true }).lex(text);
 }

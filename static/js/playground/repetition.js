@@ -1,4 +1,4 @@
-// One answer of a column (one repetition), built from events. Does not touch the page.
+// One response of a column (one repetition), built from events. Does not touch the page.
 import { _ } from "./dom.js";
 
 const SAMPLE_MS = 250;
@@ -20,7 +20,7 @@ export class Repetition {
     return this.over && !["ok", "stopped"].includes(this.status);
   }
 
-  /** Text of the answer, without reasoning and calls. */
+  /** Text of the response, without reasoning and calls. */
   get text() {
     return this.blocks.filter((b) => b.kind === "text" || b.kind === "refusal").map((b) => b.text).join("\n\n");
   }
@@ -107,7 +107,7 @@ export class Repetition {
   /** Ends it if its run is over without an end event. */
   interrupt() {
     if (this.over) return;
-    this.apply({ type: "end", status: "error", error: _("The gateway was restarted before this answer was complete. The received text is shown.") });
+    this.apply({ type: "end", status: "error", error: _("The gateway was restarted before this response was complete. The received text is shown.") });
   }
 
   /** Figures: measured by the page until the server reports them. */

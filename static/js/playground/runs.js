@@ -35,7 +35,7 @@ export class Runs {
     const run = this.#newRun(columns, input.expected);
     Object.assign(run, { before, message });
     for (const column of columns) {
-      // Stop an answer that is still streaming: it would go on to cost money.
+      // Stop a response that is still streaming: it would go on to cost money.
       if (column.busy) column.run.stop(column.id);
       column.startRun(run);
     }
@@ -52,13 +52,13 @@ export class Runs {
 
   /** What a draft stores about the run in the address. */
   get draft() {
-    return { run: this.addressed, answerLengths: Object.fromEntries(this.app.columns.map((c) => [c.id, c.answerLength])) };
+    return { run: this.addressed, responseLengths: Object.fromEntries(this.app.columns.map((c) => [c.id, c.responseLength])) };
   }
 
-  /** Opens a shared or past run by replaying its events; a draft's conversations already end with its answers. */
-  async reopen(storedRun, { answerLengths = {} }) {
+  /** Opens a shared or past run by replaying its events; a draft's conversations already end with its responses. */
+  async reopen(storedRun, { responseLengths = {} }) {
     const { app } = this;
-    for (const column of app.columns) column.history = column.history.slice(0, column.history.length - (answerLengths[column.id] ?? 0));
+    for (const column of app.columns) column.history = column.history.slice(0, column.history.length - (responseLengths[column.id] ?? 0));
     const run = this.#newRun(app.columns, storedRun.settings.expected);
     Object.assign(run, { id: storedRun.id, lastEventId: "0" });
     for (const column of app.columns) column.startRun(run);
@@ -98,7 +98,7 @@ export class Runs {
     app.refresh(true);
   }
 
-  /** The server refused the run: restores the previous answers and shows the errors. */
+  /** The server refused the run: restores the previous responses and shows the errors. */
   #handleRefusal(run, error) {
     run.done = true;
     this.list.delete(run);
@@ -143,14 +143,14 @@ export class Runs {
 
   #finish(run) {
     const { app } = this;
-    // Answers without an end were interrupted together with the server process.
+    // Responses without an end were interrupted together with the server process.
     for (const repetition of this.#repetitionsOf(run)) repetition.interrupt();
     if (!run.columns.some((c) => c.run === run)) return;
-    for (const column of run.columns) if (column.run === run && !column.answerInHistory) app.live.appendAnswer(column);
+    for (const column of run.columns) if (column.run === run && !column.responseLength) app.live.appendResponse(column);
     app.layout();
     if (this.blindOrder && !this.busy) this.#askForVote(run);
     const done = app.columns.filter((c) => c.state === "ok" || c.state === "fallback").length;
-    if (run.columns.length > 1) announce(_("{n} of {m} answers finished.", { n: done, m: run.columns.length }));
+    if (run.columns.length > 1) announce(_("{n} of {m} responses finished.", { n: done, m: run.columns.length }));
   }
 
   #askForVote(run) {
@@ -172,14 +172,14 @@ export class Runs {
     for (const column of this.blindOrder ?? app.columns) app.addButton.before(column.root);
   }
 
-  /** Adds the composer's message to the conversations; without one, the latest answers are given again. */
+  /** Adds the composer's message to the conversations; without one, the latest responses are given again. */
   #addMessage(columns, again) {
     const { composer, live } = this.app;
     const before = columns.map((column) => [column, column.snapshot()]);
     const message = composer.hasMessage && !again ? { role: "user", content: composer.content } : null;
     for (const column of columns) {
       if (message) column.history = [...column.history, message];
-      else live.dropAnswer(column);
+      else live.dropResponse(column);
     }
     return { message, before };
   }

@@ -1,4 +1,4 @@
-// The row of figures under an answer, with the best column of each figure.
+// The row of figures under a response, with the best column of each figure.
 import { _, el, visuallyHidden, setVars } from "./dom.js";
 import { tip } from "./overlay.js";
 import { count, isKnown, ms, tokens, usd } from "../format.js";
@@ -44,7 +44,7 @@ export function ranking(columns) {
   for (const [name, , , selectBest] of ROWS) {
     const all = columns.map((c) => c.figures[name]).filter(isKnown).map(Number);
     const values = successfulColumns.map((c) => c.figures[name]).filter(isKnown).map(Number);
-    // A free answer is not the cheapest of the paid ones.
+    // A free response is not the cheapest of the paid ones.
     const ranked = name === "cost" ? values.filter((v) => v > 0) : values;
     result[name] = { best: selectBest && values.length > 1 && ranked.length ? selectBest(...ranked) : null, max: Math.max(0, ...all) };
   }
@@ -61,7 +61,7 @@ export class Stats {
     this.root = el("dl.stats", {}, this.cells.map((cell) => cell.root));
   }
 
-  /** The speed over time, from the characters of each sample; nothing for a short answer. */
+  /** The speed over time, from the characters of each sample; nothing for a short response. */
   drawSpeed(samples) {
     const { root } = this.cells.find((cell) => cell.name === "speed");
     this.speed ??= root.appendChild(svg("svg", { class: "speedline", "aria-hidden": "true", preserveAspectRatio: "none" }));

@@ -66,13 +66,13 @@ export function drawSummary(host, columns) {
   else if (unknown.length) items.push(item("i:coins", _("Cost"), _("unknown for {columns}", { columns: unknown.map((c) => c.letter).join(", ") })));
   for (const [what, name, label] of [["schema", "i:braces", _("Schema valid")], ["tools", "i:wrench", _("Tool call correct")]]) {
     const checkedRepetitions = repetitions.filter((t) => t.verdicts[what]);
-    // Without expected calls, an answer that calls nothing is not wrong.
+    // Without expected calls, a response that calls nothing is not wrong.
     const total = what === "tools" && !columns.some((c) => c.run?.expected?.length) ? checkedRepetitions.length : repetitions.length;
     if (checkedRepetitions.length) items.push(item(name, label, _("{n} of {m}", { n: checkedRepetitions.filter((t) => t.verdicts[what].ok && (t.verdicts[what].final || t.over)).length, m: total })));
   }
   const failed = repetitions.filter((t) => t.failed).length;
   if (failed && items.length < 4) items.push(item("i:circle-alert", _("Failed"), _("{n} of {m}", { n: failed, m: repetitions.length })));
-  host.replaceChildren(...(items.length ? items : [el("li.hint", {}, _("Figures appear when answers complete."))]));
+  host.replaceChildren(...(items.length ? items : [el("li.hint", {}, _("Figures appear when responses complete."))]));
 }
 
 const item = (name, label, ...value) => el("li", {}, icon(name), el("span", {}, label), el("b", {}, value));

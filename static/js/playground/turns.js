@@ -1,11 +1,11 @@
-// A column's conversation: its messages, the answer that joins them, and what can be done with each.
+// A column's conversation: its messages, the response that joins them, and what can be done with each.
 import { _ } from "./dom.js";
 import { MessageList, copyMessage } from "./messages.js";
 
-// Messages shown above the latest answer; earlier ones are folded.
+// Messages shown above the latest response; earlier ones are folded.
 const MAX_UNFOLDED = 6;
 
-/** An answer as messages: text and tool calls, each round's results after it. */
+/** A response as messages: text and tool calls, each round's results after it. */
 function messagesOf(repetition) {
   const messages = [];
   let content = [];
@@ -38,22 +38,22 @@ function parseArguments(text) {
   }
 }
 
-/** Appends the answer of a column to its conversation. */
-export function appendAnswer(column) {
+/** Appends the response of a column to its conversation. */
+export function appendResponse(column) {
   const repetition = column.selected;
-  const answer = repetition && !repetition.failed ? messagesOf(repetition) : [];
-  column.history = [...column.history, ...answer];
-  Object.assign(column, { answerLength: answer.length, answerInHistory: answer.length > 0 });
+  const response = repetition && !repetition.failed ? messagesOf(repetition) : [];
+  column.history = [...column.history, ...response];
+  Object.assign(column, { responseLength: response.length });
 }
 
-/** Takes the latest answer out of the conversation, so that it can be given again. */
-export function dropAnswer(column) {
-  if (column.answerInHistory) column.history = column.history.slice(0, column.history.length - column.answerLength);
-  Object.assign(column, { answerLength: 0, answerInHistory: false });
+/** Takes the latest response out of the conversation, so that it can be given again. */
+export function dropResponse(column) {
+  if (column.responseLength) column.history = column.history.slice(0, column.history.length - column.responseLength);
+  Object.assign(column, { responseLength: 0 });
 }
 
-/** Turns the latest answer into plain messages of the list; the page is then no longer its run. */
-function settleAnswer(column) {
+/** Turns the latest response into plain messages of the list; the page is then no longer its run. */
+function settleResponse(column) {
   column.startRun(null);
   column.app.runs?.setAddress(null);
 }
@@ -71,7 +71,7 @@ function createMessageList(app, column) {
   return new MessageList(column.turns, {
     edit: (i, message) => {
       for (const other of columnsSharingMessage(app, column, i)) {
-        if (other.repetitions.length) settleAnswer(other);
+        if (other.repetitions.length) settleResponse(other);
         other.history = message ? other.history.with(i, message) : other.history.toSpliced(i, 1);
       }
       app.layout();
@@ -86,7 +86,7 @@ async function runFrom(app, column, i) {
   const keep = column.history[i].role === "assistant" ? i : i + 1;
   const columns = columnsSharingMessage(app, column, i);
   for (const other of columns) {
-    settleAnswer(other);
+    settleResponse(other);
     other.history = other.history.slice(0, keep);
   }
   await app.run(columns, { again: true });
@@ -103,12 +103,12 @@ function branch(app, column, i) {
   newColumn.focus();
 }
 
-/** The actions on the latest answer, which is not in the list. */
-export const answerActions = (app, column) => ({
+/** The actions on the latest response, which is not in the list. */
+export const responseActions = (app, column) => ({
   run: () => app.run([column], { again: true }),
   edit: () => {
-    const i = column.history.length - column.answerLength;
-    settleAnswer(column);
+    const i = column.history.length - column.responseLength;
+    settleResponse(column);
     app.layout();
     column.list.edit(i);
   },
@@ -116,11 +116,11 @@ export const answerActions = (app, column) => ({
   copy: () => copyMessage({ content: [{ type: "text", text: column.selected?.text ?? "" }] }),
 });
 
-/** Draws the messages above the answers; the latest answer stays in the column itself. */
+/** Draws the messages above the responses; the latest response stays in the column itself. */
 export function drawTurns(app) {
   const restart = () => app.newConversation();
   for (const column of app.columns) {
-    const messages = column.repetitions.length && column.answerLength ? column.history.slice(0, -column.answerLength) : column.history;
+    const messages = column.repetitions.length && column.responseLength ? column.history.slice(0, -column.responseLength) : column.history;
     column.list ??= createMessageList(app, column);
     column.list.draw(messages, { fold: Math.max(0, messages.length - MAX_UNFOLDED), assistant: column.blind ? _("Model") : column.info.label, restart });
   }

@@ -27,19 +27,19 @@ function toggle(name, message) {
   announce(message);
 }
 
-/** Scrolls all answers to the same share of their length. */
+/** Scrolls all responses to the same share of their length. */
 function scrollTogether(event) {
   const source = event.target;
-  if (!view.sync || !source.matches?.(".pcol .answer") || source !== scrollSource) return;
+  if (!view.sync || !source.matches?.(".pcol .response") || source !== scrollSource) return;
   const scrollShare = source.scrollTop / Math.max(1, source.scrollHeight - source.clientHeight);
-  for (const other of document.querySelectorAll(".pcol:not([hidden]) .answer")) {
+  for (const other of document.querySelectorAll(".pcol:not([hidden]) .response")) {
     if (other !== source) other.scrollTop = scrollShare * (other.scrollHeight - other.clientHeight);
   }
 }
 
-// Only scrolling the answer under the pointer or the focus moves the others.
+// Only scrolling the response under the pointer or the focus moves the others.
 let scrollSource = null;
-const setScrollSource = (event) => (scrollSource = event.target.closest?.(".pcol .answer") ?? scrollSource);
+const setScrollSource = (event) => (scrollSource = event.target.closest?.(".pcol .response") ?? scrollSource);
 for (const kind of ["pointerover", "focusin", "wheel", "touchstart"]) document.addEventListener(kind, setScrollSource, { passive: true });
 document.addEventListener("scroll", scrollTogether, { capture: true, passive: true });
 applyView();
@@ -48,7 +48,7 @@ export async function viewMenu(anchor) {
   const { menu } = await import("./overlay.js");
   menu(anchor, _("View"), [
     { icon: view.grid ? "i:sliders-horizontal" : "i:layout-dashboard", label: view.grid ? _("Columns in a row") : _("Columns in a grid"), run: () => toggle("grid", _("Layout changed.")) },
-    { icon: "i:arrow-down", label: view.sync ? _("Scroll each answer alone") : _("Scroll answers together"), run: () => toggle("sync", view.sync ? _("Answers scroll alone.") : _("Answers scroll together.")) },
+    { icon: "i:arrow-down", label: view.sync ? _("Scroll each response alone") : _("Scroll responses together"), run: () => toggle("sync", view.sync ? _("Responses scroll alone.") : _("Responses scroll together.")) },
     { icon: "i:chart-column", label: view.timeline ? _("Hide timeline and result") : _("Show timeline and result"), run: () => toggle("timeline", _("Layout changed.")) },
   ]);
 }

@@ -39,9 +39,9 @@ export function askForVote(order, run, done) {
       notice(_("The vote was not saved: {reason}", { reason: error.message }), "bad");
     }
   };
-  box.replaceChildren(el("b", {}, _("Which answer is best?")),
+  box.replaceChildren(el("b", {}, _("Which response is best?")),
     el("div.row.wrap", { role: "group", "aria-label": _("Vote") },
-      order.map((c) => el("button.btn.sm", { type: "button", onclick: () => vote(c.id) }, _("Answer {n}", { n: c.letter }))),
+      order.map((c) => el("button.btn.sm", { type: "button", onclick: () => vote(c.id) }, _("Response {n}", { n: c.letter }))),
       el("button.btn.sm", { type: "button", onclick: () => vote("tie") }, _("Tie")),
       el("button.btn.sm", { type: "button", onclick: () => vote("none") }, _("All bad")),
       el("button.btn.ghost.sm", { type: "button", onclick: () => { box.hidden = true; done(null); } }, _("Reveal names without voting"))));

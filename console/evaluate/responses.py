@@ -1,4 +1,4 @@
-"""A model's answer to a case, as assertions see it."""
+"""A model's response to a case, as assertions see it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Call(msgspec.Struct, frozen=True):
     arguments: Any
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of one model, or why there is none.
+class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The response of one model, or why there is none.
 
     Attributes:
-        error: the error message of a request that failed; empty if there is an answer.
+        error: the error message of a request that failed; empty if there is a response.
         latency_ms: milliseconds from the request to the complete response.
         cost_usd: US dollars; None if the price or the usage is unknown.
         request_id: the request's id in the log.

@@ -1,4 +1,4 @@
-// Renders one answer: text, reasoning, tool calls, failed attempts and verdicts.
+// Renders one response: text, reasoning, tool calls, failed attempts and verdicts.
 import { $, _, el, icon } from "./dom.js";
 import { ms } from "../format.js";
 import { MarkdownRenderer, json, textNodes } from "./markdown.js";
@@ -6,10 +6,10 @@ import { MarkdownRenderer, json, textNodes } from "./markdown.js";
 const MAX_CALL_CHARS = 20_000;
 
 /** Draws one repetition into `host` and keeps it up to date; `actions.retry()` starts it again. */
-export class Answer {
+export class ResponseView {
   constructor(host, actions = {}) {
     this.host = host;
-    this.scroller = host.closest(".answer") ?? host;
+    this.scroller = host.closest(".response") ?? host;
     this.actions = actions;
     this.reset();
   }
@@ -45,7 +45,7 @@ export class Answer {
     }
   }
 
-  /** Highlights the code of a finished answer, and scrolls back to its beginning. */
+  /** Highlights the code of a finished response, and scrolls back to its beginning. */
   #finish(isNearEnd) {
     if (this.finishedRepetition === this.repetition) return;
     this.finishedRepetition = this.repetition;
@@ -182,8 +182,8 @@ function fallbackNotice(attempt, answeringAttempt, repetition) {
 }
 
 const FINISH = {
-  length: () => _("Incomplete: the answer reached the token limit."),
-  max_tokens: () => _("Incomplete: the answer reached the token limit."),
+  length: () => _("Incomplete: the response reached the token limit."),
+  max_tokens: () => _("Incomplete: the response reached the token limit."),
   content_filter: () => _("Incomplete: stopped by the provider's content filter."),
 };
 
@@ -196,7 +196,7 @@ function endParts(repetition, actions, blind) {
     const otherAttempts = blind ? [] : repetition.failedAttempts.filter((attempt) => attempt.error !== errorText);
     const failedAttempts = otherAttempts.map((t) => el("li", {}, textNodes(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
     elements.push(el("div.callout.bad", {}, icon("circle-alert"), el("div.grow", {},
-      el("b", {}, repetition.blocks.length ? _("Stream interrupted") : _("No answer")),
+      el("b", {}, repetition.blocks.length ? _("Stream interrupted") : _("No response")),
       el("p", {}, textNodes(sentence(errorText))),
       repetition.failedAttempts.length > 1 ? el("p", {}, _("{n} attempts failed.", { n: repetition.failedAttempts.length })) : null,
       failedAttempts.length ? el("ul", {}, failedAttempts) : null,
@@ -207,6 +207,6 @@ function endParts(repetition, actions, blind) {
   if (end.adaptations && actions.translation && !blind) {
     elements.push(el("button.btn.ghost.sm.adapted", { type: "button", onclick: () => actions.translation() }, icon("languages"), end.adaptations === 1 ? _("1 setting adapted") : _("{n} settings adapted", { n: end.adaptations })));
   }
-  if (!repetition.failed && !repetition.blocks.length && repetition.status !== "stopped") elements.push(el("p.hint.quiet", {}, _("Empty answer.")));
+  if (!repetition.failed && !repetition.blocks.length && repetition.status !== "stopped") elements.push(el("p.hint.quiet", {}, _("Empty response.")));
   return elements;
 }

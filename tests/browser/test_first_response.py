@@ -1,4 +1,4 @@
-"""The clicks and seconds from the setup link to the first answer."""
+"""The clicks and seconds from the setup link to the first response."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         running.stop()
 
 
-def test_the_first_answer_takes_few_clicks_and_seconds(
+def test_the_first_response_takes_few_clicks_and_seconds(
     open_page: Callable[..., Any], site: Site
 ) -> None:
-    """From the printed link to an answer of the demo provider; typing does not count as a click."""
+    """From the printed link to a response of the demo provider; typing does not count as a click."""
     page = open_page()
     clicks = 0
 
@@ -58,7 +58,7 @@ def test_the_first_answer_takes_few_clicks_and_seconds(
     page.locator("#pg-run").click()
     clicks += 1
     expect(page.locator("#col-A")).to_have_attribute("data-state", "ok")
-    expect(page.locator("#col-A .answer-content")).not_to_be_empty()
+    expect(page.locator("#col-A .response-content")).not_to_be_empty()
     seconds = time.monotonic() - start
     assert clicks <= MAX_CLICKS
     # On an idle machine; others who use it make it slower.
