@@ -72,6 +72,12 @@ class OptimisticLock(VersionLock):
         return change.actor if change else ""
 
 
+def version_of(values: Any) -> str:
+    """A digest of values, which is their version."""
+    encoded = msgspec.json.encode(values, order="sorted")
+    return hashlib.sha256(encoded).hexdigest()[:32]
+
+
 class ValuesLock(VersionLock):
     """A lock on values, whose version is a digest of them; None is not stored yet."""
 
@@ -79,10 +85,7 @@ class ValuesLock(VersionLock):
 
     def current_version(self) -> str:
         """A digest of `locked_values`."""
-        if self.locked_values is None:
-            return ""
-        encoded = msgspec.json.encode(self.locked_values, order="sorted")
-        return hashlib.sha256(encoded).hexdigest()[:32]
+        return "" if self.locked_values is None else version_of(self.locked_values)
 
 
 class SettingsLock(ValuesLock):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -171,3 +173,28 @@ def test_an_evaluation_of_somebody_else_is_not_overwritten_unknowingly(
     assert row.name == "Ads"
     again = {**stale, "name": "Shop", "row_version": values(refused)["row_version"]}
     assert admin_client.post(url, again).status_code == 302
+
+
+def test_a_case_that_has_moved_is_not_overwritten_or_deleted(admin_client: Client) -> None:
+    """The pages address cases by position: a deleted case moves the later ones."""
+    cases = [{"vars": {"input": word}} for word in ("one", "two", "three")]
+    owner = User.objects.get()
+    row = Evaluation.objects.create(owner=owner, document={"models": ["a"], "cases": cases})
+    url = reverse("evaluation-case", args=[row.pk, 1])
+    formset = {"assert-TOTAL_FORMS": 0, "assert-INITIAL_FORMS": 0}
+    stale = {**formset, "vars": '{"input": "TWO"}'}
+    stale["row_version"] = values(admin_client.get(url))["row_version"]
+    listed = admin_client.get(reverse("evaluation", args=[row.pk])).content.decode()
+    delete = reverse("evaluation-case-delete", args=[row.pk, 1])
+    version = re.search(rf'action="{delete}".*?name="row_version" value="(\w+)"', listed, re.S)
+    assert version
+    admin_client.post(reverse("evaluation-case-delete", args=[row.pk, 0]))
+    refused = admin_client.post(url, stale)
+    assert refused.status_code == 422
+    assert "changed this after you opened the page" in refused.content.decode()
+    refused = admin_client.post(delete, {"row_version": version[1]}, follow=True)
+    assert "This case has changed. Delete it again if it is still the right one." in (
+        refused.content.decode()
+    )
+    row.refresh_from_db()
+    assert [case["vars"]["input"] for case in row.document["cases"]] == ["two", "three"]

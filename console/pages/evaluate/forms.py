@@ -370,8 +370,11 @@ class ImportForm(forms.Form):
         return definition
 
 
-class CaseForm(forms.Form):
-    """One case: name, variables, messages and threshold."""
+class CaseForm(ValuesLock, forms.Form):
+    """One case: name, variables, messages and threshold.
+
+    Its page addresses it by position, so the lock also finds a case that another one replaced.
+    """
 
     name = forms.CharField(label=_("Name"), required=False, max_length=spec.MAX_NAME)
     vars = JsonField(label=_("Variables"))
@@ -382,6 +385,7 @@ class CaseForm(forms.Form):
     threshold = _threshold_field()
 
     def __init__(self, data: Any, *, case: Case) -> None:
+        self.locked_values = case
         initial = {
             "name": case.name,
             "vars": case.variables or None,
@@ -395,7 +399,8 @@ class CaseForm(forms.Form):
         if not self.is_valid():
             return None
         data = self.cleaned_data
-        document = {**data, "vars": data["vars"] or {}, "assert": assertions}
+        values = {name: data[name] for name in ("name", "messages", "threshold")}
+        document = {**values, "vars": data["vars"] or {}, "assert": assertions}
         if not is_storable(document):
             self.add_error(None, _("The form contains a NUL character or is nested too deeply."))
             return None

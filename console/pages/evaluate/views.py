@@ -26,6 +26,8 @@ from console.evaluate.file_format import dump_file
 from console.evaluate.report import case_title
 from console.models import Evaluation
 from console.numbers import number_in
+from console.optimistic_lock import FIELD as LOCK_FIELD
+from console.optimistic_lock import version_of
 from console.pages.evaluate.forms import (
     CaseForm,
     CasesForm,
@@ -190,7 +192,7 @@ def _render_page(
         "status_labels": STATUS_LABELS,
         "status_pills": STATUS_PILLS,
         "cases": [
-            {"number": n, "title": case_title(n, case), "case": case}
+            {"number": n, "title": case_title(n, case), "case": case, "version": version_of(case)}
             for n, case in enumerate(page_cases, first)
         ],
         "first": first + 1,
@@ -313,7 +315,11 @@ def case_edit(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 def case_delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Remove a case; runs keep their copy."""
     row = evaluation_of(request, pk)
-    _find_case(parse_definition(row.document), number)
+    case = _find_case(parse_definition(row.document), number)
+    if request.POST.get(LOCK_FIELD, "") not in {"", version_of(case)}:
+        message = _("This case has changed. Delete it again if it is still the right one.")
+        messages.error(request, message)
+        return redirect("evaluation", pk=pk)
     _replace_case(row.pk, number, ())
     return redirect("evaluation", pk=pk)
 
