@@ -220,10 +220,18 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         """Remove all keys from a team, revoked ones included."""
         return self.filter(team_id=team_id).update(team_id=None)
 
-    def set_team_members(self, team_id: int, pks: Sequence[int]) -> None:
-        """Make exactly these keys the unrevoked members of a team."""
+    def set_team_members(
+        self, team_id: int, pks: Sequence[int], *, removable: Sequence[int] | None = None
+    ) -> None:
+        """Make these keys members of a team, and remove its other unrevoked ones.
+
+        With `removable`, only keys of that list are removed.
+        """
+        members = self.of_team(team_id)
+        if removable is not None:
+            members = members.filter(pk__in=removable)
         with transaction.atomic(using=self.db):
-            self.of_team(team_id).exclude(pk__in=pks).update(team_id=None)
+            members.exclude(pk__in=pks).update(team_id=None)
             self.live().filter(pk__in=pks).exclude(team_id=team_id).update(team_id=team_id)
 
     def revoked(self) -> Self:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from console.pages.keys.spend import team_gauges
 from console.pages.routes import yaml_text
 from console.pages.routes.forms import document_from, draft_from_document
+from console.pages.teams.forms import MAX_LISTED_KEYS
 from gateway import store
 from gateway.models import ApiKey, Guardrail, Provider, Route, RowSource, Setting, Target, Team
 from gateway.routing.limits import UNITS, Budget, Limits, calendar_window
@@ -119,6 +120,27 @@ def test_a_key_chooses_its_team_and_all_its_limits(admin_client: Client) -> None
     assert admin_client.post(reverse("key-edit", args=[key.pk]), form).status_code == 302
     assert value_of(plain).limits.requests_per_day == 5
     assert value_of(plain).team.name == "blue"
+
+
+def test_a_team_with_many_keys_lists_some_and_keeps_all(admin_client: Client) -> None:
+    team = Team.objects.create(name="blue")
+    ApiKey.objects.bulk_create(
+        ApiKey(name=f"member-{n:03}", prefix=f"sk-dgm-{n:03}", digest=b"%032d" % n, team=team)
+        for n in range(MAX_LISTED_KEYS + 20)
+    )
+    url = reverse("team-edit", args=[team.pk])
+    page = text(admin_client.get(url))
+    assert page.count('name="members"') == MAX_LISTED_KEYS
+    assert "20 more keys belong to this team. Remove them on their own pages." in page
+    hidden, shown = "member-119", ApiKey.objects.get(name="member-001")
+    assert hidden not in page
+    others = [key.pk for key in ApiKey.objects.of_team(team.pk) if key.name in page]
+    others.remove(shown.pk)
+    admin_client.post(url, {"name": "blue", "members": others})
+    members = {key.name for key in ApiKey.objects.of_team(team.pk)}
+    assert hidden in members
+    assert shown.name not in members
+    assert len(members) == MAX_LISTED_KEYS + 19
 
 
 OWNERS: dict[str, tuple[type[Any], Callable[[Snapshot], Any]]] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.db import transaction
+from django.db.models import Q
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
@@ -20,7 +21,8 @@ from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.options import Options
 
-# With more keys in no team, the page offers a search instead of all of them.
+# With more keys in no team, the page offers a search instead of all of them. Of the keys of a
+# large team, it lists this many.
 MAX_LISTED_KEYS = 100
 
 
@@ -55,7 +57,19 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         available_keys = ApiKey.objects.available_for_team(self.instance.pk)
         self.fields["members"].queryset = available_keys  # type: ignore[attr-defined]
         if self.instance.pk:
-            self.initial["members"] = [key.pk for key in ApiKey.objects.of_team(self.instance.pk)]
+            self.initial["members"] = self._listed_members
+
+    @cached_property
+    def _listed_members(self) -> list[int]:
+        keys = ApiKey.objects.of_team(self.instance.pk).order_by("name", "pk")
+        return list(keys.values_list("pk", flat=True)[:MAX_LISTED_KEYS])
+
+    @property
+    def unlisted_count(self) -> int:
+        """How many keys of a large team the page does not list; they stay in it."""
+        if not self.instance.pk:
+            return 0
+        return ApiKey.objects.of_team(self.instance.pk).count() - len(self._listed_members)
 
     @cached_property
     def has_key_search(self) -> bool:
@@ -68,6 +82,8 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         """The keys to choose from, and whether each is selected."""
         selected = {str(pk) for pk in self["members"].value() or ()}
         keys = ApiKey.objects.available_for_team(self.instance.pk)
+        if self.instance.pk:
+            keys = keys.filter(Q(team=None) | Q(pk__in=self._listed_members))
         if self.has_key_search:
             keys = keys.filter(pk__in=[pk for pk in map(number_in, selected) if pk is not None])
         return ((key, str(key.pk) in selected) for key in keys)
@@ -77,7 +93,9 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         with transaction.atomic():
             saved: Team = super().save(commit=commit)
             ApiKey.objects.set_team_members(
-                saved.pk, [key.pk for key in self.cleaned_data["members"]]
+                saved.pk,
+                [key.pk for key in self.cleaned_data["members"]],
+                removable=self._listed_members,
             )
         return saved
 
