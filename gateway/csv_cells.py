@@ -15,8 +15,11 @@ from typing import Any
 
 # Characters that start a formula; some spreadsheets treat the full-width forms in the same way.
 # A spreadsheet with another separator than the comma also starts a cell within a text, even if the
-# text is quoted here: it ignores quotes that do not start a cell.
-_FORMULA_START = re.compile(r'\A(?=[=+\-@\t\r\n＝＋－＠])|(?<=[;\t\r\n])(?="*[=+\-@＝＋－＠])')
+# text is quoted here: it ignores quotes that do not start a cell. The items of a list (`- item`)
+# remain as they are.
+_FORMULA_START = re.compile(
+    r'\A(?=[=+\-@\t\r\n＝＋－＠])|(?<=[;\t\r\n])(?="*(?:[=@＝＠]|[+\-＋－](?!\s)))'
+)
 
 
 def csv_line(cells: Iterable[Any]) -> str:

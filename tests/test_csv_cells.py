@@ -34,7 +34,7 @@ def test_no_cell_becomes_a_formula_with_another_separator(
 
 
 def test_separators_in_other_text_stay() -> None:
-    text = "a; b;c\n\nd = e"
+    text = "a; b;c\n\nd = e\n- an item\n* another"
     assert next(csv.reader([csv_line([text])])) == [text]
 
 

@@ -1,8 +1,8 @@
 """Ids of resources that a provider stores for a client (files, batches), as the client sees them.
 
 A gateway id contains the provider, the key it was issued to and the provider's own id, encrypted
-and with a seal that only this gateway can create: the holder of another key can neither guess,
-modify nor read it, and any process of the gateway can decode it without a table.
+with a key of this gateway: the holder of another API key can neither guess, modify nor read it, and
+any process of the gateway can decode it without a table.
 
     file-abc  <->  file-dgm~Q1iK...      the prefix is preserved, because some clients check it
 """
@@ -12,11 +12,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from gateway.relay.event_loop import offload
 
@@ -24,7 +26,6 @@ from gateway.relay.event_loop import offload
 ID_MARKER = "dgm~"
 # One byte that few bodies contain, so that few are searched for the whole marker.
 ID_MARKER_END = b"~"
-_SEAL_BYTES = 12
 _MAX_PREFIX_CHARS, _MAX_PAYLOAD_CHARS = 21, 600
 # Gateway ids: a prefix of letters, the marker, base64url. Provider ids: no path in them.
 _GATEWAY_ID = re.compile(rf"([A-Za-z]{{1,20}}[-_]){ID_MARKER}([A-Za-z0-9_-]{{20,600}})")
@@ -47,13 +48,12 @@ class ResourceId(msgspec.Struct, frozen=True, array_like=True):
 def encode_id(resource: ResourceId, pepper: bytes) -> str:
     """The gateway id of a resource."""
     prefix = match[0] if (match := _PREFIX.match(resource.id)) else "id-"
-    data = msgspec.msgpack.encode(resource)
-    seal = _compute_seal(data, pepper)
-    return f"{prefix}{ID_MARKER}{_encode_base64url(_encrypt(data, seal, pepper) + seal)}"
+    payload = _cipher(pepper).encrypt(msgspec.msgpack.encode(resource), None)
+    return f"{prefix}{ID_MARKER}{_encode_base64url(payload)}"
 
 
 def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
-    """Decodes a gateway id; None for any other id, and for one with an invalid seal."""
+    """Decodes a gateway id; None for any other id, and for one of another gateway."""
     match = _GATEWAY_ID.fullmatch(gateway_id)
     if match is None:
         return None
@@ -63,13 +63,10 @@ def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
         return None
     if _encode_base64url(payload) != match[2]:  # the last letter may have unused bits
         return None
-    seal = payload[-_SEAL_BYTES:]
-    data = _encrypt(payload[:-_SEAL_BYTES], seal, pepper)
-    if not hmac.compare_digest(seal, _compute_seal(data, pepper)):
-        return None
     try:
+        data = _cipher(pepper).decrypt(payload, None)
         return msgspec.msgpack.decode(data, type=ResourceId)
-    except msgspec.MsgspecError:
+    except (InvalidTag, msgspec.MsgspecError):
         return None
 
 
@@ -110,16 +107,7 @@ def replace_ids(body: bytes, replace: Callable[[bytes], bytes]) -> bytes:
     return b"".join([*parts, body[offset:]]) if parts else body
 
 
-def _compute_seal(data: bytes, pepper: bytes) -> bytes:
-    return hashlib.blake2b(data, key=pepper, digest_size=_SEAL_BYTES, person=b"dgm-handle").digest()
-
-
-def _encrypt(data: bytes, seal: bytes, pepper: bytes) -> bytes:
-    """Encrypts or decrypts the content: an exclusive or with bytes of its seal and the pepper.
-
-    A provider's own ID in the clear could be sent in a model request, where no owner is checked.
-    The seal depends on the content, so different contents never share these bytes (RFC 5297).
-    """
-    seed = hashlib.blake2b(seal, key=pepper, person=b"dgm-handle-key").digest()
-    stream = hashlib.shake_256(seed).digest(len(data))
-    return bytes(a ^ b for a, b in zip(data, stream, strict=True))
+@lru_cache(maxsize=4)
+def _cipher(pepper: bytes) -> AESSIV:
+    """Encrypts without a random nonce, so that a resource has one id (RFC 5297)."""
+    return AESSIV(hashlib.blake2b(key=pepper, digest_size=64, person=b"dgm-resource-id").digest())
