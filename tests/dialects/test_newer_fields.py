@@ -140,3 +140,52 @@ def test_options_of_one_providers_search_are_reported(
 ) -> None:
     _, report = translate_request(source, target, request_body)
     assert (field, "dropped") in report
+
+
+# --- service tiers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "request_body", "field"),
+    [
+        (
+            "bedrock_converse",
+            "openai_chat",
+            {
+                "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+                "serviceTier": {"type": "reserved"},
+            },
+            "serviceTier",
+        ),
+        (
+            "bedrock_converse",
+            "openai_responses",
+            {
+                "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+                "serviceTier": {"type": "reserved"},
+            },
+            "serviceTier",
+        ),
+        (
+            "openai_responses",
+            "openai_chat",
+            {"input": "hi", "service_tier": "ultrafast"},
+            "service_tier",
+        ),
+    ],
+    ids=["reserved-chat", "reserved-responses", "ultrafast-chat"],
+)
+def test_a_tier_that_openai_does_not_accept_is_reported(
+    source: str, target: str, request_body: Json, field: str
+) -> None:
+    """OpenAI Chat has no `ultrafast`, and both APIs refuse Bedrock's `reserved`."""
+    body, report = translate_request(source, target, request_body)
+    assert "service_tier" not in body
+    assert (field, "dropped") in report
+
+
+def test_a_tier_that_openai_accepts_is_sent() -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    tier = {"service_tier": "scale"}
+    body, _ = translate_request("openai_chat", "openai_responses", {"messages": messages, **tier})
+    assert body["service_tier"] == "scale"

@@ -100,6 +100,8 @@ _CLIENT_TIERS = (
     "on_demand",
     "performance",
 )
+# The others are values of Bedrock (`reserved`) or of OpenAI Responses (`ultrafast`).
+_PROVIDER_TIERS = ("default", "flex", "scale", "priority")
 # `auto` equals an absent field; OpenAI responds to `fast` with `priority`; Groq has two values
 # of its own.
 _CANONICAL_TIERS = {
@@ -337,8 +339,9 @@ def _render_metadata(context: ChatRenderContext, body: Json) -> None:
         body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
+    is_supported = traits.service_tier and tier in _PROVIDER_TIERS
     context.set_if_supported(
-        body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
+        body, "service_tier", tier, supported=is_supported, reason="no equivalent"
     )
     if meta.store or traits.store:
         context.set_if_supported(

@@ -288,8 +288,9 @@ def _render_metadata(context: ResponsesRenderContext, body: Json) -> None:
         body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
     )
     tier = meta.service_tier
+    is_supported = traits.service_tier and tier in _CLIENT_TIERS
     context.set_if_supported(
-        body, "service_tier", tier, supported=traits.service_tier, reason="no equivalent"
+        body, "service_tier", tier, supported=is_supported, reason="no equivalent"
     )
     if meta.store:
         context.drop(request.client_path("store"), "the provider must not store responses")
