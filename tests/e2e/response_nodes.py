@@ -40,13 +40,7 @@ class ResponseNodes:
 
     def new_key(self, **more: Any) -> str:
         """Create a key and return its secret."""
-        completed = self.run(f"print(store.create_key('e2e', **{more!r})[1])")
-        self.await_key(completed)
-        return completed
-
-    def await_key(self, key: str) -> None:
-        """Wait until both processes accept a key, several times in a row."""
-        self.gateway.wait_for_key(key)
+        return self.gateway.new_key(**more)
 
     def run(self, code: str) -> str:
         """Run Python code in the gateway's shell and return its output."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -168,6 +169,21 @@ class Gateway:
         answer = httpx.get(f"{self.url}{path}", params=params, headers=headers, timeout=30)
         answer.raise_for_status()
         return answer.json()
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """Send a POST request to the management API with the admin credential."""
+        headers = {"authorization": f"Bearer {self.key}"}
+        answer = httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def new_key(self, **fields: Any) -> str:
+        """Create a key with the management API and wait until every process accepts it.
+
+        A second process that creates it would take a second to import Django and the gateway.
+        """
+        document = {"name": f"key-{uuid.uuid4().hex[:12]}", **fields}
+        return self.wait_for_key(self.post("/api/keys", document)["key"])
 
     def row(self, request_id: str) -> dict[str, Any]:
         """Wait for the log row of a request and return it."""

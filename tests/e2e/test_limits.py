@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -20,7 +18,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests.e2e.stack import ROOT, Gateway, litellm_config, strict_config
+from gateway.api.pages import MAX_PAGE
+from gateway.edge.admission import public_prefix
+from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running_server
 from tests.test_databases import POSTGRES, answers
@@ -46,23 +46,6 @@ class LimitedGateway(Gateway):
 
     def environment(self) -> dict[str, str]:
         return {**super().environment(), **self.more}
-
-    def run(self, code: str) -> str:
-        """Run Python code in the gateway's shell and return its output."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
-            cwd=ROOT,
-            env={**self.environment(), "DRAGOMAN_DATA_DIR": str(self.data_dir)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def new_key(self, **limits: Any) -> str:
-        code = f"from gateway import store; print(store.create_key('e2e', **{limits!r})[1])"
-        return self.wait_for_key(self.run(code))
 
     def wait_for_key(self, text: str) -> str:
         """Wait until every worker accepts the key; returns the key."""
@@ -101,28 +84,26 @@ class LimitedGateway(Gateway):
             thread.join(120)
         return counts
 
+    def rows(self, key: str) -> list[dict[str, Any]]:
+        """Return the logged requests of a key."""
+        self.wait_for_log()
+        rows: list[dict[str, Any]] = []
+        cursor: dict[str, int] = {}
+        while True:
+            page = self.api("/api/requests", key=public_prefix(key), limit=MAX_PAGE, **cursor)
+            rows += page["items"]
+            if page["next"] is None:
+                return rows
+            cursor = {"cursor": page["next"]}
+
     def tokens(self, key: str) -> int:
         """Return the logged tokens of the key's requests."""
         names = ["input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"]
-        code = (
-            "from gateway.models import ApiKey, RequestLog; from gateway import store;"
-            f"row = ApiKey.objects.get(digest=store.digest({key!r}));"
-            f"rows = RequestLog.objects.filter(key_id=row.pk).values_list(*{names!r});"
-            "print(sum(count or 0 for row in rows for count in row))"
-        )
-        self.wait_for_log()
-        return int(self.run(code))
+        return sum(row[name] or 0 for row in self.rows(key) for name in names)
 
     def spent(self, key: str) -> Decimal:
         """Return the logged cost of the key's requests."""
-        code = (
-            "from gateway.models import RequestLog; from gateway import store;"
-            "from gateway.models import ApiKey; from django.db.models import Sum;"
-            f"row = ApiKey.objects.get(digest=store.digest({key!r}));"
-            "print(RequestLog.objects.filter(key_id=row.pk).aggregate(s=Sum('cost_usd'))['s'] or 0)"
-        )
-        self.wait_for_log()
-        return Decimal(self.run(code))
+        return sum((Decimal(row["cost_usd"] or 0) for row in self.rows(key)), Decimal(0))
 
 
 @pytest.fixture(params=["sqlite", "postgresql-redis"])
@@ -161,12 +142,12 @@ def database_environment(kind: str, directory: Path) -> Iterator[dict[str, str]]
 @pytest.mark.wide(every=2)
 def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> None:
     """Requests, concurrency and money under load, then the death of a worker."""
-    key = gateway.new_key(limit_rph=60)
+    key = gateway.new_key(limits={"requests_per_hour": 60})
     count_by_status = gateway.send_concurrently(key, 15)
     assert count_by_status.keys() == {200, 429}
     assert 60 <= count_by_status[200] <= 60 + WORKERS - 1
 
-    key = gateway.new_key(limit_concurrency=3)
+    key = gateway.new_key(limits={"concurrency": 3})
     count_by_status = gateway.send_concurrently(key, 2, **SLOW)
     assert count_by_status[200] > 0
     assert count_by_status[429] > 0
@@ -183,7 +164,7 @@ def _check_budget(gateway: LimitedGateway) -> None:
     spent_usd = gateway.spent(free)
     assert spent_usd > 0
     # In all: a budget of a day would begin anew at midnight.
-    key = gateway.new_key(budget_total_usd=str(spent_usd * 40))
+    key = gateway.new_key(budget={"total_usd": f"{(spent_usd * 40).normalize():f}"})
     counts: Counter[int] = Counter()
     for _ in range(20):
         counts += gateway.send_concurrently(key, 6)
@@ -196,7 +177,7 @@ def _check_budget(gateway: LimitedGateway) -> None:
 
 def _check_death(gateway: LimitedGateway) -> None:
     """Assert that a worker killed during requests leaves no reservation."""
-    key = gateway.new_key(limit_concurrency=4)
+    key = gateway.new_key(limits={"concurrency": 4})
     threads = [
         threading.Thread(target=_retry_until_admitted, args=(gateway, key)) for _ in range(4)
     ]
@@ -228,13 +209,10 @@ def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: LimitedGa
 
 def _check_project(gateway: LimitedGateway) -> None:
     """Assert the limits of a team with one key and a project with two, concurrently."""
-    completed = gateway.run(
-        "from gateway import store; from gateway.models import Team;"
-        "team = Team.objects.create(name='blue', limit_rph=50);"
-        "app = Team.objects.create(name='app', parent=team, limit_rph=30);"
-        "print(*(store.create_key('k', team=t)[1] for t in (team, app, app)))"
-    )
-    keys = [gateway.wait_for_key(key) for key in completed.split()]
+    gateway.post("/api/teams", {"name": "blue", "limits": {"requests_per_hour": 50}})
+    project = {"name": "app", "parent": "blue", "limits": {"requests_per_hour": 30}}
+    gateway.post("/api/teams", project)
+    keys = [gateway.new_key(team=team) for team in ("blue", "app", "app")]
     statuses_by_key: dict[str, Counter[int]] = {}
 
     def send(key: str) -> None:
@@ -252,13 +230,9 @@ def _check_project(gateway: LimitedGateway) -> None:
 
 def _check_rotation(gateway: LimitedGateway) -> None:
     """Assert that the old and the new secret of a rotated key share the remaining limit."""
-    old = gateway.new_key(limit_rpd=6)
+    old = gateway.new_key(name="rotated", limits={"requests_per_day": 6})
     assert [gateway.ask(old).status_code for _ in range(3)] == [200] * 3
-    new = gateway.run(
-        "from datetime import timedelta; from gateway import store; from gateway.models import ApiKey;"
-        f"row = ApiKey.objects.get(digest=store.digest({old!r}));"
-        "print(store.rotate_key(row, grace=timedelta(hours=1)))"
-    )
+    new = gateway.post("/api/keys/rotated/rotate?grace_s=3600")["key"]
     gateway.wait_for_key(new)
     answers = [gateway.ask(key) for key in (new, old, new, old, new)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
@@ -269,7 +243,7 @@ def _check_rotation(gateway: LimitedGateway) -> None:
 def _check_cut_streams(gateway: LimitedGateway) -> None:
     """Assert that interrupted streams use exactly the tokens that the log has."""
     maximum = 10**9
-    key = gateway.new_key(limit_tpd=maximum, limit_concurrency=CLIENTS)
+    key = gateway.new_key(limits={"tokens_per_day": maximum, "concurrency": CLIENTS})
 
     def leave(after_s: float) -> None:
         body = {"model": MODEL, "max_tokens": 100, **SLOW}

@@ -354,7 +354,7 @@ def test_a_page_of_this_site_may_connect(site: ResponseNodes) -> None:
 
 
 def test_a_limit_counts_each_response(site: ResponseNodes) -> None:
-    key = site.new_key(limit_rpm=2)
+    key = site.new_key(limits={"requests_per_minute": 2})
     with open_websocket(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
         for _ in range(2):
             assert (

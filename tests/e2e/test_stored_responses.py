@@ -206,15 +206,8 @@ def test_a_response_is_readable_only_by_its_key(site: ResponseNodes, client: ope
 
 
 def test_keys_of_one_team_share_their_responses(site: ResponseNodes) -> None:
-    code = (
-        "from gateway.models import Team, ApiKey; t = Team.objects.create(name='readers');"
-        "created = [store.create_key('e2e') for _ in range(2)];"
-        "[setattr(k, 'team', t) or k.save() for k, _ in created]; store.bump_version();"
-        "print(' '.join(plain for _, plain in created))"
-    )
-    keys = site.run(code).split()
-    for key in keys:
-        site.await_key(key)
+    site.gateway.post("/api/teams", {"name": "readers"})
+    keys = [site.new_key(team="readers") for _ in range(2)]
     with site.client(keys[0]) as first_client, site.client(keys[1]) as other:
         response = create_response(first_client, model=MESSAGES, input="for the team")
         assert other.responses.retrieve(response.id).output_text == response.output_text
