@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -164,6 +165,21 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep xdist's order: by default it starts with the files of the most tests, the quick ones."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Turn the garbage collector off while modules are imported, and exclude the items from it.
+
+    Nothing of them is garbage before the end, but each full collection would read all of it.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
