@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, approximated_field
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.request import Part, Request, Text, ToolResult, Turn
 
 # The tags in which Claude Code puts text that its user did not write.
@@ -29,7 +29,11 @@ def merge_system_turns(request: Request, *, in_results: bool) -> tuple[Request, 
         *request.instructions,
         *(part for part in leading_parts if isinstance(part, Text)),
     )
-    report: list[Adaptation] = []
+    report = [
+        dropped_field(f"{turn.path}.name", "no equivalent")
+        for turn in request.turns[:start]
+        if turn.name is not None
+    ]
     runs = _group_runs(request.turns[start:], report)
     turns = tuple(_merge_run(run, in_results=in_results) for run in runs)
     return replace(request, instructions=instructions, turns=turns), report

@@ -159,3 +159,16 @@ def test_a_chat_clients_messages_pass_through_unchanged() -> None:
     out = translate.request("openai_chat", "vllm", request, {}, "Qwen/Qwen3-32B")
     assert out["passthrough"]
     assert out["body"]["messages"] == messages
+
+
+@each("target", ["cohere", "gemini", "ollama"])
+def test_names_of_system_messages_are_reported(target: str) -> None:
+    messages = [
+        {"role": "system", "content": "Be kind.", "name": "policy"},
+        {"role": "user", "content": "Hi"},
+    ]
+    translation = translate.request(
+        "openai_chat", target, {"model": "m", "messages": messages}, {}, "qwen3"
+    )
+    fields = {(row["field"], row["action"]) for row in translation["report"]}
+    assert ("messages[0].name", "dropped") in fields
