@@ -223,15 +223,10 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
     def set_team_members(
         self, team_id: int, pks: Sequence[int], *, removable: Sequence[int] | None = None
     ) -> None:
-        """Make these keys members of a team, and remove its other unrevoked ones.
-
-        With `removable`, only keys of that list are removed.
-        """
-        members = self.of_team(team_id)
-        if removable is not None:
-            members = members.filter(pk__in=removable)
+        """Add keys to a team; remove its other unrevoked ones, or only those in `removable`."""
+        may_leave = Q() if removable is None else Q(pk__in=removable)
         with transaction.atomic(using=self.db):
-            members.exclude(pk__in=pks).update(team_id=None)
+            self.of_team(team_id).filter(may_leave).exclude(pk__in=pks).update(team_id=None)
             self.live().filter(pk__in=pks).exclude(team_id=team_id).update(team_id=team_id)
 
     def revoked(self) -> Self:
