@@ -18,8 +18,8 @@ def spark(values: Sequence[charts.Value], label: str, tone: str = "") -> dict[st
     return {"spark": charts.sparkline(values), "label": label, "tone": tone}
 
 
-@register.inclusion_tag("console/components/_strip.html")
-def strip(cells: Sequence[dict[str, str]], label: str) -> dict[str, Any]:
+@register.inclusion_tag("console/components/_status_bars.html")
+def status_bars(cells: Sequence[dict[str, str]], label: str) -> dict[str, Any]:
     """A row of small cells, one per hour, each with a `level` and a `label`."""
     return {"cells": cells, "label": label, "width": len(cells) * 6 - 1}
 

@@ -138,7 +138,7 @@ def test_the_csv_is_downloaded(signed_in: Any, busy_site: Site) -> None:
 def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy_site: Site) -> None:
     signed_in.goto("/console/health")
     row = signed_in.locator(".targets tr", has_text="gpt-mini")
-    expect(row.locator(".strip .cell")).to_have_count(24)
+    expect(row.locator(".status-bars .cell")).to_have_count(24)
     with signed_in.expect_response("**/console/health") as waiting:
         pass
     assert "HX-Request" in waiting.value.headers["vary"]

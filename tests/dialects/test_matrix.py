@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from gateway.dialects import DIALECTS
-from tests.dialects.crossing.built_in_tools import cross_all
+from tests.dialects.crossing.built_in_tools import translate_all_tools
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.embeddings import EMBEDDERS, TEXTS, VECTORS, embed
 from tests.dialects.crossing.feature_requests import (
@@ -284,7 +284,7 @@ def test_every_dialect_is_in_the_matrix_as_client_and_as_provider() -> None:
 
 
 def test_a_built_in_tool_is_sent_or_reported() -> None:
-    for crossing in cross_all():
+    for crossing in translate_all_tools():
         upstream_request = "tools" in crossing.body or "responseModalities" in str(crossing.body)
         upstream_request = upstream_request or "web_search_options" in crossing.body
         reported = any(row["action"] == "dropped" for row in crossing.report)

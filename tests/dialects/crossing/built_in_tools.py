@@ -86,7 +86,7 @@ class ToolCrossing:
         return "=" if self.passthrough else "+"
 
 
-def cross(tool: str, client: str, upstream: Upstream) -> ToolCrossing:
+def translate_tool(tool: str, client: str, upstream: Upstream) -> ToolCrossing:
     """Return the result for one tool, client and provider."""
     # A dialect's name keeps the API, where a preset would choose the provider's other one.
     target = upstream.dialect if upstream.preset == "openai" else upstream.preset
@@ -100,10 +100,10 @@ def cross(tool: str, client: str, upstream: Upstream) -> ToolCrossing:
     )
 
 
-def cross_all() -> tuple[ToolCrossing, ...]:
+def translate_all_tools() -> tuple[ToolCrossing, ...]:
     """Return the results for every tool, client and provider."""
     return tuple(
-        cross(tool, client, upstream)
+        translate_tool(tool, client, upstream)
         for tool, clients in TOOLS.items()
         for client in clients
         for upstream in UPSTREAMS.values()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.dialects.crossing.built_in_tools import TOOLS, ToolCrossing, cross_all
+from tests.dialects.crossing.built_in_tools import TOOLS, ToolCrossing, translate_all_tools
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.embeddings import EMBEDDERS, Embedded, embed_all
 from tests.dialects.crossing.feature_requests import FEATURES
@@ -40,7 +40,7 @@ def page(outcome: Outcome) -> str:
     cells = outcome.cells
     parts = [_HEAD, _totals(outcome)]
     parts += [_matrix(cells, feature) for feature in FEATURES]
-    tools, embedded = cross_all(), embed_all()
+    tools, embedded = translate_all_tools(), embed_all()
     parts.append(_TOOLS_HEAD)
     parts += [_tool_table(tools, tool) for tool in TOOLS]
     parts.append(_embeddings(embedded))
