@@ -27,6 +27,7 @@ from gateway.store.client_spans import span_content, write_spans
 from gateway.store.credentials import (
     credential_hint,
     credential_of,
+    gateway_secrets,
     rotate_credentials,
     sealed_counts,
     set_credential,
@@ -90,6 +91,7 @@ __all__ = [
     "end_grace",
     "find_key",
     "find_reasoning",
+    "gateway_secrets",
     "guardrails_of",
     "hashed_digest",
     "index_pending",

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -90,20 +91,23 @@ def variable_value(name: str) -> str:
             raise LookupError(f"the file named by {name}_FILE cannot be read") from None
     if not value:
         raise LookupError(f"the variable {name} is not set")
-    if value in _gateway_secrets():
+    if value in gateway_secrets():
         raise LookupError(f"the variable {name} contains a secret of Dragoman itself")
     return value
 
 
-def _gateway_secrets() -> set[str]:
+def gateway_secrets() -> set[str]:
     """Values that are never sent to a provider, whichever variable contains them."""
+    urls = (settings.DATABASE_URL, settings.REDIS_URL)
     secrets = {
         settings.SECRET_KEY,
         settings.MASTER_KEY,
         settings.ADMIN_KEY,
         *settings.ENCRYPTION_KEYS,
+        *urls,
+        *(unquote(urlsplit(url).password or "") for url in urls),
     }
-    return (secrets | {settings.DATABASE_URL, settings.REDIS_URL}) - {""}
+    return secrets - {""}
 
 
 def credential_hint(provider: Provider) -> str:

@@ -190,14 +190,16 @@ def test_a_file_that_is_not_a_configuration_is_refused(admin_client: Client, dat
     assert "file" in answer.context["form"].errors
 
 
+@pytest.mark.parametrize("variable", ["DRAGOMAN_SECRET_KEY", "COPY_OF_THE_SECRET"])
 def test_an_upload_reads_no_secret_of_the_gateway(
-    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    variable: str, admin_client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    monkeypatch.setenv("DRAGOMAN_SECRET_KEY", "very-secret-value")
-    text = """
+    settings.ADMIN_KEY = "very-secret-value"
+    monkeypatch.setenv(variable, "very-secret-value")
+    text = f"""
 model_list:
-  - model_name: os.environ/DRAGOMAN_SECRET_KEY
-    litellm_params: {model: openai/x, api_key: sk-literal-0123456789}
+  - model_name: os.environ/{variable}
+    litellm_params: {{model: openai/x, api_key: sk-literal-0123456789}}
 """
     assert "very-secret-value" not in previewed(admin_client, text).content.decode()
 

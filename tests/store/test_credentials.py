@@ -120,6 +120,19 @@ def test_dragoman_variables_cannot_be_provider_credentials(
     assert not store.load_snapshot().providers["openai"].credential
 
 
+@pytest.mark.parametrize("secret", ["p@ss-word", "redis-pass-word"])
+def test_passwords_of_the_databases_are_never_credentials(
+    secret: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Compose files often set POSTGRES_PASSWORD for each container."""
+    settings.DATABASE_URL = "postgres://dragoman:p%40ss-word@postgres/dragoman"
+    settings.REDIS_URL = "redis://:redis-pass-word@redis:6379/0"
+    monkeypatch.setenv("POSTGRES_PASSWORD", secret)
+    row = provider("openai", credential_env="POSTGRES_PASSWORD")
+    with pytest.raises(LookupError, match="a secret of Dragoman itself"):
+        store.credential_of(row)
+
+
 def test_a_credential_invalid_in_a_header_is_omitted_and_not_logged() -> None:
     row = provider()
     store.set_credential(row, "sk-with\r\nbreak")

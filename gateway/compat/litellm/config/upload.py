@@ -97,7 +97,12 @@ def _redis_remarks(config: Config, path: Path) -> list[str]:
 
 def open_environment() -> dict[str, str]:
     """Return the environment variables that a configuration from elsewhere may read."""
-    return {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN_VARIABLES)}
+    secrets = store.gateway_secrets()
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(_OWN_VARIABLES) and value.strip() not in secrets
+    }
 
 
 def resolve_own_variables(config: Config) -> Config:
