@@ -17,6 +17,9 @@ MAX_BYTES = 1024 * 1024
 # A few nested aliases can expand to billions of nodes; no real file has this many.
 MAX_NODES = 200_000
 MAX_DEPTH = 60
+# Converting a number in base 60, such as `1:30`, takes time quadratic in its length.
+_MAX_NUMBER_CHARS = 500
+_NUMBER_TAGS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 # Most JSON parsers do not read larger integers exactly.
 _JSON_MAX = 2**63
 
@@ -267,8 +270,10 @@ class _Converter:
         location = f"{self._file}:{line}"
         _check_text(node.value, location, path)
         try:
+            if node.tag in _NUMBER_TAGS and len(node.value) > _MAX_NUMBER_CHARS:
+                raise ValueError("a number this long is not converted")
             return self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, OverflowError):
             raise ConfigError(location, path, "has a value that is not plain YAML") from None
 
     def _convert_mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
