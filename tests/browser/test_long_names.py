@@ -14,6 +14,8 @@ LONG = "name-without-any-blank-" * 6
 _ROWS = f"""
 import json, time
 from decimal import Decimal
+from django.contrib.auth.models import User
+from console.models import Evaluation
 from gateway import store
 from gateway.models import Team
 from gateway.relay.exchange.log_record import LogRecord
@@ -25,6 +27,10 @@ model = factories.model(long, provider, price_input="1.25", price_output="10")
 factories.route("r" + long, model)
 team = Team.objects.create(name="t" + long[:90], budget_month_usd=100)
 key, _plain = store.create_key(long[:90])
+User.objects.create_user("u" * 140)
+document = {{"name": long, "models": [provider.name + "/" + long], "cases": [{{"name": long, "vars": {{"input": "x"}}}}]}}
+owner = User.objects.get(username="admin")
+evaluation = Evaluation.objects.create(owner=owner, name=long, case_count=1, document=document)
 store.write([LogRecord(
     id=f"req_long_{{n}}", started_at=time.time() - n, endpoint="/v1/chat/completions",
     client_dialect="openai_chat", upstream_dialect="openai_chat", provider=provider.name, model=long,
@@ -32,7 +38,8 @@ store.write([LogRecord(
     input_tokens=1234567, output_tokens=123456, duration_ms=123456.7, first_token_ms=12345.6,
     usage_source="reported", cost_usd=Decimal("123.456789"), charged_usd=Decimal("123.456789"),
 ) for n in range(5)])
-print(json.dumps({{"route": "r" + long, "model": model.pk, "provider": provider.pk, "key": key.pk, "team": team.pk}}))
+print(json.dumps({{"route": "r" + long, "model": model.pk, "provider": provider.pk, "key": key.pk, "team": team.pk,
+    "evaluation": evaluation.pk}}))
 """
 PAGES = (
     "/console/",
@@ -54,6 +61,12 @@ PAGES = (
     "/console/cost",
     "/console/health",
     "/console/playground",
+    "/console/evaluate",
+    "/console/evaluate/{evaluation}",
+    "/console/users",
+    "/console/connect",
+    "/console/route-delete/{route}",
+    "/console/providers/{provider}/delete",
 )
 # What is wider than its place: the window, a table's frame, the list of requests.
 _WIDE = """() => {
