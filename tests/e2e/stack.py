@@ -348,7 +348,6 @@ def _environment(directory: Path) -> dict[str, str]:
     home = directory / "home"
     home.mkdir(exist_ok=True)
     fixed = {
-        "PYTHONDEVMODE": "0",
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",
         "DRAGOMAN_FIND_LOCAL_SERVERS": "false",
