@@ -306,7 +306,7 @@ def test_logged_requests_become_cases(site: Site, signed_in: Page) -> None:
 
 @pytest.mark.wide(every=2)
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("cases", "concurrency"), [(30, 2), (1000, 16)])
+@pytest.mark.parametrize(("cases", "concurrency"), [(30, 2), (500, 16)])
 def test_many_cases_on_four_models_survive_a_restart(
     site: Site, signed_in: Page, tmp_path: Path, page_errors: Any, cases: int, concurrency: int
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.site import Site
 
-LONG = "name-without-any-blank-" * 6
+LONG = "name-without-any-blank-" * 3 + "nameWithoutAnyHyphen" * 4
 _ROWS = f"""
 import json, time
 from decimal import Decimal
@@ -67,6 +67,7 @@ PAGES = (
     "/console/connect",
     "/console/route-delete/{route}",
     "/console/providers/{provider}/delete",
+    "/console/find?q=name",
 )
 # What is wider than its place: the window, a table's frame, the list of requests.
 _WIDE = """() => {

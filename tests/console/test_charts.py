@@ -80,7 +80,7 @@ def test_numbers_in_svg_are_not_localised() -> None:
 
 
 def test_chart_labels_are_escaped() -> None:
-    template = Template("{% load charts %}{% strip cells label %}")
+    template = Template("{% load charts %}{% status_bars cells label %}")
     cells = [{"level": "ok", "label": "<script>"}]
     drawn = template.render(Context({"cells": cells, "label": '"><b>'}))
     assert "<script>" not in drawn and "<b>" not in drawn
