@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import DESKTOP, LAYOUT_RULES, PHONE, WIDE
+from tests.browser.conftest import LAYOUT_RULES, PHONE, WIDE
 from tests.browser.pages import PAGES, PageSpec
 from tests.browser.screenshots import path_of
 from tests.browser.site import Site
@@ -25,7 +25,6 @@ def test_a_page_has_no_accessibility_violations(
     axe_in_themes: Callable[[Any], None],
     no_sideways_scroll: Callable[[Any], None],
     page_errors: Any,
-    request: pytest.FixtureRequest,
     page_spec: PageSpec,
 ) -> None:
     """All sizes and themes are checked with one page load."""
@@ -37,12 +36,26 @@ def test_a_page_has_no_accessibility_violations(
     page.wait_for_load_state(
         "networkidle"
     ) if page_spec.name != "requests" else page.wait_for_timeout(300)
-    for size in (DESKTOP, PHONE):
-        page.set_viewport_size(size)
-        axe_in_themes(page)
-        no_sideways_scroll(page)
-    if request.config.getoption("--wide"):
-        # The widest has the same elements as DESKTOP, at other places.
-        page.set_viewport_size(WIDE)
-        axe(page, rules=LAYOUT_RULES)
-        no_sideways_scroll(page)
+    axe_in_themes(page)
+    no_sideways_scroll(page)
+    # The same elements at other places; the test below checks what only a phone shows.
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(PHONE)
+    axe(page, rules=LAYOUT_RULES)
+    no_sideways_scroll(page)
+    page.set_viewport_size(WIDE)
+    no_sideways_scroll(page)
+
+
+@pytest.mark.parametrize("name", ["overview", "requests"])
+def test_what_only_a_phone_shows_has_no_accessibility_violations(
+    site_with_data: Site,
+    reuse_page: Callable[[str | None], Any],
+    axe_in_themes: Callable[[Any], None],
+    name: str,
+) -> None:
+    page_spec = next(page_spec for page_spec in PAGES if page_spec.name == name)
+    page = reuse_page(page_spec.user)
+    page.set_viewport_size(PHONE)
+    page.goto(path_of(site_with_data, page_spec))
+    axe_in_themes(page)

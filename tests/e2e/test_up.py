@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -20,6 +21,7 @@ from textwrap import dedent
 import httpx
 import pytest
 
+from tests.e2e.stack import empty_database
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
 from tests.ports import free_port
 
@@ -103,11 +105,19 @@ def environ(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[UpProcess]:
+def running_up(
+    data: Path, *options: str, authority: str = "", migrated: bool = True, **more: str
+) -> Iterator[UpProcess]:
     """Run a gateway until it reports that it is ready; stop it in any case.
 
-    `authority` is the certificate authority of its TLS certificate.
+    Args:
+        authority: the certificate authority of its TLS certificate.
+        migrated: whether a new data directory begins with a migrated database, because
+            migrating takes half of a first start.
     """
+    if migrated and not data.exists() and "DATABASE_URL" not in more:
+        data.mkdir(mode=0o700)
+        shutil.copy(empty_database(), data)
     port, output = free_port(), data.parent / f"output-{time.monotonic_ns()}.txt"
     with output.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
@@ -156,7 +166,7 @@ def children(pid: int) -> list[int]:
 
 def test_a_first_start_prints_all_and_its_line_works(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with running_up(data) as gateway:
+    with running_up(data, migrated=False) as gateway:
         answer = subprocess.run(
             gateway.line, shell=True, capture_output=True, text=True, check=True
         )
