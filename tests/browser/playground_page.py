@@ -53,7 +53,7 @@ _WATCH = """() => {
 
 def with_models(site: Site, upstream: str = "") -> Site:
     """Create the models that the playground tests need."""
-    site.manage("shell", "-v0", "-c", _ROWS.format(upstream=upstream, key=KEY))
+    site.shell(_ROWS.format(upstream=upstream, key=KEY))
     return site
 
 

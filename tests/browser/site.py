@@ -25,6 +25,22 @@ from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 90.0
+# Runs each line of its input, a JSON string, as `manage.py shell -c` does; prints [error, output].
+_SHELL = """
+import contextlib, io, json, sys, traceback
+import django
+django.setup()
+from django.db import connection
+for line in sys.stdin:
+    output, error = io.StringIO(), ""
+    with contextlib.redirect_stdout(output):
+        try:
+            exec(json.loads(line), {})
+        except Exception:
+            error = traceback.format_exc()
+    connection.close()
+    print(json.dumps([error, output.getvalue()]), flush=True)
+"""
 
 
 @functools.cache
@@ -58,6 +74,7 @@ class Site:
         self._log = directory / "output.txt"
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._shell: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
@@ -133,8 +150,34 @@ class Site:
         """Run a management command on the site's data and return its output."""
         return self.run(sys.executable, "manage.py", *arguments)
 
+    def shell(self, code: str) -> str:
+        """Run Python code on the site's data and return its output.
+
+        One process runs the code of all calls, because to import Django takes a second.
+        """
+        if self._shell is None:
+            self._shell = subprocess.Popen(
+                [sys.executable, "-c", _SHELL],
+                cwd=ROOT,
+                env=self._env(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._shell.stdin is not None
+        assert self._shell.stdout is not None
+        self._shell.stdin.write(json.dumps(code) + "\n")
+        self._shell.stdin.flush()
+        error, output = json.loads(self._shell.stdout.readline())
+        if error:
+            raise RuntimeError(f"{code}:\n{output}\n{error}")
+        return str(output)
+
     def stop(self) -> None:
         """Stop the gateway."""
+        if self._shell is not None:
+            self._shell.communicate(timeout=30)
+            self._shell = None
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)

@@ -58,7 +58,7 @@ store.write([LogRecord(
 @pytest.fixture(scope="module")
 def conversation_path(site: Site) -> str:
     """The path of a request with every kind of content part."""
-    site.manage("shell", "-v0", "-c", _ROW)
+    site.shell(_ROW)
     return "/console/requests/req_talk?range=all"
 
 

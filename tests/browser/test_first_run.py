@@ -61,9 +61,7 @@ def test_signing_in_again_returns_to_the_page(
 def test_another_route_changes_the_panels_without_leaving(
     open_admin_page: Callable[..., Page], site: Site
 ) -> None:
-    site.manage(
-        "shell",
-        "-c",
+    site.shell(
         "from gateway.models import *; "
         "r = Route.objects.create(name='other'); "
         "Target.objects.create(route=r, model=Model.objects.first())",
@@ -130,9 +128,7 @@ def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], sit
         answer = httpx.post(url, headers={**headers, **name}, json=body, timeout=30)
         assert answer.status_code == 200
         site.wait_for_log(f"masked-{number}")
-        return site.manage(
-            "shell",
-            "-c",
+        return site.shell(
             "from gateway import store; from gateway.models import RequestLog; "
             f"b = store.load_bodies(RequestLog.objects.get(client_request_id='masked-{number}').pk); "
             "print(b.client_request, b.client_response, b.upstream_request)",
@@ -175,7 +171,7 @@ def test_an_abandoned_first_run_does_not_widen_the_page(
 ) -> None:
     """On phones the link to resume the setup in the page header is an icon only."""
     script = "from console import setup_progress; setup_progress.advance('provider')"
-    site.manage("shell", "-c", script)
+    site.shell(script)
     try:
         page = open_admin_page(size=PHONE)
         page.goto(f"/console/{page_spec}")
@@ -185,7 +181,7 @@ def test_an_abandoned_first_run_does_not_widen_the_page(
         gone = (
             "from gateway.models import Setting; Setting.objects.filter(name='first_run').delete()"
         )
-        site.manage("shell", "-c", gone)
+        site.shell(gone)
 
 
 def test_an_unfinished_setup_leaves_the_playground_its_controls(
@@ -198,7 +194,7 @@ def test_an_unfinished_setup_leaves_the_playground_its_controls(
     set_up = (
         "Setting.objects.update_or_create(name='first_run', defaults={'value': {'step': 'key'}})"
     )
-    site.manage("shell", "-c", f"{manager}; {set_up}")
+    site.shell(f"{manager}; {set_up}")
     try:
         page = open_admin_page(size={"width": 1280, "height": 800})
         page.goto("/console/playground")
@@ -206,4 +202,4 @@ def test_an_unfinished_setup_leaves_the_playground_its_controls(
         cut = "label => label.scrollWidth > label.clientWidth"
         assert not page.locator("#pg-preset").evaluate(cut)
     finally:
-        site.manage("shell", "-c", f"{manager}; pending.delete()")
+        site.shell(f"{manager}; pending.delete()")

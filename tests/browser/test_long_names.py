@@ -89,7 +89,7 @@ _WIDE = """() => {
 @pytest.fixture(scope="module")
 def names(site: Site) -> dict[str, Any]:
     """The values of `{names}` in paths."""
-    return dict(json.loads(site.manage("shell", "-v0", "-c", _ROWS).strip().splitlines()[-1]))
+    return dict(json.loads(site.shell(_ROWS).strip().splitlines()[-1]))
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -244,7 +244,7 @@ def test_a_route_of_a_real_model_is_offered_before_the_demo(
 ) -> None:
     rows = "from tests.store import factories; factories.route('zeta', factories.model('gpt-5'))"
     gone = "from gateway.models import Provider, Route; Route.objects.get(name='zeta').delete()"
-    site.manage("shell", "-v0", "-c", rows)
+    site.shell(rows)
     try:
 
         def chosen() -> str:
@@ -254,4 +254,4 @@ def test_a_route_of_a_real_model_is_offered_before_the_demo(
 
         wait_until(lambda: "zeta" in chosen())
     finally:
-        site.manage("shell", "-v0", "-c", f"{gone}; Provider.objects.get(name='openai').delete()")
+        site.shell(f"{gone}; Provider.objects.get(name='openai').delete()")

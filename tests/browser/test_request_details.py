@@ -125,7 +125,7 @@ _MEASURE = f"""() => window.details.flatMap(([url, html]) => {{
 @pytest.fixture(scope="module")
 def kinds(site: Site) -> list[str]:
     """The id of a row of each kind."""
-    printed = site.manage("shell", "-v0", "-c", _ROWS)
+    printed = site.shell(_ROWS)
     return [row for _, row in json.loads(printed.strip().splitlines()[-1])]
 
 

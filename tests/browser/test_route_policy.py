@@ -32,7 +32,7 @@ SECTION = "Reliability"
 
 @pytest.fixture(autouse=True)
 def _policy_route(site: Site) -> None:
-    site.manage("shell", "-v", "0", "-c", MAKE)
+    site.shell(MAKE)
 
 
 def open_policy_section(page: Any) -> Any:
@@ -179,7 +179,7 @@ def test_variants_are_compared_in_usage(
     no_sideways_scroll: Any,
     size: dict[str, int],
 ) -> None:
-    site.manage("shell", "-v", "0", "-c", VARIED)
+    site.shell(VARIED)
     chat = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": f"Bearer {site.key}"}
     httpx.post(f"{site.url}/v1/chat/completions", json=chat, headers=headers, timeout=30)

@@ -33,7 +33,7 @@ STORY = "/console/routes/story"
 
 @pytest.fixture(autouse=True)
 def _routes_and_traffic(site: Site) -> None:
-    site.manage("shell", "-v", "0", "-c", MAKE)
+    site.shell(MAKE)
 
 
 def target_names(page: Any) -> Any:
