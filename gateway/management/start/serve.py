@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -248,6 +249,7 @@ class Worker(multiprocess.Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal."""
+        gc.set_threshold(500_000)  # as in cli.py
         orphans.exit_with_parent(self._supervisor)
         readiness.use_missing_workers(self._missing_workers)
         super().target(sockets)
