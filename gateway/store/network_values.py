@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.utils import timezone
 
 from gateway import models
@@ -17,6 +16,10 @@ from gateway.providers.profile import Secret
 from gateway.relay.upstream.tls import create_context
 from gateway.store.credentials import variable_value
 from gateway.store.field_values import InvalidField
+
+# Few providers have certificates: a start does not import what reads them (40 modules).
+if TYPE_CHECKING:
+    from cryptography import x509
 
 MAX_PEM_CHARS = 1024 * 1024
 # Warnings begin this long before a certificate expires.
@@ -93,6 +96,8 @@ def certificate_expiries(network: Network | None) -> list[tuple[str, dt.datetime
 
 def pem_expiry(pem: bytes) -> dt.datetime:
     """When the first certificate of a chain expires. Raises ValueError if there is none."""
+    from cryptography import x509
+
     return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
 
 
@@ -115,6 +120,8 @@ def _resolve_column(row: models.Provider, field: str) -> str:
 def _parse_certificates(pem: str, field: str) -> list[x509.Certificate]:
     if not pem:
         return []
+    from cryptography import x509
+
     try:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
@@ -129,6 +136,8 @@ def _check_client_certificate(network: Network) -> None:
         return
     if not network.client_key:
         raise InvalidField("client_key", "a client certificate needs its key")
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(network.client_key.reveal().encode(), None)
     except TypeError:
