@@ -184,6 +184,11 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = env.directory("DRAGOMAN_DATA_DIR", DATA_DIR / "static")
 STATICFILES_DIRS = [ASSETS_DIR / "static"]
+# Of the applications, only Django's admin has static files that a page uses.
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    *(["django.contrib.staticfiles.finders.AppDirectoriesFinder"] if DJANGO_ADMIN else []),
+]
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
