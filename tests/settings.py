@@ -28,3 +28,5 @@ from gateway.config.settings import *  # noqa: E402, F403 - all of them, and onl
 PASSWORD_HASHERS = ["tests.hasher.QuickArgon2"]
 # Each test client would otherwise search all static files (60 ms); servers of tests serve them.
 SERVESTATIC_USE_FINDERS = SERVESTATIC_USE_STATIC_ROOT = False
+# Tests of single sign-on set OIDC.
+INSTALLED_APPS = [*INSTALLED_APPS, "allauth.socialaccount.providers.openid_connect"]  # noqa: F405

@@ -9,16 +9,18 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from console.single_sign_on.discovery import find_problem
-
 
 @register(Tags.security, deploy=True)
 def identity_provider(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> Iterable[CheckMessage]:
     """Check that the discovery document can be read and is that of the issuer."""
-    problem = find_problem(settings.OIDC) if settings.OIDC else ""
-    if problem:
+    if not settings.OIDC:
+        return
+    # Its client, `requests`, is slow to import.
+    from console.single_sign_on.discovery import find_problem
+
+    if problem := find_problem(settings.OIDC):
         yield Error(
             f"Sign-in through the identity provider does not work: {problem}.",
             hint="DRAGOMAN_OIDC_ISSUER is the URL before /.well-known/openid-configuration, "

@@ -62,6 +62,8 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",
 ]
 
+# The OpenID Connect provider for sign-in; None without one.
+OIDC = read_oidc_settings()
 # The extra `sso`: django-allauth for OpenID Connect, one-time codes and passkeys.
 SSO_INSTALLED = find_spec("allauth") is not None
 SSO_APPS = (
@@ -69,7 +71,8 @@ SSO_APPS = (
         "allauth",
         "allauth.account",
         "allauth.socialaccount",
-        "allauth.socialaccount.providers.openid_connect",
+        # Its client, `requests`, is slow to import (70 modules).
+        *(["allauth.socialaccount.providers.openid_connect"] if OIDC else []),
         "allauth.mfa",
     ]
     if SSO_INSTALLED
@@ -194,8 +197,6 @@ SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
-# The OpenID Connect provider for sign-in; None without one.
-OIDC = read_oidc_settings()
 ACCOUNT_ADAPTER = "console.single_sign_on.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SIGNUP_FIELDS = ["username*"]
