@@ -15,19 +15,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
-from ninja.errors import HttpError
 
 # When this many are waiting, further attempts are refused.
 MAX_WAITING = 16
 _NICE = 10
 
 
-class TooManyHashes(HttpError):
+class TooManyHashes(Exception):
     """Too many passwords are waiting to be checked; the API answers 503."""
 
     def __init__(self) -> None:
         super().__init__(
-            503, "Too many passwords are being checked right now. Try again in a few seconds."
+            "Too many passwords are being checked right now. Try again in a few seconds."
         )
 
 

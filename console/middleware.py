@@ -89,7 +89,7 @@ class SecurityHeaders(Middleware):
         if not isinstance(error, TooManyHashes):
             return None
         return HttpResponse(
-            error.message, status=503, content_type="text/plain", headers={"Retry-After": 5}
+            str(error), status=503, content_type="text/plain", headers={"Retry-After": 5}
         )
 
 

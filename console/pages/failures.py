@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 
 from console.access import forbidden_page, to_sign_in
 from console.template_context import theme_of
-from gateway.api.failures import database_outage, failure, unavailable
+from gateway.api.failures import failure, unavailable
+from gateway.database.outage import database_outage
 
 # Paths with JSON errors, including those of Django itself.
 _API = ("/api/", "/key/", "/model/", "/team/", "/user/", "/spend/", "/v1/")

@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import RequestDataTooBig
-from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, ValidationError
+
+from gateway.database.outage import database_outage
 
 log = logging.getLogger(__name__)
 
@@ -75,20 +77,6 @@ def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:
     if error.status_code == 400:  # ninja's error for a malformed body
         return failure(422, "the body is not valid JSON")
     return failure(error.status_code, error.message)
-
-
-def database_outage(error: BaseException | None) -> str:
-    """Why the database cannot serve requests at the moment; empty if it is not the cause."""
-    text = str(error)
-    if isinstance(error, InternalError | OperationalError):
-        # The messages of PostgreSQL, for example after a failover, and of SQLite.
-        if "read-only" in text or "readonly" in text:
-            return "the database is read-only at the moment; try again"
-        if "is full" in text or "No space left" in text:
-            return "the database has no disk space left; try again"
-    if isinstance(error, InterfaceError | OperationalError):
-        return "the database is not responding; try again"
-    return ""
 
 
 def _database_error(request: HttpRequest, error: Any) -> HttpResponse:

@@ -8,15 +8,18 @@ from django.urls import include, path
 
 from console.admin import login
 from console.api import ROUTERS
+from console.hashing import TooManyHashes
 from console.pages.api_reference.views import docs, docs_operation
 from console.pages.home import home
-from gateway.api import api
+from gateway.api.app import api
+from gateway.api.failures import unavailable
 from gateway.compat.litellm.api.routes import litellm_api
 from gateway.compat.litellm.api.routes import openapi_schema as litellm_document
 
 api.mounted_schemas.append(litellm_document)
 for router in ROUTERS:
     api.add_router("", router)
+api.add_exception_handler(TooManyHashes, lambda _request, error: unavailable(str(error)))
 
 # Raw tables for emergencies, only if DRAGOMAN_DJANGO_ADMIN is set.
 admin_urls = [path("admin/login/", login), path("admin/", admin.site.urls)]

@@ -9,7 +9,7 @@ from typing import Any
 from django.test import Client
 from jsonschema import Draft202012Validator, FormatChecker
 
-from gateway.api import api as ninja
+from gateway.api.app import api as ninja
 
 
 @cache

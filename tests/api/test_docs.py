@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.test import Client
 
-from gateway.api import api as ninja
+from gateway.api.app import api as ninja
 from tests.api.conftest import MASTER
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from gateway.api import api as ninja
+from gateway.api.app import api as ninja
 from gateway.api.openapi_operations import IDEMPOTENT_OPERATIONS
 from tests.api.test_resources import send
 from tests.api.test_roles import CLIENTS, operations

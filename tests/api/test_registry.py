@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from console.models import PlaygroundPreset, PlaygroundRun
 from gateway import store
-from gateway.api import api as ninja
+from gateway.api.app import api as ninja
 from gateway.edge.endpoints import is_edge_path
 from gateway.models import (
     Alias,

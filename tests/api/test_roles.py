@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from gateway import store
-from gateway.api import api as ninja
+from gateway.api.app import api as ninja
 from gateway.edge.endpoints import is_edge_path
 from gateway.models import Account, Change
 from tests.api.conftest import MASTER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.api import api as ninja
+from gateway.api.app import api as ninja
 
 # docs/litellm.md describes the schemas of the LiteLLM endpoints.
 _LITELLM_PATHS = ("/model/", "/v1/model/", "/model_group/", "/key/", "/spend/", "/utils/")

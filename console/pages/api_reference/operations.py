@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from gateway.api import api
+from gateway.api.app import api
 from gateway.api.postman import sample_of
 
 # Depth and number of fields up to which a schema is listed.

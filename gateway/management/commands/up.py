@@ -15,9 +15,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection, connections
 
 from gateway import audit, store
-from gateway.api.failures import database_outage
 from gateway.config import environment
 from gateway.database.deadline import deadline
+from gateway.database.outage import database_outage
 from gateway.management.start import hosts, local_model, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import ForeignDatabase, StartResult, prepare

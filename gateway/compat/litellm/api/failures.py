@@ -17,8 +17,8 @@ from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 
-from gateway.api.failures import database_outage
 from gateway.api.idempotency import run_once
+from gateway.database.outage import database_outage
 from gateway.store.documents import OwnedElsewhere, Refused
 
 log = logging.getLogger(__name__)
