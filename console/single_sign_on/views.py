@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
-import requests
 from allauth.socialaccount.providers.base.constants import AuthProcess
-from allauth.socialaccount.providers.openid_connect import views as allauth_views
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,7 +17,6 @@ from console.access import public
 from console.accounts import admin_exists
 from console.pages.security.connect_token import connect_token
 from console.pages.session.views import sign_in_problem
-from console.single_sign_on.discovery import find_problem
 
 PROVIDER_ID = "oidc"
 
@@ -36,7 +32,7 @@ def login(request: HttpRequest, provider_id: str) -> HttpResponse:
         return redirect("setup")
     if request.GET.get("process") == AuthProcess.CONNECT and not _may_connect(request):
         return redirect("mfa_index")
-    return _with_provider(request, provider_id, allauth_views.login)
+    return _with_provider(request, provider_id, "login")
 
 
 @never_cache
@@ -44,7 +40,7 @@ def login(request: HttpRequest, provider_id: str) -> HttpResponse:
 @public
 def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Sign in the user whom the identity provider has redirected back."""
-    return _with_provider(request, provider_id, allauth_views.callback)
+    return _with_provider(request, provider_id, "callback")
 
 
 def _may_connect(request: HttpRequest) -> bool:
@@ -53,14 +49,19 @@ def _may_connect(request: HttpRequest) -> bool:
     return bool(token) and constant_time_compare(request.GET.get("token", ""), token)
 
 
-def _with_provider(
-    request: HttpRequest, provider_id: str, view: Callable[[HttpRequest, str], HttpResponse]
-) -> HttpResponse:
+def _with_provider(request: HttpRequest, provider_id: str, view_name: str) -> HttpResponse:
     """Run a view of allauth; an unreachable or misconfigured provider gets an error page."""
     if settings.OIDC is None or provider_id != PROVIDER_ID:
         raise Http404
+    # Slow to import, and only few installations have a provider.
+    import requests
+    from allauth.socialaccount.providers.openid_connect import views as allauth_views
+
+    from console.single_sign_on.discovery import find_problem
+
     try:
-        return view(request, provider_id)
+        response: HttpResponse = getattr(allauth_views, view_name)(request, provider_id)
+        return response
     except (requests.RequestException, KeyError, ValueError) as error:
         reason = find_problem(settings.OIDC) or type(error).__name__
         log.exception("the identity provider cannot be used", extra={"reason": reason})
