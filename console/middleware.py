@@ -11,6 +11,8 @@ from typing import Any, cast
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
+from django.middleware.locale import LocaleMiddleware
+from django.urls import is_valid_path
 from django.utils import timezone
 
 from console.hashing import TooManyHashes
@@ -104,6 +106,18 @@ def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
         for cookie in response.cookies.values():
             cookie["secure"] = True
     return response
+
+
+class Language(LocaleMiddleware):
+    """Selects the language, and imports the URLs of the path on their first use.
+
+    Django would import them where it resolves the path: in the event loop, instead of a thread.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Called by Django, in a thread."""
+        super().process_request(request)
+        is_valid_path(request.path_info)
 
 
 class ReaderTimeZone(Middleware):

@@ -1,6 +1,6 @@
 """Management API of users, health, capability reports and other parts of the console.
 
-`gateway.config.urls` adds these routers to `gateway.api.app.api`, which does not import them.
+`gateway.config.api_urls` adds these routers to `gateway.api.app.api`, which does not import them.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
@@ -16,33 +14,10 @@ from gateway.api.resources import (
     row_response,
     run_guarded,
 )
-from gateway.models import Provider, RegistryRow, RowSource
 from gateway.store.documents import KINDS, Kind
+from gateway.store.ownership import adopt_row
 
 router = Router(tags=["ownership"])
-
-
-def adopt_row(row: Any) -> bool:
-    """Make a row and its dependents database rows; False if they were already.
-
-    Later starts with the same file do not overwrite them.
-    """
-    if not row.read_only:
-        return False
-    if isinstance(row, Provider):
-        row.models.from_source(row.source).update(source=RowSource.DATABASE, source_ref="")
-    for child_list in ("steps", "targets", "aliases"):
-        for part in getattr(row, child_list).all() if hasattr(row, child_list) else ():
-            _release_row(part)
-    _release_row(row)
-    return True
-
-
-def _release_row(row: RegistryRow) -> None:
-    """Saves each row separately, so that the audit log records it."""
-    if row.read_only:
-        row.source, row.source_ref = RowSource.DATABASE, ""
-        row.save()
 
 
 def _add_adopt_operation(kind: Kind) -> None:

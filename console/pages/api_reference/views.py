@@ -9,7 +9,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from console.access import public
-from console.pages.api_reference.operations import groups, operations
+
+# Both views import the operations when called: they come from the management API, which other
+# pages do not import.
 
 _MAX_QUERY = 200
 
@@ -18,6 +20,8 @@ _MAX_QUERY = 200
 @public
 def docs(request: HttpRequest) -> HttpResponse:
     """All operations by subject; with `q`, those that contain its words."""
+    from console.pages.api_reference.operations import groups, operations
+
     query = request.GET.get("q", "")[:_MAX_QUERY].strip()
     operation_groups = groups(query)
     context = {
@@ -34,6 +38,8 @@ def docs(request: HttpRequest) -> HttpResponse:
 @public
 def docs_operation(request: HttpRequest, name: str) -> HttpResponse:
     """One operation: parameters, body, responses, and a command that calls it."""
+    from console.pages.api_reference.operations import operations
+
     operation = operations().get(name)
     if operation is None:
         raise Http404(_("Operation not found."))

@@ -18,9 +18,9 @@ from console.htmx import render_page_or_part
 from console.numbers import number_in
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
-from gateway.api.ownership import adopt_row
 from gateway.models import ApiKey
 from gateway.roles import may_rotate
+from gateway.store.ownership import adopt_row
 
 PAGE = "keys"
 UNDO_S = 10

@@ -23,9 +23,9 @@ from console.model_facts import (
     rate_of,
 )
 from console.pages.models.forms import FactsForm, NewModelForm
-from gateway.api.ownership import adopt_row
 from gateway.models import Model, Provider
 from gateway.providers.prices import price_for
+from gateway.store.ownership import adopt_row
 
 PAGE = "models"
 # With more rows, the list asks for a narrower filter.

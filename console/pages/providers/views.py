@@ -20,12 +20,12 @@ from console.pages.keys.spend import provider_gauges
 from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
 from console.pages.providers.state import credential, healths, rows_of
 from console.preset_order import sort_presets
-from gateway.api.ownership import adopt_row
 from gateway.api.runtime import runtime_of
 from gateway.models import Provider, Route
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 from gateway.store.network_values import network_value, network_warnings
+from gateway.store.ownership import adopt_row
 
 PAGE = "providers"
 # Fields that are always shown; the others are folded unless one of them is invalid.

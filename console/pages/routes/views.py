@@ -21,10 +21,10 @@ from console.pages.requests.query import with_term
 from console.pages.routes import clients, editor, labels, presentation, yaml_text
 from console.pages.routes.metrics import traffic
 from gateway import models
-from gateway.api.ownership import adopt_row
 from gateway.api.runtime import runtime_of
 from gateway.routing.route_spec import RouteSpec, from_json
 from gateway.store import clear_cache, current_snapshot
+from gateway.store.ownership import adopt_row
 from gateway.store.routes import Conflict, current_state, restore_spec, save_route
 
 
