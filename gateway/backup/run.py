@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,10 @@ from gateway import store
 from gateway.backup import archive, postgresql, secrets, sqlite
 from gateway.backup.archive import ArchiveError, Manifest
 from gateway.models import Registry
+
+# Of the files and directories that exist only while a backup is made or restored. They are locked
+# by their process: those without a lock were left by one that was killed.
+PREFIX = ".dragoman-backup-"
 
 
 class RestoreRefused(Exception):
@@ -78,10 +83,12 @@ def write_file(path: Path, passphrase: str | None = None) -> Manifest:
     """
     if path.exists():
         raise FileExistsError(path)
-    temporary_path = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    _remove_abandoned(path.parent)
+    temporary_path = path.with_name(f"{PREFIX}{os.urandom(8).hex()}")
     try:
         descriptor = os.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            _lock(descriptor)
             manifest = create(file, passphrase)
             os.fsync(file.fileno())
         os.link(temporary_path, path)
@@ -154,14 +161,40 @@ def _check_manifest(manifest: Manifest, node_secrets: secrets.Secrets, *, force:
             raise RestoreRefused(str(error)) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _working_directory() -> Iterator[Path]:
     """A private directory in the data directory, removed at the end.
 
     On its file system, so that a restored database is moved into its path and not copied.
     """
-    directory = Path(tempfile.mkdtemp(prefix=".backup-", dir=settings.DATA_DIR))
+    data_dir = Path(settings.DATA_DIR)
+    _remove_abandoned(data_dir)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=data_dir))
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
+        _lock(descriptor)
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file or directory, unless its file system has no locks."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove what killed processes left: copies of the database and of the secrets."""
+    for path in directory.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            finally:
+                os.close(descriptor)

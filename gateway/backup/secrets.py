@@ -92,7 +92,7 @@ def replaced_files(secrets: Secrets) -> Iterator[None]:
     """Write the secrets to the data directory; an error in the block puts the old ones back.
 
     Until the block ends, the old ones are in files of the suffix `.before-restore`, which stay
-    there if the process is killed.
+    there if the process is killed; a repetition keeps them.
     """
     written_files: list[Path] = []
     try:
@@ -100,13 +100,14 @@ def replaced_files(secrets: Secrets) -> Iterator[None]:
             if environment.text(variable):
                 continue
             value = getattr(secrets, attribute)
+            text = value if isinstance(value, str) else ",".join(value)
             path = Path(settings.DATA_DIR) / name
             if path.exists():
-                environment.write_private(
-                    _path_before_restore(path), path.read_text(encoding="utf-8")
-                )
+                old_text = path.read_text(encoding="utf-8")
+                if old_text != text or not _path_before_restore(path).exists():
+                    environment.write_private(_path_before_restore(path), old_text)
             written_files.append(path)
-            environment.write_private(path, value if isinstance(value, str) else ",".join(value))
+            environment.write_private(path, text)
         yield
     except BaseException:
         for path in written_files:

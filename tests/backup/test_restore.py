@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 
 from gateway.backup import archive, secrets
+from gateway.backup import run as backup_run
 from gateway.config import environment
 from tests.e2e.nodes import new_database
 from tests.e2e.test_up import ROOT, UpProcess, environ, failed_start, running_up
@@ -116,7 +117,7 @@ def test_a_backup_is_private_and_never_overwrites(backup: tuple[Path, Path, str]
     file, data, _ = backup
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "exists" in failed_output("backup", str(file), "--data-dir", str(data))
-    assert [path.name for path in data.glob(".backup-*")] == []
+    assert [path.name for path in data.glob(f"{backup_run.PREFIX}*")] == []
 
 
 def test_keys_and_credentials_work_after_a_restore(
@@ -196,6 +197,42 @@ def test_the_old_secrets_return_if_the_database_cannot_be_replaced(
         assert (tmp_path / "encryption_key").read_text() == "a,b"
         raise OSError("no space")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"secret_key": "old"}
+
+
+def test_the_old_secrets_return_after_a_killed_and_a_failed_restore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
+    (tmp_path / "secret_key").write_text("old")
+    killed_restore = secrets.replaced_files(NODE_SECRETS)
+    killed_restore.__enter__()
+    with pytest.raises(OSError, match="no space"), secrets.replaced_files(NODE_SECRETS):
+        raise OSError("no space")
+    assert (tmp_path / "secret_key").read_text() == "old"
+
+
+def test_a_backup_removes_what_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files contain the database and all secrets, and nothing else would remove them."""
+    data, target = tmp_path / "data", tmp_path / "target"
+    for folder in (data / f"{backup_run.PREFIX}killed", target):
+        folder.mkdir(parents=True)
+    (data / f"{backup_run.PREFIX}killed" / "database.sqlite3").touch()
+    (target / f"{backup_run.PREFIX}killed").touch()
+    monkeypatch.setattr(settings, "DATA_DIR", data)
+    monkeypatch.setattr(backup_run.sqlite, "dump", lambda _: [])
+    monkeypatch.setattr(backup_run.secrets, "dump", lambda _: None)
+
+    def pack_beside_another(*_: object) -> None:
+        """Make another backup at the same time, which removes nothing that is in use."""
+        monkeypatch.setattr(backup_run.archive, "pack", lambda *_: None)
+        backup_run.write_file(target / "second.backup")
+
+    monkeypatch.setattr(backup_run.archive, "pack", pack_beside_another)
+    backup_run.write_file(target / "first.backup")
+    assert [*data.iterdir()] == []
+    assert {path.name for path in target.iterdir()} == {"first.backup", "second.backup"}
 
 
 def test_no_setting_of_a_backup_sets_another_variable(
