@@ -154,6 +154,7 @@ def find_target_healths(
         last_failures(), {name: hours for name, hours in calls.items() if name in names}
     )
     presets = dict(Provider.objects.values_list("name", "preset"))
+    uncalled_cells = {begin: _hour_cell(begin, None) for begin in starts}
     healths = []
     for _order, _calls, label, target, health_state in selected:
         provider, model = target
@@ -175,7 +176,10 @@ def find_target_healths(
                 ttft_p50=quantile(ttft.get(target, {}), 0.5),
                 ttft_p95=quantile(ttft.get(target, {}), 0.95),
                 duration_p50=quantile(durations.get(target, {}), 0.5),
-                cells=tuple(_hour_cell(begin, by_hour.get(begin)) for begin in starts),
+                cells=tuple(
+                    _hour_cell(begin, by_hour[begin]) if begin in by_hour else cell
+                    for begin, cell in uncalled_cells.items()
+                ),
                 routes=routes.get(target, ()),
                 error=error,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cProfile import Profile
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from console.insight import targets
+from gateway import store
 from gateway.models import ApiKey, Model, Route, Target, Team
 from gateway.store.keys import new_key_row
 from tests.store.factories import provider, route
@@ -88,6 +91,14 @@ def test_health_lists_the_first_of_many_targets(admin_client: Client, many_model
     assert "showing the first 50" in page and "model-0999" not in page
     page = fetch(admin_client, reverse("health"), max_queries=40, data={"q": "BIG 0999"})
     assert "model-0999" in page and "model-0001" not in page
+
+
+def test_targets_that_were_not_called_cost_little(many_models: None) -> None:
+    """A page of the API took seconds with thousands of models: a text for each of their hours."""
+    registry = store.load_snapshot()
+    with Profile() as profile:
+        assert len(targets.target_healths(None, registry)) == MODELS
+    assert sum(entry.callcount for entry in profile.getstats()) < 200 * MODELS
 
 
 def test_users_are_searched(admin_client: Client) -> None:
