@@ -16,12 +16,15 @@ from tests.waits import wait_until
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_draining_gateway_answers_but_is_not_ready(tmp_path: Path, workers: str) -> None:
+@pytest.mark.parametrize(("workers", "number"), [("1", signal.SIGHUP), ("2", signal.SIGTERM)])
+def test_a_draining_gateway_answers_but_is_not_ready(
+    tmp_path: Path, workers: str, number: signal.Signals
+) -> None:
+    """A closed terminal (SIGHUP) ends one process as SIGTERM does; `test_kill` has SIGTERM."""
     with running_up(tmp_path / "data", "--workers", workers, DRAGOMAN_DRAIN_WAIT="60") as gateway:
         with httpx.Client(base_url=gateway.base) as client:
             assert client.get("/health/ready").headers.get("connection") != "close"
-            gateway.process.send_signal(signal.SIGTERM)
+            gateway.process.send_signal(number)
             wait_until(lambda: client.get("/health/ready").status_code == 503)
             # Workers are told one after the other.
             wait_until(lambda: client.get("/health/readiness").status_code == 503)

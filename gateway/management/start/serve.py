@@ -251,6 +251,8 @@ class Worker(multiprocess.Process):
         """Serve until a signal."""
         gc.set_threshold(500_000)  # as in cli.py
         orphans.exit_with_parent(self._supervisor)
+        # Of a closed terminal; the supervisor, which gets it too, replaces one after the other.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         readiness.use_missing_workers(self._missing_workers)
         super().target(sockets)
 
@@ -376,6 +378,8 @@ def serve(
         # After the shutdown, uvicorn raises the signal again for the previous handler.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _exit_on_signal)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else `nohup` has ignored it
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         server = Server(server_config)
         server.announce = announce
         server.run(sockets=[listener])
