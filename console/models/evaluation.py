@@ -15,6 +15,8 @@ from console.models.owned import OwnedQuerySet
 
 # A run whose lease has ended is taken over by another process.
 LEASE = dt.timedelta(seconds=10)
+# A lease further in the future is one of a process that was killed before its clock was set back.
+MAX_LEASE = dt.timedelta(minutes=10)
 
 
 class EvaluationQuerySet(OwnedQuerySet["Evaluation"]):
@@ -57,7 +59,9 @@ class EvaluationRunQuerySet(OwnedQuerySet["EvaluationRun"]):
 
     def claimable(self, now: dt.datetime) -> Self:
         """Return the running runs that no process executes."""
-        without_worker = Q(lease_until=None) | Q(lease_until__lt=now)
+        without_worker = (
+            Q(lease_until=None) | Q(lease_until__lt=now) | Q(lease_until__gt=now + MAX_LEASE)
+        )
         return self.filter(without_worker, status=EvaluationRun.Status.RUNNING)
 
     def claim(self, worker: str, limit: int) -> list[int]:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 WINDOW = dt.timedelta(minutes=10)
@@ -46,7 +46,9 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         return self.select_for_update().get(pk=_throttle_key(name))
 
     def _drop_expired(self, now: dt.datetime) -> None:
-        self.filter(window_start__lte=now - WINDOW).delete()
+        # A window that begins later was counted before the clock was set back.
+        expired = Q(window_start__lte=now - WINDOW) | Q(window_start__gt=now + WINDOW)
+        self.filter(expired).delete()
         if self.count() > MAX_ROWS:
             oldest_pks = self.order_by("window_start").values_list("pk", flat=True)[
                 : MAX_ROWS // 10

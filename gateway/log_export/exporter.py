@@ -52,7 +52,10 @@ def export_complete_rows(destination: Destination, *, bodies: bool) -> int:
 def _claim_lease() -> LogExport | None:
     LogExport.objects.get_or_create(pk=1)
     now = timezone.now()
-    lease_is_free = Q(lease_until=None) | Q(lease_until__lt=now)
+    # A lease far in the future is one of a process that was killed before its clock was set back.
+    lease_is_free = (
+        Q(lease_until=None) | Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * LEASE)
+    )
     if not LogExport.objects.filter(lease_is_free, pk=1).update(lease_until=now + LEASE):
         return None
     return LogExport.objects.get(pk=1)

@@ -74,6 +74,13 @@ def test_a_run_is_executed_by_one_process_until_its_lease_ends() -> None:
     assert EvaluationRun.objects.claim("three", 8) == [run.pk]
 
 
+def test_a_killed_run_is_continued_after_the_clock_was_set_back() -> None:
+    run = start_run(create_user())
+    assert EvaluationRun.objects.claim("killed", 8) == [run.pk]
+    EvaluationRun.objects.update(lease_until=timezone.now() + dt.timedelta(hours=1))
+    assert EvaluationRun.objects.claim("next", 8) == [run.pk]
+
+
 def test_a_response_that_is_stored_twice_counts_once() -> None:
     run = start_run(create_user())
     store.save_results(run.pk, DEFINITION.models, [result(0, "a"), result(0, "b", "first")])

@@ -215,6 +215,14 @@ def test_the_sign_in_limit_expires(client: Client) -> None:
     assert sign_in(client).status_code == 302
 
 
+def test_the_sign_in_limit_expires_if_the_clock_is_set_back(client: Client) -> None:
+    limits = [("name:ada", 1)]
+    assert Throttle.objects.take(limits) is None
+    assert Throttle.objects.take(limits) is not None
+    Throttle.objects.update(window_start=timezone.now() + dt.timedelta(hours=1))
+    assert Throttle.objects.take(limits) is None
+
+
 def test_a_successful_sign_in_resets_the_failed_attempts(client: Client) -> None:
     for _ in range(MAX_PER_NAME_AND_ADDRESS - 1):
         sign_in(client, password="x")

@@ -149,6 +149,12 @@ def test_one_process_exports_at_a_time(tmp_path: Path) -> None:
     assert export(tmp_path) == 1
 
 
+def test_a_killed_export_is_continued_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    store.write([entry("req_1")])
+    LogExport.objects.create(pk=1, lease_until=timezone.now() + dt.timedelta(days=365))
+    assert export(tmp_path) == 1
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A bucket `logs` on a local S3 server."""
