@@ -47,6 +47,7 @@ class Runner:
         self._executions: dict[int, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        self._is_database_away = False
         self._task = self._loop.create_task(self._poll_runs(), name="evaluation runs")
 
     def wake(self) -> None:
@@ -60,13 +61,23 @@ class Runner:
                 try:
                     for pk in await self.in_thread(self._claim_runs, free_slots):
                         self._start_execution(pk)
-                except DatabaseError:
-                    log.warning("evaluation runs cannot be read; retrying", exc_info=True)
+                    self._note_database(None)
+                except DatabaseError as error:
+                    self._note_database(error)
                 except Exception:
                     log.exception("evaluation runs cannot be claimed; retrying")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_S)
             self._wake.clear()
+
+    def _note_database(self, error: DatabaseError | None) -> None:
+        """Log whether the database can be read, if that has changed."""
+        was_away, self._is_database_away = self._is_database_away, error is not None
+        if error is not None and not was_away:
+            reason = str(error).partition("\n")[0][:200]
+            log.warning("evaluation runs cannot be read; retrying: %s", reason)
+        elif error is None and was_away:
+            log.warning("evaluation runs can be read again")
 
     def _claim_runs(self, limit: int) -> list[int]:
         pks = EvaluationRun.objects.claim(self._worker, limit)

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.db import IntegrityError, connections, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
 from django.utils import timezone
 
 from gateway.alerts.conditions import Condition, current_conditions, read_process_figures
@@ -173,6 +179,9 @@ class AlertMonitor:
                     figures = read_process_figures(self._runtime)
                     thresholds = load_options().alert_thresholds
                     self._tracker.update(current_conditions(figures, timezone.now(), thresholds))
+                except (InterfaceError, OperationalError) as error:
+                    reason = str(error).partition("\n")[0][:200]
+                    log.warning("alerts cannot be checked; retrying: %s", reason)
                 finally:
                     connections.close_all()
 

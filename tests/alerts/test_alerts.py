@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -18,21 +20,45 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from django.contrib.auth.models import User
 from django.core import mail
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from gateway import store
+from gateway.alerts import monitor
 from gateway.alerts.conditions import Condition, ProcessFigures, current_conditions
 from gateway.alerts.delivery import deliver, sample_notification
 from gateway.alerts.monitor import AlertTracker
 from gateway.alerts.silences import create_silence, remove_silence
 from gateway.models import Alert, AlertChannel, AlertSilence, Change
 from gateway.models.alert import AlertEvent
+from gateway.relay.runtime import Runtime
 from tests.store import factories
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_database_that_is_away_is_one_line_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checked_again = threading.Event()
+    errors = [OperationalError("no response\nIs the server running?")]
+
+    def read_process_figures(_: object) -> None:
+        if errors:
+            raise errors.pop()
+        checked_again.set()
+        raise OperationalError("away again")
+
+    monkeypatch.setattr(monitor, "read_process_figures", read_process_figures)
+    runtime = SimpleNamespace(config=SimpleNamespace(data_dir=tmp_path))
+    alert_monitor = monitor.AlertMonitor(cast("Runtime", runtime), 0.01)
+    assert checked_again.wait(10)
+    asyncio.run(alert_monitor.stop())
+    assert caplog.text.splitlines()[0].endswith("alerts cannot be checked; retrying: no response")
+    assert "Traceback" not in caplog.text
 
 
 class WebhookReceiver:

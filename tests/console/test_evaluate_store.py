@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import threading
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, cast
 
@@ -211,6 +213,38 @@ def test_the_process_in_which_a_run_is_started_claims_it_at_once(
             await service.stop()
 
     assert asyncio.run(follow()) == EvaluationRun.objects.get().pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A traceback every five seconds would hide what else fails meanwhile."""
+    monkeypatch.setattr(runner, "POLL_S", 0.001)
+    errors = [OperationalError("no response\nIs the server running?")] * 5
+    results: Iterator[list[int]] = iter([[]])
+    recovered = threading.Event()
+
+    def claim(*_: object) -> list[int]:
+        if errors:
+            raise errors.pop()
+        if next(results, None) is None:
+            recovered.set()
+        return []
+
+    monkeypatch.setattr(runner.Runner, "_claim_runs", claim)
+    runtime = cast("Runtime", RunnerRuntime())
+
+    async def run() -> None:
+        runner.start_runner(runtime)
+        await asyncio.to_thread(recovered.wait, 10)
+        await cast("list[runner.Runner]", runtime.services)[0].stop()
+
+    asyncio.run(run())
+    lines = caplog.text.splitlines()
+    assert len(lines) == 2, caplog.text
+    assert lines[0].endswith("evaluation runs cannot be read; retrying: no response")
+    assert lines[1].endswith("evaluation runs can be read again")
 
 
 class DatabaseConnection:
