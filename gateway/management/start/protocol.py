@@ -447,9 +447,37 @@ def faulty_header(data: bytes) -> bytes:
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, except that a shutdown lets running turns finish."""
+    """uvicorn's WebSocket protocol with bounded memory; a shutdown lets running turns finish."""
 
     def shutdown(self) -> None:
         """Leave the connection open: the application closes it after its last turn."""
         if not self.handshake_complete:
             super().shutdown()
+
+    def pause_writing(self) -> None:
+        """Read no more pings while the client does not read the pongs."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read again, unless a message waits for the application."""
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
+
+    async def receive(self) -> Any:
+        """Return the next event; uvicorn then reads again, which waits for the client here."""
+        message = await super().receive()
+        if not self.writable.is_set():
+            self.transport.pause_reading()
+        return message
+
+    def handle_cont(self, event: Any) -> None:
+        """Append a fragment to one buffer: a list of tiny ones takes many times their size."""
+        buffer: Any = self.frames[0]
+        if isinstance(buffer, bytes):
+            buffer = bytearray(buffer)
+        buffer += event.data
+        self.frames = [bytes(buffer) if event.fin else buffer]
+        if event.fin:
+            self.send_receive_event_to_app()

@@ -1,0 +1,109 @@
+"""WebSocket connections of clients that misuse the protocol, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tracemalloc
+from collections.abc import AsyncIterator
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from gateway.management.start.protocol import SocketProtocol
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+MASK = bytes(4)
+# 125 bytes of payload; the mask does not change them.
+PING = b"\x89\xfd" + MASK + b"p" * 125
+PONG = b"\x8a\x7d" + b"p" * 125
+
+
+class WebSocketServer:
+    """A server whose application accepts each connection and records its messages."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[Any] = asyncio.Queue()
+        self.protocols: list[SocketProtocol] = []
+        self.closed = asyncio.Event()
+        state = ServerState()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (message := await receive())["type"] == "websocket.receive":
+                self.messages.put_nowait(message)
+            self.closed.set()
+
+        config = Config(app, log_config=None, ws_per_message_deflate=False)
+
+        def connect() -> SocketProtocol:
+            protocol = SocketProtocol(config=config, server_state=state, app_state={})
+            self.protocols.append(protocol)
+            return protocol
+
+        self.connect = connect
+
+
+@contextlib.asynccontextmanager
+async def open_connection() -> AsyncIterator[
+    tuple[WebSocketServer, asyncio.StreamReader, asyncio.StreamWriter]
+]:
+    """Open a connection to a new server, after its handshake."""
+    server, loop = WebSocketServer(), asyncio.get_running_loop()
+    listener = await loop.create_server(server.connect, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    try:
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        yield server, reader, writer
+    finally:
+        writer.close()
+        listener.close()
+        await asyncio.wait_for(server.closed.wait(), 60)
+
+
+async def test_pongs_wait_until_the_client_reads() -> None:
+    """A client that sends pings and does not read would otherwise fill the memory with pongs."""
+    pings = 200_000
+    async with open_connection() as (server, reader, writer):
+        for _ in range(100):
+            writer.write(PING * (pings // 100))
+            await asyncio.sleep(0.01)
+        assert server.protocols[0].transport.get_write_buffer_size() < 1_000_000
+        pongs = await asyncio.wait_for(reader.readexactly(len(PONG) * pings), 60)
+        assert pongs.count(PONG) == pings
+
+
+async def test_a_message_between_pings_does_not_lift_the_limit() -> None:
+    message = b"\x81\x82" + MASK + b"ab"
+    async with open_connection() as (server, reader, writer):
+        for _ in range(100):
+            writer.write(PING * 2000 + message)
+            await asyncio.sleep(0.01)
+        assert server.protocols[0].transport.get_write_buffer_size() < 1_000_000
+        await asyncio.wait_for(reader.readexactly(len(PONG) * 200_000), 60)
+        for _ in range(100):
+            await asyncio.wait_for(server.messages.get(), 60)
+
+
+async def test_a_message_in_tiny_fragments_takes_no_more_memory_than_its_text() -> None:
+    fragments = 40_000
+    async with open_connection() as (server, reader, writer):
+        writer.write(b"\x01\x82" + MASK + b"ab")
+        tracemalloc.start()
+        for _ in range(100):
+            writer.write((b"\x00\x82" + MASK + b"cd") * (fragments // 100))
+            await writer.drain()
+        writer.write(PING)
+        assert await reader.readexactly(len(PONG)) == PONG
+        memory = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        writer.write(b"\x80\x82" + MASK + b"ef")
+        message = await asyncio.wait_for(server.messages.get(), 60)
+        assert message["text"] == "ab" + "cd" * fragments + "ef"
+        assert memory < 500_000
