@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from console.models import SavedView
 from console.pages.requests import log_search
+from console.pages.requests.detail import TABS
 from console.pages.requests.query import parse
 from gateway.models import RequestLog
 from tests.console.test_requests import logged, matching_rows
@@ -104,3 +106,13 @@ def test_a_view_is_saved_for_its_user_alone(admin_client: Client, viewer_client:
     assert viewer_client.post(f"/console/requests/views/{view.pk}/delete").status_code == 404
     assert admin_client.post(f"/console/requests/views/{view.pk}/delete").status_code == 302
     assert not SavedView.objects.exists()
+
+
+@pytest.mark.parametrize("tab", [name for name, _title in TABS])
+def test_a_tab_that_the_request_does_not_have_is_its_default_tab(
+    admin_client: Client, tab: str
+) -> None:
+    """The links to the next requests keep the tab: of a session, a stream or a conversation."""
+    row = logged("req_without_session")
+    response = admin_client.get(reverse("request", args=[row.pk]), {"range": "all", "tab": tab})
+    assert response.status_code == 200

@@ -77,7 +77,8 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
     state, allowed = state_with(request, row), may_read_bodies(request.user)
     bodies, damage = _load_bodies(row) if allowed else (None, "")
     tab = request.GET.get("tab", "")
-    tab = tab if tab in dict(TABS) else _default_tab(row, bodies)
+    # A link to the next request keeps the tab, which that request may not have.
+    tab = tab if tab in dict(_tabs_of(row)) else _default_tab(row, bodies)
     newer, older = log_search.adjacent_rows(search_of(state, request.user), row.pk)
     scored = scores_context(request, row)
     reason = damage or labels.missing_bodies_reason(row, allowed=allowed)
@@ -123,6 +124,17 @@ def _load_bodies(row: RequestLog) -> tuple[Bodies | None, str]:
         return None, str(error)
 
 
+def _tabs_of(row: RequestLog) -> list[tuple[str, Any]]:
+    """Names and titles of the tabs of a request."""
+    return [
+        (name, title)
+        for name, title in TABS
+        if (name != "stream" or row.stream)
+        and (name != "session" or row.session)
+        and (name != "conversation" or has_conversation(row))
+    ]
+
+
 def _tab_links(
     row: RequestLog, tab: str, address: str, bodies: Bodies | None, scores: int
 ) -> list[dict[str, Any]]:
@@ -138,13 +150,6 @@ def _tab_links(
     if row.session:
         count = RequestLog.objects.column_in("session", [row.session]).count()
         badges["session"] = (str(count), "")
-    tabs = [
-        (name, title)
-        for name, title in TABS
-        if (name != "stream" or row.stream)
-        and (name != "session" or row.session)
-        and (name != "conversation" or has_conversation(row))
-    ]
     return [
         {
             "name": name,
@@ -153,7 +158,7 @@ def _tab_links(
             "current": name == tab,
             "pill": badges.get(name),
         }
-        for name, title in tabs
+        for name, title in _tabs_of(row)
     ]
 
 
