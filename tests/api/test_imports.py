@@ -47,6 +47,30 @@ def test_a_preview_writes_nothing_and_an_import_writes_all(api: Client) -> None:
     assert Route.objects.get().source == "database"
 
 
+@pytest.mark.parametrize("entry", ["just text", "{model_name: x, litellm_params: [y]}"])
+def test_an_entry_that_is_no_mapping_is_skipped(api: Client, entry: str) -> None:
+    text = TEXT.replace("model_list:", f"model_list:\n  - {entry}")
+    response = send(api, "POST", "imports/litellm/preview", {"text": text})
+    assert response.status_code == 200
+    assert "must be a mapping" in str(response.json())
+    assert send(api, "POST", "imports/litellm", {"text": text}).json()["routes"] == ["fast"]
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "os.environ/SECRET_OF_TEST", "https:///v1"])
+def test_a_base_url_that_is_no_url_is_skipped_and_not_shown(
+    api: Client, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable with a secret, named in the wrong field, would be readable on every page."""
+    monkeypatch.setenv("SECRET_OF_TEST", "sk-value-of-the-variable")
+    text = TEXT.replace("api_key: sk-literal-0123456789", f'api_base: "{url}"')
+    for path in ("imports/litellm/preview", "imports/litellm"):
+        response = send(api, "POST", path, {"text": text})
+        assert "litellm_params.api_base" in response.content.decode()
+        assert "must be an http:// or https:// URL" in response.content.decode()
+        assert "sk-value" not in response.content.decode()
+    assert not Provider.objects.exists()
+
+
 @pytest.mark.parametrize("text", ["model_list: [", "include: [other.yaml]", "model_list: 5"])
 @pytest.mark.parametrize("path", ["imports/litellm", "imports/litellm/preview"])
 def test_an_import_error_names_the_line(api: Client, path: str, text: str) -> None:

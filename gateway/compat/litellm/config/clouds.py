@@ -137,7 +137,7 @@ def _aws_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) ->
     name, path = _AWS_ENDPOINTS.get(model.preset.name, ("aws_bedrock_runtime_endpoint", ""))
     node = params.get(name)
     if node is not None:
-        base, path = node.text(max_length=400).rstrip("/"), path.format(model.model)
+        base, path = node.url(max_length=400), path.format(model.model)
         if not base.endswith(path):
             raise node.error(f"must end with {path}")
         return base.removesuffix(path)

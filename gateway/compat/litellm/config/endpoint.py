@@ -75,9 +75,9 @@ def endpoint(
 
 
 def explicit_base_url(params: Node) -> str:
-    """Return the `api_base` of an entry, or "". Raises UnsetVariable if its variable is not set."""
+    """Return the `api_base` of an entry, or "". Raises ConfigError."""
     node = params.get("api_base", "base_url")
-    return node.text(max_length=MAX_URL).strip().rstrip("/") if node is not None else ""
+    return node.url(max_length=MAX_URL) if node is not None else ""
 
 
 def _read_credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:

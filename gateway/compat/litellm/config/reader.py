@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -96,6 +97,19 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         text = value if isinstance(value, str) else self.raw
         if len(text) > max_length:
             raise self.error(f"must have at most {max_length} characters")
+        return text
+
+    def url(self, *, max_length: int) -> str:
+        """Return an http:// or https:// URL without trailing slashes, or "". Raises ConfigError."""
+        text = self.text(max_length=max_length).strip().rstrip("/")
+        try:
+            parts = urlsplit(text)
+            is_url = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        except ValueError:
+            is_url = False
+        if text and not is_url:
+            # Without the text: it may be the value of a variable.
+            raise self.error("must be an http:// or https:// URL")
         return text
 
     def text_or_reference(self) -> str:

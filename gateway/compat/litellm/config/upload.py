@@ -195,6 +195,8 @@ def _differing_keys(text: str) -> list[ImportLine]:
         root = read_file(path).root
     lines: dict[str, ImportLine] = {}
     for section, node in _split_sections(root):
+        if not isinstance(node.value, dict):
+            continue  # the import reports it
         for name, value in node.items():
             key = SECTIONS[section].get(name)
             if (section, name) in _UNREPORTED_KEYS or key is None:
@@ -217,6 +219,8 @@ def _split_sections(root: Node) -> Iterator[tuple[str, Node]]:
     yield "", root
     models = root.get("model_list")
     for entry in models.list() if models is not None else ():
+        if not isinstance(entry.value, dict):
+            continue
         yield "model_list[]", entry
         for name in ("litellm_params", "model_info"):
             if (section := entry.get(name)) is not None:
