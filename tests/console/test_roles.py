@@ -113,6 +113,13 @@ def test_each_url_checks_the_role(role: Any) -> None:
     assert not problems
 
 
+def test_every_change_requires_the_csrf_token() -> None:
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.force_login(User.objects.create_superuser("ada", password=None))
+    statuses = {entry.name: client.post(path_of(entry)).status_code for entry in views()}
+    assert {name for name, status in statuses.items() if status not in {403, 405}} == set()
+
+
 def test_every_page_is_opened_by_the_browser_tests() -> None:
     """A new page without a row in tests/browser/pages.py fails here."""
     User.objects.create_superuser("ada", password=None)
