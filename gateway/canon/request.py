@@ -109,6 +109,7 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
 
     data: str
     format: str
+    cache: CacheBreakpoint | None = None
     path: str = ""
 
 

@@ -189,3 +189,69 @@ def test_a_tier_that_openai_accepts_is_sent() -> None:
     tier = {"service_tier": "scale"}
     body, _ = translate_request("openai_chat", "openai_responses", {"messages": messages, **tier})
     assert body["service_tier"] == "scale"
+
+
+# --- cache breakpoints, callers and fields of other roles -------------------------------------
+
+CACHED: Json = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+CACHED_PARTS: list[Json] = [
+    {"type": "search_result", "source": "s", "title": "t", "content": [CACHED]},
+    {"type": "document", "source": {"type": "content", "content": [CACHED]}},
+]
+
+
+def anthropic_request(*content: Json) -> Json:
+    parts = [*content, {"type": "text", "text": "q"}]
+    return {"max_tokens": 99, "messages": [{"role": "user", "content": parts}]}
+
+
+@each("part", CACHED_PARTS)
+def test_a_breakpoint_in_a_document_follows_it_at_bedrock(part: Json) -> None:
+    body, report = translate_request("anthropic_messages", "bedrock", anthropic_request(part))
+    _, cache_point, _ = body["messages"][0]["content"]
+    assert (cache_point, report) == ({"cachePoint": {"type": "default"}}, set())
+
+
+@each("part", CACHED_PARTS)
+def test_a_breakpoint_in_a_document_is_reported_for_cohere(part: Json) -> None:
+    _, report = translate_request("anthropic_messages", "cohere", anthropic_request(part))
+    assert ("cache_control", "dropped") in report
+
+
+def test_a_breakpoint_on_audio_is_reported_for_gemini() -> None:
+    audio = {
+        "type": "input_audio",
+        "input_audio": {"data": "UklGRgAAAABXQVZF", "format": "wav"},
+        "prompt_cache_breakpoint": {"mode": "explicit"},
+    }
+    _, report = translate_request(
+        "openai_chat", "gemini", {"messages": [{"role": "user", "content": [audio]}]}
+    )
+    assert ("cache_control", "dropped") in report
+
+
+@each("kind", ["function", "custom_tool"])
+def test_the_program_that_called_a_tool_is_reported(kind: str) -> None:
+    caller = {"caller": {"type": "program", "caller_id": "prog_1"}}
+    text = {"arguments": "{}"} if kind == "function" else {"input": ""}
+    call = {"type": f"{kind}_call", "call_id": "c", "name": "f", **text, "async": True, **caller}
+    output = {"type": f"{kind}_call_output", "call_id": "c", "output": "o", **caller}
+    direct = {"type": "function_call", "call_id": "d", "name": "f", "arguments": "{}"}
+    direct |= {"caller": {"type": "direct"}, "async": False}
+    items = [{"role": "user", "content": "q"}, call, output, direct]
+    _, report = translate_request("openai_responses", "cohere", {"input": items})
+    dropped = {field for field, action in report if action == "dropped"}
+    assert dropped == {"input[1].async", "input[1].caller", "input[2].caller"}
+
+
+def test_fields_of_other_roles_of_an_ollama_message_are_reported() -> None:
+    calls = [{"function": {"name": "f", "arguments": {}}}]
+    messages = [
+        {"role": "user", "content": "q", "thinking": "hm", "tool_calls": calls},
+        {"role": "user", "content": "q", "thinking": "", "tool_calls": [], "tool_name": None},
+    ]
+    _, report = translate_request("ollama", "openai_chat", {"messages": messages})
+    assert report == {
+        ("messages[0].thinking", "dropped"),
+        ("messages[0].tool_calls", "dropped"),
+    }

@@ -263,12 +263,10 @@ def render_blocks(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]
 
 
 def _part_cache(part: Part) -> CacheBreakpoint | None:
-    """The cache breakpoint after a part; one inside a result moves after the result."""
+    """The cache breakpoint after a part; one inside a result or document moves after it."""
     part_cache: CacheBreakpoint | None = getattr(part, "cache", None)
-    if part_cache is None and isinstance(part, ToolResult):
-        return next(
-            (nested_cache for inner in part.parts if (nested_cache := _part_cache(inner))), None
-        )
+    if part_cache is None and isinstance(part, ToolResult | Document):
+        return next((cache for inner in part.parts or () if (cache := _part_cache(inner))), None)
     return part_cache
 
 

@@ -207,7 +207,9 @@ def _render_document(context: RenderContext, document: Document) -> Json:
     text = document.text
     if document.parts is not None:
         for part in document.parts:
-            if not isinstance(part, Text):
+            if isinstance(part, Text):
+                context.drop_cache_marks(part.cache)
+            else:
                 context.drop(part.path, "documents can only contain text")
         text = "\n\n".join(p.text for p in document.parts if isinstance(p, Text))
     if text is None:

@@ -327,6 +327,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
             context.drop_cache_marks(part.cache)
             return _render_document(context, part)
         case Audio():
+            context.drop_cache_marks(part.cache)
             data = {"mimeType": f"audio/{part.format}", "data": part.data}
             return [{"inlineData": data}]
         case ToolCall():

@@ -163,6 +163,7 @@ def _parse_audio(part: Json, path: str) -> Audio:
     return Audio(
         data=required_text(audio, "data", field_path),
         format=required_text(audio, "format", field_path),
+        cache=parse_cache_breakpoint(part),
         path=path,
     )
 
@@ -245,7 +246,7 @@ def _render_part(context: ChatRenderContext, part: Part) -> list[Json]:
         case Document():
             return _render_document(context, part)
         case Audio():
-            return [_render_audio(context, part)]
+            return [context.with_cache_breakpoint(_render_audio(context, part), part.cache)]
         case Refusal():
             return [{"type": "refusal", "refusal": part.text}]
         case Native():
