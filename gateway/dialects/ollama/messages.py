@@ -42,12 +42,12 @@ from gateway.dialects.shared.fields import (
 # Calls usually have no ids: one is generated from the indexes of message and call, and a
 # result belongs to the first call of its name without a result.
 
-_PARSED_FIELDS = frozenset(
-    {
-        *("role", "content", "thinking", "images", "tool_calls"),
-        *("tool_name", "tool_call_id", "name"),
-    }
-)
+_COMMON_FIELDS = frozenset({"role", "content", "images", "name"})
+_PARSED_FIELDS = {
+    "assistant": _COMMON_FIELDS | {"thinking", "tool_calls"},
+    "tool": _COMMON_FIELDS | {"tool_name", "tool_call_id"},
+}
+_ALL_FIELDS = _PARSED_FIELDS["assistant"] | _PARSED_FIELDS["tool"]
 
 
 class Conversation:
@@ -134,8 +134,10 @@ def _parse_message(conversation: Conversation, message: Any, index: int) -> None
             f"{path}.role must be one of {', '.join(_MESSAGE_PARSERS)}; it is {problem}",
             f"{path}.role",
         )
-    for key, value in message.items():
-        if key not in _PARSED_FIELDS and value is not None:
+    for key in message.keys() - _PARSED_FIELDS.get(str(role), _COMMON_FIELDS):
+        value = message[key]
+        # Some clients send all fields of a message, without a value.
+        if value or (value is not None and key not in _ALL_FIELDS):
             conversation.extra_fields[f"{path}.{key}"] = value
     if role != "tool":
         conversation.flush_results()
@@ -425,6 +427,7 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
             context.drop_cache_marks(part.cache)
             _append_document(context, content, part)
         case Audio():
+            context.drop_cache_marks(part.cache)
             content.texts.append(
                 context.media_note(part.path, "audio", "Ollama does not support audio")
             )
