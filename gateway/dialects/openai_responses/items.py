@@ -285,7 +285,17 @@ def _parse_parts_text(item: Json, key: str, path: str) -> str:
     return "\n\n".join(required_text(p, "text", f"{path}.{key}[{i}]") for i, p in enumerate(parts))
 
 
+def _record_program_fields(conversation: Conversation, item: Json, path: str) -> None:
+    """Record which program called a tool, and that the call does not wait for its result."""
+    caller = item.get("caller")
+    if caller is not None and caller != {"type": "direct"}:
+        conversation.unknown_fields[f"{path}.caller"] = caller
+    if item.get("async"):
+        conversation.unknown_fields[f"{path}.async"] = item["async"]
+
+
 def _parse_call(conversation: Conversation, item: Json, path: str) -> None:
+    _record_program_fields(conversation, item, path)
     arguments, raw_arguments = _parse_arguments(item, path)
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id = required_text(item, "call_id", path)
@@ -308,6 +318,7 @@ def _parse_arguments(item: Json, path: str) -> tuple[Json | None, str | None]:
 
 
 def _parse_custom_call(conversation: Conversation, item: Json, path: str) -> None:
+    _record_program_fields(conversation, item, path)
     name = join_name(text(item, "namespace", path), required_text(item, "name", path))
     call_id, input_text = required_text(item, "call_id", path), text(item, "input", path) or ""
     conversation.add_assistant_part(
@@ -316,6 +327,7 @@ def _parse_custom_call(conversation: Conversation, item: Json, path: str) -> Non
 
 
 def _parse_result(conversation: Conversation, item: Json, path: str) -> None:
+    _record_program_fields(conversation, item, path)
     call_id = text(item, "call_id", path)
     if call_id is None:
         raise invalid(f"{path}.call_id is required and must be a string", f"{path}.call_id")
