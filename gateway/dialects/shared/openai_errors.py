@@ -56,6 +56,7 @@ _KIND_BY_CODE: dict[str, str] = {
     "unavailable": "overloaded",
     "timeout": "timeout",
     "timeout_error": "timeout",
+    "vector_store_timeout": "timeout",
     "deadline_exceeded": "timeout",
     "content_filter": "content_policy",
     "content_policy_violation": "content_policy",
@@ -63,6 +64,7 @@ _KIND_BY_CODE: dict[str, str] = {
     "invalid_prompt": "content_policy",
     "bio_policy": "content_policy",
     "misalignment_policy_violation": "content_policy",
+    "image_content_policy_violation": "content_policy",
     "model_not_found": "not_found",
     "deploymentnotfound": "not_found",
     "unsupported_parameter": "unsupported_param",
@@ -75,12 +77,19 @@ _KIND_BY_CODE: dict[str, str] = {
     "unauthenticated": "upstream_auth",
     "tool_use_failed": "malformed_output",
 }
+_INVALID = "invalid_request"
 # Codes that are less specific than the HTTP status; used if there is no status.
 _KIND_BY_GENERIC_CODE: dict[str, str] = {
     "invalid_request_error": "invalid_request",
     "invalid_argument": "invalid_request",
     "badrequesterror": "invalid_request",
     "not_found_error": "not_found",
+    # An image of the request (`ResponseError.code` of the openai SDK).
+    **dict.fromkeys(("invalid_image", "invalid_image_format", "invalid_image_mode"), _INVALID),
+    **dict.fromkeys(("invalid_image_url", "invalid_base64_image", "image_parse_error"), _INVALID),
+    **dict.fromkeys(("image_too_large", "image_too_small", "image_file_too_large"), _INVALID),
+    **dict.fromkeys(("empty_image_file", "unsupported_image_media_type"), _INVALID),
+    **dict.fromkeys(("failed_to_download_image", "image_file_not_found"), _INVALID),
 }
 # Groq: the capacity of the flex tier is exceeded.
 _CAPACITY_EXCEEDED_STATUS = 498
