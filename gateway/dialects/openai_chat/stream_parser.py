@@ -40,6 +40,7 @@ from gateway.dialects.openai_chat.reasoning import ReasoningStateCollector, deta
 from gateway.dialects.openai_chat.response import error_in_frame, parse_finish, parse_usage
 from gateway.dialects.openai_chat.tool_calls import ToolCallStream
 from gateway.dialects.shared.failed_streams import TRUNCATED, failed_events
+from gateway.dialects.shared.fields import string_or_none
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.framing.sse import Frame
 
@@ -131,6 +132,7 @@ class ChatStreamParser:
         self._finish: Any = None
         self._stop: Any = None
         self._usage: Usage | None = None
+        self._service_tier: str | None = None  # beside the usage
         self._surrogates = SurrogateJoiner()
 
     def feed(self, frame: Frame) -> list[Event]:
@@ -175,6 +177,7 @@ class ChatStreamParser:
             return self._fail_stream(parse_error_payload({"error": error}))
         if usage:
             self._add_usage(usage)
+            self._service_tier = string_or_none(chunk.service_tier)
         if chunk.citations or chunk.search_results:
             self._listed_citations = parse_listed_citations(chunk.citations, chunk.search_results)
         choices = chunk.choices
@@ -364,7 +367,7 @@ class ChatStreamParser:
             events += [BlockStart(kind="native", dialect=NAME, native=native), BlockEnd()]
         self._ended = True
         if self._usage is not None:
-            events.append(UsageUpdate(self._usage))
+            events.append(UsageUpdate(self._usage, self._service_tier))
         calls = self._calls.has_calls
         finish = parse_finish(self._finish, calls=calls, has_refusal=self._refused, stop=self._stop)
         try:

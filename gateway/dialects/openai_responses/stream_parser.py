@@ -39,7 +39,7 @@ from gateway.dialects.openai_responses.response import (
     parse_usage,
 )
 from gateway.dialects.shared.failed_streams import TRUNCATED, decode_event_object, failed_events
-from gateway.dialects.shared.fields import object_or_empty, string_or_empty
+from gateway.dialects.shared.fields import object_or_empty, string_or_empty, string_or_none
 from gateway.framing.sse import Frame
 
 _TEXT_DELTA = "response.output_text.delta"
@@ -227,7 +227,8 @@ class ResponsesStreamParser:
         self._ended = True
         usage = _usage_of(response)
         if usage is not None:
-            events.append(UsageUpdate(usage))
+            # A stream begins with the tier of the request, such as `auto`.
+            events.append(UsageUpdate(usage, string_or_none(response.get("service_tier"))))
         return [
             *events,
             End(parse_finish(response, has_calls=self._has_calls, has_refusal=self._refused)),
