@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Literal
 
 import msgspec
 
+from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.request import Part
 
 FinishReason = Literal[
@@ -99,13 +101,29 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """Why generation ended.
 
     `stop_sequence` is the string that ended it, if known; `explanation` is a provider's text
-    about a refusal or filter, `category` its class.
+    about a refusal or filter, `category` its class. `unknown` is the provider's own reason if the
+    gateway does not know it; `reason` is then an approximation.
     """
 
     reason: FinishReason
     stop_sequence: str | None = None
     explanation: str | None = None
     category: str | None = None
+    unknown: str | None = None
+
+
+def unknown_finish(finish: Finish) -> tuple[Adaptation, ...]:
+    """The report of a reason that the gateway does not know; empty for all others."""
+    if finish.unknown is None:
+        return ()
+    reason = f"unknown to the gateway: shown as {finish.reason}"
+    return (approximated_field("finish_reason", reason, before=finish.unknown),)
+
+
+def unknown_reason(value: Any, known: Container[str]) -> str | None:
+    """A provider's reason that is not one of the known ones; None if it is, or is no text."""
+    is_unknown = isinstance(value, str) and value and value not in known
+    return value[:60] if is_unknown else None
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

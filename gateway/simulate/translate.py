@@ -13,6 +13,8 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import invalid
+from gateway.canon.events import End
+from gateway.canon.response import unknown_finish
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, ResponseContext, Verb
@@ -144,11 +146,13 @@ def stream(
         events += parser.feed(_encode_frame(item))
     events += parser.close()
     stream_bytes = b"".join(renderer.feed(event) for event in events)
+    finishes = [event.finish for event in events if isinstance(event, End)]
+    unknown = [adaptation for finish in finishes for adaptation in unknown_finish(finish)]
     decoder = STREAM_FORMATS[client.framing].new_decoder()
     rendered_frames = [*decoder.feed(stream_bytes), *decoder.close()]
     return {
         "events": [_event_value(frame) for frame in rendered_frames],
-        "report": adaptation_rows(tuple(renderer.report)),
+        "report": adaptation_rows([*renderer.report, *unknown]),
     }
 
 

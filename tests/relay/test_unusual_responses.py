@@ -357,3 +357,29 @@ async def test_an_unrequested_stream_ends_with_its_last_event(tmp_path: Path) ->
         reply = await live.post("/v1/chat/completions", REQUEST)
     assert reply.status == 200
     assert reply.json()["choices"][0]["message"]["content"] == "hello"
+
+
+async def test_an_unknown_finish_reason_is_a_stop_and_is_reported(tmp_path: Path) -> None:
+    """vLLM ends some responses with `repetition`, which no client's API has."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if json.loads(request.content).get("stream"):
+            return sse(chunk("hello"), chunk(finish="repetition"), DONE)
+        body = completion().json()
+        body["choices"][0]["finish_reason"] = "repetition"
+        return httpx.Response(200, json=body)
+
+    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+        complete = await live.post("/v1/messages", MESSAGES, headers=VERSION)
+        streamed = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
+        passed = await live.post("/v1/chat/completions", REQUEST)
+        rows = await live.rows(3)
+    assert complete.json()["stop_reason"] == "end_turn"
+    assert b'"stop_reason":"end_turn"' in streamed.body
+    assert complete.headers["x-dragoman-approximated"] == "finish_reason"
+    assert "x-dragoman-approximated" not in passed.headers
+    assert [[row["field"] for row in entry.adaptations] for entry in rows] == [
+        ["finish_reason"],
+        ["finish_reason"],
+        [],
+    ]

@@ -52,6 +52,8 @@ FINISH_REASONS = {
     "max_tokens": "length",
     "stop_sequence": "stop_sequence",
     "tool_use": "tool",
+    # The conversation was compacted; like a paused turn, the next request continues it.
+    "compaction": "pause",
     "pause_turn": "pause",
     "refusal": "refusal",
     "model_context_window_exceeded": "context",

@@ -27,7 +27,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Finish, Response, Usage, unknown_reason
 from gateway.canon.signature import FOREIGN_SEARCH, hide_reasoning_text, wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.blocks import parse_citations, render_citation
@@ -385,15 +385,14 @@ def parse_finish(stop_fields: Json, *, has_tool_call: bool) -> Finish:
     )
     if reason in {"stop", "tool"}:
         reason = "tool" if has_tool_call else "stop"
-    stop_sequence = string_or_none(stop_fields.get("stop_sequence"))
-    details = stop_fields.get("stop_details")
-    if not isinstance(details, dict):
-        return Finish(reason=reason, stop_sequence=stop_sequence)
+    details: Any = stop_fields.get("stop_details")
+    details = details if isinstance(details, dict) else {}
     return Finish(
         reason=reason,
-        stop_sequence=stop_sequence,
+        stop_sequence=string_or_none(stop_fields.get("stop_sequence")),
         explanation=string_or_none(details.get("explanation")),
         category=string_or_none(details.get("category")),
+        unknown=unknown_reason(stop_reason, FINISH_REASONS),
     )
 
 

@@ -25,7 +25,7 @@ from gateway.canon.events import (
 from gateway.canon.fold import fold_events
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.request import Citation, QuoteLocation, Signature
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Finish, Response, Usage, unknown_reason
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
@@ -426,6 +426,7 @@ def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) ->
         else None,
         explanation=explanation,
         category=stop_reason if reason == "filter" else None,
+        unknown=unknown_reason(stop_reason, FINISH_REASONS),
     )
 
 

@@ -24,7 +24,7 @@ from gateway.canon.events import (
 from gateway.canon.fold import fold_events
 from gateway.canon.logprobs import logprobs_extra, token
 from gateway.canon.request import Citation, Signature
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Finish, Response, Usage, unknown_reason
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
@@ -354,7 +354,7 @@ def parse_finish(finish_reason: Any, *, has_tool_call: bool) -> Finish:
     )
     if reason in {"stop", "tool"}:
         reason = "tool" if has_tool_call else "stop"
-    return Finish(reason=reason)
+    return Finish(reason=reason, unknown=unknown_reason(finish_reason, FINISH_REASONS))
 
 
 def parse_failure(finish_reason: Any, message: Any) -> Error | None:

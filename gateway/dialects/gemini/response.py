@@ -29,7 +29,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Finish, Response, Usage, unknown_reason
 from gateway.canon.signature import hide_reasoning_text
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.context import NAME, Json
@@ -85,6 +85,7 @@ def render_candidate(
         if isinstance(part, Text | Refusal):
             preceding_bytes += utf8_length(part.text)
     report_pause(response.finish, index, report)
+    report_unlinked_sources(grounded_texts, index, report)
     candidate: Json = {"content": {"role": "model", "parts": parts}}
     candidate |= render_candidate_end(response, grounded_texts, queries)
     if tokens := token_logprobs(response):
@@ -97,6 +98,15 @@ def report_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
     if finish.reason == "pause":
         reason = "a paused turn is shown as stopped"
         report.append(approximated_field(f"candidates[{index}].finishReason", reason))
+
+
+def report_unlinked_sources(
+    grounded_texts: list[GroundedText], index: int, report: list[Adaptation]
+) -> None:
+    """Reports sources that are neither Google's nor pages."""
+    if any(_render_chunk(grounded_text.citation) is None for grounded_text in grounded_texts):
+        path = f"candidates[{index}].groundingMetadata"
+        report.append(dropped_field(path, "Gemini does not support sources without a URL"))
 
 
 def render_candidate_end(
@@ -477,7 +487,7 @@ def _render_candidate(token_object: Json) -> Json:
 
 # --- finish reasons -------------------------------------------------------------------------------
 
-# `finishReason` -> canonical; any other value is read as a normal stop.
+# `finishReason` -> canonical; any other value is read as a normal stop, and reported.
 _FINISH_REASONS: dict[str, str] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
@@ -492,6 +502,7 @@ _FINISH_REASONS: dict[str, str] = {
             "SPII",
             "MODEL_ARMOR",
             "ESCALATION",
+            "PUP_LIMITED_DISABLED",
             "IMAGE_SAFETY",
             "IMAGE_PROHIBITED_CONTENT",
             "IMAGE_RECITATION",
@@ -532,7 +543,8 @@ def parse_finish(
     if reason == "malformed" and explanation is None:
         explanation = f"the model's response ended with {finish_reason}"
     category = finish_reason if reason == "filter" else None
-    return Finish(reason=reason, explanation=explanation, category=category)
+    unknown = None if finish_reason == "OTHER" else unknown_reason(finish_reason, _FINISH_REASONS)
+    return Finish(reason=reason, explanation=explanation, category=category, unknown=unknown)
 
 
 def render_finish(finish: Finish) -> str:

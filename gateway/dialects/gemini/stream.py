@@ -59,6 +59,7 @@ from gateway.dialects.gemini.response import (
     render_reasoning,
     render_usage,
     report_pause,
+    report_unlinked_sources,
     search_query,
     utf8_length,
 )
@@ -552,6 +553,7 @@ class GeminiStreamRenderer:
         if finish.reason == "malformed":
             return self._fail_stream(malformed_output_error(finish))
         report_pause(finish, 0, self.report)
+        report_unlinked_sources(self._grounded_texts, 0, self.report)
         candidate: Json = {"content": {"role": "model", "parts": [{"text": ""}]}}
         candidate |= {
             **render_candidate_end(Response(finish=finish), self._grounded_texts, self._queries),

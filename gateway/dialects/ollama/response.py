@@ -27,7 +27,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Finish, FinishReason, Response, Usage, unknown_reason
 from gateway.dialects.base import IdlePlan, ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.shared.failed_streams import EXPLANATION_DROPPED, malformed_output_error
@@ -175,7 +175,8 @@ def parse_finish(done_reason: Any, *, has_tool_call: bool) -> Finish:
         return Finish(reason="malformed", explanation=_LOAD_EXPLANATIONS[done_reason])
     if done_reason == "length":
         return Finish(reason="length")
-    return Finish(reason="tool" if has_tool_call else "stop")
+    reason: FinishReason = "tool" if has_tool_call else "stop"
+    return Finish(reason=reason, unknown=unknown_reason(done_reason, {"stop"}))
 
 
 def render_finish(finish: Finish) -> str:

@@ -208,7 +208,9 @@ def _add_native(builder: _MessageBuilder, part: Native) -> None:
 
 # --- finish reasons -------------------------------------------------------------------------------
 
-# `eos` is Together's, `model_length` Mistral's, `error` OpenRouter's and Mistral's.
+# In lower case, without a detail after a colon, which Google's compatible API adds. `eos` is
+# Together's, `model_length` Mistral's, `error` OpenRouter's and Mistral's; Z.ai has `sensitive` and
+# `network_error`, Google the names of its own filters, vLLM and SGLang `abort`.
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
@@ -220,8 +222,10 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "tool_calls": "tool",
     "tool_use": "tool",
     "function_call": "tool",
-    "content_filter": "filter",
-    "error": "malformed",
+    "model_context_window_exceeded": "context",
+    **dict.fromkeys(("content_filter", "sensitive", "safety", "recitation"), "filter"),
+    **dict.fromkeys(("blocklist", "prohibited_content", "spii"), "filter"),
+    **dict.fromkeys(("error", "network_error", "abort"), "malformed"),
     # DeepSeek aborted the response itself.
     "insufficient_system_resource": "malformed",
 }
@@ -244,9 +248,9 @@ def parse_finish(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: An
     A tool call takes precedence over the provider's reason.
     `stop` is the sequence that ended it, where the provider says so (vLLM).
     """
-    reason = (
-        _FINISH_REASONS.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
-    )
+    name = finish_reason.partition(":")[0].lower() if isinstance(finish_reason, str) else "stop"
+    reason = _FINISH_REASONS.get(name, "stop")
+    unknown = None if name in _FINISH_REASONS else name[:60]
     if calls and reason == "stop":
         reason = "tool"
     elif reason == "tool" and not calls:
@@ -258,7 +262,7 @@ def parse_finish(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: An
     explanation = (
         f"the model's response ended with {finish_reason}" if reason == "malformed" else None
     )
-    return Finish(reason=reason, explanation=explanation)
+    return Finish(reason=reason, explanation=explanation, unknown=unknown)
 
 
 def render_finish(finish: Finish, *, has_refusal: bool, functions: bool = False) -> str:

@@ -24,7 +24,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Finish, FinishReason, Response, Usage
+from gateway.canon.response import Finish, FinishReason, Response, Usage, unknown_reason
 from gateway.canon.signature import hide_reasoning_text, wrap_signature
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.context import NAME, Json, split_name
@@ -369,7 +369,8 @@ def parse_finish(response: Json, *, has_calls: bool, has_refusal: bool) -> Finis
             else "length"
         )
         if reason != "stop":
-            return Finish(reason=reason)
+            unknown = unknown_reason(incomplete_reason, _REASONS)
+            return Finish(reason=reason, unknown=unknown)
     if has_calls:
         return Finish(reason="tool")
     return Finish(reason="refusal" if has_refusal else "stop")

@@ -19,7 +19,7 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import End, Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.json_values import decode_or_none
-from gateway.canon.response import Response
+from gateway.canon.response import Response, unknown_finish
 from gateway.dialects.base import ResponseContext, StreamParser
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS, FrameDecoder
@@ -261,7 +261,8 @@ async def _send_unfolded(
         runtime.reasoning.store_reasoning(call, response.parts)
     call.recorder.record_client(body)
     call.attempt.final_bytes = body
-    call.attempt.adaptations += adaptation_rows(renderer.report)
+    report = [*renderer.report, *unknown_finish(response.finish)]
+    call.attempt.adaptations += adaptation_rows(report)
     if call.attempt.stores_reasoning:
         await runtime.reasoning.wait_stored()
     client.status = 200
@@ -286,6 +287,8 @@ def _render_response(call: Call, response: Response) -> bytes:
     if not call.attempt.tap.has_all_counts:
         response = msgspec.structs.replace(response, usage=usage_for_client(call, context))
     body, report = call.exchange.dialect.client.render_response(response, context)
+    if response.finish.unknown:
+        report += unknown_finish(response.finish)
     if report:
         call.attempt.adaptations += adaptation_rows(report)
     return msgspec.json.encode(body)

@@ -17,6 +17,7 @@ from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Delta, End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
+from gateway.canon.response import unknown_finish
 from gateway.dialects.base import ResponseContext, StreamParser, StreamRenderer
 from gateway.framing import eventstream
 from gateway.framing.formats import STREAM_FORMATS
@@ -222,7 +223,10 @@ class _ClientStream:
         call.attempt.final_bytes = out
         if call.attempt.tap.error is not None:
             call.error, call.outcome = call.attempt.tap.error, "cut"
-        call.attempt.adaptations += adaptation_rows(self.renderer.report)
+        report, finish = tuple(self.renderer.report), call.attempt.tap.finish
+        if finish is not None and finish.unknown and not self.passed:
+            report += unknown_finish(finish)
+        call.attempt.adaptations += adaptation_rows(report)
         self.deadlines.pause()
         if call.attempt.stores_reasoning:
             await self.runtime.reasoning.wait_stored()

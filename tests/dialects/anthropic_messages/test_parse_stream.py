@@ -262,7 +262,7 @@ def test_blocks_of_a_server_tool_are_preserved():
         ({"stop_reason": "pause_turn"}, Finish(reason="pause")),
         ({"stop_reason": "model_context_window_exceeded"}, Finish(reason="context")),
         ({"stop_reason": "tool_use"}, Finish(reason="stop")),
-        ({"stop_reason": "of_next_year"}, Finish(reason="stop")),
+        ({"stop_reason": "of_next_year"}, Finish(reason="stop", unknown="of_next_year")),
         (
             {
                 "stop_reason": "refusal",
