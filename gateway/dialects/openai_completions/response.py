@@ -26,7 +26,7 @@ from gateway.canon.events import (
 from gateway.canon.fold import fold_events
 from gateway.canon.logprobs import token, token_logprobs
 from gateway.canon.request import Reasoning, Refusal, Text
-from gateway.canon.response import Finish, Response, Usage, merge_usage
+from gateway.canon.response import Finish, Response, Usage, merge_usage, unknown_reason
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_completions.request import NAME, Json
@@ -148,11 +148,13 @@ def _choice_text(choice: Json) -> str | None:
 
 def _start_event(chunk: Json, usage: Usage | None) -> Start:
     response_id, model, created = chunk.get("id"), chunk.get("model"), chunk.get("created")
+    fingerprint = chunk.get(_FINGERPRINT)
     return Start(
         id=response_id if isinstance(response_id, str) else "",
         model=model if isinstance(model, str) else "",
         created=created if type(created) is int else None,
         prompt_tokens=usage.prompt_tokens if usage is not None else None,
+        extra={_CHAT: {_FINGERPRINT: fingerprint}} if isinstance(fingerprint, str) else {},
     )
 
 
@@ -184,6 +186,9 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
 _encode = msgspec.json.encode
 _DONE_EVENT = b"data: [DONE]\n\n"
 _REASON = "a completion can only contain text"
+_SOURCES_DROPPED = dropped_field("citations", _REASON)
+# The dialect and name of a field of a response's `extra` that Chat has too.
+_CHAT, _FINGERPRINT = "openai_chat", "system_fingerprint"
 
 
 def _chunk_head(context: ResponseContext) -> Json:
@@ -213,7 +218,12 @@ def render_response(
     body = {**_chunk_head(context), "choices": choices}
     if (usage := render_usage(response.usage)) is not None:
         body["usage"] = usage
-    return body, tuple(report)
+    return body | _render_fingerprint(response.extra), tuple(report)
+
+
+def _render_fingerprint(extra: dict[str, Json]) -> Json:
+    fingerprint = extra.get(_CHAT, {}).get(_FINGERPRINT)
+    return {} if fingerprint is None else {_FINGERPRINT: fingerprint}
 
 
 def _render_choice(response: Response, index: int, report: AdaptationReport) -> Json:
@@ -222,9 +232,11 @@ def _render_choice(response: Response, index: int, report: AdaptationReport) -> 
         match part:
             case Text():
                 text += part.text
+                if part.citations:
+                    report.add(_SOURCES_DROPPED)
             case Refusal():
                 text, has_refusal = text + part.text, True
-            case Reasoning():
+            case Reasoning() if not part.text:
                 pass
             case _:
                 adaptation = dropped_field(f"content.{type(part).__name__.lower()}", _REASON)
@@ -261,7 +273,8 @@ class CompletionStreamRenderer:
 
     def __init__(self, context: ResponseContext) -> None:
         self.report = AdaptationReport()
-        self._head = b"data: " + _encode(_chunk_head(context))[:-1]
+        self._head_fields = _chunk_head(context)
+        self._head = b"data: " + _encode(self._head_fields)[:-1]
         self._include_usage = context.include_usage
         self._usage: Usage | None = None
         self._kind = "text"
@@ -280,6 +293,8 @@ class CompletionStreamRenderer:
                 return self._open_block(event)
             case Start():
                 self._usage = event.usage
+                head_fields = self._head_fields | _render_fingerprint(event.extra)
+                self._head = b"data: " + _encode(head_fields)[:-1]
                 return b""
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
@@ -288,7 +303,10 @@ class CompletionStreamRenderer:
                 return self._end_stream(event)
             case Failed():
                 return self._fail_stream(event.error)
-            case BlockEnd() | CitationDelta() | SignatureDelta() | NativeDelta():
+            case CitationDelta():
+                self.report.add(_SOURCES_DROPPED)
+                return b""
+            case BlockEnd() | SignatureDelta() | NativeDelta():
                 return b""
             case _:
                 assert_never(event)
@@ -301,6 +319,8 @@ class CompletionStreamRenderer:
         return b""
 
     def _render_delta(self, event: Delta) -> bytes:
+        if self._kind == "reasoning":
+            self.report.add(dropped_field("content.reasoning", _REASON))
         if self._kind not in {"text", "refusal"}:
             return b""
         self._refused = self._refused or self._kind == "refusal"
@@ -350,7 +370,8 @@ def parse_finish(finish_reason: Any) -> Finish:
         case "error":
             return Finish(reason="malformed")
         case _:
-            return Finish(reason="stop")
+            unknown = unknown_reason(finish_reason, {"stop", "eos"})
+            return Finish(reason="stop", unknown=unknown)
 
 
 def render_finish(finish: Finish, *, has_refusal_text: bool) -> str:
@@ -372,14 +393,17 @@ def parse_usage(usage: Any) -> Usage | None:
     prompt, output = _token_count(usage, "prompt_tokens"), _token_count(usage, "completion_tokens")
     if prompt is None and output is None:
         return None
-    cache_read = _token_count(_object_or_empty(usage, "prompt_tokens_details"), "cached_tokens")
-    uncached = None if prompt is None else max(0, prompt - (cache_read or 0))
+    details = _object_or_empty(usage, "prompt_tokens_details")
+    cache_read = _token_count(details, "cached_tokens")
+    cache_write = _token_count(details, "cache_write_tokens")
+    cached = (cache_read or 0) + (cache_write or 0)
     reasoning = _token_count(
         _object_or_empty(usage, "completion_tokens_details"), "reasoning_tokens"
     )
     return Usage(
-        input=uncached,
+        input=None if prompt is None else max(0, prompt - cached),
         cache_read=cache_read,
+        cache_write=cache_write,
         output=output,
         reasoning=reasoning,
         provider_cost=None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage),
@@ -408,8 +432,9 @@ def render_usage(usage: Usage | None) -> Json | None:
         "completion_tokens": output,
         "total_tokens": prompt + output,
     }
-    if usage.cache_read is not None:
-        out["prompt_tokens_details"] = {"cached_tokens": usage.cache_read}
+    counts = {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write}
+    if details := {name: count for name, count in counts.items() if count is not None}:
+        out["prompt_tokens_details"] = details
     if usage.reasoning is not None:
         out["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
     return out

@@ -279,11 +279,14 @@ def test_refusals_become_text_and_other_parts_are_reported() -> None:
     rendered_response, report = DIALECT.client.render_response(response, response_context())
     assert rendered_response["choices"][0]["text"] == "I can't"
     assert rendered_response["choices"][0]["finish_reason"] == "stop"
-    assert reported_fields(report) == [("content.toolcall", "dropped")]
+    assert reported_fields(report) == [
+        ("content.reasoning", "dropped"),
+        ("content.toolcall", "dropped"),
+    ]
     renderer = DIALECT.client.stream_renderer(response_context())
     for event in unfold_response(response):
         renderer.feed(event)
-    assert reported_fields(renderer.report) == [("content.toolcall", "dropped")]
+    assert reported_fields(renderer.report) == reported_fields(report)
 
 
 def test_usage_is_streamed_when_requested() -> None:

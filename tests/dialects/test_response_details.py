@@ -1,0 +1,136 @@
+"""Details of responses that translation could lose: tiers, fingerprints, counts, sources."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.request import Citation, Reasoning, Text
+from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
+from gateway.framing.sse import Frame
+from tests.each import each
+
+Json = dict[str, Any]
+CONTEXT = ResponseContext(id="1", created=1, model="m", include_usage=True)
+
+
+def parse_stream(dialect: str, *values: Json) -> Response:
+    """Return the response in the events of a provider's stream."""
+    parser = DIALECTS[dialect].provider.stream_parser(Traits(), None)
+    frames = [Frame(value.get("type", ""), json.dumps(value).encode()) for value in values]
+    return fold_events([e for frame in frames for e in parser.feed(frame)] + parser.close())
+
+
+def parse_complete(dialect: str, body: Json) -> Response:
+    return DIALECTS[dialect].provider.parse_response(body, Traits(), None)
+
+
+def render(dialect: str, response: Response, *, stream: bool) -> tuple[str, set[tuple[str, str]]]:
+    """Return a client's response as text, and the fields of its report with their actions."""
+    client = DIALECTS[dialect].client
+    if stream:
+        renderer = client.stream_renderer(CONTEXT)
+        text = b"".join(map(renderer.feed, unfold_response(response))).decode()
+        report = tuple(renderer.report)
+    else:
+        body, report = client.render_response(response, CONTEXT)
+        text = json.dumps(body, separators=(",", ":"))
+    return text, {(item.path, item.action) for item in report}
+
+
+# --- service tiers ------------------------------------------------------------------------
+
+
+def test_the_tier_of_a_streamed_response_is_that_of_its_end() -> None:
+    """OpenAI begins a stream with the requested tier, `auto`, and ends it with the one it bills."""
+    created: Json = {"id": "r", "object": "response", "status": "in_progress", "output": []}
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    final = {**created, "status": "completed", "service_tier": "priority", "usage": usage}
+    response = parse_stream(
+        "openai_responses",
+        {"type": "response.created", "response": {**created, "service_tier": "auto"}},
+        {"type": "response.completed", "response": final},
+    )
+    assert response.service_tier == "priority"
+    assert parse_complete("openai_responses", final).service_tier == "priority"
+
+
+def test_the_tier_beside_the_usage_of_a_chat_stream_counts() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    response = parse_stream(
+        "openai_chat",
+        {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}]},
+        {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"id": "c", "choices": [], "usage": usage, "service_tier": "priority"},
+    )
+    assert response.service_tier == "priority"
+
+
+# --- completions --------------------------------------------------------------------------
+
+COMPLETION: Json = {
+    "id": "cmpl-1",
+    "object": "text_completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "text": "Hi", "finish_reason": "stop", "logprobs": None}],
+    "usage": {
+        "prompt_tokens": 9,
+        "completion_tokens": 2,
+        "total_tokens": 11,
+        "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 4},
+    },
+    "system_fingerprint": "fp_1",
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_fingerprint_of_a_completion_is_kept(stream: bool) -> None:
+    response = (
+        parse_stream("openai_completions", COMPLETION)
+        if stream
+        else parse_complete("openai_completions", COMPLETION)
+    )
+    for client in ("openai_chat", "openai_completions"):
+        text, _ = render(client, response, stream=stream)
+        assert '"system_fingerprint":"fp_1"' in text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tokens_that_a_completion_wrote_to_a_cache_are_counted(stream: bool) -> None:
+    usage = parse_complete("openai_completions", COMPLETION).usage
+    assert usage is not None
+    assert (usage.input, usage.cache_read, usage.cache_write) == (2, 3, 4)
+    text, _ = render(
+        "openai_completions",
+        Response(usage=Usage(input=2, cache_read=3, cache_write=4, output=2)),
+        stream=stream,
+    )
+    assert '"prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":4}' in text
+
+
+@each("stream", [False, True])
+def test_reasoning_and_sources_of_a_completion_are_reported(stream: bool) -> None:
+    source = Citation(url="https://a.test")
+    parts = (Reasoning(text="hm"), Text(text="Hi", citations=(source,)))
+    response = Response(parts=parts, finish=Finish(reason="stop"))
+    _, report = render("openai_completions", response, stream=stream)
+    assert report == {("content.reasoning", "dropped"), ("citations", "dropped")}
+
+
+# --- sources ------------------------------------------------------------------------------
+
+
+@each("stream", [False, True])
+def test_a_source_without_a_url_is_reported_to_gemini_clients(stream: bool) -> None:
+    """Claude cites documents of the request by their index."""
+    source = Citation(title="t", quote="q", dialect="anthropic_messages")
+    response = Response(parts=(Text(text="Hi", citations=(source,)),), finish=Finish(reason="stop"))
+    _, report = render("gemini", response, stream=stream)
+    assert report == {("candidates[0].groundingMetadata", "dropped")}
