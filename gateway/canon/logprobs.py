@@ -65,6 +65,15 @@ def _parse_token(item: Json) -> Json:
     return token(item.get("token"), item.get("logprob"), alternatives, item.get("bytes"))
 
 
+def with_bytes(item: Json) -> Json:
+    """A token with lists of bytes, which may be null in Chat, but not in OpenAI's Responses."""
+    alternatives = [
+        {**alternative, "bytes": alternative.get("bytes") or []}
+        for alternative in item.get("top_logprobs") or ()
+    ]
+    return {**item, "bytes": item.get("bytes") or [], "top_logprobs": alternatives}
+
+
 def without_bytes(item: Json) -> Json:
     """A token without `bytes`, as in the deltas of OpenAI's Responses."""
     alternatives = [_rename_fields(alternative) for alternative in item.get("top_logprobs") or ()]

@@ -134,3 +134,19 @@ def test_a_source_without_a_url_is_reported_to_gemini_clients(stream: bool) -> N
     response = Response(parts=(Text(text="Hi", citations=(source,)),), finish=Finish(reason="stop"))
     _, report = render("gemini", response, stream=stream)
     assert report == {("candidates[0].groundingMetadata", "dropped")}
+
+
+# --- log probabilities --------------------------------------------------------------------
+
+
+@each("stream", [False, True])
+def test_tokens_for_responses_clients_always_have_a_list_of_bytes(stream: bool) -> None:
+    """Chat allows null, which the SDK's type for the Responses API does not."""
+    no_bytes = {"token": "Hi", "logprob": -0.1, "bytes": None}
+    tokens = {"content": [{**no_bytes, "top_logprobs": [no_bytes]}]}
+    message = {"role": "assistant", "content": "Hi"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": tokens}
+    response = parse_complete("openai_chat", {"id": "c", "choices": [choice]})
+    text, _ = render("openai_responses", response, stream=stream)
+    assert '"token":"Hi"' in text
+    assert '"bytes":null' not in text

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.logprobs import token_logprobs
+from gateway.canon.logprobs import token_logprobs, with_bytes
 from gateway.canon.request import (
     Audio,
     Document,
@@ -125,8 +125,7 @@ class _OutputBuilder:
         contents = (item["content"] for item in self.items if item.get("type") == "message")
         texts = (part for content in contents for part in content if "logprobs" in part)
         if (part := next(texts, None)) is not None:
-            # `bytes` may be null in Chat, but not here.
-            part["logprobs"] = [{**token, "bytes": token.get("bytes") or []} for token in tokens]
+            part["logprobs"] = [with_bytes(token) for token in tokens]
 
     def close(self, status: str) -> None:
         """Set the status of the last message, or of the last call if it may be cut off."""

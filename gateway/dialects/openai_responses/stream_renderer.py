@@ -23,7 +23,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.logprobs import without_bytes
+from gateway.canon.logprobs import with_bytes, without_bytes
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
@@ -114,8 +114,7 @@ class MessageWriter:
             return self.write(text)
         self._deltas.count(text)
         logprobs = list(tokens)
-        # `bytes` may be null in Chat, but not here.
-        self._logprobs += [{**token, "bytes": token.get("bytes") or []} for token in logprobs]
+        self._logprobs += map(with_bytes, logprobs)
         return self._events.item_event(
             "response.output_text.delta",
             self._id,
