@@ -255,3 +255,17 @@ def test_fields_of_other_roles_of_an_ollama_message_are_reported() -> None:
         ("messages[0].thinking", "dropped"),
         ("messages[0].tool_calls", "dropped"),
     }
+
+
+def test_the_state_of_another_providers_reasoning_does_not_reach_mistral() -> None:
+    """OpenRouter's details came to the client by passthrough, without the gateway's token."""
+    detail = {"type": "reasoning.text", "text": "hm", "signature": "secret-state", "index": 0}
+    answer = {"role": "assistant", "content": "a", "reasoning_details": [detail]}
+    messages = [{"role": "user", "content": "q"}, answer, {"role": "user", "content": "r"}]
+    translation = translate.request(
+        "openai_chat", "mistral", {"model": "m", "messages": messages}, {}, "magistral-medium"
+    )
+    assert "secret-state" not in str(translation["body"])
+    assert [(row["field"], row["action"]) for row in translation["report"]] == [
+        ("messages[1].reasoning_details", "dropped")
+    ]

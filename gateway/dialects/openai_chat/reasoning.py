@@ -319,8 +319,11 @@ def _render_thinking_chunk(context: ChatRenderContext, part: Reasoning) -> list[
     if not reasoning_text:
         return []
     chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning_text}]}
-    if part.signature is not None and part.signature.value:
-        chunk["signature"] = part.signature.value
+    signature = part.signature
+    if signature is not None and signature.kind == DETAILS:
+        context.drop(part.path, "the state of another provider's reasoning")
+    elif signature is not None and signature.value:
+        chunk["signature"] = signature.value
     return [{**chunk, "closed": True}]
 
 
