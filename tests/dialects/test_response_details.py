@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Start, UsageUpdate
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import Citation, Reasoning, Text
 from gateway.canon.response import Finish, Response, Usage
@@ -36,7 +37,7 @@ def render(dialect: str, response: Response, *, stream: bool) -> tuple[str, set[
     client = DIALECTS[dialect].client
     if stream:
         renderer = client.stream_renderer(CONTEXT)
-        text = b"".join(map(renderer.feed, unfold_response(response))).decode()
+        text = b"".join(map(renderer.feed, unfold_response(response))).decode("utf-8", "replace")
         report = tuple(renderer.report)
     else:
         body, report = client.render_response(response, CONTEXT)
@@ -150,3 +151,26 @@ def test_tokens_for_responses_clients_always_have_a_list_of_bytes(stream: bool) 
     text, _ = render("openai_responses", response, stream=stream)
     assert '"token":"Hi"' in text
     assert '"bytes":null' not in text
+
+
+# --- tiers of clients' streams ------------------------------------------------------------
+
+
+@each("client", ["openai_chat", "openai_responses", "anthropic_messages", "bedrock_converse"])
+def test_a_stream_has_the_tier_of_the_complete_response(client: str) -> None:
+    response = Response(
+        parts=(Text(text="Hi"),), usage=Usage(input=1, output=1), service_tier="priority"
+    )
+    for stream in (False, True):
+        text, _ = render(client, response, stream=stream)
+        assert '"priority"' in text
+
+
+@each("client", ["openai_chat", "openai_responses"])
+def test_a_tier_that_comes_with_the_usage_is_in_the_last_event(client: str) -> None:
+    """Bedrock reports it in `metadata`; its other events have none."""
+    renderer = DIALECTS[client].client.stream_renderer(CONTEXT)
+    usage = UsageUpdate(Usage(input=1, output=1), "priority")
+    events = [Start(), BlockStart(kind="text"), Delta("Hi"), BlockEnd(), usage]
+    *_, last = [renderer.feed(event) for event in [*events, End(Finish(reason="stop"))]]
+    assert b'"service_tier":"priority"' in last

@@ -43,6 +43,7 @@ from gateway.dialects.anthropic_messages.response import (
     render_call_id,
     render_finish,
     render_foreign_part,
+    render_service_tier,
     render_usage,
     tag_signature,
     unwrap_custom_input,
@@ -500,9 +501,12 @@ class MessagesStreamRenderer:
     def _early_usage(self, start: Start) -> Json:
         """The prompt tokens known so far; the last event has the final count."""
         usage, estimate = start.usage, self._context.prompt_tokens_estimate
-        if estimate is None or (usage is not None and usage.prompt_tokens is not None):
-            return render_usage(usage)
-        return {**render_usage(usage), "input_tokens": start.prompt_tokens or estimate}
+        fields = render_usage(usage)
+        if (tier := render_service_tier(start.service_tier)) is not None:
+            fields["service_tier"] = tier
+        if estimate is not None and (usage is None or usage.prompt_tokens is None):
+            fields["input_tokens"] = start.prompt_tokens or estimate
+        return fields
 
     # --- blocks ------------------------------------------------------------------------
 

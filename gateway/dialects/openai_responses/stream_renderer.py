@@ -448,6 +448,8 @@ class ResponsesStreamRenderer:
                 return self._start_response(event)
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
+                if event.service_tier is not None:
+                    self._response_fields["service_tier"] = event.service_tier
                 return b""
             case SignatureDelta():
                 self._signature = event.signature
