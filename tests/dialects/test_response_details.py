@@ -174,3 +174,20 @@ def test_a_tier_that_comes_with_the_usage_is_in_the_last_event(client: str) -> N
     events = [Start(), BlockStart(kind="text"), Delta("Hi"), BlockEnd(), usage]
     *_, last = [renderer.feed(event) for event in [*events, End(Finish(reason="stop"))]]
     assert b'"service_tier":"priority"' in last
+
+
+# --- reasoning ----------------------------------------------------------------------------
+
+
+def test_reasoning_that_a_gateway_repeats_with_its_state_is_read_once() -> None:
+    """This gateway streams reasoning in fragments, and then each part with its state."""
+    detail = {"type": "reasoning.text", "text": "Let me see", "signature": "s", "index": 0}
+    deltas: list[Json] = [
+        *({"reasoning": "Let me"}, {"reasoning": " see"}, {"reasoning_details": [detail]}),
+        *({"reasoning": "Hm"}, {"reasoning_details": [{**detail, "text": "Hm", "index": 1}]}),
+        {"content": "Hi"},
+    ]
+    chunks = [{"id": "c", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    end = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    parts = parse_stream("openai_chat", *chunks, end).parts
+    assert "".join(part.text for part in parts if isinstance(part, Reasoning)) == "Let me seeHm"

@@ -394,8 +394,20 @@ class ReasoningStateCollector:
         # Fragments of the streamed fields of the last detail.
         self._fragments: dict[str, list[str]] = {}
         self._signature = ""
+        self._texts: list[str] = []
         # Whether a detail contains opaque state.
         self.has_state = False
+
+    def note_text(self, text: Any) -> None:
+        """Note a fragment of reasoning that came without a detail."""
+        if isinstance(text, str):
+            self._texts.append(text)
+
+    def unsent_text(self, details: list[Json]) -> str:
+        """The text of details, unless it repeats the fragments before them."""
+        noted_text, self._texts = "".join(self._texts), []
+        text = details_text(details)
+        return "" if text == noted_text else text
 
     def set_signature(self, signature: Any) -> None:
         """Set a signature outside of any detail (Mistral)."""

@@ -36,7 +36,7 @@ from gateway.dialects.openai_chat.parts import (
     parse_listed_citations,
     thinking_text,
 )
-from gateway.dialects.openai_chat.reasoning import ReasoningStateCollector, details_text
+from gateway.dialects.openai_chat.reasoning import ReasoningStateCollector
 from gateway.dialects.openai_chat.response import error_in_frame, parse_finish, parse_usage
 from gateway.dialects.openai_chat.tool_calls import ToolCallStream
 from gateway.dialects.shared.failed_streams import TRUNCATED, failed_events
@@ -277,9 +277,10 @@ class ChatStreamParser:
     def _read_reasoning(self, reasoning_text: Any, details: Any, events: list[Event]) -> None:
         if isinstance(details, list):
             details = [detail for detail in details if isinstance(detail, dict)]
-            reasoning_text = reasoning_text or details_text(details)
+            reasoning_text = reasoning_text or self._reasoning_state.unsent_text(details)
         else:
             details = []
+            self._reasoning_state.note_text(reasoning_text)
         if isinstance(reasoning_text, str) and reasoning_text:
             self._emit_text("reasoning", reasoning_text, events)
         self._reasoning_state.add(details)
