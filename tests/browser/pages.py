@@ -79,6 +79,7 @@ PAGES = (
     PageSpec("teams", "/console/teams"),
     PageSpec("team-add", "/console/teams/add"),
     PageSpec("project", "/console/teams/{project}"),
+    PageSpec("team-delete", "/console/teams/{project}/delete"),
     PageSpec("all-limits", "/console/limits/all"),
     PageSpec("route-limits", "/console/limits/route/{coding}"),
     PageSpec("target-limits", "/console/limits/target/1"),
@@ -122,10 +123,21 @@ PAGES = (
     PageSpec("refused", "/console/users", "viewer"),
 )
 
+# The template of `team-delete`.
+TEAM_DELETE_ALIKE = (
+    "alert-channel-delete",
+    "evaluation-delete",
+    "evaluation-run-delete",
+    "guardrail-delete",
+    "prompt-delete",
+    "settings-end-user-delete",
+)
+
 # What answers no page of its own: a part, a download, data of the playground, or the steps that
 # `test_first_run` and `test_first_walk` go through.
 NO_PAGES = (
     "connection-status",
+    *TEAM_DELETE_ALIKE,
     "evaluation-export",
     "evaluation-file",
     "health-status",

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
+from django.utils.html import escape
 
 from console.pages.settings.views import ROWS
 from gateway import models, store
@@ -269,7 +270,9 @@ def test_a_single_end_user_is_added_changed_and_removed(admin_client: Client) ->
     end_user = load_options().end_users[name]
     assert end_user.blocked and end_user.limits == Limits() and end_user.budget == Budget()
     assert "Blocked" in admin_client.get(listing).content.decode()
-    assert admin_client.post(reverse("settings-end-user-delete"), {"name": name}).status_code == 302
+    delete_url = link.replace("/edit?", "/delete?")
+    assert f"Remove {escape(name)}" in admin_client.get(delete_url).content.decode()
+    assert admin_client.post(delete_url).status_code == 302
     assert load_options().end_users == {}
     assert admin_client.get(link).status_code == 404
 
@@ -315,7 +318,7 @@ def test_single_end_users_of_a_file_are_shown_and_unchanged(admin_client: Client
     assert "gateway.yaml:3" in page and "Add end user" not in page
     assert admin_client.post(f"{EDIT}?name=ada", {"alias": "x"}).status_code == 422
     assert admin_client.post(ADD, {"name": "bob", "blocked": "on"}).status_code == 422
-    admin_client.post(reverse("settings-end-user-delete"), {"name": "ada"})
+    admin_client.post(f"{reverse('settings-end-user-delete')}?name=ada")
     assert load_options().end_users["ada"].blocked
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin
+from console.delete_confirmation import delete_confirmation
 from console.pages.alerts.forms import ChannelForm, SilenceForm, ThresholdsForm
 from gateway import store
 from gateway.alerts.delivery import deliver, sample_notification
@@ -81,11 +83,23 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("alerts")
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a channel."""
+    """Delete a channel after a confirmation."""
     channel = get_object_or_404(AlertChannel, pk=pk)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[
+                (reverse("alerts"), _("Alerts")),
+                (reverse("alert-channel", args=[pk]), channel.name),
+            ],
+            title=_("Delete %(name)s") % {"name": channel.name},
+            consequence=_("It no longer gets alerts, and its destination is deleted."),
+            label=_("Delete channel"),
+        )
     channel.delete()
     messages.success(request, _("%(name)s deleted.") % {"name": channel.name})
     return redirect("alerts")

@@ -9,11 +9,13 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import viewer
+from console.delete_confirmation import delete_confirmation
 from console.evaluate import report as reports
 from console.evaluate.definition import (
     InvalidDefinition,
@@ -159,11 +161,24 @@ def run_control(request: HttpRequest, uuid: UUID, action: str) -> HttpResponse:
     return redirect("evaluation-run", uuid=uuid)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @viewer
 def run_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Delete a run with its results."""
+    """Delete a run with its results, after a confirmation."""
     run = _find_run(request, uuid)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[
+                (reverse("evaluate"), _("Evaluate")),
+                (reverse("evaluation", args=[run.evaluation_id]), run.evaluation.name),
+                (reverse("evaluation-run", args=[uuid]), f"#{run.number}"),
+            ],
+            title=_("Delete run %(number)d") % {"number": run.number},
+            consequence=_("Its scores and results will be deleted."),
+            label=_("Delete run"),
+        )
     run.delete()
     messages.success(request, _("Run %(number)d deleted.") % {"number": run.number})
     return redirect("evaluation", pk=run.evaluation_id)

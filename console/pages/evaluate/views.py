@@ -7,12 +7,14 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import may_read_bodies, viewer
+from console.delete_confirmation import delete_confirmation
 from console.evaluate.definition import (
     MAX_CASES,
     Case,
@@ -213,11 +215,29 @@ def page_with_errors(request: HttpRequest, pk: int, errors: tuple[str, ...]) -> 
     return _render_page(request, evaluation_of(request, pk), CasesForm(), errors=sentences)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @viewer
 def evaluation_delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete an evaluation with its runs."""
+    """Delete an evaluation with its runs, after a confirmation."""
     row = evaluation_of(request, pk)
+    if request.method != "POST":
+        count = row.runs.count()
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[
+                (reverse("evaluate"), _("Evaluate")),
+                (reverse("evaluation", args=[pk]), row.name),
+            ],
+            title=_("Delete %(name)s") % {"name": row.name},
+            consequence=ngettext(
+                "The evaluation, its cases and %(count)d run with its results will be deleted.",
+                "The evaluation, its cases and %(count)d runs with their results will be deleted.",
+                count,
+            )
+            % {"count": count},
+            label=_("Delete evaluation"),
+        )
     row.delete()
     messages.success(request, _("%(name)s deleted.") % {"name": row.name})
     return redirect("evaluate")

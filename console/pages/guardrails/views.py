@@ -9,11 +9,13 @@ from django.contrib import messages
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin
+from console.delete_confirmation import delete_confirmation
 from console.pages.guardrails.forms import FIELDS_BY_KIND, GuardrailForm, TrialForm
 from console.pages.requests.labels import guardrail_line
 from gateway import store
@@ -121,10 +123,10 @@ async def test_text(request: HttpRequest, pk: int) -> HttpResponse:
     return await sync_to_async(_render_page)(request, form, row, trial_form, trial, status=status)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a guardrail that no route or key has."""
+    """Delete a guardrail that no route or key has, after a confirmation."""
     row = get_object_or_404(Guardrail, pk=pk)
     if row.read_only:
         messages.error(
@@ -133,6 +135,18 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
             % {"name": row, "source": row.managed_by},
         )
         return redirect("guardrail", pk)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[
+                (reverse("guardrails"), _("Guardrails")),
+                (reverse("guardrail", args=[pk]), row.name),
+            ],
+            title=_("Delete %(name)s") % {"name": row.name},
+            consequence=_("Requests and responses are no longer checked by it."),
+            label=_("Delete guardrail"),
+        )
     try:
         row.delete()
     except ProtectedError as error:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import editor, is_editor, viewer
+from console.delete_confirmation import delete_confirmation
 from console.numbers import number_in
 from console.pages.prompts.forms import PromptForm, initial_values, messages_in, row_count
 from console.pages.prompts.snippets import snippets
@@ -107,10 +108,10 @@ def activate(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("prompt", pk)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @editor
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a prompt with its versions."""
+    """Delete a prompt with its versions, after a confirmation."""
     row = get_object_or_404(Prompt, pk=pk)
     if row.read_only:
         messages.error(
@@ -119,6 +120,18 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
             % {"name": row, "source": row.managed_by},
         )
         return redirect("prompt", pk)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[(reverse("prompts"), _("Prompts")), (reverse("prompt", args=[pk]), row.name)],
+            title=_("Delete %(name)s") % {"name": row.name},
+            consequence=_(
+                "The prompt and all its versions will be deleted. "
+                "Requests that name it will get an error."
+            ),
+            label=_("Delete prompt"),
+        )
     row.delete()
     messages.success(request, _("%(name)s deleted.") % {"name": row.name})
     return redirect("prompts")

@@ -13,9 +13,10 @@ from django.utils.functional import Promise
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from console.access import admin
+from console.delete_confirmation import delete_confirmation
 from console.numbers import number_in
 from console.pages.settings.end_user_forms import EndUserForm, SingleEndUserForm, entry_of
 from gateway import store
@@ -164,11 +165,23 @@ def end_user_edit(request: HttpRequest) -> HttpResponse:
     return _form_page(request, form, name, owner=_owner_file(options))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def end_user_delete(request: HttpRequest) -> HttpResponse:
-    """Delete the settings of an end user: the defaults apply to it again."""
-    name = request.POST.get("name", "")
+    """Delete the settings of an end user after a confirmation: the defaults apply to it again."""
+    name = request.GET.get("name", "")
+    if request.method != "POST":
+        edit_url = f"{reverse('settings-end-user')}?{urlencode({'name': name})}"
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[(reverse("settings-end-users"), _("End-user limits")), (edit_url, name)],
+            title=_("Remove %(name)s") % {"name": name},
+            consequence=_(
+                "The default limits of end users then apply again. Its requests stay in the log."
+            ),
+            label=_("Remove"),
+        )
     problem = _save_change(lambda entries: entries.pop(name, None))
     if problem is None:
         messages.success(request, _("%(name)s was removed from the list.") % {"name": name})

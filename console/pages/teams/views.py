@@ -10,11 +10,14 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_safe
 
 from console.access import admin, editor
+from console.delete_confirmation import delete_confirmation
 from console.limit_fields import LimitFields
 from console.numbers import number_in
 from console.pages.keys.spend import global_gauges, provider_gauges, team_gauges, tightest
@@ -143,11 +146,26 @@ def _render_page(request: HttpRequest, form: TeamForm, team: Team | None) -> Htt
     return render(request, "console/teams/edit.html", context, status=status)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @editor
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a team; its keys and projects remain, without a team."""
+    """Delete a team after a confirmation; its keys and projects remain, without a team."""
     row = get_object_or_404(Team, pk=pk)
+    if request.method != "POST":
+        count = ApiKey.objects.of_team(pk).count()
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[(reverse("teams"), _("Teams")), (reverse("team-edit", args=[pk]), row.name)],
+            title=_("Delete %(name)s") % {"name": row.name},
+            consequence=ngettext(
+                "%(count)d key keeps working, without the team's budgets, limits and guardrails.",
+                "%(count)d keys keep working, without the team's budgets, limits and guardrails.",
+                count,
+            )
+            % {"count": count},
+            label=_("Delete team"),
+        )
     ApiKey.objects.remove_all_from_team(pk)
     Team.objects.release(pk)
     row.delete()

@@ -1,0 +1,33 @@
+"""The page that asks before a row is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.functional import Promise
+
+
+def delete_confirmation(
+    request: HttpRequest,
+    page: str,
+    *,
+    crumbs: Sequence[tuple[str, str | Promise]],
+    title: str,
+    consequence: str,
+    label: str,
+) -> HttpResponse:
+    """Render the question; its form posts to the URL of the question.
+
+    `crumbs` are the URLs and names of the pages above; the last one is where Cancel leads.
+    """
+    context = {
+        "page": page,
+        "crumbs": crumbs,
+        "title": title,
+        "consequence": consequence,
+        "label": label,
+        "cancel_url": crumbs[-1][0],
+    }
+    return render(request, "console/components/delete.html", context)
