@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -150,7 +152,8 @@ def source_label(source: OriginatedValue) -> str:
         case "learned":
             return _("learned from the provider")
         case "price list":
-            return _("price list of %(date)s") % {"date": source.ref}
+            day = date_format(dt.date.fromisoformat(source.ref), "j M Y")
+            return _("price list of %(date)s") % {"date": day}
         case "preset":
             return _("preset %(name)s") % {"name": source.ref}
         case "family":

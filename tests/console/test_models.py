@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from console.model_facts import FACTS, facts_of, rate_of
+from console.templatetags.ui import day
 from gateway import store
 from gateway.models import Model, RowSource
 from gateway.providers.prices import price_book
@@ -83,7 +85,8 @@ def test_each_fact_names_its_source() -> None:
     assert facts["max_output"].default.value != 1000
     assert facts["reasoning"].source.origin == "family"
     assert facts["output"].label == "custom"
-    assert facts["input"].label == f"price list of {price_book().fetched_on}"
+    list_date = dt.date.fromisoformat(price_book().fetched_on)
+    assert facts["input"].label == f"price list of {day(list_date)}"
 
 
 def test_facts_are_labelled_preset_assumed_or_unknown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.contrib import messages
@@ -45,6 +46,7 @@ def prices(request: HttpRequest) -> HttpResponse:
         "page": PAGE,
         "form": form,
         "price_book": price_book(),
+        "built_in_date": dt.date.fromisoformat(price_book().fetched_on),
         "rows": [(row, len(row.changes)) for row in PriceUpdate.objects.order_by("-pk")],
     }
     status = 422 if request.method == "POST" else 200
