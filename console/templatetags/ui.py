@@ -135,6 +135,14 @@ def tokens(value: int | None) -> str:
 
 
 @register.filter
+def token_pair(prompt: int | None, output: int | None) -> str:
+    """The tokens of the prompt and of the response: `18.4k → 240`."""
+    if prompt is None and output is None:
+        return UNKNOWN_TEXT
+    return f"{tokens(prompt)} → {tokens(output)}"
+
+
+@register.filter
 def count(value: int | None) -> str:
     """A whole number with thousands separators: `12,345`."""
     return UNKNOWN_TEXT if value is None else number_format(value, 0, force_grouping=True)

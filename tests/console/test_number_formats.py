@@ -9,7 +9,7 @@ import pytest
 from console.pages.requests.labels import attempt_bars
 from console.pages.routes.metrics import target_status
 from console.templatetags.registry import rate
-from console.templatetags.ui import more_usd, request_cost, seconds, usd
+from console.templatetags.ui import more_usd, request_cost, seconds, token_pair, usd
 from gateway.models import RequestLog
 from gateway.routing.circuit_breaker import CircuitState
 
@@ -49,6 +49,12 @@ def test_a_long_time_is_shown_in_its_largest_unit(value: float | None, text: str
 )
 def test_a_price_has_the_same_name_as_on_the_model_page(name: str, text: str) -> None:
     assert rate(name) == text
+
+
+def test_unknown_tokens_are_one_dash() -> None:
+    assert token_pair(None, None) == "—"
+    assert token_pair(18_449, None) == "18.4k → —"
+    assert token_pair(12, 52) == "12 → 52"
 
 
 def test_a_count_of_one_is_singular() -> None:
