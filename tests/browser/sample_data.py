@@ -157,10 +157,10 @@ def create_prompt() -> dict[str, Any]:
     document = {
         "name": "support",
         "description": "answers customers",
-        "messages": [{"role": "system", "content": "Response about {{product}}."}],
+        "messages": [{"role": "system", "content": "Answer about {{product}}."}],
     }
     row = kind.write(document, None)
-    text = "Response questions about {{product}} in {{language}}."
+    text = "Answer questions about {{product}} in {{language}}."
     document["messages"] = [{"role": "system", "content": text}]
     kind.write({**document, "parameters": {"temperature": 0.2}}, row)
     return {"prompt": row.pk}

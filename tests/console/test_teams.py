@@ -184,6 +184,22 @@ def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin_clien
     assert reverse("limits", args=["target", Target.objects.get().pk]) in page
 
 
+@pytest.mark.parametrize("kind", ["route", "target", "provider"])
+def test_limits_are_below_the_page_of_their_section(admin_client: Client, kind: str) -> None:
+    """The breadcrumb said Teams while the sidebar marked Routes or Providers."""
+    test_route = route("r", model("m", provider("p")))
+    row: Any = {
+        "route": test_route,
+        "target": Target.objects.get(),
+        "provider": Provider.objects.get(),
+    }
+    page = text(admin_client.get(reverse("limits", args=[kind, row[kind].pk])))
+    crumbs = re.findall(r'<a class="crumb[^>]+href="([^"]+)"', page)
+    section = "providers" if kind == "provider" else "routes"
+    assert crumbs[0] == reverse(section)
+    assert f'<a class="btn ghost" href="{crumbs[-1]}">' in page, "Cancel leads to the page above"
+
+
 def test_the_limits_of_a_target_are_in_its_routes_next_version(admin_client: Client) -> None:
     """The editor does not show them and does not lose them."""
     test_route = route("r", model("m", provider("p")))

@@ -175,7 +175,11 @@ def end_user_delete(request: HttpRequest) -> HttpResponse:
         return delete_confirmation(
             request,
             PAGE,
-            crumbs=[(reverse("settings-end-users"), _("End-user limits")), (edit_url, name)],
+            crumbs=[
+                (reverse("settings"), _("Settings")),
+                (reverse("settings-end-users"), _("End-user limits")),
+                (edit_url, name),
+            ],
             title=_("Remove %(name)s") % {"name": name},
             consequence=_(
                 "The default limits of end users then apply again. Its requests stay in the log."
