@@ -42,7 +42,7 @@ class TranslateIn(Schema):
     goes from a client's dialect to a provider's, a stream and an error the other way.
     A `request` with a `status` is an error response of an upstream.
     `stored` are earlier responses by ID (`input`, `output`) that a request continues.
-    `answers` are earlier unmodified responses of the provider: live requests store from
+    `responses` are earlier unmodified responses of the provider: live requests store from
     them what the client cannot send back, such as reasoning signatures. `files` are the
     contents of URLs in the request, for providers that do not support URLs.
     """
@@ -55,7 +55,7 @@ class TranslateIn(Schema):
     error: dict[str, Any] | None = None
     include_usage: bool = True
     stored: dict[str, Any] | None = None
-    answers: list[Any] = []
+    responses: list[Any] = []
     files: dict[str, FileIn] = {}
 
 
@@ -137,7 +137,7 @@ def _translate(payload: TranslateIn) -> dict[str, Any]:
 
 
 def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
-    """The stored answers and files of the payload. Raises GatewayError for invalid base64."""
+    """The stored responses and files of the payload. Raises GatewayError for invalid base64."""
     files = {}
     for url, file in payload.files.items():
         try:
@@ -147,7 +147,7 @@ def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
         media_type = sniff_bytes(content) or file.media_type
         files[url] = FetchedFile(data=file.data, media_type=media_type, size=len(content))
     return SimulationInputs(
-        answers=tuple(payload.answers), files=files, fetch_media=settings.FETCH_MEDIA
+        responses=tuple(payload.responses), files=files, fetch_media=settings.FETCH_MEDIA
     )
 
 

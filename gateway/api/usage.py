@@ -175,7 +175,7 @@ def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
 def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
     """What the usage of a period would have cost on other models, by route and model.
 
-    Assumes the same number of tokens, although tokenizers and answers differ, and the same share
+    Assumes the same number of tokens, although tokenizers and responses differ, and the same share
     of cached tokens; a model without a price for cached input is billed for it as input.
     """
     until = _round_to_hour(_bounded_time(filters.until) or timezone.now(), round_up=True)

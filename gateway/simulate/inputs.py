@@ -36,12 +36,12 @@ class SimulationInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Inputs of a simulation in addition to the request.
 
     Attributes:
-        answers: the target's earlier responses, in its own dialect, on which the history is based.
+        responses: earlier responses of the target, in its own dialect, in the request's history.
         files: the content of URLs in the request.
         fetch_media: whether live traffic fetches URLs.
     """
 
-    answers: tuple[Any, ...] = ()
+    responses: tuple[Any, ...] = ()
     files: Mapping[str, FetchedFile] = {}
     fetch_media: bool = False
 
@@ -66,7 +66,7 @@ def apply_inputs(
     dialect = upstream_dialect(call, target)
     turn_indexes = turns_to_restore(call, target)
     recalled_reasoning = (
-        _match_reasoning(call, target, dialect, turn_indexes, inputs.answers)
+        _match_reasoning(call, target, dialect, turn_indexes, inputs.responses)
         if turn_indexes
         else {}
     )
@@ -89,15 +89,19 @@ def multiple_calls_note(call: Call, choices: tuple[Request, ...]) -> tuple[Runti
 
 
 def _match_reasoning(
-    call: Call, target: Target, dialect: Dialect, turn_indexes: list[int], answers: tuple[Any, ...]
+    call: Call,
+    target: Target,
+    dialect: Dialect,
+    turn_indexes: list[int],
+    responses: tuple[Any, ...],
 ) -> dict[int, ReasoningState]:
-    """Return the reasoning of the answers by turn index, matched as live traffic does."""
+    """Return the reasoning of the responses by turn index, matched as live traffic does."""
     exchange = call.exchange
     turns, scope = exchange.request.turns, ""
     keys = dict(keys_in(exchange.request, scope, turn_indexes))
     state_by_turn: dict[int, ReasoningState] = {}
-    for index, answer in enumerate(answers):
-        parts = _parse_answer(call, target, dialect, answer, f"answers[{index}]")
+    for index, response in enumerate(responses):
+        parts = _parse_earlier_response(call, target, dialect, response, f"responses[{index}]")
         reasoning = extract_state(parts)
         if reasoning is None:
             continue
@@ -111,18 +115,18 @@ def _match_reasoning(
                 state_by_turn.setdefault(turn_index, reasoning)
                 break
         else:
-            path = f"answers[{index}]"
+            path = f"responses[{index}]"
             raise invalid(f"{path}: no turn of the request contains its tool calls", path)
     return state_by_turn
 
 
-def _parse_answer(
-    call: Call, target: Target, dialect: Dialect, answer: Any, path: str
+def _parse_earlier_response(
+    call: Call, target: Target, dialect: Dialect, response: Any, path: str
 ) -> tuple[Part, ...]:
     traits = target.model.traits
     rendered_request = dialect.provider.render_request(call.exchange.request, traits)
     try:
-        return dialect.provider.parse_response(answer, traits, rendered_request).parts
+        return dialect.provider.parse_response(response, traits, rendered_request).parts
     except GatewayError as failure:
         message = failure.error.message
         raise invalid(

@@ -38,17 +38,17 @@ def test_a_golden_case_gets_the_stored_reasoning_state(api: Client) -> None:
     turns = [turn for turn in bare["body"]["contents"] if turn["role"] == "model"]
     (calls,) = [[p for p in turn["parts"] if "functionCall" in p] for turn in turns]
     assert [entry["field"] for entry in bare["runtime_inputs"]] == ["messages[2]"]
-    # The answer as Gemini gave it: its own state on the first call.
+    # The response as Gemini gave it: its own state on the first call.
     function_calls = [{"functionCall": call["functionCall"]} for call in calls]
     function_calls[0]["thoughtSignature"] = "c2lnbmF0dXJl"
-    answer = {"candidates": [{"content": {"parts": function_calls}, "finishReason": "STOP"}]}
+    response = {"candidates": [{"content": {"parts": function_calls}, "finishReason": "STOP"}]}
     response = post_translate(
         api,
         translation_case["from"],
         translation_case["to"],
         translation_case["request"],
         model="gemini-3.8-flash",
-        answers=[answer],
+        responses=[response],
     ).json()
     assert response["runtime_inputs"] == []
     parts = [p for t in response["body"]["contents"] for p in t["parts"] if "functionCall" in p]
@@ -91,9 +91,9 @@ def test_without_files_the_response_lists_the_runtime_inputs(
     ids=["no_base64", "no_picture"],
 )
 def test_an_invalid_file_is_refused(api: Client, more: Any, param: str) -> None:
-    answer = post_translate(api, "openai_chat", "gemini", picture(), **more)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == param
+    response = post_translate(api, "openai_chat", "gemini", picture(), **more)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
 
 
 @pytest.mark.parametrize(

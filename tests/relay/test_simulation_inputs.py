@@ -59,8 +59,8 @@ async def test_the_simulation_equals_the_live_upstream_request(
             client.add_tool_results("sunny")
         rows = await gateway.rows(2)
         model = rows[0].model
-        answers = [json.loads(row.bodies.upstream_response or b"") for row in rows if row.bodies]
-        simulated = simulated_request(client, upstream, model, answers=tuple(answers))
+        responses = [json.loads(row.bodies.upstream_response or b"") for row in rows if row.bodies]
+        simulated = simulated_request(client, upstream, model, responses=tuple(responses))
         bare = simulated_request(client, upstream, model)
         path, body = client.request(upstream, stream=False)
         await gateway.post(path, body, headers=client.headers)
@@ -88,10 +88,10 @@ def gemini_response(part: Json) -> Json:
 
 
 @pytest.mark.parametrize(
-    ("answer", "text"),
+    ("response", "text"),
     [
         (gemini_response({"text": "x"}), ""),
-        ([], "answers[0] is not a response in the format gemini"),
+        ([], "responses[0] is not a response in the format gemini"),
         (
             gemini_response(
                 {"functionCall": {"name": "g", "args": {}}, "thoughtSignature": "c2ln"}
@@ -101,7 +101,7 @@ def gemini_response(part: Json) -> Json:
     ],
     ids=["without_calls", "no_answer", "another_talk"],
 )
-def test_simulated_responses_must_belong_to_the_conversation(answer: Any, text: str) -> None:
+def test_simulated_responses_must_belong_to_the_conversation(response: Any, text: str) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     body = {
         "model": "gemini-3.8-flash",
@@ -111,7 +111,7 @@ def test_simulated_responses_must_belong_to_the_conversation(answer: Any, text: 
             {"role": "tool", "tool_call_id": "call_1", "content": "y"},
         ],
     }
-    inputs = SimulationInputs(answers=(answer,))
+    inputs = SimulationInputs(responses=(response,))
     if not text:
         translation = translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
         assert [missing_input["field"] for missing_input in translation["runtime_inputs"]] == [
@@ -121,7 +121,7 @@ def test_simulated_responses_must_belong_to_the_conversation(answer: Any, text: 
     with pytest.raises(GatewayError) as error:
         translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
     assert text in error.value.error.message
-    assert error.value.error.param == "answers[0]"
+    assert error.value.error.param == "responses[0]"
 
 
 def with_picture(model: str) -> Json:
