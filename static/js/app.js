@@ -2,6 +2,7 @@
 import { copyText } from "./clipboard.js";
 import { bindKeyboard, openCommandPalette } from "./keyboard.js";
 import "./drafts.js";
+import "./focus.js";
 import "./network.js";
 
 const root = document.documentElement;

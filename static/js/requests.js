@@ -75,6 +75,14 @@ document.addEventListener("keydown", (event) => {
   document.querySelector("#detail:not([hidden]) [data-close-detail]")?.click();
 });
 
+// After the detail is closed, the keyboard continues at the row that it belonged to.
+const CLOSED = "closed-request";
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-close-detail]")) sessionStorage.setItem(CLOSED, document.getElementById("detail").dataset.id);
+});
+document.querySelector(`#rows > tr[data-id="${sessionStorage.getItem(CLOSED)}"] a`)?.focus();
+sessionStorage.removeItem(CLOSED);
+
 /** A search field above a list of options: only the options with its text can be chosen. */
 document.addEventListener("input", (event) => {
   const search = event.target.closest("[data-filter-options]");

@@ -21,6 +21,37 @@ def test_escape_closes_the_detail_of_a_request(site_with_data: Site, signed_in: 
     signed_in.wait_for_url(lambda url: "/console/requests/" not in url)
 
 
+def test_the_focus_survives_what_is_exchanged(site_with_data: Site, signed_in: Any) -> None:
+    """After each tab of a request the keyboard began at the top of the page."""
+    page = signed_in
+    page.goto("/console/requests")
+    row = page.locator("#rows > tr a.request-link").nth(2)
+    row.focus()
+    page.keyboard.press("Enter")
+    detail = page.locator("#detail")
+
+    def press(control: Any) -> None:
+        control.focus()
+        page.keyboard.press("Enter")
+
+    tab = detail.get_by_role("link", name="Scores")
+    press(tab)
+    expect(tab).to_have_attribute("aria-current", "page")
+    expect(tab).to_be_focused()
+    thumb = detail.get_by_role("button", name="Good response")
+    press(thumb)
+    expect(thumb).to_have_attribute("aria-pressed", "true")
+    expect(thumb).to_be_focused()
+    older = detail.get_by_role("link", name="Older request").last
+    press(older)
+    expect(page.locator("#rows > tr").nth(3)).to_have_attribute("aria-current", "true")
+    expect(older).to_be_focused()
+    row = page.locator("#rows > tr a.request-link").nth(3)
+    page.keyboard.press("Escape")
+    page.wait_for_url(lambda url: "/console/requests/" not in url)
+    expect(row).to_be_focused()
+
+
 def test_escape_closes_a_menu_before_the_detail(site_with_data: Site, signed_in: Any) -> None:
     signed_in.goto("/console/requests")
     signed_in.locator("#rows > tr a.request-link").first.click()
