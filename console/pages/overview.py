@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
 
-from console.access import is_admin, viewer
+from console.access import is_admin, signed_in
 from console.htmx import render_page_or_part
 from console.insight import process, targets
 from console.insight.steps import steps
@@ -17,6 +18,7 @@ from console.pages.requests.log_search import page
 from console.pages.requests.query import Search
 from gateway.api.runtime import runtime_of
 from gateway.models import RequestLog
+from gateway.roles import has_permission
 
 PAGE = "overview"
 NEWEST_ROWS = 8
@@ -24,9 +26,11 @@ MAX_ERRORS = 5
 
 
 @require_safe
-@viewer
+@signed_in
 def overview(request: HttpRequest) -> HttpResponse:
-    """The page, or the part that refreshes every few seconds."""
+    """The page, or the part that refreshes every few seconds; members start at their keys."""
+    if not has_permission(request.user, "view"):
+        return redirect("personal-keys")
     return render_page_or_part(
         request, "console/overview/page.html", "console/overview/_live.html", _page_context(request)
     )

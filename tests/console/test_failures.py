@@ -31,7 +31,7 @@ def test_an_unknown_page_is_a_404_with_the_navigation(admin_client: Client, path
     answer = admin_client.get(path)
     assert answer.status_code == 404
     html = answer.content.decode()
-    assert "Go to Overview" in html
+    assert "Go to your start page" in html
     assert "matches the given query" not in html
     assert 'aria-label="Main"' in html
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,8 +16,10 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 
 from console import accounts
+from gateway.models import Team
 from gateway.roles import PERMISSIONS
 from tests.browser.pages import NO_PAGES, PAGES
+from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -136,3 +140,29 @@ def test_every_page_is_opened_by_the_browser_tests() -> None:
     missing = sorted(names - opened - set(NO_PAGES))
     # The steps of two-factor authentication: tests/browser/test_sign_in.py.
     assert [name for name in missing if not name.startswith(("mfa_", "account_"))] == []
+
+
+@pytest.mark.parametrize("role", ["member", "viewer", "editor"])
+def test_no_link_of_a_page_is_refused(role: Any) -> None:
+    """From the start page on; editors were offered providers, viewers the response cache."""
+    test_model = model("m", provider("p"))
+    route("r", test_model, cache={"ttl_s": 60})
+    Team.objects.create(name="Search")
+    client = Client()
+    client.force_login(accounts.create_account("person", "correct horse", role=role))
+    pages, opened, refused = [(reverse("overview"), "")], Counter[str](), []
+    while pages:
+        url, source = pages.pop()
+        match = resolve(url.partition("?")[0])
+        opened[match.view_name] += 1
+        if match.view_name == "sign-out" or opened[match.view_name] > 2:
+            continue
+        response = client.get(url, follow=True)
+        if response.status_code == 403:
+            refused.append((url, source))
+        if response.streaming or "html" not in response["Content-Type"]:
+            continue
+        links = re.findall(r'<a [^>]*href="(/console/[^"#]*)"', response.content.decode())
+        pages += [(unescape(link), url) for link in dict.fromkeys(links)]
+    assert opened["personal-keys" if role == "member" else "models"]
+    assert refused == []
