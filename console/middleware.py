@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
 import zoneinfo
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -117,7 +119,10 @@ class Language(LocaleMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         """Called by Django, in a thread."""
         super().process_request(request)
+        modules = len(sys.modules)
         is_valid_path(request.path_info)
+        if len(sys.modules) > modules and gc.get_freeze_count():
+            gc.freeze()  # as the runtime does with what a start imports
 
 
 class ReaderTimeZone(Middleware):
