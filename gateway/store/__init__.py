@@ -47,6 +47,7 @@ from gateway.store.options import load_options, set_options
 from gateway.store.program import (
     NewerDatabase,
     check_program,
+    migration_names,
     record_program,
     unknown_migrations,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "load_snapshot",
     "load_stored_snapshot",
     "lookup_digests",
+    "migration_names",
     "new_cache_keys",
     "owned_ids",
     "pepper",

@@ -6,7 +6,9 @@ program that prepared the database is stored in it, for the message.
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
@@ -47,13 +49,22 @@ def unknown_migrations(applied_migrations: Iterable[tuple[str, str]]) -> list[st
 
     Applications that this program does not have are ignored: it does not use their tables.
     """
-    known_migrations = MigrationLoader(None).disk_migrations
-    names = set(known_migrations)
-    for migration in known_migrations.values():
-        names.update(migration.replaces)
     labels = {config.label for config in apps.get_app_configs()}
-    unknown = {key for key in applied_migrations if key[0] in labels} - names
+    unknown = {key for key in applied_migrations if key[0] in labels} - migration_names()
+    if unknown:  # squashed migrations replace others
+        for migration in MigrationLoader(None).disk_migrations.values():
+            unknown.difference_update(migration.replaces)
     return sorted(f"{app}.{name}" for app, name in unknown)
+
+
+def migration_names() -> set[tuple[str, str]]:
+    """The migrations of this program, as (app, name), without importing them."""
+    return {
+        (config.label, module.name)
+        for config in apps.get_app_configs()
+        for module in pkgutil.iter_modules([str(Path(config.path) / "migrations")])
+        if module.name[0] not in "_~"
+    }
 
 
 def record_program() -> None:

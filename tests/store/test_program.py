@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from gateway import store
 from gateway.config.asgi import lifespan
+from gateway.management.start.bootstrap import migrate
 from gateway.models import Registry
 
 FUTURE = "0042_of_the_future"
@@ -41,6 +43,25 @@ def test_an_unknown_migration_is_refused_with_both_versions(stored: str) -> None
     for text in (settings.PROGRAM_VERSION, stored or "a newer version", f"gateway.{FUTURE}"):
         assert text in str(refusal.value)
     assert "dragoman restore" in str(refusal.value)
+
+
+@pytest.mark.django_db
+def test_only_a_start_with_migrations_to_apply_imports_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Imported(Exception):
+        pass
+
+    def load_disk(loader: MigrationLoader) -> None:
+        raise Imported
+
+    monkeypatch.setattr(MigrationLoader, "load_disk", load_disk)
+    store.check_program()
+    migrate()
+    MigrationRecorder(connection).record_unapplied("gateway", "0001_initial")
+    store.check_program()
+    with pytest.raises(Imported):
+        migrate()
 
 
 @pytest.mark.django_db

@@ -20,6 +20,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
 from gateway import demo, store
 from gateway.management.start.environment_providers import (
@@ -112,6 +113,8 @@ def check_database() -> None:
 
 def migrate() -> None:
     """Apply pending migrations; cheap if there are none."""
+    if store.migration_names() <= MigrationRecorder(connection).applied_migrations().keys():
+        return
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False, verbosity=0)
