@@ -47,10 +47,21 @@ def test_a_first_start_creates_demo_models_a_route_and_a_key() -> None:
 
 def test_the_next_start_makes_nothing_new() -> None:
     bootstrap.prepare(4000)
+    bootstrap.forget_first_key()
     version = store.current_version()
     second = bootstrap.prepare(4000)
     assert second.first_key is None
     assert store.current_version() == version
+
+
+def test_a_first_key_is_shown_by_a_later_start_if_the_first_was_killed(tmp_path: Path) -> None:
+    """Only its hash is in the database, so that otherwise nobody would ever know the key."""
+    first_key = bootstrap.prepare(4000).first_key
+    assert first_key is not None
+    assert stat.S_IMODE((tmp_path / "first_key").stat().st_mode) == 0o600
+    assert bootstrap.prepare(4000).first_key == first_key
+    bootstrap.forget_first_key()
+    assert not (tmp_path / "first_key").exists()
 
 
 def test_deleted_rows_are_not_created_again() -> None:

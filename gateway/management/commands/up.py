@@ -20,7 +20,12 @@ from gateway.database.deadline import deadline
 from gateway.database.outage import database_outage
 from gateway.management.start import hosts, local_model, master_key
 from gateway.management.start.banner import address, banner
-from gateway.management.start.bootstrap import ForeignDatabase, StartResult, prepare
+from gateway.management.start.bootstrap import (
+    ForeignDatabase,
+    StartResult,
+    forget_first_key,
+    prepare,
+)
 from gateway.management.start.environment_providers import EnvironmentProvider
 from gateway.management.start.serve import Certificate, bind, serve
 from gateway.providers.network import environment_proxies
@@ -100,6 +105,7 @@ class Command(BaseCommand):
         def announce() -> None:
             self.stdout.write(lines)
             self.stdout.flush()
+            forget_first_key()
 
         connections.close_all()
         serve(

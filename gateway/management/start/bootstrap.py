@@ -23,6 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
 from gateway import demo, store
+from gateway.config.environment import write_private
 from gateway.management.start.environment_providers import (
     EnvironmentProvider,
     Findings,
@@ -42,7 +43,7 @@ class StartResult(msgspec.Struct, frozen=True, kw_only=True):
     """Results of the preparation that the banner shows.
 
     Attributes:
-        first_key, setup_token: only when they are new.
+        first_key, setup_token: only when they are new, or have not been shown.
         admin_key_file: path of the management API's credential, if none is configured.
         environment_providers: providers that were found on this machine, and where.
         example_model: the model of the example call.
@@ -220,11 +221,28 @@ def _ensure_models(provider: Provider, names: tuple[str, ...]) -> None:
 
 
 def ensure_key() -> str | None:
-    """Create the first gateway key and return it; None if there is a key already."""
-    if ApiKey.objects.exists():
-        return None
-    _, secret = store.create_key("first key")
-    return secret
+    """Create the first gateway key and return it; None if there is a key already.
+
+    Until the banner has shown it, the key is in a file: a start that is killed or fails before
+    that would lose it.
+    """
+    path = _first_key_path()
+    if not ApiKey.objects.exists():
+        _, secret = store.create_key("first key")
+        write_private(path, secret)
+        return secret
+    secret = path.read_text(encoding="utf-8") if path.exists() else ""
+    is_valid = bool(secret) and ApiKey.objects.live().filter(digest=store.digest(secret)).exists()
+    return secret if is_valid else None
+
+
+def forget_first_key() -> None:
+    """Delete the file of the first key, once the key has been shown."""
+    _first_key_path().unlink(missing_ok=True)
+
+
+def _first_key_path() -> Path:
+    return Path(settings.DATA_DIR) / "first_key"
 
 
 def admin_key_file() -> str | None:
