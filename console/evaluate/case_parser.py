@@ -24,6 +24,8 @@ from console.evaluate.definition import (
 )
 
 FORMATS = ("lines", "csv", "jsonl")
+# Each case has a value for each column.
+MAX_COLUMNS = 500
 _EXPECTED_COLUMN = re.compile(r"__expected\d*")
 _DESCRIPTION, _THRESHOLD = "__description", "__threshold"
 # Columns of promptfoo that change the prompt or only label the result.
@@ -36,7 +38,10 @@ def detect_format(text: str) -> str:
     stripped_text = text.strip()
     if stripped_text.startswith(("{", "[")):
         return "jsonl"
-    rows = [*csv.reader(io.StringIO(stripped_text))] if stripped_text else []
+    try:
+        rows = [*csv.reader(io.StringIO(stripped_text))] if stripped_text else []
+    except csv.Error:  # a long line
+        return "lines"
     is_table = len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows if row}) == 1
     names = rows[0] if rows else []
     is_header = all(name.strip() and len(name) <= 40 and "\n" not in name for name in names)
@@ -98,6 +103,8 @@ def _from_csv(text: str) -> tuple[Case, ...]:
     if not rows:
         return ()
     header = [name.strip() for name in rows[0]]
+    if len(header) > MAX_COLUMNS:
+        raise InvalidDefinition(f"{len(header)} columns are more than {MAX_COLUMNS}")
     errors = _header_errors(header)
     _check_count(len(rows) - 1)
     cases = []

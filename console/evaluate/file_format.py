@@ -23,6 +23,8 @@ from console.evaluate.definition import (
 )
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_NUMBER_CHARS = 500
+_NUMBER_TAGS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _PROMPTFOO = frozenset({"prompts", "providers", "tests", "defaultTest", "targets"})
 # Fields of promptfoo's configuration that do not change the requests.
 _IGNORED_KEYS = frozenset(
@@ -33,12 +35,19 @@ _API_KINDS = frozenset({"chat", "messages", "responses", "completion"})
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them expand to gigabytes."""
+    """YAML without aliases, which expand to gigabytes, and without very long numbers."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (`*name`) are not supported")
         return super().compose_node(parent, index)
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        # Converting a number in base 60, such as `1:30`, takes time quadratic in its length.
+        node = super().compose_scalar_node(anchor)
+        if node.tag in _NUMBER_TAGS and len(node.value) > MAX_NUMBER_CHARS:
+            raise yaml.YAMLError("a number is too long: put it in quotes, or write it shorter")
+        return node
 
 
 def load_file(name: str, text: str) -> Definition:
@@ -66,7 +75,7 @@ def load_file(name: str, text: str) -> Definition:
 def _load_yaml(text: str) -> Any:
     try:
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         raise InvalidDefinition(
             f"the file is not valid YAML: {' '.join(str(error).split())}"
         ) from None

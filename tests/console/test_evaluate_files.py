@@ -181,3 +181,23 @@ def test_an_evaluation_needs_models_cases_and_a_judge() -> None:
     with pytest.raises(InvalidDefinition) as error:
         check_runnable(parse_definition(rubric))
     assert len(error.value.errors) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.csv", ",".join(map(str, range(501))) + "\n1\n", "501 columns are more than 500"),
+        ("a.yaml", "cases: [{a: " + "59:" * 200 + "59}]", "a number is too long"),
+        ("a.yaml", "cases: [{a: " + "1:" * 200 + "1.5}]", "too large"),
+    ],
+    ids=["columns", "a number in base 60", "a fraction in base 60"],
+)
+def test_a_file_that_takes_long_to_read_is_refused(name: str, text: str, reason: str) -> None:
+    """Their time, or the memory of the cases, is quadratic in their size."""
+    with pytest.raises(InvalidDefinition, match=reason):
+        load_file(name, text)
+
+
+def test_a_pasted_line_may_be_long() -> None:
+    (case,) = case_parser.parse_case_text("x" * 200_000)
+    assert case.variables == {"input": "x" * 200_000}
