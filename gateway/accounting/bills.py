@@ -98,7 +98,7 @@ def read_csv(text: str) -> list[BilledLine]:
     One column is a day (date, start_time, ...), one an amount in US dollars (cost, amount, ...),
     and optionally one the model. Lines of the same day and model are added up.
     """
-    rows = csv.reader(io.StringIO(text.lstrip("\ufeff")))
+    rows = _csv_rows(text.lstrip("\ufeff"))
     head = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
     day_column, usd_column = _column_index(head, _DAYS), _column_index(head, _AMOUNTS)
     model_column = _column_index(head, _MODELS)
@@ -118,6 +118,13 @@ def read_csv(text: str) -> list[BilledLine]:
         usd = _parse_amount(_cell_text(row, usd_column), number)
         usd_by_line[day, name] = usd_by_line.get((day, name), Decimal(0)) + usd
     return [BilledLine(day, day, usd, name) for (day, name), usd in sorted(usd_by_line.items())]
+
+
+def _csv_rows(text: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text))
+    except csv.Error as error:
+        raise ValueError(f"the file is not CSV: {error}") from None
 
 
 def _column_index(head: Sequence[str], names: Iterable[str]) -> int | None:

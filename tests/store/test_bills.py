@@ -55,6 +55,7 @@ def test_a_file_is_read_by_the_names_of_its_columns() -> None:
         ("day,cost\n2026-11-20,much\n", "line 2: `much` is not an amount"),
         ("day,cost\n2026-11-20,NaN\n", "line 2: `NaN` is not an amount"),
         ("day,cost\n2026-11-20\n", "line 2: `` is not an amount"),
+        ('day,cost\n2026-11-20,"' + "1" * 200_000, "is not CSV: field larger"),
     ],
 )
 def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, reason: str) -> None:
