@@ -191,3 +191,17 @@ def test_reasoning_that_a_gateway_repeats_with_its_state_is_read_once() -> None:
     end = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     parts = parse_stream("openai_chat", *chunks, end).parts
     assert "".join(part.text for part in parts if isinstance(part, Reasoning)) == "Let me seeHm"
+
+
+@each("stream", [False, True])
+@each(
+    ("traffic", "tier"),
+    [("ON_DEMAND_PRIORITY", "priority"), ("ON_DEMAND_FLEX", "flex"), ("ON_DEMAND", "default")],
+)
+def test_the_traffic_type_of_vertex_is_the_tier(traffic: str, tier: str, stream: bool) -> None:
+    body = {
+        "candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "trafficType": traffic},
+    }
+    response = parse_stream("gemini", body) if stream else parse_complete("gemini", body)
+    assert response.service_tier == tier

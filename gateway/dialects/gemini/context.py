@@ -61,6 +61,12 @@ FIELD_PATHS: dict[str, str] = {
 
 # `serviceTier` <-> canonical.
 SERVICE_TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
+# Vertex's `trafficType` -> canonical; the tier that served the request.
+TRAFFIC_TIERS = {
+    "ON_DEMAND": "default",
+    "ON_DEMAND_PRIORITY": "priority",
+    "ON_DEMAND_FLEX": "flex",
+}
 WIRE_TIERS = {canonical_tier: wire_tier for wire_tier, canonical_tier in SERVICE_TIERS.items()}
 
 

@@ -35,6 +35,7 @@ from gateway.dialects.gemini.context import (
     NAME,
     NEXT_PART_SIGNATURE,
     SAME_PART_SIGNATURE,
+    TRAFFIC_TIERS,
     Json,
 )
 from gateway.dialects.gemini.errors import (
@@ -172,7 +173,8 @@ class GeminiStreamParser:
             events += [BlockStart(kind="native", dialect=NAME, native=data), BlockEnd()]
         usage = parse_usage(self._usage)
         if usage is not None:
-            events.append(UsageUpdate(usage))
+            tier = TRAFFIC_TIERS.get(string_or_empty(self._usage.get("trafficType")))
+            events.append(UsageUpdate(usage, tier))
         finish = parse_finish(
             self._finish_reason,
             self._finish_message,
