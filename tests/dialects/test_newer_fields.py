@@ -269,3 +269,31 @@ def test_the_state_of_another_providers_reasoning_does_not_reach_mistral() -> No
     assert [(row["field"], row["action"]) for row in translation["report"]] == [
         ("messages[1].reasoning_details", "dropped")
     ]
+
+
+@each(
+    "part",
+    [
+        {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}},
+        {"functionResponse": {"id": "c", "name": "f", "response": {"output": "o"}}},
+    ],
+)
+def test_state_on_a_part_that_carries_none_is_reported(part: Json) -> None:
+    """Only reasoning, text and calls of the model have state that is sent back."""
+    call = {"role": "model", "parts": [{"functionCall": {"id": "c", "name": "f", "args": {}}}]}
+    user = {"role": "user", "parts": [{**part, "thoughtSignature": "QUJD"}, {"text": "q"}]}
+    _, report = translate_request("gemini", "openai_chat", {"contents": [call, user]})
+    assert ("contents[1].parts[0].thoughtSignature", "dropped") in report
+
+
+def test_fields_of_the_assistant_in_a_users_chat_message_are_reported() -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    messages = [
+        {"role": "user", "content": "q", "reasoning_content": "hm", "tool_calls": calls},
+        {"role": "user", "content": "q", "reasoning_content": None, "tool_calls": []},
+    ]
+    _, report = translate_request("openai_chat", "cohere", {"messages": messages})
+    assert report == {
+        ("messages[0].reasoning_content", "dropped"),
+        ("messages[0].tool_calls", "dropped"),
+    }

@@ -68,6 +68,9 @@ _PART_FIELDS = frozenset(
         *("inlineData", "fileData"),
     }
 )
+# Parts of these kinds have no place for state.
+_UNSIGNED_KINDS = frozenset({"functionResponse", "inlineData", "fileData"})
+_UNSIGNED_PART_FIELDS = _PART_FIELDS - {"thoughtSignature"}
 _CALL_FIELDS = frozenset({"id", "name", "args"})
 _RESULT_FIELDS = frozenset({"id", "name", "response", "parts"})
 
@@ -134,7 +137,9 @@ def parse_parts(
         part_path = f"{path}.parts[{index}]"
         parsed_parts = _parse_part(part, part_path, pending, model=model)
         if not any(isinstance(parsed_part, Native) for parsed_part in parsed_parts):
-            pending.collect_extra_fields(part, _PART_FIELDS, part_path)
+            is_unsigned = not _UNSIGNED_KINDS.isdisjoint(part)
+            parsed_fields = _UNSIGNED_PART_FIELDS if is_unsigned else _PART_FIELDS
+            pending.collect_extra_fields(part, parsed_fields, part_path)
         out += parsed_parts
     return tuple(out)
 

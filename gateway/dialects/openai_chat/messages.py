@@ -55,6 +55,7 @@ _SUPPORTED_FIELDS = frozenset(
         "cache_control",
     ]
 )
+_USER_FIELDS = frozenset({"role", "content", "name", "cache_control"})
 
 
 class Conversation:
@@ -106,7 +107,7 @@ def _parse_message(conversation: Conversation, message: Any, path: str) -> None:
         raise invalid(
             f"{path}.role must be one of {supported_roles}; it is {problem}", f"{path}.role"
         )
-    if not message.keys() <= _SUPPORTED_FIELDS:
+    if not message.keys() <= (_USER_FIELDS if role == "user" else _SUPPORTED_FIELDS):
         _record_unknown_fields(conversation, message, path)
     if conversation.pending_results and role not in {"tool", "function"}:
         conversation.flush_results()
@@ -114,8 +115,11 @@ def _parse_message(conversation: Conversation, message: Any, path: str) -> None:
 
 
 def _record_unknown_fields(conversation: Conversation, message: Json, path: str) -> None:
-    for key, value in message.items():
-        if key not in _SUPPORTED_FIELDS and value is not None:
+    supported_fields = _USER_FIELDS if message["role"] == "user" else _SUPPORTED_FIELDS
+    for key in message.keys() - supported_fields:
+        value = message[key]
+        # Some clients send all fields of a message, without a value.
+        if value or (value is not None and key not in _SUPPORTED_FIELDS):
             conversation.unknown_fields[f"{path}.{key}"] = value
 
 
