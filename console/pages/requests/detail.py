@@ -31,6 +31,7 @@ from console.pages.requests.canonical import has_conversation
 from console.pages.requests.conversation import conversation_context
 from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines
+from console.pages.requests.next_steps import next_step
 from console.pages.requests.replays import original_of, replay_targets, replays_of
 from console.pages.requests.scores import scores_context
 from console.pages.traces.links import ALL
@@ -92,6 +93,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "tabs": _tab_links(row, tab, state.address(), bodies, len(scored["scores"])),
         "newer": newer,
         "older": older,
+        "next_step": next_step(row, request.user),
         "attempts": labels.attempt_bars(row),
         "speed": labels.output_speed(row),
         "endpoint_label": labels.called_endpoint(row),
