@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from console.pages.providers import credential_hints
+from console.pages.providers.connection_test import ConnectionTest
 from console.pages.providers.credential_hints import url_placeholders
 from gateway import store
 from gateway.demo import MODELS
@@ -611,3 +613,12 @@ def test_the_page_of_a_provider_shows_its_budget_and_leads_to_its_limits(
     assert "$7.50 left" in page
     assert "500 requests/min" in page
     assert reverse("limits", args=["provider", row.pk]) in page
+
+
+@pytest.mark.parametrize(("status", "all_fail"), [(404, False), (401, True)])
+def test_an_unknown_model_is_not_a_fault_of_the_provider(status: int, all_fail: bool) -> None:
+    """The page said that all requests to the provider would fail."""
+    result = ConnectionTest(ok=False, status=status, model="nope", message="no such model")
+    html = render_to_string("console/providers/_test.html", {"test_result": result})
+    assert ("requests to this provider will fail too" in html) == all_fail
+    assert ("Leave the model empty" in html) != all_fail
