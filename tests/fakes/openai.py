@@ -15,6 +15,7 @@ from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "sk-upstream-openai-0123456789abcdef"
 CREATED = 1_790_000_000
+_NUMBERS = itertools.count(1)
 MODELS = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "o3", "o4-mini")
 
 
@@ -63,6 +64,8 @@ class StrictOpenAI(Server):
 
     async def _respond(self, body: dict[str, Any], out: ResponseWriter) -> bool:
         """Respond to a valid Responses request."""
+        # LangGraph takes two messages of one id for versions of the same.
+        body = {"as": f"resp_upstream{next(_NUMBERS)}", **body}
         scripted_answer = self.script.answer(*responses.prompts_and_results(body))
         await scripted_answer.wait_until_due()
         if scripted_answer.error is not None:
@@ -284,7 +287,7 @@ async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
 
 def _head(body: dict[str, Any], kind: str) -> dict[str, Any]:
     return {
-        "id": "chatcmpl-upstream1",
+        "id": f"chatcmpl-upstream{next(_NUMBERS)}",
         "object": kind,
         "created": CREATED,
         "model": f"{body['model']}-2026-01-01",

@@ -46,8 +46,8 @@ def response_object(body: Json, answer: ScriptedAnswer, usage: Json) -> Json:
 
 def _answer(body: Json, status: str, **fields: Any) -> Json:
     return {
-        # A server that remembers gives each its own.
-        "id": body.get("as", "resp_upstream1"),
+        # A server that remembers chooses it.
+        "id": body["as"],
         "object": "response",
         "created_at": CREATED,
         "model": f"{body['model']}-2026-01-01",
