@@ -64,10 +64,12 @@ AT_V1_OLD = '`api_base="URL/v1"`'
 OPENAI_KEY, ANTHROPIC_KEY = "`OPENAI_API_KEY`", "`ANTHROPIC_API_KEY`"
 CHAT, RESPONSES, MESSAGES = "openai_chat", "openai_responses", "anthropic_messages"
 LANGCHAIN_OPENAI = ("langchain-openai>=1.7,<2",)
+LANGGRAPH = ("langchain>=1.4,<2", "langgraph>=1.2,<2", *LANGCHAIN_OPENAI)
+LANGGRAPH += ("langchain-google-genai>=4.4,<5",)
 LLAMA_OPENAI = ("llama-index-llms-openai>=0.8,<0.9", "llama-index-llms-openai-like>=0.8,<0.9")
 # 1.82.7, 1.82.8 and 1.107.0 were malicious releases.
 LITELLM = ("litellm>=1.83,<1.84",)
-PYDANTIC_AI = ("pydantic-ai-slim[openai,anthropic]>=2.68,<3",)
+PYDANTIC_AI = ("pydantic-ai-slim[openai,anthropic,google]>=2.68,<3",)
 PYDANTIC_THINKING = (
     "Leaves out its setting `thinking` for models whose names it does not know: set "
     "`openai_reasoning_effort`."
@@ -243,6 +245,24 @@ CLIENTS: dict[str, Client] = {
         variant="anthropic",
         packages=("langchain-anthropic>=1.7,<2",),
     ),
+    "langgraph-responses": Client(
+        "LangGraph `create_agent`, `ChatOpenAI(use_responses_api=True)`",
+        "drive_langgraph.py",
+        RESPONSES,
+        AT_V1,
+        OPENAI_KEY,
+        variant="responses",
+        packages=LANGGRAPH,
+    ),
+    "langgraph-google": Client(
+        "LangGraph `create_agent`, `ChatGoogleGenerativeAI`",
+        "drive_langgraph.py",
+        "gemini",
+        AT_ROOT,
+        "`GOOGLE_API_KEY`",
+        variant="google",
+        packages=LANGGRAPH,
+    ),
     "llama-index-openai": Client(
         "LlamaIndex `OpenAI`",
         "drive_llamaindex.py",
@@ -355,6 +375,15 @@ CLIENTS: dict[str, Client] = {
         AT_ROOT,
         ANTHROPIC_KEY,
         variant="anthropic",
+        packages=PYDANTIC_AI,
+    ),
+    "pydantic-ai-google": Client(
+        "Pydantic AI `GoogleModel`",
+        "drive_pydantic_ai.py",
+        "gemini",
+        AT_ROOT,
+        "`GOOGLE_API_KEY`",
+        variant="google",
         packages=PYDANTIC_AI,
     ),
     "litellm-openai": Client(

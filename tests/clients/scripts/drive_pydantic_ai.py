@@ -1,4 +1,4 @@
-"""Pydantic AI: its models for Chat, Responses and Anthropic's API."""
+"""Pydantic AI: its models for Chat, Responses, Anthropic's API and Gemini."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def get_weather(city: str) -> str:
 def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
     """Create an agent with the model of this variant; each event loop needs a new one."""
     settings: dict[str, Any] = {"thinking": "high"} if thinks else {}
-    if thinks and VARIANT != "anthropic":
+    if thinks and VARIANT == "google":
+        settings = {"google_thinking_config": {"include_thoughts": True}}
+    if thinks and VARIANT in {"chat", "responses"}:
         # It leaves `thinking` out for models of whose names it does not know that they think.
         settings["openai_reasoning_effort"] = "high"
     if thinks and VARIANT == "responses":
@@ -36,6 +38,11 @@ def variant_model(model: str) -> Any:
         from pydantic_ai.providers.anthropic import AnthropicProvider
 
         return AnthropicModel(model, provider=AnthropicProvider(base_url=BASE, api_key=KEY))
+    if VARIANT == "google":
+        from pydantic_ai.models.google import GoogleModel
+        from pydantic_ai.providers.google import GoogleProvider
+
+        return GoogleModel(model, provider=GoogleProvider(base_url=BASE, api_key=KEY))
     from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
