@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -131,7 +132,8 @@ class Operation:
 @lru_cache(maxsize=1)
 def operations() -> Mapping[str, Operation]:
     """All operations by id, in the order of the document, those of model clients first."""
-    document = api.get_openapi_schema(path_prefix="/api/")
+    # To look up the prefix imports the URLs of the API, which add the console's routers.
+    document = api.get_openapi_schema(path_prefix=reverse("api:api-root"))
     all_operations = [
         _read_operation(document, method, path, entry)
         for path, entries in document["paths"].items()
