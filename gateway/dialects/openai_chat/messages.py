@@ -116,8 +116,9 @@ def _parse_message(conversation: Conversation, message: Any, path: str) -> None:
 
 def _record_unknown_fields(conversation: Conversation, message: Json, path: str) -> None:
     supported_fields = _USER_FIELDS if message["role"] == "user" else _SUPPORTED_FIELDS
-    for key in message.keys() - supported_fields:
-        value = message[key]
+    for key, value in message.items():
+        if key in supported_fields:
+            continue
         # Some clients send all fields of a message, without a value.
         if value or (value is not None and key not in _SUPPORTED_FIELDS):
             conversation.unknown_fields[f"{path}.{key}"] = value
