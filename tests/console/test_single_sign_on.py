@@ -108,7 +108,7 @@ def test_a_new_user_gets_an_account_and_reuses_it(client: Client, provider: Prov
 def test_an_account_of_the_same_name_is_not_reused(client: Client, provider: Provider) -> None:
     provider.claims["preferred_username"] = "Ada"
     sign_in(client)
-    assert client.get("/console/").status_code == 403
+    assert client.get("/console/settings").status_code == 403
     assert sorted(User.objects.values_list("username", flat=True)) == ["Ada-2", "ada"]
 
 
