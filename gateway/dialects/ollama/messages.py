@@ -134,8 +134,10 @@ def _parse_message(conversation: Conversation, message: Any, index: int) -> None
             f"{path}.role must be one of {', '.join(_MESSAGE_PARSERS)}; it is {problem}",
             f"{path}.role",
         )
-    for key in message.keys() - _PARSED_FIELDS.get(str(role), _COMMON_FIELDS):
-        value = message[key]
+    parsed_fields = _PARSED_FIELDS.get(str(role), _COMMON_FIELDS)
+    for key, value in message.items():
+        if key in parsed_fields:
+            continue
         # Some clients send all fields of a message, without a value.
         if value or (value is not None and key not in _ALL_FIELDS):
             conversation.extra_fields[f"{path}.{key}"] = value
