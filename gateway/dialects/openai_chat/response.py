@@ -23,7 +23,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Finish, FinishReason, Response, Usage
+from gateway.canon.response import Finish, FinishReason, Response, Usage, unknown_reason
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.parts import FINGERPRINT, NAME, render_citation
 from gateway.dialects.openai_chat.reasoning import (
@@ -250,7 +250,7 @@ def parse_finish(finish_reason: Any, *, calls: bool, has_refusal: bool, stop: An
     """
     name = finish_reason.partition(":")[0].lower() if isinstance(finish_reason, str) else "stop"
     reason = _FINISH_REASONS.get(name, "stop")
-    unknown = None if name in _FINISH_REASONS else name[:60]
+    unknown = None if name in _FINISH_REASONS else unknown_reason(finish_reason, ())
     if calls and reason == "stop":
         reason = "tool"
     elif reason == "tool" and not calls:
