@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -35,6 +38,21 @@ def test_every_operation_has_a_page(document: Any) -> None:
     failures = [name for name in sorted(ids) if client.get(f"/docs/{name}").status_code != 200]
     assert failures == []
     assert client.get("/docs/no-such-operation").status_code == 404
+
+
+def test_the_reference_is_complete_if_it_is_the_first_page() -> None:
+    code = (
+        "import django; django.setup(); "
+        "from console.pages.api_reference.operations import operations; print(*operations())"
+    )
+    names = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert names == list(operations())
 
 
 def test_every_security_scheme_is_described(document: Any) -> None:
