@@ -25,7 +25,18 @@ _ESCAPED_WHITESPACE = re.compile(r"\\[ntr]")
 _CONVERSATION = ("messages", "input", "contents", "prompt")
 # Fields without human-readable text.
 _SKIPPED = frozenset(
-    {"type", "role", "object", "signature", "encrypted_content", "data", "thoughtSignature"}
+    {
+        "data",
+        "encrypted_content",
+        "logprobs",
+        "object",
+        "role",
+        "signature",
+        "thoughtSignature",
+        "type",
+        "usage",
+        "usageMetadata",
+    }
 )
 # Fields of stream events that carry text.
 _DELTAS = frozenset(

@@ -161,6 +161,13 @@ def test_deep_nesting_does_not_hide_the_text_before_it() -> None:
         assert "streamed" in text, depth
 
 
+def test_alternative_tokens_and_usage_are_not_indexed() -> None:
+    alternatives = {"content": [{"token": "Berlin", "top_logprobs": [{"token": "Bonn"}]}]}
+    choice = {"message": {"content": "Berlin"}, "logprobs": alternatives}
+    response = {"choices": [choice], "usage": {"service_tier": "standard"}}
+    assert search_text(bodies({}, response), "").split() == ["Berlin"]
+
+
 def test_base64_is_not_indexed() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBOR" * 5000}}
     text = search_text(bodies({"messages": [{"content": [image, {"text": "a cat"}]}]}, {}), "")
