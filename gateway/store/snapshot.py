@@ -116,6 +116,16 @@ def provider_value(row: models.Provider, entered_credential: str | None = None) 
     return _Compiler(0)._compile_provider(row, entered_credential)
 
 
+def snapshot_of_models(rows: Iterable[models.Model]) -> Snapshot:
+    """A snapshot of these models alone, as far as they can be used."""
+    compiler = _Compiler(0)
+    enabled_rows = [row for row in rows if row.enabled and row.provider.enabled]
+    providers = {row.provider_id: row.provider for row in enabled_rows}
+    compiler.providers = compiler._compile_rows(providers.values(), compiler._compile_provider)
+    compiled_models = compiler._compile_rows(enabled_rows, compiler._compile_model)
+    return Snapshot(version=0, models={model.label: model for model in compiled_models.values()})
+
+
 class _Compiler:
     """One pass over the tables; the values compiled so far, by row id."""
 

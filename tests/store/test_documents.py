@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db.models.signals import post_init
 
 from gateway import store
 from gateway.models import ApiKey, Model, Provider, Route, RouteVersion, RowSource, Target, Team
@@ -256,3 +257,22 @@ def test_an_invalid_target_limit_is_refused(
         write("routes", {"name": "r", "steps": [{"targets": [target]}]}, KINDS["routes"].find("r"))
     with pytest.raises(Refused, match="key_limits: concurrency must be at least 1"):
         write("routes", {**ROUTE, "key_limits": {"concurrency": 0}}, KINDS["routes"].find("r"))
+
+
+def test_a_route_is_checked_without_reading_all_models(registry: None) -> None:
+    provider = Provider.objects.get(name="one")
+    Model.objects.bulk_create(Model(provider=provider, name=f"m{n}") for n in range(50))
+    loaded: list[Model] = []
+
+    def note(instance: Model, **_: Any) -> None:
+        loaded.append(instance)
+
+    post_init.connect(note, sender=Model)
+    try:
+        write(
+            "routes",
+            {"name": "s", "fallbacks": ["r"], "steps": [{"targets": [{"model": "one/m1"}]}]},
+        )
+    finally:
+        post_init.disconnect(note, sender=Model)
+    assert {model.name for model in loaded} <= {"m1"}
