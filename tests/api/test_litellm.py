@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db.models.signals import post_init
 from django.test import Client
 
 from gateway import store
@@ -87,6 +88,27 @@ def test_a_model_group_has_the_best_values_of_its_targets(api_with_models: Clien
     assert "temperature" in group["supported_openai_params"]
     names = [row["model_group"] for row in api_with_models.get("/model_group/info").json()["data"]]
     assert names == ["big", "fast", "small"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_models_are_read_from_the_database_only_after_a_change(
+    api_with_models: Client,
+) -> None:
+    loaded: list[Model] = []
+
+    def note(instance: Model, **_: Any) -> None:
+        loaded.append(instance)
+
+    api_with_models.get("/model/info")
+    post_init.connect(note, sender=Model)
+    try:
+        api_with_models.get("/model/info")
+        assert loaded == []
+    finally:
+        post_init.disconnect(note, sender=Model)
+    Route.objects.get(name="big").delete()
+    data = api_with_models.get("/model/info").json()["data"]
+    assert "big" not in {row["model_name"] for row in data}
 
 
 @pytest.mark.parametrize("path", ["/model/info", "/model_group/info", "/key/info"])

@@ -37,7 +37,7 @@ class KeyHolder(Reader):
 
     def __call__(self, request: HttpRequest) -> Any | None:
         """Return the Caller, or None (401)."""
-        snapshot = store.load_snapshot()
+        snapshot = store.current_snapshot()
         if super().__call__(request) is not None:
             return Caller(key=None, admin=True, snapshot=snapshot)
         key = _live_key(snapshot, token_of(request))
