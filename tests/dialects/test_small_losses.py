@@ -459,3 +459,24 @@ def test_a_search_that_claude_made_is_reported_where_it_cannot_be_shown(
     else:
         _, report = adapter.render_response(response, EXCHANGE)
     assert report
+
+
+def test_a_cache_breakpoint_in_a_tool_result_is_reported_for_gemini() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    text = {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    messages = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": [text]},
+    ]
+    body = {"model": "m", "messages": messages}
+    report = translate.request("openai_chat", "gemini", body, {}, "gemini-3-pro")["report"]
+    assert "cache_control" in [row["field"] for row in report]
+
+
+def test_the_options_of_a_custom_tool_that_chat_lacks_are_reported() -> None:
+    tool = {"type": "custom", "name": "c", "async": True, "allowed_callers": ["programmatic"]}
+    body = {"model": "m", "input": "hi", "tools": [tool]}
+    report = translate.request("openai_responses", "openai_chat", body, {}, "gpt-5.4")["report"]
+    fields = {row["field"] for row in report}
+    assert {"tools[0].async", "tools[0].allowed_callers"} <= fields

@@ -494,7 +494,10 @@ def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
 def _render_function_response(context: RenderContext, result: ToolResult) -> list[Json]:
     """A result with its media inside if the model accepts them, else after it."""
     context.drop_cache_marks(result.cache)
-    texts = [part.text for part in result.parts if isinstance(part, Text) and part.text]
+    text_parts = [part for part in result.parts if isinstance(part, Text)]
+    for part in text_parts:
+        context.drop_cache_marks(part.cache)
+    texts = [part.text for part in text_parts if part.text]
     media_parts = [part for part in result.parts if not isinstance(part, Text)]
     out: Json = {
         "id": result.id,

@@ -192,6 +192,7 @@ def _render_tool(context: ChatRenderContext, tool: Tool, body: Json) -> Json | N
             return _render_server_tool(context, tool, body)
         case "custom" if context.traits.custom_tools:
             context.drop_cache_marks(tool.cache)
+            _drop_extra_fields(context, tool)
             custom_tool = {"name": context.sent_name(tool.name), **_render_description(tool)}
             if tool.format is not None:
                 custom_tool["format"] = tool.format
@@ -263,6 +264,11 @@ def _render_function(context: ChatRenderContext, tool: Tool) -> Json:
     return out
 
 
+def _drop_extra_fields(context: ChatRenderContext, tool: Tool) -> None:
+    for key in tool.extra:
+        context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI Chat")
+
+
 def _render_strict(context: ChatRenderContext, tool: Tool, function: Json) -> None:
     if tool.strict is None:
         return
@@ -288,8 +294,7 @@ def _render_strict(context: ChatRenderContext, tool: Tool, function: Json) -> No
 
 def _render_custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string argument."""
-    for key in tool.extra:
-        context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI Chat")
+    _drop_extra_fields(context, tool)
     context.approximate(tool.path, "free-text tool sent as a function with one string parameter")
     description = tool.description or ""
     if tool.format is not None and tool.format.get("type") == "grammar":
