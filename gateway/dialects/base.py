@@ -351,6 +351,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             generation for a target that needs it translated; None for all others.
         carries_reasoning_state: whether its clients send opaque reasoning state back in
             fields made for it; for others the gateway stores it.
+        may_omit_thoughts: whether such clients may still leave out the reasoning itself, with
+            the state on it: then the gateway stores that of other dialects' providers.
         needs_inline_media: whether a target with these traits cannot fetch an image or
             document by its URL, but accepts its bytes.
         replays_reasoning: whether its reasoning models accept their earlier reasoning; else
@@ -395,6 +397,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     embed_provider: EmbedProvider | None = None
     plan_request: Callable[[Mapping[str, msgspec.Raw]], RequestPlan | None] | None = None
     carries_reasoning_state: bool = False
+    may_omit_thoughts: bool = False
     replays_reasoning: bool = False
     needs_inline_media: Callable[[Image | Document, Traits], bool] = _is_url_only_image
     expects_reasoning: bool = False

@@ -249,6 +249,19 @@ class GeminiWithReasoning(Gemini):
     thinking: ClassVar[Json] = {"thinkingBudget": 3000, "includeThoughts": True}
 
 
+class GeminiWithoutThoughts(GeminiWithReasoning):
+    """Gemini CLI: thoughts are not sent back, and an unsigned call gets a placeholder."""
+
+    name = "gemini-without-thoughts"
+
+    def read_response(self, data: bytes, *, stream: bool) -> None:
+        super().read_response(data, stream=stream)
+        parts = [part for part in self.history[-1]["parts"] if not part.get("thought")]
+        for part in [part for part in parts if "functionCall" in part][:1]:
+            part.setdefault("thoughtSignature", "skip_thought_signature_validator")
+        self.history[-1]["parts"] = parts
+
+
 CLIENTS: tuple[Client, ...] = (
     Chat(),
     Messages(),
@@ -256,5 +269,6 @@ CLIENTS: tuple[Client, ...] = (
     ResponsesWithoutReasoning(),
     Gemini(),
     GeminiWithReasoning(),
+    GeminiWithoutThoughts(),
     Ollama(),
 )

@@ -56,6 +56,8 @@ DIALECT = Dialect(
     check_passthrough=check_passthrough,
     model_in_path=True,
     carries_reasoning_state=True,
+    # Gemini signs its calls, so Gemini CLI sends back the calls, but no thoughts.
+    may_omit_thoughts=True,
     drop_reasoning_state=drop_state,
     replays_reasoning=True,
     default_reasoning_display="none",

@@ -146,12 +146,15 @@ class ReasoningStore:
 
     def should_store(self, call: Call, target: Target, dialect: Dialect) -> bool:
         """Whether to store the reasoning of the response to a call with tools."""
-        exchange = call.exchange
-        if exchange.verb != "generate" or exchange.dialect.carries_reasoning_state:
+        exchange, passthrough = call.exchange, call.attempt.passthrough
+        if exchange.verb != "generate":
+            return False
+        client = exchange.dialect
+        if client.carries_reasoning_state and (passthrough or not client.may_omit_thoughts):
             return False
         traits = target.model.traits
         return may_replay_reasoning(dialect, traits) and (
-            not call.attempt.passthrough or traits.requires_reasoning_replay
+            not passthrough or traits.requires_reasoning_replay
         )
 
     def store_reasoning(self, call: Call, parts: Iterable[Part]) -> None:
