@@ -29,6 +29,12 @@ TOKEN_STARTS = (b'"dgm1.', b'"ZGdtMS', b'"srvtoolu_dgm_', b'"cntr_dgm_')
 # The beginning of a citation's index in a Messages body, where another provider found the source.
 FOREIGN_CITATIONS = (b'"encrypted_index":""', b'"encrypted_index": ""')
 TOKEN = re.compile(b"|".join(map(re.escape, TOKEN_STARTS)))
+# What Gemini's clients send for a call that has no signature, plain or in base64
+# (ai.google.dev, thought signatures).
+_PLACEHOLDERS = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
+_PLACEHOLDER_VALUES = frozenset(
+    {*_PLACEHOLDERS, *(base64.b64encode(text.encode()).decode() for text in _PLACEHOLDERS)}
+)
 _READABLE_TOKEN = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")
 
@@ -99,6 +105,11 @@ def recover_reasoning_text(
     if signature is None or not signature.reasoning_text:
         return reasoning_text, signature
     return reasoning_text or signature.reasoning_text, replace(signature, reasoning_text="")
+
+
+def is_placeholder(signature: Signature) -> bool:
+    """Whether a client sent this where there is no state."""
+    return signature.value in _PLACEHOLDER_VALUES
 
 
 def model_family(model: str) -> str:

@@ -34,7 +34,14 @@ from gateway.relay.state.reasoning import (
 )
 from tests.fakes import anthropic as fake_anthropic
 from tests.fakes import bedrock_rules, gemini_rules, openai_rules, responses_rules
-from tests.relay.clients import Chat, Gemini, Messages, Responses, events
+from tests.relay.clients import (
+    Chat,
+    Gemini,
+    GeminiWithoutThoughts,
+    Messages,
+    Responses,
+    events,
+)
 from tests.relay.test_reasoning_matrix import (
     PROMPT,
     RETURNED,
@@ -416,6 +423,18 @@ async def test_signatures_are_restored_for_a_gemini_client_without_them(
         await send_turn(gateway, client, "gemini", stream=False)
         upstream_parts = upstreams.last("gemini").body["contents"][1]["parts"]
         assert [p.get("thoughtSignature") for p in upstream_parts] == [gemini_rules.SENTINEL]
+
+
+async def test_a_placeholder_of_gemini_cli_is_no_lost_state(upstreams: Upstreams, tmp_path: Path):
+    client = GeminiWithoutThoughts()
+    async with running_gateway(tmp_path, upstreams) as gateway:
+        client.add_user_message(PROMPT)
+        await send_turn(gateway, client, "deepseek", stream=False)
+        [call] = client.history[1]["parts"][-1:]
+        assert call["thoughtSignature"] == "skip_thought_signature_validator"
+        client.add_tool_results("sunny")
+        reply = await send_turn(gateway, client, "deepseek", stream=False)
+        assert "thoughtSignature" not in reply.headers.get("x-dragoman-dropped", "")
 
 
 async def test_a_repeated_refusal_is_returned_after_one_retry(

@@ -27,6 +27,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolChoice,
 )
+from gateway.canon.signature import is_placeholder
 from gateway.canon.system_turns import merge_system_turns
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
@@ -379,6 +380,8 @@ class BaseRenderContext(ReportingContext):
 
     def drop_signature(self, call: ToolCall) -> None:
         """Report that the opaque state of a call is not sent."""
+        if call.signature is not None and is_placeholder(call.signature):
+            return
         path = f"{call.path}.{self.request.client_path('signature')}" if call.path else ""
         self.drop(path, "the state belongs to another model")
 
