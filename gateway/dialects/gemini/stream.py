@@ -345,9 +345,10 @@ class GeminiStreamParser:
         custom = sent_name in self._custom_tools
         name = self._client_names.get(sent_name, sent_name)
         events.append(BlockStart(kind="tool_call", id=call_id, name=name, custom=custom))
-        events += _argument_events(call.get("args"), custom=custom)
         if signature_value:
+            # Before the arguments: for some clients of Chat a call is complete with them.
             events.append(SignatureDelta(self._new_signature(signature_value, SAME_PART_SIGNATURE)))
+        events += _argument_events(call.get("args"), custom=custom)
         return [*events, BlockEnd()]
 
     def _native_events(self, part: Json, signature_value: str) -> list[Event]:

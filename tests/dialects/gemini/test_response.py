@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.events import BlockStart, Delta, End, Failed, Start
+from gateway.canon.events import BlockStart, Delta, End, Failed, SignatureDelta, Start
 from gateway.canon.fold import unfold_response
 from gateway.canon.logprobs import KEY, token_logprobs
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
@@ -69,6 +69,13 @@ def test_a_signature_without_reasoning_creates_a_reasoning_part():
         Reasoning(signature=signature_of_kind(NEXT_PART_SIGNATURE)),
         ToolCall(id="c9", name="f", arguments={}, signature=signature_of_kind(SAME_PART_SIGNATURE)),
     )
+
+
+def test_the_signature_of_a_call_precedes_its_arguments():
+    """For Chat clients (Google's ADK) a call ends with its arguments: a delta after is another."""
+    stream = events(chunk(call("f", {"x": 1}, thoughtSignature=STATE), reason="STOP"))
+    start = max(n for n, event in enumerate(stream) if isinstance(event, BlockStart))
+    assert [type(event) for event in stream[start + 1 : start + 3]] == [SignatureDelta, Delta]
 
 
 def test_a_signature_under_the_last_text_follows_it():
