@@ -20,6 +20,11 @@ Json = dict[str, Any]
 # the name can be split again.
 NAMESPACE_SEPARATOR = "/"
 
+# A tool search that the client executes is a function for other providers. The separator
+# distinguishes it from a client's own function.
+TOOL_SEARCH = "tool_search"
+CLIENT_TOOL_SEARCH = f"{TOOL_SEARCH}{NAMESPACE_SEPARATOR}find"
+
 # `include` values that the gateway handles itself.
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
@@ -65,6 +70,11 @@ def split_name(name: str) -> tuple[str, str]:
     """`(namespace, name)`; the namespace is empty for a tool without one."""
     namespace, _, inner = name.rpartition(NAMESPACE_SEPARATOR)
     return namespace, inner
+
+
+def is_client_tool_search(item: Json) -> bool:
+    """Whether the client executes this tool search, its call or its result."""
+    return item.get("execution") == "client"
 
 
 _NAME_LIMIT = 64

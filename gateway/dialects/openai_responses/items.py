@@ -27,10 +27,12 @@ from gateway.canon.request import (
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
 from gateway.canon.turns import pair_tool_results
 from gateway.dialects.openai_responses.context import (
+    CLIENT_TOOL_SEARCH,
     NAME,
     STATE_KIND,
     Json,
     ResponsesRenderContext,
+    is_client_tool_search,
     join_name,
 )
 from gateway.dialects.openai_responses.parts import (
@@ -42,7 +44,7 @@ from gateway.dialects.openai_responses.parts import (
 from gateway.dialects.openai_responses.tools import parse_tools
 from gateway.dialects.shared import mcp, web_search
 from gateway.dialects.shared.code_execution import is_foreign
-from gateway.dialects.shared.fields import objects, required_text, text, wrong_type
+from gateway.dialects.shared.fields import compact_json, objects, required_text, text, wrong_type
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 # --- web searches of other providers, as items ----------------------------------------------------
@@ -221,7 +223,7 @@ def _parse_item(conversation: Conversation, item: Any, path: str) -> None:
     if kind is None:
         kind = "message" if "role" in item else "item_reference"
     reader = _ITEM_PARSERS.get(kind)
-    if reader is None:
+    if reader is None or (kind in _TOOL_SEARCH_ITEMS and not is_client_tool_search(item)):
         conversation.add_assistant_part(Native(dialect=NAME, data=item, path=path), path)
     else:
         reader(conversation, item, path)
@@ -351,6 +353,30 @@ def _parse_tools_item(conversation: Conversation, item: Json, path: str) -> None
     conversation.tools += parse_tools(item, path)
 
 
+def _parse_search_call(conversation: Conversation, item: Json, path: str) -> None:
+    call_id = required_text(item, "call_id", path)
+    arguments, raw_arguments = _parse_arguments(item, path)
+    conversation.add_assistant_part(
+        ToolCall(
+            id=call_id,
+            name=CLIENT_TOOL_SEARCH,
+            arguments=arguments,
+            raw_arguments=raw_arguments,
+            path=path,
+        ),
+        path,
+    )
+
+
+def _parse_search_result(conversation: Conversation, item: Json, path: str) -> None:
+    """The tools that the client found: the model reads them, and they are offered from here on."""
+    call_id = required_text(item, "call_id", path)
+    conversation.tools += [replace(tool, defer=False) for tool in parse_tools(item, path)]
+    found_tools = Text(text=compact_json(item.get("tools") or []))
+    conversation.add_result(ToolResult(id=call_id, parts=(found_tools,), path=path), path)
+
+
+_TOOL_SEARCH_ITEMS = frozenset({"tool_search_call", "tool_search_output"})
 _ITEM_PARSERS: dict[str, Callable[[Conversation, Json, str], None]] = {
     "message": _parse_message,
     "reasoning": _parse_reasoning,
@@ -360,6 +386,8 @@ _ITEM_PARSERS: dict[str, Callable[[Conversation, Json, str], None]] = {
     "custom_tool_call_output": _parse_result,
     "item_reference": _parse_reference,
     "additional_tools": _parse_tools_item,
+    "tool_search_call": _parse_search_call,
+    "tool_search_output": _parse_search_result,
 }
 
 

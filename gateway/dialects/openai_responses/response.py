@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
-from gateway.canon.arguments import render_arguments
+from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.logprobs import token_logprobs, with_bytes
 from gateway.canon.request import (
@@ -27,7 +27,13 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, FinishReason, Response, Usage, unknown_reason
 from gateway.canon.signature import hide_reasoning_text, wrap_signature
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_responses.context import NAME, Json, split_name
+from gateway.dialects.openai_responses.context import (
+    CLIENT_TOOL_SEARCH,
+    NAME,
+    TOOL_SEARCH,
+    Json,
+    split_name,
+)
 from gateway.dialects.openai_responses.items import (
     WEB_SEARCH_CALL,
     page_contents_drop,
@@ -166,7 +172,7 @@ class _OutputBuilder:
 
     def _add_call(self, call: ToolCall) -> None:
         arguments = call.raw_arguments or "" if call.custom else render_arguments(call)
-        kind = "custom_tool_call" if call.custom else "function_call"
+        kind = call_kind(call.name, custom=call.custom)
         item = render_call_item(
             self._new_item_id(kind), call.id, call.name, arguments, custom=call.custom
         )
@@ -249,6 +255,7 @@ _PREFIXES = {
     "reasoning": "rs",
     "function_call": "fc",
     "custom_tool_call": "ctc",
+    "tool_search_call": "tsc",
     "web_search_call": "ws",
     "mcp_call": "mcp",
     "code_interpreter_call": "ci",
@@ -288,14 +295,30 @@ def render_reasoning_item(
     return {**item, "encrypted_content": token}
 
 
+def call_kind(name: str, *, custom: bool) -> str:
+    """The item type of a tool call."""
+    if name == CLIENT_TOOL_SEARCH:
+        return f"{TOOL_SEARCH}_call"
+    return "custom_tool_call" if custom else "function_call"
+
+
 def render_call_item(
     item_id: str, call_id: str, name: str, arguments: str, *, custom: bool
 ) -> Json:
     """A tool call with its arguments or free text."""
+    if name == CLIENT_TOOL_SEARCH:
+        return {
+            "id": item_id,
+            "type": call_kind(name, custom=custom),
+            "call_id": call_id,
+            "execution": "client",
+            "arguments": parse_arguments(arguments)[0] or {},
+            "status": "completed",
+        }
     namespace, tool_name = split_name(name)
     item: Json = {
         "id": item_id,
-        "type": "custom_tool_call" if custom else "function_call",
+        "type": call_kind(name, custom=custom),
         "call_id": call_id,
         "name": tool_name,
         ("input" if custom else "arguments"): arguments,

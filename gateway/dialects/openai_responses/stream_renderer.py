@@ -27,7 +27,7 @@ from gateway.canon.logprobs import with_bytes, without_bytes
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_responses.context import NAME, Json
+from gateway.dialects.openai_responses.context import CLIENT_TOOL_SEARCH, NAME, Json
 from gateway.dialects.openai_responses.items import (
     WEB_SEARCH_CALL,
     page_contents_drop,
@@ -37,6 +37,7 @@ from gateway.dialects.openai_responses.items import (
 from gateway.dialects.openai_responses.output_events import DeltaWriter, OutputEvents
 from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.openai_responses.response import (
+    call_kind,
     code_losses,
     render_call_item,
     render_failure,
@@ -222,14 +223,16 @@ class ReasoningWriter:
 
 
 class ToolCallWriter:
-    """A call of a function or of a free-text tool."""
+    """A call of a function, of a free-text tool or of the client's tool search."""
 
     def __init__(self, events: OutputEvents, block: BlockStart) -> None:
         self._events, self._block = events, block
         self._event_stem, self._field = "function_call_arguments", "arguments"
         if block.custom:
             self._event_stem, self._field = "custom_tool_call_input", "input"
-        self._id = events.new_id("custom_tool_call" if block.custom else "function_call")
+        # A search has no events of its arguments: they are in its item.
+        self._has_deltas = block.name != CLIENT_TOOL_SEARCH
+        self._id = events.new_id(call_kind(block.name, custom=block.custom))
         self._deltas = events.delta_writer(f"response.{self._event_stem}.delta", self._id)
 
     def open(self) -> bytes:
@@ -238,6 +241,9 @@ class ToolCallWriter:
 
     def write(self, text: str) -> bytes:
         """A delta of the arguments or the free text."""
+        if not self._has_deltas:
+            self._deltas.count(text)
+            return b""
         return self._deltas.write(text)
 
     @property
@@ -249,12 +255,13 @@ class ToolCallWriter:
         """End the item; its state becomes a separate item."""
         out = b""
         if not self._deltas.texts and not self._block.custom:
-            out = self._deltas.write("{}")
+            out = self.write("{}")
         arguments = self._deltas.text
-        argument_fields = {self._field: arguments}
-        out += self._events.item_event(
-            f"response.{self._event_stem}.done", self._id, **argument_fields
-        )
+        if self._has_deltas:
+            argument_fields = {self._field: arguments}
+            out += self._events.item_event(
+                f"response.{self._event_stem}.done", self._id, **argument_fields
+            )
         out += self._events.item_done({**self._build_item(arguments), "status": status})
         if signature is not None:
             state = render_state_item(self._events.new_id("reasoning"), self._block.id, signature)

@@ -9,9 +9,12 @@ from msgspec.structs import replace
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.openai_responses.context import (
+    CLIENT_TOOL_SEARCH,
     NAME,
+    TOOL_SEARCH,
     Json,
     ResponsesRenderContext,
+    is_client_tool_search,
     join_name,
     split_name,
 )
@@ -72,6 +75,13 @@ def _parse_tool(item: Json, path: str, namespace: str | None = None) -> Tool:
             return _parse_function(item, path, namespace)
         case "custom":
             return _parse_custom_tool(item, path, namespace)
+        case kind if kind == TOOL_SEARCH and is_client_tool_search(item):
+            return Tool(
+                name=CLIENT_TOOL_SEARCH,
+                description=text(item, "description", path),
+                schema=mapping(item, "parameters", path),
+                path=path,
+            )
         case None:
             raise invalid(
                 f"{path}.type is required and must be a string such as 'function'", f"{path}.type"
