@@ -196,6 +196,14 @@ async def test_a_model_is_loaded_without_a_call(
     assert (entry.status, entry.outcome, entry.error, entry.attempts) == (200, "ok", "", [])
 
 
+async def test_a_model_with_tools_in_responses_only_is_loaded(tmp_path: Path) -> None:
+    """The ollama SDK always sends `tools`."""
+    registry = snapshot(route("m", provider("a"), model="gpt-5.6-sol"))
+    async with gateway(tmp_path, registry) as gw:
+        reply = await gw.post("/api/chat", {"model": "m", "messages": [], "tools": []})
+    assert reply.json()["done_reason"] == "load"
+
+
 async def get(gw: Any, path: str, **more: Any) -> Any:
     return await gw.post(path, b"", method="GET", **more)
 

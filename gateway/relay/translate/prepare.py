@@ -277,6 +277,8 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
         and offload.contains(exchange.body, _BUILT_IN_HINTS)
     )
     may_need_other = needs_other or may_reason_with_tools or may_use_built_in_tools
+    # A request with a plan has no tools, and may be one that cannot be parsed.
+    may_need_other = may_need_other and exchange.plan is None
     if may_need_other and _serves_dialect(call, provider, other_name):
         needs_other = (
             needs_other
