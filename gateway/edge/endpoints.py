@@ -187,10 +187,13 @@ _REALTIME_HTTP_ENDPOINT = Endpoint(
 )
 _PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 
+_FILES_PATH = re.compile(r"^(?:/v1)?/(?:files|batches)(?:/|$)")
+
 # Paths that the edge serves; Django serves all others.
 _EDGE_PATH = re.compile(
+    # Google's uploads are here only for an error in its format.
     # LiteLLM's list of models has a prefix of the edge, but belongs to the management API.
-    r"(?!/v1/model/info/?\Z)/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha|v2)(?:/.*)?"
+    r"(?!/v1/model/info/?\Z)/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha|v2)(?:/.*)?|upload/v1.*"
     r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
     r"|(?:responses|realtime)(?:/.*)?|traces(?:/ingest)?/?"
     # Passthrough.
@@ -242,6 +245,15 @@ def find_endpoint(path: str) -> Endpoint | None:
     return None
 
 
+def is_googles_own(endpoint: Endpoint, path: str, headers: dict[str, str]) -> bool:
+    """Whether a client of Google means Google's files or batches, not OpenAI's at this path."""
+    return (
+        endpoint.action == "passthrough"
+        and _GOOGLE_KEY_HEADER in headers
+        and _FILES_PATH.search(path) is not None
+    )
+
+
 def _google_endpoint(google_path: google_paths.GooglePath) -> Endpoint:
     """The endpoint of a Google path."""
     if not google_path.action:
@@ -286,6 +298,6 @@ def dialect_of(path: str, headers: dict[str, str]) -> str:
     if bedrock_paths.is_bedrock(path):
         return "bedrock_converse"
     endpoint = find_endpoint(path)
-    if path.startswith(("/v1beta", "/v1alpha")) or _GOOGLE_KEY_HEADER in headers:
+    if path.startswith(("/v1beta", "/v1alpha", "/upload/")) or _GOOGLE_KEY_HEADER in headers:
         return "gemini"
     return endpoint.dialect if endpoint is not None else "openai_chat"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.edge.endpoints import is_edge_path
 from tests.each import each
-from tests.relay.harness import gateway, provider, route, snapshot
+from tests.relay.harness import KEY, gateway, provider, route, snapshot
 
 CHAT = {"model": "cheap", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -47,3 +48,19 @@ async def test_an_unknown_method_of_gemini_is_not_a_wrong_http_method(tmp_path: 
     assert (reply.status, error["status"]) == (404, "NOT_FOUND")
     assert "predictLongRunning" in error["message"]
     assert listed.status == 405
+
+
+@each("path", ["/v1/files", "/v1/batches", "/v1/files/abc", "/upload/v1beta/files"])
+async def test_a_google_client_is_not_sent_files_of_openai(tmp_path: Path, path: str) -> None:
+    """The google-genai SDK calls Gemini's own files and batches at the same paths."""
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
+        headers = {"x-goog-api-key": KEY, "authorization": ""}
+        reply = await gw.post(path, b"", method="GET", headers=headers)
+    error = reply.json()["error"]
+    assert (reply.status, error["status"]) == (404, "NOT_FOUND")
+    assert path in error["message"]
+    assert not gw.upstreams.requests
+
+
+def test_uploads_to_google_are_refused_by_the_edge() -> None:
+    assert is_edge_path("/upload/v1beta/files")
