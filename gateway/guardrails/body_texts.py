@@ -82,6 +82,7 @@ _LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
 # Fields beside `data` if that is base64.
 _MEDIA_FIELDS = ("media_type", "mime_type", "mimeType", "format", "transcript")
 _ENCODED_TYPES = frozenset({"base64", "redacted_thinking", "reasoning.encrypted"})
+_STRING_OR_COLON = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|:', re.DOTALL)
 # Prompts, and Ollama's conversation, may be token ids instead of text.
 _TOKEN_FIELDS = ("prompt", "input", "context")
 
@@ -133,6 +134,27 @@ def _contains_integers(items: list[Any]) -> bool:
         isinstance(item, int) or (isinstance(item, list) and any(isinstance(i, int) for i in item))
         for item in items
     )
+
+
+def has_duplicate_names(encoded_document: bytes, document: Any) -> bool:
+    """Whether an object in valid JSON has a name twice; `document` is its decoded value.
+
+    Only the last value is in `document`, so the first would be sent without a check.
+    """
+    names = 0
+    values = [document]
+    while values:
+        value = values.pop()
+        if type(value) is dict:
+            names += len(value)
+            values += value.values()
+        elif type(value) is list:
+            values += value
+    # Outside of strings, there is one colon for each name.
+    if encoded_document.count(b":") == names:
+        return False
+    tokens = _STRING_OR_COLON.finditer(encoded_document)
+    return sum(token.end() - token.start() == 1 for token in tokens) != names
 
 
 def replace_texts(document: Any, texts: list[str]) -> Any:
@@ -190,7 +212,9 @@ def map_argument_text(value: str, change: Change) -> str:
         decoded_value = msgspec.json.decode(value)
     except (msgspec.MsgspecError, RecursionError):
         return change(value)
-    if not isinstance(decoded_value, dict | list):
+    if not isinstance(decoded_value, dict | list) or has_duplicate_names(
+        value.encode(), decoded_value
+    ):
         return change(value)
     mapped_value = _map_all_strings(decoded_value, change)
     return value if mapped_value is decoded_value else msgspec.json.encode(mapped_value).decode()

@@ -164,6 +164,21 @@ async def test_a_blocked_line_of_a_batch_is_named(tmp_path: Path) -> None:
     assert error["message"] == "line 2 of the file: the request was blocked by the guardrail `mask`"
 
 
+async def test_no_text_hides_in_a_duplicate_field_of_a_batch(tmp_path: Path) -> None:
+    content = json.dumps(batch_line("hello")).replace(
+        '"content": ', f'"content": "{CARD}", "content": ', 1
+    )
+    assert CARD in content
+    body, headers = form(purpose="batch", file=("b.jsonl", content.encode(), "application/jsonl"))
+    async with gateway(tmp_path, guarded_registry(MASK), up=up_file) as live:
+        reply = await live.post("/v1/files", body, headers=headers)
+    assert (reply.status, live.upstreams.requests) == (400, [])
+    assert (
+        "line 1 of the file: an object in the request has a field twice"
+        in reply.json()["error"]["message"]
+    )
+
+
 async def test_an_anthropic_batch_has_the_guardrails_of_its_routes(tmp_path: Path) -> None:
     claude = route("r", provider("up", "anthropic_messages"), guardrails=("mask",))
     guard = msgspec.structs.replace(MASK, everywhere=False)

@@ -97,6 +97,48 @@ async def test_text_with_invisible_characters_is_blocked(tmp_path: Path, text: s
     assert not live.upstreams.requests
 
 
+DUPLICATE_CONTENT = (
+    b'{"model": "r", "messages": [{"role": "user", "content": "%b", "content": "x"}]}'
+)
+# The model reads these arguments as text, with both values.
+DUPLICATE_ARGUMENTS = chat("hello")
+DUPLICATE_ARGUMENTS["messages"] += [
+    {
+        "role": "assistant",
+        "tool_calls": [
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "f", "arguments": f'{{"a": "{CARD}", "a": "x"}}'},
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+]
+
+
+@pytest.mark.parametrize(
+    "body", [DUPLICATE_CONTENT % CARD.encode(), json.dumps(DUPLICATE_ARGUMENTS).encode()]
+)
+@pytest.mark.parametrize("action", ["block", "mask"])
+async def test_no_text_hides_in_a_duplicate_field(tmp_path: Path, body: bytes, action: Any) -> None:
+    guard = Guardrail(name="cards", settings=PII, action=action)
+    async with gateway(tmp_path, registry(guard), one=lambda _: completion()) as live:
+        await live.post(CHAT, body)
+    assert not any(CARD.encode() in request.content for request in live.upstreams.requests)
+
+
+async def test_a_response_with_a_duplicate_field_is_not_sent(tmp_path: Path) -> None:
+    guard = Guardrail(name="cards", settings=PII, check_responses=True)
+    original = completion().content
+    body = original.replace(b'"content":', b'"content": "%b", "content":' % CARD.encode())
+    assert body != original
+    answer = httpx.Response(200, content=body, headers={"content-type": "application/json"})
+    async with gateway(tmp_path, registry(guard), one=lambda _: answer) as live:
+        reply = await live.post(CHAT, chat("hello"))
+    assert not shows_card(reply.body)
+
+
 @pytest.mark.parametrize("action", ["block", "mask", "log"])
 async def test_token_ids_cannot_be_checked(tmp_path: Path, action: Any) -> None:
     guard = Guardrail(name="cards", settings=PII, action=action)

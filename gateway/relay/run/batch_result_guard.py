@@ -14,7 +14,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.guardrails.body_texts import replace_texts, texts_of
 from gateway.relay.exchange.call import Call
 from gateway.relay.passthrough.batches import MAX_LINE_BYTES
-from gateway.relay.run.guardrails import check_texts
+from gateway.relay.run.guardrails import check_texts, has_unchecked_values
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -66,6 +66,9 @@ class BatchResultGuard:
             return line
         outer, inner = path
         answer = result[outer][inner]
+        guard = self._call.guard
+        if guard is not None and has_unchecked_values(guard.after, line, result):
+            return msgspec.json.encode(_blocked_result(result, outer, _DUPLICATE_FIELD))
         try:
             texts = texts_of(answer)
             if not texts:
@@ -85,6 +88,9 @@ class BatchResultGuard:
 
 
 _UNREADABLE = Error(kind="content_policy", message="the response is nested too deeply")
+_DUPLICATE_FIELD = Error(
+    kind="content_policy", message="an object in the response has a field twice"
+)
 
 
 def _answer_path(result: Any) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.spool import Spool
 from gateway.relay.passthrough.request import BATCH_PURPOSES, state_of
-from gateway.relay.run.guardrails import check_texts, reject_token_ids
+from gateway.relay.run.guardrails import check_texts, reject_duplicate_names, reject_token_ids
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -119,6 +119,7 @@ async def _check_line(runtime: Runtime, call: Call, line: bytes, number: int) ->
         body = request.get("body") if isinstance(request, dict) else None
         assert call.guard is not None
         reject_token_ids(call.guard, body)
+        reject_duplicate_names(call.guard, line, request)
         texts = texts_of(body) if isinstance(body, dict) else []
         if not texts:
             return line

@@ -22,7 +22,12 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.guardrails import services
-from gateway.guardrails.body_texts import has_token_ids, replace_texts, texts_of
+from gateway.guardrails.body_texts import (
+    has_duplicate_names,
+    has_token_ids,
+    replace_texts,
+    texts_of,
+)
 from gateway.guardrails.guardrail import (
     REWRITES,
     Guardrail,
@@ -80,6 +85,7 @@ async def guard_request(runtime: Runtime, call: Call) -> None:
     try:
         document = await offload.run(size, _decode_body, exchange.body)
         reject_token_ids(call.guard, document)
+        await offload.run(size, reject_duplicate_names, call.guard, exchange.body, document)
         texts = await offload.run(size, texts_of, document)
         if not texts:
             return
@@ -113,6 +119,31 @@ def _decode_body(body: bytes) -> dict[str, Any]:
     return decoded_body
 
 
+def reject_duplicate_names(guard: GuardState, body: bytes, document: Any) -> None:
+    """Raises GatewayError if a request has a value that its guardrails do not check."""
+    if has_unchecked_values(guard.before, body, document):
+        message = "an object in the request has a field twice; send it once"
+        raise GatewayError(Error(kind="content_policy", message=message, code=BLOCKED_CODE))
+
+
+def has_unchecked_values(guardrails: list[Guardrail], body: bytes, document: Any) -> bool:
+    """Whether a field has two values, of which these guardrails would only block or mask the last.
+
+    The receiver may use the first one.
+    """
+    return any(guardrail.action != "log" for guardrail in guardrails) and has_duplicate_names(
+        body, document
+    )
+
+
+def _decode_response(guard: GuardState | None, body: bytes) -> Any:
+    document = msgspec.json.decode(body)
+    if guard is not None and has_unchecked_values(guard.after, body, document):
+        message = "an object in the response has a field twice, which guardrails cannot check"
+        raise GatewayError(Error(kind="content_policy", message=message, code=UNAVAILABLE_CODE))
+    return document
+
+
 async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
     """A whole response in the client's dialect, rewritten by its guardrails if necessary.
 
@@ -120,7 +151,7 @@ async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
     """
     size = len(body)
     try:
-        document = await offload.run(size, msgspec.json.decode, body)
+        document = await offload.run(size, _decode_response, call.guard, body)
         texts = await offload.run(size, texts_of, document)
         if not texts:
             return body
