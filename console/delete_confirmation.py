@@ -17,10 +17,12 @@ def delete_confirmation(
     title: str,
     consequence: str,
     label: str,
+    row_version: str = "",
 ) -> HttpResponse:
     """Render the question; its form posts to the URL of the question.
 
     `crumbs` are the URLs and names of the pages above; the last one is where Cancel leads.
+    `row_version` is submitted with the form, so that the view notices a change in between.
     """
     context = {
         "page": page,
@@ -29,5 +31,6 @@ def delete_confirmation(
         "consequence": consequence,
         "label": label,
         "cancel_url": crumbs[-1][0],
+        "row_version": row_version,
     }
     return render(request, "console/components/delete.html", context)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from console.models import Evaluation, EvaluationRun
-from gateway.models import AlertChannel, ApiKey, Guardrail, Prompt, Team
+from console import accounts
+from console.models import Evaluation, EvaluationRun, SavedView
+from gateway.models import (
+    AlertChannel,
+    AlertSilence,
+    ApiKey,
+    Guardrail,
+    Prompt,
+    RequestScore,
+    Team,
+)
+from tests.console.test_requests import logged
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +82,88 @@ def test_a_row_is_deleted_after_a_confirmation(
     assert type(row).objects.filter(pk=row.pk).exists()
     assert admin_client.post(url).status_code == 302
     assert not type(row).objects.filter(pk=row.pk).exists()
+
+
+def assert_asks(client: Client, page_url: str, url: str, question: str) -> None:
+    """The page links to the question, and asking changes nothing."""
+    page = client.get(page_url).content.decode()
+    assert f'href="{url}' in page
+    assert f'action="{url}' not in page, "one click deletes"
+    confirmation = client.get(url)
+    assert confirmation.status_code == 200
+    text = " ".join(confirmation.content.decode().split())
+    assert question in text
+    assert f'href="{page_url}"' in text, "Cancel leads back"
+
+
+def test_a_silence_ends_after_a_confirmation(admin_client: Client) -> None:
+    row = AlertSilence.objects.create(subject="demo", ends_at=timezone.now() + timedelta(hours=2))
+    url = reverse("alert-silence-delete", args=[row.pk])
+    assert_asks(admin_client, reverse("alerts"), url, "End the silence of All events: demo")
+    assert AlertSilence.objects.exists()
+    assert admin_client.post(url).status_code == 302
+    assert not AlertSilence.objects.exists()
+
+
+def test_a_case_is_deleted_after_a_confirmation(admin_client: Client) -> None:
+    evaluation, page_url, _ = make_evaluation()
+    cases = [{"vars": {"input": "one"}}, {"vars": {"input": "two"}}]
+    Evaluation.objects.update(document={"name": "Capitals", "cases": cases})
+    url = reverse("evaluation-case-delete", args=[evaluation.pk, 0])
+    assert_asks(admin_client, page_url, url, "Delete case")
+    evaluation.refresh_from_db()
+    assert evaluation.document["cases"] == cases
+    assert admin_client.post(url).status_code == 302
+    evaluation.refresh_from_db()
+    assert evaluation.document["cases"] == cases[1:]
+
+
+def test_a_saved_view_is_deleted_after_a_confirmation(admin_client: Client) -> None:
+    owner = User.objects.get(username="ada")
+    view = SavedView.objects.create(owner=owner, name="Failures", query="status=failed")
+    url = reverse("view-delete", args=[view.pk])
+    assert_asks(admin_client, reverse("requests"), url, "Delete Failures")
+    assert SavedView.objects.exists()
+    assert admin_client.post(url).status_code == 302
+    assert not SavedView.objects.exists()
+
+
+def make_score(**request: Any) -> RequestScore:
+    row = logged("req_scored", **request)
+    return RequestScore.objects.save_score(row, "ada", name="tone", value=0.5, comment="Dry.")
+
+
+def test_a_score_is_deleted_after_a_confirmation(admin_client: Client) -> None:
+    score = make_score()
+    page_url = f"{reverse('request', args=[score.log_id])}?tab=scores"
+    url = f"{reverse('request-score-delete', args=[score.log_id, score.pk])}?tab=scores"
+    assert_asks(admin_client, page_url, url, "Delete tone by ada")
+    assert RequestScore.objects.exists()
+    answer = admin_client.post(url)
+    assert answer["Location"] == page_url
+    assert not RequestScore.objects.exists()
+
+
+def test_a_member_deletes_an_own_score_after_a_confirmation(db: None) -> None:
+    client = Client()
+    user = accounts.create_account("ada", "correct horse", role="member")
+    key = ApiKey.objects.create(name="own", prefix="sk-dgm-2", digest=b"2" * 32, owner=user)
+    score = make_score(key_id=key.pk)
+    client.force_login(user)
+    page_url = reverse("personal-request", args=[score.log_id])
+    url = reverse("personal-request-score-delete", args=[score.log_id, score.pk])
+    assert_asks(client, page_url, url, "Delete tone by ada")
+    assert RequestScore.objects.exists()
+    assert client.post(url).status_code == 302
+    assert not RequestScore.objects.exists()
+
+
+def test_a_score_of_others_is_not_asked_about(db: None) -> None:
+    score = make_score()
+    client = Client()
+    client.force_login(accounts.create_account("ben", "correct horse", role="editor"))
+    url = reverse("request-score-delete", args=[score.log_id, score.pk])
+    assert client.get(url).status_code == 403
 
 
 def test_a_run_is_deleted_after_a_confirmation(admin_client: Client) -> None:

@@ -137,10 +137,20 @@ def add_silence(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def delete_silence(request: HttpRequest, pk: int) -> HttpResponse:
-    """End a silence."""
-    remove_silence(get_object_or_404(AlertSilence, pk=pk))
+    """End a silence after a confirmation."""
+    silence = get_object_or_404(AlertSilence, pk=pk)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[(reverse("alerts"), _("Alerts"))],
+            title=_("End the silence of %(name)s") % {"name": silence},
+            consequence=_("Active alerts that it suppressed are sent to the channels."),
+            label=_("End silence"),
+        )
+    remove_silence(silence)
     messages.success(request, _("The silence has ended."))
     return redirect("alerts")

@@ -194,7 +194,7 @@ def _render_page(
         "status_labels": STATUS_LABELS,
         "status_pills": STATUS_PILLS,
         "cases": [
-            {"number": n, "title": case_title(n, case), "case": case, "version": version_of(case)}
+            {"number": n, "title": case_title(n, case), "case": case}
             for n, case in enumerate(page_cases, first)
         ],
         "first": first + 1,
@@ -330,12 +330,25 @@ def case_edit(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     return render(request, "console/evaluate/case.html", context, status=status)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @viewer
 def case_delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """Remove a case; runs keep their copy."""
+    """Delete a case after a confirmation; runs keep their copy."""
     row = evaluation_of(request, pk)
     case = _find_case(parse_definition(row.document), number)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[
+                (reverse("evaluate"), _("Evaluate")),
+                (reverse("evaluation", args=[pk]), row.name),
+            ],
+            title=_("Delete %(name)s") % {"name": case_title(number, case)},
+            consequence=_("Later runs are without this case. Runs so far keep it."),
+            label=_("Delete case"),
+            row_version=version_of(case),
+        )
     if request.POST.get(LOCK_FIELD, "") not in {"", version_of(case)}:
         message = _("This case has changed. Delete it again if it is still the right one.")
         messages.error(request, message)

@@ -1,4 +1,4 @@
-"""Saved views of the Requests page: created from the current search, deleted by name."""
+"""Saved views of the Requests page: named searches."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from console.access import viewer
+from console.delete_confirmation import delete_confirmation
 from console.models import SavedView
 from console.models.saved_view import MAX_VIEWS
 from console.pages.requests.listing import state_of
@@ -33,11 +34,20 @@ def view_save(request: HttpRequest) -> HttpResponse:
     return redirect(return_url)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @viewer
 def view_delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a view."""
+    """Delete a view after a confirmation."""
     row = get_object_or_404(SavedView.objects.owned_by(request.user), pk=pk)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            "requests",
+            crumbs=[(reverse("requests"), _("Requests"))],
+            title=_("Delete %(name)s") % {"name": row.name},
+            consequence=_("The saved search is deleted; requests are not."),
+            label=_("Delete view"),
+        )
     row.delete()
     messages.success(request, _("View %(name)s deleted.") % {"name": row.name})
     return redirect("requests")

@@ -101,9 +101,9 @@ def save_score(request: HttpRequest, row: RequestLog) -> ScoreForm | None:
     return None
 
 
-def delete_score(request: HttpRequest, row: RequestLog, pk: int) -> None:
-    """Delete a score of a request. Raises PermissionDenied for one of others."""
+def find_own_score(request: HttpRequest, row: RequestLog, pk: int) -> RequestScore:
+    """Return a score that the user may delete. Raises PermissionDenied for one of others."""
     score = get_object_or_404(RequestScore.objects.of_requests([row.pk]), pk=pk)
     if not is_admin(request.user) and score.scored_by != request.user.get_username():
         raise PermissionDenied
-    score.delete()
+    return score
