@@ -126,11 +126,16 @@ PAGES = (
 # The template of `team-delete`.
 TEAM_DELETE_ALIKE = (
     "alert-channel-delete",
+    "alert-silence-delete",
+    "evaluation-case-delete",
     "evaluation-delete",
     "evaluation-run-delete",
     "guardrail-delete",
+    "personal-request-score-delete",
     "prompt-delete",
+    "request-score-delete",
     "settings-end-user-delete",
+    "view-delete",
 )
 
 # What answers no page of its own: a part, a download, data of the playground, or the steps that
