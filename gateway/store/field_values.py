@@ -68,23 +68,22 @@ def base_url(text: str) -> str:
     if not text:
         raise InvalidField("base_url", "it has no base URL, and its preset has none either")
     if _BAD_URL.search(text):
-        raise InvalidField("base_url", "the base URL contains invalid characters")
+        raise InvalidField("base_url", "it contains invalid characters", label="base_url")
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - raises ValueError for an invalid port
     except ValueError as error:
-        raise InvalidField("base_url", f"the base URL is not a URL: {error}") from None
+        raise InvalidField("base_url", f"it is not a URL: {error}", label="base_url") from None
     # `demo` is the in-process provider.
     if parts.scheme not in {"http", "https", "demo"} or not parts.hostname:
-        raise InvalidField(
-            "base_url", f"the base URL must be http:// or https:// and a host, not `{text[:80]}`"
-        )
+        message = f"it must be http:// or https:// and a host, not `{text[:80]}`"
+        raise InvalidField("base_url", message, label="base_url")
     if parts.username is not None or parts.password is not None:
-        raise InvalidField("base_url", "the base URL must not contain a user name or password")
+        message = "it must not contain a user name or password"
+        raise InvalidField("base_url", message, label="base_url")
     if parts.query or parts.fragment:
-        raise InvalidField(
-            "base_url", "the base URL must not contain a query string; use the separate field"
-        )
+        message = "it must not contain a query string; use the query parameters"
+        raise InvalidField("base_url", message, label="base_url")
     return text.rstrip("/")
 
 
@@ -130,13 +129,10 @@ def headers(base: Pairs, value: Any) -> Pairs:
     row_headers = resolve_references(pairs(value, "headers"), "headers")
     for name, content in row_headers:
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
-            raise InvalidField("headers", f"headers: `{name[:80]}` may not be set")
+            raise InvalidField("headers", f"`{name[:80]}` may not be set", label="headers")
         if not content.isascii() or not content.isprintable():
-            message = (
-                f"headers: the value of `{name}` contains characters that are not allowed "
-                "in headers"
-            )
-            raise InvalidField("headers", message)
+            message = f"the value of `{name}` contains characters that are not allowed in headers"
+            raise InvalidField("headers", message, label="headers")
     row_names = {name.lower() for name, _ in row_headers}
     return (*(pair for pair in base if pair[0].lower() not in row_names), *row_headers)
 
@@ -175,7 +171,7 @@ def paths(base: dict[str, str], value: Any) -> dict[str, str]:
     templates = dict(pairs(value, "paths"))
     for verb, path in templates.items():
         if not path.startswith("/") or _BAD_URL.search(path):
-            raise InvalidField("paths", f"paths: `{verb}` must start with a slash")
+            raise InvalidField("paths", f"`{verb}` must start with a slash", label="paths")
     return templates
 
 
@@ -184,7 +180,7 @@ def edits(value: Any) -> tuple[Edit, ...]:
     try:
         edits = msgspec.convert(value, tuple[Edit, ...])
     except msgspec.ValidationError as error:
-        raise InvalidField("edits", f"edits: {error}") from None
+        raise InvalidField("edits", str(error), label="edits") from None
     for edit in edits:
         try:
             edit_rules.check(edit)
@@ -200,13 +196,11 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
     field_names = set(Timeouts.__struct_fields__)
     for name, seconds in value.items():
         if name not in field_names:
-            raise InvalidField(
-                "timeouts", f"timeouts: `{name}` is not one of {_join_sorted(field_names)}"
-            )
+            message = f"`{name}` is not one of {_join_sorted(field_names)}"
+            raise InvalidField("timeouts", message, label="timeouts")
         if not _is_positive(seconds):
-            raise InvalidField(
-                "timeouts", f"timeouts: `{name}` must be a number of seconds above 0"
-            )
+            message = f"`{name}` must be a number of seconds above 0"
+            raise InvalidField("timeouts", message, label="timeouts")
     changes = {name: float(seconds) for name, seconds in value.items()}
     return msgspec.structs.replace(base, **changes)
 

@@ -109,11 +109,12 @@ def _resolve_column(row: models.Provider, field: str) -> str:
         if text.startswith(VARIABLE_PREFIX):
             text = variable_value(text.removeprefix(VARIABLE_PREFIX))
     except LookupError as error:
-        raise InvalidField(field, f"{field}: {error.args[0]}") from None
+        raise InvalidField(field, str(error.args[0]), label=field) from None
     except UndecryptableError as error:
-        raise InvalidField(field, f"{field}: {error}") from None
+        raise InvalidField(field, str(error), label=field) from None
     if len(text) > MAX_PEM_CHARS:
-        raise InvalidField(field, f"{field}: it is longer than {MAX_PEM_CHARS} characters")
+        message = f"it is longer than {MAX_PEM_CHARS} characters"
+        raise InvalidField(field, message, label=field)
     return text
 
 
@@ -125,7 +126,7 @@ def _parse_certificates(pem: str, field: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
-        raise InvalidField(field, f"{field}: it {_NOT_PEM % 'CERTIFICATE'}") from None
+        raise InvalidField(field, f"it {_NOT_PEM % 'CERTIFICATE'}", label=field) from None
 
 
 def _check_client_certificate(network: Network) -> None:
@@ -141,9 +142,10 @@ def _check_client_certificate(network: Network) -> None:
     try:
         key = load_pem_private_key(network.client_key.reveal().encode(), None)
     except TypeError:
-        message = "client_key: the key is encrypted; remove its passphrase (openssl pkey -in FILE)"
-        raise InvalidField("client_key", message) from None
+        message = "it is encrypted; remove its passphrase (openssl pkey -in FILE)"
+        raise InvalidField("client_key", message, label="client_key") from None
     except ValueError:
-        raise InvalidField("client_key", f"client_key: it {_NOT_PEM % 'PRIVATE KEY'}") from None
+        message = f"it {_NOT_PEM % 'PRIVATE KEY'}"
+        raise InvalidField("client_key", message, label="client_key") from None
     if key.public_key() != certificates[0].public_key():
         raise InvalidField("client_key", "the client key is not that of the client certificate")

@@ -456,6 +456,21 @@ def test_a_test_of_a_wrong_form_sends_nothing(admin_client: Client) -> None:
     assert "Name:" in text(answer)
 
 
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"base_url": "http://u:p@example.com"}, "Base URL: It must not contain a user name"),
+        ({"headers": "host: example.com"}, "Headers: `host` may not be set"),
+    ],
+)
+def test_a_problem_names_its_field_once(
+    admin_client: Client, values: dict[str, str], problem: str
+) -> None:
+    form = provider_form(**values)
+    answer = admin_client.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX)
+    assert problem in text(answer)
+
+
 def test_selected_rows_of_a_fetched_price_list_are_imported(
     admin_client: Client, upstream: Callable[..., Any]
 ) -> None:

@@ -23,6 +23,7 @@ from gateway.providers.redact import MASK
 from gateway.routing.snapshot import Provider as ProviderValue
 from gateway.routing.snapshot import Timeouts
 from gateway.store.documents.provider import field_of
+from gateway.store.field_values import InvalidField
 
 MODES = (
     ("stored", _("Enter a key")),
@@ -244,7 +245,7 @@ class ProviderForm(NetworkForm):
         try:
             self.provider_value()
         except ValueError as error:
-            message = str(error)
+            message = error.message if isinstance(error, InvalidField) else str(error)
             document_field = field_of(error)
             field = _FORM_FIELDS.get(document_field, document_field)
             message = message[:1].upper() + message[1:]
