@@ -501,7 +501,9 @@ def test_alert_thresholds_are_changed_in_a_form(client: Client) -> None:
     thresholds = store.load_options().alert_thresholds
     assert (thresholds.error_rate_percent, thresholds.cooldown_s) == (50, 0)
     assert thresholds.key_expiry_days == 7
-    assert 'value="50"' in client.get(url).content.decode()
+    page = client.get(url).content.decode()
+    assert 'value="50"' in page
+    assert "Leave empty for the default, which is shown in gray." in page
     # Empty fields are the defaults.
     assert client.post(url, {}).status_code == 302
     assert store.load_options().values["alert_thresholds"].origin == "default"
