@@ -48,6 +48,7 @@ KIND_LABELS: dict[str, Promise] = {
     "priceupdate": _("Price list"),
     "billline": _("Bill"),
     "alertchannel": _("Alert channel"),
+    "alertsilence": _("Alert silence"),
 }
 CHANNELS: dict[str, Promise] = {
     "console": _("in the console"),

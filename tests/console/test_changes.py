@@ -11,8 +11,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from console.pages.changes import KIND_LABELS
 from gateway import audit, store
+from gateway.alerts.silences import create_silence
 from gateway.models import Change, PriceUpdate, Provider, Team
+from gateway.models.registry import RegistryRow
 from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +41,13 @@ def test_a_change_has_its_author_and_both_values(admin_client: Client) -> None:
     assert "<ins>http://10.0.0.2</ins>" in page
     assert "eva, in the console" in page
     assert "sk-secret" not in page
+
+
+def test_every_recorded_kind_has_a_label(admin_client: Client) -> None:
+    create_silence(hours=1, subject="demo")
+    kinds = {row._meta.model_name for row in RegistryRow.__subclasses__()}
+    kinds |= set(Change.objects.values_list("kind", flat=True))
+    assert kinds - set(KIND_LABELS) == set()
 
 
 def test_changes_are_filtered_and_paginated(admin_client: Client) -> None:
