@@ -72,3 +72,17 @@ def test_times_are_in_the_time_zone_of_the_browser(open_page: Any) -> None:
     expect(moment).to_have_attribute("title", re.compile("JST$"))
     local = dt.datetime.fromisoformat(moment.get_attribute("datetime")) + dt.timedelta(hours=9)
     expect(moment).to_contain_text(f"{local:%H:%M}")
+
+
+def test_earlier_changes_get_the_keyboard_focus(site: Site, signed_in: Any) -> None:
+    """The pressed link is replaced by the changes: the next key would begin at the top."""
+    site.shell(
+        "from gateway.models import Change\n"
+        "Change.objects.bulk_create("
+        "Change(row_id=n, kind='team', name=f'team-{n:02}', action='created', via='console')"
+        " for n in range(70))"
+    )
+    signed_in.goto("/console/changes?kind=team")
+    signed_in.get_by_role("link", name="Show earlier changes").focus()
+    signed_in.keyboard.press("Enter")
+    expect(signed_in.get_by_role("heading", name="Team team-19")).to_be_focused()
