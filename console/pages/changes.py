@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.http import urlencode
@@ -29,8 +30,9 @@ _INTERNAL_COLUMNS = frozenset(
     {"source", "source_ref", "prefix", "previous_prefix", "digest"}
     | {"route_id", "model_id", "provider_id", "order", "position"}
 )
-_TEAM_COLUMNS = frozenset({"team_id", "parent_id"})
 _MAX_TEXT_LENGTH = 300
+# Column with the id of another row -> the names of these rows by id.
+NamesByColumn = Mapping[str, Mapping[Any, str]]
 
 KIND_LABELS: dict[str, Promise] = {
     "provider": _("Provider"),
@@ -72,7 +74,7 @@ _LABELS: dict[str, Any] = {
     "is_active": _("Active"),
     "kind": _("Type"),
     "everywhere": _("Apply to all requests"),
-    "owner_id": _("Owner (user ID)"),
+    "owner_id": _("User"),
 }
 # Suffix of a column's name -> unit.
 _UNIT_BY_SUFFIX = (("_usd", _("USD")), ("_s", _("s")), ("_percent", "%"))
@@ -109,7 +111,9 @@ def changes(request: HttpRequest) -> HttpResponse:
     )
     has_more = len(rows) > PAGE_SIZE
     teams = dict(Team.objects.values_list("pk", "name"))
-    entries = [_change_entry(row, teams) for row in rows[:PAGE_SIZE]]
+    users = dict(get_user_model()._default_manager.values_list("pk", "username"))
+    names_by_column = {"team_id": teams, "parent_id": teams, "owner_id": users}
+    entries = [_change_entry(row, names_by_column) for row in rows[:PAGE_SIZE]]
     context = {
         "page": PAGE,
         "entries": entries,
@@ -132,18 +136,20 @@ def actor_label(actor: str) -> str | Promise:
     return _CREDENTIALS.get(actor, actor)
 
 
-def _change_entry(row: Change, teams: Mapping[int, str]) -> Entry:
+def _change_entry(row: Change, names_by_column: NamesByColumn) -> Entry:
     return Entry(
         row,
         KIND_LABELS.get(row.kind, row.kind),
         CHANNELS.get(row.via, row.via),
         actor_label(row.actor),
-        _changed_fields(row.before, row.after, teams),
+        _changed_fields(row.before, row.after, names_by_column),
     )
 
 
 def _changed_fields(
-    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, teams: Mapping[int, str]
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    names_by_column: NamesByColumn,
 ) -> list[Field]:
     """Changed columns; for a created or deleted row all columns with a value."""
     old, new = before or {}, after or {}
@@ -155,15 +161,11 @@ def _changed_fields(
             name in _INTERNAL_COLUMNS or (_is_empty(old_value) and _is_empty(new_value))
         ):
             continue
-        if name in _TEAM_COLUMNS:
-            old_value, new_value = (_team_name(value, teams) for value in (old_value, new_value))
+        if names := names_by_column.get(name):
+            # The id of a deleted row remains.
+            old_value, new_value = (names.get(value, value) for value in (old_value, new_value))
         fields.append(Field(_column_label(name), _value_text(old_value), _value_text(new_value)))
     return fields
-
-
-def _team_name(value: Any, teams: Mapping[int, str]) -> Any:
-    """Name of a team, or its id if it has been deleted."""
-    return teams.get(value, value) if isinstance(value, int) else value
 
 
 def _column_label(name: str) -> str:

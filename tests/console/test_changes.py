@@ -50,6 +50,14 @@ def test_every_recorded_kind_has_a_label(admin_client: Client) -> None:
     assert kinds - set(KIND_LABELS) == set()
 
 
+def test_the_user_of_a_key_is_named(admin_client: Client) -> None:
+    key, _secret = store.create_key("laptop")
+    key.owner_id = User.objects.get(username="ada").pk
+    key.save()
+    page = " ".join(text(admin_client).split())
+    assert "<ins>ada</ins>" in page
+
+
 def test_changes_are_filtered_and_paginated(admin_client: Client) -> None:
     for number in range(60):
         Team.objects.create(name=f"team-{number:02}")
