@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from gateway.demo import wire
-from gateway.demo.answer import DemoAnswer, answer
+from gateway.demo.response import DemoResponse, create_response
 from gateway.demo.scripts import MODELS, SCRIPTS, Refusal, Script, mock_script, script_for
 from gateway.framing.sse import encode
 
@@ -70,26 +70,26 @@ async def _build_response(
         return _refusal_response(script.refusal)
     if script.output == "html":
         return _build_reply(200, "text/html; charset=utf-8", httpx.ByteStream(_HTML))
-    demo_answer = answer(body, script)
-    id_ = wire.answer_id(content)
+    demo_response = create_response(body, script)
+    id_ = wire.response_id(content)
     if body.get("stream") is True:
         options = body.get("stream_options")
         usage = isinstance(options, dict) and options.get("include_usage") is True
-        events = wire.stream_events(demo_answer, model, id_, include_usage=usage)
+        events = wire.stream_events(demo_response, model, id_, include_usage=usage)
         return _build_reply(
             200, "text/event-stream; charset=utf-8", _PacedStream(list(events), script)
         )
-    await asyncio.sleep(min(_count_chunks(demo_answer) * script.pace_ms / 1000, UNARY_WAIT_S))
+    await asyncio.sleep(min(_count_chunks(demo_response) * script.pace_ms / 1000, UNARY_WAIT_S))
     if script.interruption == "error":
         return _refusal_response(_MIDWAY)
-    data = wire.completion(demo_answer, model, id_)
+    data = wire.completion(demo_response, model, id_)
     if not script.interruption:
         return _json_response(200, data)
     return _build_reply(200, "application/json", _PacedStream([data[: len(data) // 2]] * 2, script))
 
 
-def _count_chunks(demo_answer: DemoAnswer) -> int:
-    return len(demo_answer.reasoning) + len(demo_answer.text) + 4 * len(demo_answer.calls)
+def _count_chunks(demo_response: DemoResponse) -> int:
+    return len(demo_response.reasoning) + len(demo_response.text) + 4 * len(demo_response.calls)
 
 
 class _PacedStream(httpx.AsyncByteStream):

@@ -1,4 +1,4 @@
-"""Encodes a demo answer in OpenAI's Chat format: whole, or as a stream."""
+"""Encodes a demo response in OpenAI's Chat format: whole, or as a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.demo.answer import DemoAnswer
+from gateway.demo.response import DemoResponse
 from gateway.demo.scripts import MODELS, Refusal
 from gateway.framing.sse import encode
 
@@ -19,24 +19,29 @@ DONE_EVENT = encode(b"[DONE]")
 _ARGUMENT_PIECE = 12
 
 
-def answer_id(content: bytes) -> str:
+def response_id(content: bytes) -> str:
     """Return the id of the response to these request bytes."""
     return f"chatcmpl-demo{zlib.crc32(content):08x}"
 
 
-def completion(demo_answer: DemoAnswer, model: str, id_: str) -> bytes:
-    """Return the answer as one JSON object."""
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(demo_answer.text)}
-    if demo_answer.reasoning:
-        message["reasoning_content"] = "".join(demo_answer.reasoning)
-    if demo_answer.refusal is not None:
-        message.update(content=None, refusal=demo_answer.refusal)
-    if demo_answer.calls:
+def completion(demo_response: DemoResponse, model: str, id_: str) -> bytes:
+    """Return the response as one JSON object."""
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(demo_response.text)}
+    if demo_response.reasoning:
+        message["reasoning_content"] = "".join(demo_response.reasoning)
+    if demo_response.refusal is not None:
+        message.update(content=None, refusal=demo_response.refusal)
+    if demo_response.calls:
         message["content"] = None
         message["tool_calls"] = [
-            _call_object(call.id, call.name, call.arguments) for call in demo_answer.calls
+            _call_object(call.id, call.name, call.arguments) for call in demo_response.calls
         ]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": demo_answer.finish}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": demo_response.finish,
+    }
     return msgspec.json.encode(
         {
             "id": id_,
@@ -44,37 +49,37 @@ def completion(demo_answer: DemoAnswer, model: str, id_: str) -> bytes:
             "created": CREATED,
             "model": model,
             "choices": [choice],
-            "usage": _usage_object(demo_answer),
+            "usage": _usage_object(demo_response),
         }
     )
 
 
 def stream_events(
-    demo_answer: DemoAnswer, model: str, id_: str, *, include_usage: bool
+    demo_response: DemoResponse, model: str, id_: str, *, include_usage: bool
 ) -> Iterator[bytes]:
-    """Return the answer as events, without the final `[DONE]`."""
+    """Return the response as events, without the final `[DONE]`."""
 
     def chunk(choices: list[dict[str, Any]], **usage_field: Any) -> bytes:
         head = {"id": id_, "object": "chat.completion.chunk", "created": CREATED, "model": model}
         return encode(msgspec.json.encode({**head, "choices": choices, **usage_field}))
 
     usage_field = {"usage": None} if include_usage else {}
-    for delta in _chat_deltas(demo_answer):
+    for delta in _chat_deltas(demo_response):
         yield chunk([{"index": 0, "delta": delta, "finish_reason": None}], **usage_field)
-    yield chunk([{"index": 0, "delta": {}, "finish_reason": demo_answer.finish}], **usage_field)
+    yield chunk([{"index": 0, "delta": {}, "finish_reason": demo_response.finish}], **usage_field)
     if include_usage:
-        yield chunk([], usage=_usage_object(demo_answer))
+        yield chunk([], usage=_usage_object(demo_response))
 
 
-def _chat_deltas(demo_answer: DemoAnswer) -> Iterator[dict[str, Any]]:
+def _chat_deltas(demo_response: DemoResponse) -> Iterator[dict[str, Any]]:
     yield {"role": "assistant", "content": ""}
-    for chunk in demo_answer.reasoning:
+    for chunk in demo_response.reasoning:
         yield {"reasoning_content": chunk}
-    for chunk in demo_answer.text:
+    for chunk in demo_response.text:
         yield {"content": chunk}
-    if demo_answer.refusal is not None:
-        yield {"refusal": demo_answer.refusal}
-    for index, call in enumerate(demo_answer.calls):
+    if demo_response.refusal is not None:
+        yield {"refusal": demo_response.refusal}
+    for index, call in enumerate(demo_response.calls):
         yield {"tool_calls": [{"index": index, **_call_object(call.id, call.name, "")}]}
         for start in range(0, len(call.arguments), _ARGUMENT_PIECE):
             part = call.arguments[start : start + _ARGUMENT_PIECE]
@@ -105,10 +110,10 @@ def _call_object(id_: str, name: str, arguments: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _usage_object(demo_answer: DemoAnswer) -> dict[str, Any]:
+def _usage_object(demo_response: DemoResponse) -> dict[str, Any]:
     return {
-        "prompt_tokens": demo_answer.prompt_tokens,
-        "completion_tokens": demo_answer.completion_tokens,
-        "total_tokens": demo_answer.prompt_tokens + demo_answer.completion_tokens,
-        "completion_tokens_details": {"reasoning_tokens": len(demo_answer.reasoning)},
+        "prompt_tokens": demo_response.prompt_tokens,
+        "completion_tokens": demo_response.completion_tokens,
+        "total_tokens": demo_response.prompt_tokens + demo_response.completion_tokens,
+        "completion_tokens_details": {"reasoning_tokens": len(demo_response.reasoning)},
     }

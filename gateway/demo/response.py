@@ -1,6 +1,6 @@
-"""The answer of a demo model: a pure function of the request and the script.
+"""The response of a demo model: a pure function of the request and the script.
 
-Deterministic: the same request always gets the same answer.
+Deterministic: the same request always gets the same response.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class ToolCall(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer in chunks, and its token counts."""
+class DemoResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The response in chunks, and its token counts."""
 
     reasoning: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
@@ -58,29 +58,29 @@ class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
 
 
-def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
-    """Return the answer of the script's model to a Chat request."""
+def create_response(body: Mapping[str, Any], script: Script) -> DemoResponse:
+    """Return the response of the script's model to a Chat request."""
     if script.output == "mock_response":
         chunks = _split_tokens(script.mock_response)
         tokens = prompt_tokens(body)
-        return DemoAnswer(text=chunks, prompt_tokens=tokens, completion_tokens=len(chunks))
+        return DemoResponse(text=chunks, prompt_tokens=tokens, completion_tokens=len(chunks))
     messages = [m for m in body["messages"] if isinstance(m, Mapping) and _in_dialogue(m)]
     prompt = last_prompt(messages)
     seed = zlib.crc32(msgspec.json.encode([script.name, prompt, len(messages)]))
     reasoning = _split_tokens(_reasoning_text(prompt, seed)) if _should_reason(body, script) else ()
     calls = _tool_calls(body, messages, prompt, script, seed)
-    demo_answer = DemoAnswer(
+    demo_response = DemoResponse(
         reasoning=reasoning, calls=calls, finish="tool_calls" if calls else "stop"
     )
     if not calls:
-        demo_answer = _with_text(body, messages, prompt, script, demo_answer, seed)
-    demo_answer = _apply_limits(demo_answer, body)
+        demo_response = _with_text(body, messages, prompt, script, demo_response, seed)
+    demo_response = _apply_limits(demo_response, body)
     return msgspec.structs.replace(
-        demo_answer,
+        demo_response,
         prompt_tokens=prompt_tokens(body),
-        completion_tokens=len(demo_answer.reasoning)
-        + len(demo_answer.text)
-        + sum(map(_call_tokens, demo_answer.calls)),
+        completion_tokens=len(demo_response.reasoning)
+        + len(demo_response.text)
+        + sum(map(_call_tokens, demo_response.calls)),
     )
 
 
@@ -143,14 +143,14 @@ def _with_text(
     messages: list[Mapping[str, Any]],
     prompt: str,
     script: Script,
-    demo_answer: DemoAnswer,
+    demo_response: DemoResponse,
     seed: int,
-) -> DemoAnswer:
+) -> DemoResponse:
     if script.output == "nothing":
-        return demo_answer
+        return demo_response
     if script.output == "refusal":
         return msgspec.structs.replace(
-            demo_answer, refusal="I am a demo model, and I decline to answer."
+            demo_response, refusal="I am a demo model, and I decline to answer."
         )
     text = _structured_text(body, script, seed)
     if text is None:
@@ -158,9 +158,9 @@ def _with_text(
     tokens = _split_tokens(text)
     if script.output == "truncated":
         return msgspec.structs.replace(
-            demo_answer, text=tokens[: len(tokens) // 2], finish="length"
+            demo_response, text=tokens[: len(tokens) // 2], finish="length"
         )
-    return msgspec.structs.replace(demo_answer, text=tokens)
+    return msgspec.structs.replace(demo_response, text=tokens)
 
 
 def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, seed: int) -> str:
@@ -177,7 +177,7 @@ def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, s
 
 
 def _describe_results(messages: list[Mapping[str, Any]]) -> str:
-    """Return an answer that quotes the results of the last calls."""
+    """Return a text that quotes the results of the last calls."""
     results: list[str] = []
     for message in reversed(messages):
         if message.get("role") != "tool":
@@ -308,26 +308,26 @@ def _plausible_value(name: str, number: int) -> str | None:
             return None
 
 
-def _apply_limits(demo_answer: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswer:
-    """Cut the answer at a stop sequence, and at the limit of output tokens."""
-    text = "".join(demo_answer.text)
+def _apply_limits(demo_response: DemoResponse, body: Mapping[str, Any]) -> DemoResponse:
+    """Cut the response at a stop sequence, and at the limit of output tokens."""
+    text = "".join(demo_response.text)
     stop = body.get("stop")
     for stop_sequence in [stop] if isinstance(stop, str) else stop or ():
         if isinstance(stop_sequence, str) and stop_sequence and stop_sequence in text:
             text = text.partition(stop_sequence)[0]
-            demo_answer = msgspec.structs.replace(
-                demo_answer, text=_split_tokens(text), finish="stop"
+            demo_response = msgspec.structs.replace(
+                demo_response, text=_split_tokens(text), finish="stop"
             )
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    if not isinstance(limit, int) or demo_answer.calls:
-        return demo_answer
-    remaining_tokens = max(limit - len(demo_answer.reasoning), 0)
-    if remaining_tokens >= len(demo_answer.text):
-        return demo_answer
+    if not isinstance(limit, int) or demo_response.calls:
+        return demo_response
+    remaining_tokens = max(limit - len(demo_response.reasoning), 0)
+    if remaining_tokens >= len(demo_response.text):
+        return demo_response
     return msgspec.structs.replace(
-        demo_answer,
-        reasoning=demo_answer.reasoning[:limit],
-        text=demo_answer.text[:remaining_tokens],
+        demo_response,
+        reasoning=demo_response.reasoning[:limit],
+        text=demo_response.text[:remaining_tokens],
         finish="length",
     )
 
