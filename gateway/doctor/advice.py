@@ -24,7 +24,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         trait: a field of Traits.
         probe: the probe that tests it.
         supported_value, refused_value: the value of the trait if the probe is supported or refused.
-        refused_if_wrong: whether a wrong answer also implies `refused_value`, as unverified advice.
+        refused_if_wrong: whether a wrong response also implies `refused_value`, unverified.
         compatible_values: values of the trait that a supported probe does not contradict.
         is_proof: whether a supported probe is proof; many servers ignore unknown fields.
         requires: a probe that must be supported before a refusal of this one counts.

@@ -23,7 +23,7 @@ USUAL_OUTPUT = 150
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """Requests and tokens, and US dollars if the prices are known.
 
-    `usd` is the expected cost, `max_usd` the cost if every answer has the maximum length.
+    `usd` is the expected cost, `max_usd` the cost if every response has the maximum length.
     """
 
     probes: int

@@ -23,7 +23,7 @@ _TRANSIENT_ERRORS = {
 _REFUSED_FROM, _REFUSED_TO = 400, 500
 # A model with thinking on or off, but no efforts, has still been asked to think.
 _APPROXIMATE_PATHS = ("effort",)
-# Characters of an answer that are quoted.
+# Characters of a response that are quoted.
 MAX_QUOTE_CHARS = 160
 
 
@@ -74,7 +74,7 @@ def _judge_error(reply: ProbeReply) -> Judgement:
 
 
 def _no_tool_call(reply: ProbeReply) -> Judgement:
-    quote = _quote_answer(reply_text(reply))
+    quote = _quote_response(reply_text(reply))
     return Judgement("unclear", f"no tool was called, so no result could be sent; {quote}")
 
 
@@ -82,19 +82,19 @@ def _no_tool_call(reply: ProbeReply) -> Judgement:
 
 
 def reply_text(reply: ProbeReply) -> str:
-    """Return the text of the answer, refusals included."""
+    """Return the text of the response, refusals included."""
     parts = reply.response.parts if reply.response else ()
     return "".join(part.text for part in parts if isinstance(part, Text | Refusal)).strip()
 
 
 def calls_of(reply: ProbeReply) -> list[ToolCall]:
-    """Return the tool calls of the answer."""
+    """Return the tool calls of the response."""
     parts = reply.response.parts if reply.response else ()
     return [part for part in parts if isinstance(part, ToolCall)]
 
 
-def _quote_answer(text: str, anchor: str = "") -> str:
-    """Quote the answer, cut to a line around `anchor`."""
+def _quote_response(text: str, anchor: str = "") -> str:
+    """Quote the response, cut to a line around `anchor`."""
     line = " ".join(text.split())
     if not line:
         return "empty response"
@@ -103,7 +103,7 @@ def _quote_answer(text: str, anchor: str = "") -> str:
         max(position - MAX_QUOTE_CHARS // 2, 0) if position + len(anchor) > MAX_QUOTE_CHARS else 0
     )
     excerpt = line[start : start + MAX_QUOTE_CHARS]
-    return f"answered “{'…' * (start > 0)}{excerpt}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
+    return f"responded “{'…' * (start > 0)}{excerpt}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
 
 
 def _finish_reason(reply: ProbeReply) -> str:
@@ -113,39 +113,39 @@ def _finish_reason(reply: ProbeReply) -> str:
 # --- text -------------------------------------------------------------------------------
 
 
-def supported_if_answered(reply: ProbeReply) -> Judgement:
+def supported_if_any_response(reply: ProbeReply) -> Judgement:
     """Supported if there is any text, or a call."""
     if not reply_text(reply) and not calls_of(reply):
         return Judgement("wrong", f"response without text, finish reason {_finish_reason(reply)}")
-    return Judgement("supported", _quote_answer(reply_text(reply)))
+    return Judgement("supported", _quote_response(reply_text(reply)))
 
 
 def supported_if_accepted(reply: ProbeReply) -> Judgement:
     """Supported, as the request was not refused."""
-    return Judgement("supported", _quote_answer(reply_text(reply)))
+    return Judgement("supported", _quote_response(reply_text(reply)))
 
 
 def response_contains(*terms: str) -> Judge:
-    """Supported if the answer contains all of these terms, ignoring case."""
+    """Supported if the response contains all of these terms, ignoring case."""
 
     def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         missing_terms = [term for term in terms if term.lower() not in text.lower()]
         if not missing_terms:
-            return Judgement("supported", _quote_answer(text, terms[0]))
-        return Judgement("wrong", f"no “{missing_terms[0]}”: {_quote_answer(text)}")
+            return Judgement("supported", _quote_response(text, terms[0]))
+        return Judgement("wrong", f"no “{missing_terms[0]}”: {_quote_response(text)}")
 
     return judge_reply
 
 
 def response_contains_any(*terms: str) -> Judge:
-    """Supported if the answer contains one of these words."""
+    """Supported if the response contains one of these words."""
     pattern = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
 
     def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         matches = pattern.search(text) is not None
-        return Judgement("supported" if matches else "wrong", _quote_answer(text))
+        return Judgement("supported" if matches else "wrong", _quote_response(text))
 
     return judge_reply
 
@@ -171,7 +171,7 @@ def counts_in_stream(reply: ProbeReply) -> Judgement:
 
 
 def ends_at_token_limit(limit: int) -> Judge:
-    """Supported if the answer ends for its length, at about `limit` tokens."""
+    """Supported if the response ends for its length, at about `limit` tokens."""
 
     def judge_reply(reply: ProbeReply) -> Judgement:
         usage = reply.response.usage if reply.response else None
@@ -195,10 +195,10 @@ def stops_before_term(term: str, after: str) -> Judge:
     def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         if term in text:
-            return Judgement("wrong", f"did not stop at “{term}”: {_quote_answer(text)}")
+            return Judgement("wrong", f"did not stop at “{term}”: {_quote_response(text)}")
         if after not in text:
-            return Judgement("unclear", f"unexpected text: {_quote_answer(text)}")
-        return Judgement("supported", _quote_answer(text, after))
+            return Judgement("unclear", f"unexpected text: {_quote_response(text)}")
+        return Judgement("supported", _quote_response(text, after))
 
     return judge_reply
 
@@ -209,9 +209,9 @@ def preserves(*terms: str) -> Judge:
     def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         if "\ufffd" in text:
-            return Judgement("wrong", f"broken characters: {_quote_answer(text)}")
+            return Judgement("wrong", f"broken characters: {_quote_response(text)}")
         complete = all(term in text for term in terms)
-        return Judgement("supported" if complete else "unclear", _quote_answer(text, terms[0]))
+        return Judgement("supported" if complete else "unclear", _quote_response(text, terms[0]))
 
     return judge_reply
 
@@ -223,7 +223,7 @@ def continues_text(start: str, end: str) -> Judge:
         text = reply_text(reply)
         begun_again = text.lower().startswith(start.lower())
         is_continuation = end.lower() in text.lower()[: len(end) + 20] and not begun_again
-        return Judgement("supported" if is_continuation else "wrong", _quote_answer(text))
+        return Judgement("supported" if is_continuation else "wrong", _quote_response(text))
 
     return judge_reply
 
@@ -247,7 +247,7 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
     def judge_reply(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply)
         if not tool_calls:
-            return Judgement("wrong", f"no tool call: {_quote_answer(reply_text(reply))}")
+            return Judgement("wrong", f"no tool call: {_quote_response(reply_text(reply))}")
         wrong_name = next((call.name for call in tool_calls if call.name != name), None)
         if wrong_name is not None:
             return Judgement("wrong", f"called {wrong_name}, which was not offered")
@@ -301,7 +301,7 @@ def calls_none(reply: ProbeReply) -> Judgement:
     tool_calls = calls_of(reply)
     if tool_calls:
         return Judgement("wrong", f"called {tool_calls[0].name} although tools were forbidden")
-    return supported_if_answered(reply)
+    return supported_if_any_response(reply)
 
 
 def calls_in_chunks(name: str) -> Judge:
@@ -357,30 +357,30 @@ def _format_calls(tool_calls: list[ToolCall]) -> str:
 
 
 def json_object(reply: ProbeReply) -> Judgement:
-    """Supported if the answer is a JSON object and nothing else."""
+    """Supported if the response is a JSON object and nothing else."""
     text = reply_text(reply)
     value = decode_or_none(text)
-    return Judgement("supported" if isinstance(value, dict) else "wrong", _quote_answer(text))
+    return Judgement("supported" if isinstance(value, dict) else "wrong", _quote_response(text))
 
 
 def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
-    """Supported if the answer is an object of exactly these fields.
+    """Supported if the response is an object of exactly these fields.
 
     `choices` are the allowed values of a field.
     """
 
     def judge_reply(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
-        answer_fields = decode_or_none(text)
-        if not isinstance(answer_fields, dict):
-            return Judgement("wrong", f"not a JSON object: {_quote_answer(text)}")
-        matches_fields = set(answer_fields) == set(fields) and all(
-            isinstance(answer_fields[name], kind) for name, kind in fields.items()
+        response_fields = decode_or_none(text)
+        if not isinstance(response_fields, dict):
+            return Judgement("wrong", f"not a JSON object: {_quote_response(text)}")
+        matches_fields = set(response_fields) == set(fields) and all(
+            isinstance(response_fields[name], kind) for name, kind in fields.items()
         )
         matches_fields = matches_fields and all(
-            answer_fields[name] in allowed_values for name, allowed_values in choices.items()
+            response_fields[name] in allowed_values for name, allowed_values in choices.items()
         )
-        return Judgement("supported" if matches_fields else "wrong", _quote_answer(text))
+        return Judgement("supported" if matches_fields else "wrong", _quote_response(text))
 
     return judge_reply
 
@@ -398,7 +398,7 @@ def supported_if_reasoned(reply: ProbeReply) -> Judgement:
         return Judgement(
             "supported", f"it reasons ({tokens or 'some'} tokens) but does not return the reasoning"
         )
-    return Judgement("wrong", f"no reasoning: {_quote_answer(reply_text(reply))}")
+    return Judgement("wrong", f"no reasoning: {_quote_response(reply_text(reply))}")
 
 
 def caches(reply: ProbeReply) -> Judgement:
@@ -419,7 +419,7 @@ def refuses(*kinds: str) -> Judge:
     def judge_reply(reply: ProbeReply) -> Judgement:
         error = reply.error
         if error is None:
-            return Judgement("wrong", f"accepted: {_quote_answer(reply_text(reply))}")
+            return Judgement("wrong", f"accepted: {_quote_response(reply_text(reply))}")
         summary = f"{error.message} (HTTP {error.status})"
         if error.kind in kinds and error.message and error.status is not None:
             return Judgement("supported", summary)

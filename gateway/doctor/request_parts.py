@@ -9,7 +9,7 @@ from gateway.canon.request import Image, Part, Request, Text, Tool, Turn
 from gateway.canon.traits import Traits
 from gateway.doctor.values import Assume
 
-# Enough for a short answer after some reasoning.
+# Enough for a short response after some reasoning.
 MAX_OUTPUT = 1024
 # 64 x 64 pixels of one red.
 RED_IMAGE = Image(

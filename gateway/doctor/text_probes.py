@@ -23,7 +23,7 @@ PLAIN_RESPONSE = Probe(
     summary="A one-word response, not streamed.",
     criterion="Any text with a finish reason. If this fails, the other checks are skipped.",
     request=request_of(_HELLO),
-    judge=on.supported_if_answered,
+    judge=on.supported_if_any_response,
 )
 TEXT_PROBES = (
     PLAIN_RESPONSE,
