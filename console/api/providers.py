@@ -118,9 +118,9 @@ def test_new_provider(request: HttpRequest, payload: NewTestIn) -> HttpResponse:
         transaction.set_rollback(True)
         return HttpResponse()
 
-    answer = run_guarded(act)
+    response = run_guarded(act)
     if not values:
-        return answer
+        return response
     return _run_test(values[0], payload.model)
 
 

@@ -94,10 +94,10 @@ def _with_body_limit(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if failures.is_oversized(request):
             return failures.too_large()
-        answer = view(request, *args, **kwargs)
-        if answer.status_code == 405:
-            return failures.not_allowed(answer, request.method or "")
-        return answer
+        response = view(request, *args, **kwargs)
+        if response.status_code == 405:
+            return failures.not_allowed(response, request.method or "")
+        return response
 
     return wrapper
 

@@ -212,11 +212,11 @@ def _result_item(result: DryRun) -> dict[str, Any]:
             ],
         }
     elif result.error is not None:
-        answer = exchange.dialect.client.render_error(result.error, exchange.id)
+        rendered_error = exchange.dialect.client.render_error(result.error, exchange.id)
         client_error = {
-            "status": answer.status,
+            "status": rendered_error.status,
             "error_kind": result.error.kind,
-            "body": answer.body,
+            "body": rendered_error.body,
         }
     name = exchange.route.name if exchange.route is not None else ""
     targets = [_target_item(turn) for turn in result.targets]

@@ -46,9 +46,9 @@ def too_large() -> HttpResponse:
     return failure(413, f"the body is larger than {MAX_BODY} bytes")
 
 
-def not_allowed(answer: HttpResponse, method: str) -> HttpResponse:
-    """A 405 in the API's error format, with the `Allow` header of `answer`."""
-    methods = ", ".join(sorted(answer.headers.get("Allow", "").split(", ")))
+def not_allowed(refusal: HttpResponse, method: str) -> HttpResponse:
+    """A 405 in the API's error format, with the `Allow` header of `refusal`."""
+    methods = ", ".join(sorted(refusal.headers.get("Allow", "").split(", ")))
     response = failure(405, f"{method} is not allowed here; use {methods}")
     response["Allow"] = methods
     return response
@@ -89,9 +89,9 @@ def _database_error(request: HttpRequest, error: Any) -> HttpResponse:
 
 def unavailable(reason: str) -> HttpResponse:
     """A 503 that may be repeated soon."""
-    answer = failure(503, reason)
-    answer["Retry-After"] = "1"
-    return answer
+    response = failure(503, reason)
+    response["Retry-After"] = "1"
+    return response
 
 
 def _internal_error(_request: HttpRequest, error: Any) -> HttpResponse:

@@ -55,17 +55,17 @@ def _key_digest(request: HttpRequest, key: str) -> str:
 def _run_and_store(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> HttpResponse:
     """Run `act` and store its response; 5xx responses are not stored, so a retry runs again."""
     try:
-        answer = act()
+        response = act()
     except BaseException:
         row.delete()
         raise
-    if answer.status_code >= 500:
+    if response.status_code >= 500:
         row.delete()
-        return answer
-    row.status = answer.status_code
-    row.body = seal_for(_seal_context(row.key_digest), answer.content.decode())
+        return response
+    row.status = response.status_code
+    row.body = seal_for(_seal_context(row.key_digest), response.content.decode())
     row.save()
-    return answer
+    return response
 
 
 def _replay_response(
@@ -85,9 +85,9 @@ def _replay_response(
         row.save()
         return _run_and_store(row, act)
     body = unseal_for(_seal_context(digest), row.body)
-    answer = HttpResponse(body, status=row.status, content_type="application/json")
-    answer["Idempotency-Replayed"] = "true"
-    return answer
+    response = HttpResponse(body, status=row.status, content_type="application/json")
+    response["Idempotency-Replayed"] = "true"
+    return response
 
 
 def _seal_context(digest: str) -> str:

@@ -59,8 +59,8 @@ def choices(request: HttpRequest, kind: str) -> HttpResponse:
 def route(request: HttpRequest, name: str) -> HttpResponse:
     """One route in the editor."""
     view = _submit_editor if request.method == "POST" else _show_editor
-    answer: HttpResponse = view(request, name)
-    return answer
+    response: HttpResponse = view(request, name)
+    return response
 
 
 @viewer
