@@ -290,10 +290,10 @@ def _uncertainty_reasons(
     price_source: str,
     shadow_of: str,
     prompt: int | None,
-    answer: int | None,
+    output: int | None,
 ) -> Iterator[str]:
     """Reasons why the cost of a request is uncertain."""
-    if cost is None and ((prompt or 0) > 0 or (answer or 0) > 0):
+    if cost is None and ((prompt or 0) > 0 or (output or 0) > 0):
         yield "unknown"
     if usage_source.startswith("estimated"):
         yield "estimated"

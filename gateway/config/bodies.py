@@ -99,13 +99,13 @@ class BodyLimits:
             return
         self._anonymous += not is_accepted
         try:
-            await self._answer(scope, headers, receive, send)
+            await self._respond(scope, headers, receive, send)
         finally:
             self._anonymous -= not is_accepted
             if digest and scope.get(AUTHENTICATED):
                 self._accepted_credentials.add(digest)
 
-    async def _answer(
+    async def _respond(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         limit = limit_of(scope["path"])

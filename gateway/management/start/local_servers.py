@@ -40,8 +40,8 @@ class LocalServerModels(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
 
 
-def _ollama_models(answer: dict[str, Any]) -> list[str] | None:
-    models = answer.get("models")
+def _ollama_models(body: dict[str, Any]) -> list[str] | None:
+    models = body.get("models")
     return _model_names(models, "name") if isinstance(models, list) else None
 
 
@@ -51,9 +51,9 @@ def _openai_models(*owners: str) -> Callable[[dict[str, Any]], list[str] | None]
     A list without models is not recognized.
     """
 
-    def read(answer: dict[str, Any]) -> list[str] | None:
-        models = answer.get("data")
-        if answer.get("object") != "list" or not isinstance(models, list) or not models:
+    def read(body: dict[str, Any]) -> list[str] | None:
+        models = body.get("data")
+        if body.get("object") != "list" or not isinstance(models, list) or not models:
             return None
         if not all(isinstance(model, dict) for model in models):
             return None
@@ -90,10 +90,10 @@ def find_local_servers(
     """Return the servers that answer within `TIMEOUT_S`; never the gateway's own port."""
     other_servers = [server for server in servers if server.port != own_port]
     with ThreadPoolExecutor(max_workers=max(1, len(other_servers))) as pool:
-        answers = list(pool.map(_request_models, other_servers))
+        model_lists = list(pool.map(_request_models, other_servers))
     return [
         LocalServerModels(server.preset, _base_url(server), tuple(models))
-        for server, models in zip(other_servers, answers, strict=True)
+        for server, models in zip(other_servers, model_lists, strict=True)
         if models is not None
     ]
 
@@ -112,9 +112,9 @@ def _request_models(server: LocalServer) -> list[str] | None:
         response = connection.getresponse()
         if response.status != http.client.OK:
             return None
-        answer = json.loads(response.read(_MAX_BYTES))
+        body = json.loads(response.read(_MAX_BYTES))
     except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return None
     finally:
         connection.close()
-    return server.read_models(answer) if isinstance(answer, dict) else None
+    return server.read_models(body) if isinstance(body, dict) else None

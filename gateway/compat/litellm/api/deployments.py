@@ -165,8 +165,8 @@ def _deployment_response(row: Target, notes: list[str]) -> HttpResponse:
         raise RejectedRequest(
             400, "the model cannot be used with these litellm_params", "litellm_params"
         )
-    answer = entry_of(route.name, target, admin=True)
-    return reply({"model_id": str(row.pk), **answer, "notes": notes})
+    entry = entry_of(route.name, target, admin=True)
+    return reply({"model_id": str(row.pk), **entry, "notes": notes})
 
 
 def _find_in_snapshot(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]:

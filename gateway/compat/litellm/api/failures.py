@@ -107,12 +107,12 @@ def run_once_in_transaction(
     )
 
 
-def _as_litellm_response(answer: HttpResponse) -> HttpResponse:
+def _as_litellm_response(response: HttpResponse) -> HttpResponse:
     """Return a response of `idempotency.run_once` with its own errors in LiteLLM's shape."""
-    if answer.status_code < 400:
-        return answer
-    body = msgspec.json.decode(answer.content)
+    if response.status_code < 400:
+        return response
+    body = msgspec.json.decode(response.content)
     if "detail" not in body:
-        return answer
-    status = 400 if answer.status_code == 422 else answer.status_code
+        return response
+    status = 400 if response.status_code == 422 else response.status_code
     return failure(RejectedRequest(status, body["detail"], body.get("field", "")))

@@ -132,8 +132,8 @@ def generate_key(fields: dict[str, Any]) -> dict[str, Any]:
     if not document["team"] and document["user"]:
         document["team"] = team_rows.name_of_user(document["user"])
     _write_key(document, row, fields)
-    answer = {"key": secret, **key_info(row, Spending())}
-    return {**answer, "notes": [*notes, *document_notes]}
+    created_key = {"key": secret, **key_info(row, Spending())}
+    return {**created_key, "notes": [*notes, *document_notes]}
 
 
 def _update_key(fields: dict[str, Any]) -> HttpResponse:

@@ -80,10 +80,10 @@ def _spend_logs_response(filters: SpendFilters, unknown_fields: list[str]) -> Ht
     if filters.user_id:
         rows = rows.filter(key_id__in=_keys_of(filters.user_id, owners))
     records = list(rows.newest(MAX_ROWS + 1))
-    answer = reply([_spend_log_row(row, owners) for row in records[:MAX_ROWS]])
+    response = reply([_spend_log_row(row, owners) for row in records[:MAX_ROWS]])
     if len(records) > MAX_ROWS:
-        answer[_TRUNCATED_HEADER] = "true"
-    return answer
+        response[_TRUNCATED_HEADER] = "true"
+    return response
 
 
 # Row ids of keys -> the user and team of each; either may be empty.

@@ -267,8 +267,10 @@ def _member_add(fields: dict[str, Any]) -> HttpResponse:
         if not isinstance(member, dict) or not (member.get("user_id") or member.get("user_email")):
             raise RejectedRequest(400, "member: must have a user_id or a user_email", "member")
     info = team_info(row, Spending())
-    answer = {**info, "updated_users": [], "updated_team_memberships": []}
-    return reply({**answer, "notes": [f"member: {_NOT_STORED}: pass user_id to /key/generate"]})
+    added_member = {**info, "updated_users": [], "updated_team_memberships": []}
+    return reply(
+        {**added_member, "notes": [f"member: {_NOT_STORED}: pass user_id to /key/generate"]}
+    )
 
 
 def _member_delete(fields: dict[str, Any]) -> HttpResponse:

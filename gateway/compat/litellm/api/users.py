@@ -146,14 +146,14 @@ def _create_user(fields: dict[str, Any]) -> HttpResponse:
     budget, budget_notes = budget_of(fields)
     name = f"user {user_id}"
     write_team({"name": name, "limits": limits_of(fields), "budget": budget}, row)
-    answer: dict[str, Any] = {"key": None}
+    created_key: dict[str, Any] = {"key": None}
     if create_key:
         key = {name: fields[name] for name in _OF_KEY if name in fields}
-        answer = generate_key({**key, "user_id": user_id})
-        budget_notes += answer.pop("notes")
+        created_key = generate_key({**key, "user_id": user_id})
+        budget_notes += created_key.pop("notes")
     ApiKey.objects.filter(user=user_id, team=None).update(team=row)
     return reply(
-        {**answer, **user_info(user_id, row, Spending()), "notes": [*notes, *budget_notes]}
+        {**created_key, **user_info(user_id, row, Spending()), "notes": [*notes, *budget_notes]}
     )
 
 
