@@ -32,8 +32,8 @@ from gateway.relay.translate.prepare import (
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import (
     SUCCESS_STATUSES,
-    Answer,
     RequestTemplates,
+    UpstreamResponse,
     Upstreams,
     send_with_token,
 )
@@ -60,7 +60,7 @@ class ProbeClient:
         return scrub(text, self._secrets)
 
     async def ask(self, probe: Probe) -> ProbeReply:
-        """Send the requests of a probe: the second continues from the answer to the first."""
+        """Send the requests of a probe: the second continues from the response to the first."""
         target = self._with_model(probe.model) if probe.model else self._target
         traits = merge_traits(target.model.traits, probe.assume(target.model.traits))
         request = replace(probe.request, model=target.model.name)
@@ -107,7 +107,7 @@ class ProbeClient:
         provider = target.model.provider
         url = self._lines.url(provider, prepared_request.path)
         headers = self._lines.headers(provider, prepared_request.headers)
-        answer = await send_with_token(
+        upstream_response = await send_with_token(
             self._upstreams,
             self._tokens,
             provider,
@@ -118,9 +118,9 @@ class ProbeClient:
             CONNECT_S,
         )
         try:
-            return await _read_reply(answer, prepared_request, traits, verb)
+            return await _read_reply(upstream_response, prepared_request, traits, verb)
         finally:
-            await answer.close()
+            await upstream_response.close()
 
 
 def _dialect_for(target: Target, request: Request, traits: Traits, verb: Verb) -> Dialect:
@@ -152,18 +152,25 @@ def _prepare_request(
 
 
 async def _read_reply(
-    answer: Answer, prepared_request: PreparedRequest, traits: Traits, verb: Verb
+    upstream_response: UpstreamResponse,
+    prepared_request: PreparedRequest,
+    traits: Traits,
+    verb: Verb,
 ) -> ProbeReply:
     dialect = prepared_request.dialect
-    if answer.status not in SUCCESS_STATUSES:
-        data = await answer.read_all(MAX_BYTES)
-        error = dialect.provider.parse_error(answer.status, answer.headers, data)
-        return ProbeReply(error=replace(error, status=error.status or answer.status))
-    if STREAM_FORMATS[dialect.framing].matches(answer.kind, await answer.peek()):
-        return await _read_stream(answer, prepared_request, traits)
-    if answer.kind and "json" not in answer.kind:
-        raise bad_upstream(f"the response was {answer.kind.partition(';')[0]}, not JSON")
-    body: Any = decode(await answer.read_all(MAX_BYTES))
+    if upstream_response.status not in SUCCESS_STATUSES:
+        data = await upstream_response.read_all(MAX_BYTES)
+        error = dialect.provider.parse_error(
+            upstream_response.status, upstream_response.headers, data
+        )
+        return ProbeReply(error=replace(error, status=error.status or upstream_response.status))
+    if STREAM_FORMATS[dialect.framing].matches(
+        upstream_response.kind, await upstream_response.peek()
+    ):
+        return await _read_stream(upstream_response, prepared_request, traits)
+    if upstream_response.kind and "json" not in upstream_response.kind:
+        raise bad_upstream(f"the response was {upstream_response.kind.partition(';')[0]}, not JSON")
+    body: Any = decode(await upstream_response.read_all(MAX_BYTES))
     if verb == "count_tokens":
         return ProbeReply(count=dialect.provider.parse_count(body))
     response = dialect.provider.parse_response(body, traits, prepared_request.rendered_request)
@@ -171,7 +178,7 @@ async def _read_reply(
 
 
 async def _read_stream(
-    answer: Answer, prepared_request: PreparedRequest, traits: Traits
+    upstream_response: UpstreamResponse, prepared_request: PreparedRequest, traits: Traits
 ) -> ProbeReply:
     dialect = prepared_request.dialect
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
@@ -179,7 +186,7 @@ async def _read_stream(
     events: list[Event] = []
     read = 0
     try:
-        while data := await answer.read():
+        while data := await upstream_response.read():
             read += len(data)
             if read > MAX_BYTES:
                 raise bad_upstream("the stream does not end")

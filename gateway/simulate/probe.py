@@ -31,7 +31,7 @@ _EMBEDDING_DIALECT, _COMPLETION_DIALECT = "openai_embeddings", "openai_completio
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a call: `detail` is the model's answer, or the upstream's error message.
+    """The result of a call: `detail` is the model's response, or the upstream's error message.
 
     `status` is the upstream's HTTP status if the call failed; None if there was none.
     """
@@ -132,14 +132,14 @@ async def _send_probe(
     url: httpx.URL = templates.url(provider, prepared_request.path)
     headers = templates.headers(provider, prepared_request.headers)
     headers = await AccessTokens().headers(provider, "POST", url, headers, prepared_request.content)
-    answer = await upstreams.send(
+    upstream_response = await upstreams.send(
         "POST", url, headers, prepared_request.content, 10.0, network=provider.network
     )
     try:
-        data = await answer.read_all(1024 * 1024)
+        data = await upstream_response.read_all(1024 * 1024)
     finally:
-        await answer.close()
-    if answer.status not in SUCCESS_STATUSES:
+        await upstream_response.close()
+    if upstream_response.status not in SUCCESS_STATUSES:
         parse = prepared_request.dialect.provider.parse_error
-        raise GatewayError(parse(answer.status, answer.headers, data))
+        raise GatewayError(parse(upstream_response.status, upstream_response.headers, data))
     return data

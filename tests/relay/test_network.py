@@ -15,7 +15,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.providers.network import Network
 from gateway.providers.profile import Secret
-from gateway.relay.upstream.client import Answer, Upstreams
+from gateway.relay.upstream.client import UpstreamResponse, Upstreams
 from tests.certificates import CertificateAuthority, IssuedCertificate, self_signed
 from tests.ports import free_port
 from tests.proxies import PASSWORD, USER, Tinyproxy, socks_proxy, tinyproxy
@@ -78,7 +78,7 @@ async def upstreams() -> AsyncIterator[Upstreams]:
 
 async def send(
     client: Upstreams, url: httpx.URL, network: Network | None, *, connect_s: float = 10.0
-) -> Answer:
+) -> UpstreamResponse:
     headers = httpx.Headers({"host": url.netloc.decode(), "authorization": "Bearer upstream-key"})
     return await client.send("POST", url, headers, BODY, connect_s, network=network)
 

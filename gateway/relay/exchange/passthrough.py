@@ -118,13 +118,13 @@ class _Meta(msgspec.Struct):
     tokens: _BilledUnits | None = None
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     usage: _Usage | None = None
     duration: float | None = None
     meta: _Meta | None = None
 
 
-_decoder = msgspec.json.Decoder(_Answer)
+_decoder = msgspec.json.Decoder(_Response)
 
 
 def parse_passthrough_usage(family: str, data: bytes) -> PassthroughUsage | None:

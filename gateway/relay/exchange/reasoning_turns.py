@@ -121,12 +121,14 @@ def _state_part(part: Part) -> StatePart | None:
 # --- keys --------------------------------------------------------------------------------
 
 
-def keys_after(request: Request, answer: Iterable[Part], scope: str) -> TurnKeys:
+def keys_after(request: Request, response_parts: Iterable[Part], scope: str) -> TurnKeys:
     """The keys of the turn that answers this request."""
     digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
     for turn in request.turns:
         digest.update(_turn_digest_input(turn))
-    return _turn_keys(digest, [part for part in answer if isinstance(part, ToolCall)], scope)
+    return _turn_keys(
+        digest, [part for part in response_parts if isinstance(part, ToolCall)], scope
+    )
 
 
 def keys_in(request: Request, scope: str, indexes: Iterable[int]) -> Iterator[tuple[int, TurnKeys]]:

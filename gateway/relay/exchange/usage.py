@@ -39,7 +39,6 @@ class UsageTap:
     """
 
     __slots__ = (
-        "answer_id",
         "error",
         "finish",
         "finished",
@@ -47,6 +46,7 @@ class UsageTap:
         "has_all_counts",
         "model",
         "output_bytes",
+        "provider_response_id",
         "service_tier",
         "started",
         "usage",
@@ -60,7 +60,7 @@ class UsageTap:
         self.finish: Finish | None = None
         self.finished = False
         self.error: Error | None = None
-        self.answer_id = ""
+        self.provider_response_id = ""
         self.model = ""
         self.service_tier: str | None = None
         self.output_bytes = 0
@@ -83,7 +83,7 @@ class UsageTap:
         match event:
             case Start():
                 self.started = True
-                self.answer_id, self.model = event.id, event.model
+                self.provider_response_id, self.model = event.id, event.model
                 self.service_tier = event.service_tier
                 if event.usage is not None:
                     self._set_usage(merge_usage(self.usage, event.usage))
@@ -120,7 +120,7 @@ class UsageTap:
         if response.usage is not None:
             self._set_usage(response.usage)
         self.finish, self.finished = response.finish, True
-        self.answer_id, self.model = response.id, response.model
+        self.provider_response_id, self.model = response.id, response.model
         self.service_tier = response.service_tier
         if self.usage is None or self.usage.output is None:
             self.output_bytes = sum(_part_bytes(part) for part in response.parts)

@@ -123,8 +123,8 @@ class RedisClient:
             pipe.set(PREFIX + CACHE_PREFIX + name, blob, px=ttl_ms)
         if cache_key:
             pipe.get(PREFIX + CACHE_PREFIX + cache_key)
-        answers: list[Any] = await pipe.execute()
-        return [*answers[0], answers[-1]] if cache_key else answers[0]
+        replies: list[Any] = await pipe.execute()
+        return [*replies[0], replies[-1]] if cache_key else replies[0]
 
     async def get(self, key: str) -> bytes | None:
         """A cached response, in a round trip of its own."""

@@ -209,11 +209,11 @@ class RedisLimiter(Limiter):
         key = ""
         if call.cache_lookup is not None:
             key, call.cache_lookup.key = call.cache_lookup.key, ""
-        answer = await self._run_script(rows, len(request.request_counters), cache_key=key)
-        if answer is None:
+        reply = await self._run_script(rows, len(request.request_counters), cache_key=key)
+        if reply is None:
             return None
-        blob = answer.pop() if key else None
-        number, retry_after_ms, lease, *counts = answer
+        blob = reply.pop() if key else None
+        number, retry_after_ms, lease, *counts = reply
         request_counts = counts[: 2 * len(request.request_counters)]
         refusal = None
         if number:
@@ -319,7 +319,7 @@ class RedisLimiter(Limiter):
             "request_rows": request_rows,
         }
         try:
-            answer = await self.spend_sync.run_script(payload, cache_key, cache_writes)
+            reply = await self.spend_sync.run_script(payload, cache_key, cache_writes)
         except RedisUnavailable as error:
             self.settlements.fail(batches, confirmed_ids)
             self._note_unavailable(error)
@@ -328,7 +328,7 @@ class RedisLimiter(Limiter):
         if self._unavailable:
             self._unavailable = False
             log.warning("Redis is available again: limits are shared by all machines")
-        return answer
+        return reply
 
     def _note_unavailable(self, error: Exception) -> None:
         # The script may or may not have run: begin a new lease, under which only

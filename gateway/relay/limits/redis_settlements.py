@@ -141,15 +141,15 @@ class SpendSync:
                 "seed": not lease.is_seeded,
                 "batches": batches,
             }
-            answer = await self._client.run_script(
+            reply = await self._client.run_script(
                 msgspec.json.encode(payload), cache_key, cache_writes
             )
-            if answer[0] != _REDIS_RESET:
+            if reply[0] != _REDIS_RESET:
                 lease.confirm(number, in_flight)
-                return answer
+                return reply
             set_ages(settled_batches)
             if number == lease.number:  # else another script has begun the next lease
-                lease.renew(answer[1].decode() or uuid.uuid4().hex)
+                lease.renew(reply[1].decode() or uuid.uuid4().hex)
                 self.on_redis_reset()
         raise RedisUnavailable("Redis lost its data repeatedly")
 

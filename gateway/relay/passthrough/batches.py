@@ -56,7 +56,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-class _Answer(msgspec.Struct):
+class _ModelResponse(msgspec.Struct):
     """The model and usage of a response, OpenAI's or Anthropic's."""
 
     model: str = ""
@@ -66,12 +66,12 @@ class _Answer(msgspec.Struct):
 
 class _Response(msgspec.Struct):
     status_code: int = 200
-    body: _Answer | None = None
+    body: _ModelResponse | None = None
 
 
 class _Result(msgspec.Struct):
     type: str = ""
-    message: _Answer | None = None
+    message: _ModelResponse | None = None
 
 
 class _Line(msgspec.Struct):
@@ -146,15 +146,15 @@ class BatchResultReader:
             self.for_model("").add(None)
             return
         if line.result is not None and line.result.message is not None:
-            answer, usage = line.result.message, parse_message_usage(line.result.message.usage)
+            response, usage = line.result.message, parse_message_usage(line.result.message.usage)
         elif line.response is not None and line.response.body is not None:
             if line.response.status_code != 200:
                 return
-            answer = line.response.body
-            usage = _parse_openai_usage(answer.usage, answer.tool_usage)
+            response = line.response.body
+            usage = _parse_openai_usage(response.usage, response.tool_usage)
         else:  # it failed, or did not start: it is not billed
             return
-        self.for_model(answer.model).add(usage)
+        self.for_model(response.model).add(usage)
 
 
 def _parse_openai_usage(reported_usage: Json | None, tool_usage: Json | None) -> Usage | None:

@@ -129,14 +129,18 @@ async def _fetch_models(
         url = url.copy_with(host=url.host.replace(*_CATALOG_HOSTS[provider.dialect], 1))
         headers = httpx.Headers({**headers, "host": url.netloc.decode("ascii")})
     headers = await AccessTokens().headers(provider, "GET", url, headers, b"")
-    answer = await upstreams.send("GET", url, headers, b"", 10.0, network=provider.network)
+    upstream_response = await upstreams.send(
+        "GET", url, headers, b"", 10.0, network=provider.network
+    )
     try:
-        data = await answer.read_all(MAX_BYTES)
+        data = await upstream_response.read_all(MAX_BYTES)
     finally:
-        await answer.close()
-    if answer.status != 200:
-        raise GatewayError(dialect.provider.parse_error(answer.status, answer.headers, data))
-    return answer.status, parse_models(data)
+        await upstream_response.close()
+    if upstream_response.status != 200:
+        raise GatewayError(
+            dialect.provider.parse_error(upstream_response.status, upstream_response.headers, data)
+        )
+    return upstream_response.status, parse_models(data)
 
 
 def parse_models(data: bytes) -> tuple[ListedModel, ...]:

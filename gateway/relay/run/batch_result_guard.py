@@ -61,27 +61,27 @@ class BatchResultGuard:
             result = msgspec.json.decode(line)
         except (msgspec.MsgspecError, RecursionError):
             return line
-        path = _answer_path(result)
+        path = _response_path(result)
         if path is None:
             return line
         outer, inner = path
-        answer = result[outer][inner]
+        response = result[outer][inner]
         guard = self._call.guard
         if guard is not None and has_unchecked_values(guard.after, line, result):
             return msgspec.json.encode(_blocked_result(result, outer, _DUPLICATE_FIELD))
         try:
-            texts = texts_of(answer)
+            texts = texts_of(response)
             if not texts:
                 return line
             checked_texts, rewritten = await check_texts(
-                self._runtime, self._call, "response", texts, document=answer
+                self._runtime, self._call, "response", texts, document=response
             )
         except GatewayError as failure:
             return msgspec.json.encode(_blocked_result(result, outer, failure.error))
         except RecursionError:
             return msgspec.json.encode(_blocked_result(result, outer, _UNREADABLE))
         if rewritten is None and checked_texts is not texts:
-            rewritten = replace_texts(answer, checked_texts)
+            rewritten = replace_texts(response, checked_texts)
         if rewritten is None:
             return line
         return msgspec.json.encode({**result, outer: {**result[outer], inner: rewritten}})
@@ -93,8 +93,8 @@ _DUPLICATE_FIELD = Error(
 )
 
 
-def _answer_path(result: Any) -> tuple[str, str] | None:
-    """Where a line has the model's answer: OpenAI's format, or Anthropic's; None elsewhere."""
+def _response_path(result: Any) -> tuple[str, str] | None:
+    """Where a line has the model's response: OpenAI's format, or Anthropic's; None elsewhere."""
     if not isinstance(result, dict):
         return None
     for outer, inner in (("response", "body"), ("result", "message")):
@@ -105,7 +105,7 @@ def _answer_path(result: Any) -> tuple[str, str] | None:
 
 
 def _blocked_result(result: dict[str, Any], outer: str, error: Error) -> dict[str, Any]:
-    """The line with an error instead of its answer."""
+    """The line with an error instead of its response."""
     if outer == "response":
         error_body = {"code": error.code or error.kind, "message": error.message}
         return {**result, "response": None, "error": error_body}

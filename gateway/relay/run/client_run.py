@@ -53,12 +53,12 @@ async def execute_plan(
     """Executes the plan of a call. Raises GatewayError while nothing has been sent."""
     call.attempts.clear()
     if isinstance(plan, IdlePlan):
-        await _answer_idle(runtime, call, client, plan)
+        await _respond_idle(runtime, call, client, plan)
     else:
         await _FanOut(runtime, call, client, deadlines, plan).run()
 
 
-async def _answer_idle(runtime: Runtime, call: Call, client: Client, plan: IdlePlan) -> None:
+async def _respond_idle(runtime: Runtime, call: Call, client: Client, plan: IdlePlan) -> None:
     """Responds to a request without input, which needs no target."""
     exchange = call.exchange
     context = ResponseContext(
@@ -92,7 +92,7 @@ class _FanOut:
 
     async def run(self) -> None:
         """Runs all parts. Raises GatewayError while nothing has been sent to the client."""
-        answers: list[dict[str, Any]] = []
+        responses: list[dict[str, Any]] = []
         for index, fields in enumerate(self.plan.requests):
             received = bytearray()
             try:
@@ -103,8 +103,8 @@ class _FanOut:
                 await self._fail_stream(failure.error)
                 return
             if not self.call.exchange.stream:
-                answers.append(decode(bytes(received)))
-        await self._finish(answers)
+                responses.append(decode(bytes(received)))
+        await self._finish(responses)
 
     async def _run_part(
         self, index: int, fields: dict[str, msgspec.Raw], received: bytearray
@@ -179,7 +179,7 @@ class _FanOut:
 
         return send
 
-    async def _finish(self, answers: list[dict[str, Any]]) -> None:
+    async def _finish(self, responses: list[dict[str, Any]]) -> None:
         call, client = self.call, self.client
         if call.exchange.stream:
             out = self.stream.close()
@@ -187,7 +187,7 @@ class _FanOut:
             settle(self.runtime, call, client)
             await client.end(out)
             return
-        out = msgspec.json.encode(self.plan.merge_responses(answers))
+        out = msgspec.json.encode(self.plan.merge_responses(responses))
         call.recorder.record_client(out)
         client.status = 200
         settle(self.runtime, call, client)

@@ -20,7 +20,7 @@ from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.pipeline import parse_for_selection, parse_for_target, select_targets
-from gateway.relay.run.reply import answer_headers, decode
+from gateway.relay.run.reply import decode, response_headers
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import prepare
 from gateway.relay.upstream.client import SUCCESS_STATUSES, send_with_token
@@ -55,7 +55,7 @@ async def answer_token_count(
     if vocabulary:
         headers.append((b"x-dragoman-token-vocabulary", vocabulary.encode()))
     if call.attempt.target is not None:
-        headers += answer_headers(call, call.attempt.target.model.label)
+        headers += response_headers(call, call.attempt.target.model.label)
     client.status, client.headers = 200, headers
     settle(runtime, call, client)
     await client.reply(200, headers, body)
@@ -97,14 +97,14 @@ async def _count_upstream(
         deadlines.set_timeout(_TIMEOUT_S, "first_byte")
         extra = exchange.trace_headers() if runtime.config.trace_headers else ()
         content = prepared_request.content
-        answer = await send_with_token(
+        upstream_response = await send_with_token(
             runtime.upstreams, runtime.tokens, provider, "POST", url, headers, content, 5.0, extra
         )
         try:
-            data = await answer.read_all()
+            data = await upstream_response.read_all()
         finally:
-            await answer.close()
-        if answer.status not in SUCCESS_STATUSES:
+            await upstream_response.close()
+        if upstream_response.status not in SUCCESS_STATUSES:
             return None
         return prepared_request.dialect.provider.parse_count(decode(data))
     except GatewayError:

@@ -21,10 +21,10 @@ from gateway.providers import edits as profile_edits
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.client_credential import with_client_credential
-from gateway.relay.run.reply import answer_headers, decode, passed_headers_of, replace_model
+from gateway.relay.run.reply import decode, passed_headers_of, replace_model, response_headers
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import PreparedRequest, pass_through, refuse_losses
-from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, send_with_token
+from gateway.relay.upstream.client import SUCCESS_STATUSES, UpstreamResponse, send_with_token
 from gateway.routing.snapshot import Provider, Route, Target, Timeouts
 
 if TYPE_CHECKING:
@@ -111,17 +111,21 @@ def url_path(adapter: EmbedProvider, target: Target) -> str:
 
 
 async def reply(
-    runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    target: Target,
+    upstream_response: UpstreamResponse,
 ) -> None:
     """Sends the embeddings to the client. Raises GatewayError only before the first byte."""
-    data = await answer.read_all()
+    data = await upstream_response.read_all()
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
     body, headers = _response_body(call, target, data), []
     if call.attempt.passthrough:
         if runtime.model_echo and call.attempt.tap.model != call.exchange.model:
             body = replace_model(body, call.attempt.tap.model, call.exchange.model)
-        headers = passed_headers_of(answer, call)
+        headers = passed_headers_of(upstream_response, call)
     await send(runtime, call, client, target, body, headers)
 
 
@@ -130,7 +134,7 @@ async def send(
 ) -> None:
     """Settles, then sends the whole response."""
     client.status = 200
-    client.headers = [_JSON, *answer_headers(call, target.model.label), *headers]
+    client.headers = [_JSON, *response_headers(call, target.model.label), *headers]
     settle(runtime, call, client)
     await client.reply(200, client.headers, body)
 
@@ -280,15 +284,17 @@ async def _send_batch(
     async with slots:
         extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
         connect_s, tokens = limits.connect_s, runtime.tokens
-        answer = await send_with_token(
+        upstream_response = await send_with_token(
             runtime.upstreams, tokens, provider, "POST", url, headers, content, connect_s, extra
         )
         try:
-            data = await answer.read_all()
+            data = await upstream_response.read_all()
         finally:
-            await answer.close()
-    if answer.status not in SUCCESS_STATUSES:
-        error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, data)
+            await upstream_response.close()
+    if upstream_response.status not in SUCCESS_STATUSES:
+        error = prepared_request.dialect.provider.parse_error(
+            upstream_response.status, upstream_response.headers, data
+        )
         raise GatewayError(runtime.provider_secrets.redact(exchange.snapshot, error))
     return data
 

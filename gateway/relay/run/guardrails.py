@@ -454,24 +454,24 @@ async def _request_json(
 ) -> Any:
     """The JSON of a service's response. Raises CheckFailed."""
     try:
-        answer = await runtime.upstreams.send(
+        upstream_response = await runtime.upstreams.send(
             "POST", url, headers, msgspec.json.encode(request), timeout_s, network=network
         )
     except GatewayError as failure:
         raise CheckFailed(failure.error.message) from None
     is_complete = False
     try:
-        data = await answer.read_all(MAX_REPLY_BYTES)
+        data = await upstream_response.read_all(MAX_REPLY_BYTES)
         is_complete = True
-        if not 200 <= answer.status < 300:
-            raise CheckFailed(f"HTTP {answer.status}")
+        if not 200 <= upstream_response.status < 300:
+            raise CheckFailed(f"HTTP {upstream_response.status}")
         return msgspec.json.decode(data)
     except GatewayError as failure:
         raise CheckFailed(failure.error.message) from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise CheckFailed("its response is not valid JSON") from None
     finally:
-        await answer.close(sound=is_complete)
+        await upstream_response.close(sound=is_complete)
 
 
 # --- a trial ----------------------------------------------------------------------------

@@ -139,8 +139,8 @@ class _Race:
                 continue
             for racer in [racer for racer in self.racers if racer.task in finished_tasks]:
                 self._handle_failure(racer, retry_plan, is_first=racer is first)
-        no_answer = Error(kind="upstream_error", message="no target has responded")
-        raise first.failure() or GatewayError(no_answer)
+        error = Error(kind="upstream_error", message="no target has responded")
+        raise first.failure() or GatewayError(error)
 
     def _start_racer(self, candidate: Candidate) -> _Racer:
         racer = _Racer(self, candidate)

@@ -24,7 +24,7 @@ from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import close_stream, decode, decode_frames, final_frames
 from gateway.relay.run.settle import billed_tier, extra_cost
 from gateway.relay.translate.prepare import PreparedRequest, prepare
-from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, send_with_token
+from gateway.relay.upstream.client import SUCCESS_STATUSES, UpstreamResponse, send_with_token
 from gateway.routing.pricing import cost, tier_price
 from gateway.routing.snapshot import Route, Target
 
@@ -63,23 +63,25 @@ async def call_events(
     connect_s: float,
 ) -> AsyncGenerator[list[Event]]:
     """The events of one upstream call, up to `End`. Raises GatewayError for every failure."""
-    answer = await _send_request(runtime, call, target, prepared_request, connect_s)
+    upstream_response = await _send_request(runtime, call, target, prepared_request, connect_s)
     is_reusable = False
     try:
         record = call.attempts[-1]
-        record.status = answer.status
-        record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
-        if answer.status not in SUCCESS_STATUSES:
-            await _raise_refusal(runtime, call, prepared_request, answer)
+        record.status = upstream_response.status
+        record.upstream_id = upstream_response.headers.get(
+            "request-id"
+        ) or upstream_response.headers.get("x-request-id")
+        if upstream_response.status not in SUCCESS_STATUSES:
+            await _raise_refusal(runtime, call, prepared_request, upstream_response)
         stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
-        if stream_format.matches(answer.kind, await answer.peek()):
-            async for events in _stream_events(call, target, prepared_request, answer):
+        if stream_format.matches(upstream_response.kind, await upstream_response.peek()):
+            async for events in _stream_events(call, target, prepared_request, upstream_response):
                 yield [_raise_failure(runtime, call, event) for event in events]
         else:
-            yield await _whole_response(call, target, prepared_request, answer)
+            yield await _whole_response(call, target, prepared_request, upstream_response)
         is_reusable = True
     finally:
-        await answer.close(sound=is_reusable)
+        await upstream_response.close(sound=is_reusable)
 
 
 async def _send_request(
@@ -88,7 +90,7 @@ async def _send_request(
     target: Target,
     prepared_request: PreparedRequest,
     connect_s: float,
-) -> Answer:
+) -> UpstreamResponse:
     provider = target.model.provider
     url = runtime.request_templates.url(provider, prepared_request.path)
     headers = runtime.request_templates.headers(provider, prepared_request.headers)
@@ -103,23 +105,31 @@ async def _send_request(
 
 
 async def _raise_refusal(
-    runtime: Runtime, call: Call, prepared_request: PreparedRequest, answer: Answer
+    runtime: Runtime,
+    call: Call,
+    prepared_request: PreparedRequest,
+    upstream_response: UpstreamResponse,
 ) -> None:
-    body = await answer.read_all(_MAX_ERROR_BYTES)
+    body = await upstream_response.read_all(_MAX_ERROR_BYTES)
     call.recorder.record_upstream(body)
-    error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, body)
+    error = prepared_request.dialect.provider.parse_error(
+        upstream_response.status, upstream_response.headers, body
+    )
     raise GatewayError(runtime.provider_secrets.redact(call.exchange.snapshot, error))
 
 
 async def _stream_events(
-    call: Call, target: Target, prepared_request: PreparedRequest, answer: Answer
+    call: Call,
+    target: Target,
+    prepared_request: PreparedRequest,
+    upstream_response: UpstreamResponse,
 ) -> AsyncIterator[list[Event]]:
     decoder = STREAM_FORMATS[prepared_request.dialect.framing].new_decoder()
     parser = prepared_request.dialect.provider.stream_parser(
         target.model.traits, prepared_request.rendered_request
     )
     has_ended = False
-    while data := await answer.read():
+    while data := await upstream_response.read():
         call.recorder.record_upstream(data)
         events = [event for frame in decode_frames(decoder, data) for event in parser.feed(frame)]
         if events and not has_ended:
@@ -130,9 +140,12 @@ async def _stream_events(
 
 
 async def _whole_response(
-    call: Call, target: Target, prepared_request: PreparedRequest, answer: Answer
+    call: Call,
+    target: Target,
+    prepared_request: PreparedRequest,
+    upstream_response: UpstreamResponse,
 ) -> list[Event]:
-    data = await answer.read_all()
+    data = await upstream_response.read_all()
     call.recorder.record_upstream(data)
 
     def parse() -> list[Event]:

@@ -20,10 +20,10 @@ from gateway.relay.passthrough.batch_guardrails import record_guardrails
 from gateway.relay.passthrough.request import speech_characters, state_of, to_gateway_ids
 from gateway.relay.run.batch_result_guard import BatchResultGuard
 from gateway.relay.run.guardrails import guard_response, guard_text
-from gateway.relay.run.reply import answer_headers, decode, passed_headers_of
+from gateway.relay.run.reply import decode, passed_headers_of, response_headers
 from gateway.relay.run.settle import settle
 from gateway.relay.run.stream import relay_to_end
-from gateway.relay.upstream.client import MAX_REPLY_BYTES, Answer
+from gateway.relay.upstream.client import MAX_REPLY_BYTES, UpstreamResponse
 from gateway.routing.snapshot import Target
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ async def reply(
     client: Client,
     deadlines: Deadlines,
     target: Target,
-    answer: Answer,
+    upstream_response: UpstreamResponse,
 ) -> None:
     """Relays a response. Raises GatewayError only before the first byte."""
     _, operation = state_of(call.exchange)
-    kind = answer.kind.partition(";")[0].strip().lower()
+    kind = upstream_response.kind.partition(";")[0].strip().lower()
     if not operation.binary_response and (kind == "application/json" or kind.endswith("+json")):
-        await _reply_complete(runtime, call, client, target, answer)
+        await _reply_complete(runtime, call, client, target, upstream_response)
         return
     if _is_guarded(call) and kind in {"text/event-stream", *_TEXT_TYPES}:
-        await _reply_checked(runtime, call, client, target, answer)
+        await _reply_checked(runtime, call, client, target, upstream_response)
         return
-    await _PassthroughStream(runtime, call, client, deadlines, target, answer).run()
+    await _PassthroughStream(runtime, call, client, deadlines, target, upstream_response).run()
 
 
 def _is_guarded(call: Call) -> bool:
@@ -67,14 +67,18 @@ def _is_guarded(call: Call) -> bool:
 
 
 async def _reply_checked(
-    runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    target: Target,
+    upstream_response: UpstreamResponse,
 ) -> None:
     """Sends a text, or the events of a stream, once it is complete and checked.
 
     The deltas of a text are left out of a stream: its last event has the whole text.
     """
     state, operation = state_of(call.exchange)
-    data = await answer.read_all(MAX_REPLY_BYTES)
+    data = await upstream_response.read_all(MAX_REPLY_BYTES)
     call.end_upstream_wait()
     provider = target.model.provider
     data = runtime.provider_secrets.redactor(call.exchange.snapshot, provider).redact(data)
@@ -82,7 +86,7 @@ async def _reply_checked(
     call.recorder.record_upstream(data)
     call.attempt.passthrough = call.recorder.passthrough = False
     out = b""
-    if "text/event-stream" in answer.kind:
+    if "text/event-stream" in upstream_response.kind:
         decoder = Decoder(MAX_EVENT_BYTES)
         for frame in (*decoder.feed(data), *decoder.close()):
             usage = parse_passthrough_usage(operation.family, frame.data)
@@ -100,10 +104,10 @@ async def _reply_checked(
     call.attempts[-1].received_bytes = len(data)
     client.status = 200
     client.headers = [
-        (b"content-type", answer.kind.encode("latin-1", "replace")),
+        (b"content-type", upstream_response.kind.encode("latin-1", "replace")),
         _NOSNIFF,
-        *answer_headers(call, target.model.label),
-        *passed_headers_of(answer, call),
+        *response_headers(call, target.model.label),
+        *passed_headers_of(upstream_response, call),
     ]
     settle(runtime, call, client)
     await client.reply(200, client.headers, out)
@@ -115,15 +119,21 @@ def _is_delta(data: bytes) -> bool:
 
 
 async def _reply_complete(
-    runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    target: Target,
+    upstream_response: UpstreamResponse,
 ) -> None:
     state, operation = state_of(call.exchange)
     is_image = operation.family.startswith("images/")
-    data = await answer.read_all(MAX_IMAGES_BYTES if is_image else MAX_REPLY_BYTES)
+    data = await upstream_response.read_all(MAX_IMAGES_BYTES if is_image else MAX_REPLY_BYTES)
     call.end_upstream_wait()
     state.usage = parse_passthrough_usage(operation.family, data)
     call.attempt.tap.started = True
-    logged_body = msgspec.json.encode(describe_file(answer.kind, data)) if is_image else data
+    logged_body = (
+        msgspec.json.encode(describe_file(upstream_response.kind, data)) if is_image else data
+    )
     call.recorder.record_upstream(logged_body)
     checked_data = data
     if _is_guarded(call):
@@ -138,8 +148,8 @@ async def _reply_complete(
     client.status = 200
     client.headers = [
         (b"content-type", b"application/json"),
-        *answer_headers(call, target.model.label),
-        *passed_headers_of(answer, call),
+        *response_headers(call, target.model.label),
+        *passed_headers_of(upstream_response, call),
     ]
     settle(runtime, call, client)
     await client.reply(200, client.headers, out)
@@ -203,13 +213,15 @@ class _PassthroughStream:
         client: Client,
         deadlines: Deadlines,
         target: Target,
-        answer: Answer,
+        upstream_response: UpstreamResponse,
     ) -> None:
         self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
-        self.target, self.answer = target, answer
+        self.target, self.upstream_response = target, upstream_response
         self.state, self.operation = state_of(call.exchange)
-        self.is_event_stream = "text/event-stream" in answer.kind
-        self.is_text = not self.operation.binary_response and answer.kind.startswith("text/")
+        self.is_event_stream = "text/event-stream" in upstream_response.kind
+        self.is_text = not self.operation.binary_response and upstream_response.kind.startswith(
+            "text/"
+        )
         self.decoder = Decoder(MAX_EVENT_BYTES) if self.is_event_stream else None
         self.results: batches.BatchResultReader | None = None
         provider = target.model.provider
@@ -234,7 +246,7 @@ class _PassthroughStream:
 
     async def _relay(self) -> None:
         call, client, deadlines = self.call, self.client, self.deadlines
-        data = await self.answer.read()
+        data = await self.upstream_response.read()
         call.end_upstream_wait()
         call.attempt.tap.started = True
         provider = self.target.model.provider
@@ -251,7 +263,7 @@ class _PassthroughStream:
             if out:
                 await client.write(out)
             deadlines.resume()
-            data = await self.answer.read()
+            data = await self.upstream_response.read()
         if (result_reader := self.results) is not None:
             await batches.settle_batch(
                 self.runtime, call, provider, result_reader.batch, result_reader.close()
@@ -292,18 +304,18 @@ class _PassthroughStream:
     def _record_summary(self) -> None:
         self.call.attempts[-1].received_bytes = self.size
         if not self.is_text or self.is_event_stream:
-            summary = {"content_type": self.answer.kind, "bytes": self.size}
+            summary = {"content_type": self.upstream_response.kind, "bytes": self.size}
             self.call.recorder.record_upstream(msgspec.json.encode(summary))
 
     def _response_headers(self) -> list[Header]:
-        content_type = self.answer.kind or "application/octet-stream"
+        content_type = self.upstream_response.kind or "application/octet-stream"
         if any(active_type in content_type.lower() for active_type in _ACTIVE_CONTENT_TYPES):
             content_type = "application/octet-stream"
         headers = [
             (b"content-type", content_type.encode("latin-1", "replace")),
             _NOSNIFF,
-            *answer_headers(self.call, self.target.model.label),
-            *passed_headers_of(self.answer, self.call),
+            *response_headers(self.call, self.target.model.label),
+            *passed_headers_of(self.upstream_response, self.call),
         ]
         if self.is_event_stream:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]

@@ -50,7 +50,7 @@ from gateway.relay.translate.prepare import (
     prepare,
     upstream_dialect,
 )
-from gateway.relay.upstream.client import SUCCESS_STATUSES, Answer, send_with_token
+from gateway.relay.upstream.client import SUCCESS_STATUSES, UpstreamResponse, send_with_token
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.candidates import (
     CLASS_BY_KIND,
@@ -486,19 +486,19 @@ async def _call_target(
     if size >= offload.SCANNED_BYTES and recorder.enabled:
         await offload.run(size, recorder.mask_requests)
     extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
-    target_request = (method, url, headers, content, timeouts.connect_s, extra)
+    http_request = (method, url, headers, content, timeouts.connect_s, extra)
     if provider.auth in DERIVED_HEADER_SCHEMES:
-        answer = await send_with_token(runtime.upstreams, runtime.tokens, provider, *target_request)
+        response = await send_with_token(runtime.upstreams, runtime.tokens, provider, *http_request)
         if recorder.enabled:
             recorder.add_redactor(Redactor(runtime.tokens.secrets()))
     else:
-        answer = await runtime.upstreams.send(*target_request, network=provider.network)
+        response = await runtime.upstreams.send(*http_request, network=provider.network)
     is_reusable = False
     try:
-        await _handle_answer(runtime, call, client, deadlines, target, request, answer)
+        await _handle_response(runtime, call, client, deadlines, target, request, response)
         is_reusable = call.error is None
     finally:
-        await answer.close(sound=is_reusable)
+        await response.close(sound=is_reusable)
 
 
 def _prepare_request(runtime: Runtime, call: Call, route: Route, target: Target) -> PreparedRequest:
@@ -517,75 +517,81 @@ def _prepare_request(runtime: Runtime, call: Call, route: Route, target: Target)
     return prepared_request
 
 
-async def _handle_answer(
+async def _handle_response(
     runtime: Runtime,
     call: Call,
     client: Client,
     deadlines: Deadlines,
     target: Target,
     prepared_request: PreparedRequest,
-    answer: Answer,
+    response: UpstreamResponse,
 ) -> None:
     exchange = call.exchange
     record = call.attempts[-1]
-    record.status = answer.status
-    record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
-    if answer.status in SUCCESS_STATUSES and runtime.health:
+    record.status = response.status
+    record.upstream_id = response.headers.get("request-id") or response.headers.get("x-request-id")
+    if response.status in SUCCESS_STATUSES and runtime.health:
         runtime.breaker.release_trial(target.model.label)
-    if answer.status not in SUCCESS_STATUSES:
-        await _raise_refusal(runtime, call, prepared_request, answer)
+    if response.status not in SUCCESS_STATUSES:
+        await _raise_refusal(runtime, call, prepared_request, response)
     stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
-    is_stream = stream_format.content_type_marker in answer.kind
+    is_stream = stream_format.content_type_marker in response.kind
     if exchange.stream and exchange.verb == "generate" and exchange.passthrough_state is None:
-        is_stream = stream_format.matches(answer.kind, await answer.peek())
+        is_stream = stream_format.matches(response.kind, await response.peek())
     streamed = exchange.stream and is_stream
     if not streamed:
         # The wait for a stream ends with its first frame.
         record.first_byte_ms = exchange.elapsed_ms()
     if exchange.verb == "embed":
-        await embeddings.reply(runtime, call, client, target, answer)
+        await embeddings.reply(runtime, call, client, target, response)
         return
     if exchange.passthrough_state is not None:
-        await passthrough_response.reply(runtime, call, client, deadlines, target, answer)
+        await passthrough_response.reply(runtime, call, client, deadlines, target, response)
         return
     if streamed:
-        await stream_response(runtime, call, client, deadlines, target, prepared_request, answer)
+        await stream_response(runtime, call, client, deadlines, target, prepared_request, response)
         return
-    await reply(runtime, call, client, target, prepared_request, answer, is_stream=is_stream)
+    await reply(runtime, call, client, target, prepared_request, response, is_stream=is_stream)
 
 
 async def _raise_refusal(
-    runtime: Runtime, call: Call, prepared_request: PreparedRequest, answer: Answer
+    runtime: Runtime,
+    call: Call,
+    prepared_request: PreparedRequest,
+    response: UpstreamResponse,
 ) -> None:
     """Raises the error for an upstream's error response, without secrets in it."""
     try:
-        body = await answer.read_all(1024 * 1024)
+        body = await response.read_all(1024 * 1024)
     except GatewayError:
         body = b""  # the status and the headers still say what failed
     call.recorder.record_upstream(body)
-    if not 400 <= answer.status < 600:
-        message = f"the upstream answered with the unexpected status {answer.status}"
-        raise GatewayError(Error(kind="upstream_error", message=message, status=answer.status))
-    error = prepared_request.dialect.provider.parse_error(answer.status, answer.headers, body)
+    if not 400 <= response.status < 600:
+        message = f"the upstream answered with the unexpected status {response.status}"
+        raise GatewayError(Error(kind="upstream_error", message=message, status=response.status))
+    error = prepared_request.dialect.provider.parse_error(response.status, response.headers, body)
     error = runtime.provider_secrets.redact(call.exchange.snapshot, error)
-    headers = passed_headers_of(answer, call, prepared_request)
-    wait_ms = answer.headers.get("retry-after-ms", "")
+    headers = passed_headers_of(response, call, prepared_request)
+    wait_ms = response.headers.get("retry-after-ms", "")
     if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
         headers.append((b"retry-after-ms", wait_ms.encode()))
-    clean = _has_native_form(prepared_request, answer, error, body) and _has_no_secret(
+    clean = _has_native_form(prepared_request, response, error, body) and _has_no_secret(
         runtime, call, body
     )
-    raise UpstreamRefused(error, answer.status, body, headers, clean=clean)
+    raise UpstreamRefused(error, response.status, body, headers, clean=clean)
 
 
 def _has_native_form(
-    prepared_request: PreparedRequest, answer: Answer, error: Error, body: bytes
+    prepared_request: PreparedRequest,
+    response: UpstreamResponse,
+    error: Error,
+    body: bytes,
 ) -> bool:
     """Whether an error is in the dialect's format: AWS, in front of a container, has its own."""
-    if error.status not in {None, answer.status}:
+    if error.status not in {None, response.status}:
         return False
     is_aws = (
-        "x-amzn-errortype" in answer.headers and prepared_request.dialect.framing != "eventstream"
+        "x-amzn-errortype" in response.headers and prepared_request.dialect.framing != "eventstream"
     )
     return not is_aws or b'"error"' in body
 

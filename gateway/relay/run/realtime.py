@@ -39,7 +39,7 @@ from gateway.relay.exchange.realtime import (
 )
 from gateway.relay.limits.spent_budget import find_spent_budget
 from gateway.relay.run.client_credential import with_client_credential
-from gateway.relay.run.reply import answer_headers
+from gateway.relay.run.reply import response_headers
 from gateway.relay.run.settle import charge_of_call, settle
 from gateway.relay.translate.prepare import passed_headers
 from gateway.relay.upstream.websocket import HandshakeRefused, UpstreamWebSocket, close_quietly
@@ -118,7 +118,7 @@ async def serve_session(
         if runtime.health:
             runtime.breaker.release_trial(target.model.label)
         deadlines.clear()
-        await client.head(101, answer_headers(call, target.model.label))
+        await client.head(101, response_headers(call, target.model.label))
         await session.run()
     finally:
         session.record()

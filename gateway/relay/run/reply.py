@@ -32,7 +32,7 @@ from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.guardrails import guard_response
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import PreparedRequest
-from gateway.relay.upstream.client import Answer
+from gateway.relay.upstream.client import UpstreamResponse
 from gateway.routing.snapshot import Target
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def reply(
     client: Client,
     target: Target,
     prepared_request: PreparedRequest,
-    answer: Answer,
+    upstream_response: UpstreamResponse,
     *,
     is_stream: bool,
 ) -> None:
@@ -71,17 +71,19 @@ async def reply(
     `is_stream`: whether the upstream sends a stream, although the client requested none.
     """
     exchange = call.exchange
-    if not is_stream and "html" in answer.kind:
-        text = await answer.read_all()
+    if not is_stream and "html" in upstream_response.kind:
+        text = await upstream_response.read_all()
         call.recorder.record_upstream(text)
-        raise bad_upstream(f"the upstream answered with {answer.kind.partition(';')[0]}, not JSON")
-    passed_headers = passed_headers_of(answer, call, prepared_request)
+        raise bad_upstream(
+            f"the upstream answered with {upstream_response.kind.partition(';')[0]}, not JSON"
+        )
+    passed_headers = passed_headers_of(upstream_response, call, prepared_request)
     if is_stream:
-        response = fold_events(await _all_events(call, target, prepared_request, answer))
+        response = fold_events(await _all_events(call, target, prepared_request, upstream_response))
         call.end_upstream_wait()
         await _send_response(runtime, call, client, response, target, headers=passed_headers)
         return
-    data = await answer.read_all()
+    data = await upstream_response.read_all()
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
     size = len(data)
@@ -177,7 +179,10 @@ def _parse_response(
 
 
 async def _all_events(
-    call: Call, target: Target, prepared_request: PreparedRequest, answer: Answer
+    call: Call,
+    target: Target,
+    prepared_request: PreparedRequest,
+    upstream_response: UpstreamResponse,
 ) -> list[Event]:
     """All events of a stream, for a client that did not request a stream."""
     dialect = prepared_request.dialect
@@ -187,7 +192,7 @@ async def _all_events(
     failure: GatewayError | None = None
     while True:
         try:
-            data = await answer.read()
+            data = await upstream_response.read()
         except GatewayError as error:
             data, failure = b"", error
         if not data:
@@ -233,7 +238,7 @@ async def _send_response(
     if call.attempt.stores_reasoning:
         await runtime.reasoning.wait_stored()
     client.status = 200
-    client.headers = [*_JSON_HEADERS, *answer_headers(call, target.model.label), *(headers or [])]
+    client.headers = [*_JSON_HEADERS, *response_headers(call, target.model.label), *(headers or [])]
     settle(runtime, call, client)
     await client.reply(200, client.headers, passed_body)
 
@@ -266,7 +271,7 @@ async def _send_unfolded(
     if call.attempt.stores_reasoning:
         await runtime.reasoning.wait_stored()
     client.status = 200
-    client.headers = [*stream_headers(call), *answer_headers(call, target.model.label), *headers]
+    client.headers = [*stream_headers(call), *response_headers(call, target.model.label), *headers]
     settle(runtime, call, client)
     await client.head(200, client.headers)
     await client.end(body)
@@ -338,7 +343,7 @@ def id_headers(call: Call) -> list[Header]:
     return headers
 
 
-def answer_headers(call: Call, label: str) -> list[Header]:
+def response_headers(call: Call, label: str) -> list[Header]:
     """The gateway's own headers: ids, the target that responded, and adaptations."""
     headers = [*id_headers(call), _target_header(label), *call.limit_headers]
     if call.cache_lookup is not None:
@@ -368,7 +373,7 @@ def _encode_header_value(text: str) -> bytes:
 
 
 def passed_headers_of(
-    answer: Answer, call: Call, prepared_request: PreparedRequest | None = None
+    upstream_response: UpstreamResponse, call: Call, prepared_request: PreparedRequest | None = None
 ) -> list[Header]:
     """The upstream headers to pass to the client; none unless both use the same dialect.
 
@@ -381,7 +386,7 @@ def passed_headers_of(
     prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS
     return [
         (name.encode("latin-1"), _encode_header_value(value))
-        for name, value in answer.headers.items()
+        for name, value in upstream_response.headers.items()
         if name.startswith(prefixes) and len(name) + len(value) <= MAX_HEADER_CHARS
     ]
 

@@ -42,7 +42,7 @@ from gateway.relay.exchange.cached_response import (
 from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.run.pipeline import RunCall
 from gateway.relay.run.query_embedding import embed_query
-from gateway.relay.run.reply import answer_headers, decode, response_context, stream_headers
+from gateway.relay.run.reply import decode, response_context, response_headers, stream_headers
 from gateway.relay.run.settle import settle
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import Route
@@ -492,7 +492,7 @@ async def replay(
         call.attempt.tap.first_token_at = time.perf_counter()
     client.status = 200
     content_headers = stream_headers(call) if streamed else [(b"content-type", b"application/json")]
-    client.headers = [*content_headers, *answer_headers(call, cached.label)]
+    client.headers = [*content_headers, *response_headers(call, cached.label)]
     settle(runtime, call, client)
     if streamed:
         await client.head(200, client.headers)

@@ -195,7 +195,9 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
         adaptations=attempt.adaptations,
         user_agent=exchange.headers.get("user-agent", "")[:200],
         client_ip=exchange.client_ip,
-        upstream_id=(last_attempt.upstream_id or tap.answer_id) if last_attempt is not None else "",
+        upstream_id=(last_attempt.upstream_id or tap.provider_response_id)
+        if last_attempt is not None
+        else "",
         variant=variant,
         shadow_of=exchange.shadow_of,
     )

@@ -27,18 +27,18 @@ from gateway.relay.exchange.call import Call, Client, Deadlines, Header, stop_er
 from gateway.relay.exchange.usage_estimate import usage_for_client
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
-    answer_headers,
     close_stream,
     decode_frames,
     final_frames,
     model_field_replacement,
     passed_headers_of,
     response_context,
+    response_headers,
     stream_headers,
 )
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import PreparedRequest
-from gateway.relay.upstream.client import Answer
+from gateway.relay.upstream.client import UpstreamResponse
 from gateway.routing.snapshot import Target
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def stream_response(
     deadlines: Deadlines,
     target: Target,
     prepared_request: PreparedRequest,
-    answer: Answer,
+    upstream_response: UpstreamResponse,
 ) -> None:
     """Relays a streamed response. Raises GatewayError only before the first frame."""
     guard = None
@@ -65,11 +65,11 @@ async def stream_response(
         if guard.enforces:  # the client gets what its renderer makes of the checked events
             call.attempt.passthrough = call.recorder.passthrough = False
     context = await offload.run(call.exchange.offload_size, response_context, call)
-    passed_headers = passed_headers_of(answer, call, prepared_request)
+    passed_headers = passed_headers_of(upstream_response, call, prepared_request)
     client_stream = _ClientStream(
         runtime, call, client, deadlines, target, guard, context, passed_headers
     )
-    relay = _StreamRelay(client_stream, prepared_request, answer)
+    relay = _StreamRelay(client_stream, prepared_request, upstream_response)
     try:
         await relay_to_end(relay.run(), relay.send_error, client, deadlines)
     finally:
@@ -202,7 +202,7 @@ class _ClientStream:
         timeouts = self.target.timeouts or self.target.model.provider.timeouts
         self.deadlines.set_timeout(timeouts.idle_s, "idle")
         self.pinger = self.loop.call_later(PING_S, self._ping)
-        gateway_headers = [*stream_headers(call), *answer_headers(call, self.target.model.label)]
+        gateway_headers = [*stream_headers(call), *response_headers(call, self.target.model.label)]
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
 
     async def send(self, chunk: bytes, *, reset: bool) -> None:
@@ -268,11 +268,18 @@ class _StreamRelay:
     """Reads the upstream's bytes and passes them, or what their events render to, to the client."""
 
     def __init__(
-        self, client_stream: _ClientStream, prepared_request: PreparedRequest, answer: Answer
+        self,
+        client_stream: _ClientStream,
+        prepared_request: PreparedRequest,
+        upstream_response: UpstreamResponse,
     ) -> None:
         call, runtime = client_stream.call, client_stream.runtime
         dialect, traits = prepared_request.dialect, client_stream.target.model.traits
-        self.client_stream, self.call, self.answer = client_stream, call, answer
+        self.client_stream, self.call, self.upstream_response = (
+            client_stream,
+            call,
+            upstream_response,
+        )
         self.secrets = runtime.provider_secrets
         self.frame_terminators = STREAM_FORMATS[dialect.framing].frame_terminators
         self.decoder = STREAM_FORMATS[dialect.framing].new_decoder()
@@ -289,12 +296,12 @@ class _StreamRelay:
 
     async def run(self) -> None:
         """Relays the whole stream. Raises GatewayError only before the first frame."""
-        out, answer = self.client_stream, self.answer
+        out, upstream_response = self.client_stream, self.upstream_response
         tap, recorder = self.call.attempt.tap, self.call.recorder
         decoder, feed_parser = self.decoder, self.parser.feed
         while True:
             try:
-                data = await answer.read()
+                data = await upstream_response.read()
             except GatewayError:
                 if not self._is_complete():
                     raise
@@ -322,7 +329,7 @@ class _StreamRelay:
                 await out.begin(tap.error)
             if tap.finished:
                 await out.finish(chunk)
-                await _drain_upstream(answer)
+                await _drain_upstream(upstream_response)
                 return
             if chunk:
                 await out.send(chunk, reset=bool(events))  # comments do not reset the idle timeout
@@ -419,11 +426,11 @@ class _StreamRelay:
             tap.feed([event for event in self._read_final_events() if type(event) is UsageUpdate])
 
 
-async def _drain_upstream(answer: Answer) -> None:
+async def _drain_upstream(upstream_response: UpstreamResponse) -> None:
     """Reads what follows a complete response."""
     with contextlib.suppress(TimeoutError, GatewayError):
         async with asyncio.timeout(LINGER_S):
-            while await answer.read():
+            while await upstream_response.read():
                 pass
 
 

@@ -90,10 +90,10 @@ def _token_client(proxy: str) -> httpx.Client:
 class _GoogleResponse:
     """An HTTP response in the interface of google-auth."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        self.status = answer.status_code
-        self.headers = answer.headers
-        self.data = answer.content
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.data = response.content
 
 
 class _GoogleTransport:
@@ -115,7 +115,7 @@ class _GoogleTransport:
 
         failed: Any = exceptions.TransportError
         try:
-            answer = self._client.request(
+            response = self._client.request(
                 method,
                 url,
                 content=body,
@@ -124,7 +124,7 @@ class _GoogleTransport:
             )
         except httpx.HTTPError as error:
             raise failed(error) from error
-        return _GoogleResponse(answer)
+        return _GoogleResponse(response)
 
 
 def google_token(fields: dict[str, Any], proxy: str) -> Grant[str]:
@@ -172,9 +172,9 @@ def entra_token(fields: dict[str, Any], proxy: str) -> Grant[str]:
         "scope": str(fields.get("scope") or _AZURE),
     }
     with _token_client(proxy) as client:
-        answer = client.post(f"{authority}/{fields['tenant_id']}/oauth2/v2.0/token", data=form)
-    answer.raise_for_status()
-    token_fields = answer.json()
+        response = client.post(f"{authority}/{fields['tenant_id']}/oauth2/v2.0/token", data=form)
+    response.raise_for_status()
+    token_fields = response.json()
     return Grant(str(token_fields["access_token"]), float(token_fields.get("expires_in", 600)))
 
 

@@ -1,8 +1,8 @@
 """The one interface to providers: httpx's types, over any transport.
 
 `Upstreams.send` sends a request and returns the head of the response; the body is read by
-`Answer.read` (in chunks) or `Answer.read_all` (complete, bounded). Redirects are
-never followed: they would send a prompt and a key to a host that is not configured.
+`UpstreamResponse.read` (in chunks) or `UpstreamResponse.read_all` (complete, bounded).
+Redirects are never followed: they would send a prompt and a key to a host that is not configured.
 `RequestTemplates` has the URLs and headers, `ProviderSecrets` the credentials in them.
 """
 
@@ -45,7 +45,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_MEMBERS = 1000
 
 
-class Answer:
+class UpstreamResponse:
     """An upstream's response: status, lower-case headers, and a body to read once."""
 
     def __init__(self, response: httpx.Response | http1.Body) -> None:
@@ -202,7 +202,7 @@ class Upstreams:
         extra: tuple[tuple[bytes, bytes], ...] = (),
         *,
         network: Network | None,
-    ) -> Answer:
+    ) -> UpstreamResponse:
         """Sends a request and returns at the head of the response. Raises GatewayError.
 
         `extra` are headers of this request only; `headers` may be shared by many requests.
@@ -227,7 +227,7 @@ class Upstreams:
                 response = await transport.handle_async_request(request)
         except httpx.HTTPError as error:
             raise GatewayError(unreachable(error)) from error
-        return Answer(response)
+        return UpstreamResponse(response)
 
     async def open_websocket(
         self,
@@ -274,7 +274,7 @@ async def send_with_token(
     content: http1.Content,
     connect_s: float,
     extra: tuple[tuple[bytes, bytes], ...] = (),
-) -> Answer:
+) -> UpstreamResponse:
     """Sends a request with the provider's signature or access token. Raises GatewayError.
 
     A cloud may reject a token before its expiry, for example after its account was changed: the
@@ -282,15 +282,15 @@ async def send_with_token(
     """
     for is_last in (False, True):
         signed_headers = await tokens.headers(provider, method, url, headers, content)
-        answer = await upstreams.send(
+        upstream_response = await upstreams.send(
             method, url, signed_headers, content, connect_s, extra, network=provider.network
         )
-        if is_last or answer.status != 401:
+        if is_last or upstream_response.status != 401:
             break
         if not tokens.discard_rejected(provider, signed_headers):
             break
-        await answer.close()
-    return answer
+        await upstream_response.close()
+    return upstream_response
 
 
 def unreachable(error: httpx.HTTPError) -> Error:

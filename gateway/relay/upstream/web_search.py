@@ -115,20 +115,22 @@ async def _send_query(
             body["exclude_domains"] = blocked_domains
         content = msgspec.json.encode(body)
         headers.append((b"content-type", b"application/json"))
-    answer = await upstreams.send(
+    upstream_response = await upstreams.send(
         method, url, httpx.Headers(headers), content, endpoint.timeout_s, network=None
     )
     is_complete = False
     try:
-        data = await answer.read_all(MAX_BYTES)
+        data = await upstream_response.read_all(MAX_BYTES)
         is_complete = True
     finally:
-        await answer.close(sound=is_complete)
-    if answer.status != 200:
+        await upstream_response.close(sound=is_complete)
+    if upstream_response.status != 200:
         hint = ""
-        if answer.status == 403 and endpoint.format == "searxng":
+        if upstream_response.status == 403 and endpoint.format == "searxng":
             hint = "; SearXNG needs `json` in `search.formats` of its settings"
-        raise SearchFailed(f"the search endpoint answered with status {answer.status}{hint}")
+        raise SearchFailed(
+            f"the search endpoint answered with status {upstream_response.status}{hint}"
+        )
     return data
 
 
