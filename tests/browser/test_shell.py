@@ -86,3 +86,13 @@ def test_earlier_changes_get_the_keyboard_focus(site: Site, signed_in: Any) -> N
     signed_in.get_by_role("link", name="Show earlier changes").focus()
     signed_in.keyboard.press("Enter")
     expect(signed_in.get_by_role("heading", name="Team team-19")).to_be_focused()
+
+
+def test_a_page_is_printed_completely_and_without_its_controls(signed_in: Any) -> None:
+    """Only the part on the screen was printed in landscape format, beside the navigation."""
+    signed_in.goto("/console/settings")
+    signed_in.emulate_media(media="print")
+    expect(signed_in.locator("nav.side")).to_be_hidden()
+    body = signed_in.locator(".page-body")
+    assert body.evaluate("element => element.clientHeight >= element.scrollHeight")
+    assert body.evaluate("element => element.clientHeight > innerHeight")
