@@ -104,7 +104,8 @@ class ModelApi:
             return
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         endpoint = endpoints.find_endpoint(path)
-        if endpoint is not None and endpoints.is_googles_own(endpoint, path, headers):
+        is_passthrough = endpoint is not None and endpoint.action == "passthrough"
+        if is_passthrough and endpoints.is_googles_own(path, headers):
             endpoint = None
         client = Client(send)
         if endpoint is not None and endpoint.action in _VERBS:

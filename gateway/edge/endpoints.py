@@ -245,13 +245,9 @@ def find_endpoint(path: str) -> Endpoint | None:
     return None
 
 
-def is_googles_own(endpoint: Endpoint, path: str, headers: dict[str, str]) -> bool:
+def is_googles_own(path: str, headers: dict[str, str]) -> bool:
     """Whether a client of Google means Google's files or batches, not OpenAI's at this path."""
-    return (
-        endpoint.action == "passthrough"
-        and _GOOGLE_KEY_HEADER in headers
-        and _FILES_PATH.search(path) is not None
-    )
+    return _GOOGLE_KEY_HEADER in headers and _FILES_PATH.search(path) is not None
 
 
 def _google_endpoint(google_path: google_paths.GooglePath) -> Endpoint:
