@@ -36,7 +36,12 @@ from console.pages.evaluate.results import (
     score_rows,
     view_of,
 )
-from console.pages.evaluate.views import PAGE, evaluation_of, page_with_errors
+from console.pages.evaluate.views import (
+    PAGE,
+    evaluation_crumbs,
+    evaluation_of,
+    page_with_errors,
+)
 from gateway.api.runtime import runtime_of
 
 # Runs that a run can be compared with.
@@ -171,8 +176,7 @@ def run_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
             request,
             PAGE,
             crumbs=[
-                (reverse("evaluate"), _("Evaluate")),
-                (reverse("evaluation", args=[run.evaluation_id]), run.evaluation.name),
+                *evaluation_crumbs(run.evaluation),
                 (reverse("evaluation-run", args=[uuid]), f"#{run.number}"),
             ],
             title=_("Delete run %(number)d") % {"number": run.number},

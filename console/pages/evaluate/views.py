@@ -53,6 +53,14 @@ def evaluation_of(request: HttpRequest, pk: int) -> Evaluation:
     return get_object_or_404(Evaluation.objects.visible_to(request.user), pk=pk)
 
 
+def evaluation_crumbs(row: Evaluation) -> list[tuple[str, str]]:
+    """URL and name of the pages from the list to this evaluation."""
+    return [
+        (reverse("evaluate"), _("Evaluate")),
+        (reverse("evaluation", args=[row.pk]), row.name),
+    ]
+
+
 def model_names() -> list[str]:
     """Routes, then models as `provider/model`."""
     return [str(row["id"]) for row in page_data.list_models(gateway_store.current_snapshot())]
@@ -225,10 +233,7 @@ def evaluation_delete(request: HttpRequest, pk: int) -> HttpResponse:
         return delete_confirmation(
             request,
             PAGE,
-            crumbs=[
-                (reverse("evaluate"), _("Evaluate")),
-                (reverse("evaluation", args=[pk]), row.name),
-            ],
+            crumbs=evaluation_crumbs(row),
             title=_("Delete %(name)s") % {"name": row.name},
             consequence=ngettext(
                 "The evaluation, its cases and %(count)d run with its results will be deleted.",
@@ -340,10 +345,7 @@ def case_delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         return delete_confirmation(
             request,
             PAGE,
-            crumbs=[
-                (reverse("evaluate"), _("Evaluate")),
-                (reverse("evaluation", args=[pk]), row.name),
-            ],
+            crumbs=evaluation_crumbs(row),
             title=_("Delete %(name)s") % {"name": case_title(number, case)},
             consequence=_("Later runs are without this case. Runs so far keep it."),
             label=_("Delete case"),
