@@ -105,7 +105,7 @@ class ModelApi:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         endpoint = endpoints.find_endpoint(path)
         is_passthrough = endpoint is not None and endpoint.action == "passthrough"
-        if is_passthrough and endpoints.is_googles_own(path, headers):
+        if is_passthrough and endpoints.is_google_files_call(path, headers):
             endpoint = None
         client = Client(send)
         if endpoint is not None and endpoint.action in _VERBS:

@@ -245,7 +245,7 @@ def find_endpoint(path: str) -> Endpoint | None:
     return None
 
 
-def is_googles_own(path: str, headers: dict[str, str]) -> bool:
+def is_google_files_call(path: str, headers: dict[str, str]) -> bool:
     """Whether a client of Google means Google's files or batches, not OpenAI's at this path."""
     return _GOOGLE_KEY_HEADER in headers and _FILES_PATH.search(path) is not None
 
