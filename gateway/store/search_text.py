@@ -38,21 +38,12 @@ _SKIPPED = frozenset(
         "usageMetadata",
     }
 )
-# Fields of stream events that carry text.
-_DELTAS = frozenset(
-    {
-        "arguments",
-        "content",
-        "delta",
-        "message",
-        "name",
-        "partial_json",
-        "reasoning",
-        "reasoning_content",
-        "refusal",
-        "text",
-        "thinking",
-    }
+# The fields of stream events that carry text. A quotation mark within a JSON string is escaped, so
+# that contents of strings do not match. To decode each event would take several times as long.
+# Most names differ in the first letter, so that most mismatches fail fast.
+_DELTA = re.compile(
+    rb'"([acdmnprt](?:rguments|ontent|elta|essage|ame|artial_json|easoning_content|easoning|efusal'
+    rb'|esponse|ext|hinking))": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"'
 )
 
 
@@ -116,14 +107,22 @@ def _response_texts(body: bytes) -> list[str]:
     decoded_body = decode_or_none(body)
     if decoded_body is not None:
         return _collect_strings(decoded_body)
-    fragments: dict[str, list[str]] = {}
-    for line in body.split(b"\n"):
-        if line.startswith(b"data:"):
-            with contextlib.suppress(RecursionError):
-                _collect_deltas(decode_or_none(line[5:]), "", fragments)
+    fragments: dict[bytes, list[bytes]] = {}
+    is_truncated_json = body.startswith((b"{", b"[")) and body.find(b"}\n{") < 0
+    if not is_truncated_json:
+        for name, fragment in _DELTA.findall(body):
+            fragments.setdefault(name, []).append(fragment)
     if fragments:
-        return ["".join(texts) for texts in fragments.values()]
+        return [_unescape(b"".join(parts)) for parts in fragments.values()]
     return [body[:MAX_CHARS].decode("utf-8", "replace")]
+
+
+def _unescape(content: bytes) -> str:
+    """The text in the content of a JSON string; as it is if it is not valid."""
+    if content.find(b"\\") < 0:
+        return content.decode("utf-8", "replace")
+    text = decode_or_none(b'"%b"' % content)
+    return text if isinstance(text, str) else content.decode("utf-8", "replace")
 
 
 def _collect_strings(value: Any) -> list[str]:
@@ -154,19 +153,3 @@ def _append_strings(container: list[Any] | dict[str, Any], strings: list[str]) -
                 strings.append(item)
         elif (kind is dict or kind is list) and name not in _SKIPPED:
             _append_strings(item, strings)
-
-
-def _collect_deltas(value: Any, name: str, fragments: dict[str, list[str]]) -> None:
-    """Append the texts of a stream event to `fragments`, by field name."""
-    if type(value) is dict:
-        for key, item in value.items():
-            if type(item) is str:
-                if key in _DELTAS:
-                    fragments.setdefault(key, []).append(item)
-            elif type(item) is dict or type(item) is list:
-                _collect_deltas(item, key, fragments)
-    elif type(value) is list:
-        for item in value:
-            _collect_deltas(item, name, fragments)
-    elif type(value) is str and name in _DELTAS:
-        fragments.setdefault(name, []).append(value)

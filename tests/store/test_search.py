@@ -124,6 +124,19 @@ def test_arguments_of_a_streamed_call_are_found() -> None:
     assert matching_ids("city reykjavik") == ["it"]
 
 
+def test_text_split_across_json_lines_is_found() -> None:
+    """Ollama's streams are JSON lines."""
+    lines = b'{"message":{"content":"Caf\\u00e9 Reyk"}}\n{"message":{"content":"javik"}}\n'
+    log(entry("it", bodies=Bodies(client_response=lines)))
+    assert matching_ids("caf\u00e9 reykjavik") == ["it"]
+
+
+def test_the_texts_of_a_truncated_response_are_not_joined() -> None:
+    truncated = b'{"content":[{"text":"first"},{"text":"second"},{"te'
+    log(entry("it", bodies=Bodies(client_response=truncated)))
+    assert matching_ids("first second") == ["it"]
+
+
 def test_a_passed_through_answer_is_found() -> None:
     passed = Bodies(upstream_response=b'{"content":[{"text":"verbatim"}]}', same_response=True)
     log(entry("it", bodies=passed))
