@@ -134,16 +134,20 @@ def _parse_frame(block: bytes) -> Frame | None:
     # `find` is faster than `in`, which first tries to read bytes as an integer.
     if block.startswith(b"data: ") and block.find(b"\n") < 0:
         return Frame("", block[6:])
+    if block.startswith(b"event: ") and block.count(b"\n") == 1:
+        name, _, data = block.partition(b"\ndata: ")
+        if data:
+            return Frame(name[7:].decode("utf-8", "replace"), data)
     event = ""
-    data: list[bytes] = []
+    values: list[bytes] = []
     for line in block.split(b"\n"):
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            data.append(value)
+            values.append(value)
         elif name == b"event":
             event = value.decode("utf-8", "replace")
-    return Frame(event, b"\n".join(data)) if data else None
+    return Frame(event, b"\n".join(values)) if values else None
 
 
 def encode(data: bytes, event: bytes = b"") -> bytes:
