@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 from gateway.providers.masks import Mask
 from gateway.providers.masks import apply_masks as without
@@ -226,14 +228,13 @@ class Recorder:
 
     def _recorded_chunks(self, chunks: list[bytes], times: list[float]) -> list[Chunk]:
         """The chunks that begin within the limit, with times since the start of the request."""
-        started, limit, offset = self.started, self.limit, 0
-        recorded: list[Chunk] = []
-        for data, received_at in zip(chunks, times, strict=True):
-            if offset >= limit:
-                break
-            offset += len(data)
-            recorded.append(Chunk(int((received_at - started) * 1e5 + 0.5) / 100, len(data)))
-        return recorded
+        started = self.started
+        times_ms = [int((received_at - started) * 1e5 + 0.5) / 100 for received_at in times]
+        sizes = list(map(len, chunks))
+        if sum(sizes) > self.limit:
+            starts = list(accumulate(sizes, initial=0))
+            del sizes[bisect_left(starts, self.limit) :]
+        return list(map(Chunk, times_ms, sizes))
 
     def _redact_headers(self, headers: dict[str, str]) -> None:
         """Masks the redactors' secrets in the values of headers."""
