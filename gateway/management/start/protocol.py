@@ -4,8 +4,9 @@
   unary response); here they are collected until the end of the loop iteration
   (`relay.upstream.http1`).
 - uvicorn validates each header by itself (1 us); here they are joined and validated together.
-- uvicorn takes two messages for a complete response, and waits for an event for a body that has
-  arrived; `send_response` takes one call, and `receive` returns such a body at once.
+- uvicorn takes two messages for a complete response and one for each chunk, and waits for an event
+  for a body that has arrived; `send_response` and `send_chunk` are one call without a message, and
+  `receive` returns such a body at once.
 - uvicorn sets a keep-alive timer for each request (3 us); here a connection has one timer,
   which checks the current deadline.
 - uvicorn's `on_headers_complete` and `on_body` are repeated here for its class of cycles and for
@@ -161,6 +162,18 @@ class RequestCycle(RequestResponseCycle):
             self.transport.write(head)
             self.transport.write(body)
         self._end_response()
+        return True
+
+    def send_chunk(self, body: bytes) -> bool:
+        """Send a chunk of a streamed response without an ASGI message.
+
+        Returns False, with nothing sent, if it must be sent as a message.
+        """
+        if self.disconnected or not self._chunked or self.flow.write_paused or not body:
+            return False
+        if self.response_complete:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
     async def send(self, message: Any) -> None:

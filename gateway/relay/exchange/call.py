@@ -69,6 +69,7 @@ class Client:
 
     __slots__ = (
         "_send",
+        "_send_chunk",
         "_sink",
         "chunks",
         "first_byte_at",
@@ -80,6 +81,8 @@ class Client:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        # The server's method for a chunk without an ASGI message, if it has one.
+        self._send_chunk: Callable[[bytes], bool] | None = None
         self._sink: ResponseSink | None = None
         self.started = False
         self.status = 0
@@ -99,6 +102,7 @@ class Client:
         self.headers = headers
         self.first_byte_at = self.sent_at = time.perf_counter()
         response_headers = [*headers, _NOSNIFF]
+        self._send_chunk = getattr(getattr(self._send, "__self__", None), "send_chunk", None)
         await self._send(
             {"type": "http.response.start", "status": status, "headers": response_headers}
         )
@@ -107,7 +111,8 @@ class Client:
         """Sends more of the body; waits while the client does not read."""
         self.chunks += 1
         self.sent_at = time.perf_counter()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        if self._send_chunk is None or not self._send_chunk(data):
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
         if self._sink is not None:
             self._sink.collect_chunk(self.status, data)
 

@@ -145,7 +145,7 @@ class _ClientStream:
         # Renderers of the other choices, by index.
         self.choices: dict[int, StreamRenderer] = {}
         self.folder = ResponseBuilder() if call.attempt.stores_reasoning else None
-        # The first and the last bytes with an event that the client was sent.
+        # The first and the last bytes with an event that were passed through.
         self.first_bytes = self.last_bytes = b""
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
@@ -209,11 +209,11 @@ class _ClientStream:
         """Sends bytes; `reset` restarts the idle timeout of the upstream."""
         if not self.passed:
             self.call.recorder.record_client(chunk)
+        elif b"data:" in chunk:
+            self.first_bytes, self.last_bytes = self.first_bytes or chunk, chunk
         self.deadlines.pause(reset=reset)
         await self.client.write(chunk)
         self.deadlines.resume()
-        if b"data:" in chunk:
-            self.first_bytes, self.last_bytes = self.first_bytes or chunk, chunk
 
     async def finish(self, out: bytes) -> None:
         """Settles, then sends the last bytes."""
