@@ -21,21 +21,61 @@ from gateway.canon.request import Part, Request, Text, ToolCall, ToolResult, Tur
 NO_RESULT = "[no result provided]"
 
 
+class _ToolExchange:
+    """Consecutive assistant turns, the results of their calls, and the turns after them."""
+
+    def __init__(
+        self,
+        assistant_turns: list[Turn],
+        calls: list[tuple[str, ToolCall]],
+        report: list[Adaptation],
+    ) -> None:
+        self.assistant_turns = assistant_turns
+        self.report = report
+        self.results: list[Part] = []
+        self.other_turns: list[Turn] = []
+        # Calls without a result, by the id that the client used.
+        self.pending_calls: dict[str, deque[ToolCall]] = {}
+        for original, call in calls:
+            self.pending_calls.setdefault(original, deque()).append(call)
+
+    def add_result(self, result: ToolResult) -> None:
+        """Adds the result of a pending call.
+
+        It gets the call's name: some clients send another one, which Gemini rejects.
+        """
+        call = self.pending_calls[result.id].popleft()
+        self.results.append(replace(result, id=call.id, name=call.name, custom=call.custom))
+
+    def complete(self) -> list[Turn]:
+        """The turns, with a result for each call before the other turns."""
+        for calls in self.pending_calls.values():
+            self.results += [_missing_result(call, self.report) for call in calls]
+        return [*self.assistant_turns, *_prepend_results(self.results, self.other_turns)]
+
+
 def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
     """The request with calls and results paired, and a report of the changes."""
     if not _has_calls_or_results(request.turns):
         return request, []
-    report: list[Adaptation] = []
-    turns: list[Turn] = []
+    exchanges: list[_ToolExchange] = []
+    # The exchanges with a call that still has no result, by the call's id.
+    incomplete: dict[str, _ToolExchange] = {}
     ids = UnusedIds(call.id for call in _tool_calls(request.turns))
     seen_ids: set[str] = set()
     for assistant_turns, reply_turns in _split_exchanges(request.turns):
+        report: list[Adaptation] = []
         renamed_turns, calls = _deduplicate_call_ids(
             _merge_call_turns(assistant_turns), seen_ids, ids, report
         )
-        turns += renamed_turns
-        turns += _attach_results(reply_turns, calls, seen_ids, report)
-    return replace(request, turns=tuple(turns)), report
+        exchange = _ToolExchange(renamed_turns, calls, report)
+        exchanges.append(exchange)
+        _attach_results(exchange, reply_turns, incomplete, seen_ids)
+        for call_id, pending_calls in exchange.pending_calls.items():
+            if pending_calls:
+                incomplete[call_id] = exchange
+    turns = tuple(turn for exchange in exchanges for turn in exchange.complete())
+    return replace(request, turns=turns), [row for item in exchanges for row in item.report]
 
 
 def _has_calls_or_results(turns: tuple[Turn, ...]) -> bool:
@@ -116,46 +156,36 @@ def _deduplicate_call_ids(
 
 
 def _attach_results(
+    exchange: _ToolExchange,
     reply_turns: list[Turn],
-    calls: list[tuple[str, ToolCall]],
+    incomplete: Mapping[str, _ToolExchange],
     seen_ids: set[str],
-    report: list[Adaptation],
-) -> list[Turn]:
-    """The turns, beginning with one result for each call; other results are dropped."""
-    pending_calls: dict[str, deque[ToolCall]] = {}
-    for original, call in calls:
-        pending_calls.setdefault(original, deque()).append(call)
-    results: list[Part] = []
-    remaining_turns: list[Turn] = []
+) -> None:
+    """Adds each result to its call, which may be in an earlier exchange; drops all others."""
     follows_text = False
     for turn in reply_turns:
-        remaining_parts: list[Part] = []
+        other_parts: list[Part] = []
         for part in turn.parts:
             if not isinstance(part, ToolResult):
-                remaining_parts.append(part)
+                other_parts.append(part)
                 follows_text = True
-            elif pending_calls.get(part.id):
-                results.append(_match_result_to_call(part, pending_calls[part.id].popleft()))
-                if follows_text:
-                    report.append(approximated_field(part.path, "moved next to its tool call"))
-            else:
-                report.append(
-                    dropped_field(part.path, _unmatched_reason(part.id, pending_calls, seen_ids))
-                )
-        if remaining_parts or not turn.parts or turn.name:
-            remaining_turns.append(
-                replace(turn, parts=tuple(remaining_parts))
-                if len(remaining_parts) < len(turn.parts)
-                else turn
+                continue
+            owner = exchange if exchange.pending_calls.get(part.id) else incomplete.get(part.id)
+            if owner is None or not owner.pending_calls[part.id]:
+                reason = _unmatched_reason(part.id, seen_ids)
+                exchange.report.append(dropped_field(part.path, reason))
+                continue
+            owner.add_result(part)
+            if follows_text or owner is not exchange:
+                reason = "moved next to its tool call"
+                exchange.report.append(approximated_field(part.path, reason))
+        if other_parts or not turn.parts or turn.name:
+            is_changed = len(other_parts) < len(turn.parts)
+            exchange.other_turns.append(
+                replace(turn, parts=tuple(other_parts)) if is_changed else turn
             )
         elif turn is reply_turns[0] and turn.role == "user":
-            remaining_turns.append(replace(turn, parts=()))
-    results += [
-        _missing_result(call, report)
-        for unanswered in pending_calls.values()
-        for call in unanswered
-    ]
-    return _prepend_results(results, remaining_turns)
+            exchange.other_turns.append(replace(turn, parts=()))
 
 
 def _prepend_results(results: list[Part], turns: list[Turn]) -> list[Turn]:
@@ -168,20 +198,11 @@ def _prepend_results(results: list[Part], turns: list[Turn]) -> list[Turn]:
     return turns
 
 
-def _unmatched_reason(
-    call_id: str, answered_calls: Mapping[str, object], seen_ids: set[str]
-) -> str:
+def _unmatched_reason(call_id: str, seen_ids: set[str]) -> str:
     """Why a result is not sent."""
-    if call_id in answered_calls:
-        return "its tool call already has a result"
     if call_id in seen_ids:
-        return "its tool call is not in the assistant message before it"
+        return "its tool call already has a result"
     return f"no tool call before it has the id {call_id[:100]!r}"
-
-
-def _match_result_to_call(result: ToolResult, call: ToolCall) -> ToolResult:
-    """The result with the call's name: some clients send another one, which Gemini rejects."""
-    return replace(result, id=call.id, name=call.name, custom=call.custom)
 
 
 def _missing_result(call: ToolCall, report: list[Adaptation]) -> ToolResult:

@@ -101,14 +101,57 @@ def test_the_reason_for_a_dropped_result_is_true():
         assistant_calls("a"),
         turn(result("a", "first"), result("a", "second")),
         turn(text_part("t"), role="assistant"),
-        turn(result("a", "late"), result("b", "unknown")),
+        turn(result("a", "third"), result("b", "unknown")),
     )
     _, report = pair_tool_results(Request(model="m", turns=turns))
     assert [item.reason for item in report] == [
         "its tool call already has a result",
-        "its tool call is not in the assistant message before it",
+        "its tool call already has a result",
         "no tool call before it has the id 'b'",
     ]
+
+
+def test_a_result_after_a_later_call_moves_to_its_own_call():
+    """Responses clients run tools at the same time and send each result when it arrives."""
+    turns, report = pair_turns(
+        assistant_calls("a", "b"),
+        turn(result("a")),
+        assistant_calls("c"),
+        turn(result("b", "late"), result("c")),
+    )
+    assert [results(turn) for turn in turns] == [[], ["a", "b"], [], ["c"]]
+    assert turns[1].parts[1].parts == (Text(text="late"),)
+    assert report == [("result b", "approximated")]
+
+
+def test_a_result_after_further_messages_moves_to_its_call():
+    turns, report = pair_turns(
+        assistant_calls("a"),
+        turn(text_part("are you there?")),
+        turn(text_part("yes"), role="assistant"),
+        turn(result("a"), text_part("go on")),
+    )
+    assert [results(turn) for turn in turns] == [[], ["a"], [], []]
+    assert turns[1].parts[1:] == (text_part("are you there?"),)
+    assert turns[3].parts == (text_part("go on"),)
+    assert report == [("result a", "approximated")]
+
+
+def test_a_late_result_goes_to_the_call_that_lacks_one():
+    """The same id was used twice, and only the first call has a result so far."""
+    turns, _ = pair_turns(
+        assistant_calls("a"),
+        turn(result("a", "1")),
+        assistant_calls("a", path="m[3]"),
+        turn(text_part("wait")),
+        turn(text_part("ok"), role="assistant"),
+        turn(result("a", "2")),
+    )
+    assert [part.parts[0].text for t in turns for part in t.parts if type(part) is ToolResult] == [
+        "1",
+        "2",
+    ]
+    assert NO_RESULT not in str(turns)
 
 
 def test_a_result_after_other_text_moves_to_the_start():
