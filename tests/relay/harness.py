@@ -17,6 +17,7 @@ from gateway.edge.admission import key_digest
 from gateway.edge.app import ModelApi
 from gateway.providers.profile import Secret
 from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
 from gateway.relay.journal.log_writer import LogStore
 from gateway.relay.registry import RegistryStore
@@ -275,6 +276,7 @@ async def gateway(
     start_telemetry: Callable[[], Telemetry] | None = None,
     web_search: SearchEndpoint | None = None,
     write_spans: Callable[[SpanBatch], None] | None = None,
+    responses: ResponseBackend | None = None,
     **upstreams: Answering,
 ) -> AsyncIterator[Gateway]:
     """Run a gateway with these routes, whose providers respond as scripted."""
@@ -293,6 +295,7 @@ async def gateway(
         log=LogStore(write=entries.extend, checkpoint=checkpoint),
         start_telemetry=start_telemetry,
         write_spans=write_spans,
+        responses=responses,
     )
     lazy_runtime = LazyRuntime(lambda: config, wiring)
     live = await lazy_runtime.get()

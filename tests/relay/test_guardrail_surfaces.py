@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from gateway.guardrails.guardrail import Guardrail, PatternSettings
+from gateway.relay.exchange.stored_response import StoredResponse
 from tests.relay.card_number import CARD, shows_card
 from tests.relay.harness import DONE, completion, gateway, provider, route, snapshot, sse
+from tests.relay.test_responses import DictStore
 
 GUARD = Guardrail(
     name="cards",
@@ -71,6 +75,42 @@ async def test_a_responses_client_gets_masked_text(tmp_path: Path) -> None:
         assert b"[CREDIT_CARD]" in reply.body
         assert not shows_card(reply.body)
         assert not shows_card(live.upstreams.requests[0].content)
+
+
+@pytest.mark.parametrize("action", ["mask", "block"])
+@pytest.mark.parametrize("stored_at_provider", [False, True])
+async def test_stored_turns_are_checked_by_the_guardrails_of_the_route(
+    tmp_path: Path, action: Literal["mask", "block"], stored_at_provider: bool
+) -> None:
+    """The conversation began on a route without guardrails."""
+    guard = msgspec.structs.replace(GUARD, action=action, everywhere=False)
+    turn = {"role": "user", "content": f"my card: {CARD}"}
+    stored = StoredResponse(
+        id=f"resp_{'0' * 32}",
+        owner="key:1",
+        created_at=time.time(),
+        provider="one" if stored_at_provider else "",
+        input=msgspec.json.encode([turn]),
+        response=b'{"output":[]}',
+    )
+    store = DictStore()
+    store.save(stored)
+    target_provider = provider("one", preset="openai" if stored_at_provider else "custom")
+    routes = snapshot(
+        route("r", target_provider, guardrails=("cards",)), guardrails={"cards": guard}
+    )
+    body = {"model": "r", "input": "what is my card?", "previous_response_id": stored.id}
+    async with gateway(
+        tmp_path, routes, responses=store.backend(), one=lambda _: completion("I do not know")
+    ) as live:
+        reply = await live.post("/v1/responses", body)
+    if action == "block":
+        assert (reply.status, live.upstreams.requests) == (400, [])
+        assert reply.json()["error"]["code"] == "guardrail_blocked"
+        return
+    sent_body = live.upstreams.requests[0].content
+    assert b"[CREDIT_CARD]" in sent_body
+    assert not shows_card(sent_body)
 
 
 def anthropic_stream(*blocks: dict[str, Any]) -> list[bytes]:

@@ -107,6 +107,33 @@ async def guard_request(runtime: Runtime, call: Call) -> None:
     call.recorder.client_request = exchange.body
 
 
+async def guard_earlier_responses(runtime: Runtime, call: Call) -> None:
+    """Checks the stored turns that a request continues from, and masks them for this request.
+
+    They were checked when they were sent, but perhaps by the guardrails of another route.
+    Raises GatewayError if a guardrail blocks them.
+    """
+    exchange = call.exchange
+    if call.guard is None or not call.guard.before or not exchange.earlier_responses:
+        return
+    checked_responses: dict[str, Any] = {}
+    for response_id, turns in exchange.earlier_responses.items():
+        document = {"input": [*turns["input"], *turns["output"]]}
+        texts = await asyncio.to_thread(texts_of, document)
+        if not texts:
+            continue
+        checked_texts, rewritten = await check_texts(
+            runtime, call, "request", texts, document=document
+        )
+        if rewritten is None and checked_texts is not texts:
+            rewritten = await asyncio.to_thread(replace_texts, document, checked_texts)
+        if rewritten is not None:
+            checked_responses[response_id] = {"input": rewritten["input"], "output": []}
+    if checked_responses:
+        exchange.earlier_responses = {**exchange.earlier_responses, **checked_responses}
+        exchange.native_continuation = None  # the provider would use its own copy
+
+
 def reject_token_ids(guard: GuardState, document: Any) -> None:
     """Raises GatewayError if a prompt is token ids and a guardrail would block or mask its text."""
     if any(guardrail.action != "log" for guardrail in guard.before) and has_token_ids(document):

@@ -37,6 +37,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.recorder import mask_secrets as without_secrets
 from gateway.relay.exchange.recorder import mask_split
 from gateway.relay.exchange.stored_response import NativeRequest, StoredResponse, StorePolicy
+from gateway.relay.run.guardrails import guard_earlier_responses
 from gateway.relay.upstream.client import send_with_token
 from gateway.routing.snapshot import ApiKey
 
@@ -81,6 +82,7 @@ async def load_state(runtime: Runtime, call: Call) -> None:
     exchange.response_id = new_response_id()
     policy = StorePolicy(owner=owner_of(exchange.key), on_response=exchange.on_response)
     await _load_referenced(runtime, call, policy)
+    await guard_earlier_responses(runtime, call)
     if exchange.endpoint in exchange.dialect.passthrough_only:
         _inline_state(call)
     elif exchange.verb == "generate":
