@@ -14,6 +14,7 @@ from gateway.alerts.silences import MAX_HOURS, create_silence, remove_silence
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE, page
+from gateway.api.request_schema import RequestSchema
 from gateway.api.resources import reply
 from gateway.models.alert import Alert, AlertChannel, AlertSilence
 
@@ -82,7 +83,7 @@ class DeliveryOut(Schema):
     error: str
 
 
-class SilenceIn(Schema):
+class SilenceIn(RequestSchema):
     """A silence to create.
 
     Attributes:

@@ -14,6 +14,7 @@ from ninja import Field, Router, Schema
 from gateway import store
 from gateway.api.auth import Editor
 from gateway.api.failures import failure
+from gateway.api.request_schema import RequestSchema
 from gateway.api.resources import not_found_response, reply, run_guarded
 from gateway.api.runtime import runtime_of
 from gateway.api.translate import RuntimeInputOut
@@ -43,7 +44,7 @@ _CLIENTS = sorted({e.dialect for e in ENDPOINTS.values() if e.action in ("genera
 _SAMPLE: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 
 
-class DryRunIn(Schema):
+class DryRunIn(RequestSchema):
     """A request to try.
 
     Attributes:

@@ -70,7 +70,9 @@ def _validation_failure(_request: HttpRequest, error: Any) -> HttpResponse:
         location = location[1:]
     if location and location[0] in _GROUP_ARGUMENTS:
         location = location[1:]
-    return failure(422, str(first.get("msg", "is not valid")), ".".join(location))
+    is_unknown = first.get("type") == "extra_forbidden"
+    message = "there is no such field" if is_unknown else str(first.get("msg", "is not valid"))
+    return failure(422, message, ".".join(location))
 
 
 def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Schema
+from ninja import Router
 
 from gateway.api.idempotency import run_once
+from gateway.api.request_schema import RequestSchema
 from gateway.api.resources import (
     change_auth,
     not_found_response,
@@ -40,7 +41,7 @@ def _adopt_row(kind: Kind, name: str) -> HttpResponse:
     return reply(200, row_item(kind, row))
 
 
-class SwitchIn(Schema):
+class SwitchIn(RequestSchema):
     """Whether the row is enabled."""
 
     enabled: bool

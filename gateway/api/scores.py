@@ -21,6 +21,7 @@ from gateway.api.auth import Admin, Reader, token_of
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_ID, page
+from gateway.api.request_schema import RequestSchema
 from gateway.api.requests import ScoreOut
 from gateway.api.resources import reply
 from gateway.api.runtime import runtime_of
@@ -71,7 +72,7 @@ class ScorerOrKey(Scorer):
         return KeyCaller(key.id, key.name)
 
 
-class ScoreIn(Schema):
+class ScoreIn(RequestSchema):
     """A score: `value` from 0 to 1, `comment`, or both.
 
     An earlier score of the same name and author is replaced. `scored_by` names the author, such as

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
 
 from gateway.api.auth import Editor
+from gateway.api.request_schema import RequestSchema
 from gateway.api.resources import reply
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.media import sniff_bytes
@@ -28,14 +29,14 @@ from gateway.simulate.inputs import SimulationInputs
 router = Router(tags=["translate"], auth=Editor())
 
 
-class FileIn(Schema):
+class FileIn(RequestSchema):
     """Content of a URL, in base64."""
 
     media_type: str = ""
     data: str
 
 
-class TranslateIn(Schema):
+class TranslateIn(RequestSchema):
     """One message to translate: exactly one of `request`, `stream` and `error`.
 
     `source` and `target` (`from`, `to`) are dialects or provider presets. A request

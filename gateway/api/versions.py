@@ -12,6 +12,7 @@ from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
+from gateway.api.request_schema import RequestSchema
 from gateway.api.resources import (
     body_of,
     not_found_response,
@@ -76,7 +77,7 @@ class DifferencesOut(Schema):
     changes: list[DifferenceOut]
 
 
-class RestoreIn(Schema):
+class RestoreIn(RequestSchema):
     """`version`, if set, must be the current version; otherwise the status is 409."""
 
     version: int | None = None

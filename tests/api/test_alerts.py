@@ -75,8 +75,9 @@ def test_a_silence_is_created_and_ended(api: Client) -> None:
         ({"hours": 1, "event": "nothing"}, "event"),
         ({"hours": 1, "subject": "x" * 301}, "subject"),
         ({"event": "budget"}, "hours"),
+        ({"hours": 1, "evnt": "budget"}, "evnt"),
     ],
-    ids=["no time", "unknown event", "long subject", "no hours"],
+    ids=["no time", "unknown event", "long subject", "no hours", "unknown field"],
 )
 def test_an_invalid_silence_is_refused_with_the_field(
     api: Client, body: dict[str, Any], field: str
