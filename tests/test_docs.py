@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 DOCS = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
 SETTING = re.compile(
-    r'env\.(?:text|boolean|number|names|generated_secret|data_dir)\(\s*"([A-Z_]+)"'
+    r'env\.(?:text|choice|boolean|number|names|generated_secret|data_dir)\(\s*"([A-Z_]+)"'
 )
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
@@ -96,6 +96,15 @@ def quote_value(value: str) -> str:
         return value
     escaped_value = re.sub(r'(["\\])', r"\\\1", value)
     return '"' + "\\n".join(escaped_value.splitlines()) + '"'
+
+
+def choice(name: str, choices: Sequence[str]) -> str:
+    """Return one of the choices, the first by default; upper and lower case do not matter."""
+    value = text(name).strip() or choices[0]
+    for allowed_value in choices:
+        if value.lower() == allowed_value.lower():
+            return allowed_value
+    raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {value!r}")
 
 
 def boolean(name: str, *, default: bool) -> bool:

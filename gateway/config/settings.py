@@ -265,11 +265,7 @@ REALTIME_IDLE_S = env.number("DRAGOMAN_REALTIME_IDLE_TIMEOUT", 900, min_value=1)
 WEB_SEARCH_URL = env.parse_variable(
     "DRAGOMAN_WEB_SEARCH_URL", env.text("DRAGOMAN_WEB_SEARCH_URL"), env.http_url
 )
-WEB_SEARCH_FORMAT = env.text("DRAGOMAN_WEB_SEARCH_FORMAT", "searxng")
-if WEB_SEARCH_FORMAT not in {"searxng", "tavily"}:
-    raise ImproperlyConfigured(
-        f"DRAGOMAN_WEB_SEARCH_FORMAT must be searxng or tavily, not {WEB_SEARCH_FORMAT!r}"
-    )
+WEB_SEARCH_FORMAT = env.choice("DRAGOMAN_WEB_SEARCH_FORMAT", ["searxng", "tavily"])
 WEB_SEARCH_KEY = env.text("DRAGOMAN_WEB_SEARCH_KEY")
 WEB_SEARCH_TIMEOUT_S = env.number("DRAGOMAN_WEB_SEARCH_TIMEOUT", 10, min_value=0.1)
 WEB_SEARCH_MAX_USES = int(env.number("DRAGOMAN_WEB_SEARCH_MAX_USES", 5))
@@ -328,10 +324,8 @@ DEFAULT_FROM_EMAIL = env.text("DRAGOMAN_SMTP_FROM", "dragoman@localhost")
 OTEL = read_otel_settings()
 # One line for each model request, in the process's log.
 ACCESS_LOG = env.boolean("DRAGOMAN_ACCESS_LOG", default=False)
-LOG_LEVEL = env.text("DRAGOMAN_LOG_LEVEL", "INFO")
-LOG_FORMAT = env.text("DRAGOMAN_LOG_FORMAT", "text")
-if LOG_FORMAT not in {"text", "json"}:
-    raise ImproperlyConfigured(f"DRAGOMAN_LOG_FORMAT must be text or json, not {LOG_FORMAT!r}")
+LOG_LEVEL = env.choice("DRAGOMAN_LOG_LEVEL", ["INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"])
+LOG_FORMAT = env.choice("DRAGOMAN_LOG_FORMAT", ["text", "json"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

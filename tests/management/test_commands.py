@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from gateway.management.commands.probe import line, select_targets
 from gateway.management.commands.routes import table
 from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
 from gateway.simulate.probe import ProbeResult
+
+ROOT = Path(cli.__file__).parents[1]
 
 
 def snapshot(**routes: list[str]) -> Snapshot:
@@ -126,3 +130,31 @@ def test_the_data_directory_is_known_before_the_settings(
     assert arguments == ["manage.py", *remaining_arguments]
     expected = str(tmp_path / directory) if directory else None
     assert os.environ.pop("DRAGOMAN_DATA_DIR", None) == expected
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("warning", ""),
+        (
+            "loud",
+            "DRAGOMAN_LOG_LEVEL must be INFO or DEBUG or WARNING or ERROR or CRITICAL, not 'loud'",
+        ),
+    ],
+)
+def test_a_log_level_may_be_in_lower_case(tmp_path: Path, level: str, message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DRAGOMAN_DATA_DIR": str(tmp_path),
+            "DRAGOMAN_LOG_LEVEL": level,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == int(bool(message))
+    assert done.stderr.strip() == (f"Configuration error: {message}" if message else "")
