@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import requests
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.providers.base import AuthError
@@ -50,6 +51,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_safe_url(self, url: str) -> bool:
         """Whether a redirect stays on this site."""
         return bool(url) and url.startswith("/") and super().is_safe_url(url)
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Whether a change of the second factors must be confirmed.
+
+        Not that of a person without a password and without a second factor, who signs in with an
+        identity provider and can confirm nothing: it adds the first one.
+        """
+        can_confirm = bool(get_reauthentication_flows(self.request.user))
+        return can_confirm and bool(super().is_reauthentication_required(app=app, **kwargs))
 
     def get_signup_redirect_url(self, request: HttpRequest) -> str:
         """Where to go after signing in for the first time."""
