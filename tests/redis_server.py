@@ -35,9 +35,9 @@ class RedisServer:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(self._answers)
+        wait_until(self._responses)
 
-    def _answers(self) -> bool:
+    def _responses(self) -> bool:
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             return True

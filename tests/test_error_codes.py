@@ -130,7 +130,7 @@ def _code(dialect: str, kind: str) -> str:
     if not path:
         return str(reply.status)
     if path[0] not in reply.body:
-        # Gemini's answer to a blocked prompt is no error.
+        # Gemini's response to a blocked prompt is no error.
         return f"{reply.status} `{next(iter(reply.body))}`"
     code = reply.body[path[0]][path[1]]
     return f"{reply.status} `{code}`" if code else str(reply.status)

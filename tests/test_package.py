@@ -1,4 +1,4 @@
-"""The wheel works without the repository: console, styles, first answer, few dependencies."""
+"""The wheel works without the repository: console, styles, first response, few dependencies."""
 
 from __future__ import annotations
 

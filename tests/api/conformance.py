@@ -34,19 +34,19 @@ def operation_at(path: str, method: str) -> dict[str, Any] | None:
     return None
 
 
-def schema_differences(path: str, method: str, answer: Any) -> list[str]:
+def schema_differences(path: str, method: str, response: Any) -> list[str]:
     """Return the differences between a response and the document; empty if there are none."""
     operation = operation_at(path, method) if path.startswith("/api/") else None
-    kind = answer.headers.get("Content-Type", "")
+    kind = response.headers.get("Content-Type", "")
     if operation is None or not kind.startswith("application/json"):
         return []
     by_key = {str(key): value for key, value in operation["responses"].items()}
-    if str(answer.status_code) not in by_key:
-        return [f"the document knows no answer {answer.status_code}"]
-    schema = by_key[str(answer.status_code)]["content"]["application/json"]["schema"]
+    if str(response.status_code) not in by_key:
+        return [f"the document knows no response {response.status_code}"]
+    schema = by_key[str(response.status_code)]["content"]["application/json"]["schema"]
     full_schema = {**schema, "components": _document()[0]["components"]}
     checker = Draft202012Validator(full_schema, format_checker=FormatChecker())
-    return [error.message for error in checker.iter_errors(answer.json())]
+    return [error.message for error in checker.iter_errors(response.json())]
 
 
 class ConformanceClient(Client):
@@ -54,14 +54,14 @@ class ConformanceClient(Client):
 
     def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
         """Send a request and validate the response."""
-        answer = super().generic(method, path, *args, **kwargs)
+        response = super().generic(method, path, *args, **kwargs)
         plain = path.partition("?")[0]
-        differences = schema_differences(plain, method.lower(), answer)
+        differences = schema_differences(plain, method.lower(), response)
         assert not differences, (
             method,
             path,
-            answer.status_code,
+            response.status_code,
             differences[:3],
-            answer.content[:500],
+            response.content[:500],
         )
-        return answer
+        return response

@@ -43,8 +43,8 @@ def test_a_channel_is_tested_and_shows_no_url(api: Client) -> None:
     row = AlertChannel(name="pager", kind="webhook")
     row.destination = "http://127.0.0.1:1/secret-token"
     row.save()
-    answer = send(api, "POST", "alerts/channels/pager/test")
-    assert answer.json() == {
+    reply = send(api, "POST", "alerts/channels/pager/test")
+    assert reply.json() == {
         "delivered": False,
         "error": "the connection failed (ConnectError)",
     }
@@ -82,9 +82,9 @@ def test_a_silence_is_created_and_ended(api: Client) -> None:
 def test_an_invalid_silence_is_refused_with_the_field(
     api: Client, body: dict[str, Any], field: str
 ) -> None:
-    answer = send(api, "POST", "alerts/silences", body)
-    assert answer.status_code == 422
-    assert field in answer.content.decode()
+    response = send(api, "POST", "alerts/silences", body)
+    assert response.status_code == 422
+    assert field in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_an_invalid_silence_is_refused_with_the_field(
     ids=["name", "range", "text", "flag", "list"],
 )
 def test_thresholds_over_the_api(api: Client, value: Any, reason: str) -> None:
-    answer = send(api, "PATCH", "settings", {"alert_thresholds": value})
-    assert answer.status_code == 422
-    assert reason in answer.json()["detail"]
+    response = send(api, "PATCH", "settings", {"alert_thresholds": value})
+    assert response.status_code == 422
+    assert reason in response.json()["detail"]
     change = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
     assert send(api, "PATCH", "settings", change).status_code == 200
     assert store.load_options().alert_thresholds.error_rate_percent == 40

@@ -62,9 +62,9 @@ def test_api_responses_have_no_store_and_nosniff_headers(client: Client) -> None
     """Every response has them, and cookies are marked secure if the request came over HTTPS."""
     headers = {"authorization": f"Bearer {MASTER}"}
     for path in (*PATHS, "/api/openapi.json", "/api/nowhere"):
-        for answer in (client.get(path), client.get(path, headers=headers)):
-            assert answer.headers["Cache-Control"] == "no-store", path
-            assert answer.headers["X-Content-Type-Options"] == "nosniff", path
+        for response in (client.get(path), client.get(path, headers=headers)):
+            assert response.headers["Cache-Control"] == "no-store", path
+            assert response.headers["X-Content-Type-Options"] == "nosniff", path
     signed_in = with_session(Client())
     page = signed_in.get("/console/login", secure=True)
     assert page.cookies

@@ -35,6 +35,6 @@ def test_delete_clears_the_cache_of_a_route(api: Client) -> None:
 
 
 def test_an_unknown_route_is_a_404_that_names_it(api: Client) -> None:
-    answer = api.delete("/api/cache?route=nobody")
-    assert answer.status_code == 404
-    assert "nobody" in answer.json()["detail"]
+    response = api.delete("/api/cache?route=nobody")
+    assert response.status_code == 404
+    assert "nobody" in response.json()["detail"]

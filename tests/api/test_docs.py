@@ -55,7 +55,7 @@ def contains_expected(expected: Any, actual: Any) -> bool:
 def test_the_examples_give_the_documented_output(api: Client) -> None:
     api.defaults.pop("HTTP_AUTHORIZATION", None)
     ran = 0
-    for commands, answer in _BLOCKS.findall(TEXT):
+    for commands, response in _BLOCKS.findall(TEXT):
         for command in re.sub(r"\\\n", " ", commands).splitlines():
             if not command.startswith("curl"):
                 continue
@@ -65,8 +65,8 @@ def test_the_examples_give_the_documented_output(api: Client) -> None:
             if "Idempotency-Key" in command:
                 assert completed.json()["key"]
                 assert run(api, command)["Idempotency-Replayed"] == "true"
-        if answer:
-            assert contains_expected(json.loads(answer), completed.json()), completed.json()
+        if response:
+            assert contains_expected(json.loads(response), completed.json()), completed.json()
     assert ran >= 8
 
 

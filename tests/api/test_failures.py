@@ -15,12 +15,12 @@ from gateway.models import UsageHour
 from tests.api.test_resources import send
 
 
-def error_shape(answer: Any) -> tuple[int, str]:
+def error_shape(response: Any) -> tuple[int, str]:
     """Return status and field of an error; the body has only `detail` and `field`."""
-    body = json.loads(answer.content)
+    body = json.loads(response.content)
     assert body.keys() <= {"detail", "field"}
     assert isinstance(body["detail"], str)
-    return answer.status_code, body.get("field", "")
+    return response.status_code, body.get("field", "")
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_an_unavailable_database_is_503(api: Client, monkeypatch: pytest.MonkeyP
         raise OperationalError("could not connect to 10.0.0.7")
 
     monkeypatch.setattr(UsageHour.objects.__class__, "in_range", raise_unavailable)
-    answer = send(api, "GET", "usage")
-    assert error_shape(answer) == (503, "")
-    assert answer["Retry-After"]
-    assert "10.0.0.7" not in answer.content.decode()
+    response = send(api, "GET", "usage")
+    assert error_shape(response) == (503, "")
+    assert response["Retry-After"]
+    assert "10.0.0.7" not in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_a_database_that_cannot_be_changed_is_503(
         raise error
 
     monkeypatch.setattr(UsageHour.objects.__class__, "in_range", reject)
-    answer = send(api, "GET", "usage")
-    assert error_shape(answer) == (503 if reason else 500, "")
-    assert reason in answer.content.decode()
+    response = send(api, "GET", "usage")
+    assert error_shape(response) == (503 if reason else 500, "")
+    assert reason in response.content.decode()
     if not reason:
         with pytest.raises(type(error)):
             run_in_transaction(reject)
@@ -102,7 +102,7 @@ def test_an_internal_error_is_logged_and_hidden_from_the_client(
         raise KeyError("sk-canary")
 
     monkeypatch.setattr(UsageHour.objects.__class__, "in_range", raise_key_error)
-    answer = send(api, "GET", "usage")
-    assert error_shape(answer) == (500, "")
-    assert "canary" not in answer.content.decode()
+    response = send(api, "GET", "usage")
+    assert error_shape(response) == (500, "")
+    assert "canary" not in response.content.decode()
     assert any(record.exc_info for record in caplog.records)

@@ -53,9 +53,9 @@ def team_key(db: None) -> ApiKey:
 
 
 def lines(api: Client, query: str) -> list[tuple[str, int, str | None]]:
-    answer = send(api, "GET", f"usage?{query}")
-    assert answer.status_code == 200, answer.content
-    return [(row["name"], row["requests"], row["cost"]) for row in answer.json()["items"]]
+    response = send(api, "GET", f"usage?{query}")
+    assert response.status_code == 200, response.content
+    return [(row["name"], row["requests"], row["cost"]) for row in response.json()["items"]]
 
 
 def test_usage_is_summed_by_the_requested_dimension(api: Client, team_key: ApiKey) -> None:
@@ -100,8 +100,8 @@ def test_usage_is_paginated(api: Client, team_key: ApiKey) -> None:
     ],
 )
 def test_an_impossible_usage_range_is_refused(api: Client, query: str) -> None:
-    answer = send(api, "GET", f"usage?{query}")
-    assert (answer.status_code, answer.json()["field"]) == (422, "since")
+    response = send(api, "GET", f"usage?{query}")
+    assert (response.status_code, response.json()["field"]) == (422, "since")
 
 
 def test_a_key_shows_its_remaining_budget(api: Client, team_key: ApiKey) -> None:
@@ -175,8 +175,8 @@ def test_health_lists_each_target(api: Client) -> None:
 
 def test_reset_of_a_target_without_cooldown_returns_false(api: Client) -> None:
     route("fast", model("m", provider("p")))
-    answer: Any = send(api, "POST", "health/targets/reset", {"target": "p/m"}).json()
-    assert answer == {"target": "p/m", "reset": False}
+    response: Any = send(api, "POST", "health/targets/reset", {"target": "p/m"}).json()
+    assert response == {"target": "p/m", "reset": False}
     assert send(api, "POST", "health/targets/reset", {"target": "x/y"}).status_code == 404
 
 

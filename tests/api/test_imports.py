@@ -74,9 +74,9 @@ def test_a_base_url_that_is_no_url_is_skipped_and_not_shown(
 @pytest.mark.parametrize("text", ["model_list: [", "include: [other.yaml]", "model_list: 5"])
 @pytest.mark.parametrize("path", ["imports/litellm", "imports/litellm/preview"])
 def test_an_import_error_names_the_line(api: Client, path: str, text: str) -> None:
-    answer = send(api, "POST", path, {"text": text})
-    assert (answer.status_code, answer.json()["field"]) == (422, "text")
-    assert "litellm_config.yaml" in answer.json()["detail"]
+    response = send(api, "POST", path, {"text": text})
+    assert (response.status_code, response.json()["field"]) == (422, "text")
+    assert "litellm_config.yaml" in response.json()["detail"]
     assert count() == 0
 
 

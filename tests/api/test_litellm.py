@@ -66,8 +66,8 @@ def test_model_info_returns_one_deployment_by_id(api_with_models: Client) -> Non
     pk = Target.objects.get(model__name="claude-opus-4-6").pk
     (row,) = api_with_models.get("/model/info", {"litellm_model_id": pk}).json()["data"]
     assert row["model_name"] == "big"
-    answer = api_with_models.get("/model/info", {"litellm_model_id": "none"})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "litellm_model_id")
+    response = api_with_models.get("/model/info", {"litellm_model_id": "none"})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "litellm_model_id")
 
 
 def test_a_key_sees_only_its_models_without_api_base(api_with_models: Client) -> None:
@@ -113,8 +113,8 @@ def test_the_models_are_read_from_the_database_only_after_a_change(
 
 @pytest.mark.parametrize("path", ["/model/info", "/model_group/info", "/key/info"])
 def test_a_request_without_key_gets_401(api_with_models: Client, path: str) -> None:
-    answer = Client().get(path)
-    assert (answer.status_code, answer.json()["error"]["type"]) == (401, "auth_error")
+    response = Client().get(path)
+    assert (response.status_code, response.json()["error"]["type"]) == (401, "auth_error")
 
 
 def test_an_expired_key_gets_the_expired_key_error(api_with_models: Client) -> None:
@@ -220,8 +220,8 @@ def test_spend_is_summed_by_day(logged_spend: Client) -> None:
 def test_an_invalid_spend_query_is_refused_with_its_param(
     logged_spend: Client, query: Any, param: str
 ) -> None:
-    answer = logged_spend.get("/spend/logs", query)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    response = logged_spend.get("/spend/logs", query)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 
 # --- tokens and requests ----------------------------------------------------------------
@@ -240,10 +240,10 @@ WORDS = [{"role": "user", "content": "How many tokens are these words?"}]
     ids=["messages", "prompt", "contents", "system"],
 )
 def test_tokens_are_counted(api_with_models: Client, request_document: dict[str, Any]) -> None:
-    answer = post(
+    response = post(
         as_key(routes=["fast"]), "/utils/token_counter", {"model": "fast", **request_document}
     )
-    body = answer.json()
+    body = response.json()
     assert 6 <= body["total_tokens"] <= 25
     assert (body["request_model"], body["model_used"]) == ("fast", "gpt-4o-mini")
     assert body["error"] is False
@@ -284,8 +284,8 @@ def test_a_model_without_a_provider_is_counted_by_its_name(api_with_models: Clie
 def test_an_invalid_token_count_request_is_refused(
     api_with_models: Client, body: Any, status: int, param: str
 ) -> None:
-    answer = post(as_key(routes=["fast"]), "/utils/token_counter", body)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+    response = post(as_key(routes=["fast"]), "/utils/token_counter", body)
+    assert (response.status_code, response.json()["error"]["param"]) == (status, param)
 
 
 def test_no_depth_of_a_body_is_an_internal_error(api_with_models: Client) -> None:
@@ -293,8 +293,8 @@ def test_no_depth_of_a_body_is_an_internal_error(api_with_models: Client) -> Non
     key = as_key(routes=["fast"])
     for depth in range(800, 1000, 2):
         body = '{"model":"fast","messages":%s}' % ("[" * depth + "]" * depth)
-        answer = key.post("/utils/token_counter", body, content_type="application/json")
-        assert answer.status_code == 400, depth
+        response = key.post("/utils/token_counter", body, content_type="application/json")
+        assert response.status_code == 400, depth
 
 
 def test_the_upstream_request_is_shown_without_the_key(api_with_models: Client) -> None:
@@ -328,8 +328,8 @@ def test_the_upstream_request_is_shown_without_the_key(api_with_models: Client) 
 def test_an_upstream_request_that_cannot_be_shown_is_refused(
     api_with_models: Client, request_document: Any, status: int, param: str
 ) -> None:
-    answer = post(api_with_models, "/utils/transform_request", request_document)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+    response = post(api_with_models, "/utils/transform_request", request_document)
+    assert (response.status_code, response.json()["error"]["param"]) == (status, param)
 
 
 def test_an_untranslatable_request_is_an_error_in_the_response(api_with_models: Client) -> None:

@@ -17,9 +17,9 @@ from tests.each import each
 
 
 def post(api: Client, path: str, body: Any, status: int = 200) -> Any:
-    answer = api.post(path, json.dumps(body), content_type="application/json")
-    assert answer.status_code == status, answer.content
-    return answer.json()
+    response = api.post(path, json.dumps(body), content_type="application/json")
+    assert response.status_code == status, response.content
+    return response.json()
 
 
 def test_a_customer_has_spend_and_the_budget_of_each(api: Client) -> None:

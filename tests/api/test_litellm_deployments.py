@@ -27,10 +27,10 @@ AZURE = {
 
 
 def post(api: Client, path: str, body: Any, status: int = 200) -> Any:
-    answer = api.post(path, json.dumps(body), content_type="application/json")
-    assert answer.status_code == status, answer.content
-    assert SECRET.encode() not in answer.content
-    return answer.json()
+    response = api.post(path, json.dumps(body), content_type="application/json")
+    assert response.status_code == status, response.content
+    assert SECRET.encode() not in response.content
+    return response.json()
 
 
 def test_a_model_is_added_and_deleted(api: Client) -> None:
@@ -306,5 +306,5 @@ def test_unknown_ids_are_refused(api: Client, body: Any) -> None:
 def test_only_admins_change_models(db: None, path: str) -> None:
     _, secret = store.create_key("client")
     for headers in ({}, {"authorization": f"Bearer {secret}"}):
-        answer = Client(headers=headers).post(path, "{}", content_type="application/json")
-        assert answer.status_code == 401
+        response = Client(headers=headers).post(path, "{}", content_type="application/json")
+        assert response.status_code == 401

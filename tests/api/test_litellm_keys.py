@@ -38,9 +38,9 @@ def post(api: Client, path: str, body: Any, **headers: str) -> Any:
 
 
 def generate_key(api: Client, **fields: Any) -> dict[str, Any]:
-    answer = post(api, "/key/generate", fields)
-    assert answer.status_code == 200, answer.content
-    return dict(answer.json())
+    response = post(api, "/key/generate", fields)
+    assert response.status_code == 200, response.content
+    return dict(response.json())
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def team(api: Client) -> Team:
 
 
 def test_a_key_is_created_with_all_given_fields(api: Client, team: Team) -> None:
-    answer = generate_key(api, **FULL)
-    key = store.load_snapshot().keys[store.digest(answer["key"])]
+    response = generate_key(api, **FULL)
+    key = store.load_snapshot().keys[store.digest(response["key"])]
     assert (key.name, key.routes, key.tags) == ("ci", ("fast", "gpt-*"), ("batch",))
     assert key.team is not None
     assert key.team.name == "team"
@@ -61,18 +61,22 @@ def test_a_key_is_created_with_all_given_fields(api: Client, team: Team) -> None
     assert key.expires_at is not None
     remaining = dt.datetime.fromtimestamp(key.expires_at, dt.UTC) - timezone.now()
     assert dt.timedelta(days=29, hours=23) < remaining <= dt.timedelta(days=30)
-    answers_by_name = {name: answer[name] for name in FULL if name != "duration"}
-    assert answers_by_name == {name: value for name, value in FULL.items() if name != "duration"}
-    assert answer["notes"] == []
-    assert answer["token"] == answer["key"][:15] == answer["token_id"]
-    assert answer["blocked"] is False
+    responses_by_name = {name: response[name] for name in FULL if name != "duration"}
+    assert responses_by_name == {name: value for name, value in FULL.items() if name != "duration"}
+    assert response["notes"] == []
+    assert response["token"] == response["key"][:15] == response["token_id"]
+    assert response["blocked"] is False
 
 
 def test_a_key_without_fields_has_no_limits(api: Client) -> None:
-    answer = generate_key(api)
-    key = store.load_snapshot().keys[store.digest(answer["key"])]
+    response = generate_key(api)
+    key = store.load_snapshot().keys[store.digest(response["key"])]
     assert (key.routes, key.expires_at, key.budget.total_usd) == ((), None, None)
-    assert (answer["key_alias"], answer["max_budget"], answer["expires"]) == (None, None, None)
+    assert (response["key_alias"], response["max_budget"], response["expires"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,29 +92,29 @@ def test_a_key_without_fields_has_no_limits(api: Client) -> None:
     ],
 )
 def test_a_budget_resets_with_its_window(api: Client, duration: str | None, window: str) -> None:
-    answer = generate_key(api, max_budget=3, budget_duration=duration)
-    budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
+    response = generate_key(api, max_budget=3, budget_duration=duration)
+    budget = store.load_snapshot().keys[store.digest(response["key"])].budget
     assert getattr(budget, window) == 3
-    assert (answer["budget_reset_at"] is None) == (duration is None)
+    assert (response["budget_reset_at"] is None) == (duration is None)
 
 
 def test_several_budgets_apply_together(api: Client) -> None:
     windows = [{"budget_duration": "24h", "max_budget": 1}]
-    answer = generate_key(api, max_budget=5, budget_duration="30d", budget_limits=windows)
-    budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
+    response = generate_key(api, max_budget=5, budget_duration="30d", budget_limits=windows)
+    budget = store.load_snapshot().keys[store.digest(response["key"])].budget
     assert (budget.day_usd, budget.month_usd) == (1, 5)
 
 
 def test_a_soft_budget_is_returned_as_stored_in_whole_percent(api: Client) -> None:
-    answer = generate_key(api, max_budget=3, soft_budget=2)
-    assert answer["soft_budget"] == pytest.approx(1.98)
-    assert answer["notes"] == ["soft_budget: is stored as 66 percent of max_budget"]
+    response = generate_key(api, max_budget=3, soft_budget=2)
+    assert response["soft_budget"] == pytest.approx(1.98)
+    assert response["notes"] == ["soft_budget: is stored as 66 percent of max_budget"]
 
 
 def test_descriptive_fields_are_noted(api: Client) -> None:
-    answer = generate_key(api, metadata={"tags": ["a"], "owner": "ann"})
-    assert answer["tags"] == ["a"]
-    assert [note.partition(":")[0] for note in answer["notes"]] == ["metadata.owner"]
+    response = generate_key(api, metadata={"tags": ["a"], "owner": "ann"})
+    assert response["tags"] == ["a"]
+    assert [note.partition(":")[0] for note in response["notes"]] == ["metadata.owner"]
 
 
 @pytest.mark.parametrize(
@@ -147,9 +151,9 @@ def test_descriptive_fields_are_noted(api: Client) -> None:
 def test_an_invalid_field_is_refused_with_its_param(api: Client, fields: Any, param: str) -> None:
     route = Route.objects.create(name="fast")
     Alias.objects.create(pattern="other", route=route)
-    answer = post(api, "/key/generate", fields)
-    assert answer.status_code == 400, answer.content
-    error = answer.json()["error"]
+    response = post(api, "/key/generate", fields)
+    assert response.status_code == 400, response.content
+    error = response.json()["error"]
     assert (error["param"], error["code"], error["type"]) == (param, "400", "bad_request_error")
     assert error["message"]
     assert not ApiKey.objects.exists()
@@ -176,8 +180,12 @@ def test_an_update_changes_its_fields_and_nothing_else(api: Client, team: Team) 
     row.limit_rph, row.log_bodies = 1000, False
     row.save()
 
-    answer = post(api, "/key/update", {"key": key, "max_budget": 20, "rpm_limit": None}).json()
-    assert (answer["key"], answer["max_budget"], answer["budget_duration"]) == (key, 20, "30d")
+    response = post(api, "/key/update", {"key": key, "max_budget": 20, "rpm_limit": None}).json()
+    assert (response["key"], response["max_budget"], response["budget_duration"]) == (
+        key,
+        20,
+        "30d",
+    )
     row.refresh_from_db()
     assert (row.budget_month_usd, row.limit_rpm, row.limit_tpm) == (20, None, 90_000)
     assert (row.limit_rph, row.log_bodies, row.tags) == (1000, False, ["batch"])
@@ -220,8 +228,8 @@ def test_a_blocked_key_is_refused_until_it_is_unblocked(api: Client) -> None:
 
 def test_keys_are_deleted_all_or_none(api: Client) -> None:
     first, second = generate_key(api, key_alias="one"), generate_key(api, key_alias="two")
-    answer = post(api, "/key/delete", {"keys": [first["key"], "sk-nobody"]})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "404")
+    response = post(api, "/key/delete", {"keys": [first["key"], "sk-nobody"]})
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "404")
     assert ApiKey.objects.count() == 2
     request_body = {"keys": [first["key"], second["token"]]}
     assert post(api, "/key/delete", request_body).json() == {"deleted_keys": request_body["keys"]}
@@ -230,8 +238,8 @@ def test_keys_are_deleted_all_or_none(api: Client) -> None:
 
 def test_keys_are_deleted_by_alias(api: Client) -> None:
     generate_key(api, key_alias="one")
-    answer = post(api, "/key/delete", {"keys": None, "key_aliases": ["one"]})
-    assert answer.json() == {"deleted_keys": ["one"]}
+    response = post(api, "/key/delete", {"keys": None, "key_aliases": ["one"]})
+    assert response.json() == {"deleted_keys": ["one"]}
     assert post(api, "/key/delete", {}).json()["error"]["param"] == "keys"
 
 
@@ -239,9 +247,9 @@ def test_keys_are_deleted_by_alias(api: Client) -> None:
 def test_keys_of_a_file_are_not_changed(api: Client, path: str) -> None:
     row, key = store.create_key("ci", source=RowSource.CODE, source_ref="gateway.yaml:3")
     body = {"keys": [key]} if path == "/key/delete" else {"key": key, "rpm_limit": 1}
-    answer = post(api, path, body)
-    assert answer.status_code == 409
-    assert "gateway.yaml" in answer.json()["error"]["message"]
+    response = post(api, path, body)
+    assert response.status_code == 409
+    assert "gateway.yaml" in response.json()["error"]["message"]
     row.refresh_from_db()
     assert row.limit_rpm is None
 
@@ -252,9 +260,9 @@ def test_info_has_the_spend_of_the_window(api: Client) -> None:
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
     for hour, usd in ((now, 2), (now - dt.timedelta(days=40), 9)):
         add_usage(hour, usd, key_id=row.pk, priced_requests=1)
-    answer = api.get("/key/info", {"key": key["key"]}).json()
-    info = answer["info"]
-    assert (answer["key"], info["spend"], info["total_spend"]) == (key["key"], 2.0, 11.0)
+    response = api.get("/key/info", {"key": key["key"]}).json()
+    info = response["info"]
+    assert (response["key"], info["spend"], info["total_spend"]) == (key["key"], 2.0, 11.0)
     assert info["status"] == "active"
     assert info["budget_reset_at"] is not None
     assert "key" not in info
@@ -303,9 +311,9 @@ def test_keys_are_listed_by_owner(api: Client) -> None:
     ],
 )
 def test_an_invalid_key_list_query_is_refused(api: Client, query: Any, param: str) -> None:
-    answer = api.get("/key/list", query)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == param
+    response = api.get("/key/list", query)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
 
 
 def test_keys_are_listed_by_state(api: Client) -> None:
@@ -334,9 +342,9 @@ def test_only_an_admin_manages_keys(api: Client, method: str, path: str, token: 
     if token == "a client's":
         token = store.create_key("client")[1]
     client = Client(headers={"authorization": f"Bearer {token}"} if token else {})
-    answer = getattr(client, method)(path)
-    assert answer.status_code == 401
-    error = answer.json()["error"]
+    response = getattr(client, method)(path)
+    assert response.status_code == 401
+    error = response.json()["error"]
     assert (error["type"], error["code"], error["param"]) == ("auth_error", "401", None)
 
 
@@ -350,14 +358,14 @@ def test_the_audit_log_names_the_creator_of_a_key_without_the_key(api: Client) -
 
 @pytest.mark.parametrize("body", ["{", "[1]", '"x"'])
 def test_a_body_that_is_no_object_is_refused(api: Client, body: str) -> None:
-    answer = api.post("/key/generate", body, content_type="application/json")
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "400"
+    response = api.post("/key/generate", body, content_type="application/json")
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "400"
 
 
 def test_computed_dollars_are_stored_to_the_millionth(api: Client) -> None:
-    answer = generate_key(api, max_budget=0.1 + 0.2)
-    assert answer["max_budget"] == 0.3
+    response = generate_key(api, max_budget=0.1 + 0.2)
+    assert response["max_budget"] == 0.3
     assert ApiKey.objects.get().budget_total_usd == Decimal("0.3")
 
 

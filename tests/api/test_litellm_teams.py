@@ -19,15 +19,15 @@ OWN_ID = "45e3e396-ee08-4a61-a88e-16b3ce7e0849"
 
 
 def post(api: Client, path: str, body: Any, status: int = 200) -> Any:
-    answer = api.post(path, json.dumps(body), content_type="application/json")
-    assert answer.status_code == status, answer.content
-    return answer.json()
+    response = api.post(path, json.dumps(body), content_type="application/json")
+    assert response.status_code == status, response.content
+    return response.json()
 
 
 def get(api: Client, path: str, status: int = 200, **query: Any) -> Any:
-    answer = api.get(path, query)
-    assert answer.status_code == status, answer.content
-    return answer.json()
+    response = api.get(path, query)
+    assert response.status_code == status, response.content
+    return response.json()
 
 
 def log_usage(key: ApiKey, usd: int) -> None:
@@ -228,7 +228,7 @@ def test_unknown_users_are_refused(api: Client) -> None:
 def test_only_admins_and_editors_change_teams_and_users(db: None, path: str) -> None:
     _, secret = store.create_key("client")
     for headers in ({}, {"authorization": f"Bearer {secret}"}):
-        answer = Client(headers=headers).post(path, "{}", content_type="application/json")
-        assert answer.status_code == 401
+        response = Client(headers=headers).post(path, "{}", content_type="application/json")
+        assert response.status_code == 401
     with pytest.raises(AssertionError):
         get(Client(), "/team/list")

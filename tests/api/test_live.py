@@ -15,7 +15,7 @@ from gateway.doctor import PROBES
 from gateway.models import CapabilityReport, Model, Provider, RowSource
 from tests.api.conftest import MASTER
 from tests.api.test_resources import send
-from tests.fakes import ScriptedAnswer, StrictOpenAI
+from tests.fakes import ScriptedResponse, StrictOpenAI
 from tests.store.factories import model, provider
 from tests.waits import WAIT_TIMEOUT_S
 
@@ -28,7 +28,7 @@ def openai_at(upstream: StrictOpenAI, key: str = "") -> Provider:
 
 def test_a_stored_provider_is_tested(api: Client) -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = ScriptedAnswer(text="Hello.")
+        upstream.script.default = ScriptedResponse(text="Hello.")
         openai_at(upstream)
         body = send(api, "POST", "providers/openai/test", {"model": "gpt-4o"}).json()
         assert (body["ok"], body["model"], body["message"]) == (True, "gpt-4o", "Hello.")
@@ -154,7 +154,7 @@ def test_a_report_that_cannot_start_returns_its_status(api: Client, name: str, s
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> None:
+async def test_an_examination_runs_on_when_the_response_is_sent(settings: Any) -> None:
     settings.MASTER_KEY = MASTER
     await sync_to_async(demo)()
     client, headers = AsyncClient(), {"authorization": f"Bearer {MASTER}"}

@@ -41,7 +41,7 @@ def test_a_post_reads_the_idempotency_key(api: Client, path: str, name: str) -> 
     body = BODIES.get(name, {})
     # The admin credential has no keys of its own.
     client = CLIENTS["member"]() if path.startswith("/api/personal/") else api
-    answer = send(client, "POST", concrete, body, **{"idempotency-key": "k" * 256})
-    assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
+    response = send(client, "POST", concrete, body, **{"idempotency-key": "k" * 256})
+    assert (response.status_code, response.json()["field"]) == (422, "Idempotency-Key")
     operation = ninja.get_openapi_schema()["paths"][path]["post"]
     assert "Idempotency-Key" in {parameter["name"] for parameter in operation["parameters"]}

@@ -122,8 +122,8 @@ def test_a_stored_response_is_not_for_another_key_of_the_user(member_client: Cli
 def test_a_key_beyond_the_limits_is_refused(
     member_client: Client, values: dict[str, Any], field: str
 ) -> None:
-    answer = create(member_client, **values)
-    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    response = create(member_client, **values)
+    assert (response.status_code, response.json()["field"]) == (422, field)
     assert not ApiKey.objects.exists()
 
 

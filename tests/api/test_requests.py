@@ -154,7 +154,7 @@ def test_bodies_show_all_four_wires(api: Client) -> None:
     assert bodies["truncated"] == ["client_request"]
 
 
-def test_a_passed_through_answer_is_shown_on_both_sides(api: Client) -> None:
+def test_a_passed_through_response_is_shown_on_both_sides(api: Client) -> None:
     bodies = bodies_of(Bodies(upstream_response=b"same", same_response=True), api)
     assert bodies["client_response"] == bodies["upstream_response"] == "same"
     assert bodies["passthrough_response"]

@@ -39,8 +39,8 @@ def api_with_resources(api: Client) -> Client:
         ("teams", {"name": "crew"}),
         ("keys", {"name": "agent", "team": "crew"}),
     ):
-        answer = send(api, "POST", path, body)
-        assert answer.status_code == 201, answer.content
+        response = send(api, "POST", path, body)
+        assert response.status_code == 201, response.content
     return api
 
 
@@ -147,26 +147,26 @@ def test_an_invalid_field_is_named(
     api_with_resources: Client, method: str, path: str, body: Any, status: int, field: str | None
 ) -> None:
     changes = Change.objects.count()
-    answer = send(api_with_resources, method, path, body)
-    assert answer.status_code == status, answer.content
-    assert answer.json()["detail"]
-    assert answer.json().get("field") == field
+    response = send(api_with_resources, method, path, body)
+    assert response.status_code == status, response.content
+    assert response.json()["detail"]
+    assert response.json().get("field") == field
     assert Change.objects.count() == changes
 
 
 def test_rows_of_a_file_are_read_only(api_with_resources: Client) -> None:
     Provider.objects.update(source=RowSource.FILE, source_ref="litellm.yaml:3")
     for method in ("PUT", "PATCH", "DELETE"):
-        answer = send(api_with_resources, method, "providers/one", PROVIDER)
-        assert answer.status_code == 409
-        assert "litellm.yaml:3" in answer.json()["detail"]
+        response = send(api_with_resources, method, "providers/one", PROVIDER)
+        assert response.status_code == 409
+        assert "litellm.yaml:3" in response.json()["detail"]
 
 
 def test_a_row_of_the_environment_names_it_in_the_error(api_with_resources: Client) -> None:
     Provider.objects.update(source=RowSource.ENVIRONMENT)
-    answer = send(api_with_resources, "DELETE", "providers/one")
-    assert answer.status_code == 409
-    assert "one is managed by the environment; remove it there" in answer.json()["detail"]
+    response = send(api_with_resources, "DELETE", "providers/one")
+    assert response.status_code == 409
+    assert "one is managed by the environment; remove it there" in response.json()["detail"]
 
 
 def test_pagination_returns_every_row_once(api: Client) -> None:
@@ -218,8 +218,8 @@ def test_a_viewer_reads_all_but_teams_and_changes_nothing(api_with_resources: Cl
 
 def test_gateway_keys_are_refused(api_with_resources: Client) -> None:
     _, plain = store.create_key("agent")
-    answer = Client(headers={"authorization": f"Bearer {plain}"}).get("/api/providers")
-    assert answer.status_code == 401
+    response = Client(headers={"authorization": f"Bearer {plain}"}).get("/api/providers")
+    assert response.status_code == 401
 
 
 def test_the_audit_log_is_read_by_pages_and_filters(api_with_resources: Client) -> None:

@@ -150,13 +150,13 @@ def test_each_operation_checks_the_role(role: str, settings: Any) -> None:
             "{run}", "0" * 8 + "-0000" * 3 + "-" + "0" * 12
         )
         concrete = re.sub(r"\{\w+\}", "no-such-thing", concrete)
-        answer = client.generic(method.upper(), concrete, "{}", content_type="application/json")
-        failure = (role, method, path, answer.status_code, answer.content[:200])
+        response = client.generic(method.upper(), concrete, "{}", content_type="application/json")
+        failure = (role, method, path, response.status_code, response.content[:200])
         if expected == _ALLOWED:
-            assert answer.status_code in {200, 204, 404, 422}, failure
+            assert response.status_code in {200, 204, 404, 422}, failure
         else:
-            assert answer.status_code == expected, failure
-            assert answer.json()["detail"], failure
+            assert response.status_code == expected, failure
+            assert response.json()["detail"], failure
 
 
 def test_every_role_rule_names_existing_operations() -> None:
@@ -204,8 +204,8 @@ def test_guardrails_of_all_requests_are_enforced_by_admins_only(
     assert api.post("/api/routes", route, content_type="application/json").status_code == 201
     json_type = {"content_type": "application/json"}
     for change in ({"everywhere": False}, {"enabled": False}):
-        answer = editor_client.patch("/api/guardrails/everyone", change, **json_type)
-        assert answer.status_code == 403
+        response = editor_client.patch("/api/guardrails/everyone", change, **json_type)
+        assert response.status_code == 403
     assert editor_client.delete("/api/guardrails/everyone").status_code == 403
     detached = editor_client.patch("/api/routes/chat", {"guardrails": []}, **json_type)
     assert detached.status_code == 200 and detached.json()["guardrails"] == []

@@ -43,7 +43,7 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(inner)
 
 
-def test_each_answer_has_a_schema() -> None:
+def test_each_response_has_a_schema() -> None:
     for method, path, operation in operations():
         good = {k: v for k, v in operation["responses"].items() if str(k).startswith("2")}
         assert good, (method, path)

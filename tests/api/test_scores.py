@@ -59,9 +59,9 @@ def test_an_application_names_the_author(api: Client) -> None:
     ],
 )
 def test_an_invalid_score_is_refused_with_its_field(api: Client, body: Any, field: str) -> None:
-    answer = _post(api, **body)
-    assert answer.status_code == 422
-    assert answer.json()["field"] == field
+    response = _post(api, **body)
+    assert response.status_code == 422
+    assert response.json()["field"] == field
     assert not RequestScore.objects.exists()
 
 

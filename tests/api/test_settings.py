@@ -41,8 +41,8 @@ def test_a_setting_that_may_contain_a_secret_is_shown_only_when_empty(
 
 
 def test_a_setting_is_changed_and_reset(api: Client) -> None:
-    answer = send(api, "PATCH", "settings", {"body_days": 3, "masks": ["secret-[0-9]+"]})
-    assert answer.status_code == 200, answer.content
+    response = send(api, "PATCH", "settings", {"body_days": 3, "masks": ["secret-[0-9]+"]})
+    assert response.status_code == 200, response.content
     assert store.load_options().values["body_days"].value == 3
     assert read_settings(api)["masks"]["value"] == ["secret-[0-9]+"]
     assert Change.objects.filter(kind="setting", via="api").count() == 2
@@ -70,8 +70,8 @@ def test_an_invalid_change_is_refused_completely(
     field: str,
 ) -> None:
     monkeypatch.setenv("DRAGOMAN_LOG_RETENTION_DAYS", "9")
-    answer = send(api, "PATCH", "settings", {"log_bodies": False, **change})
-    assert (answer.status_code, answer.json()["field"]) == (status, field)
+    response = send(api, "PATCH", "settings", {"log_bodies": False, **change})
+    assert (response.status_code, response.json()["field"]) == (status, field)
     assert not Setting.objects.exists()
 
 
@@ -106,5 +106,5 @@ def test_limits_and_a_budget_of_all_requests_are_settings(api: Client) -> None:
 def test_an_invalid_global_limit_is_refused(
     api: Client, limits_document: dict[str, Any], message: str
 ) -> None:
-    answer = send(api, "PATCH", "settings", limits_document)
-    assert (answer.status_code, message in answer.content.decode()) == (422, True)
+    response = send(api, "PATCH", "settings", limits_document)
+    assert (response.status_code, message in response.content.decode()) == (422, True)

@@ -66,9 +66,11 @@ def case_differences(case: Json, differences: Json) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_translated_case_matches_the_documentation(api: Client, case: Json) -> None:
-    answer = api.post("/api/translate", translation_request(case), content_type="application/json")
-    assert answer.status_code == 200, answer.content
-    body = answer.json()
+    response = api.post(
+        "/api/translate", translation_request(case), content_type="application/json"
+    )
+    assert response.status_code == 200, response.content
+    body = response.json()
     if case["name"] in DEVIATES:
         assert case_differences(case, body), (
             f"{case['name']} is as documented: take it off the list"
@@ -81,9 +83,9 @@ def test_a_translated_case_matches_the_documentation(api: Client, case: Json) ->
 def test_an_error_can_be_passed_as_the_request(api: Client, case: Json) -> None:
     """The cases have the error under `request`, with its status."""
     cases_by_key = {key: case[key] for key in ("from", "to", "request")}
-    answer = api.post("/api/translate", cases_by_key, content_type="application/json")
-    assert answer.status_code == 200, answer.content
-    assert case_differences(case, answer.json()) == []
+    response = api.post("/api/translate", cases_by_key, content_type="application/json")
+    assert response.status_code == 200, response.content
+    assert case_differences(case, response.json()) == []
 
 
 def test_the_cases_are_those_of_the_documentation() -> None:

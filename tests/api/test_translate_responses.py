@@ -29,7 +29,7 @@ def post_translate(api: Client, **body: Any) -> Any:
 def test_a_request_is_translated(api: Client, number: str) -> None:
     translation_case = case(number)
     expected = translation_case["expected"]
-    answer = post_translate(
+    response = post_translate(
         api,
         **{
             "from": translation_case["from"],
@@ -39,14 +39,14 @@ def test_a_request_is_translated(api: Client, number: str) -> None:
         model=expected["body"]["model"],
         stored=expected.get("stored"),
     )
-    assert answer.status_code == 200, answer.content
-    assert answer.json()["body"] == expected["body"]
-    assert expected.get("path", "") in answer.json()["url"]
+    assert response.status_code == 200, response.content
+    assert response.json()["body"] == expected["body"]
+    assert expected.get("path", "") in response.json()["url"]
 
 
-def test_an_answer_that_is_not_stored_is_not_found(api: Client) -> None:
+def test_a_response_that_is_not_stored_is_not_found(api: Client) -> None:
     translation_case = case("28")
-    answer = post_translate(
+    response = post_translate(
         api,
         **{
             "from": translation_case["from"],
@@ -55,17 +55,19 @@ def test_an_answer_that_is_not_stored_is_not_found(api: Client) -> None:
         },
         stored={},
     )
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "previous_response_not_found"
-    assert answer.json()["error"]["param"] == "previous_response_id"
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "previous_response_not_found"
+    assert response.json()["error"]["param"] == "previous_response_id"
 
 
 @pytest.mark.parametrize("number", ["42", "44"])
 def test_a_stream_is_translated(api: Client, number: str) -> None:
     translation_case = case(number)
-    answer = post_translate(api, **{key: translation_case[key] for key in ("from", "to", "stream")})
-    assert answer.status_code == 200
-    assert len(answer.json()["events"]) == len(translation_case["expected"]["events"])
+    response = post_translate(
+        api, **{key: translation_case[key] for key in ("from", "to", "stream")}
+    )
+    assert response.status_code == 200
+    assert len(response.json()["events"]) == len(translation_case["expected"]["events"])
 
 
 def test_a_token_count_is_returned_in_the_clients_dialect() -> None:

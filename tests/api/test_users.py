@@ -57,8 +57,8 @@ def test_limits_of_personal_keys_are_set_and_shown(api: Client) -> None:
         "personal_keys"
     ]
     assert (fewer["max_keys"], fewer["team"], fewer["routes"]) == (1, None, [])
-    answer = send(api, "PATCH", "users/mia", {"personal_keys": {"team": "Nobody"}})
-    assert (answer.status_code, answer.json()["field"]) == (422, "personal_keys.team")
+    response = send(api, "PATCH", "users/mia", {"personal_keys": {"team": "Nobody"}})
+    assert (response.status_code, response.json()["field"]) == (422, "personal_keys.team")
     assert send(api, "PATCH", "users/mia", {"personal_keys": {"max_keys": 101}}).status_code == 422
 
 
@@ -67,8 +67,8 @@ def test_an_account_is_refused_while_too_many_passwords_are_checked(
 ) -> None:
     monkeypatch.setattr(hashing, "_slots", threading.BoundedSemaphore(1))
     with hashing._slots:
-        answer = create_user(api, "vic")
-    assert (answer.status_code, "Try again" in answer.content.decode()) == (503, True)
+        response = create_user(api, "vic")
+    assert (response.status_code, "Try again" in response.content.decode()) == (503, True)
     assert not User.objects.filter(username="vic").exists()
 
 
@@ -78,8 +78,8 @@ def test_the_last_admin_cannot_be_demoted_or_deleted(
 ) -> None:
     create_user(api, "ada", role="admin")
     method = "DELETE" if change is None else "PATCH"
-    answer = send(api, method, "users/ada", change)
-    assert (answer.status_code, answer.json()["field"]) == (409, "role")
+    response = send(api, method, "users/ada", change)
+    assert (response.status_code, response.json()["field"]) == (409, "role")
     assert User.objects.get(username="ada").is_superuser
     create_user(api, "bob", role="admin")
     assert send(api, method, "users/ada", change).status_code in {200, 204}
@@ -106,8 +106,8 @@ def test_a_change_that_fails_changes_nothing(api: Client) -> None:
 )
 def test_an_invalid_field_is_named(api: Client, body: dict[str, Any], field: str) -> None:
     create_user(api, "vic")
-    answer = send(api, "POST", "users", body)
-    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    response = send(api, "POST", "users", body)
+    assert (response.status_code, response.json()["field"]) == (422, field)
     assert User.objects.count() == 1
 
 

@@ -164,5 +164,5 @@ def test_a_simulated_failure_falls_back_in_a_draft(api_with_resources: Client) -
 def test_a_dry_run_names_errors(
     api_with_resources: Client, fields: dict[str, Any], field: str
 ) -> None:
-    answer = dry_run(api_with_resources, **fields)
-    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    response = dry_run(api_with_resources, **fields)
+    assert (response.status_code, response.json()["field"]) == (422, field)

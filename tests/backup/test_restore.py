@@ -72,8 +72,8 @@ def add_provider(gateway: UpProcess, data: Path, upstream: StrictOpenAI) -> None
 
 def key_and_provider_work(gateway: UpProcess, key: str | None, upstream: StrictOpenAI) -> bool:
     """Return whether the key is accepted and the provider accepts the stored credential."""
-    answer = gateway.chat(key, model=f"vendor/{upstream.models[0]}")
-    return answer.status_code == 200
+    response = gateway.chat(key, model=f"vendor/{upstream.models[0]}")
+    return response.status_code == 200
 
 
 @contextlib.contextmanager

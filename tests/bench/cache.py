@@ -4,7 +4,7 @@
 
 `off` is a route without a cache. `miss` looks up the request, asks the provider and stores the
 answer; `miss, same dialect` stores it for clients of the same dialect only. `hit` answers from
-memory, and `hit, other dialect` renders the stored answer for a client of another dialect.
+memory, and `hit, other dialect` renders the stored response for a client of another dialect.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def body(text: int, model: str, **more: Any) -> bytes:
 
 async def measure_cache(count: int, text: int) -> dict[str, float]:
     """Return the CPU microseconds per request of each kind."""
-    answer = completion("word " * 100).content
+    response = completion("word " * 100).content
 
     def answer_request(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=answer, headers={"content-type": "application/json"})
+        return httpx.Response(200, content=response, headers={"content-type": "application/json"})
 
     same_dialect = CachePolicy(dialects="same")
     routes = snapshot(

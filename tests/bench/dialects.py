@@ -39,8 +39,8 @@ from tests.dialects.crossing.feature_requests import (
 )
 from tests.dialects.crossing.readers import READERS
 from tests.dialects.crossing.stream_faults import frame_bytes, read_frames
-from tests.dialects.crossing.upstreams import UPSTREAMS, fake_response, scripted_answer
-from tests.fakes import Call, ScriptedAnswer
+from tests.dialects.crossing.upstreams import UPSTREAMS, fake_response, scripted_response
+from tests.fakes import Call, ScriptedResponse
 from tests.relay.harness import Gateway, gateway, snapshot
 
 MAX_RATIO = 3.0
@@ -77,26 +77,26 @@ def collect_samples() -> Samples:
 
 async def _collect_samples() -> Samples:
     """Send a request of each client, then request a long stream from each provider."""
-    answers: dict[str, Any] = {}
+    responses: dict[str, Any] = {}
     routes, fakes = [], {}
     streams: dict[str, bytes] = {}
     for upstream in (UPSTREAMS[name] for name in COLUMNS):
         fake = fakes[upstream.name] = upstream.fake()
         host = upstream.name.replace("_", "-")
-        fake.script.default = scripted_answer("text", upstream)  # type: ignore[attr-defined]
+        fake.script.default = scripted_response("text", upstream)  # type: ignore[attr-defined]
         long_call = (Call("get_weather", {"city": TEXT}, "call_2"),) if upstream.tools else ()
-        fake.script.on("a long call", ScriptedAnswer(calls=long_call, chunk_chars=CHUNK_CHARS))  # type: ignore[attr-defined]
+        fake.script.on("a long call", ScriptedResponse(calls=long_call, chunk_chars=CHUNK_CHARS))  # type: ignore[attr-defined]
         call = (Call("get_weather", ARGUMENTS, "call_1"),) if upstream.tools else ()
-        fake.script.on("a long text", ScriptedAnswer(text=TEXT, chunk_chars=CHUNK_CHARS))  # type: ignore[attr-defined]
-        fake.script.on("the tools please", ScriptedAnswer(text="I look.", calls=call))  # type: ignore[attr-defined]
+        fake.script.on("a long text", ScriptedResponse(text=TEXT, chunk_chars=CHUNK_CHARS))  # type: ignore[attr-defined]
+        fake.script.on("the tools please", ScriptedResponse(text="I look.", calls=call))  # type: ignore[attr-defined]
         model = model_of(upstream.provider(host), upstream.model(""))
         traits = msgspec.structs.replace(model.traits, **upstream.changes)
         target = Target(id=1, model=msgspec.structs.replace(model, traits=traits))
         routes.append(Route(id=len(routes) + 1, name=host, targets=(target,), retries=0))
-        answers[host] = _recording_answer(fake, streams, upstream.name)
+        responses[host] = _recording_response(fake, streams, upstream.name)
     requests: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
-        async with gateway(Path(folder), snapshot(*routes), **answers) as gw:
+        async with gateway(Path(folder), snapshot(*routes), **responses) as gw:
             for client in CLIENTS.values():
                 feature = request_of("tools" if "tools" in client.can else "text", stream=False)
                 host = "anthropic-messages"
@@ -128,22 +128,22 @@ async def _collect_samples() -> Samples:
 async def _stream_events(
     gw: Gateway, streams: dict[str, bytes], feature: FeatureRequest
 ) -> dict[str, list[bytes]]:
-    """Return the events that each provider streams in answer to a request."""
+    """Return the events that each provider streams in response to a request."""
     body = CLIENTS["openai_chat"].body
     for name in COLUMNS:
         await gw.post("/v1/chat/completions", body(name.replace("_", "-"), feature))
     return {name: _stream_frames(UPSTREAMS[name].dialect, streams[name]) for name in COLUMNS}
 
 
-def _recording_answer(fake: Any, streams: dict[str, bytes], name: str) -> Callable[[Any], Any]:
-    async def answer(request: Any) -> Any:
+def _recording_response(fake: Any, streams: dict[str, bytes], name: str) -> Callable[[Any], Any]:
+    async def respond(request: Any) -> Any:
         response = await fake_response(fake, request)
         data = b"".join([part async for part in response.stream])
         streams[name] = data
         headers = response.headers
         return type(response)(response.status_code, headers=headers, content=data)
 
-    return answer
+    return respond
 
 
 def _stream_frames(dialect: str, data: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ variant with the plain one; the reported ratio is the median of the rounds, for 
 the event loop and for the whole process, which also writes the log.
 The key has one limit of each kind (requests and tokens per minute, concurrent requests, a
 monthly budget) or every possible limit, none of which is ever reached. The route looks up each
-request in the response cache, misses, and stores no answer.
+request in the response cache, misses, and stores no response.
 """
 
 from __future__ import annotations

@@ -27,10 +27,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The measurements of one load against one program.
 
     Attributes:
-        units: answers or streamed chunks, as the shape counts them.
+        units: responses or streamed chunks, as the shape counts them.
         failed: number of failed requests and the first error; empty if all succeeded.
         cpu_us: CPU time of the program per unit, in microseconds.
-        total_ms: median time until the end of the answer.
+        total_ms: median time until the end of the response.
         first_ms: median time until the first text.
         chunk99_ms: 99th percentile of the delay of a chunk.
         peak_open: most connections that were open at once.
@@ -163,7 +163,7 @@ def measure_disconnect(stack: GatewayStack, pair: DialectPair, *, stream: bool) 
     """Return the seconds from a client's disconnect to the end of the upstream request.
 
     The client disconnects from a stream after its first text, and from any other request
-    while the provider delays its answer.
+    while the provider delays its response.
     """
     mock_options = "n=200,d=20,s=20" if stream else "n=20,d=0,s=5,l=5000"
     counts_before = stack.fake_provider.counts()

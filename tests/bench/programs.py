@@ -80,7 +80,7 @@ class Program(AbstractContextManager["Program"]):
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def settle(self) -> None:
-        """Wait until the work that follows an answer is done."""
+        """Wait until the work that follows a response is done."""
 
     @property
     def output(self) -> Path:
@@ -131,8 +131,8 @@ class FakeProvider(Program):
 
     def counts(self) -> dict[str, int]:
         """Return its counters since its start; `aborted` counts streams the reader closed."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as answer:
-            return dict(json.load(answer))
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as response:
+            return dict(json.load(response))
 
 
 class Nginx(Program):
@@ -181,8 +181,8 @@ class Dragoman(Program):
         """Whether the gateway reports that it is ready."""
         try:
             url = f"http://127.0.0.1:{self.port}/health/ready"
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(url, timeout=1) as response:
+                return bool(response.status == 200)
         except OSError:
             return False
 
@@ -194,8 +194,10 @@ class Dragoman(Program):
 
     def unwritten_log_rows(self) -> int:
         """Return the number of log rows that are not in the database yet."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
-            match = re.search(rb"^dragoman_log_spool_rows (\S+)$", answer.read(), re.M)
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.port}/metrics", timeout=10
+        ) as response:
+            match = re.search(rb"^dragoman_log_spool_rows (\S+)$", response.read(), re.M)
         return int(float(match[1])) if match else 0
 
     def settle(self) -> None:

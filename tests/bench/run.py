@@ -4,7 +4,7 @@
     uv run python -m tests.bench.run --check     the same; exit status 1 if a goal is missed
     uv run python -m tests.bench.run -s unary-16,stream-10ms -n 1
 
-The main figure is CPU time per answer or chunk of the program's processes: unlike request
+The main figure is CPU time per response or chunk of the program's processes: unlike request
 rates, it is stable on a busy machine. Each round runs nginx and then the gateway; the reported
 ratio is the median of the rounds.
 """

@@ -12,7 +12,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         args: arguments of load.c.
-        unit: what CPU time is divided by: answers ("ok") or streamed chunks.
+        unit: what CPU time is divided by: responses ("ok") or streamed chunks.
         pairs: names of the dialect pairs it runs on; all pairs if empty.
         duration_s: measured seconds; None for the duration of the run.
         ramp_s: seconds over which the connections are opened, before measuring starts.

@@ -31,8 +31,8 @@ def test_a_page_has_no_accessibility_violations(
     if page_spec.name == "refused":
         page_errors.allow("403")
     page = reuse_page(page_spec.user)
-    answer = page.goto(path_of(site_with_data, page_spec))
-    assert answer.status == (403 if page_spec.name == "refused" else 200)
+    response = page.goto(path_of(site_with_data, page_spec))
+    assert response.status == (403 if page_spec.name == "refused" else 200)
     page.wait_for_load_state(
         "networkidle"
     ) if page_spec.name != "requests" else page.wait_for_timeout(300)

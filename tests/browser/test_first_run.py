@@ -125,8 +125,8 @@ def test_masked_text_is_not_in_the_log(open_admin_page: Callable[..., Page], sit
         """Send a request and return its stored bodies."""
         name = {"x-request-id": f"masked-{number}"}
         url = f"{site.url}/v1/chat/completions"
-        answer = httpx.post(url, headers={**headers, **name}, json=body, timeout=30)
-        assert answer.status_code == 200
+        response = httpx.post(url, headers={**headers, **name}, json=body, timeout=30)
+        assert response.status_code == 200
         site.wait_for_log(f"masked-{number}")
         return site.shell(
             "from gateway import store; from gateway.models import RequestLog; "

@@ -47,13 +47,13 @@ def test_the_empty_overview_fills_after_the_first_call(
     expect(page.get_by_role("heading", name="No requests yet.")).to_be_visible()
     key = re.search(r"sk-dgm-\w{54}", fresh_site.output)
     assert key
-    answer = httpx.post(
+    response = httpx.post(
         f"{fresh_site.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {key[0]}"},
         json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
         timeout=30,
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
     # By itself: the page renews its content.
     expect(page.get_by_role("heading", name="Newest requests")).to_be_visible(timeout=60_000)
     expect(page.locator(".figure-text").first).to_have_text("1")

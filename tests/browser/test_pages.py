@@ -93,8 +93,8 @@ def page_without_scripts(browser: Any, site: Site) -> Any:
 def test_a_page_renders_without_scripts(
     site_with_data: Site, page_without_scripts: Any, page_spec: PageSpec
 ) -> None:
-    answer = page_without_scripts.goto(path_of(site_with_data, page_spec))
-    assert answer.status == 200
+    response = page_without_scripts.goto(path_of(site_with_data, page_spec))
+    assert response.status == 200
     assert page_without_scripts.locator("h1:visible").first.inner_text().strip()
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
-from tests.fakes import Call, ScriptedAnswer, StrictOpenAI
+from tests.fakes import Call, ScriptedResponse, StrictOpenAI
 
 MARKUP = """<script>document.title = "owned"</script><img src=x onerror="document.title='owned'">
 <iframe src="https://evil.example/"></iframe><style>body { display: none }</style>
@@ -48,7 +48,7 @@ def show_response(signed_in: Any, upstream: StrictOpenAI) -> Any:
     """A function that runs a prompt whose response is a text, and returns the playground."""
 
     def run(text: str, **how: Any) -> Playground:
-        upstream.script.on("Now", ScriptedAnswer(text=text, **how))
+        upstream.script.on("Now", ScriptedResponse(text=text, **how))
         playground = Playground(signed_in).open("strict", "demo/demo-fast").fill_prompt("Now")
         return playground.run().wait_until_done()
 
@@ -117,7 +117,7 @@ def test_markdown_that_is_slow_to_parse_is_still_shown(show_response: Any, text:
 
 def test_call_arguments_are_escaped(signed_in: Any, upstream: StrictOpenAI) -> None:
     call = Call("get_weather", {"city": "<img src=x onerror=alert(1)>"})
-    upstream.script.on("weather", ScriptedAnswer(calls=(call,)))
+    upstream.script.on("weather", ScriptedResponse(calls=(call,)))
     playground = (
         Playground(signed_in).open("strict").insert_example("Call a tool").run().wait_until_done()
     )

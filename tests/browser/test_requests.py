@@ -41,13 +41,13 @@ def send_request(site: Site, key: str, text: str = "Hello there", **more: Any) -
         "messages": [{"role": "user", "content": text}],
         **more,
     }
-    answer = httpx.post(
+    response = httpx.post(
         f"{site.url}/v1/messages",
         json=body,
         headers={"x-api-key": key, "anthropic-version": "2023-06-01", "x-session-id": "s-1"},
         timeout=30,
     )
-    return site.wait_for_log(answer.headers["x-request-id"])
+    return site.wait_for_log(response.headers["x-request-id"])
 
 
 def test_a_request_appears_by_itself_and_opens_beside_the_list(
@@ -331,13 +331,13 @@ def test_feedback_that_a_client_sends_with_its_key_is_shown(
     signed_in: Any, site: Site, key: str
 ) -> None:
     name = send_request(site, key, "A question with feedback")
-    answer = httpx.post(
+    response = httpx.post(
         f"{site.url}/api/requests/{name}/scores",
         json={"value": 0, "comment": "Wrong city.", "scored_by": "user-17"},
         headers={"authorization": f"Bearer {key}"},
         timeout=30,
     )
-    assert answer.status_code == 201, answer.text
+    assert response.status_code == 201, response.text
     signed_in.goto(f"/console/requests/{name}?tab=scores")
     scores = signed_in.locator("#detail")
     expect(scores).to_contain_text("Wrong city.")

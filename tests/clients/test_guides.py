@@ -158,7 +158,7 @@ def script_of(guide: Guide, panel: Panel, home: Path, environment: dict[str, str
 
 
 @pytest.mark.parametrize("client", GUIDES)
-def test_a_guide_leads_to_an_answer(gateway: UpProcess, client: str, tmp_path: Path) -> None:
+def test_a_guide_leads_to_a_response(gateway: UpProcess, client: str, tmp_path: Path) -> None:
     guide, panel = GUIDES[client], panel_of(gateway, client)
     environment = {
         **install(guide),
@@ -167,11 +167,11 @@ def test_a_guide_leads_to_an_answer(gateway: UpProcess, client: str, tmp_path: P
         "DRAGOMAN_API_KEY": str(gateway.key),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
-    assert_answer(script_of(guide, panel, tmp_path, environment), tmp_path, environment)
+    assert_response(script_of(guide, panel, tmp_path, environment), tmp_path, environment)
 
 
 @pytest.mark.parametrize("client", CONNECTED)
-def test_the_files_of_connect_lead_to_an_answer(
+def test_the_files_of_connect_lead_to_a_response(
     gateway: UpProcess, client: str, tmp_path: Path
 ) -> None:
     guide, command = CONNECTED[client]
@@ -186,11 +186,11 @@ def test_the_files_of_connect_lead_to_an_answer(
     functions = "" if client == "gemini-cli" else guide.functions
     # The variables that it prints are for the reader's shell.
     script = f"{connect}\neval $(grep ^export connect.txt)\n{functions}\n{command}"
-    assert_answer(script, tmp_path, environment)
+    assert_response(script, tmp_path, environment)
 
 
-def assert_answer(script: str, home: Path, environment: dict[str, str]) -> None:
-    """Run a script and assert that it prints the demo model's answer."""
+def assert_response(script: str, home: Path, environment: dict[str, str]) -> None:
+    """Run a script and assert that it prints the demo model's response."""
     done = subprocess.run(
         ["bash", "-euc", script],
         cwd=home,

@@ -1,4 +1,4 @@
-"""A live gateway with one strict provider of each dialect, and their scripted answers."""
+"""A live gateway with one strict provider of each dialect, and their scripted responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.clients.table import CLIENTS
 from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import (
     Call,
-    ScriptedAnswer,
+    ScriptedResponse,
     Server,
     StrictAnthropic,
     StrictDeepSeek,
@@ -104,10 +104,10 @@ class GatewayStack:
         return bool(of_turn) and upstream_.state(THOUGHTS[number], tool) in of_turn[-1]
 
     def teach(self, shell: tuple[str, str] | None) -> None:
-        """Clear the recorded requests, and script the answers for an agent with this tool."""
+        """Clear the recorded requests, and script the responses for an agent with this tool."""
         for server in self.servers.values():
             server.requests.clear()
-            _script_answers(server, shell)
+            _script_responses(server, shell)
 
 
 @contextmanager
@@ -133,16 +133,16 @@ def running_stack(directory: Path) -> Iterator[GatewayStack]:
         gateway.stop()
 
 
-def _script_answers(server: Any, shell: tuple[str, str] | None) -> None:
-    """Script a provider's answers in the scenarios of the client scripts."""
-    then = ScriptedAnswer(text="It is: {results}")
+def _script_responses(server: Any, shell: tuple[str, str] | None) -> None:
+    """Script a provider's responses in the scenarios of the client scripts."""
+    then = ScriptedResponse(text="It is: {results}")
     cities = tuple(_weather_call(city, shell) for city in ("Paris", "Rome"))
     server.script.on(
-        "weather in Paris and Rome", ScriptedAnswer(text="I look.", calls=cities, then=then)
+        "weather in Paris and Rome", ScriptedResponse(text="I look.", calls=cities, then=then)
     )
     for prompt, thought in zip(PROMPTS, THOUGHTS, strict=True):
         call = _weather_call(prompt.split()[-1], shell)
-        server.script.on(prompt, ScriptedAnswer(reasoning=thought, calls=(call,), then=then))
+        server.script.on(prompt, ScriptedResponse(reasoning=thought, calls=(call,), then=then))
 
 
 def _weather_call(city: str, shell: tuple[str, str] | None) -> Call:

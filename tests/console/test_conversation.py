@@ -54,7 +54,7 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 20).decode()
 PDF = base64.b64encode(b"%PDF-1.4 test").decode()
 TEXT_ONLY = "openai_completions"
 CHATS = sorted(set(CONSOLE_DIALECTS) - {TEXT_ONLY})
-ANSWER = Response(
+RESPONSE = Response(
     model="up",
     parts=(Text(text="It is **sunny**."),),
     finish=Finish(reason="length"),
@@ -88,7 +88,7 @@ AGENT = Request(
 )
 
 
-def answer_bytes(dialect: str, response: Response, *, stream: bool) -> bytes:
+def response_bytes(dialect: str, response: Response, *, stream: bool) -> bytes:
     client = DIALECTS[dialect].client
     context = ResponseContext(id="1", created=1, model="up", include_usage=True)
     if not stream:
@@ -98,7 +98,11 @@ def answer_bytes(dialect: str, response: Response, *, stream: bool) -> bytes:
 
 
 def logged(
-    dialect: str, request_body: bytes, answer: bytes | None = None, id: str = "req_c", **values: Any
+    dialect: str,
+    request_body: bytes,
+    response: bytes | None = None,
+    id: str = "req_c",
+    **values: Any,
 ) -> RequestLog:
     endpoints = {"openai_embeddings": "/v1/embeddings"}
     bodies_fields = values.pop("bodies", {})
@@ -112,7 +116,7 @@ def logged(
         model="up",
         bodies=Bodies(
             client_request=request_body,
-            upstream_response=answer,
+            upstream_response=response,
             same_response=True,
             **bodies_fields,
         ),
@@ -145,8 +149,8 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
 @pytest.mark.parametrize("dialect", CHATS)
 def test_a_conversation_of_every_dialect_is_shown(dialect: str, *, stream: bool) -> None:
     body, _notes = render_body(dialect, AGENT)
-    answer = answer_bytes(dialect, ANSWER, stream=stream)
-    view = render_conversation(logged(dialect, json.dumps(body).encode(), answer, stream=stream))
+    response = response_bytes(dialect, RESPONSE, stream=stream)
+    view = render_conversation(logged(dialect, json.dumps(body).encode(), response, stream=stream))
     assert view.system is not None
     assert [block.text for block in view.system.blocks] == ["Be brief."]
     assert texts(view) == [
@@ -172,8 +176,8 @@ def test_a_conversation_of_every_dialect_is_shown(dialect: str, *, stream: bool)
 @pytest.mark.parametrize("stream", [False, True], ids=["complete", "streamed"])
 def test_a_completion_is_a_prompt_and_its_continuation(*, stream: bool) -> None:
     request_body = json.dumps({"model": "fast", "prompt": "Once upon", "stream": stream}).encode()
-    answer = answer_bytes(TEXT_ONLY, ANSWER, stream=stream)
-    view = render_conversation(logged(TEXT_ONLY, request_body, answer, stream=stream))
+    response = response_bytes(TEXT_ONLY, RESPONSE, stream=stream)
+    view = render_conversation(logged(TEXT_ONLY, request_body, response, stream=stream))
     assert texts(view) == [("user", ["Once upon"])]
     assert view.responses[0].blocks[0].text == "It is **sunny**."
 
@@ -188,13 +192,13 @@ def test_several_prompts_are_several_messages() -> None:
 
 def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) -> None:
     request_body = json.dumps({"model": "fast", "input": ["One", "Two"]}).encode()
-    answer = {
+    response = {
         "object": "list",
         "model": "up",
         "data": [{"object": "embedding", "index": n, "embedding": [0.5] * 3} for n in range(2)],
         "usage": {"prompt_tokens": 2, "total_tokens": 2},
     }
-    row = logged("openai_embeddings", request_body, json.dumps(answer).encode())
+    row = logged("openai_embeddings", request_body, json.dumps(response).encode())
     view = render_conversation(row)
     assert [block.text for block in view.inputs] == ["One", "Two"]
     assert view.vectors == (2, 3)
@@ -203,7 +207,7 @@ def test_embeddings_show_inputs_and_the_size_of_vectors(admin_client: Client) ->
 
 def test_an_interrupted_stream_shows_its_received_part(admin_client: Client) -> None:
     body, _notes = render_body("openai_chat", AGENT)
-    complete_bytes = answer_bytes("openai_chat", ANSWER, stream=True)
+    complete_bytes = response_bytes("openai_chat", RESPONSE, stream=True)
     arrived = complete_bytes[: complete_bytes.index(b"\n\n", complete_bytes.index(b"sunny")) + 2]
     row = logged("openai_chat", json.dumps(body).encode(), arrived, stream=True, outcome="cut")
     view = render_conversation(row)
@@ -235,14 +239,14 @@ def test_every_cut_of_a_body_can_be_shown() -> None:
 
 
 def test_reasoning_refusals_and_alternatives_are_shown() -> None:
-    answer = Response(
+    response = Response(
         parts=(Reasoning(text="Hmm."), Refusal(text="No.")), finish=Finish(reason="refusal")
     )
     request_body = json.dumps(
         {"model": "fast", "messages": [{"role": "user", "content": "x"}]}
     ).encode()
     view = render_conversation(
-        logged("openai_chat", request_body, answer_bytes("openai_chat", answer, stream=False))
+        logged("openai_chat", request_body, response_bytes("openai_chat", response, stream=False))
     )
     assert {(block.kind, block.text) for block in view.responses[0].blocks} == {
         ("reasoning", "Hmm."),
@@ -281,10 +285,10 @@ def test_files_are_served_and_addresses_are_only_links(admin_client: Client) -> 
     page = detail(admin_client, row)
     assert '<a class="wrap" href="https://example.com/cat.png"' in page
     assert 'src="https://example.com' not in page
-    answers = [admin_client.get(reverse("request-media", args=[row.pk, n])) for n in range(3)]
-    assert [a["Content-Type"] for a in answers] == ["application/pdf", "audio/wav", "image/png"]
-    assert answers[0]["Content-Disposition"].startswith("attachment")
-    assert answers[2].content == base64.b64decode(PNG)
+    responses = [admin_client.get(reverse("request-media", args=[row.pk, n])) for n in range(3)]
+    assert [a["Content-Type"] for a in responses] == ["application/pdf", "audio/wav", "image/png"]
+    assert responses[0]["Content-Disposition"].startswith("attachment")
+    assert responses[2].content == base64.b64decode(PNG)
     assert admin_client.get(reverse("request-media", args=[row.pk, 3])).status_code == 404
 
 
@@ -293,10 +297,10 @@ def test_a_file_that_claims_to_be_a_page_is_a_download(admin_client: Client) -> 
     part = {"type": "image_url", "image_url": {"url": f"data:text/html;base64,{page}"}}
     request_body = {"model": "fast", "messages": [{"role": "user", "content": [part]}]}
     row = logged("openai_chat", json.dumps(request_body).encode())
-    answer = admin_client.get(reverse("request-media", args=[row.pk, 0]))
-    assert answer["Content-Type"] == "application/octet-stream"
-    assert answer["Content-Disposition"].startswith("attachment")
-    assert "sandbox" in answer["Content-Security-Policy"]
+    response = admin_client.get(reverse("request-media", args=[row.pk, 0]))
+    assert response["Content-Type"] == "application/octet-stream"
+    assert response["Content-Disposition"].startswith("attachment")
+    assert "sandbox" in response["Content-Security-Policy"]
 
 
 def test_a_long_text_is_folded() -> None:
@@ -491,10 +495,10 @@ def test_matches_are_those_of_the_index(query: str, text: str, marked: list[str]
 
 
 def log_answered_request(
-    id: str, texts: list[Any], answer: Response, at_s: float, session: str = "s", **values: Any
+    id: str, texts: list[Any], response: Response, at_s: float, session: str = "s", **values: Any
 ) -> RequestLog:
     request_body = {"model": "fast", "messages": texts}
-    reply = answer_bytes("openai_chat", answer, stream=False)
+    reply = response_bytes("openai_chat", response, stream=False)
     row = logged(
         "openai_chat",
         json.dumps(request_body).encode(),

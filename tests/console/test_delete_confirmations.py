@@ -139,8 +139,8 @@ def test_a_score_is_deleted_after_a_confirmation(admin_client: Client) -> None:
     url = f"{reverse('request-score-delete', args=[score.log_id, score.pk])}?tab=scores"
     assert_asks(admin_client, page_url, url, "Delete tone by ada")
     assert RequestScore.objects.exists()
-    answer = admin_client.post(url)
-    assert answer["Location"] == page_url
+    response = admin_client.post(url)
+    assert response["Location"] == page_url
     assert not RequestScore.objects.exists()
 
 

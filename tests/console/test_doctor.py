@@ -22,7 +22,7 @@ from gateway.doctor import PROBES
 from gateway.models import CapabilityReport, Model, Provider, RowSource
 from gateway.models.capability import MAX_REPORTS, STALE_AFTER
 from gateway.store import doctor
-from tests.fakes import ScriptedAnswer, StrictOpenAI
+from tests.fakes import ScriptedResponse, StrictOpenAI
 from tests.store.factories import model, provider
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
@@ -185,9 +185,9 @@ def test_only_selected_values_are_saved_and_used(admin_client: Client) -> None:
 def test_an_empty_selection_shows_an_error(admin_client: Client) -> None:
     row = demo()
     saved_report = report(row, image="refused")
-    answer = admin_client.post(url_for_row(row, "doctor-apply"), {"report": saved_report.pk})
-    assert answer.status_code == 422
-    assert "Select at least one" in text(answer)
+    response = admin_client.post(url_for_row(row, "doctor-apply"), {"report": saved_report.pk})
+    assert response.status_code == 422
+    assert "Select at least one" in text(response)
     assert admin_client.post(url_for_row(row, "doctor-apply"), {"report": "x"}).status_code == 404
 
 
@@ -220,12 +220,12 @@ def test_all_models_of_a_provider_are_compared(viewer_client: Client) -> None:
     demo("demo-*")
     report(first, schema="supported")
     report(second, schema="wrong")
-    answer = viewer_client.get(reverse("provider-doctor", args=[first.provider_id]))
-    assert [line["row"].name for line in answer.context["lines"]] == [
+    response = viewer_client.get(reverse("provider-doctor", args=[first.provider_id]))
+    assert [line["row"].name for line in response.context["lines"]] == [
         "demo-bad-schema",
         "demo-fast",
     ]
-    cells = {probe.name: cells for probe, cells in answer.context["matrix"]}
+    cells = {probe.name: cells for probe, cells in response.context["matrix"]}
     assert [cell["verdict"] for cell in cells["schema"]] == ["wrong", "supported"]
     assert [cell["verdict"] for cell in cells["image"]] == ["", ""]
 
@@ -303,8 +303,8 @@ async def test_the_button_examines_and_the_page_shows_it() -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_stop_ends_the_run_and_stores_its_findings() -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = ScriptedAnswer(text="slow", first_s=20)
-        upstream.script.on("Say the word hello", ScriptedAnswer(text="hello"))
+        upstream.script.default = ScriptedResponse(text="slow", first_s=20)
+        upstream.script.on("Say the word hello", ScriptedResponse(text="hello"))
         base = f"{upstream.url}/v1"
         row = await sync_to_async(openai_at)(base, upstream.key)
         client = await signed_in()

@@ -28,9 +28,9 @@ def admin_client(db: None) -> Client:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_an_unknown_page_is_a_404_with_the_navigation(admin_client: Client, path: str) -> None:
-    answer = admin_client.get(path)
-    assert answer.status_code == 404
-    html = answer.content.decode()
+    response = admin_client.get(path)
+    assert response.status_code == 404
+    html = response.content.decode()
     assert "Go to your start page" in html
     assert "matches the given query" not in html
     assert 'aria-label="Main"' in html
@@ -38,17 +38,17 @@ def test_an_unknown_page_is_a_404_with_the_navigation(admin_client: Client, path
 
 @pytest.mark.django_db
 def test_an_anonymous_user_gets_an_error_page_without_navigation() -> None:
-    answer = Client().get("/nothing")
-    assert answer.status_code == 404
-    html = answer.content.decode()
+    response = Client().get("/nothing")
+    assert response.status_code == 404
+    html = response.content.decode()
     assert "Page not found" in html
     assert 'aria-label="Main"' not in html
 
 
 def test_an_unknown_path_of_the_api_is_json(admin_client: Client) -> None:
-    answer = admin_client.get("/api/nothing")
-    assert answer.status_code == 404
-    assert answer["Content-Type"].startswith("application/json")
+    response = admin_client.get("/api/nothing")
+    assert response.status_code == 404
+    assert response["Content-Type"].startswith("application/json")
 
 
 def test_an_internal_error_page_hides_the_exception(
@@ -58,9 +58,9 @@ def test_an_internal_error_page_hides_the_exception(
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(overview, "render_page_or_part", fault)
-    answer = admin_client.get("/console/")
-    assert answer.status_code == 500
-    html = answer.content.decode()
+    response = admin_client.get("/console/")
+    assert response.status_code == 500
+    html = response.content.decode()
     assert "Something went wrong" in html
     assert "secret detail" not in html
     assert "/static/css/" in html
@@ -74,12 +74,12 @@ def test_an_unavailable_database_is_a_503(
         raise OperationalError("could not connect to 10.0.0.7")
 
     monkeypatch.setattr(overview, "render_page_or_part", fault)
-    answer = admin_client.get("/console/", CONTENT_TYPE=content_type)
-    assert answer.status_code == 503
-    assert answer["Content-Type"].startswith(content_type)
-    assert answer["Retry-After"]
-    assert "the database is not responding" in answer.content.decode()
-    assert "10.0.0.7" not in answer.content.decode()
+    response = admin_client.get("/console/", CONTENT_TYPE=content_type)
+    assert response.status_code == 503
+    assert response["Content-Type"].startswith(content_type)
+    assert response["Retry-After"]
+    assert "the database is not responding" in response.content.decode()
+    assert "10.0.0.7" not in response.content.decode()
 
 
 def test_an_error_page_needs_no_database(django_assert_num_queries: Any, rf: Any, db: None) -> None:
@@ -92,9 +92,9 @@ def test_an_error_page_needs_no_database(django_assert_num_queries: Any, rf: Any
 @pytest.mark.django_db
 def test_a_form_without_its_token_has_a_page() -> None:
     client = Client(enforce_csrf_checks=True)
-    answer = client.post("/console/sign-in", {"username": "ada"})
-    assert answer.status_code == 403
-    assert "The form has expired" in answer.content.decode()
+    response = client.post("/console/sign-in", {"username": "ada"})
+    assert response.status_code == 403
+    assert "The form has expired" in response.content.decode()
 
 
 @pytest.mark.django_db
@@ -109,8 +109,8 @@ def test_a_form_without_its_token_has_a_page() -> None:
 )
 def test_after_signing_in_a_form_is_shown_again(referer: str, back: str) -> None:
     """The target of a form may not be a page: `/keys/7/revoke` has no GET."""
-    answer = Client().post(
+    response = Client().post(
         "/console/keys/7/revoke", headers={"referer": referer} if referer else {}
     )
-    assert answer.status_code == 302
-    assert answer["Location"].endswith(f"sign-in?next={back}")
+    assert response.status_code == 302
+    assert response["Location"].endswith(f"sign-in?next={back}")

@@ -99,8 +99,8 @@ def test_a_preview_lists_the_outcome_of_every_entry() -> None:
 
 def test_imported_rows_can_be_edited(admin_client: Client) -> None:
     page = previewed(admin_client)
-    answer = admin_client.post(reverse("import"), {"draft": page.context["draft"]})
-    assert answer.status_code == 302
+    response = admin_client.post(reverse("import"), {"draft": page.context["draft"]})
+    assert response.status_code == 302
     assert tables()["Route"] == ["claude-*", "fast"]
     rows = [*Provider.objects.all(), *Route.objects.all(), *Target.objects.all()]
     assert {row.source for row in rows} == {RowSource.DATABASE}
@@ -171,23 +171,23 @@ def test_no_key_is_in_the_source_of_the_preview(admin_client: Client) -> None:
 def test_an_error_is_shown_with_its_line_and_the_text_stays(
     admin_client: Client, text: str, reason: str
 ) -> None:
-    answer = previewed(admin_client, text)
-    if answer.status_code == 200:  # a bad entry is skipped; the tag of a list is not looked at
-        assert re.search(f"unknown key|{reason}", answer.content.decode())
+    response = previewed(admin_client, text)
+    if response.status_code == 200:  # a bad entry is skipped; the tag of a list is not looked at
+        assert re.search(f"unknown key|{reason}", response.content.decode())
         return
-    assert answer.status_code == 422
-    (errors,) = answer.context["form"].errors.values()
+    assert response.status_code == 422
+    (errors,) = response.context["form"].errors.values()
     assert re.search(reason, str(errors))
-    assert answer.context["form"]["text"].value() == text
+    assert response.context["form"]["text"].value() == text
 
 
 @pytest.mark.parametrize(
     "data", [b"\xff\xfe\x00", b"x" * (1024 * 1024 + 1)], ids=["binary", "huge"]
 )
 def test_a_file_that_is_not_a_configuration_is_refused(admin_client: Client, data: bytes) -> None:
-    answer = admin_client.post(reverse("import"), {"file": SimpleUploadedFile("x.yaml", data)})
-    assert answer.status_code == 422
-    assert "file" in answer.context["form"].errors
+    response = admin_client.post(reverse("import"), {"file": SimpleUploadedFile("x.yaml", data)})
+    assert response.status_code == 422
+    assert "file" in response.context["form"].errors
 
 
 @pytest.mark.parametrize("variable", ["DRAGOMAN_SECRET_KEY", "COPY_OF_THE_SECRET"])

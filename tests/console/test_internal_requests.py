@@ -250,9 +250,9 @@ def test_the_detail_of_every_kind_of_row_opens(admin_client: Client):
         values |= {"endpoint": endpoint, "stream": number % 2 == 0, "bodies": Bodies(**fields)}
         detail_url = reverse("request", args=[logged(f"req_{number}", **values).pk])
         failures += [
-            (endpoint, tab, answer.status_code)
+            (endpoint, tab, response.status_code)
             for tab in (("translation",) if "/" in endpoint else TABS_WITH_BODIES)
-            if (answer := admin_client.get(f"{detail_url}?tab={tab}")).status_code != 200
+            if (response := admin_client.get(f"{detail_url}?tab={tab}")).status_code != 200
         ]
     assert failures == []
 

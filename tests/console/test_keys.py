@@ -140,10 +140,10 @@ def test_an_error_is_shown_at_its_field_and_other_values_stay(
     admin_client: Client, field: str, value: str
 ) -> None:
     body = {**FORM, "name": "a kept name", field: value}
-    answer = admin_client.post(reverse("key-add"), body)
-    assert answer.status_code == 422
-    assert field in answer.context["form"].errors
-    assert field == "name" or "a kept name" in text(answer)
+    response = admin_client.post(reverse("key-add"), body)
+    assert response.status_code == 422
+    assert field in response.context["form"].errors
+    assert field == "name" or "a kept name" in text(response)
     assert not ApiKey.objects.exists()
 
 
@@ -192,9 +192,9 @@ def test_an_unknown_grace_rotates_nothing(admin_client: Client) -> None:
 
 def test_a_revocation_can_be_undone_for_ten_seconds(admin_client: Client) -> None:
     row, plain = store.create_key("ci")
-    answer = admin_client.post(reverse("key-revoke", args=[row.pk]))
+    response = admin_client.post(reverse("key-revoke", args=[row.pk]))
     assert find_admitted_key(plain) is None
-    assert reverse("key-restore", args=[row.pk]) in text(admin_client.get(answer["Location"]))
+    assert reverse("key-restore", args=[row.pk]) in text(admin_client.get(response["Location"]))
     admin_client.post(reverse("key-restore", args=[row.pk]))
     assert find_admitted_key(plain) is not None
 
@@ -204,8 +204,8 @@ def test_after_ten_seconds_a_revocation_cannot_be_undone(admin_client: Client) -
     ApiKey.objects.update(revoked_at=timezone.now() - timedelta(seconds=16))
     page = text(admin_client.get(reverse("keys") + f"?revoked={row.pk}"))
     assert reverse("key-restore", args=[row.pk]) not in page
-    answer = admin_client.post(reverse("key-restore", args=[row.pk]), follow=True)
-    assert "Too late" in text(answer)
+    response = admin_client.post(reverse("key-restore", args=[row.pk]), follow=True)
+    assert "Too late" in text(response)
     assert find_admitted_key(plain) is None
 
 
@@ -215,10 +215,10 @@ def test_a_revoked_key_can_only_be_deleted(admin_client: Client) -> None:
     assert admin_client.post(delete).status_code == 409
     ApiKey.objects.revoke()
     for name in ("key-edit", "key-rotate"):
-        answer = admin_client.post(
+        response = admin_client.post(
             reverse(name, args=[row.pk]), {**FORM, "name": "new", "grace": "day"}
         )
-        assert answer.status_code == 409
+        assert response.status_code == 409
     assert ApiKey.objects.get().name == "ci"
     assert "ci" in text(admin_client.get(reverse("keys") + "?show=revoked"))
     assert admin_client.get(delete).status_code == 200

@@ -41,9 +41,9 @@ def sign_in(client: Client, name: str) -> Any:
 def test_a_password_alone_does_not_replace_a_second_factor(
     client: Client, admin_user: User
 ) -> None:
-    answer = sign_in(client, "ada")
-    assert answer.status_code == 403
-    assert "second factor" in answer.content.decode()
+    response = sign_in(client, "ada")
+    assert response.status_code == 403
+    assert "second factor" in response.content.decode()
     assert client.get(reverse("overview")).status_code == 302, "not signed in"
     User.objects.create_user("mia", password=PASSWORD)
     assert sign_in(client, "mia").status_code == 302
@@ -129,8 +129,8 @@ def test_a_start_without_the_package_names_it(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HIDDEN)
     after = run(AFTER, tmp_path)
     assert after.returncode == 0, after.stderr
-    notes, page, answer = json.loads(after.stdout.splitlines()[-1])
+    notes, page, response = json.loads(after.stdout.splitlines()[-1])
     assert any("pip install 'dragoman[sso]'" in note for note in notes), notes
-    assert (page, answer) == (200, 403)
+    assert (page, response) == (200, 403)
     required = run("", tmp_path, DRAGOMAN_REQUIRE_TWO_FACTOR="admins")
     assert "DRAGOMAN_REQUIRE_TWO_FACTOR needs a package" in required.stderr

@@ -171,12 +171,12 @@ def test_resetting_also_removes_doctor_findings(admin_client: Client) -> None:
 )
 def test_an_error_is_shown_at_its_field(admin_client: Client, field: str, value: str) -> None:
     row = model("m")
-    answer = admin_client.post(
+    response = admin_client.post(
         reverse("model-edit", args=[row.pk]), {"cache_read": "0.125", field: value}
     )
-    assert answer.status_code == 422
-    assert field in answer.context["form"].errors
-    assert "0.125" in text(answer)
+    assert response.status_code == 422
+    assert field in response.context["form"].errors
+    assert "0.125" in text(response)
     row.refresh_from_db()
     assert (row.traits, row.price_cache_read) == ({}, None)
 

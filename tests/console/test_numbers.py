@@ -30,5 +30,5 @@ def test_the_playground_opens_with_any_number(name: str, text: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("text", ["²", "٣", "9" * 19, "9" * 5000])
 def test_a_prompt_has_a_form_with_any_number_of_rows(admin_client: Client, text: str) -> None:
-    answer = admin_client.post("/console/prompts/new", {"action": "preview", "rows": text})
-    assert answer.status_code == 200
+    response = admin_client.post("/console/prompts/new", {"action": "preview", "rows": text})
+    assert response.status_code == 200

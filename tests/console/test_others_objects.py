@@ -90,8 +90,8 @@ def _log_request(owner: User) -> None:
     key, _secret = store.create_key("alice-key")
     ApiKey.objects.update(id=PK, owner=owner, user=METADATA)
     messages = [{"role": "system", "content": BODY}, {"role": "user", "content": BODY}]
-    answer = {"role": "assistant", "content": BODY}
-    choice = {"index": 0, "message": answer, "finish_reason": "stop"}
+    response = {"role": "assistant", "content": BODY}
+    choice = {"index": 0, "message": response, "finish_reason": "stop"}
     record = entry(
         "req_alice",
         started_at=time.time() - 60,

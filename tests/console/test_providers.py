@@ -29,7 +29,7 @@ from gateway.models import Model, Provider, RowSource
 from gateway.providers.auth import AUTH_SCHEMES, DERIVED_HEADER_SCHEMES
 from gateway.providers.catalog import PRESETS
 from tests.fakes import (
-    ScriptedAnswer,
+    ScriptedResponse,
     StrictAnthropic,
     StrictGemini,
     StrictOpenAI,
@@ -136,9 +136,9 @@ def test_required_cloud_settings_are_shown(
 )
 def test_an_example_is_no_base_url(admin_client: Client, name: str) -> None:
     form = provider_form(base_url=PRESETS[name].url_example, mode="stored", key=SECRET)
-    answer = admin_client.post(reverse("provider-add", args=[name]), form)
-    assert answer.status_code == 422
-    assert "Replace" in text(answer)
+    response = admin_client.post(reverse("provider-add", args=[name]), form)
+    assert response.status_code == 422
+    assert "Replace" in text(response)
 
 
 def test_every_blank_of_an_example_is_explained() -> None:
@@ -179,7 +179,7 @@ def test_a_connection_test_calls_a_model_in_the_providers_dialect(
 ) -> None:
     fake, path, name = STRICT[preset]
     with fake() as server:
-        server.script.default = ScriptedAnswer(text="Hello.")
+        server.script.default = ScriptedResponse(text="Hello.")
         key = getattr(server, "key", BEARER)
         form = provider_form(base_url=server.url + path, mode="stored", key=key, test_model=name)
         page = text(
@@ -200,7 +200,7 @@ def test_a_connection_test_calls_a_model_in_the_providers_dialect(
 def test_a_signed_test_shows_no_part_of_the_secret(admin_client: Client) -> None:
     secret = f"{KEY_ID}:{AWS_SECRET}:{SESSION}"
     with StrictBedrock() as server:
-        server.script.default = ScriptedAnswer(text="Hello.")
+        server.script.default = ScriptedResponse(text="Hello.")
         values = {"base_url": server.url, "mode": "stored", "test_model": bedrock_rules.NOVA}
         page = text(
             admin_client.post(
@@ -252,11 +252,11 @@ def test_a_stored_key_is_not_sent_to_another_server(
     row = provider("openai")
     store.set_credential(row, SECRET)
     url, requests = upstream(200, {"data": []})
-    answer = admin_client.post(
+    response = admin_client.post(
         reverse(route_path, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
     )
-    assert answer.status_code == 422
-    assert "Enter the key again" in text(answer)
+    assert response.status_code == 422
+    assert "Enter the key again" in text(response)
     assert not requests
     row.refresh_from_db()
     assert row.base_url == ""
@@ -335,9 +335,9 @@ def test_an_error_is_shown_at_its_field(
     admin_client: Client, values: dict[str, str], field: str
 ) -> None:
     provider("taken")
-    answer = admin_client.post(reverse("provider-add", args=["custom"]), provider_form(**values))
-    assert answer.status_code == 422
-    assert field in answer.context["form"].errors
+    response = admin_client.post(reverse("provider-add", args=["custom"]), provider_form(**values))
+    assert response.status_code == 422
+    assert field in response.context["form"].errors
     assert Provider.objects.count() == 1
 
 
@@ -386,14 +386,14 @@ def test_a_test_of_an_unsaved_form_lists_models(
 ) -> None:
     url, requests = upstream(200, {"data": [{"id": "a"}, {"id": "b"}]})
     test = reverse("provider-test-new", args=["custom"])
-    answer = admin_client.post(
+    response = admin_client.post(
         test, provider_form(base_url=url, mode="stored", key=SECRET), headers=HTMX
     )
-    assert answer.status_code == 200
-    assert "2 models available" in text(answer)
+    assert response.status_code == 200
+    assert "2 models available" in text(response)
     assert requests[0][2]["authorization"] == f"Bearer {SECRET}"
     assert not Provider.objects.exists()
-    assert "<html" not in text(answer)
+    assert "<html" not in text(response)
 
 
 def test_without_javascript_the_test_result_is_on_the_form(
@@ -448,12 +448,12 @@ def test_a_provider_without_a_list_is_tested_by_one_of_its_models(
 
 
 def test_a_test_of_a_wrong_form_sends_nothing(admin_client: Client) -> None:
-    answer = admin_client.post(
+    response = admin_client.post(
         reverse("provider-test-new", args=["custom"]), provider_form(name=""), headers=HTMX
     )
-    assert answer.status_code == 422
-    assert "Nothing was sent" in text(answer)
-    assert "Name:" in text(answer)
+    assert response.status_code == 422
+    assert "Nothing was sent" in text(response)
+    assert "Name:" in text(response)
 
 
 @pytest.mark.parametrize(
@@ -467,8 +467,8 @@ def test_a_problem_names_its_field_once(
     admin_client: Client, values: dict[str, str], problem: str
 ) -> None:
     form = provider_form(**values)
-    answer = admin_client.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX)
-    assert problem in text(answer)
+    response = admin_client.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX)
+    assert problem in text(response)
 
 
 def test_selected_rows_of_a_fetched_price_list_are_imported(
@@ -608,8 +608,8 @@ def test_a_viewer_sees_no_credentials_and_changes_nothing(
     assert "cdef" not in page
     assert "CANARY_KEY" not in page
     for name in ("edit", "test", "test-saved", "fetch", "enable", "copy", "delete"):
-        answer = viewer_client.post(reverse(f"provider-{name}", args=[row.pk]), {})
-        assert answer.status_code == 403, name
+        response = viewer_client.post(reverse(f"provider-{name}", args=[row.pk]), {})
+        assert response.status_code == 403, name
     for name, args in (("presets", []), ("variable", []), ("add", ["openai"])):
         assert viewer_client.get(reverse(f"provider-{name}", args=args)).status_code == 403
 

@@ -48,7 +48,7 @@ def translated(id: str = "req_t", **values: Any) -> RequestLog:
         "messages": [{"role": "user", "content": "Hello there"}],
     }
     ids = translate.request("anthropic_messages", "openai", request_body, {}, "gpt-5")["body"]
-    answer = {
+    response = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
@@ -72,7 +72,7 @@ def translated(id: str = "req_t", **values: Any) -> RequestLog:
         request_body,
         message,
         upstream_request=msgspec.json.encode(ids),
-        upstream_response=msgspec.json.encode(answer),
+        upstream_response=msgspec.json.encode(response),
         client_headers={"x-api-key": "***", "anthropic-version": "2023-06-01"},
     )
     return logged(
@@ -434,7 +434,7 @@ def test_the_translation_shows_both_sides_with_marks(admin_client: Client):
     assert "changed since" not in page_text
 
 
-def test_the_translation_of_the_answer(admin_client: Client):
+def test_the_translation_of_the_response(admin_client: Client):
     page_text = detail(admin_client, translated(), "tab=translation&side=response")
     for text in ("Upstream sent", "Client received", "/choices/0/message/content"):
         assert text in page_text
@@ -687,7 +687,7 @@ def test_the_source_of_token_counts_is_shown(admin_client: Client):
         )
 
 
-def test_a_cached_answer_shows_its_age_and_saved_cost(admin_client: Client):
+def test_a_cached_response_shows_its_age_and_saved_cost(admin_client: Client):
     row = logged(cache="hit", cache_age_s=420, saved_usd=Decimal("0.5"))
     assert "hit, 7\xa0minutes old, $0.50 saved" in detail(admin_client, row)
     assert "bypassed" in detail(admin_client, logged("req_1", cache="bypass"))

@@ -110,9 +110,9 @@ def test_every_request_tab_renders_for_every_client_dialect(
         # Each upstream event stands beside what it made: the last of ours comes last.
         assert stream_view["passthrough"] or line.pairs[-1].client or line.pairs[-2].client
         return
-    answer = translation.response_sides(row, bodies)
-    assert answer["rows"]
-    assert not answer.get("unreadable")
+    response = translation.response_sides(row, bodies)
+    assert response["rows"]
+    assert not response.get("unreadable")
 
 
 def test_an_array_of_gemini_is_a_stream_too(admin_client: Client, tmp_path: Path) -> None:
@@ -161,20 +161,20 @@ def bedrock_events() -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "preset", "answer", "count"),
+    ("dialect", "preset", "response", "count"),
     [
         ("ollama", "ollama", ollama_lines, 3),
         ("bedrock_converse", "bedrock", bedrock_events, 5),
     ],
 )
 def test_streams_other_than_sse_are_parsed(
-    admin_client: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
+    admin_client: Client, tmp_path: Path, dialect: str, preset: str, response: Any, count: int
 ) -> None:
     target_provider = provider("up", dialect, preset=preset)
     test_snapshot = snapshot(route("smart", target_provider, model="m"), log_bodies=True)
     body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
     entry = record_request(
-        tmp_path, "/v1/chat/completions", body, test_snapshot, up=lambda request: answer()
+        tmp_path, "/v1/chat/completions", body, test_snapshot, up=lambda request: response()
     )
     assert entry.outcome == "ok", entry.error
     row = stored_row(entry)

@@ -91,7 +91,7 @@ def test_a_viewer_may_not_change_or_clear_the_cache(client: Client, row: models.
     assert row.cache_generation == 0
 
 
-def test_the_log_shows_a_cached_answer(client: Client, row: models.Route) -> None:
+def test_the_log_shows_a_cached_response(client: Client, row: models.Route) -> None:
     client.force_login(get_user_model().objects.create_superuser("ada"))
     fields = {"cache": "semantic", "cache_age_s": 12.0, "cache_similarity": 0.98765}
     store.write([entry("req_kept", saved_usd=Decimal("0.5"), **fields)])

@@ -262,8 +262,8 @@ def test_conditions_are_saved(admin_client: Client) -> None:
 def test_a_new_route_is_created_from_an_empty_form(admin_client: Client) -> None:
     path = reverse("route-new")
     page = press(admin_client, "add-target:s1", path, name="fast", **{"s1-new": "openai/gpt-4.1"})
-    answer = press(admin_client, "save", path, page=page)
-    assert answer.headers["location"] == "/console/routes/fast"
+    response = press(admin_client, "save", path, page=page)
+    assert response.headers["location"] == "/console/routes/fast"
     assert stored_spec("fast").steps[0].targets[0].model == "openai/gpt-4.1"
     assert models.RouteVersion.objects.get(route__name="fast").saved_by == "ada"
 
@@ -347,8 +347,8 @@ def test_htmx_returns_the_form_and_redirects_after_a_save(admin_client: Client) 
     typed["do"] = "save"
     del typed["t3-model"]
     typed["item"] = ["step:s1", "target:t1"]
-    answer = admin_client.post(SMART, typed, headers={"HX-Request": "true"})
-    assert answer.headers["HX-Redirect"] == SMART
+    response = admin_client.post(SMART, typed, headers={"HX-Request": "true"})
+    assert response.headers["HX-Redirect"] == SMART
 
 
 def test_two_tabs_cannot_overwrite_each_other(admin_client: Client) -> None:
@@ -449,8 +449,8 @@ def test_versions_list_changes_and_can_be_restored(admin_client: Client) -> None
     page = admin_client.get("/console/route-versions/smart?show=1").content.decode()
     assert "gpt-4.1 weight 60 to 70" in page
     assert "weight: 60" in page
-    answer = admin_client.post("/console/route-restore/smart", {"number": "1", "version": "2"})
-    assert answer.headers["location"] == SMART
+    response = admin_client.post("/console/route-restore/smart", {"number": "1", "version": "2"})
+    assert response.headers["location"] == SMART
     assert stored_spec().steps == STEPS
     assert current_state(models.Route.objects.get(name="smart")).number == 3
 
@@ -483,8 +483,8 @@ def test_a_route_is_deleted_after_confirmation(admin_client: Client) -> None:
     page = admin_client.get("/console/route-delete/smart").content.decode()
     assert "This route falls back to it: other" in page
     assert models.Route.objects.filter(name="smart").exists()
-    answer = admin_client.post("/console/route-delete/smart")
-    assert answer.headers["location"] == "/console/routes"
+    response = admin_client.post("/console/route-delete/smart")
+    assert response.headers["location"] == "/console/routes"
     assert not models.Route.objects.filter(name="smart").exists()
 
 
@@ -584,8 +584,8 @@ def test_a_route_of_a_file_is_read_only(admin_client: Client) -> None:
     assert '<fieldset class="plain-fieldset" disabled>' in html
     assert "x.yaml" in admin_client.get("/console/routes").content.decode()
     for path in (SMART, "/console/route-delete/smart", "/console/route-restore/smart"):
-        answer = press(admin_client, "save", path, page, **{"t1-weight": "70", "number": "1"})
-        assert answer.status_code == 409, path
+        response = press(admin_client, "save", path, page, **{"t1-weight": "70", "number": "1"})
+        assert response.status_code == 409, path
     assert admin_client.get("/console/route-delete/smart").status_code == 409
     assert stored_spec().steps == STEPS
     assert models.Route.objects.get(name="smart").source == "file"

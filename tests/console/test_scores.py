@@ -59,8 +59,8 @@ def test_a_thumb_keeps_the_comment(admin_client: Client) -> None:
 def test_a_named_score_and_its_comment_are_shown_and_deleted(admin_client: Client) -> None:
     row = logged()
     url = f"/console/requests/{row.pk}/scores?tab=scores"
-    answer = admin_client.post(url, {"name": "tone", "value": "0.75", "comment": "<b>Kind</b>"})
-    assert answer["Location"] == f"/console/requests/{row.pk}?tab=scores"
+    response = admin_client.post(url, {"name": "tone", "value": "0.75", "comment": "<b>Kind</b>"})
+    assert response["Location"] == f"/console/requests/{row.pk}?tab=scores"
     text = admin_client.get(f"/console/requests/{row.pk}?tab=scores").content.decode()
     assert "tone" in text
     assert "0.75" in text
@@ -89,9 +89,9 @@ def test_an_invalid_score_is_refused_with_its_field(
     row = logged()
     htmx = {"HX-Request": "true"}
     url = f"/console/requests/{row.pk}/scores?tab=scores"
-    answer = admin_client.post(url, values, headers=htmx)
-    assert answer.status_code == 422
-    assert 'class="errors"' in answer.content.decode()
+    response = admin_client.post(url, values, headers=htmx)
+    assert response.status_code == 422
+    assert 'class="errors"' in response.content.decode()
     assert not RequestScore.objects.exists()
 
 

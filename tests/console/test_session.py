@@ -38,9 +38,9 @@ def sign_in(client: Client, name: str = "ada", password: str = PASSWORD, **more:
 
 
 def test_a_user_signs_in_with_a_password(client: Client) -> None:
-    answer = sign_in(client)
-    assert answer.status_code == 302
-    assert answer.headers["Location"] == reverse("overview")
+    response = sign_in(client)
+    assert response.status_code == 302
+    assert response.headers["Location"] == reverse("overview")
     cookie = client.cookies["sessionid"]
     assert cookie["httponly"]
     assert cookie["samesite"] == "Lax"
@@ -49,8 +49,8 @@ def test_a_user_signs_in_with_a_password(client: Client) -> None:
 def test_a_wrong_password_does_not_reveal_the_name(client: Client) -> None:
     known_name, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
     assert (known_name.status_code, unknown.status_code) == (422, 422)
-    for answer in (known_name, unknown):
-        assert "Incorrect username or password" in answer.content.decode()
+    for response in (known_name, unknown):
+        assert "Incorrect username or password" in response.content.decode()
     assert 'value="ada"' in known_name.content.decode(), "what was typed stays"
 
 
@@ -70,8 +70,8 @@ def test_signing_in_again_after_an_expired_session_returns_to_the_page(client: C
     assert response.status_code == 302
     page = client.get(response.headers["Location"])
     assert "Sign in to continue" in page.content.decode()
-    answer = sign_in(client, next=page.context["next"])
-    assert answer.headers["Location"] == page_url
+    reply = sign_in(client, next=page.context["next"])
+    assert reply.headers["Location"] == page_url
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_signing_out_requires_the_csrf_token(admin_user: User) -> None:
 def test_sign_in_attempts_per_address_and_name_are_limited(client: Client) -> None:
     for _ in range(MAX_PER_NAME_AND_ADDRESS):
         assert sign_in(client, password="x").status_code == 422
-    answer = sign_in(client)
-    assert answer.status_code == 429
-    assert "Try again in 10 minutes" in answer.content.decode()
+    response = sign_in(client)
+    assert response.status_code == 429
+    assert "Try again in 10 minutes" in response.content.decode()
     assert sign_in(client, address="10.0.0.9").status_code == 302, "others are not kept out"
 
 
@@ -163,9 +163,9 @@ def test_sign_in_is_503_while_too_many_passwords_are_checked(
 ) -> None:
     monkeypatch.setattr(hashing, "_slots", threading.BoundedSemaphore(1))
     with hashing._slots:
-        answer = sign_in(client)
-    assert answer.status_code == 503
-    assert "Try again in a few seconds" in answer.content.decode()
+        response = sign_in(client)
+    assert response.status_code == 503
+    assert "Try again in a few seconds" in response.content.decode()
     assert sign_in(client).status_code == 302
 
 
@@ -192,9 +192,9 @@ def test_passwords_are_hashed_with_argon2() -> None:
 
 def test_over_https_the_cookie_is_secure_and_hsts_is_sent(client: Client) -> None:
     body = {"username": "ada", "password": PASSWORD}
-    answer = client.post(reverse("sign-in"), body, secure=True)
+    response = client.post(reverse("sign-in"), body, secure=True)
     assert client.cookies["sessionid"]["secure"]
-    assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
+    assert "max-age=31536000" in response.headers["Strict-Transport-Security"]
     plain = sign_in(Client())
     assert "Strict-Transport-Security" not in plain.headers
 
@@ -280,9 +280,9 @@ def test_an_invalid_password_change_shows_the_error_at_its_field(
         "password": "another long one",
         "confirmation": "another long one",
     }
-    answer = client.post(reverse("password"), {**fields, **change})
-    assert answer.status_code == 422
-    assert reason in str(answer.context["form"].errors[field])
+    response = client.post(reverse("password"), {**fields, **change})
+    assert response.status_code == 422
+    assert reason in str(response.context["form"].errors[field])
 
 
 def test_the_password_page_cannot_be_used_to_guess(client: Client) -> None:
@@ -290,8 +290,8 @@ def test_the_password_page_cannot_be_used_to_guess(client: Client) -> None:
     fields = {"current": "x", "password": "another long one", "confirmation": "another long one"}
     for _ in range(MAX_PER_NAME_AND_ADDRESS):
         client.post(reverse("password"), fields)
-    answer = client.post(reverse("password"), {**fields, "current": PASSWORD})
-    assert "Too many attempts" in answer.content.decode()
+    response = client.post(reverse("password"), {**fields, "current": PASSWORD})
+    assert "Too many attempts" in response.content.decode()
 
 
 def test_session_pages_are_not_cached_by_browsers(client: Client) -> None:

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def admin_client(client: Client) -> Client:
     get_user_model().objects.create_superuser("ada", password="correct-horse-1")
-    answer = client.post("/console/sign-in", {"username": "ada", "password": "correct-horse-1"})
-    assert answer.status_code == 302
+    response = client.post("/console/sign-in", {"username": "ada", "password": "correct-horse-1"})
+    assert response.status_code == 302
     return client
 
 

@@ -114,10 +114,10 @@ def test_a_setting_variable_may_name_a_file(monkeypatch: Any) -> None:
 def test_an_invalid_value_shows_the_error_at_its_field(
     admin_client: Client, field: str, value: str, reason: str
 ) -> None:
-    answer = admin_client.post(reverse("settings"), {**FORM_VALUES, field: value})
-    assert answer.status_code == 422
-    assert reason in str(answer.context["form"].errors[field])
-    assert answer.context["form"][field].value() == value
+    response = admin_client.post(reverse("settings"), {**FORM_VALUES, field: value})
+    assert response.status_code == 422
+    assert reason in str(response.context["form"].errors[field])
+    assert response.context["form"][field].value() == value
     assert not Setting.objects.exists()
 
 

@@ -53,21 +53,21 @@ def admin_client(visitor: Client) -> Client:
     return visitor
 
 
-def location(answer: Any) -> str:
-    return str(answer.headers["Location"])
+def location(response: Any) -> str:
+    return str(response.headers["Location"])
 
 
 def test_the_printed_address_leads_to_the_first_step(client: Client, token: str) -> None:
-    answer = client.get(f"/?setup={token}", follow=True)
-    assert answer.status_code == 200
-    assert answer.request["PATH_INFO"] == reverse("setup-account")
-    assert "setup=" not in answer.request["QUERY_STRING"], "the token leaves the address"
+    response = client.get(f"/?setup={token}", follow=True)
+    assert response.status_code == 200
+    assert response.request["PATH_INFO"] == reverse("setup-account")
+    assert "setup=" not in response.request["QUERY_STRING"], "the token leaves the address"
 
 
 def test_without_the_token_a_page_says_where_to_find_it(client: Client, token: str) -> None:
-    answer = client.get("/", follow=True)
-    assert answer.status_code == 403
-    assert "manage.py up" in answer.content.decode()
+    response = client.get("/", follow=True)
+    assert response.status_code == 403
+    assert "manage.py up" in response.content.decode()
     for name in ("setup-account", "setup-provider", "setup-key", "setup-connect"):
         assert client.get(reverse(name), follow=True).status_code == 403
     assert client.post(reverse("setup-account"), ACCOUNT).status_code == 403
@@ -77,15 +77,15 @@ def test_without_the_token_a_page_says_where_to_find_it(client: Client, token: s
 def test_a_client_that_checks_the_server_is_not_sent_to_the_setup(
     client: Client, token: str
 ) -> None:
-    answer = client.head("/", follow=True)
-    assert answer.status_code == 200
-    assert not answer.redirect_chain
+    response = client.head("/", follow=True)
+    assert response.status_code == 200
+    assert not response.redirect_chain
 
 
 @pytest.mark.parametrize("invalid_value", ["x", "", "é", "0" * 4000])
 def test_a_wrong_token_is_refused(client: Client, token: str, invalid_value: str) -> None:
-    answer = client.get("/console/setup", {"setup": invalid_value}, follow=True)
-    assert answer.status_code == 403
+    response = client.get("/console/setup", {"setup": invalid_value}, follow=True)
+    assert response.status_code == 403
     assert client.post(reverse("setup-account"), ACCOUNT).status_code == 403
 
 
@@ -115,8 +115,8 @@ def test_the_proposal_is_to_keep_bodies_for_a_week(visitor: Client) -> None:
 
 def test_the_token_works_once(admin_client: Client, token: str) -> None:
     other = Client()
-    answer = other.get(f"/?setup={token}", follow=True)
-    assert answer.request["PATH_INFO"] == reverse("sign-in")
+    response = other.get(f"/?setup={token}", follow=True)
+    assert response.request["PATH_INFO"] == reverse("sign-in")
     assert other.post(reverse("setup-account"), {**ACCOUNT, "username": "eve"}).status_code == 302
     assert User.objects.count() == 1
 
@@ -141,12 +141,12 @@ def test_a_setup_token_creates_one_admin_under_concurrent_use(visitor: Client) -
 def test_an_invalid_account_shows_the_error_at_its_field(
     visitor: Client, fields: dict[str, str], form: str, field: str
 ) -> None:
-    answer = visitor.post(reverse("setup-account"), {**ACCOUNT, **fields})
-    assert answer.status_code == 422
+    response = visitor.post(reverse("setup-account"), {**ACCOUNT, **fields})
+    assert response.status_code == 422
     if form == "log":
-        assert next(f.errors for f, _ in answer.context["log"] if f.name == field)
+        assert next(f.errors for f, _ in response.context["log"] if f.name == field)
     else:
-        assert field in answer.context[form].errors
+        assert field in response.context[form].errors
     assert not User.objects.exists()
 
 
@@ -191,8 +191,8 @@ def test_the_base_url_of_the_preset_is_not_stored(admin_client: Client) -> None:
 
 
 def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin_client: Client) -> None:
-    answer = admin_client.post(reverse("setup-provider"), OPENAI)
-    assert location(answer) == reverse("setup-key")
+    response = admin_client.post(reverse("setup-provider"), OPENAI)
+    assert location(response) == reverse("setup-key")
     row = Provider.objects.get()
     assert (row.name, row.preset) == ("openai", "openai")
     assert store.credential_of(row) == "sk-first-0123456789"
@@ -224,11 +224,11 @@ def test_a_variable_is_stored_by_name(admin_client: Client, monkeypatch: Any) ->
 def test_an_invalid_provider_shows_the_error_at_its_field(
     admin_client: Client, fields: dict[str, str], field: str
 ) -> None:
-    answer = admin_client.post(reverse("setup-provider"), {**OPENAI, **fields})
-    assert answer.status_code == 422
-    assert list(answer.context["form"].errors) == [field]
-    assert "sk-first" not in answer.content.decode(), "a key is never rendered back"
-    assert 'value="gpt-4.1"' in answer.content.decode(), "what else was typed stays"
+    response = admin_client.post(reverse("setup-provider"), {**OPENAI, **fields})
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == [field]
+    assert "sk-first" not in response.content.decode(), "a key is never rendered back"
+    assert 'value="gpt-4.1"' in response.content.decode(), "what else was typed stays"
     assert not Provider.objects.exists()
 
 
@@ -284,8 +284,10 @@ def test_no_step_can_be_skipped(admin_client: Client) -> None:
 
 def test_setup_can_be_interrupted_and_resumed(keyed: Client) -> None:
     keyed.post(reverse("sign-out"))
-    answer = keyed.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD}, follow=True)
-    assert answer.request["PATH_INFO"] == reverse("setup-key")
+    response = keyed.post(
+        reverse("sign-in"), {"username": "ada", "password": PASSWORD}, follow=True
+    )
+    assert response.request["PATH_INFO"] == reverse("setup-key")
 
 
 def test_a_finished_setup_is_never_shown_again(keyed: Client) -> None:
@@ -300,8 +302,8 @@ def test_a_finished_setup_is_never_shown_again(keyed: Client) -> None:
 def test_an_account_created_by_command_needs_no_first_run(client: Client) -> None:
     admin_user = User.objects.create_superuser("ada", password=PASSWORD)
     assert not setup_progress.is_setup_pending(admin_user)
-    answer = client.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD})
-    assert location(answer) == reverse("overview")
+    response = client.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD})
+    assert location(response) == reverse("overview")
 
 
 def test_a_viewer_has_no_access_to_the_setup(admin_client: Client) -> None:

@@ -225,9 +225,9 @@ def test_claims_of_two_users_are_refused(
 
     def of_another(*args: Any) -> Any:
         provider.claims["sub"] = "u2"
-        answer = token(*args)
+        response = token(*args)
         provider.claims["sub"] = "u1"
-        return answer
+        return response
 
     monkeypatch.setattr(provider, "token", of_another)
     assert sign_in(client).status_code == 403

@@ -214,7 +214,7 @@ def test_a_passthrough_trace_compares_paths():
 def test_a_response_translation_is_traced_too():
     translation = translation_path("anthropic", "openai_chat")
     request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
-    answer = {
+    response = {
         "id": "c1",
         "object": "chat.completion",
         "created": 1,
@@ -228,7 +228,7 @@ def test_a_response_translation_is_traced_too():
         ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
-    request_trace = trace(answer, translation.response_translator(request))
+    request_trace = trace(response, translation.response_translator(request))
     content = request_trace.source[parse_pointer("/choices/0/message/content")]
     assert (content.kind, content.links) == ("moved", (parse_pointer("/content/0/text"),))
     assert request_trace.source[parse_pointer("/usage/completion_tokens")].links == (

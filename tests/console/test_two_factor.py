@@ -63,8 +63,8 @@ def confirmed(client: Client) -> None:
     sign_in(client)
     response = client.get(reverse("mfa_activate_totp"))
     assert response.headers["Location"].startswith(reverse("account_reauthenticate"))
-    answer = client.post(response.headers["Location"], {"password": PASSWORD})
-    assert answer.status_code == 302
+    reply = client.post(response.headers["Location"], {"password": PASSWORD})
+    assert reply.status_code == 302
 
 
 def with_codes(client: Client) -> str:
@@ -164,8 +164,8 @@ def test_a_recovery_code_replaces_the_second_factor_once(client: Client, admin_u
     for expected in (302, 429):
         browser = Client()
         sign_in(browser)
-        answer = browser.post(reverse("mfa_authenticate"), {"code": codes[0]})
-        assert answer.status_code == expected
+        response = browser.post(reverse("mfa_authenticate"), {"code": codes[0]})
+        assert response.status_code == expected
 
 
 def test_secrets_are_encrypted_and_follow_a_rotation(
@@ -207,8 +207,8 @@ def test_a_forged_passkey_cannot_sign_in(client: Client, admin_user: User) -> No
     assert options.json()["request_options"]["publicKey"]["challenge"]
     made_up = {"id": "AA", "rawId": "AA", "type": "public-key", "response": {}}
     for credential in (json.dumps(made_up), "{}", "x"):
-        answer = client.post(reverse("mfa_login_webauthn"), {"credential": credential})
-        assert answer.status_code == 302
+        response = client.post(reverse("mfa_login_webauthn"), {"credential": credential})
+        assert response.status_code == 302
         assert client.get(reverse("overview")).status_code == 302
 
 

@@ -13,9 +13,9 @@ from tests.store.factories import bodies
 def test_the_conversation_of_several_calls_has_the_clients_response(admin_client: Client):
     """The upstream's responses are stored one after another."""
     message = {"role": "assistant", "content": "Found it."}
-    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    response = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     request = {"model": "fast", "messages": [{"role": "user", "content": "Oslo?"}]}
-    stored = bodies(request, answer, upstream_response=b'{"choices":[]}{"choices":[]}')
+    stored = bodies(request, response, upstream_response=b'{"choices":[]}{"choices":[]}')
     attempt = Attempt(
         target="a/m", provider="a", model="m", dialect="openai_chat", calls=[UpstreamCall()] * 2
     )

@@ -78,12 +78,12 @@ def test_an_invalid_account_shows_the_error_at_its_field(
 ) -> None:
     if field == "password" and "username" in form:
         form = {**form, "password": "password"}
-    answer = admin_client.post(
+    response = admin_client.post(
         reverse("user-add"), {"username": "vic", "password": PASSWORD, "role": "viewer", **form}
     )
-    assert answer.status_code == 422
-    assert field in answer.context["form"].errors
-    assert PASSWORD not in answer.content.decode(), "a password is never rendered back"
+    assert response.status_code == 422
+    assert field in response.context["form"].errors
+    assert PASSWORD not in response.content.decode(), "a password is never rendered back"
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_the_last_admin_cannot_be_demoted(
 ) -> None:
     other = create_user("bob", role="admin")
     accounts.set_active(other, active=False)
-    answer = admin_client.post(reverse(page, args=[admin_user.pk]), form)
-    assert answer.status_code == 422
-    assert "only admin" in answer.content.decode()
+    response = admin_client.post(reverse(page, args=[admin_user.pk]), form)
+    assert response.status_code == 422
+    assert "only admin" in response.content.decode()
     assert is_admin(reload_user(admin_user))
 
 

@@ -174,6 +174,6 @@ def test_the_api_has_the_same_figures(viewer_client: Client) -> None:
 def test_an_invalid_query_is_refused_with_its_field(
     viewer_client: Client, query: str, field: str
 ) -> None:
-    answer = viewer_client.get(f"/api/usage/what-if?{query}")
-    assert answer.status_code == 422
-    assert answer.json()["field"] == field
+    response = viewer_client.get(f"/api/usage/what-if?{query}")
+    assert response.status_code == 422
+    assert response.json()["field"] == field

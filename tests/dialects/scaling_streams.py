@@ -366,7 +366,7 @@ STREAMS: dict[str, dict[str, Callable[[int], list[Frame]]]] = {
 # --- what a client is shown --------------------------------------------------------------
 
 
-def _answer(*events: Event) -> list[Event]:
+def _response(*events: Event) -> list[Event]:
     usage = UsageUpdate(Usage(input=1, output=1))
     return [Start(id="a", model="m"), *events, usage, End(Finish(reason="stop"))]
 
@@ -390,27 +390,27 @@ _CITED = [
     Citation(dialect="anthropic_messages", native={"type": "char_location", "cited_text": "x"}),
 ]
 
-ANSWERS: dict[str, Callable[[int], list[Event]]] = {
-    "texts": lambda n: _answer(*_text_block(*[Delta("x")] * n)),
-    "blocks": lambda n: _answer(*_text_block(Delta("x")) * n),
-    "calls": lambda n: _answer(*(e for i in range(n) for e in _call(i, "{}"))),
-    "calls that are no JSON": lambda n: _answer(*(e for i in range(n) for e in _call(i, "{"))),
-    "pieces of a call": lambda n: _answer(*_call(0, *["x"] * n)),
-    "thoughts": lambda n: _answer(
+RESPONSE_EVENTS: dict[str, Callable[[int], list[Event]]] = {
+    "texts": lambda n: _response(*_text_block(*[Delta("x")] * n)),
+    "blocks": lambda n: _response(*_text_block(Delta("x")) * n),
+    "calls": lambda n: _response(*(e for i in range(n) for e in _call(i, "{}"))),
+    "calls that are no JSON": lambda n: _response(*(e for i in range(n) for e in _call(i, "{"))),
+    "pieces of a call": lambda n: _response(*_call(0, *["x"] * n)),
+    "thoughts": lambda n: _response(
         *_reasoning_block(SignatureDelta(Signature(provider="p", value="v"))) * n
     ),
-    "thoughts and texts": lambda n: _answer(*(_reasoning_block() + _text_block(Delta("x"))) * n),
-    "refusals": lambda n: _answer(*[BlockStart(kind="refusal"), Delta("x"), BlockEnd()] * n),
-    "citations": lambda n: _answer(
+    "thoughts and texts": lambda n: _response(*(_reasoning_block() + _text_block(Delta("x"))) * n),
+    "refusals": lambda n: _response(*[BlockStart(kind="refusal"), Delta("x"), BlockEnd()] * n),
+    "citations": lambda n: _response(
         *_text_block(Delta("é" * n), *[CitationDelta(c) for c in _CITED] * n)
     ),
-    "different sources": lambda n: _answer(
+    "different sources": lambda n: _response(
         *_text_block(
             Delta("é" * n),
             *(CitationDelta(Citation(url=f"{URL}{i}", start=i, end=i + 1)) for i in range(n)),
         )
     ),
-    "native blocks": lambda n: _answer(
+    "native blocks": lambda n: _response(
         *(
             event
             for i in range(n)
@@ -420,16 +420,16 @@ ANSWERS: dict[str, Callable[[int], list[Event]]] = {
             )
         )
     ),
-    "pieces of a native block": lambda n: _answer(
+    "pieces of a native block": lambda n: _response(
         BlockStart(
             kind="native", dialect="anthropic_messages", native={"type": "x", "partial_json": ""}
         ),
         *[NativeDelta({"type": "input_json_delta", "partial_json": "x" * 10})] * n,
         BlockEnd(),
     ),
-    "usages": lambda n: _answer(*[UsageUpdate(Usage(output=1, native={"x": 1}))] * n),
+    "usages": lambda n: _response(*[UsageUpdate(Usage(output=1, native={"x": 1}))] * n),
     "answers": lambda n: [
-        *_answer(*_text_block(Delta("x")))[:-1],
+        *_response(*_text_block(Delta("x")))[:-1],
         End(
             Finish(reason="stop"),
             tuple(

@@ -21,10 +21,10 @@ from gateway.providers.capabilities import traits_for
 from gateway.routing.snapshot import Route, Target, model_of
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.feature_requests import (
-    ANSWER,
     ARGUMENTS,
     CLOCK,
     PREAMBLE,
+    RESPONSE,
     WEATHER,
     request_of,
 )
@@ -76,7 +76,7 @@ def host_of(upstream: Upstream, fault: StreamFault) -> str:
 
 
 async def _run(folder: Path) -> dict[Key, Reply]:
-    routes, answers = [], {}
+    routes, responses = [], {}
     for upstream in FOREIGN:
         for fault in STREAM_FAULTS:
             data = faulty_bytes(upstream.name, fault.name)
@@ -85,14 +85,14 @@ async def _run(folder: Path) -> dict[Key, Reply]:
             host = host_of(upstream, fault)
             routes.append(_route(upstream, host, len(routes) + 1))
             kind = fault.kind or KINDS.get(upstream.dialect, SSE)
-            answers[host] = _answering(data, kind)
+            responses[host] = _answering(data, kind)
     results_by_client: dict[Key, Reply] = {}
-    async with gateway(folder, snapshot(*routes), **answers) as live:
+    async with gateway(folder, snapshot(*routes), **responses) as live:
         for upstream in FOREIGN:
             for fault in STREAM_FAULTS:
                 for client in CLIENTS.values():
                     host = host_of(upstream, fault)
-                    if host not in answers or requested_feature(upstream) not in client.can:
+                    if host not in responses or requested_feature(upstream) not in client.can:
                         continue
                     feature_request = request_of(requested_feature(upstream), stream=True)
                     reply = await live.post(
@@ -111,10 +111,10 @@ def _route(upstream: Upstream, host: str, number: int) -> Route:
 
 
 def _answering(data: bytes, kind: str) -> Any:
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": kind}, content=data)
 
-    return answer
+    return respond
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def replies(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Reply]:
 
 
 @each("name", [fault.name for fault in STREAM_FAULTS])
-def test_every_client_sees_the_answer_or_an_error(replies: dict[Key, Reply], name: str) -> None:
+def test_every_client_sees_the_response_or_an_error(replies: dict[Key, Reply], name: str) -> None:
     met = {key: reply for key, reply in replies.items() if key[2] == name}
     problems = {}
     for (client, upstream, _), reply in met.items():
@@ -165,7 +165,7 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
         return
     reader = READERS[client]
     response = reader.parse(reader.join_stream(reply.body))
-    assert response.text == (PREAMBLE if target.tools else ANSWER)
+    assert response.text == (PREAMBLE if target.tools else RESPONSE)
     if target.tools:
         pairs = [(call_name, arguments) for _, call_name, arguments in response.calls]
         assert pairs == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
@@ -173,7 +173,7 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
     assert response.finish == ENDED[client][target.tools]
 
 
-# --- whole answers -----------------------------------------------------------------------
+# --- whole responses -----------------------------------------------------------------------
 
 
 def whole_keys() -> list[Any]:
@@ -239,6 +239,6 @@ def test_a_client_gets_the_complete_response_or_an_error(
         return
     assert reply.status == 200, reply.body
     response = READERS[client].parse(reply.json())
-    assert response.text == (PREAMBLE if target.tools else ANSWER)
+    assert response.text == (PREAMBLE if target.tools else RESPONSE)
     assert len(response.calls) == (2 if target.tools else 0)
     assert response.finish == ENDED[client][target.tools]

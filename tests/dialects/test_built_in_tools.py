@@ -133,11 +133,9 @@ def test_code_run_by_gemini_precedes_the_call_that_follows_it() -> None:
         {"toolResponse": {"id": "s", "toolType": "GOOGLE_SEARCH_WEB"}, "thoughtSignature": "QQ"},
         {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": "Qg"},
     ]
-    answer = {
-        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]
-    }
+    reply = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
     traits = traits_for("gemini", "gemini-3.8-flash")
-    response = DIALECTS["gemini"].provider.parse_response(answer, traits, None)
+    response = DIALECTS["gemini"].provider.parse_response(reply, traits, None)
     assert [
         type(part).__name__ for part in response.parts if type(part).__name__ != "Reasoning"
     ] == [

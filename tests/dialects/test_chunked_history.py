@@ -60,18 +60,18 @@ HISTORY = [
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_an_answer_in_chunks_is_one_message(target: str) -> None:
+def test_a_response_in_chunks_is_one_message(target: str) -> None:
     request = {"model": "gw", "contents": HISTORY, "generationConfig": {"maxOutputTokens": 99}}
     translation = translate.request("gemini", target, request, {}, TARGETS[target])
     body = translation["body"]
     messages = body.get("messages") or body["input"]
-    answers = [m for m in messages if m.get("role") == "assistant" and "Hel" in repr(m)]
-    assert len(answers) == 1
-    assert '"Hello, world."' in msgspec.json.encode(answers).decode()
+    responses = [m for m in messages if m.get("role") == "assistant" and "Hel" in repr(m)]
+    assert len(responses) == 1
+    assert '"Hello, world."' in msgspec.json.encode(responses).decode()
     sent_messages = [m for m in messages if m.get("role") == "assistant" and "look" in repr(m)]
     assert len(sent_messages) == 1
     assert '"I look. "' in msgspec.json.encode(sent_messages).decode()
-    # Mistral wants an answer between a result and what the user says.
+    # Mistral wants a response between a result and what the user says.
     more = 1 if target == "mistral" else 0
     assert len([m for m in messages if m.get("role") == "assistant"]) == 2 + more
     assert '""' not in msgspec.json.encode([m.get("content") for m in messages]).decode()
@@ -80,7 +80,7 @@ def test_an_answer_in_chunks_is_one_message(target: str) -> None:
         assert RULES[target](body) is None
 
 
-def test_reasoning_and_answer_chunks_stay_separate() -> None:
+def test_reasoning_and_response_chunks_stay_separate() -> None:
     contents = [
         content("user", {"text": "q"}),
         content("model", {"text": "hm", "thought": True}),

@@ -119,9 +119,9 @@ def test_a_paused_turn_is_reported_to_a_gemini_client() -> None:
     assert translation["events"][-1]["candidates"][0]["finishReason"] == "STOP"
     rows = [(row["field"], row["action"]) for row in translation["report"]]
     assert rows == [("candidates[0].finishReason", "approximated")]
-    answer = parse_response("gemini", candidate(finishReason="CONTINUATION"))
+    response = parse_response("gemini", candidate(finishReason="CONTINUATION"))
     exchange = ResponseContext(id="1", created=1, model="m")
-    _, report = DIALECTS["gemini"].client.render_response(answer, exchange)
+    _, report = DIALECTS["gemini"].client.render_response(response, exchange)
     assert [row.path for row in report] == ["candidates[0].finishReason"]
 
 
@@ -212,7 +212,7 @@ def test_cohere_refuses_inputs_that_are_not_text(file: str) -> None:
     assert error.value.error.kind == "unsupported_param"
 
 
-# --- answers -----------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------
 
 
 def test_a_tool_plan_follows_its_reasoning() -> None:
@@ -223,8 +223,10 @@ def test_a_tool_plan_follows_its_reasoning() -> None:
         "tool_plan": "p",
         "tool_calls": [call],
     }
-    answer = parse_response("cohere", {"id": "1", "finish_reason": "TOOL_CALL", "message": message})
-    kinds = [type(part).__name__ for part in answer.parts]
+    response = parse_response(
+        "cohere", {"id": "1", "finish_reason": "TOOL_CALL", "message": message}
+    )
+    kinds = [type(part).__name__ for part in response.parts]
     assert kinds == ["Reasoning", "Text", "ToolCall"]
 
 

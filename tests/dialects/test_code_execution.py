@@ -511,18 +511,18 @@ def test_the_state_of_code_returns_to_gemini(client: str, followed_by_call: bool
     name = "f" if client == "anthropic_messages" else None
     if client == "anthropic_messages":
         request["tools"].append({"name": name, "input_schema": {"type": "object"}})
-        answers = [
+        responses = [
             {"type": "tool_result", "tool_use_id": block["id"], "content": "ok"}
             for block in body["content"]
             if block["type"] == "tool_use"
         ]
         request["messages"] += [
             {"role": "assistant", "content": body["content"]},
-            {"role": "user", "content": answers or "and?"},
+            {"role": "user", "content": responses or "and?"},
         ]
     else:
         request["tools"].append({"type": "function", "name": "f", "parameters": {}})
-        answers = [
+        responses = [
             {"type": "function_call_output", "call_id": item["call_id"], "output": "ok"}
             for item in body["output"]
             if item["type"] == "function_call"
@@ -531,7 +531,7 @@ def test_the_state_of_code_returns_to_gemini(client: str, followed_by_call: bool
         request["input"] = [
             {"role": "user", "content": "hi"},
             *body["output"],
-            *(answers or [user]),
+            *(responses or [user]),
         ]
     upstream_body = translate.request(client, "gemini", {"model": "m", **request}, VERSION, GEMINI)[
         "body"

@@ -29,8 +29,8 @@ BARE = {"role": "system", "content": [ADDED]}
 EFFORT = {"role": "system", "output_config": {"effort": "low"}}
 # A thought of another provider; where it stands the request is translated, not passed on.
 FOREIGN = wrap_signature(Signature(provider="openai_responses", model="m", kind="text", value="V"))
-ANSWER = {"type": "thinking", "thinking": "", "signature": FOREIGN}
-ASSISTANT_MESSAGE = {"role": "assistant", "content": [ANSWER, {"type": "text", "text": "a"}]}
+RESPONSE = {"type": "thinking", "thinking": "", "signature": FOREIGN}
+ASSISTANT_MESSAGE = {"role": "assistant", "content": [RESPONSE, {"type": "text", "text": "a"}]}
 LOOK = {
     "type": "image_url",
     "image_url": {"url": "https://a.org/b.png", "detail": "high"},
@@ -401,9 +401,9 @@ def test_a_loss_of_audio_is_reported_as_audio(target: str, path: str) -> None:
     message = {"role": "assistant", "content": None, "audio": {"id": "a", "data": "QQ=="}}
     client_headers = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     chat = DIALECTS["openai_chat"].provider
-    answer = chat.parse_response(client_headers, traits_for("openai", "gpt-4.1"), None)
+    response = chat.parse_response(client_headers, traits_for("openai", "gpt-4.1"), None)
     exchange = ResponseContext(id="1", created=1, model="m")
-    _, report = DIALECTS[target].client.render_response(answer, exchange)
+    _, report = DIALECTS[target].client.render_response(response, exchange)
     assert [(item.path, item.action) for item in report] == [(path, "dropped")]
     assert "audio" in f"{report[0].path} {report[0].reason}"
 

@@ -19,11 +19,11 @@ from tests.dialects.crossing.built_in_tools import translate_all_tools
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.embeddings import EMBEDDERS, TEXTS, VECTORS, embed
 from tests.dialects.crossing.feature_requests import (
-    ANSWER,
     ARGUMENTS,
     CLOCK,
     FEATURE_MARKERS,
     PREAMBLE,
+    RESPONSE,
     RESULTS,
     THOUGHT,
     VERDICT,
@@ -148,7 +148,9 @@ def tool_call_count(result: CrossingResult) -> int:
 @each("key", CELLS)
 def test_the_client_receives_the_providers_text_and_finish_reason(key: tuple[str, str, str, bool]):
     result = cell(key)
-    text = {"tools": PREAMBLE, "thinking": PREAMBLE, "schema": VERDICT}.get(result.feature, ANSWER)
+    text = {"tools": PREAMBLE, "thinking": PREAMBLE, "schema": VERDICT}.get(
+        result.feature, RESPONSE
+    )
     assert [turn.status for turn in result.turns] == [200] * len(result.turns), result.turns[
         -1
     ].reply

@@ -260,8 +260,8 @@ def test_fields_of_other_roles_of_an_ollama_message_are_reported() -> None:
 def test_the_state_of_another_providers_reasoning_does_not_reach_mistral() -> None:
     """OpenRouter's details came to the client by passthrough, without the gateway's token."""
     detail = {"type": "reasoning.text", "text": "hm", "signature": "secret-state", "index": 0}
-    answer = {"role": "assistant", "content": "a", "reasoning_details": [detail]}
-    messages = [{"role": "user", "content": "q"}, answer, {"role": "user", "content": "r"}]
+    response = {"role": "assistant", "content": "a", "reasoning_details": [detail]}
+    messages = [{"role": "user", "content": "q"}, response, {"role": "user", "content": "r"}]
     translation = translate.request(
         "openai_chat", "mistral", {"model": "m", "messages": messages}, {}, "magistral-medium"
     )

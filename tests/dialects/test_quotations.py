@@ -55,7 +55,7 @@ PLACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def answer(location: dict[str, Any]) -> dict[str, Any]:
+def converse_response(location: dict[str, Any]) -> dict[str, Any]:
     cited = {"title": "Report", "location": location, "sourceContent": [{"text": "5 %"}]}
     content = {"citationsContent": {"content": [{"text": "It rose."}], "citations": [cited]}}
     return {
@@ -70,7 +70,7 @@ def answer(location: dict[str, Any]) -> dict[str, Any]:
 def test_the_location_of_a_citation_is_translated(location_name: str, stream: bool) -> None:
     location, location_fields = PLACES[location_name]
     response = DIALECTS["bedrock_converse"].provider.parse_response(
-        answer(location), Traits(), None
+        converse_response(location), Traits(), None
     )
     if stream:
         response = fold_events(unfold_response(response))
@@ -83,7 +83,7 @@ def test_the_location_of_a_citation_is_translated(location_name: str, stream: bo
 
 def test_an_incomplete_citation_location_is_omitted() -> None:
     response = DIALECTS["bedrock_converse"].provider.parse_response(
-        answer({"documentPage": {"documentIndex": 1}}), Traits(), None
+        converse_response({"documentPage": {"documentIndex": 1}}), Traits(), None
     )
     (part,) = response.parts
     assert isinstance(part, Text)

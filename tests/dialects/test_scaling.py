@@ -37,7 +37,7 @@ from gateway.relay.translate.media_parts import parts_to_fetch
 from tests.dialects.crossing.upstreams import UPSTREAMS
 from tests.dialects.scaling import growth
 from tests.dialects.scaling_clients import REQUESTS
-from tests.dialects.scaling_streams import ANSWERS, STREAMS
+from tests.dialects.scaling_streams import RESPONSE_EVENTS, STREAMS
 from tests.store.factories import entry
 
 SMALL, FACTOR = 400, 4
@@ -163,10 +163,10 @@ def _streams() -> Iterator[tuple[str, Callable[[int], Work]]]:
 
 def _rendering_work() -> Iterator[tuple[str, Callable[[int], Work]]]:
     for dialect in REQUESTS:
-        for kind in ANSWERS:
+        for kind in RESPONSE_EVENTS:
 
             def streamed(n: int, dialect: str = dialect, kind: str = kind) -> Work:
-                events = ANSWERS[kind](n)
+                events = RESPONSE_EVENTS[kind](n)
 
                 def work() -> object:
                     renderer = DIALECTS[dialect].client.stream_renderer(EXCHANGE)
@@ -175,7 +175,7 @@ def _rendering_work() -> Iterator[tuple[str, Callable[[int], Work]]]:
                 return work
 
             def whole(n: int, dialect: str = dialect, kind: str = kind) -> Work:
-                events = ANSWERS[kind](n)
+                events = RESPONSE_EVENTS[kind](n)
                 return lambda: DIALECTS[dialect].client.render_response(
                     fold_events(events), EXCHANGE
                 )
@@ -198,7 +198,7 @@ def test_streams_are_read_in_linear_time() -> None:
     assert _superlinear(_streams(), SMALL) == {}
 
 
-def test_answers_are_shown_in_linear_time() -> None:
+def test_responses_are_shown_in_linear_time() -> None:
     assert _superlinear(_rendering_work(), SMALL) == {}
 
 

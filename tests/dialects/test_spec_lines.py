@@ -349,7 +349,7 @@ def test_an_unknown_tool_choice_type_is_refused_by_name(source: str) -> None:
     assert str(error.value.error.param).startswith("tool_choice")
 
 
-# --- answers -----------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------
 
 EXCHANGE = ResponseContext(id="1", created=1, model="m")
 TOKEN: Json = {"token": "hi", "logprob": -0.5, "bytes": None, "top_logprobs": []}
@@ -374,17 +374,17 @@ def test_log_probabilities_come_back_from_chat_to_responses_and_back() -> None:
     }
 
 
-def test_log_probabilities_of_an_answer_without_text_are_omitted() -> None:
-    answer = Response(extra=logprobs_extra([TOKEN]))
-    body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
+def test_log_probabilities_of_a_response_without_text_are_omitted() -> None:
+    response = Response(extra=logprobs_extra([TOKEN]))
+    body, _ = DIALECTS["openai_responses"].client.render_response(response, EXCHANGE)
     assert body["output"] == []
 
 
 @pytest.mark.parametrize(("reason", "status"), [("refusal", "completed"), ("filter", "incomplete")])
 def test_a_provider_refusal_is_a_refusal_in_responses(reason: Any, status: str) -> None:
     """Chapter 3.9: a refusal is a complete response; a content filter makes it incomplete."""
-    answer = Response(finish=Finish(reason=reason, explanation="No."))
-    body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
+    response = Response(finish=Finish(reason=reason, explanation="No."))
+    body, _ = DIALECTS["openai_responses"].client.render_response(response, EXCHANGE)
     assert body["status"] == status
     assert body["output"][0]["content"] == [{"type": "refusal", "refusal": "No."}]
 

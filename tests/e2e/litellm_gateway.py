@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.stack import Gateway
-from tests.fakes import RecordedRequest, Refusal, ScriptedAnswer, StrictOpenAI
+from tests.fakes import RecordedRequest, Refusal, ScriptedResponse, StrictOpenAI
 from tests.fakes.server import ResponseWriter
 
 MODELS = ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini", "gpt-4", "gpt-3.5-turbo", "gpt-4.1")
@@ -95,11 +95,11 @@ class FileConfiguredGateway(Gateway):
         body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
         return self.send("POST", "/v1/chat/completions", body, key=key)
 
-    def answer_text(self, model: str, text: str = "Hello", **more: Any) -> str:
+    def response_text(self, model: str, text: str = "Hello", **more: Any) -> str:
         """Return the text of a response; asserts status 200."""
-        answer = self.ask(model, text, **more)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["choices"][0]["message"]["content"])
+        response = self.ask(model, text, **more)
+        assert response.status_code == 200, response.text
+        return str(response.json()["choices"][0]["message"]["content"])
 
     def send(
         self,
@@ -121,9 +121,9 @@ class FileConfiguredGateway(Gateway):
 
     def new_key(self, **fields: Any) -> str:
         """Create a key with /key/generate and wait until the gateway accepts it."""
-        answer = self.send("POST", "/key/generate", fields)
-        assert answer.status_code == 200, answer.text
-        return self.wait_for_key(str(answer.json()["key"]))
+        response = self.send("POST", "/key/generate", fields)
+        assert response.status_code == 200, response.text
+        return self.wait_for_key(str(response.json()["key"]))
 
 
 @contextmanager
@@ -146,13 +146,13 @@ def upstreams(*names: str) -> Iterator[dict[str, Upstream]]:
         upstreams_by_name = {}
         for name in names:
             upstreams_by_name[name] = stack.enter_context(Upstream())
-            upstreams_by_name[name].script.on("", ScriptedAnswer(text=name))
+            upstreams_by_name[name].script.on("", ScriptedResponse(text=name))
         yield upstreams_by_name
 
 
-def count_answers(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[str]:
+def count_responses(gateway: FileConfiguredGateway, model: str, count: int) -> Counter[str]:
     """Return how often each provider answered."""
-    return Counter(gateway.answer_text(model, f"Draw {number}") for number in range(count))
+    return Counter(gateway.response_text(model, f"Draw {number}") for number in range(count))
 
 
 @contextmanager

@@ -35,10 +35,10 @@ def main(port: int, key: str) -> None:
         start = time.perf_counter()
         try:
             connection.request("POST", "/v1/chat/completions", BODY, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status != 200:
-                failures.append(f"{answer.status} {text[:200]!r}")
+            response = connection.getresponse()
+            text = response.read()
+            if response.status != 200:
+                failures.append(f"{response.status} {text[:200]!r}")
         except (OSError, http.client.HTTPException) as error:
             failures.append(repr(error))
             connection.close()

@@ -23,7 +23,7 @@ import yaml
 from tests.fakes import (
     ChaosUpstream,
     RecordedRequest,
-    ScriptedAnswer,
+    ScriptedResponse,
     Server,
     StrictAnthropic,
     StrictDeepSeek,
@@ -166,16 +166,16 @@ class Gateway:
     def api(self, path: str, **params: Any) -> Any:
         """Send a GET request to the management API with the admin credential."""
         headers = {"authorization": f"Bearer {self.key}"}
-        answer = httpx.get(f"{self.url}{path}", params=params, headers=headers, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        response = httpx.get(f"{self.url}{path}", params=params, headers=headers, timeout=30)
+        response.raise_for_status()
+        return response.json()
 
     def post(self, path: str, body: Any = None) -> Any:
         """Send a POST request to the management API with the admin credential."""
         headers = {"authorization": f"Bearer {self.key}"}
-        answer = httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=30)
-        assert answer.is_success, answer.text
-        return answer.json()
+        response = httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=30)
+        assert response.is_success, response.text
+        return response.json()
 
     def new_key(self, **fields: Any) -> str:
         """Create a key with the management API and wait until every process accepts it.
@@ -251,10 +251,10 @@ class GatewayStack:
     chaos: ChaosUpstream
     servers: list[Server] = field(default_factory=list)
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Have all strict providers answer user texts that contain `text` with `answer`."""
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all strict providers answer user texts that contain `text` with `response`."""
         for server in (self.openai, self.anthropic, self.deepseek):
-            server.script.on(text, answer)
+            server.script.on(text, response)
 
     def last(self, text: str) -> tuple[Server, RecordedRequest]:
         """Return the newest upstream request with this text, and its provider."""

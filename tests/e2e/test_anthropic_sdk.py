@@ -12,7 +12,7 @@ from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
 
 from tests.e2e.sdk_inputs import PIXEL, TWO_CALLS, City
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic
+from tests.fakes import Refusal, ScriptedResponse, StrictAnthropic
 
 pytestmark = [
     pytest.mark.e2e,
@@ -82,7 +82,7 @@ def test_the_older_api_version_and_header_are_accepted(stack: GatewayStack, mode
 
 
 @BOTH
-def test_a_stream_adds_up_to_the_answer(client: anthropic.Anthropic, model: str) -> None:
+def test_a_stream_adds_up_to_the_response(client: anthropic.Anthropic, model: str) -> None:
     with client.messages.stream(
         model=model, max_tokens=100, messages=user("Hello there")
     ) as stream:
@@ -119,7 +119,7 @@ def test_parallel_tool_calls_make_a_round_trip(
     prompt = f"Weather of two cities, {model} {stream}"
     stack.on(
         prompt,
-        ScriptedAnswer(text="I will look.", calls=TWO_CALLS, interleaved=True, reasoning="Hm."),
+        ScriptedResponse(text="I will look.", calls=TWO_CALLS, interleaved=True, reasoning="Hm."),
     )
     params: dict[str, Any] = {"model": model, "max_tokens": 4000, "tools": [WEATHER]}
     if model != CHAT:
@@ -188,7 +188,7 @@ def test_structured_output_is_parsed(
     stack: GatewayStack, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"The largest city, {model}"
-    stack.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
+    stack.on(prompt, ScriptedResponse(text='{"name":"Tokyo","inhabitants":37}'))
     parsed = client.messages.parse(
         model=model, max_tokens=100, messages=user(prompt), output_format=City
     )
@@ -201,7 +201,7 @@ def test_thinking_has_a_signature(
     stack: GatewayStack, client: anthropic.Anthropic, model: str, stream: bool
 ) -> None:
     prompt = f"Think about it {model} {stream}"
-    stack.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    stack.on(prompt, ScriptedResponse(reasoning="Let me see.", text="Done."))
     params: dict[str, Any] = {
         "model": model,
         "max_tokens": 4000,
@@ -225,7 +225,7 @@ def test_reasoning_of_another_provider_is_dropped(
 ) -> None:
     """A signature that Claude did not create would be refused."""
     prompt = "Think, then change the model"
-    stack.on(prompt, ScriptedAnswer(reasoning="Deep.", text="Done."))
+    stack.on(prompt, ScriptedResponse(reasoning="Deep.", text="Done."))
     thinking: Any = {"type": "enabled", "budget_tokens": 2000}
     fields: dict[str, Any] = {"max_tokens": 4000, "thinking": thinking}
     response = client.messages.create(model=DEEP, messages=user(prompt), **fields)
@@ -304,8 +304,8 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
 ) -> None:
     prompt = f"Refuse with {kind}"
     chat, messages, expected_error, status = REFUSALS[kind]
-    stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
-    stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    stack.openai.script.on(prompt, ScriptedResponse(error=chat))
+    stack.anthropic.script.on(prompt, ScriptedResponse(error=messages))
     with pytest.raises(anthropic.APIStatusError) as error:
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), stream=stream)
     assert isinstance(error.value, expected_error)
@@ -340,7 +340,7 @@ def test_a_broken_stream_raises(
     prompt = f"Break by {breaks}"
     stack.on(
         prompt,
-        ScriptedAnswer(
+        ScriptedResponse(
             text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
         ),
     )
@@ -356,7 +356,7 @@ def test_leaving_a_stream_closes_the_provider(
     stack: GatewayStack, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"Talk for long to Anthropic, {model}"
-    stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
+    stack.on(prompt, ScriptedResponse(text="word " * 400, pace_s=0.02))
     with client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream:
         next(iter(stream.text_stream))
     assert stack.saw_disconnect(prompt)
@@ -367,7 +367,7 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack: GatewayStack, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"Think for long, Anthropic, {model}"
-    stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
+    stack.on(prompt, ScriptedResponse(text="late", first_s=20))
     with pytest.raises(anthropic.APITimeoutError):
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=2)
     assert stack.saw_disconnect(prompt)

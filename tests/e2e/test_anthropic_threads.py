@@ -10,7 +10,7 @@ import pytest
 from anthropic import beta_tool
 
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Call, ScriptedAnswer
+from tests.fakes import Call, ScriptedResponse
 
 pytestmark = [
     pytest.mark.e2e,
@@ -31,8 +31,8 @@ def get_weather(city: str) -> str:
 @pytest.fixture
 def client(stack: GatewayStack) -> Iterator[anthropic.Anthropic]:
     calls = tuple(Call("get_weather", {"city": city}, f"toolu_{city}") for city in CITIES)
-    then = ScriptedAnswer(text="It is: {results}")
-    stack.on("Paris and Rome", ScriptedAnswer(calls=calls, then=then))
+    then = ScriptedResponse(text="It is: {results}")
+    stack.on("Paris and Rome", ScriptedResponse(calls=calls, then=then))
     with anthropic.Anthropic(
         base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
     ) as api_client:
@@ -45,15 +45,15 @@ def text_of(message: Any) -> str:
 
 @EVERY
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_the_tool_runner_gets_the_last_answer(
+def test_the_tool_runner_gets_the_last_response(
     client: anthropic.Anthropic, model: str, stream: bool
 ) -> None:
     prompt: Any = [{"role": "user", "content": "The weather in Paris and Rome?"}]
     runner: Any = client.beta.messages.tool_runner(
         model=model, max_tokens=900, messages=prompt, tools=[get_weather], stream=stream
     )
-    answers = [turn.get_final_message() if stream else turn for turn in runner]
-    assert all(f"sun in {city}" in text_of(answers[-1]) for city in CITIES)
+    responses = [turn.get_final_message() if stream else turn for turn in runner]
+    assert all(f"sun in {city}" in text_of(responses[-1]) for city in CITIES)
 
 
 @EVERY

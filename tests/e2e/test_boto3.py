@@ -20,7 +20,7 @@ from tests.certificates import CertificateAuthority
 from tests.e2e.sdk_inputs import PIXEL
 from tests.e2e.stack import Gateway, litellm_config
 from tests.e2e.test_up import running_up
-from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedResponse, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE
 
@@ -56,10 +56,10 @@ class GatewayStack:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `answer`."""
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all providers answer user texts that contain `text` with `response`."""
         for server in self.servers.values():
-            server.script.on(text, answer)  # type: ignore[attr-defined]
+            server.script.on(text, response)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
@@ -172,12 +172,12 @@ def send_converse(client: Any, stream: bool, **fields: Any) -> dict[str, Any]:
     """Return the response, whole or joined from its stream."""
     if not stream:
         return dict(client.converse(**fields))
-    answer = client.converse_stream(**fields)
-    with closing(answer["stream"]) as stream_events:
+    response = client.converse_stream(**fields)
+    with closing(response["stream"]) as stream_events:
         events = list(stream_events)
     assert next(iter(events[0])) == "messageStart"
     assert next(iter(events[-1])) == "metadata"
-    return {**joined(events), "ResponseMetadata": answer["ResponseMetadata"]}
+    return {**joined(events), "ResponseMetadata": response["ResponseMetadata"]}
 
 
 @EACH
@@ -199,7 +199,7 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
     stack: GatewayStack, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
-    stack.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
+    stack.on(prompt, ScriptedResponse(text="I look.", calls=(CALL,)))
     params: dict[str, Any] = {"modelId": model, "toolConfig": {"tools": [WEATHER]}}
     response = send_converse(client, stream, messages=[user(prompt)], **params)
     message = response["output"]["message"]
@@ -259,7 +259,7 @@ def test_reasoning_is_returned_and_its_state_is_sent_back(
     stack: GatewayStack, client: Any, stream: bool
 ) -> None:
     prompt = f"Think of the weather {stream}"
-    stack.on(prompt, ScriptedAnswer(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
+    stack.on(prompt, ScriptedResponse(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
     params: dict[str, Any] = {
         "modelId": "claude-sonnet-4-5",
         "toolConfig": {"tools": [WEATHER]},
@@ -281,7 +281,7 @@ def test_reasoning_is_returned_and_its_state_is_sent_back(
 
 @EACH
 def test_a_schema_enforces_structured_output(stack: GatewayStack, client: Any, model: str) -> None:
-    stack.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
+    stack.on("A verdict", ScriptedResponse(text='{"city":"Rome"}'))
     schema = '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],'
     schema += '"additionalProperties":false}'
     structure = {"jsonSchema": {"schema": schema, "name": "verdict"}}
@@ -294,7 +294,7 @@ def test_a_schema_enforces_structured_output(stack: GatewayStack, client: Any, m
 
 
 def test_cached_tokens_are_counted_apart(stack: GatewayStack, client: Any) -> None:
-    stack.on("From the cache", ScriptedAnswer(text="Yes.", cached_tokens=4))
+    stack.on("From the cache", ScriptedResponse(text="Yes.", cached_tokens=4))
     for model in MODELS:
         usage = client.converse(modelId=model, messages=[user("From the cache")])["usage"]
         assert (usage["inputTokens"], usage["cacheReadInputTokens"]) == (7, 4), model
@@ -313,16 +313,16 @@ CLASSES = (
 def test_a_refusal_raises_the_class_of_its_kind(
     stack: GatewayStack, client: Any, refusal: Refusal, name: str, stream: bool
 ) -> None:
-    stack.chat.script.on(f"Refuse {name}", ScriptedAnswer(error=refusal))
+    stack.chat.script.on(f"Refuse {name}", ScriptedResponse(error=refusal))
     with pytest.raises(getattr(client.exceptions, name), match=refusal.message):
         send_converse(client, stream, modelId="gpt-4o", messages=[user(f"Refuse {name}")])
 
 
 @EACH
 def test_a_broken_stream_raises(stack: GatewayStack, client: Any, model: str) -> None:
-    stack.on("Break off", ScriptedAnswer(text="x" * 60, breaks="error", pace_s=0.03))
-    answer = client.converse_stream(modelId=model, messages=[user("Break off")])
-    with closing(answer["stream"]) as stream_events, pytest.raises(EventStreamError):
+    stack.on("Break off", ScriptedResponse(text="x" * 60, breaks="error", pace_s=0.03))
+    response = client.converse_stream(modelId=model, messages=[user("Break off")])
+    with closing(response["stream"]) as stream_events, pytest.raises(EventStreamError):
         list(stream_events)
 
 

@@ -17,7 +17,7 @@ from redis import Redis
 
 from gateway.relay.cache.backend import FLUSH_S
 from tests.e2e.stack import MASTER_KEY, Gateway, litellm_config, strict_config
-from tests.fakes import Call, ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import Call, ScriptedResponse, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running_server
 from tests.waits import wait_until
 
@@ -83,8 +83,8 @@ class GatewayStack:
     def purge(self, route: str = "") -> None:
         headers = {"authorization": f"Bearer {MASTER_KEY}"}
         with httpx.Client(base_url=self.gateway.url, headers=headers) as client:
-            answer = client.delete("/api/cache", params={"route": route} if route else {})
-            assert answer.status_code == 200, answer.text
+            response = client.delete("/api/cache", params={"route": route} if route else {})
+            assert response.status_code == 200, response.text
             # Who knows this key has read the registry since.
             self.gateway.wait_for_key(client.post("/key/generate", json={}).json()["key"])
 
@@ -101,10 +101,11 @@ def stack(
         deepseek = stack.enter_context(StrictDeepSeek())
         for server in (chat, claude):
             server.script.on(
-                "Weather", ScriptedAnswer(calls=(Call("get_weather", {"city": "Rome"}, "toolu_1"),))
+                "Weather",
+                ScriptedResponse(calls=(Call("get_weather", {"city": "Rome"}, "toolu_1"),)),
             )
-            server.script.on("Break", ScriptedAnswer(text="begun and broken", breaks="cut"))
-            server.script.on("Slowly", ScriptedAnswer(text="word " * 20, pace_s=0.05))
+            server.script.on("Break", ScriptedResponse(text="begun and broken", breaks="cut"))
+            server.script.on("Slowly", ScriptedResponse(text="word " * 20, pace_s=0.05))
         config = litellm_config(strict_config(chat, claude, deepseek))
         config["litellm_settings"] = {"cache": True, "cache_params": {"type": "local", "ttl": 300}}
         gateway = CachingGateway(directory, config, url).start()

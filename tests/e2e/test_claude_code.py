@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Call, ScriptedAnswer
+from tests.fakes import Call, ScriptedResponse
 
 try:
     import claude_agent_sdk
@@ -48,14 +48,14 @@ def options(stack: GatewayStack, home: Path, model: str, **more: Any) -> Any:
     )
 
 
-async def answers(prompt: str, chosen: Any) -> AsyncIterator[Any]:
+async def responses(prompt: str, chosen: Any) -> AsyncIterator[Any]:
     async for message in claude_agent_sdk.query(prompt=prompt, options=chosen):
         yield message
 
 
 async def final_result(prompt: str, chosen: Any) -> Any:
     """Return the result of a finished run."""
-    return [message async for message in answers(prompt, chosen)][-1]
+    return [message async for message in responses(prompt, chosen)][-1]
 
 
 @pytest.mark.parametrize("model", ["some-model", "gpt-4o-mini"])
@@ -63,7 +63,7 @@ async def test_claude_code_answers_a_prompt(
     stack: GatewayStack, tmp_path: Path, model: str
 ) -> None:
     prompt = f"Say the password of {model}"
-    stack.on(prompt, ScriptedAnswer(text="The password is swordfish."))
+    stack.on(prompt, ScriptedResponse(text="The password is swordfish."))
     result = await final_result(prompt, options(stack, tmp_path, model))
     assert not result.is_error
     assert result.result == "The password is swordfish."
@@ -76,10 +76,10 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(
     command = {"command": "echo dragon-$((40 + 2))", "description": "Print a word"}
     stack.on(
         prompt,
-        ScriptedAnswer(
+        ScriptedResponse(
             text="I will run it.",
             calls=(Call("Bash", command, "call_bash_1"),),
-            then=ScriptedAnswer(text="It printed {results}"),
+            then=ScriptedResponse(text="It printed {results}"),
         ),
     )
     chosen = options(stack, tmp_path, "some-model", allowed_tools=["Bash"])
@@ -91,7 +91,7 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(
 async def test_claude_code_needs_one_request_a_turn(stack: GatewayStack, tmp_path: Path) -> None:
     """A refused feature would make it retry without the feature."""
     prompt = "Count the requests of this turn"
-    stack.on(prompt, ScriptedAnswer(text="One."))
+    stack.on(prompt, ScriptedResponse(text="One."))
     await final_result(prompt, options(stack, tmp_path, "some-model"))
     requests = [request for request in stack.openai.requests if prompt.encode() in request.raw]
     assert len(requests) == 1

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.stack import Gateway, litellm_config
 from tests.e2e.test_claude_code import claude_agent_sdk, final_result, options, pytestmark
-from tests.fakes import Call, ScriptedAnswer
+from tests.fakes import Call, ScriptedResponse
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.templates import StrictAzure, StrictMistral, StrictVllm
 
@@ -70,9 +70,11 @@ async def test_a_turn_with_parallel_tools_and_a_next_one(
         Call("Bash", {"command": f"echo dragon-{n}", "description": "Print"}, f"call_long_id_{n}")
         for n in (1, 2)
     )
-    then = ScriptedAnswer(text="They printed {results}")
-    stack.fakes[route].script.on(prompt, ScriptedAnswer(text="I run them.", calls=calls, then=then))
-    stack.fakes[route].script.on("And what now", ScriptedAnswer(text="Nothing more."))
+    then = ScriptedResponse(text="They printed {results}")
+    stack.fakes[route].script.on(
+        prompt, ScriptedResponse(text="I run them.", calls=calls, then=then)
+    )
+    stack.fakes[route].script.on("And what now", ScriptedResponse(text="Nothing more."))
     chosen = options(stack, tmp_path, route, allowed_tools=["Bash"])  # type: ignore[arg-type]
     outputs = []
     async with claude_agent_sdk.ClaudeSDKClient(chosen) as session:
@@ -93,7 +95,7 @@ async def test_claude_code_returns_structured_output(
     data = {"city": "Oslo", "people": 717_710}
     call = Call("StructuredOutput", data, "call_structured_1")
     stack.fakes[route].script.on(
-        prompt, ScriptedAnswer(calls=(call,), then=ScriptedAnswer(text="Done."))
+        prompt, ScriptedResponse(calls=(call,), then=ScriptedResponse(text="Done."))
     )
     form = {"type": "json_schema", "schema": SCHEMA}
     result = await final_result(prompt, options(stack, tmp_path, route, output_format=form))  # type: ignore[arg-type]
@@ -107,7 +109,7 @@ async def test_claude_code_prints_partial_messages_of_a_stream(
 ) -> None:
     prompt = "Stream a few words"
     text = "These words come one after the other."
-    stack.fakes[route].script.on(prompt, ScriptedAnswer(text=text))
+    stack.fakes[route].script.on(prompt, ScriptedResponse(text=text))
     chosen = options(stack, tmp_path, route, include_partial_messages=True)  # type: ignore[arg-type]
     messages = [m async for m in claude_agent_sdk.query(prompt=prompt, options=chosen)]
     events = [m.event for m in messages if isinstance(m, claude_agent_sdk.types.StreamEvent)]

@@ -33,7 +33,7 @@ HANG_S = 30.0
 
 
 @dataclass(frozen=True)
-class ValidAnswer:
+class ValidResponse:
     """A dialect's valid response: whole, and as the frames of a stream."""
 
     whole: Json
@@ -67,17 +67,17 @@ _DONE = {"done": True, "done_reason": "stop"}
 _STOP: Json = {"finishReason": "STOP"}
 _BLOCKS = [{"text": TEXT}]
 GOOD = {
-    "gemini": ValidAnswer(
+    "gemini": ValidResponse(
         _gemini(TEXT, **_STOP),
         tuple(_data(_gemini(piece, **(_STOP if piece == PIECES[-1] else {}))) for piece in PIECES),
         "text/event-stream",
     ),
-    "ollama": ValidAnswer(
+    "ollama": ValidResponse(
         _ollama(TEXT, **_DONE),
         tuple(_json(line) + b"\n" for line in [*map(_ollama, PIECES), _ollama("", **_DONE)]),
         "application/x-ndjson",
     ),
-    "cohere": ValidAnswer(
+    "cohere": ValidResponse(
         {
             "id": "c",
             "finish_reason": "COMPLETE",
@@ -90,7 +90,7 @@ GOOD = {
         ),
         "text/event-stream",
     ),
-    "bedrock": ValidAnswer(
+    "bedrock": ValidResponse(
         {
             "output": {"message": {"role": "assistant", "content": _BLOCKS}},
             "stopReason": "end_turn",
@@ -109,22 +109,26 @@ GOOD = {
 
 
 @dataclass
-class FaultyAnswer:
+class FaultyResponse:
     """A response with a fault."""
 
     out: ResponseWriter
-    valid_answer: ValidAnswer
+    valid_response: ValidResponse
     stream: bool
 
     @property
     def data(self) -> bytes:
         """Return the valid bytes."""
-        return b"".join(self.valid_answer.frames) if self.stream else _json(self.valid_answer.whole)
+        return (
+            b"".join(self.valid_response.frames)
+            if self.stream
+            else _json(self.valid_response.whole)
+        )
 
     @property
     def kind(self) -> str:
         """Return their content type."""
-        return self.valid_answer.kind if self.stream else "application/json"
+        return self.valid_response.kind if self.stream else "application/json"
 
     async def head(self, *lines: str) -> None:
         """Return the head of a valid response with these extra lines."""
@@ -143,14 +147,14 @@ class FaultyAnswer:
 CHUNKED = "transfer-encoding: chunked"
 
 
-async def _interim(turn: FaultyAnswer) -> None:
+async def _interim(turn: FaultyResponse) -> None:
     early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
     await turn.out.raw(early)
     await turn.head(f"content-length: {len(turn.data)}")
     await turn.out.raw(turn.data)
 
 
-async def _split_bytes(turn: FaultyAnswer) -> None:
+async def _split_bytes(turn: FaultyResponse) -> None:
     """Split every frame, and every multi-byte character."""
     await turn.head(CHUNKED)
     for position in range(len(turn.data)):
@@ -158,70 +162,70 @@ async def _split_bytes(turn: FaultyAnswer) -> None:
     await turn.out.end()
 
 
-def _truncate_body(part: float, *, clean: bool) -> Callable[[FaultyAnswer], Awaitable[None]]:
-    async def answer(turn: FaultyAnswer) -> None:
+def _truncate_body(part: float, *, clean: bool) -> Callable[[FaultyResponse], Awaitable[None]]:
+    async def respond(turn: FaultyResponse) -> None:
         await turn.head(CHUNKED)
         await turn.out.write(turn.data[: int(len(turn.data) * part)])
         if clean:
             await turn.out.end()
 
-    return answer
+    return respond
 
 
-async def _gzip_cut(turn: FaultyAnswer) -> None:
+async def _gzip_cut(turn: FaultyResponse) -> None:
     """Send well-formed HTTP whose compressed data is incomplete."""
     packed = gzip.compress(turn.data)[:-20]
     await turn.head(f"content-length: {len(packed)}", "content-encoding: gzip")
     await turn.out.raw(packed)
 
 
-async def _gzip_garbage(turn: FaultyAnswer) -> None:
+async def _gzip_garbage(turn: FaultyResponse) -> None:
     await turn.head("content-length: 50", "content-encoding: gzip")
     await turn.out.raw(b"\x1f\x8b\x08" + b"x" * 47)
 
 
-async def _two_lengths(turn: FaultyAnswer) -> None:
+async def _two_lengths(turn: FaultyResponse) -> None:
     await turn.head(f"content-length: {len(turn.data)}", "content-length: 7")
     await turn.out.raw(turn.data)
 
 
-async def _short_length(turn: FaultyAnswer) -> None:
+async def _short_length(turn: FaultyResponse) -> None:
     await turn.head(f"content-length: {len(turn.data) // 2}")
     await turn.out.raw(turn.data)
 
 
-async def _head_only(turn: FaultyAnswer) -> None:
+async def _head_only(turn: FaultyResponse) -> None:
     await turn.head(CHUNKED)
 
 
-async def _switching(turn: FaultyAnswer) -> None:
+async def _switching(turn: FaultyResponse) -> None:
     await turn.out.raw(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n" + turn.data)
 
 
-async def _bad_letter(turn: FaultyAnswer) -> None:
+async def _bad_letter(turn: FaultyResponse) -> None:
     await turn.out.begin(200, {"content-type": turn.kind})
     await turn.out.write(turn.data.replace("é".encode(), b"\xff"))
     await turn.out.end()
 
 
-async def _html_page(turn: FaultyAnswer) -> None:
+async def _html_page(turn: FaultyResponse) -> None:
     await turn.out.reply(200, b"<html>hotel</html>", {"content-type": turn.kind})
 
 
-async def _silence(turn: FaultyAnswer) -> None:
+async def _silence(turn: FaultyResponse) -> None:
     await turn.head(CHUNKED)
     await asyncio.sleep(60)
 
 
-async def _unpaid(turn: FaultyAnswer) -> None:
+async def _unpaid(turn: FaultyResponse) -> None:
     await turn.refuse(402)
 
 
-async def _locked(turn: FaultyAnswer) -> None:
+async def _locked(turn: FaultyResponse) -> None:
     await turn.refuse(401)
 
 
-async def _busy(turn: FaultyAnswer) -> None:
+async def _busy(turn: FaultyResponse) -> None:
     dates = {
         "date": "Sat, 21 Nov 2026 20:00:00 GMT",
         "retry_after": "Sat, 21 Nov 2026 20:00:09 GMT",
@@ -229,12 +233,12 @@ async def _busy(turn: FaultyAnswer) -> None:
     await turn.refuse(503, **dates)
 
 
-async def _overloaded(turn: FaultyAnswer) -> None:
+async def _overloaded(turn: FaultyResponse) -> None:
     await turn.refuse(529, retry_after="9")
 
 
 # Fault -> what the client sees: all of it, an error of this class, or an error at any time.
-FAULTS: dict[str, tuple[Callable[[FaultyAnswer], Awaitable[None]], str]] = {
+FAULTS: dict[str, tuple[Callable[[FaultyResponse], Awaitable[None]], str]] = {
     "interim": (_interim, "whole"),
     "bytewise": (_split_bytes, "whole"),
     "cut-early": (_truncate_body(0.1, clean=True), "broken"),
@@ -273,7 +277,7 @@ class FaultyServer(Server):
         name = (request.body or {}).get("model") or path
         fault = next(fault_name for fault_name in FAULTS if f"fault-{fault_name}" in name)
         streamed = "stream" in path.lower() or (request.body or {}).get("stream") is True
-        await FAULTS[fault][0](FaultyAnswer(out, GOOD[dialect], streamed))
+        await FAULTS[fault][0](FaultyResponse(out, GOOD[dialect], streamed))
         return fault in {"interim", "bytewise"}
 
 
@@ -324,9 +328,9 @@ def send_request(gateway: Gateway, client: str, model: str, *, stream: bool) -> 
     return httpx.post(f"{gateway.url}{path}", json=body, headers=headers, timeout=HANG_S)
 
 
-def parsed_answer(client: str, answer: httpx.Response) -> tuple[str, bool, bool]:
+def parsed_response(client: str, response: httpx.Response) -> tuple[str, bool, bool]:
     """Return a response's text, whether it is complete, and whether it reports an error."""
-    lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
+    lines = [line.removeprefix("data: ") for line in response.text.splitlines()]
     bodies = [json.loads(line) for line in lines if line.startswith("{")]
     has_error = any("error" in event or event.get("type") == "error" for event in bodies)
     match client:
@@ -353,7 +357,7 @@ Key = tuple[str, str, str, bool]
 
 
 @pytest.fixture(scope="module")
-def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
+def responses(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
     """All responses; requested concurrently, because each waits for its log row."""
     with ThreadPoolExecutor(12) as pool:
         futures = {
@@ -370,26 +374,26 @@ def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
 @pytest.mark.parametrize(
     "key", [pytest.param(k, id="-".join([*k[:3], "stream" if k[3] else "whole"])) for k in KEYS]
 )
-def test_a_broken_answer_is_an_error_in_the_clients_dialect(
-    gateway: Gateway, answers: dict[Key, Future[httpx.Response]], key: Key
+def test_a_broken_response_is_an_error_in_the_clients_dialect(
+    gateway: Gateway, responses: dict[Key, Future[httpx.Response]], key: Key
 ) -> None:
     _, fault, client, stream = key
-    answer = answers[key].result()
-    row = gateway.row(answer.headers["x-request-id"])
-    text, ended, has_error = parsed_answer(client, answer)
+    response = responses[key].result()
+    row = gateway.row(response.headers["x-request-id"])
+    text, ended, has_error = parsed_response(client, response)
     fate = FAULTS[fault][1]
     if fate == "whole":
-        assert (answer.status_code, text, ended, has_error) == (200, TEXT, True, False)
+        assert (response.status_code, text, ended, has_error) == (200, TEXT, True, False)
         assert row["outcome"] == "ok"
         return
-    assert KEY not in answer.text
+    assert KEY not in response.text
     assert has_error
     assert not ended
-    if answer.status_code == 200:
-        assert stream, answer.text
+    if response.status_code == 200:
+        assert stream, response.text
         assert row["outcome"] == "cut"
     else:
-        assert answer.status_code == STATUSES[client][fate]
+        assert response.status_code == STATUSES[client][fate]
         assert row["outcome"] == "error"
     if fate == "busy":
-        assert answer.headers["retry-after"] == "9"
+        assert response.headers["retry-after"] == "9"

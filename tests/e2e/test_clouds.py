@@ -19,7 +19,7 @@ from google import genai
 from google.genai import types
 
 from tests.e2e.stack import Gateway, litellm_config
-from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer, Server, StrictAnthropic
+from tests.fakes import Call, RecordedRequest, Refusal, ScriptedResponse, Server, StrictAnthropic
 from tests.fakes.bedrock import BEARER, KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, NOVA
 from tests.fakes.cohere import StrictCohere
@@ -82,10 +82,10 @@ class GatewayStack:
     cohere: StrictCohere
     vertex: VertexClaude
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `answer`."""
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all providers answer user texts that contain `text` with `response`."""
         for server in (self.bedrock, self.cohere, self.vertex):
-            server.script.on(text, answer)
+            server.script.on(text, response)
 
     def last(self, model: str) -> RecordedRequest:
         """Return the newest upstream request of a model."""
@@ -227,7 +227,9 @@ def test_a_tool_is_called_and_its_result_is_sent(
 ) -> None:
     stack.on(
         "weather",
-        ScriptedAnswer(text="I look.", calls=(CALL,), then=ScriptedAnswer(text="It is {results}.")),
+        ScriptedResponse(
+            text="I look.", calls=(CALL,), then=ScriptedResponse(text="It is {results}.")
+        ),
     )
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     user_messages: Any = user("the weather in Paris")
@@ -261,7 +263,7 @@ def test_a_tool_is_called_and_its_result_is_sent(
 def test_reasoning_is_sent_back_to_bedrock_unchanged(
     stack: GatewayStack, messages: anthropic.Anthropic
 ) -> None:
-    stack.on("Think", ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    stack.on("Think", ScriptedResponse(reasoning="Let me see.", text="Done."))
     params: dict[str, Any] = {
         "model": "bedrock-claude",
         "max_tokens": 4000,
@@ -285,7 +287,7 @@ def test_reasoning_is_sent_back_to_bedrock_unchanged(
 
 
 def test_coheres_reasoning_is_shown(stack: GatewayStack, chat: openai.OpenAI) -> None:
-    stack.on("Ponder", ScriptedAnswer(reasoning="Hm.", text="Done."))
+    stack.on("Ponder", ScriptedResponse(reasoning="Hm.", text="Done."))
     response = chat.chat.completions.create(
         model="cohere-thinks", messages=user("Ponder this"), reasoning_effort="low"
     )
@@ -313,7 +315,7 @@ def test_a_provider_error_has_the_clients_dialect(
     stack: GatewayStack, chat: openai.OpenAI, model: str
 ) -> None:
     throttling = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
-    stack.on("too fast", ScriptedAnswer(error=throttling))
+    stack.on("too fast", ScriptedResponse(error=throttling))
     with pytest.raises(openai.RateLimitError) as error:
         chat.chat.completions.create(model=model, messages=user("too fast"))
     assert error.value.response.headers["retry-after"] == "7"
@@ -325,7 +327,7 @@ def test_a_broken_stream_ends_in_an_error(
     stack: GatewayStack, chat: openai.OpenAI, model: str, breaks: str
 ) -> None:
     stack.on(
-        f"break {breaks}", ScriptedAnswer(text="A long answer that breaks off.", breaks=breaks)
+        f"break {breaks}", ScriptedResponse(text="A long answer that breaks off.", breaks=breaks)
     )
     with pytest.raises(openai.APIError):
         list(
@@ -369,11 +371,11 @@ def test_requests_are_translated_for_claude_on_vertex(
 
 
 def test_no_secret_is_returned_or_logged(stack: GatewayStack) -> None:
-    answer = httpx.get(
+    response = httpx.get(
         f"{stack.gateway.url}/api/requests",
         params={"limit": 100},
         headers={"authorization": f"Bearer {stack.gateway.key}"},
     )
     for secret in (SECRET, SESSION, BEARER, "PRIVATE KEY", stack.vertex.token):
-        assert secret not in answer.text
+        assert secret not in response.text
         assert secret not in stack.gateway.output

@@ -21,7 +21,7 @@ from cohere.errors import (
 )
 
 from tests.e2e.stack import Gateway, litellm_config
-from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedResponse, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN
 from tests.fakes.openai_older import StrictOlderOpenAI
@@ -53,10 +53,10 @@ class GatewayStack:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `answer`."""
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all providers answer user texts that contain `text` with `response`."""
         for server in self.servers.values():
-            server.script.on(text, answer)  # type: ignore[attr-defined]
+            server.script.on(text, response)  # type: ignore[attr-defined]
 
     @property
     def servers(self) -> dict[str, Server]:
@@ -149,7 +149,7 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
     stack: GatewayStack, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
-    stack.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
+    stack.on(prompt, ScriptedResponse(text="I look.", calls=(CALL,)))
     params: dict[str, Any] = {"model": model, "tools": [WEATHER], "strict_tools": True}
     text, calls, finish, _ = send_chat(client, stream, messages=[user(prompt)], **params)
     assert (text, finish) == ("I look.", "TOOL_CALL")
@@ -182,7 +182,7 @@ def test_documents_are_read_by_every_model(stack: GatewayStack, client: Any, mod
 
 @EACH
 def test_a_schema_and_settings_arrive(stack: GatewayStack, client: Any, model: str) -> None:
-    stack.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
+    stack.on("A verdict", ScriptedResponse(text='{"city":"Rome"}'))
     schema = {**PARAMETERS, "additionalProperties": False}
     response = client.chat(
         model=model,
@@ -201,7 +201,8 @@ def test_a_schema_and_settings_arrive(stack: GatewayStack, client: Any, model: s
 
 def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, client: Any) -> None:
     stack.on(
-        "Think of rain", ScriptedAnswer(reasoning="Hm, let me see.", text="I look.", calls=(CALL,))
+        "Think of rain",
+        ScriptedResponse(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)),
     )
     params: dict[str, Any] = {
         "model": "claude-sonnet-4-5",
@@ -239,7 +240,7 @@ CLASSES = (
 def test_a_refusal_raises_the_class_of_its_kind(
     stack: GatewayStack, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
 ) -> None:
-    stack.chat.script.on(f"Refuse {kind.__name__}", ScriptedAnswer(error=refusal))
+    stack.chat.script.on(f"Refuse {kind.__name__}", ScriptedResponse(error=refusal))
     with pytest.raises(kind) as error:
         send_chat(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
     assert refusal.message in str(error.value.body)
@@ -260,7 +261,7 @@ def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, cl
 def test_a_stream_that_breaks_ends_as_an_error(
     stack: GatewayStack, client: Any, model: str
 ) -> None:
-    stack.on("Break off", ScriptedAnswer(text="x" * 60, breaks="cut", pace_s=0.03))
+    stack.on("Break off", ScriptedResponse(text="x" * 60, breaks="cut", pace_s=0.03))
     *_, last = client.chat_stream(model=model, messages=[user("Break off")])
     assert (last.type, last.delta.finish_reason) == ("message-end", "ERROR")
     assert last.delta.error

@@ -49,7 +49,7 @@ def test_the_route_of_the_first_start_answers(chat: openai.OpenAI) -> None:
     assert "Anybody there?" in (response.choices[0].message.content or "")
 
 
-def test_a_claude_client_gets_reasoning_before_the_answer(claude: anthropic.Anthropic) -> None:
+def test_a_claude_client_gets_reasoning_before_the_response(claude: anthropic.Anthropic) -> None:
     with claude.messages.stream(
         model="demo/demo-reasoning@0ms",
         max_tokens=4000,

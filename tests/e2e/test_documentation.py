@@ -443,7 +443,7 @@ for name, text in json.load(sys.stdin).items():
 """
 
 
-def test_guides_of_sdks_print_an_answer(shell: DocumentationShell) -> None:
+def test_guides_of_sdks_print_a_response(shell: DocumentationShell) -> None:
     guides = {
         panel.id: panel.text
         for panel in panels(shell.gateway.base, "demo")
@@ -464,7 +464,7 @@ def test_guides_of_sdks_print_an_answer(shell: DocumentationShell) -> None:
     assert [name for name, text in printed.items() if "Say hello." not in text] == []
 
 
-def test_the_guide_of_curl_gets_an_answer(shell: DocumentationShell) -> None:
+def test_the_guide_of_curl_gets_a_response(shell: DocumentationShell) -> None:
     (panel,) = [guide for guide in panels(shell.gateway.base, "demo") if guide.id == "curl"]
     assert "Say hello." in shell.run(panel.text)
 
@@ -484,7 +484,7 @@ def test_commands_of_the_api_reference_get_responses_like_their_example(
     reverse("docs")  # loads the URLs, which complete the document
     (operation,) = [item for item in operations().values() if item.path == path]
     (response,) = [item for item in operation.responses if item.status == "200"]
-    answer = shell.run(operation.curl, ID="demo")
+    reply = shell.run(operation.curl, ID="demo")
     # Ollama's default is a stream, whose last line has all fields.
-    actual = json.loads(answer.strip().splitlines()[-1])
+    actual = json.loads(reply.strip().splitlines()[-1])
     assert json.loads(response.example).keys() <= actual.keys()

@@ -99,9 +99,9 @@ def test_a_coding_agent_has_a_fallback_and_a_budget(gateway: UpProcess, data_dir
     key = run(gateway, "examples/coding-agent/set-up.sh", DRAGOMAN_ADMIN_KEY=admin).strip()
     body = {"model": "coder", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
     headers = {"x-api-key": key}
-    answer = httpx.post(f"{gateway.base}/v1/messages", json=body, headers=headers, timeout=30)
-    assert answer.status_code == 200
-    assert answer.json()["content"][0]["text"]
+    response = httpx.post(f"{gateway.base}/v1/messages", json=body, headers=headers, timeout=30)
+    assert response.status_code == 200
+    assert response.json()["content"][0]["text"]
     other = {**body, "model": "demo"}
     refused_response = httpx.post(
         f"{gateway.base}/v1/messages", json=other, headers=headers, timeout=30

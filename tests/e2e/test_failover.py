@@ -59,8 +59,8 @@ def request_status(node: Node, key: str = "") -> int:
 
 
 def readiness(node: Node) -> tuple[int, list[str]]:
-    answer = httpx.get(f"{node.url}/health/ready")
-    return answer.status_code, answer.json()["reasons"]
+    response = httpx.get(f"{node.url}/health/ready")
+    return response.status_code, response.json()["reasons"]
 
 
 def rows(database: str) -> int:
@@ -145,8 +145,8 @@ def test_a_node_starts_while_its_database_is_read_only(tmp_path: Path, database:
             assert "the database is unavailable (cannot execute" in node.output
             assert request_status(node) == 200
             headers = {"authorization": f"Bearer {node.key}"}
-            answer = httpx.post(f"{node.url}/api/keys", json={"name": "x"}, headers=headers)
-            assert (answer.status_code, "read-only" in answer.text) == (503, True)
+            response = httpx.post(f"{node.url}/api/keys", json={"name": "x"}, headers=headers)
+            assert (response.status_code, "read-only" in response.text) == (503, True)
             before = rows(database)
             set_read_only(database, "off")
             wait_until(lambda: rows(database) > before)

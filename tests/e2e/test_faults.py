@@ -14,11 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.fakes.dialect_responses import TEXT
 
 from tests.e2e.stack import BRIEF_S, GatewayStack
-from tests.fakes import ScriptedAnswer
+from tests.fakes import ScriptedResponse
 from tests.fakes.chaos import KEY as UPSTREAM_KEY
-from tests.fakes.dialect_answers import TEXT
 from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -353,7 +353,7 @@ def test_the_log_has_the_error(stack: GatewayStack, fault: str) -> None:
 def test_a_client_that_closes_its_sending_side_has_disconnected(stack: GatewayStack) -> None:
     """The server sees the same end of input as from a client that has closed its socket."""
     prompt = f"Half-closed {uuid.uuid4().hex}"
-    stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
+    stack.on(prompt, ScriptedResponse(text="late", first_s=20))
     url = httpx.URL(stack.gateway.url)
     body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}]})
     head = (

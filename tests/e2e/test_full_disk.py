@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.stack import Gateway, litellm_config, strict_config
-from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import ScriptedResponse, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.small_disk import SmallDisk, small_disk
 from tests.waits import wait_until
 
@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 @pytest.fixture
 def gateway(tmp_path: Path, disk: SmallDisk) -> Iterator[Gateway]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        anthropic.script.on("Under load", ScriptedAnswer(text="Yes. " * 400))
+        anthropic.script.on("Under load", ScriptedResponse(text="Yes. " * 400))
         config = litellm_config(strict_config(openai, anthropic, deepseek))
         started = Gateway(tmp_path, config)
         started.data_dir = disk.path / "data"
@@ -45,15 +45,15 @@ def send_requests(gateway: Gateway, number: int) -> list[str]:
     with httpx.Client(base_url=gateway.url, headers=headers) as client:
         for n in range(number):
             id_header = {"x-request-id": f"full-{n}"}
-            answer = client.post("/v1/chat/completions", json=body, headers=id_header)
-            assert answer.status_code == 200, answer.text
+            response = client.post("/v1/chat/completions", json=body, headers=id_header)
+            assert response.status_code == 200, response.text
             answered_ids.append(id_header["x-request-id"])
     return answered_ids
 
 
 def readiness(gateway: Gateway) -> tuple[int, list[str]]:
-    answer = httpx.get(f"{gateway.url}/health/ready")
-    return answer.status_code, answer.json()["reasons"]
+    response = httpx.get(f"{gateway.url}/health/ready")
+    return response.status_code, response.json()["reasons"]
 
 
 @pytest.mark.parametrize("ended_by", ["SIGKILL", "SIGTERM"])
@@ -76,7 +76,7 @@ def test_requests_during_a_full_disk_are_logged_afterwards(
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
         responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered_ids]
-    failed_urls = [answer.url for answer in responses if answer.status_code != 200]
+    failed_urls = [response.url for response in responses if response.status_code != 200]
     assert not failed_urls, f"{len(failed_urls)} of {len(answered_ids)} are lost"
 
 

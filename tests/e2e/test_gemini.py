@@ -14,7 +14,7 @@ from google.genai import errors, types
 
 from tests.e2e.sdk_inputs import PIXEL, TWO_CALLS
 from tests.e2e.stack import Gateway, litellm_config
-from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic, StrictGemini, StrictOpenAI
+from tests.fakes import Refusal, ScriptedResponse, StrictAnthropic, StrictGemini, StrictOpenAI
 from tests.fakes.gemini_rules import SENTINEL, signature
 
 pytestmark = [
@@ -46,10 +46,10 @@ class GatewayStack:
         self.gateway = gateway
         self.servers = servers
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `answer`."""
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all providers answer user texts that contain `text` with `response`."""
         for server in self.servers:
-            server.script.on(text, answer)
+            server.script.on(text, response)
 
     def last(self, text: str) -> Any:
         """Return the newest upstream request with this text."""
@@ -109,7 +109,7 @@ def test_a_complete_response_is_parsed(client: genai.Client, model: str) -> None
 
 
 @ALL
-def test_a_stream_adds_up_to_the_answer(client: genai.Client, model: str) -> None:
+def test_a_stream_adds_up_to_the_response(client: genai.Client, model: str) -> None:
     chunks = list(client.models.generate_content_stream(model=model, contents="Hello there"))
     assert "".join(chunk.text or "" for chunk in chunks) == "Hello from the strict upstream."
     last = chunks[-1]
@@ -133,9 +133,9 @@ async def test_the_asynchronous_client_streams(stack: GatewayStack, model: str) 
 def test_without_sse_the_stream_is_one_array(stack: GatewayStack, model: str) -> None:
     url = f"{stack.gateway.url}/v1beta/models/{model}:streamGenerateContent"
     body = {"contents": [{"parts": [{"text": "Hello there"}]}]}
-    answer = httpx.post(url, json=body, params={"key": stack.gateway.key})
-    assert answer.headers["content-type"].startswith("application/json")
-    chunks = answer.json()
+    response = httpx.post(url, json=body, params={"key": stack.gateway.key})
+    assert response.headers["content-type"].startswith("application/json")
+    chunks = response.json()
     assert len(chunks) > 2
     texts = [part["text"] for c in chunks for part in c["candidates"][0]["content"]["parts"]]
     assert "".join(texts) == "Hello from the strict upstream."
@@ -147,7 +147,7 @@ def test_parallel_calls_make_a_round_trip(
     stack: GatewayStack, client: genai.Client, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, reasoning="Hm."))
+    stack.on(prompt, ScriptedResponse(text="I will look.", calls=TWO_CALLS, reasoning="Hm."))
     config = types.GenerateContentConfig(
         system_instruction="Be brief.", tools=[WEATHER], temperature=0.5, max_output_tokens=4000
     )
@@ -181,7 +181,7 @@ def test_parallel_calls_make_a_round_trip(
 
 def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewayStack) -> None:
     prompt = "Weather through Chat"
-    stack.on(prompt, ScriptedAnswer(calls=TWO_CALLS))
+    stack.on(prompt, ScriptedResponse(calls=TWO_CALLS))
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
     user = {"role": "user", "content": prompt}
     body: dict[str, Any] = {"model": OWN, "messages": [user], "tools": [tool]}
@@ -193,8 +193,8 @@ def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewaySt
         for call in message["tool_calls"]
     ]
     body["messages"] = [user, message, *results]
-    answer = httpx.post(url, json=body, headers=headers)
-    assert answer.status_code == 200
+    response = httpx.post(url, json=body, headers=headers)
+    assert response.status_code == 200
     upstream_parts = stack.last(prompt).body["contents"][1]["parts"]
     assert upstream_parts[0]["thoughtSignature"] == signature("get_weather")
     body["messages"] = [
@@ -214,7 +214,7 @@ def test_a_signature_returns_to_its_model_through_a_chat_client(stack: GatewaySt
 
 def test_a_signature_returns_to_its_model_through_a_messages_client(stack: GatewayStack) -> None:
     prompt = "Weather through Messages"
-    stack.on(prompt, ScriptedAnswer(calls=TWO_CALLS, reasoning="Hm."))
+    stack.on(prompt, ScriptedResponse(calls=TWO_CALLS, reasoning="Hm."))
     tool = {"name": "get_weather", "input_schema": {"type": "object"}}
     user = {"role": "user", "content": prompt}
     body: dict[str, Any] = {
@@ -259,7 +259,7 @@ def test_an_image_reaches_the_provider(
 @ALL
 def test_structured_output_is_parsed(stack: GatewayStack, client: genai.Client, model: str) -> None:
     prompt = f"The largest city, {model}, as json"
-    stack.on(prompt, ScriptedAnswer(text='{"name":"Tokyo"}'))
+    stack.on(prompt, ScriptedResponse(text='{"name":"Tokyo"}'))
     schema = types.Schema(
         type=types.Type.OBJECT,
         properties={"name": types.Schema(type=types.Type.STRING)},
@@ -278,7 +278,7 @@ def test_reasoning_is_returned_on_request(
     stack: GatewayStack, client: genai.Client, model: str
 ) -> None:
     prompt = f"Think, {model}"
-    stack.on(prompt, ScriptedAnswer(text="Done.", reasoning="Let me see."))
+    stack.on(prompt, ScriptedResponse(text="Done.", reasoning="Let me see."))
     for include_thoughts in (True, False):
         thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=include_thoughts)
         config = types.GenerateContentConfig(thinking_config=thinking, max_output_tokens=5000)
@@ -310,12 +310,12 @@ def test_errors_are_the_sdks_own(stack: GatewayStack, client: genai.Client, mode
         client.models.generate_content(model="nobody", contents="x")
     assert (missing.value.code, missing.value.status) == (404, "NOT_FOUND")
     word = {OWN: "UNAVAILABLE", CHAT: "server_error", CLAUDE: "overloaded_error"}[model]
-    stack.on(f"Overloaded, {model}", ScriptedAnswer(error=Refusal(503, word, "too many")))
+    stack.on(f"Overloaded, {model}", ScriptedResponse(error=Refusal(503, word, "too many")))
     with pytest.raises(errors.ServerError) as busy:
         client.models.generate_content(model=model, contents=f"Overloaded, {model}")
     assert (busy.value.code, busy.value.status) == (503, "UNAVAILABLE")
     stack.on(
-        f"Slow down, {model}", ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down"))
+        f"Slow down, {model}", ScriptedResponse(error=Refusal(429, "rate_limit_error", "slow down"))
     )
     with pytest.raises(errors.ClientError) as error_info:
         client.models.generate_content(model=model, contents=f"Slow down, {model}")
@@ -324,7 +324,7 @@ def test_errors_are_the_sdks_own(stack: GatewayStack, client: genai.Client, mode
 
 @ALL
 def test_a_broken_stream_raises(stack: GatewayStack, client: genai.Client, model: str) -> None:
-    stack.on(f"Break, {model}", ScriptedAnswer(text="This will never be whole.", breaks="error"))
+    stack.on(f"Break, {model}", ScriptedResponse(text="This will never be whole.", breaks="error"))
     stream = client.models.generate_content_stream(model=model, contents=f"Break, {model}")
     with pytest.raises(errors.APIError):
         list(stream)
@@ -346,11 +346,11 @@ def test_passthrough_bodies_are_unchanged(stack: GatewayStack) -> None:
         "contents": [{"role": "user", "parts": [{"text": "Passed through"}]}],
         "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}],
     }
-    answer = httpx.post(
+    response = httpx.post(
         url, content=json.dumps(body), headers={"x-goog-api-key": stack.gateway.key}
     )
-    assert answer.status_code == 200
-    assert answer.json()["responseId"] == "up1"
+    assert response.status_code == 200
+    assert response.json()["responseId"] == "up1"
     assert stack.last("Passed through").body == body
 
 
@@ -372,5 +372,5 @@ def test_texts_are_embedded(stack: GatewayStack, client: genai.Client) -> None:
     url = f"{stack.gateway.url}/v1/embeddings"
     headers = {"authorization": f"Bearer {stack.gateway.key}"}
     body = {"model": OWN, "input": "a", "dimensions": 2}
-    answer = httpx.post(url, json=body, headers=headers).json()
-    assert answer["data"][0]["embedding"] == [0.0, 1.0]
+    response = httpx.post(url, json=body, headers=headers).json()
+    assert response["data"][0]["embedding"] == [0.0, 1.0]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.stack import Gateway, litellm_config
 from tests.fakes import StrictOpenAI
-from tests.fakes.script import ScriptedAnswer
+from tests.fakes.script import ScriptedResponse
 from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -33,8 +33,8 @@ class GatewayStack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
     with StrictOpenAI() as slow_server, StrictOpenAI() as quick:
-        slow_server.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
-        quick.script.on("faster", ScriptedAnswer(text="I am", input_tokens=321, output_tokens=3))
+        slow_server.script.on("faster", ScriptedResponse(text="I am late", first_s=60))
+        quick.script.on("faster", ScriptedResponse(text="I am", input_tokens=321, output_tokens=3))
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config([])).start()
         try:
             yield GatewayStack(
@@ -46,9 +46,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 
 def post(gateway: Gateway, path: str, body: Any) -> Any:
     headers = {"authorization": f"Bearer {gateway.key}"}
-    answer = httpx.post(f"{gateway.url}/api/{path}", json=body, headers=headers, timeout=30)
-    assert answer.is_success, answer.text
-    return answer.json()
+    response = httpx.post(f"{gateway.url}/api/{path}", json=body, headers=headers, timeout=30)
+    assert response.is_success, response.text
+    return response.json()
 
 
 def create_route_and_key(gateway: Gateway, slow_server: StrictOpenAI, quick: StrictOpenAI) -> str:
@@ -79,11 +79,11 @@ def test_both_hedged_attempts_are_charged_and_one_is_returned(
             stream=streamed,
             **({"stream_options": {"include_usage": True}} if streamed else {}),  # type: ignore[arg-type]
         )
-        answer = raw.parse()
+        response = raw.parse()
         if streamed:
-            text = "".join(c.choices[0].delta.content or "" for c in answer if c.choices)  # type: ignore[union-attr]
+            text = "".join(c.choices[0].delta.content or "" for c in response if c.choices)  # type: ignore[union-attr]
         else:
-            text = answer.choices[0].message.content  # type: ignore[union-attr]
+            text = response.choices[0].message.content  # type: ignore[union-attr]
     assert text == "I am"
     row = gateway.row(raw.headers["x-request-id"])
     losing_attempt, winner = row["attempts"]

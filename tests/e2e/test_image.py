@@ -215,9 +215,9 @@ def test_a_stream_passes_caddy_chunk_by_chunk(image: Image, gateway: str, tmp_pa
         arrivals = []
         with httpx.stream(
             "POST", f"{url}/v1/chat/completions", json=body, headers=headers
-        ) as answer:
-            assert answer.status_code == 200
-            for line in answer.iter_lines():
+        ) as response:
+            assert response.status_code == 200
+            for line in response.iter_lines():
                 if line.startswith("data:"):
                     arrivals.append(time.monotonic())
         assert len(arrivals) > 5

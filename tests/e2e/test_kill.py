@@ -16,14 +16,14 @@ import pytest
 
 from gateway.management.start.restarts import MAX_DEATHS
 from tests.e2e.stack import Gateway, litellm_config, strict_config
-from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import ScriptedResponse, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
 
 CLIENTS = 6
 # How many requests are answered before and after something is killed.
-ANSWERS_EACH = 100
+RESPONSES_EACH = 100
 
 
 def send_requests(
@@ -40,15 +40,15 @@ def send_requests(
         while not finished.is_set():
             id_ = f"kill-{uuid.uuid4().hex}"
             try:
-                answer = client.post(
+                response = client.post(
                     "/v1/chat/completions", json=body, headers={"x-request-id": id_}
                 )
             except httpx.HTTPError:
                 continue
             is_complete = (
-                answer.text.endswith("data: [DONE]\n\n") if stream else bool(answer.json())
+                response.text.endswith("data: [DONE]\n\n") if stream else bool(response.json())
             )
-            if answer.status_code == 200 and is_complete:
+            if response.status_code == 200 and is_complete:
                 answered_ids.append(id_)
 
 
@@ -93,8 +93,8 @@ def background_clients(gateway: Gateway) -> Iterator[list[str]]:
 @pytest.fixture
 def upstreams() -> Iterator[tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        anthropic.script.on("Under load", ScriptedAnswer(text="Yes."))
-        openai.script.on("Finish this", ScriptedAnswer(text="word " * 40, pace_s=0.02))
+        anthropic.script.on("Under load", ScriptedResponse(text="Yes."))
+        openai.script.on("Finish this", ScriptedResponse(text="word " * 40, pace_s=0.02))
         yield openai, anthropic, deepseek
 
 
@@ -104,7 +104,7 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams))).start()
     try:
         with background_clients(gateway) as answered_ids:
-            wait_until(lambda: len(answered_ids) >= ANSWERS_EACH)
+            wait_until(lambda: len(answered_ids) >= RESPONSES_EACH)
             gateway.kill()
         gateway.start()
         missing_ids = missing_log_ids(gateway, answered_ids)
@@ -119,10 +119,10 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
     gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
     try:
         with background_clients(gateway) as answered_ids:
-            wait_until(lambda: len(answered_ids) >= ANSWERS_EACH)
+            wait_until(lambda: len(answered_ids) >= RESPONSES_EACH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
-            maximum = len(answered_ids) + ANSWERS_EACH
+            maximum = len(answered_ids) + RESPONSES_EACH
             wait_until(lambda: len(answered_ids) >= maximum)
             wait_until(
                 lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before)
@@ -172,8 +172,8 @@ def test_running_streams_finish_at_sigterm(
             "stream": True,
         }
         url = f"{gateway.url}/v1/chat/completions"
-        with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
-            pieces = answer.iter_text()
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as response:
+            pieces = response.iter_text()
             text = next(pieces)
             stopping = threading.Thread(target=lambda: stopped.append(gateway.stop()))
             stopping.start()

@@ -21,9 +21,9 @@ import pytest
 from gateway.api.pages import MAX_PAGE
 from gateway.edge.admission import public_prefix
 from tests.e2e.stack import Gateway, litellm_config, strict_config
-from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import ScriptedResponse, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running_server
-from tests.test_databases import POSTGRES, answers
+from tests.test_databases import POSTGRES, responses
 from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -109,9 +109,9 @@ class LimitedGateway(Gateway):
 @pytest.fixture(params=["sqlite", "postgresql-redis"])
 def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitedGateway]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        openai.script.on("Count me", ScriptedAnswer(text="One."))
-        openai.script.on("Take your time", ScriptedAnswer(text="word " * 60, pace_s=0.05))
-        openai.script.on("Hold the line", ScriptedAnswer(text="word " * 60, pace_s=1))
+        openai.script.on("Count me", ScriptedResponse(text="One."))
+        openai.script.on("Take your time", ScriptedResponse(text="word " * 60, pace_s=0.05))
+        openai.script.on("Hold the line", ScriptedResponse(text="word " * 60, pace_s=1))
         config = litellm_config(strict_config(openai, anthropic, deepseek))
         with database_environment(request.param, tmp_path) as environment:
             process = LimitedGateway(tmp_path, config, **environment).start()
@@ -127,7 +127,7 @@ def database_environment(kind: str, directory: Path) -> Iterator[dict[str, str]]
     if kind == "sqlite":
         yield {}
         return
-    if "TEST_POSTGRES_URL" not in os.environ and not answers():
+    if "TEST_POSTGRES_URL" not in os.environ and not responses():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     name = f"limits_{uuid.uuid4().hex[:12]}"
     with running_server(directory) as redis, psycopg.connect(POSTGRES, autocommit=True) as database:
@@ -234,9 +234,9 @@ def _check_rotation(gateway: LimitedGateway) -> None:
     assert [gateway.ask(old).status_code for _ in range(3)] == [200] * 3
     new = gateway.post("/api/keys/rotated/rotate?grace_s=3600")["key"]
     gateway.wait_for_key(new)
-    answers = [gateway.ask(key) for key in (new, old, new, old, new)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    remaining = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers[:3]]
+    responses = [gateway.ask(key) for key in (new, old, new, old, new)]
+    assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
+    remaining = [response.headers["x-ratelimit-remaining-requests"] for response in responses[:3]]
     assert remaining == ["2", "1", "0"]
 
 
@@ -249,10 +249,10 @@ def _check_cut_streams(gateway: LimitedGateway) -> None:
         body = {"model": MODEL, "max_tokens": 100, **SLOW}
         headers = {"authorization": f"Bearer {key}"}
         url = f"{gateway.url}/v1/chat/completions"
-        with httpx.stream("POST", url, json=body, headers=headers, timeout=60) as answer:
-            assert answer.status_code == 200
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=60) as response:
+            assert response.status_code == 200
             deadline = time.monotonic() + after_s
-            for _ in answer.iter_raw():
+            for _ in response.iter_raw():
                 if time.monotonic() > deadline:
                     return
 

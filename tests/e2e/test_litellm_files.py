@@ -21,12 +21,12 @@ from tests.e2e.litellm_gateway import (
     AzureUpstream,
     FileConfiguredGateway,
     Upstream,
-    count_answers,
+    count_responses,
     forwarded_port,
     running_gateway,
     upstreams,
 )
-from tests.fakes import Refusal, ScriptedAnswer
+from tests.fakes import Refusal, ScriptedResponse
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai import KEY
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
@@ -59,7 +59,7 @@ def test_the_simple_file_serves_both_kinds_of_clients(tmp_path: Path) -> None:
         base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
         with running_gateway(tmp_path, SIMPLE, **base) as gateway:
             for model in ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini"):
-                assert gateway.answer_text(model, max_completion_tokens=50) == "openai"
+                assert gateway.response_text(model, max_completion_tokens=50) == "openai"
                 assert upstream.requests[-1].body["model"] == model
             # What the guide is for: an agent of Anthropic's on a model of OpenAI's.
             with anthropic.Anthropic(base_url=gateway.url, api_key="sk-1234") as client:
@@ -76,8 +76,8 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
         chat, azure = stack.enter_context(Upstream()), stack.enter_context(AzureUpstream())
         ollama = stack.enter_context(StrictOllama())
         ollama.models = ("llama3",)
-        chat.script.on("", ScriptedAnswer(text="openai"))
-        azure.script.on("", ScriptedAnswer(text="azure"))
+        chat.script.on("", ScriptedResponse(text="openai"))
+        azure.script.on("", ScriptedResponse(text="azure"))
         is_forwarded = stack.enter_context(forwarded_port(11434, ollama.port))
         environ = {
             "OPENAI_API_KEY": chat.key,
@@ -86,11 +86,11 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
             "AZURE_API_KEY": azure.key,
         }
         gateway = stack.enter_context(running_gateway(tmp_path, SEVERAL, **environ))
-        assert gateway.answer_text("gpt-4o") == "openai"
-        assert gateway.answer_text("azure-gpt-4") == "azure"
+        assert gateway.response_text("gpt-4o") == "openai"
+        assert gateway.response_text("azure-gpt-4") == "azure"
         if is_forwarded:
-            ollama.script.on("", ScriptedAnswer(text="ollama"))
-            assert gateway.answer_text("llama3") == "ollama"
+            ollama.script.on("", ScriptedResponse(text="ollama"))
+            assert gateway.response_text("llama3") == "ollama"
 
 
 def test_the_model_switching_file_drops_unsupported_parameters(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ GatewayStack = tuple[FileConfiguredGateway, dict[str, Upstream]]
 
 def test_deployments_share_the_traffic_by_their_rpm(healthy: GatewayStack) -> None:
     gateway, _ = healthy
-    drawn = count_answers(gateway, "zephyr-beta", 220)
+    drawn = count_responses(gateway, "zephyr-beta", 220)
     assert drawn["one"] + drawn["two"] == 220
     assert 2 <= drawn["one"] <= 45  # a binomial draw of 1 in 11: 20, give or take 4.3
 
@@ -221,10 +221,10 @@ def test_a_model_is_retried_before_its_fallback_is_called(healthy: GatewayStack)
     """proxy/reliability: `num_retries: 2` means three calls of each model_name."""
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN, times=2)
-    assert gateway.answer_text("primary", "Twice in vain") == "primary"
+    assert gateway.response_text("primary", "Twice in vain") == "primary"
     assert upstreams["primary"].request_count("Twice in vain") == 3
     upstreams["primary"].fail(DOWN)
-    assert gateway.answer_text("primary", "For ever") == "backup"
+    assert gateway.response_text("primary", "For ever") == "backup"
     assert (
         upstreams["primary"].request_count("For ever"),
         upstreams["backup"].request_count("For ever"),
@@ -234,10 +234,10 @@ def test_a_model_is_retried_before_its_fallback_is_called(healthy: GatewayStack)
 def test_another_model_answers_for_one_that_is_down(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
-    answer = gateway.ask("primary")
-    assert answer.json()["choices"][0]["message"]["content"] == "backup"
+    response = gateway.ask("primary")
+    assert response.json()["choices"][0]["message"]["content"] == "backup"
     # Clients read which deployment it was in the headers, as LiteLLM's do.
-    assert "gpt-4.1" in answer.headers["x-dragoman-target"]
+    assert "gpt-4.1" in response.headers["x-dragoman-target"]
     assert upstreams["backup"].requests[-1].body["model"] == "gpt-4.1"
 
 
@@ -262,7 +262,7 @@ def test_a_refusal_of_the_request_has_its_own_fallback(
 ) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(refusal)
-    assert gateway.answer_text("primary", text) == answerer
+    assert gateway.response_text("primary", text) == answerer
     # The same request would be refused again: it is not retried.
     assert upstreams["primary"].request_count(text) <= 1
     assert upstreams["backup"].request_count(text) == 0
@@ -271,19 +271,19 @@ def test_a_refusal_of_the_request_has_its_own_fallback(
 def test_the_default_fallback_is_for_models_without_their_own(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
-    assert gateway.answer_text("without-fallbacks") == "larger"
+    assert gateway.response_text("without-fallbacks") == "larger"
 
 
 def test_the_lower_order_is_tried_first(healthy: GatewayStack) -> None:
     gateway, upstreams = healthy
     upstreams["primary"].fail(DOWN)
-    assert gateway.answer_text("ordered", "Next order") == "backup"
+    assert gateway.response_text("ordered", "Next order") == "backup"
     assert upstreams["larger"].request_count("Next order") == 0
 
 
 def test_a_model_group_alias_is_another_name(healthy: GatewayStack) -> None:
     gateway, _ = healthy
-    assert gateway.answer_text("gpt-4-alias") == "backup"
+    assert gateway.response_text("gpt-4-alias") == "backup"
     (row,) = gateway.send("GET", "/model_group/info", params={"model_group": "gpt-4-alias"}).json()[
         "data"
     ]
@@ -352,8 +352,8 @@ def test_failures_are_retried_as_often_as_configured(
     gateway, upstreams = retried
     upstreams[name].recover()
     upstreams[name].fail(refusal, times)
-    answer = gateway.ask(model)
-    assert answer.status_code == status, answer.text
+    response = gateway.ask(model)
+    assert response.status_code == status, response.text
     assert len(upstreams[name].requests) == calls
     upstreams[name].recover()
 
@@ -389,17 +389,17 @@ def test_a_deployment_that_fails_too_often_is_in_cooldown(tmp_path: Path) -> Non
         server = servers["one"]
         text = RESTING.format(key=KEY, one=server.url, two=servers["two"].url)
         with running_gateway(tmp_path, text) as gateway:
-            drawn = count_answers(gateway, "pair", 120)
+            drawn = count_responses(gateway, "pair", 120)
             assert 70 <= drawn["one"] <= 108  # 3 in 4: 90, give or take 4.7
             server.fail(DOWN)
             server.requests.clear()
             start = time.monotonic()
-            assert count_answers(gateway, "pair", 60) == {"two": 60}
+            assert count_responses(gateway, "pair", 60) == {"two": 60}
             # The fourth, and who looks after each rest.
             assert len(server.requests) <= 5 + (time.monotonic() - start) // 3
             server.recover()
-            wait_until(lambda: gateway.answer_text("pair") == "one")
-            assert count_answers(gateway, "pair", 40)["one"] > 15
+            wait_until(lambda: gateway.response_text("pair") == "one")
+            assert count_responses(gateway, "pair", 40)["one"] > 15
 
 
 # --- cache and budgets ------------------------------------------------------------------
@@ -430,7 +430,7 @@ SAVED_CONFIG = """
       master_key: sk-1234
 """
 # 11 tokens in and 23 out, by the prices of the file.
-ANSWER_USD = 11 * 0.001 + 23 * 0.002
+RESPONSE_USD = 11 * 0.001 + 23 * 0.002
 
 
 @pytest.fixture(scope="module")
@@ -443,18 +443,18 @@ def saved_gateway(
             yield gateway, servers["one"]
 
 
-def test_an_answer_is_cached_for_its_ttl(
+def test_a_response_is_cached_for_its_ttl(
     saved_gateway: tuple[FileConfiguredGateway, Upstream],
 ) -> None:
     gateway, upstream = saved_gateway
     key = gateway.new_key()
     for _ in range(3):
-        assert gateway.answer_text("gpt-4o", "Keep me", key=key) == "one"
+        assert gateway.response_text("gpt-4o", "Keep me", key=key) == "one"
     assert upstream.request_count("Keep me") == 1
-    gateway.answer_text("gpt-4o", "Keep me", key=key, temperature=0.5)
+    gateway.response_text("gpt-4o", "Keep me", key=key, temperature=0.5)
     assert upstream.request_count("Keep me") == 2
     time.sleep(4.5)
-    gateway.answer_text("gpt-4o", "Keep me", key=key)
+    gateway.response_text("gpt-4o", "Keep me", key=key)
     assert upstream.request_count("Keep me") == 3
 
 
@@ -464,34 +464,34 @@ def test_a_request_may_bypass_the_cache(
     """docs.litellm.ai/docs/proxy/caching: `cache: {"no-cache": true}` in the body."""
     gateway, upstream = saved_gateway
     for _ in range(2):
-        gateway.answer_text("gpt-4o", "Never kept", cache={"no-cache": True})
+        gateway.response_text("gpt-4o", "Never kept", cache={"no-cache": True})
     assert upstream.request_count("Never kept") == 2
     assert "cache" not in upstream.requests[-1].body
 
 
-def test_a_cached_answer_costs_nothing(
+def test_a_cached_response_costs_nothing(
     saved_gateway: tuple[FileConfiguredGateway, Upstream],
 ) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(key_alias="cheap")
     for _ in range(4):
-        gateway.answer_text("gpt-4o", "Cheap words", key=key)
-    assert _spend(gateway, key, ANSWER_USD) == pytest.approx(ANSWER_USD)
+        gateway.response_text("gpt-4o", "Cheap words", key=key)
+    assert _spend(gateway, key, RESPONSE_USD) == pytest.approx(RESPONSE_USD)
 
 
 def test_a_keys_budget_ends_its_traffic(
     saved_gateway: tuple[FileConfiguredGateway, Upstream],
 ) -> None:
     gateway, upstream = saved_gateway
-    budget = ANSWER_USD * 1.5
+    budget = RESPONSE_USD * 1.5
     key = gateway.new_key(key_alias="poor", max_budget=budget, budget_duration="30d")
     responses = [gateway.ask("gpt-4o", f"Spend {n}", key=key, max_tokens=23) for n in range(4)]
-    statuses = [answer.status_code for answer in responses]
+    statuses = [response.status_code for response in responses]
     assert statuses[0] == 200
     assert set(statuses[2:]) == {429}
     assert upstream.request_count("Spend 3") == 0
-    spent = _spend(gateway, key, ANSWER_USD)
-    assert spent <= budget + ANSWER_USD
+    spent = _spend(gateway, key, RESPONSE_USD)
+    assert spent <= budget + RESPONSE_USD
     rows = gateway.send("GET", "/spend/logs", params={"api_key": key}).json()
     assert sum(row["spend"] for row in rows) == pytest.approx(spent)
     assert {row["status"] for row in rows} == {"success", "failure"}
@@ -503,15 +503,15 @@ def test_a_keys_budget_ends_its_traffic(
 def test_a_keys_limits_are_enforced(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(rpm_limit=2)
-    answers = [gateway.ask("other", f"Limited {n}", key=key) for n in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert int(answers[2].headers["retry-after"]) >= 1
+    responses = [gateway.ask("other", f"Limited {n}", key=key) for n in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert int(responses[2].headers["retry-after"]) >= 1
 
 
 def test_a_key_uses_only_its_models(saved_gateway: tuple[FileConfiguredGateway, Upstream]) -> None:
     gateway, _ = saved_gateway
     key = gateway.new_key(models=["other"])
-    assert gateway.answer_text("other", key=key) == "one"
+    assert gateway.response_text("other", key=key) == "one"
     assert gateway.ask("gpt-4o", key=key).status_code == 403
     names = [
         row["model_name"] for row in gateway.send("GET", "/model/info", key=key).json()["data"]
@@ -554,8 +554,8 @@ def test_clients_get_the_prices_of_the_file(
 def test_liveness_has_litellms_format(
     saved_gateway: tuple[FileConfiguredGateway, Upstream], path: str, body: object
 ) -> None:
-    answer = saved_gateway[0].send("GET", path, key="none")
-    assert (answer.status_code, answer.json()) == (200, body)
+    response = saved_gateway[0].send("GET", path, key="none")
+    assert (response.status_code, response.json()) == (200, body)
 
 
 def _spend(gateway: FileConfiguredGateway, key: str, least: float) -> float:

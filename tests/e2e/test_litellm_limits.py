@@ -109,27 +109,27 @@ def limited_gateway(
 def test_a_deployment_at_its_rpm_is_skipped(limited_gateway: GatewayStack) -> None:
     """proxy/load_balancing: enforce_model_rate_limits enforces `rpm` and `tpm`."""
     gateway, _ = limited_gateway
-    assert [gateway.answer_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
+    assert [gateway.response_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
 
 
 def test_a_model_whose_deployments_are_full_is_refused(limited_gateway: GatewayStack) -> None:
     gateway, result = limited_gateway
-    assert gateway.answer_text("alone", "Once") == "one"
-    answer = gateway.ask("alone", "Twice")
-    assert (answer.status_code, result["one"].request_count("Twice")) == (429, 0)
-    assert int(answer.headers["retry-after"]) >= 1
+    assert gateway.response_text("alone", "Once") == "one"
+    response = gateway.ask("alone", "Twice")
+    assert (response.status_code, result["one"].request_count("Twice")) == (429, 0)
+    assert int(response.headers["retry-after"]) >= 1
 
 
 def test_a_deployment_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
     """proxy/provider_budget_routing: the first call succeeds and exceeds the budget."""
     gateway, _ = limited_gateway
-    assert gateway.answer_text("dear", "First") == "one"
+    assert gateway.response_text("dear", "First") == "one"
     _wait_for_other_deployment(gateway, "dear", "one", "two")
 
 
 def test_a_provider_over_its_budget_is_skipped(limited_gateway: GatewayStack) -> None:
     gateway, _ = limited_gateway
-    assert gateway.answer_text("grouped", "First") == "three"
+    assert gateway.response_text("grouped", "First") == "three"
     _wait_for_other_deployment(gateway, "grouped", "three", "It is a mock.")
 
 
@@ -146,8 +146,8 @@ def test_a_mock_response_is_returned_without_an_upstream_call(
     limited_gateway: GatewayStack,
 ) -> None:
     gateway, _ = limited_gateway
-    assert gateway.answer_text("mock") == "It is a mock."
-    assert gateway.answer_text("mock-error") == "It is a mock."
+    assert gateway.response_text("mock") == "It is a mock."
+    assert gateway.response_text("mock-error") == "It is a mock."
 
 
 def _wait_for_other_deployment(
@@ -157,7 +157,7 @@ def _wait_for_other_deployment(
     requests: list[str] = []
 
     def changed() -> bool:
-        requests.append(gateway.answer_text(model, "Next"))
+        requests.append(gateway.response_text(model, "Next"))
         return requests[-1] != first
 
     wait_until(changed)
@@ -187,7 +187,7 @@ def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path)
     with upstreams("one") as servers:
         text = BUDGET_CONFIG.format(key=KEY, one=servers["one"].url)
         with running_gateway(tmp_path, text) as gateway:
-            assert gateway.answer_text("gpt-4o", "First") == "one"
+            assert gateway.response_text("gpt-4o", "First") == "one"
             key = gateway.new_key()
             wait_until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
             refused_response = gateway.ask("gpt-4o")

@@ -84,12 +84,12 @@ class Recorder:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 outer.requests.append((self.path, json.loads(body)))
-                answer = b'{"error": {"message": "recorded", "type": "invalid_request_error"}}'
+                response = b'{"error": {"message": "recorded", "type": "invalid_request_error"}}'
                 self.send_response(400)
                 self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(answer)))
+                self.send_header("content-length", str(len(response)))
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(response)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -130,7 +130,7 @@ def configured_gateway(
         yield gateway
 
 
-def answer_and_upstream_request(
+def response_and_upstream_request(
     configured_gateway: FileConfiguredGateway,
     upstream: Recorder,
     model: str,
@@ -138,15 +138,15 @@ def answer_and_upstream_request(
     **more: Any,
 ) -> tuple[str, dict[str, Any]]:
     upstream.requests.clear()
-    answer = configured_gateway.ask(model, text, **more)
-    assert answer.status_code == 400, answer.text
+    response = configured_gateway.ask(model, text, **more)
+    assert response.status_code == 400, response.text
     return upstream.requests[-1]
 
 
 def test_a_bare_gemini_with_a_project_is_called_at_vertex(
     configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    path, _ = answer_and_upstream_request(configured_gateway, upstream, "bare-gemini")
+    path, _ = response_and_upstream_request(configured_gateway, upstream, "bare-gemini")
     assert path == (
         "/v1beta1/projects/proj/locations/europe-west1/publishers/google/models/"
         "gemini-2.5-flash:generateContent"
@@ -156,25 +156,25 @@ def test_a_bare_gemini_with_a_project_is_called_at_vertex(
 def test_a_default_effort_is_translated_like_a_clients(
     configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    _, as_default = answer_and_upstream_request(configured_gateway, upstream, "gemini-effort")
+    _, as_default = response_and_upstream_request(configured_gateway, upstream, "gemini-effort")
     assert as_default["generationConfig"]["thinkingConfig"]["thinkingBudget"] > 0
-    _, by_client = answer_and_upstream_request(
+    _, by_client = response_and_upstream_request(
         configured_gateway, upstream, "gemini-effort", reasoning_effort="low"
     )
     budget = by_client["generationConfig"]["thinkingConfig"]["thinkingBudget"]
     assert 0 < budget < as_default["generationConfig"]["thinkingConfig"]["thinkingBudget"]
-    _, claude = answer_and_upstream_request(configured_gateway, upstream, "claude-effort")
+    _, claude = response_and_upstream_request(configured_gateway, upstream, "claude-effort")
     assert claude["output_config"] == {"effort": "low"}
 
 
 def test_default_thinking_and_context_length_are_sent(
     configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
-    _, claude = answer_and_upstream_request(
+    _, claude = response_and_upstream_request(
         configured_gateway, upstream, "claude-thinking", max_tokens=4096
     )
     assert claude["thinking"] == {"type": "enabled", "budget_tokens": 2048}
-    _, llama = answer_and_upstream_request(configured_gateway, upstream, "llama")
+    _, llama = response_and_upstream_request(configured_gateway, upstream, "llama")
     assert llama["options"]["num_ctx"] == 4096
 
 
@@ -182,14 +182,14 @@ def test_a_complexity_router_selects_the_model_by_the_prompt(
     configured_gateway: FileConfiguredGateway, upstream: Recorder
 ) -> None:
     assert (
-        answer_and_upstream_request(configured_gateway, upstream, "smart", "hi, what is the time?")[
-            1
-        ]["model"]
+        response_and_upstream_request(
+            configured_gateway, upstream, "smart", "hi, what is the time?"
+        )[1]["model"]
         == "small"
     )
     hard = "Think step by step and analyze this distributed architecture: compare and contrast."
     assert (
-        answer_and_upstream_request(configured_gateway, upstream, "smart", hard)[1]["model"]
+        response_and_upstream_request(configured_gateway, upstream, "smart", hard)[1]["model"]
         == "large"
     )
 
@@ -198,7 +198,7 @@ def test_the_routers_redis_is_used(
     configured_gateway: FileConfiguredGateway, redis_server: RedisServer, upstream: Recorder
 ) -> None:
     """The gateway's connection is in addition to the test's own."""
-    answer_and_upstream_request(configured_gateway, upstream, "easy")
+    response_and_upstream_request(configured_gateway, upstream, "easy")
     with redis.Redis(port=redis_server.port) as client:
         wait_until(lambda: len(client.client_list()) > 1)
 

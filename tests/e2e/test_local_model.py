@@ -49,12 +49,12 @@ def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
         assert '"model":"local"' in gateway.line
         client = openai.OpenAI(base_url=f"{gateway.base}/v1", api_key=gateway.key, timeout=120)
         with client:
-            answer = client.chat.completions.create(
+            response = client.chat.completions.create(
                 model="local", messages=[{"role": "user", "content": PROMPT}], max_tokens=60
             )
         print(f"first answer after {time.monotonic() - start:.1f} s")
-        assert answer.choices[0].message.content.strip()
-        assert answer.usage.prompt_tokens > 10
+        assert response.choices[0].message.content.strip()
+        assert response.usage.prompt_tokens > 10
         with (
             anthropic.Anthropic(base_url=gateway.base, api_key=gateway.key, timeout=120) as other,
             other.messages.stream(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import GatewayStack, is_installed
-from tests.fakes import Call, Refusal, ScriptedAnswer
+from tests.fakes import Call, Refusal, ScriptedResponse
 
 SCRIPTS = Path(__file__).resolve().parent / "node"
 PRESENT = is_installed("node") and is_installed("npm")
@@ -55,9 +55,9 @@ def scripts() -> Path:
 @pytest.mark.wide(every=2)
 def test_a_node_sdk_works(stack: GatewayStack, scripts: Path, script: str, model: str) -> None:
     limited = Refusal(429, "rate_limit_error", "Slow.", headers={"retry-after": "1"})
-    stack.on("Refuse with rate_limit for node", ScriptedAnswer(error=limited))
+    stack.on("Refuse with rate_limit for node", ScriptedResponse(error=limited))
     calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
-    stack.on("Node weather of two cities", ScriptedAnswer(calls=calls))
+    stack.on("Node weather of two cities", ScriptedResponse(calls=calls))
     assert run(scripts / script, stack.gateway.url, stack.gateway.key, model) == {
         "whole": "Hello from the strict upstream.",
         "streamed": "Hello from the strict upstream.",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.stack import ROOT, Gateway, litellm_config
 from tests.e2e.test_ollama import row
-from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic, StrictOpenAI
+from tests.fakes import Refusal, ScriptedResponse, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai_older import StrictOlderOpenAI
 
@@ -41,10 +41,10 @@ class GatewayStack:
     messages: StrictAnthropic
     local: StrictOllama
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Have all providers answer prompts that contain `text` with `answer`."""
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all providers answer prompts that contain `text` with `response`."""
         for server in (self.older, self.chat, self.messages, self.local):
-            server.script.on(text, answer)
+            server.script.on(text, response)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_completions_prompt_is_continued(client: openai.OpenAI, model: str) ->
 
 
 @EACH
-def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> None:
+def test_a_stream_adds_up_to_the_response(client: openai.OpenAI, model: str) -> None:
     chunks = list(
         client.completions.create(
             model=model, prompt="Hello there", stream=True, stream_options={"include_usage": True}
@@ -97,8 +97,8 @@ def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> No
 def test_several_prompts_are_answered_in_their_order(
     stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
-    stack.on("Count to one", ScriptedAnswer(text="1"))
-    stack.on("Count to two", ScriptedAnswer(text="2"))
+    stack.on("Count to one", ScriptedResponse(text="1"))
+    stack.on("Count to two", ScriptedResponse(text="2"))
     params: Any = {"model": model, "prompt": ["Count to one", "Count to two"]}
     if stream:
         chunks = list(client.completions.create(stream=True, **params))
@@ -113,7 +113,7 @@ def test_an_error_raises_the_exception_of_the_sdk(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Refuse {model}"
-    stack.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
+    stack.on(prompt, ScriptedResponse(error=Refusal(429, "rate_limit_error", "slow down please")))
     with pytest.raises(openai.RateLimitError, match="slow down"):
         client.completions.create(model=model, prompt=prompt)
 
@@ -121,7 +121,7 @@ def test_an_error_raises_the_exception_of_the_sdk(
 @EACH
 def test_a_broken_stream_raises(stack: GatewayStack, client: openai.OpenAI, model: str) -> None:
     text = "A long and winding answer that never ends."
-    stack.on("Break", ScriptedAnswer(text=text, breaks="cut", pace_s=0.02))
+    stack.on("Break", ScriptedResponse(text=text, breaks="cut", pace_s=0.02))
     with pytest.raises(openai.APIError):
         list(client.completions.create(model=model, prompt="Break", stream=True))
 

@@ -17,7 +17,7 @@ from google.genai import errors, types
 
 from tests.e2e.sdk_inputs import PIXEL
 from tests.e2e.stack import Gateway, litellm_config
-from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedResponse, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
 
 pytestmark = pytest.mark.e2e
@@ -47,10 +47,10 @@ class GatewayStack:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Have all providers answer user texts that contain `text` with `answer`."""
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all providers answer user texts that contain `text` with `response`."""
         for server in (self.local, self.chat, self.messages):
-            server.script.on(text, answer)
+            server.script.on(text, response)
 
     @property
     def seen(self) -> int:
@@ -100,7 +100,7 @@ def test_a_complete_response_is_parsed(client: ollama.Client, model: str) -> Non
 
 
 @EACH
-def test_a_stream_adds_up_to_the_answer(client: ollama.Client, model: str) -> None:
+def test_a_stream_adds_up_to_the_response(client: ollama.Client, model: str) -> None:
     rows = list(client.chat(model=model, messages=user("Hello there"), stream=True))
     assert "".join(r.message.content or "" for r in rows) == "Hello from the strict upstream."
     assert [r.done for r in rows].count(True) == 1
@@ -115,7 +115,7 @@ def test_unicode_line_separators_do_not_split_ndjson_lines(
     """The SDK splits the body with `splitlines`, which also splits at Unicode separators."""
     text = "one\u2028two\u2029three\x85four é 雪"
     prompt = f"Separators, {model} {stream}"
-    stack.on(prompt, ScriptedAnswer(text=text, calls=(Call("note", {"text": text}),)))
+    stack.on(prompt, ScriptedResponse(text=text, calls=(Call("note", {"text": text}),)))
     tools = [{"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}]
     params: dict[str, Any] = {"model": model, "messages": user(prompt), "tools": tools}
     if stream:
@@ -142,7 +142,7 @@ def test_parallel_tool_calls_make_a_round_trip(
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
     calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
-    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=calls))
+    stack.on(prompt, ScriptedResponse(text="I will look.", calls=calls))
     params: dict[str, Any] = {"model": model, "tools": [WEATHER]}
     if stream:
         rows = list(client.chat(messages=user(prompt), stream=True, **params))
@@ -185,7 +185,7 @@ def test_images_and_options_arrive(stack: GatewayStack, client: ollama.Client, m
 @EACH
 def test_a_refusal_is_an_error(stack: GatewayStack, client: ollama.Client, model: str) -> None:
     prompt = f"Refuse {model}"
-    stack.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
+    stack.on(prompt, ScriptedResponse(error=Refusal(429, "rate_limit_error", "slow down please")))
     for stream in (False, True):
         with pytest.raises(ollama.ResponseError, match="slow down") as error:
             list(client.chat(model=model, messages=user(prompt), stream=stream))
@@ -199,7 +199,7 @@ def test_a_broken_stream_raises(
 ) -> None:
     prompt = f"Break by {breaks}"
     text = "A long and winding answer that never ends."
-    stack.on(prompt, ScriptedAnswer(text=text, breaks=breaks, pace_s=0.02))
+    stack.on(prompt, ScriptedResponse(text=text, breaks=breaks, pace_s=0.02))
     recorded_requests: list[str] = []
     with pytest.raises(ollama.ResponseError):
         for part in client.chat(model=model, messages=user(prompt), stream=True):
@@ -208,7 +208,7 @@ def test_a_broken_stream_raises(
 
 
 def test_reasoning_is_separate_from_the_text(stack: GatewayStack, client: ollama.Client) -> None:
-    stack.on("Think first", ScriptedAnswer(reasoning="Hm.", text="Yes."))
+    stack.on("Think first", ScriptedResponse(reasoning="Hm.", text="Yes."))
     response = client.chat(model="qwen3", messages=user("Think first"), think=True)
     assert (response.message.thinking, response.message.content) == ("Hm.", "Yes.")
 
@@ -251,7 +251,7 @@ def test_an_unknown_key_is_refused(stack: GatewayStack) -> None:
 def test_an_openai_client_calls_tools_of_an_ollama(stack: GatewayStack, stream: bool) -> None:
     prompt = f"Weather by Chat {stream}"
     stack.on(
-        prompt, ScriptedAnswer(reasoning="Hm.", calls=(Call("get_weather", {"city": "Paris"}),))
+        prompt, ScriptedResponse(reasoning="Hm.", calls=(Call("get_weather", {"city": "Paris"}),))
     )
     base = f"{stack.gateway.url}/v1"
     params: dict[str, Any] = {"model": "qwen3", "messages": user(prompt), "tools": [WEATHER]}
@@ -277,8 +277,8 @@ def test_an_openai_client_calls_tools_of_an_ollama(stack: GatewayStack, stream: 
 
 def test_the_management_api_is_not_shadowed_by_ollama_paths(stack: GatewayStack) -> None:
     assert stack.gateway.api("/api/requests", limit=1) is not None
-    answer = httpx.get(f"{stack.gateway.url}/api/openapi.json", timeout=10)
-    assert answer.status_code in {200, 401}
+    response = httpx.get(f"{stack.gateway.url}/api/openapi.json", timeout=10)
+    assert response.status_code in {200, 401}
 
 
 def test_a_non_ascii_key_raises_the_authentication_error_of_each_sdk(stack: GatewayStack) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.sdk_inputs import PIXEL_URL, TWO_CALLS, City
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic
+from tests.fakes import Refusal, ScriptedResponse, StrictAnthropic
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +54,7 @@ def test_the_base_url_may_lack_v1(stack: GatewayStack, model: str) -> None:
 
 
 @ON_EACH_PROVIDER_API
-def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> None:
+def test_a_stream_adds_up_to_the_response(client: openai.OpenAI, model: str) -> None:
     chunks = list(
         client.chat.completions.create(
             model=model,
@@ -82,7 +82,7 @@ def test_parallel_tool_calls_make_a_round_trip(
     stack: GatewayStack, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, interleaved=True))
+    stack.on(prompt, ScriptedResponse(text="I will look.", calls=TWO_CALLS, interleaved=True))
     params: dict[str, Any] = {"model": model, "tools": [WEATHER]}
     if stream:
         with client.chat.completions.stream(messages=user(prompt), **params) as events:
@@ -108,7 +108,7 @@ def test_parallel_tool_calls_make_a_round_trip(
 @ON_EACH_PROVIDER_API
 def test_a_forced_tool_is_forced(stack: GatewayStack, client: openai.OpenAI, model: str) -> None:
     prompt = f"Forced on {model}"
-    stack.on(prompt, ScriptedAnswer(calls=TWO_CALLS[:1]))
+    stack.on(prompt, ScriptedResponse(calls=TWO_CALLS[:1]))
     response = client.chat.completions.create(
         model=model,
         messages=user(prompt),
@@ -152,7 +152,7 @@ def test_structured_output_is_parsed(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"The largest city, {model}"
-    stack.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
+    stack.on(prompt, ScriptedResponse(text='{"name":"Tokyo","inhabitants":37}'))
     parsed = client.chat.completions.parse(model=model, messages=user(prompt), response_format=City)
     assert parsed.choices[0].message.parsed == City(name="Tokyo", inhabitants=37)
     server, recorded_request = stack.last(prompt)
@@ -166,7 +166,7 @@ def test_thinking_is_shown_as_reasoning_content(
     stack: GatewayStack, client: openai.OpenAI, stream: bool
 ) -> None:
     prompt = f"Think about it {stream}"
-    stack.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    stack.on(prompt, ScriptedResponse(reasoning="Let me see.", text="Done."))
     params: dict[str, Any] = {
         "model": MESSAGES,
         "messages": user(prompt),
@@ -187,7 +187,7 @@ def test_deepseek_reasoning_is_restored_if_the_client_omits_it(
 ) -> None:
     """DeepSeek requires its reasoning and string contents, which most Chat clients do not send."""
     prompt = "Deep weather"
-    stack.on(prompt, ScriptedAnswer(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
+    stack.on(prompt, ScriptedResponse(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
     params: dict[str, Any] = {"model": "deepseek-v4-pro", "tools": [WEATHER]}
     messages: Any = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
     message = client.chat.completions.create(messages=messages, **params).choices[0].message
@@ -260,8 +260,8 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
 ) -> None:
     prompt = f"Refuse with {kind}"
     chat, messages, expected_error = REFUSALS[kind]
-    stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
-    stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    stack.openai.script.on(prompt, ScriptedResponse(error=chat))
+    stack.anthropic.script.on(prompt, ScriptedResponse(error=messages))
     with pytest.raises(expected_error) as error:
         client.chat.completions.create(model=model, messages=user(prompt), stream=stream)
     if kind == "context_length":
@@ -306,7 +306,7 @@ def test_a_broken_stream_raises(
     prompt = f"Break by {breaks}"
     stack.on(
         prompt,
-        ScriptedAnswer(
+        ScriptedResponse(
             text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
         ),
     )
@@ -323,7 +323,7 @@ def test_leaving_a_stream_closes_the_provider(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Talk for long, {model}"
-    stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
+    stack.on(prompt, ScriptedResponse(text="word " * 400, pace_s=0.02))
     stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
     next(iter(stream))
     stream.close()
@@ -335,7 +335,7 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Think for long, {model}"
-    stack.on(prompt, ScriptedAnswer(text="late", first_s=20))
+    stack.on(prompt, ScriptedResponse(text="late", first_s=20))
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model=model, messages=user(prompt), timeout=2)
     assert stack.saw_disconnect(prompt)
@@ -363,7 +363,7 @@ def test_concurrent_streams_do_not_mix(stack: GatewayStack, model: str) -> None:
 
     def stream_is_intact(number: int) -> bool:
         prompt = f"Marker {model} {number:04d}."
-        stack.on(prompt, ScriptedAnswer(text=f"Echo {number:04d} " * 10, chunk_chars=3))
+        stack.on(prompt, ScriptedResponse(text=f"Echo {number:04d} " * 10, chunk_chars=3))
         with openai.OpenAI(base_url=base, api_key=stack.gateway.key, max_retries=0) as client:
             chunks = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
             text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)

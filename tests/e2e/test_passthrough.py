@@ -116,11 +116,11 @@ def test_images_are_edited(client: openai.OpenAI, stack: GatewayStack) -> None:
 def test_speech_is_streamed(client: openai.OpenAI, stack: GatewayStack) -> None:
     with client.audio.speech.with_streaming_response.create(
         model="my-tts-1", input="Hello there", voice="alloy"
-    ) as answer:
-        sound = b"".join(answer.iter_bytes())
-        logged = stack.gateway.row(answer.headers["x-request-id"])
+    ) as response:
+        sound = b"".join(response.iter_bytes())
+        logged = stack.gateway.row(response.headers["x-request-id"])
     assert sound == SOUND
-    assert answer.headers["content-type"] == "audio/mpeg"
+    assert response.headers["content-type"] == "audio/mpeg"
     assert float(logged["cost_usd"]) == pytest.approx(11 * 15 / 1e6)
 
 
@@ -217,8 +217,8 @@ def test_a_batch_is_billed_once_to_the_key_that_created_it(
             assert (second.usage is not None) == counts
             assert second.output_file_id is not None
             results = key_client.files.content(second.output_file_id).read().splitlines()
-    answers = [json.loads(line)["response"]["body"]["model"] for line in results]
-    assert answers == ["gpt-4.1-2025-04-14"] * 2
+    responses = [json.loads(line)["response"]["body"]["model"] for line in results]
+    assert responses == ["gpt-4.1-2025-04-14"] * 2
     rows = batch_rows(stack.gateway, list(stack.media.batches)[-1])
     usd = Decimal(2 * (100_000 * 2 + 10_000 * 8)) / 1_000_000 / 2
     assert [(Decimal(row["cost_usd"]), row["model"], row["service_tier"]) for row in rows] == [

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.e2e.test_up import UpProcess, running_up
-from tests.fakes import ScriptedAnswer, StrictOpenAI
+from tests.fakes import ScriptedResponse, StrictOpenAI
 
 try:
     import claude_agent_sdk
@@ -102,8 +102,8 @@ def test_the_quick_start_leads_to_first_responses(tmp_path: Path) -> None:
         times["started"] = time.monotonic() - start
         newcomer = NewUserShell(gateway, tmp_path, key)
         chat, messages = [code for _, code in BLOCKS if code.startswith("curl ")]
-        answer = json.loads(newcomer.run(chat))
-        assert shape(answer) == shape(json.loads(block("{")))
+        response = json.loads(newcomer.run(chat))
+        assert shape(response) == shape(json.loads(block("{")))
         times["first answer"] = time.monotonic() - start
         assert '"type":"message"' in newcomer.run(messages)
         program = block("import os").replace("http://localhost:4000", gateway.base)
@@ -116,7 +116,7 @@ def test_the_quick_start_leads_to_first_responses(tmp_path: Path) -> None:
             assert "Create account" in browser.get(setup[1]).text
         assert gateway.end() == 0
     with StrictOpenAI() as openai:
-        openai.script.default = ScriptedAnswer(text="Ready.")
+        openai.script.default = ScriptedResponse(text="Ready.")
         credentials = {"OPENAI_API_KEY": openai.key, "OPENAI_BASE_URL": f"{openai.url}/v1"}
         with running_up(tmp_path / "data", **credentials) as gateway:
             assert "openai" in gateway.output

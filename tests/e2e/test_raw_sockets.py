@@ -127,7 +127,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         gateway.kill()
 
 
-def answer_to(connection: socket.socket, *pieces: bytes, times: int = 1) -> int:
+def response_to(connection: socket.socket, *pieces: bytes, times: int = 1) -> int:
     """Return the status of the response to these bytes, the last part repeated; 0 if none."""
     *first, last = pieces
     with connection:
@@ -156,16 +156,16 @@ MANY = b"".join(b"x-%d: y\r\n" % number for number in range(6000))[:PIECE]
 
 
 def small_headers(stack: GatewayStack) -> set[int]:
-    return {answer_to(stack.connect(), head(), MANY, times=FLOOD // PIECE)}
+    return {response_to(stack.connect(), head(), MANY, times=FLOOD // PIECE)}
 
 
 def send_header_bytes(stack: GatewayStack) -> set[int]:
-    return {answer_to(stack.connect(), head() + b"x: ", b"a" * PIECE, times=FLOOD // PIECE)}
+    return {response_to(stack.connect(), head() + b"x: ", b"a" * PIECE, times=FLOOD // PIECE)}
 
 
 def trailers(stack: GatewayStack) -> set[int]:
     chunked_head = head("/v1/chat/completions", CHUNKED, f"authorization: Bearer {MASTER_KEY}", "")
-    return {answer_to(stack.connect(), chunked_head + b"0\r\n", MANY, times=FLOOD // PIECE)}
+    return {response_to(stack.connect(), chunked_head + b"0\r\n", MANY, times=FLOOD // PIECE)}
 
 
 def console_body(stack: GatewayStack) -> set[int]:
@@ -173,15 +173,15 @@ def console_body(stack: GatewayStack) -> set[int]:
     declared = head("/console/sign-in", f"content-length: {FLOOD}", "")
     chunk = b"%x\r\n%b\r\n" % (PIECE, b"a" * PIECE)
     return {
-        answer_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE),
-        answer_to(stack.connect(), head("/nowhere", CHUNKED, ""), chunk, times=FLOOD // PIECE),
+        response_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE),
+        response_to(stack.connect(), head("/nowhere", CHUNKED, ""), chunk, times=FLOOD // PIECE),
     }
 
 
 def model_body(stack: GatewayStack) -> set[int]:
     """Without a key, a request is refused at once, and the rest of its body is not stored."""
     declared = head("/v1/chat/completions", f"content-length: {FLOOD}", "")
-    return {answer_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE)}
+    return {response_to(stack.connect(), declared, b"a" * PIECE, times=FLOOD // PIECE)}
 
 
 def incomplete_headers(stack: GatewayStack) -> set[int]:

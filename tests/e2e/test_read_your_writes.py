@@ -41,12 +41,12 @@ def request_status(gateway: Gateway, model: str, key: str) -> int:
 
 
 def test_a_created_key_works_immediately(gateway: Gateway, openai: StrictOpenAI) -> None:
-    answers: list[int] = []
+    responses: list[int] = []
     for number in range(6):
         response = post(gateway, "/api/keys", {"name": f"key {number}"})
         assert response.status_code in {200, 201}, response.text
         key = response.json()["key"]
-        answers += [request_status(gateway, "gpt-4o", key) for _ in range(2)]
+        responses += [request_status(gateway, "gpt-4o", key) for _ in range(2)]
         name = f"own-{number}"
         provider = {
             "name": name,
@@ -56,11 +56,11 @@ def test_a_created_key_works_immediately(gateway: Gateway, openai: StrictOpenAI)
         }
         response = post(gateway, "/api/providers", provider)
         assert response.status_code in {200, 201}, response.text
-        answers += [request_status(gateway, f"{name}/gpt-4o", key) for _ in range(2)]
+        responses += [request_status(gateway, f"{name}/gpt-4o", key) for _ in range(2)]
         gone = httpx.delete(
             f"{gateway.url}/api/keys/key {number}",
             headers={"authorization": f"Bearer {gateway.key}"},
         )
         assert gone.status_code in {200, 204}, gone.text
-        answers += [request_status(gateway, "gpt-4o", key) for _ in range(2)]
-    assert answers == [200, 200, 200, 200, 401, 401] * 6
+        responses += [request_status(gateway, "gpt-4o", key) for _ in range(2)]
+    assert responses == [200, 200, 200, 200, 401, 401] * 6

@@ -264,6 +264,6 @@ def test_credentials_of_the_provider_are_not_handed_out(
 ) -> None:
     headers = {"authorization": f"Bearer {stack.gateway.key}"}
     url = f"{stack.gateway.url}/v1/realtime/{operation}"
-    answer = httpx.post(url, headers=headers, json={}, timeout=WAIT_TIMEOUT_S)
-    assert answer.status_code == 404
-    assert "/v1/realtime?model=" in answer.json()["error"]["message"]
+    response = httpx.post(url, headers=headers, json={}, timeout=WAIT_TIMEOUT_S)
+    assert response.status_code == 404
+    assert "/v1/realtime?model=" in response.json()["error"]["message"]

@@ -23,7 +23,7 @@ from tests.e2e.stack import ROOT, Gateway, litellm_config
 from tests.fakes import (
     Call,
     RecordedRequest,
-    ScriptedAnswer,
+    ScriptedResponse,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -60,12 +60,12 @@ class GatewayStack:
             call = Call(
                 "get_weather", {"city": f"Paris {number}"}, f"call_{number:04}_{len(prompt)}"
             )
-            answer = ScriptedAnswer(reasoning=f"{THOUGHT} {number}", calls=(call,))
+            response = ScriptedResponse(reasoning=f"{THOUGHT} {number}", calls=(call,))
             if number == 1:
-                script.on(prompt, answer)
+                script.on(prompt, response)
             else:
-                script.after(f"{prompt}: {number - 1};", answer)
-        script.after(f"{prompt}: {ROUNDS};", ScriptedAnswer(text="It is sunny everywhere."))
+                script.after(f"{prompt}: {number - 1};", response)
+        script.after(f"{prompt}: {ROUNDS};", ScriptedResponse(text="It is sunny everywhere."))
 
     def last(self, name: str) -> RecordedRequest:
         """Return the newest request to a provider."""
@@ -184,9 +184,9 @@ def _ollama(
     params: Any = {"model": model, "messages": history, "tools": [tool], "think": True}
     if stream:
         pieces = list(client.chat(**params, stream=True))
-        answer_text = "".join(piece.message.content or "" for piece in pieces)
+        response_text = "".join(piece.message.content or "" for piece in pieces)
         calls = [call for piece in pieces for call in piece.message.tool_calls or ()]
-        message = ollama.Message(role="assistant", content=answer_text, tool_calls=calls or None)
+        message = ollama.Message(role="assistant", content=response_text, tool_calls=calls or None)
     else:
         message = client.chat(**params).message
     client._client.close()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.sdk_inputs import PIXEL_URL, TWO_CALLS, City
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer
+from tests.fakes import Call, RecordedRequest, Refusal, ScriptedResponse
 
 pytestmark = pytest.mark.e2e
 
@@ -96,10 +96,10 @@ def test_a_tool_loop_with_reasoning_and_parallel_calls(
     prompt = f"Weather of two cities, {model} {stream}"
     stack.on(
         prompt,
-        ScriptedAnswer(
+        ScriptedResponse(
             reasoning="Two cities, two calls",
             calls=TWO_CALLS,
-            then=ScriptedAnswer(text="It is: {results}"),
+            then=ScriptedResponse(text="It is: {results}"),
             interleaved=model == CHAT,
         ),
     )
@@ -135,7 +135,7 @@ def test_a_free_text_tool_makes_a_round_trip(
 ) -> None:
     prompt = f"Patch it, {model} {stream}"
     free = "*** Begin" if model == OWN else {"input": "*** Begin"}
-    stack.on(prompt, ScriptedAnswer(calls=(Call("apply_patch", free, "toolu_p"),)))
+    stack.on(prompt, ScriptedResponse(calls=(Call("apply_patch", free, "toolu_p"),)))
     history: list[Any] = [{"role": "user", "content": prompt}]
     first = send_request(client, stream=stream, model=model, input=history, tools=[PATCH])
     (call,) = [item for item in first.output if item.type == "custom_tool_call"]
@@ -151,7 +151,7 @@ def test_structured_output_is_parsed(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"A city as JSON, {model}"
-    stack.on(prompt, ScriptedAnswer(text='{"name":"Rome","inhabitants":2800000}'))
+    stack.on(prompt, ScriptedResponse(text='{"name":"Rome","inhabitants":2800000}'))
     parsed = client.responses.parse(model=model, input=prompt, text_format=City)
     assert parsed.output_parsed == City(name="Rome", inhabitants=2_800_000)
 
@@ -167,8 +167,8 @@ def test_an_image_arrives(stack: GatewayStack, client: openai.OpenAI, model: str
     assert b"iVBORw0KGgo" in request_with_text(stack, prompt).raw
 
 
-def test_an_incomplete_answer_is_marked(stack: GatewayStack, client: openai.OpenAI) -> None:
-    stack.anthropic.script.on("Cut me", ScriptedAnswer(text="Once", finish="max_tokens"))
+def test_an_incomplete_response_is_marked(stack: GatewayStack, client: openai.OpenAI) -> None:
+    stack.anthropic.script.on("Cut me", ScriptedResponse(text="Once", finish="max_tokens"))
     response = client.responses.create(model=MESSAGES, input="Cut me", max_output_tokens=16)
     assert response.status == "incomplete"
     assert response.incomplete_details is not None
@@ -199,9 +199,9 @@ def test_an_error_raises_the_exception_of_the_sdk(
 ) -> None:
     chat, messages, expected_error, code = REFUSALS[kind]
     prompt = f"Refuse with {kind}"
-    stack.openai.script.on(prompt, ScriptedAnswer(error=chat))
-    stack.deepseek.script.on(prompt, ScriptedAnswer(error=chat))
-    stack.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    stack.openai.script.on(prompt, ScriptedResponse(error=chat))
+    stack.deepseek.script.on(prompt, ScriptedResponse(error=chat))
+    stack.anthropic.script.on(prompt, ScriptedResponse(error=messages))
     with pytest.raises(expected_error) as error:
         send_request(client, stream=stream, model=model, input=prompt)
     assert error.value.code == code  # type: ignore[attr-defined]
@@ -209,13 +209,13 @@ def test_an_error_raises_the_exception_of_the_sdk(
 
 @ALL
 @pytest.mark.parametrize("breaks", ["cut", "error"])
-def test_a_broken_stream_ends_in_a_failed_answer(
+def test_a_broken_stream_ends_in_a_failed_response(
     stack: GatewayStack, client: openai.OpenAI, model: str, breaks: str
 ) -> None:
     prompt = f"Break by {breaks}"
     stack.on(
         prompt,
-        ScriptedAnswer(
+        ScriptedResponse(
             text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
         ),
     )
@@ -234,7 +234,7 @@ def test_leaving_a_stream_closes_the_provider(
     stack: GatewayStack, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Talk for long in Responses, {model}"
-    stack.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
+    stack.on(prompt, ScriptedResponse(text="word " * 400, pace_s=0.02))
     stream = client.responses.create(model=model, input=prompt, stream=True)
     next(iter(stream))
     stream.close()
@@ -276,7 +276,7 @@ def test_a_chat_client_with_tools_is_sent_to_responses(
     stack: GatewayStack, client: openai.OpenAI, stream: bool
 ) -> None:
     prompt = f"Chat with tools on a new model {stream}"
-    stack.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS))
+    stack.on(prompt, ScriptedResponse(text="I will look.", calls=TWO_CALLS))
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     params: dict[str, Any] = {"model": OWN, "tools": [tool]}
     history: list[Any] = [{"role": "user", "content": prompt}]
@@ -313,8 +313,8 @@ def test_a_messages_client_keeps_openais_state(stack: GatewayStack) -> None:
     prompt = "Claude's client on a new model"
     stack.on(
         prompt,
-        ScriptedAnswer(
-            reasoning="Let me look", calls=TWO_CALLS[:1], then=ScriptedAnswer(text="Sun.")
+        ScriptedResponse(
+            reasoning="Let me look", calls=TWO_CALLS[:1], then=ScriptedResponse(text="Sun.")
         ),
     )
     params: dict[str, Any] = {

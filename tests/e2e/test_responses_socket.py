@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
 from tests.e2e.stack import Daphne, Gateway
-from tests.fakes import Call, ScriptedAnswer
+from tests.fakes import Call, ScriptedResponse
 from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -145,13 +145,13 @@ def test_the_sdk_continues_a_conversation(site: ResponseNodes, model: str) -> No
 @ALL
 def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
     text = f"List the files, {model}"
-    answer = ScriptedAnswer(
+    response = ScriptedResponse(
         reasoning="I look first",
         calls=(Call("exec_command", {"cmd": "ls"}, "toolu_ws"),),
-        then=ScriptedAnswer(text="Found: {results}"),
+        then=ScriptedResponse(text="Found: {results}"),
     )
     for server in (site.openai, site.deepseek, site.anthropic):
-        server.script.on(text, answer)
+        server.script.on(text, response)
     thinking = {"reasoning": {"effort": "high", "summary": "auto"}}
     with open_websocket(site.gateway) as socket:
         ready = send_turn(socket, message(text, model, generate=False, **thinking))
@@ -213,7 +213,7 @@ def test_a_stored_response_is_continued_on_another_connection(
 
 def test_streams_of_one_socket_run_concurrently_and_each_in_order(site: ResponseNodes) -> None:
     overtaken = threading.Event()
-    site.anthropic.script.on("Take long", ScriptedAnswer(text="slow", once=overtaken))
+    site.anthropic.script.on("Take long", ScriptedResponse(text="slow", once=overtaken))
     with open_websocket(site.gateway) as socket:
         slow_turn = message("Take long", MESSAGES, stream_id="slow")
         after = message("after the slow one", MESSAGES, stream_id="slow")
@@ -260,7 +260,7 @@ def test_an_invalid_message_gets_an_error_and_the_connection_stays(
         assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_an_acknowledgement_needs_no_answer(site: ResponseNodes) -> None:
+def test_an_acknowledgement_needs_no_response(site: ResponseNodes) -> None:
     with open_websocket(site.gateway) as socket:
         socket.send(json.dumps({"type": "response.processed", "response_id": "resp_1"}))
         assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
@@ -268,7 +268,7 @@ def test_an_acknowledgement_needs_no_answer(site: ResponseNodes) -> None:
 
 def test_too_many_concurrent_requests_get_an_error(site: ResponseNodes) -> None:
     was_refused = threading.Event()
-    site.anthropic.script.on("Wait for it", ScriptedAnswer(text="late", once=was_refused))
+    site.anthropic.script.on("Wait for it", ScriptedResponse(text="late", once=was_refused))
     with open_websocket(site.gateway) as socket:
         for _ in range(17):
             socket.send(json.dumps(message("Wait for it", MESSAGES)))
@@ -292,7 +292,7 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: ResponseNodes) ->
 
 def test_disconnecting_closes_the_upstream_request(site: ResponseNodes) -> None:
     site.anthropic.script.on(
-        "Talk over the socket", ScriptedAnswer(text="word " * 400, pace_s=0.02)
+        "Talk over the socket", ScriptedResponse(text="word " * 400, pace_s=0.02)
     )
     with open_websocket(site.gateway) as socket:
         socket.send(json.dumps(message("Talk over the socket", MESSAGES)))
@@ -301,7 +301,7 @@ def test_disconnecting_closes_the_upstream_request(site: ResponseNodes) -> None:
 
 
 def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: ResponseNodes) -> None:
-    site.anthropic.script.on("Break on the socket", ScriptedAnswer(text="x" * 60, breaks="cut"))
+    site.anthropic.script.on("Break on the socket", ScriptedResponse(text="x" * 60, breaks="cut"))
     with open_websocket(site.gateway) as socket:
         assert (
             send_turn(socket, message("Break on the socket", MESSAGES))[-1]["type"]
@@ -399,7 +399,7 @@ def test_each_turn_has_its_log_row(site: ResponseNodes) -> None:
 def test_requests_in_flight_finish_at_shutdown(tmp_path: Any) -> None:
     with response_nodes(tmp_path) as site:
         ending = threading.Event()
-        site.anthropic.script.on("Finish this", ScriptedAnswer(text="done " * 20, once=ending))
+        site.anthropic.script.on("Finish this", ScriptedResponse(text="done " * 20, once=ending))
         with open_websocket(site.gateway) as socket, open_websocket(site.gateway) as idle:
             socket.send(json.dumps(message("Finish this", MESSAGES)))
             wait_until(lambda: request_with_text(site, "Finish this"))
@@ -437,7 +437,7 @@ def test_the_async_sdk_connects_too(site: ResponseNodes) -> None:
 def test_daphne_ends_requests_in_flight(tmp_path: Path) -> None:
     with response_nodes(tmp_path, Daphne) as site:
         site.anthropic.script.on(
-            "Never finish this", ScriptedAnswer(text="go " * 2000, pace_s=0.02)
+            "Never finish this", ScriptedResponse(text="go " * 2000, pace_s=0.02)
         )
         with open_websocket(site.gateway) as socket:
             socket.send(json.dumps(message("Never finish this", MESSAGES)))

@@ -69,14 +69,14 @@ def nginx(directory: Path, nodes: list[Gateway]) -> Iterator[str]:
     process = subprocess.Popen(command)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _answers(f"{url}/health/live"))
+        wait_until(lambda: _responses(f"{url}/health/live"))
         yield url
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _answers(url: str) -> bool:
+def _responses(url: str) -> bool:
     try:
         return httpx.get(url).status_code == 200
     except httpx.HTTPError:
@@ -113,13 +113,13 @@ class ContinuousLoad:
     def _ask(self, client: httpx.Client, model: str, *, stream: bool) -> str:
         """Return why a request failed; empty if it succeeded."""
         try:
-            answer = client.post(self.url, json={**REQUEST, "model": model, "stream": stream})
+            response = client.post(self.url, json={**REQUEST, "model": model, "stream": stream})
         except httpx.HTTPError as error:
             return repr(error)
-        if answer.status_code != 200:
-            return f"{answer.status_code} {answer.text[:200]}"
-        is_complete = "data: [DONE]" in answer.text if stream else answer.json()["choices"]
-        return "" if is_complete else f"cut: {answer.text[-200:]}"
+        if response.status_code != 200:
+            return f"{response.status_code} {response.text[:200]}"
+        is_complete = "data: [DONE]" in response.text if stream else response.json()["choices"]
+        return "" if is_complete else f"cut: {response.text[-200:]}"
 
 
 @pytest.mark.timeout(400)  # a busy machine takes its time for two restarts and all the requests

@@ -28,8 +28,8 @@ def test_a_draining_gateway_answers_but_is_not_ready(
             wait_until(lambda: client.get("/health/ready").status_code == 503)
             # Workers are told one after the other.
             wait_until(lambda: client.get("/health/readiness").status_code == 503)
-        answer = gateway.chat(gateway.key)
-        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        response = gateway.chat(gateway.key)
+        assert (response.status_code, response.headers["connection"]) == (200, "close")
         page = httpx.get(f"{gateway.base}/docs")
         assert (page.status_code, page.headers["connection"]) == (200, "close")
         assert gateway.end() == 0  # a second signal ends the wait
@@ -60,8 +60,8 @@ def test_forwarded_headers_are_used_only_from_a_trusted_proxy(tmp_path: Path) ->
         for proxy, is_trusted in (("127.0.0.2", True), ("127.0.0.1", False)):
             through = httpx.HTTPTransport(local_address=proxy)
             with httpx.Client(transport=through, base_url=gateway.base, headers=headers) as client:
-                answer = client.get("/docs")
-                assert ("strict-transport-security" in answer.headers) is is_trusted
+                response = client.get("/docs")
+                assert ("strict-transport-security" in response.headers) is is_trusted
                 # Metrics are open to this machine, and not to whom a proxy brings.
                 assert client.get("/metrics").status_code == (401 if is_trusted else 200)
         assert gateway.end() == 0

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
-from tests.fakes import Refusal, ScriptedAnswer
+from tests.fakes import Refusal, ScriptedResponse
 from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -66,7 +66,7 @@ def wait_for_request(site: ResponseNodes, text: str) -> None:
 
 @ALL
 @STREAM
-def test_a_conversation_continues_from_its_last_answer(
+def test_a_conversation_continues_from_its_last_response(
     site: ResponseNodes, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     first = f"My name is Ada, {model} {stream}"
@@ -224,7 +224,7 @@ def test_without_bodies_nothing_is_stored_and_store_is_false(site: ResponseNodes
         with pytest.raises(openai.BadRequestError) as error:
             create_response(client, model=MESSAGES, input="x", background=True)
         assert error.value.param == "background"
-        # A provider that keeps its answers itself needs no copy of ours to go on.
+        # A provider that keeps its responses itself needs no copy of ours to go on.
         unstored = create_response(client, model=OWN, input="kept upstream only")
         response = create_response(
             client, model=OWN, input="go on upstream", previous_response_id=unstored.id
@@ -314,7 +314,7 @@ def test_a_background_response_is_cancelled(
 ) -> None:
     text = f"Think for very long, {model}"
     for server in (site.openai, site.deepseek, site.anthropic):
-        server.script.on(text, ScriptedAnswer(text="late", first_s=60))
+        server.script.on(text, ScriptedResponse(text="late", first_s=60))
     background_response = create_response(client, model=model, input=text, background=True)
     wait_for_request(site, text)
     assert client.responses.cancel(background_response.id).status == "cancelled"
@@ -333,7 +333,7 @@ def test_a_failed_background_response_has_its_reason(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     reason = Refusal(400, "invalid_request_error", "not found")
-    site.anthropic.script.on("Break in the background", ScriptedAnswer(error=reason))
+    site.anthropic.script.on("Break in the background", ScriptedResponse(error=reason))
     background_response = create_response(
         client, model=MESSAGES, input="Break in the background", background=True
     )
@@ -398,7 +398,9 @@ def test_conversations_are_refused_with_a_message(client: openai.OpenAI, model: 
 @pytest.mark.wide(every=0)
 def test_background_responses_finish_at_shutdown(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
-        site.anthropic.script.on("Finish in peace", ScriptedAnswer(text="done in peace", first_s=2))
+        site.anthropic.script.on(
+            "Finish in peace", ScriptedResponse(text="done in peace", first_s=2)
+        )
         with site.client() as client:
             background_response = create_response(
                 client, model=MESSAGES, input="Finish in peace", background=True
@@ -413,7 +415,7 @@ def test_background_responses_finish_at_shutdown(tmp_path: Path) -> None:
 @pytest.mark.wide(every=0)
 def test_responses_of_a_killed_process_have_failed(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
-        site.anthropic.script.on("Die with me", ScriptedAnswer(text="late", first_s=60))
+        site.anthropic.script.on("Die with me", ScriptedResponse(text="late", first_s=60))
         with site.client() as client:
             background_response = create_response(
                 client, model=MESSAGES, input="Die with me", background=True

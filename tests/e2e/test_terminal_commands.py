@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Call, ScriptedAnswer
+from tests.fakes import Call, ScriptedResponse
 from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +40,9 @@ def run(stack: GatewayStack, *arguments: str, stdin: str = "") -> subprocess.Com
 
 
 def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> None:
-    stack.on("Compare tools {{x}}", ScriptedAnswer(calls=(Call("get_weather", {"city": "Paris"}),)))
+    stack.on(
+        "Compare tools {{x}}", ScriptedResponse(calls=(Call("get_weather", {"city": "Paris"}),))
+    )
     tools = tmp_path / "tools.json"
     function = {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}
     tools.write_text(json.dumps([{"type": "function", "function": function}]))
@@ -81,8 +83,8 @@ def test_invalid_input_of_compare_is_named(
 
 
 def test_a_conversation_keeps_its_turns(stack: GatewayStack) -> None:
-    stack.on("My name is Ada", ScriptedAnswer(text="Hello \x1b[31mAda."))
-    stack.on("What is my name", ScriptedAnswer(text="It is Ada."))
+    stack.on("My name is Ada", ScriptedResponse(text="Hello \x1b[31mAda."))
+    stack.on("What is my name", ScriptedResponse(text="It is Ada."))
     count = len(stack.anthropic.requests)
     prompts = "My name is Ada\n/model claude-sonnet-4-5\nWhat is my name?\n/exit\n"
     done = run(stack, "chat", "gpt-4o", "--system", "Be brief.", stdin=prompts)

@@ -76,8 +76,8 @@ def test_a_cooldown_on_one_node_applies_to_the_other(
     assert failed_request_count(chaos) == call_count, "a target in cooldown was called"
     headers = {"authorization": f"Bearer {other.key}"}
     url = f"{other.url}/api/health/targets/reset"
-    answer = httpx.post(url, json={"target": label}, headers=headers)
-    assert answer.json().get("reset"), (label, answer.status_code, answer.text)
+    response = httpx.post(url, json={"target": label}, headers=headers)
+    assert response.json().get("reset"), (label, response.status_code, response.text)
     wait_until(lambda: not target_in_cooldown(first_node))
 
 
@@ -109,9 +109,9 @@ def test_a_session_is_valid_on_both_nodes(nodes: tuple[Node, Node]) -> None:
         home, same = f"{first_node.url}/console/keys", f"{other.url}/console/keys"
         assert person.get(same).status_code == 302
         sign_in = f"{first_node.url}/console/sign-in"
-        answer = send(person, sign_in, sign_in, username="ada", password=PASSWORD)
-        assert answer.status_code == 302
+        response = send(person, sign_in, sign_in, username="ada", password=PASSWORD)
+        assert response.status_code == 302
         assert (person.get(home).status_code, person.get(same).status_code) == (200, 200)
-        answer = send(person, f"{other.url}/console/sign-out", same)
-        assert answer.status_code in {200, 302}
+        response = send(person, f"{other.url}/console/sign-out", same)
+        assert response.status_code in {200, 302}
         assert (person.get(home).status_code, person.get(same).status_code) == (302, 302)

@@ -167,10 +167,10 @@ def children(pid: int) -> list[int]:
 def test_a_first_start_prints_all_and_its_line_works(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_up(data, migrated=False) as gateway:
-        answer = subprocess.run(
+        response = subprocess.run(
             gateway.line, shell=True, capture_output=True, text=True, check=True
         )
-        assert json.loads(answer.stdout)["choices"][0]["message"]["content"]
+        assert json.loads(response.stdout)["choices"][0]["message"]["content"]
         assert gateway.key is not None
         assert gateway.key in gateway.line
         assert re.search(r"Console\s+http://localhost:\d+/\?setup=\S{20,}", gateway.output)
@@ -211,8 +211,8 @@ def test_a_running_stream_completes_at_shutdown(tmp_path: Path, workers: str) ->
         body = {**REQUEST, "model": "demo/demo@50ms", "stream": True}
         headers = {"authorization": f"Bearer {gateway.key}"}
         url = f"{gateway.base}/v1/chat/completions"
-        with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
-            lines = answer.iter_lines()
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as response:
+            lines = response.iter_lines()
             next(lines)
             gateway.process.send_signal(signal.SIGTERM)
             remaining_lines = list(lines)

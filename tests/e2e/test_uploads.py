@@ -68,11 +68,11 @@ class UploadSink:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer):
             try:
-                await self._answer(reader, writer)
+                await self._response(reader, writer)
             except (asyncio.IncompleteReadError, OSError):
                 self.broken += 1
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _response(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = remaining_bytes = int(head.partition("content-length: ")[2].partition("\r\n")[0])
         digest = hashlib.sha256()
@@ -85,8 +85,8 @@ class UploadSink:
             while self.holds:
                 await asyncio.sleep(0.01)
         self.got.append((length, digest.hexdigest()))
-        answer = {"id": f"file-{len(self.got)}", "object": "file", "bytes": length}
-        body = json.dumps(answer).encode()
+        response = {"id": f"file-{len(self.got)}", "object": "file", "bytes": length}
+        body = json.dumps(response).encode()
         status = "503 Busy" if self.refuses else "200 OK"
         head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
@@ -227,12 +227,12 @@ def test_the_next_target_gets_the_complete_upload(
     gateway, first, second = stack
     first.refuses = True
     try:
-        answer = upload(gateway, "either", 5 * MB + 3)
+        response = upload(gateway, "either", 5 * MB + 3)
     finally:
         first.refuses = False
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert first.got[-1] == second.got[-1]
-    logged = gateway.row(answer.headers["x-request-id"])
+    logged = gateway.row(response.headers["x-request-id"])
     assert [attempt["status"] for attempt in logged["attempts"]] == [503, 200]
 
 

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.e2e.stack import Gateway, litellm_config
-from tests.fakes import Call, RecordedRequest, ScriptedAnswer, Server
+from tests.fakes import Call, RecordedRequest, ScriptedResponse, Server
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.search import searxng
 from tests.fakes.server import ResponseWriter
@@ -79,7 +79,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
 def test_the_anthropic_sdk_gets_web_search_results(stack: GatewayStack, stream: bool) -> None:
     prompt = f"How many people live in Oslo ({stream})?"
     text = f"See [Oslo]({OSLO})."
-    stack.local.script.on(prompt, ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=text)))
+    stack.local.script.on(
+        prompt, ScriptedResponse(calls=(QUERY,), then=ScriptedResponse(text=text))
+    )
     params: Any = {
         "model": MODEL,
         "max_tokens": 300,
@@ -103,9 +105,10 @@ def test_the_anthropic_sdk_gets_web_search_results(stack: GatewayStack, stream: 
 
 def test_openais_sdk_continues_a_stored_response(stack: GatewayStack) -> None:
     stack.local.script.on(
-        "Where is Oslo?", ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=f"See {OSLO}"))
+        "Where is Oslo?",
+        ScriptedResponse(calls=(QUERY,), then=ScriptedResponse(text=f"See {OSLO}")),
     )
-    stack.local.script.on("And Bergen?", ScriptedAnswer(text="It is there too."))
+    stack.local.script.on("And Bergen?", ScriptedResponse(text="It is there too."))
     tools: Any = [{"type": "web_search"}]
     base = f"{stack.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=stack.gateway.key) as client:
@@ -126,11 +129,11 @@ async def test_claude_codes_web_search_is_run_by_the_gateway(
     prompt = "Find the population of Oslo on the web"
     outer = Call("WebSearch", {"query": "Oslo population 2026"}, "call_outer")
     stack.local.script.on(
-        prompt, ScriptedAnswer(calls=(outer,), then=ScriptedAnswer(text="Found: {results}"))
+        prompt, ScriptedResponse(calls=(outer,), then=ScriptedResponse(text="Found: {results}"))
     )
     stack.local.script.on(
         "Oslo population 2026",
-        ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=f"717,710 people, see {OSLO}")),
+        ScriptedResponse(calls=(QUERY,), then=ScriptedResponse(text=f"717,710 people, see {OSLO}")),
     )
     chosen = options(stack, tmp_path, MODEL, allowed_tools=["WebSearch"])  # type: ignore[arg-type]
     messages = [m async for m in claude_agent_sdk.query(prompt=prompt, options=chosen)]

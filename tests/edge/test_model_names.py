@@ -191,15 +191,15 @@ async def test_each_endpoint_refuses_a_hostile_model_name(
     tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
     async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
-        answers = {}
+        responses = {}
         for name in HOSTILE:
             model_name = f"az/{name}"
             content = {k: model_name if v == "{}" else v for k, v in body.items()}
             reply = await gw.post(path.replace("{}", model_name), content)
-            answers[name] = reply.status
+            responses[name] = reply.status
         # Some of them make another path of the URL, at which there is nothing.
         refused_statuses = {400, 404, 405} if "{}" in path else {400}
-        assert set(answers.values()) <= refused_statuses, answers
+        assert set(responses.values()) <= refused_statuses, responses
         assert gw.upstreams.requests == []
 
 

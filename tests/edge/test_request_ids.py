@@ -47,12 +47,12 @@ async def test_no_client_chooses_the_id_of_its_row(
         assert {row.client_request_id for row in rows} <= {*chosen, ""}
 
 
-@pytest.mark.parametrize("answers", [completion, lambda: refusal(400)], ids=["answer", "error"])
+@pytest.mark.parametrize("responses", [completion, lambda: refusal(400)], ids=["answer", "error"])
 async def test_a_clients_request_id_is_returned_beside_the_rows_id(
-    tmp_path: Path, answers: Any
+    tmp_path: Path, responses: Any
 ) -> None:
     registry = snapshot(route("r", provider("up")))
-    async with gateway(tmp_path, registry, up=lambda _: answers()) as gw:
+    async with gateway(tmp_path, registry, up=lambda _: responses()) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, headers={"x-request-id": "my-trace.1"})
         row = await gw.entry()
         assert reply.headers["x-request-id"] == "my-trace.1"

@@ -29,8 +29,8 @@ REFUSED_FIELDS = [
 
 @asynccontextmanager
 async def open_connection(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Connection]]:
-    answer = (chunk("hello"), chunk(None, "stop"), DONE)
-    async with gateway(tmp_path, snapshot(route("r", AZURE)), az=lambda _: sse(*answer)) as live:
+    response = (chunk("hello"), chunk(None, "stop"), DONE)
+    async with gateway(tmp_path, snapshot(route("r", AZURE)), az=lambda _: sse(*response)) as live:
         connection = Connection(live)
         try:
             yield live, connection

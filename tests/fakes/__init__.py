@@ -9,7 +9,7 @@ from tests.fakes.anthropic import StrictAnthropic
 from tests.fakes.chaos import ChaosUpstream
 from tests.fakes.gemini import StrictGemini
 from tests.fakes.openai import StrictDeepSeek, StrictOpenAI
-from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Call, Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, Server
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "RecordedRequest",
     "Refusal",
     "Script",
-    "ScriptedAnswer",
+    "ScriptedResponse",
     "Server",
     "StrictAnthropic",
     "StrictDeepSeek",

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes import anthropic_rules as rules
 from tests.fakes.anthropic_threads import Threads
-from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "sk-ant-upstream-0123456789abcdef"
@@ -40,14 +40,14 @@ class StrictAnthropic(Server):
         if request.path.endswith("/count_tokens"):
             await out.reply(200, {"input_tokens": len(request.raw) // 4}, _headers())
             return True
-        answer = self.script.answer(*_prompts_and_results(body["messages"]))
-        await answer.wait_until_due()
-        if answer.error is not None:
-            await _refuse(out, answer.error)
+        response = self.script.response_for(*_prompts_and_results(body["messages"]))
+        await response.wait_until_due()
+        if response.error is not None:
+            await _refuse(out, response.error)
             return True
         if body.get("stream"):
-            return await self._stream(body, answer, out)
-        message = _message(body, answer)
+            return await self._stream(body, response, out)
+        message = _message(body, response)
         self._threads.store(body, message["id"], message["content"])
         await out.reply(200, message, _headers())
         return True
@@ -103,20 +103,20 @@ class StrictAnthropic(Server):
         await out.reply(200, row, _headers())
 
     async def _stream(
-        self, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
+        self, body: dict[str, Any], response: ScriptedResponse, out: ResponseWriter
     ) -> bool:
-        events = list(_events(body, answer))
-        self._threads.store(body, events[0]["message"]["id"], _blocks(body, answer))
-        if answer.breaks:
+        events = list(_events(body, response))
+        self._threads.store(body, events[0]["message"]["id"], _blocks(body, response))
+        if response.breaks:
             events = events[: len(events) // 2]
         await out.begin(200, {"content-type": "text/event-stream; charset=utf-8", **_headers()})
         for event in events:
             await out.write(_frame(event))
-            await asyncio.sleep(answer.pace_s)
-        if answer.breaks == "cut":
+            await asyncio.sleep(response.pace_s)
+        if response.breaks == "cut":
             out.reset()
             return False
-        if answer.breaks == "error":
+        if response.breaks == "error":
             error = {"type": "overloaded_error", "message": "Overloaded"}
             await out.write(_frame({"type": "error", "error": error, "request_id": REQUEST_ID}))
         await out.end()
@@ -124,7 +124,7 @@ class StrictAnthropic(Server):
 
 
 def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """Return the user texts, newest first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last response."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     since = 0
     for number, message in enumerate(messages):
@@ -141,16 +141,16 @@ def _text(content: Any) -> str:
     return "\n".join(block.get("text", "") for block in content if block["type"] == "text")
 
 
-def _blocks(body: dict[str, Any], answer: ScriptedAnswer) -> list[dict[str, Any]]:
+def _blocks(body: dict[str, Any], response: ScriptedResponse) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     thinking = body.get("thinking") or {}
-    if answer.reasoning and thinking.get("type") in {"enabled", "adaptive", "between_tools"}:
-        text = "" if thinking.get("display") == "omitted" else answer.reasoning
-        signature = rules.signature(answer.reasoning)
+    if response.reasoning and thinking.get("type") in {"enabled", "adaptive", "between_tools"}:
+        text = "" if thinking.get("display") == "omitted" else response.reasoning
+        signature = rules.signature(response.reasoning)
         blocks.append({"type": "thinking", "thinking": text, "signature": signature})
-    if answer.text or not answer.calls:
-        blocks.append({"type": "text", "text": answer.text, "citations": None})
-    for number, call in enumerate(answer.calls):
+    if response.text or not response.calls:
+        blocks.append({"type": "text", "text": response.text, "citations": None})
+    for number, call in enumerate(response.calls):
         block = {"type": "tool_use", "id": call.id or f"toolu_up_{number}", "name": call.name}
         blocks.append({**block, "input": call.object})
     return blocks
@@ -162,47 +162,47 @@ def _head(body: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "type": "message", "role": "assistant", "model": body["model"]}
 
 
-def _message(body: dict[str, Any], answer: ScriptedAnswer) -> dict[str, Any]:
+def _message(body: dict[str, Any], response: ScriptedResponse) -> dict[str, Any]:
     return {
         **_head(body),
-        "content": _blocks(body, answer),
-        "stop_reason": _stop_reason(answer),
+        "content": _blocks(body, response),
+        "stop_reason": _stop_reason(response),
         "stop_sequence": None,
-        "usage": _usage(answer),
+        "usage": _usage(response),
     }
 
 
-def _stop_reason(answer: ScriptedAnswer) -> str:
-    return answer.finish or ("tool_use" if answer.calls else "end_turn")
+def _stop_reason(response: ScriptedResponse) -> str:
+    return response.finish or ("tool_use" if response.calls else "end_turn")
 
 
-def _usage(answer: ScriptedAnswer) -> dict[str, Any]:
+def _usage(response: ScriptedResponse) -> dict[str, Any]:
     return {
-        "input_tokens": answer.input_tokens - answer.cached_tokens,
+        "input_tokens": response.input_tokens - response.cached_tokens,
         "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": answer.cached_tokens,
+        "cache_read_input_tokens": response.cached_tokens,
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-        "output_tokens": answer.output_tokens,
+        "output_tokens": response.output_tokens,
         "service_tier": "standard",
     }
 
 
-def _events(body: dict[str, Any], answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
-    usage = {**_usage(answer), "output_tokens": 1}
+def _events(body: dict[str, Any], response: ScriptedResponse) -> Iterator[dict[str, Any]]:
+    usage = {**_usage(response), "output_tokens": 1}
     message = {**_head(body), "content": [], "stop_reason": None, "stop_sequence": None}
     yield {"type": "message_start", "message": {**message, "usage": usage}}
-    for index, block in enumerate(_blocks(body, answer)):
-        yield from _block_events(index, block, answer.chunk_chars)
+    for index, block in enumerate(_blocks(body, response)):
+        yield from _block_events(index, block, response.chunk_chars)
         if index == 0:
             yield {"type": "ping"}
-    delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
+    delta = {"stop_reason": _stop_reason(response), "stop_sequence": None}
     yield {
         "type": "message_delta",
         "delta": delta,
         "usage": {
-            "input_tokens": answer.input_tokens - answer.cached_tokens,
-            "cache_read_input_tokens": answer.cached_tokens,
-            "output_tokens": answer.output_tokens,
+            "input_tokens": response.input_tokens - response.cached_tokens,
+            "cache_read_input_tokens": response.cached_tokens,
+            "output_tokens": response.output_tokens,
         },
     }
     yield {"type": "message_stop"}

@@ -34,5 +34,5 @@ class Threads:
     def store(self, body: dict[str, Any], message_id: str, content: list[dict[str, Any]]) -> None:
         """Store the conversation of a request with a `thread`, and its response."""
         if body.get("thread") is not None:
-            answer = {"role": "assistant", "content": content}
-            self._requests[message_id] = {**body, "messages": [*body["messages"], answer]}
+            response = {"role": "assistant", "content": content}
+            self._requests[message_id] = {**body, "messages": [*body["messages"], response]}

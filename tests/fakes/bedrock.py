@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from gateway.framing.eventstream import encode
 from tests.fakes import bedrock_rules as rules
-from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 Json = dict[str, Any]
@@ -50,14 +50,14 @@ class StrictBedrock(Server):
         if action == "count-tokens":
             await out.reply(200, {"inputTokens": len(request.raw) // 4}, _headers())
             return True
-        answer = self.script.answer(*_prompts_and_results(request.body["messages"]))
-        await answer.wait_until_due()
-        if answer.error is not None:
-            await _refuse(out, answer.error)
+        response = self.script.response_for(*_prompts_and_results(request.body["messages"]))
+        await response.wait_until_due()
+        if response.error is not None:
+            await _refuse(out, response.error)
             return True
         if action == "converse-stream":
-            return await self._stream(request.body, answer, out)
-        await out.reply(200, _converse_output(request.body, answer), _headers())
+            return await self._stream(request.body, response, out)
+        await out.reply(200, _converse_output(request.body, response), _headers())
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -71,9 +71,9 @@ class StrictBedrock(Server):
             return Refusal(403, "UnrecognizedClientException", message)
         return None
 
-    async def _stream(self, body: Json, answer: ScriptedAnswer, out: ResponseWriter) -> bool:
-        events = list(_events(body, answer))
-        if answer.breaks:
+    async def _stream(self, body: Json, response: ScriptedResponse, out: ResponseWriter) -> bool:
+        events = list(_events(body, response))
+        if response.breaks:
             events = events[: len(events) // 2]
         await out.begin(200, {"content-type": _KIND, **_headers()})
         for name, data in events:
@@ -81,11 +81,11 @@ class StrictBedrock(Server):
             # The network does not keep messages whole.
             await out.write(message[:7])
             await out.write(message[7:])
-            await asyncio.sleep(answer.pace_s)
-        if answer.breaks == "cut":
+            await asyncio.sleep(response.pace_s)
+        if response.breaks == "cut":
             out.reset()
             return False
-        if answer.breaks == "error":
+        if response.breaks == "error":
             error_body = json.dumps({"message": "Too many requests, please wait."}).encode()
             await out.write(encode(error_body, "throttlingException", exception=True))
         await out.end()
@@ -132,7 +132,7 @@ def signature_refusal(
     return None
 
 
-# --- answers -----------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------
 
 
 def _headers() -> dict[str, str]:
@@ -146,7 +146,7 @@ async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:
 
 
 def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
-    """Return the user texts, newest first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last response."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results = [b["toolResult"]["content"] for b in messages[-1]["content"] if "toolResult" in b]
     return users, [_text(content) for content in results]
@@ -156,55 +156,58 @@ def _text(blocks: list[Json]) -> str:
     return "\n".join(block["text"] for block in blocks if "text" in block)
 
 
-def _blocks(body: Json, answer: ScriptedAnswer) -> list[Json]:
+def _blocks(body: Json, response: ScriptedResponse) -> list[Json]:
     blocks: list[Json] = []
     more = body.get("additionalModelRequestFields", {})
-    if answer.reasoning and {"thinking", "reasoningConfig"} & more.keys():
-        reasoning_block = {"text": answer.reasoning, "signature": rules.signature(answer.reasoning)}
+    if response.reasoning and {"thinking", "reasoningConfig"} & more.keys():
+        reasoning_block = {
+            "text": response.reasoning,
+            "signature": rules.signature(response.reasoning),
+        }
         blocks.append({"reasoningContent": {"reasoningText": reasoning_block}})
-    if answer.text or not answer.calls:
-        blocks.append({"text": answer.text})
-    for number, call in enumerate(answer.calls):
+    if response.text or not response.calls:
+        blocks.append({"text": response.text})
+    for number, call in enumerate(response.calls):
         id_ = call.id or f"tooluse_{number}"
         blocks.append({"toolUse": {"toolUseId": id_, "name": call.name, "input": call.object}})
     return blocks
 
 
-def _stop(answer: ScriptedAnswer) -> str:
-    return answer.finish or ("tool_use" if answer.calls else "end_turn")
+def _stop(response: ScriptedResponse) -> str:
+    return response.finish or ("tool_use" if response.calls else "end_turn")
 
 
-def _usage(answer: ScriptedAnswer) -> Json:
+def _usage(response: ScriptedResponse) -> Json:
     return {
-        "inputTokens": answer.input_tokens - answer.cached_tokens,
-        "outputTokens": answer.output_tokens,
-        "totalTokens": answer.input_tokens + answer.output_tokens,
-        "cacheReadInputTokens": answer.cached_tokens,
+        "inputTokens": response.input_tokens - response.cached_tokens,
+        "outputTokens": response.output_tokens,
+        "totalTokens": response.input_tokens + response.output_tokens,
+        "cacheReadInputTokens": response.cached_tokens,
         "cacheWriteInputTokens": 0,
     }
 
 
-def _converse_output(body: Json, answer: ScriptedAnswer) -> Json:
+def _converse_output(body: Json, response: ScriptedResponse) -> Json:
     return {
-        "output": {"message": {"role": "assistant", "content": _blocks(body, answer)}},
-        "stopReason": _stop(answer),
-        "usage": _usage(answer),
+        "output": {"message": {"role": "assistant", "content": _blocks(body, response)}},
+        "stopReason": _stop(response),
+        "usage": _usage(response),
         "metrics": {"latencyMs": 12},
     }
 
 
-def _events(body: Json, answer: ScriptedAnswer) -> Iterator[tuple[str, Json]]:
+def _events(body: Json, response: ScriptedResponse) -> Iterator[tuple[str, Json]]:
     yield "messageStart", {"role": "assistant", "p": "abcd"}
-    for index, block in enumerate(_blocks(body, answer)):
+    for index, block in enumerate(_blocks(body, response)):
         index_fields = {"contentBlockIndex": index}
         if call := block.get("toolUse"):
             start = {"toolUseId": call["toolUseId"], "name": call["name"]}
             yield "contentBlockStart", {"start": {"toolUse": start}, **index_fields}
-        for delta in _deltas(block, answer.chunk_chars):
+        for delta in _deltas(block, response.chunk_chars):
             yield "contentBlockDelta", {"delta": delta, **index_fields, "p": "abc"}
         yield "contentBlockStop", index_fields
-    yield "messageStop", {"stopReason": _stop(answer)}
-    yield "metadata", {"usage": _usage(answer), "metrics": {"latencyMs": 12}}
+    yield "messageStop", {"stopReason": _stop(response)}
+    yield "metadata", {"usage": _usage(response), "metrics": {"latencyMs": 12}}
 
 
 def _deltas(block: Json, size: int) -> Iterator[Json]:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.dialect_answers import CHAT, MESSAGES, DialectAnswers
+from tests.fakes.dialect_responses import CHAT, MESSAGES, DialectResponses
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.ports import free_port
 
@@ -29,7 +29,7 @@ class FaultyExchange:
     """A request with a fault: the response writer, the valid responses, whether it streams."""
 
     out: ResponseWriter
-    answers: DialectAnswers
+    responses: DialectResponses
     stream: bool
     seen: RecordedRequest
     count: int
@@ -37,9 +37,9 @@ class FaultyExchange:
     async def ok(self) -> None:
         """Send the valid response."""
         if self.stream:
-            await self.events(*self.answers.events, *self.answers.ending)
+            await self.events(*self.responses.events, *self.responses.ending)
         else:
-            await self.out.reply(200, self.answers.whole)
+            await self.out.reply(200, self.responses.whole)
 
     async def events(self, *events: bytes, pause_s: float = 0.0) -> None:
         """Send a stream of these events that ends well as HTTP."""
@@ -52,7 +52,7 @@ class FaultyExchange:
     async def start_stream(self) -> None:
         """Send a stream up to its first two text chunks."""
         await self.out.begin(200, _SSE)
-        for event in self.answers.events[:3]:
+        for event in self.responses.events[:3]:
             await self.out.write(event)
         await asyncio.sleep(0.05)
 
@@ -95,7 +95,7 @@ async def _slow_headers(turn: FaultyExchange) -> None:
 
 
 async def _slow_body(turn: FaultyExchange) -> None:
-    data = json.dumps(turn.answers.whole).encode()
+    data = json.dumps(turn.responses.whole).encode()
     await turn.json_head(len(data))
     for start in range(0, len(data), 64):
         await turn.out.raw(data[start : start + 64])
@@ -119,13 +119,13 @@ async def _drip(turn: FaultyExchange, byte: bytes) -> None:
 
 
 async def _half_closed(turn: FaultyExchange) -> None:
-    data = json.dumps(turn.answers.whole).encode()
+    data = json.dumps(turn.responses.whole).encode()
     await turn.json_head(len(data))
     await turn.out.raw(data[: len(data) // 2])
 
 
 async def _truncated_json(turn: FaultyExchange) -> None:
-    data = json.dumps(turn.answers.whole).encode()
+    data = json.dumps(turn.responses.whole).encode()
     await turn.out.reply(200, data[: len(data) // 2])
 
 
@@ -137,7 +137,7 @@ async def _chunk_bad(turn: FaultyExchange) -> None:
 async def _cl_and_te(turn: FaultyExchange) -> None:
     head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5\r\n"
     await turn.out.raw(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
-    data = json.dumps(turn.answers.whole).encode()
+    data = json.dumps(turn.responses.whole).encode()
     await turn.out.raw(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
 
 
@@ -147,14 +147,14 @@ async def _html_200(turn: FaultyExchange) -> None:
 
 
 async def _no_choices(turn: FaultyExchange) -> None:
-    empty = {**turn.answers.whole, "choices": []}
+    empty = {**turn.responses.whole, "choices": []}
     if "content" in empty:
-        empty = {k: v for k, v in turn.answers.whole.items() if k != "content"}
+        empty = {k: v for k, v in turn.responses.whole.items() if k != "content"}
     await turn.out.reply(200, empty)
 
 
 async def _error_200(turn: FaultyExchange) -> None:
-    await turn.out.reply(200, turn.answers.refusal("server_error", "it broke, with status 200"))
+    await turn.out.reply(200, turn.responses.refusal("server_error", "it broke, with status 200"))
 
 
 async def _redirect(turn: FaultyExchange) -> None:
@@ -164,7 +164,7 @@ async def _redirect(turn: FaultyExchange) -> None:
 async def _echo_key(turn: FaultyExchange) -> None:
     authorization = turn.seen.headers.get("authorization") or turn.seen.headers.get("x-api-key", "")
     message = f"Incorrect API key provided: {authorization.removeprefix('Bearer ')}"
-    await turn.out.reply(401, turn.answers.refusal("authentication_error", message))
+    await turn.out.reply(401, turn.responses.refusal("authentication_error", message))
 
 
 async def _html_502(turn: FaultyExchange) -> None:
@@ -173,17 +173,17 @@ async def _html_502(turn: FaultyExchange) -> None:
 
 
 async def _stream_error_first(turn: FaultyExchange) -> None:
-    await turn.events(turn.answers.error)
+    await turn.events(turn.responses.error)
 
 
 async def _stream_error(turn: FaultyExchange) -> None:
-    await turn.events(*turn.answers.events, turn.answers.error, pause_s=0.02)
+    await turn.events(*turn.responses.events, turn.responses.error, pause_s=0.02)
 
 
 async def _stream_truncate(turn: FaultyExchange) -> None:
     """End in the middle of an event and of the chunked body."""
     await turn.start_stream()
-    await turn.out.write(turn.answers.events[3][:20])
+    await turn.out.write(turn.responses.events[3][:20])
 
 
 async def _stream_rst(turn: FaultyExchange) -> None:
@@ -204,12 +204,12 @@ async def _stream_comments_forever(turn: FaultyExchange) -> None:
 
 
 async def _stream_comments_first(turn: FaultyExchange) -> None:
-    comments = [b": working\n\n", turn.answers.keepalive] * 3
-    await turn.events(*comments, *turn.answers.events, *turn.answers.ending, pause_s=0.02)
+    comments = [b": working\n\n", turn.responses.keepalive] * 3
+    await turn.events(*comments, *turn.responses.events, *turn.responses.ending, pause_s=0.02)
 
 
 async def _stream_no_finish(turn: FaultyExchange) -> None:
-    await turn.events(*turn.answers.events)
+    await turn.events(*turn.responses.events)
 
 
 async def _stream_empty(turn: FaultyExchange) -> None:
@@ -217,16 +217,16 @@ async def _stream_empty(turn: FaultyExchange) -> None:
 
 
 async def _stream_no_done(turn: FaultyExchange) -> None:
-    await turn.events(*turn.answers.events, *turn.answers.ending[:-1])
+    await turn.events(*turn.responses.events, *turn.responses.ending[:-1])
 
 
 async def _stream_crlf(turn: FaultyExchange) -> None:
-    data = b"".join((*turn.answers.events, *turn.answers.ending))
+    data = b"".join((*turn.responses.events, *turn.responses.ending))
     await turn.events(data.replace(b"\n", b"\r\n"))
 
 
 async def _stream_bytewise(turn: FaultyExchange) -> None:
-    data = b"".join((*turn.answers.events, *turn.answers.ending))
+    data = b"".join((*turn.responses.events, *turn.responses.ending))
     await turn.out.begin(200, _SSE)
     for number in range(len(data)):
         await turn.out.write(data[number : number + 1])
@@ -235,20 +235,20 @@ async def _stream_bytewise(turn: FaultyExchange) -> None:
 
 
 async def _stream_coalesced(turn: FaultyExchange) -> None:
-    await turn.events(b"".join((*turn.answers.events, *turn.answers.ending)))
+    await turn.events(b"".join((*turn.responses.events, *turn.responses.ending)))
 
 
 async def _stream_gzip(turn: FaultyExchange) -> None:
     squeeze = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     await turn.out.begin(200, {**_SSE, "content-encoding": "gzip"})
-    for event in (*turn.answers.events, *turn.answers.ending):
+    for event in (*turn.responses.events, *turn.responses.ending):
         await turn.out.write(squeeze.compress(event) + squeeze.flush(zlib.Z_SYNC_FLUSH))
     await turn.out.write(squeeze.flush())
     await turn.out.end()
 
 
 async def _events_after_end(turn: FaultyExchange) -> None:
-    await turn.events(*turn.answers.events, *turn.answers.ending, *turn.answers.events[1:])
+    await turn.events(*turn.responses.events, *turn.responses.ending, *turn.responses.events[1:])
 
 
 async def _bomb_32mib(turn: FaultyExchange) -> None:
@@ -284,54 +284,54 @@ async def _deep_json(turn: FaultyExchange) -> None:
 
 
 async def _nan(turn: FaultyExchange) -> None:
-    data = json.dumps({**turn.answers.whole, "created": float("nan")})
+    data = json.dumps({**turn.responses.whole, "created": float("nan")})
     await turn.out.reply(200, data.encode())
 
 
 async def _bad_utf8(turn: FaultyExchange) -> None:
-    data = json.dumps(turn.answers.whole).encode().replace(b"All is", b"All \xff\xfe is")
+    data = json.dumps(turn.responses.whole).encode().replace(b"All is", b"All \xff\xfe is")
     await turn.out.reply(200, data)
 
 
 async def _negative_usage(turn: FaultyExchange) -> None:
-    usage = {name: -5 for name in turn.answers.whole["usage"]}
-    await turn.out.reply(200, {**turn.answers.whole, "usage": usage})
+    usage = {name: -5 for name in turn.responses.whole["usage"]}
+    await turn.out.reply(200, {**turn.responses.whole, "usage": usage})
 
 
 async def _gzip_unary(turn: FaultyExchange) -> None:
-    data = gzip.compress(json.dumps(turn.answers.whole).encode())
+    data = gzip.compress(json.dumps(turn.responses.whole).encode())
     await turn.out.reply(200, data, {"content-encoding": "gzip"})
 
 
 def _status(status: int, kind: str, message: str, code: str | None = None, **headers: str) -> Fault:
-    async def answer(turn: FaultyExchange) -> None:
+    async def respond(turn: FaultyExchange) -> None:
         sent_headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        await turn.out.reply(status, turn.answers.refusal(kind, message, code), sent_headers)
+        await turn.out.reply(status, turn.responses.refusal(kind, message, code), sent_headers)
 
-    return answer
+    return respond
 
 
 def _body(data: bytes) -> Fault:
-    async def answer(turn: FaultyExchange) -> None:
+    async def respond(turn: FaultyExchange) -> None:
         await turn.out.reply(200, data)
 
-    return answer
+    return respond
 
 
 def _fails_once(first: Fault) -> Fault:
     """Return a fault that happens once, followed by valid responses."""
 
-    async def answer(turn: FaultyExchange) -> None:
+    async def respond(turn: FaultyExchange) -> None:
         if turn.count == 1:
             await first(turn)
         else:
             await turn.ok()
 
-    return answer
+    return respond
 
 
 async def _wrong_shape(turn: FaultyExchange) -> None:
-    await turn.out.reply(200, turn.answers.wrong_shape)
+    await turn.out.reply(200, turn.responses.wrong_shape)
 
 
 async def _no_content(turn: FaultyExchange) -> None:
@@ -445,17 +445,17 @@ class ChaosUpstream(Server):
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Respond with the fault, or validly."""
-        answers = MESSAGES if request.path.endswith(("/messages", "/count_tokens")) else CHAT
+        responses = MESSAGES if request.path.endswith(("/messages", "/count_tokens")) else CHAT
         body: Any = request.body if isinstance(request.body, dict) else {}
         prefix = request.path.split("/")[1]
         name = prefix if prefix in FAULTS else str(body.get("model", "ok"))
         self.counts[name] = self.counts.get(name, 0) + 1
         fault = FAULTS.get(name)
         if fault is None:
-            refusal = answers.refusal("not_found_error", f"no fault is called {name[:50]}")
+            refusal = responses.refusal("not_found_error", f"no fault is called {name[:50]}")
             await out.reply(404, refusal)
             return True
         await fault(
-            FaultyExchange(out, answers, bool(body.get("stream")), request, self.counts[name])
+            FaultyExchange(out, responses, bool(body.get("stream")), request, self.counts[name])
         )
         return name in _KEEP_ALIVE_FAULTS

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes import cohere_rules as rules
-from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Call, Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 Json = dict[str, Any]
@@ -34,14 +34,14 @@ class StrictCohere(Server):
         if request.path == EMBED:
             await out.reply(200, _vectors(body), {"x-debug-trace-id": "co-1"})
             return True
-        answer = self.script.answer(*_prompts_and_results(body["messages"]))
-        await answer.wait_until_due()
-        if answer.error is not None:
-            await _refuse(out, answer.error)
+        response = self.script.response_for(*_prompts_and_results(body["messages"]))
+        await response.wait_until_due()
+        if response.error is not None:
+            await _refuse(out, response.error)
             return True
         if body.get("stream"):
-            return await self._stream(body, answer, out)
-        await out.reply(200, _chat_response(body, answer), {"x-debug-trace-id": "co-1"})
+            return await self._stream(body, response, out)
+        await out.reply(200, _chat_response(body, response), {"x-debug-trace-id": "co-1"})
         return True
 
     def _refusal(self, request: RecordedRequest) -> Refusal | None:
@@ -58,20 +58,20 @@ class StrictCohere(Server):
             return rules.invalid_request(f"model '{request.body['model']}' not found", 404)
         return refusal
 
-    async def _stream(self, body: Json, answer: ScriptedAnswer, out: ResponseWriter) -> bool:
-        events = list(_events(body, answer))
-        if answer.breaks == "error":
+    async def _stream(self, body: Json, response: ScriptedResponse, out: ResponseWriter) -> bool:
+        events = list(_events(body, response))
+        if response.breaks == "error":
             events = events[: len(events) // 2]
             delta = {"finish_reason": "ERROR", "error": "the model failed"}
             events.append({"type": "message-end", "delta": delta})
-        elif answer.breaks:
+        elif response.breaks:
             events = events[: len(events) // 2]
         await out.begin(200, {"content-type": "text/event-stream"})
         for event in events:
             data = json.dumps(event)
             await out.write(f"event: {event['type']}\ndata: {data}\n\n".encode())
-            await asyncio.sleep(answer.pace_s)
-        if answer.breaks == "cut":
+            await asyncio.sleep(response.pace_s)
+        if response.breaks == "cut":
             out.reset()
             return False
         await out.write(b"data: [DONE]\n\n")
@@ -100,7 +100,7 @@ def _vectors(body: Json) -> Json:
 
 
 def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
-    """Return the user texts, newest first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last response."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results: list[str] = []
     for message in reversed(messages):
@@ -116,24 +116,24 @@ def _text(content: Any) -> str:
     return "\n".join(item.get("text", "") for item in content)
 
 
-def _usage(answer: ScriptedAnswer) -> Json:
+def _usage(response: ScriptedResponse) -> Json:
     return {
         "billed_units": {"input_tokens": 1, "output_tokens": 2},
-        "tokens": {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens},
-        "cached_tokens": answer.cached_tokens,
+        "tokens": {"input_tokens": response.input_tokens, "output_tokens": response.output_tokens},
+        "cached_tokens": response.cached_tokens,
     }
 
 
-def _finish(answer: ScriptedAnswer) -> str:
-    return answer.finish or ("TOOL_CALL" if answer.calls else "COMPLETE")
+def _finish(response: ScriptedResponse) -> str:
+    return response.finish or ("TOOL_CALL" if response.calls else "COMPLETE")
 
 
-def _content(body: Json, answer: ScriptedAnswer) -> list[Json]:
+def _content(body: Json, response: ScriptedResponse) -> list[Json]:
     content: list[Json] = []
-    if answer.reasoning and body.get("thinking", {}).get("type") == "enabled":
-        content.append({"type": "thinking", "thinking": answer.reasoning})
-    if not answer.calls:
-        content.append({"type": "text", "text": answer.text})
+    if response.reasoning and body.get("thinking", {}).get("type") == "enabled":
+        content.append({"type": "thinking", "thinking": response.reasoning})
+    if not response.calls:
+        content.append({"type": "text", "text": response.text})
     return content
 
 
@@ -142,35 +142,35 @@ def _call(call: Call, number: int) -> Json:
     return {"id": call.id or f"{call.name}_{number}", "type": "function", "function": function}
 
 
-def _chat_response(body: Json, answer: ScriptedAnswer) -> Json:
-    message: Json = {"role": "assistant", "content": _content(body, answer)}
-    if answer.calls:
-        message["tool_plan"] = answer.text
-        message["tool_calls"] = [_call(call, i) for i, call in enumerate(answer.calls)]
+def _chat_response(body: Json, response: ScriptedResponse) -> Json:
+    message: Json = {"role": "assistant", "content": _content(body, response)}
+    if response.calls:
+        message["tool_plan"] = response.text
+        message["tool_calls"] = [_call(call, i) for i, call in enumerate(response.calls)]
     return {
         "id": "co-1",
-        "finish_reason": _finish(answer),
+        "finish_reason": _finish(response),
         "message": message,
-        "usage": _usage(answer),
+        "usage": _usage(response),
     }
 
 
-def _events(body: Json, answer: ScriptedAnswer) -> Iterator[Json]:
+def _events(body: Json, response: ScriptedResponse) -> Iterator[Json]:
     yield {"type": "message-start", "id": "co-1", "delta": {"message": {"role": "assistant"}}}
-    for index, item in enumerate(_content(body, answer)):
+    for index, item in enumerate(_content(body, response)):
         kind = item["type"]
         start = {"content": {"type": kind, kind: ""}}
         yield {"type": "content-start", "index": index, "delta": {"message": start}}
-        for piece in _pieces(item[kind], answer.chunk_chars):
+        for piece in _pieces(item[kind], response.chunk_chars):
             delta = {"message": {"content": {kind: piece}}}
             yield {"type": "content-delta", "index": index, "delta": delta}
         yield {"type": "content-end", "index": index}
-    if answer.calls:
-        for piece in _pieces(answer.text, answer.chunk_chars):
+    if response.calls:
+        for piece in _pieces(response.text, response.chunk_chars):
             yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": piece}}}
-    for number, call in enumerate(answer.calls):
-        yield from _call_events(call, number, answer.chunk_chars)
-    end = {"finish_reason": _finish(answer), "usage": _usage(answer)}
+    for number, call in enumerate(response.calls):
+        yield from _call_events(call, number, response.chunk_chars)
+    end = {"finish_reason": _finish(response), "usage": _usage(response)}
     yield {"type": "message-end", "delta": end}
 
 

@@ -11,7 +11,7 @@ PIECES = ("All ", "is ", "well.")
 
 
 @dataclass(frozen=True)
-class DialectAnswers:
+class DialectResponses:
     """A dialect's valid responses: whole, and as the events of a stream.
 
     `events` begins with the events before the text, then has one event per text chunk;
@@ -48,7 +48,7 @@ def _named_event(value: dict[str, Any]) -> bytes:
 
 
 _CHAT_USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-CHAT = DialectAnswers(
+CHAT = DialectResponses(
     whole={
         "id": "chatcmpl-chaos",
         "object": "chat.completion",
@@ -76,7 +76,7 @@ CHAT = DialectAnswers(
 _HEAD = {"id": "msg_chaos", "type": "message", "role": "assistant", "model": "m"}
 _ENDS = {"stop_reason": "end_turn", "stop_sequence": None}
 _USAGE = {"input_tokens": 3, "output_tokens": 4}
-MESSAGES = DialectAnswers(
+MESSAGES = DialectResponses(
     whole={**_HEAD, "content": [{"type": "text", "text": TEXT}], **_ENDS, "usage": _USAGE},
     events=(
         _named_event(

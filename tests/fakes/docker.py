@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
+    def _response(self, status: int, body: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
         self.send_header("Api-Version", API)
         self.send_header("Content-Type", kind)
@@ -76,19 +76,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def do_HEAD(self) -> None:
-        self._answer(200, b"")
+        self._response(200, b"")
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         name = path.split("/")[3] if path.count("/") > 3 else ""
         if name not in self.daemon.containers:
-            self._answer(404, json.dumps({"message": f"No such object: {path}"}).encode())
+            self._response(404, json.dumps({"message": f"No such object: {path}"}).encode())
         elif path.endswith("/logs"):
             assert "State" in self.daemon.containers[name]
-            self._answer(200, struct.pack(">BxxxL", 1, len(LOGS)) + LOGS)
+            self._response(200, struct.pack(">BxxxL", 1, len(LOGS)) + LOGS)
         else:
             state = {"Id": name, "Name": f"/{name}", "Config": {"Tty": False}, "State": {}}
-            self._answer(200, json.dumps(state).encode())
+            self._response(200, json.dumps(state).encode())
 
     def do_POST(self) -> None:
         url = urlsplit(self.path)
@@ -96,15 +96,15 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if url.path.endswith("/build"):
             self.daemon.build(query, body)
-            self._answer(200, json.dumps({"stream": "built\n"}).encode())
+            self._response(200, json.dumps({"stream": "built\n"}).encode())
         elif url.path.endswith("/containers/create"):
             self.daemon.create(query["name"], json.loads(body))
-            self._answer(201, json.dumps({"Id": query["name"], "Warnings": []}).encode())
+            self._response(201, json.dumps({"Id": query["name"], "Warnings": []}).encode())
         elif url.path.endswith("/start"):
             self.daemon.containers[url.path.split("/")[3]]["State"] = "running"
-            self._answer(204, b"")
+            self._response(204, b"")
         else:
-            self._answer(501, json.dumps({"message": url.path}).encode())
+            self._response(501, json.dumps({"message": url.path}).encode())
 
 
 @contextmanager

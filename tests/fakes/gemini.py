@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tests.fakes import gemini_rules as rules
-from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "AIza-upstream-0123456789abcdef"
@@ -46,16 +46,16 @@ class StrictGemini(Server):
             vectors = [{"values": [float(n), 1.0]} for n in range(len(body["requests"]))]
             await out.reply(200, {"embeddings": vectors})
             return True
-        answer = self.script.answer(*_prompts_and_results(body["contents"]))
-        await answer.wait_until_due()
-        if answer.error is not None:
-            await _refuse(out, answer.error)
+        response = self.script.response_for(*_prompts_and_results(body["contents"]))
+        await response.wait_until_due()
+        if response.error is not None:
+            await _refuse(out, response.error)
             return True
         if verb == "streamGenerateContent":
-            return await self._stream(request, body, name, answer, out)
+            return await self._stream(request, body, name, response, out)
         await out.reply(
             200,
-            {**_candidate(_parts(body, answer), _reason(answer)), **_tail(answer, name)},
+            {**_candidate(_parts(body, response), _reason(response)), **_tail(response, name)},
         )
         return True
 
@@ -75,23 +75,23 @@ class StrictGemini(Server):
         request: RecordedRequest,
         body: dict[str, Any],
         name: str,
-        answer: ScriptedAnswer,
+        response: ScriptedResponse,
         out: ResponseWriter,
     ) -> bool:
         if parse_qs(request.query).get("alt") != ["sse"]:
             await _refuse(out, Refusal(400, "INVALID_ARGUMENT", "the fake streams SSE only"))
             return True
-        chunks = list(_chunks(body, answer, name))
-        if answer.breaks:
+        chunks = list(_chunks(body, response, name))
+        if response.breaks:
             chunks = chunks[: len(chunks) // 2]
         await out.begin(200, {"content-type": "text/event-stream"})
         for chunk in chunks:
             await out.write(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n")
-            await asyncio.sleep(answer.pace_s)
-        if answer.breaks == "cut":
+            await asyncio.sleep(response.pace_s)
+        if response.breaks == "cut":
             out.reset()
             return False
-        if answer.breaks == "error":
+        if response.breaks == "error":
             error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
             await out.write(b"data: " + json.dumps({"error": error}).encode() + b"\r\n\r\n")
         await out.end()
@@ -120,7 +120,7 @@ def _in_the_body(body: Any, name: str, verb: str) -> Refusal | None:
 
 
 def _prompts_and_results(contents: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """Return the user texts, newest first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last response."""
     users = [_text(c) for c in reversed(contents) if c["role"] == "user"]
     last = contents[-1]["parts"]
     results = [p["functionResponse"]["response"] for p in last if "functionResponse" in p]
@@ -131,14 +131,14 @@ def _text(content: dict[str, Any]) -> str:
     return "\n".join(part.get("text", "") for part in content["parts"])
 
 
-def _parts(body: dict[str, Any], answer: ScriptedAnswer) -> list[dict[str, Any]]:
+def _parts(body: dict[str, Any], response: ScriptedResponse) -> list[dict[str, Any]]:
     thinking = rules.config_of(body).get("thinkingConfig") or {}
     parts: list[dict[str, Any]] = []
-    if answer.reasoning and thinking.get("includeThoughts"):
-        parts.append({"text": answer.reasoning, "thought": True})
-    if answer.text:
-        parts.append({"text": answer.text})
-    for number, call in enumerate(answer.calls):
+    if response.reasoning and thinking.get("includeThoughts"):
+        parts.append({"text": response.reasoning, "thought": True})
+    if response.text:
+        parts.append({"text": response.text})
+    for number, call in enumerate(response.calls):
         part: dict[str, Any] = {"functionCall": {"name": call.name, "args": call.object}}
         if call.id:
             part["functionCall"]["id"] = call.id
@@ -148,8 +148,8 @@ def _parts(body: dict[str, Any], answer: ScriptedAnswer) -> list[dict[str, Any]]
     return parts
 
 
-def _reason(answer: ScriptedAnswer) -> str:
-    return answer.finish or "STOP"
+def _reason(response: ScriptedResponse) -> str:
+    return response.finish or "STOP"
 
 
 def _candidate(parts: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
@@ -159,28 +159,30 @@ def _candidate(parts: list[dict[str, Any]], reason: str | None = None) -> dict[s
     return {"candidates": [candidate]}
 
 
-def _tail(answer: ScriptedAnswer, name: str) -> dict[str, Any]:
+def _tail(response: ScriptedResponse, name: str) -> dict[str, Any]:
     usage: dict[str, Any] = {
-        "promptTokenCount": answer.input_tokens,
-        "candidatesTokenCount": answer.output_tokens - answer.reasoning_tokens,
-        "thoughtsTokenCount": answer.reasoning_tokens,
-        "totalTokenCount": answer.input_tokens + answer.output_tokens,
+        "promptTokenCount": response.input_tokens,
+        "candidatesTokenCount": response.output_tokens - response.reasoning_tokens,
+        "thoughtsTokenCount": response.reasoning_tokens,
+        "totalTokenCount": response.input_tokens + response.output_tokens,
     }
-    if answer.cached_tokens:
-        usage["cachedContentTokenCount"] = answer.cached_tokens
+    if response.cached_tokens:
+        usage["cachedContentTokenCount"] = response.cached_tokens
     return {"usageMetadata": usage, "modelVersion": name, "responseId": "up1"}
 
 
-def _chunks(body: dict[str, Any], answer: ScriptedAnswer, name: str) -> Iterator[dict[str, Any]]:
+def _chunks(
+    body: dict[str, Any], response: ScriptedResponse, name: str
+) -> Iterator[dict[str, Any]]:
     head = {"modelVersion": name, "responseId": "up1"}
-    for part in _parts(body, answer):
+    for part in _parts(body, response):
         if "text" not in part:
             yield {**_candidate([part]), **head}
             continue
-        for start in range(0, len(part["text"]), answer.chunk_chars):
-            piece = {**part, "text": part["text"][start : start + answer.chunk_chars]}
+        for start in range(0, len(part["text"]), response.chunk_chars):
+            piece = {**part, "text": part["text"][start : start + response.chunk_chars]}
             yield {**_candidate([piece]), **head}
-    yield {**_candidate([{"text": ""}], _reason(answer)), **_tail(answer, name)}
+    yield {**_candidate([{"text": ""}], _reason(response)), **_tail(response, name)}
 
 
 async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:

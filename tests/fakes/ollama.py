@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes.ollama_rules import invalid_request, refusal
-from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.templates import template_refusal
 
@@ -19,7 +19,7 @@ _PATHS = ("/api/chat", "/api/generate", "/api/embed")
 
 
 class StrictOllama(Server):
-    """A server of the paths of `_PATHS` and /api/tags; `script` defines its answers."""
+    """A server of the paths of `_PATHS` and /api/tags; `script` defines its responses."""
 
     models: tuple[str, ...] = MODELS
 
@@ -40,7 +40,7 @@ class StrictOllama(Server):
         if request.path == "/api/embed":
             await out.reply(200, _embeddings(request.body))
             return True
-        return await self._answer(request, out)
+        return await self._response(request, out)
 
     def _refused(self, request: RecordedRequest) -> Refusal | None:
         if request.method != "POST" or request.path not in _PATHS:
@@ -53,22 +53,22 @@ class StrictOllama(Server):
         reason = template_refusal(name, request.body.get("messages") or [])
         return invalid_request(reason) if reason else refusal(request.path, request.body, _THINKING)
 
-    async def _answer(self, request: RecordedRequest, out: ResponseWriter) -> bool:
+    async def _response(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         body = request.body
         prompts, results = _prompts_and_results(body)
-        answer = self.script.answer(prompts, results)
-        await answer.wait_until_due()
-        if answer.error is not None:
-            await out.reply(answer.error.status, {"error": answer.error.message})
+        response = self.script.response_for(prompts, results)
+        await response.wait_until_due()
+        if response.error is not None:
+            await out.reply(response.error.status, {"error": response.error.message})
             return True
         if body.get("stream") is False:
-            await out.reply(200, _response_body(request.path, body, answer))
+            await out.reply(200, _response_body(request.path, body, response))
             return True
-        return await _stream(request.path, body, answer, out)
+        return await _stream(request.path, body, response, out)
 
 
 def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the user texts, newest first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last response."""
     if "messages" not in body:
         return [body.get("prompt", "")], []
     messages = body["messages"]
@@ -80,8 +80,8 @@ def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
     return users, [m["content"] for m in messages[since:] if m["role"] == "tool"]
 
 
-def _counts_and_durations(answer: ScriptedAnswer) -> dict[str, Any]:
-    counts = {"prompt_eval_count": answer.input_tokens, "eval_count": answer.output_tokens}
+def _counts_and_durations(response: ScriptedResponse) -> dict[str, Any]:
+    counts = {"prompt_eval_count": response.input_tokens, "eval_count": response.output_tokens}
     names = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
     return {**counts, **dict.fromkeys(names, 1_000_000)}
 
@@ -94,48 +94,56 @@ def _row(path: str, body: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**head, "message": message, "done": False}
 
 
-def _calls(answer: ScriptedAnswer) -> list[dict[str, Any]]:
-    return [{"function": {"name": call.name, "arguments": call.object}} for call in answer.calls]
+def _calls(response: ScriptedResponse) -> list[dict[str, Any]]:
+    return [{"function": {"name": call.name, "arguments": call.object}} for call in response.calls]
 
 
-def _thinking_text(body: dict[str, Any], answer: ScriptedAnswer) -> str:
-    return answer.reasoning if body.get("think") is not False else ""
+def _thinking_text(body: dict[str, Any], response: ScriptedResponse) -> str:
+    return response.reasoning if body.get("think") is not False else ""
 
 
-def _response_body(path: str, body: dict[str, Any], answer: ScriptedAnswer) -> dict[str, Any]:
-    fields: dict[str, Any] = {"content": answer.text}
-    if thought := _thinking_text(body, answer):
+def _response_body(path: str, body: dict[str, Any], response: ScriptedResponse) -> dict[str, Any]:
+    fields: dict[str, Any] = {"content": response.text}
+    if thought := _thinking_text(body, response):
         fields["thinking"] = thought
-    if answer.calls:
-        fields["tool_calls"] = _calls(answer)
-    end = {"done": True, "done_reason": answer.finish or "stop", **_counts_and_durations(answer)}
+    if response.calls:
+        fields["tool_calls"] = _calls(response)
+    end = {
+        "done": True,
+        "done_reason": response.finish or "stop",
+        **_counts_and_durations(response),
+    }
     return {**_row(path, body, **fields), **end}
 
 
-def _lines(path: str, body: dict[str, Any], answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
-    for name, text in (("thinking", _thinking_text(body, answer)), ("content", answer.text)):
-        for start in range(0, len(text), answer.chunk_chars):
-            yield _row(path, body, **{name: text[start : start + answer.chunk_chars]})
-    for call in _calls(answer):
+def _lines(path: str, body: dict[str, Any], response: ScriptedResponse) -> Iterator[dict[str, Any]]:
+    for name, text in (("thinking", _thinking_text(body, response)), ("content", response.text)):
+        for start in range(0, len(text), response.chunk_chars):
+            yield _row(path, body, **{name: text[start : start + response.chunk_chars]})
+    for call in _calls(response):
         yield _row(path, body, tool_calls=[call])
-    end = {"done": True, "done_reason": answer.finish or "stop", **_counts_and_durations(answer)}
+    end = {
+        "done": True,
+        "done_reason": response.finish or "stop",
+        **_counts_and_durations(response),
+    }
     yield {**_row(path, body), **end}
 
 
 async def _stream(
-    path: str, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
+    path: str, body: dict[str, Any], response: ScriptedResponse, out: ResponseWriter
 ) -> bool:
-    lines = list(_lines(path, body, answer))
-    if answer.breaks:
+    lines = list(_lines(path, body, response))
+    if response.breaks:
         lines = lines[: len(lines) // 2]
     await out.begin(200, {"content-type": "application/x-ndjson"})
     for line in lines:
         await out.write(json.dumps(line).encode() + b"\n")
-        await asyncio.sleep(answer.pace_s)
-    if answer.breaks == "cut":
+        await asyncio.sleep(response.pace_s)
+    if response.breaks == "cut":
         out.reset()
         return False
-    if answer.breaks == "error":
+    if response.breaks == "error":
         await out.write(b'{"error":"llama runner process has terminated"}\n')
     await out.end()
     return True

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes import openai_rules as rules
 from tests.fakes import responses, responses_rules
-from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Call, Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "sk-upstream-openai-0123456789abcdef"
@@ -20,7 +20,7 @@ MODELS = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol",
 
 
 class StrictOpenAI(Server):
-    """A server of Chat, Responses and `/v1/models`; `script` defines its answers."""
+    """A server of Chat, Responses and `/v1/models`; `script` defines its responses."""
 
     models: tuple[str, ...] = MODELS
     # Whether it has Responses beside Chat.
@@ -52,43 +52,43 @@ class StrictOpenAI(Server):
             return True
         if request.path == "/v1/responses":
             return await self._respond(body, out)
-        answer = self.script.answer(*_prompts_and_results(body["messages"]))
-        await answer.wait_until_due()
-        if answer.error is not None:
-            await _refuse(out, answer.error)
+        response = self.script.response_for(*_prompts_and_results(body["messages"]))
+        await response.wait_until_due()
+        if response.error is not None:
+            await _refuse(out, response.error)
             return True
         if body.get("stream"):
-            return await self._stream(body, answer, out)
-        await out.reply(200, self.whole(body, answer), {"x-request-id": "req_upstream_1"})
+            return await self._stream(body, response, out)
+        await out.reply(200, self.whole(body, response), {"x-request-id": "req_upstream_1"})
         return True
 
     async def _respond(self, body: dict[str, Any], out: ResponseWriter) -> bool:
         """Respond to a valid Responses request."""
         # LangGraph takes two messages of one id for versions of the same.
         body = {"as": f"resp_upstream{next(_NUMBERS)}", **body}
-        scripted_answer = self.script.answer(*responses.prompts_and_results(body))
-        await scripted_answer.wait_until_due()
-        if scripted_answer.error is not None:
-            await _refuse(out, scripted_answer.error)
+        scripted_response = self.script.response_for(*responses.prompts_and_results(body))
+        await scripted_response.wait_until_due()
+        if scripted_response.error is not None:
+            await _refuse(out, scripted_response.error)
             return True
         usage = {
-            "input_tokens": scripted_answer.input_tokens,
+            "input_tokens": scripted_response.input_tokens,
             "input_tokens_details": {
-                "cached_tokens": scripted_answer.cached_tokens,
+                "cached_tokens": scripted_response.cached_tokens,
                 "cache_write_tokens": 0,
             },
-            "output_tokens": scripted_answer.output_tokens,
+            "output_tokens": scripted_response.output_tokens,
             "output_tokens_details": {
-                "reasoning_tokens": scripted_answer.reasoning_tokens
-                if scripted_answer.reasoning
+                "reasoning_tokens": scripted_response.reasoning_tokens
+                if scripted_response.reasoning
                 else 0
             },
-            "total_tokens": scripted_answer.input_tokens + scripted_answer.output_tokens,
+            "total_tokens": scripted_response.input_tokens + scripted_response.output_tokens,
         }
         if body.get("stream"):
-            return await responses.stream(body, scripted_answer, usage, out)
-        answer = responses.response_object(body, scripted_answer, usage)
-        await out.reply(200, answer, {"x-request-id": "req_upstream_1"})
+            return await responses.stream(body, scripted_response, usage, out)
+        response = responses.response_object(body, scripted_response, usage)
+        await out.reply(200, response, {"x-request-id": "req_upstream_1"})
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -136,38 +136,38 @@ class StrictOpenAI(Server):
         row = next((row for row in rows if row["id"] == name), None)
         await out.reply(200 if row else 404, row or {"error": {"message": "no such model"}})
 
-    def whole(self, body: dict[str, Any], answer: ScriptedAnswer) -> dict[str, Any]:
-        """Return the answer as one object."""
+    def whole(self, body: dict[str, Any], response: ScriptedResponse) -> dict[str, Any]:
+        """Return the response as one object."""
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": answer.text if answer.text or not answer.calls else None,
+            "content": response.text if response.text or not response.calls else None,
             "refusal": None,
             "annotations": [],
         }
-        message |= self.reasoning(answer.reasoning)
-        if answer.refusal is not None:
-            message |= {"content": None, "refusal": answer.refusal}
-        if answer.calls:
-            message["tool_calls"] = [_tool_call(n, c, c.text) for n, c in enumerate(answer.calls)]
+        message |= self.reasoning(response.reasoning)
+        if response.refusal is not None:
+            message |= {"content": None, "refusal": response.refusal}
+        if response.calls:
+            message["tool_calls"] = [_tool_call(n, c, c.text) for n, c in enumerate(response.calls)]
         choices = [
-            {"index": n, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+            {"index": n, "message": message, "logprobs": None, "finish_reason": _finish(response)}
             for n in range(body.get("n") or 1)
         ]
-        return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(answer)}
+        return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(response)}
 
     def reasoning(self, text: str) -> dict[str, Any]:
         """Return the reasoning fields; OpenAI's Chat has none."""
         return {}
 
-    def usage(self, answer: ScriptedAnswer) -> dict[str, Any]:
+    def usage(self, response: ScriptedResponse) -> dict[str, Any]:
         """Return the usage object."""
         return {
-            "prompt_tokens": answer.input_tokens,
-            "completion_tokens": answer.output_tokens,
-            "total_tokens": answer.input_tokens + answer.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": answer.cached_tokens, "audio_tokens": 0},
+            "prompt_tokens": response.input_tokens,
+            "completion_tokens": response.output_tokens,
+            "total_tokens": response.input_tokens + response.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": response.cached_tokens, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": answer.reasoning_tokens if answer.reasoning else 0,
+                "reasoning_tokens": response.reasoning_tokens if response.reasoning else 0,
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
@@ -175,23 +175,23 @@ class StrictOpenAI(Server):
         }
 
     async def _stream(
-        self, body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter
+        self, body: dict[str, Any], response: ScriptedResponse, out: ResponseWriter
     ) -> bool:
         options = body.get("stream_options") or {}
         counted = bool(options.get("include_usage"))
-        chunks = list(self._chunks(body, answer, counted=counted))
-        if answer.breaks:
+        chunks = list(self._chunks(body, response, counted=counted))
+        if response.breaks:
             chunks = chunks[: len(chunks) // 2]
         await out.begin(
             200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
         )
         for chunk in chunks:
             await out.write(_event(chunk))
-            await asyncio.sleep(answer.pace_s)
-        if answer.breaks == "cut":
+            await asyncio.sleep(response.pace_s)
+        if response.breaks == "cut":
             out.reset()
             return False
-        if answer.breaks == "error":
+        if response.breaks == "error":
             failed_fields = {
                 "message": "The server had an error",
                 "type": "server_error",
@@ -204,33 +204,34 @@ class StrictOpenAI(Server):
         return True
 
     def _chunks(
-        self, body: dict[str, Any], answer: ScriptedAnswer, *, counted: bool
+        self, body: dict[str, Any], response: ScriptedResponse, *, counted: bool
     ) -> Iterator[dict[str, Any]]:
         head = _head(body, "chat.completion.chunk")
         if counted:
             head["usage"] = None
         for index in range(body.get("n") or 1):
-            for delta in self.deltas(answer):
+            for delta in self.deltas(response):
                 yield {**head, "choices": [_choice(index, delta, None)]}
-            yield {**head, "choices": [_choice(index, {}, _finish(answer))]}
+            yield {**head, "choices": [_choice(index, {}, _finish(response))]}
         if counted:
-            yield {**head, "choices": [], "usage": self.usage(answer)}
+            yield {**head, "choices": [], "usage": self.usage(response)}
 
-    def deltas(self, answer: ScriptedAnswer) -> Iterator[dict[str, Any]]:
+    def deltas(self, response: ScriptedResponse) -> Iterator[dict[str, Any]]:
         """Return the deltas of one choice in order."""
         first: dict[str, Any] = {"role": "assistant", "refusal": None}
-        yield {**first, "content": None if answer.calls and not answer.text else ""}
-        for piece in _pieces(answer.reasoning, answer.chunk_chars):
+        yield {**first, "content": None if response.calls and not response.text else ""}
+        for piece in _pieces(response.reasoning, response.chunk_chars):
             if reasoning_fields := self.reasoning(piece):
                 yield reasoning_fields
-        for piece in _pieces(answer.text, answer.chunk_chars):
+        for piece in _pieces(response.text, response.chunk_chars):
             yield {"content": piece}
-        if answer.refusal is not None:
-            yield {"refusal": answer.refusal}
+        if response.refusal is not None:
+            yield {"refusal": response.refusal}
         parts = [
-            list(_call_deltas(n, call, answer.chunk_chars)) for n, call in enumerate(answer.calls)
+            list(_call_deltas(n, call, response.chunk_chars))
+            for n, call in enumerate(response.calls)
         ]
-        for delta in _interleaved(parts) if answer.interleaved else itertools.chain(*parts):
+        for delta in _interleaved(parts) if response.interleaved else itertools.chain(*parts):
             yield {"tool_calls": [delta]}
 
 
@@ -248,17 +249,17 @@ class StrictDeepSeek(StrictOpenAI):
         """Return the reasoning field."""
         return {"reasoning_content": text} if text else {}
 
-    def usage(self, answer: ScriptedAnswer) -> dict[str, Any]:
+    def usage(self, response: ScriptedResponse) -> dict[str, Any]:
         """Return the usage object with DeepSeek's cache counts."""
         return {
-            **super().usage(answer),
-            "prompt_cache_hit_tokens": answer.cached_tokens,
-            "prompt_cache_miss_tokens": answer.input_tokens - answer.cached_tokens,
+            **super().usage(response),
+            "prompt_cache_hit_tokens": response.cached_tokens,
+            "prompt_cache_miss_tokens": response.input_tokens - response.cached_tokens,
         }
 
 
 def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """Return the user texts, newest first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last response."""
     users = [_text(m) for m in reversed(messages) if m["role"] == "user"]
     since = 0
     for number, message in enumerate(messages):
@@ -300,8 +301,8 @@ def _choice(index: int, delta: dict[str, Any], finish: str | None) -> dict[str, 
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _finish(answer: ScriptedAnswer) -> str:
-    return answer.finish or ("tool_calls" if answer.calls else "stop")
+def _finish(response: ScriptedResponse) -> str:
+    return response.finish or ("tool_calls" if response.calls else "stop")
 
 
 def _tool_call(number: int, call: Call, arguments: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ MODELS = (
 )
 
 
-# Models of lines of batches, and what each of their answers used.
+# Models of lines of batches, and what each of their responses used.
 BATCHED = ("gpt-4.1",)
 USED = {"prompt_tokens": 100_000, "completion_tokens": 10_000, "total_tokens": 110_000}
 
@@ -158,14 +158,14 @@ class StrictMedia(Server):
         }
         batch_object = {"id": f"batch_Up{len(self.batches) + 1}", "object": "batch", "errors": None}
         more = {"status": "completed", "output_file_id": output, "error_file_id": None}
-        answers = [line["response"]["body"] for line in lines if line.get("response")]
-        if self.counts and answers:
-            more |= {"model": answers[0]["model"], "usage": _together(answers)}
+        responses = [line["response"]["body"] for line in lines if line.get("response")]
+        if self.counts and responses:
+            more |= {"model": responses[0]["model"], "usage": _together(responses)}
         return {**batch_object, **fields, **more, "created_at": CREATED}
 
 
 def _batched(text: bytes) -> dict[str, Any]:
-    """Return the answer to a line of a batch; an unknown model fails."""
+    """Return the response to a line of a batch; an unknown model fails."""
     request = json.loads(text)
     line = {"custom_id": request.get("custom_id")}
     if "body" not in request:
@@ -176,8 +176,8 @@ def _batched(text: bytes) -> dict[str, Any]:
     return line | {"response": {"status_code": 200, "request_id": "r", "body": body}, "error": None}
 
 
-def _together(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    count = len(answers)
+def _together(responses: list[dict[str, Any]]) -> dict[str, Any]:
+    count = len(responses)
     into, out = USED["prompt_tokens"] * count, USED["completion_tokens"] * count
     return {
         "input_tokens": into,

@@ -13,7 +13,7 @@ from openai.types.embedding_create_params import EmbeddingCreateParams
 
 from tests.fakes.openai import CREATED, KEY
 from tests.fakes.openai_rules import invalid_request
-from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.script import Refusal, Script, ScriptedResponse
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.shape import problems
 
@@ -59,7 +59,7 @@ def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
 
 
 class StrictOlderOpenAI(Server):
-    """A server of `/v1/completions` and `/v1/embeddings`; `script` defines its answers."""
+    """A server of `/v1/completions` and `/v1/embeddings`; `script` defines its responses."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -79,17 +79,19 @@ class StrictOlderOpenAI(Server):
             return True
         prompts = request.body["prompt"]
         prompts = prompts if isinstance(prompts, list) else [prompts]
-        answer = self.script.answer([str(prompts[-1])], [])
-        await answer.wait_until_due()
-        if answer.error is not None:
-            fields = {"type": answer.error.type, "param": None, "code": answer.error.code}
-            error_body = {"error": {"message": answer.error.message, **fields}}
-            await out.reply(answer.error.status, error_body, dict(answer.error.headers))
+        response = self.script.response_for([str(prompts[-1])], [])
+        await response.wait_until_due()
+        if response.error is not None:
+            fields = {"type": response.error.type, "param": None, "code": response.error.code}
+            error_body = {"error": {"message": response.error.message, **fields}}
+            await out.reply(response.error.status, error_body, dict(response.error.headers))
             return True
         if request.body.get("stream"):
-            return await _stream(request.body, answer, out)
-        choices = [_choice(n, answer.text, answer.finish or "stop") for n in range(len(prompts))]
-        await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(answer)})
+            return await _stream(request.body, response, out)
+        choices = [
+            _choice(n, response.text, response.finish or "stop") for n in range(len(prompts))
+        ]
+        await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(response)})
         return True
 
     def _refused(self, request: RecordedRequest) -> Refusal | None:
@@ -117,31 +119,31 @@ def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
 
 
-def _usage(answer: ScriptedAnswer) -> dict[str, Any]:
-    total = answer.input_tokens + answer.output_tokens
-    counts = {"prompt_tokens": answer.input_tokens, "completion_tokens": answer.output_tokens}
+def _usage(response: ScriptedResponse) -> dict[str, Any]:
+    total = response.input_tokens + response.output_tokens
+    counts = {"prompt_tokens": response.input_tokens, "completion_tokens": response.output_tokens}
     return {**counts, "total_tokens": total}
 
 
-async def _stream(body: dict[str, Any], answer: ScriptedAnswer, out: ResponseWriter) -> bool:
+async def _stream(body: dict[str, Any], response: ScriptedResponse, out: ResponseWriter) -> bool:
     pieces = [
-        answer.text[n : n + answer.chunk_chars]
-        for n in range(0, len(answer.text), answer.chunk_chars)
+        response.text[n : n + response.chunk_chars]
+        for n in range(0, len(response.text), response.chunk_chars)
     ]
     chunks = [{**_head(body), "choices": [_choice(0, piece, None)]} for piece in pieces]
-    chunks.append({**_head(body), "choices": [_choice(0, "", answer.finish or "stop")]})
+    chunks.append({**_head(body), "choices": [_choice(0, "", response.finish or "stop")]})
     if (body.get("stream_options") or {}).get("include_usage"):
-        chunks.append({**_head(body), "choices": [], "usage": _usage(answer)})
-    if answer.breaks:
+        chunks.append({**_head(body), "choices": [], "usage": _usage(response)})
+    if response.breaks:
         chunks = chunks[: len(chunks) // 2]
     await out.begin(200, {"content-type": "text/event-stream"})
     for chunk in chunks:
         await out.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        await asyncio.sleep(answer.pace_s)
-    if answer.breaks == "cut":
+        await asyncio.sleep(response.pace_s)
+    if response.breaks == "cut":
         out.reset()
         return False
-    if answer.breaks == "error":
+    if response.breaks == "error":
         failed_fields = {"message": "The server had an error", "type": "server_error", "code": None}
         await out.write(
             b"data: " + json.dumps({"error": {**failed_fields, "param": None}}).encode() + b"\n\n"

@@ -15,7 +15,7 @@ _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4"
 _REASONING = re.compile(r"^(o\d|gpt-[5-9])")
 # Families that take function tools on Chat only with effort `none`.
 _RESPONSES_ONLY = re.compile(r"^gpt-(5\.[4-9]|[6-9])")
-# Fields of answers that SDKs send back in the history, and that the service lets pass.
+# Fields of responses that SDKs send back in the history, and that the service lets pass.
 _ECHOED = {"annotations", "index", "parsed", "parsed_arguments", "provider_specific_fields"}
 _RANGES = {
     "temperature": (0, 2),

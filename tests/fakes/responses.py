@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes.responses_rules import items_of, state_of
-from tests.fakes.script import Call, ScriptedAnswer
+from tests.fakes.script import Call, ScriptedResponse
 from tests.fakes.server import ResponseWriter
 
 CREATED = 1_790_000_000
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def prompts_and_results(body: Json) -> tuple[list[str], list[str]]:
-    """Return the user texts, newest first, and the tool results since the last answer."""
+    """Return the user texts, newest first, and the tool results since the last response."""
     items = items_of(body)
     users = [_text(item["content"]) for item in reversed(items) if item.get("role") == "user"]
     since = 0
@@ -36,15 +36,15 @@ def _text(content: Any) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
-def response_object(body: Json, answer: ScriptedAnswer, usage: Json) -> Json:
-    """Return the answer as one object."""
-    status = "incomplete" if answer.finish else "completed"
-    details = {"reason": answer.finish} if answer.finish else None
-    done = _answer(body, status, incomplete_details=details, usage=usage)
-    return {**done, "output": output(body, answer)}
+def response_object(body: Json, response: ScriptedResponse, usage: Json) -> Json:
+    """Return the response as one object."""
+    status = "incomplete" if response.finish else "completed"
+    details = {"reason": response.finish} if response.finish else None
+    done = _response(body, status, incomplete_details=details, usage=usage)
+    return {**done, "output": output(body, response)}
 
 
-def _answer(body: Json, status: str, **fields: Any) -> Json:
+def _response(body: Json, status: str, **fields: Any) -> Json:
     return {
         # A server that remembers chooses it.
         "id": body["as"],
@@ -69,27 +69,27 @@ def _answer(body: Json, status: str, **fields: Any) -> Json:
     }
 
 
-def output(body: Json, answer: ScriptedAnswer) -> list[Json]:
-    """Return the items of the answer."""
+def output(body: Json, response: ScriptedResponse) -> list[Json]:
+    """Return the items of the response."""
     customs = {t["name"] for t in body.get("tools") or [] if t["type"] == "custom"}
     items: list[Json] = []
-    if answer.reasoning:
-        items.append(_reasoning(body, answer))
-    if answer.text or answer.refusal is not None or not answer.calls:
-        items.append(_message(answer))
-    stem = "fc_thought" if answer.reasoning and not answer.text else "fc_up"
-    items += [_call(f"{stem}_{n}", n, call, customs) for n, call in enumerate(answer.calls)]
+    if response.reasoning:
+        items.append(_reasoning(body, response))
+    if response.text or response.refusal is not None or not response.calls:
+        items.append(_message(response))
+    stem = "fc_thought" if response.reasoning and not response.text else "fc_up"
+    items += [_call(f"{stem}_{n}", n, call, customs) for n, call in enumerate(response.calls)]
     return items
 
 
-def _reasoning(body: Json, answer: ScriptedAnswer) -> Json:
+def _reasoning(body: Json, response: ScriptedResponse) -> Json:
     """Return a reasoning item: the summary and the encrypted state only if requested."""
     summary = (body.get("reasoning") or {}).get("summary")
-    item: Json = {"id": _id("rs", answer.reasoning), "type": "reasoning", "summary": []}
+    item: Json = {"id": _id("rs", response.reasoning), "type": "reasoning", "summary": []}
     if summary:
-        item["summary"] = [{"type": "summary_text", "text": answer.reasoning}]
+        item["summary"] = [{"type": "summary_text", "text": response.reasoning}]
     if "reasoning.encrypted_content" in (body.get("include") or []):
-        item["encrypted_content"] = state_of(answer.reasoning)
+        item["encrypted_content"] = state_of(response.reasoning)
     return item
 
 
@@ -98,12 +98,12 @@ def _id(stem: str, text: str) -> str:
     return f"{stem}_up_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _message(answer: ScriptedAnswer) -> Json:
-    part: Json = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
-    if answer.refusal is not None:
-        part = {"type": "refusal", "refusal": answer.refusal}
+def _message(response: ScriptedResponse) -> Json:
+    part: Json = {"type": "output_text", "text": response.text, "annotations": [], "logprobs": []}
+    if response.refusal is not None:
+        part = {"type": "refusal", "refusal": response.refusal}
     return {
-        "id": _id("msg", answer.text),
+        "id": _id("msg", response.text),
         "type": "message",
         "role": "assistant",
         "status": "completed",
@@ -134,23 +134,23 @@ def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
 # --- streams -----------------------------------------------------------------------------
 
 
-async def stream(body: Json, answer: ScriptedAnswer, usage: Json, out: ResponseWriter) -> bool:
-    """Send the answer as events; returns False if the connection is to be closed."""
-    events = list(_events(body, answer, usage))
-    if answer.breaks:
+async def stream(body: Json, response: ScriptedResponse, usage: Json, out: ResponseWriter) -> bool:
+    """Send the response as events; returns False if the connection is to be closed."""
+    events = list(_events(body, response, usage))
+    if response.breaks:
         events = events[: len(events) // 2]
     await out.begin(
         200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
     )
     for number, event in enumerate(events):
         await out.write(_event({**event, "sequence_number": number}))
-        await asyncio.sleep(answer.pace_s)
-    if answer.breaks == "cut":
+        await asyncio.sleep(response.pace_s)
+    if response.breaks == "cut":
         out.reset()
         return False
-    if answer.breaks == "error":
+    if response.breaks == "error":
         error = {"code": "server_error", "message": "The server had an error"}
-        failed_response = _answer(body, "failed", error=error)
+        failed_response = _response(body, "failed", error=error)
         number = len(events)
         result = {"type": "response.failed", "sequence_number": number, "response": failed_response}
         await out.write(_event(result))
@@ -163,13 +163,13 @@ def _event(data: Json) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def _events(body: Json, answer: ScriptedAnswer, usage: Json) -> Iterator[Json]:
-    partial_response = _answer(body, "in_progress")
+def _events(body: Json, response: ScriptedResponse, usage: Json) -> Iterator[Json]:
+    partial_response = _response(body, "in_progress")
     yield {"type": "response.created", "response": partial_response}
     yield {"type": "response.in_progress", "response": partial_response}
-    for index, item in enumerate(output(body, answer)):
-        yield from _item_events(index, item, answer.chunk_chars)
-    done = response_object(body, answer, usage)
+    for index, item in enumerate(output(body, response)):
+        yield from _item_events(index, item, response.chunk_chars)
+    done = response_object(body, response, usage)
     yield {"type": f"response.{done['status']}", "response": done}
 
 

@@ -1,4 +1,4 @@
-"""Scripted answers of a fake provider: rules that match the user's text, then a default."""
+"""Scripted responses of a fake provider: rules that match the user's text, then a default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call of the answer. Arguments that are a string are sent unchanged."""
+    """A tool call of the response. Arguments that are a string are sent unchanged."""
 
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
@@ -53,15 +53,15 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class ScriptedAnswer:
-    """A scripted answer.
+class ScriptedResponse:
+    """A scripted response.
 
     Attributes:
         finish: the dialect's own finish reason; None derives it from the content.
-        then: the answer to the results of the calls; `{results}` in its text is replaced by
+        then: the response to the results of the calls; `{results}` in its text is replaced by
             them.
-        first_s, pace_s: delays before the answer and between its chunks.
-        once: an event that the answer also waits for.
+        first_s, pace_s: delays before the response and between its chunks.
+        once: an event that the response also waits for.
         interleaved: whether parallel calls interleave their streamed arguments.
         breaks: `error` sends an error event in the middle of a stream, `cut` closes it.
         chunk_chars: characters per chunk of a stream.
@@ -72,7 +72,7 @@ class ScriptedAnswer:
     calls: tuple[Call, ...] = ()
     finish: str | None = None
     refusal: str | None = None
-    then: ScriptedAnswer | None = None
+    then: ScriptedResponse | None = None
     error: Refusal | None = None
     first_s: float = 0.0
     pace_s: float = 0.0
@@ -86,7 +86,7 @@ class ScriptedAnswer:
     output_tokens: int = 23
 
     async def wait_until_due(self) -> None:
-        """Wait until the answer may start."""
+        """Wait until the response may start."""
         await asyncio.sleep(self.first_s)
         while self.once is not None and not self.once.is_set():
             await asyncio.sleep(0.01)
@@ -96,37 +96,37 @@ class Script:
     """Rules by a part of the user's text; the newest matching rule applies."""
 
     def __init__(self) -> None:
-        self._rules: list[tuple[str, ScriptedAnswer]] = []
-        self._after: dict[str, ScriptedAnswer] = {}
-        self.default = ScriptedAnswer(text="Hello from the strict upstream.")
+        self._rules: list[tuple[str, ScriptedResponse]] = []
+        self._after: dict[str, ScriptedResponse] = {}
+        self.default = ScriptedResponse(text="Hello from the strict upstream.")
 
-    def on(self, text: str, answer: ScriptedAnswer) -> None:
-        """Answer user texts that contain `text` with `answer`."""
-        self._rules.insert(0, (text, answer))
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Answer user texts that contain `text` with `response`."""
+        self._rules.insert(0, (text, response))
 
-    def after(self, result: str, answer: ScriptedAnswer) -> None:
-        """Answer new tool results that contain `result` with `answer`."""
-        self._after[result] = answer
+    def after(self, result: str, response: ScriptedResponse) -> None:
+        """Answer new tool results that contain `result` with `response`."""
+        self._after[result] = response
 
-    def answer(self, prompts: list[str], results: list[str]) -> ScriptedAnswer:
-        """Return the answer to user texts (newest first) and new tool results."""
-        scripted_answer = self._matching(prompts)
+    def response_for(self, prompts: list[str], results: list[str]) -> ScriptedResponse:
+        """Return the response to user texts (newest first) and new tool results."""
+        scripted_response = self._matching(prompts)
         if not results:
-            return scripted_answer
+            return scripted_response
         joined = " | ".join(results)
         for text, later in self._after.items():
             if text in joined:
                 return later
-        if scripted_answer.then is None:
-            return ScriptedAnswer(text=f"The tools answered: {joined}")
-        if scripted_answer.then.text:
-            output_text = scripted_answer.then.text.replace("{results}", joined)
-            return ScriptedAnswer(**{**vars(scripted_answer.then), "text": output_text})
-        return scripted_answer.then
+        if scripted_response.then is None:
+            return ScriptedResponse(text=f"The tools answered: {joined}")
+        if scripted_response.then.text:
+            output_text = scripted_response.then.text.replace("{results}", joined)
+            return ScriptedResponse(**{**vars(scripted_response.then), "text": output_text})
+        return scripted_response.then
 
-    def _matching(self, prompts: list[str]) -> ScriptedAnswer:
+    def _matching(self, prompts: list[str]) -> ScriptedResponse:
         for prompt in prompts:
-            for text, answer in self._rules:
+            for text, response in self._rules:
                 if text in prompt:
-                    return answer
+                    return response
         return self.default

@@ -13,7 +13,7 @@ import pytest
 from tests.fakes import (
     Call,
     ChaosUpstream,
-    ScriptedAnswer,
+    ScriptedResponse,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -130,7 +130,7 @@ def test_openai_requires_its_key(chat: StrictOpenAI) -> None:
 @pytest.mark.parametrize("interleaved", [False, True], ids=["in_turn", "interleaved"])
 def test_the_openai_sdk_adds_up_its_streams(chat: StrictOpenAI, interleaved: bool) -> None:
     calls = (Call("f", {"a": "first"}), Call("f", {"a": "second"}))
-    chat.script.on(f"Two {interleaved}", ScriptedAnswer(calls=calls, interleaved=interleaved))
+    chat.script.on(f"Two {interleaved}", ScriptedResponse(calls=calls, interleaved=interleaved))
     with (
         openai.OpenAI(base_url=f"{chat.url}/v1", api_key=chat.key) as client,
         client.chat.completions.stream(
@@ -303,7 +303,7 @@ def test_gemini_accepts_snake_case() -> None:
         "generation_config": {"max_output_tokens": 99},
     }
     with StrictGemini() as server:
-        server.script.on("Hi", ScriptedAnswer(then=ScriptedAnswer(text="It is: {results}")))
+        server.script.on("Hi", ScriptedResponse(then=ScriptedResponse(text="It is: {results}")))
         url = f"{server.url}/v1beta/models/gemini-3.8-flash:generateContent"
         response = httpx.post(url, json=body, headers={"x-goog-api-key": server.key})
         del call["thought_signature"]
@@ -316,7 +316,7 @@ def test_gemini_accepts_snake_case() -> None:
 
 def test_the_anthropic_sdk_adds_up_its_streams(messages: StrictAnthropic) -> None:
     messages.script.on(
-        "Two", ScriptedAnswer(reasoning="Hm.", calls=(Call("f", {"a": 1}), Call("f")))
+        "Two", ScriptedResponse(reasoning="Hm.", calls=(Call("f", {"a": 1}), Call("f")))
     )
     with (
         anthropic.Anthropic(base_url=messages.url, api_key=messages.key) as client,
@@ -334,7 +334,7 @@ def test_the_anthropic_sdk_adds_up_its_streams(messages: StrictAnthropic) -> Non
 
 
 def test_the_fake_records_a_client_that_disconnects(chat: StrictOpenAI) -> None:
-    chat.script.on("Slowly", ScriptedAnswer(text="x" * 500, pace_s=0.05))
+    chat.script.on("Slowly", ScriptedResponse(text="x" * 500, pace_s=0.05))
     headers = {"authorization": f"Bearer {chat.key}"}
     body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "Slowly"}]}
     url = f"{chat.url}/v1/chat/completions"

@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from tests.fakes import Call, ScriptedAnswer, StrictOpenAI
+from tests.fakes import Call, ScriptedResponse, StrictOpenAI
 from tests.fakes.responses_rules import state_of
 
 TOOL = {"type": "function", "name": "f", "strict": False, "parameters": {"type": "object"}}
@@ -99,13 +99,13 @@ def test_the_fake_accepts_what_real_clients_send(
 def test_the_fake_refuses_the_same_requests(
     server: StrictOpenAI, body: dict[str, Any], message: str
 ) -> None:
-    answer = post_responses(server, **body)
-    assert answer.status_code == 400
-    assert message in answer.json()["error"]["message"]
+    response = post_responses(server, **body)
+    assert response.status_code == 400
+    assert message in response.json()["error"]["message"]
 
 
 def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:
-    answer = post_responses(
+    response = post_responses(
         server,
         input=[
             USER_MESSAGE,
@@ -121,15 +121,15 @@ def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:
         include=["reasoning.encrypted_content"],
         store=False,
     )
-    assert answer.status_code == 200, answer.json()
+    assert response.status_code == 200, response.json()
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_sdk_reads_the_fakes_answers(server: StrictOpenAI, stream: bool) -> None:
-    scripted_answer = ScriptedAnswer(
+def test_the_sdk_reads_the_fakes_responses(server: StrictOpenAI, stream: bool) -> None:
+    scripted_response = ScriptedResponse(
         text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),)
     )
-    server.script.on("Everything", scripted_answer)
+    server.script.on("Everything", scripted_response)
     params: dict[str, Any] = {
         "model": "gpt-5.6-sol",
         "input": "Everything",
@@ -139,12 +139,12 @@ def test_the_sdk_reads_the_fakes_answers(server: StrictOpenAI, stream: bool) -> 
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key) as client:
         if stream:
             with client.responses.stream(**params) as events:
-                answer: Any = events.get_final_response()
+                response: Any = events.get_final_response()
         else:
-            answer = client.responses.create(**params)
-    thought, message, call = answer.output
+            response = client.responses.create(**params)
+    thought, message, call = response.output
     assert thought.summary[0].text == "Let me see"
-    assert message.content[0].text == answer.output_text == "Hm."
+    assert message.content[0].text == response.output_text == "Hm."
     assert (call.name, call.arguments) == ("f", '{"a":1}')
 
 

@@ -26,7 +26,9 @@ ALPHABET = [
     b"\xc3",
     b"\xa4",
 ]
-dialect_answers = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_size=40).map(b"".join)
+dialect_responses = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_size=40).map(
+    b"".join
+)
 
 
 def frames(*pieces: bytes) -> list[Frame]:
@@ -63,22 +65,22 @@ def split_at(wire: bytes, offsets: list[int]) -> list[bytes]:
     return [wire[a:b] for a, b in pairwise(edges)]
 
 
-@given(dialect_answers)
+@given(dialect_responses)
 def test_frames_follow_the_sse_standard(wire: bytes) -> None:
     assert frames(wire) == frames_by_standard(wire)
 
 
-@given(dialect_answers, st.lists(st.integers(0, 400), max_size=12))
+@given(dialect_responses, st.lists(st.integers(0, 400), max_size=12))
 def test_frames_are_independent_of_chunk_boundaries(wire: bytes, offsets: list[int]) -> None:
     assert frames(*split_at(wire, offsets)) == frames(wire)
 
 
-@given(dialect_answers)
+@given(dialect_responses)
 def test_feeding_single_bytes_decodes_the_same_frames(wire: bytes) -> None:
     assert frames(*(wire[i : i + 1] for i in range(len(wire)))) == frames(wire)
 
 
-@given(dialect_answers, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 30))
+@given(dialect_responses, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 30))
 @example(b"data:\n\n", [6], 5)
 def test_size_limits_apply_at_any_split(wire: bytes, offsets: list[int], limit: int) -> None:
     def fits(pieces: list[bytes]) -> bool:

@@ -120,7 +120,7 @@ GEMINI = {
     "generationConfig": {"responseMimeType": "text/plain"},
 }
 OLLAMA = {"prompt": "one", "images": ["SECRET"], "system": "two", "options": {"stop": ["x"]}}
-ANSWER = {
+RESPONSE = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "model": "m",
@@ -137,7 +137,7 @@ ANSWER = {
 
 @pytest.mark.parametrize(
     ("body", "count"),
-    [(CHAT, 6), (ANTHROPIC, 6), (RESPONSES, 4), (GEMINI, 4), (OLLAMA, 2), (ANSWER, 1)],
+    [(CHAT, 6), (ANTHROPIC, 6), (RESPONSES, 4), (GEMINI, 4), (OLLAMA, 2), (RESPONSE, 1)],
     ids=["chat", "anthropic", "responses", "gemini", "ollama", "answer"],
 )
 def test_every_text_field_of_a_body_is_checked(body: dict[str, Any], count: int) -> None:
@@ -145,7 +145,7 @@ def test_every_text_field_of_a_body_is_checked(body: dict[str, Any], count: int)
     assert texts_of(body) == expected
 
 
-@pytest.mark.parametrize("body", [CHAT, ANTHROPIC, RESPONSES, GEMINI, OLLAMA, ANSWER])
+@pytest.mark.parametrize("body", [CHAT, ANTHROPIC, RESPONSES, GEMINI, OLLAMA, RESPONSE])
 def test_texts_are_replaced_in_place(body: dict[str, Any]) -> None:
     replaced = replace_texts(body, [text.upper() for text in texts_of(body)])
     assert texts_of(replaced) == [text.upper() for text in texts_of(body)]

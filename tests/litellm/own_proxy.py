@@ -100,10 +100,10 @@ def running_proxy(directory: Path, database: str, provider: str) -> Iterator[Pro
 
 def _is_ready(url: str) -> bool:
     try:
-        answer = httpx.get(f"{url}/health/readiness", timeout=5)
+        response = httpx.get(f"{url}/health/readiness", timeout=5)
     except httpx.HTTPError:
         return False
-    return answer.status_code == 200 and answer.json().get("db") == "connected"
+    return response.status_code == 200 and response.json().get("db") == "connected"
 
 
 def _generate_client(folder: Path) -> None:

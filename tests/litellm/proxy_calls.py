@@ -15,7 +15,7 @@ import httpx
 
 from tests.fakes.openai import KEY as PROVIDER_KEY
 
-Answer = dict[str, Any]
+Json = dict[str, Any]
 
 # Variables in which the proxy, and later the import, finds the provider.
 BASE, KEY = "LITELLM_TEST_OPENAI_BASE", "LITELLM_TEST_OPENAI_KEY"
@@ -28,7 +28,7 @@ _WRITTEN_S = 60.0
 _MILLION = 1_000_000
 
 _PROVIDER = {"api_base": f"os.environ/{BASE}", "api_key": f"os.environ/{KEY}"}
-_CALLS: tuple[tuple[str, Answer], ...] = (
+_CALLS: tuple[tuple[str, Json], ...] = (
     (
         "/budget/new",
         {
@@ -146,7 +146,7 @@ _CALLS: tuple[tuple[str, Answer], ...] = (
 )
 _ACCESS_GROUP = {"access_group_name": "fast ones", "access_model_names": ["fast"]}
 # By alias; the proxy makes up what is not given.
-_KEYS: dict[str, Answer] = {
+_KEYS: dict[str, Json] = {
     "ci": {
         "team_id": "t-search",
         "user_id": "ann",
@@ -208,17 +208,17 @@ class Proxy:
         headers = {"authorization": f"Bearer {key}"}
         return self._client.request(method, path, headers=headers, **more)
 
-    def post(self, path: str, body: Answer) -> Answer:
+    def post(self, path: str, body: Json) -> Json:
         """Send a POST request to the management API."""
-        answer = self.send("POST", path, json=body)
-        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
-        return dict(answer.json() or {})
+        response = self.send("POST", path, json=body)
+        assert response.status_code == 200, f"{path}: {response.status_code} {response.text}"
+        return dict(response.json() or {})
 
     def get(self, path: str, **query: Any) -> Any:
         """Return a report of the management API."""
-        answer = self.send("GET", path, params=query)
-        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
-        return answer.json()
+        response = self.send("GET", path, params=query)
+        assert response.status_code == 200, f"{path}: {response.status_code} {response.text}"
+        return response.json()
 
 
 def request_status(proxy: Proxy, key: str, model: str, **more: Any) -> int:
@@ -227,7 +227,7 @@ def request_status(proxy: Proxy, key: str, model: str, **more: Any) -> int:
     return proxy.send("POST", "/v1/chat/completions", key, json=body).status_code
 
 
-def set_up_and_use(proxy: Proxy) -> Answer:
+def set_up_and_use(proxy: Proxy) -> Json:
     """Configure and use a new proxy; returns its keys and reports."""
     keys: dict[str, str] = {}
     for path, body in _CALLS:
@@ -292,7 +292,7 @@ def _wait_for_days(proxy: Proxy, key_hashes: set[str]) -> None:
         time.sleep(WRITES_S)
 
 
-def _daily_activity(proxy: Proxy) -> list[Answer]:
+def _daily_activity(proxy: Proxy) -> list[Json]:
     """Return the usage of each day."""
     days = {"start_date": time.strftime("%Y-%m-01", time.gmtime()), "end_date": "2100-01-01"}
     activity = proxy.get("/user/daily/activity", **days, page_size=1000)
@@ -300,7 +300,7 @@ def _daily_activity(proxy: Proxy) -> list[Answer]:
     return list(activity["results"])
 
 
-def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
+def _management_report(proxy: Proxy, keys: dict[str, str]) -> Json:
     """Return all reports of the management API."""
     teams = [row["team_id"] for row in proxy.get("/team/list")]
     customers = [row["user_id"] for row in proxy.get("/customer/list")]
@@ -334,7 +334,7 @@ def _management_report(proxy: Proxy, keys: dict[str, str]) -> Answer:
     )
 
 
-def _without_empty_fields(row: Answer) -> Answer:
+def _without_empty_fields(row: Json) -> Json:
     """Return the object without empty fields at any depth."""
     non_empty_fields = {name: _without_empty(value) for name, value in row.items()}
     return {

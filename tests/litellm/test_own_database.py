@@ -52,8 +52,8 @@ def shift_dates() -> Callable[[str], str]:
 @pytest.fixture
 def reported(shift_dates: Callable[[str], str]) -> Reported:
     """The API reports of the LiteLLM proxy."""
-    answers: Reported = json.loads(shift_dates(REPORTED.read_text(encoding="utf-8")))
-    return answers
+    responses: Reported = json.loads(shift_dates(REPORTED.read_text(encoding="utf-8")))
+    return responses
 
 
 @pytest.fixture

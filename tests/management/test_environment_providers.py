@@ -237,13 +237,13 @@ def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPa
 
     class Metadata(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
-            self.answer(b"token")
+            self.respond(b"token")
 
         def do_GET(self) -> None:
             assert self.headers["x-aws-ec2-metadata-token"] == "token"
-            self.answer(b"role")
+            self.respond(b"role")
 
-        def answer(self, body: bytes) -> None:
+        def respond(self, body: bytes) -> None:
             requested_urls.append(self.path)
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
@@ -313,12 +313,12 @@ def running_http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
         server.server_close()
 
 
-def listing(answer: Any, *, status: int = 200, hold: Event | None = None) -> Any:
+def listing(response: Any, *, status: int = 200, hold: Event | None = None) -> Any:
     class Listing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if hold is not None:
                 hold.wait(10)
-            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            body = response if isinstance(response, bytes) else json.dumps(response).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -335,8 +335,8 @@ def detect(preset: str, handler: type[BaseHTTPRequestHandler], own_port: int = 0
 
     (server,) = [server for server in SERVERS if server.preset == preset]
     with running_http_server(handler) as port:
-        answer = find_local_servers(own_port or -1, [replace(server, port=port)])
-        return [replace(f, base_url=f.base_url.replace(str(port), "PORT")) for f in answer]
+        response = find_local_servers(own_port or -1, [replace(server, port=port)])
+        return [replace(f, base_url=f.base_url.replace(str(port), "PORT")) for f in response]
 
 
 def models(owner: str, *names: str) -> dict[str, Any]:
@@ -344,7 +344,7 @@ def models(owner: str, *names: str) -> dict[str, Any]:
     return {"object": "list", "data": data}
 
 
-def test_each_local_server_is_known_by_its_answer() -> None:
+def test_each_local_server_is_known_by_its_response() -> None:
     tags = {"models": [{"name": "llama3:latest"}, {"name": "../x"}]}
     assert detect("ollama", listing(tags)) == [
         LocalServerModels("ollama", "http://127.0.0.1:PORT", ("llama3:latest",))

@@ -120,7 +120,7 @@ def body(data: bytes = b"", *, more: bool = False) -> dict[str, Any]:
 KIND = (b"content-type", b"text/plain")
 FIVE = (b"content-length", b"5")
 WHOLE = [start(KIND, FIVE), body(b"hello")]
-ANSWERS: dict[str, list[dict[str, Any]]] = {
+RESPONSES: dict[str, list[dict[str, Any]]] = {
     "whole": WHOLE,
     "in pieces": [start(KIND), body(b"a", more=True), body(b"b", more=True), body()],
     "of known length in pieces": [start(FIVE), body(b"he", more=True), body(b"llo")],
@@ -189,7 +189,7 @@ async def protocol_output(
     return result
 
 
-@pytest.mark.parametrize("messages", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("messages", RESPONSES.values(), ids=RESPONSES)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 async def test_a_response_equals_the_one_of_plain_uvicorn(messages: Any, request_: bytes) -> None:
     ours = await protocol_output(Protocol, request_, sends(messages))

@@ -201,14 +201,14 @@ async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str
         b"%s: Bearer sk-\x01\x7f\r\ncontent-length: 2\r\n\r\n{}" % name,
     )
     head, _, body = transport.sent.partition(b"\r\n\r\n")
-    answer = json.loads(body)
+    reply = json.loads(body)
     assert (transport.status, transport.closed) == (401, True)
     assert b"content-type: application/json" in head
     assert "API key" in body.decode()
-    response = answer
+    response = reply
     for field in header_name:
         response = response[field]
-    assert response == code if header_name else isinstance(answer["error"], str)
+    assert response == code if header_name else isinstance(reply["error"], str)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_shutdown_reads_what_arrived_while_the_process_was_stalled() -> None:
         time.sleep(GRACE_S * 2)
 
     async def serve(listener: socket.socket, client: socket.socket) -> bytes:
-        answer = b""
+        response = b""
         server = Server(uvicorn.Config(application, http=Protocol, lifespan="off"))
         running = asyncio.create_task(server.serve([listener]))
         async with asyncio.timeout(10):
@@ -149,13 +149,13 @@ def test_a_shutdown_reads_what_arrived_while_the_process_was_stalled() -> None:
             asyncio.get_running_loop().add_reader(other, stall)
             signal.send(b"!")
             with contextlib.suppress(ConnectionResetError):
-                answer = await asyncio.to_thread(client.recv, 100)
+                response = await asyncio.to_thread(client.recv, 100)
         server.should_exit = True
         await running
-        return answer
+        return response
 
     with signal, other, bind("127.0.0.1", 0) as listener, socket.socket() as client:
         client.settimeout(10)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            answer = runner.run(serve(listener, client))
-    assert answer.startswith(b"HTTP/1.1 204")
+            response = runner.run(serve(listener, client))
+    assert response.startswith(b"HTTP/1.1 204")

@@ -11,7 +11,7 @@ from gateway.models import Provider
 from gateway.providers import catalog
 from gateway.providers.profile import Preset
 from gateway.relay.upstream.client import Upstreams
-from tests.fakes import ScriptedAnswer, StrictOpenAI
+from tests.fakes import ScriptedResponse, StrictOpenAI
 from tests.relay.harness import gateway, route, snapshot
 
 URL = "http://127.0.0.1:9/v1"
@@ -26,7 +26,7 @@ async def test_a_new_provider_is_four_lines(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = ScriptedAnswer(text="Hello from Acme.")
+        upstream.script.default = ScriptedResponse(text="Hello from Acme.")
         monkeypatch.setitem(catalog._BY_NAME, "acme", ACME)
         monkeypatch.setenv("ACME_API_KEY", upstream.key)
         row = Provider(name="acme", preset="acme", credential_env=ACME.env[0])

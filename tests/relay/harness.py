@@ -80,8 +80,8 @@ def snapshot(*routes: Route, **changes: Any) -> Snapshot:
 class FakeUpstreams(httpx.AsyncBaseTransport):
     """Scripted upstreams by host name; records `requests` and closed connections in `closed`."""
 
-    def __init__(self, **answers: Answering) -> None:
-        self.answers = answers
+    def __init__(self, **responses: Answering) -> None:
+        self.responses = responses
         self.requests: list[httpx.Request] = []
         self.closed: list[str] = []
 
@@ -89,22 +89,22 @@ class FakeUpstreams(httpx.AsyncBaseTransport):
         await request.aread()
         self.requests.append(request)
         name = request.url.host.removesuffix(".test")
-        answer = self.answers[name](request)
-        if asyncio.iscoroutine(answer):
-            answer = await answer
-        if isinstance(answer, Exception):
-            raise answer
+        response = self.responses[name](request)
+        if asyncio.iscoroutine(response):
+            response = await response
+        if isinstance(response, Exception):
+            raise response
         closed = self.closed
 
         class Stream(httpx.AsyncByteStream):
             async def __aiter__(self) -> AsyncIterator[bytes]:
-                async for part in answer.stream:
+                async for part in response.stream:
                     yield part
 
             async def aclose(self) -> None:
                 closed.append(name)
 
-        return httpx.Response(answer.status_code, headers=answer.headers, stream=Stream())
+        return httpx.Response(response.status_code, headers=response.headers, stream=Stream())
 
 
 class PacedBody(httpx.AsyncByteStream):

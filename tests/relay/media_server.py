@@ -23,7 +23,7 @@ Write = Callable[[bytes], Awaitable[None]]
 Page = bytes | Callable[[Write], Awaitable[None]]
 
 
-def answer(body: bytes, kind: str = "image/png", status: int = 200, **headers: str) -> bytes:
+def http_response(body: bytes, kind: str = "image/png", status: int = 200, **headers: str) -> bytes:
     """Return a whole HTTP response."""
     lines = [f"HTTP/1.1 {status} Said", f"content-length: {len(body)}"]
     lines += [f"content-type: {kind}"] if kind else []
@@ -33,7 +33,7 @@ def answer(body: bytes, kind: str = "image/png", status: int = 200, **headers: s
 
 def redirect(location: str, status: int = 302) -> bytes:
     """Return a redirect."""
-    return answer(b"", "", status, location=location)
+    return http_response(b"", "", status, location=location)
 
 
 class MediaServer:
@@ -76,7 +76,7 @@ class MediaServer:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.request_heads.append(head)
             page = self.pages.get(
-                head.split()[1].partition("?")[0].lstrip("/"), answer(b"", "", 404)
+                head.split()[1].partition("?")[0].lstrip("/"), http_response(b"", "", 404)
             )
             await (write(page) if isinstance(page, bytes) else page(write))
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):

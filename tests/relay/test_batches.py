@@ -534,8 +534,8 @@ async def uploaded(
 
     body, headers = form(purpose=purpose, file=("a.jsonl", lines, "application/jsonl"))
     path = more.pop("path", "/v1/files")
-    answers = dict.fromkeys(test_snapshot.providers, up)
-    async with gateway(tmp_path, test_snapshot, **answers) as live:
+    responses = dict.fromkeys(test_snapshot.providers, up)
+    async with gateway(tmp_path, test_snapshot, **responses) as live:
         response = await live.post(path, body, headers=headers, **more)
         assert live.runtime.spools.reserved_bytes == 0
     return response, files

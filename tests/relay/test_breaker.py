@@ -213,11 +213,11 @@ async def test_after_a_cooldown_one_request_probes_and_others_use_another_target
     tmp_path: Path,
 ) -> None:
     gate = asyncio.Event()
-    answers: list[Any] = [refusal(429)]
+    responses: list[Any] = [refusal(429)]
 
     async def first(_: httpx.Request) -> httpx.Response:
-        if answers:
-            return answers.pop()
+        if responses:
+            return responses.pop()
         await gate.wait()
         return completion("back")
 

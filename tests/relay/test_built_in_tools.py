@@ -22,7 +22,7 @@ SEARCH: Json = {"type": "web_search_20250305", "name": "web_search"}
 FUNCTION: Json = {"name": "web_search", "input_schema": {"type": "object"}}
 
 
-def answer(request: httpx.Request) -> httpx.Response:
+def response(request: httpx.Request) -> httpx.Response:
     if not request.url.path.endswith("/responses"):
         return completion()
     text = {"type": "output_text", "text": "hello", "annotations": []}
@@ -46,7 +46,7 @@ async def test_built_in_tools_choose_the_api_that_has_them(
     tmp_path: Path, model: str, tools: list[Json], path: str
 ) -> None:
     registry = snapshot(route("m", provider("a", preset="openai"), model=model))
-    async with gateway(tmp_path, registry, a=answer) as gw:
+    async with gateway(tmp_path, registry, a=response) as gw:
         reply = await gw.post("/v1/messages", {**MESSAGES, "tools": tools})
         [upstream_request] = gw.upstreams.requests
     assert upstream_request.url.path == path
@@ -74,7 +74,7 @@ async def test_a_chat_clients_search_uses_the_models_search_api(
     """Only OpenAI's search models accept `web_search_options`; others search in Responses."""
     registry = snapshot(route("m", provider("a", preset="openai"), model=model))
     body = {"model": "m", "messages": MESSAGES["messages"], "web_search_options": {}}
-    async with gateway(tmp_path, registry, a=answer) as gw:
+    async with gateway(tmp_path, registry, a=response) as gw:
         await gw.post("/v1/chat/completions", body)
         [upstream_request] = gw.upstreams.requests
     assert upstream_request.url.path == path
@@ -108,7 +108,7 @@ def xai(request: httpx.Request) -> httpx.Response:
     assert kinds <= _XAI_ITEMS, f"data did not match any variant of ModelInput: {kinds}"
     choice = body.get("tool_choice", "auto")
     assert isinstance(choice, str) or choice["type"] == "function"
-    return answer(request)
+    return response(request)
 
 
 SEARCH_ITEM: Json = {"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}

@@ -59,13 +59,13 @@ def registry(*routes: Route, **keys: Any) -> Snapshot:
 class CountingUpstream:
     """An upstream that numbers its responses."""
 
-    def __init__(self, answer: Callable[[int], httpx.Response] | None = None) -> None:
+    def __init__(self, response: Callable[[int], httpx.Response] | None = None) -> None:
         self.count = 0
-        self._answer = answer or (lambda n: completion(f"answer {n}"))
+        self._respond = response or (lambda n: completion(f"answer {n}"))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.count += 1
-        return self._answer(self.count)
+        return self._respond(self.count)
 
 
 def response_text(reply: Reply) -> str:
@@ -185,13 +185,13 @@ async def test_a_cached_response_is_returned_streamed_and_complete(
     live: Open, upstream: str, text: str, second_stream: str
 ) -> None:
     """Streamed or whole, in the client's dialect, with the usage."""
-    counting = CountingUpstream(lambda n: _answer_number(upstream, n))
+    counting = CountingUpstream(lambda n: _numbered_response(upstream, n))
     test_snapshot = registry(cached(provider("one", upstream)))
     path, more = FORMS[text]
     other_path, other = FORMS[second_stream]
     async with live(test_snapshot, one=counting) as gw:
         # The upstream answers as it was asked, streamed or whole.
-        counting._answer = lambda n: _answer_number(upstream, n, stream=more["stream"])
+        counting._respond = lambda n: _numbered_response(upstream, n, stream=more["stream"])
         first = await gw.post(path, {**REQUEST, **more})
         second = await gw.post(other_path, {**REQUEST, **other})
         direct = await gw.post(other_path, {**REQUEST, **other})
@@ -205,7 +205,7 @@ async def test_a_cached_response_is_returned_streamed_and_complete(
         _check_stream(other_path, second.body.decode())
 
 
-def _answer_number(upstream: str, number: int, *, stream: bool = False) -> httpx.Response:
+def _numbered_response(upstream: str, number: int, *, stream: bool = False) -> httpx.Response:
     text = f"answer {number}"
     if upstream == "openai_chat":
         if not stream:
@@ -252,7 +252,7 @@ def _check_stream(path: str, text: str) -> None:
 
 
 async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) -> None:
-    upstream = CountingUpstream(lambda n: _answer_number("openai_chat", n, stream=True))
+    upstream = CountingUpstream(lambda n: _numbered_response("openai_chat", n, stream=True))
     fields = {**REQUEST, "stream": True}
     async with live(registry(cached(provider("one", passthrough=False))), one=upstream) as gw:
         with_usage = {**fields, "stream_options": {"include_usage": True}}
@@ -473,7 +473,7 @@ def _finish(reason: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_stored"),
+    ("response", "is_stored"),
     [
         (lambda n: completion(), True),
         (lambda n: _finish("length"), True),
@@ -489,11 +489,11 @@ def _finish(reason: str) -> httpx.Response:
     ids=["whole", "length", "filtered", "500", "400", "large", "broken", "cut", "stream",
          "large-stream"],
 )  # fmt: skip
-async def test_only_complete_successful_answers_are_stored(
-    live: Open, answer: Callable[[int], httpx.Response], is_stored: bool
+async def test_only_complete_successful_responses_are_stored(
+    live: Open, response: Callable[[int], httpx.Response], is_stored: bool
 ) -> None:
-    upstream = CountingUpstream(answer)
-    stream = "event-stream" in answer(0).headers["content-type"]
+    upstream = CountingUpstream(response)
+    stream = "event-stream" in response(0).headers["content-type"]
     body = {**REQUEST, "stream": stream}
     async with live(registry(cached(max_bytes=4000)), one=upstream) as gw:
         await gw.post(CHAT, body)
@@ -501,7 +501,7 @@ async def test_only_complete_successful_answers_are_stored(
     assert upstream.count == (1 if is_stored else 2)
 
 
-async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
+async def test_a_response_the_client_abandoned_is_not_stored(live: Open) -> None:
     upstream = CountingUpstream(
         lambda n: sse(
             chunk("be"), WAIT_TIMEOUT_S if n == 1 else 0.0, chunk("gun"), chunk(finish="stop"), DONE
@@ -552,8 +552,8 @@ async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open
 
 
 async def test_a_stale_response_is_served_while_no_target_answers(live: Open) -> None:
-    answers = iter([completion("kept")])
-    upstream = CountingUpstream(lambda n: next(answers, refusal(503)))
+    responses = iter([completion("kept")])
+    upstream = CountingUpstream(lambda n: next(responses, refusal(503)))
     async with live(registry(cached()), one=upstream) as gw:
         await gw.post(CHAT, REQUEST)
         assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 503
@@ -645,7 +645,7 @@ async def test_a_route_may_cache_each_dialect_separately(live: Open) -> None:
     async with live(registry(cached(dialects="same")), one=upstream) as gw:
         states = []
         for path, more in (*FORMS.values(), *FORMS.values()):
-            upstream._answer = lambda n, s=more["stream"]: _answer_number(
+            upstream._respond = lambda n, s=more["stream"]: _numbered_response(
                 "openai_chat", n, stream=s
             )
             states.append((await gw.post(path, {**REQUEST, **more})).headers["x-dragoman-cache"])

@@ -36,7 +36,7 @@ async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
     async with gateway(tmp_path, registry(cached()), one=upstream) as gw:
         for text in ("one", "two"):
             await gw.post(CHAT, request_body(text))
-        assert len(keys) == 2  # of the answers to keep
+        assert len(keys) == 2  # of the responses to keep
         other = await gw.post(CHAT, request_body("one", system="be cruel"))
         second_reply = await gw.post(CHAT, request_body("one"))
     assert len(set(keys)) == 3
@@ -46,7 +46,7 @@ async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
     )
 
 
-async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
+async def test_the_sink_of_a_response_is_freed_after_its_end() -> None:
     """The sink references the client, so a cycle would need the garbage collector."""
 
     class RecordingSink:

@@ -117,7 +117,7 @@ async def test_a_damaged_cache_row_is_a_miss(tmp_path: Path, blob: bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    ("change", "answer"),
+    ("change", "response"),
     [
         ({"key": False}, "x"),
         ({"route": False}, "x"),
@@ -127,9 +127,9 @@ async def test_a_damaged_cache_row_is_a_miss(tmp_path: Path, blob: bytes) -> Non
     ids=["key-stores-nothing", "route-stores-nothing", "masked", "key-like"],
 )
 async def test_unstorable_responses_are_cached_in_memory_only(
-    tmp_path: Path, change: dict[str, Any], answer: str
+    tmp_path: Path, change: dict[str, Any], response: str
 ) -> None:
-    table, upstream = FakeTable(), CountingUpstream(lambda n: completion(answer))
+    table, upstream = FakeTable(), CountingUpstream(lambda n: completion(response))
     test_snapshot = registry(
         msgspec.structs.replace(cached(), log_bodies=change.get("route")),
         log_bodies=change.get("key"),
@@ -191,7 +191,7 @@ async def cached_keys(url: str, count: int = 1) -> list[bytes]:
 
 @pytest.mark.redis
 @pytest.mark.parametrize("limits", [Limits(), Limits(requests_per_minute=9, tokens_per_minute=999)])
-async def test_machines_share_answers_on_redis(
+async def test_machines_share_responses_on_redis(
     tmp_path: Path, redis: RedisServer, limits: Limits
 ) -> None:
     upstream = CountingUpstream()
@@ -237,9 +237,9 @@ async def test_limits_and_cached_response_are_read_in_one_redis_round_trip(
         reset_process_state(gw)
         trips = _count_round_trips(gw.runtime.redis_limiter)
         reply = await gw.post(CHAT, REQUEST if actual_cached else {**REQUEST, "seed": 5})
-        before_the_answer = list(trips)
+        before_the_response = list(trips)
     assert reply.headers["x-dragoman-cache"] == ("hit" if actual_cached else "miss")
-    assert before_the_answer == [("EVALSHA", "GET") if limits.requests_per_minute else ("GET",)]
+    assert before_the_response == [("EVALSHA", "GET") if limits.requests_per_minute else ("GET",)]
 
 
 def _count_round_trips(limiter: Any) -> list[tuple[str, ...]]:

@@ -66,7 +66,7 @@ def body(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
-async def test_an_answer_has_its_charged_amount(tmp_path: Path, path: str) -> None:
+async def test_a_response_has_its_charged_amount(tmp_path: Path, path: str) -> None:
     """The charge includes the markup: the header must not reveal the gateway's cost."""
     test_snapshot = registry(priced_route(), markup=Decimal("1.5"))
     async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as gw:
@@ -79,7 +79,7 @@ async def test_an_unknown_cost_and_a_stream_have_no_header(tmp_path: Path) -> No
     unpriced = registry(route("r", provider("one", preset="custom"), model="nobody-knows"))
     async with gateway(tmp_path, unpriced, one=lambda _: completion(usage=USAGE)) as gw:
         unknown = await gw.post(CHAT, body())
-        gw.upstreams.answers["one"] = lambda _: sse(chunk("hi"), chunk(finish="stop"), DONE)
+        gw.upstreams.responses["one"] = lambda _: sse(chunk("hi"), chunk(finish="stop"), DONE)
         stream = await gw.post(CHAT, body(stream=True))
     for reply in (unknown, stream):
         assert reply.status == 200
@@ -135,7 +135,7 @@ async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
     assert counted == int(Decimal("0.0012") * UNITS)
 
 
-async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> None:
+async def test_the_tier_that_the_response_names_sets_the_price(tmp_path: Path) -> None:
     async with gateway(
         tmp_path,
         registry(priced_route()),
@@ -158,7 +158,7 @@ async def test_a_requested_tier_that_was_not_granted_is_not_billed(tmp_path: Pat
     assert (row.service_tier, row.cost_usd) == ("", COST)
 
 
-async def test_without_a_tier_in_the_answer_the_requested_one_is_billed(tmp_path: Path) -> None:
+async def test_without_a_tier_in_the_response_the_requested_one_is_billed(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(priced_route()), one=lambda _: completion(usage=USAGE)
     ) as live:
@@ -199,7 +199,7 @@ async def test_image_tokens_have_their_own_price(
     }
     parts = [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]
     candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}
-    answer = {"candidates": [candidate], "usageMetadata": metadata}
+    response = {"candidates": [candidate], "usageMetadata": metadata}
     upstream = provider("one", "gemini", preset="gemini")
     list_price = price_for("gemini", "gemini-2.5-flash-image")
     assert (list_price.input, list_price.output) == (Decimal("0.3"), Decimal("2.5"))
@@ -211,7 +211,7 @@ async def test_image_tokens_have_their_own_price(
     chat = body(**({"service_tier": tier} if tier else {}))
     text |= {"serviceTier": tier} if tier else {}
     async with gateway(
-        tmp_path, registry(test_route), one=lambda _: httpx.Response(200, json=answer)
+        tmp_path, registry(test_route), one=lambda _: httpx.Response(200, json=response)
     ) as live:
         reply = await live.post(path, chat if path == CHAT else text)
         row = await live.entry()
@@ -234,13 +234,13 @@ async def test_fast_mode_of_claude_is_a_tier_of_its_own(
 ) -> None:
     """It costs twice as much, and its `service_tier` is standard all the same."""
     usage = {"input_tokens": 0, "output_tokens": 100, "service_tier": "standard"}
-    answers = iter(
+    responses = iter(
         httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": {**usage, "speed": speed}})
         for speed in ("fast", "standard")
     )
     price = msgspec.structs.replace(PRICE, tiers=tiers)
     upstream = priced_route(price, dialect="anthropic_messages", preset="anthropic")
-    async with gateway(tmp_path, registry(upstream), one=lambda _: next(answers)) as live:
+    async with gateway(tmp_path, registry(upstream), one=lambda _: next(responses)) as live:
         for _ in range(2):
             await live.post(MESSAGES, body(speed="fast"))
         fast, standard = await live.rows(2)
@@ -256,8 +256,8 @@ async def test_fast_is_openais_new_name_of_priority(
 ) -> None:
     tiers = {priced: Price(input=Decimal(2), output=Decimal(4))}
     test_route = priced_route(msgspec.structs.replace(PRICE, tiers=tiers))
-    answer = completion(usage=USAGE, **({"service_tier": reported} if reported else {}))
-    async with gateway(tmp_path, registry(test_route), one=lambda _: answer) as live:
+    response = completion(usage=USAGE, **({"service_tier": reported} if reported else {}))
+    async with gateway(tmp_path, registry(test_route), one=lambda _: response) as live:
         await live.post(CHAT, body(service_tier="fast"))
         row = await live.entry()
     assert (row.service_tier, row.cost_usd) == (priced, COST * 2)
@@ -282,10 +282,10 @@ async def test_web_searches_of_claude_cost_a_cent_each(
         "output_tokens": 100,
         "server_tool_use": {"web_search_requests": count, "web_fetch_requests": 5},
     }
-    answer = httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
+    response = httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
     test_route = priced_route(dialect="anthropic_messages", preset=preset)
     async with gateway(
-        tmp_path, registry(test_route, markup=Decimal(2)), one=lambda _: answer
+        tmp_path, registry(test_route, markup=Decimal(2)), one=lambda _: response
     ) as live:
         await live.post(MESSAGES, body())
         row = await live.entry()
@@ -358,9 +358,9 @@ async def test_inference_in_the_us_only_costs_more(
         "inference_geo": region,
         "server_tool_use": {"web_search_requests": 1},
     }
-    answer = httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
+    response = httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
     test_route = priced_route(dialect="anthropic_messages", preset=preset)
-    async with gateway(tmp_path, registry(test_route), one=lambda _: answer) as live:
+    async with gateway(tmp_path, registry(test_route), one=lambda _: response) as live:
         await live.post(MESSAGES, body())
         row = await live.entry()
     searches = 1 if preset == "anthropic" else 0
@@ -398,11 +398,13 @@ async def test_iterations_that_the_usage_does_not_include_are_billed(
         {"type": "message_stop"},
     ]
     parts = (b"data: " + msgspec.json.encode(event) + b"\n\n" for event in events)
-    answer = sse(*parts) if stream else httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
+    response = (
+        sse(*parts) if stream else httpx.Response(200, json={**CLAUDE_MESSAGE, "usage": usage})
+    )
     long_prompt = Price(input=Decimal(99), output=Decimal(99), source="list")
     price = msgspec.structs.replace(PRICE, above=((200_000, long_prompt),))
     test_route = priced_route(price, dialect="anthropic_messages", preset="anthropic")
-    async with gateway(tmp_path, registry(test_route), one=lambda _: answer) as live:
+    async with gateway(tmp_path, registry(test_route), one=lambda _: response) as live:
         reply = await live.post(path, body(stream=stream))
         row = await live.entry()
     own = Decimal(23_000 + 180_000 + 2 * (1000 + 3500)) / 10**6

@@ -37,7 +37,7 @@ from tests.relay.harness import (
 )
 
 Json = dict[str, Any]
-Answer = Callable[[httpx.Request], Any]
+Handler = Callable[[httpx.Request], Any]
 
 REQUEST: Json = {
     "model": "m",
@@ -55,11 +55,11 @@ def event(kind: str, **fields: Any) -> bytes:
     )
 
 
-def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
+def claude(texts: list[str], *, pause_s: float = 0.0) -> Handler:
     """Respond as a Claude that returns the next text for each request and does not support `n`."""
     remaining_texts = list(texts)
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         refusal = anthropic_rules.refusal(body, VERSION, counting=False)
         if refusal is not None:
@@ -93,7 +93,7 @@ def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
             event("message_stop"),
         )
 
-    return answer
+    return respond
 
 
 def priced_route(upstream: Provider, model: str = "claude-sonnet-4-5", **changes: Any) -> Any:

@@ -145,8 +145,8 @@ async def test_without_the_gateway_key_the_error_names_its_header(tmp_path: Path
 async def test_the_log_has_no_credential_even_if_the_provider_repeats_it(tmp_path: Path) -> None:
     registry = snapshot(route("r", allowing_provider()), log_bodies=True)
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
-    answer = lambda _: completion(f"you sent {OWN}")  # noqa: E731
-    async with gateway(tmp_path, registry, one=answer) as gw:
+    response = lambda _: completion(f"you sent {OWN}")  # noqa: E731
+    async with gateway(tmp_path, registry, one=response) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
         entry = await gw.entry()
     assert reply.status == 200
@@ -162,8 +162,8 @@ async def test_a_rejected_credential_is_the_clients_error_and_opens_no_circuit(
 ) -> None:
     registry = snapshot(route("r", allowing_provider(credential=Secret("provider-key-1"))))
     headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
-    answers = [refusal(401, f"token {OWN} is expired"), refusal(429, "slow"), completion()]
-    async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as gw:
+    responses = [refusal(401, f"token {OWN} is expired"), refusal(429, "slow"), completion()]
+    async with gateway(tmp_path, registry, one=lambda _: responses.pop(0)) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
         assert reply.status == 401
         assert OWN.encode() not in reply.body

@@ -154,7 +154,7 @@ async def test_quoted_text_becomes_the_command(client: httpx.AsyncClient) -> Non
     assert (call.function.name, call.function.arguments) == ("Bash", '{"command":"echo hi"}')
 
 
-async def test_a_tool_result_is_used_in_the_answer(client: httpx.AsyncClient) -> None:
+async def test_a_tool_result_is_used_in_the_response(client: httpx.AsyncClient) -> None:
     call_message = {
         "id": "c1",
         "type": "function",
@@ -180,14 +180,14 @@ async def test_structured_output_follows_its_schema(client: httpx.AsyncClient) -
     assert person["kind"] in {"a", "b"}
 
 
-async def test_a_limit_ends_the_answer_with_length(client: httpx.AsyncClient) -> None:
+async def test_a_limit_ends_the_response_with_length(client: httpx.AsyncClient) -> None:
     response = await complete_chat(client, max_completion_tokens=3)
     assert response.choices[0].finish_reason == "length"
     assert response.usage is not None
     assert response.usage.completion_tokens == 3
 
 
-async def test_a_stop_sequence_ends_the_answer(client: httpx.AsyncClient) -> None:
+async def test_a_stop_sequence_ends_the_response(client: httpx.AsyncClient) -> None:
     response = await complete_chat(client, stop=["Dragoman"])
     assert (response.choices[0].message.content or "").endswith("inside ")
 
@@ -217,7 +217,9 @@ async def test_a_rate_limit_has_retry_after(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_a_cut_answer_breaks_the_connection(client: httpx.AsyncClient, stream: bool) -> None:
+async def test_a_cut_response_breaks_the_connection(
+    client: httpx.AsyncClient, stream: bool
+) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         await post_chat(client, model="demo-cut@0ms", stream=stream)
 
@@ -323,9 +325,9 @@ def test_a_recursive_schema_terminates() -> None:
 async def test_a_mock_response_is_returned_as_text(client: httpx.AsyncClient, model: str) -> None:
     """This holds for any request and provider, as LiteLLM's `mock_response`."""
     params = {"model": model, "mock_response": "It is a mock, in\n two lines."}
-    answer = await complete_chat(client, **params, prompt="call a tool", tools=[WEATHER])
-    assert answer.choices[0].message.content == params["mock_response"]
-    assert answer.choices[0].message.tool_calls is None
+    response = await complete_chat(client, **params, prompt="call a tool", tools=[WEATHER])
+    assert response.choices[0].message.content == params["mock_response"]
+    assert response.choices[0].message.tool_calls is None
     stream_chunks = await chunks(client, **params)
     text = "".join(c.choices[0].delta.content or "" for c in stream_chunks if c.choices)
     assert text == params["mock_response"]
@@ -342,8 +344,8 @@ async def test_a_mock_response_is_returned_as_text(client: httpx.AsyncClient, mo
 async def test_a_mock_response_can_be_an_error(
     client: httpx.AsyncClient, text: str, status: int, code: str | None
 ) -> None:
-    answer = await post_chat(client, model="gpt-4o", mock_response=text)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    response = await post_chat(client, model="gpt-4o", mock_response=text)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
 @pytest.mark.timeout(60)

@@ -38,7 +38,7 @@ from tests.fakes import (
     Call,
     Refusal,
     Script,
-    ScriptedAnswer,
+    ScriptedResponse,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -70,10 +70,10 @@ def target(preset: str, model: str, *, url: str = "", key: str = "", **values: A
     return Target(id=0, model=replace(model_of(provider, model), **values))
 
 
-def script_all_answers(script: Script, *, length: str, goes_on: bool = True) -> None:
+def script_all_responses(script: Script, *, length: str, goes_on: bool = True) -> None:
     """Script a fake to answer as a model that supports everything.
 
-    `length` is its finish reason of a truncated answer, `goes_on` whether it continues a
+    `length` is its finish reason of a truncated response, `goes_on` whether it continues a
     prefilled one.
     """
     continuation = " Paris." if goes_on else "The capital of France is Paris."
@@ -82,31 +82,33 @@ def script_all_answers(script: Script, *, length: str, goes_on: bool = True) -> 
         Call("read_gauge", {"room": "attic"}, id="call_2"),
         Call("read_gauge", {"room": "hall"}),
     )
-    for text, answer in {
-        "Say the word hello": ScriptedAnswer(text="Hello."),
-        "three hundred": ScriptedAnswer(text="one, two, three", finish=length, output_tokens=32),
-        "Repeat exactly": ScriptedAnswer(text="漢字 naïve 🧑‍🚀", chunk_chars=1),
-        "COBALT": ScriptedAnswer(text="COBALT"),
-        "What is the capital": ScriptedAnswer(text="MARIGOLD"),
-        "And of Italy": ScriptedAnswer(text="MARIGOLD"),
-        "Name the capital": ScriptedAnswer(text=continuation),
-        "two boats": ScriptedAnswer(text="MARIGOLD, COBALT"),
-        "Repeat this line": ScriptedAnswer(text="alpha beta gamma "),
-        "`cellar`": ScriptedAnswer(calls=(gauge,), reasoning="The gauge, then."),
-        "Name its color": ScriptedAnswer(calls=(gauge,), then=ScriptedAnswer(text="It is red.")),
-        "`cellar` and": ScriptedAnswer(calls=(replace_id(gauge, "call_1"), others[0])),
-        "`garage`": ScriptedAnswer(text="I may not."),
-        "`porch`": ScriptedAnswer(calls=(others[1],)),
-        "read_clock": ScriptedAnswer(calls=(Call("read_clock"),)),
-        "Good morning": ScriptedAnswer(calls=(Call("read_clock"),)),
-        "write_note": ScriptedAnswer(calls=(Call("write_note", {"text": "The sea. " * 60}),)),
-        "this image": ScriptedAnswer(text="Red."),
-        "with one key": ScriptedAnswer(text='{"mood":"calm"}'),
-        "sea as JSON.": ScriptedAnswer(text=JSON),
-        "17 times 23": ScriptedAnswer(text="19 times 21.", reasoning="391 and 399."),
-        "keeper write": ScriptedAnswer(text="Wind.", cached_tokens=5),
+    for text, response in {
+        "Say the word hello": ScriptedResponse(text="Hello."),
+        "three hundred": ScriptedResponse(text="one, two, three", finish=length, output_tokens=32),
+        "Repeat exactly": ScriptedResponse(text="漢字 naïve 🧑‍🚀", chunk_chars=1),
+        "COBALT": ScriptedResponse(text="COBALT"),
+        "What is the capital": ScriptedResponse(text="MARIGOLD"),
+        "And of Italy": ScriptedResponse(text="MARIGOLD"),
+        "Name the capital": ScriptedResponse(text=continuation),
+        "two boats": ScriptedResponse(text="MARIGOLD, COBALT"),
+        "Repeat this line": ScriptedResponse(text="alpha beta gamma "),
+        "`cellar`": ScriptedResponse(calls=(gauge,), reasoning="The gauge, then."),
+        "Name its color": ScriptedResponse(
+            calls=(gauge,), then=ScriptedResponse(text="It is red.")
+        ),
+        "`cellar` and": ScriptedResponse(calls=(replace_id(gauge, "call_1"), others[0])),
+        "`garage`": ScriptedResponse(text="I may not."),
+        "`porch`": ScriptedResponse(calls=(others[1],)),
+        "read_clock": ScriptedResponse(calls=(Call("read_clock"),)),
+        "Good morning": ScriptedResponse(calls=(Call("read_clock"),)),
+        "write_note": ScriptedResponse(calls=(Call("write_note", {"text": "The sea. " * 60}),)),
+        "this image": ScriptedResponse(text="Red."),
+        "with one key": ScriptedResponse(text='{"mood":"calm"}'),
+        "sea as JSON.": ScriptedResponse(text=JSON),
+        "17 times 23": ScriptedResponse(text="19 times 21.", reasoning="391 and 399."),
+        "keeper write": ScriptedResponse(text="Wind.", cached_tokens=5),
     }.items():
-        script.on(text, answer)
+        script.on(text, response)
 
 
 def replace_id(call: Call, id_: str) -> Call:
@@ -174,7 +176,7 @@ async def test_a_faulty_demo_model_is_detected(model: str, faults: set[str]) -> 
         ("demo-empty", "wrong", "response without text"),
     ],
 )
-async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, text: str) -> None:
+async def test_no_probe_runs_without_a_plain_response(model: str, verdict: str, text: str) -> None:
     reply: list[Finding] = []
     examination = await examine(target("demo", model), on_finding=reply.append)
     assert examination.ended == "no_response"
@@ -327,7 +329,7 @@ TRUTHS: dict[str, tuple[Any, str, str, str, dict[str, str]]] = {
         {**RESPONSES, **NO_THINKING},
     ),
 }
-# Models that take up a begun answer.
+# Models that take up a begun response.
 GOES_ON = ("claude", "llama3.2", "qwen3")
 
 
@@ -341,7 +343,7 @@ def test_every_dialect_has_a_doctor_case() -> None:
 async def test_probes_find_the_actual_abilities(model: str) -> None:
     fake, preset, path, length, truth = TRUTHS[model]
     with fake() as upstream:
-        script_all_answers(
+        script_all_responses(
             upstream.script, length=length, goes_on=any(name in model for name in GOES_ON)
         )
         key = getattr(upstream, "key", BEARER)
@@ -354,7 +356,7 @@ async def test_probes_find_the_actual_abilities(model: str) -> None:
 
 async def test_a_refusal_has_the_upstreams_message() -> None:
     with StrictOpenAI() as upstream:
-        script_all_answers(upstream.script, length="length")
+        script_all_responses(upstream.script, length="length")
         examination = await run_doctor(
             target("openai", "o4-mini", url=f"{upstream.url}/v1", key=upstream.key)
         )
@@ -365,7 +367,7 @@ async def test_a_refusal_has_the_upstreams_message() -> None:
 async def test_probes_ignore_the_known_traits() -> None:
     """Live traffic drops fields by traits; the doctor must let the upstream refuse them."""
     with StrictOpenAI() as upstream:
-        script_all_answers(upstream.script, length="length", goes_on=False)
+        script_all_responses(upstream.script, length="length", goes_on=False)
         checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         wrong_traits = replace(
             checked_target.model.traits, sampling=False, tools=False, images=False, stop_max=0
@@ -388,7 +390,7 @@ async def test_probes_ignore_the_known_traits() -> None:
 
 async def test_wrong_catalog_capabilities_are_detected() -> None:
     with StrictAnthropic() as upstream:
-        script_all_answers(upstream.script, length="max_tokens")
+        script_all_responses(upstream.script, length="max_tokens")
         checked_target = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
         wrong_traits = replace(
             checked_target.model.traits, sampling=True, prefill=True, mid_system=True
@@ -422,7 +424,7 @@ async def test_no_secret_is_in_a_report() -> None:
 async def test_a_silent_probe_ends_at_its_deadline() -> None:
     probes = [replace(BY_NAME["temperature"], deadline_s=0.05)]
     with StrictOpenAI() as upstream:
-        upstream.script.default = ScriptedAnswer(text="late", first_s=0.3)
+        upstream.script.default = ScriptedResponse(text="late", first_s=0.3)
         checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         examination = await examine(checked_target, probes=probes)
     assert [f.verdict for f in examination.findings] == ["supported", "unclear"]
@@ -431,7 +433,7 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
 
 async def test_a_check_ends_at_its_deadline() -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = ScriptedAnswer(text="slow", first_s=0.4)
+        upstream.script.default = ScriptedResponse(text="slow", first_s=0.4)
         checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         started = time.perf_counter()
         examination = await examine(checked_target, total_s=0.6)
@@ -443,7 +445,7 @@ async def test_a_check_ends_at_its_deadline() -> None:
 
 async def test_probes_run_at_most_max_parallel_at_once() -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = ScriptedAnswer(text="slow", first_s=0.2)
+        upstream.script.default = ScriptedResponse(text="slow", first_s=0.2)
         checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(checked_target, max_parallel=3))
         max_concurrent = 0
@@ -459,11 +461,11 @@ async def test_probes_run_at_most_max_parallel_at_once() -> None:
 
 async def test_stopping_closes_every_call() -> None:
     with StrictOpenAI() as upstream:
-        script_all_answers(upstream.script, length="length")
-        upstream.script.default = ScriptedAnswer(text="slow", first_s=30)
+        script_all_responses(upstream.script, length="length")
+        upstream.script.default = ScriptedResponse(text="slow", first_s=30)
         slow_prompts = ("What is the capital", "two boats", "COBALT")
         for text in slow_prompts:
-            upstream.script.on(text, ScriptedAnswer(text="slow", first_s=30))
+            upstream.script.on(text, ScriptedResponse(text="slow", first_s=30))
         checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(checked_target, max_parallel=8))
         await wait_until_async(
@@ -485,7 +487,7 @@ async def test_stopping_closes_every_call() -> None:
 async def test_a_rate_limit_is_waited_for_once() -> None:
     limit = Refusal(429, "rate_limit_error", "slow down", headers={"retry-after": "0"})
     with StrictOpenAI() as upstream:
-        upstream.script.default = ScriptedAnswer(text="hello", error=limit)
+        upstream.script.default = ScriptedResponse(text="hello", error=limit)
         checked_target = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         examination = await examine(checked_target, probes=())
         assert len(upstream.requests) == 2
@@ -532,7 +534,7 @@ def test_an_error_verdict_depends_on_its_kind(error: Error, verdict: str) -> Non
     assert judge(PLAIN_RESPONSE, ProbeReply(error=error)).verdict == verdict
 
 
-def test_a_verdict_is_a_function_of_the_answer_alone() -> None:
+def test_a_verdict_is_a_function_of_the_response_alone() -> None:
     reply = ProbeReply(response=Response(parts=(Text(text="alpha beta gamma"),)))
     assert judge(BY_NAME["stop"], reply) == judge(BY_NAME["stop"], reply)
     assert judge(BY_NAME["stop"], reply).verdict == "supported"
@@ -571,7 +573,7 @@ def test_a_doctor_report_is_json() -> None:
 
 
 def scripted_probes(preset: str, dialect: str) -> list[str]:
-    """Return the probes that a dialect can express, with a possible answer of a model."""
+    """Return the probes that a dialect can express, with a possible response of a model."""
     written = []
     traits = replace(Traits(), preset=preset, model="m")
     for probe in PROBES:

@@ -48,17 +48,17 @@ def step(order: int, *on: str, **more: Any) -> RouteStep:
     return RouteStep(order=order, fallback_on=on, **more)
 
 
-def upstream_answer(failure: str | None) -> Any:
+def upstream_response(failure: str | None) -> Any:
     """Return an upstream of either dialect that fails this way, or answers."""
 
-    def answer(request: httpx.Request) -> httpx.Response | Exception:
+    def respond(request: httpx.Request) -> httpx.Response | Exception:
         if failure == "timeout":
             return httpx.ReadTimeout("no response")
         if failure is not None:
             return refusal(SIMULATED_FAILURES[failure] or 500, "pretended")
         return completion() if request.url.path.endswith("completions") else message()
 
-    return answer
+    return respond
 
 
 def message() -> httpx.Response:
@@ -126,7 +126,7 @@ async def test_dry_run_and_live_traffic_agree(
 ) -> None:
     """Sequential requests, so that cooldowns after failures are included."""
     registry = WAYS[name]
-    upstreams = {label[0]: upstream_answer(failing.get(label)) for label in LABELS}
+    upstreams = {label[0]: upstream_response(failing.get(label)) for label in LABELS}
     async with gateway(tmp_path, registry, **upstreams) as live:
         outcomes = []
         for dialect, sample in SAMPLE_REQUESTS:
@@ -158,7 +158,7 @@ def agrees(
 
 async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
     registry = WAYS["stepped"]
-    async with gateway(tmp_path, registry, a=upstream_answer(None)) as live:
+    async with gateway(tmp_path, registry, a=upstream_response(None)) as live:
         dry(live, registry, "openai_chat", body("openai_chat", "tools", "m"), FAILING[-1])
         assert live.upstreams.requests == []
         assert live.runtime.health == {}
@@ -168,7 +168,7 @@ async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
 async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
     """Without conditions, a body that only its dialect can parse still passes through."""
     odd = {**body("openai_chat", "text", "m"), "response_format": {"type": "from-the-future"}}
-    async with gateway(tmp_path, stepped_registry(), a=upstream_answer(None)) as live:
+    async with gateway(tmp_path, stepped_registry(), a=upstream_response(None)) as live:
         reply = await live.post(PATHS["openai_chat"], odd)
     assert reply.status == 200
 
@@ -179,7 +179,7 @@ async def test_an_unparsed_body_is_estimated_by_its_length(tmp_path: Path) -> No
     registry = stepped_registry(
         step(1, max_context=500), step(2, max_context=600), step(3, min_context=900)
     )
-    async with gateway(tmp_path, registry, c=upstream_answer(None)) as live:
+    async with gateway(tmp_path, registry, c=upstream_response(None)) as live:
         reply = await live.post(PATHS["openai_chat"], odd)
     assert reply.status == 200
 
@@ -192,7 +192,7 @@ async def test_a_step_times_out_if_its_first_token_is_late(tmp_path: Path) -> No
     registry = stepped_registry(
         step(1, first_token_s=0.2), step(2, "upstream_error"), step(3, "timeout")
     )
-    async with gateway(tmp_path, registry, a=slow, c=upstream_answer(None)) as live:
+    async with gateway(tmp_path, registry, a=slow, c=upstream_response(None)) as live:
         reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
         row = await live.entry()
     assert reply.status == 200
@@ -211,7 +211,7 @@ async def test_the_fastest_strategy_uses_measured_latency(tmp_path: Path) -> Non
     targets = tuple(Target(id=n, model=model_of(p, "gpt-4.1")) for n, p in ((1, A), (2, C)))
     registry = snapshot(Route(id=1, name="m", targets=targets, strategy="fastest"))
     request_body = {**body("openai_chat", "text", "m"), "stream": False}
-    async with gateway(tmp_path, registry, a=slow, c=upstream_answer(None)) as live:
+    async with gateway(tmp_path, registry, a=slow, c=upstream_response(None)) as live:
         for _ in range(12):
             await live.post(PATHS["openai_chat"], request_body)
         latency_by_target = live.runtime.latency.stats

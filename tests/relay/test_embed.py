@@ -23,14 +23,14 @@ VECTORS = [[0.5, 1.0], [0.25, 2.0]]
 REQUEST = {"model": "emb", "input": ["a", "b"]}
 
 
-def openai_answer(**more: Any) -> httpx.Response:
+def openai_response(**more: Any) -> httpx.Response:
     rows = [{"object": "embedding", "index": n, "embedding": v} for n, v in enumerate(VECTORS)]
     usage = {"prompt_tokens": 8, "total_tokens": 8}
     body = {"object": "list", "data": rows, "model": "up", "usage": usage, **more}
     return httpx.Response(200, json=body)
 
 
-def ollama_answer(**more: Any) -> httpx.Response:
+def ollama_response(**more: Any) -> httpx.Response:
     return httpx.Response(
         200, json={"model": "up", "embeddings": VECTORS, "prompt_eval_count": 8, **more}
     )
@@ -59,7 +59,7 @@ def route(*providers: Provider, **changes: Any) -> Route:
 async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
     fields = {**REQUEST, "encoding_format": "base64", "dimensions": 2, "new": 1}
     registry = snapshot(route(provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: openai_answer()) as gw:
+    async with gateway(tmp_path, registry, a=lambda _: openai_response()) as gw:
         reply = await gw.post("/v1/embeddings", fields)
         entry = await gw.entry()
     (upstream_request,) = gw.upstreams.requests
@@ -80,7 +80,7 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
 ) -> None:
     request_body = {**REQUEST, "encoding_format": encoding, "user": "u"}
     registry = snapshot(route(ollama()))
-    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gw:
+    async with gateway(tmp_path, registry, local=lambda _: ollama_response()) as gw:
         reply = await gw.post("/v1/embeddings", request_body)
         entry = await gw.entry()
     (upstream_request,) = gw.upstreams.requests
@@ -111,9 +111,9 @@ async def test_an_ollama_client_gets_vectors_of_openai(
 ) -> None:
     is_single = shape == "embedding"
     rows = [{"index": 0, "embedding": VECTORS[0]}]
-    answer = openai_answer(data=rows) if is_single else openai_answer()
+    response = openai_response(data=rows) if is_single else openai_response()
     registry = snapshot(route(provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: answer) as gw:
+    async with gateway(tmp_path, registry, a=lambda _: response) as gw:
         reply = await gw.post(path, body)
         entry = await gw.entry()
     assert reply.json()[shape] == (VECTORS[0] if is_single else VECTORS)
@@ -126,10 +126,12 @@ async def test_an_ollama_client_passes_through_to_the_path_it_called(
 ) -> None:
     request = {"model": "emb", "input": "a", "prompt": "a", "options": {"num_ctx": 5}}
     registry = snapshot(route(ollama()))
-    answer = (
-        ollama_answer() if path == "/api/embed" else httpx.Response(200, json={"embedding": [1.0]})
+    response = (
+        ollama_response()
+        if path == "/api/embed"
+        else httpx.Response(200, json={"embedding": [1.0]})
     )
-    async with gateway(tmp_path, registry, local=lambda _: answer) as gw:
+    async with gateway(tmp_path, registry, local=lambda _: response) as gw:
         reply = await gw.post(path, request)
         entry = await gw.entry()
     (upstream_request,) = gw.upstreams.requests
@@ -140,7 +142,7 @@ async def test_an_ollama_client_passes_through_to_the_path_it_called(
 
 async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
     registry = snapshot(route(provider("a"), ollama()))
-    down, healthy = (lambda _: refusal(503)), (lambda _: ollama_answer())
+    down, healthy = (lambda _: refusal(503)), (lambda _: ollama_response())
     async with gateway(tmp_path, registry, a=down, local=healthy) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
         entry = await gw.entry()
@@ -173,7 +175,7 @@ async def test_an_invalid_value_is_refused_with_its_param(
     tmp_path: Path, body: dict[str, Any], param: str
 ) -> None:
     registry = snapshot(route(ollama()))
-    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gw:
+    async with gateway(tmp_path, registry, local=lambda _: ollama_response()) as gw:
         reply = await gw.post("/v1/embeddings", body)
     assert (reply.status, reply.json()["error"]["param"]) == (400, param)
     assert not gw.upstreams.requests
@@ -190,7 +192,7 @@ async def test_a_provider_without_embeddings_is_reported(tmp_path: Path) -> None
 async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
     only = provider("e", "openai_embeddings", preset="custom-embeddings")
     chat = {"model": "emb", "messages": [{"role": "user", "content": "x"}]}
-    async with gateway(tmp_path, snapshot(route(only)), e=lambda _: openai_answer()) as gw:
+    async with gateway(tmp_path, snapshot(route(only)), e=lambda _: openai_response()) as gw:
         reply = await gw.post("/v1/chat/completions", chat)
         vectors = await gw.post("/v1/embeddings", REQUEST)
     assert reply.status == 400
@@ -199,7 +201,7 @@ async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         httpx.Response(200, json={"embeddings": [[1.0]]}),
         httpx.Response(200, json={"message": "hi"}),
@@ -208,9 +210,9 @@ async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
     ids=["too few", "no vectors", "no JSON"],
 )
 async def test_an_invalid_embedding_response_is_an_error(
-    tmp_path: Path, answer: httpx.Response
+    tmp_path: Path, response: httpx.Response
 ) -> None:
-    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: answer) as gw:
+    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: response) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
         entry = await gw.entry()
     assert reply.status == 502
@@ -218,7 +220,7 @@ async def test_an_invalid_embedding_response_is_an_error(
 
 
 async def test_missing_token_counts_are_estimated(tmp_path: Path) -> None:
-    bare = ollama_answer(prompt_eval_count=None)
+    bare = ollama_response(prompt_eval_count=None)
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
         entry = await gw.entry()
@@ -228,7 +230,7 @@ async def test_missing_token_counts_are_estimated(tmp_path: Path) -> None:
     assert entry.input_tokens
 
 
-def gemini_answer(**more: Any) -> httpx.Response:
+def gemini_response(**more: Any) -> httpx.Response:
     return httpx.Response(200, json={"embeddings": [{"values": v} for v in VECTORS], **more})
 
 
@@ -238,7 +240,7 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
 ) -> None:
     more = {"usageMetadata": {"promptTokenCount": 5}} if reported else {}
     registry = snapshot(route(provider("up", "gemini", preset="gemini")))
-    async with gateway(tmp_path, registry, up=lambda _: gemini_answer(**more)) as gw:
+    async with gateway(tmp_path, registry, up=lambda _: gemini_response(**more)) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
         entry = await gw.entry()
     parsed = CreateEmbeddingResponse.model_validate_json(reply.body, strict=True)
@@ -250,9 +252,9 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
 async def test_a_gemini_client_gets_the_usage_of_any_provider(tmp_path: Path, verb: str) -> None:
     single_request = {"model": "models/emb", "content": {"parts": [{"text": "a"}]}}
     body = single_request if verb == "embedContent" else {"requests": [single_request]}
-    answer = openai_answer(data=[{"index": 0, "embedding": VECTORS[0]}])
+    response = openai_response(data=[{"index": 0, "embedding": VECTORS[0]}])
     registry = snapshot(route(provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: answer) as gw:
+    async with gateway(tmp_path, registry, a=lambda _: response) as gw:
         reply = await gw.post(f"/v1beta/models/emb:{verb}", body)
     assert reply.status == 200
     assert reply.json()["usageMetadata"] == {"promptTokenCount": 8}
@@ -264,8 +266,8 @@ async def test_dimensions_are_sent_by_mistrals_own_field(tmp_path: Path) -> None
     mistral = provider("up", **changes)
     vectors = {"data": [{"index": 0, "embedding": [1.0]}], "model": "codestral-embed"}
     registry = snapshot(route(mistral))
-    answer = httpx.Response(200, json=vectors)
-    async with gateway(tmp_path, registry, up=lambda _: answer) as gw:
+    response = httpx.Response(200, json=vectors)
+    async with gateway(tmp_path, registry, up=lambda _: response) as gw:
         reply = await gw.post("/v1/embeddings", {"model": "emb", "input": "x", "dimensions": 256})
     upstream_body = json.loads(gw.upstreams.requests[0].content)
     assert reply.status == 200
@@ -275,14 +277,14 @@ async def test_dimensions_are_sent_by_mistrals_own_field(tmp_path: Path) -> None
 
 async def test_a_strict_route_refuses_losses(tmp_path: Path) -> None:
     strict = snapshot(route(ollama(), strict=True))
-    async with gateway(tmp_path, strict, local=lambda _: ollama_answer()) as gw:
+    async with gateway(tmp_path, strict, local=lambda _: ollama_response()) as gw:
         reply = await gw.post("/v1/embeddings", {**REQUEST, "user": "u"})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "user")
 
 
 async def test_bodies_are_stored(tmp_path: Path) -> None:
     registry = snapshot(route(ollama()), log_bodies=True)
-    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gw:
+    async with gateway(tmp_path, registry, local=lambda _: ollama_response()) as gw:
         await gw.post("/v1/embeddings", REQUEST)
         entry = await gw.entry()
     assert entry.bodies is not None

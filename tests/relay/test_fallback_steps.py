@@ -117,11 +117,13 @@ async def test_a_fallback_route_may_be_for_one_class_of_failure(tmp_path: Path, 
     code = {"context_length": "context_length_exceeded", "content_policy": "content_filter"}[kind]
     main = route("m", A, fallbacks_by_kind={kind: ("special",)}, fallbacks=("spare",))
     registry = snapshot(main, route("special", B), route("spare", C))
-    answers = {"b": lambda _: completion("special"), "c": lambda _: completion("spare")}
-    async with gateway(tmp_path, registry, a=lambda _: openai_error(400, code), **answers) as live:
+    responses = {"b": lambda _: completion("special"), "c": lambda _: completion("spare")}
+    async with gateway(
+        tmp_path, registry, a=lambda _: openai_error(400, code), **responses
+    ) as live:
         reply = await live.post(CHAT, chat_request())
     assert reply.json()["choices"][0]["message"]["content"] == "special"
-    async with gateway(tmp_path, registry, a=lambda _: refusal(500), **answers) as live:
+    async with gateway(tmp_path, registry, a=lambda _: refusal(500), **responses) as live:
         reply = await live.post(CHAT, chat_request())
     assert reply.json()["choices"][0]["message"]["content"] == "spare"
 
@@ -130,7 +132,7 @@ async def test_a_fallback_route_may_be_for_one_class_of_failure(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("retry", "answer", "calls"),
+    ("retry", "response", "calls"),
     [
         pytest.param({"rate_limit": 2}, lambda _: refusal(429), 3, id="429 twice"),
         pytest.param({"rate_limit": 0}, lambda _: refusal(429), 1, id="429 never"),
@@ -149,19 +151,19 @@ async def test_a_fallback_route_may_be_for_one_class_of_failure(tmp_path: Path, 
     ],
 )
 async def test_retries_differ_by_kind(
-    tmp_path: Path, retry: dict[str, int], answer: Any, calls: int
+    tmp_path: Path, retry: dict[str, int], response: Any, calls: int
 ) -> None:
     registry = snapshot(route("m", A, retries=1, retries_by_kind=retry, backoff_s=0.001))
-    async with gateway(tmp_path, registry, a=answer) as live:
+    async with gateway(tmp_path, registry, a=response) as live:
         reply = await live.post(CHAT, chat_request())
     assert reply.status >= 400
     assert len(live.upstreams.requests) == calls
 
 
 async def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:
-    answers = [refusal(429, retry_after="1"), completion("later")]
+    responses = [refusal(429, retry_after="1"), completion("later")]
     registry = snapshot(route("m", A, retries=1, backoff_s=0.001))
-    async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
+    async with gateway(tmp_path, registry, a=lambda _: responses.pop(0)) as live:
         start = time.monotonic()
         reply = await live.post(CHAT, chat_request())
     assert reply.status == 200

@@ -26,7 +26,7 @@ CALLS = [
 ]
 
 
-def answer(calls: list[Json], *, stream: bool) -> httpx.Response:
+def response(calls: list[Json], *, stream: bool) -> httpx.Response:
     content = {"role": "model", "parts": [{"text": "I call."}, *calls]}
     body = {
         "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
@@ -43,7 +43,7 @@ async def post_calls(
     """Return the client's response, and the log row."""
     maker = provider("a", "gemini", preset="gemini")
     registry = snapshot(route("m", maker, model="gemini-2.5-flash"))
-    async with gateway(tmp_path, registry, a=lambda _: answer(calls, stream=stream)) as live:
+    async with gateway(tmp_path, registry, a=lambda _: response(calls, stream=stream)) as live:
         request = {"model": "m", "messages": MESSAGES, "stream": stream, **more}
         reply = await live.post(CHAT, request)
         assert reply.status == 200, reply.body
@@ -103,11 +103,11 @@ async def test_a_client_that_sends_tools_gets_tool_calls(
     assert b"function_call" not in reply.body
 
 
-async def test_a_stored_answer_is_given_in_the_form_of_each_client(tmp_path: Path) -> None:
+async def test_a_stored_response_is_given_in_the_form_of_each_client(tmp_path: Path) -> None:
     maker = provider("a", "gemini", preset="gemini")
     cached_route = route("m", maker, model="gemini-2.5-flash", cache=CachePolicy())
     params = {"model": "m", "messages": MESSAGES}
-    answering = {"a": lambda _: answer(CALLS[:1], stream=False)}
+    answering = {"a": lambda _: response(CALLS[:1], stream=False)}
     async with gateway(tmp_path, snapshot(cached_route), **answering) as live:
         older = await live.post(CHAT, {**params, "functions": FUNCTIONS})
         newer = await live.post(CHAT, {**params, "tools": TOOLS, "parallel_tool_calls": False})

@@ -24,11 +24,13 @@ def frames(data: bytes) -> list[Any]:
 @pytest.mark.parametrize("query", ["?alt=sse", ""], ids=["events", "array"])
 async def test_a_refused_prompt_has_the_form_of_the_stream(tmp_path: Path, query: str) -> None:
     body = {"error": {"message": "filtered", "code": "content_filter"}}
-    answer = httpx.Response(400, json=body)
-    async with gateway(tmp_path, snapshot(route("m", provider("up"))), up=lambda _: answer) as live:
+    response = httpx.Response(400, json=body)
+    async with gateway(
+        tmp_path, snapshot(route("m", provider("up"))), up=lambda _: response
+    ) as live:
         reply = await live.post(STREAM + query, REQUEST)
-    answers_by_index = frames(reply.body) if query else reply.json()
-    assert [chunk["promptFeedback"]["blockReason"] for chunk in answers_by_index] == [
+    responses_by_index = frames(reply.body) if query else reply.json()
+    assert [chunk["promptFeedback"]["blockReason"] for chunk in responses_by_index] == [
         "PROHIBITED_CONTENT"
     ]
     kind = "text/event-stream" if query else "application/json"
@@ -36,9 +38,9 @@ async def test_a_refused_prompt_has_the_form_of_the_stream(tmp_path: Path, query
 
 
 async def test_googles_non_standard_json_passes_through_unchanged(tmp_path: Path) -> None:
-    answer = httpx.Response(200, json={"candidates": [], "promptFeedback": {"blockReason": "X"}})
+    response = httpx.Response(200, json={"candidates": [], "promptFeedback": {"blockReason": "X"}})
     registry = snapshot(route("m", GOOGLE, model="gemini-2.5-flash"))
-    async with gateway(tmp_path, registry, up=lambda _: answer) as live:
+    async with gateway(tmp_path, registry, up=lambda _: response) as live:
         reply = await live.post("/v1beta/models/m:generateContent", REQUEST)
         upstream_body = json.loads(live.upstreams.requests[0].content)
     assert (reply.status, upstream_body) == (200, REQUEST)
@@ -72,11 +74,11 @@ async def test_a_chat_client_gets_all_requested_choices(tmp_path: Path, stream: 
     registry = snapshot(route("m", GOOGLE, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, up=up) as live:
         reply = await live.post("/v1/chat/completions", request_body)
-    answers_by_index: dict[int, list[Any]] = {0: ["", None], 1: ["", None]}
+    responses_by_index: dict[int, list[Any]] = {0: ["", None], 1: ["", None]}
     for chunk in frames(reply.body) if stream else [reply.json()]:
         for choice in chunk["choices"]:
             content = choice["delta" if stream else "message"].get("content") or ""
-            answers_by_index[choice["index"]][0] += content
-            answers_by_index[choice["index"]][1] = choice["finish_reason"]
-    assert answers_by_index == {0: ["a", "stop"], 1: ["b", "length"]}
+            responses_by_index[choice["index"]][0] += content
+            responses_by_index[choice["index"]][1] = choice["finish_reason"]
+    assert responses_by_index == {0: ["a", "stop"], 1: ["b", "length"]}
     assert reply.body.endswith(DONE) is stream

@@ -65,8 +65,8 @@ async def test_a_transcript_is_masked(
     tmp_path: Path, kind: str, content: str, expected: str
 ) -> None:
     body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
-    answer = httpx.Response(200, content=content, headers={"content-type": kind})
-    async with gateway(tmp_path, guarded_registry(MASK), up=lambda _: answer) as live:
+    response = httpx.Response(200, content=content, headers={"content-type": kind})
+    async with gateway(tmp_path, guarded_registry(MASK), up=lambda _: response) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
         row = await live.entry()
     assert reply.body.decode() == expected

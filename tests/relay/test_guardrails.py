@@ -133,8 +133,8 @@ async def test_a_response_with_a_duplicate_field_is_not_sent(tmp_path: Path) -> 
     original = completion().content
     body = original.replace(b'"content":', b'"content": "%b", "content":' % CARD.encode())
     assert body != original
-    answer = httpx.Response(200, content=body, headers={"content-type": "application/json"})
-    async with gateway(tmp_path, registry(guard), one=lambda _: answer) as live:
+    response = httpx.Response(200, content=body, headers={"content-type": "application/json"})
+    async with gateway(tmp_path, registry(guard), one=lambda _: response) as live:
         reply = await live.post(CHAT, chat("hello"))
     assert not shows_card(reply.body)
 
@@ -212,9 +212,9 @@ def response_guardrail(name: str = "out", **changes: Any) -> Guardrail:
 
 
 async def test_a_masked_response_keeps_its_other_fields(tmp_path: Path) -> None:
-    answer = completion(f"it is {CARD}", vendor_field={"kept": 1})
+    response = completion(f"it is {CARD}", vendor_field={"kept": 1})
     async with gateway(
-        tmp_path, registry(response_guardrail(action="mask")), one=lambda _: answer
+        tmp_path, registry(response_guardrail(action="mask")), one=lambda _: response
     ) as live:
         reply = await live.post(CHAT, chat("hello"))
         await live.rows(1)
@@ -234,8 +234,8 @@ async def test_a_blocked_response_is_billed_but_not_sent_or_retried(tmp_path: Pa
         route("r", provider("one"), provider("two"), guardrails=("out",), retries=2),
         guardrails={"out": response_guardrail()},
     )
-    answers = {"one": lambda _: completion(CARD), "two": lambda _: completion(CARD)}
-    async with gateway(tmp_path, registry, **answers) as live:
+    responses = {"one": lambda _: completion(CARD), "two": lambda _: completion(CARD)}
+    async with gateway(tmp_path, registry, **responses) as live:
         reply = await live.post(CHAT, chat("hello"))
         await live.rows(1)
     assert reply.status == 400
@@ -253,11 +253,11 @@ async def test_a_match_across_chunks_is_masked_before_it_is_sent(
 ) -> None:
     text = "word " * 100 + f"it is {CARD}, and " + "more " * 100
     parts = [chunk(text[i : i + size]) for i in range(0, len(text), size)]
-    answer = lambda _: sse(*parts, chunk(finish="stop"), DONE)  # noqa: E731
+    response = lambda _: sse(*parts, chunk(finish="stop"), DONE)  # noqa: E731
     path, body = CHAT, chat("hello", stream=True)
     if dialect == "anthropic_messages":
         path, body = "/v1/messages", {**body, "max_tokens": 9}
-    async with gateway(tmp_path, registry(response_guardrail(action="mask")), one=answer) as live:
+    async with gateway(tmp_path, registry(response_guardrail(action="mask")), one=response) as live:
         reply = await live.post(path, body)
     assert reply.status == 200
     received = "".join(_texts(reply.body, dialect))
@@ -279,8 +279,8 @@ def _texts(body: bytes, dialect: str) -> list[str]:
 
 
 async def test_an_early_match_in_a_stream_is_an_error_response(tmp_path: Path) -> None:
-    answer = lambda _: sse(*(chunk(c) for c in CARD), chunk(finish="stop"), DONE)  # noqa: E731
-    async with gateway(tmp_path, registry(response_guardrail()), one=answer) as live:
+    response = lambda _: sse(*(chunk(c) for c in CARD), chunk(finish="stop"), DONE)  # noqa: E731
+    async with gateway(tmp_path, registry(response_guardrail()), one=response) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
         await live.rows(1)
     assert reply.status == 400
@@ -289,8 +289,8 @@ async def test_an_early_match_in_a_stream_is_an_error_response(tmp_path: Path) -
 
 async def test_a_late_match_in_a_stream_ends_it_with_an_error(tmp_path: Path) -> None:
     text = "word " * 200
-    answer = lambda _: sse(chunk(text), chunk(CARD), chunk(finish="stop"), DONE)  # noqa: E731
-    async with gateway(tmp_path, registry(response_guardrail()), one=answer) as live:
+    response = lambda _: sse(chunk(text), chunk(CARD), chunk(finish="stop"), DONE)  # noqa: E731
+    async with gateway(tmp_path, registry(response_guardrail()), one=response) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
         entry = (await live.rows(1))[0]
     assert reply.status == 200
@@ -313,8 +313,8 @@ async def test_tool_arguments_in_a_stream_stay_valid_json(tmp_path: Path) -> Non
         _tool_chunk(call),
         *(_tool_chunk({"index": 0, "function": {"arguments": p}}) for p in pieces),
     ]
-    answer = lambda _: sse(*parts, chunk(finish="tool_calls"), DONE)  # noqa: E731
-    async with gateway(tmp_path, registry(response_guardrail(action="mask")), one=answer) as live:
+    response = lambda _: sse(*parts, chunk(finish="tool_calls"), DONE)  # noqa: E731
+    async with gateway(tmp_path, registry(response_guardrail(action="mask")), one=response) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
     joined = ""
     for line in reply.body.decode().splitlines():
@@ -342,9 +342,9 @@ async def test_a_requested_guardrail_checks_a_response_that_is_cached_without_it
     """One key sends the same prompt without the guardrail first, then with it."""
     caching = route("r", provider("one"), cache=CachePolicy())
     guard = response_guardrail(action="mask")
-    answer = f"card {CARD}"
+    response = f"card {CARD}"
     async with gateway(
-        tmp_path, snapshot(caching, guardrails={"out": guard}), one=lambda _: completion(answer)
+        tmp_path, snapshot(caching, guardrails={"out": guard}), one=lambda _: completion(response)
     ) as live:
         for _ in range(2):
             unchecked = await live.post(CHAT, chat("hello"))
@@ -378,8 +378,8 @@ def service(settings: Any, reply: Any) -> tuple[Guardrail, Any]:
     guard = Guardrail(
         name="svc", settings=settings, action="mask", check_responses=True, timeout_s=0.2
     )
-    answer = reply if callable(reply) else lambda _: httpx.Response(200, json=reply)
-    return guard, answer
+    response = reply if callable(reply) else lambda _: httpx.Response(200, json=reply)
+    return guard, response
 
 
 def litellm(request: httpx.Request) -> httpx.Response:
@@ -391,14 +391,14 @@ def litellm(request: httpx.Request) -> httpx.Response:
 
 
 async def test_a_service_in_litellms_format_rewrites_and_blocks(tmp_path: Path) -> None:
-    guard, answer = service(LiteLLMSettings(url=GUARD, parameters={"level": 2}), litellm)
+    guard, response = service(LiteLLMSettings(url=GUARD, parameters={"level": 2}), litellm)
     guard = msgspec.structs.replace(guard, credential=Secret("guard-key"))
-    answers = {"one": lambda _: completion("Ada says hi"), "guard": answer}
-    async with gateway(tmp_path, registry(guard), **answers) as live:
+    responses = {"one": lambda _: completion("Ada says hi"), "guard": response}
+    async with gateway(tmp_path, registry(guard), **responses) as live:
         reply = await live.post(CHAT, chat("I am Ada"))
         blocked = await live.post(CHAT, chat("bad"))
         stream = chunk("I am Ad"), chunk("a."), chunk(finish="stop"), DONE
-        live.upstreams.answers["one"] = lambda _: sse(*stream)
+        live.upstreams.responses["one"] = lambda _: sse(*stream)
         streamed = await live.post(CHAT, chat("hello", stream=True))
     upstream_requests = live.upstreams.requests
     body = json.loads(upstream_requests[0].content)
@@ -425,8 +425,10 @@ async def test_a_webhook_in_portkeys_format_rewrites_and_blocks(tmp_path: Path) 
             200, json={"verdict": True, "transformedData": {"request": {"json": body}}}
         )
 
-    guard, answer = service(PortkeySettings(url=f"{GUARD}/hook"), portkey)
-    async with gateway(tmp_path, registry(guard), one=lambda _: completion(), guard=answer) as live:
+    guard, response = service(PortkeySettings(url=f"{GUARD}/hook"), portkey)
+    async with gateway(
+        tmp_path, registry(guard), one=lambda _: completion(), guard=response
+    ) as live:
         reply = await live.post(CHAT, chat("hello", temperature=0.5))
         blocked = await live.post(CHAT, chat("bad"))
     upstream_body = json.loads(live.upstreams.requests[1].content)
@@ -445,13 +447,15 @@ async def test_presidio_masks_what_its_analyzer_finds(tmp_path: Path) -> None:
         weak = {"entity_type": "DATE", "start": 0, "end": 3, "score": 0.1}
         return httpx.Response(200, json=[*entities, weak] if start >= 0 else [weak])
 
-    guard, answer = service(PresidioSettings(url=GUARD), analyze)
+    guard, response = service(PresidioSettings(url=GUARD), analyze)
     body = chat("x")
     body["messages"] = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "I am Ada Lovelace."},
     ]
-    async with gateway(tmp_path, registry(guard), one=lambda _: completion(), guard=answer) as live:
+    async with gateway(
+        tmp_path, registry(guard), one=lambda _: completion(), guard=response
+    ) as live:
         await live.post(CHAT, body)
         entry = (await live.rows(1))[0]
     upstream_body = json.loads(live.upstreams.requests[1].content)

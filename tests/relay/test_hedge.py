@@ -53,12 +53,12 @@ async def never_answer(_: httpx.Request) -> Any:
     await asyncio.sleep(LONG_S)
 
 
-def answer_once(true: Callable[[], object], answer: Any) -> Any:
+def answer_once(true: Callable[[], object], response: Any) -> Any:
     """Return an upstream that responds once a condition is true."""
 
     async def answer_late(_: httpx.Request) -> Any:
         await wait_until_async(true)
-        return answer
+        return response
 
     return answer_late
 
@@ -78,10 +78,10 @@ def hosts(live: Gateway) -> list[str]:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
 async def test_a_slow_target_is_replaced_by_its_hedge(tmp_path: Path, streamed: bool) -> None:
-    upstream_answer = stream if streamed else completion
+    upstream_response = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     async with gateway(
-        tmp_path, registry, a=never_answer, b=lambda _: upstream_answer("quick")
+        tmp_path, registry, a=never_answer, b=lambda _: upstream_response("quick")
     ) as live:
         reply = await live.post(CHAT, chat_request(stream=streamed))
         row = await live.entry()
@@ -116,10 +116,10 @@ async def test_a_stream_that_trickles_before_its_first_event_is_closed(tmp_path:
 async def test_the_first_target_may_win_after_the_hedge_delay(
     tmp_path: Path, streamed: bool
 ) -> None:
-    upstream_answer = stream if streamed else completion
+    upstream_response = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     asked_hosts: list[httpx.Request] = []
-    first = answer_once(lambda: asked_hosts, upstream_answer("first"))
+    first = answer_once(lambda: asked_hosts, upstream_response("first"))
 
     def second(request: httpx.Request) -> Any:
         asked_hosts.append(request)
@@ -267,19 +267,19 @@ def priced_registry_route(**of_providers: Any) -> Route:
     """Return a route to providers a and b with token limits and different prices."""
     counted = Limits(tokens_per_day=10**9, concurrency=5)
     providers = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
-    upstream_answer = route(
+    upstream_response = route(
         "m", *providers, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9)
     )
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=p))
-        for t, p in zip(upstream_answer.targets, (CHEAP, DEAR), strict=True)
+        for t, p in zip(upstream_response.targets, (CHEAP, DEAR), strict=True)
     )
-    return msgspec.structs.replace(upstream_answer, targets=targets)
+    return msgspec.structs.replace(upstream_response, targets=targets)
 
 
-def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
+def with_budgets(upstream_response: Route, **of_key: Any) -> Snapshot:
     team = Team(id=9, name="t", budget=Budget(total_usd=Decimal(10)))
-    ((digest, key),) = snapshot(upstream_answer).keys.items()
+    ((digest, key),) = snapshot(upstream_response).keys.items()
     key = msgspec.structs.replace(
         key,
         budget=Budget(total_usd=Decimal(10)),
@@ -287,7 +287,7 @@ def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
         team=team,
         **of_key,
     )
-    return snapshot(upstream_answer, keys={digest: key}, markup=Decimal(2))
+    return snapshot(upstream_response, keys={digest: key}, markup=Decimal(2))
 
 
 def counted_and_reserved(live: Gateway, name: str) -> tuple[int, int]:

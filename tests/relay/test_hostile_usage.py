@@ -31,17 +31,17 @@ async def test_every_absurd_usage_is_answered_and_logged(
     tmp_path: Path, dialect: str, stream: bool
 ) -> None:
     """For passthrough and for translation to Anthropic clients."""
-    answers = iter(ABSURD)
+    responses = iter(ABSURD)
 
-    def answer(_: Any) -> Any:
-        token_usage = usage(next(answers))
+    def respond(_: Any) -> Any:
+        token_usage = usage(next(responses))
         if stream:
             return sse(chunk("hello"), chunk(finish="stop", usage=token_usage), DONE)
         return completion("hello", usage=token_usage)
 
     path = CHAT if dialect == "openai_chat" else "/v1/messages"
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=answer) as live:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=respond) as live:
         for value in ABSURD:
             response = await live.post(path, {**body, "stream": stream})
             assert response.status == 200, value

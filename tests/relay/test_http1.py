@@ -139,7 +139,7 @@ async def test_the_request_arrives_byte_for_byte() -> None:
         ),
     ],
 )
-async def test_a_broken_answer_is_an_error(reply: bytes, class_: type[Exception]) -> None:
+async def test_a_broken_response_is_an_error(reply: bytes, class_: type[Exception]) -> None:
     transport = Transport()
     async with server(scripted_server(reply)) as url:
         with pytest.raises(class_):
@@ -247,9 +247,9 @@ async def test_a_chunked_body_of_known_length_is_sent_with_content_length() -> N
     transport = Transport()
     async with server(serve) as url:
         for _ in range(2):
-            answer = await transport.exchange("POST", URL(url), HOST, CountingBody(40))
-            assert (answer.status, await answer.read()) == (200, b"ok")
-            answer.close()
+            response = await transport.exchange("POST", URL(url), HOST, CountingBody(40))
+            assert (response.status, await response.read()) == (200, b"ok")
+            response.close()
     assert [len(body) for _, body in requests] == [40 * 65536] * 2
     await transport.aclose()
 
@@ -271,14 +271,14 @@ async def test_a_slow_upstream_applies_backpressure() -> None:
             await asyncio.sleep(0)
         assert body.taken < 1000
         may_continue.set()
-        answer = await sending
-        assert answer.status == 200
-        answer.close()
+        response = await sending
+        assert response.status == 200
+        response.close()
     assert body.taken == 2000
     await transport.aclose()
 
 
-async def test_an_early_answer_ends_the_sending() -> None:
+async def test_an_early_response_ends_the_sending() -> None:
     early_response = b"HTTP/1.1 413 Large\r\ncontent-length: 2\r\n\r\nno"
     connections = 0
 
@@ -293,9 +293,9 @@ async def test_an_early_answer_ends_the_sending() -> None:
     transport, body = Transport(), CountingBody(4000)
     async with server(serve) as url:
         for _ in range(2):
-            answer = await transport.exchange("POST", URL(url), HOST, body)
-            assert (answer.status, await answer.read()) == (413, b"no")
-            answer.close()
+            response = await transport.exchange("POST", URL(url), HOST, body)
+            assert (response.status, await response.read()) == (413, b"no")
+            response.close()
     assert body.taken < 4000
     assert connections == 2, "what has half a request on it carries no other"
     await transport.aclose()
@@ -311,9 +311,9 @@ async def test_no_body_chunk_is_lost_when_an_idle_connection_was_closed() -> Non
     transport = Transport()
     async with server(serve) as url:
         for _ in range(2):
-            answer = await transport.exchange("POST", URL(url), HOST, CountingBody(3))
-            assert await answer.read() == b"ok"
-            answer.close()
+            response = await transport.exchange("POST", URL(url), HOST, CountingBody(3))
+            assert await response.read() == b"ok"
+            response.close()
     assert counts == [3 * 65536] * 2
     await transport.aclose()
 
@@ -370,11 +370,11 @@ async def test_response_trailers_are_not_headers() -> None:
     transport = Transport()
     async with server(scripted_server(reply, reply)) as url:
         for _ in range(2):
-            answer = await transport.exchange("POST", URL(url), HOST, b"{}")
-            assert await answer.read() == b"ok"
-            assert await answer.read() == b""
-            assert [name for name, _ in answer.headers] == [b"transfer-encoding"]
-            answer.close()
+            response = await transport.exchange("POST", URL(url), HOST, b"{}")
+            assert await response.read() == b"ok"
+            assert await response.read() == b""
+            assert [name for name, _ in response.headers] == [b"transfer-encoding"]
+            response.close()
         await transport.aclose()
 
 

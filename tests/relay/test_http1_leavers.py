@@ -106,14 +106,14 @@ class Upstream:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         try:
-            while await self._answer(reader, writer):
+            while await self._response(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _response(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
         number = int(head.split(b" ")[1].strip(b"/"))
         await reader.readexactly(int(head.lower().split(b"content-length:")[1].split()[0]))
@@ -146,20 +146,20 @@ async def exchange(transport: Transport, url: str, number: int, step: ExchangeSt
             for _ in range(step.turns):
                 await asyncio.sleep(0)
             task.cancel()
-        answer = await task
+        response = await task
     except (httpx.TransportError, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError):
             assert step.client_leaves == "before head"
         return None
     try:
-        assert dict(answer.headers)[b"x-number"] == b"%d" % number, "another request's answer"
+        assert dict(response.headers)[b"x-number"] == b"%d" % number, "another request's answer"
         if step.client_leaves == "after head":
             return None
         if step.client_leaves == "unread":
-            await asyncio.sleep(0.002 * step.turns)  # the answer arrives, and nobody reads it
+            await asyncio.sleep(0.002 * step.turns)  # the response arrives, and nobody reads it
             return None
         parts = []
-        while data := await answer.read():
+        while data := await response.read():
             parts.append(data)
             if step.client_leaves == "in body":
                 return None
@@ -167,7 +167,7 @@ async def exchange(transport: Transport, url: str, number: int, step: ExchangeSt
     except httpx.TransportError:
         return None
     finally:
-        answer.close()
+        response.close()
 
 
 async def run_schedule(steps: list[ExchangeStep]) -> None:
@@ -212,7 +212,7 @@ def test_a_disconnect_does_not_affect_other_requests(loop_name: str) -> None:
 
 
 @BOTH_LOOPS
-def test_an_unread_answer_blocks_no_later_request(loop_name: str) -> None:
+def test_an_unread_response_blocks_no_later_request(loop_name: str) -> None:
     abandoned_step = ExchangeStep("sized", 1_200_000, None, False, False, "unread", 12, "POST")
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
         runner.run(run_schedule([abandoned_step]))
@@ -277,14 +277,14 @@ def blocking(after: Callable[[socket.socket], None], *, reads: bool) -> Iterator
 
 
 async def fetch(transport: Transport, url: str, method: str = "POST") -> bytes:
-    answer = await transport.exchange(method, httpx.URL(url), HOST, b"{}")
+    response = await transport.exchange(method, httpx.URL(url), HOST, b"{}")
     try:
         parts = []
-        while data := await answer.read():
+        while data := await response.read():
             parts.append(data)
         return b"".join(parts)
     finally:
-        answer.close()
+        response.close()
 
 
 def run(loop_name: str, main: Callable[[], Awaitable[None]]) -> None:

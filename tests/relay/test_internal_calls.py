@@ -48,16 +48,16 @@ def body(**more: Any) -> bytes:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_listener_receives_the_answer_and_the_log_entry(
+async def test_a_listener_receives_the_response_and_the_log_entry(
     tmp_path: Path, stream: bool
 ) -> None:
-    answers = {
+    responses = {
         True: sse(chunk("hel"), chunk("lo"), chunk(finish="stop"), DONE),
         False: completion("hello"),
     }
     listener = RecordingListener()
     async with gateway(
-        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: answers[stream]
+        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: responses[stream]
     ) as live:
         entry = await run_playground_call(
             live.runtime,
@@ -77,7 +77,7 @@ async def test_a_listener_receives_the_answer_and_the_log_entry(
     assert logged.route == "r"
 
 
-async def test_a_listener_receives_the_calls_of_a_passthrough_answer(tmp_path: Path) -> None:
+async def test_a_listener_receives_the_calls_of_a_passthrough_response(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
@@ -111,13 +111,13 @@ async def test_another_dialect_is_translated(tmp_path: Path) -> None:
 
 
 async def test_a_listener_receives_each_failed_attempt(tmp_path: Path) -> None:
-    answers = {
+    responses = {
         "one": lambda _: httpx.Response(500, json={"error": {"message": "down"}}),
         "two": lambda _: completion("hello"),
     }
     listener = RecordingListener()
     routed = route("r", provider("one"), provider("two"))
-    async with gateway(tmp_path, snapshot(routed), **answers) as live:
+    async with gateway(tmp_path, snapshot(routed), **responses) as live:
         entry = await run_playground_call(
             live.runtime, dialect="openai_chat", body=body(), caller="p", listener=listener
         )

@@ -132,7 +132,7 @@ async def test_a_messages_client_gets_anthropic_rate_limit_headers(tmp_path: Pat
     assert "retry-after" in second.headers
 
 
-async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Path) -> None:
+async def test_tokens_of_the_response_count_and_the_reservation_ends(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
     async with gateway(tmp_path, registry, one=lambda _: response_with_usage(60)) as live:
         first, second, third = [await live.post(CHAT, body()) for _ in range(3)]
@@ -164,7 +164,7 @@ async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Pat
 
 async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(concurrency=1))
-    answers: list[Any] = [
+    responses: list[Any] = [
         refusal(500),
         httpx.ConnectError("no"),
         sse(chunk("a"), httpx.ReadError("cut")),
@@ -172,7 +172,7 @@ async def test_concurrent_requests_are_released_however_they_end(tmp_path: Path)
         sse(chunk("a"), chunk(finish="stop"), DONE),
         completion(),
     ]
-    async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as live:
+    async with gateway(tmp_path, registry, one=lambda _: responses.pop(0)) as live:
         for stream in (False, False, True):
             await live.post(CHAT, body(stream=stream))
             assert reserved_amounts(live, "key:1/concurrency/") == [0]
@@ -219,7 +219,7 @@ async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Pa
     assert [row.error_kind for row in rows] == ["", "", "quota", "quota", "quota"]
 
 
-async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Path) -> None:
+async def test_the_response_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Path) -> None:
     registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(1)))
     text = "word " * 80
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as live:
@@ -339,8 +339,8 @@ async def test_a_provider_at_its_limit_is_skipped(tmp_path: Path) -> None:
         first, second = [await live.post(CHAT, body()) for _ in range(2)]
         refused_response = await live.post(CHAT, body(model="alone"))
         rows = await live.rows(3)
-    answers = [reply.json()["choices"][0]["message"]["content"] for reply in (first, second)]
-    assert answers == ["a", "b"]
+    responses = [reply.json()["choices"][0]["message"]["content"] for reply in (first, second)]
+    assert responses == ["a", "b"]
     assert refused_response.status == 429
     assert "the provider one is limited to 1 request per minute" in (
         rows[1].attempts[0].skipped or ""
@@ -384,20 +384,20 @@ async def test_playground_requests_count_against_no_key(tmp_path: Path) -> None:
 
 
 async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path: Path) -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         response = completion()
         response.headers["x-ratelimit-remaining-requests"] = "4999"
         response.headers["openai-version"] = "2020"
         return response
 
     free = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path / "a", free, one=answer) as live:
+    async with gateway(tmp_path / "a", free, one=respond) as live:
         reply = await live.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "4999"
     own_registry = limited_registry(
         route("r", provider("one")), limits=Limits(requests_per_minute=9)
     )
-    async with gateway(tmp_path / "b", own_registry, one=answer) as live:
+    async with gateway(tmp_path / "b", own_registry, one=respond) as live:
         reply = await live.post(CHAT, body())
     assert reply.headers["x-ratelimit-remaining-requests"] == "8"
     assert reply.headers["openai-version"] == "2020"
@@ -412,7 +412,7 @@ async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: P
     )
     draw = random.Random(7)
 
-    async def answer(_: httpx.Request) -> Any:
+    async def respond(_: httpx.Request) -> Any:
         await asyncio.sleep(draw.random() / 50)
         kinds = (
             lambda: response_with_usage(draw.randrange(100)),
@@ -424,7 +424,7 @@ async def test_no_reservation_is_left_after_many_concurrent_requests(tmp_path: P
         )
         return draw.choice(kinds)()
 
-    async with gateway(tmp_path, registry, one=answer) as live:
+    async with gateway(tmp_path, registry, one=respond) as live:
 
         async def one(n: int) -> Reply:
             stream = n % 2 == 0

@@ -272,7 +272,7 @@ class Schedule:
         return Call(exchange)
 
     def _running(self, call: Call, worker: int, names: set[str], amount: int) -> None:
-        # One token of a prompt at a dollar a million, the answer's at two.
+        # One token of a prompt at a dollar a million, the response's at two.
         units = (1 + 2 * amount) * UNITS // 10**6
         self.running.append(RunningRequest(call, worker, frozenset(names), 1 + amount, units))
 

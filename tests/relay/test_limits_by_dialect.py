@@ -57,7 +57,7 @@ def header_values(headers: dict[str, str], template: str, metric: str) -> list[s
 
 
 @pytest.mark.parametrize("dialect", REQUESTS)
-async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -> None:
+async def test_responses_have_the_remaining_limits(tmp_path: Path, dialect: str) -> None:
     registry = limited_registry(
         route("r", provider("one", preset="groq")),
         limits=Limits(

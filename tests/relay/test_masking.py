@@ -38,8 +38,8 @@ def registry(dialect: str = "openai_chat"):
 def stored_bodies_text(entry: LogRecord) -> str:
     assert entry.bodies is not None
     bodies = entry.bodies
-    dialect_answers = (bodies.client_request, bodies.upstream_request, bodies.upstream_response)
-    return " ".join((wire or b"").decode() for wire in (*dialect_answers, bodies.client_response))
+    dialect_responses = (bodies.client_request, bodies.upstream_request, bodies.upstream_response)
+    return " ".join((wire or b"").decode() for wire in (*dialect_responses, bodies.client_response))
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])

@@ -13,7 +13,7 @@ import pytest
 from gateway.relay.translate.media import MediaFetch
 from gateway.routing.snapshot import Provider, Route
 from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
-from tests.relay.media_server import PNG, MediaServer, answer, media
+from tests.relay.media_server import PNG, MediaServer, http_response, media
 
 URL = "https://media.example/a"
 LIMIT = 32 * 1024 * 1024
@@ -27,17 +27,17 @@ def media_request(*urls: str, **more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": content}], **more}
 
 
-def gemini_answer(_: httpx.Request) -> httpx.Response:
+def gemini_response(_: httpx.Request) -> httpx.Response:
     parts = {"parts": [{"text": "a cat"}], "role": "model"}
     return httpx.Response(200, json={"candidates": [{"content": parts, "finishReason": "STOP"}]})
 
 
-def ollama_answer(_: httpx.Request) -> httpx.Response:
+def ollama_response(_: httpx.Request) -> httpx.Response:
     message = {"role": "assistant", "content": "a cat"}
     return httpx.Response(200, json={"model": "up", "message": message, "done": True})
 
 
-def bedrock_answer(_: httpx.Request) -> httpx.Response:
+def bedrock_response(_: httpx.Request) -> httpx.Response:
     text = {"message": {"role": "assistant", "content": [{"text": "a cat"}]}}
     return httpx.Response(200, json={"output": text, "stopReason": "end_turn", "usage": {}})
 
@@ -55,11 +55,11 @@ def upstream_body(gw: Gateway, index: int = -1) -> str:
 
 
 CASES: list[Any] = [
-    pytest.param(google("u"), gemini_answer, "gemini-2.5-pro", id="gemini"),
-    pytest.param(provider("u", "ollama", preset="ollama"), ollama_answer, "llava", id="ollama"),
+    pytest.param(google("u"), gemini_response, "gemini-2.5-pro", id="gemini"),
+    pytest.param(provider("u", "ollama", preset="ollama"), ollama_response, "llava", id="ollama"),
     pytest.param(
         provider("u", "bedrock_converse", preset="bedrock"),
-        bedrock_answer,
+        bedrock_response,
         "anthropic.claude-sonnet-4-5-20250929-v1:0",
         id="bedrock",
     ),
@@ -72,7 +72,7 @@ async def test_providers_that_fetch_no_urls_get_the_bytes(
 ) -> None:
     registry = snapshot(route("m", host, model=model), log_bodies=True)
     async with (
-        media(tmp_path, a=answer(PNG)) as site,
+        media(tmp_path, a=http_response(PNG)) as site,
         gateway(tmp_path, registry, u=message) as gw,
     ):
         enable_fetching(gw, site)
@@ -117,7 +117,7 @@ async def test_a_document_by_unsupported_url_is_refused_with_advice(
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [document]}]}
     registry = snapshot(route("m", provider("u")))
     async with (
-        media(tmp_path, a=answer(PDF, "")) as site,
+        media(tmp_path, a=http_response(PDF, "")) as site,
         gateway(tmp_path, registry, u=lambda _: completion()) as gw,
     ):
         off = await gw.post("/v1/messages", body)
@@ -134,7 +134,7 @@ async def test_plain_text_becomes_a_text_document(tmp_path: Path) -> None:
     document = {"type": "document", "source": {"type": "url", "url": URL}}
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [document]}]}
     async with (
-        media(tmp_path, a=answer("wörter".encode(), "text/plain; charset=utf-8")) as site,
+        media(tmp_path, a=http_response("wörter".encode(), "text/plain; charset=utf-8")) as site,
         gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gw,
     ):
         enable_fetching(gw, site)
@@ -149,7 +149,7 @@ async def test_image_urls_are_passed_to_providers_that_fetch_them(tmp_path: Path
     body |= {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
     same = snapshot(route("m", provider("u")), route("n", claude))
     async with (
-        media(tmp_path, a=answer(PNG)) as site,
+        media(tmp_path, a=http_response(PNG)) as site,
         gateway(
             tmp_path, same, u=lambda _: completion(), c=lambda _: httpx.Response(200, json=body)
         ) as gw,
@@ -166,7 +166,7 @@ async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
     file = {"type": "file", "file": {"filename": "a.pdf", "file_data": URL}}
     body = {"model": "m", "messages": [{"role": "user", "content": [file]}]}
     async with (
-        media(tmp_path, a=answer(PDF, "")) as site,
+        media(tmp_path, a=http_response(PDF, "")) as site,
         gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gw,
     ):
         enable_fetching(gw, site)
@@ -179,7 +179,7 @@ async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
 async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -> None:
     async with (
         media(tmp_path) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_response) as gw,
     ):
         enable_fetching(gw, site)
         reply = await gw.post("/v1/chat/completions", media_request("gs://bucket/cat.png"))
@@ -191,8 +191,10 @@ async def test_google_file_uris_are_not_fetched_by_the_gateway(tmp_path: Path) -
 async def test_media_are_fetched_once_for_all_targets(tmp_path: Path) -> None:
     google_route: Route = route("m", google("g"), google("h"), model="gemini-2.5-pro")
     async with (
-        media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, snapshot(google_route), g=lambda _: refusal(503), h=gemini_answer) as gw,
+        media(tmp_path, a=http_response(PNG)) as site,
+        gateway(
+            tmp_path, snapshot(google_route), g=lambda _: refusal(503), h=gemini_response
+        ) as gw,
     ):
         enable_fetching(gw, site)
         reply = await gw.post("/v1/chat/completions", media_request(URL, URL))
@@ -228,10 +230,13 @@ async def test_unfetchable_media_are_an_error_that_names_the_field(
         text_part = {"type": "text", "text": "?"}
         body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user"}]}
         body["messages"][0]["content"] = [text_part, picture]
-    pages = {"page": answer(b"<html>", "text/html"), "lie": answer(b"<html>", "image/png")}
+    pages = {
+        "page": http_response(b"<html>", "text/html"),
+        "lie": http_response(b"<html>", "image/png"),
+    }
     async with (
         media(tmp_path, **pages) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_response) as gw,
     ):
         site.names["inside.example"] = ["10.0.0.7"]
         enable_fetching(gw, site)
@@ -248,8 +253,8 @@ async def test_unfetchable_media_are_an_error_that_names_the_field(
 
 async def test_fetched_files_are_limited_by_number_and_size(tmp_path: Path) -> None:
     async with (
-        media(tmp_path, a=answer(PNG), b=answer(PNG)) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
+        media(tmp_path, a=http_response(PNG), b=http_response(PNG)) as site,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_response) as gw,
     ):
         enable_fetching(gw, site, maximum=len(PNG) + 5)
         many = await gw.post(
@@ -266,8 +271,8 @@ async def test_fetched_files_are_limited_by_number_and_size(tmp_path: Path) -> N
 async def test_a_strict_route_fetches_nothing(tmp_path: Path) -> None:
     strict = snapshot(route("m", google(), strict=True))
     async with (
-        media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, strict, g=gemini_answer) as gw,
+        media(tmp_path, a=http_response(PNG)) as site,
+        gateway(tmp_path, strict, g=gemini_response) as gw,
     ):
         enable_fetching(gw, site)
         reply = await gw.post("/v1/chat/completions", media_request(URL))
@@ -290,8 +295,8 @@ async def test_an_image_in_a_tool_result_is_fetched(tmp_path: Path) -> None:
         ],
     }
     async with (
-        media(tmp_path, a=answer(PNG)) as site,
-        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gw,
+        media(tmp_path, a=http_response(PNG)) as site,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_response) as gw,
     ):
         enable_fetching(gw, site)
         assert (await gw.post("/v1/messages", body)).status == 200

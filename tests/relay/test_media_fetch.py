@@ -17,14 +17,14 @@ from gateway.relay.upstream.media_fetch import (
     detect_media_type,
     is_public,
 )
-from tests.relay.media_server import PNG, Write, answer, media, redirect
+from tests.relay.media_server import PNG, Write, http_response, media, redirect
 from tests.waits import WAIT_TIMEOUT_S
 
 URL = "https://media.example/a"
 
 
 async def test_a_file_is_fetched_with_its_type(tmp_path: Path) -> None:
-    async with media(tmp_path, a=answer(PNG)) as site:
+    async with media(tmp_path, a=http_response(PNG)) as site:
         fetched = await site.fetcher().fetch(f"{URL}?sig=1#part")
     assert base64.b64decode(fetched.data) == PNG
     assert (fetched.media_type, fetched.size) == ("image/png", len(PNG))
@@ -85,7 +85,7 @@ def test_the_media_type_is_detected_from_the_bytes(body: bytes, text: str, kind:
 async def test_a_host_with_a_private_address_is_not_requested(
     tmp_path: Path, addresses: list[str]
 ) -> None:
-    async with media(tmp_path, a=answer(PNG)) as site:
+    async with media(tmp_path, a=http_response(PNG)) as site:
         site.names["media.example"] = addresses
         with pytest.raises(MediaFetchError, match="no public address") as error:
             await site.fetcher(permits=is_public).fetch(URL)
@@ -109,7 +109,7 @@ async def test_a_host_with_a_private_address_is_not_requested(
     ],
 )
 async def test_no_spelling_of_localhost_passes_the_real_resolver(tmp_path: Path, url: str) -> None:
-    async with media(tmp_path, a=answer(PNG)) as site:
+    async with media(tmp_path, a=http_response(PNG)) as site:
         with pytest.raises(MediaFetchError):
             await site.fetcher(permits=is_public, resolve=addresses_of).fetch(url)
     assert not site.request_heads
@@ -117,7 +117,7 @@ async def test_no_spelling_of_localhost_passes_the_real_resolver(tmp_path: Path,
 
 async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
     """There is no second lookup, which could return a private address."""
-    async with media(tmp_path, a=answer(PNG)) as site:
+    async with media(tmp_path, a=http_response(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
         assert site.looked_up == ["media.example"]
@@ -128,7 +128,7 @@ async def test_the_connection_uses_the_checked_address(tmp_path: Path) -> None:
 
 async def test_each_redirect_is_checked_again(tmp_path: Path) -> None:
     """The name may resolve differently later, and another host may be private."""
-    async with media(tmp_path, a=redirect("/b"), b=answer(PNG)) as site:
+    async with media(tmp_path, a=redirect("/b"), b=http_response(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         with pytest.raises(MediaFetchError, match="no public address"):
             await site.fetcher().fetch(URL)
@@ -163,10 +163,10 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
         "b": redirect("c", 307),
         "c": redirect("https://other.example/d", 301),
     }
-    async with media(tmp_path, **pages, d=answer(PNG)) as site:
+    async with media(tmp_path, **pages, d=http_response(PNG)) as site:
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
         site.pages["d"] = redirect("/e")
-        site.pages["e"] = answer(PNG)
+        site.pages["e"] = http_response(PNG)
         with pytest.raises(MediaFetchError, match="more than 3 times"):
             await site.fetcher().fetch(URL)
 
@@ -174,11 +174,11 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "reason"),
     [
-        (answer(b"", "", 404), "status 404"),
-        (answer(b"no", "text/plain", 403), "status 403"),
-        (answer(b"", "", 302), "status 302"),
-        (answer(b""), "empty"),
-        (answer(PNG, content_encoding="gzip"), "compressed"),
+        (http_response(b"", "", 404), "status 404"),
+        (http_response(b"no", "text/plain", 403), "status 403"),
+        (http_response(b"", "", 302), "status 302"),
+        (http_response(b""), "empty"),
+        (http_response(PNG, content_encoding="gzip"), "compressed"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nshort", "incomplete or invalid"),
         (b"not HTTP at all\r\n\r\n", "incomplete or invalid"),
         (b"", "incomplete or invalid"),
@@ -224,7 +224,7 @@ async def test_a_slow_host_times_out(tmp_path: Path) -> None:
 
 
 async def test_a_certificate_of_another_name_is_refused(tmp_path: Path) -> None:
-    async with media(tmp_path, a=answer(PNG)) as site:
+    async with media(tmp_path, a=http_response(PNG)) as site:
         site.names["third.example"] = ["127.0.0.1"]
         with pytest.raises(MediaFetchError, match="over TLS"):
             await site.fetcher().fetch("https://third.example/a")

@@ -35,10 +35,10 @@ async def sent(
     body: Json = {"model": "m", "max_tokens": 9, "thread": thread}
     body["messages"] = [{"role": "user", "content": text}] if text else []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         return completion() if dialect == "openai_chat" else httpx.Response(200, json=MESSAGE)
 
-    async with gateway(tmp_path, registry, a=answer) as gw:
+    async with gateway(tmp_path, registry, a=respond) as gw:
         for _ in range(2):
             reply = await gw.post("/v1/messages", body)
         sent_bodies = [json.loads(request.content) for request in gw.upstreams.requests]

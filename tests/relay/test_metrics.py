@@ -41,9 +41,9 @@ async def metrics_page(gw: Gateway) -> str:
     """Return the metrics as served to this machine."""
     transport = httpx.ASGITransport(gw.app, client=("127.0.0.1", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        answer = await client.get("/metrics")
-    assert answer.status_code == 200
-    return answer.text
+        response = await client.get("/metrics")
+    assert response.status_code == 200
+    return response.text
 
 
 def metric_value(text: str, name: str, **labels: str) -> float | None:
@@ -188,10 +188,10 @@ async def test_metrics_include_limits_budgets_and_circuit_states(tmp_path: Path)
 
 
 async def test_the_state_metric_of_a_recovered_target_is_usable(tmp_path: Path) -> None:
-    answers = [httpx.Response(429, json={"error": {"message": "slow"}}), completion()]
+    responses = [httpx.Response(429, json={"error": {"message": "slow"}}), completion()]
     target = {"target": "one/gpt-4.1"}
     fast = route("r", provider("one"), cooldown_s=0.01)
-    async with gateway(tmp_path, snapshot(fast), one=lambda _: answers.pop(0)) as gw:
+    async with gateway(tmp_path, snapshot(fast), one=lambda _: responses.pop(0)) as gw:
         assert (await gw.post("/v1/chat/completions", BODY)).status == 429
         assert metric_value(await metrics_page(gw), "dragoman_deployment_state", **target) in {1, 2}
         assert (await gw.post("/v1/chat/completions", BODY)).status == 200

@@ -14,11 +14,11 @@ from tests.relay.harness import DONE, chunk, completion, gateway, provider, rout
 Json = dict[str, Any]
 
 PROMPT = "Tell me of the sea, of its tides, and of who sails on it. "
-ANSWER = "The sea is wide."
+RESPONSE = "The sea is wide."
 MESSAGES = [{"role": "user", "content": PROMPT}]
 CONTENTS = [{"role": "user", "parts": [{"text": PROMPT}]}]
 STREAM_OPTIONS = {"stream_options": {"include_usage": True}}
-# Client -> path for a whole answer, path for a stream, and body.
+# Client -> path for a whole response, path for a stream, and body.
 CLIENTS: dict[str, tuple[str, str, Json]] = {
     "chat": ("/v1/chat/completions",) * 2 + ({"messages": MESSAGES},),
     "completions": ("/v1/completions",) * 2 + ({"prompt": PROMPT},),
@@ -43,7 +43,7 @@ COUNTS = {
 
 
 def google(usage: Json, *, stream: bool) -> httpx.Response:
-    content = {"role": "model", "parts": [{"text": ANSWER}]}
+    content = {"role": "model", "parts": [{"text": RESPONSE}]}
     body = {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}], **usage}
     if stream:
         return sse(b"data: " + json.dumps(body).encode() + b"\n\n")
@@ -52,8 +52,8 @@ def google(usage: Json, *, stream: bool) -> httpx.Response:
 
 def openai(usage: Json, *, stream: bool) -> httpx.Response:
     if not stream:
-        return completion(ANSWER, **({"usage": None} | usage))
-    return sse(chunk(ANSWER), chunk(finish="stop", **usage), DONE)
+        return completion(RESPONSE, **({"usage": None} | usage))
+    return sse(chunk(RESPONSE), chunk(finish="stop", **usage), DONE)
 
 
 def last_usage(client: str, body: bytes) -> list[tuple[int, int]]:
@@ -107,7 +107,7 @@ async def test_a_client_never_gets_zero_token_counts(
     counts_seen, logged = await reported_usage(tmp_path, client, {}, stream=stream)
     assert logged[0] > 10
     assert logged[1] == 4
-    # Anthropic's answers always have counts; the others may do without.
+    # Anthropic's responses always have counts; the others may do without.
     assert counts_seen == ([logged] if client == "messages" else [])
 
 

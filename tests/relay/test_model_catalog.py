@@ -28,7 +28,7 @@ def provider(base_url: str, **values: object) -> Provider:
 
 
 @asynccontextmanager
-async def one_answer_server(reply: bytes, chunks: list[bytes]) -> AsyncIterator[str]:
+async def one_response_server(reply: bytes, chunks: list[bytes]) -> AsyncIterator[str]:
     """Run a server with one response, which records its request."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,7 +100,7 @@ async def test_each_dialect_requests_in_its_own_form(
     dialect: str, auth: str, line: bytes, header: bytes
 ) -> None:
     chunks: list[bytes] = []
-    async with one_answer_server(http(200, b'{"data":[{"id":"m"}]}'), chunks) as url:
+    async with one_response_server(http(200, b'{"data":[{"id":"m"}]}'), chunks) as url:
         catalog = await read_catalog(url, dialect=dialect, auth=auth)
     assert [model.name for model in catalog.models] == ["m"]
     assert chunks[0].startswith(line)
@@ -136,7 +136,7 @@ def test_every_dialect_has_a_list() -> None:
 
 async def test_a_refusal_has_the_upstreams_message_without_the_key() -> None:
     body = b'{"error":{"message":"Incorrect API key: %s","type":"x"}}' % SECRET.encode()
-    async with one_answer_server(http(401, body), []) as url:
+    async with one_response_server(http(401, body), []) as url:
         catalog = await read_catalog(url)
     assert not catalog.ok
     assert catalog.status == 401

@@ -19,7 +19,7 @@ PROVIDER_MODEL, REQUESTED_MODEL = "gpt-4o-2026-01-01", "my-route"
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"id": "1", "model": PROVIDER_MODEL, "choices": []},
         {"candidates": [], "modelVersion": PROVIDER_MODEL},
@@ -36,11 +36,13 @@ PROVIDER_MODEL, REQUESTED_MODEL = "gpt-4o-2026-01-01", "my-route"
         {"choices": []},
     ],
 )
-def test_only_the_answers_own_name_is_replaced(answer: Any, separators: tuple[str, str]) -> None:
-    data = json.dumps(answer, separators=separators).encode()
-    name = "modelVersion" if "modelVersion" in answer else "model"
-    body = json.loads(replace_model(data, answer.get(name, ""), REQUESTED_MODEL))
-    assert body == ({**answer, name: REQUESTED_MODEL} if name in answer else answer)
+def test_only_the_responses_own_name_is_replaced(
+    response: Any, separators: tuple[str, str]
+) -> None:
+    data = json.dumps(response, separators=separators).encode()
+    name = "modelVersion" if "modelVersion" in response else "model"
+    body = json.loads(replace_model(data, response.get(name, ""), REQUESTED_MODEL))
+    assert body == ({**response, name: REQUESTED_MODEL} if name in response else response)
 
 
 def test_every_event_of_a_stream_has_the_name() -> None:
@@ -69,13 +71,13 @@ STREAM = (chunk("Hi"), chunk(finish="stop"), DONE)
 
 @pytest.mark.parametrize("echo", [True, False])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_passthrough_answer_names_the_requested_model(
+async def test_a_passthrough_response_names_the_requested_model(
     tmp_path: Path, stream: bool, echo: bool
 ) -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return sse(*STREAM) if stream else completion()
 
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=answer) as live:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=respond) as live:
         live.runtime.model_echo = echo
         reply = await live.post("/v1/chat/completions", {**CHAT, "stream": stream})
         row = await live.entry()
@@ -83,7 +85,7 @@ async def test_a_passthrough_answer_names_the_requested_model(
     assert row.model == "gpt-4.1"
 
 
-async def test_an_embedding_answer_names_the_requested_model(tmp_path: Path) -> None:
+async def test_an_embedding_response_names_the_requested_model(tmp_path: Path) -> None:
     body = {"object": "list", "data": [], "model": "gpt-4.1", "usage": {"prompt_tokens": 1}}
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=body)) as live:

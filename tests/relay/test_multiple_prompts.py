@@ -101,9 +101,9 @@ async def test_a_failure_in_the_middle_is_reported_without_an_end_event(tmp_path
 
 async def test_several_prompts_are_sent_together_if_supported(tmp_path: Path) -> None:
     older = provider("a", "openai_completions", preset="custom-completions")
-    answer = {"id": "x", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
+    response = {"id": "x", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
     registry = snapshot(route("m", older))
-    async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=answer)) as gw:
+    async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=response)) as gw:
         await gw.post("/v1/completions", REQUEST)
     (upstream_request,) = gw.upstreams.requests
     assert json.loads(upstream_request.content)["prompt"] == ["one", "two"]

@@ -85,11 +85,11 @@ async def send(
 
 async def head_of(client: Upstreams, url: httpx.URL, network: Network | None) -> bytes:
     """Return the head that the upstream received."""
-    answer = await send(client, url, network)
+    response = await send(client, url, network)
     try:
-        return await answer.read_all()
+        return await response.read_all()
     finally:
-        await answer.close()
+        await response.close()
 
 
 async def failure(url: httpx.URL, network: Network | None = None) -> str:
@@ -205,9 +205,9 @@ async def test_a_client_that_disconnects_ends_the_stream_behind_the_proxy(
 ) -> None:
     network = network_with_proxy(proxy.url, ca_certificates=authority.pem)
     async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
-        answer = await send(client, server.url("/stream"), network)
-        assert await answer.read() == b"from"
-        await answer.close()
+        response = await send(client, server.url("/stream"), network)
+        assert await response.read() == b"from"
+        await response.close()
         await wait_until_async(lambda: server.left == 1)
 
 
@@ -249,13 +249,13 @@ async def test_plain_http_uses_a_socks_proxy_and_closes_with_its_client(
     tmp_path: Path,
 ) -> None:
     async with socks_proxy() as socks, upstream(tmp_path) as server, upstreams() as client:
-        answer = await send(
+        response = await send(
             client, server.url("/stream"), network_with_proxy(f"socks5h://127.0.0.1:{socks.port}")
         )
-        assert await answer.read() == b"from"
+        assert await response.read() == b"from"
         assert server.heads[0].startswith(b"POST /stream HTTP/1.1")
         assert socks.requests == [(1, "127.0.0.1", server.port)]
-        await answer.close()
+        await response.close()
         await wait_until_async(lambda: server.left == 1 and socks.open_tunnels == 0)
 
 

@@ -88,9 +88,15 @@ async def test_an_ollama_client_gets_lines_from_a_chat_provider(
 ) -> None:
     request = REQUEST if stream is None else {**REQUEST, "stream": stream}
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-    answer = (chunk("he"), chunk("llo"), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
+    response = (
+        chunk("he"),
+        chunk("llo"),
+        chunk(finish="stop"),
+        chunk(choices=[], usage=usage),
+        DONE,
+    )
     registry = snapshot(route("m", provider("a")))
-    async with gateway(tmp_path, registry, a=lambda _: sse(*answer)) as gw:
+    async with gateway(tmp_path, registry, a=lambda _: sse(*response)) as gw:
         reply = await gw.post("/api/chat", request)
         entry = await gw.entry()
     assert json.loads(gw.upstreams.requests[0].content)["stream"] is True

@@ -48,7 +48,7 @@ def refusal() -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("answer", "streamed", "status"),
+    ("response", "streamed", "status"),
     [
         (completion_with_limits, False, 200),
         (stream, True, 200),
@@ -58,10 +58,10 @@ def refusal() -> httpx.Response:
     ids=["answer", "stream", "answer rendered as a stream", "error"],
 )
 async def test_a_client_of_the_same_dialect_gets_rate_limit_headers(
-    tmp_path: Path, answer: Any, streamed: bool, status: int
+    tmp_path: Path, response: Any, streamed: bool, status: int
 ) -> None:
     registry = snapshot(route("r", provider("one")))
-    async with gateway(tmp_path, registry, one=lambda _: answer()) as gw:
+    async with gateway(tmp_path, registry, one=lambda _: response()) as gw:
         reply = await gw.post("/v1/chat/completions", {**BODY, "stream": streamed})
     headers = reply.headers
     assert reply.status == status

@@ -43,13 +43,13 @@ def parts_of(request: httpx.Request) -> dict[str, Any]:
 async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> None:
     wave = b"RIFF\r\n--\x00\xff" * 1000
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
-    upstream_answer = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
+    upstream_response = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
     async with gateway(
-        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
+        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_response)
     ) as live:
         body, headers = form(model="ears", language="de", file=("a.wav", wave, "audio/wav"))
         response = await live.post("/v1/audio/transcriptions", body, headers=headers)
-        assert (response.status, response.json()) == (200, upstream_answer)
+        assert (response.status, response.json()) == (200, upstream_response)
         upstream_request = live.upstreams.requests[0]
         assert upstream_request.url.path == "/audio/transcriptions"
         assert parts_of(upstream_request) == {
@@ -159,9 +159,9 @@ async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
 
 async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="dall-e-3"))
-    upstream_answer = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
+    upstream_response = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
     async with gateway(
-        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_answer)
+        tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_response)
     ) as live:
         await live.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
         row = await live.entry()
@@ -301,10 +301,10 @@ JINA = {
 
 async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> None:
     voyage = provider("voyage", preset="voyage", dialect="openai_embeddings")
-    upstream_answer = {"object": "list", "data": JINA["results"], "usage": {"total_tokens": 12}}
+    upstream_response = {"object": "list", "data": JINA["results"], "usage": {"total_tokens": 12}}
     registry = snapshot(route("order", voyage, model="rerank-2.5"))
     async with gateway(
-        tmp_path, registry, voyage=lambda r: httpx.Response(200, json=upstream_answer)
+        tmp_path, registry, voyage=lambda r: httpx.Response(200, json=upstream_response)
     ) as live:
         request = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
         response = await live.post("/v2/rerank", request)

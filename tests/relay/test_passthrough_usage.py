@@ -18,15 +18,15 @@ from gateway.relay.exchange.passthrough import (
 )
 
 
-def usd(preset: str, model: str, family: str, **answer: Any) -> Decimal | None:
-    usage = parse_passthrough_usage(family, json.dumps(answer).encode())
+def usd(preset: str, model: str, family: str, **response: Any) -> Decimal | None:
+    usage = parse_passthrough_usage(family, json.dumps(response).encode())
     if usage is None:
         return None
     return passthrough_cost(usage, price_for(preset, model), unit_price_for(preset, model))[0]
 
 
 @pytest.mark.parametrize(
-    ("model", "family", "answer", "millionths"),
+    ("model", "family", "response", "millionths"),
     [
         pytest.param(
             "gpt-image-1.5",
@@ -72,13 +72,13 @@ def usd(preset: str, model: str, family: str, **answer: Any) -> Decimal | None:
     ],
 )
 def test_reported_token_counts_are_billed(
-    model: str, family: str, answer: dict[str, Any], millionths: float
+    model: str, family: str, response: dict[str, Any], millionths: float
 ) -> None:
-    assert usd("openai", model, family, **answer) == Decimal(str(millionths)) / 1_000_000
+    assert usd("openai", model, family, **response) == Decimal(str(millionths)) / 1_000_000
 
 
 @pytest.mark.parametrize(
-    ("preset", "model", "family", "answer"),
+    ("preset", "model", "family", "response"),
     [
         ("openai", "dall-e-3", "images/generations", {"data": []}),
         ("openai", "whisper-1", "audio/transcriptions", {"text": "no count"}),
@@ -89,9 +89,9 @@ def test_reported_token_counts_are_billed(
     ],
 )
 def test_missing_counts_or_prices_are_unknown(
-    preset: str, model: str, family: str, answer: dict[str, Any]
+    preset: str, model: str, family: str, response: dict[str, Any]
 ) -> None:
-    assert usd(preset, model, family, **answer) is None
+    assert usd(preset, model, family, **response) is None
 
 
 def test_the_cost_in_the_response_takes_precedence() -> None:
@@ -117,6 +117,6 @@ def test_characters_are_billed_where_there_is_a_price() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b'{"usage": 3}', b'{"usage": {}}'])
-def test_an_answer_of_another_shape_counts_nothing(data: bytes) -> None:
+def test_a_response_of_another_shape_counts_nothing(data: bytes) -> None:
     usage = parse_passthrough_usage("images/edits", data)
     assert usage is None or passthrough_cost(usage, Price(), UnitPrice()) == (None, "")

@@ -39,8 +39,8 @@ def chat_request(model: str = "m", **more: Any) -> dict[str, Any]:
 
 async def test_a_passthrough_response_is_byte_identical(tmp_path: Path) -> None:
     raw = b'{ "id":"x", "object":"chat.completion","model":"gpt-4.1", "new_field": [1.50],  "choices":[{"index":0,"message":{"role":"assistant","content":"h\\u00e9"},"finish_reason":"stop"}]}'
-    answer = httpx.Response(200, content=raw, headers={"content-type": "application/json"})
-    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: answer) as live:
+    response = httpx.Response(200, content=raw, headers={"content-type": "application/json"})
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: response) as live:
         body = b'{"model":"m", "messages":[{"role":"user","content":"h\\u00e9"}],"unknown":{"a": 1.50}}'
         reply = await live.post(CHAT, body)
     assert reply.body == raw.replace(b"gpt-4.1", b"m")
@@ -62,7 +62,7 @@ async def test_the_clients_key_never_reaches_an_upstream(tmp_path: Path) -> None
     assert "x-forwarded-for" not in headers
 
 
-async def test_an_answer_is_logged_with_tokens_times_and_cost(tmp_path: Path) -> None:
+async def test_a_response_is_logged_with_tokens_times_and_cost(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat_request())
         row = await live.entry()
@@ -212,9 +212,9 @@ async def test_a_disconnected_client_closes_the_upstream(tmp_path: Path, stream:
 
 
 async def test_retry_backoff_does_not_count_as_gateway_overhead(tmp_path: Path) -> None:
-    answers = iter([refusal(500), completion()])
+    responses = iter([refusal(500), completion()])
     registry = snapshot(route("m", A, retries=1, backoff_s=2.0))
-    async with gateway(tmp_path, registry, a=lambda _: next(answers)) as live:
+    async with gateway(tmp_path, registry, a=lambda _: next(responses)) as live:
         reply = await live.post(CHAT, chat_request(stream=False))
         row = await live.entry()
     pause_ms = row.attempts[1].started_ms - (row.attempts[0].ended_ms or 0)
@@ -236,9 +236,9 @@ async def test_a_rate_limited_target_is_in_cooldown_until_its_retry_after(tmp_pa
 
 
 async def test_a_transient_failure_is_retried_on_the_same_target(tmp_path: Path) -> None:
-    answers = [refusal(503), completion("second")]
+    responses = [refusal(503), completion("second")]
     registry = snapshot(route("m", A, retries=1))
-    async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
+    async with gateway(tmp_path, registry, a=lambda _: responses.pop(0)) as live:
         reply = await live.post(CHAT, chat_request())
     assert reply.json()["choices"][0]["message"]["content"] == "second"
 
@@ -330,9 +330,9 @@ async def test_no_depth_of_a_body_is_called_but_not_logged(
 ) -> None:
     """Near the interpreter's limit, the first step could decode a body and the last could not."""
     depths = depths_near_the_limit()[::2]
-    answer = sse(chunk("hi"), chunk(finish="stop"), DONE)
+    response = sse(chunk("hi"), chunk(finish="stop"), DONE)
     async with gateway(
-        tmp_path, snapshot(route("m", A)), a=lambda _: answer if stream else completion()
+        tmp_path, snapshot(route("m", A)), a=lambda _: response if stream else completion()
     ) as live:
         for depth in depths:
             body = json.dumps(chat_request(**{name: "VALUE", "stream": stream})).encode()
@@ -346,10 +346,12 @@ async def test_no_depth_of_a_body_is_called_but_not_logged(
 async def test_a_response_that_echoes_a_deeply_nested_request_is_not_lost(
     tmp_path: Path, *, stream: bool
 ) -> None:
-    answer = sse(chunk("hi"), chunk(finish="stop"), DONE)
+    response = sse(chunk("hi"), chunk(finish="stop"), DONE)
     registry = snapshot(route("m", provider("a", preset="deepseek")))
     statuses = []
-    async with gateway(tmp_path, registry, a=lambda _: answer if stream else completion()) as live:
+    async with gateway(
+        tmp_path, registry, a=lambda _: response if stream else completion()
+    ) as live:
         for depth in depths_near_the_limit():
             body = b'{"model":"m","input":"hi","store":false,"stream":%s,"metadata":{"a":%s}}' % (
                 b"true" if stream else b"false",

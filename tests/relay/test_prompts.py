@@ -84,7 +84,7 @@ async def test_each_dialect_calls_a_prompt_by_name(
 
 
 async def test_prompts_pass_through_to_anthropic(tmp_path: Path) -> None:
-    answer = {
+    response = {
         "id": "m",
         "type": "message",
         "role": "assistant",
@@ -102,7 +102,7 @@ async def test_prompts_pass_through_to_anthropic(tmp_path: Path) -> None:
         "messages": [{"role": "user", "content": "Weather?"}],
         "dragoman": {"prompt": {"name": "support", "variables": {"city": "Oslo"}}},
     }
-    reply_of = lambda _: httpx.Response(200, json=answer)  # noqa: E731
+    reply_of = lambda _: httpx.Response(200, json=response)  # noqa: E731
     async with gateway(tmp_path, registry, one=reply_of) as live:
         reply = await live.post("/v1/messages", body)
         assert reply.status == 200, reply.body
@@ -170,7 +170,7 @@ async def test_requests_without_messages_have_no_prompt(
 
 async def test_a_prompt_of_openai_passes_through(tmp_path: Path) -> None:
     target_provider = provider("one", "openai_responses", preset="openai")
-    answer = {
+    response = {
         "id": "resp_1",
         "object": "response",
         "created_at": 1,
@@ -180,7 +180,7 @@ async def test_a_prompt_of_openai_passes_through(tmp_path: Path) -> None:
         "usage": {"input_tokens": 1, "output_tokens": 0},
     }
     body = {"model": "r", "prompt": {"id": "pmpt_1", "version": "2"}, "input": "x"}
-    reply_of = lambda _: httpx.Response(200, json=answer)  # noqa: E731
+    reply_of = lambda _: httpx.Response(200, json=response)  # noqa: E731
     async with gateway(tmp_path, snapshot(route("r", target_provider)), one=reply_of) as live:
         reply = await live.post("/v1/responses", body)
         assert reply.status == 200, reply.body

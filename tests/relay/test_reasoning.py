@@ -77,13 +77,13 @@ def assistant_turn(*parts: Any) -> Turn:
 def test_a_turn_is_restored_unchanged():
     second = msgspec.structs.replace(THOUGHT, text="aha")
     other = ToolCall(id="c2", name="g", arguments={})
-    answer = (THOUGHT, Text(text="One. "), second, Text(text="Two."), CALL, other)
-    state = extract_state(answer)
+    response = (THOUGHT, Text(text="One. "), second, Text(text="Two."), CALL, other)
+    state = extract_state(response)
     assert state is not None
     client_body = request(USER, assistant_turn(Text(text="One. Two."), CALL, other))
     parts = restore_state(client_body, {1: state}).turns[1].parts
     without = tuple(msgspec.structs.replace(p, path="") for p in parts)
-    assert without == answer
+    assert without == response
 
 
 def test_text_edited_by_the_client_is_not_restored():
@@ -99,7 +99,7 @@ def test_text_edited_by_the_client_is_not_restored():
     assert sum(isinstance(part, Reasoning) for part in parts) == 2
 
 
-def test_state_is_extracted_only_from_answers_with_calls_and_state():
+def test_state_is_extracted_only_from_responses_with_calls_and_state():
     assert extract_state((THOUGHT, Text(text="Hi"))) is None
     assert extract_state((Reasoning(text="hm"), CALL)) is None
     assert extract_state((Text(text="Hi"), CALL)) is None
@@ -228,7 +228,7 @@ async def test_a_lookup_waits_for_a_late_row(upstreams: Upstreams, tmp_path: Pat
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
-async def test_an_answer_ends_when_its_row_is_stored(
+async def test_a_response_ends_when_its_row_is_stored(
     upstreams: Upstreams, tmp_path: Path, stream: bool
 ):
     rows = SharedStateStore()
@@ -339,7 +339,9 @@ async def test_a_request_without_refused_thinking_still_passes_through(
     """Only the reasoning is removed: provider-specific fields stay in both directions."""
     native_fields = {"inference_geo": "eu", "speed": "fast", "x_unknown": {"a": 1}}
     plain = fake_anthropic._usage
-    monkeypatch.setattr(fake_anthropic, "_usage", lambda answer: {**plain(answer), **native_fields})
+    monkeypatch.setattr(
+        fake_anthropic, "_usage", lambda response: {**plain(response), **native_fields}
+    )
     client = Messages()
     async with running_gateway(tmp_path, upstreams) as gateway:
         client.add_user_message(PROMPT)

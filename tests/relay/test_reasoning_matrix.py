@@ -25,7 +25,7 @@ from gateway.routing.snapshot import Snapshot
 from tests.fakes import (
     Call,
     RecordedRequest,
-    ScriptedAnswer,
+    ScriptedResponse,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -53,10 +53,10 @@ Json = dict[str, Any]
 FIRST = "The user wants the weather of Paris, so I look it up."
 SECOND = "Now the one of Rome."
 PROMPT = "weather of two cities"
-SCRIPTED_ANSWER = ScriptedAnswer(
+SCRIPTED_RESPONSE = ScriptedResponse(
     reasoning=FIRST,
     calls=(Call("get_weather", {"city": "Paris"}, "call_0123456789a"),),
-    then=ScriptedAnswer(
+    then=ScriptedResponse(
         reasoning=SECOND,
         text="Paris is done.",
         calls=(Call("get_weather", {"city": "Rome"}, "call_0123456789b"),),
@@ -82,7 +82,7 @@ class Upstreams:
             "bedrock": self.bedrock,
         }
         for server in self.servers.values():
-            server.script.on(PROMPT, SCRIPTED_ANSWER)
+            server.script.on(PROMPT, SCRIPTED_RESPONSE)
 
     def registry(self) -> Snapshot:
         """Return a registry with a route to each."""

@@ -14,7 +14,7 @@ from tests.relay.harness import gateway, provider, route, snapshot
 
 Json = dict[str, Any]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-ANSWER: Json = {
+RESPONSE: Json = {
     "id": "resp_1",
     "object": "response",
     "created_at": 1,
@@ -48,7 +48,7 @@ async def sent_and_received(
     model = msgspec.structs.replace(target.model, traits=traits)
     targets = (msgspec.structs.replace(target, model=model),)
     registry = snapshot(msgspec.structs.replace(test_route, targets=targets))
-    upstream_response = httpx.Response(200, json=ANSWER)
+    upstream_response = httpx.Response(200, json=RESPONSE)
     async with gateway(tmp_path, registry, up=lambda r: upstream_response) as live:
         response = await live.post(path, {"model": "think", **body})
         assert response.status == 200, response.body

@@ -231,7 +231,7 @@ async def test_a_slot_of_an_unanswered_reservation_is_released(
     url = await resets.start()
     async with machines(url, registry, 1) as ((first,), clock):
         await first.limiter.flush()
-        resets.resetting = True  # the script runs, its answer does not arrive
+        resets.resetting = True  # the script runs, its response does not arrive
         call = await first.enter()
         assert not isinstance(call, Exception)
         await first.leave(call)
@@ -313,11 +313,11 @@ async def test_a_slot_that_was_answered_only_after_the_reset_counts(
 
         async def answer_late(*args: Any) -> Any:
             monkeypatch.undo()
-            answer = await run(*args)
+            response = await run(*args)
             await flush(redis)
             await first.limiter.flush()
             reset_seen.set()
-            return answer
+            return response
 
         monkeypatch.setattr(first.limiter.client, "run_script", answer_late)
         late_call = await enter(first)

@@ -30,9 +30,9 @@ async def test_a_refused_state_is_dropped_and_the_request_retried(tmp_path: Path
     summary = {"type": "reasoning.summary", "summary": "short"}
     extra = {"google": {"thought_signature": "s2"}}
     request = {"model": "r", "messages": history([signed, summary], extra_content=extra), "own": 1}
-    answers = iter([refusal(400, REFUSED), completion()])
+    responses = iter([refusal(400, REFUSED), completion()])
     async with gateway(
-        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(answers)
+        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(responses)
     ) as live:
         reply = await live.post("/v1/chat/completions", request)
         upstream_body = json.loads(live.upstreams.requests[1].content)
@@ -45,9 +45,9 @@ async def test_a_refused_state_is_dropped_and_the_request_retried(tmp_path: Path
 
 async def test_without_state_to_drop_it_is_translated(tmp_path: Path) -> None:
     request = {"model": "r", "messages": history([])}
-    answers = iter([refusal(400, REFUSED), completion()])
+    responses = iter([refusal(400, REFUSED), completion()])
     async with gateway(
-        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(answers)
+        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(responses)
     ) as live:
         assert (await live.post("/v1/chat/completions", request)).status == 200
         entry = await live.entry()

@@ -40,7 +40,7 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
     The first request fills caches. What runs beside a request now and then (the ticks of
     deadlines and of the monitor) is not in each of the twenty that follow.
     """
-    answer = message if dialect == "anthropic_messages" else lambda _: completion()
+    response = message if dialect == "anthropic_messages" else lambda _: completion()
     model = "claude-sonnet-4-5" if dialect == "anthropic_messages" else "gpt-4.1"
     registry = snapshot(route("r", provider("one", dialect), model=model))
     measured: list[set[tuple[str, str]]] = []
@@ -53,7 +53,9 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
     # The journal's thread waits after its first batch: on a busy machine it would otherwise empty
     # the journal between two requests, and each of them would begin a new segment.
     done = threading.Event()
-    async with gateway(tmp_path, registry, checkpoint=lambda _: done.wait(60), one=answer) as live:
+    async with gateway(
+        tmp_path, registry, checkpoint=lambda _: done.wait(60), one=response
+    ) as live:
         await live.post("/v1/chat/completions", CHAT)
         for _ in range(20):
             measured.append(set())

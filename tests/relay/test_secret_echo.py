@@ -283,10 +283,10 @@ def test_a_secret_is_masked_in_each_block_of_a_stream(write: Callable[[str, int]
 async def test_a_passthrough_response_does_not_repeat_the_key(tmp_path: Path) -> None:
     text = f"event: error\ndata: {SECRET}\n\n".encode()
     parts = [item for start in range(len(text)) for item in (text[start : start + 1], 0.0)]
-    answer = lambda _: httpx.Response(  # noqa: E731
+    response = lambda _: httpx.Response(  # noqa: E731
         200, headers={"content-type": "text/event-stream"}, stream=PacedBody(*parts)
     )
-    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=answer) as gw:
+    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=response) as gw:
         reply = await gw.post(
             "/v1/images/generations", {"model": "r", "prompt": "x", "stream": True}
         )

@@ -41,7 +41,7 @@ async def test_a_request_is_repeated_on_the_other_route(tmp_path: Path) -> None:
     assert repeated.bodies is not None and b"unseen" in (repeated.bodies.upstream_response or b"")
 
 
-async def test_the_answer_does_not_wait_for_the_shadow(tmp_path: Path) -> None:
+async def test_the_response_does_not_wait_for_the_shadow(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:

@@ -305,11 +305,11 @@ async def test_a_concurrent_repeated_settlement_counts_once(
         run = first.limiter.client.run_script
 
         async def slow(*args: Any) -> Any:
-            answer = await run(*args)
-            if answer[0] == -1 and call.reservations:
+            response = await run(*args)
+            if response[0] == -1 and call.reservations:
                 first.limiter.settle(call, 5, 700)
                 monkeypatch.undo()
-            return answer
+            return response
 
         monkeypatch.setattr(first.limiter.client, "run_script", slow)
         await first.limiter.flush()
@@ -404,14 +404,14 @@ class RoundTripCounter:
                 out.write(data)
             out.close()
 
-        async def answer() -> None:
+        async def respond() -> None:
             nonlocal is_waiting
             while data := await theirs.read(1 << 20):
                 is_waiting = False
                 writer.write(data)
             writer.close()
 
-        await asyncio.gather(ask(), answer())
+        await asyncio.gather(ask(), respond())
 
 
 async def test_limits_budget_and_cache_of_a_request_are_one_redis_round_trip(

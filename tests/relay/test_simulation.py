@@ -123,7 +123,7 @@ latency_stats = st.dictionaries(
 
 
 def upstream(failure: str | None) -> Any:
-    def answer(_: httpx.Request) -> httpx.Response | Exception:
+    def respond(_: httpx.Request) -> httpx.Response | Exception:
         if failure is None:
             return completion()
         if failure == "timeout":
@@ -133,7 +133,7 @@ def upstream(failure: str | None) -> Any:
             return httpx.Response(400, json={"error": error})
         return refusal(SIMULATED_FAILURES[failure] or 500, "pretended")
 
-    return answer
+    return respond
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

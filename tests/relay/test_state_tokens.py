@@ -31,7 +31,7 @@ BILLING = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.3
 
 
 def messages(*blocks: Json) -> Json:
-    """Return a Claude Code conversation: an answer of Claude, then one of another model."""
+    """Return a Claude Code conversation: a response of Claude, then one of another model."""
     return {
         "model": "gw",
         "max_tokens": 99,

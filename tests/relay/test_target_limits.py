@@ -29,7 +29,7 @@ from tests.relay.test_limiter import CHAT, body, priced_route, reserved_amounts,
 
 ONE, TWO = provider("one"), provider("two", id=2)
 # The 50 tokens of `used(50)`, at two dollars for a million.
-ANSWER = Decimal("0.0001")
+RESPONSE = Decimal("0.0001")
 
 
 def with_first_limits(test_route: Route, **changes: Any) -> Route:
@@ -47,7 +47,7 @@ async def send_chat(live: Gateway, **more: Any) -> tuple[int, str]:
     return reply.status, target.partition("/")[0]
 
 
-def answers(**more: Any) -> dict[str, Any]:
+def responses(**more: Any) -> dict[str, Any]:
     return {
         "one": lambda _: response_with_usage(50),
         "two": lambda _: response_with_usage(50),
@@ -59,7 +59,7 @@ async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) ->
     registry = snapshot(
         with_first_limits(priced_route(ONE, TWO), limits=Limits(requests_per_minute=1))
     )
-    async with gateway(tmp_path, registry, **answers()) as live:
+    async with gateway(tmp_path, registry, **responses()) as live:
         assert await send_chat(live) == (200, "one")
         assert await send_chat(live) == (200, "two")
         skipped, answering = (await live.rows(2))[-1].attempts
@@ -70,7 +70,7 @@ async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) ->
 
 async def test_a_full_only_target_refuses_the_request(tmp_path: Path) -> None:
     registry = snapshot(with_first_limits(priced_route(ONE), limits=Limits(requests_per_minute=1)))
-    async with gateway(tmp_path, registry, **answers()) as live:
+    async with gateway(tmp_path, registry, **responses()) as live:
         await send_chat(live)
         reply = await live.post(CHAT, body())
     assert reply.status == 429
@@ -84,7 +84,7 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
     only = msgspec.structs.replace(first.targets[0], id=9)
     other = msgspec.structs.replace(first, id=2, name="s", targets=(only,))
     registry = snapshot(first, other)
-    async with gateway(tmp_path, registry, **answers()) as live:
+    async with gateway(tmp_path, registry, **responses()) as live:
         assert (await live.post(CHAT, body())).status == 200
         assert (await live.post(CHAT, body())).status == 200, "the second target of the route"
         assert (await live.post(CHAT, body(model="s"))).status == 200
@@ -100,7 +100,7 @@ async def test_a_targets_concurrency_is_limited(tmp_path: Path) -> None:
         await may_continue.wait()
         return response_with_usage(50)
 
-    async with gateway(tmp_path, registry, **answers(one=slow)) as live:
+    async with gateway(tmp_path, registry, **responses(one=slow)) as live:
         first = asyncio.create_task(send_chat(live))
         await event.wait()
         assert await send_chat(live) == (200, "two")
@@ -117,7 +117,7 @@ async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None
         priced_route(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1))
     )
     async with gateway(
-        tmp_path, snapshot(test_snapshot), **answers(one=lambda _: refusal(503))
+        tmp_path, snapshot(test_snapshot), **responses(one=lambda _: refusal(503))
     ) as live:
         assert await send_chat(live) == (200, "two")
         await live.rows(1)
@@ -129,14 +129,14 @@ async def test_a_failed_attempt_releases_its_reservation(tmp_path: Path) -> None
 @pytest.mark.parametrize("owner", ["target", "provider"])
 async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: str) -> None:
     """LiteLLM's budget routing: the call that exceeds the budget is the last one."""
-    budget = Budget(day_usd=ANSWER / 2)
+    budget = Budget(day_usd=RESPONSE / 2)
     test_snapshot = with_first_limits(priced_route(ONE, TWO), budget=budget)
     if owner == "provider":
         test_snapshot = priced_route(msgspec.structs.replace(ONE, budget=budget), TWO)
-    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
+    async with gateway(tmp_path, snapshot(test_snapshot), **responses()) as live:
         assert await send_chat(live) == (200, "one")
         await live.rows(1)
-        assert await spent_usd(live, f"{owner}:1/usd/day", "day") == ANSWER
+        assert await spent_usd(live, f"{owner}:1/usd/day", "day") == RESPONSE
         assert await send_chat(live) == (200, "two")
         row = (await live.rows(2))[-1]
     assert row.attempts[0].skipped is not None
@@ -144,8 +144,8 @@ async def test_a_target_with_a_spent_budget_is_skipped(tmp_path: Path, owner: st
 
 
 async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
-    test_snapshot = with_first_limits(priced_route(ONE), budget=Budget(total_usd=ANSWER / 2))
-    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
+    test_snapshot = with_first_limits(priced_route(ONE), budget=Budget(total_usd=RESPONSE / 2))
+    async with gateway(tmp_path, snapshot(test_snapshot), **responses()) as live:
         await send_chat(live)
         await live.rows(1)
         reply = await live.post(CHAT, body())
@@ -153,29 +153,29 @@ async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
 
 
 async def test_a_budget_is_not_overrun_by_many_at_a_time(tmp_path: Path) -> None:
-    test_snapshot = with_first_limits(priced_route(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
-    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as live:
+    test_snapshot = with_first_limits(priced_route(ONE, TWO), budget=Budget(day_usd=RESPONSE * 2))
+    async with gateway(tmp_path, snapshot(test_snapshot), **responses()) as live:
         results = await asyncio.gather(*(send_chat(live, max_tokens=50) for _ in range(8)))
         await live.rows(8)
-        assert await spent_usd(live, "target:1/usd/day", "day") <= ANSWER * 2
+        assert await spent_usd(live, "target:1/usd/day", "day") <= RESPONSE * 2
     assert {status for status, _ in results} == {200}
 
 
 async def test_a_markup_counts_in_the_budget_of_a_provider(tmp_path: Path) -> None:
     doubled = msgspec.structs.replace(
-        ONE, markup=Decimal(2), budget=Budget(day_usd=ANSWER * Decimal("1.5"))
+        ONE, markup=Decimal(2), budget=Budget(day_usd=RESPONSE * Decimal("1.5"))
     )
-    async with gateway(tmp_path, snapshot(priced_route(doubled, TWO)), **answers()) as live:
+    async with gateway(tmp_path, snapshot(priced_route(doubled, TWO)), **responses()) as live:
         assert await send_chat(live) == (200, "one")
         await live.rows(1)
-        assert await spent_usd(live, "provider:1/usd/day", "day") == ANSWER * 2
+        assert await spent_usd(live, "provider:1/usd/day", "day") == RESPONSE * 2
         assert await send_chat(live) == (200, "two")
 
 
 async def test_all_requests_share_the_limits_of_the_gateway(tmp_path: Path) -> None:
     other = msgspec.structs.replace(priced_route(ONE), id=2, name="s")
     registry = snapshot(priced_route(ONE), other, limits=Limits(requests_per_minute=2))
-    async with gateway(tmp_path, registry, **answers()) as live:
+    async with gateway(tmp_path, registry, **responses()) as live:
         assert (await live.post(CHAT, body())).status == 200
         assert (await live.post(CHAT, body(model="s"))).status == 200
         reply = await live.post(CHAT, body())
@@ -184,8 +184,8 @@ async def test_all_requests_share_the_limits_of_the_gateway(tmp_path: Path) -> N
 
 
 async def test_all_requests_share_the_budget_of_the_gateway(tmp_path: Path) -> None:
-    registry = snapshot(priced_route(ONE), budget=Budget(month_usd=ANSWER / 2))
-    async with gateway(tmp_path, registry, **answers()) as live:
+    registry = snapshot(priced_route(ONE), budget=Budget(month_usd=RESPONSE / 2))
+    async with gateway(tmp_path, registry, **responses()) as live:
         assert (await live.post(CHAT, body())).status == 200
         await live.rows(1)
         reply = await live.post(CHAT, body())
@@ -200,7 +200,7 @@ async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
     second = ApiKey(id=2, prefix="sk-dgm-tw", name="two", digest=key_digest("sk-dgm-two", PEPPER))
     registry = snapshot(test_route)
     registry = msgspec.structs.replace(registry, keys={**registry.keys, second.digest: second})
-    async with gateway(tmp_path, registry, **answers()) as live:
+    async with gateway(tmp_path, registry, **responses()) as live:
         assert (await live.post(CHAT, body())).status == 200
         reply = await live.post(CHAT, body())
         assert (await live.post(CHAT, body(), key="sk-dgm-two")).status == 200
@@ -227,7 +227,7 @@ async def test_a_retry_precedes_the_next_target_where_configured(
         answer_by_host = {"one": lambda _, broken=broken: next(broken, completion())}
         directory = tmp_path / str(first)
         directory.mkdir()
-        async with gateway(directory, snapshot(test_route), **answers(**answer_by_host)) as live:
+        async with gateway(directory, snapshot(test_route), **responses(**answer_by_host)) as live:
             assert (await live.post(CHAT, body())).status == 200
             assert [
                 upstream_request.url.host.split(".")[0]

@@ -77,11 +77,11 @@ async def test_headers_of_one_request_are_sent_on_the_wire() -> None:
     async with server(serve) as url:
         for number in (b"1", b"2"):
             extra = ((b"x-request-id", number),)
-            answer = await transport.exchange(
+            response = await transport.exchange(
                 "POST", httpx.URL(url), httpx.Headers({"host": "h"}), b"{}", 5.0, extra
             )
-            await answer.read()
-            answer.close()
+            await response.read()
+            response.close()
         with pytest.raises(httpx.LocalProtocolError):
             extra = ((b"x-request-id", b"1\r\nx: y"),)
             await transport.exchange(

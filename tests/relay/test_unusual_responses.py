@@ -37,10 +37,10 @@ async def test_a_byte_order_mark_before_json_is_ignored(tmp_path: Path) -> None:
     marked = b"\xef\xbb\xbf" + completion().content
     registry = snapshot(route("m", provider("a")))
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=marked, headers={"content-type": "application/json"})
 
-    async with gateway(tmp_path, registry, a=answer) as live:
+    async with gateway(tmp_path, registry, a=respond) as live:
         passed = await live.post("/v1/chat/completions", REQUEST)
         translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
     assert passed.json()["choices"][0]["message"]["content"] == "hello"
@@ -96,10 +96,10 @@ async def test_a_status_without_meaning_for_an_api_is_an_upstream_error(
     """A client would take 2xx for success, and 600 is not a status (RFC 9110, section 15)."""
     body = completion().content
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(status, content=body, headers={"content-type": "application/json"})
 
-    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+    async with gateway(tmp_path, one_try_route(), a=respond) as live:
         passed = await live.post("/v1/chat/completions", REQUEST)
         translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
         rows = await live.rows(2)
@@ -115,13 +115,13 @@ async def test_a_created_or_accepted_response_with_a_body_is_a_response(
 ) -> None:
     """Server frameworks such as NestJS answer every POST with 201; SDKs accept each 2xx."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         streamed = json.loads(request.content).get("stream") is True
         response = sse(chunk("hello"), chunk(finish="stop"), DONE) if streamed else completion()
         response.status_code = status
         return response
 
-    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+    async with gateway(tmp_path, one_try_route(), a=respond) as live:
         passed = await live.post("/v1/chat/completions", REQUEST)
         streamed = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
         translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
@@ -137,10 +137,10 @@ async def test_an_accepted_response_without_a_completion_is_an_upstream_error(
 ) -> None:
     """NVIDIA's API answers 202 to a request that it is still computing."""
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(202, content=body, headers={"content-type": "application/json"})
 
-    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+    async with gateway(tmp_path, one_try_route(), a=respond) as live:
         passed = await live.post("/v1/chat/completions", REQUEST)
         translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
     assert [passed.status, translated.status] == [502, 500]
@@ -195,12 +195,12 @@ async def test_claude_code_recognises_the_context_length_error_of_each_messages_
 async def test_a_content_type_is_compared_without_case(tmp_path: Path, kind: str) -> None:
     """RFC 9110, section 8.3.1."""
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         response = sse(chunk("hello"), chunk(finish="stop"), DONE)
         response.headers["content-type"] = kind
         return response
 
-    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+    async with gateway(tmp_path, one_try_route(), a=respond) as live:
         reply = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
     assert reply.status == 200
     assert reply.body.endswith(DONE)
@@ -238,12 +238,12 @@ async def test_each_form_of_compression_is_read(
 async def test_members_of_a_compressed_stream_arrive_one_by_one(tmp_path: Path) -> None:
     parts = [gzip.compress(part) for part in (chunk("hello"), chunk(finish="stop"), DONE)]
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         response = sse(*parts)
         response.headers["content-encoding"] = "gzip"
         return response
 
-    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+    async with gateway(tmp_path, one_try_route(), a=respond) as live:
         reply = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
     assert reply.body.count(b"data: ") == 3
     assert reply.body.endswith(DONE)
@@ -263,7 +263,7 @@ _REFUSAL = refusal(429, "slow down").content
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         lambda: _encoded("br", b"\x0b\x02\x80abc\x03", 429, retry_after="9"),
         lambda: _encoded("gzip", b"not gzip", 429, retry_after="9"),
@@ -277,10 +277,10 @@ _REFUSAL = refusal(429, "slow down").content
     ids=["unknown encoding", "invalid gzip", "too large", "cut off"],
 )
 async def test_an_error_keeps_its_status_if_its_body_cannot_be_read(
-    tmp_path: Path, answer: Callable[[], httpx.Response]
+    tmp_path: Path, response: Callable[[], httpx.Response]
 ) -> None:
     """The status says what happened, and `Retry-After` when to come back."""
-    async with gateway(tmp_path, one_try_route(), a=lambda _: answer()) as live:
+    async with gateway(tmp_path, one_try_route(), a=lambda _: response()) as live:
         reply = await live.post("/v1/chat/completions", REQUEST)
         row = await live.entry()
     assert reply.status == 429, reply.body
@@ -301,10 +301,10 @@ async def test_a_stream_of_another_content_type_is_relayed(
     """The official SDKs read a stream whatever its type is, so clients do so without a gateway."""
     headers = {"content-type": kind} if kind else {}
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=comment + b"".join(EVENTS), headers=headers)
 
-    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=answer) as live:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=respond) as live:
         passed = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
         translated = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
     for reply in (passed, translated):
@@ -324,11 +324,11 @@ async def test_lines_of_another_content_type_are_relayed(tmp_path: Path, stream:
         body = json.dumps({**last, "message": {"role": "assistant", "content": "hello"}}).encode()
     kind = {"content-type": "application/json"}
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=body, headers=kind)
 
     registry = snapshot(route("m", provider("a", "ollama")))
-    async with gateway(tmp_path, registry, a=answer) as live:
+    async with gateway(tmp_path, registry, a=respond) as live:
         reply = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
     assert reply.status == 200
     assert reply.body.count(b'"text_delta"') == (2 if stream else 1)
@@ -341,10 +341,10 @@ async def test_an_error_instead_of_a_stream_keeps_its_kind(tmp_path: Path, kind:
     headers = {"content-type": kind}
     only = msgspec.structs.replace(route("m", provider("a")), retries=0)
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=json.dumps({"error": error}), headers=headers)
 
-    async with gateway(tmp_path, snapshot(only), a=answer) as live:
+    async with gateway(tmp_path, snapshot(only), a=respond) as live:
         reply = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
     assert reply.status == 429
     assert reply.json()["error"] == {"type": "rate_limit_error", "message": "slow down"}
@@ -362,14 +362,14 @@ async def test_an_unrequested_stream_ends_with_its_last_event(tmp_path: Path) ->
 async def test_an_unknown_finish_reason_is_a_stop_and_is_reported(tmp_path: Path) -> None:
     """vLLM ends some responses with `repetition`, which no client's API has."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         if json.loads(request.content).get("stream"):
             return sse(chunk("hello"), chunk(finish="repetition"), DONE)
         body = completion().json()
         body["choices"][0]["finish_reason"] = "repetition"
         return httpx.Response(200, json=body)
 
-    async with gateway(tmp_path, one_try_route(), a=answer) as live:
+    async with gateway(tmp_path, one_try_route(), a=respond) as live:
         complete = await live.post("/v1/messages", MESSAGES, headers=VERSION)
         streamed = await live.post("/v1/messages", {**MESSAGES, "stream": True}, headers=VERSION)
         passed = await live.post("/v1/chat/completions", REQUEST)

@@ -67,7 +67,7 @@ async def test_reported_input_tokens_stay_beside_estimated_output_tokens(tmp_pat
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (77, 2, "estimated")
 
 
-async def test_an_answer_in_another_script_is_estimated_by_its_bytes(tmp_path: Path) -> None:
+async def test_a_response_in_another_script_is_estimated_by_its_bytes(tmp_path: Path) -> None:
     """33 tokens in o200k_base; a quarter of its characters would be 12."""
     text = (
         "网关会记录每一次请求的内容、所用的模型以及花费，并在出现错误时自动尝试下一个可用的服务商。"

@@ -41,7 +41,7 @@ Json = dict[str, Any]
 
 ENDPOINT = SearchEndpoint(url="http://search.test", timeout_s=2.0)
 OSLO = "https://en.wikipedia.org/wiki/Oslo"
-ANSWER = f"Oslo has 717,710 people ([Wikipedia]({OSLO}))."
+RESPONSE = f"Oslo has 717,710 people ([Wikipedia]({OSLO}))."
 MESSAGES: Json = {
     "model": "m",
     "max_tokens": 500,
@@ -75,7 +75,7 @@ def tool_call(query: str | None, number: int, name: str = "web_search") -> Json:
 def searching(*rounds: list[Json] | str) -> Callable[[httpx.Request], httpx.Response]:
     """Return a strict Chat provider that makes the calls of each round, then sends the text."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         refusal_ = openai_rules.refusal({**body, "model": "gpt-4o"})
         if refusal_ is not None:
@@ -97,11 +97,11 @@ def searching(*rounds: list[Json] | str) -> Callable[[httpx.Request], httpx.Resp
         calls_chunk = chat_chunk({"role": "assistant", "tool_calls": step})
         return sse(calls_chunk, chat_chunk({}, "tool_calls"), last, b"data: [DONE]\n\n")
 
-    return answer
+    return respond
 
 
 def single_search() -> Callable[[httpx.Request], httpx.Response]:
-    return searching([tool_call("Oslo population", 0)], ANSWER)
+    return searching([tool_call("Oslo population", 0)], RESPONSE)
 
 
 def running_gateway(
@@ -160,7 +160,7 @@ async def answer_openai_client(gw: Gateway, stream: bool, **body: Any) -> Any:
             return await reading.get_final_response()
 
 
-# --- answers ------------------------------------------------------------------------------
+# --- responses ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -176,7 +176,7 @@ async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, st
     )
     assert (block.type, block.tool_use_id) == ("web_search_tool_result", call.id)
     assert [page.url for page in block.content] == [OSLO, "https://www.visitoslo.com/en/"]
-    assert (text.type, text.text) == ("text", ANSWER)
+    assert (text.type, text.text) == ("text", RESPONSE)
     [cited] = text.citations
     assert (cited.url, cited.title) == (OSLO, "Oslo - Wikipedia")
     assert message.stop_reason == "end_turn"
@@ -204,7 +204,7 @@ async def test_a_responses_client_gets_an_item_and_annotations(
     )
     assert search.action.query == "Oslo population"
     [part] = message.content
-    assert part.text == ANSWER
+    assert part.text == RESPONSE
     [note] = part.annotations
     assert (note.type, note.url) == ("url_citation", OSLO)
     assert part.text[note.start_index : note.end_index] == f"[Wikipedia]({OSLO})"
@@ -220,7 +220,7 @@ async def test_a_chat_client_gets_annotations(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, single_search()) as gw:
         reply = await gw.post("/v1/chat/completions", request)
     message = reply.json()["choices"][0]["message"]
-    assert message["content"] == ANSWER
+    assert message["content"] == RESPONSE
     assert [note["url_citation"]["url"] for note in message["annotations"]] == [OSLO]
 
 
@@ -293,7 +293,7 @@ async def test_a_failed_search_is_a_result_for_the_model(
         reply = await by_claude(gw, stream)
         row, upstream_bodies = await gw.entry(), bodies(gw)
     assert reply.content[1].content.error_code == "unavailable"
-    assert reply.content[-1].text == ANSWER
+    assert reply.content[-1].text == RESPONSE
     assert row.outcome == "ok"
     error = row.attempts[0].calls[0].searches[0].error
     assert message in error and message in upstream_bodies[1]["messages"][-1]["content"]
@@ -325,7 +325,7 @@ async def test_searches_end_at_the_max_tool_calls_of_a_responses_client(tmp_path
 
 async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
     many = [tool_call(f"query {n}", n) for n in range(9)]
-    async with running_gateway(tmp_path, searching(many, ANSWER)) as gw:
+    async with running_gateway(tmp_path, searching(many, RESPONSE)) as gw:
         reply = await gw.post("/v1/messages", MESSAGES)
         upstream_bodies = bodies(gw)
     assert len(searches(gw)) == 3
@@ -341,7 +341,7 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
     client_tool = {"name": "f", "input_schema": {"type": "object"}}
     calls = [tool_call("Oslo", 0), tool_call(None, 1, "f")]
     fields = {"tools": [*MESSAGES["tools"], client_tool]}
-    async with running_gateway(tmp_path, searching(calls, ANSWER)) as gw:
+    async with running_gateway(tmp_path, searching(calls, RESPONSE)) as gw:
         message = await by_claude(gw, stream, **fields)
         history = [
             *MESSAGES["messages"],
@@ -395,7 +395,7 @@ async def test_a_client_that_disconnects_ends_the_search(tmp_path: Path) -> None
 
 
 async def test_a_route_can_switch_web_search_off(tmp_path: Path) -> None:
-    async with running_gateway(tmp_path, searching(ANSWER), web_search=False) as gw:
+    async with running_gateway(tmp_path, searching(RESPONSE), web_search=False) as gw:
         reply = await gw.post("/v1/messages", MESSAGES)
         row = await gw.entry()
     assert "tools" not in bodies(gw)[0]
@@ -406,7 +406,7 @@ async def test_a_route_can_switch_web_search_off(tmp_path: Path) -> None:
 
 async def test_an_index_search_does_not_become_a_live_search(tmp_path: Path) -> None:
     body = {**RESPONSES, "tools": [{"type": "web_search", "external_web_access": False}]}
-    async with running_gateway(tmp_path, searching(ANSWER)) as gw:
+    async with running_gateway(tmp_path, searching(RESPONSE)) as gw:
         await gw.post("/v1/responses", body)
     assert not searches(gw)
 

@@ -19,10 +19,10 @@ def entry(id: str = "req_1", **values: Any) -> LogRecord:
     return LogRecord(**{"id": id, "started_at": STARTED, "route": "fast", "status": 200, **values})
 
 
-def logged_exchange(text: str, answer: str = "", **values: Any) -> LogRecord:
-    """Return a record whose client sent `text` and received `answer`."""
+def logged_exchange(text: str, response_text: str = "", **values: Any) -> LogRecord:
+    """Return a record whose client sent `text` and received `response_text`."""
     request = {"model": "fast", "messages": [{"role": "user", "content": text}]}
-    response = {"choices": [{"message": {"role": "assistant", "content": answer}}]}
+    response = {"choices": [{"message": {"role": "assistant", "content": response_text}}]}
     return entry(bodies=bodies(request, response), **values)
 
 

@@ -30,7 +30,7 @@ def log(*entries: Any) -> None:
     store.index_pending()
 
 
-def test_words_of_prompt_and_answer_find_a_request() -> None:
+def test_words_of_prompt_and_response_find_a_request() -> None:
     log(
         logged_exchange("why is the sky blue?", "Rayleigh scattering", id="sky"),
         logged_exchange("hello", id="other"),
@@ -137,7 +137,7 @@ def test_the_texts_of_a_truncated_response_are_not_joined() -> None:
     assert matching_ids("first second") == ["it"]
 
 
-def test_a_passed_through_answer_is_found() -> None:
+def test_a_passed_through_response_is_found() -> None:
     passed = Bodies(upstream_response=b'{"content":[{"text":"verbatim"}]}', same_response=True)
     log(entry("it", bodies=passed))
     assert matching_ids("verbatim") == ["it"]

@@ -149,8 +149,8 @@ def test_the_form_requires_hidden_values_again(admin_client: Client) -> None:
         "headers": "x-auth-team: ***",
         "query": "sig=***",
     }
-    answer = admin_client.post(address, fields)
-    assert answer.status_code == 422
-    assert "Enter x-auth-team again" in answer.content.decode()
+    response = admin_client.post(address, fields)
+    assert response.status_code == 422
+    assert "Enter x-auth-team again" in response.content.decode()
     assert admin_client.post(address, {**fields, "base_url": "http://one.test"}).status_code == 302
     assert Provider.objects.get().headers == {"x-auth-team": "hush-header-1"}

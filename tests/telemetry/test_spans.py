@@ -65,8 +65,8 @@ async def test_a_request_has_a_span_with_a_child_for_each_attempt(
         "prompt_tokens_details": {"cached_tokens": 4},
     }
     registry = snapshot(route("r", provider("one"), provider("two")))
-    answers = {"one": failure, "two": lambda _: completion(usage=usage)}
-    async with gateway(tmp_path, registry, start_telemetry=telemetry, **answers) as gw:
+    responses = {"one": failure, "two": lambda _: completion(usage=usage)}
+    async with gateway(tmp_path, registry, start_telemetry=telemetry, **responses) as gw:
         reply = await gw.post(
             "/v1/chat/completions",
             CHAT,
@@ -195,8 +195,8 @@ async def test_attempts_of_an_unsampled_request_share_a_trace(
 ) -> None:
     registry = snapshot(route("r", provider("one"), provider("two")))
     start = lambda: telemetry(ratio=0.0)  # noqa: E731
-    answers = {"one": failure, "two": lambda _: completion()}
-    async with gateway(tmp_path, registry, start_telemetry=start, **answers) as gw:
+    responses = {"one": failure, "two": lambda _: completion()}
+    async with gateway(tmp_path, registry, start_telemetry=start, **responses) as gw:
         await gw.post("/v1/chat/completions", CHAT)
         first, second = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
     assert first == second
@@ -210,13 +210,13 @@ async def test_prompt_content_is_in_spans_only_if_enabled(
     tmp_path: Path, collector: Collector, stream: bool, capture_content: bool
 ) -> None:
     registry = snapshot(route("r", provider("one")), log_bodies=True)
-    answer = sse(chunk("hel"), chunk("lo"), chunk(finish="stop"), STREAM_END)
+    response = sse(chunk("hel"), chunk("lo"), chunk(finish="stop"), STREAM_END)
     start = lambda: telemetry(capture_content=capture_content)  # noqa: E731
     async with gateway(
         tmp_path,
         registry,
         start_telemetry=start,
-        one=lambda _: answer if stream else completion("hello"),
+        one=lambda _: response if stream else completion("hello"),
     ) as gw:
         await gw.post("/v1/chat/completions", {**CHAT, "stream": stream})
     _, attempt = sorted(collector.spans, key=lambda span: span.kind)

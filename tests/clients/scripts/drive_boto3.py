@@ -38,14 +38,14 @@ THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
 
 def text(model: str) -> str:
     """Return the text of a response."""
-    answer = client.converse(modelId=model, messages=[user({"text": HELLO})])
-    return message_text(answer["output"]["message"])
+    response = client.converse(modelId=model, messages=[user({"text": HELLO})])
+    return message_text(response["output"]["message"])
 
 
 def stream(model: str) -> list[str]:
     """Return the text deltas of a streamed response."""
-    answer = client.converse_stream(modelId=model, messages=[user({"text": HELLO})])
-    deltas = [event.get("contentBlockDelta", {}).get("delta", {}) for event in answer["stream"]]
+    response = client.converse_stream(modelId=model, messages=[user({"text": HELLO})])
+    deltas = [event.get("contentBlockDelta", {}).get("delta", {}) for event in response["stream"]]
     return [delta["text"] for delta in deltas if "text" in delta]
 
 
@@ -75,8 +75,8 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
     """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(user({"text": prompt}))
     for _ in range(4):
-        answer = client.converse(modelId=model, messages=history, toolConfig=TOOLS, **more)
-        message = answer["output"]["message"]
+        response = client.converse(modelId=model, messages=history, toolConfig=TOOLS, **more)
+        message = response["output"]["message"]
         history.append(message)
         calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
         if not calls:

@@ -51,8 +51,8 @@ def thinking(model: str) -> list[str]:
 
 def embed(model: str) -> list[int]:
     """Return the lengths of the vectors of two texts."""
-    answer = client.embed(model=model, texts=["a", "bbb"], input_type="search_document")
-    return [len(vector) for vector in answer.embeddings.float_ or []]
+    response = client.embed(model=model, texts=["a", "bbb"], input_type="search_document")
+    return [len(vector) for vector in response.embeddings.float_ or []]
 
 
 def user(content: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ async def thinking(model: str) -> list[str]:
 
 
 async def turns(model: Any, prompts: list[str]) -> list[str]:
-    """Return the answers of an agent with the tool, turn by turn."""
+    """Return the responses of an agent with the tool, turn by turn."""
     tool = FunctionTool.from_defaults(get_weather)
     agent = FunctionAgent(tools=[tool], llm=model, system_prompt="Be brief.")
     memory = ChatMemoryBuffer.from_defaults(token_limit=50_000)

@@ -160,7 +160,9 @@ def events(*frames: Frame, rendered: RenderedRequest | None = None, **flags: Any
     return out
 
 
-def answer(*frames: Frame, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def response_from(
+    *frames: Frame, rendered: RenderedRequest | None = None, **flags: Any
+) -> Response:
     """Return the whole response of a stream."""
     return fold_events(events(*frames, rendered=rendered, **flags))
 

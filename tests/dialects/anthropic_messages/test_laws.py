@@ -248,7 +248,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
     ) == _comparable_request(request)
 
 
-# --- answers -----------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------
 
 signatures = st.builds(
     Signature,
@@ -257,7 +257,7 @@ signatures = st.builds(
     kind=st.sampled_from(["signature", "text"]),
     value=text_strategy,
 )
-answer_parts: st.SearchStrategy[Part] = st.one_of(
+response_parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(Text, text=text_strategy),
     st.builds(Text, text=text_strategy, citations=st.tuples(own_citations)),
     st.builds(Reasoning, text=st.just("") | text_strategy, signature=signatures),
@@ -289,9 +289,9 @@ endings = st.one_of(
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> Response:
     """Draw responses that this dialect can express."""
-    parts = tuple(draw(st.lists(answer_parts, max_size=4, unique_by=call_identity)))
+    parts = tuple(draw(st.lists(response_parts, max_size=4, unique_by=call_identity)))
     finish = draw(endings)
     if finish.reason == "stop" and any(isinstance(part, ToolCall) for part in parts):
         finish = Finish(reason="tool")
@@ -314,7 +314,7 @@ def _unwrapped(part: Part) -> Part:
     return replace(part, signature=unwrap_signature(part.signature.value) or part.signature)
 
 
-@given(answers())
+@given(responses())
 def test_a_rendered_response_parses_to_the_same_response(response: Response):
     body, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
@@ -322,7 +322,7 @@ def test_a_rendered_response_parses_to_the_same_response(response: Response):
     assert _comparable(round_trip) == _comparable(response)
 
 
-@given(answers(), st.data())
+@given(responses(), st.data())
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):

@@ -393,7 +393,7 @@ def test_tools_are_read_with_all_their_fields():
     ],
     ids=["present", "legacy"],
 )
-def test_the_schema_of_the_answer_is_read_from_either_field(fields: dict[str, Any], path: str):
+def test_the_schema_of_the_response_is_read_from_either_field(fields: dict[str, Any], path: str):
     request = parse(body(**fields))
     assert (request.output.format, request.output.schema) == ("schema", {})
     assert request.client_path("schema") == f"{path}.schema"

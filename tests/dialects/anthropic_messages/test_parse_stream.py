@@ -20,13 +20,13 @@ from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Frame
 from tests.dialects.anthropic_messages.make import (
     OVER,
-    answer,
     block_start_frame,
     block_stop_frame,
     delta,
     events,
     frame,
     message_start_frame,
+    response_from,
     stop_reason_frame,
     text_delta,
     traits,
@@ -79,7 +79,9 @@ def test_usage_of_message_start_and_message_delta_is_merged():
         "output_tokens": 1,
     }
     last = {"output_tokens": 25, "output_tokens_details": {"thinking_tokens": 7}}
-    usage = answer(message_start_frame(usage=first), stop_reason_frame(usage=last), OVER).usage
+    usage = response_from(
+        message_start_frame(usage=first), stop_reason_frame(usage=last), OVER
+    ).usage
     assert usage is not None
     assert (usage.input, usage.cache_read, usage.cache_write) == (30, 60, 10)
     assert (usage.output, usage.reasoning, usage.prompt_tokens) == (25, 7, 100)
@@ -97,17 +99,19 @@ def test_usage_of_message_start_and_message_delta_is_merged():
     ids=["late", "early", "null", "never", "no numbers"],
 )
 def test_token_counts_are_read_from_any_event(first: Any, last: Any, count: int | None):
-    usage = answer(message_start_frame(usage=first), stop_reason_frame(usage=last), OVER).usage
+    usage = response_from(
+        message_start_frame(usage=first), stop_reason_frame(usage=last), OVER
+    ).usage
     assert usage is not None
     assert usage.input == count
 
 
 def test_without_any_usage_nothing_is_counted():
-    assert answer(message_start_frame(), stop_reason_frame(usage=None), OVER).usage is None
+    assert response_from(message_start_frame(), stop_reason_frame(usage=None), OVER).usage is None
 
 
 def test_reasoning_gets_a_signature_with_its_origin_at_the_end():
-    response = answer(
+    response = response_from(
         message_start_frame(),
         block_start_frame(type="thinking", thinking="", signature=""),
         delta(type="thinking_delta", thinking="hm"),
@@ -164,13 +168,13 @@ def test_reasoning_without_a_known_origin_names_the_streams_model():
     ids=["one delta", "several", "whole at the start", "both"],
 )
 def test_the_input_of_a_tool_is_read(frames: tuple[Frame, ...]):
-    response = answer(message_start_frame(), *frames, stop_reason_frame("tool_use"), OVER)
+    response = response_from(message_start_frame(), *frames, stop_reason_frame("tool_use"), OVER)
     assert response.parts == (ToolCall(id="c1", name="f", arguments={"a": 1}),)
     assert response.finish.reason == "tool"
 
 
 def test_a_tool_without_input_has_no_arguments():
-    response = answer(
+    response = response_from(
         message_start_frame(),
         block_start_frame(**TOOL),
         block_stop_frame(),
@@ -189,7 +193,7 @@ def test_tool_names_are_restored_for_the_client():
         stop_reason_frame("tool_use"),
         OVER,
     )
-    (call,) = answer(*frames, rendered=rendered).parts
+    (call,) = response_from(*frames, rendered=rendered).parts
     assert isinstance(call, ToolCall)
     assert call.name == "a.b"
 
@@ -209,14 +213,14 @@ def test_a_free_text_tool_gets_its_text_back(fragments: str, raw: str):
         stop_reason_frame("tool_use"),
         OVER,
     )
-    assert answer(*frames, rendered=rendered).parts == (
+    assert response_from(*frames, rendered=rendered).parts == (
         ToolCall(id="c1", name="f", raw_arguments=raw, custom=True),
     )
 
 
 def test_citations_belong_to_their_text():
     cited = {"type": "char_location", "cited_text": "q", "document_title": "t"}
-    response = answer(
+    response = response_from(
         message_start_frame(),
         block_start_frame(),
         text_delta("a"),
@@ -233,7 +237,7 @@ def test_citations_belong_to_their_text():
 def test_blocks_of_a_server_tool_are_preserved():
     use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     fields = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
-    response = answer(
+    response = response_from(
         message_start_frame(),
         block_start_frame(**use),
         delta(type="input_json_delta", partial_json='{"query":"x"}'),
@@ -275,11 +279,11 @@ def test_blocks_of_a_server_tool_are_preserved():
 )
 def test_the_stop_reason_is_parsed(delta_fields: dict[str, Any], expected: Finish):
     last = frame("message_delta", delta=delta_fields, usage={"output_tokens": 1})
-    assert answer(message_start_frame(), last, OVER).finish == expected
+    assert response_from(message_start_frame(), last, OVER).finish == expected
 
 
 def test_a_call_without_the_tool_use_stop_reason_ends_for_tools():
-    response = answer(
+    response = response_from(
         message_start_frame(),
         block_start_frame(**TOOL),
         block_stop_frame(),
@@ -293,7 +297,7 @@ def test_a_call_without_the_tool_use_stop_reason_ends_for_tools():
 
 
 def test_interleaved_blocks_are_serialized():
-    response = answer(
+    response = response_from(
         message_start_frame(),
         block_start_frame(0, **TOOL),
         block_start_frame(1, **{**TOOL, "id": "c2"}),
@@ -417,11 +421,11 @@ def test_a_buffered_block_streams_once_the_previous_one_ends():
     ],
 )
 def test_minor_grammar_errors_of_a_server_are_tolerated(frames: tuple[Frame, ...]):
-    assert answer(*frames).parts == (Text(text="a"),)
+    assert response_from(*frames).parts == (Text(text="a"),)
 
 
 def test_a_different_content_kind_begins_a_new_block():
-    response = answer(
+    response = response_from(
         message_start_frame(),
         block_start_frame(type="thinking", thinking=""),
         delta(type="thinking_delta", thinking="hm"),
@@ -528,7 +532,7 @@ def test_an_error_in_another_providers_shape_ends_the_stream_too():
 
 
 def test_the_response_has_its_id_model_tier_and_own_fields():
-    response = answer(
+    response = response_from(
         message_start_frame(usage={"service_tier": "standard"}, container={"id": "x"}),
         stop_reason_frame(),
         OVER,

@@ -13,7 +13,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.anthropic_messages.response import peek_usage
 
-ANSWER: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",
@@ -27,7 +27,7 @@ CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 
 
 def peeked_usage(**changes: Any) -> Any:
-    return peek_usage(json.dumps({**ANSWER, **changes}).encode())
+    return peek_usage(json.dumps({**RESPONSE, **changes}).encode())
 
 
 @given(
@@ -45,7 +45,7 @@ def peeked_usage(**changes: Any) -> Any:
 )
 def test_the_result_equals_a_full_parse(changes: dict[str, Any]) -> None:
     response = peeked_usage(**changes)
-    parsed = DIALECT.provider.parse_response({**ANSWER, **changes}, Traits(), None)
+    parsed = DIALECT.provider.parse_response({**RESPONSE, **changes}, Traits(), None)
     assert response is not None
     assert (response.id, response.model) == (parsed.id, parsed.model)
     assert response.finish == parsed.finish
@@ -59,9 +59,9 @@ def test_the_result_equals_a_full_parse(changes: dict[str, Any]) -> None:
         b"<html>",
         b"[]",
         b'{"type":"error","error":{"type":"api_error","message":"x"}}',
-        json.dumps({**ANSWER, "content": "text"}).encode(),
-        json.dumps({**ANSWER, "stop_reason": None}).encode(),
-        json.dumps({**ANSWER, "error": {}}).encode(),
+        json.dumps({**RESPONSE, "content": "text"}).encode(),
+        json.dumps({**RESPONSE, "stop_reason": None}).encode(),
+        json.dumps({**RESPONSE, "error": {}}).encode(),
         b'{"content":' + b"[" * 5000,
     ],
 )

@@ -512,7 +512,7 @@ def test_reasoning_is_requested_in_the_models_form(
     ],
     ids=["lowered", "just enough", "no room", "limit raised", "raised to the most", "both"],
 )
-def test_a_budget_leaves_room_for_an_answer(
+def test_a_budget_leaves_room_for_a_response(
     max_output: int | None, flags: dict[str, Any], limit: int, budget: int | None
 ):
     request = client_request(thinking=Thinking(effort="high"), max_output=max_output)
@@ -590,7 +590,7 @@ def test_thinking_between_tools_is_sent_where_supported():
     assert losses_of(unknown) == [("thinking.type", "dropped")]
 
 
-# --- the form of the answer ------------------------------------------------------------
+# --- the form of the response ------------------------------------------------------------
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
 

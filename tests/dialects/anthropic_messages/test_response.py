@@ -48,7 +48,7 @@ def render_parts(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple
     return body, reported_fields(report)
 
 
-def test_a_plain_answer_is_read():
+def test_a_plain_response_is_read():
     response = parse_body()
     assert (response.id, response.model, response.service_tier) == ("msg_u", "claude", "priority")
     assert (response.parts, response.finish) == ((Text(text="hi"),), Finish(reason="stop"))

@@ -63,9 +63,9 @@ WHOLE = Response(
 )
 
 
-def client(answer: Callable[[httpx2.Request], httpx2.Response]) -> anthropic.Anthropic:
+def client(response: Callable[[httpx2.Request], httpx2.Response]) -> anthropic.Anthropic:
     """Return the official client with a transport that responds without a network."""
-    transport = httpx2.MockTransport(answer)
+    transport = httpx2.MockTransport(response)
     http = anthropic.DefaultHttpxClient(transport=transport)
     return anthropic.Anthropic(
         api_key="k", base_url="http://gateway", http_client=http, max_retries=0
@@ -167,13 +167,13 @@ def test_the_sdk_reads_a_count():
 def test_sdk_requests_are_parsed():
     upstream_requests: list[httpx2.Request] = []
 
-    def answer(request: httpx2.Request) -> httpx2.Response:
+    def respond(request: httpx2.Request) -> httpx2.Response:
         upstream_requests.append(request)
         return httpx2.Response(
             200, json=DIALECT.client.render_response(WHOLE, response_context())[0]
         )
 
-    client(answer).messages.create(
+    client(respond).messages.create(
         **REQUEST,
         system="S",
         tools=[{"name": "f", "input_schema": {"type": "object"}}],

@@ -69,7 +69,7 @@ def events(
     return out
 
 
-def answer(*messages: tuple[str, Json], rendered: RenderedRequest | None = None) -> Response:
+def response_from(*messages: tuple[str, Json], rendered: RenderedRequest | None = None) -> Response:
     """Return the whole response of a stream."""
     return fold_events(events(*messages, rendered=rendered))
 

@@ -64,7 +64,7 @@ usages = st.none() | st.builds(
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> Response:
     """Draw responses of Bedrock models."""
     drawn_parts = tuple(draw(st.lists(parts, max_size=4, unique_by=call_identity)))
     reason = draw(st.sampled_from(["stop", "length", "context"]))
@@ -83,12 +83,12 @@ def _comparable(response: Response) -> Response:
     return replace(response, usage=usage, extra={})
 
 
-@given(answers())
+@given(responses())
 def test_a_complete_response_parses_to_the_same_response(response: Response) -> None:
     assert _comparable(parse_response(render_document(response), FREE)) == _comparable(response)
 
 
-@given(answers(), st.integers(1, 5), st.data())
+@given(responses(), st.integers(1, 5), st.data())
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, data: st.DataObject
 ) -> None:

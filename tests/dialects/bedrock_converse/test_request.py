@@ -483,11 +483,11 @@ def test_a_schema_is_sent_as_text() -> None:
 
 def test_system_turns_in_the_middle_are_hoisted_and_a_last_one_becomes_a_user_turn() -> None:
     middle = Turn(role="system", parts=(Text(text="rule"),), path="m")
-    answer = Turn(role="assistant", parts=(Text(text="ok"),))
-    rendered = render(request_with_turns(USER_TURN, middle, answer, USER_TURN))
+    response = Turn(role="assistant", parts=(Text(text="ok"),))
+    rendered = render(request_with_turns(USER_TURN, middle, response, USER_TURN))
     assert rendered.body["system"] == [{"text": "rule"}]
     assert reported_fields(rendered.report) == [("m", "approximated")]
-    last = render(request_with_turns(USER_TURN, answer, middle)).body["messages"][-1]
+    last = render(request_with_turns(USER_TURN, response, middle)).body["messages"][-1]
     assert last == {"role": "user", "content": [{"text": "<system>\nrule\n</system>"}]}
 
 
@@ -512,6 +512,6 @@ def test_betas_supported_by_bedrock_are_sent_to_claude() -> None:
     assert "additionalModelRequestFields" not in render(client_request(betas=betas), NOVA).body
 
 
-def test_several_answers_are_refused() -> None:
+def test_several_responses_are_refused() -> None:
     with pytest.raises(GatewayError, match="one choice"):
         render(client_request(sampling=Sampling(n=2)))

@@ -13,7 +13,13 @@ from gateway.canon.request import Native, Text, ToolCall
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
 from gateway.framing.sse import Frame
-from tests.dialects.bedrock_converse.make import answer, events, message, parse_response, traits
+from tests.dialects.bedrock_converse.make import (
+    events,
+    message,
+    parse_response,
+    response_from,
+    traits,
+)
 
 START = ("messageStart", {"role": "assistant"})
 HELLO = ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hello"}})
@@ -105,7 +111,7 @@ def test_tool_names_are_restored_for_the_client() -> None:
 )
 def test_the_finish_reason_is_parsed(stop: str, reason: str) -> None:
     assert parse_response(message({"text": "x"}, stop=stop)).finish.reason == reason
-    response = answer(START, HELLO, ("messageStop", {"stopReason": stop}), USAGE)
+    response = response_from(START, HELLO, ("messageStop", {"stopReason": stop}), USAGE)
     assert response.finish.reason == reason
 
 
@@ -119,7 +125,7 @@ def test_an_unknown_block_becomes_a_native_part() -> None:
 
 def test_a_call_of_a_server_tool_is_no_call_for_the_client() -> None:
     start = {"toolUse": {"toolUseId": "s", "name": "nova_grounding", "type": "server_tool_use"}}
-    response = answer(
+    response = response_from(
         START,
         ("contentBlockStart", {"contentBlockIndex": 0, "start": start}),
         ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolUse": {"input": "{}"}}}),
@@ -210,11 +216,13 @@ def test_calls_that_arrive_interleaved_keep_their_arguments() -> None:
         *(end(3), input_of(1, "1}"), end(1), input_of(2, "2}"), end(2)),
         ("contentBlockDelta", {"contentBlockIndex": 4, "delta": {"text": "Done"}}),
     ]
-    response = answer(START, HELLO, *interleaved, ("messageStop", {"stopReason": "tool_use"}))
+    response = response_from(
+        START, HELLO, *interleaved, ("messageStop", {"stopReason": "tool_use"})
+    )
     calls = [(p.name, p.arguments) for p in response.parts if isinstance(p, ToolCall)]
     assert calls == [("f", {"a": 1}), ("g", {"b": 2}), ("h", {})]
     assert [type(part) for part in response.parts[:1]] == [Text]
     assert response.parts[-1] == Text(text="Done")
     # Without the ends of blocks, all is known at the end of the message.
     endless = [event for event in interleaved if event[0] != "contentBlockStop"]
-    assert answer(START, HELLO, *endless, STOP).parts == response.parts
+    assert response_from(START, HELLO, *endless, STOP).parts == response.parts

@@ -19,7 +19,7 @@ from gateway.framing.eventstream import Decoder
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
 from tests.dialects.bedrock_converse.make import stream_bytes, traits
-from tests.fakes import Call, Refusal, ScriptedAnswer, bedrock_rules
+from tests.fakes import Call, Refusal, ScriptedResponse, bedrock_rules
 from tests.fakes.bedrock import KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, MODELS
 
@@ -65,13 +65,13 @@ REQUEST: dict[str, Any] = {
     "modelId": CLAUDE,
     "messages": [{"role": "user", "content": [{"text": "the weather"}]}],
 }
-SCRIPTED_ANSWER = ScriptedAnswer(
+SCRIPTED_RESPONSE = ScriptedResponse(
     text="I look.", calls=(Call("get_weather", {"city": "Paris", "n": 1.5}, "t1"),)
 )
 
 
 def test_boto3_and_the_parser_read_the_same_response(server: StrictBedrock, client: Any) -> None:
-    server.script.on("the weather", SCRIPTED_ANSWER)
+    server.script.on("the weather", SCRIPTED_RESPONSE)
     response = client.converse(**REQUEST)
     response.pop("ResponseMetadata")
     parsed_response = DIALECT.provider.parse_response(response, traits(), None)
@@ -80,7 +80,7 @@ def test_boto3_and_the_parser_read_the_same_response(server: StrictBedrock, clie
 
 
 def test_boto3_and_the_parser_read_the_same_stream(server: StrictBedrock, client: Any) -> None:
-    server.script.on("the weather", SCRIPTED_ANSWER)
+    server.script.on("the weather", SCRIPTED_RESPONSE)
     stream = client.converse_stream(**REQUEST)["stream"]
     boto3_events = [(name, data) for event in stream for name, data in event.items()]
     text = "".join(d["delta"].get("text", "") for n, d in boto3_events if n == "contentBlockDelta")
@@ -96,7 +96,7 @@ def test_the_fake_raises_the_exceptions_that_boto3_expects(
     server: StrictBedrock, client: Any
 ) -> None:
     server.script.on(
-        "the weather", ScriptedAnswer(error=Refusal(429, "ThrottlingException", "slow down"))
+        "the weather", ScriptedResponse(error=Refusal(429, "ThrottlingException", "slow down"))
     )
     with pytest.raises(client.exceptions.ThrottlingException, match="slow down"):
         client.converse(**REQUEST)

@@ -63,7 +63,7 @@ def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Eve
     return out
 
 
-def answer(*messages: Json, rendered: RenderedRequest | None = None) -> Response:
+def response_from(*messages: Json, rendered: RenderedRequest | None = None) -> Response:
     """Return the whole response of a stream."""
     return fold_events(events(*messages, rendered=rendered))
 

@@ -115,11 +115,11 @@ def test_unsupported_embedding_inputs_are_refused_by_name(body: dict[str, Any], 
     assert error.value.error.param == param
 
 
-def test_sources_of_an_earlier_answer_are_reported() -> None:
+def test_sources_of_an_earlier_response_are_reported() -> None:
     source = {"start": 0, "end": 2, "text": "an", "sources": [{"type": "document", "id": "d0"}]}
-    answer_message = {"role": "assistant", "content": "an answer", "citations": [source]}
+    response_message = {"role": "assistant", "content": "an answer", "citations": [source]}
     user_message = {"role": "user", "content": "And?"}
-    body = {"model": "gw", "messages": [user_message, answer_message, user_message]}
+    body = {"model": "gw", "messages": [user_message, response_message, user_message]}
     translation = translate.request("cohere", "openai_chat", body, {}, "gpt-4.1")
     assert [(row["field"], row["action"]) for row in translation["report"]] == [
         ("messages[1].citations", "dropped")

@@ -59,7 +59,7 @@ usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=co
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> Response:
     """Draw responses of Cohere models."""
     parts = (
         *draw(st.lists(texts, max_size=3)),
@@ -85,12 +85,12 @@ def _comparable_part(part: Part) -> Part:
     return replace(part, citations=tuple(replace(c, native={}) for c in part.citations))
 
 
-@given(answers())
+@given(responses())
 def test_a_complete_response_parses_to_the_same_response(response: Response) -> None:
     assert _comparable(parse_response(render_document(response), FREE)) == _comparable(response)
 
 
-@given(answers(), st.integers(1, 5), st.data())
+@given(responses(), st.integers(1, 5), st.data())
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, data: st.DataObject
 ) -> None:

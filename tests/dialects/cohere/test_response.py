@@ -14,7 +14,7 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from tests.dialects.cohere.make import answer, events, parse_response, traits
+from tests.dialects.cohere.make import events, parse_response, response_from, traits
 
 START = {"type": "message-start", "id": "m1", "delta": {"message": {"role": "assistant"}}}
 HELLO = {
@@ -62,7 +62,7 @@ def test_log_probabilities_are_parsed(rows: Any, text: list[str]) -> None:
 
 
 def test_late_citations_are_passed_on() -> None:
-    response = answer(START, HELLO, {"type": "content-end", "index": 0}, CITED, end())
+    response = response_from(START, HELLO, {"type": "content-end", "index": 0}, CITED, end())
     (text,) = response.parts
     assert isinstance(text, Text)
     assert [(c.title, c.url, c.start, c.end) for c in text.citations] == [
@@ -77,12 +77,14 @@ def test_model_tokens_are_counted_instead_of_billed_units() -> None:
         "tokens": {"input_tokens": 50.0, "output_tokens": 9.0},
         "cached_tokens": 20.0,
     }
-    token_usage = answer(START, HELLO, end(usage=usage)).usage
+    token_usage = response_from(START, HELLO, end(usage=usage)).usage
     assert token_usage is not None
     assert (token_usage.input, token_usage.cache_read, token_usage.output) == (30, 20, 9)
-    token_usage = answer(START, HELLO, end(usage={"billed_units": {"input_tokens": 5}})).usage
+    token_usage = response_from(
+        START, HELLO, end(usage={"billed_units": {"input_tokens": 5}})
+    ).usage
     assert token_usage == Usage(input=5, native={"billed_units": {"input_tokens": 5}})
-    assert answer(START, HELLO, end()).usage is None
+    assert response_from(START, HELLO, end()).usage is None
 
 
 def test_a_stream_without_its_end_event_is_a_failure() -> None:
@@ -169,6 +171,6 @@ def test_calls_that_arrive_interleaved_keep_their_arguments() -> None:
         call("delta", 1, "2}"),
         call("end", 1),
     ]
-    response = answer(START, HELLO, *interleaved, end("TOOL_CALL"))
+    response = response_from(START, HELLO, *interleaved, end("TOOL_CALL"))
     calls = [(p.id, p.arguments) for p in response.parts if isinstance(p, ToolCall)]
     assert calls == [("f_1", {"a": 1}), ("g_1", {"b": 2})]

@@ -17,8 +17,8 @@ from gateway.canon.request import Request
 from gateway.dialects.cohere import DIALECT
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
-from tests.dialects.cohere.make import answer, parse_response
-from tests.fakes import Call, ScriptedAnswer, cohere_rules
+from tests.dialects.cohere.make import parse_response, response_from
+from tests.fakes import Call, ScriptedResponse, cohere_rules
 from tests.fakes.cohere import KEY, StrictCohere
 from tests.fakes.cohere_rules import MODELS, PLAIN
 
@@ -49,7 +49,7 @@ def client(server: StrictCohere) -> Iterator[cohere.ClientV2]:
 
 
 MESSAGES: Any = [{"role": "user", "content": "the weather"}]
-SCRIPTED_ANSWER = ScriptedAnswer(
+SCRIPTED_RESPONSE = ScriptedResponse(
     text="I look.", calls=(Call("get_weather", {"city": "Paris"}, "t1"),)
 )
 
@@ -57,7 +57,7 @@ SCRIPTED_ANSWER = ScriptedAnswer(
 def test_the_sdk_and_the_parser_read_the_same_response(
     server: StrictCohere, client: cohere.ClientV2
 ) -> None:
-    server.script.on("the weather", SCRIPTED_ANSWER)
+    server.script.on("the weather", SCRIPTED_RESPONSE)
     response = client.chat(model=PLAIN, messages=MESSAGES)
     ours = parse_response(json.loads(response.model_dump_json()))
     assert response.message.tool_plan == "I look."
@@ -67,13 +67,13 @@ def test_the_sdk_and_the_parser_read_the_same_response(
 def test_the_sdk_and_the_parser_read_the_same_stream(
     server: StrictCohere, client: cohere.ClientV2
 ) -> None:
-    server.script.on("the weather", SCRIPTED_ANSWER)
+    server.script.on("the weather", SCRIPTED_RESPONSE)
     theirs = [
         json.loads(event.model_dump_json(exclude_none=True))
         for event in client.chat_stream(model=PLAIN, messages=MESSAGES)
     ]
     assert theirs[-1]["type"] == "message-end"
-    ours = answer(*theirs)
+    ours = response_from(*theirs)
     assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
     assert ours.usage is not None
     assert (ours.usage.prompt_tokens, ours.usage.output) == (11, 23)

@@ -10,7 +10,7 @@ from tests.dialects.anthropic_messages.make import PNG
 Json = dict[str, Any]
 
 SYSTEM = "Be brief and kind."
-ANSWER = 'Hello, 世界 😀.\n"Done" \\ <b>'
+RESPONSE = 'Hello, 世界 😀.\n"Done" \\ <b>'
 THOUGHT = "Hm, let me see about that."
 PREAMBLE = "I look it up."
 VERDICT = '{"verdict_field":"yes"}'
@@ -50,7 +50,7 @@ RESULTS = ("21 degrees", "noon")
 class FeatureRequest:
     """A request; `previous_response` is the client's record of the earlier response.
 
-    Strict upstreams choose their answer by the text of `user`.
+    Strict upstreams choose their response by the text of `user`.
     """
 
     user: str

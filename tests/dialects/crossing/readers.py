@@ -192,12 +192,12 @@ def join_responses(data: bytes) -> Json:
     assert stream_frames[0][0] == "response.created"
     name, last = stream_frames[-1]
     assert name in {"response.completed", "response.incomplete"}, last
-    answer: Json = last["response"]
+    response: Json = last["response"]
     deltas = "".join(e["delta"] for n, e in stream_frames if n == "response.output_text.delta")
-    assert deltas == parse_responses(answer).text
+    assert deltas == parse_responses(response).text
     done = [event["item"] for name, event in stream_frames if name == "response.output_item.done"]
-    assert done == answer["output"]
-    return answer
+    assert done == response["output"]
+    return response
 
 
 def find_responses_error(data: bytes) -> str | None:
@@ -521,7 +521,7 @@ READERS: dict[str, Reader] = {
     "bedrock_converse": Reader(parse_converse, join_converse, find_converse_error),
 }
 
-# A client's word for an answer that ended by itself, and for one that calls tools.
+# A client's word for a response that ended by itself, and for one that calls tools.
 ENDED = {
     "openai_chat": ("stop", "tool_calls"),
     "openai_responses": ("completed", "completed"),

@@ -29,8 +29,8 @@ from tests.dialects.crossing.feature_requests import (
     request_of,
 )
 from tests.dialects.crossing.readers import READERS, ParsedResponse
-from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, fake_response, scripted_answer
-from tests.fakes import ScriptedAnswer
+from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, fake_response, scripted_response
+from tests.fakes import ScriptedResponse
 from tests.fakes.server import Server
 from tests.relay.harness import PEPPER, Gateway, Reply, gateway, snapshot
 
@@ -154,16 +154,16 @@ class FakeProviders:
         self.routes: list[Route] = []
         for upstream in UPSTREAMS.values():
             for feature in FEATURE_MARKERS:
-                self._add(upstream, feature, scripted_answer(feature, upstream))
+                self._add(upstream, feature, scripted_response(feature, upstream))
             for kind, refusal in upstream.errors.items():
-                self._add(upstream, f"error-{kind}", ScriptedAnswer(error=refusal))
+                self._add(upstream, f"error-{kind}", ScriptedResponse(error=refusal))
             for how in BREAKS:
-                self._add(upstream, f"break-{how}", ScriptedAnswer(text="x" * 60, breaks=how))
+                self._add(upstream, f"break-{how}", ScriptedResponse(text="x" * 60, breaks=how))
 
-    def _add(self, upstream: Upstream, part: str, answer: ScriptedAnswer) -> None:
+    def _add(self, upstream: Upstream, part: str, response: ScriptedResponse) -> None:
         host = host_of(upstream, part)
         fake = upstream.fake()
-        fake.script.default = answer  # type: ignore[attr-defined]
+        fake.script.default = response  # type: ignore[attr-defined]
         self.fakes[host] = fake
         name = upstream.model(part)
         model = model_of(upstream.provider(host), name)
@@ -178,7 +178,7 @@ class FakeProviders:
     def answering(self, host: str) -> Any:
         """Return the request handler of the provider at a host."""
 
-        async def answer(request: httpx.Request) -> httpx.Response:
+        async def respond(request: httpx.Request) -> httpx.Response:
             response = await fake_response(self.fakes[host], request)
             data = (
                 b"".join([part async for part in response.stream])
@@ -190,16 +190,16 @@ class FakeProviders:
             self.replies[host] = data
             return httpx.Response(response.status_code, headers=response.headers, content=data)
 
-        return answer
+        return respond
 
 
 async def run() -> Outcome:
     """Run all cells and failures sequentially."""
     providers = FakeProviders()
-    answers = {host: providers.answering(host) for host in providers.fakes}
+    responses = {host: providers.answering(host) for host in providers.fakes}
     with tempfile.TemporaryDirectory() as folder:
         registry = snapshot(*providers.routes, keys=_keys(iter(providers.fakes)))
-        async with gateway(Path(folder), registry, **answers) as live:
+        async with gateway(Path(folder), registry, **responses) as live:
             log = LoggedGateway(live)
             cells = [
                 await _cell(log, providers, client, upstream, feature, stream=stream)

@@ -11,7 +11,7 @@ from gateway.framing.eventstream import Decoder, encode
 from tests.dialects.crossing.feature_requests import Json
 from tests.dialects.crossing.readers import frames
 
-# What a client is to see: the whole answer, or an error that ends it.
+# What a client is to see: the whole response, or an error that ends it.
 ExpectedResult = Literal["whole", "error"]
 Frames = list[tuple[str, Any]]
 LINES, BINARY = {"ollama"}, {"bedrock_converse"}
@@ -305,7 +305,7 @@ STREAM_FAULTS = (
 )
 
 
-# --- whole answers -----------------------------------------------------------------------
+# --- whole responses -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

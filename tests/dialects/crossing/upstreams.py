@@ -14,10 +14,10 @@ from gateway.providers.catalog import resolve_preset
 from gateway.providers.profile import Secret
 from gateway.routing.snapshot import Provider, Timeouts
 from tests.dialects.crossing.feature_requests import (
-    ANSWER,
     ARGUMENTS,
     CLOCK,
     PREAMBLE,
+    RESPONSE,
     THOUGHT,
     VERDICT,
     WEATHER,
@@ -25,7 +25,7 @@ from tests.dialects.crossing.feature_requests import (
 from tests.fakes import (
     Call,
     Refusal,
-    ScriptedAnswer,
+    ScriptedResponse,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -133,22 +133,22 @@ class Upstream:
         )
 
 
-def scripted_answer(feature: str, upstream: Upstream) -> ScriptedAnswer:
-    """Return the provider's scripted answer to a feature."""
+def scripted_response(feature: str, upstream: Upstream) -> ScriptedResponse:
+    """Return the provider's scripted response to a feature."""
     cached = 4
     match feature:
         case "tools":
             calls = (Call(WEATHER.name, ARGUMENTS, "call_aZ-1"), Call(CLOCK.name, {}, "call_aZ-2"))
-            return ScriptedAnswer(text=PREAMBLE, calls=calls, cached_tokens=cached)
+            return ScriptedResponse(text=PREAMBLE, calls=calls, cached_tokens=cached)
         case "thinking":
             call = (Call(WEATHER.name, {"city": "Rome"}),) if upstream.tools else ()
-            return ScriptedAnswer(
+            return ScriptedResponse(
                 text=PREAMBLE, reasoning=THOUGHT, calls=call, cached_tokens=cached
             )
         case "schema":
-            return ScriptedAnswer(text=VERDICT, cached_tokens=cached)
+            return ScriptedResponse(text=VERDICT, cached_tokens=cached)
         case _:
-            return ScriptedAnswer(text=ANSWER, cached_tokens=cached)
+            return ScriptedResponse(text=RESPONSE, cached_tokens=cached)
 
 
 async def fake_response(fake: Server, request: httpx.Request) -> httpx.Response:

@@ -118,7 +118,7 @@ def events(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) 
     return out
 
 
-def answer(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def response_from(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """Return the whole response of a stream."""
     return fold_events(events(*chunks, rendered=rendered, **flags))
 

@@ -202,7 +202,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request):
     assert without_paths(DIALECT.client.parse_request(request_body, {})) == without_paths(request)
 
 
-# --- answers -----------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------
 
 
 def grounded(text: Text) -> Text:
@@ -220,7 +220,7 @@ def grounded(text: Text) -> Text:
     return replace(text, citations=(source,))
 
 
-answer_parts: st.SearchStrategy[Part] = st.one_of(
+response_parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(Text, text=text_strategy),
     st.builds(Reasoning, text=text_strategy),
     st.builds(ToolCall, id=ids, name=names, arguments=objects),
@@ -251,10 +251,10 @@ endings = st.one_of(
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> Response:
     """Draw responses that this dialect can express; adjacent parts differ in kind."""
     parts: list[Part] = []
-    for part in draw(st.lists(answer_parts, max_size=4, unique_by=call_identity)):
+    for part in draw(st.lists(response_parts, max_size=4, unique_by=call_identity)):
         if not parts or type(part) is not type(parts[-1]) or not isinstance(part, Text | Reasoning):
             parts.append(part)
     if parts and isinstance(parts[-1], Text) and draw(st.booleans()):
@@ -281,14 +281,14 @@ def _comparable(response: Response) -> Response:
     return replace(response, parts=parts, usage=usage)
 
 
-@given(answers())
+@given(responses())
 def test_a_rendered_response_parses_to_the_same_response(response: Response):
     body, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
     assert _comparable(DIALECT.provider.parse_response(body, ABLE, None)) == _comparable(response)
 
 
-@given(answers(), st.data())
+@given(responses(), st.data())
 def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):

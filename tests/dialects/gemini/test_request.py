@@ -306,7 +306,7 @@ DEMANDS = {"replay_reasoning": "required_on_tools"}
 
 
 def steps(*assistant: Any) -> tuple[Turn, ...]:
-    """Return a question, an answer with a call, and its result."""
+    """Return a question, a response with a call, and its result."""
     return (
         USER_TURN,
         Turn(role="assistant", parts=assistant, path="messages[1]"),
@@ -423,12 +423,12 @@ def test_a_later_system_message_becomes_a_user_turn():
 
 
 def test_a_model_turn_may_not_be_first_or_last():
-    answer = Turn(role="assistant", parts=(Text(text="x"),), path="messages[0]")
-    first = render(client_request(turns=(answer, USER_TURN)))
+    response = Turn(role="assistant", parts=(Text(text="x"),), path="messages[0]")
+    first = render(client_request(turns=(response, USER_TURN)))
     assert first.body["contents"][0]["role"] == "user"
     assert ("messages[0]", "approximated") in reported_fields(first.report)
     with pytest.raises(GatewayError) as error:
-        render(client_request(turns=(USER_TURN, answer)))
+        render(client_request(turns=(USER_TURN, response)))
     assert error.value.error.param == "messages[0]"
 
 

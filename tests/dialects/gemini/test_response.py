@@ -21,7 +21,6 @@ from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNA
 from gateway.dialects.gemini.reasoning import parse_signature
 from tests.dialects.gemini.make import (
     STATE,
-    answer,
     call,
     chunk,
     events,
@@ -29,6 +28,7 @@ from tests.dialects.gemini.make import (
     rendered_bytes,
     rendered_frames,
     response_context,
+    response_from,
     text,
     traits,
 )
@@ -44,7 +44,7 @@ def signature_of_kind(kind: str) -> Signature:
 
 
 def test_a_call_signature_ends_the_reasoning_before_it():
-    response = answer(
+    response = response_from(
         chunk(text("pl", thought=True)),
         chunk(text("an", thought=True)),
         chunk(call("f", {"x": 1}, thoughtSignature=STATE), call("g")),
@@ -64,7 +64,7 @@ def test_a_call_signature_ends_the_reasoning_before_it():
 
 
 def test_a_signature_without_reasoning_creates_a_reasoning_part():
-    response = answer(chunk(call("f", id="c9", thoughtSignature=STATE), reason="STOP"))
+    response = response_from(chunk(call("f", id="c9", thoughtSignature=STATE), reason="STOP"))
     assert response.parts == (
         Reasoning(signature=signature_of_kind(NEXT_PART_SIGNATURE)),
         ToolCall(id="c9", name="f", arguments={}, signature=signature_of_kind(SAME_PART_SIGNATURE)),
@@ -79,7 +79,9 @@ def test_the_signature_of_a_call_precedes_its_arguments():
 
 
 def test_a_signature_under_the_last_text_follows_it():
-    response = answer(chunk(text("Hi")), chunk(text("", thoughtSignature=STATE), reason="STOP"))
+    response = response_from(
+        chunk(text("Hi")), chunk(text("", thoughtSignature=STATE), reason="STOP")
+    )
     assert response.parts == (
         Text(text="Hi"),
         Reasoning(signature=signature_of_kind(SAME_PART_SIGNATURE)),
@@ -97,7 +99,7 @@ def partial_arg(path: str, *, more: bool = False, **value: Any) -> dict[str, Any
 
 
 def test_arguments_streamed_in_fragments_are_one_call():
-    response = answer(
+    response = response_from(
         chunk(text("plan", thought=True)),
         chunk({**partial_call_part(name="f", id="c9"), "thoughtSignature": STATE}),
         chunk(partial_call_part(partial_arg("$.city", stringValue="Os", more=True))),
@@ -153,15 +155,15 @@ def test_a_fragment_without_a_valid_path_fails(path: str):
     ],
 )
 def test_a_finish_reason_is_parsed(word: str, reason: str):
-    assert answer(chunk(text("x"), reason=word)).finish.reason == reason
+    assert response_from(chunk(text("x"), reason=word)).finish.reason == reason
 
 
 def test_finish_reason_other_without_content_is_an_error():
-    assert answer(chunk(text(""), reason="OTHER")).finish.reason == "malformed"
+    assert response_from(chunk(text(""), reason="OTHER")).finish.reason == "malformed"
 
 
 def test_a_blocked_prompt_is_a_refusal():
-    response = answer({"promptFeedback": {"blockReason": "BLOCKLIST"}, "usageMetadata": {}})
+    response = response_from({"promptFeedback": {"blockReason": "BLOCKLIST"}, "usageMetadata": {}})
     assert response.parts == (Refusal(text="Blocked by provider: BLOCKLIST"),)
     assert (response.finish.reason, response.finish.category) == ("filter", "BLOCKLIST")
 
@@ -185,16 +187,16 @@ def test_token_counts_are_split_by_kind():
         "candidatesTokenCount": 12,
         "thoughtsTokenCount": 8,
     }
-    usage = answer(chunk(text("x"), reason="STOP", usageMetadata=counts)).usage
+    usage = response_from(chunk(text("x"), reason="STOP", usageMetadata=counts)).usage
     assert usage == Usage(input=33, cache_read=20, output=20, reasoning=8, native=counts)
-    assert answer(chunk(text("x"), reason="STOP")).usage is None
+    assert response_from(chunk(text("x"), reason="STOP")).usage is None
 
 
 def test_tool_names_and_free_text_are_restored_for_the_client():
     rendered = RenderedRequest(
         body={}, client_names={"f_1": "f.1"}, custom_tools=frozenset({"free"})
     )
-    response = answer(
+    response = response_from(
         chunk(call("f_1"), call("free", {"input": "x"}), reason="STOP"), rendered=rendered
     )
     assert [part.name for part in response.parts if isinstance(part, ToolCall)] == ["f.1", "free"]
@@ -213,7 +215,7 @@ def test_sources_are_counted_in_characters():
             }
         ],
     }
-    response = answer(
+    response = response_from(
         chunk(text("世 ")),
         chunk(text("World"), reason="STOP", more={"groundingMetadata": grounding}),
     )
@@ -237,13 +239,13 @@ def test_google_only_parts_are_preserved_for_gemini_clients():
     assert round_trip["candidates"][1]["safetyRatings"] == [{"x": 2}]
 
 
-def test_further_candidates_are_answers_of_their_own():
+def test_further_candidates_are_responses_of_their_own():
     first = chunk(text("a"))
     first["candidates"].append({"index": 1, "content": model(text("b"))})
     last = chunk(reason="STOP")
     last["candidates"].append({"index": 1, "content": model(call()), "finishReason": "STOP"})
-    assert answer(first, last).alternatives == ()  # as nobody asked for it
-    response = answer(first, last, rendered=SEVERAL)
+    assert response_from(first, last).alternatives == ()  # as nobody asked for it
+    response = response_from(first, last, rendered=SEVERAL)
     assert response.parts == (Text(text="a"),)
     assert response.alternatives[0].parts[0] == Text(text="b")
     assert (response.finish.reason, response.alternatives[0].finish.reason) == ("stop", "tool")
@@ -272,11 +274,11 @@ def test_log_probabilities_are_parsed_and_rendered():
 
 def test_a_call_without_an_id_gets_one_from_its_position():
     rendered = RenderedRequest(body={"contents": [{}, {}, {}]})
-    response = answer({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
+    response = response_from({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
     assert [part.id for part in response.parts if isinstance(part, ToolCall)] == ["call_3_0"]
 
 
-def test_a_refused_prompt_is_an_answer_in_a_stream_too():
+def test_a_refused_prompt_is_a_response_in_a_stream_too():
     failed_event = Failed(Error(kind="content_policy", message="no"))
     [rendered] = rendered_frames([failed_event])
     assert rendered["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
@@ -349,7 +351,7 @@ def test_an_html_error_page_is_not_passed_on():
 # --- a client's --------------------------------------------------------------------------
 
 
-def test_a_stream_consists_of_chunks_of_complete_answers():
+def test_a_stream_consists_of_chunks_of_complete_responses():
     response = Response(
         parts=(Text(text="Hi"), ToolCall(id="c", name="f", arguments={"a": 1})),
         finish=Finish(reason="tool"),

@@ -54,9 +54,9 @@ WHOLE = Response(
 )
 
 
-def client(answer: Callable[[httpx.Request], httpx.Response]) -> genai.Client:
+def client(response: Callable[[httpx.Request], httpx.Response]) -> genai.Client:
     """Return the official client with a transport that responds without a network."""
-    http = httpx.Client(transport=httpx.MockTransport(answer))
+    http = httpx.Client(transport=httpx.MockTransport(response))
     options = types.HttpOptions(base_url="http://gateway", httpx_client=http)
     return genai.Client(api_key="k", vertexai=False, http_options=options)
 
@@ -149,7 +149,7 @@ def test_the_sdk_raises_an_error_as_google_would(kind: str, code: int, word: str
     assert (error.value.code, error.value.status) == (code, word)
 
 
-def test_a_prompt_that_policy_refuses_is_an_answer_without_candidates():
+def test_a_prompt_that_policy_refuses_is_a_response_without_candidates():
     reply = DIALECT.client.render_error(Error(kind="content_policy", message="no"), "req_dgm")
     response = client(lambda _: httpx.Response(200, json=reply.body)).models.generate_content(
         **REQUEST
@@ -167,7 +167,7 @@ def test_the_sdk_reads_a_count():
 def test_sdk_requests_are_parsed():
     upstream_requests: list[httpx.Request] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         upstream_requests.append(request)
         return httpx.Response(
             200, json=DIALECT.client.render_response(WHOLE, response_context())[0]
@@ -193,7 +193,7 @@ def test_sdk_requests_are_parsed():
         top_k=3,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
-    client(answer).models.generate_content(model="gw-x", contents="hi", config=config)
+    client(respond).models.generate_content(model="gw-x", contents="hi", config=config)
     (request,) = upstream_requests
     assert request.url.path.endswith("/models/gw-x:generateContent")
     parsed = DIALECT.client.parse_request({**json.loads(request.content), "model": "gw-x"}, {})

@@ -143,7 +143,7 @@ def test_every_rendered_request_is_valid_for_ollama(request: Request) -> None:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> Response:
     """Draw responses that Ollama can express exactly."""
     parts: list[object] = draw(
         st.lists(st.builds(Reasoning, text=nonempty_text, signature=st.just(OWN)), max_size=1)
@@ -172,7 +172,7 @@ FRAME = response_context(model="acme-1")
 
 
 @settings(max_examples=60)
-@given(answers())
+@given(responses())
 def test_a_complete_response_renders_and_parses_unchanged(response: Response) -> None:
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
@@ -181,8 +181,8 @@ def test_a_complete_response_renders_and_parses_unchanged(response: Response) ->
 
 
 @settings(max_examples=60)
-@given(answers(), st.data())
-def test_a_streamed_answer_round_trips_at_any_split(
+@given(responses(), st.data())
+def test_a_streamed_response_round_trips_at_any_split(
     response: Response, data: st.DataObject
 ) -> None:
     renderer = DIALECT.client.stream_renderer(FRAME)

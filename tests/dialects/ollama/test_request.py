@@ -287,8 +287,8 @@ def test_an_image_in_a_result_moves_to_the_next_user_message() -> None:
         ),
     )
     rendered = render(request)
-    *_, answer, after = rendered.body["messages"]
-    assert answer["content"].startswith("Error: [image 1")
+    *_, response, after = rendered.body["messages"]
+    assert response["content"].startswith("Error: [image 1")
     assert after["images"] == [PNG]
     assert after["content"].endswith("see?")
     assert reported_fields(rendered.report) == [
@@ -409,7 +409,7 @@ def test_prefill_is_refused_for_a_model_without_it() -> None:
     assert error.value.error.kind == "unsupported_param"
 
 
-def test_several_answers_are_refused() -> None:
+def test_several_responses_are_refused() -> None:
     with pytest.raises(GatewayError) as error:
         render(user(Text(text="x"), sampling=Sampling(n=2)))
     assert (error.value.error.kind, error.value.error.param) == ("unsupported_param", "n")

@@ -63,15 +63,15 @@ def lines(events: list[Any]) -> Iterator[ollama.ChatResponse]:
 def test_the_sdk_reads_a_response() -> None:
     body, _ = DIALECT.client.render_response(FULL, response_context())
     with client(200, json.dumps(body).encode()) as sdk:
-        answer = sdk.chat(model="m", messages=[USER])
-    assert answer.message.content == "It is sunny."
-    assert answer.message.thinking == "hm"
-    calls = answer.message.tool_calls or []
+        response = sdk.chat(model="m", messages=[USER])
+    assert response.message.content == "It is sunny."
+    assert response.message.thinking == "hm"
+    calls = response.message.tool_calls or []
     assert [(c.function.name, c.function.arguments) for c in calls] == [
         ("get_weather", {"city": "Paris"})
     ]
-    assert (answer.prompt_eval_count, answer.eval_count) == (30, 25)
-    assert (answer.done, answer.done_reason) == (True, "stop")
+    assert (response.prompt_eval_count, response.eval_count) == (30, 25)
+    assert (response.done, response.done_reason) == (True, "stop")
 
 
 def test_the_sdk_reads_a_stream_with_keepalives() -> None:
@@ -85,7 +85,7 @@ def test_the_sdk_reads_a_stream_with_keepalives() -> None:
     assert rows[-1].eval_count == 25
 
 
-def test_the_sdk_reads_the_answer_to_a_prompt() -> None:
+def test_the_sdk_reads_the_response_to_a_prompt() -> None:
     content = stream_bytes(
         unfold_response(Response(parts=(Text(text="Hi"),))), endpoint="/api/generate"
     )
@@ -125,9 +125,9 @@ def test_the_sdk_reads_vectors() -> None:
     request = Asked(model="m", inputs=("a", "b"))
     body = DIALECT.embed_client.render_embed(response, request, response_context())
     with client(200, json.dumps(body).encode()) as sdk:
-        answer = sdk.embed(model="m", input=["a", "b"])
-    assert [list(v) for v in answer.embeddings] == [[0.5, 1.0], [0.25, 2.0]]
-    assert answer.prompt_eval_count == 4
+        reply = sdk.embed(model="m", input=["a", "b"])
+    assert [list(v) for v in reply.embeddings] == [[0.5, 1.0], [0.25, 2.0]]
+    assert reply.prompt_eval_count == 4
     older = DIALECT.embed_client.render_embed(
         response, request, response_context(endpoint="/api/embeddings")
     )

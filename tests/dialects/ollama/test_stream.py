@@ -97,7 +97,7 @@ def test_the_done_reason_is_parsed(reason: str, finish: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["load", "unload"])
-def test_a_load_response_is_not_an_answer(reason: str) -> None:
+def test_a_load_response_is_not_a_response(reason: str) -> None:
     assert parse_lines(last_line(reason)).finish.reason == "malformed"
 
 
@@ -135,7 +135,7 @@ def test_log_probabilities_are_parsed_and_rendered() -> None:
     assert round_trip["logprobs"] == tokens
 
 
-def test_the_answer_to_a_prompt_is_read() -> None:
+def test_the_response_to_a_prompt_is_read() -> None:
     response_body = {"model": "m", "response": "Hi", "done": True, "done_reason": "stop"}
     assert DIALECT.provider.parse_response(response_body, traits(), None).parts == (
         Text(text="Hi"),
@@ -218,8 +218,8 @@ def test_the_total_duration_of_other_providers_is_measured() -> None:
     def elapsed_ms() -> int:
         return 250
 
-    answer = Response(parts=(Text(text="x"),), usage=Usage(output=1))
-    for response in (answer, Response(parts=answer.parts)):
+    reply = Response(parts=(Text(text="x"),), usage=Usage(output=1))
+    for response in (reply, Response(parts=reply.parts)):
         whole, _ = DIALECT.client.render_response(response, response_context(elapsed_ms=elapsed_ms))
         last = rendered_lines(unfold_response(response), elapsed_ms=elapsed_ms)[-1]
         assert whole["total_duration"] == last["total_duration"] == 250_000_000

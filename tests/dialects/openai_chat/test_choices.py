@@ -20,7 +20,7 @@ STOP = chunk(finish="stop")
 SEVERAL = RenderedRequest(body={"n": 2})
 
 
-def test_further_choices_are_answers_of_their_own():
+def test_further_choices_are_responses_of_their_own():
     second_chunk = chunk({"content": "a"})
     second_chunk["choices"].append(
         {"index": 1, "delta": {"content": "b"}, "finish_reason": "length"}
@@ -51,7 +51,7 @@ HI = [BlockStart(kind="text"), Delta("hi"), BlockEnd()]
 HO = [BlockStart(kind="text"), Delta("ho"), BlockEnd()]
 
 
-def test_several_answers_are_choices_streamed_and_not():
+def test_several_responses_are_choices_streamed_and_not():
     other = fold_events([Start(), *HO, End(Finish(reason="length"))])
     end = End(Finish(reason="stop"), (other,))
     response = fold_events([Start(), *HI, end])

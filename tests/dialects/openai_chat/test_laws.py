@@ -314,7 +314,7 @@ def _path_exists(body: Any, path: str) -> bool:
     return True
 
 
-# --- answers -------------------------------------------------------------------------
+# --- responses -----------------------------------------------------------------------
 
 origin = Signature(provider="acme", model="acme-1", kind="text")
 answer_calls = st.one_of(
@@ -339,7 +339,7 @@ sources = st.builds(
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> Response:
     """Draw responses that Chat can express exactly: reasoning, then text or refusal, then calls."""
     parts: list[Any] = []
     if draw(st.booleans()):
@@ -350,12 +350,12 @@ def answers(draw: st.DrawFn) -> Response:
     elif draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
         parts.append(Text(text=draw(nonempty_text), citations=cited))
-    drawn_answer_calls = (
+    drawn_response_calls = (
         [] if is_refusal else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
     )
-    parts += drawn_answer_calls
+    parts += drawn_response_calls
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
-    if drawn_answer_calls and reason == "stop":
+    if drawn_response_calls and reason == "stop":
         reason = "tool"
     if is_refusal and reason == "stop":
         reason = "refusal"
@@ -381,7 +381,7 @@ FRAME = response_context(model="acme-1", include_usage=True)
 
 
 @settings(max_examples=60)
-@given(answers())
+@given(responses())
 def test_a_complete_response_renders_and_parses_unchanged(response: Response):
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
@@ -390,8 +390,8 @@ def test_a_complete_response_renders_and_parses_unchanged(response: Response):
 
 
 @settings(max_examples=60)
-@given(answers(), st.data())
-def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st.DataObject):
+@given(responses(), st.data())
+def test_a_streamed_response_round_trips_at_any_split(response: Response, data: st.DataObject):
     renderer = DIALECT.client.stream_renderer(FRAME)
     wire = b"".join(renderer.feed(event) for event in split_deltas(unfold_response(response), data))
     assert renderer.report == []

@@ -289,9 +289,9 @@ def test_the_older_function_messages_are_paired():
         )
     )
     part = request.turns[1].parts[0]
-    answer = request.turns[2].parts[0]
-    assert part.id == answer.id  # type: ignore[union-attr]
-    assert (answer.name, answer.path) == ("f", "messages[2]")  # type: ignore[union-attr]
+    response = request.turns[2].parts[0]
+    assert part.id == response.id  # type: ignore[union-attr]
+    assert (response.name, response.path) == ("f", "messages[2]")  # type: ignore[union-attr]
 
 
 def test_refusals_are_read_from_both_fields():

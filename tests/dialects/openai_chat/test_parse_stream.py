@@ -134,12 +134,12 @@ def test_a_finish_reason_is_parsed(word: str, reason: str):
 
 
 @pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos"])
-def test_an_answer_with_calls_has_finished_for_them(word: str):
+def test_a_response_with_calls_has_finished_for_them(word: str):
     calls = chunk(call_delta(id="c", name="f", arguments="{}"))
     assert parse_chunks(calls, chunk(finish=word)).finish.reason == "tool"
 
 
-def test_a_cut_answer_with_calls_stays_cut():
+def test_a_cut_response_with_calls_stays_cut():
     calls = chunk(call_delta(id="c", name="f", arguments='{"a'))
     assert parse_chunks(calls, chunk(finish="length")).finish.reason == "length"
 
@@ -605,7 +605,7 @@ def test_a_frame_named_error_fails_the_stream():
     assert out[0].error.kind == "overloaded"
 
 
-# --- whole answers -------------------------------------------------------------------
+# --- whole responses -------------------------------------------------------------------
 
 
 def chat_completion(message: Any, finish: Any = "stop", **fields: Any) -> Any:
@@ -614,7 +614,7 @@ def chat_completion(message: Any, finish: Any = "stop", **fields: Any) -> Any:
     return {"id": "chatcmpl-9", "created": 5, "model": "up", "choices": [choice], **fields}
 
 
-def answer(body: Any, **flags: Any) -> Any:
+def read(body: Any, **flags: Any) -> Any:
     """Return the canonical response of a body."""
     return DIALECT.provider.parse_response(body, traits(**flags), None)
 
@@ -629,7 +629,7 @@ def test_a_complete_response_is_read_like_a_stream():
             {"id": "c2", "type": "function", "function": {"name": "g", "arguments": ""}},
         ],
     }
-    response = answer(chat_completion(message, "tool_calls", usage=USAGE, service_tier="flex"))
+    response = read(chat_completion(message, "tool_calls", usage=USAGE, service_tier="flex"))
     assert response.parts == (
         Reasoning(text="hm", signature=PLAIN),
         Text(text="hi"),
@@ -644,19 +644,17 @@ def test_a_complete_response_is_read_like_a_stream():
 
 def test_log_probabilities_are_stored_when_present():
     token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
-    response = answer(chat_completion({"content": "x"}, choice={"logprobs": {"content": [token]}}))
+    response = read(chat_completion({"content": "x"}, choice={"logprobs": {"content": [token]}}))
     assert token_logprobs(response) == [token]
-    assert (
-        answer(chat_completion({"content": "x"}, choice={"logprobs": {"content": []}})).extra == {}
-    )
+    assert read(chat_completion({"content": "x"}, choice={"logprobs": {"content": []}})).extra == {}
 
 
 def test_an_empty_response_is_valid():
-    assert answer(chat_completion({"content": None})).parts == ()
+    assert read(chat_completion({"content": None})).parts == ()
 
 
 def test_a_missing_finish_reason_is_a_stop():
-    assert answer(chat_completion({"content": "x"}, None)).finish.reason == "stop"
+    assert read(chat_completion({"content": "x"}, None)).finish.reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -683,7 +681,7 @@ def test_a_missing_finish_reason_is_a_stop():
 )
 def test_an_invalid_response_is_an_error(body: Any):
     with pytest.raises(GatewayError) as error:
-        answer(body)
+        read(body)
     assert error.value.error.kind == "upstream_error"
 
 

@@ -16,7 +16,7 @@ from gateway.providers.capabilities import traits_for
 from tests.dialects.openai_chat.make import rendered_frames, response_context
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
-ANSWER = Response(
+RESPONSE = Response(
     parts=(
         Reasoning(text="First.", signature=STATE),
         Reasoning(redacted=True, signature=replace(STATE, kind="redacted", value="R")),
@@ -40,7 +40,7 @@ def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
         details = [
             detail
             for item in rendered_frames(
-                unfold_response(ANSWER), reasoning_field="reasoning_details"
+                unfold_response(RESPONSE), reasoning_field="reasoning_details"
             )
             if isinstance(item, dict) and item["choices"]
             for detail in item["choices"][0]["delta"].get("reasoning_details", [])
@@ -48,21 +48,21 @@ def test_reasoning_details_contain_every_part_with_its_state(stream: bool):
         text = "First.Second."
     else:
         frame = response_context(reasoning_field="reasoning_details")
-        body, _ = DIALECT.client.render_response(ANSWER, frame)
+        body, _ = DIALECT.client.render_response(RESPONSE, frame)
         message = body["choices"][0]["message"]
         details, text = message["reasoning_details"], message["reasoning"]
     assert text == "First.Second."
     back = {"role": "assistant", "content": "", "reasoning": text, "reasoning_details": details}
-    assert parse_reasoning_parts(back) == ANSWER.parts[:3]
+    assert parse_reasoning_parts(back) == RESPONSE.parts[:3]
 
 
 def test_details_are_shown_only_where_the_route_allows_it():
-    body, _ = DIALECT.client.render_response(ANSWER, response_context())
+    body, _ = DIALECT.client.render_response(RESPONSE, response_context())
     assert "reasoning_details" not in body["choices"][0]["message"]
-    events = rendered_frames(unfold_response(ANSWER))
+    events = rendered_frames(unfold_response(RESPONSE))
     assert "reasoning_details" not in str(events)
     hidden = response_context(reasoning_field="reasoning_details", reasoning_display="none")
-    body, _ = DIALECT.client.render_response(ANSWER, hidden)
+    body, _ = DIALECT.client.render_response(RESPONSE, hidden)
     assert "reasoning_details" not in body["choices"][0]["message"]
 
 
@@ -90,6 +90,6 @@ def test_mistral_gets_its_thinking_back_as_chunks():
     assert [item.path for item in rendered.report] == ["messages[1].reasoning"]
 
 
-def test_an_empty_answer_ends_with_done():
+def test_an_empty_response_ends_with_done():
     events = [Start(), End(Finish(reason="stop"))]
     assert rendered_frames(events, reasoning_field="reasoning_details")[-1] == "[DONE]"

@@ -543,7 +543,7 @@ def test_a_cache_point_of_a_result_is_on_its_last_part():
     assert rendered_message["content"] == [{"type": "text", "text": "r", **mark}]
 
 
-# --- the form of the answer ----------------------------------------------------------
+# --- the form of the response ----------------------------------------------------------
 
 SCHEMA = {
     "type": "object",
@@ -648,7 +648,7 @@ def test_media_in_an_assistant_message_is_reported():
     assert reported_fields(rendered.report) == [("p", "dropped")]
 
 
-def test_sources_of_earlier_answers_are_reported():
+def test_sources_of_earlier_responses_are_reported():
     text = Text(text="a", citations=(Citation(url="https://x"),), path="p")
     turns = (Turn(role="assistant", parts=(text,)), Turn(role="user", parts=(Text(text="b"),)))
     assert reported_fields(render(Request(model="gw", turns=turns)).report) == [

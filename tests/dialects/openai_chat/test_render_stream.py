@@ -270,7 +270,7 @@ def test_a_paused_turn_is_reported():
     assert reported_fields(report) == [("finish_reason", "approximated")]
 
 
-def test_garbled_output_is_an_error_and_no_answer():
+def test_garbled_output_is_an_error_and_no_response():
     end = End(Finish(reason="malformed", explanation="bad call"))
     assert rendered_frames([Start(), end])[-1] == {
         "error": {

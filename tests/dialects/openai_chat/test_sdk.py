@@ -47,10 +47,10 @@ REFUSAL = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refus
 def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
     """Return an SDK client that receives this response to every request."""
 
-    def answer(_: httpx2.Request) -> httpx2.Response:
+    def respond(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=content, headers=headers)
 
-    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
+    transport = httpx2.Client(transport=httpx2.MockTransport(respond))
     return openai.OpenAI(api_key="k", base_url="http://gw/v1", http_client=transport, max_retries=0)
 
 
@@ -71,8 +71,8 @@ def stream(events: list[Event]) -> Iterator[ChatCompletionChunk]:
 
 
 def test_the_sdk_reads_a_response():
-    answer = sdk_completion(FULL)
-    choice = answer.choices[0]
+    response = sdk_completion(FULL)
+    choice = response.choices[0]
     assert choice.message.content == "It is sunny."
     assert choice.finish_reason == "tool_calls"
     assert choice.message.reasoning_content == "Let me think"  # type: ignore[attr-defined]
@@ -83,10 +83,10 @@ def test_the_sdk_reads_a_response():
     ]
     annotations = choice.message.annotations or []
     assert annotations[0].url_citation.url == "https://x"
-    assert answer.usage is not None
-    assert answer.usage.prompt_tokens == 90
-    assert answer.usage.prompt_tokens_details is not None
-    assert answer.usage.prompt_tokens_details.cached_tokens == 60
+    assert response.usage is not None
+    assert response.usage.prompt_tokens == 90
+    assert response.usage.prompt_tokens_details is not None
+    assert response.usage.prompt_tokens_details.cached_tokens == 60
 
 
 def test_the_sdk_reads_a_refusal():

@@ -211,7 +211,7 @@ def test_chat_log_probabilities_become_lists() -> None:
     }
 
 
-def test_several_answers_are_choices_streamed_and_not() -> None:
+def test_several_responses_are_choices_streamed_and_not() -> None:
     other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
     response = Response(parts=(Text(text="hi"),), alternatives=(other,))
     rendered_response, _ = DIALECT.client.render_response(response, response_context())
@@ -225,8 +225,8 @@ def test_choices_of_several_prompts_are_numbered_consecutively() -> None:
     assert DIALECT.plan_request is not None
     several = DIALECT.plan_request({"prompt": msgspec.Raw(b'["a", "b"]')})
     assert isinstance(several, SplitPlan)
-    answers = [{"choices": [{"index": 0}, {"index": 1}]}] * 2
-    assert [c["index"] for c in several.merge_responses(answers)["choices"]] == [0, 1, 2, 3]
+    responses = [{"choices": [{"index": 0}, {"index": 1}]}] * 2
+    assert [c["index"] for c in several.merge_responses(responses)["choices"]] == [0, 1, 2, 3]
     line = b'data: {"id":"c%d","choices":[{"index":%d}]}\n\n'
     joined, places = several.new_stream(), (0, 1, 1)
     out = joined.feed(0, b"".join(line % (1, index) for index in places))

@@ -52,7 +52,7 @@ def test_a_rendered_request_parses_to_the_same_request(request: Request) -> None
     assert completion_refusal(wire) is None
 
 
-answers = st.builds(
+responses = st.builds(
     lambda text, reason, usage: Response(
         id="cmpl-1",
         model="acme-1",
@@ -71,8 +71,8 @@ FRAME = response_context(model="acme-1", include_usage=True)
 
 
 @settings(max_examples=60)
-@given(answers, st.data())
-def test_an_answer_is_parsed_alike_complete_and_streamed(
+@given(responses, st.data())
+def test_a_response_is_parsed_alike_complete_and_streamed(
     response: Response, data: st.DataObject
 ) -> None:
     wire, report = DIALECT.client.render_response(response, FRAME)

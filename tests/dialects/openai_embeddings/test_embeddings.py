@@ -171,10 +171,10 @@ def test_any_json_is_vectors_or_an_error(value: Any) -> None:
 def sdk(status: int, content: dict[str, Any], headers: dict[str, str]) -> openai.OpenAI:
     """Return an SDK client that receives this response to every request."""
 
-    def answer(_: httpx2.Request) -> httpx2.Response:
+    def respond(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=json.dumps(content).encode(), headers=headers)
 
-    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
+    transport = httpx2.Client(transport=httpx2.MockTransport(respond))
     return openai.OpenAI(api_key="k", base_url="http://gw/v1", http_client=transport, max_retries=0)
 
 

@@ -153,8 +153,8 @@ def parse_output(
     *output: dict[str, Any], rendered: RenderedRequest | None = None, **fields: Any
 ) -> Response:
     """Return the canonical response of a whole response."""
-    answer = response(output=list(output), **fields)
-    return DIALECT.provider.parse_response(answer, traits(), rendered)
+    reply = response(output=list(output), **fields)
+    return DIALECT.provider.parse_response(reply, traits(), rendered)
 
 
 def response_context(**fields: Any) -> ResponseContext:

@@ -16,7 +16,7 @@ from gateway.dialects import DIALECTS
 from gateway.providers.capabilities import traits_for
 from tests.dialects.openai_chat.test_laws import requests as chat_requests
 from tests.dialects.openai_responses.make import body, response_context, traits
-from tests.dialects.openai_responses.test_laws import answers, requests
+from tests.dialects.openai_responses.test_laws import requests, responses
 from tests.fakes import anthropic_rules, openai_rules, responses_rules
 
 RESPONSES = DIALECTS["openai_responses"]
@@ -78,8 +78,8 @@ def test_a_chat_request_is_one_that_responses_accept(request: Request):
 
 @pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
 @settings(max_examples=30, deadline=None)
-@given(response=answers())
-def test_an_answer_for_responses_can_be_shown_to_other_clients(response: Response, client: Any):
+@given(response=responses())
+def test_a_response_for_responses_can_be_shown_to_other_clients(response: Response, client: Any):
     wire, _ = RESPONSES.client.render_response(response, response_context())
     round_trip = RESPONSES.provider.parse_response(wire, traits(), None)
     client.client.render_response(round_trip, response_context())
@@ -90,7 +90,7 @@ def test_an_answer_for_responses_can_be_shown_to_other_clients(response: Respons
 
 # --- two turns of a loop with thoughts ---------------------------------------------------
 
-DEEPSEEK_ANSWER = {
+DEEPSEEK_RESPONSE = {
     "id": "1",
     "model": "deepseek-v4-pro",
     "choices": [
@@ -107,7 +107,7 @@ DEEPSEEK_ANSWER = {
         }
     ],
 }
-CLAUDE_ANSWER = {
+CLAUDE_RESPONSE = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",
@@ -123,10 +123,12 @@ RESULT = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
 
 
-def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) -> dict[str, Any]:
-    """Return the upstream request after the client has sent back the answer with a tool result."""
+def second_turn(
+    preset: str, model: str, provider_response: Any, *, summary: str | None
+) -> dict[str, Any]:
+    """Return the upstream request after the client has sent back the response with a tool result."""
     adapter, target_traits = upstream(preset), traits_for(preset, model)
-    response = adapter.parse_response(answer, target_traits, None)
+    response = adapter.parse_response(provider_response, target_traits, None)
     frame = response_context(reasoning_display="summary" if summary else "none")
     payload, _ = RESPONSES.client.render_response(response, frame)
     items = [{"role": "user", "content": "weather?"}, *payload["output"], RESULT]
@@ -138,14 +140,14 @@ def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) ->
 
 
 def test_deepseek_gets_its_reasoning_back():
-    upstream_body = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_ANSWER, summary="auto")
+    upstream_body = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_RESPONSE, summary="auto")
     assert upstream_body["messages"][1]["reasoning_content"] == "I need the weather"
     assert openai_rules.deepseek_refusal(upstream_body) is None
 
 
 @pytest.mark.parametrize("summary", ["auto", None])
 def test_claude_gets_its_signature_back(summary: str | None):
-    upstream_body = second_turn("anthropic", "claude-opus-5", CLAUDE_ANSWER, summary=summary)
+    upstream_body = second_turn("anthropic", "claude-opus-5", CLAUDE_RESPONSE, summary=summary)
     thought = upstream_body["messages"][1]["content"][0]
     assert thought["signature"] == "SIG"
 
@@ -169,8 +171,8 @@ def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
             "status": "completed",
         },
     ]
-    answer = {"id": "r", "model": "m", "status": "completed", "output": output}
-    response = RESPONSES.provider.parse_response(answer, target_traits, None)
+    reply = {"id": "r", "model": "m", "status": "completed", "output": output}
+    response = RESPONSES.provider.parse_response(reply, target_traits, None)
     payload, _ = client.client.render_response(response, response_context())
     if client is CHAT:
         message, result = payload["choices"][0]["message"], {"role": "tool", "tool_call_id": "c1"}

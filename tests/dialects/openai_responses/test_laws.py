@@ -347,9 +347,9 @@ def _path_exists(body: Any, path: str) -> bool:
     return True
 
 
-# --- answers -------------------------------------------------------------------------
+# --- responses -----------------------------------------------------------------------
 
-answer_thoughts = st.builds(
+response_thoughts = st.builds(
     lambda text, value: Reasoning(
         text=text,
         signature=Signature(provider="acme", model="acme-1", kind=STATE_KIND, value=value),
@@ -360,9 +360,9 @@ answer_thoughts = st.builds(
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> Response:
     """Draw responses that Responses can express exactly, without two texts in a row."""
-    parts: list[Any] = draw(st.lists(answer_thoughts, max_size=2))
+    parts: list[Any] = draw(st.lists(response_thoughts, max_size=2))
     is_refusal = draw(st.integers(0, 4)) == 0
     if draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
@@ -371,7 +371,7 @@ def answers(draw: st.DrawFn) -> Response:
         parts.append(Refusal(text=draw(nonempty_text)))
     drawn_calls = draw(st.lists(calls, max_size=3, unique_by=lambda c: c.id))
     for call in drawn_calls:
-        parts += [*draw(st.lists(answer_thoughts, max_size=1)), call]
+        parts += [*draw(st.lists(response_thoughts, max_size=1)), call]
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
     if drawn_calls and reason == "stop":
         reason = "tool"
@@ -414,7 +414,7 @@ FRAME = response_context(model="acme-1")
 
 
 @settings(max_examples=80, deadline=None)
-@given(answers())
+@given(responses())
 def test_a_complete_response_renders_and_parses_unchanged(response: Response):
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
@@ -423,8 +423,8 @@ def test_a_complete_response_renders_and_parses_unchanged(response: Response):
 
 
 @settings(max_examples=80, deadline=None)
-@given(answers(), st.data())
-def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st.DataObject):
+@given(responses(), st.data())
+def test_a_streamed_response_round_trips_at_any_split(response: Response, data: st.DataObject):
     renderer = DIALECT.client.stream_renderer(FRAME)
     wire = b"".join(renderer.feed(event) for event in split_deltas(unfold_response(response), data))
     assert renderer.report == []
@@ -432,8 +432,8 @@ def test_a_streamed_answer_round_trips_at_any_split(response: Response, data: st
 
 
 @settings(max_examples=40, deadline=None)
-@given(answers())
-def test_a_stream_ends_with_the_complete_answer(response: Response):
+@given(responses())
+def test_a_stream_ends_with_the_complete_response(response: Response):
     renderer = DIALECT.client.stream_renderer(FRAME)
     wire = b"".join(renderer.feed(event) for event in unfold_response(response))
     frames = Decoder().feed(wire)

@@ -115,9 +115,9 @@ def test_codex_sends_tools_as_an_item():
     assert part == ToolCall(
         id="c1", name="functions/exec", raw_arguments="ls", custom=True, path="input[2]"
     )
-    answer = request.turns[2].parts[0]
-    assert isinstance(answer, ToolResult)
-    assert answer.custom
+    response = request.turns[2].parts[0]
+    assert isinstance(response, ToolResult)
+    assert response.custom
 
 
 def test_a_tool_namespace_is_unchanged_for_a_provider_of_this_dialect():
@@ -134,8 +134,8 @@ def test_a_tool_namespace_is_unchanged_for_a_provider_of_this_dialect():
 
 
 def test_a_call_of_a_tool_in_a_namespace_is_shown_in_it():
-    answer = Response(parts=(ToolCall(id="c", name="functions/wait", arguments={}),))
-    payload, _ = DIALECT.client.render_response(answer, response_context())
+    response = Response(parts=(ToolCall(id="c", name="functions/wait", arguments={}),))
+    payload, _ = DIALECT.client.render_response(response, response_context())
     item = payload["output"][0]
     assert (item["namespace"], item["name"]) == ("functions", "wait")
 
@@ -234,8 +234,8 @@ def test_an_unknown_reference_is_refused_with_param_and_code(
 
 def test_the_state_of_a_call_is_restored_to_the_call():
     signature = Signature(provider="gemini", model="gemini-3", kind="thoughtSignature", value="S")
-    answer = Response(parts=(ToolCall(id="c1", name="f", arguments={}, signature=signature),))
-    payload, report = DIALECT.client.render_response(answer, response_context())
+    response = Response(parts=(ToolCall(id="c1", name="f", arguments={}, signature=signature),))
+    payload, report = DIALECT.client.render_response(response, response_context())
     assert report == ()
     assert [item["type"] for item in payload["output"]] == ["function_call", "reasoning"]
     request = parse(body(USER, *payload["output"], result("c1")))

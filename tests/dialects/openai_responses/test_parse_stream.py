@@ -241,13 +241,13 @@ def test_a_repeated_citation_is_parsed_once():
     ("details", "reason"),
     [("max_output_tokens", "length"), ("content_filter", "filter"), (None, "length")],
 )
-def test_an_incomplete_answer_has_its_reason(details: str | None, reason: str):
-    answer = response(
+def test_an_incomplete_response_has_its_reason(details: str | None, reason: str):
+    reply = response(
         output=[message(text("He"))],
         status="incomplete",
         incomplete_details={"reason": details} if details else None,
     )
-    assert DIALECT.provider.parse_response(answer, traits(), None).finish.reason == reason
+    assert DIALECT.provider.parse_response(reply, traits(), None).finish.reason == reason
 
 
 def test_cache_counts_are_subtracted_from_the_prompt():

@@ -55,10 +55,10 @@ EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
     """Return an SDK client that receives this response to every request."""
 
-    def answer(_: httpx2.Request) -> httpx2.Response:
+    def respond(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=content, headers=headers)
 
-    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
+    transport = httpx2.Client(transport=httpx2.MockTransport(respond))
     return openai.OpenAI(api_key="k", base_url="http://gw/v1", http_client=transport, max_retries=0)
 
 
@@ -108,9 +108,9 @@ def test_every_event_is_of_the_sdks_types(response: Response):
 
 
 def test_the_sdk_reads_a_response():
-    answer = sdk_response(FULL)
-    assert answer.output_text == "It is sunny."
-    kinds = [item.type for item in answer.output]
+    response = sdk_response(FULL)
+    assert response.output_text == "It is sunny."
+    kinds = [item.type for item in response.output]
     assert kinds == [
         "reasoning",
         "message",
@@ -118,16 +118,16 @@ def test_the_sdk_reads_a_response():
         "function_call",
         "custom_tool_call",
     ]
-    thought, message, first, _, patch = answer.output
+    thought, message, first, _, patch = response.output
     assert thought.summary[0].text == "Let me think"  # type: ignore[union-attr]
     ranges = [(a.start_index, a.end_index) for a in message.content[0].annotations]  # type: ignore[union-attr]
     assert ranges == [(0, 6), (6, 12)]
     assert json.loads(first.arguments) == {"city": "Paris"}  # type: ignore[union-attr]
     assert patch.input == "*** Begin"  # type: ignore[union-attr]
-    assert answer.usage is not None
-    assert answer.usage.input_tokens == 90
-    assert answer.usage.input_tokens_details.cached_tokens == 60
-    assert answer.usage.total_tokens == 115
+    assert response.usage is not None
+    assert response.usage.input_tokens == 90
+    assert response.usage.input_tokens_details.cached_tokens == 60
+    assert response.usage.total_tokens == 115
 
 
 def test_cache_writes_are_split_only_if_some_are_kept_longer():
@@ -148,7 +148,7 @@ def test_cache_writes_are_split_only_if_some_are_kept_longer():
     assert details_with_hour == {**details, "cache_write_tokens_details": split}
 
 
-def test_the_sdk_reads_a_refusal_and_a_cut_answer():
+def test_the_sdk_reads_a_refusal_and_a_cut_response():
     refusal_response = sdk_response(REFUSAL)
     assert refusal_response.status == "completed"
     assert refusal_response.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
@@ -211,7 +211,7 @@ def test_stream_events_are_in_the_order_of_the_openai_api():
     ],
     ids=["at the start", "in the middle", "instead of an answer"],
 )
-def test_a_broken_stream_ends_in_a_failed_answer(events: list[Event]):
+def test_a_broken_stream_ends_in_a_failed_response(events: list[Event]):
     *_, last = stream(events)
     assert last.type == "response.failed"
     assert last.response.status == "failed"

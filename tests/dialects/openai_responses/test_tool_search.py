@@ -83,7 +83,7 @@ def test_a_search_by_the_provider_is_still_dropped() -> None:
     assert [item.path for item in report if item.path.startswith("tools")] == ["tools[0]"]
 
 
-ANSWER = Response(
+RESPONSE = Response(
     parts=(ToolCall(id="c1", name=CLIENT_TOOL_SEARCH, arguments={"query": "weather"}),),
     finish=Finish(reason="tool"),
 )
@@ -94,14 +94,14 @@ def test_a_call_of_the_search_is_shown_as_its_own_item(streamed: bool) -> None:
     context = response_context()
     if streamed:
         renderer = DIALECT.client.stream_renderer(context)
-        sent_bytes = b"".join(renderer.feed(event) for event in unfold_response(ANSWER))
+        sent_bytes = b"".join(renderer.feed(event) for event in unfold_response(RESPONSE))
         lines = [line for line in sent_bytes.decode().splitlines() if line.startswith("data: {")]
         sent_events = [json.loads(line.removeprefix("data: ")) for line in lines]
         assert not [e for e in sent_events if "arguments" in e["type"]]
         [done] = [e for e in sent_events if e["type"] == "response.output_item.done"]
         item = done["item"]
     else:
-        [item] = DIALECT.client.render_response(ANSWER, context)[0]["output"]
+        [item] = DIALECT.client.render_response(RESPONSE, context)[0]["output"]
     assert item.pop("id").startswith("tsc_")
     assert item == {
         "type": "tool_search_call",
