@@ -4,6 +4,7 @@ import { bindKeyboard, openCommandPalette } from "./keyboard.js";
 import "./drafts.js";
 import "./focus.js";
 import "./network.js";
+import "./submit.js";
 
 const root = document.documentElement;
 

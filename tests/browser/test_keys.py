@@ -39,6 +39,25 @@ def test_a_key_is_created_shown_once_copied_and_works(open_page: Any, site: Site
     assert token not in page.content()
 
 
+def test_two_clicks_create_one_key(signed_in: Any) -> None:
+    signed_in.goto("/console/keys/add")
+    signed_in.get_by_label("Name", exact=True).fill("one of a kind")
+    box = signed_in.get_by_role("button", name="Create key").bounding_box()
+    signed_in.mouse.move(box["x"] + 5, box["y"] + 5)
+    for _ in range(2):
+        signed_in.mouse.down()
+        signed_in.mouse.up()
+        signed_in.wait_for_timeout(20)  # a double click of a person; at 0 ms Chromium sends one
+    expect(signed_in.locator("#secret")).to_be_visible()
+    signed_in.goto("/console/keys")
+    expect(signed_in.get_by_role("link", name="one of a kind")).to_have_count(1)
+    signed_in.go_back()
+    signed_in.go_back()
+    signed_in.get_by_label("Name", exact=True).fill("the next one")
+    signed_in.get_by_role("button", name="Create key").click()
+    expect(signed_in.locator("#secret")).to_be_visible()
+
+
 def test_a_rejected_form_continues_at_its_first_error(signed_in: Any, page_errors: Any) -> None:
     page_errors.allow("422")
     signed_in.goto("/console/keys/add")
