@@ -14,11 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.fakes.dialect_responses import TEXT
 
 from tests.e2e.stack import BRIEF_S, GatewayStack
 from tests.fakes import ScriptedResponse
 from tests.fakes.chaos import KEY as UPSTREAM_KEY
+from tests.fakes.dialect_responses import TEXT
 from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
