@@ -325,3 +325,39 @@ async def test_a_connection_above_the_limit_gets_503_with_retry_after() -> None:
     assert b"retry-after: 1" in transport.sent
     assert transport.closed
     server.hold.set()
+
+
+SMUGGLED = b"GET /other HTTP/1.1\r\nhost: x\r\n\r\n"
+UPGRADES = {
+    "h2c, as Java's client sends it": b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\n",
+    "unknown": b"connection: upgrade\r\nupgrade: foo\r\n",
+    "a WebSocket": b"connection: upgrade\r\nupgrade: websocket\r\n",
+}
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["one piece", "two pieces"])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("method", [b"POST", b"GET"])
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
+async def test_a_request_with_an_ignored_upgrade_keeps_its_body(
+    upgrade: bytes, method: bytes, framing: str, split: bool
+) -> None:
+    """Otherwise, the body would be lost, or be read as another request."""
+    head, body = method + b" / HTTP/1.1\r\nhost: x\r\n" + upgrade, SMUGGLED
+    if framing == "length":
+        head += b"content-length: %d\r\n\r\n" % len(body)
+    else:
+        head += b"transfer-encoding: chunked\r\n\r\n"
+        body = b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+    server = ProtocolServer()
+    transport = await server.send(*([head, body] if split else [head + body]), GET)
+    assert server.bodies == [SMUGGLED, b""]
+    assert [scope["path"] for scope in server.scopes] == ["/", "/"]
+    assert transport.sent.count(b"HTTP/1.1 200 ") == 2
+    assert not transport.closed
+
+
+async def test_a_tunnel_is_refused() -> None:
+    server = ProtocolServer()
+    transport = await server.send(b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", GET)
+    assert (transport.status, transport.closed, server.scopes) == (400, True, [])

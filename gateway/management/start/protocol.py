@@ -315,8 +315,8 @@ class Protocol(TimedProtocol):
         self._unparsed += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._upgrade()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(error, data)
         else:
@@ -332,12 +332,36 @@ class Protocol(TimedProtocol):
             self._idle_since, self._head_since = None, self.loop.time()
             self._set_timer(self._head_since + self.limits.head_s)
 
-    def _upgrade(self) -> None:
-        if self._should_upgrade():
+    def _upgrade(self, rest: bytes) -> None:
+        """Upgrade to a WebSocket, or parse the request again as one without an upgrade.
+
+        Other upgrades are ignored, and the request is answered normally (RFC 9110, 7.8). The parser
+        has ended such a request at its head, and would take its body for the next request.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.refuse_head(400, "Invalid HTTP request received.")
+        elif self._should_upgrade():
             self._upgraded = True
             self._cancel_timer()
             self.handle_websocket_upgrade()
-        # Other upgrades are ignored, and the request is answered normally (RFC 9110, 7.8).
+        else:
+            version = self.parser.get_http_version().encode()
+            lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+            lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed_parser(b"\r\n".join([*lines, b"", rest]))
+
+    def _should_upgrade(self) -> bool:
+        """Whether the request opens a WebSocket: it has no body."""
+        return (
+            self.parser.get_method() == b"GET"
+            and super()._should_upgrade()
+            and not any(
+                name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+                for name, value in self.headers
+            )
+        )
 
     def on_headers_complete(self) -> None:
         """Start the request."""
@@ -352,10 +376,8 @@ class Protocol(TimedProtocol):
         if http_version != "1.1":
             scope["http_version"] = http_version
         if parser.should_upgrade():
-            if self._should_upgrade():
-                return
-        else:
-            self.headers = []  # for the trailers, which are not part of the request's headers
+            return  # `_upgrade` follows
+        self.headers = []  # for the trailers, which are not part of the request's headers
         url = httptools.parse_url(self.url)
         scope["raw_path"] = raw_path = url.path
         path = raw_path.decode("ascii")
@@ -375,7 +397,7 @@ class Protocol(TimedProtocol):
         """Add a chunk of the body. As in uvicorn, except for the byte count."""
         self._unparsed = 0
         cycle = self.cycle
-        if (self.parser.should_upgrade() and self._should_upgrade()) or cycle.response_complete:
+        if cycle.response_complete:
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
@@ -384,12 +406,14 @@ class Protocol(TimedProtocol):
 
     def on_message_complete(self) -> None:
         """Complete the request."""
-        upgrade = self.parser.should_upgrade()
-        if self.headers and not upgrade:  # trailers
+        if self.parser.should_upgrade():
+            self._in_body = False
+            return
+        if self.headers:  # trailers
             self._check_size(0)
         self._unparsed, self._in_body = 0, False
         cycle = self.cycle
-        if (upgrade and self._should_upgrade()) or cycle.response_complete:
+        if cycle.response_complete:
             return
         cycle.more_body = False
         cycle.message_event.set()
