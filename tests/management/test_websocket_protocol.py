@@ -8,10 +8,12 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.management.start.protocol import SocketProtocol
+from tests.waits import WAIT_TIMEOUT_S
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
@@ -107,3 +109,30 @@ async def test_a_message_in_tiny_fragments_takes_no_more_memory_than_its_text() 
         message = await asyncio.wait_for(server.messages.get(), 60)
         assert message["text"] == "ab" + "cd" * fragments + "ef"
         assert memory < 500_000
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"x-long: " + b"a" * 9000, b"\r\n".join([b"x-%d: a" % i for i in range(200)])],
+    ids=["long", "many"],
+)
+async def test_an_invalid_handshake_is_answered(header: bytes) -> None:
+    state, loop = ServerState(), asyncio.get_running_loop()
+    config = Config(no_application, log_config=None)
+
+    def connect() -> SocketProtocol:
+        return SocketProtocol(config=config, server_state=state, app_state={})
+
+    listener = await loop.create_server(connect, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    writer.write(HANDSHAKE.removesuffix(b"\r\n") + header + b"\r\n\r\n")
+    try:
+        response = await asyncio.wait_for(reader.read(), WAIT_TIMEOUT_S)
+    finally:
+        writer.close()
+        listener.close()
+    assert response.startswith(b"HTTP/1.1 431 ")
+
+
+async def no_application(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("the handshake is invalid")

@@ -39,6 +39,7 @@ from gateway.management.start.connection_deadlines import (
     TimedProtocol,
     configured_limits,
     evict_connections,
+    render_response,
 )
 from gateway.relay.upstream.http1 import coalescer_for
 
@@ -485,6 +486,18 @@ def faulty_header(data: bytes) -> bytes:
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol with bounded memory; a shutdown lets running turns finish."""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse received data. Answers an invalid handshake, which uvicorn leaves open for ever."""
+        super().data_received(data)
+        if self.conn.handshake_exc is None or self.handshake_initiated:
+            return
+        if not self.transport.is_closing():
+            response = b"".join(self.conn.data_to_send())
+            self.transport.write(
+                response or render_response(400, [], b"Invalid HTTP request received.")
+            )
+            self.transport.close()
 
     def shutdown(self) -> None:
         """Leave the connection open: the application closes it after its last turn."""
