@@ -12,7 +12,7 @@ from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, SignatureDe
 from gateway.canon.request import Document, Image, Part, Signature, Text, ToolCall, ToolResult
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.openai_chat.context import ChatRenderContext
+from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
 from gateway.dialects.openai_chat.parts import Json, parse_content, render_content, render_parts
 from gateway.dialects.shared.fields import (
     compact_json,
@@ -134,6 +134,7 @@ def parse_result(message: Json, path: str, calls: dict[str, ToolCall]) -> ToolRe
         parts=parse_result_parts(message, path),
         name=text(message, "name", path),
         custom=call.custom if call is not None else False,
+        cache=parse_cache_breakpoint(message) if "cache_control" in message else None,
         path=path,
     )
 

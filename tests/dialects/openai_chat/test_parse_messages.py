@@ -380,3 +380,15 @@ def test_empty_tool_calls_equal_absent_ones():
 def test_a_cache_breakpoint_of_a_message_applies_to_its_last_part():
     message = {"role": "user", "content": "x", "cache_control": {"type": "ephemeral"}}
     assert parse(request_body(message)).turns[0].parts[0].cache == CacheBreakpoint()  # type: ignore[union-attr]
+
+
+def test_a_cache_breakpoint_of_a_tool_message_applies_to_its_result():
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {
+        "role": "tool",
+        "tool_call_id": "c",
+        "content": "1",
+        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+    }
+    turns = parse(request_body(USER, {"role": "assistant", "tool_calls": [call]}, message)).turns
+    assert turns[-1].parts[0].cache == CacheBreakpoint(ttl="1h")  # type: ignore[union-attr]
