@@ -365,12 +365,14 @@ OPEN_FAMILIES: tuple[Family, ...] = (
     Family(
         model=r"(?:open-|ministral|codestral|pixtral|devstral|voxtral|mistral-(?:nemo|embed|ocr))",
         presets=("mistral",),
-        traits={"reasoning": False, "efforts": ()},
+        # Mistral rejects thinking chunks for these models.
+        traits={"reasoning": False, "efforts": (), "replay_reasoning": "ignored"},
     ),
     Family(
         model=r"(?!magistral).*-2[45]\d\d$",
         presets=("mistral",),
-        traits={"reasoning": False, "efforts": ()},
+        # Mistral rejects thinking chunks for these models.
+        traits={"reasoning": False, "efforts": (), "replay_reasoning": "ignored"},
     ),
     Family(model=r"minimax-m2", traits={"images": False, "max_output": 131_072}),
     Family(model=r"minimax-m3", traits={"max_output": 128_000, "context_window": 1_000_000}),

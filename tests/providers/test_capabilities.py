@@ -253,6 +253,12 @@ def test_mistral_models_have_their_traits() -> None:
     assert "high" in features[7]
 
 
+@pytest.mark.parametrize("model", ["ministral-8b-latest", "mistral-large-2512"])
+def test_a_mistral_model_without_reasoning_receives_none(model: str) -> None:
+    assert traits_for("mistral", model).replay_reasoning == "ignored"
+    assert traits_for("mistral", "mistral-medium-3-5").replay_reasoning == "native"
+
+
 def test_deepseek_models_have_their_traits() -> None:
     traits = traits_for("deepseek", "deepseek-v4-pro")
     assert traits.thinking_request == "thinking"
