@@ -447,6 +447,19 @@ def test_a_provider_without_a_list_is_tested_by_one_of_its_models(
     ]
 
 
+@pytest.mark.parametrize(("path", "named"), [("/chat/completions", True), ("/v2", False)])
+def test_a_failed_test_names_an_endpoint_in_the_base_url(
+    admin_client: Client, upstream: Callable[..., Any], path: str, named: bool
+) -> None:
+    url, _requests = upstream(404, {"error": {"message": "no such page"}})
+    form = provider_form(base_url=url + path)
+    page = text(
+        admin_client.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX)
+    )
+    assert "Connection failed" in page
+    assert (f"Remove {path} from the base URL" in page) is named
+
+
 def test_a_test_of_a_wrong_form_sends_nothing(admin_client: Client) -> None:
     response = admin_client.post(
         reverse("provider-test-new", args=["custom"]), provider_form(name=""), headers=HTMX

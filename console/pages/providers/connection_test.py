@@ -27,6 +27,10 @@ from gateway.routing.snapshot import Provider as ProviderValue
 from gateway.routing.snapshot import Target, model_of
 from gateway.simulate.probe import probe
 
+# Documentation of providers often shows the URL of an endpoint, which is then entered as base URL.
+_ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/v1/messages", "/messages")
+_NO_SUCH_PATH = frozenset({404, 405})
+
 
 class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a connection test.
@@ -36,6 +40,7 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
         message: the upstream's error message, or the model's reply.
         model: the prompted model; empty if the models were listed.
         problems: form errors, because of which nothing was sent.
+        endpoint: the end of the base URL, if it is an endpoint's path, which the gateway appends.
     """
 
     ok: bool
@@ -45,6 +50,7 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
     model_count: int | None = None
     status: int | None = None
     problems: tuple[tuple[str, str], ...] = ()
+    endpoint: str = ""
 
     @property
     def is_refused(self) -> bool:
@@ -114,10 +120,15 @@ async def run_connection_test(provider: ProviderValue, model: str) -> Connection
     upstreams = Upstreams()
     try:
         if model:
-            return await _test_completion(upstreams, provider, model)
-        return await _test_model_list(upstreams, provider)
+            result = await _test_completion(upstreams, provider, model)
+        else:
+            result = await _test_model_list(upstreams, provider)
     finally:
         await upstreams.close()
+    if result.ok or result.status not in _NO_SUCH_PATH:
+        return result
+    ends = (path for path in _ENDPOINTS if provider.base_url.endswith(path))
+    return msgspec.structs.replace(result, endpoint=next(ends, ""))
 
 
 async def _test_model_list(upstreams: Upstreams, provider: ProviderValue) -> ConnectionTest:
