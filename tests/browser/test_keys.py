@@ -51,8 +51,7 @@ def test_two_clicks_create_one_key(signed_in: Any) -> None:
     expect(signed_in.locator("#secret")).to_be_visible()
     signed_in.goto("/console/keys")
     expect(signed_in.get_by_role("link", name="one of a kind")).to_have_count(1)
-    signed_in.go_back()
-    signed_in.go_back()
+    signed_in.evaluate("history.go(-2)")  # not one by one: the response to a form is not cached
     signed_in.get_by_label("Name", exact=True).fill("the next one")
     signed_in.get_by_role("button", name="Create key").click()
     expect(signed_in.locator("#secret")).to_be_visible()
