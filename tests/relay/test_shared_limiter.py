@@ -180,6 +180,30 @@ async def test_reservations_of_a_dead_machine_expire(redis: RedisServer) -> None
         assert kind(await second.enter()) == "ok"
 
 
+async def test_scripts_under_way_end_before_the_last_one(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later one would renew the lease of a process that has ended, on a new connection."""
+    limiter = RedisLimiter(SharedCounters(), redis.url)
+    run, started = limiter.client.run_script, asyncio.Event()
+    leases: list[float] = []
+
+    async def run_slowly(payload: bytes, *args: Any) -> Any:
+        lease_s = msgspec.json.decode(payload)["lease_s"]
+        started.set()
+        await asyncio.sleep(0.2 if lease_s else 0)
+        leases.append(lease_s)
+        return await run(payload, *args)
+
+    monkeypatch.setattr(limiter.client, "run_script", run_slowly)
+    limiter.sync_spend([("key:1:total", 0, 1)])
+    await asyncio.wait_for(started.wait(), WAIT_TIMEOUT_S)
+    await limiter.close()
+    await asyncio.sleep(0.5)
+    assert len(leases) > 1
+    assert leases[-1] == 0
+
+
 async def test_a_machine_with_heartbeats_keeps_its_reservations(
     redis: RedisServer,
 ) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.relay.event_loop.service import start_restarting
+from gateway.relay.event_loop.service import cancel_tasks, start_restarting
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.reservation import (
     ADMITTED,
@@ -101,7 +101,10 @@ class RedisLimiter(Limiter):
     async def close(self) -> None:
         """Settles finished calls, and closes the connections."""
         if self._heartbeat_task is not None:
-            self._heartbeat_task.cancel()
+            await cancel_tasks([self._heartbeat_task])
+        while self._tasks:
+            # A script after the last one would renew the lease, on a connection that stays open.
+            await asyncio.wait(self._tasks)
         if self._flush_timer is not None:
             self._flush_timer.cancel()
         await self._run_script([], 0, closing=True)
