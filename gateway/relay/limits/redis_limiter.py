@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -41,6 +41,8 @@ from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
 from gateway.routing.limits import Estimate
 from gateway.routing.snapshot import Route, Target
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -99,11 +101,9 @@ class RedisLimiter(Limiter):
         await self._run_script([], 0)
 
     async def close(self) -> None:
-        """Settles finished calls, and closes the connections."""
-        if self._heartbeat_task is not None:
-            await cancel_tasks([self._heartbeat_task])
+        """Settles finished calls, and closes the connections; no script renews the lease later."""
+        await cancel_tasks(filter(None, [self._heartbeat_task]))
         while self._tasks:
-            # A script after the last one would renew the lease, on a connection that stays open.
             await asyncio.wait(self._tasks)
         if self._flush_timer is not None:
             self._flush_timer.cancel()
@@ -124,9 +124,7 @@ class RedisLimiter(Limiter):
             return ADMITTED
         if _loop_time() < self._unavailable_until:
             return await super().admit(call, route, target)
-        task = asyncio.get_running_loop().create_task(self._reserve_all(call, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._create_task(self._reserve_all(call, request))
         try:
             result = await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -174,9 +172,7 @@ class RedisLimiter(Limiter):
             self._pending_cache_writes.append((key, blob, ttl_ms))
             self._flush_soon()
             return
-        task = asyncio.get_running_loop().create_task(self._put_cached(key, blob, ttl_ms))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._create_task(self._put_cached(key, blob, ttl_ms))
 
     async def _put_cached(self, key: str, blob: bytes, ttl_ms: int) -> None:
         try:
@@ -282,9 +278,13 @@ class RedisLimiter(Limiter):
     def _flush_now(self) -> None:
         self._flush_timer = None
         if self.settlements.waiting_rows or self._pending_cache_writes:
-            task = asyncio.get_running_loop().create_task(self.flush())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._create_task(self.flush())
+
+    def _create_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def sync_spend(self, recorded_spend: RecordedSpend) -> None:
         """Adds recorded spend to Redis, and to the local counters, its fallback."""
