@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from gateway.canon.json_values import decode_or_none
+from gateway.relay.exchange.delta_texts import DELTA_NAMES, STRING_CONTENT
 from gateway.relay.exchange.log_record import Bodies
 
 # Indexed characters per request; up to half are reserved for the response.
@@ -38,12 +39,10 @@ _SKIPPED = frozenset(
         "usageMetadata",
     }
 )
-# The fields of stream events that carry text. A quotation mark within a JSON string is escaped, so
-# that contents of strings do not match. To decode each event would take several times as long.
-# Most names differ in the first letter, so that most mismatches fail fast.
+# The fields of stream events that carry text, with names of tools and messages of errors. To
+# decode each event would take several times as long.
 _DELTA = re.compile(
-    rb'"([acdmnprt](?:rguments|ontent|elta|essage|ame|artial_json|easoning_content|easoning|efusal'
-    rb'|esponse|ext|hinking))": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"'
+    rb'"([acdmnprt](?:%b|essage|ame))": ?"(%b)"' % (DELTA_NAMES, STRING_CONTENT), re.DOTALL
 )
 
 

@@ -13,11 +13,14 @@ from itertools import groupby
 # Byte offsets of the content of a JSON string.
 Span = tuple[int, int]
 
-# Most names differ in the first letter, so that most mismatches fail fast.
-_DELTA = (
-    rb'"(?P<name>[acdprt](?:rguments|ontent|elta|artial_json|easoning_content|easoning|efusal'
-    rb'|esponse|ext|hinking))": ?"(?P<text>[^"\\]*(?:\\.[^"\\]*)*)"'
+# The names of fields with text, without their first letters `acdprt`. Most names differ in it, so
+# that most mismatches fail fast.
+DELTA_NAMES = (
+    rb"rguments|ontent|elta|artial_json|easoning_content|easoning|efusal|esponse|ext|hinking"
 )
+# The content of a JSON string. A quotation mark within it is escaped, so that it has no fields.
+STRING_CONTENT = rb'[^"\\]*(?:\\.[^"\\]*)*'
+_DELTA = rb'"(?P<name>[acdprt](?:%b))": ?"(?P<text>%b)"' % (DELTA_NAMES, STRING_CONTENT)
 # The end of `"index"`, `"output_index"`, `"contentBlockIndex"` and others.
 _INDEX = rb'ndex": ?(?P<index>\d+)'
 _INDEX_END, _INDEX_0, _SPACED_INDEX_0 = b'ndex":', b'ndex":0', b'ndex": 0'

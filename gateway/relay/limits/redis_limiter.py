@@ -42,7 +42,7 @@ from gateway.routing import limits
 from gateway.routing.limits import Estimate
 from gateway.routing.snapshot import Route, Target
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +280,7 @@ class RedisLimiter(Limiter):
         if self.settlements.waiting_rows or self._pending_cache_writes:
             self._create_task(self.flush())
 
-    def _create_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _create_task(self, coroutine: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
