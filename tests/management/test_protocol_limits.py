@@ -357,6 +357,17 @@ async def test_a_request_with_an_ignored_upgrade_keeps_its_body(
     assert not transport.closed
 
 
+async def test_a_request_with_an_ignored_upgrade_may_be_the_last() -> None:
+    """As without an upgrade, what follows it is ignored."""
+    for upgrade in (b"", b"upgrade: h2c\r\n"):
+        head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close, upgrade\r\n" + upgrade
+        server = ProtocolServer()
+        transport = await server.send(head + b"content-length: 2\r\n\r\nhi" + GET)
+        assert server.bodies == [b"hi"]
+        assert transport.sent.count(b"HTTP/1.1 ") == 1
+        assert (transport.status, transport.closed) == (200, True)
+
+
 async def test_a_tunnel_is_refused() -> None:
     server = ProtocolServer()
     transport = await server.send(b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", GET)

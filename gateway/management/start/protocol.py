@@ -351,6 +351,8 @@ class Protocol(TimedProtocol):
             lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
             lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
             self.parser = httptools.HttpRequestParser(self)
+            # As uvicorn's parser: data after the last request of a connection is ignored.
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._feed_parser(b"\r\n".join([*lines, b"", rest]))
 
     def _should_upgrade(self) -> bool:
