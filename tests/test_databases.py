@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 
 
-def responses() -> bool:
+def is_running() -> bool:
     try:
         with socket.create_connection(("127.0.0.1", 5432), timeout=10):
             return True
@@ -25,7 +25,7 @@ def responses() -> bool:
 @pytest.mark.postgres
 @pytest.mark.timeout(900)
 def test_database_tests_pass_on_postgresql(pytestconfig: pytest.Config) -> None:
-    if "TEST_POSTGRES_URL" not in os.environ and not responses():
+    if "TEST_POSTGRES_URL" not in os.environ and not is_running():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     if os.environ.get("DATABASE_URL", "").startswith("postgres"):
         pytest.fail("run with DATABASE_URL unset: this test sets it for the run it starts")
