@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 import msgspec
@@ -91,7 +91,6 @@ class ResponsesStreamParser:
         self._ended = False
         self._has_calls = False
         self._unused_ids = UnusedIds()
-        self._call_ids: set[str] = set()
         self._refused = False
         self._items = ItemQueue()
 
@@ -221,7 +220,8 @@ class ResponsesStreamParser:
             for item_index, item in enumerate(output if isinstance(output, list) else []):
                 events += self._read_item_done(item_index, item)
         elif isinstance(output, list):
-            events += self._read_missing_calls(output)
+            for item_index, item in self._items.unread_items(output):
+                events += self._read_item_done(item_index, item)
         while (index := self._items.first_index) is not None:
             events += self._end_item(index)
         self._ended = True
@@ -233,15 +233,6 @@ class ResponsesStreamParser:
             *events,
             End(parse_finish(response, has_calls=self._has_calls, has_refusal=self._refused)),
         ]
-
-    def _read_missing_calls(self, output: list[Any]) -> list[Event]:
-        """The calls in a complete response of which the stream had no event."""
-        events: list[Event] = []
-        for number, item in enumerate(output):
-            is_call = isinstance(item, dict) and item.get("type") == "function_call"
-            if is_call and string_or_empty(item.get("call_id")) not in self._call_ids:
-                events += self._read_item_done(-1 - number, item)
-        return events
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
@@ -273,9 +264,7 @@ class ResponsesStreamParser:
         item.is_wrapped_custom = (
             rendered_request is not None and sent_name in rendered_request.custom_tools
         )
-        call_id = string_or_empty(item_data.get("call_id"))
-        self._call_ids.add(call_id)
-        call_id = call_id or string_or_empty(item_data.get("id"))
+        call_id = string_or_empty(item_data.get("call_id")) or string_or_empty(item_data.get("id"))
         return BlockStart(
             kind="tool_call",
             id=self._unused_ids.claim(call_id or f"call_{self._id}_{self._items.count}"),
@@ -596,8 +585,10 @@ class ItemQueue:
     def __init__(self) -> None:
         self._items: OrderedDict[int, StreamItem] = OrderedDict()
         self._ended: set[int] = set()
-        # Number of items started.
+        # Number of items started, also by type; the ids of the calls.
         self.count = 0
+        self._type_counts: Counter[str] = Counter()
+        self._call_ids: set[str] = set()
 
     @property
     def first_index(self) -> int | None:
@@ -624,8 +615,36 @@ class ItemQueue:
     def add(self, index: int, item: StreamItem) -> StreamItem:
         """Start an item."""
         self.count += 1
+        self._type_counts[string_or_empty(item.native.get("type"))] += 1
+        self._call_ids.add(string_or_empty(item.native.get("call_id")))
         self._items[index] = item
         return item
+
+    def unread_items(self, output: list[Any]) -> list[tuple[int, Json]]:
+        """The items of a complete response that are open or were not started, with their index.
+
+        Calls are compared by id, other items by number: servers give them other ids at the end.
+        """
+        items: list[tuple[int, Json]] = []
+        unmatched_counts = self._type_counts.copy()
+        for number, item in enumerate(output):
+            item_type = item.get("type") if isinstance(item, dict) else None
+            if not isinstance(item_type, str):
+                continue
+            is_started = unmatched_counts[item_type] > 0
+            unmatched_counts[item_type] -= 1
+            if call_id := string_or_empty(item.get("call_id")):
+                is_started = call_id in self._call_ids
+            started_item = self._items.get(number)
+            if not is_started:
+                items.append((-1 - number, item))
+            elif (
+                started_item is not None
+                and not started_item.closed
+                and started_item.native.get("type") == item_type
+            ):
+                items.append((number, item))
+        return items
 
     def release(self, index: int, events: list[Event]) -> list[Event]:
         """The events, if this item is the first; else they are buffered."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.events import Failed
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Usage
 from gateway.dialects.base import RenderedRequest
@@ -84,6 +85,51 @@ def test_a_text_is_parsed_from_every_event_sequence(frames: list[Any]):
 def test_output_in_the_final_event_is_parsed():
     streamed_events = events(CREATED, completed_event(output=[message(text("Hello"))]))
     assert streamed_events[2].text == "Hello"  # type: ignore[union-attr]
+
+
+CUSTOM_CALL = {
+    "id": "ctc_1",
+    "type": "custom_tool_call",
+    "call_id": "call_1",
+    "name": "f",
+    "input": "free text",
+}
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["all streamed", "the first streamed"])
+@pytest.mark.parametrize(
+    ("item", "part"),
+    [
+        (message(text("World")), Text(text="World")),
+        (CUSTOM_CALL, ToolCall(id="call_1", name="f", raw_arguments="free text", custom=True)),
+        ({"type": "web_search_call", "id": "ws_1"}, None),
+    ],
+    ids=["message", "custom call", "server call"],
+)
+def test_an_item_that_only_the_last_event_contains_is_not_lost(
+    item: dict[str, Any], part: Any, streamed: bool
+):
+    """An id in the last event may differ from the ones before."""
+    output = [message(text("Hello"), id="msg_0"), item]
+    frames = [ADDED, PART, delta("Hello"), *([item_done(item, 1)] if streamed else [])]
+    response = fold_events(events(CREATED, *frames, completed_event(output=output)))
+    assert response.parts == (*HELLO, part or Native(dialect="openai_responses", data=item))
+
+
+def test_the_last_event_completes_an_open_item():
+    reasoning = {
+        "id": "rs_1",
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": "So"}],
+        "encrypted_content": "state",
+    }
+    added = event("output_item.added", output_index=0, item={"type": "reasoning", "id": "rs_1"})
+    output = [reasoning, message(text("Hello"))]
+    streamed_events = events(CREATED, added, delta("Hel", 1), completed_event(output=output))
+    thought, answer = fold_events(streamed_events).parts
+    assert isinstance(thought, Reasoning)
+    assert thought.signature is not None
+    assert (thought.text, thought.signature.value, answer) == ("So", "state", *HELLO)
 
 
 def test_events_without_names_are_read():
