@@ -101,10 +101,12 @@ def test_targets_that_were_not_called_cost_little(many_models: None) -> None:
     assert sum(entry.callcount for entry in profile.getstats()) < 200 * MODELS
 
 
-def test_users_are_searched(admin_client: Client) -> None:
+def test_users_are_paged_and_searched(admin_client: Client) -> None:
     User.objects.bulk_create(User(username=f"person{n:04}") for n in range(USERS))
     page = fetch(admin_client, reverse("users"), max_queries=20)
-    assert "person0500" not in page
+    assert "person0500" not in page and "1–100 of 1,001" in page
+    page = fetch(admin_client, reverse("users") + "?page=6", max_queries=20)
+    assert "person0500" in page
     part = fetch(
         admin_client,
         reverse("users"),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -24,8 +25,7 @@ from gateway.store.ownership import adopt_row
 
 PAGE = "keys"
 UNDO_S = 10
-# With more rows, the list asks for a narrower search.
-MAX_ROWS = 200
+PAGE_ROWS = 100
 # Allows for the time that a last-second click takes to arrive.
 _SLACK_S = 5
 
@@ -39,13 +39,15 @@ def keys(request: HttpRequest) -> HttpResponse:
     selected = (
         ApiKey.objects.revoked() if show_revoked else ApiKey.objects.live().order_by("name", "pk")
     ).filter(_search_condition(text))
-    rows = list(selected.select_related("team")[:MAX_ROWS])
+    pages = Paginator(selected.select_related("team"), PAGE_ROWS).get_page(request.GET.get("page"))
+    rows = list(pages)
     gauges_by_key = gauges(rows, timezone.now())
     context = {
         "page": PAGE,
         "rows": [{"key": row, "gauge": tightest(gauges_by_key[row.pk])} for row in rows],
         "text": text,
-        "count": selected.count(),
+        "pages": pages,
+        "count": pages.paginator.count,
         "show_revoked": show_revoked,
         "live_count": ApiKey.objects.live().count(),
         "revoked_count": ApiKey.objects.revoked().count(),

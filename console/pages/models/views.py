@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -28,8 +29,7 @@ from gateway.providers.prices import price_for
 from gateway.store.ownership import adopt_row
 
 PAGE = "models"
-# With more rows, the list asks for a narrower filter.
-MAX_ROWS = 300
+PAGE_ROWS = 100
 
 
 @require_safe
@@ -42,11 +42,12 @@ def models(request: HttpRequest) -> HttpResponse:
         "state": request.GET.get("state", ""),
         "can": [fact.name for fact in ICON_FACTS if fact.name in request.GET.getlist("can")],
     }
-    rows = _matching_models(filters)
+    pages = Paginator(_matching_models(filters), PAGE_ROWS).get_page(request.GET.get("page"))
     context = {
         "page": PAGE,
-        "rows": [_model_view(row) for row in rows[:MAX_ROWS]],
-        "count": len(rows),
+        "rows": [_model_view(row) for row in pages],
+        "pages": pages,
+        "count": pages.paginator.count,
         "total": Model.objects.count(),
         "filters": filters,
         "capabilities": ICON_FACTS,

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -21,8 +22,7 @@ from gateway.models import ApiKey
 from gateway.roles import PERMISSIONS
 
 PAGE = "users"
-# With more rows, the list asks for a narrower search.
-MAX_ROWS = 100
+PAGE_ROWS = 100
 
 
 @require_safe
@@ -35,12 +35,12 @@ def users(request: HttpRequest) -> HttpResponse:
         selected = selected.filter(
             Q(username__icontains=word) | Q(email__icontains=word) | Q(account__role=word.lower())
         )
-    people = list(selected[:MAX_ROWS])
+    pages = Paginator(selected, PAGE_ROWS).get_page(request.GET.get("page"))
     context = {
         "page": PAGE,
-        "people": people,
+        "pages": pages,
         "text": text,
-        "count": selected.count(),
+        "count": pages.paginator.count,
         "granted": accounts.users_with_body_access(),
     }
     return render_page_or_part(
