@@ -71,7 +71,8 @@ def test_a_compressed_body_is_named_as_the_cause(body: bytes) -> None:
         pytest.param(b'"x"', id="a string"),
         pytest.param(b'{"a": "\xff"}', id="not utf-8"),
         pytest.param(b'{"a": NaN}', id="not a number"),
-        pytest.param(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep"),
+        # Python 3.14 decodes 100,000 levels.
+        pytest.param(b'{"a": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}", id="deep"),
     ],
 )
 def test_a_body_that_is_not_a_json_object_is_refused(body: bytes) -> None:
