@@ -14,7 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.e2e.stack import Gateway
-from tests.test_databases import POSTGRES, responses
+from tests.test_databases import POSTGRES, is_running
 
 SECRETS = {
     "DRAGOMAN_SECRET_KEY": "the secret key of all nodes of a test, long enough",
@@ -38,7 +38,7 @@ class Node(Gateway):
 @contextmanager
 def new_database() -> Iterator[str]:
     """Create an empty database and return its URL. Skips the test without PostgreSQL."""
-    if "TEST_POSTGRES_URL" not in os.environ and not responses():
+    if "TEST_POSTGRES_URL" not in os.environ and not is_running():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     name = f"nodes_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(POSTGRES, autocommit=True) as database:

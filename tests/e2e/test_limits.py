@@ -23,7 +23,7 @@ from gateway.edge.admission import public_prefix
 from tests.e2e.stack import Gateway, litellm_config, strict_config
 from tests.fakes import ScriptedResponse, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running_server
-from tests.test_databases import POSTGRES, responses
+from tests.test_databases import POSTGRES, is_running
 from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -127,7 +127,7 @@ def database_environment(kind: str, directory: Path) -> Iterator[dict[str, str]]
     if kind == "sqlite":
         yield {}
         return
-    if "TEST_POSTGRES_URL" not in os.environ and not responses():
+    if "TEST_POSTGRES_URL" not in os.environ and not is_running():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     name = f"limits_{uuid.uuid4().hex[:12]}"
     with running_server(directory) as redis, psycopg.connect(POSTGRES, autocommit=True) as database:
