@@ -263,6 +263,38 @@ def test_an_item_can_be_referred_to(site: ResponseNodes, client: openai.OpenAI) 
     assert b"Refer to me later" in request_with_text(site, "That was a reference").raw
 
 
+def test_a_reference_can_be_repeated_in_later_requests(
+    site: ResponseNodes, client: openai.OpenAI
+) -> None:
+    """The AI SDK refers to the reasoning of all earlier steps of a tool loop."""
+    first = create_response(client, model=MESSAGES, input="Refer to me in each step")
+    (item,) = client.responses.input_items.list(first.id).data
+    input_items: list[Any] = [{"type": "item_reference", "id": item.id}]
+    for step in range(2):
+        input_items.append({"role": "user", "content": f"step {step}"})
+        last = create_response(client, model=MESSAGES, input=list(input_items))
+        input_items.append({"type": "item_reference", "id": last.output[0].id})
+    input_items.append({"role": "user", "content": "last step"})
+    create_response(client, model=MESSAGES, input=input_items)
+    assert b"Refer to me in each step" in request_with_text(site, "last step").raw
+
+
+def test_a_response_with_a_reference_in_its_input_can_be_continued(
+    site: ResponseNodes, client: openai.OpenAI
+) -> None:
+    first = create_response(client, model=MESSAGES, input="Refer to me before continuing")
+    (item,) = client.responses.input_items.list(first.id).data
+    requested_input: Any = [
+        {"type": "item_reference", "id": item.id},
+        {"role": "user", "content": "after the reference"},
+    ]
+    second = create_response(client, model=MESSAGES, input=requested_input)
+    stored_items = client.responses.input_items.list(second.id, order="asc").data
+    assert [stored.type for stored in stored_items] == ["message", "message"]
+    create_response(client, model=MESSAGES, input="continued", previous_response_id=second.id)
+    assert b"Refer to me before continuing" in request_with_text(site, "continued").raw
+
+
 BAD = {
     "/v1/responses/resp_x?stream=perhaps": "stream",
     "/v1/responses/resp_x?starting_after=-1": "starting_after",

@@ -341,7 +341,7 @@ def _parse_result(conversation: Conversation, item: Json, path: str) -> None:
 def _parse_reference(conversation: Conversation, item: Json, path: str) -> None:
     field_path = f"{path}.id"
     referenced_item = conversation.items_by_id.get(required_text(item, "id", path))
-    if referenced_item is None or referenced_item.get("type") == "item_reference":
+    if referenced_item is None:
         raise invalid(
             f"{field_path}: no item with the id {item['id'][:100]!r} is stored here", field_path
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -91,7 +91,7 @@ def items_with_ids(items: list[Json], response_id: str) -> list[Json]:
 
 
 def _with_id(item: Json, tag: str, index: int) -> Json:
-    kind = item.get("type") or ("message" if "role" in item else "item_reference")
+    kind = _kind(item)
     item_with_id = {"id": f"{_PREFIXES.get(kind, 'item')}_{tag}_in{index}", **item, "type": kind}
     if not item_with_id.get("id"):
         item_with_id["id"] = f"{_PREFIXES.get(kind, 'item')}_{tag}_in{index}"
@@ -137,6 +137,16 @@ def page(items: list[Json], *, limit: int, order: str, after: str) -> Json:
         "last_id": page_items[-1]["id"] if page_items else "",
         "has_more": start + limit < len(items),
     }
+
+
+def resolve_references(request_input: bytes, stored_responses: Mapping[str, Any]) -> bytes:
+    """The input of a request, with stored items instead of references to them."""
+    items_by_id = _items_by_id(map(_pathed_items, stored_responses.values()))
+    items = [
+        items_by_id.get(str(item.get("id")), item) if _refers(item) else item
+        for item in input_items(b"", request_input)
+    ]
+    return msgspec.json.encode(items)
 
 
 def self_contained_body(fields: RawFields, items: list[Json]) -> RawFields | None:
@@ -215,19 +225,31 @@ def load_history(
     items_by_response = {
         response_id: _pathed_items(stored_response[response_id]) for response_id in stored_response
     }
-    items = (
-        item
-        for pathed_items in items_by_response.values()
-        for item, _ in pathed_items
-        if isinstance(item, dict)
-    )
-    items_by_id = {item["id"]: item for item in items if isinstance(item.get("id"), str)}
+    items_by_id = _items_by_id(items_by_response.values())
     previous_response_id = text(body, "previous_response_id")
     if previous_response_id is None:
         return [], items_by_id
     if previous_response_id not in items_by_response:
         raise response_not_found(previous_response_id)
     return items_by_response[previous_response_id], items_by_id
+
+
+def _items_by_id(responses: Iterable[list[PathedItem]]) -> dict[str, Json]:
+    """The items of stored responses by id, without references, which have their item's id."""
+    items = (item for pathed_items in responses for item, _ in pathed_items)
+    return {
+        item["id"]: item
+        for item in items
+        if isinstance(item, dict) and isinstance(item.get("id"), str) and not _refers(item)
+    }
+
+
+def _refers(item: Any) -> bool:
+    return isinstance(item, dict) and _kind(item) == "item_reference"
+
+
+def _kind(item: Json) -> str:
+    return str(item.get("type") or ("message" if "role" in item else "item_reference"))
 
 
 def _pathed_items(response: Json) -> list[PathedItem]:

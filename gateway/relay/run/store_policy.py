@@ -28,6 +28,7 @@ from gateway.dialects.openai_responses.stored_responses import (
     last_response,
     output_items,
     read_response_head,
+    resolve_references,
     response_id_of_item,
     response_not_found,
     self_contained_body,
@@ -236,6 +237,10 @@ def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | N
         name = call.attempt.target.model.provider.name
         provider = name if response_head.store and not policy.background else ""
         items_provider = name if policy.same_provider else ""
+    request_input = bytes(exchange.fields.get("input", b""))
+    if exchange.earlier_responses and _ITEM_REFERENCE in request_input:
+        # A later request loads this response, perhaps without those that it refers to.
+        request_input = resolve_references(request_input, exchange.earlier_responses)
     return StoredResponse(
         id=response_head.id,
         owner=policy.owner,
@@ -244,7 +249,7 @@ def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | N
         provider=provider,
         native_provider=items_provider,
         previous_items=policy.previous_items,
-        input=bytes(exchange.fields.get("input", b"")),
+        input=request_input,
         response=response,
     )
 

@@ -206,6 +206,13 @@ def test_an_item_reference_is_resolved():
     assert isinstance(request.turns[1].parts[0], ToolCall)
 
 
+def test_a_reference_in_a_later_response_does_not_hide_the_item():
+    later = {"input": [{"type": "item_reference", "id": "fc_9"}, result("c9")], "output": []}
+    request_body = body(USER, {"type": "item_reference", "id": "fc_9"}, result("c9"))
+    request = parse(request_body, {**STORED, "resp_2": later})
+    assert isinstance(request.turns[1].parts[0], ToolCall)
+
+
 @pytest.mark.parametrize(
     ("client_body", "param", "code"),
     [
