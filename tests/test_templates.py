@@ -20,6 +20,16 @@ STYLES = sorted((ROOT / "static/css").rglob("*.css"))
 FIRST_LOAD_BYTES = 150_000
 MAX_TEMPLATE_LINE = 160
 MAX_SCRIPT_LINES = 400
+# Counts that are never large.
+SMALL_COUNTS = {
+    "templates/console/personal/page.html: limits.max_keys",
+    "templates/console/personal/page.html: limits.key_days",
+    "templates/console/requests/_session.html: session.steps|length",
+    "templates/console/requests/_session.html: cache_breaks.findings|length",
+    "templates/console/requests/_session.html: cache_breaks.request_count",
+    "templates/console/routes/_bar.html: changes|length",
+    "templates/mfa/index.html: authenticators.recovery_codes.get_unused_codes|length",
+}
 
 # What the content security policy would refuse, or what lets text become markup.
 FORBIDDEN = {
@@ -75,6 +85,18 @@ def test_template_lines_are_short_enough_to_read() -> None:
         if len(line) > MAX_TEMPLATE_LINE
     ]
     assert long_lines == []
+
+
+def test_large_counts_in_sentences_have_thousands_separators() -> None:
+    """`{{ n }}` in a `blocktranslate` is 1234; `with shown=n|count` and `{{ shown }}` is 1,234."""
+    block = r"\{% blocktranslate[^%]*\bcount n=(\S+)[^%]*%\}(.*?)\{% endblocktranslate %\}"
+    plain_counts = {
+        f"{path.relative_to(ROOT)}: {expression}"
+        for path in TEMPLATES
+        for expression, text in re.findall(block, path.read_text(encoding="utf-8"), re.S)
+        if "{{ n }}" in text
+    }
+    assert plain_counts == SMALL_COUNTS
 
 
 @each("path", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from console.charts import hour_level
 from console.error_labels import error_label
 from console.insight.time_ranges import hour_starts
+from console.templatetags.ui import count
 from gateway import store
 from gateway.models import LatencyHour, Provider, RequestLog, TargetHour
 from gateway.relay.runtime import Runtime
@@ -234,11 +235,11 @@ def _hour_cell(begin: dt.datetime, sums: dict[str, int] | None) -> dict[str, str
     hour = f"{timezone.localtime(begin):%H:%M}"
     if not sums or not sums["attempts"]:
         return {"level": "", "label": _("%(hour)s: not called") % {"hour": hour}}
-    calls = ngettext("%(n)d call", "%(n)d calls", sums["attempts"]) % {"n": sums["attempts"]}
-    label = _("%(hour)s: %(calls)s, %(failed)d failed")
+    calls = ngettext("%s call", "%s calls", sums["attempts"]) % count(sums["attempts"])
+    label = _("%(hour)s: %(calls)s, %(failed)s failed")
     return {
         "level": hour_level(sums["attempts"], sums["failures"]),
-        "label": label % {"hour": hour, "calls": calls, "failed": sums["failures"]},
+        "label": label % {"hour": hour, "calls": calls, "failed": count(sums["failures"])},
     }
 
 

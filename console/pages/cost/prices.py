@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.access import editor
 from console.numbers import number_in
 from console.pages.cost.forms import PriceListForm
+from console.templatetags.ui import count
 from gateway.models import PriceUpdate
 from gateway.providers.prices import price_book
 from gateway.store.price_updates import (
@@ -112,11 +113,10 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
         else [n for n in acceptable if n in selected_indexes | retained_indexes]
     )
     row.accept(accepted_indexes, author)
-    count = len(row.accepted)
     message = ngettext(
-        "%(n)d price of this list takes effect within a second.",
-        "%(n)d prices of this list take effect within a second.",
-        count,
+        "%(n)s price of this list takes effect within a second.",
+        "%(n)s prices of this list take effect within a second.",
+        len(row.accepted),
     )
-    messages.success(request, message % {"n": count})
+    messages.success(request, message % {"n": count(len(row.accepted))})
     return redirect("price-update", pk=pk)

@@ -32,6 +32,7 @@ from console.pages.requests.listing import search_of, state_of
 from console.pages.requests.log_lines import lines
 from console.pages.requests.streams import response_parts
 from console.playground.client_request import render_body
+from console.templatetags.ui import count
 from gateway.canon.errors import GatewayError
 from gateway.models import RequestLog
 from gateway.store.bodies import load_bodies
@@ -178,6 +179,6 @@ def _add_chosen(
     for problem in problems[:5]:
         messages.warning(request, problem)
     if cases:
-        count = len(cases)
-        messages.success(request, ngettext("%d case added.", "%d cases added.", count) % count)
+        message = ngettext("%s case added.", "%s cases added.", len(cases))
+        messages.success(request, message % count(len(cases)))
     return redirect("evaluation", pk=evaluation.pk)

@@ -40,6 +40,7 @@ from console.pages.evaluate.forms import (
 )
 from console.pages.evaluate.labels import ASSERTION_LABELS, STATUS_LABELS, STATUS_PILLS
 from console.playground import page_data
+from console.templatetags.ui import count
 from gateway import store as gateway_store
 
 PAGE = "evaluate"
@@ -292,8 +293,8 @@ def cases_add(request: HttpRequest, pk: int) -> HttpResponse:
     except InvalidDefinition as invalid:
         form.add_error("text", "; ".join(invalid.errors))
         return _render_page(request, row, form)
-    count = len(cases)
-    messages.success(request, ngettext("%d case added.", "%d cases added.", count) % count)
+    message = ngettext("%s case added.", "%s cases added.", len(cases))
+    messages.success(request, message % count(len(cases)))
     return redirect("evaluation", pk=pk)
 
 

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_http_methods
 from console.access import admin
 from console.numbers import number_in
 from console.pages.providers.views import PAGE
+from console.templatetags.ui import count
 from gateway import store
 from gateway.models import Model, Provider
 from gateway.providers.capabilities import traits_for
@@ -216,11 +217,13 @@ def _delete_selected(row: Provider, pks: list[str], listed_names: set[str]) -> i
 def _result_message(added_count: int, priced_count: int, deleted_count: int) -> str:
     parts = []
     if added_count:
-        parts.append(ngettext("%d model added", "%d models added", added_count) % added_count)
-    if priced_count:
-        parts.append(ngettext("%d price changed", "%d prices changed", priced_count) % priced_count)
-    if deleted_count:
         parts.append(
-            ngettext("%d model removed", "%d models removed", deleted_count) % deleted_count
+            ngettext("%s model added", "%s models added", added_count) % count(added_count)
         )
+    if priced_count:
+        text = ngettext("%s price changed", "%s prices changed", priced_count)
+        parts.append(text % count(priced_count))
+    if deleted_count:
+        text = ngettext("%s model removed", "%s models removed", deleted_count)
+        parts.append(text % count(deleted_count))
     return f"{', '.join(parts)}." if parts else _("Nothing selected. No changes made.")

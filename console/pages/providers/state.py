@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.pages.providers.forms import variable_is_set
+from console.templatetags.ui import count
 from gateway import store
 from gateway.models import Provider, RequestLog
 from gateway.relay.runtime import Runtime
@@ -54,19 +55,19 @@ def _provider_health(
         return Health("", _("Disabled"))
     if row.name in warnings:
         return warnings[row.name]
-    count, failed_calls = calls.get(row.name, (0, 0))
-    if failed_calls and failed_calls >= count * FAILING_SHARE:
+    all_calls, failed_calls = calls.get(row.name, (0, 0))
+    if failed_calls and failed_calls >= all_calls * FAILING_SHARE:
         message = ngettext(
-            "%(failed)d of %(count)d request failed in the last hour",
-            "%(failed)d of %(count)d requests failed in the last hour",
-            count,
+            "%(failed)s of %(count)s request failed in the last hour",
+            "%(failed)s of %(count)s requests failed in the last hour",
+            all_calls,
         )
-        return Health("bad", message % {"failed": failed_calls, "count": count})
+        return Health("bad", message % {"failed": count(failed_calls), "count": count(all_calls)})
     if row.name in cooldowns:
         return Health("warn", _("Models in cooldown: %(count)d") % {"count": cooldowns[row.name]})
-    if count:
-        message = ngettext("%d request in the last hour", "%d requests in the last hour", count)
-        return Health("ok", message % count)
+    if all_calls:
+        message = ngettext("%s request in the last hour", "%s requests in the last hour", all_calls)
+        return Health("ok", message % count(all_calls))
     return Health("", _("No requests in the last hour"))
 
 
