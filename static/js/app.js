@@ -45,6 +45,9 @@ async function copy(button) {
   }
 }
 
+// The current page is visible in the navigation, also if that is higher than the window.
+document.querySelector("#side .nav [aria-current]")?.scrollIntoView({ block: "nearest" });
+
 const sidebarButton = document.querySelector("[data-toggle-sidebar]");
 sidebarButton?.setAttribute("aria-expanded", "false");
 

@@ -64,6 +64,18 @@ def test_the_window_has_no_scrollbar_of_its_own(signed_in: Any) -> None:
         assert high == window, path
 
 
+def test_signing_out_and_the_current_page_are_visible_in_a_low_window(signed_in: Any) -> None:
+    """The navigation of an admin is higher than the window of a laptop."""
+    signed_in.set_viewport_size({"width": 1280, "height": 640})
+    for path, name in (("/console/", "Overview"), ("/console/settings", "Settings")):
+        signed_in.goto(path)
+        expect(signed_in.get_by_role("button", name="Sign out")).to_be_in_viewport(ratio=1)
+        current = signed_in.locator("nav.side a[aria-current=page]")
+        expect(current).to_have_text(name)
+        box, foot = current.bounding_box(), signed_in.locator(".side-foot").bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= foot["y"]
+
+
 def test_times_are_in_the_time_zone_of_the_browser(open_page: Any) -> None:
     page = open_page("admin", timezone_id="Asia/Tokyo")
     page.goto("/console/")  # its script sets the cookie for the next page
