@@ -11,6 +11,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from console.dialects import CONSOLE_DIALECTS, title
 from console.pages.routes.labels import changes
@@ -606,3 +607,16 @@ def test_a_copy_is_a_new_route_without_the_aliases(admin_client: Client) -> None
     assert press(admin_client, "save", path, page).status_code == 302
     assert stored_spec("smart-copy").steps == STEPS
     assert stored_spec("smart-copy").aliases == ()
+
+
+def test_a_target_fails_only_by_its_own_fault(admin_client: Client) -> None:
+    """As on the page Health: a hedge loser and a request that is invalid say nothing about it."""
+    kinds = {"openai/gpt-4.1": "hedge_loser", "deepseek/deepseek-chat": "upstream_error"}
+    models.RequestLog.objects.create(
+        request_id="req_hedged",
+        started_at=timezone.now(),
+        attempts=[{"target": label, "error_kind": kind} for label, kind in kinds.items()],
+    )
+    page = admin_client.get(SMART).content.decode()
+    assert re.findall(r"(\d+ %) errors", page) == ["0 %", "100 %"]
+    assert page.count(">Failing<") == 1

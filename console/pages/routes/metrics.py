@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 
 from gateway.models import RequestLog
 from gateway.routing.circuit_breaker import CircuitState, allows_call
+from gateway.store.usage import FAULTS
 
 # Period of the counts and rates, and the maximum number of requests they cover.
 WINDOW = dt.timedelta(hours=24)
@@ -24,7 +25,7 @@ _CACHE_TTL_S = 30
 
 
 class TargetMetrics(NamedTuple):
-    """Metrics of a target: attempts, failed share, and median time to first token."""
+    """Metrics of a target: attempts, share of its own failures, median first token."""
 
     tries: int = 0
     failed: float | None = None
@@ -71,9 +72,10 @@ def _compute_metrics() -> dict[str, TargetMetrics]:
                 continue
             label = attempt.get("target", "")
             tries[label] += 1
-            if attempt.get("error_kind"):
+            error_kind = attempt.get("error_kind")
+            if error_kind in FAULTS:
                 failures[label] += 1
-            elif (first := attempt.get("first_byte_ms")) is not None:
+            elif not error_kind and (first := attempt.get("first_byte_ms")) is not None:
                 waits_by_target[label].append(first - attempt.get("started_ms", 0.0))
     return {
         label: TargetMetrics(count, failures[label] / count, _median(waits_by_target[label]))
