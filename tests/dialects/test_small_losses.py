@@ -480,3 +480,70 @@ def test_the_options_of_a_custom_tool_that_chat_lacks_are_reported() -> None:
     report = translate.request("openai_responses", "openai_chat", body, {}, "gpt-5.4")["report"]
     fields = {row["field"] for row in report}
     assert {"tools[0].async", "tools[0].allowed_callers"} <= fields
+
+
+# --- parts of a request ------------------------------------------------------------------
+
+CITED = {
+    "type": "text",
+    "text": "so",
+    "citations": [
+        {
+            "type": "char_location",
+            "cited_text": "s",
+            "document_index": 0,
+            "document_title": None,
+            "start_char_index": 0,
+            "end_char_index": 1,
+        }
+    ],
+}
+CALL_OF_F = {
+    "role": "assistant",
+    "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}],
+}
+TARGETS = {
+    "bedrock": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "cohere": "command-a-03-2025",
+    "gemini": "gemini-3.8-flash",
+    "mistral": "mistral-large-latest",
+    "ollama": "qwen3",
+    "openai_chat": "gpt-4.1",
+    "openai_responses": "gpt-5.6-sol",
+}
+
+
+def reported_paths(target: str, *contents: Any, **fields: Any) -> set[str]:
+    """Return the fields that are reported for an Anthropic request of these turns."""
+    messages = [
+        content if isinstance(content, dict) else {"role": "user", "content": content}
+        for content in contents
+    ]
+    body = {"model": "m", "max_tokens": 5000, "messages": messages, **fields}
+    translation = translate.request("anthropic", target, body, VERSION, TARGETS[target])
+    return {row["field"] for row in translation["report"]}
+
+
+@each("target", TARGETS)
+def test_sources_of_a_clients_text_are_reported_wherever_they_are(target: str) -> None:
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [CITED]}
+    search = {"type": "search_result", "source": "s", "title": "t", "content": [CITED]}
+    document = {"type": "document", "source": {"type": "content", "content": [CITED]}}
+    assert {
+        "system": "system[0].citations" in reported_paths(target, "hi", system=[CITED]),
+        "user": "messages[0].content[0].citations" in reported_paths(target, [CITED]),
+        "tool result": "messages[2].content[0].content[0].citations"
+        in reported_paths(target, "hi", CALL_OF_F, [result]),
+        "search result": "messages[0].content[0].content[0].citations"
+        in reported_paths(target, [search]),
+        "document": "messages[0].content[0].source.content[0].citations"
+        in reported_paths(target, [document]),
+    } == dict.fromkeys(["system", "user", "tool result", "search result", "document"], True)
+
+
+@each("target", ["bedrock", "cohere"])
+def test_an_image_in_a_document_of_text_is_reported(target: str) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}}
+    source = {"type": "content", "content": [{"type": "text", "text": "so"}, image]}
+    paths = reported_paths(target, [{"type": "document", "source": source}])
+    assert "messages[0].content[0].source.content[1]" in paths

@@ -245,6 +245,7 @@ def _check_prefill(context: RenderContext, last_turn: Turn | None, content: list
 
 # --- content blocks -------------------------------------------------------------------------------
 
+_SOURCES_NOT_SENT = "sources are not supported in requests"
 EMPTY_PLACEHOLDER = "(empty)"
 _INVALID_TITLE_CHARACTERS = re.compile(r"[^a-zA-Z0-9()\[\] -]+")
 _SPACES = re.compile(r"\s{2,}")
@@ -318,7 +319,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
             context.drop(part.path, "blank text block")
         return []
     if part.citations:
-        context.drop(f"{part.path}.citations", "sources are not supported in requests")
+        context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
     return [{"text": part.text}]
 
 
@@ -372,7 +373,7 @@ def needs_bytes(part: Image | Document, traits: Traits) -> bool:
 
 def _render_document(context: RenderContext, document: Document) -> Json:
     if document.media_type == SEARCH_RESULT_MEDIA_TYPE and document.parts is not None:
-        return _render_search_result(document)
+        return _render_search_result(context, document)
     if not context.traits.pdf:
         return _render_media_note(
             context, document.path, "document", "this model does not support documents"
@@ -383,7 +384,7 @@ def _render_document(context: RenderContext, document: Document) -> Json:
     if document.url is not None and not document.url.startswith(_S3_PREFIX):
         reason = "this provider does not fetch URLs; send its data"
         return _render_media_note(context, document.path, "document", reason)
-    document_format, source = _render_document_source(document)
+    document_format, source = _render_document_source(context, document)
     block: Json = {
         "format": document_format,
         "name": _document_title(context, document),
@@ -402,7 +403,7 @@ def _document_title(context: RenderContext, document: Document) -> str:
     return context.unique_title(name or "Document")
 
 
-def _render_document_source(document: Document) -> tuple[str, Json]:
+def _render_document_source(context: RenderContext, document: Document) -> tuple[str, Json]:
     """A document's format and its `source`."""
     if document.url is not None:
         extension = document.url.rpartition(".")[2].lower()
@@ -419,15 +420,28 @@ def _render_document_source(document: Document) -> tuple[str, Json]:
         return DOCUMENT_FORMATS[media_type], {"bytes": document.data}
     document_text = document.text
     if document_text is None:
-        document_text = "\n\n".join(p.text for p in document.parts or () if isinstance(p, Text))
+        document_text = "\n\n".join(_document_texts(context, document))
     data = base64.b64encode(
         (document_text or EMPTY_PLACEHOLDER).encode("utf-8", "replace")
     ).decode()
     return "txt", {"bytes": data}
 
 
-def _render_search_result(document: Document) -> Json:
-    content = [{"text": part.text} for part in document.parts or () if isinstance(part, Text)]
+def _document_texts(context: RenderContext, document: Document) -> list[str]:
+    """The texts of a document made of parts; reports its other parts."""
+    texts = []
+    for part in document.parts or ():
+        if not isinstance(part, Text):
+            context.drop(part.path, "documents can only contain text")
+            continue
+        if part.citations:
+            context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
+        texts.append(part.text)
+    return texts
+
+
+def _render_search_result(context: RenderContext, document: Document) -> Json:
+    content = [{"text": text} for text in _document_texts(context, document)]
     block: Json = {
         "source": document.context or "",
         "title": document.title or "",

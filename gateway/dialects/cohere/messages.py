@@ -66,7 +66,7 @@ def _send_system_as_user(context: RenderContext, turn: Turn, message: Json) -> N
 def _render_system(context: RenderContext) -> list[Json]:
     texts = [part.text for part in context.sent_instructions() if part.text]
     for part in context.request.instructions:
-        context.drop_cache_marks(part.cache)
+        _drop_text_fields(context, part)
     return [{"role": "system", "content": "\n\n".join(texts)}] if texts else []
 
 
@@ -92,7 +92,7 @@ def _system_text(context: RenderContext, turn: Turn) -> str:
     texts = []
     for part in turn.parts:
         if isinstance(part, Text):
-            context.drop_cache_marks(part.cache)
+            _drop_text_fields(context, part)
             texts.append(part.text)
         else:
             context.drop(part.path, "a system message can only contain text")
@@ -154,8 +154,15 @@ def _unsupported_part_error(path: str, reason: str) -> GatewayError:
 
 
 def _render_text(context: RenderContext, part: Text) -> list[Json]:
-    context.drop_cache_marks(part.cache)
+    _drop_text_fields(context, part)
     return [{"type": "text", "text": part.text}] if part.text else []
+
+
+def _drop_text_fields(context: RenderContext, part: Text) -> None:
+    """Report the cache breakpoint and the sources of a text."""
+    context.drop_cache_marks(part.cache)
+    if part.citations:
+        context.drop(f"{part.path}.citations", "sources are not supported in requests")
 
 
 def _render_native(context: RenderContext, part: Native) -> list[Json]:
@@ -208,7 +215,7 @@ def _render_document(context: RenderContext, document: Document) -> Json:
     if document.parts is not None:
         for part in document.parts:
             if isinstance(part, Text):
-                context.drop_cache_marks(part.cache)
+                _drop_text_fields(context, part)
             else:
                 context.drop(part.path, "documents can only contain text")
         text = "\n\n".join(p.text for p in document.parts if isinstance(p, Text))
@@ -254,8 +261,6 @@ def _render_assistant_turn(context: RenderContext, turn: Turn) -> list[Json]:
 def _render_assistant_part(context: RenderContext, part: Part) -> list[Json]:
     match part:
         case Text():
-            if part.citations:
-                context.drop(f"{part.path}.citations", "sources are not supported in requests")
             return _render_text(context, part)
         case Reasoning():
             return _render_reasoning(context, part)

@@ -286,6 +286,7 @@ def _parse_file_data(part: Json, file: Json, path: str) -> Part:
 
 # --- a provider's parts ---------------------------------------------------------------------------
 
+_SOURCES_NOT_SENT = "sources are not supported in requests"
 # Prefixes of URLs that Google opens itself.
 _GOOGLE_URL_PREFIXES = (
     "gs://",
@@ -383,7 +384,7 @@ def _render_text(context: RenderContext, part: Text) -> list[Json]:
         context.drop(part.path, "empty text")
         return []
     if part.citations:
-        context.drop(f"{part.path}.citations", "sources are not supported in requests")
+        context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
     context.drop_cache_marks(part.cache)
     return [{"text": part.text}]
 
@@ -497,6 +498,8 @@ def _render_function_response(context: RenderContext, result: ToolResult) -> lis
     text_parts = [part for part in result.parts if isinstance(part, Text)]
     for part in text_parts:
         context.drop_cache_marks(part.cache)
+        if part.citations:
+            context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
     texts = [part.text for part in text_parts if part.text]
     media_parts = [part for part in result.parts if not isinstance(part, Text)]
     out: Json = {

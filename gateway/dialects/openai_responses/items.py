@@ -454,12 +454,11 @@ def _render_instructions(context: ResponsesRenderContext, body: Json) -> list[Js
     has_cache_breakpoints = (
         any(block.cache for block in instructions) and context.traits.cache == "breakpoints"
     )
-    if instructions and (has_cache_breakpoints or context.all_in_items):
-        return [_render_message_item("developer", render_parts(context, instructions))]
-    for block in instructions:
-        context.drop_cache_marks(block.cache)
-    if instructions:
-        body["instructions"] = "\n\n".join(block.text for block in instructions)
+    content = render_parts(context, instructions)
+    if content and (has_cache_breakpoints or context.all_in_items):
+        return [_render_message_item("developer", content)]
+    if content:
+        body["instructions"] = "\n\n".join(part["text"] for part in content)
     return []
 
 
