@@ -279,11 +279,16 @@ class Exchange:
 
     def replace(self, **changes: Any) -> Exchange:
         """A frozen copy with these changes."""
+        clone = self.unfrozen_copy(**changes)
+        clone.freeze()
+        return clone
+
+    def unfrozen_copy(self, **changes: Any) -> Exchange:
+        """A copy with these changes, not parsed yet, that `freeze` has to freeze again."""
         clone = object.__new__(Exchange)
         values = {name: getattr(self, name) for name in Exchange.__slots__}
         for name, value in (values | {"_parsed": []} | changes).items():
             setattr(clone, name, value)
-        clone.freeze()
         return clone
 
     @property
@@ -478,6 +483,7 @@ class Call:
 
     def join(self, fork: Call) -> None:
         """Continues with the results of a fork."""
+        self.exchange, self.guard = fork.exchange, fork.guard
         self.attempt, self.attempts, self.recorder = fork.attempt, fork.attempts, fork.recorder
         self.error, self.outcome, self.entry = fork.error, fork.outcome, fork.entry
         self.reservations, self.hedge_loss = fork.reservations, fork.hedge_loss

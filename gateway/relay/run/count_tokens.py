@@ -21,6 +21,7 @@ from gateway.relay.exchange.token_count import TokenCount, count_tokens
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.pipeline import parse_for_selection, parse_for_target, select_targets
 from gateway.relay.run.reply import decode, response_headers
+from gateway.relay.run.route_guardrails import guard_for_route
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import prepare
 from gateway.relay.upstream.client import SUCCESS_STATUSES, send_with_token
@@ -41,6 +42,8 @@ async def answer_token_count(
     if len(exchange.body) >= offload.LARGE_BYTES:
         await parse_for_selection(call, exchange.route)
     candidates = select_targets(runtime, call, exchange.route).candidates
+    if candidates and candidates[0].route is not exchange.route:
+        await guard_for_route(runtime, call, candidates[0].route)
     call.attempt.target = candidates[0].target if candidates else None
     tokens, source = None, b"estimate"
     if call.attempt.target is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -69,16 +69,27 @@ class CheckFailed(Exception):
     """A check could not be made; the message is for operators and clients, and has no secret."""
 
 
-async def guard_request(runtime: Runtime, call: Call) -> None:
-    """Checks a request, and rewrites its body. Raises GatewayError if a guardrail blocks it."""
-    exchange = call.exchange
-    active_guardrails = exchange.snapshot.guardrails_for(exchange.route, exchange.key)
-    if not active_guardrails:
-        return
-    call.guard = GuardState(
-        before=[guardrail for guardrail in active_guardrails if guardrail.check_requests],
-        after=[guardrail for guardrail in active_guardrails if guardrail.check_responses],
+def guard_state_for(guardrails: Iterable[Guardrail]) -> GuardState:
+    """The state of these guardrails before they have checked anything."""
+    guardrails = list(guardrails)
+    return GuardState(
+        before=[guardrail for guardrail in guardrails if guardrail.check_requests],
+        after=[guardrail for guardrail in guardrails if guardrail.check_responses],
     )
+
+
+async def guard_request(runtime: Runtime, call: Call) -> None:
+    """Checks a request, and rewrites its body. Raises GatewayError if a guardrail blocks it.
+
+    The guardrails are those of `call.guard` if it is set, else those of route, key and all
+    requests.
+    """
+    exchange = call.exchange
+    if call.guard is None:
+        active_guardrails = exchange.snapshot.guardrails_for(exchange.route, exchange.key)
+        if not active_guardrails:
+            return
+        call.guard = guard_state_for(active_guardrails)
     if not call.guard.before or not exchange.fields:
         return
     size = len(exchange.body)

@@ -16,6 +16,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Deadlines, Header, StopReason
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 from gateway.relay.exchange.usage_estimate import BY_TEXT, REPORTED, usage_of
+from gateway.relay.run.route_guardrails import guard_for_route
 from gateway.relay.run.settle import CLIENT_GONE, charge_of_call, price_usage
 from gateway.routing.candidates import Candidate, RetryPlan
 from gateway.routing.limits import Estimate, units
@@ -71,9 +72,9 @@ class _GatedClient(Client):
 class _Racer:
     """One of the two attempts, with its own copy of the call and its own deadlines."""
 
-    def __init__(self, hedge_race: _Race, candidate: Candidate) -> None:
+    def __init__(self, hedge_race: _Race, candidate: Candidate, call: Call) -> None:
         self.candidate = candidate
-        self.call = hedge_race.call.fork(self._claim_win)
+        self.call = call.fork(self._claim_win)
         self.client = _GatedClient(hedge_race.client, self._claim_win)
         self.deadlines: Deadlines | None = None
         self._race = hedge_race
@@ -118,7 +119,7 @@ class _Race:
         self._earlier_attempts = list(call.attempts)
 
     async def run(self, candidate: Candidate, retry_plan: RetryPlan) -> None:
-        first = self._start_racer(candidate)
+        first = self._start_racer(candidate, self.call)
         # What was reserved at the provider for this attempt belongs to the racer.
         if self.call.reservations and self.call.reservations[-1].attempt:
             first.call.reservations.append(self.call.reservations.pop())
@@ -142,8 +143,8 @@ class _Race:
         error = Error(kind="upstream_error", message="no target has responded")
         raise first.failure() or GatewayError(error)
 
-    def _start_racer(self, candidate: Candidate) -> _Racer:
-        racer = _Racer(self, candidate)
+    def _start_racer(self, candidate: Candidate, call: Call) -> _Racer:
+        racer = _Racer(self, candidate, call)
         self.racers.append(racer)
         return racer
 
@@ -153,6 +154,8 @@ class _Race:
         while self.winner is None and (candidate := retry_plan.hedge_candidate()) is not None:
             label = candidate.target.model.label
             second_call = self.call.fork()
+            if not await self._pass_guardrails(second_call, candidate, retry_plan):
+                continue
             try:
                 admission = await runtime.limiter.admit(
                     second_call, candidate.route, candidate.target
@@ -164,12 +167,25 @@ class _Race:
                 if self.winner is not None:  # the first has responded in the meantime
                     runtime.breaker.release_trial(label)
                     return None
-                racer = self._start_racer(candidate)
+                racer = self._start_racer(candidate, second_call)
                 racer.call.reservations, second_call.reservations = second_call.reservations, []
                 return racer
             finally:
                 runtime.limiter.release_attempt(second_call)
         return None
+
+    async def _pass_guardrails(
+        self, call: Call, candidate: Candidate, retry_plan: RetryPlan
+    ) -> bool:
+        """Whether the guardrails of the candidate's route let the call pass."""
+        exchange = call.exchange
+        if candidate.route is not exchange.route and exchange.snapshot.uses_guardrails:
+            try:
+                await guard_for_route(self.runtime, call, candidate.route)
+            except GatewayError as failure:
+                retry_plan.record_failure(failure.error, candidate)
+                return False
+        return True
 
     def _handle_failure(self, racer: _Racer, retry_plan: RetryPlan, *, is_first: bool) -> None:
         """Handles a racer that has ended. Raises if that ends the request."""

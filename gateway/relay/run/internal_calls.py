@@ -17,6 +17,7 @@ from gateway.dialects.base import Dialect
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_error
 from gateway.relay.exchange.trace import sample_trace
 from gateway.relay.run.pipeline import run
+from gateway.relay.run.route_guardrails import guard_for_route
 from gateway.relay.run.settle import CLIENT_GONE, record_failure, serve_call
 from gateway.routing.snapshot import ApiKey, Route
 
@@ -51,7 +52,10 @@ def internal_call(
 
 
 async def run_internal_call(runtime: Runtime, call: Call) -> None:
-    """Runs the call. Never raises for a failure of an upstream; the log record has it."""
+    """Runs the call. Never raises for a failure of an upstream; the log record has it.
+
+    The guardrails of its route check a call that has a guard state.
+    """
     call.exchange.freeze()
     client = Client(_discard_message)
     deadlines = Deadlines(runtime.deadline_ticker)
@@ -60,8 +64,13 @@ async def run_internal_call(runtime: Runtime, call: Call) -> None:
         error = stop_error("drain") if failure.error is CLIENT_GONE else failure.error
         record_failure(call, client, error)
 
-    work = run(runtime, call, client, deadlines)
-    await serve_call(runtime, call, client, deadlines, work, fail)
+    async def work() -> None:
+        route = call.exchange.route
+        if call.guard is not None and route is not None:
+            await guard_for_route(runtime, call, route)
+        await run(runtime, call, client, deadlines)
+
+    await serve_call(runtime, call, client, deadlines, work(), fail)
 
 
 async def _discard_message(message: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ from gateway.relay.run.client_credential import (
 from gateway.relay.run.hedge import call_with_hedge
 from gateway.relay.run.realtime import serve_session
 from gateway.relay.run.reply import passed_headers_of, reply
+from gateway.relay.run.route_guardrails import guard_for_route
 from gateway.relay.run.stream import stream_response
 from gateway.relay.run.web_search import answer_with_searches, find_gateway_search
 from gateway.relay.state.reasoning import CALL_HINTS, retry_without_state
@@ -122,6 +123,16 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             retry_plan.bypassed_candidates.clear()
         if retry_plan.pause_due:
             await _wait_before_round(call, retry_plan, route, deadlines)
+        if candidate.route is not route and exchange.snapshot.uses_guardrails:
+            try:
+                await guard_for_route(runtime, call, candidate.route)
+            except GatewayError as error:
+                failure = error
+                _record_skipped(call, (Skip(candidate, error.error.message),))
+                if not retry_plan.record_failure(error.error):
+                    raise
+                continue
+            exchange = call.exchange
         admission = await runtime.limiter.admit(call, route, candidate.target)
         if admission is CACHED:
             return "cached"

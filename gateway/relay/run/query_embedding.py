@@ -13,6 +13,7 @@ from gateway.dialects import DIALECTS
 from gateway.relay.cache.semantic import normalize
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange
 from gateway.relay.run.pipeline import run
+from gateway.relay.run.route_guardrails import guard_for_route, guard_state_after
 from gateway.relay.run.settle import serve_call
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ async def embed_query(
         nonlocal vector
         try:
             async with asyncio.timeout(TIMEOUT_S):
+                if call.exchange.snapshot.uses_guardrails:
+                    call.guard = guard_state_after(caller)
+                    await guard_for_route(runtime, call, route)
                 await run(runtime, call, client, deadlines)
             response = msgspec.json.decode(received, type=_EmbeddingResponse)
             vector = normalize(response.data[0].embedding)

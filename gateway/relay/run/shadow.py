@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.request_features import SESSION_HEADERS
 from gateway.relay.run.internal_calls import internal_call, run_internal_call
+from gateway.relay.run.route_guardrails import guard_state_after
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -105,6 +106,7 @@ def _build_shadow_call(runtime: Runtime, call: Call) -> Call:
     shadow.stream, shadow.framing = exchange.stream, exchange.framing
     shadow.earlier_responses = exchange.earlier_responses
     shadow.model, shadow.endpoint = exchange.model, exchange.endpoint
+    shadow_call.guard = guard_state_after(call)
     shadow_call.recorder.enabled = call.recorder.enabled
     shadow_call.recorder.client_request = exchange.body
     return shadow_call
