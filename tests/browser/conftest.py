@@ -238,6 +238,7 @@ def axe() -> Callable[..., None]:
     """A function that asserts that axe finds no violation of all rules, or of `rules`."""
 
     def check(page: Any, *, rules: Sequence[str] = ()) -> None:
+        page.wait_for_load_state()  # style sheets may be missing before
         if not page.evaluate("'axe' in window"):
             page.evaluate(AXE.read_text(encoding="utf-8"))
         kind = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": AXE_TAGS}
@@ -273,6 +274,7 @@ def no_sideways_scroll() -> Callable[[Any], None]:
     """A function that asserts that a page is not wider than its window."""
 
     def check(page: Any) -> None:
+        page.wait_for_load_state()
         wide, window = page.evaluate(
             "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
