@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_JOBS = 200
+# First pause between attempts to store a response that has ended, which doubles; the longest
+# one, and the time after which the response is given up.
+SAVE_PAUSE_S = 0.5
+MAX_SAVE_PAUSE_S = 15.0
+SAVE_RETRY_S = 600.0
 _CANCELLED_ERROR = Error(kind="client_gone", message="the response was cancelled")
 _SHUTDOWN = Error(kind="upstream_error", message="the gateway ended while the response ran")
 
@@ -61,6 +66,11 @@ class BackgroundJob:
         """Wakes its followers."""
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def finish(self) -> None:
+        """Ends the streams of its followers."""
+        self.finished = True
+        self.notify()
 
     def cancel(self) -> None:
         """Cancels it immediately."""
@@ -190,13 +200,30 @@ class BackgroundResponses:
         if job.response.size > MAX_STORED_BYTES:
             job.response = msgspec.structs.replace(job.response, events=[], previous_items=b"")
         try:
-            await self._runtime.responses.save(mask_stored_response(call, job.response))
-        except GatewayError:
-            self._runtime.responses.add_pending(job.response)
+            await self._save_finished(job, mask_stored_response(call, job.response))
         finally:
-            job.finished = True
-            job.notify()
+            job.finish()
             self._jobs.pop((job.response.owner, job.response.id), None)
+
+    async def _save_finished(self, job: BackgroundJob, response: StoredResponse) -> None:
+        """Saves a response that has ended; repeats that while the database is unavailable.
+
+        Until then the job stays, so that this process serves its response and its heartbeats go
+        on. At a shutdown the last attempt is the next one.
+        """
+        end, pause_s = time.monotonic() + SAVE_RETRY_S, SAVE_PAUSE_S
+        while True:
+            try:
+                await self._runtime.responses.save(response)
+                return
+            except GatewayError:
+                self._runtime.responses.add_pending(response)
+            job.finish()
+            if self._runtime.draining or time.monotonic() > end:
+                log.error("a background response could not be stored", extra={"id": response.id})
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MAX_SAVE_PAUSE_S)
 
     async def _send_heartbeats(self) -> None:
         """Sends heartbeats of the jobs to the store, and cancels those cancelled elsewhere."""

@@ -81,7 +81,8 @@ class ResponseStore:
                 if pending is not None:
                     return pending[1]
                 raise _unavailable_error() from None
-            if response is not None:
+            # A background response is in the database while it runs; its end may be pending.
+            if response is not None and (pending is None or not response.running):
                 return None if response.deleted else response
             if pending is not None:
                 return pending[1]

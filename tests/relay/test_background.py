@@ -1,0 +1,102 @@
+"""Background responses while the database fails, and after their process was killed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.providers.masks import compile_mask
+from gateway.relay.exchange.stored_response import ResponseBackend, StoredResponse
+from gateway.relay.run import background
+from tests.relay.harness import Gateway, completion, gateway, provider, route, snapshot
+from tests.waits import wait_until_async
+
+OWNER_REQUEST = {"model": "m", "input": "hello", "background": True}
+Row = tuple[str, str]
+
+
+class FailingStore:
+    """Responses in a dictionary; `broken` names the operations that raise."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Row, StoredResponse] = {}
+        self.broken: set[str] = set()
+
+    def backend(self) -> ResponseBackend:
+        return ResponseBackend(
+            load=self.load,
+            save=self.save,
+            cancel=lambda owner, name: None,
+            heartbeat=lambda running: [],
+            close=lambda: None,
+        )
+
+    def _check(self, operation: str) -> None:
+        if operation in self.broken:
+            raise OSError("database is locked")
+
+    def load(self, owner: str, name: str) -> StoredResponse | None:
+        self._check("load")
+        return self.rows.get((owner, name))
+
+    def save(self, response: StoredResponse) -> None:
+        self._check("save")
+        self.rows[response.owner, response.id] = response
+
+    @property
+    def only_row(self) -> StoredResponse:
+        (row,) = self.rows.values()
+        return row
+
+
+@asynccontextmanager
+async def background_gateway(
+    folder: Path, store: FailingStore, respond: Callable[[], Any], **changes: Any
+) -> AsyncIterator[Gateway]:
+    """Run a gateway that stores responses there; `respond` is awaited for each request."""
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await respond()
+        return completion("done, sir")
+
+    registry = snapshot(route("m", provider("up", preset="custom")), log_bodies=True, **changes)
+    async with gateway(folder, registry, responses=store.backend(), up=answer) as live:
+        yield live
+
+
+async def read(live: Gateway, response_id: str, query: str = "") -> Any:
+    reply = await live.post(f"/v1/responses/{response_id}{query}", b"", method="GET")
+    return reply.json()
+
+
+async def test_a_response_that_ends_while_the_database_fails_is_stored_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "SAVE_PAUSE_S", 0.05)
+    store, may_end = FailingStore(), asyncio.Event()
+    masks = (compile_mask("sir"),)
+    async with background_gateway(tmp_path, store, may_end.wait, masks=masks) as live:
+        started = (await live.post("/v1/responses", OWNER_REQUEST)).json()
+        store.broken = {"save"}
+        may_end.set()
+
+        async def is_completed() -> bool:
+            return bool((await read(live, started["id"]))["status"] == "completed")
+
+        for _ in range(100):
+            if await is_completed():
+                break
+            await asyncio.sleep(0.02)
+        assert await is_completed()
+        assert store.only_row.status == "queued"
+        store.broken = set()
+        await wait_until_async(lambda: store.only_row.status == "completed")
+        assert b"done, " in store.only_row.response
+        assert b"sir" not in store.only_row.response
+        assert await is_completed()
