@@ -25,6 +25,8 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.dialects.openai_responses.stored_responses import (
     MAX_PAGE_ITEMS,
+    error_event,
+    failed_event,
     failed_response,
     input_items,
     items_with_ids,
@@ -219,9 +221,15 @@ class _ResponseRequest:
         self, stored_response: StoredResponse, after: int
     ) -> AsyncIterator[bytes]:
         """The events of a response that runs or ran in another process; waits for its end."""
-        while stored_response.running and not _is_stale(stored_response):
-            await asyncio.sleep(_POLL_S)
-            stored_response = await self._find_response()
+        try:
+            while stored_response.running and not _is_stale(stored_response):
+                await asyncio.sleep(_POLL_S)
+                stored_response = await self._find_response()
+        except GatewayError as failure:  # the database is unavailable, or the response was deleted
+            yield error_event(failure.error, after + 1)
+            return
+        if stored_response.running:
+            yield failed_event(stored_response.response, _INTERRUPTED_ERROR, after + 1)
         for event in stored_response.events:
             if (read_event(event).sequence_number or 0) > after:
                 yield event

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from gateway.relay.run import background
 from tests.relay.harness import Gateway, completion, gateway, provider, route, snapshot
 from tests.waits import wait_until_async
 
-OWNER_REQUEST = {"model": "m", "input": "hello", "background": True}
+REQUEST = {"model": "m", "input": "hello", "background": True}
 Row = tuple[str, str]
 
 
@@ -32,7 +34,7 @@ class FailingStore:
         return ResponseBackend(
             load=self.load,
             save=self.save,
-            cancel=lambda owner, name: None,
+            cancel=self.cancel,
             heartbeat=lambda running: [],
             close=lambda: None,
         )
@@ -48,6 +50,10 @@ class FailingStore:
     def save(self, response: StoredResponse) -> None:
         self._check("save")
         self.rows[response.owner, response.id] = response
+
+    def cancel(self, owner: str, name: str) -> None:
+        del owner, name
+        self._check("cancel")
 
     @property
     def only_row(self) -> StoredResponse:
@@ -82,7 +88,7 @@ async def test_a_response_that_ends_while_the_database_fails_is_stored_later(
     store, may_end = FailingStore(), asyncio.Event()
     masks = (compile_mask("sir"),)
     async with background_gateway(tmp_path, store, may_end.wait, masks=masks) as live:
-        started = (await live.post("/v1/responses", OWNER_REQUEST)).json()
+        started = (await live.post("/v1/responses", REQUEST)).json()
         store.broken = {"save"}
         may_end.set()
 
@@ -100,3 +106,57 @@ async def test_a_response_that_ends_while_the_database_fails_is_stored_later(
         assert b"done, " in store.only_row.response
         assert b"sir" not in store.only_row.response
         assert await is_completed()
+
+
+def running_response(**changes: Any) -> StoredResponse:
+    """Return a background response that runs in another process."""
+    body = {"id": "resp_1", "object": "response", "status": "in_progress", "background": True}
+    stored = StoredResponse(
+        id="resp_1",
+        owner="key:1",
+        created_at=time.time(),
+        heartbeat_at=time.time(),
+        status="in_progress",
+        response=json.dumps({**body, "output": []}).encode(),
+    )
+    for name, value in changes.items():
+        setattr(stored, name, value)
+    return stored
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_cancellation_that_cannot_be_stored_is_an_error(
+    tmp_path: Path, method: str
+) -> None:
+    store = FailingStore()
+    store.save(running_response())
+    store.broken = {"cancel", "save"}
+    path = "/v1/responses/resp_1" + ("/cancel" if method == "POST" else "")
+    async with background_gateway(tmp_path, store, asyncio.Event().wait) as live:
+        reply = await live.post(path, b"", method=method)
+    assert reply.status == 503
+    assert "try again" in reply.json()["error"]["message"]
+
+
+def event_names(body: bytes) -> list[str]:
+    return [line[7:].decode() for line in body.split(b"\n") if line.startswith(b"event: ")]
+
+
+async def test_the_stream_of_a_killed_process_ends_as_failed(tmp_path: Path) -> None:
+    store = FailingStore()
+    store.save(running_response(heartbeat_at=time.time() - 3600))
+    async with background_gateway(tmp_path, store, asyncio.Event().wait) as live:
+        reply = await live.post("/v1/responses/resp_1?stream=true", b"", method="GET")
+    assert reply.status == 200
+    assert reply.ended
+    assert event_names(reply.body) == ["response.failed"]
+
+
+async def test_a_stream_whose_database_fails_ends_with_an_error(tmp_path: Path) -> None:
+    store = FailingStore()
+    store.save(running_response())
+    asyncio.get_running_loop().call_later(0.2, store.broken.add, "load")
+    async with background_gateway(tmp_path, store, asyncio.Event().wait) as live:
+        reply = await live.post("/v1/responses/resp_1?stream=true", b"", method="GET")
+    assert reply.ended
+    assert event_names(reply.body) == ["error"]

@@ -205,6 +205,22 @@ def failed_response(response: bytes, error: Error) -> bytes:
     return with_fields(response, status="failed", error=render_failure(error))
 
 
+def failed_event(response: bytes, error: Error, number: int) -> bytes:
+    """The last event of a stream whose response failed."""
+    event = {
+        "type": "response.failed",
+        "sequence_number": number,
+        "response": msgspec.Raw(failed_response(response, error)),
+    }
+    return msgspec.json.encode(event)
+
+
+def error_event(error: Error, number: int) -> bytes:
+    """The last event of a stream that ends before its response does."""
+    event = {"type": "error", "sequence_number": number, **render_failure(error), "param": None}
+    return msgspec.json.encode(event)
+
+
 # --- the state that a request refers to -----------------------------------------------------------
 #
 # The gateway stores responses, not a provider. They go into `parse_request`, by id: each with its

@@ -113,10 +113,17 @@ class ResponseStore:
         await self.save(tombstone)
 
     async def cancel(self, owner: str, response_id: str) -> None:
-        """Marks a response that runs in another process as cancelled."""
-        if self._backend is not None:
-            cancel = self._backend.cancel
+        """Marks a response that runs in another process as cancelled.
+
+        Raises GatewayError without a database.
+        """
+        if self._backend is None:
+            return
+        cancel = self._backend.cancel
+        try:
             await self._run_in_thread(lambda: cancel(owner, response_id))
+        except Exception:
+            raise _unavailable_error() from None
 
     async def heartbeat(self, running: list[ResponseName]) -> list[str]:
         """Sends the heartbeat of running responses; returns the ids of those to cancel."""
