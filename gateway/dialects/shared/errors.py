@@ -44,9 +44,11 @@ _CONTEXT_LENGTH_PHRASES = (
     "maximum context length",  # OpenAI, vLLM, SGLang, DeepSeek, OpenRouter
     "maximum model length",  # vLLM
     "too long and exceeds limit",  # vLLM
+    "too long to fit into the model",  # vLLM, with images
     "longer than the model's context length",  # SGLang, Together
     "exceeds the context window",  # OpenAI Responses
     "exceeds the maximum number of tokens",  # Gemini
+    "but model only supports up to",  # Vertex AI
     "exceeds the available context",  # llama.cpp
     "context size has been exceeded",  # llama.cpp, LM Studio
     "greater than the context length",  # LM Studio
@@ -63,6 +65,10 @@ _CONTEXT_LENGTH_PHRASES = (
     "exceeded model token limit",  # Moonshot
     "prompt exceeds max length",  # Zhipu
     "range of input length should be",  # Alibaba Cloud
+    "must be less than max_seq_len",  # SiliconFlow
+    "exceed max message tokens",  # Volcengine
+    "exceeded this model context window limit",  # Cloudflare
+    "cannot exceed the total tokens limit",  # IBM watsonx
     "`inputs` must have less than",  # TGI
     "`inputs` tokens + `max_new_tokens` must be",  # TGI, Together
 )

@@ -33,6 +33,8 @@ _KIND_BY_CODE: dict[str, str] = {
     "max_tokens_exceeded": "context_length",
     "exceed_context_size_error": "context_length",
     "model_context_window_exceeded": "context_length",
+    "model_max_prompt_tokens_exceeded": "context_length",
+    "tokens_limit_reached": "context_length",
     "insufficient_quota": "quota",
     "credit_balance_exhausted": "quota",
     "organization_spend_limit_exceeded": "quota",
@@ -203,6 +205,8 @@ def _error_fields(payload: Any) -> Json:
     if not isinstance(payload, dict):
         return {}
     error = payload.get("error")
+    if error is None and "message" not in payload:  # Cloudflare, IBM watsonx
+        error = payload.get("errors")
     if isinstance(error, list) and error:
         error = error[0]
     if not isinstance(error, dict):

@@ -199,6 +199,79 @@ def test_an_error_response_is_classified(status: int, body: Any, kind: str):
         (400, openai("Range of input length should be [1, 129024]")),
         # OpenAI Responses
         (400, openai("Your input exceeds the context window of this model.")),
+        # Vertex AI, Volcengine
+        (
+            400,
+            openai(
+                "Unable to submit request because the input token count is 135538 but model only "
+                "supports up to 32768. Reduce the input token count and try again."
+            ),
+        ),
+        (400, openai("Total tokens of image and text exceed max message tokens.")),
+        # vLLM, with images
+        (
+            400,
+            openai(
+                "The prompt (total length 25938) is too long to fit into the model (context length "
+                "4096)."
+            ),
+        ),
+        # SiliconFlow
+        (
+            400,
+            {
+                "code": 20015,
+                "message": "length of prompt_tokens (40000) must be less than max_seq_len (32768).",
+                "data": None,
+            },
+        ),
+        # GitHub Models, GitHub Copilot
+        (
+            413,
+            openai(
+                "Request body too large for gpt-4.1 model. Max size: 8000 tokens.",
+                None,
+                "tokens_limit_reached",
+            ),
+        ),
+        (
+            400,
+            openai(
+                "prompt token count of 391491 exceeds the limit of 128000",
+                None,
+                "model_max_prompt_tokens_exceeded",
+            ),
+        ),
+        # Cloudflare Workers AI, IBM watsonx
+        (
+            413,
+            {
+                "errors": [
+                    {
+                        "message": "AiError: The estimated number of input and maximum output "
+                        "tokens (35000) exceeded this model context window limit (24000)",
+                        "code": 3010,
+                    }
+                ],
+                "success": False,
+                "result": {},
+                "messages": [],
+            },
+        ),
+        (
+            400,
+            {
+                "errors": [
+                    {
+                        "code": "invalid_input_argument",
+                        "message": "the number of input tokens 4098 cannot exceed the total "
+                        "tokens limit 4096 for this model",
+                    }
+                ],
+                "trace": "f8a07210",
+                "status_code": 400,
+            },
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )
@@ -216,6 +289,8 @@ def test_each_providers_context_length_error_is_recognised(status: int, body: An
     [
         (openai("no"), "no"),
         ({"error": "no"}, "no"),
+        ({"errors": [{"message": "no", "code": 7}], "success": False}, "no"),
+        ({"message": "no", "errors": [{"message": "a field"}]}, "no"),
         ({"message": "no"}, "no"),
         ({"object": "error", "message": "no", "code": 400}, "no"),
         ({"detail": [{"loc": ["body"], "msg": "no"}]}, "no"),
