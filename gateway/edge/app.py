@@ -75,10 +75,11 @@ _VERBS: dict[str, Verb] = {
 MAX_CHECKED_BYTES = 4 * 1024 * 1024
 # User agents of clients that fail on a part of a tool call, because they require a function's
 # name in each event of a stream: Mistral's SDKs, the older one for TypeScript, xAI's provider of
-# the AI SDK. With Mistral's, Pydantic AI also requires all calls in one event
+# the AI SDK. Its provider for Mistral reads the usage only in the form of Mistral's last event.
+# With Mistral's SDKs, Pydantic AI also requires all calls in one event
 # (https://github.com/mistralai/client-python/blob/main/src/mistralai/client/models/functioncall.py,
 # https://github.com/vercel/ai/blob/main/packages/xai/src/xai-chat-language-model.ts).
-_WHOLE_CALL_CLIENTS = re.compile(r"^mistral-client-|@mistralai/mistralai|\bai-sdk/xai/")
+_WHOLE_CALL_CLIENTS = re.compile(r"^mistral-client-|@mistralai/mistralai|\bai-sdk/(?:mistral|xai)/")
 # Maximum body size of Ollama's `/api/show`.
 _MAX_SHOW_BYTES = 64 * 1024
 

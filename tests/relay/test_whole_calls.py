@@ -80,13 +80,20 @@ async def test_a_provider_that_streams_whole_calls_receives_the_clients_body(
     assert sent == request
 
 
-async def test_the_last_event_has_the_usage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        SDK["user-agent"],
+        "ai/7.0.173 ai-sdk/mistral/3.0.69 ai-sdk/provider-utils/4.0.56 runtime/node.js/v20.20.2",
+    ],
+)
+async def test_the_last_event_has_the_usage(tmp_path: Path, user_agent: str) -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     events = (chunk("hello"), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
     registry = snapshot(route("m", provider("up")))
     request = {"model": "m", "stream": True, "messages": MESSAGES[:1]}
     async with gateway(tmp_path, registry, up=lambda _: sse(*events)) as live:
-        reply = await live.post(PATH, request, headers=SDK)
+        reply = await live.post(PATH, request, headers={"user-agent": user_agent})
     *_, last = [json.loads(f.data) for f in Decoder().feed(reply.body) if f.data != b"[DONE]"]
     assert (last["choices"][0]["finish_reason"], last["usage"]) == ("stop", usage)
 
