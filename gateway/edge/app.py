@@ -96,8 +96,9 @@ class ModelApi:
         runtime = self._lazy_runtime.current
         if runtime is None or runtime.loop is not asyncio.get_running_loop():
             runtime = await self._lazy_runtime.get()
-        path, path_model = path_aliases.resolve_path(scope["path"])
-        if path != scope["path"]:
+        client_path: str = scope["path"]
+        path, path_model = path_aliases.resolve_path(client_path)
+        if path != client_path:
             query = path_aliases.drop_api_version(scope.get("query_string", b""))
             scope = {**scope, "path": path, "query_string": query}
         if path.startswith(("/health", "/metrics")):
@@ -112,6 +113,8 @@ class ModelApi:
         if endpoint is not None and endpoint.action in _VERBS:
             call = new_call(runtime, scope, headers, endpoint, started)
             call.exchange.path_model = path_model
+            if client_path.startswith("/api/v1/chat/") and call.exchange.framing == "sse":
+                call.exchange.framing = "openrouter"
             await serve(runtime, call, client, scope, receive)
         elif endpoint is not None and endpoint.action == "response":
             await responses.answer_response(

@@ -76,5 +76,5 @@ STREAM_FORMATS: dict[str, StreamFormat] = {
         new_decoder=eventstream.Decoder,
     ),
 }
-# Chat as clients of Mistral and xAI read it: only the content of events differs.
-STREAM_FORMATS["whole_calls"] = STREAM_FORMATS["sse"]
+# Chat as clients of Mistral, xAI and OpenRouter read it: only the content of events differs.
+STREAM_FORMATS["whole_calls"] = STREAM_FORMATS["openrouter"] = STREAM_FORMATS["sse"]

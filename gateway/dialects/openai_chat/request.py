@@ -87,7 +87,7 @@ _PARSED_FIELDS = (
     }
 )
 # Default values: dropping them loses nothing where the field has no equivalent.
-_DEFAULT_VALUES = {"modalities": ["text"]}
+_DEFAULT_VALUES = {"modalities": ["text"], "usage": {"include": True}}
 # Fields that are passed on unparsed; only their type is checked here.
 _OBJECT_FIELDS = ("audio", "prediction", "prompt_cache_options", "moderation")
 _CLIENT_TIERS = (

@@ -125,6 +125,9 @@ def response_context(call: Call) -> ResponseContext:
     include_usage = False
     echo: dict[str, Any] = {}
     prompt_tokens: int | None = None
+    reasoning_field: str = route.reasoning_field if route else "reasoning_content"
+    if exchange.framing == "openrouter" and reasoning_field == "reasoning_content":
+        reasoning_field = "both"  # OpenRouter's name is `reasoning`
     if not call.attempt.passthrough:
         request = exchange.request
         echo = exchange.dialect.read_echo(exchange.body) | exchange.echoed_fields
@@ -139,7 +142,7 @@ def response_context(call: Call) -> ResponseContext:
         model=exchange.model,
         include_usage=include_usage,
         reasoning_display=thinking,  # type: ignore[arg-type]
-        reasoning_field=route.reasoning_field if route else "reasoning_content",  # type: ignore[arg-type]
+        reasoning_field=reasoning_field,  # type: ignore[arg-type]
         framing=exchange.framing,
         endpoint=exchange.endpoint,
         echoed_fields=echo,

@@ -352,22 +352,21 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     if exchange.dialect.name != dialect.name:
         return False
+    traits = target.model.traits
     if exchange.framing != exchange.dialect.framing and not (
-        exchange.framing == "whole_calls" and target.model.traits.whole_calls
+        (exchange.framing == "whole_calls" and traits.whole_calls)
+        # OpenRouter itself, and providers with its request fields.
+        or (exchange.framing == "openrouter" and traits.thinking_request == "reasoning")
     ):
         return False
-    if (
-        target.model.traits.built_in_tools
-        and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]
-    ):
+    if traits.built_in_tools and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]:
         return False
     if (
         dialect.name == _ANTHROPIC
-        and not target.model.traits.message_threads
+        and not traits.message_threads
         and threads.has_thread(exchange.fields)
     ):
         return False
-    traits = target.model.traits
     replaces_tokens = dialect.replace_state_tokens is not None
     if (not replaces_tokens or traits.requires_reasoning_replay) and _has_tokens(exchange.body):
         return False
