@@ -135,8 +135,10 @@ def test_a_global_markup_is_set_and_removed(admin_client: Client) -> None:
     assert store.load_snapshot().markup == Decimal("1.25")
     admin_client.post(reverse("markup-set"), {"markup": ""})
     assert store.load_snapshot().markup is None
-    admin_client.post(reverse("markup-set"), {"markup": "-1"})
+    response = admin_client.post(reverse("markup-set"), {"markup": "-1"})
     assert store.load_snapshot().markup is None
+    assert response.status_code == 422
+    assert 'value="-1"' in response.content.decode()
 
 
 def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) -> None:

@@ -95,6 +95,18 @@ def test_an_invalid_score_is_refused_with_its_field(
     assert not RequestScore.objects.exists()
 
 
+def test_a_refused_score_keeps_what_was_entered(admin_client: Client) -> None:
+    key, _secret = store.create_key("ada's")
+    ApiKey.objects.filter(pk=key.pk).update(owner=User.objects.get(username="ada"))
+    row = logged(key_id=key.pk)
+    for path in (f"requests/{row.pk}/scores?tab=overview", f"personal/requests/{row.pk}/scores"):
+        values = {"name": "tone", "value": "7", "comment": "A long comment."}
+        response = admin_client.post(f"/console/{path}", values)
+        assert response.status_code == 422
+        page = response.content.decode()
+        assert "A long comment." in page and 'value="tone"' in page and 'class="errors"' in page
+
+
 def test_a_request_has_a_limited_number_of_scores(admin_client: Client) -> None:
     row = logged()
     RequestScore.objects.bulk_create(

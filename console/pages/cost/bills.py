@@ -64,7 +64,7 @@ UNCERTAINTY_LABELS: dict[str, tuple[Promise, Promise]] = {
 @viewer
 def cost(request: HttpRequest) -> HttpResponse:
     """The comparison of a provider and a period."""
-    return _render_page(request, None)
+    return _render_page(request)
 
 
 @require_POST
@@ -99,8 +99,7 @@ def markup_set(request: HttpRequest) -> HttpResponse:
     """Set the default markup."""
     form = MarkupForm(request.POST)
     if not form.is_valid():
-        messages.error(request, " ".join(str(reason) for reason in form.errors["markup"]))
-        return redirect("cost")
+        return _render_page(request, markup_form=form, status=422)
     markup = form.cleaned_data["markup"]
     store.set_options({"markup": None if markup is None else str(markup)})
     messages.success(request, _("Saved. Takes effect within a second."))
@@ -145,7 +144,13 @@ def _costs_by_provider() -> dict[str, int]:
     return dict(sorted((dict.fromkeys(names, 0) | costs).items()))
 
 
-def _render_page(request: HttpRequest, form: BillForm | None, status: int = 200) -> HttpResponse:
+def _render_page(
+    request: HttpRequest,
+    form: BillForm | None = None,
+    *,
+    markup_form: MarkupForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
     names = _costs_by_provider()
     params = request.GET if request.method != "POST" else request.POST
     provider = params.get("provider", "")
@@ -173,7 +178,7 @@ def _render_page(request: HttpRequest, form: BillForm | None, status: int = 200)
         ],
         "dimensions": DIMENSIONS,
         "may_change": is_editor(request.user),
-        "markup_form": MarkupForm(initial={"markup": store.load_options().markup}),
+        "markup_form": markup_form or MarkupForm(initial={"markup": store.load_options().markup}),
     }
     return render(request, "console/cost/page.html", context, status=status)
 

@@ -17,7 +17,7 @@ from console.pages.requests.log_lines import lines
 from console.pages.requests.log_search import PAGE_ROWS as PAGE_ROWS
 from console.pages.requests.log_search import Page, find_request, page
 from console.pages.requests.query import Search
-from console.pages.requests.scores import scores_context
+from console.pages.requests.scores import ScoreForm, scores_context
 from console.pages.traces.matching import traces_of_requests
 from gateway import store
 from gateway.models import ApiKey, ClientTrace, RequestLog
@@ -57,9 +57,21 @@ def personal_request_list(request: HttpRequest) -> HttpResponse:
 @member
 def personal_request(request: HttpRequest, request_id: str) -> HttpResponse:
     """One request of a personal key: its figures, its errors and its conversation."""
+    return personal_request_page(request, find_personal_request(request, request_id))
+
+
+def find_personal_request(request: HttpRequest, request_id: str) -> RequestLog:
+    """Return the request of a personal key of this user. Raises Http404 for one of others."""
     row = find_request(request_id)
     if not ApiKey.objects.owns(request.user, row.key_id):
         raise Http404(_("This request is not in the log."))
+    return row
+
+
+def personal_request_page(
+    request: HttpRequest, row: RequestLog, score_form: ScoreForm | None = None
+) -> HttpResponse:
+    """The page of a request; `score_form` is a submitted one with its errors."""
     try:
         bodies, damage = store.load_bodies(row.pk), ""
     except ValueError as error:
@@ -74,8 +86,9 @@ def personal_request(request: HttpRequest, request_id: str) -> HttpResponse:
         if bodies is not None
         else damage or labels.missing_bodies_reason(row, allowed=True),
         **conversation_context(row, bodies),
-        **scores_context(request, row, url_name="personal-request-score"),
+        **scores_context(request, row, url_name="personal-request-score", form=score_form),
         # It may be a request of someone else.
         "previous": None,
     }
-    return render(request, "console/personal/request.html", context)
+    status = 422 if score_form else 200
+    return render(request, "console/personal/request.html", context, status=status)

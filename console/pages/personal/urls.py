@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from console.pages.personal import keys, requests, traces
-from console.pages.requests.score_views import personal_request_score, personal_request_score_delete
+from console.pages.personal.scores import personal_request_score, personal_request_score_delete
 
 urlpatterns = [
     path("personal/keys", keys.personal_keys, name="personal-keys"),

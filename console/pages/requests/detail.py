@@ -33,7 +33,7 @@ from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines
 from console.pages.requests.next_steps import next_step
 from console.pages.requests.replays import original_of, replay_targets, replays_of
-from console.pages.requests.scores import scores_context
+from console.pages.requests.scores import ScoreForm, scores_context
 from console.pages.traces.links import ALL
 from console.pages.traces.matching import traces_of_requests
 from console.pages.traces.waterfall import session_waterfall
@@ -63,25 +63,32 @@ _MAX_DISPLAYED_BYTES = 200_000
 @require_safe
 def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
     """One request, next to the list; with htmx only the request."""
-    row = log_search.find_request(request_id)
-    context = detail_context(request, row)
+    return detail_page(request, log_search.find_request(request_id))
+
+
+def detail_page(
+    request: HttpRequest, row: RequestLog, score_form: ScoreForm | None = None
+) -> HttpResponse:
+    """The page of a request, or its part; `score_form` is a submitted one with its errors."""
+    context = detail_context(request, row, score_form)
     if not is_partial(request):
         state = state_with(request, row)
         context = {**list_context(request, state, selected_pk=row.pk), **context}
-    return render_page_or_part(
-        request, "console/requests/page.html", "console/requests/_detail.html", context
-    )
+    page, part = "console/requests/page.html", "console/requests/_detail.html"
+    return render_page_or_part(request, page, part, context, status=422 if score_form else 200)
 
 
-def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
+def detail_context(
+    request: HttpRequest, row: RequestLog, score_form: ScoreForm | None = None
+) -> dict[str, Any]:
     """Template context shared by all tabs, and that of the selected tab."""
     state, allowed = state_with(request, row), may_read_bodies(request.user)
     bodies, damage = _load_bodies(row) if allowed else (None, "")
-    tab = request.GET.get("tab", "")
+    tab = "scores" if score_form else request.GET.get("tab", "")
     # A link to the next request keeps the tab, which that request may not have.
     tab = tab if tab in dict(_tabs_of(row)) else _default_tab(row, bodies)
     newer, older = log_search.adjacent_rows(search_of(state, request.user), row.pk)
-    scored = scores_context(request, row)
+    scored = scores_context(request, row, form=score_form)
     reason = damage or labels.missing_bodies_reason(row, allowed=allowed)
     context = {
         "page": "requests",

@@ -41,10 +41,11 @@ def scores_context(
     row: RequestLog,
     *,
     url_name: str = "request-score",
+    form: ScoreForm | None = None,
 ) -> dict[str, Any]:
     """Template context: the scores of a request, the user's own thumb, and the form.
 
-    `score_url` is empty if the user may not score it.
+    `score_url` is empty if the user may not score it; `form` is a submitted one with its errors.
     """
     scores = list(RequestScore.objects.of_requests([row.pk]))
     user: Any = request.user
@@ -64,7 +65,7 @@ def scores_context(
         ],
         "score_url": reverse(url_name, args=[row.pk]) if may_score else "",
         "own_thumb": feedback.thumb if feedback else "",
-        "score_form": ScoreForm(initial={"name": FEEDBACK}, auto_id="score_%s"),
+        "score_form": form or ScoreForm(initial={"name": FEEDBACK}, auto_id="score_%s"),
         "score_query": request.GET.urlencode(),
     }
 
