@@ -69,7 +69,8 @@ def test_preview_and_added_rows_save_nothing(admin_client: Client) -> None:
     [
         ({"name": "a b"}, "Use letters, digits"),
         ({"content-0": ""}, "Write a message."),
-        ({"temperature": "7"}, "Expected `float`"),
+        ({"temperature": "7"}, "less than or equal to 2."),
+        ({"max_tokens": "0"}, "greater than or equal to 1."),
         ({"name": ""}, "This field is required."),
     ],
 )

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +21,7 @@ from console.pages.models.price_lines import (
 )
 from gateway.models import Model, Provider
 from gateway.providers.prices import price_for
+from gateway.store.field_values import InvalidField
 from gateway.store.model_prices import above_value, tiers_value
 
 _FLAGS = {"yes": True, "no": False}
@@ -66,7 +68,7 @@ class FactsForm(OptimisticLock, forms.Form):
                 prices = parse(cleaned_data.get(name, ""))
                 validate([] if prices is None else prices, list_price)
             except ValueError as error:
-                self.add_error(name, str(error))
+                self.add_error(name, _price_error(error))
             else:
                 cleaned_data[name] = prices
         return cleaned_data
@@ -87,6 +89,14 @@ class FactsForm(OptimisticLock, forms.Form):
         row.price_above = self.cleaned_data["above"]
         row.save()
         return row
+
+
+def _price_error(error: ValueError) -> str:
+    """The text of an error, with the line's name instead of the path in the API's document."""
+    if not isinstance(error, InvalidField):
+        return str(error)
+    line = error.field.removeprefix("prices.").partition(".")[2]
+    return f"{line}: {error.message}." if line else f"{capfirst(error.message)}."
 
 
 def _lines_field(label: Any, help_text: Any) -> forms.CharField:

@@ -34,9 +34,9 @@ class PromptForm(forms.Form):
         help_text=_("Used for requests without a model."),
         widget=forms.TextInput(attrs={**CODE_INPUT, "list": "prompt-models"}),
     )
-    temperature = forms.FloatField(label=_("Temperature"), required=False)
-    top_p = forms.FloatField(label=_("Top p"), required=False)
-    max_tokens = forms.IntegerField(label=_("Maximum tokens"), required=False)
+    temperature = forms.FloatField(label=_("Temperature"), required=False, min_value=0, max_value=2)
+    top_p = forms.FloatField(label=_("Top p"), required=False, min_value=0, max_value=1)
+    max_tokens = forms.IntegerField(label=_("Maximum tokens"), required=False, min_value=1)
     stop = forms.CharField(
         label=_("Stop sequences"),
         required=False,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import QueryDict
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from gateway.routing.active_hours import parse_active_hours
@@ -149,7 +150,7 @@ def parse_hours(text: str, name: str, errors: Errors) -> str:
     try:
         parse_active_hours(text)
     except ValueError as error:
-        errors[name] = str(error)
+        errors[name] = f"{capfirst(str(error))}."
         return ""
     return text
 
@@ -178,9 +179,9 @@ def parse_number(
     except ValueError:
         number = float("nan")
     if not minimum <= number <= maximum or (integer and number != int(number)):
-        errors[name] = _("a number from %(min)g to %(max)g") % {
-            "min": minimum,
-            "max": maximum,
+        errors[name] = _("Enter a number from %(min)s to %(max)s.") % {
+            "min": f"{minimum:,.10g}",
+            "max": f"{maximum:,.10g}",
         }
         return None
     return number
