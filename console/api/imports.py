@@ -57,12 +57,12 @@ class ImportOut(Schema):
 def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
     """Preview an import: it runs in a transaction that is rolled back."""
 
-    def act() -> HttpResponse:
+    def operation() -> HttpResponse:
         lines = preview(_parse_file(payload.text), payload.text)
         items: list[Any] = [msgspec.structs.asdict(line) for line in lines]
         return reply(200, {"items": items})
 
-    return run_guarded(act)
+    return run_guarded(operation)
 
 
 @router.post("/imports/litellm", response={201: ImportOut})

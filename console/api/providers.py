@@ -112,13 +112,13 @@ def test_new_provider(request: HttpRequest, payload: NewTestIn) -> HttpResponse:
     """Test a provider without saving it."""
     values: list[ProviderValue] = []
 
-    def act() -> HttpResponse:
+    def operation() -> HttpResponse:
         row = _PROVIDERS.write(dict(payload.provider), None)
         values.append(_provider_value(row))
         transaction.set_rollback(True)
         return HttpResponse()
 
-    response = run_guarded(act)
+    response = run_guarded(operation)
     if not values:
         return response
     return _run_test(values[0], payload.model)
@@ -136,13 +136,13 @@ def list_upstream_models(request: HttpRequest, name: str) -> HttpResponse:
     return _with_provider(name, lambda row: reply(200, _catalogue_out(row, _fetch_catalogue(row))))
 
 
-def _with_provider(name: str, act: Callable[[Provider], HttpResponse]) -> HttpResponse:
-    """Run `act` for a provider, without a transaction, as it calls the provider."""
+def _with_provider(name: str, operation: Callable[[Provider], HttpResponse]) -> HttpResponse:
+    """Run `operation` for a provider, without a transaction, as it calls the provider."""
     row: Provider | None = _PROVIDERS.find(name)
     if row is None:
         return not_found_response(_PROVIDERS, name)
     try:
-        return act(row)
+        return operation(row)
     except Refused as error:
         return failure(422, error.reason, error.field)
 

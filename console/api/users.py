@@ -121,20 +121,20 @@ def change_user(request: HttpRequest, name: str, payload: UserChange) -> HttpRes
 def delete_user(request: HttpRequest, name: str) -> HttpResponse:
     """Remove an account, with its runs and presets of the playground."""
 
-    def act(row: User) -> HttpResponse:
+    def operation(row: User) -> HttpResponse:
         accounts.delete(row)
         return HttpResponse(status=204)
 
-    return _with_user(name, act)
+    return _with_user(name, operation)
 
 
-def _with_user(name: str, act: Any) -> HttpResponse:
-    """Run `act` for the account; the last admin is protected."""
+def _with_user(name: str, operation: Any) -> HttpResponse:
+    """Run `operation` for the account; the last admin is protected."""
     row = _find_user(name)
     if row is None:
         return _user_not_found(name)
     try:
-        return run_guarded(lambda: act(row))
+        return run_guarded(lambda: operation(row))
     except accounts.LastAdmin:
         return failure(409, "this is the only admin: make another user an admin first", "role")
 

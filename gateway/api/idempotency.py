@@ -23,11 +23,11 @@ _MAX_KEY_LENGTH = 255
 _STALE_AFTER = dt.timedelta(seconds=60)
 
 
-def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpResponse:
-    """The response of `act`, or the stored one if the request is a repetition."""
+def run_once(request: HttpRequest, operation: Callable[[], HttpResponse]) -> HttpResponse:
+    """The response of `operation`, or the stored one if the request is a repetition."""
     key = request.headers.get("idempotency-key", "")
     if not key:
-        return act()
+        return operation()
     if len(key) > _MAX_KEY_LENGTH:
         return failure(422, f"must have at most {_MAX_KEY_LENGTH} characters", "Idempotency-Key")
     IdempotentResponse.objects.past_retention().delete()
@@ -38,8 +38,8 @@ def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpRespo
                 key_digest=digest, request_digest=request_digest
             )
     except IntegrityError:
-        return _replay_response(digest, request_digest, act)
-    return _run_and_store(row, act)
+        return _replay_response(digest, request_digest, operation)
+    return _run_and_store(row, operation)
 
 
 def _key_digest(request: HttpRequest, key: str) -> str:
@@ -52,10 +52,10 @@ def _key_digest(request: HttpRequest, key: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _run_and_store(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> HttpResponse:
-    """Run `act` and store its response; 5xx responses are not stored, so a retry runs again."""
+def _run_and_store(row: IdempotentResponse, operation: Callable[[], HttpResponse]) -> HttpResponse:
+    """Run `operation`, and store its response unless it is a 5xx, so that a retry runs again."""
     try:
-        response = act()
+        response = operation()
     except BaseException:
         row.delete()
         raise
@@ -69,11 +69,11 @@ def _run_and_store(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> 
 
 
 def _replay_response(
-    digest: str, request_digest: str, act: Callable[[], HttpResponse]
+    digest: str, request_digest: str, operation: Callable[[], HttpResponse]
 ) -> HttpResponse:
     row = IdempotentResponse.objects.filter(key_digest=digest).first()
     if row is None:
-        return act()
+        return operation()
     if row.request_digest != request_digest:
         return failure(422, "was already used for a different request", "Idempotency-Key")
     if row.status == 0:
@@ -83,7 +83,7 @@ def _replay_response(
             )
         row.created_at = timezone.now()
         row.save()
-        return _run_and_store(row, act)
+        return _run_and_store(row, operation)
     body = unseal_for(_seal_context(digest), row.body)
     response = HttpResponse(body, status=row.status, content_type="application/json")
     response["Idempotency-Replayed"] = "true"

@@ -101,11 +101,11 @@ def body_of(request: HttpRequest) -> Document:
     return {name: value for name, value in body.items() if name not in METADATA_FIELDS}
 
 
-def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
-    """Run `act` in a transaction; refusals become error responses that name the field."""
+def run_guarded(operation: Callable[[], HttpResponse]) -> HttpResponse:
+    """Run `operation` in a transaction; refusals become error responses that name the field."""
     try:
         with transaction.atomic():
-            return act()
+            return operation()
     except OwnedElsewhere as error:
         return failure(409, error.reason, error.field)
     except Refused as error:
@@ -206,11 +206,11 @@ def _change_row(
     if row is None:
         return not_found_response(kind, name)
 
-    def act() -> HttpResponse:
+    def operation() -> HttpResponse:
         document = {"name": kind.read(row)["name"], **merge(kind.read(row), body_of(request))}
         return reply(200, row_item(kind, kind.write(document, row)))
 
-    return run_guarded(act)
+    return run_guarded(operation)
 
 
 def _delete_row(row: Any) -> HttpResponse:
@@ -275,12 +275,12 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
         return run_guarded(lambda: _with_key(kind, name, _end_grace))
 
 
-def _with_key(kind: Kind, name: str, act: Callable[[ApiKey], Document]) -> HttpResponse:
-    """Apply `act` to a key; respond with the key and the fields that `act` returns."""
+def _with_key(kind: Kind, name: str, operation: Callable[[ApiKey], Document]) -> HttpResponse:
+    """Apply `operation` to a key; respond with the key and the fields that `operation` returns."""
     row: ApiKey | None = kind.find(name)
     if row is None:
         return not_found_response(kind, name)
-    extra = act(row)
+    extra = operation(row)
     return reply(200, {**row_item(kind, row), **extra})
 
 

@@ -73,11 +73,11 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
     return body
 
 
-def run_in_transaction(act: Callable[[], HttpResponse]) -> HttpResponse:
-    """Run `act` in a transaction and return its response, or its error in LiteLLM's shape."""
+def run_in_transaction(operation: Callable[[], HttpResponse]) -> HttpResponse:
+    """Run `operation` in a transaction and return its response, or its error in LiteLLM's shape."""
     try:
         with transaction.atomic():
-            return act()
+            return operation()
     except RejectedRequest as wrong:
         return failure(wrong)
     except RecursionError:
@@ -99,11 +99,11 @@ def run_in_transaction(act: Callable[[], HttpResponse]) -> HttpResponse:
 
 
 def run_once_in_transaction(
-    request: HttpRequest, act: Callable[[dict[str, Any]], HttpResponse]
+    request: HttpRequest, operation: Callable[[dict[str, Any]], HttpResponse]
 ) -> HttpResponse:
-    """Run `act` on the body as `run_in_transaction`, once for each idempotency key."""
+    """Run `operation` on the body as `run_in_transaction`, once for each idempotency key."""
     return _as_litellm_response(
-        run_once(request, lambda: run_in_transaction(lambda: act(body_of(request))))
+        run_once(request, lambda: run_in_transaction(lambda: operation(body_of(request))))
     )
 
 
