@@ -250,7 +250,7 @@ async def _admit_and_run(
     if exchange.dialect.parse_continuation is not None:
         await store_policy.load_state(runtime, call)
         if exchange.store_policy is not None and exchange.store_policy.background:
-            await responses.detach(runtime, call, client)
+            await responses.start_background_response(runtime, call, client)
             return
     requested_caching = None
     if route.cache is not None or cache_control.FIELD in exchange.fields:
@@ -420,7 +420,7 @@ async def _serve_simple_endpoint(
     request_id = echoed_id(headers)
     error_headers: dict[str, str] = {}
     try:
-        if endpoint is not None and endpoint.action == "facts":
+        if endpoint is not None and endpoint.action == "metadata":
             status, content = (
                 200,
                 await _ollama_metadata(runtime, endpoint, scope, headers, receive),
@@ -488,7 +488,7 @@ def _simple_content(
     _require_method(endpoint, scope)
     if endpoint.action == "realtime":
         raise realtime_refusal(endpoint)
-    if endpoint.action in {"hello", "sink"}:
+    if endpoint.action in {"connection_test", "telemetry"}:
         return 200, {"service": "dragoman"}
     snapshot = runtime.snapshot
     key = authenticate(runtime, snapshot, scope["headers"], scope.get("query_string", b""))

@@ -21,12 +21,12 @@ Action = Literal[
     "passthrough",
     "models",
     "model",
-    "facts",
+    "metadata",
     "response",
     "traces",
     "realtime",
-    "hello",
-    "sink",
+    "connection_test",
+    "telemetry",
 ]
 
 
@@ -81,11 +81,14 @@ ENDPOINTS: dict[str, Endpoint] = {
     ),
     # Claude Code calls the first before its first turn and sends telemetry to the second.
     "api/hello": Endpoint(
-        name="/api/hello", action="hello", dialect="anthropic_messages", methods=_GET_METHODS
+        name="/api/hello",
+        action="connection_test",
+        dialect="anthropic_messages",
+        methods=_GET_METHODS,
     ),
     "api/event_logging/batch": Endpoint(
         name="/api/event_logging/batch",
-        action="sink",
+        action="telemetry",
         dialect="anthropic_messages",
         methods=_POST_METHODS,
     ),
@@ -112,10 +115,14 @@ ENDPOINTS: dict[str, Endpoint] = {
         name="/api/embeddings", action="embed", dialect="ollama", methods=_POST_METHODS
     ),
     **{
-        f"api/{what}": Endpoint(
-            name=f"/api/{what}", action="facts", dialect="ollama", methods=methods, arg=what
+        f"api/{operation}": Endpoint(
+            name=f"/api/{operation}",
+            action="metadata",
+            dialect="ollama",
+            methods=methods,
+            arg=operation,
         )
-        for what, methods in (
+        for operation, methods in (
             ("tags", _GET_METHODS),
             ("ps", _GET_METHODS),
             ("version", _GET_METHODS),
@@ -146,7 +153,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     ),
     "v2/embed": Endpoint(name="/v2/embed", action="embed", dialect="cohere", methods=_POST_METHODS),
     # The bare base URL: served so that a client's connection test succeeds.
-    "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET_METHODS),
+    "": Endpoint(name="/v1", action="connection_test", dialect="openai_chat", methods=_GET_METHODS),
 }
 # Only Google's clients send their key in this header.
 _GOOGLE_KEY_HEADER = "x-goog-api-key"
@@ -162,13 +169,13 @@ _PASSTHROUGH_ENDPOINT = Endpoint(
 _RESPONSE_PATH = re.compile(r"responses/([^/]+)(?:/(cancel|input_items))?")
 # Operations on one response, by the last segment of the path.
 _RESPONSE_ENDPOINTS: dict[str | None, Endpoint] = {
-    what: Endpoint(
-        name="/v1/responses/{id}" + (f"/{what}" if what else ""),
+    operation: Endpoint(
+        name="/v1/responses/{id}" + (f"/{operation}" if operation else ""),
         action="response",
         dialect="openai_responses",
         methods=methods,
     )
-    for what, methods in (
+    for operation, methods in (
         (None, ("GET", "DELETE")),
         ("cancel", _POST_METHODS),
         ("input_items", ("GET",)),

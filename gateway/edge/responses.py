@@ -60,7 +60,7 @@ _MAX_DIGITS = 20
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-async def detach(runtime: Runtime, call: Call, client: Client) -> None:
+async def start_background_response(runtime: Runtime, call: Call, client: Client) -> None:
     """Starts a background response, and replies with its first state. Raises GatewayError."""
     job = await background.background_responses(runtime).start(call, run_with_features)
     headers = id_headers(call)
