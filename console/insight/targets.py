@@ -20,7 +20,7 @@ from console.templatetags.ui import count
 from gateway import store
 from gateway.models import LatencyHour, Provider, RequestLog, TargetHour
 from gateway.relay.runtime import Runtime
-from gateway.routing.circuit_breaker import CircuitState, half_open
+from gateway.routing.circuit_breaker import CircuitState, is_half_open
 from gateway.routing.snapshot import Snapshot
 from gateway.store.usage import FAULTS
 from gateway.usage_querysets import quantile
@@ -208,7 +208,7 @@ def _target_state(
     now = time.monotonic()
     if state is not None and state.open_until > now:
         return "cooldown"
-    if state is not None and (state.consecutive_failures or half_open(state, now)):
+    if state is not None and (state.consecutive_failures or is_half_open(state, now)):
         return "failing"
     attempts, failed_count = _newest_counts(by_hour)
     share = failed_count / attempts if attempts else 0.0

@@ -16,7 +16,7 @@ from gateway.relay.journal.metrics import NodeValues
 from gateway.relay.limits.limiter import budget_rules, remaining_budgets
 from gateway.relay.run.readiness import find_problems
 from gateway.relay.runtime import Runtime
-from gateway.routing.circuit_breaker import CircuitState, allows_call, half_open
+from gateway.routing.circuit_breaker import CircuitState, allows_call, is_half_open
 
 _LOOPBACK = ("127.", "::1")
 
@@ -125,6 +125,6 @@ async def _node_values(runtime: Runtime, targets: dict[str, int]) -> NodeValues:
 
 def _state_code(state: CircuitState, now: float) -> int:
     """The value of the metric dragoman_deployment_state: 0 closed, 1 half-open, 2 open."""
-    if half_open(state, now):
+    if is_half_open(state, now):
         return 1
     return 0 if allows_call(state, now) else 2

@@ -29,7 +29,7 @@ class ActiveHours(msgspec.Struct, frozen=True):
     closes: int
     zone: str
 
-    def open(self, timestamp: float) -> bool:
+    def is_open(self, timestamp: float) -> bool:
         """Whether `timestamp` (unix seconds) is within the active hours."""
         local_time = datetime.fromtimestamp(timestamp, _time_zone(self.zone))
         minute = local_time.hour * 60 + local_time.minute

@@ -670,8 +670,9 @@ def _step_mismatch_reason(step: RouteStep, features: RequestFeatures) -> str | N
         return f"the step is only for requests of at most {step.max_context:,} tokens"
     if step.tags and features.tags.isdisjoint(step.tags):
         return f"the step is only for requests with the tag {' or '.join(step.tags)}"
-    if step.active_hours and not parse_active_hours(step.active_hours).open(features.requested_at):
-        return f"the step is only active {step.active_hours}"
+    hours = step.active_hours
+    if hours and not parse_active_hours(hours).is_open(features.requested_at):
+        return f"the step is only active {hours}"
     return None
 
 

@@ -121,7 +121,7 @@ def allows_call(state: CircuitState | None, now: float) -> bool:
     return state is None or (now >= state.open_until and now >= state.trial_until)
 
 
-def half_open(state: CircuitState | None, now: float) -> bool:
+def is_half_open(state: CircuitState | None, now: float) -> bool:
     """Whether the cooldown is over and no trial has succeeded or failed since."""
     return state is not None and 0.0 < state.open_until <= now
 

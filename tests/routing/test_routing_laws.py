@@ -298,7 +298,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.in_a_row = 0
 
     def call(self, kind: str | None, after: float | None) -> None:
-        is_half_open = circuit_breaker.half_open(self.state, self.now)
+        is_half_open = circuit_breaker.is_half_open(self.state, self.now)
         if is_half_open:
             assert self.state is not None
             self.state = circuit_breaker.with_trial(self.state, self.now)
@@ -361,7 +361,7 @@ WED_NOON_UTC = 1_795_003_200.0  # 2026-11-18 12:00
     ],
 )
 def test_active_hours_are_in_their_time_zone(text: str, open_: bool) -> None:
-    assert parse_active_hours(text).open(WED_NOON_UTC) is open_
+    assert parse_active_hours(text).is_open(WED_NOON_UTC) is open_
 
 
 @pytest.mark.parametrize(
@@ -400,4 +400,4 @@ def test_hours_agree_with_a_list_of_all_minutes(
     length = (closes - opens) % 1440
     minutes = {(day * 1440 + opens + n) % 10080 for n in range(length)}
     monday = 1_794_787_200 - 0.0  # 2026-11-16 00:00 UTC
-    assert parse_active_hours(text).open(monday + moment * 60) is (moment in minutes)
+    assert parse_active_hours(text).is_open(monday + moment * 60) is (moment in minutes)

@@ -206,7 +206,7 @@ class Breaker:
         """
         self.refresh()
         now = self._clock()
-        if not circuit_breaker.half_open(self.states.get(label), now):
+        if not circuit_breaker.is_half_open(self.states.get(label), now):
             return True
         may_call = False
 

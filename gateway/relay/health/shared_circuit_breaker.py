@@ -25,7 +25,7 @@ from gateway.relay.limits.redis_client import (
     disconnect_from_replica,
     socket_timeout_s,
 )
-from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, TRIAL_S, CircuitState, half_open
+from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, TRIAL_S, CircuitState, is_half_open
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class RedisBreaker(Breaker):
 
     async def allow_request(self, label: str) -> bool:
         """Claims the trial among the processes of this machine, then among all machines."""
-        is_trial = half_open(self.states.get(label), time.monotonic())
+        is_trial = is_half_open(self.states.get(label), time.monotonic())
         if not self.claim_trial(label):
             return False
         if not is_trial or self._unavailable:
