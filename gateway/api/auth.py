@@ -39,7 +39,7 @@ class Admin(AuthBase):
         user = request.user
         if not (user.is_authenticated and user.is_active):
             return None
-        if not self.may(request, user):
+        if not self.is_authorized(request, user):
             raise HttpError(403, self.reason)
         if not _same_site(request):
             raise HttpError(403, "send the session's CSRF token as X-CSRFToken")
@@ -48,7 +48,7 @@ class Admin(AuthBase):
     permission: Permission = "administer"
     reason = "only admins may do this"
 
-    def may(self, request: HttpRequest, user: Any) -> bool:
+    def is_authorized(self, request: HttpRequest, user: Any) -> bool:
         """Whether a signed-in user is authorized."""
         return has_permission(user, self.permission)
 
@@ -72,8 +72,8 @@ class BodyReader(Admin):
 
     reason = "you may not read request bodies; ask an admin for access"
 
-    def may(self, request: HttpRequest, user: Any) -> bool:
-        """Allows admins and users with the permission."""
+    def is_authorized(self, request: HttpRequest, user: Any) -> bool:
+        """Whether the user is an admin or has the permission to read bodies."""
         return may_read_bodies(user)
 
 

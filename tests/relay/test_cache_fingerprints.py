@@ -65,7 +65,7 @@ async def test_the_sink_of_a_response_is_freed_after_its_end() -> None:
 
     client = Client(send)
     sink = RecordingSink(client)
-    client.show(sink)
+    client.add_sink(sink)
     await client.reply(200, [], b"answer")
     assert sink.received == b"answer"
     freed = weakref.ref(sink)

@@ -91,7 +91,7 @@ class Client:
         self.sent_at = 0.0
         self.chunks = 0
 
-    def show(self, sink: ResponseSink) -> None:
+    def add_sink(self, sink: ResponseSink) -> None:
         """Copies each further chunk to `sink` after it was sent to the client."""
         self._sink = sink
 

@@ -143,12 +143,12 @@ class Backlog:
             return sum(len(chunk.unrecorded) for chunk in self._all_chunks())
 
     @property
-    def waiting(self) -> bool:
+    def has_records(self) -> bool:
         """Whether there are records to take."""
         return bool(self._open.count or self._sealed)
 
     @property
-    def behind(self) -> bool:
+    def has_several_chunks(self) -> bool:
         """Whether there is more than one chunk to take."""
         return bool(self._sealed)
 
@@ -523,7 +523,7 @@ class Journal:
     # --- the writer's thread --------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._closing.is_set() or self._backlog.waiting:
+        while not self._closing.is_set() or self._backlog.has_records:
             try:
                 self._run_once()
             except Exception:
@@ -537,9 +537,9 @@ class Journal:
         backlog = self._backlog
         backlog.reserve()
         self._write_abandoned()
-        busy = backlog.waiting or self._idle_pending
+        busy = backlog.has_records or self._idle_pending
         self._wake.wait(FLUSH_S if busy else self._pause_s())
-        if not backlog.behind:
+        if not backlog.has_several_chunks:
             self._closing.wait(FLUSH_S)  # collect a batch: a commit costs more than its rows
         self._wake.clear()
         rows = self._write_next_chunks()
@@ -605,7 +605,7 @@ class Journal:
         try:
             while self._idle is not None and not self._closing.is_set():
                 self._idle_pending = bool(self._idle(seconds))
-                if self._backlog.waiting or not self._idle_pending:
+                if self._backlog.has_records or not self._idle_pending:
                     return
             self._idle_pending = False
         except Exception as error:

@@ -90,7 +90,7 @@ def serve_with_cache(
         return _serve_large(cached_call)
     if not cached_call.is_cacheable():
         return run_call(runtime, call, client, deadlines)
-    client.show(cached_call)
+    client.add_sink(cached_call)
     return cached_call.serve() if cached_call.key else run_call(runtime, call, client, deadlines)
 
 
@@ -99,7 +99,7 @@ async def _serve_large(cached_call: _CachedCall) -> None:
     with contextlib.suppress(GatewayError):  # it may still be passed through
         await cached_call.call.exchange.parse()
     if cached_call.is_cacheable():
-        cached_call.client.show(cached_call)
+        cached_call.client.add_sink(cached_call)
         if cached_call.key:
             await cached_call.serve()
             return
