@@ -209,7 +209,7 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
         """Totals of all rows."""
         return _row_totals(self.aggregate(**self._sum_fields()))
 
-    def by(self, dimension: str) -> dict[Name, Totals]:
+    def totals_by(self, dimension: str) -> dict[Name, Totals]:
         """Totals by model, key, provider or route (a key of DIMENSIONS)."""
         return self.by_columns(*DIMENSIONS[dimension])
 
@@ -255,7 +255,7 @@ class UsageHourQuerySet(UsageSumsQuerySet[Row]):
 
     def in_range(self, since: datetime | None, until: datetime | None = None) -> UsageRange[Row]:
         """Usage of the hours that begin at or after `since` and before `until`."""
-        return UsageRange.of(self, since, until)
+        return UsageRange.from_rows(self, since, until)
 
     def logged(self) -> int:
         """The number of log rows counted, health checks included."""
@@ -314,7 +314,7 @@ class UsageRange(Generic[Row]):
     parts: tuple[UsageSumsQuerySet[Any], ...]
 
     @classmethod
-    def of(
+    def from_rows(
         cls, hours: UsageHourQuerySet[Row], since: datetime | None, until: datetime | None
     ) -> UsageRange[Row]:
         """The rows of a table of hours, all of it if both times are None."""
@@ -344,7 +344,7 @@ class UsageRange(Generic[Row]):
         """Totals of all rows."""
         return sum_totals(part.totals() for part in self.parts)
 
-    def by(self, dimension: str) -> dict[Name, Totals]:
+    def totals_by(self, dimension: str) -> dict[Name, Totals]:
         """Totals by model, key, provider or route (a key of DIMENSIONS)."""
         return self._by_columns(*DIMENSIONS[dimension])
 

@@ -164,7 +164,7 @@ def _totals_by_name(
     rows: UsageRange[Any], dimension: str, value_by_key: dict[int, str] | None
 ) -> dict[Name, Totals]:
     totals_by_name: dict[Name, list[Totals]] = {}
-    for name, totals in rows.by(_column_dimension(dimension)).items():
+    for name, totals in rows.totals_by(_column_dimension(dimension)).items():
         totals_by_name.setdefault(_name_of(name, value_by_key), []).append(totals)
     return {name: sum_totals(totals) for name, totals in totals_by_name.items()}
 

@@ -160,7 +160,7 @@ def _hour_label(begin: dt.datetime, totals: Totals) -> str:
 
 
 def _route_shares(midnight: dt.datetime) -> tuple[RouteShare, ...]:
-    totals_by_route = UsageHour.objects.in_range(midnight).by("route")
+    totals_by_route = UsageHour.objects.in_range(midnight).totals_by("route")
     routes_with_requests = [item for item in totals_by_route.items() if item[1].requests]
     ranked_routes = sorted(routes_with_requests, key=lambda item: -item[1].requests)
     max_requests = ranked_routes[0][1].requests if ranked_routes else 0

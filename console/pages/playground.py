@@ -340,7 +340,7 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     if dialect not in CONSOLE_DIALECTS:
         raise Invalid({"dialect": _("This dialect is not supported.")})
     results = await sync_to_async(run_store.results_of)(row)
-    response = next(iter(results.of(column.id)), None)
+    response = next(iter(results.of_column(column.id)), None)
     snapshot = await _current_snapshot(request)
     if not await sync_to_async(personal_keys.may_use_model)(user, snapshot, column.model):
         raise Invalid({"col": _("None of your keys may use this model.")})

@@ -74,7 +74,7 @@ def share(outcomes: Iterable[bool | None]) -> Json | None:
 
 def summary(cols: Iterable[str], results: RunResults) -> Json:
     """Summary of a run: each column, and which was fastest and cheapest."""
-    columns = [column(col, results.of(col)) for col in cols]
+    columns = [column(col, results.of_column(col)) for col in cols]
     return {
         "columns": columns,
         "fastest": fastest_column(columns, "total_ms"),

@@ -114,7 +114,7 @@ class RunResults:
             response = self.by_key[key] = ColumnResponse(col=key[0], n=key[1])
         response.apply(kind, data)
 
-    def of(self, col: str) -> list[ColumnResponse]:
+    def of_column(self, col: str) -> list[ColumnResponse]:
         """The responses of one column."""
         return [response for response in self.by_key.values() if response.col == col]
 

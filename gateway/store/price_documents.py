@@ -53,7 +53,7 @@ class PriceDoc(Rates, frozen=True, kw_only=True):
     """An entry of a price list that overrides the bundled one.
 
     Attributes:
-        of: name of the price list, such as `openai`.
+        list_name: name of the price list, such as `openai`.
         match: the model names it applies to; clauses as in `gateway.providers.prices.PriceEntry`.
         before: the first clause of the entry before which a new one is inserted.
         window: the context window in tokens.
@@ -62,7 +62,7 @@ class PriceDoc(Rates, frozen=True, kw_only=True):
         origin: source of the price.
     """
 
-    of: str = msgspec.field(name="list")
+    list_name: str = msgspec.field(name="list")
     match: list[str | list[str]]
     before: str = ""
     window: int | None = None
@@ -162,7 +162,7 @@ def _price_document(name: str, update: PriceEntryUpdate) -> Document:
     """An override's document, without empty fields."""
     entry = update.entry
     values = PriceDoc(
-        of=name,
+        list_name=name,
         match=entry.match,
         before=update.before,
         window=entry.window,
@@ -192,7 +192,7 @@ def _parse_update(document: Any, path: str) -> tuple[str, PriceEntryUpdate]:
         values = convert_document(document, PriceDoc)
     except Refused as refused:
         raise Refused(f"{path}.{refused.field}".rstrip("."), refused.reason) from None
-    if values.of not in price_book().providers:
+    if values.list_name not in price_book().providers:
         list_names = ", ".join(sorted(price_book().providers))
         raise Refused(f"{path}.list", f"there is no such list; there are {list_names}")
     entry = PriceEntry(
@@ -205,7 +205,7 @@ def _parse_update(document: Any, path: str) -> tuple[str, PriceEntryUpdate]:
     )
     if problem := entry_problem(entry):
         raise Refused(path, problem)
-    return values.of, PriceEntryUpdate(entry, values.before)
+    return values.list_name, PriceEntryUpdate(entry, values.before)
 
 
 def _usd_list(rates: Rates) -> list[Decimal | None]:

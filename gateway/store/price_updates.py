@@ -197,9 +197,9 @@ def rate_changes(change: Change) -> list[RateChange]:
     return _rate_changes(old, price_of(change.new))
 
 
-def _rate_changes(old: Price, new: Price, where: str = "") -> list[RateChange]:
+def _rate_changes(old: Price, new: Price, scope: str = "") -> list[RateChange]:
     lines = [
-        RateChange(f"{rate}{where}", getattr(old, rate), getattr(new, rate))
+        RateChange(f"{rate}{scope}", getattr(old, rate), getattr(new, rate))
         for rate in RATES
         if getattr(old, rate) != getattr(new, rate)
     ]
@@ -216,7 +216,7 @@ def _rate_changes(old: Price, new: Price, where: str = "") -> list[RateChange]:
 def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, list[CostEffect]]:
     """The models in use whose price each change sets, by the index of the change."""
     since = (now or timezone.now()) - dt.timedelta(days=EFFECT_DAYS)
-    totals_by_model = UsageHour.objects.in_range(since).by("model")
+    totals_by_model = UsageHour.objects.in_range(since).totals_by("model")
     rows = list(Model.objects.live().select_related("provider"))
     effects_by_change: dict[int, list[CostEffect]] = {}
     by_key = {(c.list, c.old.key): n for n, c in enumerate(changes) if c.old and c.new}

@@ -108,7 +108,7 @@ async def responses(document: Json, **more: Any) -> tuple[list[tuple[str, Json]]
 
 
 def column_result(results: RunResults, col: str) -> Any:
-    (result,) = results.of(col)
+    (result,) = results.of_column(col)
     return result
 
 
@@ -364,7 +364,7 @@ async def test_a_call_without_a_mock_ends_the_response(live: Gateway) -> None:
 async def test_stopping_one_column_leaves_the_others_running(live: Gateway) -> None:
     run, _ = make_run(body("demo/demo-stall@1ms", "demo/demo@20ms"))
     reading = asyncio.create_task(read_events(run))
-    while not any(result.text for result in run.results.of("A")):
+    while not any(result.text for result in run.results.of_column("A")):
         await asyncio.sleep(0.01)
     run.stop("A")
     async with asyncio.timeout(60):
@@ -405,7 +405,7 @@ async def test_a_response_without_an_end_is_ended(
 async def test_another_process_can_stop_a_column(live: Gateway) -> None:
     run, store = make_run(body("demo/demo-stall@1ms"))
     reading = asyncio.create_task(read_events(run))
-    await wait_until_async(lambda: any(result.text for result in run.results.of("A")))
+    await wait_until_async(lambda: any(result.text for result in run.results.of_column("A")))
     store.stop_requests = ["*"]
     async with asyncio.timeout(60):
         results = collect_results(await reading)
@@ -424,7 +424,7 @@ async def test_a_column_without_output_for_two_seconds_is_called_quiet(live: Gat
 
 async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
     events, results = await responses(body("demo/demo@1ms", "broken", repeat=3))
-    assert [result.n for result in results.of("A")] == [0, 1, 2]
+    assert [result.n for result in results.of_column("A")] == [0, 1, 2]
     a, b = next(data for kind, data in events if kind == "summary")["columns"]
     assert (a["runs"], a["ok"], b["failed"]) == (3, 3, 3)
     assert a["total_ms"]["count"] == 3

@@ -78,7 +78,7 @@ def test_a_finished_run_is_read_as_it_was_emitted(admin_user: User) -> None:
     run_store.DatabaseRunStore().save(run)
     row = PlaygroundRun.objects.get(uuid=UUID(run.id))
     assert row.ended_at is not None
-    (result,) = run_store.results_of(row).of("A")
+    (result,) = run_store.results_of(row).of_column("A")
     assert (result.model, result.text) == ("one", "Hi\n\nthere")
     assert [kind for kind, _ in decode_events(decompress_frames(bytes(row.events)))][-1] == "done"
 

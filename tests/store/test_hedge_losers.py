@@ -55,7 +55,9 @@ def hedged_request(id: str = "r1", *, started: float | None = None, **values: An
 def test_each_providers_sum_has_its_own_part() -> None:
     store.write([hedged_request()])
     store.write([hedged_request()])  # a replay of the journal
-    sums = {name[0]: totals for name, totals in UsageHour.objects.all().by("provider").items()}
+    sums = {
+        name[0]: totals for name, totals in UsageHour.objects.all().totals_by("provider").items()
+    }
     quick, slow_sums = sums["quick"], sums["slow"]
     assert (quick.requests, quick.cost, quick.charged) == (1, Decimal("0.1"), Decimal("0.2"))
     assert (slow_sums.requests, slow_sums.cost, slow_sums.charged) == (
@@ -78,13 +80,13 @@ def test_rebuilt_rollups_include_hedge_losers() -> None:
 def test_a_hedge_loser_without_a_price_has_unknown_cost() -> None:
     in_vain = attempt("slow", error_kind=HEDGE_LOSER, input_tokens=5, output_tokens=0)
     store.write([hedged_request(attempts=[in_vain])])
-    slow_sums = UsageHour.objects.all().by("provider")["slow",]
+    slow_sums = UsageHour.objects.all().totals_by("provider")["slow",]
     assert (slow_sums.unpriced_requests, slow_sums.cost) == (1, None)
 
 
 def test_an_unsent_hedge_attempt_has_no_usage_row() -> None:
     store.write([hedged_request(attempts=[attempt("slow", error_kind=HEDGE_LOSER)])])
-    assert {name[0] for name in UsageHour.objects.all().by("provider")} == {"quick"}
+    assert {name[0] for name in UsageHour.objects.all().totals_by("provider")} == {"quick"}
 
 
 @pytest.mark.parametrize("by", ["provider", "tag"])

@@ -226,7 +226,7 @@ def test_sums_by_dimension_and_by_hour_agree() -> None:
         ]
     )
     rows = UsageHour.objects.all()
-    assert {name: t.requests for name, t in rows.by("model").items()} == {
+    assert {name: t.requests for name, t in rows.totals_by("model").items()} == {
         ("openai", "gpt-5"): 2,
         ("openai", "gpt-6"): 1,
     }

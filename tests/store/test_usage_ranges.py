@@ -172,11 +172,11 @@ def test_a_range_has_the_sums_of_its_rows(seed: int) -> None:
             if (first is None or use[0] >= first) and (last is None or use[0] < last)
         ]
         assert rows.totals() == sum_totals(use[-1] for use in expected)
-        assert rows.by("model") == grouped(expected, lambda use: use[2])
-        assert rows.by("route") == grouped(expected, lambda use: (use[1].route,))
+        assert rows.totals_by("model") == grouped(expected, lambda use: use[2])
+        assert rows.totals_by("route") == grouped(expected, lambda use: (use[1].route,))
         of_key = [use for use in expected if use[1].key_id == 1]
         assert rows.of_keys([1]).totals() == sum_totals(use[-1] for use in of_key)
-        by_end_user = EndUserHour.objects.in_range(first, last).by("end_user")
+        by_end_user = EndUserHour.objects.in_range(first, last).totals_by("end_user")
         named = [use for use in expected if use[1].end_user]
         assert by_end_user == grouped(named, lambda use: (use[1].end_user,))
 

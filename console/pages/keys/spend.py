@@ -79,7 +79,7 @@ def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[G
     """Return the spend of each provider by row id, from the charges of its responses."""
     spend_by_span = {}
     for span, _label in SPANS:
-        sums = UsageHour.objects.in_range(window_start(now.timestamp(), span)).by("provider")
+        sums = UsageHour.objects.in_range(window_start(now.timestamp(), span)).totals_by("provider")
         spend_by_span[span] = {
             row.pk: _charged_usd(sums.get((row.name,), Totals())) for row in rows
         }

@@ -28,7 +28,7 @@ class Spending:
         self._now = timezone.now().timestamp()
         self._sums: dict[str, dict[int, Decimal]] = {}
 
-    def of(self, row: ApiKey, span: str) -> float:
+    def usd_of(self, row: ApiKey, span: str) -> float:
         """Return the known spend of a key in a window, in US dollars."""
         if span not in self._sums:
             since = window_start(self._now, span) if span != "total" else None
@@ -94,8 +94,8 @@ def key_info(row: ApiKey, spending: Spending) -> dict[str, Any]:
         "token_id": row.prefix,
         "key_name": f"{row.prefix}...",
         **settings,
-        "spend": spending.of(row, span),
-        "total_spend": spending.of(row, "total"),
+        "spend": spending.usd_of(row, span),
+        "total_spend": spending.usd_of(row, "total"),
         "budget_reset_at": spending.resets_at(span),
         "expires": row.expires_at,
         "blocked": row.revoked_at is not None,

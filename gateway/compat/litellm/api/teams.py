@@ -346,7 +346,7 @@ def team_info(row: Team, spending: Spending) -> dict[str, Any]:
         "team_alias": row.name,
         "organization_id": row.parent.name if row.parent is not None else None,
         **amounts,
-        "spend": sum(spending.of(key, span) for key in keys),
+        "spend": sum(spending.usd_of(key, span) for key in keys),
         "budget_reset_at": spending.resets_at(span),
         "models": [],
         "blocked": False,

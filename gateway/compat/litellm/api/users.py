@@ -270,7 +270,7 @@ def user_info(user_id: str, row: Team | None, spending: Spending) -> dict[str, A
         "user_alias": None,
         "user_role": "internal_user",
         **amounts,
-        "spend": team_fields.get("spend", sum(spending.of(key, "total") for key in keys)),
+        "spend": team_fields.get("spend", sum(spending.usd_of(key, "total") for key in keys)),
         "models": [],
         "teams": sorted(names),
         "key_count": len(keys),

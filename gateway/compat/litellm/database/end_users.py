@@ -19,9 +19,9 @@ from gateway.store.options import MAX_END_USER_CHARS, MAX_END_USERS
 
 def import_end_users(tables: Tables, report: ImportReport) -> None:
     """Add the entries of end users that have none yet."""
-    budgets = tables.by("BudgetTable", "budget_id")
+    budgets = tables.rows_by_key("BudgetTable", "budget_id")
     new_entries: Entries = {}
-    for row in tables.of("EndUserTable"):
+    for row in tables.rows_of("EndUserTable"):
         name = row["user_id"]
         entry = _end_user_entry(row, budgets.get(row.get("budget_id") or ""), report)
         if not entry:

@@ -57,13 +57,13 @@ def _report_unimported_tables(tables: Tables, report: ImportReport) -> None:
     for table, subject in UNIMPORTED_TABLES.items():
         if number := tables.counts.get(table):
             report.add_remark(subject, f"not imported ({number} rows)")
-    if users := len(tables.of("UserTable")):
+    if users := len(tables.rows_of("UserTable")):
         report.add_remark(
             "",
             f"{users} users: keys keep the user_id as a label; accounts of the console are "
             "created there, or at the first single sign-on",
         )
-    if members := [row for row in tables.of("TeamMembership") if row.get("budget_id")]:
+    if members := [row for row in tables.rows_of("TeamMembership") if row.get("budget_id")]:
         report.add_remark(
             "", f"budgets of single members of a team are not imported ({len(members)} members)"
         )

@@ -67,19 +67,19 @@ class _KeyImport:
         self._tables, self._teams, self._report = tables, teams, report
         self._master_hash = master_hash
         self._now = timezone.now()
-        self._budgets = tables.by("BudgetTable", "budget_id")
-        self._team_rows = tables.by("TeamTable", "team_id")
-        self._users = tables.by("UserTable", "user_id")
+        self._budgets = tables.rows_by_key("BudgetTable", "budget_id")
+        self._team_rows = tables.rows_by_key("TeamTable", "team_id")
+        self._users = tables.rows_by_key("UserTable", "user_id")
         self._blocked_ids = blocked_ids(tables)
         self._groups = access_groups(tables)
-        self._access_groups = tables.by("AccessGroupTable", "access_group_id")
+        self._access_groups = tables.rows_by_key("AccessGroupTable", "access_group_id")
         self._names = set(ApiKey.objects.values_list("name", flat=True))
         self._guardrails = set(Guardrail.objects.values_list("name", flat=True))
         self._aliases = dict(Alias.objects.values_list("pattern", "route__name"))
         self._routes = set(Route.objects.values_list("name", flat=True))
         self._imported_keys = {
             row["active_token_id"]: row
-            for row in tables.of("DeprecatedVerificationToken")
+            for row in tables.rows_of("DeprecatedVerificationToken")
             if in_utc(row["revoke_at"]) > self._now and _SHA256.fullmatch(row["token"])
         }
 
@@ -92,7 +92,7 @@ class _KeyImport:
         }
         by_hash: dict[str, ApiKey] = {}
         new_keys: list[ApiKey] = []
-        for key in self._tables.of("VerificationToken"):
+        for key in self._tables.rows_of("VerificationToken"):
             token = key["token"]
             if not self._is_importable(key):
                 continue

@@ -31,7 +31,7 @@ def import_models(tables: Tables, salt_key: SaltKey | None, report: ImportReport
 def access_groups(tables: Tables) -> dict[str, list[str]]:
     """The names of the models in each access group."""
     groups: dict[str, list[str]] = {}
-    for row in tables.of("ProxyModelTable"):
+    for row in tables.rows_of("ProxyModelTable"):
         for group in _json_object(row.get("model_info")).get("access_groups") or ():
             groups.setdefault(str(group), []).append(row["model_name"])
     return groups
@@ -42,9 +42,9 @@ def describe_aliases(aliases: Any) -> str:
     pairs = [f"{alias} of {model}" for alias, model in sorted(_json_object(aliases).items())]
     if not pairs:
         return ""
-    more = f" and {len(pairs) - _MAX_ALIASES} more" if len(pairs) > _MAX_ALIASES else ""
+    omitted = f" and {len(pairs) - _MAX_ALIASES} more" if len(pairs) > _MAX_ALIASES else ""
     return (
-        f"aliases are not imported ({', '.join(pairs[:_MAX_ALIASES])}{more}): an alias here "
+        f"aliases are not imported ({', '.join(pairs[:_MAX_ALIASES])}{omitted}): an alias here "
         "is for all keys"
     )
 
@@ -73,7 +73,7 @@ def _config_sections(
             value=tuple(_credential_nodes(tables, salt_key, report)), file=NAME, line=0
         ),
     }
-    for row in tables.of("Config"):
+    for row in tables.rows_of("Config"):
         name, value = row["param_name"], _json_object(row.get("param_value"))
         if name in _SETTINGS and value:
             sections[name] = to_node(value, name)
@@ -90,7 +90,7 @@ def _config_sections(
 
 def _model_nodes(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
     entries = []
-    for row in tables.of("ProxyModelTable"):
+    for row in tables.rows_of("ProxyModelTable"):
         subject = f"model {row['model_name']}"
         info = _json_object(row.get("model_info"))
         if row.get("blocked"):
@@ -150,7 +150,7 @@ _IDENTITY = frozenset(
 
 def _credential_nodes(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
     entries = []
-    for row in tables.of("CredentialsTable"):
+    for row in tables.rows_of("CredentialsTable"):
         name = row["credential_name"]
         values = _decrypt_values(
             _json_object(row["credential_values"]),

@@ -73,13 +73,13 @@ class Tables(msgspec.Struct, kw_only=True):
     usage: list[Row] = []
     counts: dict[str, int] = {}
 
-    def of(self, table: str) -> list[Row]:
+    def rows_of(self, table: str) -> list[Row]:
         """The rows of a table."""
         return self.rows.get(table, [])
 
-    def by(self, table: str, column: str) -> dict[str, Row]:
+    def rows_by_key(self, table: str, column: str) -> dict[str, Row]:
         """The rows of a table by their key column."""
-        return {row[column]: row for row in self.of(table)}
+        return {row[column]: row for row in self.rows_of(table)}
 
 
 def read_tables(url: str) -> Tables:

@@ -48,8 +48,8 @@ class _TeamImport:
     def __init__(self, tables: Tables, report: ImportReport) -> None:
         self._tables = tables
         self._report = report
-        self._budgets = tables.by("BudgetTable", "budget_id")
-        self._aliases = {row["id"]: row.get("aliases") for row in tables.of("ModelTable")}
+        self._budgets = tables.rows_by_key("BudgetTable", "budget_id")
+        self._aliases = {row["id"]: row.get("aliases") for row in tables.rows_of("ModelTable")}
         self._imported_teams = {
             row.source_ref: row
             for row in Team.objects.select_related("parent")
@@ -58,19 +58,19 @@ class _TeamImport:
         self._teams = Teams(names=set(Team.objects.values_list("name", flat=True)))
 
     def run(self) -> Teams:
-        with_projects = {row.get("team_id") for row in self._tables.of("ProjectTable")}
-        for row in self._tables.of("OrganizationTable"):
+        with_projects = {row.get("team_id") for row in self._tables.rows_of("ProjectTable")}
+        for row in self._tables.rows_of("OrganizationTable"):
             ref = row["organization_id"]
             name = row.get("organization_alias") or ref
             self._teams.organizations[ref] = self._import_team("organization", ref, name, row)
-        for row in self._tables.of("TeamTable"):
+        for row in self._tables.rows_of("TeamTable"):
             self._add_team(row, has_projects=row["team_id"] in with_projects)
-        for row in self._tables.of("ProjectTable"):
+        for row in self._tables.rows_of("ProjectTable"):
             ref = row["project_id"]
             parent = self._teams.teams.get(row.get("team_id") or "")
             name = row.get("project_alias") or ref
             self._teams.projects[ref] = self._import_team("project", ref, name, row, parent)
-        for row in self._tables.of("UserTable"):
+        for row in self._tables.rows_of("UserTable"):
             if has_amounts(row, None) and self._has_own_keys(row["user_id"]):
                 name = f"user {row['user_id']}"
                 self._teams.users[row["user_id"]] = self._import_team(
@@ -130,11 +130,12 @@ class _TeamImport:
     def _has_own_keys(self, user_id: str) -> bool:
         return any(
             key.get("user_id") == user_id and not key.get("team_id")
-            for key in self._tables.of("VerificationToken")
+            for key in self._tables.rows_of("VerificationToken")
         )
 
 
 def blocked_ids(tables: Tables) -> set[Any]:
     """The identifiers of teams and projects that are blocked."""
-    teams = {row["team_id"] for row in tables.of("TeamTable") if row.get("blocked")}
-    return teams | {row["project_id"] for row in tables.of("ProjectTable") if row.get("blocked")}
+    teams = {row["team_id"] for row in tables.rows_of("TeamTable") if row.get("blocked")}
+    projects = tables.rows_of("ProjectTable")
+    return teams | {row["project_id"] for row in projects if row.get("blocked")}

@@ -91,8 +91,8 @@ def _remaining_spend(
     days: dict[str, list[tuple[str, Decimal]]] = {}
     for row in tables.usage:
         days.setdefault(row["api_key"], []).append((row["date"], Decimal(str(row["spend"]))))
-    budgets = tables.by("BudgetTable", "budget_id")
-    for key in tables.of("VerificationToken"):
+    budgets = tables.rows_by_key("BudgetTable", "budget_id")
+    for key in tables.rows_of("VerificationToken"):
         key_spend = keys.get(key["token"])
         values = {**budgets.get(key.get("budget_id") or "", {}), **_without_nulls(key)}
         window = window_of(values.get("budget_duration"))
@@ -124,7 +124,7 @@ def report_spend_of_deleted_keys(tables: Tables, teams: Teams, report: ImportRep
     """Report spend in the counter of a team's budget that its imported keys do not have."""
     now = timezone.now()
     recorded_units = {name: units for name, _, units in store.recorded_spend(store.load_snapshot())}
-    for row in tables.of("TeamTable"):
+    for row in tables.rows_of("TeamTable"):
         team, window = teams.teams[row["team_id"]], window_of(row.get("budget_duration"))
         if row.get("max_budget") is None or window is None:
             continue
