@@ -33,10 +33,10 @@ Via = Literal["console", "api", "command", "start", "gateway"]
 class Actor(NamedTuple):
     """A user's name, `master key`, `admin key` or a command, and the interface used.
 
-    `who` may be a function, which is called only when an entry is written.
+    `name` may be a function, which is called only when an entry is written.
     """
 
-    who: str | Callable[[], str]
+    name: str | Callable[[], str]
     via: Via
 
 

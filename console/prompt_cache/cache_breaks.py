@@ -287,5 +287,5 @@ def _extra_cost(row: RequestLog, missed_tokens: int, price: Price) -> Decimal | 
     lines = ((written_tokens, price.cache_write), (missed_tokens - written_tokens, price.input))
     if price.cache_read is None or any(count and rate is None for count, rate in lines):
         return None
-    paid = sum((count * (rate or 0) for count, rate in lines), Decimal(0))
-    return max(Decimal(0), paid - missed_tokens * price.cache_read) / _TOKENS_PER_MTOK
+    actual_cost = sum((count * (rate or 0) for count, rate in lines), Decimal(0))
+    return max(Decimal(0), actual_cost - missed_tokens * price.cache_read) / _TOKENS_PER_MTOK

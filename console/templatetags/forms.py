@@ -64,16 +64,16 @@ def number_field(
     value: object,
     errors: ErrorList | str,
     *,
-    whole: bool = False,
+    integer: bool = False,
     placeholder: str = "",
 ) -> dict[str, Any]:
-    """A number that belongs to no Django form; a `whole` one has a keyboard without a point."""
+    """A number that belongs to no Django form; an `integer` has a keyboard without a point."""
     return {
         "name": name,
         "label": label,
         "value": value,
         "errors": errors,
-        "inputmode": "numeric" if whole else "decimal",
+        "inputmode": "numeric" if integer else "decimal",
         "placeholder": placeholder,
     }
 

@@ -599,7 +599,8 @@ def _entry_kinds(first: Route, route: Route) -> frozenset[str] | None:
     """The error kinds on which `route` is a fallback; None if on any."""
     if not first.fallbacks_by_kind or route is first:
         return None
-    kind_sets = [CLASSES[name] for name, to in first.fallbacks_by_kind.items() if route.name in to]
+    fallbacks_by_kind = first.fallbacks_by_kind.items()
+    kind_sets = [CLASSES[kind] for kind, names in fallbacks_by_kind if route.name in names]
     if not kind_sets:
         return None
     kinds = frozenset().union(*kind_sets)

@@ -69,8 +69,8 @@ async def probe_all(
 ) -> list[ProbeResult]:
     """Probe the targets one after the other."""
     upstreams = Upstreams()
-    revealed = (p.credential.reveal() for p in snapshot.providers.values())
-    secrets = tuple(part for value in revealed for part in credential_secrets(value))
+    credentials = (p.credential.reveal() for p in snapshot.providers.values())
+    secrets = tuple(part for value in credentials for part in credential_secrets(value))
     try:
         return [
             await probe(upstreams, target, timeout_s=timeout_s, secrets=secrets)

@@ -210,9 +210,9 @@ def step(order: int, values: Mapping[str, Any]) -> RouteStep:
     requires, excludes = (
         _check_choices(values[name], CONDITIONS, name) for name in ("requires", "excludes")
     )
-    both = set(requires) & set(excludes)
-    if both:
-        raise ValueError(f"it cannot require and exclude {_join_sorted(both)}")
+    contradictions = set(requires) & set(excludes)
+    if contradictions:
+        raise ValueError(f"it cannot require and exclude {_join_sorted(contradictions)}")
     seconds = values["first_token_s"]
     if seconds is not None and not _is_positive(seconds):
         raise ValueError("first_token_s must be a number of seconds above 0")

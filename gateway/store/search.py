@@ -107,7 +107,7 @@ class _Statements(NamedTuple):
 def _build_statements() -> _Statements:
     postgresql = connection.vendor == "postgresql"
     queue, text = UnindexedRequest._meta.db_table, RequestText._meta.db_table
-    among = "= ANY(%s)" if postgresql else "IN (SELECT value FROM json_each(%s))"
+    id_condition = "= ANY(%s)" if postgresql else "IN (SELECT value FROM json_each(%s))"
     document = "to_tsvector('simple', %s)" if postgresql else "%s"
     return _Statements(
         f"SELECT queue.log_id, log.error, body.blob FROM {queue} AS queue "  # noqa: S608
@@ -115,9 +115,9 @@ def _build_statements() -> _Statements:
         f"LEFT JOIN {RequestBody._meta.db_table} AS body ON body.log_id = queue.log_id "
         "ORDER BY queue.log_id LIMIT %s"
         + (" FOR UPDATE OF queue SKIP LOCKED" if postgresql else ""),
-        f"DELETE FROM {text} WHERE rowid {among}",  # noqa: S608
+        f"DELETE FROM {text} WHERE rowid {id_condition}",  # noqa: S608
         f"INSERT INTO {text} (rowid, document) VALUES (%s, {document})",  # noqa: S608
-        f"DELETE FROM {queue} WHERE log_id {among}",  # noqa: S608
+        f"DELETE FROM {queue} WHERE log_id {id_condition}",  # noqa: S608
         list if postgresql else json.dumps,
     )
 

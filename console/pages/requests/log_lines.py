@@ -26,7 +26,7 @@ class Line(msgspec.Struct, frozen=True):
     """
 
     row: RequestLog
-    who: str
+    key_label: str
     preset: str
     tone: str
     note: str = ""
@@ -70,7 +70,7 @@ def line(
     outcome, note_text = outcome_tone(row), error_or_attempts(row)
     return Line(
         row=row,
-        who=key.name if key else row.key_prefix or _("no key"),
+        key_label=key.name if key else row.key_prefix or _("no key"),
         preset=presets.get(row.provider, row.provider),
         tone=outcome,
         note=note_text,

@@ -333,7 +333,7 @@ class Protocol(TimedProtocol):
             self._idle_since, self._head_since = None, self.loop.time()
             self._set_timer(self._head_since + self.limits.head_s)
 
-    def _upgrade(self, rest: bytes) -> None:
+    def _upgrade(self, remaining_bytes: bytes) -> None:
         """Upgrade to a WebSocket, or parse the request again as one without an upgrade.
 
         Other upgrades are ignored, and the request is answered normally (RFC 9110, 7.8). The parser
@@ -353,7 +353,7 @@ class Protocol(TimedProtocol):
             self.parser = httptools.HttpRequestParser(self)
             # As uvicorn's parser: data after the last request of a connection is ignored.
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self._feed_parser(b"\r\n".join([*lines, b"", rest]))
+            self._feed_parser(b"\r\n".join([*lines, b"", remaining_bytes]))
 
     def _should_upgrade(self) -> bool:
         """Whether the request opens a WebSocket: it has no body."""

@@ -113,7 +113,7 @@ class Limiter:
         self._day = -1.0
         self._windows: dict[str, int] = {}
         # Called for each refusal with the kind of owner (`key`, `team`, ...) and the metric.
-        self.on_refused: Callable[[str, str], None] = lambda owner, what: None
+        self.on_refused: Callable[[str, str], None] = lambda owner, metric: None
 
     # --- rules --------------------------------------------------------------------------
 

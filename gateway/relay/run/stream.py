@@ -391,10 +391,10 @@ class _StreamRelay:
         if not self.passed:
             await out.finish(out.render(events))
             return
-        self.tail, rest = b"", self.tail
+        self.tail, remaining_bytes = b"", self.tail
         if self.renamer is not None:
-            rest = self.renamer.feed(rest, tap.model)
-        await out.finish(rest)
+            remaining_bytes = self.renamer.feed(remaining_bytes, tap.model)
+        await out.finish(remaining_bytes)
 
     async def send_error(self, error: Error) -> None:
         """Sends the error in the client's dialect, unless the response is complete without it."""
