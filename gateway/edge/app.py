@@ -114,7 +114,7 @@ class ModelApi:
             call = new_call(runtime, scope, headers, endpoint, started)
             call.exchange.path_model = path_model
             if client_path.startswith("/api/v1/chat/") and call.exchange.framing == "sse":
-                call.exchange.framing = "openrouter"
+                call.exchange.framing = "reasoning_and_usage"
             await serve(runtime, call, client, scope, receive)
         elif endpoint is not None and endpoint.action == "response":
             await responses.answer_response(

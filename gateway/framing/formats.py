@@ -77,4 +77,5 @@ STREAM_FORMATS: dict[str, StreamFormat] = {
     ),
 }
 # Chat as clients of Mistral, xAI and OpenRouter read it: only the content of events differs.
-STREAM_FORMATS["whole_calls"] = STREAM_FORMATS["openrouter"] = STREAM_FORMATS["sse"]
+for name in ("whole_calls", "reasoning_and_usage"):
+    STREAM_FORMATS[name] = STREAM_FORMATS["sse"]

@@ -61,7 +61,7 @@ class ChatStreamRenderer:
             "model": context.model,
         }
         self._add_to_head({})
-        self._include_usage = context.include_usage or context.framing == "openrouter"
+        self._include_usage = context.include_usage or context.framing == "reasoning_and_usage"
         self._reasoning_fields = reasoning_fields(context)
         self._with_details = context.reasoning_field == DETAILS and bool(self._reasoning_fields)
         self._reasoning_texts: list[str] = []
