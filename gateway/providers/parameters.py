@@ -1,7 +1,7 @@
 """Drops parameters that a model is known to reject from a passthrough body.
 
 Translation drops what a target does not accept and reports it; this does the same for a body
-that is not translated, from the same traits. Only stated traits count: one that neither a
+that is not translated, from the same traits. Only declared traits count: one that neither a
 table nor an operator sets for the model is left to the upstream. Dropping a value that
 equals the default is not reported.
 """

@@ -92,14 +92,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One model at one provider; `name` is the upstream's id of it.
 
     Attributes:
-        stated: names of the traits that are known for this model; the others are defaults.
+        declared_traits: names of the traits that are known for this model; others are defaults.
     """
 
     id: int
     provider: Provider
     name: str
     traits: Traits = Traits()
-    stated: frozenset[str] = frozenset()
+    declared_traits: frozenset[str] = frozenset()
     price: Price = Price()
     edits: tuple[Edit, ...] = ()
 
@@ -122,7 +122,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def refused_parameters(self) -> dict[str, frozenset[str]]:
         """Dialect -> the fields of a passthrough body that the model is known to reject."""
-        return refused_parameters(self.traits, self.stated)
+        return refused_parameters(self.traits, self.declared_traits)
 
 
 class Target(TargetOptions, frozen=True, kw_only=True):
@@ -277,7 +277,7 @@ def model_of(provider: Provider, name: str, *, id: int = 0) -> Model:  # noqa: A
         provider=provider,
         name=name,
         traits=traits_for(provider.preset, name),
-        stated=declared_traits(provider.preset, name),
+        declared_traits=declared_traits(provider.preset, name),
         price=price_for(provider.preset, name),
         edits=edits_for(provider.preset, name),
     )
@@ -291,16 +291,19 @@ def _renamed_model(model: Model, name: str) -> Model:
     """
     if name == model.name:
         return model
-    stated_model = model_of(model.provider, model.name)
-    real = model_of(model.provider, name, id=model.id)
+    before = model_of(model.provider, model.name)
+    after = model_of(model.provider, name, id=model.id)
+    declared = model.declared_traits
     return Model(
         id=model.id,
         provider=model.provider,
         name=name,
-        traits=real.traits if model.traits in (stated_model.traits, Traits()) else model.traits,
-        stated=real.stated if model.stated in (stated_model.stated, frozenset()) else model.stated,
-        price=real.price if model.price in (stated_model.price, Price()) else model.price,
-        edits=real.edits if model.edits in (stated_model.edits, ()) else model.edits,
+        traits=after.traits if model.traits in (before.traits, Traits()) else model.traits,
+        declared_traits=after.declared_traits
+        if declared in (before.declared_traits, frozenset())
+        else declared,
+        price=after.price if model.price in (before.price, Price()) else model.price,
+        edits=after.edits if model.edits in (before.edits, ()) else model.edits,
     )
 
 

@@ -280,12 +280,13 @@ class _Compiler:
         if not row.name:
             raise ValueError("it has no name")
         table_traits = traits_for(provider.preset, row.name)
+        table_names = declared_traits(provider.preset, row.name)
         return Model(
             id=row.pk,
             provider=provider,
             name=row.name,
             traits=merge_traits(merge_traits(table_traits, row.learned), row.traits),
-            stated=declared_traits(provider.preset, row.name).union(row.learned, row.traits),
+            declared_traits=table_names.union(row.learned, row.traits),
             price=price_value(price_for(provider.preset, row.name), row),
             edits=(*edits_for(provider.preset, row.name), *field_values.edits(row.edits)),
         )

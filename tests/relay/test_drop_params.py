@@ -159,7 +159,8 @@ def prepare_temperature(*, drop_params: bool = True, strict: bool = False, **fac
     model = model_of(provider, "gpt-5")
     if facts:
         traits = msgspec.structs.replace(model.traits, **facts)
-        model = msgspec.structs.replace(model, traits=traits, stated=model.stated | facts.keys())
+        declared = model.declared_traits | facts.keys()
+        model = msgspec.structs.replace(model, traits=traits, declared_traits=declared)
     exchange = Exchange(
         request_id="r",
         endpoint="chat",
