@@ -379,6 +379,14 @@ def _too_large(limit: int) -> GatewayError:
 _COMPRESSED_STARTS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 
+async def decode_body(body: bytes) -> dict[str, msgspec.Raw]:
+    """What `decode_object` returns, computed in a thread if that takes long."""
+    size = len(body)
+    if size < offload.SCANNED_BYTES and not offload.has_many_fields(body):
+        return decode_object(body)
+    return await offload.run(size, decode_object, body)
+
+
 def decode_object(body: bytes) -> dict[str, msgspec.Raw]:
     """The top level of a JSON object, with values as raw JSON. Raises GatewayError.
 

@@ -294,8 +294,8 @@ async def _accept_call(
     size = len(exchange.body)
     exchange.fields = (
         admission.decode_object(exchange.body)
-        if size < offload.SCANNED_BYTES
-        else await offload.run(size, admission.decode_object, exchange.body)
+        if size < offload.LARGE_BYTES
+        else await admission.decode_body(exchange.body)
     )
     if not exchange.dialect.model_in_path:
         exchange.model = admission.field_value(exchange.fields, "model", str, default="")

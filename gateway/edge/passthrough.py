@@ -24,6 +24,7 @@ from gateway.framing import multipart
 from gateway.framing.multipart import MalformedForm, Part
 from gateway.providers import passthrough_catalog
 from gateway.providers.passthrough_catalog import Operation
+from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Deadlines, Exchange, Receive, stop_error
 from gateway.relay.exchange.passthrough import PassthroughState
 from gateway.relay.passthrough import resource_ids
@@ -110,7 +111,8 @@ async def accept_call(
     if operation.model and exchange.model:
         exchange.route = route_for_model(exchange, operation)
     elif operation.batch_model_path:
-        exchange.route = _route_for_models(exchange, operation)
+        size = len(exchange.body)
+        exchange.route = await offload.run(size, _route_for_models, exchange, operation)
     else:
         batch_part = batch_file.find_batch_part(exchange)
         if batch_part is not None and not provider_name:
@@ -152,7 +154,7 @@ async def _read_body(
     if not is_form:
         exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
         if exchange.body or operation.path_suffix == "":
-            exchange.fields = admission.decode_object(exchange.body)
+            exchange.fields = await admission.decode_body(exchange.body)
         exchange.model = admission.field_value(exchange.fields, "model", str, default="")
         exchange.stream = bool(
             admission.field_value(exchange.fields, "stream", bool, default=False)

@@ -192,7 +192,7 @@ class _Connection:
             return False
         stream_id = ""
         try:
-            fields = await offload.run_scan(size, admission.decode_object, content)
+            fields = await admission.decode_body(content)
             message_type = admission.field_value(fields, "type", str, default="")
             stream_id = _read_stream_id(fields)
             if message_type in _IGNORED_TYPES:

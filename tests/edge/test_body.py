@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.edge.admission import ClientGone, Receive, decode_object, field_value, read_body
+from gateway.relay.event_loop import offload
 
 
 def receiving(*messages: dict[str, Any]) -> Receive:
@@ -151,3 +152,11 @@ def test_an_object_is_refused_only_if_it_has_a_duplicate_key(
     except GatewayError:
         is_refused = True
     assert is_refused == (len(set(names)) != len(names))
+
+
+@pytest.mark.parametrize("separator", [":", " :", "\n:", "\t:", "\r :"])
+def test_the_number_of_fields_is_limited_whatever_their_layout(separator: str) -> None:
+    body = "{" + ",".join(f'"field{n}"{separator}1' for n in range(offload.MAX_FIELDS + 1)) + "}"
+    assert len(body) > offload.LARGE_BYTES
+    with pytest.raises(GatewayError, match="more than 10000 fields"):
+        decode_object(body.encode())

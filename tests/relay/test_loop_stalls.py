@@ -273,3 +273,30 @@ async def test_a_body_of_31_mb_over_a_socket_stalls_others_less_than_50_ms(
         await server.wait_closed()
     assert stalls.turn_s < MAX_STALL_S, stalls
     assert stalls.step[0] < MAX_STALL_S, stalls
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/rerank", "websocket"])
+@pytest.mark.parametrize("size", [offload.SCANNED_BYTES - 1000, 3 * offload.SCANNED_BYTES])
+async def test_many_fields_inside_of_values_do_not_stall_the_loop(
+    tmp_path: Path, path: str, size: int
+) -> None:
+    """The top-level fields are counted one token at a time."""
+    rerank_target = provider("a", dialect="cohere", preset="cohere")
+    target = rerank_target if path == "/v1/rerank" else provider("a")
+    values = b",".join([b'{"a":1}'] * (size // 8))
+    body = b'{"model":"gone","type":"response.create","zzz":[%b]}' % values
+    turns_s = []
+    async with gateway(tmp_path, snapshot(route("m", target)), a=refuse) as live:
+
+        async def send() -> None:
+            await asyncio.sleep(0)  # the measurement begins
+            if path != "websocket":
+                assert (await live.post(path, body)).status in {400, 404}
+                return
+            connection = Connection(live)
+            assert (await connection.ask(body.decode()))["type"] == "error"
+            await connection.disconnect()
+
+        for _ in range(3):
+            turns_s.append(await longest_turn_s(send))
+    assert min(turns_s) < MAX_STALL_S, turns_s
