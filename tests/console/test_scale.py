@@ -12,7 +12,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from console.evaluate.definition import Case, Definition, render_definition
 from console.insight import targets
+from console.models import Evaluation
+from console.pages.evaluate import views
 from gateway import store
 from gateway.models import ApiKey, Model, Route, Target, Team
 from gateway.store.keys import new_key_row
@@ -116,3 +119,30 @@ def test_users_are_paged_and_searched(admin_client: Client) -> None:
     )
     assert "person0500" in part and "person0501" not in part and "<html" not in part
     assert "No users match" in fetch(admin_client, reverse("users") + "?q=%00x", max_queries=20)
+
+
+def test_evaluations_and_their_runs_are_paged(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those after the first 200, and runs before the last 50, could not be reached."""
+    owner = User.objects.get(username="ada")
+    monkeypatch.setattr(views, "LIST_ROWS", 2)
+    monkeypatch.setattr(views, "RUN_ROWS", 2)
+    monkeypatch.setattr(views, "PAGE_CASES", 2)
+    document = render_definition(
+        Definition(name="e", cases=tuple(Case(variables={"input": f"c{n}"}) for n in range(5)))
+    )
+    for number in range(5):
+        row = Evaluation.objects.create(
+            owner=owner, name=f"evaluation {number}", document=document, case_count=5
+        )
+    for number in range(1, 6):
+        row.runs.create(owner=owner, number=number, document=document, total=5)
+    page = fetch(admin_client, reverse("evaluate") + "?page=3", max_queries=20)
+    assert "evaluation 0" in page and "evaluation 1" not in page and "5–5 of 5" in page
+    url = reverse("evaluation", args=[row.pk])
+    page = fetch(admin_client, f"{url}?page=2&cases=2", max_queries=20)
+    assert ">#3<" in page and ">#2<" in page and ">#4<" not in page
+    assert ">3. c2<" in page and "3–4" in page
+    assert "?page=3&amp;cases=2" in page and "?page=2&amp;cases=3" in page
+    assert ">5. c4<" in fetch(admin_client, f"{url}?cases=99", max_queries=20)

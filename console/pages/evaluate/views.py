@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -27,7 +28,6 @@ from console.evaluate.definition import (
 from console.evaluate.file_format import dump_file
 from console.evaluate.report import case_title
 from console.models import Evaluation
-from console.numbers import number_in
 from console.optimistic_lock import FIELD as LOCK_FIELD
 from console.optimistic_lock import version_of
 from console.pages.evaluate.forms import (
@@ -45,7 +45,7 @@ from gateway import store as gateway_store
 
 PAGE = "evaluate"
 PAGE_CASES = 100
-LIST_ROWS = 200
+LIST_ROWS = 50
 RUN_ROWS = 50
 
 
@@ -89,11 +89,12 @@ def save(evaluation: Evaluation, definition: Definition) -> None:
 def evaluations(request: HttpRequest) -> HttpResponse:
     """All evaluations that a user may see, with their last runs."""
     rows = Evaluation.objects.visible_to(request.user).select_related("owner").listed()
+    pages = Paginator(rows.defer("document"), LIST_ROWS).get_page(request.GET.get("page"))
     context = {
         "page": PAGE,
+        "pages": pages,
         "rows": [
-            {"evaluation": row, "run": row.runs.listed().with_progress().first()}
-            for row in rows.defer("document")[:LIST_ROWS]
+            {"evaluation": row, "run": row.runs.listed().with_progress().first()} for row in pages
         ],
         "status_labels": STATUS_LABELS,
         "status_pills": STATUS_PILLS,
@@ -188,10 +189,9 @@ def _render_page(
     request: HttpRequest, row: Evaluation, form: CasesForm, *, errors: tuple[str, ...] = ()
 ) -> HttpResponse:
     definition = parse_definition(row.document)
-    page = number_in(request.GET.get("cases", ""), 5)
-    first = (max(page or 1, 1) - 1) * PAGE_CASES
-    page_cases = definition.cases[first : first + PAGE_CASES]
-    runs = [*row.runs.listed().with_progress()[:RUN_ROWS]]
+    case_pages = Paginator(definition.cases, PAGE_CASES).get_page(request.GET.get("cases"))
+    first = max(case_pages.start_index() - 1, 0)
+    runs = row.runs.listed().with_progress()
     context = {
         "page": PAGE,
         "evaluation": row,
@@ -199,17 +199,14 @@ def _render_page(
         "assertions": [
             (assertion, ASSERTION_LABELS[assertion.type]) for assertion in definition.assertions
         ],
-        "runs": runs,
+        "pages": Paginator(runs, RUN_ROWS).get_page(request.GET.get("page")),
         "status_labels": STATUS_LABELS,
         "status_pills": STATUS_PILLS,
         "cases": [
             {"number": n, "title": case_title(n, case), "case": case}
-            for n, case in enumerate(page_cases, first)
+            for n, case in enumerate(case_pages, first)
         ],
-        "first": first + 1,
-        "last": first + len(page_cases),
-        "previous": first // PAGE_CASES if first else None,
-        "next": first // PAGE_CASES + 2 if first + PAGE_CASES < len(definition.cases) else None,
+        "case_pages": case_pages,
         "form": form,
         "errors": errors,
         "may_read_bodies": may_read_bodies(request.user),
