@@ -60,7 +60,7 @@ class Problem(str):
         problem.field, problem.reason = field, reason or text
         return problem
 
-    def within(self, label: str, field: str | None) -> Problem:
+    def with_label(self, label: str, field: str | None) -> Problem:
         """A copy of the error whose message begins with a label such as `case 2`."""
         text = f"{label}: {self}" if label else str(self)
         return Problem(text, self.field or field, self.reason)
@@ -224,7 +224,7 @@ class _Errors(list[str]):
         try:
             return read()
         except InvalidDefinition as invalid:
-            self += [error.within(label, field) for error in invalid.errors]
+            self += [error.with_label(label, field) for error in invalid.errors]
         return default
 
 

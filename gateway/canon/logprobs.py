@@ -26,7 +26,7 @@ def accepts_logprobs(request: Request) -> bool:
     return request.client_paths.get("logprobs") in _REQUEST_FIELDS
 
 
-def token(
+def build_token(
     text: Any, logprob: Any, alternatives: Iterable[Json] = (), raw_bytes: Any = None
 ) -> Json:
     """One token with its log probability and its alternatives.
@@ -57,12 +57,12 @@ def logprob_tokens(logprobs: Any) -> list[Json]:
 
 def _parse_token(item: Json) -> Json:
     alternatives = (
-        token(
+        build_token(
             alternative.get("token"), alternative.get("logprob"), raw_bytes=alternative.get("bytes")
         )
         for alternative in dict_items(item.get("top_logprobs"))
     )
-    return token(item.get("token"), item.get("logprob"), alternatives, item.get("bytes"))
+    return build_token(item.get("token"), item.get("logprob"), alternatives, item.get("bytes"))
 
 
 def with_bytes(item: Json) -> Json:

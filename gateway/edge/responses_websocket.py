@@ -120,7 +120,7 @@ class _Connection:
 
     def __init__(self, runtime: Runtime, scope: Scope, send: Send) -> None:
         self.runtime = runtime
-        self.gone = asyncio.Event()
+        self.disconnected = asyncio.Event()
         # The newest response of each stream, the oldest first.
         self.responses: OrderedDict[str, StoredResponse] = OrderedDict()
         self._send = send
@@ -160,7 +160,7 @@ class _Connection:
 
     async def end(self) -> None:
         """Cancels the turns in progress."""
-        self.gone.set()
+        self.disconnected.set()
         await asyncio.gather(*self._streams.values(), return_exceptions=True)
 
     async def _close_if_over(self) -> bool:
@@ -228,7 +228,7 @@ class _Connection:
         try:
             if previous_turn is not None:
                 await asyncio.wait({previous_turn})
-            if self.gone.is_set():
+            if self.disconnected.is_set():
                 return
             if not admission.field_value(fields, "generate", bool, default=True):
                 await self._answer_without_generating(stream_id, fields)
@@ -296,7 +296,7 @@ class _Connection:
 
     async def send(self, event: bytes, stream_id: str) -> None:
         """Sends an event; waits while the client does not read."""
-        if self.gone.is_set():
+        if self.disconnected.is_set():
             return
         if stream_id:
             event = event.rstrip()[:-1] + b',"stream_id":' + msgspec.json.encode(stream_id) + b"}"
@@ -354,7 +354,7 @@ class _Turn:
         if not self._body_sent:
             self._body_sent = True
             return {"type": "http.request", "body": self._body, "more_body": False}
-        await self.connection.gone.wait()
+        await self.connection.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def _handle_message(self, message: dict[str, Any]) -> None:

@@ -130,7 +130,7 @@ class Estimate(msgspec.Struct, frozen=True):
     units: int = 0
 
 
-class CountedAt(msgspec.Struct, frozen=True):
+class CountTime(msgspec.Struct, frozen=True):
     """When a request is counted: the current time and, for budgets, its calendar windows.
 
     Attributes:
@@ -321,13 +321,13 @@ def is_within_limit(used_units: int, reserved_units: int, estimated_units: int, 
 
 
 def current_windows(
-    rule_counters: Iterable[RuleCounter], moment: CountedAt
+    rule_counters: Iterable[RuleCounter], moment: CountTime
 ) -> tuple[CounterWindow, ...]:
     """The windows of rule counters at a moment; constant within TICK_S of the same day."""
     return tuple(_current_window(counter, moment) for counter in rule_counters)
 
 
-def _current_window(counter: RuleCounter, moment: CountedAt) -> CounterWindow:
+def _current_window(counter: RuleCounter, moment: CountTime) -> CounterWindow:
     metric, offset = METRICS.index(counter.metric), counter.offset
     if counter.span_s:
         current_slot = slot_number(moment.now, counter.span_s)

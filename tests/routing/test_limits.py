@@ -23,8 +23,8 @@ from gateway.routing.limits import (
     SLICES,
     UNITS,
     Budget,
-    CountedAt,
     CounterWindow,
+    CountTime,
     Estimate,
     Limits,
     Rule,
@@ -72,7 +72,7 @@ class SimulatedRule:
 
     def at(self, now: float, started_s: float = 0.0) -> tuple[CounterWindow, ...]:
         """Return the rule at a time, for a request that started then or earlier."""
-        return current_windows(self.rule_counters, CountedAt(now, moment(started_s or now).windows))
+        return current_windows(self.rule_counters, CountTime(now, moment(started_s or now).windows))
 
     def usage(self, now: float) -> int:
         return self.check(now)[1][0]
@@ -99,9 +99,9 @@ class SimulatedRule:
         return [sum(column) for column in zip(*rows, strict=True)]
 
 
-def moment(now: float) -> CountedAt:
+def moment(now: float) -> CountTime:
     """Return a moment for a request that starts then."""
-    return CountedAt(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
+    return CountTime(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
 
 
 def rule(metric: str, span: str, maximum: int) -> Rule:

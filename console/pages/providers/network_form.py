@@ -12,7 +12,7 @@ from console.form_fields import CODE_INPUT
 from console.optimistic_lock import OptimisticLock
 from gateway.models import Provider
 from gateway.providers.network import mask_proxy, unmask_proxy
-from gateway.store.documents.provider import is_moved, recipient_of
+from gateway.store.documents.provider import is_new_recipient, recipient_of
 
 
 def _pem_field(label: Any, block: str, help_text: Any) -> forms.CharField:
@@ -93,7 +93,7 @@ class NetworkForm(OptimisticLock, forms.ModelForm):  # type: ignore[type-arg]
         requested_provider.proxy = cleaned_data.get("proxy") or ""
         requested_provider.ca_certificates = cleaned_data.get("ca_certificates") or ""
         requested_provider.ssl_verify = cleaned_data.get("ssl_verify") != "no"
-        return is_moved(self._saved_recipient, recipient_of(requested_provider))
+        return is_new_recipient(self._saved_recipient, recipient_of(requested_provider))
 
     def set_network(self, row: Provider) -> None:
         """Set the columns of the row."""

@@ -22,7 +22,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
-from gateway.canon.logprobs import logprobs_extra, token
+from gateway.canon.logprobs import build_token, logprobs_extra
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage, unknown_reason
 from gateway.canon.traits import Traits
@@ -70,7 +70,7 @@ def _parse_logprobs(token_groups: Any) -> list[Json]:
         for group_logprobs in logprobs_by_group
     ):
         return []
-    return [token(group.get("text"), *group["logprobs"]) for group in groups]
+    return [build_token(group.get("text"), *group["logprobs"]) for group in groups]
 
 
 def _message_events(message: Json) -> Iterator[Json]:

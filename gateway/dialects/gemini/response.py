@@ -14,7 +14,7 @@ import msgspec
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import GatewayError
 from gateway.canon.json_values import dict_items
-from gateway.canon.logprobs import token, token_logprobs
+from gateway.canon.logprobs import build_token, token_logprobs
 from gateway.canon.request import (
     Audio,
     Citation,
@@ -457,7 +457,7 @@ def parse_logprobs(logprobs_result: Any) -> list[Json]:
 
 def _parse_candidate(candidate: Json, alternatives: list[Json]) -> Json:
     alternative_tokens = [_parse_candidate(alternative, []) for alternative in alternatives]
-    return token(candidate.get("token"), candidate.get("logProbability"), alternative_tokens)
+    return build_token(candidate.get("token"), candidate.get("logProbability"), alternative_tokens)
 
 
 def render_logprobs(tokens: list[Json]) -> Json:

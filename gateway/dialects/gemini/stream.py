@@ -239,11 +239,11 @@ class GeminiStreamParser:
         events: list[Event] = []
         open_kind = self._open_kind
         if last_text_index < 0 and (open_kind == "text" or self._text_sources.has_ended):
-            self._text_sources.unsent = sources
+            self._text_sources.unsent_sources = sources
             events = self._text_sources.citation_events()
         for index, part in enumerate(parts):
             if index == last_text_index:
-                self._text_sources.unsent = sources
+                self._text_sources.unsent_sources = sources
             events += self._read_part(part)
         if "logprobsResult" in candidate:
             tokens = parse_logprobs(candidate["logprobsResult"])

@@ -16,12 +16,12 @@ class TextSources:
     """The sources of the last text, and the events that wait for them.
 
     Attributes:
-        unsent: source metadata of the text whose citations were not sent yet.
+        unsent_sources: source metadata of the text whose citations were not sent yet.
         has_ended: whether the text has ended and its end waits.
     """
 
     def __init__(self) -> None:
-        self.unsent: Json | None = None
+        self.unsent_sources: Json | None = None
         self.has_ended = False
         self._fragments: list[str] = []
         self._sent: set[tuple[object, ...]] = set()
@@ -42,7 +42,7 @@ class TextSources:
 
     def citation_events(self) -> list[Event]:
         """The citations that were not sent before: Google may repeat them in later chunks."""
-        sources, self.unsent = self.unsent, None
+        sources, self.unsent_sources = self.unsent_sources, None
         if sources is None:
             return []
         citations = parse_citations(sources, "".join(self._fragments))

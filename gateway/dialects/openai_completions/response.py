@@ -24,7 +24,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
-from gateway.canon.logprobs import token, token_logprobs
+from gateway.canon.logprobs import build_token, token_logprobs
 from gateway.canon.request import Reasoning, Refusal, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage, unknown_reason
 from gateway.canon.traits import Traits
@@ -132,7 +132,11 @@ def _parse_logprobs(logprobs: Any) -> tuple[Json, ...]:
         return ()
     tops = list_or_empty(logprobs.get("top_logprobs"))
     return tuple(
-        token(text, number, [token(*item) for item in top.items()] if isinstance(top, dict) else ())
+        build_token(
+            text,
+            number,
+            [build_token(*item) for item in top.items()] if isinstance(top, dict) else (),
+        )
         for text, number, top in itertools.zip_longest(texts, numbers, tops[: len(texts)])
     )
 

@@ -42,7 +42,7 @@ from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
 from gateway.routing.candidates import with_fallbacks
 from gateway.routing.end_users import end_user_owner, limits_of
-from gateway.routing.limits import CountedAt, CounterWindow, Estimate, Rule, RuleCounter
+from gateway.routing.limits import CounterWindow, CountTime, Estimate, Rule, RuleCounter
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
 
 log = logging.getLogger(__name__)
@@ -268,7 +268,7 @@ class Limiter:
         active = self._active_counters.get(id(rule_counters))
         if active is None:
             _discard_future_spend(self.counters, rule_counters, now)
-            windows = limits.current_windows(rule_counters, CountedAt(now, self.windows(started)))
+            windows = limits.current_windows(rule_counters, CountTime(now, self.windows(started)))
             soft = tuple(counter for counter in rule_counters if counter.rule.soft is not None)
             headers = LimitHeaders(rule_counters, now)
             active = self._active_counters[id(rule_counters)] = _ActiveCounters(

@@ -88,13 +88,19 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
         row.client_key = values.client_key
     elif not row.client_key:
         raise Refused("client_key", f"{HIDDEN} stands for the stored key, but no key is stored")
-    moved = previous_recipient is not None and is_moved(previous_recipient, recipient_of(row))
-    credential = _set_credential_source(row, values.credential, moved=moved)
-    row.headers = restore_hidden_values(values.headers, row.headers or {}, "headers", moved=moved)
+    new_recipient = previous_recipient is not None and is_new_recipient(
+        previous_recipient, recipient_of(row)
+    )
+    credential = _set_credential_source(row, values.credential, new_recipient=new_recipient)
+    row.headers = restore_hidden_values(
+        values.headers, row.headers or {}, "headers", new_recipient=new_recipient
+    )
     stored_query = row.query or {}
     row.query = None
     if values.query is not None:
-        row.query = restore_hidden_values(values.query, stored_query, "query", moved=moved)
+        row.query = restore_hidden_values(
+            values.query, stored_query, "query", new_recipient=new_recipient
+        )
     set_limits(row, values.limits)
     set_budget(row, values.budget)
     row.markup = values.markup
@@ -112,15 +118,17 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     return row
 
 
-def _set_credential_source(row: Provider, entered_credential: str, *, moved: bool) -> str | None:
+def _set_credential_source(
+    row: Provider, entered_credential: str, *, new_recipient: bool
+) -> str | None:
     """Set the row's credential source; return a new credential to be stored, or None.
 
-    `moved` means that a stored credential would be sent to another server.
+    `new_recipient` means that a stored credential would be sent to another server.
     """
     if entered_credential == HIDDEN:
         if not row.credential:
             raise Refused("credential", f"{HIDDEN} stands for the stored key, but no key is stored")
-        if moved:
+        if new_recipient:
             raise Refused(
                 "credential",
                 "the server has changed: enter the key again to confirm sending it there",
@@ -167,7 +175,7 @@ def recipient_of(row: Provider) -> Recipient:
     return Recipient(parts.scheme, parts.netloc.lower(), path)
 
 
-def is_moved(before: Recipient, after: Recipient) -> bool:
+def is_new_recipient(before: Recipient, after: Recipient) -> bool:
     """Whether secrets that were entered for one recipient must be entered again for another."""
     if before[:2] != after[:2]:
         return True

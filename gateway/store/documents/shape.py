@@ -350,11 +350,15 @@ def hide_values(pairs: Mapping[str, str]) -> dict[str, str]:
 
 
 def restore_hidden_values(
-    pairs: Mapping[str, str], stored_pairs: Mapping[str, str], field: str, *, moved: bool = False
+    pairs: Mapping[str, str],
+    stored_pairs: Mapping[str, str],
+    field: str,
+    *,
+    new_recipient: bool = False,
 ) -> dict[str, str]:
     """The pairs, with hidden values replaced by the stored ones.
 
-    `moved` means that the provider's host changed: stored values are not sent to the new one.
+    `new_recipient` means that the provider's host changed: it does not get stored values.
 
     Raises:
         Refused: no value is stored, or it was stored for another host.
@@ -365,7 +369,7 @@ def restore_hidden_values(
             raise Refused(
                 f"{field}.{name}", f"{HIDDEN} stands for the stored value, but no value is stored"
             )
-        if value == HIDDEN and moved:
+        if value == HIDDEN and new_recipient:
             raise Refused(f"{field}.{name}", "the server has changed: enter the value again")
         restored_pairs[name] = stored_pairs[name] if value == HIDDEN else value
     return restored_pairs

@@ -12,7 +12,7 @@ import pytest
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import End, Failed, Start
 from gateway.canon.fold import fold_events, unfold_response
-from gateway.canon.logprobs import logprobs_extra, token
+from gateway.canon.logprobs import build_token, logprobs_extra
 from gateway.canon.request import (
     Image,
     Output,
@@ -200,7 +200,7 @@ def test_log_probabilities_round_trip_in_the_same_dialect() -> None:
 
 
 def test_chat_log_probabilities_become_lists() -> None:
-    tokens = [token("hi", -0.5, [token("ho", -1.5)]), token("!", -0.1)]
+    tokens = [build_token("hi", -0.5, [build_token("ho", -1.5)]), build_token("!", -0.1)]
     response = Response(parts=(Text(text="hi!"),), extra=logprobs_extra(tokens))
     rendered_body, _ = DIALECT.client.render_response(response, response_context())
     assert rendered_body["choices"][0]["logprobs"] == {

@@ -34,7 +34,7 @@ from gateway.models.limits import BUDGETS, LIMITS
 from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.routing import snapshot
 from gateway.store.documents import OwnedElsewhere
-from gateway.store.documents.provider import is_moved, recipient_of
+from gateway.store.documents.provider import is_new_recipient, recipient_of
 
 router = Router(tags=["litellm"])
 
@@ -197,7 +197,8 @@ def _update_deployment(fields: dict[str, Any]) -> HttpResponse:
         added_row, notes = _add_entry(entry)
         new_provider = added_row.model.provider
         is_secret_sent = changed_params.get("api_key") is None and bool(new_provider.credential)
-        if is_secret_sent and is_moved(recipient_of(old_provider), recipient_of(new_provider)):
+        recipients = recipient_of(old_provider), recipient_of(new_provider)
+        if is_secret_sent and is_new_recipient(*recipients):
             reason = "the server has changed: enter the key again to confirm sending it there"
             raise RejectedRequest(
                 400, f"litellm_params.api_key: {reason}", "litellm_params.api_key"
