@@ -325,3 +325,26 @@ def test_an_immediate_failure_does_not_make_a_target_fast() -> None:
     latency.record("p/m", 100.0)
     latency.record_failure("p/m", 2.0)
     assert latency.stats["p/m"].first_ms > 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": "no permission", "error": "Content violates usage guidelines. Failed check: X"},
+        {"error": {"code": 403, "message": 'Your input was flagged for "harassment".'}},
+    ],
+    ids=["xai", "openrouter"],
+)
+async def test_content_that_a_provider_refuses_opens_no_circuit(
+    tmp_path: Path, body: dict[str, Any]
+) -> None:
+    """One user's content must not take the provider from all others."""
+    replies = [httpx.Response(403, json=body), completion()]
+    registry = snapshot(route("m", A, B))
+    responses = {"a": lambda _: replies.pop(0), "b": lambda _: completion("other")}
+    async with gateway(tmp_path, registry, **responses) as gw:
+        await gw.post(CHAT, chat_request())
+        entry = await gw.entry()
+        following = await gw.post(CHAT, chat_request())
+    assert entry.error_kind == "content_policy"
+    assert following.json()["choices"][0]["message"]["content"] == "hello"

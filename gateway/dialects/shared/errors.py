@@ -72,6 +72,17 @@ _CONTEXT_LENGTH_PHRASES = (
     "`inputs` must have less than",  # TGI
     "`inputs` tokens + `max_new_tokens` must be",  # TGI, Together
 )
+# Lower-case phrases by which providers say that they refuse the content. Some send them with a
+# status that otherwise means a rejected credential, and would put the target into a cooldown.
+_CONTENT_POLICY_PHRASES = (
+    "content violates usage guidelines",  # xAI, with status 403
+    "your input was flagged for",  # OpenRouter, with status 403
+    "content exists risk",  # DeepSeek
+    "considered high risk",  # Moonshot
+    "data may contain inappropriate content",  # Alibaba Cloud
+    "text may contain sensitive information",  # Volcengine
+    "blocked by our content filters",  # Amazon Bedrock
+)
 # Phrases of Claude's errors, from whichever provider serves it (wire/spec.md, section 5).
 CLAUDE_PHRASES: Phrases = (
     ("content filtering policy", "content_policy"),
@@ -98,11 +109,16 @@ def kind_of_status(status: int | None) -> str:
 def refine_kind(kind: str, message: str, phrases: Phrases = ()) -> str:
     """The kind that phrases in the message imply, if `kind` is unspecific; else `kind`.
 
-    `phrases` are the dialect's own; those about the context's length are the same for all.
+    `phrases` are the dialect's own; those about the context's length and about the content are
+    the same for all.
     """
-    if kind not in _KINDS_REFINED_BY_PHRASE:
+    if kind not in _KINDS_REFINED_BY_PHRASE and kind != "upstream_auth":
         return kind
     text = message.lower()
+    if any(phrase in text for phrase in _CONTENT_POLICY_PHRASES):
+        return "content_policy"
+    if kind == "upstream_auth":
+        return kind
     if any(phrase in text for phrase in _CONTEXT_LENGTH_PHRASES):
         return "context_length"
     return next((phrase_kind for phrase, phrase_kind in phrases if phrase in text), kind)

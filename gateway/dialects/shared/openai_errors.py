@@ -67,6 +67,7 @@ _KIND_BY_CODE: dict[str, str] = {
     "bio_policy": "content_policy",
     "misalignment_policy_violation": "content_policy",
     "image_content_policy_violation": "content_policy",
+    "moderation_blocked": "content_policy",
     "model_not_found": "not_found",
     "deploymentnotfound": "not_found",
     "unsupported_parameter": "unsupported_param",

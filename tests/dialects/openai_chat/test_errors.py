@@ -285,6 +285,55 @@ def test_each_providers_context_length_error_is_recognised(status: int, body: An
 
 
 @pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        # xAI and OpenRouter have a status for it that otherwise means a rejected key
+        (
+            403,
+            {
+                "code": "The caller does not have permission to execute the specified operation",
+                "error": "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO",
+            },
+        ),
+        (
+            403,
+            openai(
+                "openai/gpt-4o requires moderation on OpenAI. Your input was flagged for "
+                '"harassment". No credits were charged.',
+                None,
+                403,
+            ),
+        ),
+        # DeepSeek, Moonshot, Alibaba Cloud, Volcengine
+        (400, openai("Content Exists Risk", "invalid_request_error", "invalid_request_error")),
+        (400, openai("The request was rejected because it was considered high risk")),
+        (400, openai("Output data may contain inappropriate content.", None, "x")),
+        (
+            400,
+            openai(
+                "The request failed because the input text may contain sensitive information.",
+                "BadRequest",
+                "InputTextSensitiveContentDetected",
+            ),
+        ),
+        # OpenAI
+        (
+            400,
+            openai("Your request was rejected by the safety system.", None, "moderation_blocked"),
+        ),
+        # Amazon Bedrock, through a gateway
+        (400, {"message": "The generated text has been blocked by our content filters."}),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_each_providers_content_policy_error_is_recognised(status: int, body: Any):
+    error = parse(status, body)
+    assert error.kind == "content_policy"
+    reply = DIALECT.client.render_error(error, "req_1")
+    assert (reply.status, reply.body["error"]["code"]) == (400, "content_filter")
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (openai("no"), "no"),
