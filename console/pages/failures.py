@@ -40,7 +40,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403 for a view without the permission."""
     if _wants_json(request):
-        return _json_failure(403, _("You do not have permission to do this."))
+        return failure(403, _("You do not have permission to do this."))
     return forbidden_page(request)
 
 
@@ -83,7 +83,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _render_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     if _wants_json(request):
-        return _json_failure(status, message)
+        return failure(status, message)
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return _minimal_page(request, status, title, message)
@@ -93,7 +93,7 @@ def _render_page(request: HttpRequest, status: int, title: str, message: str) ->
 
 def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     if _wants_json(request):
-        return _json_failure(status, message)
+        return failure(status, message)
     context: dict[str, Any] = {"title": title, "message": message, "status": status}
     context["theme"] = theme_of(request)
     return HttpResponse(render_to_string("console/failures/plain.html", context), status=status)
@@ -102,7 +102,3 @@ def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -
 def _wants_json(request: HttpRequest) -> bool:
     """Whether the client expects JSON: an API client, or a script that sends JSON."""
     return request.path.startswith(_API) or request.content_type == "application/json"
-
-
-def _json_failure(status: int, message: str) -> HttpResponse:
-    return failure(status, message)

@@ -233,7 +233,7 @@ def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, 
             str(row),
             _usage_cost(totals, old),
             _usage_cost(totals, new),
-            has_row_prices=_has_row_prices(row),
+            has_row_prices=any(getattr(row, f"price_{rate}") is not None for rate in RATES),
         )
         effects_by_change.setdefault(change_index, []).append(effect)
     return effects_by_change
@@ -242,10 +242,6 @@ def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, 
 def _change_index(row: Model, by_key: dict[tuple[str, str], int]) -> int | None:
     entry = find_entry(row.provider.preset, row.name)
     return None if entry is None else by_key.get((entry[0], entry[1].key))
-
-
-def _has_row_prices(row: Model) -> bool:
-    return any(getattr(row, f"price_{rate}") is not None for rate in RATES)
 
 
 def _usage_cost(totals: Totals, price: Price) -> Decimal | None:

@@ -245,7 +245,7 @@ class _Compiler:
             paths=field_values.paths(preset.paths, row.paths),
             model_in_path=preset.model_in_path,
             body=preset.body,
-            passthrough=_has_passthrough(row, preset),
+            passthrough=preset.passthrough if row.passthrough is None else row.passthrough,
             edits=(*preset.edits, *field_values.edits(row.edits)),
             timeouts=field_values.timeouts(Timeouts(), row.timeouts),
             drop_params=row.drop_params,
@@ -433,10 +433,6 @@ def _preset_of(row: models.Provider) -> Preset:
             "preset", f"the preset `{row.preset}` is not in the catalogue"
         )
     return preset
-
-
-def _has_passthrough(row: models.Provider, preset: Preset) -> bool:
-    return preset.passthrough if row.passthrough is None else row.passthrough
 
 
 def _sends_client_credential(row: models.Provider, auth: str) -> bool:

@@ -125,7 +125,7 @@ def list_context(
         "suggestions": suggestions(choices),
         "histogram": _histogram_chart(histogram(search, timezone.now())),
         "address": state.address(),
-        "newest_id": _newest_id(),
+        "newest_id": RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0,
         "dated": _shows_dates(state),
         "may_read_bodies": allowed,
         "selected": selected_pk,
@@ -167,10 +167,6 @@ def _first_cursor(search: Search, state: State, selected_pk: int | None) -> int 
 def _shows_dates(state: State) -> bool:
     """Whether the rows may span more than one day."""
     return state.span in {"7d", "30d", "all"} or bool(state.cursor or state.sort)
-
-
-def _newest_id() -> int:
-    return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def _columns(state: State, path: str) -> list[dict[str, Any]]:

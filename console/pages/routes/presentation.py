@@ -121,7 +121,7 @@ def _step_view(
     return StepView(
         draft=step_draft,
         number=number,
-        title=step_doc.name or _default_name(number),
+        title=step_doc.name or (_("Primary") if number == 1 else _("Fallback")),
         hint=str(labels.STRATEGY_HINTS.get(step_doc.strategy, ""))
         if len(step_doc.targets) > 1
         else "",
@@ -148,10 +148,6 @@ def _step_view(
             if name.startswith(f"{step_draft.key}-")
         },
     )
-
-
-def _default_name(number: int) -> str:
-    return _("Primary") if number == 1 else _("Fallback")
 
 
 def _traffic_split(step: StepSpec) -> list[Share]:

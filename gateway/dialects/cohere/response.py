@@ -82,7 +82,7 @@ def _message_events(message: Json) -> Iterator[Json]:
     plan = message.get("tool_plan")
     for index, item in enumerate([*content, None]):
         # As in a stream, the plan follows the reasoning that led to it.
-        if plan and not _is_thinking(item):
+        if plan and not (isinstance(item, dict) and item.get("type") == "thinking"):
             yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": plan}}}
             yield from _citation_events(c for c in citation_list if _cites_plan(c))
             plan = None
@@ -98,10 +98,6 @@ def _message_events(message: Json) -> Iterator[Json]:
             "delta": {"message": {"tool_calls": call}},
         }
         yield {"type": "tool-call-end", "index": index}
-
-
-def _is_thinking(item: Any) -> bool:
-    return isinstance(item, dict) and item.get("type") == "thinking"
 
 
 def _cites_plan(citation: Any) -> bool:

@@ -37,7 +37,7 @@ from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.usage_estimate import REPORTED
 from gateway.relay.passthrough.request import state_of
 from gateway.routing.pricing import charge_of, cost
-from gateway.routing.snapshot import ApiKey, Model, Provider, Snapshot, model_of
+from gateway.routing.snapshot import Model, Provider, Snapshot, model_of
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -292,7 +292,7 @@ def _log_record(
 ) -> LogRecord:
     exchange = call.exchange
     snapshot = exchange.snapshot
-    key = _find_key(snapshot, key_id)
+    key = next((key for key in snapshot.keys.values() if key.id == key_id), None)
     markup = key.markup if key is not None else None
     return LogRecord(
         id=f"{exchange.id[:40]}-batch-{index}",
@@ -320,7 +320,3 @@ def _log_record(
         tags=sorted(key.tags) if key is not None else [],
         upstream_id=batch,
     )
-
-
-def _find_key(snapshot: Snapshot, key_id: int) -> ApiKey | None:
-    return next((key for key in snapshot.keys.values() if key.id == key_id), None)
