@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.events import Failed
+from gateway.canon.json_values import decode_or_none
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext, Verb
 from gateway.edge import (
@@ -358,7 +359,9 @@ def _render_error(
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused):
         headers += failure.headers
-    if isinstance(failure, UpstreamRefused) and _can_pass_upstream_error(call, failure):
+    if isinstance(failure, UpstreamRefused) and _can_pass_upstream_error(
+        call, failure, rendered_error.body
+    ):
         return failure.status, headers, failure.body
     if rendered_error.status == 200 and exchange.stream:  # the error is sent as a stream
         context = ResponseContext(
@@ -378,8 +381,11 @@ def _request_id_headers(call: Call) -> dict[str, str]:
     return {**ids, "x-dragoman-request-id": exchange.id} if exchange.client_request_id else ids
 
 
-def _can_pass_upstream_error(call: Call, failure: UpstreamRefused) -> bool:
-    """Whether the upstream's error body goes to the client: same dialect, JSON, no secret."""
+def _can_pass_upstream_error(call: Call, failure: UpstreamRefused, rendered: Any) -> bool:
+    """Whether the upstream's error body goes to the client: same dialect and form, no secret.
+
+    `rendered` is the gateway's own body for the error.
+    """
     error = failure.error
     if not call.attempt.passthrough or error.kind in {"upstream_auth", "quota"}:
         return False
@@ -389,7 +395,13 @@ def _can_pass_upstream_error(call: Call, failure: UpstreamRefused) -> bool:
     markers = call.exchange.dialect.client.context_length_markers
     if error.kind == "context_length" and markers and not any(m in failure.body for m in markers):
         return False
-    return failure.body.lstrip()[:1] == b"{" and error.message.encode() in failure.body
+    if error.message.encode() not in failure.body:
+        return False
+    body = decode_or_none(failure.body)
+    if call.exchange.passthrough_state is not None:  # each provider has a form of its own
+        return isinstance(body, dict)
+    field = "error" if "error" in rendered else "message"
+    return isinstance(body, dict) and type(body.get(field)) is type(rendered.get(field))
 
 
 def _encode_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

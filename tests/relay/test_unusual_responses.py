@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -164,6 +165,29 @@ async def test_a_context_length_error_without_the_code_has_it_for_clients(
     assert reply.status == 400
     assert reply.json()["error"]["message"] == CONTEXT_ERROR
     assert reply.json()["error"]["code"] == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": "invalid argument", "error": "no such voice"},
+        {"object": "error", "message": "no such voice", "type": "BadRequestError", "code": 400},
+        {"detail": "no such voice"},
+        {"errors": [{"message": "no such voice", "code": 7}], "success": False},
+    ],
+    ids=["xai", "vllm", "fastapi", "cloudflare"],
+)
+async def test_an_error_in_another_form_has_the_form_of_the_clients_api(
+    tmp_path: Path, body: dict[str, Any]
+) -> None:
+    """Clients read `error.message`; compatible servers have other fields for it."""
+    async with gateway(
+        tmp_path, one_try_route(), a=lambda _: httpx.Response(400, json=body)
+    ) as live:
+        reply = await live.post("/v1/chat/completions", REQUEST)
+    assert reply.status == 400
+    error = reply.json()["error"]
+    assert (error["message"], error["type"]) == ("no such voice", "invalid_request_error")
 
 
 @pytest.mark.parametrize(
