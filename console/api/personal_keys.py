@@ -45,7 +45,7 @@ class KeyOwner(Admin):
     """
 
     permission = "personal"
-    reason = "your role cannot have its personal keys"
+    reason = "your role cannot have personal keys"
 
     def __call__(self, request: HttpRequest) -> Any | None:
         """The user, or None (401). Raises HttpError (403)."""

@@ -114,7 +114,7 @@ class Backups:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replace a file at once, or create it for its owner only. Raises OSError."""
+    """Replace a file atomically, or create it, readable by its owner only. Raises OSError."""
     path = path.resolve()  # a link stays a link
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600

@@ -68,7 +68,7 @@ def parse_case_text(text: str, format_: str = "") -> tuple[Case, ...]:
 
 def _check_count(count: int) -> None:
     if count > MAX_CASES:
-        raise InvalidDefinition(f"{count} cases are more than {MAX_CASES}")
+        raise InvalidDefinition(f"{count} cases; at most {MAX_CASES} are allowed")
 
 
 def _from_json_lines(text: str) -> tuple[Case, ...]:
@@ -104,7 +104,7 @@ def _from_csv(text: str) -> tuple[Case, ...]:
         return ()
     header = [name.strip() for name in rows[0]]
     if len(header) > MAX_COLUMNS:
-        raise InvalidDefinition(f"{len(header)} columns are more than {MAX_COLUMNS}")
+        raise InvalidDefinition(f"{len(header)} columns; at most {MAX_COLUMNS} are allowed")
     errors = _header_errors(header)
     _check_count(len(rows) - 1)
     cases = []

@@ -192,7 +192,7 @@ def check_runnable(definition: Definition) -> None:
         errors.append("add at least one case")
     if definition.response_count > MAX_RESPONSES:
         errors.append(
-            f"{definition.response_count} responses are more than {MAX_RESPONSES}: "
+            f"{definition.response_count} responses; at most {MAX_RESPONSES} are allowed: "
             "use fewer cases, models or repetitions"
         )
     if not definition.judge and any(
@@ -283,7 +283,7 @@ def parse_cases(data: Any, errors: list[str] | None = None) -> tuple[Case, ...]:
         collected_errors.append("`cases` must be a list")
         rows = []
     if len(rows) > MAX_CASES:
-        collected_errors.append(f"{len(rows)} cases are more than {MAX_CASES}")
+        collected_errors.append(f"{len(rows)} cases; at most {MAX_CASES} are allowed")
         rows = []
     for number, row in enumerate(rows):
         cases.append(_parse_case(row, number, collected_errors))

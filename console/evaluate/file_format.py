@@ -129,7 +129,9 @@ def _rename_promptfoo_fields(data: Any) -> Any:
         renamed_fields["models"] = [_model_name(row) for row in rows]
     if (tests := data.get("tests")) is not None:
         if not isinstance(tests, list):
-            raise InvalidDefinition("`tests` must be a list in this file; import other files alone")
+            raise InvalidDefinition(
+                "`tests` must be a list in this file; import other files separately"
+            )
         renamed_fields["cases"] = [_without_options(test) for test in tests]
     default = data.get("defaultTest")
     if isinstance(default, dict):

@@ -36,7 +36,7 @@ class Item(msgspec.Struct, frozen=True, order=True):
 
 
 class ResultSteps:
-    """Produces one result: `request` is to be sent until `result` is there."""
+    """Produces one result: send `request` until `result` is set."""
 
     def __init__(self, definition: Definition, item: Item) -> None:
         self.request: Json | None = None

@@ -88,7 +88,7 @@ def _parse_part(errors: FieldErrors, part: Json, path: str) -> Part | None:
             arguments = errors.mapping(part, "arguments", path) or {}
             name, id_ = errors.text(part, "name", path), errors.text(part, "id", path)
             if not name or not id_:
-                errors.add(path, _("A tool call needs an id and a name."))
+                errors.add(path, _("A tool call needs an ID and a name."))
             return ToolCall(id=id_, name=name, arguments=arguments)
         case "tool_result":
             return _parse_tool_result(errors, part, path)
@@ -100,7 +100,7 @@ def _parse_part(errors: FieldErrors, part: Json, path: str) -> Part | None:
 def _parse_tool_result(errors: FieldErrors, part: Json, path: str) -> ToolResult:
     id_ = errors.text(part, "id", path)
     if not id_:
-        errors.add(f"{path}.id", _("A tool result needs the id of its call."))
+        errors.add(f"{path}.id", _("A tool result needs the ID of its call."))
     is_error = errors.flag(part, "is_error", path, default=False)
     return tool_result(id_, part.get("content"), is_error=is_error)
 

@@ -58,9 +58,9 @@ def _parse_columns(
     for path, row in errors.objects(document, "columns", "", max_count=MAX_COLUMNS):
         id_ = errors.text(row, "id", path) or COLUMN_LETTERS[len(columns)]
         if id_ not in COLUMN_LETTERS:
-            errors.add(f"{path}.id", _("The id of a column is a letter from A to H."))
+            errors.add(f"{path}.id", _("The ID of a column is a letter from A to H."))
         if id_ in {column.id for column in columns}:
-            errors.add(f"{path}.id", _("Another column has the same id."))
+            errors.add(f"{path}.id", _("Another column has the same ID."))
         model = errors.text(row, "model", path, max_length=400).strip()
         if not model:
             errors.add(f"{path}.model", _("Choose a model."))

@@ -157,11 +157,11 @@ RESPONSES: Schema = {
     "top_logprobs": _field_schema(_INTEGER, "Number of the most likely tokens at each position."),
     "store": _field_schema(_BOOLEAN, "Whether the gateway stores the response; true by default."),
     "background": _field_schema(
-        _BOOLEAN, "Whether to answer at once and generate in the background."
+        _BOOLEAN, "Whether to respond immediately and generate in the background."
     ),
     "stream": _field_schema(_BOOLEAN, _STREAM),
     "truncation": _field_schema(
-        _STRING, "`auto` drops the oldest items of a conversation too long."
+        _STRING, "`auto` drops the oldest items of a conversation that is too long."
     ),
     "prompt": _field_schema(_OBJECT, "A stored prompt: `id`, `version` and `variables`."),
     "prompt_cache_key": _field_schema(_STRING, "Groups requests that share a prefix."),

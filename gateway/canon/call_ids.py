@@ -1,4 +1,4 @@
-"""Ids of tool calls that no other call has.
+"""Unique ids for tool calls.
 
 Local servers give several calls the same id. Every API pairs a result with its call by the id,
 and OpenAI's SDK fails on a response with the same one twice.

@@ -19,7 +19,7 @@ _PLACEHOLDER = "{model}"
 
 
 def find_name_fault(name: str) -> str | None:
-    """Why a client must not name a model so, for its error message; None if it may."""
+    """Why a client may not use this model name, for the error message; None if it may."""
     if len(name) > MAX_LENGTH:
         return f"it is longer than {MAX_LENGTH} characters"
     if not name.isprintable():

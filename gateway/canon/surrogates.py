@@ -1,4 +1,4 @@
-"""Characters whose two halves a server writes into consecutive JSON texts.
+"""Joins surrogate pairs that a server splits between consecutive JSON texts.
 
 A server in JavaScript may cut text between the two UTF-16 surrogates of a character; each half
 is then an escape that is not valid alone (RFC 8259, section 8.2).

@@ -1,4 +1,4 @@
-"""The setting `end_users`: what single end users have of their own."""
+"""The setting `end_users`: limits and budgets of individual end users."""
 
 from __future__ import annotations
 

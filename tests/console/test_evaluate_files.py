@@ -186,7 +186,7 @@ def test_an_evaluation_needs_models_cases_and_a_judge() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("a.csv", ",".join(map(str, range(501))) + "\n1\n", "501 columns are more than 500"),
+        ("a.csv", ",".join(map(str, range(501))) + "\n1\n", "501 columns; at most 500 are allowed"),
         ("a.yaml", "cases: [{a: " + "59:" * 200 + "59}]", "a number is too long"),
         ("a.yaml", "cases: [{a: " + "1:" * 200 + "1.5}]", "too large"),
     ],

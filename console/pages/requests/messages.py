@@ -169,7 +169,7 @@ def conversation_of(
 
 
 def _input_text(value: str | tuple[int, ...]) -> str:
-    return value if isinstance(value, str) else _("%(n)d token ids") % {"n": len(value)}
+    return value if isinstance(value, str) else _("%(n)d token IDs") % {"n": len(value)}
 
 
 def _offered_tool(tool: Tool) -> OfferedTool:

@@ -76,5 +76,5 @@ class TextSources:
 
 
 def _identity(citation: Citation) -> tuple[object, ...]:
-    """What two citations of one text do not share."""
+    """The fields that distinguish the citations of a text."""
     return citation.url, citation.title, citation.quote, citation.start, citation.end

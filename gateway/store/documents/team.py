@@ -39,7 +39,7 @@ def read_team(row: Team) -> dict[str, Any]:
 
 
 def write_team(document: dict[str, Any], row: Team | None) -> Team:
-    """Make or change a team. Raises Refused."""
+    """Create or change a team. Raises Refused."""
     values = convert_document(document, TeamDoc)
     row = row or Team()
     claim(row)
