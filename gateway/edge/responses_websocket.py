@@ -36,6 +36,7 @@ from gateway.edge import admission, endpoints, handshake, path_aliases
 from gateway.edge.admission import authenticate, find_route
 from gateway.edge.app import MAX_CHECKED_BYTES, new_call, serve
 from gateway.edge.realtime import serve_realtime
+from gateway.edge.websocket_memory import Responses, memory_of
 from gateway.framing.sse import Decoder
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Client, Receive, Send
@@ -48,6 +49,8 @@ MAX_CONNECTION_S = 60 * 60.0
 MAX_STREAMS = 32
 MAX_TURNS = 16
 MAX_STREAM_ID_CHARS = 200
+# The memory of all connections of a key, in bodies of the maximum size: for responses, for turns.
+_KEY_MEMORY_BODIES = 4
 # How often an idle connection checks whether it must close.
 _POLL_S = 0.5
 # Fields of a message that are not part of the request body.
@@ -85,7 +88,7 @@ async def serve_websocket(
         return
     with handshake.count_connection(owner):
         await send({"type": "websocket.accept"})
-        connection = _Connection(runtime, scope, send)
+        connection = _Connection(runtime, scope, send, owner)
         try:
             await connection.run(receive)
         finally:
@@ -118,11 +121,12 @@ async def _reject_handshake(scope: Scope, send: Send, error: Error) -> None:
 class _Connection:
     """One open WebSocket: its streams, and the responses in its memory."""
 
-    def __init__(self, runtime: Runtime, scope: Scope, send: Send) -> None:
+    def __init__(self, runtime: Runtime, scope: Scope, send: Send, owner: int | None) -> None:
         self.runtime = runtime
         self.disconnected = asyncio.Event()
         # The newest response of each stream, the oldest first.
-        self.responses: OrderedDict[str, StoredResponse] = OrderedDict()
+        self.responses: Responses = OrderedDict()
+        self._memory = memory_of(owner, _KEY_MEMORY_BODIES * runtime.config.max_body_bytes)
         self._send = send
         self._websocket_scope = scope
         self._streams: dict[str, asyncio.Task[None]] = {}
@@ -152,6 +156,7 @@ class _Connection:
                         return
                     if not await self._handle_message(message):
                         return
+                    del message  # an idle connection does not hold it
                     next_message = asyncio.ensure_future(receive())
                 if await self._close_if_over():
                     return
@@ -162,6 +167,7 @@ class _Connection:
         """Cancels the turns in progress."""
         self.disconnected.set()
         await asyncio.gather(*self._streams.values(), return_exceptions=True)
+        self._memory.forget_all(self.responses)
 
     async def _close_if_over(self) -> bool:
         """Closes the connection if it must end and no turn is running; returns whether it did."""
@@ -213,11 +219,13 @@ class _Connection:
         ):
             message = f"at most {MAX_TURNS} requests can be in progress on one connection"
             raise GatewayError(Error(kind="rate_limit", message=message))
+        size = _field_bytes(fields)
+        self._memory.add_turn(size)
         self._open_turns += 1
         previous_turn = self._streams.get(stream_id)
-        self._streams[stream_id] = asyncio.create_task(
-            self._run_turn(previous_turn, stream_id, fields)
-        )
+        turn = asyncio.create_task(self._run_turn(previous_turn, stream_id, fields))
+        turn.add_done_callback(lambda _: self._memory.end_turn(size))
+        self._streams[stream_id] = turn
 
     async def _run_turn(
         self,
@@ -286,13 +294,14 @@ class _Connection:
 
     def remember_response(self, stream_id: str, stored_response: StoredResponse) -> None:
         """Stores the newest response of a stream in memory."""
-        self.responses[stream_id] = stored_response
-        self.responses.move_to_end(stream_id)
+        self._memory.remember(self.responses, stream_id, stored_response)
         size = sum(response.size for response in self.responses.values())
         while len(self.responses) > 1 and (
             len(self.responses) > MAX_STREAMS or size > self.runtime.config.max_body_bytes
         ):
-            size -= self.responses.popitem(last=False)[1].size
+            oldest_stream_id, oldest_response = next(iter(self.responses.items()))
+            self._memory.forget(self.responses, oldest_stream_id)
+            size -= oldest_response.size
 
     async def send(self, event: bytes, stream_id: str) -> None:
         """Sends an event; waits while the client does not read."""
