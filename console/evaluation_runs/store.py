@@ -17,6 +17,7 @@ from console.evaluate.steps import Item
 from console.models import Evaluation, EvaluationResult, EvaluationRun
 from console.models.evaluation import LEASE
 from console.playground import budget
+from gateway.roles import has_permission
 
 Json = dict[str, Any]
 Status = EvaluationRun.Status
@@ -121,12 +122,12 @@ def retry_failed(run: EvaluationRun) -> bool:
 def load(pk: int) -> RunJob:
     """The job of a claimed run.
 
-    Raises InvalidDefinition, RunRefused if its owner is deactivated, or DoesNotExist if it was
+    Raises InvalidDefinition, RunRefused if its owner may not run it, or DoesNotExist if it was
     deleted.
     """
-    run = EvaluationRun.objects.select_related("owner").get(pk=pk)
-    if not run.owner.is_active:
-        raise RunRefused("The account of its owner is deactivated.")
+    run = EvaluationRun.objects.select_related("owner__account").get(pk=pk)
+    if problem := _owner_problem(run):
+        raise RunRefused(problem)
     keys = EvaluationResult.objects.filter(run=run).values_list("case", "model", "repetition")
     return RunJob(
         pk=pk,
@@ -138,12 +139,30 @@ def load(pk: int) -> RunJob:
     )
 
 
+def _owner_problem(run: EvaluationRun) -> str:
+    """Why the owner of a run may not run it any more; empty if they may."""
+    if not run.owner.is_active:
+        return "The account of its owner is deactivated."
+    if not has_permission(run.owner, "view"):
+        return "The role of its owner does not include evaluations."
+    return ""
+
+
 def renew(pk: int, worker: str) -> str:
-    """Renew the lease; returns the run's status, empty if the lease or the run is lost."""
+    """Renew the lease; returns the run's status, empty if the lease or the run is lost.
+
+    Pauses a run whose owner may not run it any more.
+    """
     leased_runs = EvaluationRun.objects.leased_to(pk, worker)
     if not leased_runs.update(lease_until=timezone.now() + LEASE):
         return ""
-    return leased_runs.values_list("status", flat=True).first() or ""
+    run = leased_runs.select_related("owner__account").defer("document").first()
+    if run is None:
+        return ""
+    if run.status == Status.RUNNING and (problem := _owner_problem(run)):
+        set_status(run, Status.PAUSED, before=[Status.RUNNING], reason=problem)
+        return Status.PAUSED
+    return run.status
 
 
 def release(pk: int, worker: str) -> None:

@@ -16,6 +16,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, DataError, OperationalError, connections, transaction
 from django.utils import timezone
 
+from console import accounts
 from console.evaluate.definition import (
     Case,
     Definition,
@@ -151,6 +152,27 @@ def test_a_run_needs_a_budget_models_and_an_active_owner(settings: Any) -> None:
     settings.PLAYGROUND_USD_PER_DAY = 0
     with pytest.raises(store.RunRefused, match="budget"):
         start_run(user)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [("deactivate", "deactivated"), ("member", "does not include")]
+)
+def test_a_run_is_paused_when_its_owner_may_not_run_it_any_more(change: str, reason: str) -> None:
+    user = create_user()
+    run = start_run(user)
+    assert EvaluationRun.objects.claim("worker", 1) == [run.pk]
+    assert store.renew(run.pk, "worker") == EvaluationRun.Status.RUNNING
+    accounts.make_first_admin("root", "long password 1")
+    if change == "member":
+        accounts.set_role(user, role="member", bodies=False)
+    else:
+        accounts.set_active(user, active=False)
+    assert store.renew(run.pk, "worker") == EvaluationRun.Status.PAUSED
+    run.refresh_from_db()
+    assert run.status == EvaluationRun.Status.PAUSED
+    assert reason in run.reason
+    with pytest.raises(store.RunRefused, match=reason):
+        store.load(run.pk)
 
 
 def test_the_cost_of_evaluations_counts_toward_the_budget(settings: Any) -> None:
