@@ -1,4 +1,4 @@
-"""The page that asks before a row is deleted."""
+"""The page that asks before a row is deleted, or something else that cannot be undone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def delete_confirmation(
     consequence: str,
     label: str,
     row_version: str = "",
+    icon_name: str = "trash-2",
 ) -> HttpResponse:
     """Render the question; its form posts to the URL of the question.
 
@@ -32,5 +33,6 @@ def delete_confirmation(
         "label": label,
         "cancel_url": crumbs[-1][0],
         "row_version": row_version,
+        "icon_name": icon_name,
     }
     return render(request, "console/components/delete.html", context)

@@ -131,10 +131,13 @@ TEAM_DELETE_ALIKE = (
     "evaluation-delete",
     "evaluation-run-delete",
     "guardrail-delete",
+    "personal-key-revoke",
     "personal-request-score-delete",
     "prompt-delete",
     "request-score-delete",
     "settings-end-user-delete",
+    "user-active",
+    "user-two-factor",
     "view-delete",
 )
 

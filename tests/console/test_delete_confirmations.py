@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -180,3 +181,42 @@ def test_a_run_is_deleted_after_a_confirmation(admin_client: Client) -> None:
     assert EvaluationRun.objects.exists()
     assert admin_client.post(url).status_code == 302
     assert not EvaluationRun.objects.exists()
+
+
+def test_a_user_is_deactivated_after_a_confirmation(admin_client: Client) -> None:
+    """Reactivation does not restore the keys."""
+    user = accounts.create_account("mia", "correct horse", role="member")
+    ApiKey.objects.create(name="own", prefix="sk-dgm-2", digest=b"2" * 32, owner=user)
+    url, page_url = reverse("user-active", args=[user.pk]), reverse("user-edit", args=[user.pk])
+    assert_asks(admin_client, page_url, url, "Deactivate mia")
+    assert "1 personal key is revoked" in admin_client.get(url).content.decode()
+    assert ApiKey.objects.live().exists()
+    assert admin_client.post(url).status_code == 302
+    assert not ApiKey.objects.live().exists()
+    assert not User.objects.get(username="mia").is_active
+    assert admin_client.get(url)["Location"] == page_url
+
+
+def test_second_factors_are_removed_after_a_confirmation(admin_client: Client) -> None:
+    user = accounts.create_account("mia", "correct horse", role="viewer")
+    factors = apps.get_model("mfa", "Authenticator")._default_manager
+    factors.create(user=user, type="totp", data={})
+    url = reverse("user-two-factor", args=[user.pk])
+    page_url = reverse("user-edit", args=[user.pk])
+    assert_asks(admin_client, page_url, url, "Remove the second factors of mia")
+    assert factors.exists()
+    assert admin_client.post(url).status_code == 302
+    assert not factors.exists()
+
+
+def test_a_personal_key_is_revoked_after_a_confirmation(db: None) -> None:
+    """There is no undo, and the button is beside Rotate."""
+    client = Client()
+    user = accounts.create_account("mia", "correct horse", role="member")
+    client.force_login(user)
+    key = ApiKey.objects.create(name="laptop", prefix="sk-dgm-2", digest=b"2" * 32, owner=user)
+    url = reverse("personal-key-revoke", args=[key.pk])
+    assert_asks(client, reverse("personal-keys"), url, "Revoke laptop")
+    assert ApiKey.objects.live().exists()
+    assert client.post(url).status_code == 302
+    assert not ApiKey.objects.live().exists()

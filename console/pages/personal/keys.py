@@ -8,11 +8,13 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import member
+from console.delete_confirmation import delete_confirmation
 from console.pages.keys.forms import RotateForm
 from console.pages.keys.spend import gauges
 from console.pages.personal.creation import count_active_keys, create_personal_key
@@ -93,11 +95,21 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     return _secret_page(request, row, secret, rotated=True)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @member
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    """Revoke a key."""
+    """Revoke a key, after a confirmation."""
     row = _personal_key(request, pk)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=[(reverse("personal-keys"), _("My keys"))],
+            title=_("Revoke %(name)s") % {"name": row.name},
+            consequence=_("The key stops working immediately and cannot be restored here."),
+            label=_("Revoke"),
+            icon_name="ban",
+        )
     ApiKey.objects.with_pk(row.pk).revoke()
     messages.success(request, _("%(name)s is revoked and no longer works.") % {"name": row.name})
     return redirect("personal-keys")

@@ -10,12 +10,15 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console import accounts
 from console.access import admin
+from console.delete_confirmation import delete_confirmation
 from console.htmx import render_page_or_part
 from console.pages.users.forms import NewUserForm, PersonalLimitsForm, ResetForm, RoleForm
 from gateway.models import ApiKey
@@ -117,22 +120,33 @@ def user_limits(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("user-edit", pk=pk)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def user_two_factor(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove the second factors of a user who has lost them."""
+    """Remove the second factors of a user who has lost them, after a confirmation."""
     person = get_object_or_404(User, pk=pk)
+    if request.method != "POST":
+        return delete_confirmation(
+            request,
+            PAGE,
+            crumbs=_crumbs(person),
+            title=_("Remove the second factors of %(name)s") % {"name": person.username},
+            consequence=_("They then sign in with only their password."),
+            label=_("Remove second factors"),
+        )
     accounts.remove_two_factor(person)
     message = _("%(name)s signs in without a second factor now.")
     messages.success(request, message % {"name": person.username})
     return redirect("user-edit", pk=pk)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def user_active(request: HttpRequest, pk: int) -> HttpResponse:
-    """Deactivate or reactivate a user."""
+    """Reactivate a user, or deactivate one after a confirmation."""
     person = get_object_or_404(User, pk=pk)
+    if request.method != "POST":
+        return _ask_to_deactivate(request, person)
     active = request.POST.get("active") == "yes"
     try:
         accounts.set_active(person, active=active)
@@ -146,6 +160,36 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
     )
     messages.success(request, message % {"name": person.username})
     return redirect("users")
+
+
+def _ask_to_deactivate(request: HttpRequest, person: User) -> HttpResponse:
+    if not person.is_active:
+        return redirect("user-edit", pk=person.pk)
+    keys = ApiKey.objects.owned_by(person).live().count()
+    consequence = _("They are signed out immediately and cannot sign in.")
+    if keys:
+        revoked_keys = ngettext(
+            "%(count)d personal key is revoked, also if the user is reactivated later.",
+            "%(count)d personal keys are revoked, also if the user is reactivated later.",
+            keys,
+        )
+        consequence = f"{consequence} {revoked_keys % {'count': keys}}"
+    return delete_confirmation(
+        request,
+        PAGE,
+        crumbs=_crumbs(person),
+        title=_("Deactivate %(name)s") % {"name": person.username},
+        consequence=consequence,
+        label=_("Deactivate"),
+        icon_name="ban",
+    )
+
+
+def _crumbs(person: User) -> list[tuple[str, str]]:
+    return [
+        (reverse("users"), _("Users")),
+        (reverse("user-edit", args=[person.pk]), person.username),
+    ]
 
 
 def _role_context(person: User) -> dict[str, Any]:
