@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.urls import reverse
 
+from console.pages.requests.labels import guardrail_line
 from gateway import store
 from gateway.guardrails.guardrail import Guardrail as GuardrailValue
 from gateway.guardrails.guardrail import PatternSettings
@@ -108,3 +109,4 @@ def test_a_trial_shows_the_findings_and_the_masked_text() -> None:
         {"email": 1},
         "[EMAIL]!",
     )
+    assert "request · Email addresses × 1 · " in guardrail_line(trial.result)["text"]

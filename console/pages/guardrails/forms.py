@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import CODE_INPUT
+from console.guardrail_labels import PII_LABELS
 from console.optimistic_lock import OptimisticLock
 from gateway.guardrails.guardrail import CANNOT_MASK
 from gateway.guardrails.patterns import PII
@@ -18,17 +19,6 @@ from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.store.field_values import InvalidField
 from gateway.store.guardrails import guardrail_value
 
-PII_LABELS = {
-    "email": _("Email addresses"),
-    "phone": _("Phone numbers"),
-    "credit_card": _("Card numbers"),
-    "iban": _("IBANs"),
-    "us_ssn": _("US social security numbers"),
-    "ip_address": _("IP addresses"),
-    "api_key": _("API keys"),
-    "private_key": _("Private keys"),
-    "jwt": _("JSON Web Tokens"),
-}
 # Fields of each type, in the order of the form.
 FIELDS_BY_KIND = {
     "patterns": ("pii", "patterns"),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.dialects import title
 from console.error_labels import error_label
+from console.guardrail_labels import PII_LABELS
 from console.templatetags.ui import day, ms, seconds, usd
 from gateway.models import RequestLog
 from gateway.relay.exchange.guard_state import GuardrailResult
@@ -243,7 +244,7 @@ def guardrail_line(result: GuardrailResult) -> dict[str, Any]:
     """One result of a guardrail as texts."""
     outcome, tone = _GUARDRAIL_OUTCOMES.get(result.outcome, ("?", ""))
     parts = [_("request") if result.stage == "request" else _("response")]
-    parts += [f"{name} × {count}" for name, count in result.findings.items()]
+    parts += [f"{PII_LABELS.get(name, name)} × {count}" for name, count in result.findings.items()]
     parts += [result.error] if result.error else []
     parts.append(f"{floatformat(result.duration_ms, 1)} ms")
     return {
