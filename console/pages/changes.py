@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
+from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +20,7 @@ from console.htmx import render_page_or_part
 from console.limit_fields import BudgetFields
 from console.numbers import number_in
 from console.pages.teams.forms import RouteLimitsForm
+from console.templatetags.ui import timestamp
 from gateway.models import Change, Team
 
 PAGE = "changes"
@@ -164,6 +166,8 @@ def _changed_fields(
         if names := names_by_column.get(name):
             # The id of a deleted row remains.
             old_value, new_value = (names.get(value, value) for value in (old_value, new_value))
+        elif name.endswith("_at"):
+            old_value, new_value = _time_text(old_value), _time_text(new_value)
         fields.append(Field(_column_label(name), _value_text(old_value), _value_text(new_value)))
     return fields
 
@@ -181,6 +185,12 @@ def _humanize_name(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+def _time_text(value: Any) -> Any:
+    """A stored moment as on other pages; another value is unchanged."""
+    moment = parse_datetime(value) if isinstance(value, str) else None
+    return value if moment is None else timestamp(moment)
+
+
 def _is_empty(value: Any) -> bool:
     return value in (None, "", [], {}, False)
 
@@ -196,8 +206,8 @@ def _value_text(value: Any) -> str:
         isinstance(element, dict) for element in value.values()
     ):
         text = "; ".join(f"{name}: {_value_text(element)}" for name, element in value.items())
-    elif isinstance(value, float):
-        text = f"{value:g}"
+    elif isinstance(value, (int, float)):
+        text = f"{value:,.12g}"
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if len(text) <= _MAX_TEXT_LENGTH:

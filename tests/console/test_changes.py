@@ -95,6 +95,8 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
         key, _ = store.create_key("agents")
         key.team = team
         key.tags = ["paid", "eu"]
+        key.limit_tpm = 2_000_000
+        key.expires_at = dt.datetime(2031, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
         key.save()
     page = re.sub(r"<[^>]+>", " ", text(admin_client))
     page = re.sub(r"\s+", " ", page)
@@ -106,6 +108,8 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
         "Health check interval (s) 60 ",
         "Team blue",
         "Tags paid, eu",
+        "Tokens per minute 2,000,000",
+        "Expires at 3 Feb 2031, 04:05:06",
     ):
         assert label in page
     assert "model_id" not in page and "Model id" not in page
