@@ -17,10 +17,12 @@ from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Delta, End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import unknown_finish
 from gateway.dialects.base import ResponseContext, StreamParser, StreamRenderer
 from gateway.framing import eventstream
 from gateway.framing.formats import STREAM_FORMATS
+from gateway.framing.sse import Frame
 from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Header, stop_error
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 PING_S = 15.0
 # How long to wait for the end of a complete response, so that its connection can be reused.
 LINGER_S = 1.0
+# Fields of events without a name that have content or the reason for the end.
+_CONTENT_FIELDS = ("choices", "candidates", "promptFeedback", "message")
 
 
 async def stream_response(
@@ -291,6 +295,8 @@ class _StreamRelay:
         self.renamer = StreamRenamer(call.exchange.model) if echo else None
         # Bytes before the first event, and those of an incomplete event.
         self.pending = self.tail = b""
+        # The frame with an error, or one that is unreadable.
+        self.failed_frame: Frame | None = None
         # What the parser returned at the end of the bytes.
         self.final_events: list[Event] = []
 
@@ -312,6 +318,9 @@ class _StreamRelay:
             events: list[Event] = []
             for frame in decode_frames(decoder, data):
                 events += feed_parser(frame)
+                if events and type(events[-1]) is Failed:
+                    self.failed_frame = frame
+                    break
             if events:
                 tap.feed(events)
                 if out.folder is not None:
@@ -320,6 +329,9 @@ class _StreamRelay:
                     events, data = self._redact_error(events), self._without_secrets(data)
                 if out.guard is not None:
                     events = await out.check_guardrails(events)
+            if self.failed_frame is not None and self.passed and out.client.started:
+                await self._send_failed_frame(self.failed_frame, data)
+                return
             chunk = self._sendable_bytes(data) if self.passed else out.render(events)
             if not out.client.started:
                 chunk = self.pending + chunk
@@ -336,6 +348,43 @@ class _StreamRelay:
             elif events:
                 out.deadlines.reset()
         await self._handle_upstream_end()
+
+    async def _send_failed_frame(self, frame: Frame, data: bytes) -> None:
+        """Sends the last bytes of a passed stream that failed.
+
+        An error in a form that the client's API does not have is replaced: a client ignores it, or
+        fails on it, and would take the stream for complete.
+        """
+        out, error = self.client_stream, self.call.attempt.tap.error
+        if error is None or self._is_native_failure(frame):
+            await out.finish(self._sendable_bytes(data))
+            await _drain_upstream(self.upstream_response)
+            return
+        events = self._complete_events(data)
+        first_line = frame.data.partition(b"\n")[0]
+        positions = [events.find(name + first_line) for name in (b"data: ", b"data:", b"")]
+        before = events[: next((position for position in positions if position >= 0), 0)]
+        ends = [before.rfind(t) + len(t) for t in self.frame_terminators if t in before]
+        events = before[: max(ends, default=0)]
+        if self.renamer is not None:
+            events = self.renamer.feed(events, self.call.attempt.tap.model)
+        if events:
+            await out.send(events, reset=True)
+        await self.send_error(error)
+
+    def _is_native_failure(self, frame: Frame) -> bool:
+        """Whether the client's API has such a frame, as far as its name and its fields tell."""
+        if isinstance(self.decoder, eventstream.Decoder):
+            return True
+        payload = decode_or_none(frame.data)
+        if not isinstance(payload, dict):
+            return False
+        first_bytes = self.client_stream.first_bytes
+        if first_bytes.startswith(b"event:") or b"\nevent:" in first_bytes:
+            return bool(frame.event) and payload.get("type") == frame.event
+        if payload.get("error"):
+            return True
+        return any(isinstance(payload.get(name), dict | list) for name in _CONTENT_FIELDS)
 
     def _sendable_bytes(self, data: bytes) -> bytes:
         """The part of the upstream's bytes to send to the client now."""
