@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console.pages.traces.waterfall import AXIS, Waterfall, trace_waterfall
+from gateway import store
 from gateway.models import ClientSpan, ClientTrace, RequestLog
 from tests.console.test_requests import logged
 
@@ -200,3 +201,15 @@ def test_unknown_traces_and_spans_are_404(admin_client: Client) -> None:
     assert admin_client.get("/console/traces/spans/7").status_code == 404
     assert "appear here" in admin_client.get("/console/traces").content.decode()
     assert admin_client.get("/console/traces?before=x").status_code == 200
+
+
+def test_the_key_of_a_trace_has_its_name(admin_client: Client) -> None:
+    key, _secret = store.create_key("travel agent")
+    span(1, key_id=key.pk)
+    span(2, key_id=key.pk + 1, trace_id="cd" * 16)
+    ClientTrace.objects.filter(key_id=key.pk).update(key_prefix=key.prefix)
+    ClientTrace.objects.exclude(key_id=key.pk).update(key_prefix="sk-dgm-deleted")
+    page = admin_client.get("/console/traces").content.decode()
+    assert f'title="{key.prefix}" data-label="Key">travel agent<' in page
+    assert 'data-label="Key">sk-dgm-deleted<' in page
+    assert "travel agent" in admin_client.get(f"/console/traces/{HEX}").content.decode()

@@ -17,7 +17,7 @@ from console.pages.traces.filters import STATUSES, read_filters
 from console.pages.traces.links import ALL, Links
 from console.pages.traces.waterfall import trace_waterfall
 from gateway import store
-from gateway.models import ClientSpan, ClientTrace
+from gateway.models import ApiKey, ClientSpan, ClientTrace
 
 PAGE_ROWS = 50
 # Row ids of keys whose traces are shown; None is all.
@@ -53,7 +53,15 @@ def render_list(request: HttpRequest, links: Links, key_ids: KeyIds) -> HttpResp
     rows = list(filters.apply(visible).newest(PAGE_ROWS + 1, cursor))
     page = rows[:PAGE_ROWS]
     counts = ClientSpan.objects.counts([row.trace_id for row in page])
-    lines = [{"row": row, "counts": counts.get((row.trace_id, row.key_id), (0, 0))} for row in page]
+    names = _key_names(page)
+    lines = [
+        {
+            "row": row,
+            "key": names.get(row.key_id, row.key_prefix),
+            "counts": counts.get((row.trace_id, row.key_id), (0, 0)),
+        }
+        for row in page
+    ]
     context = {
         "page": links.page,
         "links": links,
@@ -71,6 +79,12 @@ def render_list(request: HttpRequest, links: Links, key_ids: KeyIds) -> HttpResp
     return render(request, "console/traces/list.html", context)
 
 
+def _key_names(rows: list[ClientTrace]) -> dict[int, str]:
+    """The names of the keys that sent these traces, as far as they exist."""
+    keys = ApiKey.objects.in_bulk({row.key_id for row in rows if row.key_id})
+    return {pk: key.name for pk, key in keys.items()}
+
+
 def render_trace(
     request: HttpRequest, links: Links, trace_id: str, key_ids: KeyIds
 ) -> HttpResponse:
@@ -78,11 +92,16 @@ def render_trace(
     rows = list(ClientTrace.objects.with_trace_ids([trace_id]).of_keys(key_ids).newest(10))
     if not rows:
         raise Http404(_("This trace is not stored."))
+    names = _key_names(rows)
     context = {
         "page": links.page,
         "links": links,
         "row": rows[0],
-        "keys": [row.key_prefix for row in rows if row.key_prefix],
+        "keys": [
+            (names.get(row.key_id, row.key_prefix), row.key_prefix)
+            for row in rows
+            if row.key_prefix
+        ],
         "session": next((row.session for row in rows if row.session), ""),
         "waterfall": trace_waterfall([trace_id], key_ids=key_ids),
     }
