@@ -279,16 +279,15 @@ class _Compiler:
             return None
         if not row.name:
             raise ValueError("it has no name")
-        table_traits = traits_for(provider.preset, row.name)
-        table_names = declared_traits(provider.preset, row.name)
+        name, preset = row.name, provider.preset
         return Model(
             id=row.pk,
             provider=provider,
-            name=row.name,
-            traits=merge_traits(merge_traits(table_traits, row.learned), row.traits),
-            declared_traits=table_names.union(row.learned, row.traits),
-            price=price_value(price_for(provider.preset, row.name), row),
-            edits=(*edits_for(provider.preset, row.name), *field_values.edits(row.edits)),
+            name=name,
+            traits=merge_traits(merge_traits(traits_for(preset, name), row.learned), row.traits),
+            declared_traits=declared_traits(preset, name).union(row.learned, row.traits),
+            price=price_value(price_for(preset, name), row),
+            edits=(*edits_for(preset, name), *field_values.edits(row.edits)),
         )
 
     def _leave_out_dependent(self, row: models.RegistryRow, base: models.RegistryRow) -> None:
