@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.routing.snapshot import Timeouts
 from tests.relay.harness import (
     DONE,
     chunk,
@@ -115,3 +117,35 @@ async def test_an_unsplittable_prompt_is_refused(tmp_path: Path, prompt: Any) ->
         reply = await gw.post("/v1/completions", {**REQUEST, "prompt": prompt})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "prompt")
     assert not gw.upstreams.requests
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("leaves", "expected"),
+    [
+        (True, (499, "client_closed", "client_gone")),
+        (False, (504, "error", "timeout")),
+    ],
+    ids=["client", "deadline"],
+)
+async def test_the_row_of_a_prompt_that_was_stopped_says_so(
+    tmp_path: Path, *, stream: bool, leaves: bool, expected: tuple[int, str, str]
+) -> None:
+    async def respond(request: httpx.Request) -> httpx.Response:
+        if prompt_of(request) == "two":
+            await asyncio.sleep(30)
+        return echo_prompt(request)
+
+    timeouts = Timeouts(first_byte_s=30 if leaves else 0.3)
+    registry = snapshot(route("m", provider("a", timeouts=timeouts)))
+    async with gateway(tmp_path, registry, a=respond) as gw:
+        await gw.post(
+            "/v1/completions",
+            {**REQUEST, "stream": stream},
+            disconnect_after=0.5 if leaves else None,
+        )
+        rows = await gw.rows(3)
+    by_prompt = {row.id.rpartition("-")[2]: row for row in rows if "-" in row.id}
+    first, second = by_prompt["1"], by_prompt["2"]
+    assert (first.status, first.outcome) == (200, "ok")
+    assert (second.status, second.outcome, second.error_kind) == expected

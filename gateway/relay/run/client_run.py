@@ -7,6 +7,7 @@ record, tokens and cost; the request's own record has neither, or they would cou
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,11 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Failed
 from gateway.dialects.base import IdlePlan, RequestPlan, ResponseContext, SplitPlan
-from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Header
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Header, stop_error
 from gateway.relay.run import shadow
 from gateway.relay.run.pipeline import RunResult, run
 from gateway.relay.run.reply import decode, id_headers
-from gateway.relay.run.settle import settle
+from gateway.relay.run.settle import CLIENT_GONE, record_failure, settle
 from gateway.relay.run.store_policy import recover_missing_state
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ class _FanOut:
         try:
             await run(self.runtime, part_call, client, self.deadlines)
         except GatewayError as failure:
-            part_call.error, part_call.outcome = failure.error, "error"
+            record_failure(part_call, client, failure.error)
+            raise
+        except asyncio.CancelledError:
+            self._record_stop(part_call, client)
             raise
         finally:
             if part_call.entry is None:
@@ -125,6 +129,15 @@ class _FanOut:
         if part_call.outcome != "ok" and part_call.error is not None:
             raise GatewayError(part_call.error)
         self.client.headers = self._part_headers(client.headers)
+
+    def _record_stop(self, part_call: Call, client: Client) -> None:
+        """Records that a part was stopped: the client has disconnected, or a deadline is over."""
+        reason = self.deadlines.reason
+        if reason is not None and reason != "client_gone":
+            record_failure(part_call, client, stop_error(reason))
+            return
+        record_failure(part_call, client, CLIENT_GONE)
+        part_call.outcome = "client_closed"
 
     def _part_call(self, index: int, fields: dict[str, msgspec.Raw]) -> Call:
         """The call of one part: the same client, key and route."""
