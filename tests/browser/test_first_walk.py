@@ -82,6 +82,9 @@ def test_from_the_first_start_to_the_first_call(
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Add your first provider")
     check()
+    # A name of several lines stays in its tile.
+    name = page.locator(".preset", has_text="Amazon Bedrock (Claude, Messages)")
+    assert name.evaluate("tile => tile.scrollHeight <= tile.clientHeight")
     # A key that the test has refused is not added without a warning.
     page.get_by_role("radio", name="OpenAI", exact=True).check()
     page.locator("input[name=key]").fill("sk-wrong")
