@@ -21,7 +21,7 @@ from gateway.canon.traits import Traits
 from gateway.framing.sse import Frame
 
 Verb = Literal["generate", "count_tokens", "embed", "passthrough"]
-Framing = Literal["sse", "array", "ndjson", "eventstream", "whole_calls", "reasoning_and_usage"]
+Framing = Literal["sse", "array", "ndjson", "eventstream", "whole_calls", "api_v1"]
 
 
 # Top-level fields of a request -> its last user text; empty where it is not unambiguous.
@@ -71,9 +71,9 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
             state to `reasoning`, for clients that send them back; `none` hides it.
         framing: how the stream is framed where a dialect has several forms: `sse`, the
             elements of one JSON `array` (Gemini without `alt=sse`), `whole_calls`: Chat with
-            all tool calls in one event and the usage in the last one, or
-            `reasoning_and_usage`: Chat as OpenRouter sends it, with the field `reasoning` and
-            always with the usage.
+            all tool calls in one event and the usage in the last one, or `api_v1`: Chat as
+            OpenRouter sends it (its paths start with `/api/v1`), with the field `reasoning`,
+            always with the usage, and with errors in its form.
         endpoint: the name of the path the client called, for dialects whose responses
             differ by path.
         echoed_fields: settings of the request that the response repeats.

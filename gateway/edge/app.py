@@ -115,7 +115,7 @@ class ModelApi:
             call = new_call(runtime, scope, headers, endpoint, started)
             call.exchange.path_model = path_model
             if client_path.startswith("/api/v1/chat/") and call.exchange.framing == "sse":
-                call.exchange.framing = "reasoning_and_usage"
+                call.exchange.framing = "api_v1"
             await serve(runtime, call, client, scope, receive)
         elif endpoint is not None and endpoint.action == "response":
             await responses.answer_response(
@@ -355,6 +355,8 @@ def _render_error(
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     exchange = call.exchange
     rendered_error = exchange.dialect.client.render_error(failure.error, exchange.echoed_id)
+    if exchange.framing == "api_v1":
+        rendered_error.body["error"]["code"] = rendered_error.status
     headers = [_JSON, *_encode_headers({**rendered_error.headers, **_request_id_headers(call)})]
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused):

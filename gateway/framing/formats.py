@@ -77,5 +77,5 @@ STREAM_FORMATS: dict[str, StreamFormat] = {
     ),
 }
 # Chat as clients of Mistral, xAI and OpenRouter read it: only the content of events differs.
-for name in ("whole_calls", "reasoning_and_usage"):
+for name in ("whole_calls", "api_v1"):
     STREAM_FORMATS[name] = STREAM_FORMATS["sse"]

@@ -80,3 +80,31 @@ async def test_other_paths_have_the_usage_only_on_request(tmp_path: Path) -> Non
     async with gateway(tmp_path, registry, up=lambda _: streamed_reasoning()) as live:
         reply = await live.post("/v1/chat/completions", request)
     assert b'"reasoning":' not in reply.body
+
+
+async def test_a_whole_response_has_the_fields_that_openrouters_sdk_requires(
+    tmp_path: Path,
+) -> None:
+    registry = snapshot(route("m", provider("up")))
+    async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
+        reply = await live.post(PATH, {"model": "m", "messages": MESSAGES})
+    assert json.loads(reply.body)["system_fingerprint"] is None
+
+
+async def test_the_code_of_an_error_is_its_status(tmp_path: Path) -> None:
+    registry = snapshot(route("m", provider("up")))
+    async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
+        reply = await live.post(PATH, {"model": "unknown", "messages": MESSAGES})
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (404, 404)
+
+
+async def test_an_error_within_a_stream_ends_its_choice(tmp_path: Path) -> None:
+    failure = b'data: {"error":{"message":"too busy","type":"server_error"}}\n\n'
+    registry = snapshot(route("m", provider("up")))
+    request = {"model": "m", "messages": MESSAGES, "stream": True}
+    async with gateway(tmp_path, registry, up=lambda _: sse(chunk("hello"), failure)) as live:
+        reply = await live.post(PATH, request)
+    last = payloads(reply.body)[-1]
+    assert last["error"] == {"code": 502, "message": "too busy"}
+    assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "error"}]
+    assert last["object"] == "chat.completion.chunk"

@@ -83,6 +83,8 @@ def render_response(
     if (usage := render_usage(response.usage)) is not None:
         body["usage"] = usage
     body |= render_origin(response.service_tier, response.extra)
+    if context.framing == "api_v1":
+        body.setdefault(FINGERPRINT, None)  # required by OpenRouter's SDKs
     return body, tuple(report)
 
 

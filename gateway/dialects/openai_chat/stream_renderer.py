@@ -37,7 +37,7 @@ from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_errors import render_error_body
+from gateway.dialects.shared.openai_errors import render_error, render_error_body
 
 # All chunks of a response start with the same bytes, encoded once. An error is the last
 # event and no `[DONE]` follows it, or clients would treat the response as successful.
@@ -61,7 +61,7 @@ class ChatStreamRenderer:
             "model": context.model,
         }
         self._add_to_head({})
-        self._include_usage = context.include_usage or context.framing == "reasoning_and_usage"
+        self._include_usage = context.include_usage or context.framing == "api_v1"
         self._reasoning_fields = reasoning_fields(context)
         self._with_details = context.reasoning_field == DETAILS and bool(self._reasoning_fields)
         self._reasoning_texts: list[str] = []
@@ -314,6 +314,11 @@ class ChatStreamRenderer:
 
     def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
+        if self._context.framing == "api_v1":
+            fields = {"code": render_error(error, "").status, "message": error.message}
+            return (
+                self._prefix + b'{},"finish_reason":"error"}],"error":' + _encode(fields) + b"}\n\n"
+            )
         return b"data: " + _encode(render_error_body(error)) + b"\n\n"
 
 

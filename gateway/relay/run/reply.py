@@ -126,7 +126,7 @@ def response_context(call: Call) -> ResponseContext:
     echo: dict[str, Any] = {}
     prompt_tokens: int | None = None
     reasoning_field: str = route.reasoning_field if route else "reasoning_content"
-    if exchange.framing == "reasoning_and_usage" and reasoning_field == "reasoning_content":
+    if exchange.framing == "api_v1" and reasoning_field == "reasoning_content":
         reasoning_field = "both"  # OpenRouter's name is `reasoning`
     if not call.attempt.passthrough:
         request = exchange.request

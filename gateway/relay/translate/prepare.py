@@ -356,7 +356,7 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     if exchange.framing != exchange.dialect.framing and not (
         (exchange.framing == "whole_calls" and traits.whole_calls)
         # OpenRouter itself, and providers with its request fields.
-        or (exchange.framing == "reasoning_and_usage" and traits.thinking_request == "reasoning")
+        or (exchange.framing == "api_v1" and traits.thinking_request == "reasoning")
     ):
         return False
     if traits.built_in_tools and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]:
