@@ -81,6 +81,7 @@ class Choice(msgspec.Struct):
     stop_reason: Any = None
     logprobs: Any = None
     error: Any = None
+    usage: Any = None
 
 
 class _Groq(msgspec.Struct):
@@ -191,6 +192,8 @@ class ChatStreamParser:
                 continue
             if choice.error:
                 return events + self._fail_stream(parse_error_payload({"error": choice.error}))
+            if choice.usage:
+                self._add_usage(choice.usage)
             if not choice.index:
                 self._read_choice(choice, events)
             elif self._others is not None and type(choice.index) is int:
