@@ -1,0 +1,63 @@
+"""Token counts of an upstream that fails: the client gets the gateway's estimate."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.relay.run import count_tokens
+from tests.relay.harness import PacedBody, gateway, provider, refusal, route, snapshot
+
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hello " * 50}]}
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+def counted(tokens: Any) -> httpx.Response:
+    return httpx.Response(200, json={"input_tokens": tokens})
+
+
+async def hang(_: httpx.Request) -> httpx.Response:
+    await asyncio.sleep(30)
+    raise AssertionError
+
+
+def stall(_: httpx.Request) -> httpx.Response:
+    kind = {"content-type": "application/json"}
+    return httpx.Response(200, headers=kind, stream=PacedBody(b'{"input_', 30.0))
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        lambda _: httpx.ConnectError("refused"),
+        lambda _: refusal(500),
+        lambda _: refusal(429, retry_after="9"),
+        lambda _: httpx.Response(200, content=b"<html>"),
+        lambda _: counted("12"),
+        lambda _: counted(-3),
+        lambda _: counted(None),
+        lambda _: counted(True),
+        hang,
+        stall,
+    ],
+    ids=[
+        *("refused", "500", "429", "page", "text", "negative", "null", "true"),
+        *("hang", "stall"),
+    ],
+)
+async def test_a_count_that_fails_is_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, respond: Any
+) -> None:
+    monkeypatch.setattr(count_tokens, "_TIMEOUT_S", 0.2)
+    registry = snapshot(route("m", provider("a", "anthropic_messages")))
+    async with gateway(tmp_path, registry, a=respond) as live:
+        reply = await live.post("/v1/messages/count_tokens", REQUEST, headers=VERSION)
+        entry = await live.entry()
+    assert reply.status == 200, reply.body
+    assert reply.headers["x-dragoman-token-count"] == "estimate"
+    assert 40 < reply.json()["input_tokens"] < 200
+    assert (entry.status, entry.outcome) == (200, "ok")
