@@ -121,3 +121,13 @@ def test_prompts_open_in_the_playground_and_are_saved_from_it(admin_client: Clie
     for text in ("Answer about Oslo.", "Weather?", 'value="fast"', 'value="0.5"'):
         assert text in form
     assert admin_client.post(path, "[1]", content_type="application/json").status_code == 400
+
+
+def test_a_list_without_prompts_offers_a_new_one(
+    admin_client: Client, viewer_client: Client
+) -> None:
+    link = f'<a class="btn primary" href="{reverse("prompt-new")}"'
+    page = admin_client.get(reverse("prompts")).content.decode()
+    assert page.count(link) == 2 and 'class="empty"' in page
+    page = viewer_client.get(reverse("prompts")).content.decode()
+    assert link not in page and 'class="empty"' in page
