@@ -45,7 +45,7 @@ from gateway.relay.run.reply import id_headers, stream_headers
 from gateway.relay.run.store_policy import delete_upstream, owner_of
 from gateway.relay.run.stream import PING_S
 from gateway.relay.runtime import Runtime
-from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S
+from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S, MAX_CLOCK_SKEW_S
 
 Scope = dict[str, Any]
 _JSON: Header = (b"content-type", b"application/json")
@@ -296,10 +296,12 @@ class _ResponseRequest:
 
 
 def _is_stale(stored_response: StoredResponse) -> bool:
-    """Whether the process that runs it has sent no heartbeat for too long."""
-    return (
-        stored_response.running and time.time() - stored_response.heartbeat_at > HEARTBEAT_TIMEOUT_S
-    )
+    """Whether the process that runs it has sent no heartbeat for too long.
+
+    A heartbeat in the future is from before the clock was set back.
+    """
+    age_s = time.time() - stored_response.heartbeat_at
+    return stored_response.running and not -MAX_CLOCK_SKEW_S <= age_s <= HEARTBEAT_TIMEOUT_S
 
 
 def _current_response(stored_response: StoredResponse) -> bytes:

@@ -142,6 +142,17 @@ def event_names(body: bytes) -> list[str]:
     return [line[7:].decode() for line in body.split(b"\n") if line.startswith(b"event: ")]
 
 
+# Two hours on the clock of the process that was killed, before the clock was set back.
+@pytest.mark.parametrize("age_s", [3600.0, -7200.0])
+async def test_a_response_of_a_killed_process_has_failed(tmp_path: Path, age_s: float) -> None:
+    store = FailingStore()
+    store.save(running_response(heartbeat_at=time.time() - age_s))
+    async with background_gateway(tmp_path, store, asyncio.Event().wait) as live:
+        response = await read(live, "resp_1")
+        cancelled = await live.post("/v1/responses/resp_1/cancel", b"")
+    assert response["status"] == cancelled.json()["status"] == "failed"
+
+
 async def test_the_stream_of_a_killed_process_ends_as_failed(tmp_path: Path) -> None:
     store = FailingStore()
     store.save(running_response(heartbeat_at=time.time() - 3600))

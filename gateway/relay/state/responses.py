@@ -29,6 +29,8 @@ PENDING_BYTES = 64 * 1024 * 1024
 # the process counts as dead.
 HEARTBEAT_S = 0.5
 HEARTBEAT_TIMEOUT_S = 30.0
+# How far the clock of another node may be ahead.
+MAX_CLOCK_SKEW_S = 300.0
 _THREADS = 2
 _PREFIX = "resp_"
 T = TypeVar("T")
