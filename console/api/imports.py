@@ -80,7 +80,7 @@ def _import_text(text: str) -> HttpResponse:
         "models": len(config.models),
         "routes": list(config.routes),
         "aliases": list(config.aliases),
-        "notes": [*config.notes, *notes],
+        "notes": [str(remark) for remark in [*config.notes, *notes]],
     }
     return reply(201, created)
 

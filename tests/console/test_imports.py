@@ -97,6 +97,19 @@ def test_a_preview_lists_the_outcome_of_every_entry() -> None:
     assert skipped_lines["router_settings.redis_host"].line_number == "16"
 
 
+@pytest.mark.parametrize("target", ["gone", "ignored", "not supported"])
+def test_an_outcome_does_not_depend_on_names_in_its_reason(target: str) -> None:
+    text = f"""
+model_list:
+  - model_name: fast
+    litellm_params: {{model: openai/gpt-5, api_key: sk-literal-0123456789}}
+router_settings: {{model_group_alias: {{quick: {target}}}}}
+"""
+    lines = preview(read_upload(text), text)
+    (line,) = [line for line in lines if line.entry == "router_settings.model_group_alias.quick"]
+    assert (line.outcome, line.reason) == ("skipped", f"there is no model_name `{target}`")
+
+
 def test_imported_rows_can_be_edited(admin_client: Client) -> None:
     page = previewed(admin_client)
     response = admin_client.post(reverse("import"), {"draft": page.context["draft"]})

@@ -253,7 +253,10 @@ def _use_redis(config: litellm_config.Config) -> None:
         )
         environment.require_extra("the Redis of the file", "redis", "redis")
     except ImproperlyConfigured as error:
-        config.notes.append(f"{config.file}: redis: is ignored: {error}")
+        from gateway.compat.litellm.config.remark import key_remark
+
+        reason = f"is ignored: {error}"
+        config.notes.append(key_remark(config.file, "redis", reason, is_skipped=True))
         return
     settings.REDIS_URL = url
     os.environ["REDIS_URL"] = url

@@ -14,6 +14,7 @@ import msgspec
 from django.db import transaction
 
 from gateway import store
+from gateway.compat.litellm.config.remark import Remark, row_remark
 from gateway.compat.litellm.config.rows import (
     AliasRow,
     Config,
@@ -70,13 +71,13 @@ _PRICES = (
 )
 
 
-def apply(config: Config, *, source: str = RowSource.FILE) -> list[str]:
+def apply(config: Config, *, source: str = RowSource.FILE) -> list[Remark]:
     """Write everything in one transaction; returns notes on what could not be written."""
     with transaction.atomic():
         return _RowWriter(config, source).write()
 
 
-def add_deployments(config: Config) -> tuple[list[Target], list[str]]:
+def add_deployments(config: Config) -> tuple[list[Target], list[Remark]]:
     """Add the deployments as targets, to existing routes too; return the targets, and notes.
 
     Raises OwnedElsewhere if a route belongs to a file.
@@ -93,7 +94,7 @@ class _RowWriter:
         self._config = config
         self._source = source
         self._owns = source == RowSource.FILE
-        self.notes: list[str] = []
+        self.notes: list[Remark] = []
         self._providers: dict[str, Provider] = {}
         self._models: dict[tuple[str, str], Model] = {}
         self._routes: dict[str, Route] = {}
@@ -101,7 +102,7 @@ class _RowWriter:
             table: set() for table in _DEPENDENTS
         }
 
-    def write(self) -> list[str]:
+    def write(self) -> list[Remark]:
         for name, provider in self._config.providers.items():
             self._providers[provider.identity] = self._write_provider(name, provider)
         for key, model in self._config.models.items():
@@ -158,8 +159,9 @@ class _RowWriter:
         self._written_pks[type(row)].add(row.pk)
         return row
 
-    def _add_note(self, ref: str, text: str) -> None:
-        self.notes.append(f"{ref}: {text}")
+    def _add_unchanged(self, ref: str, row: str) -> None:
+        reason = "was not created by this file; it is not changed"
+        self.notes.append(row_remark(ref, row, reason, is_skipped=True))
 
     # --- providers and models --------------------------------------------------------
 
@@ -185,10 +187,9 @@ class _RowWriter:
             ):
                 return existing_provider
             free_name = f"{name}-{provider.identity[:6]}"
-            self._add_note(
-                provider.ref,
-                f"the provider {name} was not created by this file; this one is named {free_name}",
-            )
+            reason = f"was not created by this file; this one is named {free_name}"
+            remark = row_remark(provider.ref, f"provider {name}", reason, is_skipped=False)
+            self.notes.append(remark)
             row = self._write_row(Provider, {"name": free_name}, values, provider.ref)
             if row is None:  # the digest in the name covers all its fields: it was imported before
                 return Provider.objects.get(name=free_name)
@@ -217,11 +218,7 @@ class _RowWriter:
         if row is not None:
             return row
         if model_row.traits or model_row.prices:
-            self._add_note(
-                model_row.ref,
-                f"the model {provider.name}/{model_row.name} was not created by this file; "
-                "it is not changed",
-            )
+            self._add_unchanged(model_row.ref, f"model {provider.name}/{model_row.name}")
         return Model.objects.get(provider=provider, name=model_row.name)
 
     def _added_model(self, model_row: ModelRow) -> Model:
@@ -262,10 +259,7 @@ class _RowWriter:
         }
         row = self._write_row(Route, {"name": route_row.name}, values, route_row.ref)
         if row is None:
-            self._add_note(
-                route_row.ref,
-                f"the route {route_row.name} was not created by this file; it is not changed",
-            )
+            self._add_unchanged(route_row.ref, f"route {route_row.name}")
             return
         self._routes[route_row.name] = row
         old_targets = list(Target.objects.filter(route=row, source=RowSource.FILE).order_by("pk"))
@@ -310,35 +304,26 @@ class _RowWriter:
             self._write_row(Guardrail, {"name": guardrail_row.name}, values, guardrail_row.ref)
             is None
         ):
-            self._add_note(
-                guardrail_row.ref,
-                f"the guardrail {guardrail_row.name} was not created by this file; "
-                "it is not changed",
-            )
+            self._add_unchanged(guardrail_row.ref, f"guardrail {guardrail_row.name}")
 
     def _write_alias(self, alias_row: AliasRow) -> None:
         route = self._routes.get(alias_row.route)
         if route is None:
-            self._add_note(alias_row.ref, f"{alias_row.pattern} is skipped, like its route")
+            entry, reason = f"alias {alias_row.pattern}", "is skipped, like its route"
+            self.notes.append(row_remark(alias_row.ref, entry, reason, is_skipped=True))
             return
         if (
             self._write_row(Alias, {"pattern": alias_row.pattern}, {"route": route}, alias_row.ref)
             is None
         ):
-            self._add_note(
-                alias_row.ref,
-                f"the alias {alias_row.pattern} was not created by this file; it is not changed",
-            )
+            self._add_unchanged(alias_row.ref, f"alias {alias_row.pattern}")
 
     def _write_setting(self, setting_row: SettingRow) -> None:
         row = self._write_row(
             Setting, {"name": setting_row.name}, {"value": setting_row.value}, setting_row.ref
         )
         if row is None:
-            self._add_note(
-                setting_row.ref,
-                f"the setting {setting_row.name} was not created by this file; it is not changed",
-            )
+            self._add_unchanged(setting_row.ref, f"setting {setting_row.name}")
 
     # --- rows that the file no longer has --------------------------------------------------
 
@@ -349,11 +334,9 @@ class _RowWriter:
         for row in removed_rows:
             in_use = isinstance(row, Guardrail) and bool(row.attached_to())
             if in_use or any(getattr(row, name).exists() for name in _DEPENDENTS[table]):
-                kind = row._meta.verbose_name
-                self._add_note(
-                    row.source_ref,
-                    f"the {kind} {row} is no longer in the file; it is kept because it is in use",
-                )
+                entry = f"{row._meta.verbose_name} {row}"
+                reason = "is no longer in the file; it is kept because it is in use"
+                self.notes.append(row_remark(row.source_ref, entry, reason, is_skipped=False))
             else:
                 row.delete()
 

@@ -70,7 +70,7 @@ def _cache_policy_fields(params: Node, report: Report) -> dict[str, Any] | None:
         names = {item.text() for item in calls.list()}
         verbs = [verb for verb, call_types in _CALLS.items() if names & call_types]
         if not verbs:
-            report.add(calls, "has no call type that is cached here; the cache stays off")
+            report.add_skipped(calls, "has no call type that is cached here; the cache stays off")
             return None
         if len(verbs) < len(_CALLS):
             policy["verbs"] = verbs

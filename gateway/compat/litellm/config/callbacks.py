@@ -39,13 +39,13 @@ def report_callbacks(section: Node, report: Report) -> None:
 def report_callback(item: Node, report: Report) -> None:
     """Report one integration, if it is not supported."""
     if isinstance(item.value, dict):
-        report.add(item, "is not supported: only names of integrations are")
+        report.add_skipped(item, "is not supported: only names of integrations are")
         return
     name = item.text(max_length=200)
     if "." in name:
         reason = f"`{name}` is not loaded: code is not loaded from configuration files"
-        report.add(item, f"{reason}; {_LOG}")
+        report.add_skipped(item, f"{reason}; {_LOG}")
     elif (replacement := _REPLACEMENTS.get(name.lower())) is None:
-        report.add(item, f"`{name}` is not supported: {_LOG}")
+        report.add_skipped(item, f"`{name}` is not supported: {_LOG}")
     elif replacement:
         report.add(item, replacement)

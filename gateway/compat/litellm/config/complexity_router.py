@@ -63,7 +63,7 @@ def _tier_models(
     tiers = router.get("tiers")
     nodes = dict(tiers.items()) if tiers is not None else {}
     for name in nodes.keys() - _TIERS.keys():
-        report.add(nodes[name], f"`{name}` is not one of the tiers {', '.join(_TIERS)}")
+        report.add_skipped(nodes[name], f"`{name}` is not one of the tiers {', '.join(_TIERS)}")
     model_by_tier = {}
     for tier in _TIERS:
         node = nodes.get(tier, default)
@@ -71,7 +71,7 @@ def _tier_models(
         if models:
             model_by_tier[tier] = models
         elif node is not None:
-            report.add(node, f"the tier {tier} has no model that is in this file")
+            report.add_skipped(node, f"the tier {tier} has no model that is in this file")
     return model_by_tier
 
 
@@ -87,4 +87,4 @@ def _report_differences(router: Node, report: Report) -> None:
         report.add(kind, f"`{kind.text()}` is not supported yet: the heuristic classifier is used")
     for name, node in router.items():
         if name not in _SUPPORTED_KEYS and name != "classifier_llm_config":
-            report.add(node, "is ignored: the heuristic classifier has LiteLLM's defaults")
+            report.add_skipped(node, "is ignored: the heuristic classifier has LiteLLM's defaults")

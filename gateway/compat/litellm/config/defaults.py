@@ -150,7 +150,7 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
         if path is None:
             translated_params = _translate_param(name, value, model)
             if not translated_params:
-                report.add(node, "is not sent: the provider has no such parameter")
+                report.add_skipped(node, "is not sent: the provider has no such parameter")
             edits += [_default_edit(name, path, value) for path, value in translated_params.items()]
             continue
         if path in _LISTS and isinstance(value, str):

@@ -163,7 +163,7 @@ def _mock_response(params: Node, report: Report) -> str | None:
     node = params.get("mock_response")
     if node is None or isinstance(node.value, str):
         return node.text() if node is not None else None
-    report.add(node, "is ignored: only a text can be returned")
+    report.add_skipped(node, "is ignored: only a text can be returned")
     return None
 
 

@@ -130,7 +130,7 @@ def _read_headers(params: Node, preset: Preset, report: Report) -> dict[str, str
     headers: dict[str, str] = {}
     for name, value in nodes.items():
         if value.variable and value.value is None:
-            report.add(value, f"is not sent: the variable {value.variable} is not set")
+            report.add_skipped(value, f"is not sent: the variable {value.variable} is not set")
             continue
         headers[name] = value.text_or_reference()
         if not value.variable and _SECRET.search(name):
@@ -148,7 +148,7 @@ def _read_query(
     node = params.get("api_version")
     if "api-version" not in preset_query:
         if node is not None:
-            report.add(node, "is not sent: this provider has no API versions")
+            report.add_skipped(node, "is not sent: this provider has no API versions")
         return {}
     variable = f"{model.prefix.upper()}_API_VERSION"
     version = node.text() if node is not None else environ.get(variable, "")

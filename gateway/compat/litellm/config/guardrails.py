@@ -63,7 +63,7 @@ def attach_guardrails(config: Config, report: Report) -> None:
             ]
             names += guardrail_names
             if not guardrail_names:
-                report.add(node, f"there is no guardrail `{node.text()}` here")
+                report.add_skipped(node, f"there is no guardrail `{node.text()}` here")
         route.guardrails = list(dict.fromkeys(names))
 
 
@@ -78,7 +78,7 @@ def _read_guardrail(config: Config, entry: Node, report: Report) -> None:
         raise name_node.error("must be a name without commas and control characters")
     if reader is None:
         kind_name = kind.text(max_length=100) if kind is not None else ""
-        report.add(
+        report.add_skipped(
             entry,
             f"the guardrail `{name}` is skipped: {kind_name} is not supported; a service with "
             "LiteLLM's generic guardrail API can be attached",
@@ -126,7 +126,7 @@ def _stages_of_mode(params: Node) -> tuple[bool, bool]:
 def _report_unread(params: Node, read: frozenset[str], report: Report) -> None:
     for name, node in params.items():
         if name not in read | _COMMON_PARAMS:
-            report.add(node, "has no effect on a guardrail")
+            report.add_skipped(node, "has no effect on a guardrail")
 
 
 def _read_generic_guardrail(config: Config, params: Node, report: Report) -> Parts:
@@ -219,7 +219,7 @@ def _content_filter(config: Config, params: Node, report: Report) -> Parts:
         elif prebuilt is not None and prebuilt.text() in _PREBUILT:
             pii[action].append(_PREBUILT[prebuilt.text()])
         else:
-            report.add(item, "is skipped: there is no such pattern here")
+            report.add_skipped(item, "is skipped: there is no such pattern here")
     blocked_words = params.get("blocked_words")
     for item in blocked_words.list() if blocked_words is not None else ():
         keyword = item.get("keyword")

@@ -107,7 +107,7 @@ def _budget_span(node: Node, report: Report) -> str:
     seconds = int(match[1]) * _SECONDS_BY_UNIT[match[2]]
     span = next((name for name, max_seconds in _SPANS if 0 < seconds <= max_seconds), "")
     if not span:
-        report.add(node, "is ignored with its budget: periods are a day, a week or a month")
+        report.add_skipped(node, "is ignored with its budget: periods are a day, a week or a month")
     elif seconds not in _EXACT_WINDOWS_S:
         report.add(node, f"is rounded up: the budget is for a {span}")
     return span
@@ -152,7 +152,7 @@ def _provider_budgets(config: Config, node: Node, report: Report) -> None:
         presets = presets_for_prefix(prefix)
         names = [name for name, row in config.providers.items() if row.preset in presets]
         if not names:
-            report.add(section, f"has no effect: no model of `{prefix}` is in this file")
+            report.add_skipped(section, f"has no effect: no model of `{prefix}` is in this file")
         elif len(names) > 1:
             report.add(section, f"is the budget of each of {', '.join(sorted(names))} separately")
         for name in names:
@@ -174,7 +174,7 @@ def _read_global_limits(
         if amount is None:
             continue
         if not amount.number():
-            report.add(amount, "0 is not a budget and is ignored")
+            report.add_skipped(amount, "0 is not a budget and is ignored")
         elif total_budget := budget(section, report, "max_budget", "budget_duration"):
             amounts = {name: f"{usd.normalize():f}" for name, usd in total_budget.items()}
             _add_setting(config, "budget", amounts, amount)
@@ -197,7 +197,7 @@ def _read_end_users(
         if role.text() == "customer":
             headers.append(header)
         else:
-            report.add(mapping, "has no effect: only customers are named by headers")
+            report.add_skipped(mapping, "has no effect: only customers are named by headers")
     for setting, nodes in (
         ("end_user_headers", headers),
         ("tag_headers", _list_items(_first_node(sections, "extra_spend_tag_headers"))),
@@ -216,7 +216,7 @@ def _header_name(node: Node, report: Report) -> str:
     try:
         parse_header_names([name])
     except ValueError as error:
-        report.add(node, f"is ignored: {error}")
+        report.add_skipped(node, f"is ignored: {error}")
         return ""
     return name
 

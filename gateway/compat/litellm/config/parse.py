@@ -72,7 +72,7 @@ def read_files(
     read_guardrails(config, sections, parser.report)
     attach_guardrails(config, parser.report)
     config.redis_url = find_redis_url(sections, {**config.environment, **environ}, report)
-    config.notes = parser.report.lines()
+    config.notes = parser.report.remarks()
     return config
 
 
@@ -188,7 +188,7 @@ class _Parser:
             if credential is not None:
                 merged_params = {**dict(credential.items()), **merged_params}
             else:
-                self.report.add(
+                self.report.add_skipped(
                     credential_name, f"there is no `{credential_name.text()}` in credential_list"
                 )
         if self._default_params is not None:
@@ -212,9 +212,9 @@ class _Parser:
         try:
             self._add_deployment(model_name, name, params, info)
         except UnsupportedEntry as reason:
-            self.report.add(name, f"{model_name} is skipped: {reason}")
+            self.report.add_skipped(name, f"{model_name} is skipped: {reason}")
         except UnsetVariable as mistake:
-            self.report.add(name, f"{model_name} is skipped: {mistake.reason}")
+            self.report.add_skipped(name, f"{model_name} is skipped: {mistake.reason}")
         except ConfigError as mistake:
             self.report.add_mistake(mistake, f"{model_name} is skipped")
 
@@ -278,7 +278,7 @@ class _Parser:
             try:
                 complexity_router.add_router(self._config, name, params, self.report)
             except (UnsupportedEntry, ConfigError) as reason:
-                self.report.add(name, f"{name.text()} is skipped: {reason}")
+                self.report.add_skipped(name, f"{name.text()} is skipped: {reason}")
 
     def _add_family_routes(self, name: Node, params: Node, info: Node | None) -> None:
         """Add routes for the bare model `*`: one per family of names without a route.
@@ -288,7 +288,7 @@ class _Parser:
         """
         configured_families = families(self._environ)
         if not configured_families:
-            self.report.add(name, "is skipped: no key of a provider is in the environment")
+            self.report.add_skipped(name, "is skipped: no key of a provider is in the environment")
         for prefix, pattern in configured_families:
             if pattern not in self._config.routes:
                 model = _with_model(params, f"{prefix}/{pattern}")

@@ -32,7 +32,7 @@ def find_redis_url(files: list[Node], environ: Mapping[str, str], report: Report
             urls.append((params, url))
     for node, url in urls[1:]:
         if url != urls[0][1]:
-            report.add(node, f"its Redis is not used: the one at {urls[0][0].location} is")
+            report.add_skipped(node, f"its Redis is not used: the one at {urls[0][0].location} is")
     return urls[0][1] if urls else ""
 
 

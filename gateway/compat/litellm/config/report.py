@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from gateway.compat.litellm.config.key_lookup import find_key, suggest_key
 from gateway.compat.litellm.config.reader import ConfigError, Node
+from gateway.compat.litellm.config.remark import Remark, key_remark
 
 Value = TypeVar("Value")
 
@@ -17,18 +18,23 @@ class Report:
     """Collects remarks; a key that appears several times makes one line."""
 
     def __init__(self) -> None:
-        self._nodes_by_message: dict[tuple[str, str], list[Node]] = {}
+        self._nodes_by_message: dict[tuple[str, str, bool], list[Node]] = {}
         self._files: list[str] = []
 
     def add(self, node: Node, text: str) -> None:
-        """Add a remark about this node."""
-        self._add_note(node, node.path, text)
+        """Add a remark about a node that has a different effect than in LiteLLM."""
+        self._add_remark(node, node.path, text, is_skipped=False)
+
+    def add_skipped(self, node: Node, text: str) -> None:
+        """Add a remark about a node that has no effect."""
+        self._add_remark(node, node.path, text, is_skipped=True)
 
     def add_mistake(self, mistake: ConfigError, consequence: str) -> None:
         """Add an error in the file, at its own location, with its consequence."""
         file, _, line = mistake.location.rpartition(":")
         node = Node(value=None, file=file, line=int(line))
-        self._add_note(node, mistake.field, f"{mistake.reason}; {consequence}")
+        reason = f"{mistake.reason}; {consequence}"
+        self._add_remark(node, mistake.field, reason, is_skipped=True)
 
     def attempt(self, node: Node, read: Callable[[Node], Value]) -> Value | None:
         """Return the result of `read`; None, with a remark, for an invalid optional value."""
@@ -45,27 +51,32 @@ class Report:
             key_path = f"{section}.{name}" if section else name
             if key is None:
                 guess = suggest_key(section, name)
-                self._add_note(
-                    value, key_path, f"unknown key{f'; did you mean {guess}?' if guess else ''}"
-                )
+                reason = f"unknown key; did you mean {guess}?" if guess else "unknown key"
+                self._add_remark(value, key_path, reason, is_skipped=True)
             elif key.status != "supported":
-                self._add_note(value, key_path, f"{_STATUS_TEXTS[key.status]}: {key.reason}")
+                reason = f"{_STATUS_TEXTS[key.status]}: {key.reason}"
+                self._add_remark(value, key_path, reason, is_skipped=True)
 
-    def _add_note(self, node: Node, key_path: str, text: str) -> None:
+    def _add_remark(self, node: Node, key_path: str, reason: str, *, is_skipped: bool) -> None:
         if node.file not in self._files:
             self._files.append(node.file)
-        self._nodes_by_message.setdefault((key_path, text), []).append(node)
+        self._nodes_by_message.setdefault((key_path, reason, is_skipped), []).append(node)
 
-    def lines(self) -> list[str]:
-        """Return one line for each remark, in the order of the files."""
+    def remarks(self) -> list[Remark]:
+        """Return the remarks, in the order of the files."""
 
         def position(nodes: list[Node]) -> tuple[int, int]:
             return self._files.index(nodes[0].file), nodes[0].line
 
-        notes = sorted(self._nodes_by_message.items(), key=lambda pair: position(pair[1]))
+        remarks = sorted(self._nodes_by_message.items(), key=lambda pair: position(pair[1]))
         return [
-            f"{nodes[0].location}: {key_path}: {text}{_other_locations(nodes[1:])}"
-            for (key_path, text), nodes in notes
+            key_remark(
+                nodes[0].location,
+                key_path,
+                f"{reason}{_other_locations(nodes[1:])}",
+                is_skipped=is_skipped,
+            )
+            for (key_path, reason, is_skipped), nodes in remarks
         ]
 
 

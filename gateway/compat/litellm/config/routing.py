@@ -106,7 +106,7 @@ def _read_retry_policies(config: Config, section: Node, report: Report) -> None:
     for name, policy in groups.items() if groups is not None else ():
         route = config.routes.get(name)
         if route is None:
-            report.add(policy, f"there is no model_name `{name}`")
+            report.add_skipped(policy, f"there is no model_name `{name}`")
             continue
         route.policy.setdefault("retries_by_kind", _retry_counts(policy, "Retries", report))
     for key, suffix, field, requires_list in (
@@ -128,9 +128,11 @@ def _retry_counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
     for name, node in policy.items():
         kind = ERROR_KINDS.get(name.removesuffix(suffix))
         if kind is None or not name.endswith(suffix):
-            report.add(node, "has no effect: such a failure would be the same at every attempt")
+            report.add_skipped(
+                node, "has no effect: such a failure would be the same at every attempt"
+            )
         elif suffix == "AllowedFails" and kind == "content_policy":
-            report.add(
+            report.add_skipped(
                 node,
                 "has no effect: a content policy error does not count as a failure of the target",
             )
@@ -145,7 +147,7 @@ def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None
             alias = config.aliases.get(name)
             route = config.routes.get(name) or (config.routes.get(alias.route) if alias else None)
             if route is None:
-                report.add(targets, f"there is no model_name `{name}`")
+                report.add_skipped(targets, f"there is no model_name `{name}`")
                 continue
             names = [
                 target_node.text()
@@ -161,7 +163,9 @@ def _set_strategy(routes: list[RouteRow], node: Node | None, report: Report) -> 
         return
     strategy = STRATEGIES.get(node.text())
     if strategy is None:
-        report.add(node, f"`{node.text()}` is not supported yet; targets are selected by weight")
+        report.add_skipped(
+            node, f"`{node.text()}` is not supported yet; targets are selected by weight"
+        )
         return
     for route in routes:
         route.strategy = strategy
@@ -177,7 +181,7 @@ def _set_affinity(routes: list[RouteRow], node: Node | None, report: Report) -> 
             continue
         if item.text() not in _AFFINITY:
             check_names = ", ".join(sorted({*_AFFINITY, ENFORCE_MODEL_LIMITS}))
-            report.add(item, f"`{item.text()}` is not one of {check_names}")
+            report.add_skipped(item, f"`{item.text()}` is not one of {check_names}")
             continue
         for route in routes:
             if route.strategy == "weighted":

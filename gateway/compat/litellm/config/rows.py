@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.remark import Remark
 
 
 class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +162,7 @@ class Config(msgspec.Struct, kw_only=True):
         log_bodies: False if the file disables the storing of content.
         max_requests: concurrent requests per process, if the file limits them.
         redis_url: the Redis of the router or the cache, or empty.
-        notes: the lines of the report, in the file's order.
+        notes: the report, in the file's order.
     """
 
     file: str
@@ -177,4 +178,4 @@ class Config(msgspec.Struct, kw_only=True):
     log_bodies: bool | None = None
     max_requests: int | None = None
     redis_url: str = ""
-    notes: list[str] = []
+    notes: list[Remark] = []

@@ -114,7 +114,7 @@ def _read_fallbacks(config: Config, section: Node, report: Report) -> None:
                 continue
             route = _find_route(config, name)
             if route is None:
-                report.add(targets, f"there is no model_name `{name}`")
+                report.add_skipped(targets, f"there is no model_name `{name}`")
             elif not route.fallbacks:
                 route.fallbacks = _fallback_names(targets, route, report)
 
@@ -135,7 +135,9 @@ def _fallback_names(node: Node, route: RouteRow, report: Report) -> list[str]:
     names = []
     for item in node.list():
         if isinstance(item.value, dict):
-            report.add(item, "is skipped: a fallback with its own parameters is not supported yet")
+            report.add_skipped(
+                item, "is skipped: a fallback with its own parameters is not supported yet"
+            )
         elif item.text() != route.name:
             names.append(item.text())
     return names
@@ -157,7 +159,7 @@ def _read_aliases(config: Config, section: Node, report: Report) -> None:
             if model is None:
                 raise target.error("needs a model")
             if is_hidden is not None and is_hidden.boolean():
-                report.add(is_hidden, "has no effect: an alias is listed with its model")
+                report.add_skipped(is_hidden, "has no effect: an alias is listed with its model")
             _add_alias(config, name, model, report)
 
 
@@ -166,8 +168,10 @@ def _add_alias(config: Config, name: str, model: Node, report: Report) -> None:
     if len(name) > MAX_NAME:
         raise model.error(f"is an alias with more than {MAX_NAME} characters")
     if name in config.routes:
-        report.add(model, f"has no effect: `{name}` is also a model_name, which takes precedence")
+        report.add_skipped(
+            model, f"has no effect: `{name}` is also a model_name, which takes precedence"
+        )
     elif route not in config.routes:
-        report.add(model, f"there is no model_name `{route}`")
+        report.add_skipped(model, f"there is no model_name `{route}`")
     else:
         config.aliases.setdefault(name, AliasRow(pattern=name, route=route, ref=model.location))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from gateway.compat.litellm.config.apply import apply
 from gateway.compat.litellm.config.key_lookup import SECTIONS
 from gateway.compat.litellm.config.parse import read
 from gateway.compat.litellm.config.reader import MAX_BYTES, ConfigError, Node, read_file
+from gateway.compat.litellm.config.remark import Remark, key_remark
 from gateway.compat.litellm.config.rows import Config
 from gateway.models import RowSource
 
@@ -27,13 +27,10 @@ _OWN_VARIABLES = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
 _UNREPORTED_KEYS = {("model_list[]", "model_name")} | {
     ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
 }
-_UNSUPPORTED = re.compile(r"not supported|unknown key|is skipped(?:$|[:,])|ignored|not changed")
 
 # Keys that only a start can apply -> the setting that does.
 _MASTER_KEY, _MAX_REQUESTS = "master_key", "max_in_flight_requests_per_worker"
 _READ_AT_START = {_MASTER_KEY: "DRAGOMAN_MASTER_KEY", _MAX_REQUESTS: "DRAGOMAN_MAX_REQUESTS"}
-
-_KIND_AND_NAME = re.compile(r"the (provider|model|route|alias) (\S+) ")
 
 ImportOutcome = Literal["imported", "changed", "skipped"]
 
@@ -71,28 +68,35 @@ def read_upload(text: str) -> Config:
     return resolve_own_variables(config)
 
 
-def _import_remarks(config: Config, path: Path) -> list[str]:
+def _import_remarks(config: Config, path: Path) -> list[Remark]:
     """Return remarks on settings that a start with this file applies and an import cannot."""
     general_settings = read_file(path).root.get("general_settings")
     if general_settings is None:
         return []
     in_force = {_MASTER_KEY: config.master_key, _MAX_REQUESTS: config.max_requests}
     return [
-        f"{node.location}: general_settings.{name}: not supported in an import: it is {variable}, "
-        "read at startup"
+        key_remark(
+            node.location,
+            f"general_settings.{name}",
+            f"not supported in an import: it is {variable}, read at startup",
+            is_skipped=True,
+        )
         for name, variable in _READ_AT_START.items()
         if in_force[name] and (node := general_settings.get(name)) is not None
     ]
 
 
-def _redis_remarks(config: Config, path: Path) -> list[str]:
+def _redis_remarks(config: Config, path: Path) -> list[Remark]:
     """Return a remark on the file's Redis, which only a start can use."""
     if not config.redis_url:
         return []
     router = read_file(path).root.get("router_settings")
     node = router.get("redis_host", "redis_url") if router is not None else None
-    location = f"{node.location}: {node.path}" if node is not None else f"{NAME}:1: cache_params"
-    return [f"{location}: not supported in an import: set REDIS_URL"]
+    location, key_path = (
+        (node.location, node.path) if node is not None else (f"{NAME}:1", "cache_params")
+    )
+    reason = "not supported in an import: set REDIS_URL"
+    return [key_remark(location, key_path, reason, is_skipped=True)]
 
 
 def open_environment() -> dict[str, str]:
@@ -130,7 +134,7 @@ def _rename_provider(config: Config, old_name: str, new_name: str) -> None:
         ]
 
 
-def import_config(config: Config) -> list[str]:
+def import_config(config: Config) -> list[Remark]:
     """Add the configuration to the registry as database rows; return what could not be added."""
     with transaction.atomic():
         notes = apply(config, source=RowSource.DATABASE)
@@ -144,9 +148,9 @@ def preview(config: Config, text: str) -> list[ImportLine]:
     with transaction.atomic():
         notes = import_config(config)
         transaction.set_rollback(True)
-    setting_names = {line.entry for line in map(_note_line, notes)}
+    setting_names = {line.entry for line in map(_remark_line, notes)}
     lines = [line for line in _applied_lines(config) if line.entry not in setting_names]
-    lines += [_note_line(note) for note in [*config.notes, *notes]]
+    lines += [_remark_line(remark) for remark in [*config.notes, *notes]]
     return lines + [line for line in _differing_keys(text) if line.entry not in setting_names]
 
 
@@ -177,14 +181,13 @@ def _applied_lines(config: Config) -> Iterator[ImportLine]:
         )
 
 
-def _note_line(note: str) -> ImportLine:
-    location, _, message = note.partition(": ")
-    subject, colon, reason = message.partition(": ")
-    if not colon:
-        key_match = _KIND_AND_NAME.match(message)
-        subject, reason = f"{key_match[1]} {key_match[2]}" if key_match else "", message
-    outcome: ImportOutcome = "skipped" if _UNSUPPORTED.search(message) else "changed"
-    return ImportLine(outcome=outcome, entry=subject, location=location, reason=reason)
+def _remark_line(remark: Remark) -> ImportLine:
+    return ImportLine(
+        outcome="skipped" if remark.is_skipped else "changed",
+        entry=remark.entry,
+        location=remark.location,
+        reason=remark.reason,
+    )
 
 
 def _differing_keys(text: str) -> list[ImportLine]:
