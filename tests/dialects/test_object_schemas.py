@@ -107,3 +107,28 @@ def _schemas(body: dict[str, Any]) -> list[dict[str, Any]]:
         )
         schemas.append(schema)
     return schemas
+
+
+@each(
+    ("schema", "properties"),
+    [
+        ({"anyOf": [CAT, DOG]}, {"kind", "name", "lives"}),
+        (
+            {"type": "object", "allOf": [DOG, {"properties": {"age": NUMBER}}]},
+            {"name", "kind", "age"},
+        ),
+        ({"$ref": "#/$defs/Cat", "$defs": {"Cat": CAT}}, {"kind", "name", "lives"}),
+        ({"properties": {"a": STRING}}, {"a"}),
+    ],
+    ids=["anyOf", "allOf", "$ref", "no type"],
+)
+def test_gemini_gets_an_object_at_the_root(schema: dict[str, Any], properties: set[str]) -> None:
+    """Google refuses others: "parameters schema should be of type OBJECT"."""
+    turn = Turn(role="user", parts=(Text(text="Hi"),))
+    tool = Tool(name="f", schema=schema, path="tools[0]")
+    rendered = DIALECTS["gemini"].provider.render_request(
+        Request(model="m", turns=(turn,), tools=(tool,)), Traits(model="m")
+    )
+    sent_schema = rendered.body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]
+    assert sent_schema["type"] == "object"
+    assert set(sent_schema["properties"]) == properties

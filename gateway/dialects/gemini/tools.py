@@ -7,6 +7,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
+from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
 from gateway.canon.schema import describe_constraints, unwrap_single_all_of
 from gateway.dialects.gemini.context import CALLING_CONFIG, NAME, Json, RenderContext, camel_case
@@ -371,9 +372,15 @@ def _render_function(context: RenderContext, tool: Tool) -> Json:
 
 
 def _render_schema(context: RenderContext, tool: Tool) -> Json:
+    """The schema of a function's parameters, which must be an object."""
     if not tool.schema:
         return {"type": "object", "properties": {}}
-    schema, changed_keywords = to_gemini_schema(tool.schema)
+    object_schema = tool.schema
+    if object_schema.get("type") != "object" or "allOf" in object_schema:
+        object_schema, merge_note = merge_into_object(object_schema)
+        if merge_note:
+            context.approximate(tool.path, merge_note)
+    schema, changed_keywords = to_gemini_schema(object_schema)
     if changed_keywords:
         schema_field = context.request.client_paths.get("tool_schema")
         reason = f"{'/'.join(changed_keywords)}: not in Gemini's JSON Schema, moved to descriptions"
