@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from gateway.edge.responses_websocket import serve_websocket
+from gateway.guardrails.guardrail import Guardrail, PatternSettings
 from gateway.providers.profile import Price, Secret
 from gateway.relay.upstream import access_tokens
 from gateway.relay.upstream.access_tokens import Grant
@@ -176,6 +177,37 @@ async def test_a_revoked_key_ends_the_session(tmp_path: Path, upstream: StrictRe
         runtime = await live.lazy_runtime.get()
         runtime.swap(msgspec.structs.replace(registry, keys={}))
         assert "no longer valid" in (await session.until("error"))["error"]["message"]
+        assert await closed(session) == 1008
+
+
+CARDS = Guardrail(name="cards", settings=PatternSettings(pii=("credit_card",)), everywhere=True)
+
+
+@pytest.mark.parametrize("change", ["routes", "everywhere", "route guardrail", "none"])
+async def test_a_session_ends_when_a_new_one_would_be_refused(
+    tmp_path: Path, upstream: StrictRealtime, change: str
+) -> None:
+    route_now = realtime_route(realtime_provider(upstream))
+    registry = snapshot(route_now)
+    guarded = msgspec.structs.replace(route_now, guardrails=("cards",))
+    cards = msgspec.structs.replace(CARDS, everywhere=False)
+    changed = {
+        "routes": with_key(registry, routes=("other",)),
+        "everywhere": msgspec.structs.replace(registry, guardrails={"cards": CARDS}),
+        "route guardrail": snapshot(guarded, guardrails={"cards": cards}),
+        "none": msgspec.structs.replace(registry, guardrails={"cards": cards}),
+    }[change]
+    async with running_gateway(tmp_path, registry) as live:
+        session = EdgeClient(live)
+        await session.until("session.created")
+        runtime = await live.lazy_runtime.get()
+        runtime.swap(changed)
+        if change == "none":
+            await asyncio.sleep(1.2)
+            assert not upstream.sessions[0].close_code
+            return
+        expected = "may no longer use" if change == "routes" else "has guardrails now"
+        assert expected in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1008
 
 

@@ -44,7 +44,7 @@ from gateway.relay.run.settle import charge_of_call, settle
 from gateway.relay.translate.prepare import passed_headers
 from gateway.relay.upstream.websocket import HandshakeRefused, UpstreamWebSocket, close_quietly
 from gateway.routing.limits import units
-from gateway.routing.snapshot import Provider, Target, Timeouts
+from gateway.routing.snapshot import Provider, Target, Timeouts, may_use
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -403,17 +403,30 @@ class _Session:
 
 
 def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _SessionEnd | None:
-    """The end of a session whose key is no longer valid or has used up a budget."""
-    key = call.exchange.key
-    if key is not None and key.id:
-        current_key = runtime.snapshot.keys.get(key.digest)
-        expires_at = None if current_key is None else current_key.expires_at
-        if current_key is None or (expires_at is not None and expires_at <= time.time()):
-            error = Error(kind="gateway_auth", message="this API key is no longer valid")
-            return _SessionEnd("gateway", _REFUSED, error=error)
+    """The end of a session that its key may not continue, or that has used up a budget."""
+    if (error := _find_withdrawal(runtime, call)) is not None:
+        return _SessionEnd("gateway", _REFUSED, error=error)
     charge = charge_of_call(call, usage.known_cost_usd)
     spent_budget = find_spent_budget(runtime.limiter, call, units(charge))
     return None if spent_budget is None else _SessionEnd("gateway", _REFUSED, error=spent_budget)
+
+
+def _find_withdrawal(runtime: Runtime, call: Call) -> Error | None:
+    """Why a new session would not be accepted: its key was changed, or has guardrails now."""
+    snapshot, key, route = runtime.snapshot, call.exchange.key, call.exchange.route
+    if key is not None and key.id:
+        key = snapshot.keys.get(key.digest)
+        if key is None or (key.expires_at is not None and key.expires_at <= time.time()):
+            return Error(kind="gateway_auth", message="this API key is no longer valid")
+        if route is not None and not may_use(key, route):
+            message = f"this API key may no longer use the model `{call.exchange.model[:200]}`"
+            return Error(kind="not_allowed", message=message, param="model")
+    if snapshot is not call.exchange.snapshot and snapshot.uses_guardrails:
+        route = snapshot.route(call.exchange.model) or route
+        if snapshot.guardrails_for(route, key):
+            message = "the model has guardrails now, which cannot check the Realtime API"
+            return Error(kind="not_allowed", message=message, param="model")
+    return None
 
 
 def _format_duration(seconds: float) -> str:
