@@ -23,6 +23,8 @@ MAX_RUNS = 1000
 MAX_SEARCH_WORDS = 10
 # A run whose heartbeat is older than this ended with its process.
 STALE_AFTER = dt.timedelta(seconds=15)
+# A heartbeat further in the future is from before the clock was set back.
+MAX_CLOCK_SKEW = dt.timedelta(minutes=5)
 
 
 class RunQuerySet(OwnedQuerySet["PlaygroundRun"]):
@@ -95,7 +97,8 @@ class PlaygroundRun(models.Model):
     def interrupted(self) -> bool:
         """Whether the run has not ended and its process no longer exists."""
         last_heartbeat = self.heartbeat_at or self.created_at
-        return self.ended_at is None and timezone.now() - last_heartbeat > STALE_AFTER
+        age = timezone.now() - last_heartbeat
+        return self.ended_at is None and not -MAX_CLOCK_SKEW <= age <= STALE_AFTER
 
 
 class ShareQuerySet(OwnedQuerySet["RunShare"]):

@@ -15,6 +15,8 @@ Row = TypeVar("Row", bound=models.Model)
 
 # Without a heartbeat for this long, the process of an examination is assumed to be dead.
 STALE_AFTER = dt.timedelta(seconds=30)
+# A heartbeat further in the future is from before the clock was set back.
+MAX_CLOCK_SKEW = dt.timedelta(minutes=5)
 # Number of reports retained per model.
 MAX_REPORTS = 10
 
@@ -28,8 +30,9 @@ class CapabilityReportQuerySet(models.QuerySet[Row]):
 
     def running(self) -> Self:
         """Reports of examinations that are running now, in any process."""
-        since = timezone.now() - STALE_AFTER
-        return self.filter(state=CapabilityReport.State.RUNNING, heartbeat_at__gte=since)
+        now = timezone.now()
+        alive = (now - STALE_AFTER, now + MAX_CLOCK_SKEW)
+        return self.filter(state=CapabilityReport.State.RUNNING, heartbeat_at__range=alive)
 
     def newest(self, provider: Provider) -> dict[str, CapabilityReport]:
         """The newest report of each model of a provider, by the model's name."""
@@ -90,8 +93,8 @@ class CapabilityReport(models.Model):
     @property
     def running(self) -> bool:
         """Whether the report is still running."""
-        stale = timezone.now() - self.heartbeat_at > STALE_AFTER
-        return self.state == self.State.RUNNING and not stale
+        age = timezone.now() - self.heartbeat_at
+        return self.state == self.State.RUNNING and -MAX_CLOCK_SKEW <= age <= STALE_AFTER
 
     @property
     def findings(self) -> list[dict[str, Any]]:

@@ -264,6 +264,13 @@ def test_a_model_is_examined_once_at_a_time() -> None:
     CapabilityReport.objects.filter(pk=first.pk).update(
         heartbeat_at=timezone.now() - STALE_AFTER - dt.timedelta(seconds=1)
     )
+    second = doctor.create_running_report(row.provider, row.name)
+    # Its process was killed, and then the clock was set back.
+    CapabilityReport.objects.filter(pk=second.pk).update(
+        heartbeat_at=timezone.now() + dt.timedelta(hours=1)
+    )
+    second.refresh_from_db()
+    assert not second.running
     doctor.create_running_report(row.provider, row.name)
 
 

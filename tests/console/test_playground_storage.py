@@ -106,6 +106,9 @@ def test_a_run_without_heartbeat_is_interrupted(admin_user: User) -> None:
     assert status() == "Running"
     PlaygroundRun.objects.update(heartbeat_at=long_ago)
     assert status() == "Interrupted"
+    before_the_clock_was_set_back = timezone.now() + dt.timedelta(hours=1)
+    PlaygroundRun.objects.update(heartbeat_at=before_the_clock_was_set_back)
+    assert status() == "Interrupted"
 
 
 def test_the_events_of_a_run_that_died_with_its_process_end(
