@@ -547,3 +547,19 @@ def test_an_image_in_a_document_of_text_is_reported(target: str) -> None:
     source = {"type": "content", "content": [{"type": "text", "text": "so"}, image]}
     paths = reported_paths(target, [{"type": "document", "source": source}])
     assert "messages[0].content[0].source.content[1]" in paths
+
+
+@each("target", TARGETS)
+def test_a_tool_result_in_an_assistant_message_is_reported(target: str) -> None:
+    """Bedrock's types allow it for tools that the provider runs."""
+    block = {"toolResult": {"toolUseId": "t1", "content": [{"text": "ok"}]}}
+    messages = [
+        {"role": "user", "content": [{"text": "hi"}]},
+        {"role": "assistant", "content": [{"text": "so"}, block]},
+        {"role": "user", "content": [{"text": "hi"}]},
+    ]
+    body = {"messages": messages}
+    translation = translate.request("bedrock_converse", target, body, {}, TARGETS[target])
+    if not translation["passthrough"]:
+        paths = {row["field"] for row in translation["report"]}
+        assert "messages[1].content[1]" in paths

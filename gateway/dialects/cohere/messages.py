@@ -242,7 +242,7 @@ def _render_assistant_turn(context: RenderContext, turn: Turn) -> list[Json]:
     calls = [part for part in turn.parts if isinstance(part, ToolCall)]
     content: list[Json] = []
     for part in join_cited_texts(turn.parts):
-        if isinstance(part, ToolResult | ToolCall):
+        if isinstance(part, ToolCall):
             continue
         content += _render_assistant_part(context, part)
     message: Json = {"role": "assistant"}
@@ -269,6 +269,9 @@ def _render_assistant_part(context: RenderContext, part: Part) -> list[Json]:
             return [{"type": "text", "text": part.text}] if part.text else []
         case Native():
             return _render_native(context, part)
+        case ToolResult():
+            context.drop(part.path, "only user turns can contain tool results")
+            return []
         case _:
             context.drop(part.path, "media in an assistant message")
             return []
