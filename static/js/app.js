@@ -101,6 +101,18 @@ document.addEventListener("click", (event) => {
   }
 });
 
+/** Text that is cut with an ellipsis has its whole text as the title while the pointer is on it. */
+function titleCutText({ target }) {
+  for (let element = target, level = 0; element instanceof Element && level < 3; element = element.parentElement, level += 1) {
+    if (element.scrollWidth <= element.clientWidth || getComputedStyle(element).textOverflow !== "ellipsis") continue;
+    if (element.closest("[title]")) return;
+    element.title = element.textContent.trim().replace(/\s+/g, " ");
+    element.addEventListener("pointerleave", () => element.removeAttribute("title"), { once: true });
+    return;
+  }
+}
+document.addEventListener("pointerover", titleCutText);
+
 // Widths come as data: the policy refuses style attributes, not styles set by a script.
 function setBarWidths(scope) {
   for (const bar of scope.querySelectorAll("[data-percent]")) bar.style.setProperty("--percent", `${bar.dataset.percent}%`);

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.site import Site
 
@@ -149,3 +150,15 @@ def test_a_value_of_the_overview_is_on_one_line(signed_in: Any, kinds: list[str]
     value = term.locator("xpath=following-sibling::dd")
     value.wait_for()
     assert value.bounding_box()["height"] < 30
+
+
+def test_cut_text_has_its_whole_text_as_the_title(signed_in: Any, kinds: list[str]) -> None:
+    signed_in.set_viewport_size({"width": 1440, "height": 900})
+    signed_in.goto(f"/console/requests/{kinds[0]}")
+    model, cost = signed_in.locator(".connector .mid b"), signed_in.locator(".d-kpis dd").last
+    assert model.get_attribute("title") is None
+    model.hover()
+    expect(model).to_have_attribute("title", "a-route-with-a-long-name" * 3)
+    cost.hover()
+    expect(model).not_to_have_attribute("title", "a-route-with-a-long-name" * 3)
+    assert cost.get_attribute("title") is None
