@@ -120,7 +120,7 @@ function setBarWidths(scope) {
 setBarWidths(document);
 document.addEventListener("htmx:after:swap", () => setBarWidths(document));
 
-// After a rejected form: the keyboard and the screen reader continue at the first field to mend.
+// After a rejected form: the keyboard and the screen reader continue at the first invalid field.
 document.querySelector("form [aria-invalid=true]:not([type=hidden])")?.focus();
 
 for (const toast of document.querySelectorAll(".toasts .toast")) {

@@ -1,6 +1,6 @@
 // Markdown of a model as page elements, built token by token. What a model writes is never HTML
 // here: tags stay text, pictures become links, only web and mail addresses can be followed, and
-// characters that turn the direction of text are shown by name instead of being obeyed.
+// bidirectional control characters are shown by name instead of taking effect.
 import { Lexer } from "../../vendor/marked/marked.esm.js";
 import { _, el } from "./dom.js";
 
@@ -14,7 +14,7 @@ const MAX_MARKDOWN_CHARS = 1_000_000; // Characters rendered as markdown.
 
 const decodeEntities = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (match) => ENTITIES[match]);
 
-/** Text as nodes, with turning and control characters made visible. */
+/** Text as nodes, with bidirectional and other control characters made visible. */
 export function textNodes(text) {
   const nodes = [];
   let from = 0;

@@ -34,7 +34,7 @@ export class Repetition {
     return this.attempts.filter((attempt) => attempt.error || attempt.error_kind || attempt.skipped);
   }
 
-  /** True if it ended successfully and passed all checks. */
+  /** Whether it ended successfully and passed all checks. */
   get passed() {
     return this.over && !this.failed && Object.values(this.verdicts).every((v) => v.ok !== false);
   }

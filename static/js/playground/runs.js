@@ -172,7 +172,7 @@ export class Runs {
     for (const column of this.blindOrder ?? app.columns) app.addButton.before(column.root);
   }
 
-  /** Adds the composer's message to the conversations; without one, the latest responses are given again. */
+  /** Adds the composer's message to the conversations; without one, the latest responses are generated again. */
   #addMessage(columns, again) {
     const { composer, live } = this.app;
     const before = columns.map((column) => [column, column.snapshot()]);

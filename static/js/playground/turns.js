@@ -46,7 +46,7 @@ export function appendResponse(column) {
   Object.assign(column, { responseLength: response.length });
 }
 
-/** Takes the latest response out of the conversation, so that it can be given again. */
+/** Removes the latest response from the conversation, so that it can be generated again. */
 export function dropResponse(column) {
   if (column.responseLength) column.history = column.history.slice(0, column.history.length - column.responseLength);
   Object.assign(column, { responseLength: 0 });

@@ -3,7 +3,7 @@ import { $, _, call, el, icon, notice } from "./dom.js";
 import { count, percent } from "../format.js";
 import { dialog } from "./overlay.js";
 
-/** Hides who is who; columns keep their ids, the page shows numbers in a new order. */
+/** Hides the names of the models; columns keep their ids, the page shows numbers in a new order. */
 export function hideNames(columns) {
   const order = columns.map((column) => column);
   for (let i = order.length - 1; i > 0; i -= 1) {
@@ -49,7 +49,7 @@ export function askForVote(order, run, done) {
   $("button", box).focus();
 }
 
-/** Who won how often, over all votes. */
+/** The number of wins of each model, over all votes. */
 export async function scoreboard() {
   const body = el("div", {}, el("p.hint", {}, _("Counting the votes")));
   dialog(_("Scoreboard"), body);
