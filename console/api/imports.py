@@ -74,13 +74,13 @@ def import_litellm_file(request: HttpRequest, payload: ImportIn) -> HttpResponse
 @sensitive_variables()
 def _import_text(text: str) -> HttpResponse:
     config = _parse_file(text)
-    notes = import_config(config)
+    remarks = import_config(config)
     created = {
         "providers": list(config.providers),
         "models": len(config.models),
         "routes": list(config.routes),
         "aliases": list(config.aliases),
-        "notes": [str(remark) for remark in [*config.notes, *notes]],
+        "notes": [str(remark) for remark in [*config.remarks, *remarks]],
     }
     return reply(201, created)
 

@@ -152,14 +152,14 @@ def test_an_uploaded_file_reads_no_files_of_the_server(tmp_path: Path, section: 
     }[section]
     config = read_upload(f"model_list:\n  - model_name: fast\n    {text}\n")
     assert not config.providers
-    (note,) = [note for note in config.notes if "fast" in note or "skipped" in note]
+    (note,) = [note for note in config.remarks if "fast" in note or "skipped" in note]
     assert "names a file, which an upload cannot read" in note
 
 
 def test_the_import_of_a_missing_file_does_not_tell_that_it_is_missing(tmp_path: Path) -> None:
     text = "model_list: [{model_name: a, litellm_params: {model: openai/x, ssl_verify: %s}}]"
     (tmp_path / "there.pem").touch()
-    notes = [read_upload(text % (tmp_path / name)).notes for name in ("there.pem", "gone.pem")]
+    notes = [read_upload(text % (tmp_path / name)).remarks for name in ("there.pem", "gone.pem")]
     assert notes[0] == notes[1]
 
 

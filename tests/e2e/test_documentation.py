@@ -350,7 +350,7 @@ def test_configuration_is_accepted(tmp_path: Path, block: Block) -> None:
         path.write_text(parsed["config"], encoding="utf-8")
         read_config = read(path, {"OPENAI_API_KEY": "sk-none"})
         assert read_config.routes
-        assert not read_config.notes
+        assert not read_config.remarks
         return
     openai = provider()
     model("gpt-4.1", openai)

@@ -129,4 +129,4 @@ def test_claude_code_gets_its_environment(gateway: UpProcess, tmp_path: Path) ->
 def test_litellm_example_files_are_imported_without_remarks(path: Path) -> None:
     config = read(path, {**dict.fromkeys(KEYS, "key"), "DRAGOMAN_MASTER_KEY": "sk-master"})
     assert config.routes
-    assert config.notes == []
+    assert config.remarks == []

@@ -70,7 +70,7 @@ def test_parameters_without_effect_are_noted(tmp_path: Path) -> None:
     response = cache_config(
         tmp_path, cache=True, cache_params={"type": "redis", "host": "x", "tttl": 5}
     )
-    text = "\n".join(response.notes)
+    text = "\n".join(response.remarks)
     assert response.redis_url == "redis://x:6379"
     assert "cache_params.tttl: unknown key; did you mean ttl?" in text
 
@@ -88,5 +88,5 @@ def test_an_unset_variable_of_redis_does_not_stop_the_start(
 ) -> None:
     response = cache_config(tmp_path, cache=True, cache_params={"type": "redis", **params})
     assert response.redis_url == url
-    (note,) = response.notes
+    (note,) = response.remarks
     assert "which is not set; it is ignored" in note

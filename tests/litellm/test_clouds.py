@@ -110,7 +110,7 @@ def test_region_and_project_may_come_from_the_environment(tmp_path: Path) -> Non
         entries(tmp_path, {"model": "cloudflare/x"}, environ={"CLOUDFLARE_ACCOUNT_ID": "acc"})
     )
     assert provider.base_url == "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1"
-    (note,) = entries(tmp_path, {"model": "cloudflare/x"}).notes
+    (note,) = entries(tmp_path, {"model": "cloudflare/x"}).remarks
     assert "needs CLOUDFLARE_ACCOUNT_ID in the environment, or an api_base" in note
 
 
@@ -154,8 +154,8 @@ def test_an_endpoint_of_sagemaker_is_called_by_its_messages_api(
     assert json.loads(provider.key) == AWS
     assert provider.headers == {"X-Amzn-SageMaker-Inference-Component": "part-1"}
     assert only_target(parsed_config).model == "tgi-1"
-    noted = [note for note in parsed_config.notes if "Messages API" in note]
-    assert len(noted) == (prefix == "sagemaker"), parsed_config.notes
+    noted = [note for note in parsed_config.remarks if "Messages API" in note]
+    assert len(noted) == (prefix == "sagemaker"), parsed_config.remarks
     bedrock = {"model": "bedrock/x", "model_id": "arn:aws:bedrock:..."}
     assert only_provider(entries(tmp_path, bedrock))[1].headers == {}
 
@@ -167,13 +167,15 @@ def test_the_url_of_a_sagemaker_endpoint_is_complete(tmp_path: Path) -> None:
     assert provider.base_url == "https://vpce.example"
     parsed_config = entries(tmp_path, {**row, "sagemaker_base_url": "https://vpce.example"})
     assert parsed_config.routes == {}
-    assert any("must end with /endpoints/m/invocations" in note for note in parsed_config.notes)
+    assert any("must end with /endpoints/m/invocations" in note for note in parsed_config.remarks)
 
 
 def test_predibase_needs_a_tenant_and_serves_base_models(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "predibase/m", "api_key": "pb"})
     assert parsed_config.routes == {}
-    assert any("needs a tenant_id (or PREDIBASE_TENANT_ID)" in note for note in parsed_config.notes)
+    assert any(
+        "needs a tenant_id (or PREDIBASE_TENANT_ID)" in note for note in parsed_config.remarks
+    )
     environ = {"PREDIBASE_TENANT_ID": "t2", "PREDIBASE_API_KEY": "pb"}
     _, provider = only_provider(entries(tmp_path, {"model": "predibase/m"}, environ=environ))
     assert provider.base_url == "https://serving.app.predibase.com/t2"
@@ -182,13 +184,13 @@ def test_predibase_needs_a_tenant_and_serves_base_models(tmp_path: Path) -> None
         tmp_path, {"model": "predibase/m", "tenant_id": "t", "adapter_id": "a/1"}
     )
     assert parsed_config.routes == {}
-    assert any("its adapter_id is not supported yet" in note for note in parsed_config.notes)
+    assert any("its adapter_id is not supported yet" in note for note in parsed_config.remarks)
 
 
 def test_vertex_without_a_project_is_omitted(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "vertex_ai/gemini-3"})
     assert parsed_config.routes == {}
-    assert any("needs a vertex_project" in note for note in parsed_config.notes)
+    assert any("needs a vertex_project" in note for note in parsed_config.remarks)
 
 
 def test_an_aws_credential_is_stored_as_json(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_an_aws_credential_is_stored_as_json(tmp_path: Path) -> None:
 def test_an_incomplete_aws_key_is_an_error(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "bedrock/x", "aws_access_key_id": "AKIA"})
     assert parsed_config.routes == {}
-    assert "needs both aws_access_key_id and aws_secret_access_key" in parsed_config.notes[0]
+    assert "needs both aws_access_key_id and aws_secret_access_key" in parsed_config.remarks[0]
 
 
 def test_variables_of_the_aws_credential_chain_are_not_stored(tmp_path: Path) -> None:
@@ -246,4 +248,4 @@ def test_azure_accepts_a_token_or_a_client_secret(tmp_path: Path) -> None:
     assert (json.loads(provider.key), provider.auth) == (ENTRA, "entra")
     parsed_config = entries(tmp_path, {**row, "tenant_id": "t"})
     assert parsed_config.routes == {}
-    assert "all of them; fast is skipped" in parsed_config.notes[0]
+    assert "all of them; fast is skipped" in parsed_config.remarks[0]

@@ -23,7 +23,7 @@ def test_a_plain_model_is_called_at_the_preset_itself(tmp_path: Path) -> None:
         "OPENAI_API_KEY",
         "",
     )
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []
 
 
 def test_without_an_api_key_the_usual_variable_counts(tmp_path: Path) -> None:
@@ -58,14 +58,14 @@ def test_a_literal_key_makes_a_provider_of_its_own(tmp_path: Path) -> None:
 def test_a_plain_text_secret_header_is_remarked(tmp_path: Path) -> None:
     headers = {"x-api-token": "abc", "x-team": "blue"}
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "extra_headers": headers})
-    (note,) = parsed_config.notes
+    (note,) = parsed_config.remarks
     assert "extra_headers.x-api-token: is stored in the database as written" in note
 
 
 def test_a_header_whose_variable_is_not_set_is_not_sent(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "organization": "os.environ/ORG"})
     assert only_provider(parsed_config)[0] == "openai"
-    assert "the variable ORG is not set" in parsed_config.notes[0]
+    assert "the variable ORG is not set" in parsed_config.remarks[0]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_version_that_yaml_parses_as_a_date_is_text(tmp_path: Path) -> None:
 def test_only_azure_has_api_versions(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "api_version": "v1"})
     assert only_provider(parsed_config)[1].query == {}
-    assert "has no API versions" in parsed_config.notes[0]
+    assert "has no API versions" in parsed_config.remarks[0]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_unsupported_entries_are_omitted_and_the_others_imported(
         tmp_path, {"model_name": "a", **row}, {"model_name": "b", "model": "gpt-4o"}
     )
     assert list(parsed_config.routes) == ["b"]
-    (note,) = [note for note in parsed_config.notes if "skipped" in note]
+    (note,) = [note for note in parsed_config.remarks if "skipped" in note]
     assert note.startswith("litellm_config.yaml:")
     assert "model_list[0].model_name: a is skipped: " in note
     assert reason in note
@@ -268,7 +268,7 @@ def test_an_error_names_file_line_and_field(tmp_path: Path, text: str, expected:
         (remark,) = [str(mistake)]
     else:
         assert list(parsed_config.routes) == ["good"]
-        (remark,) = parsed_config.notes
+        (remark,) = parsed_config.remarks
         assert "skipped" in remark
     assert remark.startswith("litellm_config.yaml:")
     assert expected in remark
@@ -301,7 +301,7 @@ def test_defaults_become_edits_of_the_providers_fields(tmp_path: Path) -> None:
         default("temperature", "temperature", 0.1),
         default("stop", "stop_sequences", ["END"]),
     ]
-    assert "seed: is not sent: the provider has no such parameter" in parsed_config.notes[0]
+    assert "seed: is not sent: the provider has no such parameter" in parsed_config.remarks[0]
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_costs_become_prices_for_a_million_exactly(tmp_path: Path) -> None:
 def test_a_price_per_million_tokens_is_not_used_as_price_per_token(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "input_cost_per_token": 15})
     assert [model.prices for model in parsed_config.models.values()] == [{}]
-    assert "input_cost_per_token: is the price of one token" in parsed_config.notes[0]
+    assert "input_cost_per_token: is the price of one token" in parsed_config.remarks[0]
 
 
 def test_an_entry_without_a_model_uses_the_public_name(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_an_entry_without_a_model_uses_the_public_name(tmp_path: Path) -> None:
     row = {"model_name": "dall-e-2", "model": "azure/", "api_base": "https://r.openai.azure.com"}
     parsed_config = entries(tmp_path, row)
     assert route(parsed_config, "dall-e-2").targets[0].model == "dall-e-2"
-    assert "`dall-e-2` is used" in parsed_config.notes[0]
+    assert "`dall-e-2` is used" in parsed_config.remarks[0]
 
 
 def test_litellm_modes_are_imported_and_unknown_ones_noted(tmp_path: Path) -> None:
@@ -365,8 +365,8 @@ def test_litellm_modes_are_imported_and_unknown_ones_noted(tmp_path: Path) -> No
     ]
     parsed_config = entries(tmp_path, *rows, {"model": "gpt-4o", "model_info": {"mode": "dance"}})
     assert [*parsed_config.routes] == [*modes, "fast"]
-    assert "`dance` is not a mode" in parsed_config.notes[0]
-    assert len(parsed_config.notes) == 1
+    assert "`dance` is not a mode" in parsed_config.remarks[0]
+    assert len(parsed_config.remarks) == 1
 
 
 def test_model_info_becomes_traits(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_model_info_becomes_traits(tmp_path: Path) -> None:
         "images": False,
         "structured": "json",
     }
-    assert [note.partition(": ")[2] for note in parsed_config.notes] == [
+    assert [note.partition(": ")[2] for note in parsed_config.remarks] == [
         "model_info.id: not supported: managed by the gateway"
     ]
 
@@ -411,7 +411,7 @@ def test_contradicting_entries_of_one_model_are_noted(tmp_path: Path) -> None:
     assert model.traits == {"max_output": 1}
     assert any(
         "in prices or capabilities of gpt-4o; litellm_config.yaml:" in note
-        for note in parsed_config.notes
+        for note in parsed_config.remarks
     )
 
 
@@ -436,13 +436,13 @@ def test_a_mock_response_needs_no_provider_and_costs_what_the_model_does(tmp_pat
     assert only_target(parsed_config).edits == [
         {"op": "set", "path": "mock_response", "value": "It is a mock."}
     ]
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []
 
 
 def test_a_mock_response_that_is_no_text_is_reported(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "mock_response": [0.1, 0.2]})
     assert only_provider(parsed_config)[0] == "openai"
-    assert "only a text can be returned" in parsed_config.notes[0]
+    assert "only a text can be returned" in parsed_config.remarks[0]
 
 
 SHARED = """
@@ -475,7 +475,7 @@ def test_an_entry_uses_defaults_for_missing_fields(tmp_path: Path) -> None:
     defaults = {edit["path"]: edit["value"] for edit in fast.targets[0].edits}
     assert defaults["temperature"] == 0.5
     assert fast.default_max_output == 100
-    assert [note.split(": ", 1)[1] for note in parsed_config.notes] == [
+    assert [note.split(": ", 1)[1] for note in parsed_config.remarks] == [
         "model_list[1].litellm_params.litellm_credential_name: "
         "there is no `nobodys` in credential_list"
     ]
@@ -507,7 +507,7 @@ def test_ssl_verify_of_the_library_applies_to_entries_without_their_own(tmp_path
         "{'ssl_verify': False}",
         "{}",
     ]
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []
 
 
 @pytest.mark.parametrize(
@@ -529,7 +529,7 @@ def test_an_entry_whose_certificates_are_unusable_is_omitted(
             params = {name: str(tmp_path / value)}
     parsed_config = entries(tmp_path, {"model": "gpt-4o", **params})
     assert not parsed_config.routes
-    (note,) = parsed_config.notes
+    (note,) = parsed_config.remarks
     assert reason in note
     assert "fast is skipped" in note
 
@@ -541,4 +541,4 @@ def test_an_openai_model_of_the_older_completions_api(tmp_path: Path) -> None:
     assert PRESETS[provider.preset].dialect == "openai_completions"
     assert (provider.base_url, provider.key_env) == ("https://api.openai.com/v1", "OPENAI_API_KEY")
     assert only_target(parsed_config).model == "gpt-3.5-turbo-instruct"
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []

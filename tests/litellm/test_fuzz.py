@@ -68,7 +68,7 @@ def test_any_yaml_content_is_imported_or_an_error(path: Path, content: dict[str,
         assert str(mistake).startswith("c.yaml:")
     else:
         assert all(len(name) <= 63 for name in response.providers)
-        assert all(note.startswith("c.yaml:") for note in response.notes)
+        assert all(note.startswith("c.yaml:") for note in response.remarks)
 
 
 @settings(max_examples=200, deadline=None)

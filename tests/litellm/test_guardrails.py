@@ -44,7 +44,7 @@ def test_a_service_keeps_its_variable_and_applies_to_all_requests(
         "additional_provider_specific_params": {"threshold": 0.8},
     }
     guardrails = config_with_guardrails(tmp_path, params)
-    assert guardrails.notes == []
+    assert guardrails.remarks == []
     assert apply(guardrails) == []
     row = Guardrail.objects.get()
     assert (row.credential, row.everywhere, row.on_error) == ("os.environ/GUARD_KEY", True, "allow")
@@ -64,7 +64,7 @@ def test_a_model_names_its_guardrails(tmp_path: Path) -> None:
         "pii_entities_config": {"EMAIL_ADDRESS": "MASK", "CREDIT_CARD": "BLOCK"},
     }
     guardrails = config_with_guardrails(tmp_path, presidio, guardrails=["g", "other"])
-    assert any("there is no guardrail `other` here" in note for note in guardrails.notes)
+    assert any("there is no guardrail `other` here" in note for note in guardrails.remarks)
     apply(guardrails)
     assert Route.objects.get(name="gpt").guardrails == ["g (block)", "g (mask)"]
     snapshot = store.load_snapshot()
@@ -91,7 +91,7 @@ def test_content_filters_become_patterns_and_moderation_uses_the_files_provider(
     assert settings["filter (block)"]["pii"] == ["us_ssn"]
     assert settings["filter (mask)"]["patterns"][0]["name"] == "C++"
     assert settings["mod"] == {"provider": next(iter(guardrails.providers))}
-    assert any("there is no such pattern here" in note for note in guardrails.notes)
+    assert any("there is no such pattern here" in note for note in guardrails.remarks)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_omitted_guardrail_settings_are_reported(
 ) -> None:
     guardrails = config_with_guardrails(tmp_path, params)
     assert not guardrails.guardrails
-    assert any(note in line for line in guardrails.notes), guardrails.notes
+    assert any(note in line for line in guardrails.remarks), guardrails.remarks
     assert "gpt" in guardrails.routes
 
 
@@ -146,5 +146,5 @@ def test_end_users_become_settings(tmp_path: Path) -> None:
     assert str(snapshot.end_user_budget.total_usd) == "0.5"
     assert snapshot.end_user_headers[:2] == ("x-forwarded-user", "x-openwebui-user-email")
     assert snapshot.tag_headers == ("x-team",)
-    assert any("contains a credential" in note for note in parsed_config.notes)
-    assert any("only customers are named by headers" in note for note in parsed_config.notes)
+    assert any("contains a credential" in note for note in parsed_config.remarks)
+    assert any("only customers are named by headers" in note for note in parsed_config.remarks)

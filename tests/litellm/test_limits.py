@@ -44,7 +44,7 @@ def test_rates_are_limits_where_litellm_makes_them_so(
 ) -> None:
     parsed_config = entries(tmp_path, RATED, router_settings=router)
     assert only_target(parsed_config).limits == limits
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []
 
 
 def test_rates_may_be_in_model_info(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_the_window_of_a_budget_is_the_calendars(
     fields = {"max_budget": 12.5} | ({"budget_duration": duration} if duration else {})
     parsed_config = entries(tmp_path, {**GPT, **fields})
     assert only_target(parsed_config).budget == ({field: Decimal("12.5")} if field else {})
-    assert all(noted in note for note in parsed_config.notes)
-    assert len(parsed_config.notes) == bool(noted)
+    assert all(noted in note for note in parsed_config.remarks)
+    assert len(parsed_config.remarks) == bool(noted)
 
 
 def test_a_budget_below_the_column_precision_is_rounded_up(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_budget_below_the_column_precision_is_rounded_up(tmp_path: Path) -> No
 def test_an_invalid_limit_is_refused(tmp_path: Path, fields: dict[str, Any], reason: str) -> None:
     parsed_config = entries(tmp_path, {**GPT, **fields})
     assert parsed_config.routes == {}
-    assert reason in parsed_config.notes[0]
+    assert reason in parsed_config.remarks[0]
 
 
 PROVIDERS = """
@@ -154,7 +154,7 @@ def test_a_providers_budget_is_that_of_its_row(tmp_path: Path) -> None:
     assert budgets == {"openai": {"day_usd": Decimal(100)}, "anthropic": {}}
     # The environment's own row can not have it.
     assert [row.shareable for row in parsed_config.providers.values()] == [False, True]
-    assert [note.split(": ", 1)[1] for note in parsed_config.notes] == [
+    assert [note.split(": ", 1)[1] for note in parsed_config.remarks] == [
         "router_settings.provider_budget_config.gemini: has no effect: no model of `gemini` is in this file"
     ]
 
@@ -166,7 +166,7 @@ def test_a_provider_with_two_keys_has_the_budget_twice_with_a_note(tmp_path: Pat
     assert [row.budget for row in parsed_config.providers.values()] == [
         {"month_usd": Decimal(100)}
     ] * 2
-    assert "separately" in parsed_config.notes[0]
+    assert "separately" in parsed_config.remarks[0]
 
 
 def test_global_limits_become_settings(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_global_limits_become_settings(tmp_path: Path) -> None:
         "budget": {"month_usd": "100"},
         "limits": {"concurrency": 50},
     }
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []
 
 
 def test_a_global_budget_of_zero_is_no_budget(tmp_path: Path) -> None:
@@ -188,4 +188,4 @@ def test_a_global_budget_of_zero_is_no_budget(tmp_path: Path) -> None:
         tmp_path, GPT, litellm_settings={"max_budget": 0, "budget_duration": "30d"}
     )
     assert parsed_config.settings == {}
-    assert "0 is not a budget" in parsed_config.notes[0]
+    assert "0 is not a budget" in parsed_config.remarks[0]

@@ -85,7 +85,7 @@ def test_the_bare_wildcard_with_an_own_server_is_that_server(tmp_path: Path) -> 
 def test_the_bare_wildcard_without_any_key_is_omitted(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {"model_name": "*", "model": "*"}, environ={})
     assert parsed_config.routes == {}
-    assert "no key of a provider" in parsed_config.notes[0]
+    assert "no key of a provider" in parsed_config.remarks[0]
 
 
 def test_entries_with_different_credentials_or_urls_are_different_providers(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_included_files_count_as_written_here(tmp_path: Path) -> None:
     write_config(tmp_path / "more", model.format("o3") + "  bad_key: 1\n", "third.yaml")
     parsed_config = config(tmp_path, "include: [more/second.yaml]\n" + model.format("gpt-4o"))
     assert list(parsed_config.routes) == ["gpt-4o", "o1", "o3"]
-    assert parsed_config.notes == ["third.yaml:4: model_list[].bad_key: unknown key"]
+    assert parsed_config.remarks == ["third.yaml:4: model_list[].bad_key: unknown key"]
 
 
 def test_circular_includes_are_refused(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_report_names_each_key_once_in_the_files_order(tmp_path: Path) -> No
           zzz: 1
         mystery: 1
     """
-    assert config(tmp_path, text).notes == [
+    assert config(tmp_path, text).remarks == [
         "litellm_config.yaml:2: litellm_settings.caching_groups: not supported yet: "
         "routes do not share cached responses",
         "litellm_config.yaml:3: litellm_settings.num_retrys: unknown key; "
@@ -208,7 +208,7 @@ def test_the_report_names_each_key_once_in_the_files_order(tmp_path: Path) -> No
 
 def test_a_duplicate_key_is_reported(tmp_path: Path) -> None:
     parsed_config = config(tmp_path, "general_settings: {}\ngeneral_settings: {}\n")
-    assert parsed_config.notes == [
+    assert parsed_config.remarks == [
         "litellm_config.yaml:2: general_settings: is a duplicate key; only the last one counts"
     ]
 

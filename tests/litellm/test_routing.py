@@ -27,7 +27,7 @@ def test_each_routing_strategy_has_an_equivalent(tmp_path: Path, name: str) -> N
 def test_an_unknown_strategy_is_reported(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
     assert route(parsed_config, "a").strategy == "weighted"
-    assert any("lar1" in note for note in parsed_config.notes)
+    assert any("lar1" in note for note in parsed_config.remarks)
 
 
 def test_weights_are_ignored_where_litellm_ignores_them(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_fallbacks_by_error_kind_are_imported(tmp_path: Path, section: str) -> N
     expected = {"context_length": ["b"], "content_policy": ["b"]}
     assert route(parsed_config, "a").policy["fallbacks_by_kind"] == expected
     assert route(parsed_config, "a").fallbacks == []
-    assert any("nobody" in note for note in parsed_config.notes)
+    assert any("nobody" in note for note in parsed_config.remarks)
 
 
 def test_retries_by_error_kind_are_imported(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_retries_by_error_kind_are_imported(tmp_path: Path) -> None:
     )
     assert route(parsed_config, "a").policy["retries_by_kind"] == {"rate_limit": 2, "timeout": 0}
     assert route(parsed_config, "b").policy["retries_by_kind"] == {"upstream_error": 4}
-    assert any("BadRequestErrorRetries" in note for note in parsed_config.notes)
+    assert any("BadRequestErrorRetries" in note for note in parsed_config.remarks)
 
 
 def test_the_failure_after_allowed_fails_starts_the_cooldown(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_simple_configuration_has_nothing_to_report(tmp_path: Path) -> None:
     assert list(parsed_config.routes) == ["gpt-4o", "gpt-4o-mini", "o1", "o1-mini"]
     assert list(parsed_config.providers) == ["openai"]
     assert parsed_config.master_key == "sk-1234"
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []
 
 
 def test_the_file_of_several_providers_is_imported(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_the_file_of_several_providers_is_imported(tmp_path: Path) -> None:
         "azure_openai",
         "ollama",
     ]
-    keys = [note.split(": ")[1] for note in parsed_config.notes]
+    keys = [note.split(": ")[1] for note in parsed_config.remarks]
     assert keys == [
         f"general_settings.{name}"
         for name in ("database_url", "cache", "cache_type", "redis_host", "redis_port")
@@ -117,7 +117,7 @@ def test_a_model_without_its_variables_is_omitted(tmp_path: Path) -> None:
     assert list(parsed_config.routes) == ["gpt-4o", "llama3"]
     assert (
         "azure-gpt-4 is skipped: names the environment variable AZURE_API_BASE"
-        in parsed_config.notes[0]
+        in parsed_config.remarks[0]
     )
 
 
@@ -126,4 +126,4 @@ def test_the_model_switching_file_is_imported(tmp_path: Path, environ: dict[str,
     parsed_config = config(tmp_path, SWITCHABLE, environ)
     assert list(parsed_config.routes) == ["gpt-4o", "deepseek-chat", "llama3"]
     assert list(parsed_config.providers) == ["openai", "deepseek", "ollama-localhost-11434"]
-    assert (parsed_config.notes, parsed_config.master_key) == ([], "")
+    assert (parsed_config.remarks, parsed_config.master_key) == ([], "")

@@ -100,14 +100,14 @@ def test_fallbacks_of_router_settings_take_precedence(tmp_path: Path) -> None:
 
 def test_a_fallback_of_an_unknown_model_is_reported(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, A, litellm_settings={"fallbacks": [{"x": ["a"]}]})
-    assert "there is no model_name `x`" in parsed_config.notes[0]
+    assert "there is no model_name `x`" in parsed_config.remarks[0]
 
 
 def test_a_fallback_with_parameters_is_remarked(tmp_path: Path) -> None:
     settings = {"fallbacks": [{"a": [{"model": "b", "temperature": 0}, "c"]}]}
     parsed_config = entries(tmp_path, A, B, C, litellm_settings=settings)
     assert fallbacks(parsed_config)["a"] == ["c"]
-    assert "its own parameters" in parsed_config.notes[0]
+    assert "its own parameters" in parsed_config.remarks[0]
 
 
 def test_model_group_aliases_are_imported(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_model_group_aliases_are_imported(tmp_path: Path) -> None:
         "secret": "b",
     }
     assert fallbacks(parsed_config)["a"] == ["b"]
-    assert "secret.hidden: has no effect" in parsed_config.notes[0]
+    assert "secret.hidden: has no effect" in parsed_config.remarks[0]
 
 
 def test_invalid_aliases_are_reported(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_invalid_aliases_are_reported(tmp_path: Path) -> None:
         tmp_path, A, B, router_settings={"model_group_alias": {"x": "y", "a": "b"}}
     )
     assert parsed_config.aliases == {}
-    assert [note.partition(": ")[2] for note in parsed_config.notes] == [
+    assert [note.partition(": ")[2] for note in parsed_config.remarks] == [
         "router_settings.model_group_alias.a: has no effect: `a` is also a model_name, which takes precedence",
         "router_settings.model_group_alias.x: there is no model_name `y`",
     ]
@@ -135,8 +135,10 @@ def test_invalid_aliases_are_reported(tmp_path: Path) -> None:
 
 def test_strategies_without_equivalent_are_remarked(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
-    assert "`lar1` is not supported yet" in parsed_config.notes[0]
-    assert entries(tmp_path, A, router_settings={"routing_strategy": "simple-shuffle"}).notes == []
+    assert "`lar1` is not supported yet" in parsed_config.remarks[0]
+    assert (
+        entries(tmp_path, A, router_settings={"routing_strategy": "simple-shuffle"}).remarks == []
+    )
 
 
 def test_bodies_can_be_switched_off(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_unsupported_parameters_are_dropped_if_the_file_enables_it(
     parsed_config = entries(tmp_path, {"model": "gpt-4o", **entry}, litellm_settings=library)
     _, provider = only_provider(parsed_config)
     assert provider.drop_params is drops
-    assert parsed_config.notes == []
+    assert parsed_config.remarks == []
 
 
 def test_entries_that_drop_and_that_do_not_are_different_providers(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_max_parallel_requests_becomes_a_concurrency_limit(tmp_path: Path) -> No
     general = {"max_in_flight_requests_per_worker": 64, "max_queued_requests_per_worker": 9}
     parsed_config = entries(tmp_path, A, general_settings=general)
     assert parsed_config.max_requests == 64
-    (note,) = parsed_config.notes
+    (note,) = parsed_config.remarks
     assert "max_queued_requests_per_worker: not supported: requests are not queued" in note
 
 
@@ -200,10 +202,10 @@ def test_the_master_key_of_the_environment_replaces_that_of_the_file(
     text = "general_settings: {master_key: os.environ/MASTER}"
     parsed_config = config(tmp_path, text, {variable: "sk-of-the-environment"})
     assert parsed_config.master_key == ""
-    (note,) = parsed_config.notes
+    (note,) = parsed_config.remarks
     assert "MASTER, which is not set; DRAGOMAN_MASTER_KEY applies" in note
 
 
 def test_the_database_of_litellm_is_not_touched(tmp_path: Path) -> None:
-    (note,) = config(tmp_path, 'general_settings: {database_url: "postgresql://..."}').notes
+    (note,) = config(tmp_path, 'general_settings: {database_url: "postgresql://..."}').remarks
     assert "DATABASE_URL" in note

@@ -299,7 +299,7 @@ def test_the_redis_of_a_file_is_used_unless_the_environment_has_one(
         litellm_settings: {cache: true, cache_params: {type: redis, host: other}}
     """
     configuration = litellm_config.read(write_config(tmp_path, text), KEYS)
-    assert any("its Redis is not used" in note for note in configuration.notes)
+    assert any("its Redis is not used" in note for note in configuration.remarks)
     settings.REDIS_URL = ""
     configure(configuration, "127.0.0.1")
     assert settings.REDIS_URL == os.environ["REDIS_URL"] == "redis://:p%40ss@cache.internal:6380"

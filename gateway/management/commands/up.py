@@ -256,7 +256,7 @@ def _use_redis(config: litellm_config.Config) -> None:
         from gateway.compat.litellm.config.remark import key_remark
 
         reason = f"is ignored: {error}"
-        config.notes.append(key_remark(config.file, "redis", reason, is_skipped=True))
+        config.remarks.append(key_remark(config.file, "redis", reason, is_skipped=True))
         return
     settings.REDIS_URL = url
     os.environ["REDIS_URL"] = url
@@ -301,7 +301,7 @@ def apply_litellm_file(config: litellm_config.Config) -> list[str]:
     """Apply a LiteLLM configuration file; return the notes on it."""
     from gateway.compat.litellm.config.apply import apply
 
-    return [*config.notes, *apply(config)]
+    return [*config.remarks, *apply(config)]
 
 
 def apply_dragoman_file(path: Path) -> list[str]:

@@ -137,10 +137,10 @@ def _add_entry(entry: dict[str, Any]) -> tuple[Target, list[str]]:
             400, f"{field}: {mistake.reason}" if field else mistake.reason, field
         ) from None
     if not config.routes:
-        reasons = "; ".join(map(_without_position, config.notes))
+        reasons = "; ".join(map(_without_position, config.remarks))
         raise RejectedRequest(400, reasons or "the model is not supported", "litellm_params")
     (target, *_), notes = add_deployments(config)
-    return target, [_without_position(note) for note in (*config.notes, *notes)]
+    return target, [_without_position(note) for note in (*config.remarks, *notes)]
 
 
 def _without_position(note: str) -> str:

@@ -30,13 +30,13 @@ def add_new_rows(config: Config, report: ImportReport) -> None:
         ("settings", config.settings),
     ):
         report.count(kind, "added", len(values))
-    for note in [
-        *config.notes,
-        *(n for n in import_config(config) if _FOREIGN_ROW_REASON not in n),
+    for remark in [
+        *config.remarks,
+        *(r for r in import_config(config) if _FOREIGN_ROW_REASON not in r),
     ]:
-        subject, _, text = note.partition(":0: ")
+        subject, _, text = remark.partition(":0: ")
         if subject.removeprefix("model ") not in existing_names:
-            report.add_remark(*((subject, text) if text else ("", note)))
+            report.add_remark(*((subject, text) if text else ("", remark)))
 
 
 def _drop_unused(config: Config) -> None:

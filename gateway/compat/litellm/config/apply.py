@@ -72,19 +72,19 @@ _PRICES = (
 
 
 def apply(config: Config, *, source: str = RowSource.FILE) -> list[Remark]:
-    """Write everything in one transaction; returns notes on what could not be written."""
+    """Write everything in one transaction; returns remarks on what could not be written."""
     with transaction.atomic():
         return _RowWriter(config, source).write()
 
 
 def add_deployments(config: Config) -> tuple[list[Target], list[Remark]]:
-    """Add the deployments as targets, to existing routes too; return the targets, and notes.
+    """Add the deployments as targets, to existing routes too; return the targets, and remarks.
 
     Raises OwnedElsewhere if a route belongs to a file.
     """
     with transaction.atomic():
         writer = _RowWriter(config, RowSource.DATABASE)
-        return writer.add(), writer.notes
+        return writer.add(), writer.remarks
 
 
 class _RowWriter:
@@ -94,7 +94,7 @@ class _RowWriter:
         self._config = config
         self._source = source
         self._owns = source == RowSource.FILE
-        self.notes: list[Remark] = []
+        self.remarks: list[Remark] = []
         self._providers: dict[str, Provider] = {}
         self._models: dict[tuple[str, str], Model] = {}
         self._routes: dict[str, Route] = {}
@@ -117,7 +117,7 @@ class _RowWriter:
             self._write_setting(setting)
         for table in _DEPENDENTS if self._owns else ():
             self._remove_rows(table)
-        return self.notes
+        return self.remarks
 
     def add(self) -> list[Target]:
         for name, provider in self._config.providers.items():
@@ -161,7 +161,7 @@ class _RowWriter:
 
     def _add_unchanged(self, ref: str, row: str) -> None:
         reason = "was not created by this file; it is not changed"
-        self.notes.append(row_remark(ref, row, reason, is_skipped=True))
+        self.remarks.append(row_remark(ref, row, reason, is_skipped=True))
 
     # --- providers and models --------------------------------------------------------
 
@@ -189,7 +189,7 @@ class _RowWriter:
             free_name = f"{name}-{provider.identity[:6]}"
             reason = f"was not created by this file; this one is named {free_name}"
             remark = row_remark(provider.ref, f"provider {name}", reason, is_skipped=False)
-            self.notes.append(remark)
+            self.remarks.append(remark)
             row = self._write_row(Provider, {"name": free_name}, values, provider.ref)
             if row is None:  # the digest in the name covers all its fields: it was imported before
                 return Provider.objects.get(name=free_name)
@@ -310,7 +310,7 @@ class _RowWriter:
         route = self._routes.get(alias_row.route)
         if route is None:
             entry, reason = f"alias {alias_row.pattern}", "is skipped, like its route"
-            self.notes.append(row_remark(alias_row.ref, entry, reason, is_skipped=True))
+            self.remarks.append(row_remark(alias_row.ref, entry, reason, is_skipped=True))
             return
         if (
             self._write_row(Alias, {"pattern": alias_row.pattern}, {"route": route}, alias_row.ref)
@@ -336,7 +336,7 @@ class _RowWriter:
             if in_use or any(getattr(row, name).exists() for name in _DEPENDENTS[table]):
                 entry = f"{row._meta.verbose_name} {row}"
                 reason = "is no longer in the file; it is kept because it is in use"
-                self.notes.append(row_remark(row.source_ref, entry, reason, is_skipped=False))
+                self.remarks.append(row_remark(row.source_ref, entry, reason, is_skipped=False))
             else:
                 row.delete()
 

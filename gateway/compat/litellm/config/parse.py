@@ -72,7 +72,7 @@ def read_files(
     read_guardrails(config, sections, parser.report)
     attach_guardrails(config, parser.report)
     config.redis_url = find_redis_url(sections, {**config.environment, **environ}, report)
-    config.notes = parser.report.remarks()
+    config.remarks = parser.report.remarks()
     return config
 
 

@@ -162,7 +162,7 @@ class Config(msgspec.Struct, kw_only=True):
         log_bodies: False if the file disables the storing of content.
         max_requests: concurrent requests per process, if the file limits them.
         redis_url: the Redis of the router or the cache, or empty.
-        notes: the report, in the file's order.
+        remarks: the report, in the file's order.
     """
 
     file: str
@@ -178,4 +178,4 @@ class Config(msgspec.Struct, kw_only=True):
     log_bodies: bool | None = None
     max_requests: int | None = None
     redis_url: str = ""
-    notes: list[Remark] = []
+    remarks: list[Remark] = []

@@ -64,7 +64,7 @@ def read_upload(text: str) -> Config:
                 "is not supported in an upload: copy the content into this file",
             )
         config = read(path, open_environment(), uploaded=True)
-        config.notes += [*_import_remarks(config, path), *_redis_remarks(config, path)]
+        config.remarks += [*_import_remarks(config, path), *_redis_remarks(config, path)]
     return resolve_own_variables(config)
 
 
@@ -137,20 +137,20 @@ def _rename_provider(config: Config, old_name: str, new_name: str) -> None:
 def import_config(config: Config) -> list[Remark]:
     """Add the configuration to the registry as database rows; return what could not be added."""
     with transaction.atomic():
-        notes = apply(config, source=RowSource.DATABASE)
+        remarks = apply(config, source=RowSource.DATABASE)
         if config.log_bodies is False:
             store.set_options({"log_bodies": False})
-    return notes
+    return remarks
 
 
 def preview(config: Config, text: str) -> list[ImportLine]:
     """Return the result of an import, which is run and rolled back."""
     with transaction.atomic():
-        notes = import_config(config)
+        remarks = import_config(config)
         transaction.set_rollback(True)
-    setting_names = {line.entry for line in map(_remark_line, notes)}
+    setting_names = {line.entry for line in map(_remark_line, remarks)}
     lines = [line for line in _applied_lines(config) if line.entry not in setting_names]
-    lines += [_remark_line(remark) for remark in [*config.notes, *notes]]
+    lines += [_remark_line(remark) for remark in [*config.remarks, *remarks]]
     return lines + [line for line in _differing_keys(text) if line.entry not in setting_names]
 
 
