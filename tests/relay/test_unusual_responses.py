@@ -15,6 +15,7 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.relay.upstream import client as upstream_client
 from gateway.routing.snapshot import Snapshot
 from tests.relay.harness import (
     DONE,
@@ -284,6 +285,7 @@ async def test_a_bomb_of_many_members_is_too_large(tmp_path: Path) -> None:
 
 
 _REFUSAL = refusal(429, "slow down").content
+PRESETS = {"openai_chat": "openai", "anthropic_messages": "anthropic", "cohere": "cohere"}
 
 
 @pytest.mark.parametrize(
@@ -297,15 +299,34 @@ _REFUSAL = refusal(429, "slow down").content
             headers={"retry-after": "9"},
             stream=PacedBody(_REFUSAL[:5], httpx.ReadError("the upstream closed the connection")),
         ),
+        lambda: httpx.Response(
+            429, headers={"retry-after": "9"}, stream=PacedBody(_REFUSAL[:5], 30.0)
+        ),
     ],
-    ids=["unknown encoding", "invalid gzip", "too large", "cut off"],
+    ids=["unknown encoding", "invalid gzip", "too large", "cut off", "stalled"],
+)
+@pytest.mark.parametrize(
+    ("dialect", "path", "body"),
+    [
+        ("openai_chat", "/v1/chat/completions", REQUEST),
+        ("anthropic_messages", "/v1/chat/completions", {**REQUEST, "n": 2}),
+        ("cohere", "/v1/embeddings", {"model": "m", "input": ["a"] * 100}),
+    ],
+    ids=["one", "choices", "embeddings"],
 )
 async def test_an_error_keeps_its_status_if_its_body_cannot_be_read(
-    tmp_path: Path, response: Callable[[], httpx.Response]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    response: Callable[[], httpx.Response],
+    dialect: str,
+    path: str,
+    body: dict[str, Any],
 ) -> None:
     """The status says what happened, and `Retry-After` when to come back."""
-    async with gateway(tmp_path, one_try_route(), a=lambda _: response()) as live:
-        reply = await live.post("/v1/chat/completions", REQUEST)
+    monkeypatch.setattr(upstream_client, "ERROR_BODY_S", 0.2)
+    registry = snapshot(route("m", provider("a", dialect, preset=PRESETS[dialect])))
+    async with gateway(tmp_path, registry, a=lambda _: response()) as live:
+        reply = await live.post(path, body)
         row = await live.entry()
     assert reply.status == 429, reply.body
     assert reply.headers["retry-after"] == "9"

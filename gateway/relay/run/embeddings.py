@@ -287,11 +287,13 @@ async def _send_batch(
         upstream_response = await send_with_token(
             runtime.upstreams, tokens, provider, "POST", url, headers, content, connect_s, extra
         )
+        is_error = upstream_response.status not in SUCCESS_STATUSES
         try:
-            data = await upstream_response.read_all()
+            read_body = upstream_response.read_error if is_error else upstream_response.read_all
+            data = await read_body()
         finally:
             await upstream_response.close()
-    if upstream_response.status not in SUCCESS_STATUSES:
+    if is_error:
         error = prepared_request.dialect.provider.parse_error(
             upstream_response.status, upstream_response.headers, data
         )

@@ -31,8 +31,6 @@ from gateway.routing.snapshot import Route, Target
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-_MAX_ERROR_BYTES = 1024 * 1024
-
 
 async def prepare_call(
     call: Call, route: Route, target: Target, request: Request
@@ -110,7 +108,7 @@ async def _raise_refusal(
     prepared_request: PreparedRequest,
     upstream_response: UpstreamResponse,
 ) -> None:
-    body = await upstream_response.read_all(_MAX_ERROR_BYTES)
+    body = await upstream_response.read_error()
     call.recorder.record_upstream(body)
     error = prepared_request.dialect.provider.parse_error(
         upstream_response.status, upstream_response.headers, body

@@ -572,10 +572,7 @@ async def _raise_refusal(
     response: UpstreamResponse,
 ) -> None:
     """Raises the error for an upstream's error response, without secrets in it."""
-    try:
-        body = await response.read_all(1024 * 1024)
-    except GatewayError:
-        body = b""  # the status and the headers still say what failed
+    body = await response.read_error()
     call.recorder.record_upstream(body)
     if not 400 <= response.status < 600:
         message = f"the upstream answered with the unexpected status {response.status}"

@@ -8,6 +8,7 @@ Redirects are never followed: they would send a prompt and a key to a host that 
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from email.utils import formatdate
@@ -35,6 +36,9 @@ from gateway.routing.snapshot import Provider, Snapshot
 # 202. Without a complete response in the body it is an error all the same.
 SUCCESS_STATUSES = frozenset({200, 201, 202})
 MAX_REPLY_BYTES = 32 * 1024 * 1024
+# The size of an error response's body, and how long it may take after its head.
+MAX_ERROR_BYTES = 1024 * 1024
+ERROR_BODY_S = 5.0
 USER_AGENT = b"dragoman"
 # Headers by which Amazon SageMaker is recognised; the first has the container's content type.
 _SAGEMAKER_HEADERS = ("x-amzn-sagemaker-content-type", "x-amzn-invoked-production-variant")
@@ -112,6 +116,17 @@ class UpstreamResponse:
                 raise bad_upstream("the upstream's response is too large")
         # Some servers begin JSON with a byte order mark.
         return (first if len(parts) == 1 else b"".join(parts)).removeprefix(_BYTE_ORDER_MARK)
+
+    async def read_error(self) -> bytes:
+        """The body of an error response; empty if it cannot be read, or not in time.
+
+        The status and the headers still say what failed.
+        """
+        try:
+            async with asyncio.timeout(ERROR_BODY_S):
+                return await self.read_all(MAX_ERROR_BYTES)
+        except (GatewayError, TimeoutError):
+            return b""
 
     async def close(self, *, sound: bool = True) -> None:
         """Releases the connection; closes it if the body was not read to its end, or not `sound`.
