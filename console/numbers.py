@@ -7,7 +7,7 @@ _MAX_DIGITS = 18
 
 
 def number_in(text: str, max_digits: int = _MAX_DIGITS) -> int | None:
-    """The number that a text is, in ASCII digits; None if it is none or is too long.
+    """Parse a number in ASCII digits; None for any other text, or a longer one.
 
     `str.isdigit` also accepts `²`, which `int` refuses, and any number of digits.
     """

@@ -30,14 +30,14 @@ def step() -> Step:
     return cast("Step", stored_step) if stored_step in STEPS else "done"
 
 
-def advance(next_step: Step, **facts: Any) -> None:
-    """Advance to a step, never back, so that opening a page twice is harmless."""
+def advance(next_step: Step, **values: Any) -> None:
+    """Advance to a step and store values with it; never back, so a page may be opened twice."""
     stored_state = state()
     order = [*STEPS, "done"]
     if stored_state and order.index(next_step) < order.index(step()):
         next_step = step()
     Setting.objects.update_or_create(
-        name=_NAME, defaults={"value": {**stored_state, **facts, "step": next_step}}
+        name=_NAME, defaults={"value": {**stored_state, **values, "step": next_step}}
     )
 
 

@@ -132,23 +132,22 @@ def list_targets(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
 def get_process(request: HttpRequest) -> Any:
     """Status of the responding process."""
     runtime = runtime_of(request)
-    facts = process.process_status(runtime)
-    journal = facts.journal
-    process_facts = {name: getattr(facts, name) for name in _PROCESS_FIELDS}
+    status = process.process_status(runtime)
+    journal = status.journal
+    process_out = {name: getattr(status, name) for name in _PROCESS_FIELDS}
     journal_out = None
     if journal is not None:
-        status = journal.status
         journal_out = {
             "waiting": journal.waiting,
             "has_dropped": journal.has_dropped,
             "rows_dropped": journal.counters.rows_dropped,
             "rows_refused": journal.counters.rows_refused,
             "bodies_dropped": journal.counters.bodies_dropped,
-            "on_disk": status.on_disk,
-            "disk_bytes": status.disk_bytes,
-            "disk_full": status.disk_full,
+            "on_disk": journal.status.on_disk,
+            "disk_bytes": journal.status.disk_bytes,
+            "disk_full": journal.status.disk_full,
         }
-    return {**process_facts, "journal": journal_out, "problems": process.active_problems(runtime)}
+    return {**process_out, "journal": journal_out, "problems": process.active_problems(runtime)}
 
 
 @router.post("/health/targets/reset", response=ResetOut)

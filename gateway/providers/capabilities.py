@@ -33,15 +33,15 @@ def traits_for(preset: str, model: str) -> Traits:
     """Return the traits of `model` at a provider of `preset`.
 
     A model without a row gets the traits of the preset, and an unknown preset the defaults of
-    `Traits`: only known facts are set.
+    `Traits`: only known ones are set.
     """
     row = PRESETS.get(preset)
-    facts: dict[str, Any] = dict(row.traits) if row else {}
+    traits: dict[str, Any] = dict(row.traits) if row else {}
     for family in families_of(preset, model):
-        facts.update(family.traits)
-    if facts.get("context_window") is None:
-        facts["context_window"] = context_window(preset, model)
-    return merge_traits(_DEFAULTS, {**facts, "preset": preset, "model": model})
+        traits.update(family.traits)
+    if traits.get("context_window") is None:
+        traits["context_window"] = context_window(preset, model)
+    return merge_traits(_DEFAULTS, {**traits, "preset": preset, "model": model})
 
 
 @lru_cache(maxsize=4096)

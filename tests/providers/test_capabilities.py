@@ -14,14 +14,14 @@ from tests.each import each
 ANY_EFFORT = ("low", "medium", "high", "xhigh", "max")
 
 
-def facts(preset: str, model: str, *names: str) -> tuple[Any, ...]:
+def traits_of(preset: str, model: str, *names: str) -> tuple[Any, ...]:
     """Return some traits of a model, in the given order."""
     traits = traits_for(preset, model)
     return tuple(getattr(traits, name) for name in names)
 
 
 def test_traits_have_their_provider_kind_and_model() -> None:
-    assert facts("deepseek", "deepseek-v4-pro", "preset", "model") == (
+    assert traits_of("deepseek", "deepseek-v4-pro", "preset", "model") == (
         "deepseek",
         "deepseek-v4-pro",
     )
@@ -55,7 +55,7 @@ def test_traits_have_their_provider_kind_and_model() -> None:
 def test_claude_models_think_and_sample_as_documented(
     model: str, sampling: bool, modes: tuple[str, ...], efforts: tuple[str, ...]
 ) -> None:
-    features = facts("anthropic", model, "sampling", "thinking_modes", "efforts")
+    features = traits_of("anthropic", model, "sampling", "thinking_modes", "efforts")
     assert features == (sampling, modes, efforts)
 
 
@@ -72,7 +72,7 @@ def test_claude_models_think_and_sample_as_documented(
     ],
 )
 def test_prefill_ends_with_claude_4_5(model: str, prefill: bool) -> None:
-    assert facts("anthropic", model, "prefill") == (prefill,)
+    assert traits_of("anthropic", model, "prefill") == (prefill,)
 
 
 @each(
@@ -91,7 +91,7 @@ def test_prefill_ends_with_claude_4_5(model: str, prefill: bool) -> None:
     ],
 )
 def test_system_turns_in_between_are_for_some_claudes(model: str, mid_system: bool) -> None:
-    assert facts("anthropic", model, "mid_system") == (mid_system,)
+    assert traits_of("anthropic", model, "mid_system") == (mid_system,)
 
 
 @each(
@@ -104,7 +104,7 @@ def test_system_turns_in_between_are_for_some_claudes(model: str, mid_system: bo
     ],
 )
 def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_tools: bool) -> None:
-    features = facts("anthropic", model, "thinking_always_on", "forced_tools")
+    features = traits_of("anthropic", model, "thinking_always_on", "forced_tools")
     assert features == (always_on, forced_tools)
 
 
@@ -124,7 +124,7 @@ def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_to
     ],
 )
 def test_claude_models_have_their_limits(model: str, max_output: int, window: int) -> None:
-    assert facts("anthropic", model, "max_output", "context_window") == (max_output, window)
+    assert traits_of("anthropic", model, "max_output", "context_window") == (max_output, window)
 
 
 @each(
@@ -138,12 +138,12 @@ def test_claude_models_have_their_limits(model: str, max_output: int, window: in
     ],
 )
 def test_structured_output_came_with_claude_4_1(model: str, structured: str) -> None:
-    assert facts("anthropic", model, "structured") == (structured,)
+    assert traits_of("anthropic", model, "structured") == (structured,)
 
 
 def test_claude_at_another_host_keeps_its_model_traits() -> None:
     names = ("sampling", "prefill", "mid_system", "max_tokens_field")
-    features = facts("openrouter", "anthropic/claude-sonnet-5", *names)
+    features = traits_of("openrouter", "anthropic/claude-sonnet-5", *names)
     assert features == (False, False, True, "max_completion_tokens")
 
 
@@ -172,13 +172,13 @@ def test_claude_at_another_host_keeps_its_model_traits() -> None:
     ],
 )
 def test_openai_models_accept_their_own_efforts(model: str, efforts: tuple[str, ...]) -> None:
-    assert facts("openai", model, "reasoning", "efforts") == (True, efforts)
+    assert traits_of("openai", model, "reasoning", "efforts") == (True, efforts)
 
 
 @each("model", ["o1", "o3", "o4-mini", "gpt-5", "gpt-5.2", "gpt-6-astra"])
 def test_openais_reasoning_models_reject_sampling_parameters(model: str) -> None:
     names = ("sampling", "penalties", "stop_max", "system_role")
-    assert facts("openai", model, *names) == (False, False, 0, "developer")
+    assert traits_of("openai", model, *names) == (False, False, 0, "developer")
 
 
 @each(
@@ -197,12 +197,12 @@ def test_openais_reasoning_models_reject_sampling_parameters(model: str) -> None
     ],
 )
 def test_openai_models_have_their_limits(model: str, max_output: int, window: int) -> None:
-    assert facts("openai", model, "max_output", "context_window") == (max_output, window)
+    assert traits_of("openai", model, "max_output", "context_window") == (max_output, window)
 
 
 @each("model", ["gpt-4o", "gpt-4.1", "gpt-5-chat-latest", "gpt-3.5-turbo"])
 def test_openais_chat_models_do_not_reason(model: str) -> None:
-    features = facts("openai", model, "reasoning", "efforts", "sampling", "system_role")
+    features = traits_of("openai", model, "reasoning", "efforts", "sampling", "system_role")
     assert features[:3] == (False, (), True)
 
 
@@ -218,8 +218,8 @@ def test_openais_chat_models_do_not_reason(model: str) -> None:
     ],
 )
 def test_newer_openai_models_need_responses_for_tools(model: str, required: bool) -> None:
-    assert facts("openai", model, "responses_required_with_tools") == (required,)
-    assert facts("openrouter", f"openai/{model}", "responses_required_with_tools") == (False,)
+    assert traits_of("openai", model, "responses_required_with_tools") == (required,)
+    assert traits_of("openrouter", f"openai/{model}", "responses_required_with_tools") == (False,)
 
 
 @each(
@@ -227,7 +227,7 @@ def test_newer_openai_models_need_responses_for_tools(model: str, required: bool
     [("gpt-4.1", "implicit"), ("gpt-5.5", "implicit"), ("gpt-5.6", "breakpoints")],
 )
 def test_cache_breakpoints_came_with_gpt_5_6(model: str, cache: str) -> None:
-    assert facts("openai", model, "cache") == (cache,)
+    assert traits_of("openai", model, "cache") == (cache,)
 
 
 def test_an_older_name_of_the_output_limit_is_renamed_for_reasoning_models() -> None:
@@ -237,7 +237,7 @@ def test_an_older_name_of_the_output_limit_is_renamed_for_reasoning_models() -> 
 
 
 def test_mistral_models_have_their_traits() -> None:
-    features = facts(
+    features = traits_of(
         "mistral",
         "mistral-large-latest",
         "tool_id_rule",
@@ -288,7 +288,7 @@ def test_deepseek_maps_the_efforts_it_does_not_have(requested: str, expected: st
     ],
 )
 def test_reasoning_is_read_from_the_providers_field(preset: str, model: str, field: str) -> None:
-    assert facts(preset, model, "reasoning_field") == (field,)
+    assert traits_of(preset, model, "reasoning_field") == (field,)
 
 
 @each(
@@ -302,12 +302,12 @@ def test_reasoning_is_read_from_the_providers_field(preset: str, model: str, fie
     ],
 )
 def test_an_open_weight_model_reasons_at_every_provider(preset: str, model: str) -> None:
-    assert facts(preset, model, "reasoning") == (True,)
+    assert traits_of(preset, model, "reasoning") == (True,)
 
 
 @each(("preset", "model"), [("ollama", "llama3.1"), ("custom", "my-model"), ("vllm", "phi-4")])
 def test_an_unknown_model_has_no_reasoning(preset: str, model: str) -> None:
-    assert facts(preset, model, "reasoning", "efforts", "max_output") == (False, (), None)
+    assert traits_of(preset, model, "reasoning", "efforts", "max_output") == (False, (), None)
 
 
 def test_an_unknown_preset_has_the_default_traits() -> None:
@@ -325,7 +325,7 @@ def test_an_unknown_preset_has_the_default_traits() -> None:
     ],
 )
 def test_gemini_models_accept_their_own_efforts(model: str, efforts: tuple[str, ...]) -> None:
-    assert facts("gemini", model, "efforts") == (efforts,)
+    assert traits_of("gemini", model, "efforts") == (efforts,)
 
 
 def test_routers_such_as_openrouter_accept_every_effort() -> None:
@@ -392,7 +392,7 @@ def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: st
 )
 def test_bedrocks_models_differ_by_vendor(model: str, expected_traits: tuple[Any, ...]) -> None:
     names = ("cache", "thinking_request", "forced_tools", "tool_result_status")
-    assert facts("bedrock", model, *names) == expected_traits
+    assert traits_of("bedrock", model, *names) == expected_traits
 
 
 @each(
@@ -405,7 +405,7 @@ def test_bedrocks_models_differ_by_vendor(model: str, expected_traits: tuple[Any
     ],
 )
 def test_cohere_models_have_their_traits(model: str, expected_traits: tuple[Any, ...]) -> None:
-    assert facts("cohere", model, "reasoning", "images", "max_output") == expected_traits
+    assert traits_of("cohere", model, "reasoning", "images", "max_output") == expected_traits
 
 
 def test_claude_has_the_same_traits_at_every_provider() -> None:
@@ -413,7 +413,7 @@ def test_claude_has_the_same_traits_at_every_provider() -> None:
         name = (
             "anthropic.claude-sonnet-4-5" if preset.startswith("bedrock") else "claude-sonnet-4-5"
         )
-        assert facts(preset, name, "thinking_modes", "prefill", "mid_system") == (
+        assert traits_of(preset, name, "thinking_modes", "prefill", "mid_system") == (
             ("enabled",),
             True,
             False,

@@ -145,7 +145,9 @@ def test_older_claude_models_get_the_sampling_fields() -> None:
     assert report == set()
 
 
-def prepare_temperature(*, drop_params: bool = True, strict: bool = False, **facts: Any) -> Any:
+def prepare_temperature(
+    *, drop_params: bool = True, strict: bool = False, **known_traits: Any
+) -> Any:
     """Return the upstream request to gpt-5 with a temperature, for these settings."""
     row = PRESETS["openai"]
     provider = Provider(
@@ -157,9 +159,9 @@ def prepare_temperature(*, drop_params: bool = True, strict: bool = False, **fac
         drop_params=drop_params,
     )
     model = model_of(provider, "gpt-5")
-    if facts:
-        traits = msgspec.structs.replace(model.traits, **facts)
-        declared = model.declared_traits | facts.keys()
+    if known_traits:
+        traits = msgspec.structs.replace(model.traits, **known_traits)
+        declared = model.declared_traits | known_traits.keys()
         model = msgspec.structs.replace(model, traits=traits, declared_traits=declared)
     exchange = Exchange(
         request_id="r",

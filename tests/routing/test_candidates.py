@@ -38,13 +38,13 @@ def route(*targets: Target, steps: tuple[RouteStep, ...] = (), **changes: Any) -
 
 def decide_route(
     *routes: Route,
-    facts: RequestFeatures | None = None,
+    features: RequestFeatures | None = None,
     health: dict[str, CircuitState] | None = None,
     latency_by_target: dict[str, LatencyStats] | None = None,
     seed: int = 1,
 ) -> Decision:
     draw = random.Random(seed).random
-    return select_candidates(routes, facts, health or {}, latency_by_target or {}, NOW, draw)
+    return select_candidates(routes, features, health or {}, latency_by_target or {}, NOW, draw)
 
 
 def names(decision: Decision) -> list[str]:
@@ -214,7 +214,7 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "facts", "reason"),
+    ("step", "features", "reason"),
     [
         (
             RouteStep(order=1, requires=("tools",)),
@@ -264,11 +264,11 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
     ],
 )
 def test_a_step_accepts_requests_within_its_context_limits(
-    step: RouteStep, facts: RequestFeatures, reason: str | None
+    step: RouteStep, features: RequestFeatures, reason: str | None
 ) -> None:
     weak = target("a", images=False, structured="json", context_window=4096)
     decision = decide_route(
-        route(weak, target("b", 2), steps=(step, RouteStep(order=2))), facts=facts
+        route(weak, target("b", 2), steps=(step, RouteStep(order=2))), features=features
     )
     assert names(decision) == (["a", "b"] if reason is None else ["b"])
     assert reason is None or reasons(decision)["a"].endswith(reason)
@@ -278,7 +278,7 @@ def test_an_omitted_step_does_not_block_the_next() -> None:
     steps = (RouteStep(order=1, excludes=("images",)), RouteStep(order=2, fallback_on=("timeout",)))
     decision = decide_route(
         route(target("a"), target("b", 2), steps=steps),
-        facts=RequestFeatures(frozenset({"images"})),
+        features=RequestFeatures(frozenset({"images"})),
     )
     assert called_targets(decision) == ["b"]
 

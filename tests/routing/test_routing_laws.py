@@ -205,8 +205,10 @@ def test_every_available_target_is_a_candidate_once(
     targets = tuple(target(f"m{n}", w, o) for n, (o, w) in enumerate(rows))
     route = Route(id=1, name="r", targets=targets, strategy=name)
     states = {f"p/m{n}": CircuitState(open_until=50.0, kind="timeout") for n in resting}
-    facts = RequestFeatures(session=session)
-    chosen_targets = select_candidates([route], facts, states, {}, 10.0, random.Random(seed).random)
+    features = RequestFeatures(session=session)
+    chosen_targets = select_candidates(
+        [route], features, states, {}, 10.0, random.Random(seed).random
+    )
     call_order = [c.target.model.name for c in chosen_targets.candidates]
     awake = [f"m{n}" for n in range(len(rows)) if n not in resting]
     assert sorted(call_order) == sorted(awake or [f"m{n}" for n in range(len(rows))])

@@ -129,7 +129,7 @@ def read_deployment(
     else:
         provider = ProviderRow(preset=MOCK, ref=params.location, shareable=True)
         edits = [{"op": "set", "path": "mock_response", "value": mock_response}]
-    traits, prices = _base_model_facts(info, resolved_model)
+    traits, prices = _base_model_properties(info, resolved_model)
     if mock_response is not None:
         prices = {**_list_prices(resolved_model.preset.name, resolved_model.model), **prices}
     limits, rates = deployment_limits(params, info)
@@ -215,7 +215,7 @@ def _read_edits(params: Node, model: ResolvedModel, report: Report) -> list[dict
     return edits
 
 
-def _base_model_facts(
+def _base_model_properties(
     info: Node | None, model: ResolvedModel
 ) -> tuple[dict[str, Any], dict[str, Decimal]]:
     """Return traits and prices of `base_model` that the deployment's own name does not give."""
