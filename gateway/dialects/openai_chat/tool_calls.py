@@ -9,7 +9,16 @@ from typing import Any
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.call_ids import UnusedIds
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, SignatureDelta
-from gateway.canon.request import Document, Image, Part, Signature, Text, ToolCall, ToolResult
+from gateway.canon.request import (
+    Audio,
+    Document,
+    Image,
+    Part,
+    Signature,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
@@ -189,11 +198,17 @@ def _split_result_parts(
 
 
 def _moved_media_kind(context: ChatRenderContext, part: Part) -> str | None:
+    """The name of media that a tool message may not contain; None for a part that it may."""
     if context.traits.tool_result_images:
         return None
     if isinstance(part, Image):
         return "image" if context.traits.images else None
-    if isinstance(part, Document) and part.text is None and part.parts is None:
+    if isinstance(part, Audio):
+        return "audio" if context.traits.audio else None
+    if isinstance(part, Document) and part.parts is not None:
+        has_media = any(_moved_media_kind(context, inner_part) for inner_part in part.parts)
+        return "document" if has_media else None
+    if isinstance(part, Document) and part.text is None:
         return "document" if context.traits.pdf else None
     return None
 

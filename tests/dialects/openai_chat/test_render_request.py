@@ -262,6 +262,30 @@ def test_images_of_a_tool_result_follow_all_results_of_the_turn():
     assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None
 
 
+@pytest.mark.parametrize(
+    ("part", "kind", "types"),
+    [
+        (
+            Document(parts=(Text(text="t"), Image(data=PNG, media_type="image/png")), title="T"),
+            "document",
+            ["text", "text", "text", "image_url"],
+        ),
+        (Audio(data="UklG", format="wav"), "audio", ["text", "input_audio"]),
+    ],
+    ids=["a document with an image", "audio"],
+)
+def test_a_tool_message_contains_text_only(part: Any, kind: str, types: list[str]):
+    turns = (
+        Turn(role="assistant", parts=(Call(id="a", name="f"),)),
+        Turn(role="user", parts=(ToolResult(id="a", parts=(part,), path="r"),)),
+    )
+    rendered = render(Request(model="gw", turns=turns), audio=True)
+    _, tool_message, user_message = rendered.body["messages"]
+    note = f"[{kind} 1 of this tool result is attached to the next user message]"
+    assert tool_message["content"] == note
+    assert [item["type"] for item in user_message["content"]] == types
+
+
 def test_images_in_results_are_sent_if_the_target_supports_them():
     content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
     rendered = render(
