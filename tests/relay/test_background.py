@@ -16,7 +16,7 @@ import pytest
 from gateway.providers.masks import compile_mask
 from gateway.relay.exchange.stored_response import ResponseBackend, StoredResponse
 from gateway.relay.run import background
-from tests.relay.harness import Gateway, completion, gateway, provider, route, snapshot
+from tests.relay.harness import Gateway, completion, gateway, provider, route, snapshot, sse
 from tests.waits import wait_until_async
 
 REQUEST = {"model": "m", "input": "hello", "background": True}
@@ -171,3 +171,24 @@ async def test_a_stream_whose_database_fails_ends_with_an_error(tmp_path: Path) 
         reply = await live.post("/v1/responses/resp_1?stream=true", b"", method="GET")
     assert reply.ended
     assert event_names(reply.body) == ["error"]
+
+
+async def test_an_error_event_of_the_upstream_ends_the_response(tmp_path: Path) -> None:
+    """OpenAI's own stream may end with `error`, which has no response in it."""
+    up = {"id": "resp_up", "object": "response", "status": "in_progress", "output": []}
+    created = {"type": "response.created", "sequence_number": 0, "response": up}
+    failure = {"type": "error", "sequence_number": 1, "code": "server_error", "message": "boom"}
+    parts = [f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in (created, failure)]
+    store = FailingStore()
+    registry = snapshot(route("m", provider("up")), log_bodies=True)
+    async with gateway(
+        tmp_path,
+        registry,
+        responses=store.backend(),
+        up=lambda _: sse(parts[0], 0.05, parts[1]),
+    ) as live:
+        reply = await live.post("/v1/responses", {**REQUEST, "stream": True})
+        assert event_names(reply.body) == ["response.created", "error"]
+        await wait_until_async(lambda: not store.only_row.running)
+        response = await read(live, store.only_row.id)
+    assert (response["status"], response["error"]["message"]) == ("failed", "boom")

@@ -47,6 +47,7 @@ SAVE_PAUSE_S = 0.5
 MAX_SAVE_PAUSE_S = 15.0
 SAVE_RETRY_S = 600.0
 _CANCELLED_ERROR = Error(kind="client_gone", message="the response was cancelled")
+_INCOMPLETE = Error(kind="upstream_error", message="the response ended before it was complete")
 _SHUTDOWN = Error(kind="upstream_error", message="the gateway ended while the response ran")
 
 
@@ -196,6 +197,8 @@ class BackgroundResponses:
             job.response = _with_status(job.response, "cancelled")
         elif error is not None:
             _fail(call, job, error)
+        elif job.response.running:  # the upstream's last event was `error`, which has no response
+            _fail(call, job, call.error or _INCOMPLETE)
         job.response = msgspec.structs.replace(job.response, events=_events_within_limit(job))
         if job.response.size > MAX_STORED_BYTES:
             job.response = msgspec.structs.replace(job.response, events=[], previous_items=b"")
