@@ -200,7 +200,7 @@ class ColumnRun:
             task.cancel()
 
     def report_silence(self, now: float) -> None:
-        """Emit `quiet` once per second while nothing arrives; called by `Run._poll`."""
+        """Emit `quiet` once per second while nothing arrives; called by `Run._poll_stops`."""
         silent_s = now - self.last_event_at
         if self.ended or silent_s < QUIET_S or silent_s - self._last_quiet_report_s < 1.0:
             return

@@ -1,6 +1,6 @@
 """The report of an import from another gateway: counts, and remarks on unsupported settings.
 
-    report.added("key"); report.note("key ci", "aliases are not supported")
+    report.count("keys", "added"); report.add_remark("key ci", "aliases are not imported")
 
 It names rows by their names, never by their secrets.
 """

@@ -220,7 +220,7 @@ class DocumentField(models.TextField):  # type: ignore[type-arg]
 
 @DocumentField.register_lookup
 class Matches(models.Lookup):
-    """Whether all phrases (`gateway.fulltext.phrases`) occur."""
+    """Whether all phrases (`gateway.fulltext.parse_phrases`) occur."""
 
     lookup_name = "matches"
     prepare_rhs = False

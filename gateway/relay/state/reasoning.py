@@ -1,10 +1,10 @@
 """Reasoning state that clients cannot send back: stored per response, restored in later requests.
 
 After a response with tool calls its reasoning and signatures are stored for the API key: in the
-process, bounded in bytes and time, and through `Wiring.write_reasoning`, where other processes and
-later starts find them. Before a request with such calls in its history is sent to a model that
-requires them, they are restored. The first stored state is used, so that
-the same history always gets the same state and prompt caches hit.
+process, bounded in bytes and time, and in the database (`Wiring.reasoning`), where other processes
+and later starts find them. Before a request with such calls in its history is sent to a model that
+requires them, they are restored. The first stored state is used, so that the same history always
+gets the same state and prompt caches hit.
 
 State that the upstream rejects nevertheless is dropped: `retry_without_state` allows one retry
 without it for each target.

@@ -1,7 +1,7 @@
 """Reader of LiteLLM's configuration file, unmodified.
 
 `read(path)` returns a `Config` or raises `ConfigError`; `apply.apply(config)` writes it to
-the registry. `keys.SECTIONS` says for every key whether and how it is supported.
+the registry. `key_lookup.SECTIONS` says for every key whether and how it is supported.
 """
 
 from __future__ import annotations
