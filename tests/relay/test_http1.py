@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from gateway.relay.upstream.http1 import Transport
+from gateway.relay.upstream.http1 import Connection, SlicedBody, Transport
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -393,3 +394,28 @@ async def test_a_connection_is_not_used_when_its_upstream_is_about_to_close_it()
             assert await fetch_response(transport, post(url)) == (200, b"ok")
         await transport.aclose()
     assert connections == 2
+
+
+@pytest.mark.parametrize("size", [2, 200_000, None], ids=["small", "large", "pieces"])
+async def test_a_connection_refused_before_the_request_is_written_says_why(
+    size: int | None,
+) -> None:
+    """In TLS 1.3 a server reports a missing certificate when the connection is open already."""
+
+    class ClosingTransport(asyncio.Transport):
+        def is_closing(self) -> bool:
+            return True
+
+    connection = Connection(asyncio.get_running_loop())
+    connection.connection_made(ClosingTransport())
+    if size is None:
+        await connection.send_pieces(b"head", SlicedBody(b"x" * 200_000))
+    else:
+        connection.send(b"head", b"x" * size)
+        connection.flush()
+    alert = ssl.SSLError()
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    connection.connection_lost(alert)
+    with pytest.raises(httpx.ReadError, match="TLS failed: it requires a client certificate"):
+        await connection.wait_head()
+    assert not connection.written

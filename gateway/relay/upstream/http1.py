@@ -317,8 +317,10 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         if not pending or transport is None or self.closed:
             return
-        if transport.is_closing() or (self.reused and _has_waiting(self._poll)):
+        if self.reused and (transport.is_closing() or _has_waiting(self._poll)):
             self._fail(httpx.ReadError("the upstream closed the connection"))
+            return
+        if transport.is_closing():  # `connection_lost` comes next, with the reason
             return
         self.written = True
         self._written_bytes = len(pending)
@@ -333,7 +335,7 @@ class Connection(asyncio.Protocol):
             if self._head_done or self.error is not None:
                 return
             self.flush()
-            if self.error is not None:
+            if self.error is not None or not self.written:
                 return
             self._written_bytes += len(chunk)
             self.transport.write(chunk)
