@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -119,6 +120,8 @@ def test_the_export_has_the_requested_columns(viewer_client: Client) -> None:
     team = Team.objects.create(name="search")
     key = ApiKey.objects.create(name="ci", prefix="sk-ci", digest=b"x", team=team)
     add_request(key_id=key.pk, key_prefix="sk-ci")
+    page = viewer_client.get(reverse("cost")).content.decode()
+    assert re.search(r'name="by" value="end_user">\s*End user\s*<', page)
     response = viewer_client.get(reverse("spend-export"), {"by": ["team", "key"], "format": "csv"})
     (row,) = csv.DictReader(io.StringIO(response.content.decode()))
     assert (row["team"], row["key"], Decimal(row["charged_usd"])) == (

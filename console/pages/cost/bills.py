@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from console.access import editor, is_editor, viewer
+from console.insight import series
 from console.pages.cost.forms import BillForm, MarkupForm
 from gateway import store
 from gateway.accounting.bills import import_bill, reconcile
@@ -25,6 +26,7 @@ from gateway.accounting.spend import DIMENSIONS, parse_period, render_csv, spend
 from gateway.models import Provider, UsageHour
 
 PAGE = "cost"
+_DIMENSION_LABELS = {**series.DIMENSIONS, "day": gettext_lazy("Day"), "tag": gettext_lazy("Tag")}
 MAX_DAYS = 400
 UNCERTAINTY_LABELS: dict[str, tuple[Promise, Promise]] = {
     "unknown": (
@@ -176,7 +178,7 @@ def _render_page(
             (*UNCERTAINTY_LABELS[uncertainty.reason], uncertainty)
             for uncertainty in reconciliation.uncertainties
         ],
-        "dimensions": DIMENSIONS,
+        "dimensions": [(name, _DIMENSION_LABELS[name]) for name in DIMENSIONS],
         "may_change": is_editor(request.user),
         "markup_form": markup_form or MarkupForm(initial={"markup": store.load_options().markup}),
     }
