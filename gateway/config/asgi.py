@@ -70,6 +70,7 @@ def _runtime_config() -> Config:
         allowed_hosts=tuple(settings.ALLOWED_HOSTS),
         trusted_origins=tuple(settings.CSRF_TRUSTED_ORIGINS),
         max_requests=settings.MAX_REQUESTS or capacity.requests(),
+        max_large_body_bytes=capacity.large_body_bytes(settings.MAX_BODY_BYTES),
         drain_s=settings.DRAIN_S,
         log_body_bytes=settings.LOG_BODY_BYTES,
         journal_items=settings.JOURNAL_ITEMS,

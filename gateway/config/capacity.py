@@ -15,6 +15,8 @@ except ImportError:  # Windows has no such limits
 MAX_DESCRIPTORS = 65_536
 # Average memory of a request, with body and response (a 1 MB body takes 2.2 MB).
 REQUEST_BYTES = 5 * 1024 * 1024 // 2
+# Memory of a large request in sizes of its body: decoded, translated, sent, recorded.
+BODY_COPIES = 3
 MIN_REQUESTS, MAX_REQUESTS = 16, 10_000
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -49,6 +51,11 @@ def requests() -> int:
     by_memory = memory() // 2 // workers() // REQUEST_BYTES
     limit = min(_available_descriptors() // 3, max(MIN_REQUESTS, by_memory), MAX_REQUESTS)
     return max(1, limit)
+
+
+def large_body_bytes(max_body_bytes: int) -> int:
+    """Return the limit of all large bodies together, of which each takes several times its size."""
+    return max(2 * max_body_bytes, memory() // 2 // workers() // BODY_COPIES)
 
 
 def workers() -> int:

@@ -31,6 +31,7 @@ from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.edge.similar_names import similar_names
 from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Exchange
 from gateway.relay.runtime import Config, Runtime
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, may_use
 
@@ -330,6 +331,33 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
         return body
     chunks = [chunk async for chunk in _bounded_chunks(receive, message, headers, limit)]
     return await offload.run_scan(sum(map(len, chunks)), b"".join, chunks)
+
+
+OVERLOADED_MESSAGE = "the gateway is at its limit of concurrent requests; try again shortly"
+
+
+def declared_body_bytes(headers: Mapping[str, str]) -> int:
+    """The length of a body, which it takes in memory; 0 for a form, whose files are on disk."""
+    declared_length = headers["content-length"]
+    if headers.get("content-type", "").lower().lstrip().startswith("multipart/"):
+        return 0
+    return int(declared_length[:20]) if declared_length.isdecimal() else 0
+
+
+def has_memory_for(runtime: Runtime, size: int) -> bool:
+    """Whether a large body may be read in addition to those of the requests in progress."""
+    in_use = runtime.metrics.large_body_bytes
+    return not in_use or in_use + size <= runtime.config.max_large_body_bytes
+
+
+def count_large_body(runtime: Runtime, exchange: Exchange) -> None:
+    """Counts a large body that was sent without its length. Raises GatewayError (503)."""
+    size = len(exchange.body)
+    if not has_memory_for(runtime, size):
+        runtime.metrics.count_shed()
+        raise GatewayError(Error(kind="overloaded", message=OVERLOADED_MESSAGE, retry_after_s=1))
+    exchange.large_body_bytes = size
+    runtime.metrics.large_body_bytes += size
 
 
 async def read_chunks(

@@ -81,6 +81,8 @@ MAX_CHECKED_BYTES = 4 * 1024 * 1024
 # (https://github.com/mistralai/client-python/blob/main/src/mistralai/client/models/functioncall.py,
 # https://github.com/vercel/ai/blob/main/packages/xai/src/xai-chat-language-model.ts).
 _WHOLE_CALL_CLIENTS = re.compile(r"^mistral-client-|@mistralai/mistralai|\bai-sdk/(?:mistral|xai)/")
+# Digits in the length of a body that counts towards the memory of large bodies.
+_LARGE_DIGITS = 7
 # Maximum body size of Ollama's `/api/show`.
 _MAX_SHOW_BYTES = 64 * 1024
 
@@ -189,10 +191,17 @@ async def serve(
     runtime: Runtime, call: Call, client: Client, scope: Scope, receive: Receive
 ) -> None:
     """Admits one call and serves it; every failure is sent to the client."""
-    if runtime.metrics.requests_in_flight >= runtime.config.max_requests:
+    exchange, config = call.exchange, runtime.config
+    if len(exchange.headers.get("content-length", "")) >= _LARGE_DIGITS:
+        exchange.large_body_bytes = admission.declared_body_bytes(exchange.headers)
+    if runtime.metrics.requests_in_flight >= config.max_requests or (
+        exchange.large_body_bytes
+        and not admission.has_memory_for(runtime, exchange.large_body_bytes)
+    ):
         await _reject_over_limit(runtime, call, client)
         return
     runtime.metrics.requests_in_flight += 1
+    runtime.metrics.large_body_bytes += exchange.large_body_bytes
     deadlines = Deadlines(runtime.deadline_ticker)
     try:
         work = _admit_and_run(runtime, call, client, scope, receive, deadlines)
@@ -200,6 +209,7 @@ async def serve(
         await serve_call(runtime, call, client, deadlines, work, fail)
     finally:
         runtime.metrics.requests_in_flight -= 1
+        runtime.metrics.large_body_bytes -= call.exchange.large_body_bytes
         if call.exchange.passthrough_state is not None:
             passthrough.release_spool(call.exchange)
 
@@ -271,13 +281,9 @@ async def _admit_and_run(
 
 
 async def _reject_over_limit(runtime: Runtime, call: Call, client: Client) -> None:
-    """Rejects a request over the concurrency limit; it is counted, but not logged."""
+    """Rejects a request over a limit of the process; it is counted, but not logged."""
     runtime.metrics.count_shed()
-    error = Error(
-        kind="overloaded",
-        message="the gateway is at its limit of concurrent requests; try again shortly",
-        retry_after_s=1,
-    )
+    error = Error(kind="overloaded", message=admission.OVERLOADED_MESSAGE, retry_after_s=1)
     status, headers, content = _render_error(call, GatewayError(error))
     await client.reply(status, headers, content)
 
@@ -293,6 +299,8 @@ async def _accept_call(
     exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
     exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
     size = len(exchange.body)
+    if size >= offload.SCANNED_BYTES and not exchange.large_body_bytes:
+        admission.count_large_body(runtime, exchange)
     exchange.fields = (
         admission.decode_object(exchange.body)
         if size < offload.LARGE_BYTES

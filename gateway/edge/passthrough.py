@@ -153,6 +153,8 @@ async def _read_body(
 
     if not is_form:
         exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
+        if len(exchange.body) >= offload.SCANNED_BYTES and not exchange.large_body_bytes:
+            admission.count_large_body(runtime, exchange)
         if exchange.body or operation.path_suffix == "":
             exchange.fields = await admission.decode_body(exchange.body)
         exchange.model = admission.field_value(exchange.fields, "model", str, default="")

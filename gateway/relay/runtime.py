@@ -64,7 +64,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     `pepper` keys the digests of API keys; `admin_digests` are those of the
     credentials that are also admin credentials. `allowed_hosts` and `trusted_origins`
-    restrict which pages are served without a key.
+    restrict which pages are served without a key. `max_large_body_bytes` limits the bodies of
+    1 MB or more of all requests in progress together.
     """
 
     data_dir: Path
@@ -75,6 +76,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_upload_bytes: int = 128 * 1024 * 1024
     body_timeout_s: float = 30.0
     max_requests: int = 10_000
+    max_large_body_bytes: int = 1024 * 1024 * 1024
     allowed_hosts: tuple[str, ...] = ("*",)
     trusted_origins: tuple[str, ...] = ()
     drain_s: float = 30.0

@@ -51,6 +51,34 @@ async def test_overload_errors_are_in_the_clients_dialect(tmp_path: Path, path: 
         assert b"dragoman_requests_shed_total 1.0" in (await metrics(live)).body
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_large_bodies_of_all_requests_are_limited_together(
+    tmp_path: Path, chunked: bool
+) -> None:
+    hold, reached = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Any) -> Any:
+        reached.set()
+        await hold.wait()
+        return completion()
+
+    large = {**REQUEST, "messages": [{"role": "user", "content": "x" * 1_500_000}]}
+    headers = {"transfer-encoding": "chunked"} if chunked else {"content-length": "1500100"}
+    path = "/v1/chat/completions"
+    async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
+        configure(live.runtime, max_large_body_bytes=1_000_000)
+        first = asyncio.create_task(live.post(path, large, headers=headers))
+        await reached.wait()
+        shed = await live.post(path, large, headers=headers)
+        assert (shed.status, shed.headers["retry-after"]) == (503, "1")
+        small = asyncio.create_task(live.post(path, REQUEST))
+        await asyncio.sleep(0)
+        hold.set()
+        assert (await first).status == (await small).status == 200
+        assert (await live.post(path, large, headers=headers)).status == 200
+        assert live.runtime.metrics.large_body_bytes == 0
+
+
 async def metrics(live: Gateway, **headers: str) -> Any:
     return await live.post("/metrics", {}, headers=headers, method="GET")
 

@@ -269,7 +269,7 @@ class Metrics:
         self._children: dict[tuple[str, ...], Any] = {}
         self._pending: deque[LogRecord] = deque()
         self._events: deque[tuple[tuple[str, ...], float]] = deque()
-        self.requests_in_flight = 0
+        self.requests_in_flight = self.large_body_bytes = 0
         self._snapshot: Snapshot | None = None
         self._names = RegistryNames(None)
         self._counted: dict[tuple[str, ...], int] = {}
