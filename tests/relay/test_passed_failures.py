@@ -39,6 +39,7 @@ MESSAGES_TEXT = messages_event(
     [
         b'data: {"object": "error", "message": "boom", "code": 500}\n\n',
         b'data: {"detail": "boom"}\r\n\r\n',
+        b'data: {"error": "boom"}\n\n',
         b"event: error\ndata: boom\n\n",
         b'data: {"choices": [{"del\xff\xfe\n\n',
         b"data: <html>\n\n",

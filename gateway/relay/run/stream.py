@@ -20,7 +20,7 @@ from gateway.canon.fold import ResponseBuilder
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import unknown_finish
 from gateway.dialects.base import ResponseContext, StreamParser, StreamRenderer
-from gateway.framing import eventstream
+from gateway.framing import eventstream, ndjson
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Frame
 from gateway.providers.redact import scrub_bytes
@@ -382,8 +382,9 @@ class _StreamRelay:
         first_bytes = self.client_stream.first_bytes
         if first_bytes.startswith(b"event:") or b"\nevent:" in first_bytes:
             return bool(frame.event) and payload.get("type") == frame.event
-        if payload.get("error"):
-            return True
+        if payload.get("error"):  # Ollama's is a text
+            expected_type = str if isinstance(self.decoder, ndjson.Decoder) else dict
+            return isinstance(payload["error"], expected_type)
         return any(isinstance(payload.get(name), dict | list) for name in _CONTENT_FIELDS)
 
     def _sendable_bytes(self, data: bytes) -> bytes:
