@@ -538,4 +538,7 @@ NOT_SERVED = {
     "cohere (Python), `Client` (version 1)": "`/v1/chat` and `/v1/embed` return 404: use "
     "`ClientV2`. `rerank` is passed through.",
     "boto3, `invoke_model`": "its body is that of one model: use `converse`.",
+    "LangChain `ChatMistralAI`, tools": "it requires streamed tool calls in Mistral's form, and "
+    "its requests do not name it, so that it gets them from Mistral's models only: use "
+    "`ChatOpenAI`.",
 }
