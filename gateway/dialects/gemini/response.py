@@ -260,7 +260,9 @@ def parse_citations(sources: Json, text: str) -> list[Citation]:
     metadata = sources.get("groundingMetadata")
     if isinstance(metadata, dict):
         chunks = list_or_empty(metadata.get("groundingChunks"))
-        for support in list_or_empty(metadata.get("groundingSupports")):
+        # Sources without supports belong to the entire text.
+        every_chunk = {"groundingChunkIndices": list(range(len(chunks)))}
+        for support in list_or_empty(metadata.get("groundingSupports")) or [every_chunk]:
             if isinstance(support, dict):
                 citations += _parse_support(support, chunks, offsets)
     citations += _parse_recitations(sources.get("citationMetadata"), offsets)

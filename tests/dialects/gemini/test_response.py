@@ -225,6 +225,20 @@ def test_sources_are_counted_in_characters():
     assert (source.url, source.start, source.end) == ("https://x", 2, 7)
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["with the text", "after the text"])
+def test_sources_without_supports_belong_to_the_entire_text(late: bool):
+    grounding = {"groundingMetadata": {"groundingChunks": [{"web": {"uri": "https://x"}}]}}
+    stream = [
+        chunk(text("World"), more={} if late else grounding),
+        chunk(reason="STOP", more=grounding),
+    ]
+    [part] = response_from(*stream).parts
+    assert isinstance(part, Text)
+    assert [(source.url, source.start, source.end) for source in part.citations] == [
+        ("https://x", 0, None)
+    ]
+
+
 def test_google_only_parts_are_preserved_for_gemini_clients():
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     body = chunk(code, reason="STOP", more={"safetyRatings": [{"x": 1}]})
