@@ -11,10 +11,12 @@ from django import template
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
+from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateway.models import RequestLog
 from gateway.providers.catalog import PRESETS
@@ -25,6 +27,12 @@ UNKNOWN_TEXT = "—"
 # Smaller amounts have two significant digits instead of two decimals.
 _SMALL_USD = Decimal("0.1")
 _MINUTE_S = 60
+_OUTCOMES: dict[str, Promise] = {
+    "ok": gettext_lazy("succeeded"),
+    "error": gettext_lazy("failed"),
+    "cut": gettext_lazy("stream interrupted"),
+    "client_closed": gettext_lazy("client disconnected"),
+}
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -220,6 +228,12 @@ def clock(moment: dt.datetime) -> SafeString:
 def _time_element(moment: dt.datetime, text: str) -> SafeString:
     title = date_format(timezone.localtime(moment), f"{_DAY}, H:i:s e")
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, text)
+
+
+@register.filter
+def outcome(value: str) -> str | Promise:
+    """What became of a request, in words."""
+    return _OUTCOMES.get(value, value)
 
 
 @register.filter

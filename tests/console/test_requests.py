@@ -691,3 +691,9 @@ def test_a_cached_response_shows_its_age_and_saved_cost(admin_client: Client):
     row = logged(cache="hit", cache_age_s=420, saved_usd=Decimal("0.5"))
     assert "hit, 7\xa0minutes old, $0.50 saved" in detail(admin_client, row)
     assert "bypassed" in detail(admin_client, logged("req_1", cache="bypass"))
+
+
+def test_the_outcome_of_a_request_is_in_words(admin_client: Client) -> None:
+    row = logged("req_gone", outcome="client_closed", status=499)
+    page = admin_client.get(f"/console/requests/{row.pk}?tab=overview").content.decode()
+    assert '<dd title="outcome:client_closed">client disconnected</dd>' in page
