@@ -141,6 +141,13 @@ def test_an_example_is_no_base_url(admin_client: Client, name: str) -> None:
     assert "Replace" in text(response)
 
 
+def test_a_refused_form_keeps_the_model_of_the_test(admin_client: Client) -> None:
+    form = provider_form(name="not a name", mode="none", test_model="gpt-5-mini")
+    response = admin_client.post(reverse("provider-add", args=["openai"]), form)
+    assert response.status_code == 422
+    assert 'name="test_model" value="gpt-5-mini"' in text(response)
+
+
 def test_every_blank_of_an_example_is_explained() -> None:
     """Users fill in the uppercase placeholders of a preset's URL."""
     for preset in PRESETS.values():
