@@ -563,3 +563,23 @@ def test_a_tool_result_in_an_assistant_message_is_reported(target: str) -> None:
     if not translation["passthrough"]:
         paths = {row["field"] for row in translation["report"]}
         assert "messages[1].content[1]" in paths
+
+
+@each("target", ["openai", "openai_responses"])
+def test_reasoning_is_switched_on_where_it_is_off_by_default(target: str) -> None:
+    """GPT-5.1 to 5.5 do not reason without an effort."""
+    body = {
+        "model": "m",
+        "max_tokens": 5000,
+        "messages": [{"role": "user", "content": "hi"}],
+        "thinking": {"type": "adaptive"},
+    }
+    field = {"openai": "reasoning_effort", "openai_responses": "reasoning"}[target]
+    translation = translate.request("anthropic", target, body, VERSION, "gpt-5.2")
+    sent = translation["body"][field]
+    assert (sent["effort"] if isinstance(sent, dict) else sent) == "medium"
+    assert ("thinking", "approximated") in {
+        (row["field"], row["action"]) for row in translation["report"]
+    }
+    translation = translate.request("anthropic", target, body, VERSION, "gpt-5")
+    assert "medium" not in str(translation["body"])

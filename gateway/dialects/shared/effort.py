@@ -51,7 +51,11 @@ def requested_effort(context: BaseRenderContext, thinking: Thinking) -> tuple[st
             context.drop(path, "a reasoning effort is sent instead", before=thinking.budget)
         return "effort", thinking.effort
     if thinking.budget is None:
-        return "effort", None
+        if thinking.mode != "auto" or context.traits.effort_default != "none":
+            return "effort", None
+        path = context.request.client_path("thinking")
+        context.approximate(path, f"{context.model} reasons only with an effort", after="medium")
+        return "thinking", "medium"
     traits, level = context.traits, effort_for_budget(thinking.budget)
     if level not in traits.effort_map and level not in traits.efforts:
         if not traits.efforts:
