@@ -32,7 +32,7 @@ from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run.pipeline import RunCall
 from gateway.relay.run.reply import response_context
 from gateway.relay.run.settle import CLIENT_GONE, serve_call, settle
-from gateway.relay.run.store_policy import MAX_STORED_BYTES, mask_stored_response
+from gateway.relay.run.store_policy import ADMIN, MAX_STORED_BYTES, OPEN, mask_stored_response
 from gateway.relay.state.responses import HEARTBEAT_S
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_JOBS = 200
+# Of one key or its team: others must be able to run some, too.
+MAX_JOBS_PER_OWNER = 100
 # First pause between attempts to store a response that has ended, which doubles; the longest
 # one, and the time after which the response is given up.
 SAVE_PAUSE_S = 0.5
@@ -133,6 +135,9 @@ class BackgroundResponses:
             if self._runtime.draining:
                 message = "the gateway is shutting down"
             raise GatewayError(Error(kind="overloaded", message=message))
+        if policy.owner not in {OPEN, ADMIN} and self._count(policy.owner) >= MAX_JOBS_PER_OWNER:
+            message = f"at most {MAX_JOBS_PER_OWNER} responses of a key or team can run at a time"
+            raise GatewayError(Error(kind="rate_limit", message=message, retry_after_s=1))
         call.detached = True
         _strip_background_field(exchange)
         exchange.freeze()
@@ -160,9 +165,14 @@ class BackgroundResponses:
             self._heartbeat_task = asyncio.create_task(self._send_heartbeats())
         return job
 
+    def _count(self, owner: str) -> int:
+        """The number of jobs of an owner."""
+        return sum(name == owner for name, _ in self._jobs)
+
     async def _run_job(self, call: Call, job: BackgroundJob, run_call: RunCall) -> None:
-        runtime = self._runtime
+        runtime, body_bytes = self._runtime, call.exchange.large_body_bytes
         runtime.metrics.requests_in_flight += 1
+        runtime.metrics.large_body_bytes += body_bytes
         deadlines = job.deadlines = Deadlines(runtime.deadline_ticker)
         job.response = _with_status(job.response, "in_progress")
         client = Client(_response_sink(call, job))
@@ -180,6 +190,7 @@ class BackgroundResponses:
                 await serve_call(runtime, call, client, deadlines, work, fail)
         finally:
             runtime.metrics.requests_in_flight -= 1
+            runtime.metrics.large_body_bytes -= body_bytes
             deadlines.close()
             await self._end(call, client, job, error)
 
