@@ -43,6 +43,10 @@ _KIND_BY_CODE: dict[str, str] = {
     "billing_hard_limit_reached": "quota",
     "billing_error": "quota",
     "payment_required": "quota",
+    "exceeded_current_quota_error": "quota",
+    "arrearage": "quota",
+    "postpaidbilloverdue": "quota",
+    "accountoverdueerror": "quota",
     "rate_limit_exceeded": "rate_limit",
     "rate_limit_error": "rate_limit",
     "too_many_requests": "rate_limit",
@@ -100,6 +104,7 @@ _CAPACITY_EXCEEDED_STATUS = 498
 _KIND_BY_PHRASE: Phrases = (
     ("is deprecated for this model", "unsupported_param"),
     ("function tools with reasoning_effort", "unsupported_param"),
+    ("failure to pay past invoices", "quota"),  # Fireworks, with status 412
 )
 
 CONTEXT_LENGTH_MARKERS = (b"context_length_exceeded",)

@@ -47,6 +47,15 @@ def openai(message: str = "m", kind: str | None = None, code: Any = None, param:
         (403, openai(), "upstream_auth"),
         (402, openai("Insufficient Balance", "unknown_error"), "quota"),
         (402, {"error": {"status": "RESOURCE_EXHAUSTED", "message": "m"}}, "quota"),
+        # Alibaba Cloud, Volcengine, Moonshot, Fireworks
+        (400, openai("Access denied, please make sure ...", None, "Arrearage"), "quota"),
+        (403, openai("... has an overdue balance.", "Forbidden", "AccountOverdueError"), "quota"),
+        (429, openai("... is suspended", "exceeded_current_quota_error"), "quota"),
+        (
+            412,
+            openai("Account x is suspended, possibly due to ... failure to pay past invoices."),
+            "quota",
+        ),
         (404, openai(code="model_not_found"), "not_found"),
         (404, b"", "not_found"),
         (408, b"", "timeout"),
