@@ -121,6 +121,9 @@ def _render_turn(context: RenderContext, turn: Turn) -> list[Json]:
                     part.path, "only assistant messages can contain reasoning and tool calls"
                 )
         parts = tuple([part for part in parts if type(part) not in _ASSISTANT_PARTS])
+    elif any(type(part) is ToolCall for part in parts):
+        # Clients often send an empty text next to calls: omitting it is no loss.
+        parts = tuple([part for part in parts if type(part) is not Text or part.text or part.cache])
     if turn.role == "system":
         for part in parts:
             if not isinstance(part, Text | Native):

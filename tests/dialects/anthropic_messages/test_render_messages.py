@@ -19,6 +19,7 @@ from gateway.canon.request import (
     Refusal,
     Signature,
     Text,
+    Tool,
     ToolCall,
     ToolResult,
     Turn,
@@ -102,6 +103,19 @@ def test_instructions_alone_get_a_placeholder_user_turn():
     rendered = render(client_request(turns=(), instructions=text_parts("be brief")))
     assert rendered.body["messages"] == [user(text("(conversation start)"))]
     assert rendered.body["system"] == [text("be brief")]
+
+
+def test_an_empty_text_next_to_a_call_is_no_loss():
+    """Many clients send the text that came with the calls, which is often empty."""
+    call = ToolCall(id="c1", name="f", arguments={})
+    history = turns(
+        ("user", text_parts("a")),
+        ("assistant", (*text_parts(""), call)),
+        ("user", (ToolResult(id="c1", parts=text_parts("b")),)),
+    )
+    rendered = render(client_request(turns=history, tools=(Tool(name="f"),)))
+    assert [block["type"] for block in rendered.body["messages"][1]["content"]] == ["tool_use"]
+    assert not losses_of(rendered)
 
 
 @pytest.mark.parametrize("empty", ["", " \n"], ids=["empty", "blank"])
