@@ -82,7 +82,7 @@ def _from_json_lines(text: str) -> tuple[Case, ...]:
             try:
                 rows.append(msgspec.json.decode(line))
             except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-                errors.append(f"line {number} is not JSON: {error}")
+                errors.append(f"line {number} is not JSON: {json_problem(error)}")
     if errors:
         raise InvalidDefinition(*errors[:MAX_ERRORS])
     return parse_cases(rows)
@@ -92,7 +92,12 @@ def _decode_rows(text: str) -> tuple[Any, list[str]]:
     try:
         return msgspec.json.decode(text), []
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        return [], [f"this is not JSON: {error}"]
+        return [], [f"this is not JSON: {json_problem(error)}"]
+
+
+def json_problem(error: Exception) -> str:
+    """What is wrong with a text, for a sentence that says already that it is not JSON."""
+    return str(error).removeprefix("JSON is malformed: ")
 
 
 def _from_csv(text: str) -> tuple[Case, ...]:

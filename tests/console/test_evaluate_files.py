@@ -163,6 +163,7 @@ def test_a_promptfoo_configuration_is_understood() -> None:
         ("x.yaml", "prompts: [a, b]", "2 prompts"),
         ("x.yaml", "prompts: [file://prompt.txt]", "in the file itself"),
         ("x.jsonl", '{"a": 1}\n{"b": ', "line 2 is not JSON"),
+        ("x.jsonl", '{"a": 1}\n{b', "line 2 is not JSON: object keys must be strings"),
         ("x.csv", "a,a\n1,2", "two columns are named `a`"),
         ("x.csv", "a\n1,2", "case 1: 2 cells, but 1 columns"),
         ("x.csv", "a,__expected\n1,python: x", "case 1: .*code"),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.evaluate import definition as spec
 from console.evaluate.assertions import TYPES, Assertion, InvalidAssertion, parse_assertion
-from console.evaluate.case_parser import FORMATS, parse_case_text
+from console.evaluate.case_parser import FORMATS, json_problem, parse_case_text
 from console.evaluate.definition import (
     Case,
     Definition,
@@ -50,7 +50,7 @@ class JsonField(forms.CharField):
         try:
             return msgspec.json.decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise forms.ValidationError(_("Not valid JSON: %s.") % error) from None
+            raise forms.ValidationError(_("Not valid JSON: %s.") % json_problem(error)) from None
 
 
 class ModelsField(forms.MultipleChoiceField):
