@@ -115,7 +115,7 @@ def _from_csv(text: str) -> tuple[Case, ...]:
     cases = []
     for number, row in enumerate(rows[1:], 1):
         if len(row) > len(header):
-            errors.append(f"case {number}: {len(row)} cells, but {len(header)} columns")
+            errors.append(f"case {number}: more cells ({len(row)}) than columns ({len(header)})")
             continue
         cells = dict(zip(header, [*row, *[""] * (len(header) - len(row))], strict=True))
         cases.append(_csv_case(cells, number, errors))

@@ -165,7 +165,7 @@ def test_a_promptfoo_configuration_is_understood() -> None:
         ("x.jsonl", '{"a": 1}\n{"b": ', "line 2 is not JSON"),
         ("x.jsonl", '{"a": 1}\n{b', "line 2 is not JSON: object keys must be strings"),
         ("x.csv", "a,a\n1,2", "two columns are named `a`"),
-        ("x.csv", "a\n1,2", "case 1: 2 cells, but 1 columns"),
+        ("x.csv", "a\n1,2", r"case 1: more cells \(2\) than columns \(1\)"),
         ("x.csv", "a,__expected\n1,python: x", "case 1: .*code"),
         ("x.csv", "a,__prefix\n1,x", "`__prefix` is not supported"),
     ],
