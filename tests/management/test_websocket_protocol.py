@@ -111,6 +111,24 @@ async def test_a_message_in_tiny_fragments_takes_no_more_memory_than_its_text() 
         assert memory < 500_000
 
 
+async def test_a_message_that_stays_incomplete_ends_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its memory would be occupied as long as the client answers pings."""
+    monkeypatch.setattr(SocketProtocol, "message_s", 0.3)
+    async with open_connection() as (server, reader, writer):
+        writer.write(b"\x01\x82" + MASK + b"ab" + b"\x80\x82" + MASK + b"cd")
+        assert (await asyncio.wait_for(server.messages.get(), 60))["text"] == "abcd"
+        await asyncio.sleep(0.5)
+        writer.write(b"\x01\x82" + MASK + b"ab")
+        await asyncio.sleep(0.2)
+        writer.write(PING + b"\x00\x82" + MASK + b"cd")
+        rest = await asyncio.wait_for(reader.read(), 60)
+        assert rest.startswith(PONG)
+        assert rest[len(PONG) :][2:4] == (1008).to_bytes(2, "big")
+    assert server.messages.empty()
+
+
 @pytest.mark.parametrize(
     "header",
     [b"x-long: " + b"a" * 9000, b"\r\n".join([b"x-%d: a" % i for i in range(200)])],

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
+from django.conf import settings
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
@@ -43,6 +44,8 @@ from gateway.management.start.connection_deadlines import (
 )
 from gateway.relay.upstream.http1 import coalescer_for
 
+# Close code of a WebSocket.
+_POLICY_VIOLATION = 1008
 # Up to this size, the head of a response of known length is buffered until its body follows,
 # and writes are buffered until the end of the loop iteration.
 _SMALL_BYTES = 64 * 1024
@@ -487,11 +490,21 @@ def faulty_header(data: bytes) -> bytes:
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol with bounded memory; a shutdown lets running turns finish."""
+    """uvicorn's WebSocket protocol with bounded memory; a shutdown lets running turns finish.
+
+    Attributes:
+        message_s: the time for all fragments of a message, which pings do not prolong.
+    """
+
+    message_s: float | None = None
+    _message_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Parse received data. Answers an invalid handshake, which uvicorn leaves open for ever."""
         super().data_received(data)
+        if self.frames and self._message_timer is None:
+            seconds = settings.BODY_TIMEOUT_S if self.message_s is None else self.message_s
+            self._message_timer = self.loop.call_later(seconds, self._close_incomplete)
         if self.conn.handshake_exc is None or self.handshake_initiated:
             return
         if not self.transport.is_closing():
@@ -500,6 +513,30 @@ class SocketProtocol(WebSocketsSansIOProtocol):
                 response or render_response(400, [], b"Invalid HTTP request received.")
             )
             self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass on a message that is complete."""
+        self._stop_message_timer()
+        super().send_receive_event_to_app()
+
+    def _stop_message_timer(self) -> None:
+        if self._message_timer is not None:
+            self._message_timer.cancel()
+            self._message_timer = None
+
+    def _close_incomplete(self) -> None:
+        """Close a connection whose message is still incomplete."""
+        self._message_timer, self.frames = None, []
+        if not (self.close_sent or self.transport.is_closing()):
+            self.close_sent = True
+            self.conn.send_close(_POLICY_VIOLATION, "the message did not arrive in time")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the timer of a message that will never be complete."""
+        self._stop_message_timer()
+        super().connection_lost(exc)
 
     def shutdown(self) -> None:
         """Leave the connection open: the application closes it after its last turn."""
