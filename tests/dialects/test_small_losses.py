@@ -583,3 +583,17 @@ def test_reasoning_is_switched_on_where_it_is_off_by_default(target: str) -> Non
     }
     translation = translate.request("anthropic", target, body, VERSION, "gpt-5")
     assert "medium" not in str(translation["body"])
+
+
+@each("target", ["openai_chat", "openai_responses"])
+def test_the_json_mode_of_a_cohere_client_is_one_that_openai_accepts(target: str) -> None:
+    """OpenAI answers 400 if no message contains the word JSON."""
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "response_format": {"type": "json_object"},
+    }
+    sent = translate.request("cohere", target, body, {}, TARGETS[target])["body"]
+    assert "Answer with JSON." in json.dumps(sent)
+    own = translate.request("openai_chat", "mistral", body, {}, TARGETS["mistral"])["body"]
+    assert own["messages"] == body["messages"]

@@ -375,8 +375,6 @@ def _render_extra_fields(context: ChatRenderContext, body: Json) -> None:
 
 _FORMATS = ("text", "json_object", "json_schema")
 
-_FIELD = "response_format"
-
 
 def parse_output_format(body: Json, paths: dict[str, str]) -> Output:
     """The output format that the client requests."""
@@ -444,9 +442,10 @@ def render_output_format(context: ChatRenderContext, body: Json) -> None:
 def _mentions_json(request: Request) -> bool:
     """Whether the conversation contains the word JSON, which OpenAI requires for JSON mode.
 
-    A Chat client follows that rule itself; others request JSON by a different field.
+    A Chat client follows that rule itself. (Anthropic's API, which also has `messages`, has no
+    JSON mode.)
     """
-    if request.client_paths.get("format", _FIELD) == _FIELD:
+    if request.client_paths.get("turns") == "messages":
         return True
     parts = (part for turn in request.turns for part in turn.parts)
     return mentions_json((*request.instructions, *parts))

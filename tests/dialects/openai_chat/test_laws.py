@@ -242,7 +242,8 @@ def requests(draw: st.DrawFn) -> Request:
 @settings(max_examples=60)
 @given(requests())
 def test_a_rendered_request_parses_to_the_same_request(request: Request):
-    native_paths = {"logprobs": "logprobs"}  # a path by which a client of this dialect is known
+    # Paths by which a client of this dialect is known.
+    native_paths = {"turns": "messages", "logprobs": "logprobs"}
     rendered = DIALECT.provider.render_request(replace(request, client_paths=native_paths), ALL)
     assert rendered.report == ()
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
