@@ -7,15 +7,15 @@ from decimal import Decimal
 from django import template
 from django.utils.formats import number_format
 
-from console.model_facts import PRICES
+from console.model_properties import PRICES
 
 register = template.Library()
 
 UNKNOWN_TEXT = "—"
-_RATES = {fact.name: fact.label for fact in PRICES} | {
-    fact.name.removeprefix("output_"): fact.label
-    for fact in PRICES
-    if fact.name == "output_reasoning"
+_RATES = {model_property.name: model_property.label for model_property in PRICES} | {
+    model_property.name.removeprefix("output_"): model_property.label
+    for model_property in PRICES
+    if model_property.name == "output_reasoning"
 }
 _NUMBER_SUFFIXES = ((1_000_000, "M"), (1_000, "k"))
 

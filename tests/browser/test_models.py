@@ -41,14 +41,14 @@ def test_a_chip_narrows_the_list(signed_in: Any) -> None:
     page.wait_for_url("**can=images**")
 
 
-def test_a_fact_is_changed_and_reset(signed_in: Any) -> None:
+def test_a_property_is_changed_and_reset(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/models?q=demo-slow")
     page.get_by_role("link", name="demo-slow", exact=True).click()
     page.get_by_label("Context").fill("4096")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Saved").wait_for()
-    row = page.locator(".fact", has=page.get_by_label("Context"))
+    row = page.locator(".property", has=page.get_by_label("Context"))
     expect(row).to_contain_text("custom")
     row.get_by_role("button", name="Reset Context to its default").click()
     page.get_by_text("Reset to the built-in values").wait_for()

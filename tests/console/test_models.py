@@ -1,4 +1,4 @@
-"""The model pages: filter, source of each fact, custom values and reset."""
+"""The model pages: filter, source of each property, custom values and reset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from console.model_facts import FACTS, facts_of, rate_of
+from console.model_properties import PROPERTIES, properties_of, rate_of
 from console.templatetags.ui import day
 from gateway import store
 from gateway.models import Model, RowSource
@@ -70,7 +70,7 @@ def test_typing_swaps_only_the_rows(admin_client: Client) -> None:
     assert "HX-Request" in part["Vary"]
 
 
-def test_each_fact_names_its_source() -> None:
+def test_each_property_names_its_source() -> None:
     row = model(
         "gpt-5",
         provider("openai"),
@@ -78,22 +78,22 @@ def test_each_fact_names_its_source() -> None:
         learned={"max_output": 1000, "images": True},
         price_output=Decimal("7.5"),
     )
-    facts = facts_of(row)
-    assert facts["images"].source.origin == "custom"
-    assert facts["images"].value is False
-    assert facts["max_output"].label == "learned from the provider"
-    assert facts["max_output"].default.value != 1000
-    assert facts["reasoning"].source.origin == "family"
-    assert facts["output"].label == "custom"
+    properties = properties_of(row)
+    assert properties["images"].source.origin == "custom"
+    assert properties["images"].value is False
+    assert properties["max_output"].label == "learned from the provider"
+    assert properties["max_output"].default.value != 1000
+    assert properties["reasoning"].source.origin == "family"
+    assert properties["output"].label == "custom"
     list_date = dt.date.fromisoformat(price_book().fetched_on)
-    assert facts["input"].label == f"price list of {day(list_date)}"
+    assert properties["input"].label == f"price list of {day(list_date)}"
 
 
-def test_facts_are_labelled_preset_assumed_or_unknown() -> None:
-    facts = facts_of(model("no-such-model", provider("deepseek", "deepseek")))
-    assert facts["structured"].label == "preset DeepSeek"
-    assert facts["tools"].label == "assumed"
-    assert facts["input"].label == "unknown"
+def test_properties_are_labelled_preset_assumed_or_unknown() -> None:
+    properties = properties_of(model("no-such-model", provider("deepseek", "deepseek")))
+    assert properties["structured"].label == "preset DeepSeek"
+    assert properties["tools"].label == "assumed"
+    assert properties["input"].label == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,15 @@ def test_the_page_shows_the_values_that_the_gateway_uses(preset: str, name: str)
     """Sources and values are looked up separately and must agree."""
     row = model(name, provider("p", preset), traits={"pdf": False}, learned={"max_output": 9})
     stored_model = store.load_snapshot().models[f"p/{name}"]
-    for fact in FACTS:
-        holder: Any = stored_model.price if fact.kind == "usd" else stored_model.traits
-        name = rate_of(fact) if fact.kind == "usd" else fact.name
-        assert facts_of(row)[fact.name].value == getattr(holder, name), fact.name
+    for model_property in PROPERTIES:
+        holder: Any = stored_model.price if model_property.kind == "usd" else stored_model.traits
+        name = rate_of(model_property) if model_property.kind == "usd" else model_property.name
+        assert properties_of(row)[model_property.name].value == getattr(holder, name), (
+            model_property.name
+        )
 
 
-def test_facts_are_changed_and_reset(admin_client: Client) -> None:
+def test_properties_are_changed_and_reset(admin_client: Client) -> None:
     row = model("gpt-5", provider("openai"), traits={"seed": False})
     edit = reverse("model-edit", args=[row.pk])
     request = {
@@ -135,10 +137,10 @@ def test_facts_are_changed_and_reset(admin_client: Client) -> None:
     page_text = text(admin_client.get(edit))
     assert page_text.count("custom") == 5
     assert re.search(r'name="input" value="0.25"', page_text)
-    admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": "input"})
+    admin_client.post(reverse("model-reset", args=[row.pk]), {"property": "input"})
     row.refresh_from_db()
     assert (row.price_input, row.price_output, "images" in row.traits) == (None, 0, True)
-    admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": ""})
+    admin_client.post(reverse("model-reset", args=[row.pk]), {"property": ""})
     row.refresh_from_db()
     assert (row.price_output, row.traits) == (None, {"seed": False})
 
@@ -154,7 +156,7 @@ def test_an_empty_field_follows_the_tables(admin_client: Client) -> None:
 
 def test_resetting_also_removes_doctor_findings(admin_client: Client) -> None:
     row = model("m", learned={"max_output": 5, "images": False})
-    admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": "max_output"})
+    admin_client.post(reverse("model-reset", args=[row.pk]), {"property": "max_output"})
     row.refresh_from_db()
     assert row.learned == {"images": False}
 
@@ -231,7 +233,7 @@ def test_a_model_of_a_file_is_read_only_until_it_is_copied(admin_client: Client)
     assert (row.source, row.traits) == ("database", {"images": False})
 
 
-def test_a_viewer_sees_facts_and_changes_nothing(viewer_client: Client) -> None:
+def test_a_viewer_sees_properties_and_changes_nothing(viewer_client: Client) -> None:
     row = model("gpt-5", provider("openai"))
     page = text(viewer_client.get(reverse("models")))
     assert "gpt-5" in page
@@ -255,7 +257,10 @@ def test_prices_of_tiers_and_long_prompts_are_lines(admin_client: Client) -> Non
     page = admin_client.get(edit).content.decode()
     assert "priority input=6 output=30" in page
     assert "the price list has separate prices for prompts over 200,000 tokens" in page
-    assert admin_client.post(reverse("model-reset", args=[row.pk]), {"fact": ""}).status_code == 302
+    assert (
+        admin_client.post(reverse("model-reset", args=[row.pk]), {"property": ""}).status_code
+        == 302
+    )
     row.refresh_from_db()
     assert (row.price_tiers, row.price_above) == ({}, None)
 
@@ -281,7 +286,7 @@ def test_a_line_that_is_no_price_is_refused(admin_client: Client, field: str, te
     assert "prices." not in str(errors)
 
 
-def test_the_facts_of_models_that_are_not_shown_are_not_computed(
+def test_the_properties_of_models_that_are_not_shown_are_not_computed(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 3,000 models of OpenRouter, the page took seconds."""
@@ -290,8 +295,10 @@ def test_the_facts_of_models_that_are_not_shown_are_not_computed(
     many = provider("many")
     Model.objects.bulk_create(Model(provider=many, name=f"m{n}") for n in range(5))
     computed: list[str] = []
-    facts_of = views.facts_of
-    monkeypatch.setattr(views, "facts_of", lambda row: computed.append(row.name) or facts_of(row))
+    properties_of = views.properties_of
+    monkeypatch.setattr(
+        views, "properties_of", lambda row: computed.append(row.name) or properties_of(row)
+    )
     monkeypatch.setattr(views, "PAGE_ROWS", 2)
     response = admin_client.get(reverse("models"), {"provider": "many", "page": "2"})
     assert response.context["count"] == 5

@@ -11,7 +11,15 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import CODE_INPUT
-from console.model_facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of, rate_of
+from console.model_properties import (
+    PRICES,
+    PROPERTIES,
+    TRAITS,
+    Property,
+    Value,
+    properties_of,
+    rate_of,
+)
 from console.optimistic_lock import OptimisticLock
 from console.pages.models.price_lines import (
     long_prompt_text,
@@ -27,18 +35,18 @@ from gateway.store.model_prices import above_value, tiers_value
 _FLAGS = {"yes": True, "no": False}
 
 
-class FactsForm(OptimisticLock, forms.Form):
-    """One field for each fact, by its name; `save` changes `model`."""
+class PropertiesForm(OptimisticLock, forms.Form):
+    """One field for each property, by its name; `save` changes `model`."""
 
     def __init__(self, *args: Any, model: Model, **kwargs: Any) -> None:
         self.model = model
         super().__init__(*args, **kwargs)
-        self.values = facts_of(model)
-        for fact in FACTS:
-            value = self.values[fact.name]
-            self.fields[fact.name] = _fact_field(fact, value)
+        self.values = properties_of(model)
+        for model_property in PROPERTIES:
+            value = self.values[model_property.name]
+            self.fields[model_property.name] = _property_field(model_property, value)
             if value.source.origin == "custom":
-                self.initial[fact.name] = _form_value(fact, value.value)
+                self.initial[model_property.name] = _form_value(model_property, value.value)
         self.fields["tiers"] = _lines_field(
             _("Service tiers"),
             _("One per line: flex 0.5 (factor on prices above), or priority input=4 output=20."),
@@ -77,14 +85,16 @@ class FactsForm(OptimisticLock, forms.Form):
         """Store the entered values; traits without a field here are unchanged."""
         row = self.model
         traits = dict(row.traits) if isinstance(row.traits, dict) else {}
-        for fact in TRAITS:
-            entered_value = self.cleaned_data[fact.name]
-            traits.pop(fact.name, None)
+        for model_property in TRAITS:
+            entered_value = self.cleaned_data[model_property.name]
+            traits.pop(model_property.name, None)
             if entered_value not in (None, ""):
-                traits[fact.name] = _FLAGS[entered_value] if fact.kind == "flag" else entered_value
+                traits[model_property.name] = (
+                    _FLAGS[entered_value] if model_property.kind == "flag" else entered_value
+                )
         row.traits = traits
-        for fact in PRICES:
-            setattr(row, f"price_{rate_of(fact)}", self.cleaned_data[fact.name])
+        for model_property in PRICES:
+            setattr(row, f"price_{rate_of(model_property)}", self.cleaned_data[model_property.name])
         row.price_tiers = self.cleaned_data["tiers"]
         row.price_above = self.cleaned_data["above"]
         row.save()
@@ -110,38 +120,40 @@ def _lines_field(label: Any, help_text: Any) -> forms.CharField:
     )
 
 
-def _fact_field(fact: Fact, value: Value) -> forms.Field:
+def _property_field(model_property: Property, value: Value) -> forms.Field:
     default = value.source if value.source.origin == "learned" else value.default
-    if fact.kind == "tokens":
+    if model_property.kind == "tokens":
         attrs = {"placeholder": _number_text(default.value), "inputmode": "numeric"}
         return forms.IntegerField(
-            label=fact.label,
+            label=model_property.label,
             required=False,
             min_value=1,
             max_value=2**40,
             widget=forms.NumberInput(attrs=attrs),
         )
-    if fact.kind == "usd":
+    if model_property.kind == "usd":
         attrs = {"placeholder": _number_text(default.value), "inputmode": "decimal", "step": "any"}
         return forms.DecimalField(
-            label=fact.label,
+            label=model_property.label,
             required=False,
             min_value=0,
             max_digits=16,
             decimal_places=8,
             widget=forms.NumberInput(attrs=attrs),
         )
-    choices = fact.choices or (("yes", _("Yes")), ("no", _("No")))
-    default_label = dict(choices).get(str(_form_value(fact, default.value)), "")
+    choices = model_property.choices or (("yes", _("Yes")), ("no", _("No")))
+    default_label = dict(choices).get(str(_form_value(model_property, default.value)), "")
     default_choice = ("", _t("Default: %(value)s") % {"value": default_label})
-    return forms.ChoiceField(label=fact.label, required=False, choices=(default_choice, *choices))
+    return forms.ChoiceField(
+        label=model_property.label, required=False, choices=(default_choice, *choices)
+    )
 
 
-def _form_value(fact: Fact, value: Any) -> Any:
+def _form_value(model_property: Property, value: Any) -> Any:
     """A value in the form that its field uses."""
-    if fact.kind == "flag":
+    if model_property.kind == "flag":
         return "yes" if value else "no"
-    return _number_text(value) if fact.kind == "usd" else value
+    return _number_text(value) if model_property.kind == "usd" else value
 
 
 def _number_text(value: Any) -> str:

@@ -14,16 +14,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import editor, viewer
 from console.htmx import render_page_or_part
-from console.model_facts import (
+from console.model_properties import (
     ABILITIES,
-    ICON_FACTS,
+    ICON_PROPERTIES,
     PRICES,
     SIZES,
     TRAITS,
-    facts_of,
+    properties_of,
     rate_of,
 )
-from console.pages.models.forms import FactsForm, NewModelForm
+from console.pages.models.forms import NewModelForm, PropertiesForm
 from gateway.models import Model, Provider
 from gateway.providers.prices import price_for
 from gateway.store.ownership import adopt_row
@@ -40,7 +40,11 @@ def models(request: HttpRequest) -> HttpResponse:
         "q": request.GET.get("q", "").strip()[:100],
         "provider": request.GET.get("provider", ""),
         "state": request.GET.get("state", ""),
-        "can": [fact.name for fact in ICON_FACTS if fact.name in request.GET.getlist("can")],
+        "can": [
+            model_property.name
+            for model_property in ICON_PROPERTIES
+            if model_property.name in request.GET.getlist("can")
+        ],
     }
     pages = Paginator(_matching_models(filters), PAGE_ROWS).get_page(request.GET.get("page"))
     context = {
@@ -50,7 +54,7 @@ def models(request: HttpRequest) -> HttpResponse:
         "count": pages.paginator.count,
         "total": Model.objects.count(),
         "filters": filters,
-        "capabilities": ICON_FACTS,
+        "capabilities": ICON_PROPERTIES,
         "providers": Provider.objects.order_by("name"),
         "has_filter": any(filters.values()),
     }
@@ -71,17 +75,17 @@ def _matching_models(filters: dict[str, Any]) -> list[Model]:
 
 
 def _has_capabilities(row: Model, names: list[str]) -> bool:
-    facts = facts_of(row)
-    return all(facts[name].supported for name in names)
+    properties = properties_of(row)
+    return all(properties[name].supported for name in names)
 
 
 def _model_view(row: Model) -> dict[str, Any]:
-    facts = facts_of(row)
+    properties = properties_of(row)
     return {
         "row": row,
-        "facts": facts,
-        "capabilities": [facts[fact.name] for fact in ICON_FACTS],
-        "changed": any(value.source.origin == "custom" for value in facts.values()),
+        "properties": properties,
+        "capabilities": [properties[model_property.name] for model_property in ICON_PROPERTIES],
+        "changed": any(value.source.origin == "custom" for value in properties.values()),
     }
 
 
@@ -102,13 +106,13 @@ def add(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @editor
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    """The facts of one model."""
+    """The properties of one model."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     if request.method != "POST":
-        return _render_page(request, row, FactsForm(model=row))
+        return _render_page(request, row, PropertiesForm(model=row))
     if row.read_only:
-        return _render_page(request, row, FactsForm(model=row), status=409)
-    form = FactsForm(request.POST, model=row)
+        return _render_page(request, row, PropertiesForm(model=row), status=409)
+    form = PropertiesForm(request.POST, model=row)
     if not form.is_valid():
         return _render_page(request, row, form, status=422)
     form.save()
@@ -117,7 +121,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _render_page(
-    request: HttpRequest, row: Model, form: FactsForm, *, status: int = 200
+    request: HttpRequest, row: Model, form: PropertiesForm, *, status: int = 200
 ) -> HttpResponse:
     context = {
         "page": PAGE,
@@ -125,9 +129,9 @@ def _render_page(
         "form": form,
         "read_only": row.read_only,
         "groups": [
-            (_("Size"), _("tokens"), _fact_lines(form, SIZES)),
-            (_("Price"), _("USD per 1M tokens"), _fact_lines(form, PRICES)),
-            (_("Capabilities"), "", _fact_lines(form, ABILITIES)),
+            (_("Size"), _("tokens"), _property_lines(form, SIZES)),
+            (_("Price"), _("USD per 1M tokens"), _property_lines(form, PRICES)),
+            (_("Capabilities"), "", _property_lines(form, ABILITIES)),
         ],
         "changed": any(value.changed for value in form.values.values())
         or bool(row.price_tiers)
@@ -140,13 +144,13 @@ def _render_page(
     return render(request, "console/models/edit.html", context, status=status)
 
 
-def _fact_lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
+def _property_lines(form: PropertiesForm, properties: Any) -> list[dict[str, Any]]:
     return [
         {
-            "field": form[fact.name],
-            "value": form.values[fact.name],
+            "field": form[model_property.name],
+            "value": form.values[model_property.name],
         }
-        for fact in facts
+        for model_property in properties
     ]
 
 
@@ -156,25 +160,27 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     """Reset one property, or all of them, to the value of the capability tables."""
     row = get_object_or_404(Model, pk=pk)
     if row.read_only:
-        return _render_page(request, row, FactsForm(model=row), status=409)
-    fact_name = request.POST.get("fact", "")
+        return _render_page(request, row, PropertiesForm(model=row), status=409)
+    property_name = request.POST.get("property", "")
     row.traits, row.learned = (
-        _without_facts(row.traits, fact_name),
-        _without_facts(row.learned, fact_name),
+        _without_properties(row.traits, property_name),
+        _without_properties(row.learned, property_name),
     )
-    for fact in PRICES:
-        if fact_name in ("", fact.name):
-            setattr(row, f"price_{rate_of(fact)}", None)
-    if not fact_name:
+    for model_property in PRICES:
+        if property_name in ("", model_property.name):
+            setattr(row, f"price_{rate_of(model_property)}", None)
+    if not property_name:
         row.price_tiers, row.price_above = {}, None
     row.save()
     messages.success(request, _("Reset to the built-in values."))
     return redirect("model-edit", pk=pk)
 
 
-def _without_facts(values: Any, fact_name: str) -> dict[str, Any]:
-    """Return the object without one fact, or without all facts of this page."""
-    removed = {fact_name} if fact_name else {fact.name for fact in TRAITS}
+def _without_properties(values: Any, property_name: str) -> dict[str, Any]:
+    """Return the object without one property, or without all properties of this page."""
+    removed = (
+        {property_name} if property_name else {model_property.name for model_property in TRAITS}
+    )
     stored_values = values if isinstance(values, dict) else {}
     return {name: value for name, value in stored_values.items() if name not in removed}
 
@@ -207,7 +213,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a model, after a page that lists its routes."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     if row.read_only:
-        return _render_page(request, row, FactsForm(model=row), status=409)
+        return _render_page(request, row, PropertiesForm(model=row), status=409)
     if request.method == "POST":
         row.delete()
         messages.success(request, _("%(name)s deleted.") % {"name": row.name})

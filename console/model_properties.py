@@ -1,4 +1,4 @@
-"""The editable facts of a model, each with its value and source."""
+"""The editable properties of a model, each with its value and source."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Kind = Literal["tokens", "flag", "choice", "usd"]
 
 
-class Fact(NamedTuple):
-    """One fact: a trait, or with kind `usd` a price per million tokens."""
+class Property(NamedTuple):
+    """One property: a trait, or with kind `usd` a price per million tokens."""
 
     name: str
     label: _StrPromise
@@ -37,31 +37,31 @@ STRUCTURED_OUTPUT_LABELS = (
     ("none", gettext_lazy("No")),
 )
 SIZES = (
-    Fact("context_window", gettext_lazy("Context"), "tokens"),
-    Fact("max_output", gettext_lazy("Max output"), "tokens"),
+    Property("context_window", gettext_lazy("Context"), "tokens"),
+    Property("max_output", gettext_lazy("Max output"), "tokens"),
 )
 PRICES = (
-    Fact("input", gettext_lazy("Input"), "usd"),
-    Fact("output", gettext_lazy("Output"), "usd"),
-    Fact("cache_read", gettext_lazy("Cached input"), "usd"),
-    Fact("cache_write", gettext_lazy("Cache write"), "usd"),
-    Fact("cache_write_1h", gettext_lazy("Cache write (1 h)"), "usd"),
-    Fact("output_reasoning", gettext_lazy("Reasoning output"), "usd"),
-    Fact("input_audio", gettext_lazy("Audio input"), "usd"),
-    Fact("output_audio", gettext_lazy("Audio output"), "usd"),
+    Property("input", gettext_lazy("Input"), "usd"),
+    Property("output", gettext_lazy("Output"), "usd"),
+    Property("cache_read", gettext_lazy("Cached input"), "usd"),
+    Property("cache_write", gettext_lazy("Cache write"), "usd"),
+    Property("cache_write_1h", gettext_lazy("Cache write (1 h)"), "usd"),
+    Property("output_reasoning", gettext_lazy("Reasoning output"), "usd"),
+    Property("input_audio", gettext_lazy("Audio input"), "usd"),
+    Property("output_audio", gettext_lazy("Audio output"), "usd"),
 )
 ABILITIES = (
-    Fact("tools", gettext_lazy("Tools"), "flag", "wrench"),
-    Fact("images", gettext_lazy("Images"), "flag", "image"),
-    Fact("structured", gettext_lazy("JSON"), "choice", "braces", STRUCTURED_OUTPUT_LABELS),
-    Fact("reasoning", gettext_lazy("Reasoning"), "flag", "brain"),
-    Fact("pdf", gettext_lazy("PDF"), "flag"),
-    Fact("audio", gettext_lazy("Audio"), "flag"),
-    Fact("parallel_toggle", gettext_lazy("Disabling parallel tool calls"), "flag"),
-    Fact("strict_tools", gettext_lazy("Strict tools"), "flag"),
-    Fact("forced_tools", gettext_lazy("Forced tool calls"), "flag"),
-    Fact("sampling", gettext_lazy("Temperature"), "flag"),
-    Fact("reasoning_summaries", gettext_lazy("Reasoning summaries for Chat clients"), "flag"),
+    Property("tools", gettext_lazy("Tools"), "flag", "wrench"),
+    Property("images", gettext_lazy("Images"), "flag", "image"),
+    Property("structured", gettext_lazy("JSON"), "choice", "braces", STRUCTURED_OUTPUT_LABELS),
+    Property("reasoning", gettext_lazy("Reasoning"), "flag", "brain"),
+    Property("pdf", gettext_lazy("PDF"), "flag"),
+    Property("audio", gettext_lazy("Audio"), "flag"),
+    Property("parallel_toggle", gettext_lazy("Disabling parallel tool calls"), "flag"),
+    Property("strict_tools", gettext_lazy("Strict tools"), "flag"),
+    Property("forced_tools", gettext_lazy("Forced tool calls"), "flag"),
+    Property("sampling", gettext_lazy("Temperature"), "flag"),
+    Property("reasoning_summaries", gettext_lazy("Reasoning summaries for Chat clients"), "flag"),
 )
 # Optional prices: without one, these tokens are billed at another rate.
 AS_OTHERS = {
@@ -70,20 +70,24 @@ AS_OTHERS = {
     "output_audio": gettext_lazy("same as output"),
 }
 # Shown as icons in the list, and usable as filters.
-ICON_FACTS = ABILITIES[:4]
+ICON_PROPERTIES = ABILITIES[:4]
 TRAITS = (*SIZES, *ABILITIES)
-FACTS = (*TRAITS, *PRICES)
+PROPERTIES = (*TRAITS, *PRICES)
 
 
-def rate_of(fact: Fact) -> str:
+def rate_of(model_property: Property) -> str:
     """Return the rate (`profile.RATES`) of a price; `reasoning` is also a capability's name."""
-    return fact.name.removeprefix("output_") if fact.name == "output_reasoning" else fact.name
+    return (
+        model_property.name.removeprefix("output_")
+        if model_property.name == "output_reasoning"
+        else model_property.name
+    )
 
 
 class Value(NamedTuple):
     """Value of a model property with its source; `default` is the value without overrides."""
 
-    fact: Fact
+    model_property: Property
     value: Any
     source: OriginatedValue
     default: OriginatedValue
@@ -96,8 +100,8 @@ class Value(NamedTuple):
     @property
     def label(self) -> str:
         """Label of the source."""
-        if self.value is None and self.fact.name in AS_OTHERS:
-            return str(AS_OTHERS[self.fact.name])
+        if self.value is None and self.model_property.name in AS_OTHERS:
+            return str(AS_OTHERS[self.model_property.name])
         return source_label(self.source)
 
     @property
@@ -106,36 +110,40 @@ class Value(NamedTuple):
         return self.source.origin in {"custom", "learned"}
 
 
-def facts_of(row: Model) -> dict[str, Value]:
-    """Return every fact of a model by its name."""
+def properties_of(row: Model) -> dict[str, Value]:
+    """Return every property of a model by its name."""
     base = traits_with_origin(row.provider.preset, row.name)
     learned_traits = trait_layer(_mapping_or_empty(row.learned), "learned")
     custom_traits = trait_layer(_mapping_or_empty(row.traits), "custom")
-    facts = {}
-    for fact in TRAITS:
-        default = base[fact.name]
-        source = custom_traits.get(fact.name) or learned_traits.get(fact.name) or default
-        facts[fact.name] = Value(fact, source.value, source, default)
-    return facts | _effective_prices(row)
+    properties = {}
+    for model_property in TRAITS:
+        default = base[model_property.name]
+        source = (
+            custom_traits.get(model_property.name)
+            or learned_traits.get(model_property.name)
+            or default
+        )
+        properties[model_property.name] = Value(model_property, source.value, source, default)
+    return properties | _effective_prices(row)
 
 
 def _effective_prices(row: Model) -> dict[str, Value]:
     list_price = price_for(row.provider.preset, row.name)
     prices = {}
-    for fact in PRICES:
-        price: Decimal | None = getattr(list_price, rate_of(fact))
+    for model_property in PRICES:
+        price: Decimal | None = getattr(list_price, rate_of(model_property))
         default = (
             OriginatedValue(value=None, origin="assumed")
             if price is None
             else OriginatedValue(value=price, origin="price list", ref=_day_of(list_price.source))
         )
-        custom_price = getattr(row, f"price_{rate_of(fact)}")
+        custom_price = getattr(row, f"price_{rate_of(model_property)}")
         source = (
             default
             if custom_price is None
             else OriginatedValue(value=custom_price, origin="custom")
         )
-        prices[fact.name] = Value(fact, source.value, source, default)
+        prices[model_property.name] = Value(model_property, source.value, source, default)
     return prices
 
 
