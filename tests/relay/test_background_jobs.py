@@ -1,4 +1,4 @@
-"""Background responses: how many of them run at a time."""
+"""Limits of concurrent background responses."""
 
 from __future__ import annotations
 

@@ -136,7 +136,9 @@ class BackgroundResponses:
                 message = "the gateway is shutting down"
             raise GatewayError(Error(kind="overloaded", message=message))
         if policy.owner not in {OPEN, ADMIN} and self._count(policy.owner) >= MAX_JOBS_PER_OWNER:
-            message = f"at most {MAX_JOBS_PER_OWNER} responses of a key or team can run at a time"
+            message = (
+                f"at most {MAX_JOBS_PER_OWNER} responses of a key or team can run in the background"
+            )
             raise GatewayError(Error(kind="rate_limit", message=message, retry_after_s=1))
         call.detached = True
         _strip_background_field(exchange)
