@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
@@ -287,9 +288,10 @@ class _StreamRelay:
         self.secrets = runtime.provider_secrets
         self.frame_terminators = STREAM_FORMATS[dialect.framing].frame_terminators
         self.decoder = STREAM_FORMATS[dialect.framing].new_decoder()
-        self.parser: StreamParser = dialect.provider.stream_parser(
-            traits, prepared_request.rendered_request
+        self.new_parser: Callable[[], StreamParser] = partial(
+            dialect.provider.stream_parser, traits, prepared_request.rendered_request
         )
+        self.parser = self.new_parser()
         self.passed = client_stream.passed
         echo = self.passed and runtime.model_echo
         self.renamer = StreamRenamer(call.exchange.model) if echo else None
@@ -316,10 +318,13 @@ class _StreamRelay:
                 break
             recorder.record_upstream(data)
             events: list[Event] = []
-            for frame in decode_frames(decoder, data):
+            frames = decode_frames(decoder, data)
+            for frame in frames:
                 events += feed_parser(frame)
                 if events and type(events[-1]) is Failed:
                     self.failed_frame = frame
+                    later_frames = frames[frames.index(frame) + 1 :]
+                    events[-1] = self._later_failure(frame, later_frames) or events[-1]
                     break
             if events:
                 tap.feed(events)
@@ -348,6 +353,16 @@ class _StreamRelay:
             elif events:
                 out.deadlines.reset()
         await self._handle_upstream_end()
+
+    def _later_failure(self, failed_frame: Frame, later_frames: list[Frame]) -> Failed | None:
+        """The error in a later event than an unreadable one, for which it is the reason."""
+        if self._is_native_failure(failed_frame):
+            return None
+        for frame in filter(self._is_native_failure, later_frames):
+            for event in self.new_parser().feed(frame):
+                if isinstance(event, Failed):
+                    return event
+        return None
 
     async def _send_failed_frame(self, frame: Frame, data: bytes) -> None:
         """Sends the last bytes of a passed stream that failed.
