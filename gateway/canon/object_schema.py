@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from gateway.canon.schema import Schema, resolve_ref
 
 _ALTERNATIVES = ("oneOf", "anyOf")
@@ -80,13 +82,13 @@ def _collect_members(node: Schema, root: Schema, depth: int) -> _Members:
             for name in first_required
             if all(name in required_names for required_names in further_required)
         ]
-    return forms, list(dict.fromkeys(required))
+    unique_forms = {name: _unique_values(schemas) for name, schemas in forms.items()}
+    return unique_forms, list(dict.fromkeys(required))
 
 
 def _add_forms(forms: dict[str, list[Any]], added_forms: dict[str, list[Any]]) -> None:
     for name, schemas in added_forms.items():
-        property_forms = forms.setdefault(name, [])
-        property_forms += [schema for schema in schemas if schema not in property_forms]
+        forms.setdefault(name, []).extend(schemas)
 
 
 def _merge_alternatives(schemas: list[Any]) -> Any:
@@ -110,11 +112,10 @@ def _enum_values(schema: Any) -> list[Any]:
 
 
 def _unique_values(values: Iterable[Any]) -> list[Any]:
-    out: list[Any] = []
-    for value in values:
-        if value not in out:
-            out.append(value)
-    return out
+    """The values without duplicates, compared as JSON: lists would be compared in square time."""
+    return list(
+        {msgspec.json.encode(value, order="deterministic"): value for value in values}.values()
+    )
 
 
 def _referenced_description(schema: Schema) -> str:
