@@ -442,10 +442,11 @@ def render_output_format(context: ChatRenderContext, body: Json) -> None:
 def _mentions_json(request: Request) -> bool:
     """Whether the conversation contains the word JSON, which OpenAI requires for JSON mode.
 
-    A Chat client follows that rule itself. (Anthropic's API, which also has `messages`, has no
-    JSON mode.)
+    A Chat client follows that rule itself; so does what the console sends as one, which names no
+    field for the format. (Anthropic's API, which also has `messages`, has no JSON mode.)
     """
-    if request.client_paths.get("turns") == "messages":
+    paths = request.client_paths
+    if "format" not in paths or paths.get("turns") == "messages":
         return True
     parts = (part for turn in request.turns for part in turn.parts)
     return mentions_json((*request.instructions, *parts))
