@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+
+from django.db import connection
 
 # What the work below takes on the machine on which the limits were set.
 _REFERENCE_MS = 1.5
 _ATTEMPTS = 3
+
+
+def best_ms(run: Callable[[], object], max_ms: float, *, attempts: int, max_attempts: int) -> float:
+    """The time of the best attempt in ms, as on the machine on which the limit was set.
+
+    More than `attempts` are made while all take longer than `max_ms`. On SQLite it is processor
+    time: the work is done in this thread, and what other processes take does not count.
+    """
+    clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
+    best = float("inf")
+    for number in range(max_attempts):
+        if number >= attempts and best <= max_ms:
+            break
+        started = clock()
+        run()
+        best = min(best, (clock() - started) * 1000 / slowdown())
+    return best
 
 
 def slowdown() -> float:
@@ -16,6 +36,6 @@ def slowdown() -> float:
 
 
 def _work_ms() -> float:
-    started = time.perf_counter()
+    started = time.thread_time()
     sum([len(str(number)) for number in range(20_000)])
-    return (time.perf_counter() - started) * 1000
+    return (time.thread_time() - started) * 1000

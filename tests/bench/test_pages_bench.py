@@ -9,7 +9,6 @@ machine on which the limit was set (`machine_speed`).
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,7 +17,7 @@ from django.test import Client
 
 from console.insight.time_ranges import TIME_RANGES
 from tests.bench.filled_log import fill_log
-from tests.bench.machine_speed import slowdown
+from tests.bench.machine_speed import best_ms
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
 MAX_MS = 300.0
@@ -76,13 +75,7 @@ def test_every_page_answers_within_the_maximum_time() -> None:
 
 
 def _best_ms(client: Client, page: str) -> float:
-    """The time of the best attempt, as on the machine on which the limit was set."""
-    best = float("inf")
-    for number in range(MAX_ATTEMPTS):
-        if number >= ATTEMPTS and best <= MAX_MS:
-            break
-        started = time.perf_counter()
-        response = client.get(page)
-        best = min(best, (time.perf_counter() - started) * 1000 / slowdown())
-        assert response.status_code == 200, page
-    return best
+    def get_page() -> None:
+        assert client.get(page).status_code == 200, page
+
+    return best_ms(get_page, MAX_MS, attempts=ATTEMPTS, max_attempts=MAX_ATTEMPTS)

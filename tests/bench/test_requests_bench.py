@@ -9,7 +9,6 @@ to see each query's time, converted to that of the machine on which the limit wa
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 
 import pytest
@@ -22,7 +21,7 @@ from console.pages.requests.histogram import histogram
 from console.pages.requests.menus import MENUS
 from console.pages.requests.query import COLUMNS, parse
 from tests.bench.filled_log import fill_log
-from tests.bench.machine_speed import slowdown
+from tests.bench.machine_speed import best_ms
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
 MAX_MS = 100.0
@@ -104,12 +103,4 @@ def test_every_query_answers_within_the_maximum_time() -> None:
 
 
 def _best_ms(run: Callable[[], object]) -> float:
-    """The time of the best attempt, as on the machine on which the limit was set."""
-    best = float("inf")
-    for number in range(MAX_ATTEMPTS):
-        if number >= ATTEMPTS and best <= MAX_MS:
-            break
-        started = time.perf_counter()
-        run()
-        best = min(best, (time.perf_counter() - started) * 1000 / slowdown())
-    return best
+    return best_ms(run, MAX_MS, attempts=ATTEMPTS, max_attempts=MAX_ATTEMPTS)
