@@ -241,6 +241,8 @@ class GeminiStreamParser:
         if last_text_index < 0 and (open_kind == "text" or self._text_sources.has_ended):
             self._text_sources.unsent_sources = sources
             events = self._text_sources.citation_events()
+        elif last_text_index < 0 and sources is not None:
+            self._text_sources.early_sources = sources
         for index, part in enumerate(parts):
             if index == last_text_index:
                 self._text_sources.unsent_sources = sources

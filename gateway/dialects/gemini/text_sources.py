@@ -17,11 +17,13 @@ class TextSources:
 
     Attributes:
         unsent_sources: source metadata of the text whose citations were not sent yet.
+        early_sources: source metadata that came before any text: they belong to the next one.
         has_ended: whether the text has ended and its end waits.
     """
 
     def __init__(self) -> None:
         self.unsent_sources: Json | None = None
+        self.early_sources: Json | None = None
         self.has_ended = False
         self._fragments: list[str] = []
         self._sent: set[tuple[object, ...]] = set()
@@ -38,7 +40,9 @@ class TextSources:
     def end(self) -> list[Event]:
         """End the text: the citations to send before its end."""
         self.has_ended = True
-        return self.citation_events()
+        events = self.citation_events()
+        self.unsent_sources, self.early_sources = self.early_sources, None
+        return events + self.citation_events()
 
     def citation_events(self) -> list[Event]:
         """The citations that were not sent before: Google may repeat them in later chunks."""

@@ -239,6 +239,19 @@ def test_sources_without_supports_belong_to_the_entire_text(late: bool):
     ]
 
 
+@pytest.mark.parametrize("first", [text(""), text("t", thought=True)], ids=["empty", "thought"])
+def test_sources_before_the_text_belong_to_the_entire_text(first: dict[str, Any]):
+    support = {"segment": {"startIndex": 3, "endIndex": 8}, "groundingChunkIndices": [0]}
+    chunks = [{"web": {"uri": "https://x"}}]
+    grounding = {"groundingMetadata": {"groundingChunks": chunks, "groundingSupports": [support]}}
+    stream = [chunk(first, more=grounding), chunk(text("é ")), chunk(text("World"), reason="STOP")]
+    part = response_from(*stream).parts[-1]
+    assert isinstance(part, Text)
+    assert [(source.url, source.start, source.end) for source in part.citations] == [
+        ("https://x", 2, 7)
+    ]
+
+
 def test_google_only_parts_are_preserved_for_gemini_clients():
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     body = chunk(code, reason="STOP", more={"safetyRatings": [{"x": 1}]})
