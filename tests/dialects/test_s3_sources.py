@@ -36,3 +36,17 @@ def test_an_address_that_the_provider_cannot_read_is_an_error(
         DIALECTS[dialect].provider.render_request(request, traits_for(preset, model))
     assert failure.value.error.param == "messages[0].content[1]"
     assert "https://" in failure.value.error.message
+
+
+def test_the_owner_of_a_bucket_is_reported_as_dropped() -> None:
+    source = {"s3Location": {"uri": "s3://bucket/a.png", "bucketOwner": "123456789012"}}
+    image = {"image": {"format": "png", "source": source}}
+    messages = [{"role": "user", "content": [{"text": "see"}, image]}]
+    request = DIALECTS["bedrock_converse"].client.parse_request(
+        {"model": "m", "stream": False, "messages": messages}, {}
+    )
+    traits = traits_for("bedrock", "amazon.nova-pro-v1:0")
+    rendered = DIALECTS["bedrock_converse"].provider.render_request(request, traits)
+    assert [(row.path, row.action) for row in rendered.report] == [
+        ("messages[0].content[1].image.source.s3Location.bucketOwner", "dropped")
+    ]

@@ -160,7 +160,7 @@ def _parse_cited_text(block: Json, path: str, extra: Json) -> Part:
 # --- media ----------------------------------------------------------------------------------------
 
 
-def _parse_source(block: Json, path: str) -> tuple[str | None, str | None]:
+def _parse_source(block: Json, path: str, extra: Json) -> tuple[str | None, str | None]:
     """`(base64 data, URL)` of a source; both None for a source of another kind."""
     source = required_mapping(block, "source", path)
     source_path = f"{path}.source"
@@ -170,7 +170,10 @@ def _parse_source(block: Json, path: str) -> tuple[str | None, str | None]:
     location = mapping(source, "s3Location", source_path)
     if location is None:
         return None, None
-    return None, required_text(location, "uri", f"{source_path}.s3Location")
+    location_path = f"{source_path}.s3Location"
+    if location.get("bucketOwner") is not None:
+        extra[f"{location_path}.bucketOwner"] = location["bucketOwner"]
+    return None, required_text(location, "uri", location_path)
 
 
 def _source_error(path: str, names: str) -> GatewayError:
@@ -181,7 +184,7 @@ def _parse_image(block: Json, path: str, extra: Json) -> Part:
     image_path = f"{path}.image"
     image = required_mapping(block, "image", path)
     declared_type = _MEDIA_TYPES.get(required_text(image, "format", image_path))
-    data, url = _parse_source(image, image_path)
+    data, url = _parse_source(image, image_path, extra)
     if data is not None:
         media_type = resolve_media_type(data, declared_type, "image/png")
         return Image(data=data, media_type=media_type, path=path)
@@ -193,7 +196,7 @@ def _parse_image(block: Json, path: str, extra: Json) -> Part:
 def _parse_document(block: Json, path: str, extra: Json) -> Part:
     document_path = f"{path}.document"
     document = required_mapping(block, "document", path)
-    data, url = _parse_source(document, document_path)
+    data, url = _parse_source(document, document_path, extra)
     source = required_mapping(document, "source", document_path)
     citations = mapping(document, "citations", document_path)
     declared_type = _DOCUMENT_TYPES.get(text(document, "format", document_path) or "")
@@ -239,7 +242,7 @@ def _parse_search_result(block: Json, path: str, extra: Json) -> Part:
 def _parse_audio(block: Json, path: str, extra: Json) -> Part:
     audio_path = f"{path}.audio"
     audio = required_mapping(block, "audio", path)
-    data, _ = _parse_source(audio, audio_path)
+    data, _ = _parse_source(audio, audio_path, extra)
     if data is None:
         return Native(dialect=NAME, data=block, path=path)
     return Audio(data=data, format=required_text(audio, "format", audio_path), path=path)
