@@ -99,16 +99,18 @@ _CLIENT_TIERS = (
     "fast",
     "on_demand",
     "performance",
+    "standard_only",
 )
 # The others are values of Bedrock (`reserved`) or of OpenAI Responses (`ultrafast`).
 _PROVIDER_TIERS = ("default", "flex", "scale", "priority")
 # `auto` equals an absent field; OpenAI responds to `fast` with `priority`; Groq has two values
-# of its own.
+# of its own, Mistral `standard_only`.
 _CANONICAL_TIERS = {
     "auto": None,
     "fast": "priority",
     "on_demand": "default",
     "performance": "priority",
+    "standard_only": "default",
 }
 
 # Canonical field -> path; for repeated values, the path below the value's own path.

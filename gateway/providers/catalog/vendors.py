@@ -125,7 +125,15 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         edits=(
             Edit(op="rename", path="seed", value="random_seed"),
             Edit(op="rename", path="dimensions", value="output_dimension"),
-            Edit(op="map", path="service_tier", value={"default": "standard"}),
+            # It accepts `auto`, which uses priority capacity, and `standard_only`
+            # (`RequestedServiceTier` of mistralai 3.7).
+            Edit(op="map", path="service_tier", value={"default": "standard_only"}),
+            Edit(
+                op="map",
+                path="service_tier",
+                value={"priority": "auto", "scale": "auto", "flex": "standard_only"},
+                reason="Mistral knows the service tiers `auto` and `standard_only`",
+            ),
             *drop_edits("Mistral does not support this field", *NEWER_FIELDS, "echo"),
         ),
         prices="mistral",
