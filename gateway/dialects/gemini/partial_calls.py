@@ -28,12 +28,18 @@ class PartialCalls:
         self._open: tuple[Json, str, PartialArguments] | None = None
 
     def add(self, call: Json, signature_value: str) -> list[tuple[Json, str]]:
-        """The calls that this part completes, each with its signature."""
+        """The calls that this part completes, each with its signature.
+
+        Raises GatewayError for a call without a name.
+        """
         complete_calls: list[tuple[Json, str]] = []
         if string_or_empty(call.get("name")):
             complete_calls = self.close()
             self._open = call, signature_value, PartialArguments(call.get("args"))
         if self._open is None:
+            # An empty part may follow the last fragment of a call.
+            if call:
+                raise bad_upstream("the upstream sent a tool call without a name")
             return []
         self._open[2].add(call.get("partialArgs"))
         return complete_calls if call.get("willContinue") is True else complete_calls + self.close()

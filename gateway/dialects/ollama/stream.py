@@ -98,7 +98,10 @@ class OllamaStreamParser:
         message = _line_message(line)
         if message is not None or line.get("done") is True:
             self._start_message(line, events)
-            self._read_message(message or {}, events, parse_tokens(line.get("logprobs")))
+            try:
+                self._read_message(message or {}, events, parse_tokens(line.get("logprobs")))
+            except GatewayError as failure:
+                return [*events, *self._fail_stream(failure.error)]
         if line.get("done") is True:
             self._end_message(line, events)
         return events
@@ -132,9 +135,10 @@ class OllamaStreamParser:
         events.append(Delta(text, tuple(logprobs)))
 
     def _add_tool_call(self, call: Json, function: Json, events: list[Event]) -> None:
+        """Add the events of a call. Raises GatewayError for a call without a name."""
         name, upstream_id = function.get("name"), call.get("id")
-        if not isinstance(name, str):
-            return
+        if not isinstance(name, str) or not name:
+            raise bad_upstream("the upstream sent a tool call without a name")
         self._close_block(events)
         generated_id = f"call_g{self._turn_number}_{self._call_count}"
         self._call_count += 1

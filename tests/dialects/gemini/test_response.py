@@ -141,6 +141,12 @@ def test_a_fragment_without_a_valid_path_fails(path: str):
     assert "fragment" in produced[-1].error.message
 
 
+def test_a_call_without_a_name_is_an_error():
+    produced = events(chunk({"functionCall": {"args": {"a": 1}}}, reason="STOP"))
+    assert isinstance(produced[-1], Failed)
+    assert "name" in produced[-1].error.message
+
+
 @pytest.mark.parametrize(
     ("word", "reason"),
     [

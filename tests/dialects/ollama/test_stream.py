@@ -109,6 +109,12 @@ def test_an_interrupted_or_invalid_line_is_an_error() -> None:
     assert stream_error(line({"content": "x"}), {"error": "server busy"}).kind == "overloaded"
 
 
+@pytest.mark.parametrize("function", [{"arguments": {}}, {"name": "", "arguments": {}}])
+def test_a_call_without_a_name_is_an_error(function: dict[str, Any]) -> None:
+    error = stream_error(line({"tool_calls": [{"function": function}]}), last_line())
+    assert (error.kind, "name" in error.message) == ("upstream_error", True)
+
+
 def test_lines_after_the_last_one_are_ignored() -> None:
     assert parse_lines(line({"content": "x"}), last_line(), line({"content": "y"})).parts == (
         Text(text="x"),
