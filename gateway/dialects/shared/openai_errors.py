@@ -218,6 +218,8 @@ def _error_fields(payload: Any) -> Json:
     if not isinstance(error, dict):
         return payload
     metadata = error.get("metadata")
+    if isinstance(metadata, dict) and "flagged_input" in metadata:  # OpenRouter's moderation
+        return {**error, "error_type": "content_policy_violation"}
     if isinstance(metadata, dict) and isinstance(metadata.get("error_type"), str):
         return {**error, "error_type": metadata["error_type"]}
     return error

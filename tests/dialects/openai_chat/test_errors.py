@@ -100,6 +100,17 @@ def openai(message: str = "m", kind: str | None = None, code: Any = None, param:
             },
             "context_length",
         ),
+        (
+            403,
+            {
+                "error": {
+                    "code": 403,
+                    "message": "Input was flagged",
+                    "metadata": {"reasons": ["violence"], "flagged_input": "how to"},
+                }
+            },
+            "content_policy",
+        ),
         (418, b"teapot", "invalid_request"),
     ],
     ids=lambda value: str(value)[:60],
