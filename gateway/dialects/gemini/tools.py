@@ -406,7 +406,11 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
 def _render_tool_choice(context: RenderContext, declared_names: set[str]) -> Json | None:
     """The calling config; None if the default applies. `declared_names` are the functions sent."""
     choice, request = context.request.tool_choice, context.request
-    strict = [tool for tool in request.tools if tool.strict]
+    strict = [
+        tool
+        for tool in request.tools
+        if tool.strict and context.sent_name(tool.name) in declared_names
+    ]
     if choice is not None and choice.parallel is False:
         context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
     if not declared_names:

@@ -482,6 +482,15 @@ def test_fields_without_equivalent_are_reported():
     assert rendered.body["generationConfig"]["responseMimeType"] == "application/json"
 
 
+def test_a_strict_tool_that_is_not_allowed_does_not_change_the_mode():
+    tools = (Tool(name="f", strict=True, path="tools[0]"), Tool(name="g", path="tools[1]"))
+    rendered = render(
+        client_request(tools=tools, tool_choice=ToolChoice(mode="allowed", names=("g",)))
+    )
+    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "AUTO"
+    assert "tools[0].strict" not in {path for path, _ in reported_fields(rendered.report)}
+
+
 @pytest.mark.parametrize(
     ("output", "hint", "path"),
     [
