@@ -374,6 +374,17 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         # Mistral rejects thinking chunks for these models.
         traits={"reasoning": False, "efforts": (), "replay_reasoning": "ignored"},
     ),
+    # "tool_choice 'required' is incompatible with thinking enabled", which is their default
+    # (UKGovernmentBEIS/inspect_ai#5152).
+    Family(
+        model=r"kimi-k2-(?:[5-9]|thinking)", presets=("moonshot",), traits={"forced_tools": False}
+    ),
+    # It has efforts instead of `thinking`, which it rejects (mnfst/modelparams.dev#168).
+    Family(
+        model=r"kimi-k[3-9]",
+        presets=("moonshot",),
+        traits={"thinking_request": "reasoning_effort", "efforts": ("low", "high", "max")},
+    ),
     Family(model=r"minimax-m2", traits={"images": False, "max_output": 131_072}),
     Family(model=r"minimax-m3", traits={"max_output": 128_000, "context_window": 1_000_000}),
     Family(

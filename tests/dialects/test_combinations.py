@@ -20,6 +20,7 @@ from gateway.simulate import translate
 from tests.dialects.test_spec_lines import HI, MODELS, Json, Rows, developer, request_row, user
 
 SCHEMA = {"type": "object", "properties": {}}
+FUNCTION = {"name": "f", "input_schema": SCHEMA}
 DEFERRED = {"name": "f", "input_schema": SCHEMA, "defer_loading": True}
 PLAIN = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
 ADDED = {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "f"}}
@@ -295,6 +296,29 @@ LINES = [
         {"user": "u", "safety_identifier": "s"},
         {"safety_identifier": "s", "user": None},
         {("user", "dropped")},
+    ),
+    request_row(
+        "Kimi thinks by default and then rejects a forced tool",
+        "anthropic",
+        "moonshot",
+        {"tools": [FUNCTION], "tool_choice": {"type": "any"}},
+        {"tool_choice": "auto"},
+        {("tool_choice", "approximated")},
+        "kimi-k2.6",
+    ),
+    request_row(
+        "Kimi K3 accepts an effort and a forced tool, but not `thinking`",
+        "anthropic",
+        "moonshot",
+        {
+            "tools": [FUNCTION],
+            "tool_choice": {"type": "any"},
+            "thinking": {"type": "adaptive"},
+            "output_config": {"effort": "high"},
+        },
+        {"tool_choice": "required", "reasoning_effort": "high", "thinking": None},
+        set(),
+        "kimi-k3",
     ),
     request_row(
         "Mistral's word for the standard tier",
