@@ -26,14 +26,14 @@ def should_retry(headers: Mapping[str, str]) -> bool | None:
 def retry_after(headers: Mapping[str, str], payload: Any) -> int | None:
     """Whole seconds to wait, rounded up; None if not reported.
 
-    In this order: `retry-after-ms`, `retry-after` (seconds, or a date, measured from
-    the response's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
+    In this order: `retry-after-ms`, `retry-after` (seconds, a duration such as `7s`, or a date,
+    measured from the response's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
     window (a window that reports only its reset counts as used up), Google's RetryInfo.
     """
     millis = _parse_number(headers.get("retry-after-ms"))
     seconds = millis / 1000 if millis is not None else None
     if seconds is None and (header := headers.get("retry-after")) is not None:
-        seconds = _parse_number(header)
+        seconds = parse_duration(header)
         if seconds is None:
             seconds = _seconds_between(header, headers.get("date"))
     if seconds is None:

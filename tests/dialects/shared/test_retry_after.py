@@ -19,6 +19,8 @@ LATER = "Sat, 21 Nov 2026 10:00:30 GMT"
         ({"retry-after": "7"}, 7),
         ({"retry-after": "1.2"}, 2),
         ({"retry-after": "0"}, 0),
+        ({"retry-after": "7s"}, 7),
+        ({"retry-after": "1m30s"}, 90),
         ({"retry-after": "-5"}, 0),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "1e99"}, 7 * 86400),
