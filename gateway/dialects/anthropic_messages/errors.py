@@ -52,8 +52,6 @@ _KIND_BY_ERROR_CODE: dict[str, str] = {
 }
 # Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: Phrases = (
-    # Also sent with status 400 and the type invalid_request_error.
-    ("credit balance is too low", "quota"),
     ("reached your specified api usage limits", "quota"),
     *CLAUDE_PHRASES,
 )

@@ -31,6 +31,8 @@ KIND_BY_STATUS: dict[int, str] = {
 }
 # Kinds that say so little that the message may tell more.
 _KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error", "too_large"})
+# Kinds that can also stand for an account without credit.
+_KINDS_OF_UNPAID_ACCOUNTS = _KINDS_REFINED_BY_PHRASE | {"rate_limit", "upstream_auth"}
 # (phrase in lower case, kind); the first one in the message decides.
 Phrases = tuple[tuple[str, str], ...]
 # Lower-case phrases by which providers say that a request exceeds the context. Most have no
@@ -83,6 +85,20 @@ _CONTENT_POLICY_PHRASES = (
     "text may contain sensitive information",  # Volcengine
     "blocked by our content filters",  # Amazon Bedrock
 )
+# Lower-case phrases by which providers say that an account or key has no credit left. Without a
+# code of its own this looks like a rate limit (429) or a rejected credential (403).
+_QUOTA_PHRASES = (
+    "used all available credits",  # xAI
+    "doesn't have any credits",  # xAI
+    "insufficient balance",  # Zhipu, z.ai, DeepSeek
+    "余额不足",  # Zhipu, in Chinese
+    "账户已欠费",  # Zhipu, in Chinese
+    "balance is insufficient",  # SiliconFlow
+    "not enough balance",  # Novita
+    "key limit exceeded",  # OpenRouter
+    "credit balance is too low",  # Anthropic
+    "failure to pay past invoices",  # Fireworks, with status 412
+)
 # Phrases of Claude's errors, from whichever provider serves it (wire/spec.md, section 5).
 CLAUDE_PHRASES: Phrases = (
     ("content filtering policy", "content_policy"),
@@ -109,12 +125,16 @@ def kind_of_status(status: int | None) -> str:
 def refine_kind(kind: str, message: str, phrases: Phrases = ()) -> str:
     """The kind that phrases in the message imply, if `kind` is unspecific; else `kind`.
 
-    `phrases` are the dialect's own; those about the context's length and about the content are
+    `phrases` are the dialect's own; those about credit, the context's length and the content are
     the same for all.
     """
-    if kind not in _KINDS_REFINED_BY_PHRASE and kind != "upstream_auth":
+    if kind not in _KINDS_OF_UNPAID_ACCOUNTS:
         return kind
     text = message.lower()
+    if any(phrase in text for phrase in _QUOTA_PHRASES):
+        return "quota"
+    if kind == "rate_limit":
+        return kind
     if any(phrase in text for phrase in _CONTENT_POLICY_PHRASES):
         return "content_policy"
     if kind == "upstream_auth":

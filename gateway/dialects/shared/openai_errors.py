@@ -104,7 +104,6 @@ _CAPACITY_EXCEEDED_STATUS = 498
 _KIND_BY_PHRASE: Phrases = (
     ("is deprecated for this model", "unsupported_param"),
     ("function tools with reasoning_effort", "unsupported_param"),
-    ("failure to pay past invoices", "quota"),  # Fireworks, with status 412
 )
 
 CONTEXT_LENGTH_MARKERS = (b"context_length_exceeded",)
