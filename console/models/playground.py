@@ -105,8 +105,8 @@ class ShareQuerySet(OwnedQuerySet["RunShare"]):
     """Public links to runs."""
 
     def valid(self) -> Self:
-        """Return the links that have not expired."""
-        return self.filter(expires_at__gt=timezone.now())
+        """Return the links that have not expired, of accounts that are active."""
+        return self.filter(expires_at__gt=timezone.now(), owner__is_active=True)
 
     def by_token(self, token: str) -> RunShare | None:
         """Return the valid link with this token."""

@@ -143,6 +143,15 @@ def test_a_link_ends_with_its_run(editor_client: Client, editor_user: User) -> N
     assert Client().get(path).status_code == 404
 
 
+def test_links_of_a_deactivated_account_do_not_open(
+    editor_client: Client, editor_user: User
+) -> None:
+    path = link_of(editor_client, run_of(editor_user))
+    accounts.set_active(editor_user, active=False)
+    statuses = [Client().get(url).status_code for url in (path, f"{path}/image.svg")]
+    assert statuses == [404, 404]
+
+
 def test_editors_manage_their_own_links_and_admins_all(
     editor_client: Client, editor_user: User
 ) -> None:
