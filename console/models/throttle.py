@@ -50,10 +50,10 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         expired = Q(window_start__lte=now - WINDOW) | Q(window_start__gt=now + WINDOW)
         self.filter(expired).delete()
         if self.count() > MAX_ROWS:
-            oldest_pks = self.order_by("window_start").values_list("pk", flat=True)[
-                : MAX_ROWS // 10
-            ]
-            self.filter(pk__in=list(oldest_pks)).delete()
+            # Fewest attempts first: a flood of other names must not reset an exhausted limit.
+            rows = self.order_by("attempts", "window_start")
+            pks = rows.values_list("pk", flat=True)[: MAX_ROWS // 10]
+            self.filter(pk__in=list(pks)).delete()
 
 
 class Throttle(models.Model):

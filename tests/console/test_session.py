@@ -242,6 +242,18 @@ def test_sign_in_counters_are_bounded() -> None:
     assert Throttle.objects.count() < MAX_ROWS
 
 
+def test_a_flood_of_names_does_not_reset_an_exhausted_limit() -> None:
+    for _ in range(5):
+        Throttle.objects.take([("name:x", 5)])
+    now = timezone.now()
+    Throttle.objects.bulk_create(
+        Throttle(key=str(number), window_start=now + dt.timedelta(seconds=1), attempts=1)
+        for number in range(MAX_ROWS + 1)
+    )
+    Throttle.objects.take([("name:y", 5)])
+    assert Throttle.objects.take([("name:x", 5)]) is not None
+
+
 def test_a_typed_user_name_is_not_stored(client: Client) -> None:
     sign_in(client, name="my-secret-password", password="x")
     assert not [row for row in Throttle.objects.all() if "secret" in row.key]
