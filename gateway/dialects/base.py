@@ -136,6 +136,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         stream_renderer: a new renderer for one stream.
         render_error: an error and the gateway's request id -> the error response; only
             possible before the first byte of a response.
+        render_api_v1_error: the same for clients of OpenRouter (framing `api_v1`); None for
+            dialects that they do not use.
         render_count: the JSON response to a token count.
         choice_renderer: a new renderer for the further choice with this index of a stream, whose
             chunks may come between those of other choices; None if they cannot.
@@ -153,6 +155,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     stream_renderer: Callable[[ResponseContext], StreamRenderer]
     render_error: Callable[[Error, str], ErrorReply]
     render_count: Callable[[int], dict[str, Any]]
+    render_api_v1_error: Callable[[Error, str], ErrorReply] | None = None
     choice_renderer: Callable[[ResponseContext, int], StreamRenderer] | None = None
     render_passed_failure: Callable[[Error, bytes, bytes], bytes] | None = None
     context_length_markers: tuple[bytes, ...] = ()

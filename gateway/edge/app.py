@@ -362,9 +362,11 @@ def _render_error(
     call: Call, failure: GatewayError
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     exchange = call.exchange
-    rendered_error = exchange.dialect.client.render_error(failure.error, exchange.echoed_id)
-    if exchange.framing == "api_v1":
-        rendered_error.body["error"]["code"] = rendered_error.status
+    dialect_client = exchange.dialect.client
+    render_error = dialect_client.render_error
+    if exchange.framing == "api_v1" and dialect_client.render_api_v1_error is not None:
+        render_error = dialect_client.render_api_v1_error
+    rendered_error = render_error(failure.error, exchange.echoed_id)
     headers = [_JSON, *_encode_headers({**rendered_error.headers, **_request_id_headers(call)})]
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused):
@@ -411,7 +413,11 @@ def _can_pass_upstream_error(call: Call, failure: UpstreamRefused, rendered: Any
     if call.exchange.passthrough_state is not None:  # each provider has a form of its own
         return isinstance(body, dict)
     field = "error" if "error" in rendered else "message"
-    return isinstance(body, dict) and type(body.get(field)) is type(rendered.get(field))
+    if not isinstance(body, dict) or type(body.get(field)) is not type(rendered.get(field)):
+        return False
+    # OpenRouter's clients require a number; most providers with the Chat API send a text.
+    has_number = isinstance(rendered[field], dict) and isinstance(rendered[field].get("code"), int)
+    return not has_number or isinstance(body[field].get("code"), int)
 
 
 def _encode_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

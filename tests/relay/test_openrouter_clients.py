@@ -98,6 +98,19 @@ async def test_the_code_of_an_error_is_its_status(tmp_path: Path) -> None:
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (404, 404)
 
 
+async def test_the_code_of_a_passed_error_is_its_status(tmp_path: Path) -> None:
+    fields = {"message": "no such tool", "type": "invalid_request_error", "param": None}
+
+    def upstream(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, json={"error": {**fields, "code": "bad_tool"}})
+
+    registry = snapshot(route("m", provider("up", preset="vercel")))
+    async with gateway(tmp_path, registry, up=upstream) as live:
+        reply = await live.post(PATH, {"model": "m", "messages": MESSAGES})
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"], error["message"]) == (400, 400, "no such tool")
+
+
 async def test_an_error_within_a_stream_ends_its_choice(tmp_path: Path) -> None:
     failure = b'data: {"error":{"message":"too busy","type":"server_error"}}\n\n'
     registry = snapshot(route("m", provider("up")))

@@ -15,7 +15,11 @@ from gateway.dialects.openai_chat.request import (
 )
 from gateway.dialects.openai_chat.response import peek_usage, render_response
 from gateway.dialects.openai_chat.stream_parser import ChatStreamParser
-from gateway.dialects.openai_chat.stream_renderer import ChatChoiceRenderer, ChatStreamRenderer
+from gateway.dialects.openai_chat.stream_renderer import (
+    ChatChoiceRenderer,
+    ChatStreamRenderer,
+    render_api_v1_error,
+)
 from gateway.dialects.openai_chat.tools import read_functions_echo
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.openai_errors import (
@@ -34,6 +38,7 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=ChatStreamRenderer,
         render_error=render_error,
+        render_api_v1_error=render_api_v1_error,
         context_length_markers=CONTEXT_LENGTH_MARKERS,
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
         choice_renderer=ChatChoiceRenderer,

@@ -25,7 +25,7 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.json_values import dict_items
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
-from gateway.dialects.base import ResponseContext
+from gateway.dialects.base import ErrorReply, ResponseContext
 from gateway.dialects.openai_chat.parts import NAME, Json, render_citation
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
@@ -328,3 +328,10 @@ class ChatChoiceRenderer(ChatStreamRenderer):
     def _end_stream(self, event: End) -> bytes:
         self._ended = True
         return self._render_finish(event.finish)
+
+
+def render_api_v1_error(error: Error, request_id: str) -> ErrorReply:
+    """The error response to a client of OpenRouter: the code of an error is its status."""
+    reply = render_error(error, request_id)
+    reply.body["error"]["code"] = reply.status
+    return reply
