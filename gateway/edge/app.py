@@ -268,7 +268,7 @@ async def _admit_and_run(
         requested_caching = cache_control.read(exchange)
     exchange.freeze()
     if exchange.verb == "count_tokens":
-        await answer_token_count(runtime, call, client, deadlines)
+        await answer_token_count(runtime, call, client)
         return
     is_simple = exchange.plan is None and exchange.native_continuation is None and not route.shadow
     run_call = run if is_simple else run_with_features

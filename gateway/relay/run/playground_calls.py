@@ -173,8 +173,10 @@ async def _serve(runtime: Runtime, call: Call, client: Client, key_id: int | Non
         if exchange.snapshot.uses_guardrails:
             await guard_request(runtime, call)
         exchange.freeze()
-        run_call = answer_token_count if exchange.verb == "count_tokens" else run
-        await run_call(runtime, call, client, deadlines)
+        if exchange.verb == "count_tokens":
+            await answer_token_count(runtime, call, client)
+        else:
+            await run(runtime, call, client, deadlines)
 
     try:
         await serve_call(runtime, call, client, deadlines, work(), fail)
