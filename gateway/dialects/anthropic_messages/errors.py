@@ -34,6 +34,7 @@ _KIND_BY_TYPE: dict[str, str] = {
     "authentication_error": "upstream_auth",
     "permission_error": "upstream_auth",
     "billing_error": "quota",
+    "1113": "quota",  # Zhipu
     "not_found_error": "not_found",
     "request_too_large": "too_large",
     "rate_limit_error": "rate_limit",

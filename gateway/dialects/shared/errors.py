@@ -90,6 +90,7 @@ _CONTENT_POLICY_PHRASES = (
 _QUOTA_PHRASES = (
     "used all available credits",  # xAI
     "doesn't have any credits",  # xAI
+    "run out of credits",  # xAI
     "insufficient balance",  # Zhipu, z.ai, DeepSeek
     "余额不足",  # Zhipu, in Chinese
     "账户已欠费",  # Zhipu, in Chinese

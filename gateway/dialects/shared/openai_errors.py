@@ -47,6 +47,7 @@ _KIND_BY_CODE: dict[str, str] = {
     "arrearage": "quota",
     "postpaidbilloverdue": "quota",
     "accountoverdueerror": "quota",
+    "1113": "quota",  # Zhipu
     "rate_limit_exceeded": "rate_limit",
     "rate_limit_error": "rate_limit",
     "too_many_requests": "rate_limit",

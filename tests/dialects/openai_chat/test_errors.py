@@ -59,7 +59,10 @@ def openai(message: str = "m", kind: str | None = None, code: Any = None, param:
         # xAI, Zhipu (English and Chinese), SiliconFlow, OpenRouter, Novita
         (429, {"code": "x", "error": "Your team has either used all available credits"}, "quota"),
         (403, {"code": "x", "error": "Your team doesn't have any credits yet."}, "quota"),
-        (429, openai("Insufficient balance or no resource package.", None, "1113"), "quota"),
+        (403, {"code": "x", "error": "You have run out of credits or need a plan."}, "quota"),
+        (429, openai("m", None, "1113"), "quota"),
+        (429, openai("m", None, "1302"), "rate_limit"),
+        (429, openai("Insufficient balance or no resource package.", None, None), "quota"),
         (429, openai("余额不足或无可用资源包,请充值。", None, "1113"), "quota"),
         (429, openai("您的账户已欠费,请充值后重试。", None, "1113"), "quota"),
         (403, {"code": 30011, "message": "Your paid balance is insufficient."}, "quota"),
