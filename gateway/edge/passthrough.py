@@ -245,7 +245,10 @@ def route_for_model(exchange: Exchange, operation: Operation) -> Route:
 def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
     """The route of a batch, whose models must share a provider; rewrites their names to its own."""
     list_field, params_field = operation.batch_model_path
-    requests = msgspec.json.decode(exchange.fields.get(list_field, b"null"))
+    try:
+        requests = msgspec.json.decode(exchange.fields.get(list_field, b"null"))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"{list_field} cannot be parsed: {error}", list_field) from None
     if not isinstance(requests, list) or not requests:
         raise invalid(f"{list_field} is required and must be a list", list_field)
     first_target: Target | None = None
@@ -300,9 +303,10 @@ def _resolve_provider(runtime: Runtime, exchange: Exchange, provider_name: str) 
     """The provider of a call that names no model. Raises GatewayError."""
     state, operation = state_of(exchange)
     resource_id, param = state.resource_id, "id"
-    if raw := exchange.fields.get("input_file_id"):
-        resource_id, param = msgspec.json.decode(raw), "input_file_id"
-        if not isinstance(resource_id, str):
+    if "input_file_id" in exchange.fields:
+        param = "input_file_id"
+        resource_id = admission.field_value(exchange.fields, param, str, default=None)
+        if resource_id is None:
             raise invalid("input_file_id must be a string", param)
     if resource_id and (
         state.owner_key_id is not None or resource_ids.decode_id(resource_id, runtime.config.pepper)

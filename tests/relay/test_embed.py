@@ -181,6 +181,17 @@ async def test_an_invalid_value_is_refused_with_its_param(
     assert not gw.upstreams.requests
 
 
+async def test_a_number_out_of_range_is_the_clients_error(tmp_path: Path) -> None:
+    body = json.dumps(REQUEST).replace("}", ', "extra": 1e999}').encode()
+    async with gateway(
+        tmp_path, snapshot(route(ollama())), local=lambda _: ollama_response()
+    ) as gw:
+        reply = await gw.post("/v1/embeddings", body)
+    assert reply.status == 400
+    assert "out of range" in reply.json()["error"]["message"]
+    assert not gw.upstreams.requests
+
+
 async def test_a_provider_without_embeddings_is_reported(tmp_path: Path) -> None:
     registry = snapshot(route(provider("c", "anthropic_messages")))
     async with gateway(tmp_path, registry, c=lambda _: refusal(500)) as gw:

@@ -487,3 +487,22 @@ async def test_an_anthropic_batch_is_sent_with_the_upstream_model_names(tmp_path
         ambiguous = await live.post("/v1/messages/batches", body, headers=headers)
         assert ambiguous.status == 400, "a provider may ignore the case of names"
         assert "`Model` must be written `model`" in json.dumps(ambiguous.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/batches", b'{"input_file_id": %b}' % (b"9" * 5000), "input_file_id"),
+        ("/v1/messages/batches", b'{"requests": [{"params": {"x": 1e999}}]}', "requests"),
+        ("/v1/responses", b'{"model": "r", "input": 5, "x": "item_reference"}', "input"),
+    ],
+)
+async def test_a_value_that_cannot_be_read_is_an_error_with_its_field(
+    tmp_path: Path, path: str, body: bytes, field: str
+) -> None:
+    registry = snapshot(route("r", provider("up")), keys=two_keys())
+    async with gateway(tmp_path, registry, up=lambda _: httpx.Response(200, json={})) as live:
+        reply = await live.post(path, body)
+    assert reply.status == 400
+    assert reply.json()["error"]["message"].startswith(field)
+    assert not live.upstreams.requests

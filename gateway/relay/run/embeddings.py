@@ -55,7 +55,10 @@ def parse_embed_request(call: Call) -> EmbedRequest:
     client = exchange.dialect.embed_client
     if client is None:
         raise invalid("this dialect has no embeddings")
-    body = decode(exchange.body)
+    try:
+        body = msgspec.json.decode(exchange.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"the request body cannot be parsed: {error}") from None
     if exchange.dialect.model_in_path and isinstance(body, dict):
         body |= {"model": exchange.model}
     return client.parse_embed(body)

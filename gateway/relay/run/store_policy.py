@@ -22,6 +22,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.json_values import decode_or_none, dict_items
 from gateway.dialects.openai_responses.stored_responses import (
     input_items,
     items_with_ids,
@@ -176,10 +177,9 @@ def _inline_state(call: Call) -> None:
 async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
     """Loads the responses whose items the request references; unknown references pass through."""
     exchange = call.exchange
-    request_items = (
-        msgspec.json.decode(exchange.fields["input"]) if "input" in exchange.fields else []
-    )
-    ids = [item.get("id") for item in request_items if isinstance(item, dict)]
+    # A value that cannot be decoded is reported where the request is parsed.
+    request_items = decode_or_none(exchange.fields.get("input", b"null"))
+    ids = [item.get("id") for item in dict_items(request_items)]
     response_ids = (response_id_of_item(item_id) for item_id in ids if isinstance(item_id, str))
     unique_ids = dict.fromkeys(name for name in response_ids if name)
     responses: dict[str, Any] = dict(exchange.earlier_responses or {})
