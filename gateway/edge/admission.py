@@ -319,8 +319,16 @@ class ClientGone(Exception):
     """The client disconnected before its request was complete."""
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    """The whole body. Raises GatewayError (413) or ClientGone; the caller sets the deadline."""
+async def read_body(
+    receive: Receive,
+    headers: Mapping[str, str],
+    limit: int,
+    count: Callable[[int], None] | None = None,
+) -> bytes:
+    """The whole body; `count` gets the size of a large one while it arrives.
+
+    Raises GatewayError (413), ClientGone, or what `count` raises; the caller sets the deadline.
+    """
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
@@ -328,9 +336,16 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
     if not message.get("more_body", False):
         if len(body) > limit:
             raise _too_large(limit)
+        if count is not None and len(body) >= offload.SCANNED_BYTES:
+            count(len(body))
         return body
-    chunks = [chunk async for chunk in _bounded_chunks(receive, message, headers, limit)]
-    return await offload.run_scan(sum(map(len, chunks)), b"".join, chunks)
+    chunks, size = [], 0
+    async for chunk in _bounded_chunks(receive, message, headers, limit):
+        chunks.append(chunk)
+        size += len(chunk)
+        if count is not None and size >= offload.SCANNED_BYTES:
+            count(size)
+    return await offload.run_scan(size, b"".join, chunks)
 
 
 OVERLOADED_MESSAGE = "the gateway is at its limit of concurrent requests; try again shortly"
@@ -344,20 +359,25 @@ def declared_body_bytes(headers: Mapping[str, str]) -> int:
     return int(declared_length[:20]) if declared_length.isdecimal() else 0
 
 
-def has_memory_for(runtime: Runtime, size: int) -> bool:
-    """Whether a large body may be read in addition to those of the requests in progress."""
+def has_memory_for(runtime: Runtime, size: int, own_bytes: int = 0) -> bool:
+    """Whether so much more of a large body may be read, beside those of the other requests.
+
+    `own_bytes` are already counted for the same body.
+    """
     in_use = runtime.metrics.large_body_bytes
-    return not in_use or in_use + size <= runtime.config.max_large_body_bytes
+    return in_use == own_bytes or in_use + size <= runtime.config.max_large_body_bytes
 
 
-def count_large_body(runtime: Runtime, exchange: Exchange) -> None:
-    """Counts a large body that was sent without its length. Raises GatewayError (503)."""
-    size = len(exchange.body)
-    if not has_memory_for(runtime, size):
+def count_large_body(runtime: Runtime, exchange: Exchange, size: int) -> None:
+    """Counts the bytes of a large body that are in memory by now. Raises GatewayError (503)."""
+    own_bytes = exchange.large_body_bytes
+    if size <= own_bytes:  # its declared length
+        return
+    if not has_memory_for(runtime, size - own_bytes, own_bytes):
         runtime.metrics.count_shed()
         raise GatewayError(Error(kind="overloaded", message=OVERLOADED_MESSAGE, retry_after_s=1))
     exchange.large_body_bytes = size
-    runtime.metrics.large_body_bytes += size
+    runtime.metrics.large_body_bytes += size - own_bytes
 
 
 async def read_chunks(

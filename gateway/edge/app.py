@@ -297,10 +297,11 @@ async def _accept_call(
         raise GatewayError(Error(kind="method_not_allowed", message=message))
     config = runtime.config
     exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
-    exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
+    count = partial(admission.count_large_body, runtime, exchange)
+    exchange.body = await admission.read_body(
+        receive, exchange.headers, config.max_body_bytes, count
+    )
     size = len(exchange.body)
-    if size >= offload.SCANNED_BYTES and not exchange.large_body_bytes:
-        admission.count_large_body(runtime, exchange)
     exchange.fields = (
         admission.decode_object(exchange.body)
         if size < offload.LARGE_BYTES

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -152,9 +153,10 @@ async def _read_body(
         return message
 
     if not is_form:
-        exchange.body = await admission.read_body(receive, exchange.headers, config.max_body_bytes)
-        if len(exchange.body) >= offload.SCANNED_BYTES and not exchange.large_body_bytes:
-            admission.count_large_body(runtime, exchange)
+        count = partial(admission.count_large_body, runtime, exchange)
+        exchange.body = await admission.read_body(
+            receive, exchange.headers, config.max_body_bytes, count
+        )
         if exchange.body or operation.path_suffix == "":
             exchange.fields = await admission.decode_body(exchange.body)
         exchange.model = admission.field_value(exchange.fields, "model", str, default="")

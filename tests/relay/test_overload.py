@@ -13,6 +13,7 @@ import pytest
 from gateway.edge import handshake, responses_websocket
 from gateway.relay.runtime import Runtime
 from tests.relay.harness import ADMIN, KEY, Gateway, completion, gateway, provider, route, snapshot
+from tests.waits import wait_until_async
 
 A = provider("a")
 REQUEST = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
@@ -77,6 +78,28 @@ async def test_large_bodies_of_all_requests_are_limited_together(
         assert (await first).status == (await small).status == 200
         assert (await live.post(path, large, headers=headers)).status == 200
         assert live.runtime.metrics.large_body_bytes == 0
+
+
+async def test_bodies_without_a_length_are_limited_while_they_arrive(tmp_path: Path) -> None:
+    path, chunks = "/v1/chat/completions", asyncio.Queue[dict[str, Any]]()
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
+    scope |= {"headers": [(b"authorization", f"Bearer {KEY}".encode())], "client": ("::1", 1)}
+    chunk = {"type": "http.request", "body": b" " * 600_000, "more_body": True}
+
+    async def send(_: Any) -> None: ...
+
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        configure(live.runtime, max_large_body_bytes=1_000_000)
+        first = asyncio.create_task(live.app(scope, chunks.get, send))
+        for _ in range(3):
+            chunks.put_nowait(chunk)
+        await wait_until_async(lambda: live.runtime.metrics.large_body_bytes == 1_800_000)
+        body = json.dumps({**REQUEST, "user": "x" * 1_200_000}).encode()
+        assert (await live.post(path, body)).status == 503
+        chunks.put_nowait({"type": "http.disconnect"})
+        await first
+        assert live.runtime.metrics.large_body_bytes == 0
+        assert (await live.post(path, body)).status == 200
 
 
 async def metrics(live: Gateway, **headers: str) -> Any:
