@@ -14,8 +14,11 @@ MAX_CHARS = 64
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SECONDS_BY_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MAX_WAIT_S = 7 * 86400
-# Remaining requests or tokens of an OpenAI rate limit window, and when it resets.
-_REMAINING_PREFIX, _RESET_PREFIX = "x-ratelimit-remaining-", "x-ratelimit-reset-"
+# Remaining requests or tokens of an OpenAI rate limit window, and when it resets. OpenRouter has
+# them without a suffix.
+_REMAINING_PREFIX, _RESET_PREFIX = "x-ratelimit-remaining", "x-ratelimit-reset"
+# A larger number in a reset is a Unix time, in seconds or in milliseconds.
+_MIN_TIME_S, _MIN_TIME_MS = 1e9, 1e12
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:
@@ -81,7 +84,7 @@ def _window_wait(headers: Mapping[str, str]) -> float | None:
         for name, reset in headers.items()
         if name.startswith(_RESET_PREFIX)
         and name.replace(_RESET_PREFIX, _REMAINING_PREFIX) not in headers
-        and (wait := parse_duration(reset)) is not None
+        and (wait := _parse_reset(reset, headers)) is not None
     ]
     return max(waits, default=None)
 
@@ -89,9 +92,8 @@ def _window_wait(headers: Mapping[str, str]) -> float | None:
 def _wait_until_reset(headers: Mapping[str, str], remaining_header: str) -> float | None:
     """The wait for a window, by the name of its `remaining` header."""
     if remaining_header.startswith(_REMAINING_PREFIX):
-        return parse_duration(
-            headers.get(remaining_header.replace(_REMAINING_PREFIX, _RESET_PREFIX))
-        )
+        reset_header = remaining_header.replace(_REMAINING_PREFIX, _RESET_PREFIX)
+        return _parse_reset(headers.get(reset_header), headers)
     if not remaining_header.startswith("anthropic-ratelimit-") or not remaining_header.endswith(
         "-remaining"
     ):
@@ -104,6 +106,16 @@ def _wait_until_reset(headers: Mapping[str, str], remaining_header: str) -> floa
     except ValueError:
         return None
     return None if now is None or reset.tzinfo is None else (reset - now).total_seconds()
+
+
+def _parse_reset(text: str | None, headers: Mapping[str, str]) -> float | None:
+    """The seconds until a reset, which is a duration or a Unix time."""
+    value = parse_duration(text)
+    if value is None or value < _MIN_TIME_S:
+        return value
+    now = _parse_date(headers.get("date"))
+    time_s = value / 1000 if value >= _MIN_TIME_MS else value
+    return None if now is None else time_s - now.timestamp()
 
 
 def parse_duration(text: Any) -> float | None:

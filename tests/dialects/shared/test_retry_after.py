@@ -42,6 +42,14 @@ LATER = "Sat, 21 Nov 2026 10:00:30 GMT"
             },
             1,
         ),
+        # Unix times, in seconds and in milliseconds, of 42 s after DATE.
+        ({"x-ratelimit-reset-requests": "1795255242", "date": DATE}, 42),
+        ({"x-ratelimit-reset-requests": "1795255242"}, None),
+        (
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795255242000", "date": DATE},
+            42,
+        ),
+        ({"x-ratelimit-remaining": "1", "x-ratelimit-reset": "1795255242000", "date": DATE}, None),
         ({}, None),
     ],
     ids=str,
