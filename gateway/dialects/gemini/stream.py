@@ -121,9 +121,11 @@ class GeminiStreamParser:
         """The events this frame completes."""
         if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
+        was_started = self._started
         try:
             return self.parse_event(decode_event(frame, parse_error_payload))
         except GatewayError as failure:
+            self._started = was_started  # the events of this chunk are discarded
             return self._fail_stream(failure.error)
 
     def parse_event(self, data: Any) -> list[Event]:

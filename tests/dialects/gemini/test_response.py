@@ -147,6 +147,12 @@ def test_a_call_without_a_name_is_an_error():
     assert "name" in produced[-1].error.message
 
 
+def test_an_invalid_first_chunk_with_usage_is_only_an_error():
+    candidate = {"content": {"parts": [None]}}
+    (failure,) = events({"usageMetadata": {"promptTokenCount": 3}, "candidates": [candidate]})
+    assert isinstance(failure, Failed)
+
+
 @pytest.mark.parametrize(
     ("word", "reason"),
     [
