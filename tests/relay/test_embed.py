@@ -230,6 +230,14 @@ async def test_an_invalid_embedding_response_is_an_error(
     assert entry.error_kind == "upstream_error"
 
 
+async def test_a_passed_response_without_vectors_is_an_error(tmp_path: Path) -> None:
+    registry = snapshot(route(provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: openai_response(data=[])) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST)
+        entry = await gw.entry()
+    assert (reply.status, entry.outcome) == (502, "error")
+
+
 async def test_missing_token_counts_are_estimated(tmp_path: Path) -> None:
     bare = ollama_response(prompt_eval_count=None)
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gw:

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse, pack_vector, unpack_vector
 from gateway.canon.errors import GatewayError, bad_upstream
+from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_embeddings.request import Json
@@ -41,6 +42,8 @@ class _EmbeddingListHead(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_EmbeddingListHead)
+# Longer than a list without rows, whatever its layout.
+_MAX_EMPTY_BYTES = 64
 
 
 def parse_embed(body: Any) -> EmbedResponse:
@@ -51,6 +54,8 @@ def parse_embed(body: Any) -> EmbedResponse:
         embedding_list = msgspec.convert(body, _EmbeddingList)
     except (msgspec.ValidationError, RecursionError):
         raise bad_upstream("the upstream's response contains no embeddings") from None
+    if not embedding_list.data:
+        raise bad_upstream("the upstream's response contains no embeddings")
     numbered_rows = enumerate(embedding_list.data)
     rows = [(index if row.index is None else row.index, row) for index, row in numbered_rows]
     rows.sort(key=lambda item: item[0])
@@ -86,7 +91,8 @@ def peek_embed_usage(data: bytes) -> EmbedResponse | None:
         head = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return EmbedResponse(model=head.model, usage=_parse_usage(head.usage))
+    is_empty = len(memoryview(head.data)) < _MAX_EMPTY_BYTES and not decode_or_none(head.data)
+    return None if is_empty else EmbedResponse(model=head.model, usage=_parse_usage(head.usage))
 
 
 def render_embed(response: EmbedResponse, request: EmbedRequest, context: ResponseContext) -> Json:

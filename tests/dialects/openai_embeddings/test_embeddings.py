@@ -92,7 +92,7 @@ vectors = st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=6)
 
 
 @settings(max_examples=60)
-@given(st.lists(vectors, max_size=4), st.sampled_from(["float", "base64", None]))
+@given(st.lists(vectors, min_size=1, max_size=4), st.sampled_from(["float", "base64", None]))
 def test_vectors_round_trip(embeddings: list[list[float]], encoding: Any) -> None:
     response = EmbedResponse(model="gw", vectors=tuple(embeddings), usage=Usage(input=4, output=0))
     request = EmbedRequest(model="gw", inputs=("a",), encoding=encoding)
