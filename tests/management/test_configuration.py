@@ -154,6 +154,15 @@ def test_two_configuration_files_do_not_change_each_others_rows(file: Path, tmp_
     assert apply_file(file) == ["no changes"]
 
 
+def test_a_dash_exports_to_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outputs = [StringIO(), StringIO()]
+    call_command("export", stdout=outputs[0])
+    call_command("export", "-", stdout=outputs[1])
+    assert outputs[1].getvalue() == outputs[0].getvalue() != ""
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_exported_applies_to_an_empty_database(file: Path, tmp_path: Path) -> None:
     apply_file(file)
     first = export_configuration()

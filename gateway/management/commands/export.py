@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the file, or print it."""
         text = export_yaml()
-        if options["file"] is None:
+        if options["file"] in {None, "-"}:
             self.stdout.write(text, ending="")
             return
         try:
