@@ -89,6 +89,18 @@ OWN = wrap_signature(
 )
 
 
+CITING_MESSAGE = item("assistant", "hello")
+CITING_MESSAGE["content"] = [
+    {
+        "type": "output_text",
+        "text": "hello",
+        "annotations": [
+            {"type": "url_citation", "start_index": 0, "end_index": 5, "url": "https://a.example/"}
+        ],
+    }
+]
+
+
 def request_row(
     about: str,
     source: str,
@@ -310,6 +322,14 @@ LINES = [
         {"instructions": "be kind"},
         {"messages": [{"role": "system", "content": "be kind"}, HI], "input": None},
         set(),
+    ),
+    request_row(
+        "sources that are not sent have the client's name",
+        "openai_responses",
+        "openai_chat",
+        {"input": [user("hi"), CITING_MESSAGE, user("hi")]},
+        {},
+        {("input[1].content[0].annotations", "dropped")},
     ),
     request_row(
         "a part that is not known is left out where only text is taken",

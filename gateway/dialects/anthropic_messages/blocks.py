@@ -470,7 +470,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
         if replayable_citations:
             block["citations"] = replayable_citations
         if len(replayable_citations) < len(rendered_citations):
-            context.drop(f"{part.path}.citations", FOREIGN_CITATIONS_DROPPED)
+            context.drop(context.part_field(part.path, "citations"), FOREIGN_CITATIONS_DROPPED)
     return [block if part.cache is None else context.add_cache_breakpoint(block, part.cache)]
 
 

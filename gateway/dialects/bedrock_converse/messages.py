@@ -319,7 +319,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
             context.drop(part.path, "blank text block")
         return []
     if part.citations:
-        context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
+        context.drop(context.part_field(part.path, "citations"), _SOURCES_NOT_SENT)
     return [{"text": part.text}]
 
 
@@ -435,7 +435,7 @@ def _document_texts(context: RenderContext, document: Document) -> list[str]:
             context.drop(part.path, "documents can only contain text")
             continue
         if part.citations:
-            context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
+            context.drop(context.part_field(part.path, "citations"), _SOURCES_NOT_SENT)
         texts.append(part.text)
     return texts
 

@@ -162,7 +162,9 @@ def _drop_text_fields(context: RenderContext, part: Text) -> None:
     """Report the cache breakpoint and the sources of a text."""
     context.drop_cache_marks(part.cache)
     if part.citations:
-        context.drop(f"{part.path}.citations", "sources are not supported in requests")
+        context.drop(
+            context.part_field(part.path, "citations"), "sources are not supported in requests"
+        )
 
 
 def _render_native(context: RenderContext, part: Native) -> list[Json]:

@@ -384,7 +384,7 @@ def _render_text(context: RenderContext, part: Text) -> list[Json]:
         context.drop(part.path, "empty text")
         return []
     if part.citations:
-        context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
+        context.drop(context.part_field(part.path, "citations"), _SOURCES_NOT_SENT)
     context.drop_cache_marks(part.cache)
     return [{"text": part.text}]
 
@@ -499,7 +499,7 @@ def _render_function_response(context: RenderContext, result: ToolResult) -> lis
     for part in text_parts:
         context.drop_cache_marks(part.cache)
         if part.citations:
-            context.drop(f"{part.path}.citations", _SOURCES_NOT_SENT)
+            context.drop(context.part_field(part.path, "citations"), _SOURCES_NOT_SENT)
     texts = [part.text for part in text_parts if part.text]
     media_parts = [part for part in result.parts if not isinstance(part, Text)]
     out: Json = {

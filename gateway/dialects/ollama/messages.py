@@ -418,7 +418,8 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
         case Text():
             if part.citations:
                 context.drop(
-                    join_path(part.path, "citations"), "Ollama does not support sources in requests"
+                    context.part_field(part.path, "citations"),
+                    "Ollama does not support sources in requests",
                 )
             context.drop_cache_marks(part.cache)
             content.texts += [part.text] if part.text else []

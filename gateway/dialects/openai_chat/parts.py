@@ -236,7 +236,7 @@ def _render_part(context: ChatRenderContext, part: Part) -> list[Json]:
         case Text():
             if part.citations:
                 context.drop(
-                    join_path(part.path, "citations"),
+                    context.part_field(part.path, "citations"),
                     "OpenAI Chat does not support sources in requests",
                 )
             item = _render_text_part(part.text)

@@ -155,7 +155,7 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
                     builder.annotations.append(annotation)
                 else:
                     reason = "OpenAI Chat does not support sources without a URL"
-                    builder.record_loss(dropped_field("citations", reason))
+                    builder.record_loss(dropped_field("annotations", reason))
         case Reasoning():
             builder.reasoning += part.text
             if part.signature is not None:

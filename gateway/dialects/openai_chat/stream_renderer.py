@@ -217,7 +217,7 @@ class ChatStreamRenderer:
         annotations = [annotation for annotation in rendered_citations if annotation is not None]
         if len(annotations) < len(rendered_citations):
             self.report.add(
-                dropped_field("citations", "OpenAI Chat does not support sources without a URL")
+                dropped_field("annotations", "OpenAI Chat does not support sources without a URL")
             )
         return self._render_list("annotations", annotations) if annotations else b""
 

@@ -34,6 +34,7 @@ STATE_KIND = "encrypted_content"
 
 # canonical field -> its path in this dialect, where the names differ.
 FIELD_PATHS: dict[str, str] = {
+    "citations": "annotations",
     "turns": "input",
     "max_output": "max_output_tokens",
     "parallel": "parallel_tool_calls",

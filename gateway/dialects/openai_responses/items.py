@@ -594,7 +594,10 @@ def _render_content_part(context: ResponsesRenderContext, part: Part) -> Json:
     ]
     annotations = [annotation for annotation in rendered_citations if annotation is not None]
     if len(annotations) < len(rendered_citations):
-        context.drop(f"{part.path}.citations", "messages do not support sources without a URL")
+        context.drop(
+            context.part_field(part.path, "citations"),
+            "messages do not support sources without a URL",
+        )
     return {"type": "output_text", "text": part.text, "annotations": annotations}
 
 

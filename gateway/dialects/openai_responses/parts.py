@@ -196,7 +196,8 @@ def _render_part(context: ResponsesRenderContext, part: Part) -> list[Json]:
         case Text():
             if part.citations:
                 context.drop(
-                    join_path(part.path, "citations"), "OpenAI does not support sources in requests"
+                    context.part_field(part.path, "citations"),
+                    "OpenAI does not support sources in requests",
                 )
             return [context.with_cache_breakpoint(_render_text_part(part.text), part.cache)]
         case Image():

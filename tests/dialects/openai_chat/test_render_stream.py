@@ -181,11 +181,11 @@ def test_sources_without_a_url_are_reported():
     renderer = DIALECT.client.stream_renderer(response_context())
     for event in [Start(), *events, STOP]:
         renderer.feed(event)
-    assert reported_fields(renderer.report) == [("citations", "dropped")]
+    assert reported_fields(renderer.report) == [("annotations", "dropped")]
     _, report = DIALECT.client.render_response(
         fold_events([Start(), *events, STOP]), response_context()
     )
-    assert reported_fields(report) == [("citations", "dropped")]
+    assert reported_fields(report) == [("annotations", "dropped")]
 
 
 def test_chat_annotations_are_unchanged():
