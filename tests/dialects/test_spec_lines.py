@@ -324,6 +324,14 @@ LINES = [
         set(),
     ),
     request_row(
+        "an empty list of servers is no loss",
+        "anthropic",
+        "openai_chat",
+        {"mcp_servers": [], "context_management": {}},
+        {},
+        set(),
+    ),
+    request_row(
         "sources that are not sent have the client's name",
         "openai_responses",
         "openai_chat",

@@ -79,6 +79,8 @@ _PARSED_FIELDS = (
     }
 )
 _PARSED_OUTPUT_CONFIG = frozenset({"effort", "format"})
+# They request nothing: clients send an empty `mcp_servers`.
+_EMPTY_VALUES: tuple[Any, ...] = (None, [], {})
 # The relay passes the verb in a header, as dialects do not see the path.
 _VERB_HEADER = "x-dragoman-verb"
 
@@ -86,7 +88,9 @@ _VERB_HEADER = "x-dragoman-verb"
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
     extra = {
-        key: value for key, value in body.items() if key not in _PARSED_FIELDS and value is not None
+        key: value
+        for key, value in body.items()
+        if key not in _PARSED_FIELDS and value not in _EMPTY_VALUES
     }
     field_paths = dict(FIELD_PATHS)
     output = PLAIN_OUTPUT
