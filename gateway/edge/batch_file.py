@@ -181,7 +181,8 @@ class BatchLineRewriter:
         if _may_differ_in_case(line):
             _check_case(line, self._line_number)
         if model is None:
-            return line
+            is_copied = not line.strip() or _is_unambiguous(line)
+            return line if is_copied else _without_duplicates(line)
         new_name = self._rename(model, self._line_number)
         return (
             line if new_name == model and _is_unambiguous(line) else _replace_model(line, new_name)
@@ -220,7 +221,8 @@ def _is_unambiguous(line: bytes) -> bool:
 
     Of a duplicate field some parsers use the first value, others the last.
     """
-    return line.count(b'"model"') == line.count(b'"body"') == 1 and b"\\u00" not in line
+    counts = (line.count(b'"model"'), line.count(b'"body"'))
+    return max(counts) <= 1 and b"\\u00" not in line
 
 
 def _may_differ_in_case(line: bytes) -> bool:
@@ -239,6 +241,14 @@ def _check_case(line: bytes, line_number: int) -> None:
             admission.check_case(_fields_decoder.decode(fields["body"]))
     except GatewayError as failure:
         raise invalid(f"line {line_number} of the file: {failure.error.message}", "file") from None
+
+
+def _without_duplicates(line: bytes) -> bytes:
+    """A line with the last of duplicate fields only, as its model was read."""
+    fields = _fields_decoder.decode(line)
+    if bytes(fields.get("body", b"")).startswith(b"{"):
+        fields["body"] = msgspec.Raw(msgspec.json.encode(_fields_decoder.decode(fields["body"])))
+    return msgspec.json.encode(fields)
 
 
 def _replace_model(line: bytes, model: str) -> bytes:
