@@ -44,6 +44,13 @@ def test_only_admins_see_teams() -> None:
         assert client.get(reverse(name, args=args)).status_code == 403
 
 
+@pytest.mark.parametrize("member", ["9" * 40, "²", "-1", "x"])
+def test_unknown_keys_are_refused(admin_client: Client, member: str) -> None:
+    response = admin_client.post(reverse("team-add"), {"name": "blue", "members": [member]})
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == ["members"]
+
+
 def test_a_team_is_created_with_its_keys_and_in_the_snapshot(admin_client: Client) -> None:
     key, plain = store.create_key("one")
     response = admin_client.post(

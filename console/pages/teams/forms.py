@@ -26,12 +26,27 @@ from gateway.store.options import Options
 MAX_LISTED_KEYS = 100
 
 
+class KeysField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Chosen keys. Django passes ids of any size to the database, which refuses long ones."""
+
+    def clean(self, value: Any) -> Any:
+        """The keys. Raises ValidationError."""
+        for pk in value or ():
+            if number_in(str(pk)) is None:
+                raise forms.ValidationError(
+                    self.error_messages["invalid_pk_value"],
+                    code="invalid_pk_value",
+                    params={"pk": pk},
+                )
+        return super().clean(value)
+
+
 class TeamForm(FoldedFields, BudgetFields, LimitFields):
     """A team and its keys."""
 
     FIRST_FIELDS = frozenset({"name", "members", "budget_month_usd"})
 
-    members = forms.ModelMultipleChoiceField(
+    members = KeysField(
         label=_("Keys"),
         queryset=ApiKey.objects.none(),
         required=False,
