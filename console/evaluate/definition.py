@@ -386,7 +386,7 @@ def _parse_prompt(data: Json) -> tuple[Json, ...]:
     if prompt.lstrip().startswith("["):
         try:
             return _parse_messages(msgspec.json.decode(prompt))
-        except (msgspec.MsgspecError, InvalidDefinition):
+        except (msgspec.MsgspecError, RecursionError, InvalidDefinition):
             pass
     parts = [{"role": "system", "content": system}] if system else []
     return (*parts, {"role": "user", "content": prompt})

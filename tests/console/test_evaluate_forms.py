@@ -40,6 +40,27 @@ def test_an_error_is_at_its_field(fields: dict[str, str], path: str, text: str) 
     assert form.errors[path][0].startswith(text)
 
 
+def prompt_form(prompt: str) -> EvaluationForm:
+    data = posted_data(**SETTINGS, prompt=prompt)
+    return EvaluationForm(
+        data, definition=Definition(models=("demo",)), models=["demo"], is_new=True
+    )
+
+
+def test_a_prompt_of_many_brackets_is_a_text() -> None:
+    prompt = "[" * 5000
+    definition = prompt_form(prompt).read([])
+    assert definition is not None
+    assert definition.messages == ({"role": "user", "content": prompt},)
+
+
+@pytest.mark.parametrize("content", ['"\\u0000"', "[" * 100 + "]" * 100], ids=["nul", "nested"])
+def test_messages_in_a_prompt_can_be_stored(content: str) -> None:
+    form = prompt_form(f'[{{"role": "user", "content": {content}}}]')
+    assert form.read([]) is None
+    assert list(form.errors) == ["prompt"]
+
+
 @pytest.mark.parametrize(
     ("fields", "path"), [({"vars": "[1]"}, "vars"), ({"messages": '[{"role": "bot"}]'}, "messages")]
 )

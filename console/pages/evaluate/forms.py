@@ -168,6 +168,9 @@ class EvaluationForm(ValuesLock, forms.Form):
             for message in invalid.errors:
                 self.add_error(*_form_error(self, message))
             return None
+        if not is_storable([*definition.messages]):
+            self.add_error("prompt", _("Contains a NUL character or is nested too deeply."))
+            return None
         return msgspec.structs.replace(definition, cases=self.definition.cases)
 
 
