@@ -14,7 +14,7 @@ from console.pages.routes.cache_fields import parse_cache
 from console.pages.routes.forms import document_from, draft_from_document
 from gateway import models, store
 from gateway.relay.cache.backend import CacheRow
-from gateway.routing.route_spec import RouteSpec
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from tests.store.factories import entry, model, provider, route
 
 
@@ -48,13 +48,24 @@ def test_an_invalid_number_of_seconds_is_an_error_of_its_field(seconds: str) -> 
     assert "a number from 1" in draft.errors["cache_ttl"]
 
 
-@pytest.mark.parametrize("stored_text", ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}'])
+@pytest.mark.parametrize(
+    "stored_text",
+    ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}', "[" * 5000],
+    ids=["empty", "list", "half", "nonsense", "type", "nested"],
+)
 def test_unexpected_fields_do_not_break_the_route(stored_text: str) -> None:
     draft = draft_from_document(RouteSpec(name="r"))
     draft.cache_ttl, draft.cache_extra_json = "60", stored_text
     cache = document_from(draft).cache
     assert cache in ({"ttl_s": 60, "scope": "key"}, {})
     assert bool(draft.errors) is (cache == {})
+
+
+def test_nested_fields_of_a_target_do_not_break_the_route() -> None:
+    step = StepSpec(targets=(TargetSpec(model="p/m"),))
+    draft = draft_from_document(RouteSpec(name="r", steps=(step,)))
+    draft.steps[0].targets[0].extra_json = '{"a": ' + "[" * 5000
+    assert document_from(draft).steps == (step,)
 
 
 def test_a_change_of_the_cache_has_a_label() -> None:

@@ -40,7 +40,7 @@ def parse_cache(seconds: str, scope: str, extra_json: str) -> dict[str, Any]:
         )
     try:
         extra = json.loads(extra_json)
-    except ValueError:
+    except (ValueError, RecursionError):
         extra = {}
     cache = extra if isinstance(extra, dict) else {}
     cache |= {"ttl_s": int(digits), "scope": scope if scope in SCOPES else "key"}

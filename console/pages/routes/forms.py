@@ -310,7 +310,7 @@ def _parse_extra(text: str) -> TargetSpec:
         extra = msgspec.json.decode(text, type=dict[str, Any])
         fields = {name: value for name, value in extra.items() if name in _EXTRA_DEFAULTS}
         return msgspec.convert({"model": "", **fields}, TargetSpec)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return TargetSpec(model="")
 
 
