@@ -57,6 +57,7 @@ def test_a_guardrail_is_created_and_shown(admin_client: Client) -> None:
         ("litellm", {"url": ""}, "This field is required."),
         ("litellm", {"url": "ftp://x"}, "must be a URL with http:// or https://"),
         ("litellm", {"parameters": "[1]"}, "enter a JSON object"),
+        ("litellm", {"parameters": '{"a": ' + "[" * 5000}, "enter a JSON object"),
         ("litellm", {"timeout_s": "0"}, "greater than or equal to 0.05"),
     ],
 )

@@ -219,7 +219,7 @@ def _parse_patterns(text: str) -> list[dict[str, str]]:
 def _parse_object(name: str, text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise ValueError(f"settings.{name}: {_('enter a JSON object')}") from None
 
 
