@@ -51,12 +51,14 @@ async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
 
 
 async def test_inputs_within_the_maximum_need_one_upstream_call(tmp_path: Path) -> None:
+    data = [{"vector": "as it came"}]
+
     def up(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"data": [], "usage": {"prompt_tokens": 1}})
+        return httpx.Response(200, json={"data": data, "model": "m"})
 
     async with gateway(tmp_path, snapshot(_route()), up=up) as live:
         request_body = {"model": "vectors", "input": ["a long text indeed"] * 10}
-        assert (await live.post("/v1/embeddings", request_body)).json()["data"] == []  # as it came
+        assert (await live.post("/v1/embeddings", request_body)).json()["data"] == data
         assert len(live.upstreams.requests) == 1
 
 

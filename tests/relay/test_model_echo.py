@@ -86,7 +86,8 @@ async def test_a_passthrough_response_names_the_requested_model(
 
 
 async def test_an_embedding_response_names_the_requested_model(tmp_path: Path) -> None:
-    body = {"object": "list", "data": [], "model": "gpt-4.1", "usage": {"prompt_tokens": 1}}
+    row = {"object": "embedding", "index": 0, "embedding": [0.5]}
+    body = {"object": "list", "data": [row], "model": "gpt-4.1", "usage": {"prompt_tokens": 1}}
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=body)) as live:
         reply = await live.post("/v1/embeddings", {"model": "m", "input": "hi"})
