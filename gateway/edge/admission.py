@@ -254,6 +254,17 @@ def find_route(snapshot: Snapshot, key: ApiKey | None, model: str, param: str = 
     return route
 
 
+def refuse_fallback_models(key: ApiKey | None, models: msgspec.Raw) -> None:
+    """Raises GatewayError (403) for `models` from a key that is limited to some models.
+
+    OpenRouter uses any of these models if the requested one fails.
+    """
+    is_limited = key is not None and key.routes and "*" not in key.routes
+    if is_limited and bytes(models) not in {b"null", b"[]"}:
+        message = "this API key is limited to some models and may not name others in `models`"
+        raise GatewayError(Error(kind="not_allowed", message=message, param="models"))
+
+
 def check_model_name(model: str, param: str = "model") -> None:
     """Raises GatewayError (400) for a name that an upstream would not read as a model name."""
     fault = model_names.find_name_fault(model)

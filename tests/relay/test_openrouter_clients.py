@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from gateway.framing.sse import Decoder
@@ -121,3 +122,22 @@ async def test_an_error_within_a_stream_ends_its_choice(tmp_path: Path) -> None:
     assert last["error"] == {"code": 502, "message": "too busy"}
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "error"}]
     assert last["object"] == "chat.completion.chunk"
+
+
+@pytest.mark.parametrize(
+    ("routes", "models", "status"),
+    [((), ["expensive"], 200), (("*",), ["expensive"], 200), (("m",), [], 200)]
+    + [(("m",), ["expensive"], 403)],
+    ids=["no limit", "any model", "no fallback", "one model"],
+)
+async def test_a_limited_key_may_not_name_fallback_models(
+    tmp_path: Path, routes: tuple[str, ...], models: list[str], status: int
+) -> None:
+    """OpenRouter would use `expensive` whenever the model of the key fails."""
+    registry = snapshot(route("m", provider("up", preset="openrouter")))
+    keys = {d: msgspec.structs.replace(key, routes=routes) for d, key in registry.keys.items()}
+    registry = msgspec.structs.replace(registry, keys=keys)
+    async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
+        reply = await live.post(PATH, {**REQUEST, "models": models})
+        requests = live.upstreams.requests
+    assert (reply.status, len(requests)) == (status, int(status == 200))
