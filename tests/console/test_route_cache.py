@@ -12,6 +12,7 @@ from django.test import Client
 from console.pages.routes import labels
 from console.pages.routes.cache_fields import parse_cache
 from console.pages.routes.forms import document_from, draft_from_document
+from console.pages.routes.policy_fields import parse_tags
 from gateway import models, store
 from gateway.relay.cache.backend import CacheRow
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
@@ -66,6 +67,10 @@ def test_nested_fields_of_a_target_do_not_break_the_route() -> None:
     draft = draft_from_document(RouteSpec(name="r", steps=(step,)))
     draft.steps[0].targets[0].extra_json = '{"a": ' + "[" * 5000
     assert document_from(draft).steps == (step,)
+
+
+def test_tags_contain_no_nul() -> None:
+    assert parse_tags("a\0b, \0, c") == ("ab", "c")
 
 
 def test_a_change_of_the_cache_has_a_label() -> None:

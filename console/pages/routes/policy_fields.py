@@ -156,8 +156,8 @@ def parse_hours(text: str, name: str, errors: Errors) -> str:
 
 
 def parse_tags(text: str) -> tuple[str, ...]:
-    """Parse comma-separated tags."""
-    tags = (tag.strip()[:MAX_TAG] for tag in text.split(","))
+    """Parse comma-separated tags; without NUL, which PostgreSQL rejects."""
+    tags = (tag.strip()[:MAX_TAG] for tag in text.replace("\0", "").split(","))
     return tuple(dict.fromkeys(tag for tag in tags if tag))[:MAX_TAGS]
 
 
