@@ -40,7 +40,10 @@ class DemoTransport(httpx.AsyncBaseTransport):
             return _json_response(200, wire.models())
         if not request.url.path.endswith("/chat/completions"):
             return _refusal_response(
-                _unknown_model(f"Unknown request URL: {request.url.path}", "unknown_url")
+                _unknown_model(
+                    f"The demo models only serve chat completions, not {request.url.path}",
+                    "unknown_url",
+                )
             )
         content = await request.aread()
         body = _decode_body(content)

@@ -253,6 +253,14 @@ async def test_invalid_requests_are_refused(client: httpx.AsyncClient, content: 
     assert response.json()["error"]["type"] == "invalid_request_error"
 
 
+async def test_embeddings_of_a_demo_model_are_refused_with_the_reason(
+    client: httpx.AsyncClient,
+) -> None:
+    reply = await client.post("demo://local/embeddings", json={"model": "demo", "input": "hi"})
+    assert reply.status_code == 404
+    assert "only serve chat completions" in reply.json()["error"]["message"]
+
+
 async def test_demo_models_are_listed(client: httpx.AsyncClient) -> None:
     response = await client.get("demo://local/models")
     assert [row["id"] for row in response.json()["data"]] == list(MODELS)
