@@ -35,7 +35,12 @@ from gateway.edge import (
     responses,
     traces,
 )
-from gateway.edge.admission import authenticate, find_route, refuse_fallback_models
+from gateway.edge.admission import (
+    FALLBACK_FIELDS,
+    authenticate,
+    find_route,
+    refuse_fallback_models,
+)
 from gateway.edge.bedrock_listing import bedrock_model_entry, bedrock_models_page
 from gateway.edge.cohere_listing import cohere_model_entry, cohere_models_page
 from gateway.edge.google_listing import google_model_entry, google_models_page
@@ -324,8 +329,8 @@ async def _accept_call(
     if not exchange.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     exchange.route = find_route(exchange.snapshot, exchange.key, exchange.model)
-    if "models" in exchange.fields:
-        refuse_fallback_models(exchange.key, exchange.fields["models"])
+    if not FALLBACK_FIELDS.isdisjoint(exchange.fields):
+        refuse_fallback_models(exchange.key, exchange.fields)
 
 
 async def _report_failure(

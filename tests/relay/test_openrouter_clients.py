@@ -124,20 +124,31 @@ async def test_an_error_within_a_stream_ends_its_choice(tmp_path: Path) -> None:
     assert last["object"] == "chat.completion.chunk"
 
 
+VERCEL = b'"providerOptions": {"gateway": {"models": ["expensive"%b]}}'
+
+
 @pytest.mark.parametrize(
-    ("routes", "models", "status"),
-    [((), ["expensive"], 200), (("*",), ["expensive"], 200), (("m",), [], 200)]
-    + [(("m",), ["expensive"], 403)],
-    ids=["no limit", "any model", "no fallback", "one model"],
+    ("routes", "field", "status"),
+    [
+        ((), b'"models": ["expensive"]', 200),
+        (("*",), b'"models": ["expensive"]', 200),
+        (("m",), b'"models": []', 200),
+        (("m",), b'"models": ["expensive"]', 403),
+        (("m",), b'"models": ["expensive", 1e999]', 403),
+        (("m",), VERCEL % b"", 403),
+        (("m",), VERCEL % b", 1e999", 403),
+        (("m",), b'"providerOptions": {"gateway": {"order": ["x"]}, "openai": {}}', 200),
+    ],
 )
 async def test_a_limited_key_may_not_name_fallback_models(
-    tmp_path: Path, routes: tuple[str, ...], models: list[str], status: int
+    tmp_path: Path, routes: tuple[str, ...], field: bytes, status: int
 ) -> None:
-    """OpenRouter would use `expensive` whenever the model of the key fails."""
+    """OpenRouter and Vercel would use `expensive` whenever the model of the key fails."""
     registry = snapshot(route("m", provider("up", preset="openrouter")))
     keys = {d: msgspec.structs.replace(key, routes=routes) for d, key in registry.keys.items()}
     registry = msgspec.structs.replace(registry, keys=keys)
+    body = msgspec.json.encode(REQUEST)[:-1] + b", " + field + b"}"
     async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
-        reply = await live.post(PATH, {**REQUEST, "models": models})
+        reply = await live.post(PATH, body)
         requests = live.upstreams.requests
     assert (reply.status, len(requests)) == (status, int(status == 200))
