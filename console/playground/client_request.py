@@ -24,10 +24,10 @@ from gateway.canon.request import (
     Output,
     Part,
     Reasoning,
+    ReasoningConfig,
     Request,
     Signature,
     Text,
-    Thinking,
     ToolCall,
     ToolChoice,
     Turn,
@@ -50,7 +50,7 @@ _STATE_ITEMS = frozenset({"openai_responses"})
 _IGNORED_LOSS_PATHS = frozenset({"name"})
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Accepted token budgets of reasoning, and the breakpoints that a dialect's clients can set.
-_THINKING_BUDGETS = (0, 10**6)
+_REASONING_BUDGETS = (0, 10**6)
 _CACHES: dict[str, Any] = {"anthropic_messages": "cache_control", "openai_chat": "cache_control"}
 _CACHES |= {"bedrock_converse": "cachePoint"}
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
@@ -84,9 +84,9 @@ def build_request(column: Column, *, stream: bool) -> Request:
         output=logged_settings.output
         if settings.schema == displayed.schema
         else _output_format(settings),
-        thinking=logged_settings.thinking
+        reasoning=logged_settings.reasoning
         if effort == displayed.params.reasoning_effort
-        else Thinking(effort=effort)
+        else ReasoningConfig(effort=effort)
         if effort
         else None,
         max_output=params.max_tokens,
@@ -110,10 +110,10 @@ def build_request(column: Column, *, stream: bool) -> Request:
 
 def displayed_settings(logged_settings: LoggedSettings) -> PromptSettings:
     """The settings of a request that the page displays."""
-    sampling, choice, thinking = (
+    sampling, choice, reasoning = (
         logged_settings.sampling,
         logged_settings.tool_choice,
-        logged_settings.thinking,
+        logged_settings.reasoning,
     )
     modes = {mode: name for name, mode in _CHOICES.items()}
     return PromptSettings(
@@ -127,7 +127,7 @@ def displayed_settings(logged_settings: LoggedSettings) -> PromptSettings:
             frequency_penalty=sampling.frequency_penalty,
             presence_penalty=sampling.presence_penalty,
             stop=sampling.stop,
-            reasoning_effort=thinking.effort if thinking else None,
+            reasoning_effort=reasoning.effort if reasoning else None,
             tool_choice=modes.get(choice.mode or "") if choice else None,
         ),
         tools=tuple(
@@ -206,7 +206,7 @@ def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
         model=request.model,
         reasoning=True,
         efforts=_EFFORTS,
-        thinking_modes=("adaptive", "enabled", "disabled"),
+        reasoning_modes=("adaptive", "enabled", "disabled"),
         prefill=True,
         custom_tools=True,
         audio=True,
@@ -218,7 +218,7 @@ def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
         verbosity=True,
         allowed_tools=True,
         document_urls=True,
-        thinking_budgets=_THINKING_BUDGETS if _has_budget(request) else (),
+        reasoning_budgets=_REASONING_BUDGETS if _has_budget(request) else (),
         cache=_CACHES.get(dialect, "implicit"),
         reasoning_field="reasoning_content",
         replay_reasoning="native",
@@ -242,7 +242,7 @@ def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
 
 def _has_budget(request: Request) -> bool:
     """Whether reasoning is limited in tokens: Gemini accepts either a budget or a level."""
-    return request.thinking is not None and request.thinking.budget is not None
+    return request.reasoning is not None and request.reasoning.budget is not None
 
 
 def _field_paths() -> dict[str, str]:

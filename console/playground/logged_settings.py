@@ -84,17 +84,17 @@ def body_for(logged_body: LoggedBody, model: str, *, model_in_path: bool) -> Jso
 
 def logged_setting_names(logged_settings: LoggedSettings) -> list[str]:
     """Names of the settings that the page does not display."""
-    sampling, output, thinking = (
+    sampling, output, reasoning = (
         logged_settings.sampling,
         logged_settings.output,
-        logged_settings.thinking,
+        logged_settings.reasoning,
     )
     hidden_fields = ("min_p", "repetition_penalty", "n", "logprobs", "top_logprobs", "logit_bias")
     names = [name for name in hidden_fields if getattr(sampling, name) is not None]
     names += [tool.name for tool in logged_settings.tools if tool.kind != "function"]
     if logged_settings.tool_choice is not None and logged_settings.tool_choice.names:
         names.append("tool_choice")
-    if thinking is not None and (thinking.mode or thinking.budget or thinking.visible):
+    if reasoning is not None and (reasoning.mode or reasoning.budget or reasoning.visible):
         names.append(_("reasoning mode"))
     if output.format == "json":
         names.append(_("JSON output"))

@@ -123,13 +123,13 @@ class TranslationPath(msgspec.Struct, frozen=True, kw_only=True):
             request = self.client_dialect.client.parse_request(request_body, self.headers)
         except GatewayError:
             request = None
-        thinking = request.thinking.visible if request and request.thinking else None
+        reasoning_display = request.reasoning.visible if request and request.reasoning else None
         return ResponseContext(
             id=self.request_id.removeprefix("req_"),
             created=self.created,
             model=self.model,
             include_usage=bool(request and request.include_usage),
-            reasoning_display=thinking or "summary",
+            reasoning_display=reasoning_display or "summary",
             reasoning_field=self.reasoning_field,  # type: ignore[arg-type]
             endpoint=self.endpoint,
             echoed_fields=self.client_dialect.read_echo(msgspec.json.encode(request_body)),

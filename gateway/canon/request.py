@@ -240,7 +240,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 PLAIN_OUTPUT = Output()
 
 
-class Thinking(msgspec.Struct, frozen=True, kw_only=True):
+class ReasoningConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How much the model should reason, and how much of the reasoning is returned.
 
     Attributes:
@@ -314,7 +314,7 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     output: Output = PLAIN_OUTPUT
-    thinking: Thinking | None = None
+    reasoning: ReasoningConfig | None = None
     max_output: int | None = None
     sampling: Sampling = NO_SAMPLING
     meta: Meta = NO_META
@@ -331,7 +331,7 @@ class Request(RequestSettings, frozen=True, kw_only=True):
         model: the model name that the client requested.
         client_paths: per canonical name, the client's path for it (`max_output` ->
             `max_completion_tokens`), for reports. The names are field names: `max_output`,
-            `temperature`, `stop`, `tool_choice`, `parallel`, `effort`, `thinking`,
+            `temperature`, `stop`, `tool_choice`, `parallel`, `effort`, `reasoning`,
             `schema`, `format`, `verbosity`, `user_id`, `session_key`, `metadata`,
             `service_tier`, `store`, ...
     """

@@ -22,16 +22,16 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         sampling: whether temperature, top_p and top_k may be sent.
         temperature_max: the largest temperature accepted.
         penalties: whether frequency and presence penalties may be sent.
-        thinking_modes: Anthropic `thinking.type` values accepted.
-        thinking_always_on: whether reasoning cannot be turned off.
+        reasoning_modes: Anthropic `thinking.type` values accepted.
+        reasoning_always_on: whether reasoning cannot be turned off.
         efforts: reasoning efforts accepted, weakest first; empty if none.
         effort_default: the effort of a request without one; empty if unknown.
         effort_map: canonical effort -> the provider's value, where the provider
             documents a coarser scale; such a mapping is not reported.
-        thinking_request: the field that requests reasoning from a Chat provider:
+        reasoning_request: the field that requests reasoning from a Chat provider:
             `reasoning_effort`, `thinking` (`{type}` object and effort),
             `reasoning` (OpenRouter's object), `none`.
-        thinking_budgets: minimum and maximum of Gemini's `thinkingBudget`; empty for models
+        reasoning_budgets: minimum and maximum of Gemini's `thinkingBudget`; empty for models
             that accept a level.
         prefill: whether the last turn may be the assistant's.
         mid_system: whether a system turn is accepted between other turns. Passthrough keeps
@@ -138,15 +138,15 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     temperature_max: float = 2.0
     penalties: bool = True
     seed: bool = True
-    thinking_modes: tuple[str, ...] = ()
-    thinking_always_on: bool = False
+    reasoning_modes: tuple[str, ...] = ()
+    reasoning_always_on: bool = False
     efforts: tuple[str, ...] = ()
     effort_default: str = ""
     effort_map: dict[str, str] = {}
-    thinking_request: Literal["reasoning_effort", "thinking", "reasoning", "none"] = (
+    reasoning_request: Literal["reasoning_effort", "thinking", "reasoning", "none"] = (
         "reasoning_effort"
     )
-    thinking_budgets: tuple[int, ...] = ()
+    reasoning_budgets: tuple[int, ...] = ()
     prefill: bool = False
     mid_system: bool = True
     user_after_tool: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.canon.request import CacheBreakpoint, Output, Text, Thinking
+from gateway.canon.request import CacheBreakpoint, Output, ReasoningConfig, Text
 from gateway.canon.traits import Traits
 from gateway.doctor import judges as on
 from gateway.doctor.request_parts import RED_IMAGE, assume_reasoning, assume_traits, request_of
@@ -80,11 +80,11 @@ FORM_PROBES = (
         criterion="Reasoning in the response, or a count of reasoning tokens.",
         request=request_of(
             "Which is larger, 17 times 23 or 19 times 21? Think first.",
-            thinking=Thinking(mode="auto", effort="low", visible="summary"),
+            reasoning=ReasoningConfig(mode="auto", effort="low", visible="summary"),
             max_output=4096,
         ),
         assume=assume_reasoning,
-        required_paths=("thinking", "effort"),
+        required_paths=("reasoning", "effort"),
         judge=on.supported_if_reasoned,
         deadline_s=90.0,
     ),

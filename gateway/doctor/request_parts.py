@@ -80,7 +80,7 @@ def assume_traits(**traits: Any) -> Assume:
 
 def assume_reasoning(traits: Traits) -> Mapping[str, Any]:
     """Assume the usual efforts if the tables have no way to enable reasoning."""
-    if traits.reasoning or traits.efforts or traits.thinking_modes:
+    if traits.reasoning or traits.efforts or traits.reasoning_modes:
         return {}
     return {"reasoning": True, "efforts": ("low", "medium", "high")}
 

@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from gateway.canon.request import (
     Part,
+    ReasoningConfig,
     Request,
     Text,
-    Thinking,
     ToolCall,
     ToolChoice,
     ToolResult,
@@ -260,12 +260,12 @@ TOOL_PROBES = (
         request=request_of(
             ONE_CALL_PROMPT,
             tools=(READ_GAUGE_TOOL,),
-            thinking=Thinking(mode="auto", effort="low", visible="summary"),
+            reasoning=ReasoningConfig(mode="auto", effort="low", visible="summary"),
             max_output=4096,
         ),
         follow_up=answer_with_readings,
         assume=assume_reasoning,
-        required_paths=("tools", "thinking", "effort"),
+        required_paths=("tools", "reasoning", "effort"),
         judge=on.response_contains(_READINGS[0]),
         deadline_s=90.0,
     ),

@@ -54,7 +54,7 @@ CLAUDE: tuple[Family, ...] = (
             "reasoning": True,
             "sampling": False,
             "temperature_max": 1.0,
-            "thinking_modes": ("adaptive",),
+            "reasoning_modes": ("adaptive",),
             "efforts": ("low", "medium", "high", "xhigh", "max"),
             "prefill": False,
             "max_output": 128_000,
@@ -73,10 +73,10 @@ CLAUDE: tuple[Family, ...] = (
     ),
     # OpenRouter documents breakpoints on text parts only.
     Family(model="claude-", presets=("openrouter",), traits={"auto_cache": ("system", "turns")}),
-    Family(model=r"claude-(?:fable|mythos)", traits={"thinking_always_on": True}),
+    Family(model=r"claude-(?:fable|mythos)", traits={"reasoning_always_on": True}),
     Family(
         model="claude-mythos-preview",
-        traits={"thinking_modes": ("adaptive", "enabled"), "forced_tools": False},
+        traits={"reasoning_modes": ("adaptive", "enabled"), "forced_tools": False},
     ),
     # Mid-conversation system messages: Opus 4.8+, Opus 5+, Fable and Mythos 5+. Sonnet 5
     # has none; for Sonnet and Haiku 5.5 it is undocumented, and hoisting is always safe.
@@ -89,7 +89,7 @@ CLAUDE: tuple[Family, ...] = (
         model=rf"claude-{_OLD_SIZE}-4-6(?!\d)",
         traits={
             "sampling": True,
-            "thinking_modes": ("adaptive", "enabled"),
+            "reasoning_modes": ("adaptive", "enabled"),
             "efforts": ("low", "medium", "high", "max"),
         },
     ),
@@ -103,7 +103,7 @@ CLAUDE: tuple[Family, ...] = (
         model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
         traits={
             "sampling": True,
-            "thinking_modes": ("enabled",),
+            "reasoning_modes": ("enabled",),
             "efforts": (),
             "prefill": True,
             "max_output": 64_000,
@@ -142,7 +142,7 @@ CLAUDE: tuple[Family, ...] = (
     ),
     Family(
         model=r"claude-(?:(?:opus|haiku)-3|sonnet-3(?!-7)|[123v]|instant)",
-        traits={"reasoning": False, "thinking_modes": (), "max_output": 4096},
+        traits={"reasoning": False, "reasoning_modes": (), "max_output": 4096},
     ),
     Family(model=r"claude-(?:sonnet|haiku)-3-5", traits={"max_output": 8192}),
 )
@@ -346,7 +346,7 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         traits={
             "reasoning": False,
             "efforts": (),
-            "thinking_modes": (),
+            "reasoning_modes": (),
             "forced_tools": True,
             "replay_reasoning": "ignored",
         },
@@ -383,7 +383,7 @@ OPEN_FAMILIES: tuple[Family, ...] = (
     Family(
         model=r"kimi-k[3-9]",
         presets=("moonshot",),
-        traits={"thinking_request": "reasoning_effort", "efforts": ("low", "high", "max")},
+        traits={"reasoning_request": "reasoning_effort", "efforts": ("low", "high", "max")},
     ),
     Family(model=r"minimax-m2", traits={"images": False, "max_output": 131_072}),
     Family(model=r"minimax-m3", traits={"max_output": 128_000, "context_window": 1_000_000}),
@@ -391,7 +391,7 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         model=r"minimax-m2",
         presets=("minimax",),
         # It thinks even if thinking is disabled.
-        traits={"thinking_always_on": True, "context_window": 204_800},
+        traits={"reasoning_always_on": True, "context_window": 204_800},
     ),
 )
 
@@ -427,7 +427,7 @@ GEMINI: tuple[Family, ...] = (
         },
     ),
     Family(model=r"gemini-", presets=("vertex",), traits={"built_in_with_functions": "plain"}),
-    Family(model=r"gemini-[3-9].*pro", dialect="gemini", traits={"thinking_always_on": True}),
+    Family(model=r"gemini-[3-9].*pro", dialect="gemini", traits={"reasoning_always_on": True}),
     Family(
         model=r"gemini-[12]-",
         dialect="gemini",
@@ -450,13 +450,13 @@ GEMINI: tuple[Family, ...] = (
     Family(
         model=r"gemini-2-5-pro",
         dialect="gemini",
-        traits={"thinking_budgets": (128, 32_768), "thinking_always_on": True},
+        traits={"reasoning_budgets": (128, 32_768), "reasoning_always_on": True},
     ),
-    Family(model=r"gemini-2-5-flash", dialect="gemini", traits={"thinking_budgets": (1, 24_576)}),
+    Family(model=r"gemini-2-5-flash", dialect="gemini", traits={"reasoning_budgets": (1, 24_576)}),
     Family(
         model=r"gemini-2-5-flash-lite",
         dialect="gemini",
-        traits={"thinking_budgets": (512, 24_576)},
+        traits={"reasoning_budgets": (512, 24_576)},
     ),
 )
 
@@ -493,7 +493,7 @@ BEDROCK: tuple[Family, ...] = (
         model=r"(?!claude-)",
         presets=_BEDROCK_PREFIX,
         traits={
-            "thinking_request": "none",
+            "reasoning_request": "none",
             "strict_tools": False,
             "structured": "none",
             "parallel_toggle": False,
@@ -536,7 +536,7 @@ BEDROCK: tuple[Family, ...] = (
         presets=_BEDROCK_PREFIX,
         traits={
             "reasoning": True,
-            "thinking_request": "reasoning",
+            "reasoning_request": "reasoning",
             "efforts": ("low", "medium", "high"),
             "max_output": 65_535,
         },
@@ -561,7 +561,7 @@ BEDROCK: tuple[Family, ...] = (
     Family(
         model=r".*gpt-oss",
         presets=_BEDROCK_PREFIX,
-        traits={"thinking_request": "reasoning_effort", "efforts": ("low", "medium", "high")},
+        traits={"reasoning_request": "reasoning_effort", "efforts": ("low", "medium", "high")},
     ),
 )
 

@@ -75,7 +75,7 @@ MORE: dict[str, dict[str, Any]] = {
 
 
 def client_body(dialect: str, *, stream: bool) -> dict[str, Any]:
-    request = msgspec.structs.replace(AGENT, model=MODEL, stream=stream, thinking=None)
+    request = msgspec.structs.replace(AGENT, model=MODEL, stream=stream, reasoning=None)
     if dialect == "openai_completions":
         request = msgspec.structs.replace(request, turns=request.turns[-1:], tools=())
         request = msgspec.structs.replace(request, instructions=())

@@ -55,7 +55,7 @@ def test_traits_have_their_provider_kind_and_model() -> None:
 def test_claude_models_think_and_sample_as_documented(
     model: str, sampling: bool, modes: tuple[str, ...], efforts: tuple[str, ...]
 ) -> None:
-    features = traits_of("anthropic", model, "sampling", "thinking_modes", "efforts")
+    features = traits_of("anthropic", model, "sampling", "reasoning_modes", "efforts")
     assert features == (sampling, modes, efforts)
 
 
@@ -104,7 +104,7 @@ def test_system_turns_in_between_are_for_some_claudes(model: str, mid_system: bo
     ],
 )
 def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_tools: bool) -> None:
-    features = traits_of("anthropic", model, "thinking_always_on", "forced_tools")
+    features = traits_of("anthropic", model, "reasoning_always_on", "forced_tools")
     assert features == (always_on, forced_tools)
 
 
@@ -261,7 +261,7 @@ def test_a_mistral_model_without_reasoning_receives_none(model: str) -> None:
 
 def test_deepseek_models_have_their_traits() -> None:
     traits = traits_for("deepseek", "deepseek-v4-pro")
-    assert traits.thinking_request == "thinking"
+    assert traits.reasoning_request == "thinking"
     assert traits.replay_reasoning == "required_on_tools"
     assert traits.reasoning_field == "reasoning_content"
     assert traits.max_tokens_field == "max_tokens"
@@ -391,7 +391,7 @@ def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: st
     ],
 )
 def test_bedrocks_models_differ_by_vendor(model: str, expected_traits: tuple[Any, ...]) -> None:
-    names = ("cache", "thinking_request", "forced_tools", "tool_result_status")
+    names = ("cache", "reasoning_request", "forced_tools", "tool_result_status")
     assert traits_of("bedrock", model, *names) == expected_traits
 
 
@@ -413,7 +413,7 @@ def test_claude_has_the_same_traits_at_every_provider() -> None:
         name = (
             "anthropic.claude-sonnet-4-5" if preset.startswith("bedrock") else "claude-sonnet-4-5"
         )
-        assert traits_of(preset, name, "thinking_modes", "prefill", "mid_system") == (
+        assert traits_of(preset, name, "reasoning_modes", "prefill", "mid_system") == (
             ("enabled",),
             True,
             False,

@@ -28,8 +28,8 @@ def test_each_gemini_generation_has_its_thinking_config(
     model: str, budgets: tuple[int, ...], always: bool, replay: str
 ) -> None:
     traits = traits_for("gemini", model)
-    assert traits.thinking_budgets == budgets
-    assert traits.thinking_always_on == always
+    assert traits.reasoning_budgets == budgets
+    assert traits.reasoning_always_on == always
     assert traits.replay_reasoning == replay
 
 

@@ -25,7 +25,7 @@ FIELD_PATHS: dict[str, str] = {
     "max_output": "max_tokens",
     "stop": "stop_sequences",
     "parallel": "tool_choice.disable_parallel_tool_use",
-    "thinking": "thinking",
+    "reasoning": "thinking",
     "budget": "thinking.budget_tokens",
     "visible": "thinking.display",
     "effort": "output_config.effort",

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import invalid
-from gateway.canon.request import Thinking
+from gateway.canon.request import ReasoningConfig
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.blocks import (
@@ -45,12 +45,12 @@ _INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
 # --- parsing a client's request -------------------------------------------------------------------
 
 
-def parse_thinking(body: Json, extra: Json) -> Thinking | None:
+def parse_reasoning_config(body: Json, extra: Json) -> ReasoningConfig | None:
     """The reasoning requested by `thinking` and `output_config.effort`; None if neither is set."""
     effort = parse_effort(body, "")
     thinking_object = mapping(body, "thinking")
     if thinking_object is None:
-        return None if effort is None else Thinking(effort=effort)
+        return None if effort is None else ReasoningConfig(effort=effort)
     thinking_type = enum_value(thinking_object, "type", _THINKING_TYPES, "thinking")
     if thinking_type is None:
         path = "thinking.type"
@@ -66,12 +66,12 @@ def parse_thinking(body: Json, extra: Json) -> Thinking | None:
     }
     if thinking_type == "between_tools":
         extra["thinking.type"] = thinking_type
-    thinking = Thinking(effort=effort, visible=_parse_visible(thinking_object, extra))  # type: ignore[arg-type]
+    reasoning = ReasoningConfig(effort=effort, visible=_parse_visible(thinking_object, extra))  # type: ignore[arg-type]
     if thinking_type == "disabled":
-        return msgspec.structs.replace(thinking, mode="off")
+        return msgspec.structs.replace(reasoning, mode="off")
     if thinking_type == "enabled":
-        return msgspec.structs.replace(thinking, mode="budget", budget=budget)
-    return msgspec.structs.replace(thinking, mode="auto")
+        return msgspec.structs.replace(reasoning, mode="budget", budget=budget)
+    return msgspec.structs.replace(reasoning, mode="auto")
 
 
 def parse_effort(holder: Json, path: str) -> str | None:
@@ -93,69 +93,73 @@ def _parse_visible(thinking_object: Json, extra: Json) -> str | None:
 # --- rendering for a provider ---------------------------------------------------------------------
 
 
-def render_thinking(context: RenderContext, body: Json) -> None:
+def render_reasoning_config(context: RenderContext, body: Json) -> None:
     """Renders the requested reasoning into the body, as far as the target supports it."""
-    thinking = context.effective_thinking()
-    if thinking is None:
+    reasoning = context.effective_reasoning_config()
+    if reasoning is None:
         return
-    if thinking.mode == "off":
-        _render_disabled(context, body, thinking)
+    if reasoning.mode == "off":
+        _render_disabled(context, body, reasoning)
         return
-    if not context.traits.thinking_modes:
-        _render_without_thinking(context, body, thinking)
+    if not context.traits.reasoning_modes:
+        _render_without_thinking(context, body, reasoning)
         return
-    if thinking.mode is None and context.same_dialect:
-        context.render_effort(body, thinking.effort)
+    if reasoning.mode is None and context.same_dialect:
+        context.render_effort(body, reasoning.effort)
         return
-    if "adaptive" in context.traits.thinking_modes and not _accepts_budget(context, thinking):
-        _render_adaptive(context, body, thinking)
+    if "adaptive" in context.traits.reasoning_modes and not _accepts_budget(context, reasoning):
+        _render_adaptive(context, body, reasoning)
         return
-    _render_budget(context, body, thinking)
+    _render_budget(context, body, reasoning)
 
 
-def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    modes = context.traits.thinking_modes
-    if context.traits.thinking_always_on:
-        context.approximate(context.thinking_path, f"{context.model} cannot disable reasoning")
+def _render_disabled(context: RenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    modes = context.traits.reasoning_modes
+    if context.traits.reasoning_always_on:
+        context.approximate(context.reasoning_path, f"{context.model} cannot disable reasoning")
     elif "adaptive" in modes or "disabled" in modes:
         body["thinking"] = {"type": "disabled"}
-    if thinking.effort is None:
+    if reasoning.effort is None:
         return
     # The API refuses the two strongest efforts without thinking.
-    if thinking.effort in {"xhigh", "max"}:
+    if reasoning.effort in {"xhigh", "max"}:
         context.approximate(
             context.request.client_path("effort"),
             "limited to high without thinking",
             after="high",
         )
-    context.render_effort(body, "high" if thinking.effort in {"xhigh", "max"} else thinking.effort)
+    context.render_effort(
+        body, "high" if reasoning.effort in {"xhigh", "max"} else reasoning.effort
+    )
 
 
-def _render_without_thinking(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    if thinking.mode is not None:
-        context.drop(context.thinking_path, f"{context.model} has no reasoning setting")
-    context.render_effort(body, thinking.effort)
+def _render_without_thinking(
+    context: RenderContext, body: Json, reasoning: ReasoningConfig
+) -> None:
+    if reasoning.mode is not None:
+        context.drop(context.reasoning_path, f"{context.model} has no reasoning setting")
+    context.render_effort(body, reasoning.effort)
 
 
-def _accepts_budget(context: RenderContext, thinking: Thinking) -> bool:
+def _accepts_budget(context: RenderContext, reasoning: ReasoningConfig) -> bool:
     """Whether the target accepts the requested budget unchanged."""
-    return thinking.mode == "budget" and "enabled" in context.traits.thinking_modes
+    return reasoning.mode == "budget" and "enabled" in context.traits.reasoning_modes
 
 
-def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    effort = thinking.effort
-    if thinking.mode == "budget" and thinking.budget is not None:
-        effort = effort or effort_for_budget(thinking.budget)
+def _render_adaptive(context: RenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    effort = reasoning.effort
+    if reasoning.mode == "budget" and reasoning.budget is not None:
+        effort = effort or effort_for_budget(reasoning.budget)
         reason = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
-            context.request.client_path("budget"), reason, before=thinking.budget, after=effort
+            context.request.client_path("budget"), reason, before=reasoning.budget, after=effort
         )
     requested_type = context.request.extra.get(NAME, {}).get("thinking.type")
     thinking_type = (
-        requested_type if requested_type in context.traits.thinking_modes else "adaptive"
+        requested_type if requested_type in context.traits.reasoning_modes else "adaptive"
     )
     body["thinking"] = {"type": thinking_type}
-    visibility = thinking.visible if context.same_dialect else thinking.visible or "summary"
+    visibility = reasoning.visible if context.same_dialect else reasoning.visible or "summary"
     if visibility is not None and thinking_type == "adaptive":
         _render_display(context, body, visibility)
     context.render_effort(body, effort)
@@ -169,23 +173,23 @@ def _render_display(context: RenderContext, body: Json, visibility: str) -> None
     body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[visibility]
 
 
-def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    """Thinking with a number of tokens."""
+def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    """Reasoning with a token budget."""
     conflict = _budget_conflict(body)
     if conflict is not None:
-        context.drop(context.thinking_path, conflict)
+        context.drop(context.reasoning_path, conflict)
         return
-    effort = thinking.effort or ("high" if thinking.mode == "auto" else "medium")
-    budget = thinking.budget if thinking.mode == "budget" else BUDGET_BY_EFFORT.get(effort)
+    effort = reasoning.effort or ("high" if reasoning.mode == "auto" else "medium")
+    budget = reasoning.budget if reasoning.mode == "budget" else BUDGET_BY_EFFORT.get(effort)
     sent_budget = _fit_budget(context, body, budget or BUDGET_BY_EFFORT["medium"])
     if sent_budget is None:
-        context.drop(context.thinking_path, "max_tokens leaves no tokens for thinking")
+        context.drop(context.reasoning_path, "max_tokens leaves no tokens for thinking")
         return
-    if thinking.mode == "auto" and thinking.effort is None:
+    if reasoning.mode == "auto" and reasoning.effort is None:
         reason = f"{context.model} accepts a token budget"
-        context.approximate(context.thinking_path, reason, before="adaptive", after=sent_budget)
+        context.approximate(context.reasoning_path, reason, before="adaptive", after=sent_budget)
     elif sent_budget != budget:
-        name = "budget" if thinking.mode == "budget" else "effort"
+        name = "budget" if reasoning.mode == "budget" else "effort"
         reason = "must be at least 1024 tokens and less than max_tokens"
         context.approximate(
             context.request.client_path(name), reason, before=budget, after=sent_budget
@@ -193,13 +197,13 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     body["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if _skips_thinking(body["messages"]):
         context.approximate(
-            context.thinking_path,
+            context.reasoning_path,
             "no reasoning in this response: the reasoning before the last tool calls is missing",
         )
-    if thinking.visible == "none" or (thinking.visible is not None and context.same_dialect):
-        body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[thinking.visible]
-    if thinking.effort is not None and (context.traits.efforts or thinking.mode == "budget"):
-        context.render_effort(body, thinking.effort)
+    if reasoning.visible == "none" or (reasoning.visible is not None and context.same_dialect):
+        body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[reasoning.visible]
+    if reasoning.effort is not None and (context.traits.efforts or reasoning.mode == "budget"):
+        context.render_effort(body, reasoning.effort)
 
 
 def _skips_thinking(messages: list[Json]) -> bool:

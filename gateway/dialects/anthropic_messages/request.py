@@ -30,7 +30,10 @@ from gateway.dialects.anthropic_messages.context import (
     render_cache_control,
 )
 from gateway.dialects.anthropic_messages.messages import parse_turns, render_messages, render_system
-from gateway.dialects.anthropic_messages.reasoning import parse_thinking, render_thinking
+from gateway.dialects.anthropic_messages.reasoning import (
+    parse_reasoning_config,
+    render_reasoning_config,
+)
 from gateway.dialects.anthropic_messages.threads import FIELD as THREAD
 from gateway.dialects.anthropic_messages.threads import PREVIOUS_MESSAGE
 from gateway.dialects.anthropic_messages.tools import (
@@ -112,7 +115,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         tools=parse_tools(body, turns) if "tools" in body else (),
         tool_choice=parse_tool_choice(body) if "tool_choice" in body else None,
         output=output,
-        thinking=parse_thinking(body, extra) if has_thinking else None,
+        reasoning=parse_reasoning_config(body, extra) if has_thinking else None,
         max_output=_parse_max_output(body, counting=headers.get(_VERB_HEADER) == "count_tokens"),
         sampling=NO_SAMPLING if _SAMPLING_FIELDS.isdisjoint(body) else _parse_sampling(body),
         meta=NO_META if _META_FIELDS.isdisjoint(body) else _parse_meta(body, extra),
@@ -213,8 +216,8 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     system += [{"type": "text", "text": hint} for hint in context.hints]
     if system:
         body["system"] = system
-    if request.thinking is not None or context.effort_override is not None:
-        render_thinking(context, body)
+    if request.reasoning is not None or context.effort_override is not None:
+        render_reasoning_config(context, body)
     if request.sampling != NO_SAMPLING:
         _render_sampling(context, body)
     if max_tokens != request.max_output:

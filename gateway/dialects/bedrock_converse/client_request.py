@@ -16,9 +16,9 @@ from gateway.canon.request import (
     CacheBreakpoint,
     Meta,
     Output,
+    ReasoningConfig,
     Request,
     Sampling,
-    Thinking,
     Tool,
     ToolChoice,
 )
@@ -53,7 +53,7 @@ FIELD_PATHS: dict[str, str] = {
     "top_p": "inferenceConfig.topP",
     "stop": "inferenceConfig.stopSequences",
     "top_k": f"{MODEL_FIELDS}.top_k",
-    "thinking": f"{MODEL_FIELDS}.thinking",
+    "reasoning": f"{MODEL_FIELDS}.thinking",
     "budget": f"{MODEL_FIELDS}.thinking.budget_tokens",
     "visible": f"{MODEL_FIELDS}.thinking.display",
     "effort": "outputConfig.effort",
@@ -120,7 +120,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         tools=_parse_tools(tool_config, extra),
         tool_choice=_parse_tool_choice(tool_config, model_fields),
         output=_parse_output(output_config),
-        thinking=_parse_thinking(model_fields, output_config),
+        reasoning=_parse_reasoning_config(model_fields, output_config),
         max_output=integer(
             config, "maxTokens", minimum=1, maximum=MAX_TOKENS, path="inferenceConfig"
         ),
@@ -250,7 +250,7 @@ def _parse_output(output_config: Json) -> Output:
     )
 
 
-def _parse_thinking(model_fields: Json, output_config: Json) -> Thinking | None:
+def _parse_reasoning_config(model_fields: Json, output_config: Json) -> ReasoningConfig | None:
     effort = text(output_config, "effort", "outputConfig")
     effort = effort or text(model_fields, "reasoning_effort", MODEL_FIELDS)
     if model_fields.get("reasoningConfig") is not None:
@@ -260,16 +260,16 @@ def _parse_thinking(model_fields: Json, output_config: Json) -> Thinking | None:
         raise invalid(f"{path} must be one of {', '.join(EFFORTS)}, not {effort[:40]!r}", path)
     thinking = mapping(model_fields, "thinking", MODEL_FIELDS)
     if thinking is None:
-        return None if effort is None else Thinking(effort=effort)
-    path = FIELD_PATHS["thinking"]
+        return None if effort is None else ReasoningConfig(effort=effort)
+    path = FIELD_PATHS["reasoning"]
     mode: Any = enum_value(thinking, "type", ("enabled", "adaptive", "disabled"), path)
     if mode is None:
         raise invalid(f"{path}.type is required: enabled, adaptive or disabled", f"{path}.type")
     if mode == "disabled":
-        return Thinking(mode="off", effort=effort)
+        return ReasoningConfig(mode="off", effort=effort)
     budget = integer(thinking, "budget_tokens", minimum=1, maximum=MAX_TOKENS, path=path)
     visible = enum_value(thinking, "display", tuple(_VISIBILITY), path)
-    return Thinking(
+    return ReasoningConfig(
         mode="auto" if mode == "adaptive" or budget is None else "budget",
         budget=None if mode == "adaptive" else budget,
         effort=effort,
@@ -281,19 +281,19 @@ def _reasoning_paths(model_fields: Json, output_config: Json) -> dict[str, str]:
     """Where this client requests reasoning, if not in the fields of `FIELD_PATHS`."""
     if model_fields.get("reasoningConfig") is not None:
         path = f"{MODEL_FIELDS}.reasoningConfig"
-        return {"thinking": path, "effort": f"{path}.maxReasoningEffort"}
+        return {"reasoning": path, "effort": f"{path}.maxReasoningEffort"}
     if not output_config.get("effort") and model_fields.get("reasoning_effort") is not None:
         return {"effort": f"{MODEL_FIELDS}.reasoning_effort"}
     return {}
 
 
-def _parse_nova_reasoning(model_fields: Json) -> Thinking:
+def _parse_nova_reasoning(model_fields: Json) -> ReasoningConfig:
     path = f"{MODEL_FIELDS}.reasoningConfig"
     config = required_mapping(model_fields, "reasoningConfig", MODEL_FIELDS)
     if enum_value(config, "type", ("enabled", "disabled"), path) != "enabled":
-        return Thinking(mode="off")
+        return ReasoningConfig(mode="off")
     effort = enum_value(config, "maxReasoningEffort", EFFORTS, path)
-    return Thinking(mode="auto") if effort is None else Thinking(effort=effort)
+    return ReasoningConfig(mode="auto") if effort is None else ReasoningConfig(effort=effort)
 
 
 def _parse_metadata(body: Json) -> Meta:

@@ -286,7 +286,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case ToolResult():
             return _render_tool_result(context, part)
         case Reasoning():
-            return _render_thinking(context, part)
+            return _render_reasoning(context, part)
         case Refusal():
             context.approximate(part.path, "a refusal in the history is sent as text")
             return render_text(context, Text(text=part.text, path=part.path))
@@ -522,7 +522,7 @@ def _split_result_blocks(
     return nested_blocks, following_blocks
 
 
-def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]:
+def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> list[Json]:
     """Renders reasoning of the target's own model; drops that of another model."""
     signature = reasoning.signature
     if signature is None or not is_from_target(signature, context.traits):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.canon.request import Thinking
+from gateway.canon.request import ReasoningConfig
 from gateway.dialects.bedrock_converse.context import Json, RenderContext
 from gateway.dialects.shared.claude import MIN_BUDGET, budget_below
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, effort_for_budget
@@ -10,104 +10,104 @@ from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, effort_for_budget
 _DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
 
-def render_thinking(context: RenderContext, body: Json) -> None:
+def render_reasoning_config(context: RenderContext, body: Json) -> None:
     """Renders the requested reasoning into the body, as far as the target supports it."""
-    thinking = context.effective_thinking()
-    if thinking is None:
+    reasoning = context.effective_reasoning_config()
+    if reasoning is None:
         return
-    match context.traits.thinking_request:
-        case "thinking" if context.traits.thinking_modes or context.traits.efforts:
-            _render_claude(context, body, thinking)
+    match context.traits.reasoning_request:
+        case "thinking" if context.traits.reasoning_modes or context.traits.efforts:
+            _render_claude(context, body, reasoning)
         case "reasoning" if context.traits.reasoning:
-            _render_nova(context, body, thinking)
+            _render_nova(context, body, reasoning)
         case "reasoning_effort" if context.traits.efforts:
-            effort = context.select_effort(_requested_effort(thinking))
-            if thinking.mode == "off":
+            effort = context.select_effort(_requested_effort(reasoning))
+            if reasoning.mode == "off":
                 context.approximate(
-                    context.thinking_path,
+                    context.reasoning_path,
                     f"{context.model} cannot disable reasoning",
                     after=effort,
                 )
             context.model_fields["reasoning_effort"] = effort
-        case _ if thinking.mode != "off":
-            context.drop(context.thinking_path, f"{context.model} has no reasoning setting")
+        case _ if reasoning.mode != "off":
+            context.drop(context.reasoning_path, f"{context.model} has no reasoning setting")
         case _:
             pass
 
 
-def _requested_effort(thinking: Thinking) -> str:
+def _requested_effort(reasoning: ReasoningConfig) -> str:
     """The requested effort, or the one that corresponds to the requested budget."""
-    if thinking.mode == "off":
+    if reasoning.mode == "off":
         return "minimal"
-    if thinking.effort is None and thinking.mode == "budget" and thinking.budget is not None:
-        return effort_for_budget(thinking.budget)
-    return thinking.effort or "medium"
+    if reasoning.effort is None and reasoning.mode == "budget" and reasoning.budget is not None:
+        return effort_for_budget(reasoning.budget)
+    return reasoning.effort or "medium"
 
 
 # --- Claude ---------------------------------------------------------------------------------------
 
 
-def _render_claude(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    modes = context.traits.thinking_modes
-    if thinking.mode == "off":
-        _render_disabled(context, thinking)
+def _render_claude(context: RenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    modes = context.traits.reasoning_modes
+    if reasoning.mode == "off":
+        _render_disabled(context, reasoning)
     elif not modes:
-        context.drop(context.thinking_path, f"{context.model} has no reasoning setting")
-    elif "adaptive" in modes and not (thinking.mode == "budget" and "enabled" in modes):
-        _render_adaptive(context, body, thinking)
+        context.drop(context.reasoning_path, f"{context.model} has no reasoning setting")
+    elif "adaptive" in modes and not (reasoning.mode == "budget" and "enabled" in modes):
+        _render_adaptive(context, body, reasoning)
     else:
-        _render_budget(context, body, thinking)
+        _render_budget(context, body, reasoning)
 
 
-def _render_disabled(context: RenderContext, thinking: Thinking) -> None:
-    if context.traits.thinking_always_on:
-        context.approximate(context.thinking_path, f"{context.model} cannot disable reasoning")
-    elif "adaptive" in context.traits.thinking_modes:
+def _render_disabled(context: RenderContext, reasoning: ReasoningConfig) -> None:
+    if context.traits.reasoning_always_on:
+        context.approximate(context.reasoning_path, f"{context.model} cannot disable reasoning")
+    elif "adaptive" in context.traits.reasoning_modes:
         context.model_fields["thinking"] = {"type": "disabled"}
 
 
-def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    effort = thinking.effort
-    if thinking.mode == "budget" and thinking.budget is not None:
-        effort = effort or _requested_effort(thinking)
+def _render_adaptive(context: RenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    effort = reasoning.effort
+    if reasoning.mode == "budget" and reasoning.budget is not None:
+        effort = effort or _requested_effort(reasoning)
         reason = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
-            context.request.client_path("budget"), reason, before=thinking.budget, after=effort
+            context.request.client_path("budget"), reason, before=reasoning.budget, after=effort
         )
-    if thinking.visible == "raw":
+    if reasoning.visible == "raw":
         context.approximate(
             context.request.client_path("visible"), "reasoning is shown as summaries"
         )
-    display = _DISPLAY_BY_VISIBILITY[thinking.visible or "summary"]
+    display = _DISPLAY_BY_VISIBILITY[reasoning.visible or "summary"]
     context.model_fields["thinking"] = {"type": "adaptive", "display": display}
     context.render_effort(body, effort)
 
 
-def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    """Thinking with a number of tokens."""
+def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    """Reasoning with a token budget."""
     conflict = _budget_conflict(body)
     if conflict is not None:
-        context.drop(context.thinking_path, conflict)
+        context.drop(context.reasoning_path, conflict)
         return
-    effort = thinking.effort or ("high" if thinking.mode == "auto" else "medium")
-    requested_budget = thinking.budget if thinking.mode == "budget" else None
+    effort = reasoning.effort or ("high" if reasoning.mode == "auto" else "medium")
+    requested_budget = reasoning.budget if reasoning.mode == "budget" else None
     requested_budget = requested_budget or BUDGET_BY_EFFORT.get(effort, BUDGET_BY_EFFORT["medium"])
     sent_budget = _fit_budget(context, body, requested_budget)
     if sent_budget is None:
-        context.drop(context.thinking_path, "the token limit leaves no tokens for thinking")
+        context.drop(context.reasoning_path, "the token limit leaves no tokens for thinking")
         return
-    if thinking.mode == "auto" and thinking.effort is None:
+    if reasoning.mode == "auto" and reasoning.effort is None:
         reason = f"{context.model} accepts a token budget"
-        context.approximate(context.thinking_path, reason, before="adaptive", after=sent_budget)
+        context.approximate(context.reasoning_path, reason, before="adaptive", after=sent_budget)
     elif sent_budget != requested_budget:
-        name = "budget" if thinking.mode == "budget" else "effort"
+        name = "budget" if reasoning.mode == "budget" else "effort"
         reason = f"must be at least {MIN_BUDGET} tokens and less than the limit"
         context.approximate(
             context.request.client_path(name), reason, before=requested_budget, after=sent_budget
         )
     context.model_fields["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
-    if thinking.effort is not None and context.traits.efforts:
-        context.render_effort(body, thinking.effort)
+    if reasoning.effort is not None and context.traits.efforts:
+        context.render_effort(body, reasoning.effort)
 
 
 def _budget_conflict(body: Json) -> str | None:
@@ -142,15 +142,15 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
 HIGH_EFFORT_REASON = "cannot be combined with the reasoning effort high"
 
 
-def _render_nova(context: RenderContext, body: Json, thinking: Thinking) -> None:
-    if thinking.mode == "off":
+def _render_nova(context: RenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    if reasoning.mode == "off":
         context.model_fields["reasoningConfig"] = {"type": "disabled"}
         return
-    effort = context.select_effort(_requested_effort(thinking))
-    if thinking.mode == "budget":
+    effort = context.select_effort(_requested_effort(reasoning))
+    if reasoning.mode == "budget":
         reason = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
-            context.request.client_path("budget"), reason, before=thinking.budget, after=effort
+            context.request.client_path("budget"), reason, before=reasoning.budget, after=effort
         )
     context.model_fields["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": effort}
     if uses_high_effort(context) and body.get("inferenceConfig", {}).pop("maxTokens", None):

@@ -22,7 +22,7 @@ from gateway.dialects.bedrock_converse.context import (
 from gateway.dialects.bedrock_converse.messages import render_messages, render_system
 from gateway.dialects.bedrock_converse.reasoning import (
     HIGH_EFFORT_REASON,
-    render_thinking,
+    render_reasoning_config,
     uses_high_effort,
 )
 from gateway.dialects.bedrock_converse.tools import render_tools
@@ -68,7 +68,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     system += [{"text": hint} for hint in context.hints]
     if system:
         body["system"] = system
-    render_thinking(context, body)
+    render_reasoning_config(context, body)
     _render_sampling(context, body)
     _render_metadata(context, body)
     _render_request_cache(context, body)
@@ -113,7 +113,7 @@ def _render_temperature_and_top_p(context: RenderContext, config: Json) -> None:
     if (temperature := sampling_values.get("temperature")) is not None:
         config["temperature"] = _clamp_sampling_value(context, "temperature", temperature)
     # Claude 4.1 and newer: "`temperature` and `top_p` cannot both be specified for this model."
-    is_claude = context.traits.thinking_request == "thinking"
+    is_claude = context.traits.reasoning_request == "thinking"
     if "top_p" in sampling_values and temperature is not None and is_claude:
         context.drop(request.client_path("top_p"), "cannot be combined with temperature")
     elif "top_p" in sampling_values:
@@ -240,7 +240,7 @@ def _render_extra_fields(context: RenderContext, body: Json) -> None:
     supported_betas = [
         beta for beta in dict.fromkeys(context.request.betas) if beta in SUPPORTED_BETAS
     ]
-    if supported_betas and context.traits.thinking_request == "thinking":
+    if supported_betas and context.traits.reasoning_request == "thinking":
         context.model_fields["anthropic_beta"] = supported_betas
     for dialect, fields in context.request.extra.items():
         for key, value in fields.items():

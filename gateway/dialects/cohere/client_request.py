@@ -22,10 +22,10 @@ from gateway.canon.request import (
     Output,
     Part,
     Reasoning,
+    ReasoningConfig,
     Request,
     Sampling,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -63,7 +63,7 @@ FIELD_PATHS: dict[str, str] = {
     "stop": "stop_sequences",
     "logprobs": "logprobs",
     "tool_choice": "tool_choice",
-    "thinking": "thinking",
+    "reasoning": "thinking",
     "budget": "thinking.token_budget",
     "format": "response_format",
     "schema": "response_format.json_schema",
@@ -98,7 +98,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         tools=_parse_tools(body),
         tool_choice=_parse_tool_choice(body),
         output=_parse_output(body),
-        thinking=_parse_thinking(body),
+        reasoning=_parse_reasoning_config(body),
         max_output=integer(body, "max_tokens", minimum=1, maximum=MAX_TOKENS),
         sampling=Sampling(
             temperature=number(body, "temperature"),
@@ -346,15 +346,19 @@ def _parse_output(body: Json) -> Output:
     return Output(format="json") if schema is None else Output(format="schema", schema=schema)
 
 
-def _parse_thinking(body: Json) -> Thinking | None:
+def _parse_reasoning_config(body: Json) -> ReasoningConfig | None:
     thinking = mapping(body, "thinking")
     if thinking is None:
         return None
     mode = enum_value(thinking, "type", ("enabled", "disabled"), "thinking")
     if mode == "disabled":
-        return Thinking(mode="off")
+        return ReasoningConfig(mode="off")
     budget = integer(thinking, "token_budget", minimum=1, maximum=MAX_TOKENS, path="thinking")
-    return Thinking(mode="auto") if budget is None else Thinking(mode="budget", budget=budget)
+    return (
+        ReasoningConfig(mode="auto")
+        if budget is None
+        else ReasoningConfig(mode="budget", budget=budget)
+    )
 
 
 # --- the schema of a request that passes through --------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
-from gateway.canon.request import Request, Thinking
+from gateway.canon.request import ReasoningConfig, Request
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.cohere.context import NAME, Json, RenderContext
@@ -38,7 +38,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     if (limit := context.clamp_max_tokens(0)) is not None:
         body["max_tokens"] = limit
     _render_sampling(context, body)
-    _render_thinking(context, body)
+    _render_reasoning_config(context, body)
     _render_metadata(context, body)
     context.drop_cache_marks(request.cache)
     for dialect, fields in request.extra.items():
@@ -120,38 +120,38 @@ def _render_clamped(
 # --- metadata and extra fields --------------------------------------------------------------------
 
 
-def _render_thinking(context: RenderContext, body: Json) -> None:
-    thinking = context.request.thinking
-    if thinking is None:
+def _render_reasoning_config(context: RenderContext, body: Json) -> None:
+    reasoning = context.request.reasoning
+    if reasoning is None:
         return
-    if thinking.effort == "none":
-        thinking = msgspec.structs.replace(thinking, mode="off", effort=None)
-    path = context.thinking_path
+    if reasoning.effort == "none":
+        reasoning = msgspec.structs.replace(reasoning, mode="off", effort=None)
+    path = context.reasoning_path
     if not context.traits.reasoning:
-        if thinking.mode != "off":
+        if reasoning.mode != "off":
             context.drop(path, f"{context.model} does not support reasoning")
         return
-    if thinking.mode == "off":
+    if reasoning.mode == "off":
         body["thinking"] = {"type": "disabled"}
         return
     thinking_object: Json = {"type": "enabled"}
-    if (budget := _requested_budget(thinking)) is not None:
-        name = "budget" if thinking.mode == "budget" else "effort"
+    if (budget := _requested_budget(reasoning)) is not None:
+        name = "budget" if reasoning.mode == "budget" else "effort"
         thinking_object["token_budget"] = budget = _fit_budget(
             context, name, budget, body.get("max_tokens")
         )
-    if thinking.effort in {"xhigh", "max"}:
+    if reasoning.effort in {"xhigh", "max"}:
         context.approximate(
             context.request.client_path("effort"), "sent as a token budget", after=budget
         )
     body["thinking"] = thinking_object
 
 
-def _requested_budget(thinking: Thinking) -> int | None:
+def _requested_budget(reasoning: ReasoningConfig) -> int | None:
     """The budget of reasoning tokens; None lets the model decide."""
-    if thinking.mode == "budget" and thinking.budget is not None:
-        return max(1, thinking.budget)
-    return BUDGET_BY_EFFORT.get(thinking.effort or "")
+    if reasoning.mode == "budget" and reasoning.budget is not None:
+        return max(1, reasoning.budget)
+    return BUDGET_BY_EFFORT.get(reasoning.effort or "")
 
 
 def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int | None) -> int:

@@ -45,7 +45,7 @@ FIELD_PATHS: dict[str, str] = {
     "logprobs": "generationConfig.responseLogprobs",
     "top_logprobs": "generationConfig.logprobs",
     "tool_choice": CALLING_CONFIG,
-    "thinking": "generationConfig.thinkingConfig",
+    "reasoning": "generationConfig.thinkingConfig",
     "budget": "generationConfig.thinkingConfig.thinkingBudget",
     "effort": "generationConfig.thinkingConfig.thinkingLevel",
     "visible": "generationConfig.thinkingConfig.includeThoughts",

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
-from gateway.canon.request import Part, Reasoning, Signature, Thinking, Turn
+from gateway.canon.request import Part, Reasoning, ReasoningConfig, Signature, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.gemini.context import (
@@ -51,7 +51,7 @@ _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16_000, "high"), (28_
 # --- parsing a client's request -------------------------------------------------------------------
 
 
-def parse_thinking(config: Json, extra: Json) -> Thinking | None:
+def parse_reasoning_config(config: Json, extra: Json) -> ReasoningConfig | None:
     """The reasoning requested by `thinkingConfig`; None if it requests nothing."""
     thinking_config = mapping(config, "thinkingConfig", GENERATION_CONFIG)
     if thinking_config is None:
@@ -68,14 +68,14 @@ def parse_thinking(config: Json, extra: Json) -> Thinking | None:
     if level is not None:
         if budget is not None:
             extra[f"{_THINKING_PATH}.thinkingBudget"] = budget  # Gemini itself refuses both
-        return Thinking(effort=level, visible=visible)
+        return ReasoningConfig(effort=level, visible=visible)
     if budget is None:
-        return Thinking(visible=visible) if visible else None
+        return ReasoningConfig(visible=visible) if visible else None
     if budget == -1:
-        return Thinking(mode="auto", visible=visible)
+        return ReasoningConfig(mode="auto", visible=visible)
     if budget == 0:
-        return Thinking(mode="off", visible=visible)
-    return Thinking(mode="budget", budget=budget, visible=visible)
+        return ReasoningConfig(mode="off", visible=visible)
+    return ReasoningConfig(mode="budget", budget=budget, visible=visible)
 
 
 def _parse_level(thinking_config: Json) -> str | None:
@@ -90,26 +90,26 @@ def _parse_level(thinking_config: Json) -> str | None:
 # --- rendering for a provider ---------------------------------------------------------------------
 
 
-def render_thinking(context: RenderContext, config: Json, effort: str | None) -> None:
+def render_reasoning_config(context: RenderContext, config: Json, effort: str | None) -> None:
     """Renders the requested reasoning into the config; `effort` is that of a later turn."""
-    thinking = context.request.thinking
+    reasoning = context.request.reasoning
     if effort is not None:
-        thinking = msgspec.structs.replace(thinking or Thinking(), effort=effort)
-    if thinking is None:
+        reasoning = msgspec.structs.replace(reasoning or ReasoningConfig(), effort=effort)
+    if reasoning is None:
         return
-    if thinking.effort == "none":
-        thinking = msgspec.structs.replace(thinking, mode="off", effort=None)
+    if reasoning.effort == "none":
+        reasoning = msgspec.structs.replace(reasoning, mode="off", effort=None)
     if not context.traits.reasoning:
-        if thinking.mode != "off":
-            context.drop(context.thinking_path, f"{context.model} does not support reasoning")
+        if reasoning.mode != "off":
+            context.drop(context.reasoning_path, f"{context.model} does not support reasoning")
         return
     thinking_config = (
-        _render_budget(context, thinking)
-        if context.traits.thinking_budgets
-        else _render_level(context, thinking)
+        _render_budget(context, reasoning)
+        if context.traits.reasoning_budgets
+        else _render_level(context, reasoning)
     )
-    visibility = thinking.visible
-    if visibility is None and not context.same_dialect and thinking.mode != "off":
+    visibility = reasoning.visible
+    if visibility is None and not context.same_dialect and reasoning.mode != "off":
         visibility = "summary"
     if visibility == "raw":
         context.approximate(
@@ -121,27 +121,27 @@ def render_thinking(context: RenderContext, config: Json, effort: str | None) ->
         config["thinkingConfig"] = thinking_config
 
 
-def _render_budget(context: RenderContext, thinking: Thinking) -> Json:
+def _render_budget(context: RenderContext, reasoning: ReasoningConfig) -> Json:
     """A budget, clamped to the model's range."""
-    min_budget, max_budget = context.traits.thinking_budgets
-    if thinking.mode == "off":
-        if not context.traits.thinking_always_on:
+    min_budget, max_budget = context.traits.reasoning_budgets
+    if reasoning.mode == "off":
+        if not context.traits.reasoning_always_on:
             return {"thinkingBudget": 0}
         context.approximate(
-            context.thinking_path,
+            context.reasoning_path,
             f"{context.model} cannot disable reasoning",
             after=min_budget,
         )
         return {"thinkingBudget": min_budget}
-    if thinking.mode == "budget" and thinking.budget is not None:
-        requested_budget, path = thinking.budget, context.request.client_path("budget")
-    elif thinking.effort is not None:
+    if reasoning.mode == "budget" and reasoning.budget is not None:
+        requested_budget, path = reasoning.budget, context.request.client_path("budget")
+    elif reasoning.effort is not None:
         requested_budget, path = (
-            BUDGET_BY_EFFORT.get(thinking.effort, BUDGET_BY_EFFORT["medium"]),
+            BUDGET_BY_EFFORT.get(reasoning.effort, BUDGET_BY_EFFORT["medium"]),
             context.request.client_path("effort"),
         )
     else:
-        return {"thinkingBudget": -1} if thinking.mode == "auto" else {}
+        return {"thinkingBudget": -1} if reasoning.mode == "auto" else {}
     sent_budget = min(max(requested_budget, min_budget), max_budget)
     if sent_budget != requested_budget:
         reason = f"{context.model} accepts {min_budget} to {max_budget} tokens"
@@ -149,33 +149,33 @@ def _render_budget(context: RenderContext, thinking: Thinking) -> Json:
     return {"thinkingBudget": sent_budget}
 
 
-def _render_level(context: RenderContext, thinking: Thinking) -> Json:
+def _render_level(context: RenderContext, reasoning: ReasoningConfig) -> Json:
     """A level: that of the effort, or the nearest one that the model supports."""
     levels = context.traits.efforts
-    if thinking.mode == "off":
+    if reasoning.mode == "off":
         sent_level = levels[0] if levels else "low"
         if sent_level == "none":
             return {"thinkingBudget": 0}
         context.approximate(
-            context.thinking_path,
+            context.reasoning_path,
             f"{context.model} cannot disable reasoning",
             after=sent_level.upper(),
         )
         return {"thinkingLevel": sent_level.upper()}
-    effort, path = thinking.effort, context.request.client_path("effort")
-    if effort is None and thinking.mode == "budget" and thinking.budget is not None:
+    effort, path = reasoning.effort, context.request.client_path("effort")
+    if effort is None and reasoning.mode == "budget" and reasoning.budget is not None:
         path = context.request.client_path("budget")
         effort = next(
             (
                 effort_name
                 for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
-                if thinking.budget <= max_budget
+                if reasoning.budget <= max_budget
             ),
             "max",
         )
         sent_level = _nearest_effort(effort, levels)
         reason = f"{context.model} accepts a reasoning level, not a token budget"
-        context.approximate(path, reason, before=thinking.budget, after=sent_level.upper())
+        context.approximate(path, reason, before=reasoning.budget, after=sent_level.upper())
         return {"thinkingLevel": sent_level.upper()}
     if effort is None:
         return {}

@@ -34,7 +34,11 @@ from gateway.dialects.gemini.context import (
     resource_path,
     split_resource,
 )
-from gateway.dialects.gemini.reasoning import merge_split_reasoning, parse_thinking, render_thinking
+from gateway.dialects.gemini.reasoning import (
+    merge_split_reasoning,
+    parse_reasoning_config,
+    render_reasoning_config,
+)
 from gateway.dialects.gemini.tools import (
     from_google_schema,
     parse_tool_choice,
@@ -131,7 +135,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         tools=parse_tools(body),
         tool_choice=parse_tool_choice(body, extra),
         output=parse_output_format(config, field_paths, extra),
-        thinking=parse_thinking(config, extra),
+        reasoning=parse_reasoning_config(config, extra),
         max_output=integer(
             config, "maxOutputTokens", minimum=0, maximum=MAX_TOKENS, path=GENERATION_CONFIG
         ),
@@ -302,7 +306,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     if system:
         body["systemInstruction"] = {"parts": system}
     _render_image_output(context, config)
-    render_thinking(context, config, effort)
+    render_reasoning_config(context, config, effort)
     if config:
         body[GENERATION_CONFIG] = config
     _render_metadata(context, body)

@@ -32,7 +32,7 @@ FIELD_PATHS: dict[str, str] = {
     "seed": "options.seed",
     "stop": "options.stop",
     "logprobs": "logprobs",
-    "thinking": "think",
+    "reasoning": "think",
     "effort": "think",
     "format": "format",
     "schema": "format",

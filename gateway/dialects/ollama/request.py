@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.errors import invalid, unsupported
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
-from gateway.canon.request import Output, Request, Sampling, Text, Thinking, Turn
+from gateway.canon.request import Output, ReasoningConfig, Request, Sampling, Text, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.ollama.context import (
@@ -77,7 +77,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         turns=tuple(turns),
         tools=parse_tools(body),
         output=_parse_output(body),
-        thinking=_parse_thinking(body),
+        reasoning=_parse_reasoning_config(body),
         max_output=_parse_max_tokens(options),
         sampling=_parse_sampling(body, options),
         extra={NAME: extra} if extra else {},
@@ -141,12 +141,12 @@ def _parse_output(body: Json) -> Output:
     return Output(format="schema", schema=output_format)
 
 
-def _parse_thinking(body: Json) -> Thinking | None:
+def _parse_reasoning_config(body: Json) -> ReasoningConfig | None:
     think = body.get("think")
     if think is None or think == "":
         return None
     if type(think) is bool:
-        return Thinking(mode="auto" if think else "off")
+        return ReasoningConfig(mode="auto" if think else "off")
     if type(think) is not str:
         raise wrong_type("think", "true, false or an effort", think)
     if think not in EFFORTS:
@@ -154,12 +154,12 @@ def _parse_thinking(body: Json) -> Thinking | None:
         raise invalid(
             f"think must be true, false or one of {effort_names}, not {think[:40]!r}", "think"
         )
-    return Thinking(mode="off") if think == "none" else Thinking(effort=think)
+    return ReasoningConfig(mode="off") if think == "none" else ReasoningConfig(effort=think)
 
 
 # --- a provider's request -------------------------------------------------------------------------
 
-# The maximum thinking budget, in tokens, of each effort.
+# The maximum reasoning budget, in tokens, of each effort.
 _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
 
@@ -173,7 +173,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _render_output_format(context, body)
     render_messages(context, body)
     render_tools(context, body)
-    _render_thinking(context, body)
+    _render_reasoning_config(context, body)
     options = _render_options(context)
     _render_logprobs(context, body)
     _report_metadata(context)
@@ -219,57 +219,62 @@ def _add_format_hint(context: RenderContext, output: Output) -> None:
     context.approximate(path, f"the upstream {limitation}: sent as an instruction")
 
 
-# --- thinking -------------------------------------------------------------------------------------
+# --- reasoning ------------------------------------------------------------------------------------
 
 
-def _render_thinking(context: RenderContext, body: Json) -> None:
+def _render_reasoning_config(context: RenderContext, body: Json) -> None:
     request, traits = context.request, context.traits
-    thinking = _effective_thinking(request)
-    if thinking is None or (thinking.mode is None and thinking.effort is None):
+    reasoning = _effective_reasoning_config(request)
+    if reasoning is None or (reasoning.mode is None and reasoning.effort is None):
         return
-    name = "effort" if thinking.effort is not None else "thinking"
+    name = "effort" if reasoning.effort is not None else "reasoning"
     path = request.client_path(
-        "budget" if thinking.budget is not None and name == "thinking" else name
+        "budget" if reasoning.budget is not None and name == "reasoning" else name
     )
-    if thinking.mode == "off" or thinking.effort == "none":
+    if reasoning.mode == "off" or reasoning.effort == "none":
         _render_disabled(context, body, path)
     elif not traits.reasoning:
-        context.drop(path, f"{context.model} is not a reasoning model", before=thinking.effort)
+        context.drop(path, f"{context.model} is not a reasoning model", before=reasoning.effort)
     else:
-        body["think"] = _select_think_value(context, thinking, path)
+        body["think"] = _select_think_value(context, reasoning, path)
 
 
-def _effective_thinking(request: Request) -> Thinking | None:
+def _effective_reasoning_config(request: Request) -> ReasoningConfig | None:
     """The reasoning for this request; the last turn's effort overrides it."""
     turn_effort = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
-    return request.thinking if turn_effort is None else Thinking(effort=turn_effort)
+    return request.reasoning if turn_effort is None else ReasoningConfig(effort=turn_effort)
 
 
 def _render_disabled(context: RenderContext, body: Json, path: str) -> None:
     if not context.traits.reasoning:
         return
-    if context.traits.thinking_always_on:
+    if context.traits.reasoning_always_on:
         context.approximate(path, f"{context.model} always reasons", before="off")
     else:
         body["think"] = False
 
 
-def _select_think_value(context: RenderContext, thinking: Thinking, path: str) -> bool | str:
+def _select_think_value(
+    context: RenderContext, reasoning: ReasoningConfig, path: str
+) -> bool | str:
     """`true`, or an effort if the model supports several."""
-    effort, efforts = thinking.effort, context.traits.efforts
-    if effort is None and thinking.budget is not None:
+    effort, efforts = reasoning.effort, context.traits.efforts
+    if effort is None and reasoning.budget is not None:
         effort = next(
             (
                 effort_name
                 for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
-                if thinking.budget <= max_budget
+                if reasoning.budget <= max_budget
             ),
             "max",
         )
         fallback = effort if efforts else "true"
         reason = "this model does not support a token budget"
         context.approximate(
-            path, reason, before=thinking.budget, after=_nearest_effort(effort, efforts) or fallback
+            path,
+            reason,
+            before=reasoning.budget,
+            after=_nearest_effort(effort, efforts) or fallback,
         )
         return _nearest_effort(effort, efforts) or True
     if effort is None:

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import invalid
-from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
+from gateway.canon.request import Reasoning, ReasoningConfig, Request, Signature, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.base import ResponseContext
@@ -42,29 +42,29 @@ _PLACEHOLDER_TEXT = " "
 # --- requested reasoning --------------------------------------------------------------------------
 
 
-def parse_thinking(body: Json, paths: dict[str, str]) -> Thinking | None:
+def parse_reasoning_config(body: Json, paths: dict[str, str]) -> ReasoningConfig | None:
     """The reasoning a client requests, by any of the known fields; records their paths.
 
     `reasoning_effort` is OpenAI's, `reasoning` OpenRouter's, `thinking` DeepSeek's.
     """
-    thinking = Thinking()
+    reasoning = ReasoningConfig()
     if body.get("thinking") is not None:
-        thinking = _parse_thinking_field(body, paths)
+        reasoning = _parse_thinking_field(body, paths)
     if body.get("reasoning") is not None:
-        thinking = _parse_reasoning_field(body, paths)
+        reasoning = _parse_reasoning_field(body, paths)
     if body.get("reasoning_effort") is not None:
         effort = _parse_effort(text(body, "reasoning_effort"), "reasoning_effort")
         paths["effort"] = "reasoning_effort"
-        thinking = _with_effort(thinking, effort)
+        reasoning = _with_effort(reasoning, effort)
     if boolean(body, "include_reasoning") is False:
-        thinking = msgspec.structs.replace(thinking, visible="none")
-    return thinking if thinking != Thinking() else None
+        reasoning = msgspec.structs.replace(reasoning, visible="none")
+    return reasoning if reasoning != ReasoningConfig() else None
 
 
-def _with_effort(thinking: Thinking, effort: str | None) -> Thinking:
+def _with_effort(reasoning: ReasoningConfig, effort: str | None) -> ReasoningConfig:
     if effort == "none":
-        return msgspec.structs.replace(thinking, mode="off", effort=None, budget=None)
-    return msgspec.structs.replace(thinking, effort=effort)
+        return msgspec.structs.replace(reasoning, mode="off", effort=None, budget=None)
+    return msgspec.structs.replace(reasoning, effort=effort)
 
 
 def _parse_effort(effort: str | None, path: str) -> str | None:
@@ -76,23 +76,23 @@ def _parse_effort(effort: str | None, path: str) -> str | None:
     return effort
 
 
-def _parse_thinking_field(body: Json, paths: dict[str, str]) -> Thinking:
+def _parse_thinking_field(body: Json, paths: dict[str, str]) -> ReasoningConfig:
     value = body["thinking"]
-    paths["thinking"] = "thinking"
+    paths["reasoning"] = "thinking"
     if type(value) is bool:
-        return Thinking(mode="auto" if value else "off")
+        return ReasoningConfig(mode="auto" if value else "off")
     if type(value) is not dict:
         raise wrong_type("thinking", "an object with a type", value)
     paths["budget"] = "thinking.budget_tokens"
     budget = integer(value, "budget_tokens", minimum=0, path="thinking")
     if text(value, "type", "thinking") == "disabled":
-        return Thinking(mode="off")
-    return Thinking(mode="budget" if budget else "auto", budget=budget or None)
+        return ReasoningConfig(mode="off")
+    return ReasoningConfig(mode="budget" if budget else "auto", budget=budget or None)
 
 
-def _parse_reasoning_field(body: Json, paths: dict[str, str]) -> Thinking:
+def _parse_reasoning_field(body: Json, paths: dict[str, str]) -> ReasoningConfig:
     value = mapping(body, "reasoning") or {}
-    paths["thinking"], paths["effort"], paths["budget"] = (
+    paths["reasoning"], paths["effort"], paths["budget"] = (
         "reasoning",
         "reasoning.effort",
         "reasoning.max_tokens",
@@ -103,81 +103,85 @@ def _parse_reasoning_field(body: Json, paths: dict[str, str]) -> Thinking:
     visible = "none" if boolean(value, "exclude", "reasoning") else None
     if visible is None and text(value, "summary", "reasoning") is not None:
         visible = "summary"
-    thinking = Thinking(visible=visible)  # type: ignore[arg-type]
+    reasoning = ReasoningConfig(visible=visible)  # type: ignore[arg-type]
     if enabled is False:
-        return msgspec.structs.replace(thinking, mode="off")
+        return msgspec.structs.replace(reasoning, mode="off")
     if budget:
-        return msgspec.structs.replace(thinking, mode="budget", budget=budget, effort=effort)
+        return msgspec.structs.replace(reasoning, mode="budget", budget=budget, effort=effort)
     if enabled:
-        thinking = msgspec.structs.replace(thinking, mode="auto")
-    return _with_effort(thinking, effort)
+        reasoning = msgspec.structs.replace(reasoning, mode="auto")
+    return _with_effort(reasoning, effort)
 
 
-def render_thinking(context: ChatRenderContext, body: Json) -> None:
+def render_reasoning_config(context: ChatRenderContext, body: Json) -> None:
     """Write the requested reasoning into the body, by the target's field."""
     request, traits = context.request, context.traits
-    thinking = _effective_thinking(request)
+    reasoning = _effective_reasoning_config(request)
     if traits.responses_required_with_tools and body.get("tools"):
-        _disable_reasoning(context, body, thinking)
+        _disable_reasoning(context, body, reasoning)
         return
-    if thinking is None:
+    if reasoning is None:
         return
-    if not traits.reasoning or traits.thinking_request == "none":
-        _drop_thinking(context, thinking)
+    if not traits.reasoning or traits.reasoning_request == "none":
+        _drop_reasoning_config(context, reasoning)
         return
-    if thinking.mode == "off" and traits.thinking_always_on and not traits.efforts:
+    if reasoning.mode == "off" and traits.reasoning_always_on and not traits.efforts:
         context.approximate(
-            request.client_path("thinking"), f"{traits.model} always reasons", before="off"
+            request.client_path("reasoning"), f"{traits.model} always reasons", before="off"
         )
         return
-    match traits.thinking_request:
+    match traits.reasoning_request:
         case "reasoning":
-            _render_reasoning_object(context, body, thinking)
+            _render_reasoning_object(context, body, reasoning)
         case "thinking":
-            if thinking.mode is not None:
-                body["thinking"] = {"type": "disabled" if thinking.mode == "off" else "enabled"}
-            if thinking.mode != "off":
-                _render_effort(context, body, thinking)
+            if reasoning.mode is not None:
+                body["thinking"] = {"type": "disabled" if reasoning.mode == "off" else "enabled"}
+            if reasoning.mode != "off":
+                _render_effort(context, body, reasoning)
         case _:
-            _render_effort(context, body, thinking)
+            _render_effort(context, body, reasoning)
 
 
-def _effective_thinking(request: Request) -> Thinking | None:
+def _effective_reasoning_config(request: Request) -> ReasoningConfig | None:
     """The reasoning setting in effect: a turn's own effort applies from that turn on."""
     for turn in reversed(request.turns):
         if turn.effort:
-            return msgspec.structs.replace(request.thinking or Thinking(), effort=turn.effort)
-    return request.thinking
+            return msgspec.structs.replace(
+                request.reasoning or ReasoningConfig(), effort=turn.effort
+            )
+    return request.reasoning
 
 
-def _disable_reasoning(context: ChatRenderContext, body: Json, thinking: Thinking | None) -> None:
+def _disable_reasoning(
+    context: ChatRenderContext, body: Json, reasoning: ReasoningConfig | None
+) -> None:
     """Turn reasoning off: some models accept tools here only without it."""
     efforts = context.traits.efforts
     if efforts and "none" not in efforts:
         return
     body["reasoning_effort"] = "none"
-    if thinking is None or thinking.mode != "off":
-        name = "effort" if thinking is None or thinking.effort else "thinking"
+    if reasoning is None or reasoning.mode != "off":
+        name = "effort" if reasoning is None or reasoning.effort else "reasoning"
         reason = (
             f"{context.traits.model} supports function tools in this API only without reasoning"
         )
-        before = thinking.effort if thinking else None
+        before = reasoning.effort if reasoning else None
         context.approximate(context.request.client_path(name), reason, before=before, after="none")
 
 
-def _drop_thinking(context: ChatRenderContext, thinking: Thinking) -> None:
+def _drop_reasoning_config(context: ChatRenderContext, reasoning: ReasoningConfig) -> None:
     model = context.traits.model or "the model"
     reason = f"{model} is not a reasoning model"
     if context.traits.reasoning:
         reason = f"{model} has no reasoning setting"
-    if thinking.effort is not None:
-        context.drop(context.request.client_path("effort"), reason, before=thinking.effort)
-    if thinking.mode in {"auto", "budget"}:
-        context.drop(context.request.client_path("thinking"), reason)
+    if reasoning.effort is not None:
+        context.drop(context.request.client_path("effort"), reason, before=reasoning.effort)
+    if reasoning.mode in {"auto", "budget"}:
+        context.drop(context.request.client_path("reasoning"), reason)
 
 
-def _render_effort(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
-    name, level = requested_effort(context, thinking)
+def _render_effort(context: ChatRenderContext, body: Json, reasoning: ReasoningConfig) -> None:
+    name, level = requested_effort(context, reasoning)
     if level is None:
         return
     sent_effort = supported_effort(context, name, level)
@@ -185,24 +189,26 @@ def _render_effort(context: ChatRenderContext, body: Json, thinking: Thinking) -
         body["reasoning_effort"] = sent_effort
 
 
-def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
+def _render_reasoning_object(
+    context: ChatRenderContext, body: Json, reasoning: ReasoningConfig
+) -> None:
     """Write OpenRouter's `reasoning`: an effort or a token budget, never both."""
     out: Json = {}
-    if thinking.mode == "off":
+    if reasoning.mode == "off":
         out["effort"] = "none"
-    elif thinking.budget is not None and thinking.effort is None:
-        out["max_tokens"] = thinking.budget
-    elif thinking.effort is not None:
-        _, level = requested_effort(context, thinking)
+    elif reasoning.budget is not None and reasoning.effort is None:
+        out["max_tokens"] = reasoning.budget
+    elif reasoning.effort is not None:
+        _, level = requested_effort(context, reasoning)
         sent_effort = (
             supported_effort(context, "effort", level or "medium")
             if context.traits.efforts
             else level
         )
         out["effort"] = sent_effort
-    elif thinking.mode == "auto":
+    elif reasoning.mode == "auto":
         out["enabled"] = True
-    if thinking.visible == "none":
+    if reasoning.visible == "none":
         out["exclude"] = True
     if out:
         body["reasoning"] = out

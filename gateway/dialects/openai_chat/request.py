@@ -28,7 +28,7 @@ from gateway.dialects.openai_chat.context import (
 )
 from gateway.dialects.openai_chat.messages import parse_messages, render_messages
 from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_chat.reasoning import parse_thinking, render_thinking
+from gateway.dialects.openai_chat.reasoning import parse_reasoning_config, render_reasoning_config
 from gateway.dialects.openai_chat.tools import parse_tool_choice, parse_tools, render_tools
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
@@ -62,7 +62,7 @@ _SAMPLING_FIELDS = frozenset(
 _META_FIELDS = frozenset(
     {"safety_identifier", "user", "prompt_cache_key", "metadata", "service_tier", "store"}
 )
-_THINKING_FIELDS = frozenset({"thinking", "reasoning", "reasoning_effort", "include_reasoning"})
+_REASONING_FIELDS = frozenset({"thinking", "reasoning", "reasoning_effort", "include_reasoning"})
 _TOOL_FIELDS = frozenset(
     {
         *("tools", "functions", "web_search_options"),
@@ -72,7 +72,7 @@ _TOOL_FIELDS = frozenset(
 _PARSED_FIELDS = (
     _SAMPLING_FIELDS
     | _META_FIELDS
-    | _THINKING_FIELDS
+    | _REASONING_FIELDS
     | _TOOL_FIELDS
     | {
         "model",
@@ -143,7 +143,9 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         tools=parse_tools(body) if has_tools else (),
         tool_choice=parse_tool_choice(body, paths) if has_tools else None,
         output=parse_output_format(body, paths),
-        thinking=None if _THINKING_FIELDS.isdisjoint(body) else parse_thinking(body, paths),
+        reasoning=None
+        if _REASONING_FIELDS.isdisjoint(body)
+        else parse_reasoning_config(body, paths),
         max_output=_parse_max_output(body, paths),
         sampling=NO_SAMPLING if _SAMPLING_FIELDS.isdisjoint(body) else _parse_sampling(body),
         meta=NO_META if _META_FIELDS.isdisjoint(body) else _parse_metadata(body, paths),
@@ -246,7 +248,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     render_messages(context, body)
     if request.tools or request.tool_choice is not None:
         render_tools(context, body)
-    render_thinking(context, body)
+    render_reasoning_config(context, body)
     if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
         body[traits.max_tokens_field] = limit
     if request.sampling != NO_SAMPLING:

@@ -247,7 +247,7 @@ def _render_sampling(context: PromptRenderContext, body: Json) -> None:
 
 def _drop_unsupported(context: PromptRenderContext) -> None:
     """Report the fields that a prompt cannot express."""
-    request, thinking = context.request, context.request.thinking
+    request, reasoning = context.request, context.request.reasoning
     if request.tools:
         context.drop("tools", "prompts do not support tools")
     elif request.tool_choice is not None and request.tool_choice.mode in {"any", "named"}:
@@ -258,10 +258,10 @@ def _drop_unsupported(context: PromptRenderContext) -> None:
         )
     if request.output.verbosity is not None:
         context.drop(request.client_path("verbosity"))
-    if thinking is not None and thinking.effort is not None:
+    if reasoning is not None and reasoning.effort is not None:
         context.drop(request.client_path("effort"))
-    elif thinking is not None and thinking.mode in {"auto", "budget"}:
-        context.drop(request.client_path("thinking"))
+    elif reasoning is not None and reasoning.mode in {"auto", "budget"}:
+        context.drop(request.client_path("reasoning"))
     if request.previous_response_id is not None:
         context.drop(request.client_path("previous_response_id"))
     if request.cache is not None:

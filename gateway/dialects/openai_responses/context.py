@@ -40,7 +40,7 @@ FIELD_PATHS: dict[str, str] = {
     "parallel": "parallel_tool_calls",
     "logprobs": "include",
     "effort": "reasoning.effort",
-    "thinking": "reasoning",
+    "reasoning": "reasoning",
     "visible": "reasoning.summary",
     "format": "text.format",
     "schema": "text.format.schema",

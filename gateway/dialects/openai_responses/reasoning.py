@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
-from gateway.canon.request import Request, Thinking
+from gateway.canon.request import ReasoningConfig, Request
 from gateway.canon.signature import is_from_target, unwrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses.context import (
@@ -33,74 +33,70 @@ _SUMMARY_PATH = "reasoning.summary"
 _DEFAULT_SUMMARY = "auto"
 
 
-def parse_thinking(body: Json, extra: Json) -> Thinking | None:
+def parse_reasoning_config(body: Json, extra: Json) -> ReasoningConfig | None:
     """The requested reasoning; unknown fields of `reasoning` go to `extra`."""
-    reasoning = mapping(body, "reasoning")
-    if reasoning is None:
+    fields = mapping(body, "reasoning")
+    if fields is None:
         return None
     extra |= {
-        f"reasoning.{k}": v
-        for k, v in reasoning.items()
-        if k not in _PARSED_FIELDS and v is not None
+        f"reasoning.{k}": v for k, v in fields.items() if k not in _PARSED_FIELDS and v is not None
     }
-    effort = enum_value(reasoning, "effort", EFFORTS, "reasoning")
-    summary = text(reasoning, "summary", "reasoning") or text(
-        reasoning, "generate_summary", "reasoning"
-    )
+    effort = enum_value(fields, "effort", EFFORTS, "reasoning")
+    summary = text(fields, "summary", "reasoning") or text(fields, "generate_summary", "reasoning")
     if summary not in (None, _DEFAULT_SUMMARY):
         extra[_SUMMARY_PATH] = summary
-    thinking = Thinking(visible="summary" if summary is not None else None)
+    reasoning = ReasoningConfig(visible="summary" if summary is not None else None)
     if effort == "none":
-        thinking = replace(thinking, mode="off")
+        reasoning = replace(reasoning, mode="off")
     elif effort is not None:
-        thinking = replace(thinking, effort=effort)
-    return thinking if thinking != Thinking() else None
+        reasoning = replace(reasoning, effort=effort)
+    return reasoning if reasoning != ReasoningConfig() else None
 
 
-def render_thinking(context: ResponsesRenderContext, body: Json) -> None:
+def render_reasoning_config(context: ResponsesRenderContext, body: Json) -> None:
     """Renders the requested reasoning into the body."""
-    thinking = _effective_thinking(context.request)
-    if thinking is None:
+    reasoning = _effective_reasoning_config(context.request)
+    if reasoning is None:
         return
     if not context.traits.reasoning:
-        _drop_thinking(context, thinking)
+        _drop_reasoning_config(context, reasoning)
         return
     out: Json = {}
-    name, level = requested_effort(context, thinking)
+    name, level = requested_effort(context, reasoning)
     if level is not None and (sent_effort := supported_effort(context, name, level)) is not None:
         out["effort"] = sent_effort
-    if thinking.mode != "off" and (summary := _summary_setting(context, thinking)) is not None:
+    if reasoning.mode != "off" and (summary := _summary_setting(context, reasoning)) is not None:
         out["summary"] = summary
     if out:
         body["reasoning"] = out
 
 
-def _effective_thinking(request: Request) -> Thinking | None:
+def _effective_reasoning_config(request: Request) -> ReasoningConfig | None:
     """The reasoning setting in effect: a turn's own effort applies from that turn on."""
     turn_effort = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
     if turn_effort is None:
-        return request.thinking
-    return replace(request.thinking or Thinking(), effort=turn_effort)
+        return request.reasoning
+    return replace(request.reasoning or ReasoningConfig(), effort=turn_effort)
 
 
-def _drop_thinking(context: ResponsesRenderContext, thinking: Thinking) -> None:
+def _drop_reasoning_config(context: ResponsesRenderContext, reasoning: ReasoningConfig) -> None:
     reason = f"{context.model} is not a reasoning model"
-    if thinking.effort is not None:
-        context.drop(context.request.client_path("effort"), reason, before=thinking.effort)
-    if thinking.mode in {"auto", "budget"}:
-        context.drop(context.request.client_path("thinking"), reason)
+    if reasoning.effort is not None:
+        context.drop(context.request.client_path("effort"), reason, before=reasoning.effort)
+    if reasoning.mode in {"auto", "budget"}:
+        context.drop(context.request.client_path("reasoning"), reason)
 
 
-def _summary_setting(context: ResponsesRenderContext, thinking: Thinking) -> str | None:
+def _summary_setting(context: ResponsesRenderContext, reasoning: ReasoningConfig) -> str | None:
     """The summary to request.
 
     A request with only an effort gets none: not every account may request summaries. For
     models that allow it (`Traits.reasoning_summaries`) the relay requests one.
     """
     client_summary = context.request.extra.get(NAME, {}).get(_SUMMARY_PATH)
-    if thinking.visible in {"summary", "raw"}:
+    if reasoning.visible in {"summary", "raw"}:
         return client_summary if isinstance(client_summary, str) else _DEFAULT_SUMMARY
-    if thinking.visible is None and thinking.mode in {"auto", "budget"}:
+    if reasoning.visible is None and reasoning.mode in {"auto", "budget"}:
         return "auto"
     return None
 

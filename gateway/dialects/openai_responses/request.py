@@ -28,7 +28,10 @@ from gateway.dialects.openai_responses.items import (
     parse_pathed_items,
     render_input,
 )
-from gateway.dialects.openai_responses.reasoning import parse_thinking, render_thinking
+from gateway.dialects.openai_responses.reasoning import (
+    parse_reasoning_config,
+    render_reasoning_config,
+)
 from gateway.dialects.openai_responses.stored_responses import load_history
 from gateway.dialects.openai_responses.tools import parse_tool_choice, parse_tools, render_tools
 from gateway.dialects.shared import mcp
@@ -108,7 +111,7 @@ def parse_request(
         extra["user"] = user
     paths = dict(FIELD_PATHS)
     output = parse_output_format(body, extra)
-    thinking = parse_thinking(body, extra)
+    reasoning = parse_reasoning_config(body, extra)
     include = _parse_include(body, extra)
     conversation = parse_conversation([*earlier_items, *parse_pathed_items(body)], items_by_id)
     tools = parse_tools(body, "") + conversation.tools
@@ -122,7 +125,7 @@ def parse_request(
         tools=tuple({tool.name: tool for tool in tools}.values()),
         tool_choice=parse_tool_choice(body),
         output=output,
-        thinking=thinking,
+        reasoning=reasoning,
         max_output=integer(body, "max_output_tokens", minimum=0, maximum=MAX_TOKENS),
         sampling=_parse_sampling(body, include),
         meta=_parse_metadata(body, paths),
@@ -221,7 +224,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     render_output_format(context, body)
     render_input(context, body)
     render_tools(context, body)
-    render_thinking(context, body)
+    render_reasoning_config(context, body)
     if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
         body["max_output_tokens"] = limit
     _render_sampling(context, body)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.object_schema import merge_into_object
-from gateway.canon.request import Request, Thinking, Tool
+from gateway.canon.request import ReasoningConfig, Request, Tool
 from gateway.canon.schema import (
     is_enforceable,
     restrict_to_anthropic,
@@ -51,13 +51,15 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         )
         return f"{self.model} {caches}"
 
-    def effective_thinking(self) -> Thinking | None:
+    def effective_reasoning_config(self) -> ReasoningConfig | None:
         """The reasoning for the complete request; the effort of a later turn overrides it."""
-        thinking = self.request.thinking
-        effort = self.effort_override or (thinking.effort if thinking else None)
+        reasoning = self.request.reasoning
+        effort = self.effort_override or (reasoning.effort if reasoning else None)
         if effort == "none":
-            return replace(thinking or Thinking(), mode="off", effort=None)
-        return thinking if effort is None else replace(thinking or Thinking(), effort=effort)
+            return replace(reasoning or ReasoningConfig(), mode="off", effort=None)
+        return (
+            reasoning if effort is None else replace(reasoning or ReasoningConfig(), effort=effort)
+        )
 
     def select_effort(self, effort: str) -> str:
         """The effort itself, a documented synonym, or the next weaker supported one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.canon.request import Thinking
+from gateway.canon.request import ReasoningConfig
 from gateway.dialects.shared.render_context import BaseRenderContext
 
 # From the weakest to the strongest.
@@ -38,33 +38,35 @@ def next_lower_effort(effort: str, efforts: tuple[str, ...]) -> str:
     return lower[-1] if lower else supported[0]
 
 
-def requested_effort(context: BaseRenderContext, thinking: Thinking) -> tuple[str, str | None]:
+def requested_effort(
+    context: BaseRenderContext, reasoning: ReasoningConfig
+) -> tuple[str, str | None]:
     """The canonical name of the field that sets the effort, and the effort; a budget is converted.
 
     For targets that accept an effort only; conversions are reported.
     """
-    if thinking.mode == "off":
-        return "thinking", "none"
+    if reasoning.mode == "off":
+        return "reasoning", "none"
     path = context.request.client_path("budget")
-    if thinking.effort is not None:
-        if thinking.budget is not None:
-            context.drop(path, "a reasoning effort is sent instead", before=thinking.budget)
-        return "effort", thinking.effort
-    if thinking.budget is None:
-        if thinking.mode != "auto" or context.traits.effort_default != "none":
+    if reasoning.effort is not None:
+        if reasoning.budget is not None:
+            context.drop(path, "a reasoning effort is sent instead", before=reasoning.budget)
+        return "effort", reasoning.effort
+    if reasoning.budget is None:
+        if reasoning.mode != "auto" or context.traits.effort_default != "none":
             return "effort", None
-        path = context.request.client_path("thinking")
+        path = context.request.client_path("reasoning")
         context.approximate(path, f"{context.model} reasons only with an effort", after="medium")
-        return "thinking", "medium"
-    traits, level = context.traits, effort_for_budget(thinking.budget)
+        return "reasoning", "medium"
+    traits, level = context.traits, effort_for_budget(reasoning.budget)
     if level not in traits.effort_map and level not in traits.efforts:
         if not traits.efforts:
             reason = f"{context.model} does not support a reasoning effort"
-            context.drop(path, reason, before=thinking.budget)
+            context.drop(path, reason, before=reasoning.budget)
             return "budget", None
         level = next_lower_effort(level, traits.efforts)
     reason = f"{context.model} accepts a reasoning effort, not a token budget"
-    context.approximate(path, reason, before=thinking.budget, after=level)
+    context.approximate(path, reason, before=reasoning.budget, after=level)
     return "budget", level
 
 

@@ -116,12 +116,12 @@ class BaseRenderContext(ReportingContext):
     """The rules that several dialects share."""
 
     @property
-    def thinking_path(self) -> str:
+    def reasoning_path(self) -> str:
         """The path of the client's field that requests reasoning."""
-        field_paths, thinking = self.request.client_paths, self.request.thinking
-        if thinking is not None and thinking.mode is None and thinking.visible is None:
-            return field_paths.get("effort") or field_paths.get("thinking") or "thinking"
-        return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
+        field_paths, reasoning = self.request.client_paths, self.request.reasoning
+        if reasoning is not None and reasoning.mode is None and reasoning.visible is None:
+            return field_paths.get("effort") or field_paths.get("reasoning") or "reasoning"
+        return field_paths.get("reasoning") or field_paths.get("effort") or "reasoning"
 
     @property
     def default_max_tokens(self) -> int:

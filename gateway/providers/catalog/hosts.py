@@ -80,7 +80,7 @@ HOST_PRESETS: tuple[Preset, ...] = (
         traits={
             "max_tokens_field": "max_completion_tokens",
             "reasoning": True,
-            "thinking_request": "reasoning",
+            "reasoning_request": "reasoning",
             "efforts": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
             "reasoning_field": "reasoning_details",
             "replay_reasoning": "native",
@@ -363,7 +363,7 @@ HOST_PRESETS: tuple[Preset, ...] = (
         # It reads efforts from OpenRouter's object, and returns reasoning in its field.
         traits={
             "reasoning": True,
-            "thinking_request": "reasoning",
+            "reasoning_request": "reasoning",
             "efforts": ("none", "minimal", "low", "medium", "high", "xhigh"),
             "reasoning_field": "reasoning",
             "text_parts": True,
@@ -397,7 +397,7 @@ HOST_PRESETS: tuple[Preset, ...] = (
         env=("POE_API_KEY",),
         docs="https://creator.poe.com/docs/external-applications/openai-compatible-api",
         litellm=("poe",),
-        traits={"thinking_request": "none", "reasoning_field": "reasoning_content"},
+        traits={"reasoning_request": "none", "reasoning_field": "reasoning_content"},
     ),
     compatible_preset(
         name="cloudflare",

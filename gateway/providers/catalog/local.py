@@ -96,7 +96,7 @@ LOCAL_PRESETS: tuple[Preset, ...] = (
         aliases=("lm_studio",),
         traits={
             "completions": "too",
-            "thinking_request": "none",
+            "reasoning_request": "none",
             "reasoning_field": "reasoning_content",
             "strict_tools": False,
             "parallel_toggle": False,

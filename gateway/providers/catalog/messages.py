@@ -34,7 +34,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
         traits={
             **MESSAGES_COMPATIBLE,
             "reasoning": True,
-            "thinking_modes": ("enabled", "disabled"),
+            "reasoning_modes": ("enabled", "disabled"),
             "efforts": ("low", "high", "max"),
             "effort_map": {"minimal": "low", "medium": "high", "xhigh": "high", "ultra": "max"},
             "replay_reasoning": "required_on_tools",
@@ -65,7 +65,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
         traits={
             **MESSAGES_COMPATIBLE,
             "reasoning": True,
-            "thinking_modes": ("enabled", "disabled"),
+            "reasoning_modes": ("enabled", "disabled"),
             "replay_reasoning": "native",
             "top_k": False,
             "stop_max": 0,
@@ -97,7 +97,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
         docs="https://docs.ollama.com/api/anthropic-compatibility",
         traits={
             **MESSAGES_COMPATIBLE,
-            "thinking_modes": ("enabled", "disabled"),
+            "reasoning_modes": ("enabled", "disabled"),
             "forced_tools": False,
             "parallel_toggle": False,
             "image_urls": False,
@@ -117,7 +117,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
         auth="x-api-key",
         env=("MOONSHOT_API_KEY",),
         docs="https://platform.moonshot.ai/docs/guide/agent-support",
-        traits={**MESSAGES_COMPATIBLE, "thinking_modes": ("enabled", "disabled"), "pdf": False},
+        traits={**MESSAGES_COMPATIBLE, "reasoning_modes": ("enabled", "disabled"), "pdf": False},
         prices="moonshotai",
     ),
     Preset(
@@ -129,7 +129,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
         auth="x-api-key",
         env=("ZAI_API_KEY",),
         docs="https://docs.z.ai/devpack/tool/claude",
-        traits={**MESSAGES_COMPATIBLE, "thinking_modes": ("enabled", "disabled"), "pdf": False},
+        traits={**MESSAGES_COMPATIBLE, "reasoning_modes": ("enabled", "disabled"), "pdf": False},
         prices="zai",
     ),
     Preset(

@@ -71,7 +71,7 @@ CONVERSE: TraitValues = {
     "image_urls": False,
     "cache": "cachePoint",
     "tool_id_rule": "bedrock64",
-    "thinking_request": "thinking",
+    "reasoning_request": "thinking",
     "count_tokens": "endpoint",
     "user_field": "user",
 }
@@ -90,7 +90,7 @@ USE_OLDER_NAMES = (
 
 # GLM models on the two platforms of their vendor, Z.ai and Zhipu.
 GLM: TraitValues = {
-    "thinking_request": "thinking",
+    "reasoning_request": "thinking",
     "reasoning_field": "reasoning_content",
     "replay_reasoning": "native",
     "structured": "json",

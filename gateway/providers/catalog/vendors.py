@@ -55,7 +55,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         # a tool turn without its reasoning (guides/thinking_mode, 2026-11).
         traits={
             "reasoning": True,
-            "thinking_request": "thinking",
+            "reasoning_request": "thinking",
             "efforts": ("low", "high", "max"),
             "effort_map": {"minimal": "low", "medium": "high", "xhigh": "high", "ultra": "max"},
             "reasoning_field": "reasoning_content",
@@ -218,7 +218,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         docs="https://platform.moonshot.ai/docs/api/chat",
         litellm=("moonshot",),
         traits={
-            "thinking_request": "thinking",
+            "reasoning_request": "thinking",
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "required_on_tools",
             "temperature_max": 1.0,
@@ -247,7 +247,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         aliases=("qwen",),
         # `enable_thinking` switches thinking, which a route's edit may set.
         traits={
-            "thinking_request": "none",
+            "reasoning_request": "none",
             "reasoning_field": "reasoning_content",
             "structured": "json",
         },
@@ -354,7 +354,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         litellm=("volcengine",),
         aliases=("doubao", "ark"),
         traits={
-            "thinking_request": "thinking",
+            "reasoning_request": "thinking",
             "reasoning_field": "reasoning_content",
             "user_field": "none",
             "n_max": 1,
@@ -407,7 +407,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         litellm=("xiaomi_mimo",),
         traits={
             "max_tokens_field": "max_completion_tokens",
-            "thinking_request": "thinking",
+            "reasoning_request": "thinking",
             "reasoning_field": "reasoning_content",
         },
         edits=(),
@@ -420,7 +420,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         env=("DASHSCOPE_CN_API_KEY",),
         docs="https://help.aliyun.com/zh/model-studio/compatibility-of-openai-with-dashscope",
         traits={
-            "thinking_request": "none",
+            "reasoning_request": "none",
             "reasoning_field": "reasoning_content",
             "structured": "json",
         },

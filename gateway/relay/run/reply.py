@@ -121,7 +121,7 @@ def response_context(call: Call) -> ResponseContext:
     """The context of this call for the client's renderer."""
     exchange = call.exchange
     route = exchange.route
-    thinking: str = exchange.dialect.default_reasoning_display
+    reasoning_display: str = exchange.dialect.default_reasoning_display
     include_usage = False
     echo: dict[str, Any] = {}
     prompt_tokens: int | None = None
@@ -132,8 +132,8 @@ def response_context(call: Call) -> ResponseContext:
         request = exchange.request
         echo = exchange.dialect.read_echo(exchange.body) | exchange.echoed_fields
         include_usage = bool(request.include_usage)
-        if request.thinking is not None and request.thinking.visible is not None:
-            thinking = request.thinking.visible
+        if request.reasoning is not None and request.reasoning.visible is not None:
+            reasoning_display = request.reasoning.visible
         if exchange.stream and exchange.dialect.reports_early_usage:
             prompt_tokens = estimate_tokens(exchange)
     return ResponseContext(
@@ -141,7 +141,7 @@ def response_context(call: Call) -> ResponseContext:
         created=int(exchange.started_at),
         model=exchange.model,
         include_usage=include_usage,
-        reasoning_display=thinking,  # type: ignore[arg-type]
+        reasoning_display=reasoning_display,  # type: ignore[arg-type]
         reasoning_field=reasoning_field,  # type: ignore[arg-type]
         framing=exchange.framing,
         endpoint=exchange.endpoint,

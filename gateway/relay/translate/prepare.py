@@ -16,7 +16,7 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.request import Request, Thinking
+from gateway.canon.request import ReasoningConfig, Request
 from gateway.canon.signature import FOREIGN_CITATIONS, TOKEN_STARTS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
@@ -222,11 +222,11 @@ def _refuse_untranslatable(call: Call, route: Route, target: Target) -> None:
 
 def _with_summaries(request: Request) -> Request:
     """The request with reasoning summaries enabled, unless it sets its own visibility."""
-    thinking_request = request.thinking or Thinking()
-    if thinking_request.visible is not None or thinking_request.mode == "off":
+    config = request.reasoning or ReasoningConfig()
+    if config.visible is not None or config.mode == "off":
         return request
-    thinking = msgspec.structs.replace(thinking_request, visible="summary")
-    return msgspec.structs.replace(request, thinking=thinking)
+    reasoning = msgspec.structs.replace(config, visible="summary")
+    return msgspec.structs.replace(request, reasoning=reasoning)
 
 
 def needs_same_dialect(call: Call, target: Target) -> GatewayError:
@@ -322,8 +322,8 @@ def _reasons_with_tools(call: Call) -> bool:
     if not offload.contains(body, (b'"tools"', b'"functions"')):
         return False
     request = exchange.request
-    thinking = request.thinking
-    return bool(request.tools) and (thinking is None or thinking.mode != "off")
+    reasoning = request.reasoning
+    return bool(request.tools) and (reasoning is None or reasoning.mode != "off")
 
 
 def _uses_built_in_tools(call: Call, traits: Traits) -> bool:
@@ -356,7 +356,7 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     if exchange.framing != exchange.dialect.framing and not (
         (exchange.framing == "whole_calls" and traits.whole_calls)
         # OpenRouter itself, and providers with its request fields.
-        or (exchange.framing == "api_v1" and traits.thinking_request == "reasoning")
+        or (exchange.framing == "api_v1" and traits.reasoning_request == "reasoning")
     ):
         return False
     if traits.built_in_tools and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]:

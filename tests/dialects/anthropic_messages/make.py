@@ -80,7 +80,7 @@ def traits(**flags: Any) -> Traits:
         "preset": "acme",
         "model": "acme-1",
         "reasoning": True,
-        "thinking_modes": ("adaptive",),
+        "reasoning_modes": ("adaptive",),
         "efforts": EVERY_EFFORT,
         "temperature_max": 1.0,
         "top_k": True,

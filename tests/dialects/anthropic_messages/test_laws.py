@@ -16,11 +16,11 @@ from gateway.canon.request import (
     Output,
     Part,
     Reasoning,
+    ReasoningConfig,
     Request,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -45,7 +45,7 @@ from tests.dialects.splits import parse_split_stream, split_deltas
 
 NAME = "anthropic_messages"
 OWN = {"provider": "acme", "model": "acme-1"}
-ABLE = traits(thinking_modes=("adaptive", "enabled"), mid_system=True, prefill=True, stop_max=None)
+ABLE = traits(reasoning_modes=("adaptive", "enabled"), mid_system=True, prefill=True, stop_max=None)
 
 text_strategy = st.text('ab <"\\\n€😀', min_size=1, max_size=6).filter(lambda w: not w.isspace())
 ids = st.text("abc_-1", min_size=1, max_size=5)
@@ -170,17 +170,17 @@ choices = st.one_of(
     ),
     st.just(ToolChoice(mode="none")),
 )
-thinkings = st.one_of(
+reasoning_configs = st.one_of(
     st.none(),
-    st.builds(Thinking, effort=st.sampled_from(["low", "max"])),
+    st.builds(ReasoningConfig, effort=st.sampled_from(["low", "max"])),
     st.builds(
-        Thinking,
+        ReasoningConfig,
         mode=st.just("auto"),
         effort=st.sampled_from([None, "high"]),
         visible=st.sampled_from([None, "none", "summary"]),
     ),
-    st.just(Thinking(mode="off")),
-    st.builds(Thinking, mode=st.just("budget"), budget=st.integers(1024, 2000)),
+    st.just(ReasoningConfig(mode="off")),
+    st.builds(ReasoningConfig, mode=st.just("budget"), budget=st.integers(1024, 2000)),
 )
 outputs = st.just(Output()) | st.just(
     Output(
@@ -194,11 +194,11 @@ outputs = st.just(Output()) | st.just(
 def requests(draw: st.DrawFn) -> Request:
     """Draw requests of clients of this dialect that translate without losses."""
     offered = tuple(draw(st.lists(tools, min_size=1, max_size=2, unique_by=lambda t: t.name)))
-    thinking = draw(thinkings)
+    reasoning = draw(reasoning_configs)
     choice = draw(choices)
-    if thinking is not None and thinking.mode == "budget":
+    if reasoning is not None and reasoning.mode == "budget":
         choice = None
-    awake = thinking is not None and thinking.mode in {"auto", "budget"}
+    awake = reasoning is not None and reasoning.mode in {"auto", "budget"}
     sampling = Sampling(stop=tuple(draw(st.lists(text_strategy, max_size=2))))
     if not awake:
         number = draw(st.none() | st.floats(0, 1))
@@ -213,7 +213,7 @@ def requests(draw: st.DrawFn) -> Request:
         tools=offered,
         tool_choice=choice,
         output=draw(outputs),
-        thinking=thinking,
+        reasoning=reasoning,
         max_output=draw(st.integers(2048, 9999)),
         sampling=sampling,
         cache=draw(caches),

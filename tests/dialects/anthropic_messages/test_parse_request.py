@@ -13,9 +13,9 @@ from gateway.canon.request import (
     Image,
     Native,
     Reasoning,
+    ReasoningConfig,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -290,25 +290,25 @@ def test_deep_nesting_of_results_does_not_nest_our_calls():
     [
         ({}, None),
         ({"thinking": None}, None),
-        ({"thinking": {"type": "disabled"}}, Thinking(mode="off")),
+        ({"thinking": {"type": "disabled"}}, ReasoningConfig(mode="off")),
         (
             {"thinking": {"type": "enabled", "budget_tokens": 2048}},
-            Thinking(mode="budget", budget=2048),
+            ReasoningConfig(mode="budget", budget=2048),
         ),
         (
             {"thinking": {"type": "adaptive", "display": "omitted"}},
-            Thinking(mode="auto", visible="none"),
+            ReasoningConfig(mode="auto", visible="none"),
         ),
         (
             {"thinking": {"type": "adaptive", "display": "summarized"}},
-            Thinking(mode="auto", visible="summary"),
+            ReasoningConfig(mode="auto", visible="summary"),
         ),
-        ({"output_config": {"effort": "max"}}, Thinking(effort="max")),
+        ({"output_config": {"effort": "max"}}, ReasoningConfig(effort="max")),
     ],
     ids=["absent", "null", "disabled", "budget", "omitted", "summarized", "effort alone"],
 )
-def test_reasoning_controls_are_read(fields: dict[str, Any], expected: Thinking | None):
-    assert parse(body(**fields)).thinking == expected
+def test_reasoning_controls_are_read(fields: dict[str, Any], expected: ReasoningConfig | None):
+    assert parse(body(**fields)).reasoning == expected
 
 
 @pytest.mark.parametrize(
@@ -320,8 +320,8 @@ def test_reasoning_controls_are_read(fields: dict[str, Any], expected: Thinking 
 )
 def test_an_unknown_thinking_value_is_stored_for_the_report(thinking: dict[str, str], key: str):
     request = parse(body(thinking=thinking))
-    assert request.thinking is not None
-    assert request.thinking.mode == "auto"
+    assert request.reasoning is not None
+    assert request.reasoning.mode == "auto"
     assert list(request.extra["anthropic_messages"]) == [key]
 
 

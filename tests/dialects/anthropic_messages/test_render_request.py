@@ -11,10 +11,10 @@ from gateway.canon.request import (
     Meta,
     Output,
     Reasoning,
+    ReasoningConfig,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -115,13 +115,15 @@ def test_temperature_is_clamped_and_takes_precedence_over_top_p():
 
 def test_a_reasoning_model_accepts_only_a_large_top_p():
     sampling = Sampling(temperature=0.5, top_p=0.96, top_k=3)
-    rendered = render(client_request(sampling=sampling, thinking=Thinking(mode="auto")))
+    rendered = render(client_request(sampling=sampling, reasoning=ReasoningConfig(mode="auto")))
     assert rendered.body["top_p"] == 0.96
     assert losses_of(rendered) == [("temperature", "dropped"), ("top_k", "dropped")]
 
 
 def test_temperature_one_is_no_loss_with_reasoning():
-    request = client_request(sampling=Sampling(temperature=1), thinking=Thinking(mode="auto"))
+    request = client_request(
+        sampling=Sampling(temperature=1), reasoning=ReasoningConfig(mode="auto")
+    )
     assert losses_of(render(request)) == []
 
 
@@ -382,119 +384,114 @@ def test_calls_in_the_history_get_their_tools_named_where_none_are_offered():
 
 # --- reasoning -------------------------------------------------------------------------
 
-OLD = {"thinking_modes": ("enabled", "disabled"), "efforts": ()}
+ADAPTIVE = {"type": "adaptive", "display": "summarized"}
+OLD = {"reasoning_modes": ("enabled", "disabled"), "efforts": ()}
 
 
 @pytest.mark.parametrize(
-    ("thinking", "flags", "expected", "effort", "reported"),
+    ("reasoning", "flags", "expected", "effort", "reported"),
     [
-        (Thinking(effort="high"), {}, {"type": "adaptive", "display": "summarized"}, "high", []),
+        (ReasoningConfig(effort="high"), {}, ADAPTIVE, "high", []),
+        (ReasoningConfig(effort="minimal"), {}, ADAPTIVE, "low", [("effort", "approximated")]),
         (
-            Thinking(effort="minimal"),
-            {},
-            {"type": "adaptive", "display": "summarized"},
-            "low",
-            [("effort", "approximated")],
-        ),
-        (
-            Thinking(effort="xhigh"),
+            ReasoningConfig(effort="xhigh"),
             {"efforts": ("low", "medium", "high", "max")},
-            {"type": "adaptive", "display": "summarized"},
+            ADAPTIVE,
             "high",
             [("effort", "approximated")],
         ),
         (
-            Thinking(effort="medium"),
+            ReasoningConfig(effort="medium"),
             {"efforts": ("low", "high"), "effort_map": {"medium": "high"}},
-            {"type": "adaptive", "display": "summarized"},
+            ADAPTIVE,
             "high",
             [],
         ),
-        (Thinking(mode="off"), {}, {"type": "disabled"}, None, []),
-        (Thinking(effort="none"), {}, {"type": "disabled"}, None, []),
+        (ReasoningConfig(mode="off"), {}, {"type": "disabled"}, None, []),
+        (ReasoningConfig(effort="none"), {}, {"type": "disabled"}, None, []),
         (
-            Thinking(mode="off"),
-            {"thinking_always_on": True},
+            ReasoningConfig(mode="off"),
+            {"reasoning_always_on": True},
             None,
             None,
-            [("thinking", "approximated")],
+            [("reasoning", "approximated")],
         ),
-        (Thinking(mode="off"), {"thinking_modes": ("enabled",)}, None, None, []),
+        (ReasoningConfig(mode="off"), {"reasoning_modes": ("enabled",)}, None, None, []),
         (
-            Thinking(mode="auto", visible="none"),
+            ReasoningConfig(mode="auto", visible="none"),
             {},
             {"type": "adaptive", "display": "omitted"},
             None,
             [],
         ),
         (
-            Thinking(mode="auto", visible="raw"),
+            ReasoningConfig(mode="auto", visible="raw"),
             {},
-            {"type": "adaptive", "display": "summarized"},
+            ADAPTIVE,
             None,
             [("visible", "approximated")],
         ),
         (
-            Thinking(mode="budget", budget=5000),
+            ReasoningConfig(mode="budget", budget=5000),
             {},
-            {"type": "adaptive", "display": "summarized"},
+            ADAPTIVE,
             "medium",
             [("budget", "approximated")],
         ),
         (
-            Thinking(mode="budget", budget=5000),
-            {"thinking_modes": ("adaptive", "enabled")},
+            ReasoningConfig(mode="budget", budget=5000),
+            {"reasoning_modes": ("adaptive", "enabled")},
             {"type": "enabled", "budget_tokens": 5000},
             None,
             [],
         ),
-        (Thinking(effort="low"), OLD, {"type": "enabled", "budget_tokens": 2048}, None, []),
-        (Thinking(effort="max"), OLD, {"type": "enabled", "budget_tokens": 32000}, None, []),
+        (ReasoningConfig(effort="low"), OLD, {"type": "enabled", "budget_tokens": 2048}, None, []),
+        (ReasoningConfig(effort="max"), OLD, {"type": "enabled", "budget_tokens": 32000}, None, []),
         (
-            Thinking(mode="auto"),
+            ReasoningConfig(mode="auto"),
             OLD,
             {"type": "enabled", "budget_tokens": 16384},
             None,
-            [("thinking", "approximated")],
+            [("reasoning", "approximated")],
         ),
         (
-            Thinking(mode="budget", budget=99),
+            ReasoningConfig(mode="budget", budget=99),
             OLD,
             {"type": "enabled", "budget_tokens": 1024},
             None,
             [("budget", "approximated")],
         ),
         (
-            Thinking(effort="high"),
-            {"thinking_modes": (), "efforts": ()},
+            ReasoningConfig(effort="high"),
+            {"reasoning_modes": (), "efforts": ()},
             None,
             None,
             [("effort", "dropped")],
         ),
         (
-            Thinking(mode="auto"),
-            {"thinking_modes": (), "efforts": ()},
+            ReasoningConfig(mode="auto"),
+            {"reasoning_modes": (), "efforts": ()},
             None,
             None,
-            [("thinking", "dropped")],
+            [("reasoning", "dropped")],
         ),
         (
-            Thinking(effort="high"),
+            ReasoningConfig(effort="high"),
             {"efforts": ()},
-            {"type": "adaptive", "display": "summarized"},
+            ADAPTIVE,
             None,
             [("effort", "dropped")],
         ),
     ],
 )
 def test_reasoning_is_requested_in_the_models_form(
-    thinking: Thinking,
+    reasoning: ReasoningConfig,
     flags: dict[str, Any],
     expected: dict[str, Any] | None,
     effort: str | None,
     reported: list[tuple[str, str]],
 ):
-    rendered = render(client_request(thinking=thinking, max_output=64_000), **flags)
+    rendered = render(client_request(reasoning=reasoning, max_output=64_000), **flags)
     assert rendered.body.get("thinking") == expected
     assert rendered.body.get("output_config", {}).get("effort") == effort
     assert losses_of(rendered) == reported
@@ -515,7 +512,7 @@ def test_reasoning_is_requested_in_the_models_form(
 def test_a_budget_leaves_room_for_a_response(
     max_output: int | None, flags: dict[str, Any], limit: int, budget: int | None
 ):
-    request = client_request(thinking=Thinking(effort="high"), max_output=max_output)
+    request = client_request(reasoning=ReasoningConfig(effort="high"), max_output=max_output)
     rendered = render(request, **OLD, **flags)
     assert rendered.body["max_tokens"] == limit
     assert rendered.body.get("thinking", {}).get("budget_tokens") == budget
@@ -530,10 +527,10 @@ def test_a_budget_leaves_room_for_a_response(
     ids=["forced tool", "prefill"],
 )
 def test_a_thinking_budget_is_dropped_beside_incompatible_fields(fields: dict[str, Any]):
-    request = client_request(thinking=Thinking(effort="high"), max_output=64_000, **fields)
+    request = client_request(reasoning=ReasoningConfig(effort="high"), max_output=64_000, **fields)
     rendered = render(request, prefill=True, **OLD)
     assert "thinking" not in rendered.body
-    assert losses_of(rendered) == [("thinking", "dropped")]
+    assert losses_of(rendered) == [("reasoning", "dropped")]
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "replayed"])
@@ -545,14 +542,14 @@ def test_reasoning_skipped_for_missing_earlier_reasoning_is_reported(*, gone: bo
         Turn(role="assistant", parts=(Reasoning(text="t", signature=state), call)),
         Turn(role="user", parts=(ToolResult(id="c"),)),
     )
-    low = Thinking(effort="low")
-    request = client_request(turns=turns, tools=(F,), thinking=low, max_output=9000)
-    assert losses_of(render(request, **OLD)) == ([("thinking", "approximated")] if gone else [])
+    low = ReasoningConfig(effort="low")
+    request = client_request(turns=turns, tools=(F,), reasoning=low, max_output=9000)
+    assert losses_of(render(request, **OLD)) == ([("reasoning", "approximated")] if gone else [])
 
 
 def test_adaptive_thinking_allows_a_forced_tool():
     request = client_request(
-        thinking=Thinking(effort="high"), tools=(F,), tool_choice=ToolChoice(mode="any")
+        reasoning=ReasoningConfig(effort="high"), tools=(F,), tool_choice=ToolChoice(mode="any")
     )
     assert render(request).body["thinking"]["type"] == "adaptive"
 
@@ -583,7 +580,7 @@ def test_interleaved_thinking_may_have_a_larger_budget():
 
 def test_thinking_between_tools_is_sent_where_supported():
     asked_for = body(thinking={"type": "between_tools"})
-    supported = render(asked_for, thinking_modes=("adaptive", "between_tools"))
+    supported = render(asked_for, reasoning_modes=("adaptive", "between_tools"))
     assert (supported.body["thinking"], supported.report) == ({"type": "between_tools"}, ())
     unknown = render(asked_for)
     assert unknown.body["thinking"] == {"type": "adaptive"}

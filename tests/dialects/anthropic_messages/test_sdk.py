@@ -25,12 +25,12 @@ from gateway.canon.request import (
     Output,
     Part,
     Reasoning,
+    ReasoningConfig,
     Refusal,
     Request,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -188,7 +188,7 @@ def test_sdk_requests_are_parsed():
     parsed = DIALECT.client.parse_request(json.loads(request.content), headers)
     assert parsed.version == "2026-10-21"
     assert parsed.extra == {}
-    assert parsed.thinking == Thinking(mode="auto", effort="low", visible="none")
+    assert parsed.reasoning == ReasoningConfig(mode="auto", effort="low", visible="none")
 
 
 # --- the strict server -------------------------------------------------------------------
@@ -284,10 +284,10 @@ def requests(draw: st.DrawFn) -> Request:
         output=draw(
             st.builds(Output, format=st.sampled_from(["text", "json", "schema"]), schema=schemas)
         ),
-        thinking=draw(
+        reasoning=draw(
             st.none()
             | st.builds(
-                Thinking,
+                ReasoningConfig,
                 mode=st.sampled_from([None, "off", "auto", "budget"]),
                 effort=efforts,
                 budget=st.none() | st.integers(0, 99_999),

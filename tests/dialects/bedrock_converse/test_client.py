@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Start, UsageUpdate
-from gateway.canon.request import CacheBreakpoint, Request, Text, Thinking, without_paths
+from gateway.canon.request import CacheBreakpoint, ReasoningConfig, Request, Text, without_paths
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse import DIALECT
@@ -70,24 +70,26 @@ def test_a_cache_point_marks_the_part_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "thinking"),
+    ("fields", "reasoning"),
     [
         (
             {"thinking": {"type": "enabled", "budget_tokens": 2048}},
-            Thinking(mode="budget", budget=2048),
+            ReasoningConfig(mode="budget", budget=2048),
         ),
-        ({"thinking": {"type": "adaptive"}}, Thinking(mode="auto")),
-        ({"thinking": {"type": "disabled"}}, Thinking(mode="off")),
+        ({"thinking": {"type": "adaptive"}}, ReasoningConfig(mode="auto")),
+        ({"thinking": {"type": "disabled"}}, ReasoningConfig(mode="off")),
         (
             {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}},
-            Thinking(effort="low"),
+            ReasoningConfig(effort="low"),
         ),
-        ({"reasoningConfig": {"type": "disabled"}}, Thinking(mode="off")),
-        ({"reasoning_effort": "high"}, Thinking(effort="high")),
+        ({"reasoningConfig": {"type": "disabled"}}, ReasoningConfig(mode="off")),
+        ({"reasoning_effort": "high"}, ReasoningConfig(effort="high")),
     ],
 )
-def test_the_reasoning_of_each_model_family_is_read(fields: Any, thinking: Thinking) -> None:
-    assert parse_request(additionalModelRequestFields=fields).thinking == thinking
+def test_the_reasoning_of_each_model_family_is_read(
+    fields: Any, reasoning: ReasoningConfig
+) -> None:
+    assert parse_request(additionalModelRequestFields=fields).reasoning == reasoning
 
 
 def test_novas_own_settings_are_read_and_written_again() -> None:

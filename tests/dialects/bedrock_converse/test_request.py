@@ -17,10 +17,10 @@ from gateway.canon.request import (
     Meta,
     Output,
     Reasoning,
+    ReasoningConfig,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -253,41 +253,49 @@ def test_four_cache_points_are_sent_and_lost_ones_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "thinking", "more", "config"),
+    ("model", "reasoning", "more", "config"),
     [
         (
             CLAUDE,
-            Thinking(mode="budget", budget=2000),
+            ReasoningConfig(mode="budget", budget=2000),
             {"thinking": {"type": "enabled", "budget_tokens": 2000}},
             None,
         ),
         (
             CLAUDE_NOW,
-            Thinking(effort="low"),
+            ReasoningConfig(effort="low"),
             {"thinking": {"type": "adaptive", "display": "summarized"}},
             {"effort": "low"},
         ),
-        (CLAUDE_NOW, Thinking(mode="off"), {"thinking": {"type": "disabled"}}, None),
+        (CLAUDE_NOW, ReasoningConfig(mode="off"), {"thinking": {"type": "disabled"}}, None),
         (
             "us.amazon.nova-2-lite-v1:0",
-            Thinking(effort="xhigh"),
+            ReasoningConfig(effort="xhigh"),
             {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}},
             None,
         ),
-        ("openai.gpt-oss-120b-1:0", Thinking(effort="low"), {"reasoning_effort": "low"}, None),
-        (LLAMA, Thinking(effort="low"), None, None),
+        (
+            "openai.gpt-oss-120b-1:0",
+            ReasoningConfig(effort="low"),
+            {"reasoning_effort": "low"},
+            None,
+        ),
+        (LLAMA, ReasoningConfig(effort="low"), None, None),
     ],
 )
 def test_reasoning_is_requested_in_each_model_familys_form(
-    model: str, thinking: Thinking, more: dict[str, Any] | None, config: dict[str, Any] | None
+    model: str,
+    reasoning: ReasoningConfig,
+    more: dict[str, Any] | None,
+    config: dict[str, Any] | None,
 ) -> None:
-    body = render(client_request(thinking=thinking, max_output=9000), model).body
+    body = render(client_request(reasoning=reasoning, max_output=9000), model).body
     assert body.get("additionalModelRequestFields") == more
     assert body.get("outputConfig") == config
 
 
 def test_thinking_raises_the_default_max_tokens() -> None:
-    rendered = render(client_request(thinking=Thinking(mode="budget", budget=20_000)))
+    rendered = render(client_request(reasoning=ReasoningConfig(mode="budget", budget=20_000)))
     assert rendered.body["inferenceConfig"] == {"maxTokens": 28_192}
     assert reported_fields(rendered.report) == [("max_tokens", "defaulted")]
 
@@ -295,7 +303,7 @@ def test_thinking_raises_the_default_max_tokens() -> None:
 def test_sampling_fields_are_dropped_with_thinking() -> None:
     rendered = render(
         client_request(
-            thinking=Thinking(mode="budget", budget=2000),
+            reasoning=ReasoningConfig(mode="budget", budget=2000),
             max_output=9000,
             sampling=Sampling(temperature=0.2, top_p=0.97, top_k=3),
         )
@@ -325,7 +333,7 @@ def test_nova_accepts_no_limit_or_sampling_with_high_effort(
     """A ValidationException of Nova 2 otherwise (extended thinking, nova2-userguide)."""
     rendered = render(
         client_request(
-            thinking=Thinking(effort=effort),
+            reasoning=ReasoningConfig(effort=effort),
             max_output=9000,
             sampling=Sampling(temperature=0.2, top_p=0.9, stop=("x",)),
         ),

@@ -13,10 +13,10 @@ from gateway.canon.request import (
     Meta,
     Output,
     Reasoning,
+    ReasoningConfig,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -129,32 +129,32 @@ def test_reasoning_is_sent_back_only_to_its_provider() -> None:
 
 
 @pytest.mark.parametrize(
-    ("thinking", "expected", "report"),
+    ("reasoning", "expected", "report"),
     [
-        (Thinking(effort="low"), {"type": "enabled", "token_budget": 2048}, []),
-        (Thinking(effort="none"), {"type": "disabled"}, []),
-        (Thinking(mode="off"), {"type": "disabled"}, []),
-        (Thinking(mode="auto"), {"type": "enabled"}, []),
-        (Thinking(mode="budget", budget=77), {"type": "enabled", "token_budget": 77}, []),
+        (ReasoningConfig(effort="low"), {"type": "enabled", "token_budget": 2048}, []),
+        (ReasoningConfig(effort="none"), {"type": "disabled"}, []),
+        (ReasoningConfig(mode="off"), {"type": "disabled"}, []),
+        (ReasoningConfig(mode="auto"), {"type": "enabled"}, []),
+        (ReasoningConfig(mode="budget", budget=77), {"type": "enabled", "token_budget": 77}, []),
         (
-            Thinking(mode="budget", budget=9000),
+            ReasoningConfig(mode="budget", budget=9000),
             {"type": "enabled", "token_budget": 8976},
             [("budget", "approximated")],
         ),
     ],
 )
 def test_reasoning_is_a_switch_and_a_budget(
-    thinking: Thinking, expected: dict[str, Any], report: list[tuple[str, str]]
+    reasoning: ReasoningConfig, expected: dict[str, Any], report: list[tuple[str, str]]
 ) -> None:
-    rendered = render(client_request(thinking=thinking, max_output=10_000))
+    rendered = render(client_request(reasoning=reasoning, max_output=10_000))
     assert rendered.body["thinking"] == expected
     assert reported_fields(rendered.report) == report
 
 
 def test_thinking_is_dropped_for_a_model_without_reasoning() -> None:
-    rendered = render(client_request(thinking=Thinking(effort="low")), PLAIN)
+    rendered = render(client_request(reasoning=ReasoningConfig(effort="low")), PLAIN)
     assert "thinking" not in rendered.body
-    assert reported_fields(rendered.report) == [("thinking", "dropped")]
+    assert reported_fields(rendered.report) == [("reasoning", "dropped")]
 
 
 def test_sampling_values_are_clamped_to_the_supported_range() -> None:

@@ -19,11 +19,11 @@ from gateway.canon.request import (
     Output,
     Part,
     Reasoning,
+    ReasoningConfig,
     Request,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -127,14 +127,14 @@ tools = st.one_of(
     ),
     st.just(Tool(name="code_execution", kind="server", dialect=NAME, native={"codeExecution": {}})),
 )
-thinkings = st.one_of(
+reasoning_configs = st.one_of(
     st.none(),
     st.builds(
-        Thinking,
+        ReasoningConfig,
         effort=st.sampled_from(["minimal", "low", "medium", "high"]),
         visible=st.sampled_from([None, "none", "summary"]),
     ),
-    st.just(Thinking(visible="summary")),
+    st.just(ReasoningConfig(visible="summary")),
 )
 outputs = st.sampled_from(
     [
@@ -173,7 +173,7 @@ def requests(draw: st.DrawFn) -> Request:
         tools=offered,
         tool_choice=choice,
         output=draw(outputs),
-        thinking=draw(thinkings),
+        reasoning=draw(reasoning_configs),
         max_output=draw(st.none() | st.integers(1, 9999)),
         sampling=Sampling(
             temperature=draw(numbers),

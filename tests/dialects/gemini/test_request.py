@@ -15,10 +15,10 @@ from gateway.canon.request import (
     Meta,
     Output,
     Reasoning,
+    ReasoningConfig,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -113,28 +113,28 @@ def test_a_field_with_its_default_value_is_not_reported():
 
 
 @pytest.mark.parametrize(
-    ("config", "thinking"),
+    ("config", "reasoning"),
     [
         ({}, None),
-        ({"thinkingBudget": 0}, Thinking(mode="off")),
-        ({"thinkingBudget": -1}, Thinking(mode="auto")),
-        ({"thinkingBudget": 99}, Thinking(mode="budget", budget=99)),
-        ({"thinkingLevel": "high"}, Thinking(effort="high")),
-        ({"includeThoughts": True}, Thinking(visible="summary")),
+        ({"thinkingBudget": 0}, ReasoningConfig(mode="off")),
+        ({"thinkingBudget": -1}, ReasoningConfig(mode="auto")),
+        ({"thinkingBudget": 99}, ReasoningConfig(mode="budget", budget=99)),
+        ({"thinkingLevel": "high"}, ReasoningConfig(effort="high")),
+        ({"includeThoughts": True}, ReasoningConfig(visible="summary")),
         (
             {"includeThoughts": False, "thinkingLevel": "LOW"},
-            Thinking(effort="low", visible="none"),
+            ReasoningConfig(effort="low", visible="none"),
         ),
     ],
 )
-def test_a_thinking_config_is_read(config: dict[str, Any], thinking: Thinking | None):
-    assert parse(body(generationConfig={"thinkingConfig": config})).thinking == thinking
+def test_a_thinking_config_is_read(config: dict[str, Any], reasoning: ReasoningConfig | None):
+    assert parse(body(generationConfig={"thinkingConfig": config})).reasoning == reasoning
 
 
 def test_a_reasoning_budget_beside_a_level_is_a_loss_in_other_dialects():
     config = {"thinkingLevel": "LOW", "thinkingBudget": 99}
     request = parse(body(generationConfig={"thinkingConfig": config}))
-    assert request.thinking == Thinking(effort="low")
+    assert request.reasoning == ReasoningConfig(effort="low")
     report = OPENAI_CHAT.provider.render_request(request, Traits(reasoning=True)).report
     dropped_fields = [item.path for item in report if item.action == "dropped"]
     assert "generationConfig.thinkingConfig.thinkingBudget" in dropped_fields
@@ -251,28 +251,33 @@ def test_a_schema_is_fitted_into_the_subset(
 
 # --- thinking ----------------------------------------------------------------------------
 
-TOKENS = {"thinking_budgets": (128, 24_576)}
+TOKENS = {"reasoning_budgets": (128, 24_576)}
 
 
 @pytest.mark.parametrize(
-    ("thinking", "flags", "config", "report"),
+    ("reasoning", "flags", "config", "report"),
     [
-        (Thinking(effort="low"), {}, {"thinkingLevel": "LOW"}, []),
-        (Thinking(effort="max"), {}, {"thinkingLevel": "HIGH"}, ["effort"]),
-        (Thinking(effort="minimal"), {"efforts": ("low",)}, {"thinkingLevel": "LOW"}, ["effort"]),
-        (Thinking(mode="budget", budget=2000), {}, {"thinkingLevel": "MEDIUM"}, ["budget"]),
-        (Thinking(mode="auto"), {}, {}, []),
-        (Thinking(mode="budget", budget=2000), TOKENS, {"thinkingBudget": 2000}, []),
-        (Thinking(mode="budget", budget=9), TOKENS, {"thinkingBudget": 128}, ["budget"]),
-        (Thinking(effort="high"), TOKENS, {"thinkingBudget": 24_576}, []),
-        (Thinking(effort="max"), TOKENS, {"thinkingBudget": 24_576}, ["effort"]),
-        (Thinking(mode="auto"), TOKENS, {"thinkingBudget": -1}, []),
+        (ReasoningConfig(effort="low"), {}, {"thinkingLevel": "LOW"}, []),
+        (ReasoningConfig(effort="max"), {}, {"thinkingLevel": "HIGH"}, ["effort"]),
+        (
+            ReasoningConfig(effort="minimal"),
+            {"efforts": ("low",)},
+            {"thinkingLevel": "LOW"},
+            ["effort"],
+        ),
+        (ReasoningConfig(mode="budget", budget=2000), {}, {"thinkingLevel": "MEDIUM"}, ["budget"]),
+        (ReasoningConfig(mode="auto"), {}, {}, []),
+        (ReasoningConfig(mode="budget", budget=2000), TOKENS, {"thinkingBudget": 2000}, []),
+        (ReasoningConfig(mode="budget", budget=9), TOKENS, {"thinkingBudget": 128}, ["budget"]),
+        (ReasoningConfig(effort="high"), TOKENS, {"thinkingBudget": 24_576}, []),
+        (ReasoningConfig(effort="max"), TOKENS, {"thinkingBudget": 24_576}, ["effort"]),
+        (ReasoningConfig(mode="auto"), TOKENS, {"thinkingBudget": -1}, []),
     ],
 )
 def test_thinking_is_requested_in_the_models_form(
-    thinking: Thinking, flags: dict[str, Any], config: dict[str, Any], report: list[str]
+    reasoning: ReasoningConfig, flags: dict[str, Any], config: dict[str, Any], report: list[str]
 ):
-    rendered = render(client_request(thinking=thinking), **flags)
+    rendered = render(client_request(reasoning=reasoning), **flags)
     expected = {**config, "includeThoughts": True}
     assert rendered.body["generationConfig"]["thinkingConfig"] == expected
     assert [path for path, _ in reported_fields(rendered.report)] == report
@@ -282,22 +287,22 @@ def test_thinking_is_requested_in_the_models_form(
     ("flags", "config", "bent"),
     [
         (TOKENS, {"thinkingBudget": 0}, False),
-        ({**TOKENS, "thinking_always_on": True}, {"thinkingBudget": 128}, True),
+        ({**TOKENS, "reasoning_always_on": True}, {"thinkingBudget": 128}, True),
         ({}, {"thinkingLevel": "MINIMAL"}, True),
     ],
 )
 def test_thinking_is_switched_off_as_far_as_it_can_be(
     flags: dict[str, Any], config: dict[str, Any], bent: bool
 ):
-    rendered = render(client_request(thinking=Thinking(effort="none")), **flags)
+    rendered = render(client_request(reasoning=ReasoningConfig(effort="none")), **flags)
     assert rendered.body["generationConfig"]["thinkingConfig"] == config
     assert bool(rendered.report) == bent
 
 
 def test_thinking_is_dropped_for_a_model_without_reasoning():
-    rendered = render(client_request(thinking=Thinking(effort="low")), reasoning=False)
+    rendered = render(client_request(reasoning=ReasoningConfig(effort="low")), reasoning=False)
     assert "generationConfig" not in rendered.body
-    assert reported_fields(rendered.report) == [("thinking", "dropped")] or rendered.report
+    assert reported_fields(rendered.report) == [("reasoning", "dropped")]
 
 
 # --- signatures --------------------------------------------------------------------------

@@ -23,10 +23,10 @@ from gateway.canon.request import (
     Output,
     Part,
     Reasoning,
+    ReasoningConfig,
     Request,
     Signature,
     Text,
-    Thinking,
     ToolCall,
 )
 from gateway.canon.response import Finish, Response, Usage
@@ -197,7 +197,7 @@ def test_sdk_requests_are_parsed():
     (request,) = upstream_requests
     assert request.url.path.endswith("/models/gw-x:generateContent")
     parsed = DIALECT.client.parse_request({**json.loads(request.content), "model": "gw-x"}, {})
-    assert parsed.thinking == Thinking(mode="budget", budget=100, visible="summary")
+    assert parsed.reasoning == ReasoningConfig(mode="budget", budget=100, visible="summary")
     [search, function] = sorted(parsed.tools, key=lambda tool: tool.name, reverse=True)
     assert (search.kind, search.name) == ("server", "web_search")
     block = {"type": "object", "properties": {"a": {"type": "string"}}}

@@ -11,11 +11,11 @@ from gateway.canon.request import (
     Image,
     Output,
     Reasoning,
+    ReasoningConfig,
     Request,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolResult,
@@ -101,8 +101,8 @@ samplings = st.builds(
     stop=st.lists(nonempty_text, max_size=6).map(tuple),
 )
 outputs = st.sampled_from([Output(), Output(format="json"), Output(format="schema", schema=SCHEMA)])
-thinkings = st.sampled_from(
-    [None, Thinking(mode="off"), Thinking(mode="auto"), Thinking(effort="low")]
+reasoning_configs = st.sampled_from(
+    [None, ReasoningConfig(mode="off"), ReasoningConfig(mode="auto"), ReasoningConfig(effort="low")]
 )
 
 
@@ -117,7 +117,7 @@ def requests(draw: st.DrawFn) -> Request:
         turns=draw(conversations(len(instructions))),
         tools=draw(tools),
         output=draw(outputs),
-        thinking=draw(thinkings),
+        reasoning=draw(reasoning_configs),
         max_output=draw(st.none() | st.integers(1, 9)),
         sampling=draw(samplings),
         extra=draw(

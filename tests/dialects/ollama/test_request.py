@@ -13,11 +13,11 @@ from gateway.canon.request import (
     Meta,
     Output,
     Reasoning,
+    ReasoningConfig,
     Request,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -82,43 +82,50 @@ def test_a_negative_token_limit_means_no_limit(limit: int, expected: int | None)
     ("think", "expected"),
     [
         (None, None),
-        (True, Thinking(mode="auto")),
-        (False, Thinking(mode="off")),
-        ("high", Thinking(effort="high")),
-        ("none", Thinking(mode="off")),
+        (True, ReasoningConfig(mode="auto")),
+        (False, ReasoningConfig(mode="off")),
+        ("high", ReasoningConfig(effort="high")),
+        ("none", ReasoningConfig(mode="off")),
     ],
 )
-def test_the_think_field_is_parsed(think: Any, expected: Thinking | None) -> None:
-    assert parse(body(think=think)).thinking == expected
+def test_the_think_field_is_parsed(think: Any, expected: ReasoningConfig | None) -> None:
+    assert parse(body(think=think)).reasoning == expected
 
 
 @pytest.mark.parametrize(
-    ("thinking", "efforts", "expected", "report"),
+    ("reasoning", "efforts", "expected", "report"),
     [
-        (Thinking(mode="auto"), (), True, []),
-        (Thinking(mode="off"), (), False, []),
-        (Thinking(effort="none"), (), False, []),
-        (Thinking(effort="high"), (), True, [("effort", "approximated")]),
-        (Thinking(effort="high"), ("low", "medium", "high"), "high", []),
-        (Thinking(effort="max"), ("low", "high"), "high", [("effort", "approximated")]),
-        (Thinking(effort="minimal"), ("low", "high"), "low", []),
-        (Thinking(mode="budget", budget=900), ("low", "high"), "low", [("budget", "approximated")]),
-        (Thinking(mode="budget", budget=900), (), True, [("budget", "approximated")]),
+        (ReasoningConfig(mode="auto"), (), True, []),
+        (ReasoningConfig(mode="off"), (), False, []),
+        (ReasoningConfig(effort="none"), (), False, []),
+        (ReasoningConfig(effort="high"), (), True, [("effort", "approximated")]),
+        (ReasoningConfig(effort="high"), ("low", "medium", "high"), "high", []),
+        (ReasoningConfig(effort="max"), ("low", "high"), "high", [("effort", "approximated")]),
+        (ReasoningConfig(effort="minimal"), ("low", "high"), "low", []),
+        (
+            ReasoningConfig(mode="budget", budget=900),
+            ("low", "high"),
+            "low",
+            [("budget", "approximated")],
+        ),
+        (ReasoningConfig(mode="budget", budget=900), (), True, [("budget", "approximated")]),
     ],
 )
 def test_the_reasoning_effort_is_sent_in_the_models_levels(
-    thinking: Thinking, efforts: tuple[str, ...], expected: Any, report: list[Any]
+    reasoning: ReasoningConfig, efforts: tuple[str, ...], expected: Any, report: list[Any]
 ) -> None:
-    rendered = render(user(Text(text="x"), thinking=thinking), efforts=efforts)
+    rendered = render(user(Text(text="x"), reasoning=reasoning), efforts=efforts)
     assert rendered.body["think"] == expected
     assert reported_fields(rendered.report) == report
 
 
 def test_a_model_without_reasoning_gets_no_think_field() -> None:
-    rendered = render(user(Text(text="x"), thinking=Thinking(effort="low")), reasoning=False)
+    rendered = render(
+        user(Text(text="x"), reasoning=ReasoningConfig(effort="low")), reasoning=False
+    )
     assert "think" not in rendered.body
     assert reported_fields(rendered.report) == [("effort", "dropped")]
-    off = render(user(Text(text="x"), thinking=Thinking(mode="off")), reasoning=False)
+    off = render(user(Text(text="x"), reasoning=ReasoningConfig(mode="off")), reasoning=False)
     assert "think" not in off.body
     assert off.report == ()
 

@@ -19,12 +19,12 @@ from gateway.canon.request import (
     Meta,
     Output,
     Reasoning,
+    ReasoningConfig,
     Refusal,
     Request,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -191,8 +191,13 @@ outputs = st.one_of(
         strict=st.booleans(),
     ),
 )
-thinkings = st.sampled_from(
-    [None, Thinking(mode="off"), Thinking(effort="low"), Thinking(effort="max")]
+reasoning_configs = st.sampled_from(
+    [
+        None,
+        ReasoningConfig(mode="off"),
+        ReasoningConfig(effort="low"),
+        ReasoningConfig(effort="max"),
+    ]
 )
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
 samplings = st.builds(
@@ -230,7 +235,7 @@ def requests(draw: st.DrawFn) -> Request:
         tools=offered,
         tool_choice=draw(choices(offered)),
         output=draw(outputs),
-        thinking=draw(thinkings),
+        reasoning=draw(reasoning_configs),
         max_output=draw(st.none() | st.integers(1, 9)),
         sampling=draw(samplings),
         meta=draw(metas),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.canon.request import CacheBreakpoint, Output, Thinking, Tool, ToolChoice
+from gateway.canon.request import CacheBreakpoint, Output, ReasoningConfig, Tool, ToolChoice
 from tests.dialects.openai_chat.make import body, parse, request_body, tool
 
 
@@ -146,36 +146,36 @@ def test_an_integer_may_be_written_with_a_decimal_point():
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"reasoning_effort": "xhigh"}, Thinking(effort="xhigh")),
-        ({"reasoning_effort": "none"}, Thinking(mode="off")),
+        ({"reasoning_effort": "xhigh"}, ReasoningConfig(effort="xhigh")),
+        ({"reasoning_effort": "none"}, ReasoningConfig(mode="off")),
         ({"reasoning_effort": "default"}, None),
-        ({"reasoning_effort": "med"}, Thinking(effort="medium")),
-        ({"thinking": {"type": "enabled"}}, Thinking(mode="auto")),
-        ({"thinking": {"type": "disabled"}}, Thinking(mode="off")),
+        ({"reasoning_effort": "med"}, ReasoningConfig(effort="medium")),
+        ({"thinking": {"type": "enabled"}}, ReasoningConfig(mode="auto")),
+        ({"thinking": {"type": "disabled"}}, ReasoningConfig(mode="off")),
         (
             {"thinking": {"type": "enabled", "budget_tokens": 2000}},
-            Thinking(mode="budget", budget=2000),
+            ReasoningConfig(mode="budget", budget=2000),
         ),
         (
             {"thinking": {"type": "enabled"}, "reasoning_effort": "max"},
-            Thinking(mode="auto", effort="max"),
+            ReasoningConfig(mode="auto", effort="max"),
         ),
-        ({"reasoning": {"effort": "low"}}, Thinking(effort="low")),
-        ({"reasoning": {"effort": "none"}}, Thinking(mode="off")),
-        ({"reasoning": {"max_tokens": 500}}, Thinking(mode="budget", budget=500)),
-        ({"reasoning": {"enabled": True}}, Thinking(mode="auto")),
-        ({"reasoning": {"enabled": False}}, Thinking(mode="off")),
+        ({"reasoning": {"effort": "low"}}, ReasoningConfig(effort="low")),
+        ({"reasoning": {"effort": "none"}}, ReasoningConfig(mode="off")),
+        ({"reasoning": {"max_tokens": 500}}, ReasoningConfig(mode="budget", budget=500)),
+        ({"reasoning": {"enabled": True}}, ReasoningConfig(mode="auto")),
+        ({"reasoning": {"enabled": False}}, ReasoningConfig(mode="off")),
         (
             {"reasoning": {"effort": "low", "exclude": True}},
-            Thinking(effort="low", visible="none"),
+            ReasoningConfig(effort="low", visible="none"),
         ),
-        ({"include_reasoning": False}, Thinking(visible="none")),
+        ({"include_reasoning": False}, ReasoningConfig(visible="none")),
         ({}, None),
     ],
     ids=str,
 )
 def test_every_form_of_a_reasoning_request_is_parsed(fields: dict[str, Any], expected: object):
-    assert parse(body(**fields)).thinking == expected
+    assert parse(body(**fields)).reasoning == expected
 
 
 def test_the_path_of_the_effort_is_the_clients_field():

@@ -6,29 +6,35 @@ from typing import Any
 
 import pytest
 
-from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
-from gateway.canon.request import Text as Words
-from gateway.canon.request import ToolCall as Call
+from gateway.canon.request import (
+    Reasoning,
+    ReasoningConfig,
+    Request,
+    Signature,
+    Text,
+    ToolCall,
+    Turn,
+)
 from tests.dialects.openai_chat.make import body, render, reported_fields, tool
 
 FULL: dict[str, Any] = {"reasoning": True, "efforts": ("none", "low", "medium", "high")}
 DEEPSEEK: dict[str, Any] = {
     "reasoning": True,
-    "thinking_request": "thinking",
+    "reasoning_request": "thinking",
     "efforts": ("low", "high", "max"),
     "effort_map": {"minimal": "low", "medium": "high", "xhigh": "high"},
 }
-ROUTER: dict[str, Any] = {"reasoning": True, "thinking_request": "reasoning"}
+ROUTER: dict[str, Any] = {"reasoning": True, "reasoning_request": "reasoning"}
 
 
-def reasoning_request(**thinking: Any) -> Request:
+def reasoning_request(**config: Any) -> Request:
     """Return a request with these reasoning options."""
-    paths = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
-    return Request(model="gw", thinking=Thinking(**thinking), client_paths=paths)
+    paths = {"effort": "effort", "reasoning": "reasoning", "budget": "budget"}
+    return Request(model="gw", reasoning=ReasoningConfig(**config), client_paths=paths)
 
 
 @pytest.mark.parametrize(
-    ("thinking", "flags", "expected", "report"),
+    ("reasoning", "flags", "expected", "report"),
     [
         ({"effort": "low"}, FULL, {"reasoning_effort": "low"}, []),
         ({"effort": "max"}, FULL, {"reasoning_effort": "high"}, [("effort", "approximated")]),
@@ -38,7 +44,7 @@ def reasoning_request(**thinking: Any) -> Request:
             {"mode": "off"},
             {"reasoning": True, "efforts": ("minimal", "low")},
             {"reasoning_effort": "minimal"},
-            [("thinking", "approximated")],
+            [("reasoning", "approximated")],
         ),
         ({"mode": "auto"}, FULL, {}, []),
         (
@@ -71,7 +77,7 @@ def reasoning_request(**thinking: Any) -> Request:
             {"mode": "auto", "effort": "low"},
             {},
             {},
-            [("effort", "dropped"), ("thinking", "dropped")],
+            [("effort", "dropped"), ("reasoning", "dropped")],
         ),
         ({"mode": "off"}, {}, {}, []),
         ({"effort": "low"}, {"reasoning": True}, {}, [("effort", "dropped")]),
@@ -97,17 +103,17 @@ def reasoning_request(**thinking: Any) -> Request:
     ids=str,
 )
 def test_reasoning_is_requested_in_the_targets_form(
-    thinking: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: Any
+    reasoning: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: Any
 ):
-    rendered = render(reasoning_request(**thinking), **flags)
+    rendered = render(reasoning_request(**reasoning), **flags)
     other_fields = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
     assert other_fields == expected
     assert reported_fields(rendered.report) == report
 
 
 def test_the_latest_turn_that_names_an_effort_decides():
-    turns = (Turn(role="system", parts=(Words(text="x"),), effort="high"), Turn(role="user"))
-    request = Request(model="gw", turns=turns, thinking=Thinking(effort="low"))
+    turns = (Turn(role="system", parts=(Text(text="x"),), effort="high"), Turn(role="user"))
+    request = Request(model="gw", turns=turns, reasoning=ReasoningConfig(effort="low"))
     assert render(request, **FULL).body["reasoning_effort"] == "high"
 
 
@@ -142,8 +148,8 @@ def wrapped_reasoning(kind: str = "text", provider: str = "acme", value: str = "
 def sent_back_message(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
     """Return the assistant message that sends a reasoning part back, and the report."""
     parts: list[Any] = [part] if part else []
-    parts.append(Call(id="c", name="f", arguments={}) if calls else Words(text="x"))
-    more = Turn(role="user", parts=(Words(text="go on"),))
+    parts.append(ToolCall(id="c", name="f", arguments={}) if calls else Text(text="x"))
+    more = Turn(role="user", parts=(Text(text="go on"),))
     turns = (Turn(role="assistant", parts=tuple(parts), path="m"), more)
     rendered = render(Request(model="gw", turns=turns), **flags)
     report = [row for row in reported_fields(rendered.report) if row[0]]

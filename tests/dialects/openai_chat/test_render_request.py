@@ -16,9 +16,9 @@ from gateway.canon.request import (
     Meta,
     Native,
     Output,
+    ReasoningConfig,
     Request,
     Text,
-    Thinking,
     Tool,
     ToolChoice,
     ToolResult,
@@ -650,7 +650,7 @@ def test_no_loss_is_reported_twice():
     request = user(
         Image(url="https://x", path="p"),
         Image(url="https://y", path="p"),
-        thinking=Thinking(mode="auto"),
+        reasoning=ReasoningConfig(mode="auto"),
         tool_choice=ToolChoice(mode="any"),
     )
     report = reported_fields(render(request, images=False).report)

@@ -17,10 +17,10 @@ from gateway.canon.request import (
     Image,
     Output,
     Reasoning,
+    ReasoningConfig,
     Refusal,
     Request,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     Turn,
@@ -121,7 +121,7 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
         ),
         tools=(Tool(name="f", path="tools[0]"),),
         output=Output(format="json"),
-        thinking=Thinking(effort="low"),
+        reasoning=ReasoningConfig(effort="low"),
     )
     rendered = render(request)
     text = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"

@@ -18,12 +18,12 @@ from gateway.canon.request import (
     Meta,
     Output,
     Reasoning,
+    ReasoningConfig,
     Refusal,
     Request,
     Sampling,
     Signature,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -217,13 +217,13 @@ outputs = st.one_of(
         strict=st.booleans(),
     ),
 )
-thinkings = st.sampled_from(
+reasoning_configs = st.sampled_from(
     [
         None,
-        Thinking(mode="off"),
-        Thinking(effort="low"),
-        Thinking(effort="max", visible="summary"),
-        Thinking(visible="summary"),
+        ReasoningConfig(mode="off"),
+        ReasoningConfig(effort="low"),
+        ReasoningConfig(effort="max", visible="summary"),
+        ReasoningConfig(visible="summary"),
     ]
 )
 instructions = st.one_of(
@@ -244,9 +244,9 @@ metas = st.builds(
 def requests(draw: st.DrawFn) -> Request:
     """Draw requests that Responses can express exactly."""
     offered = draw(tools)
-    thinking = draw(thinkings)
+    reasoning = draw(reasoning_configs)
     extra: dict[str, Any] = draw(st.sampled_from([{}, {"truncation": "auto"}]))
-    if thinking is not None and thinking.visible is not None:
+    if reasoning is not None and reasoning.visible is not None:
         extra = {**extra, "reasoning.summary": "detailed"}
     return Request(
         model="acme-1",
@@ -256,7 +256,7 @@ def requests(draw: st.DrawFn) -> Request:
         tools=offered,
         tool_choice=draw(choices(offered)),
         output=draw(outputs),
-        thinking=thinking,
+        reasoning=reasoning,
         max_output=draw(st.none() | st.integers(16, 99)),
         sampling=draw(st.builds(Sampling, temperature=share, top_p=share)),
         meta=draw(metas),
