@@ -13,21 +13,34 @@ from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 MAX_MESSAGE_CHARS = 2000
 
-# HTTP status -> kind, where the status says more than its class. 529 is Anthropic's.
+# HTTP status -> kind, where the status says more than its class. 529 is Anthropic's; 522 and 524
+# are Cloudflare's (developers.cloudflare.com/support/troubleshooting/http-status-codes), 598 is a
+# proxy's. 405, 421, 423, 425 and 451 are about the address, the connection or the region, which
+# the client does not choose.
 KIND_BY_STATUS: dict[int, str] = {
     401: "upstream_auth",
     402: "quota",
     403: "upstream_auth",
     404: "not_found",
+    405: "upstream_error",
+    407: "upstream_auth",
     408: "timeout",
     409: "upstream_error",
+    410: "not_found",
     413: "too_large",
+    421: "upstream_error",
+    423: "upstream_error",
     424: "upstream_error",
+    425: "upstream_error",
     429: "rate_limit",
+    451: "upstream_error",
     499: "upstream_error",
     503: "overloaded",
     504: "timeout",
+    522: "timeout",
+    524: "timeout",
     529: "overloaded",
+    598: "timeout",
 }
 # Kinds that say so little that the message may tell more.
 _KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error", "too_large"})
