@@ -20,7 +20,7 @@ FINISH_REASONS = {
 }
 # A `finish_reason` that is a failure -> its kind.
 FAILURE_KINDS = {
-    "ERROR": "malformed_output",
+    "ERROR": "upstream_error",
     "ERROR_TOXIC": "content_policy",
     "ERROR_LIMIT": "context_length",
     "TIMEOUT": "timeout",

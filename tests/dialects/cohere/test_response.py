@@ -92,9 +92,7 @@ def test_a_stream_without_its_end_event_is_a_failure() -> None:
     assert isinstance(events()[-1], Failed)
 
 
-@pytest.mark.parametrize(
-    ("reason", "kind"), [("ERROR", "malformed_output"), ("TIMEOUT", "timeout")]
-)
+@pytest.mark.parametrize(("reason", "kind"), [("ERROR", "upstream_error"), ("TIMEOUT", "timeout")])
 def test_a_response_with_finish_reason_error_is_an_error(reason: str, kind: str) -> None:
     last = events(START, HELLO, end(reason, error="it broke"))[-1]
     assert isinstance(last, Failed)
