@@ -145,6 +145,21 @@ def _parse_headers(data: bytes) -> Iterator[tuple[str, str]]:
         raise CorruptMessage("the headers of a message cannot be parsed") from None
 
 
+def find_message(messages: bytes, payload: bytes) -> int:
+    """The offset of the first of complete messages that has this payload; 0 if none has."""
+    offset = 0
+    ending = len(payload) + _CRC.size
+    while offset < len(messages):
+        message_length, headers_length, _ = _PRELUDE.unpack_from(messages, offset)
+        end = offset + message_length
+        if message_length == _PRELUDE.size + headers_length + ending and messages.startswith(
+            payload, end - ending
+        ):
+            return offset
+        offset = end
+    return 0
+
+
 def encode(data: bytes, event: str, *, exception: bool = False) -> bytes:
     """Returns one message as bytes."""
     message_type = "exception" if exception else "event"

@@ -97,3 +97,31 @@ async def test_a_signed_request_is_refused_with_what_to_send(tmp_path: Path) -> 
     assert reply.headers["x-amzn-errortype"] == "AccessDeniedException"
     assert "AWS_BEARER_TOKEN_BEDROCK" in reply.json()["message"]
     assert not gw.upstreams.requests
+
+
+@pytest.mark.parametrize("payload", [b"{bad", b"[]", b""])
+async def test_an_unreadable_message_is_replaced_by_an_exception(
+    tmp_path: Path, payload: bytes
+) -> None:
+    """boto3 raises KeyError for a message without a JSON object."""
+    registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
+    start = message("messageStart", role="assistant")
+    delta = message("contentBlockDelta", delta={"text": "he"}, contentBlockIndex=0)
+    bad = encode(payload, "contentBlockDelta")
+    pieces = (start, 0.02, delta + bad)
+    async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gw:
+        reply = await gw.post(PATH, REQUEST)
+        entry = await gw.entry()
+    assert reply.body.startswith(start + delta)
+    (last,) = Decoder().feed(reply.body[len(start + delta) :])
+    assert last.event == "internalServerException"
+    assert entry.outcome == "cut"
+
+
+async def test_an_exception_of_the_service_is_passed_on(tmp_path: Path) -> None:
+    registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
+    start = message("messageStart", role="assistant")
+    failure = encode(b'{"message": "slow down"}', "throttlingException", exception=True)
+    async with gateway(tmp_path, registry, aws=lambda _: events(start, 0.02, failure)) as gw:
+        reply = await gw.post(PATH, REQUEST)
+    assert reply.body == start + failure

@@ -375,25 +375,30 @@ class _StreamRelay:
             await out.finish(self._sendable_bytes(data))
             await _drain_upstream(self.upstream_response)
             return
-        events = self._complete_events(data)
-        first_line = frame.data.partition(b"\n")[0]
-        positions = [events.find(name + first_line) for name in (b"data: ", b"data:", b"")]
-        before = events[: next((position for position in positions if position >= 0), 0)]
-        ends = [before.rfind(t) + len(t) for t in self.frame_terminators if t in before]
-        events = before[: max(ends, default=0)]
+        events = self._events_before(frame, self._complete_events(data))
         if self.renamer is not None:
             events = self.renamer.feed(events, self.call.attempt.tap.model)
         if events:
             await out.send(events, reset=True)
         await self.send_error(error)
 
+    def _events_before(self, frame: Frame, events: bytes) -> bytes:
+        """The complete events before the one with this frame."""
+        if isinstance(self.decoder, eventstream.Decoder):
+            return events[: eventstream.find_message(events, frame.data)]
+        first_line = frame.data.partition(b"\n")[0]
+        positions = [events.find(name + first_line) for name in (b"data: ", b"data:", b"")]
+        before = events[: next((position for position in positions if position >= 0), 0)]
+        ends = [before.rfind(t) + len(t) for t in self.frame_terminators if t in before]
+        return before[: max(ends, default=0)]
+
     def _is_native_failure(self, frame: Frame) -> bool:
         """Whether the client's API has such a frame, as far as its name and its fields tell."""
-        if isinstance(self.decoder, eventstream.Decoder):
-            return True
         payload = decode_or_none(frame.data)
         if not isinstance(payload, dict):
             return False
+        if isinstance(self.decoder, eventstream.Decoder):
+            return True
         first_bytes = self.client_stream.first_bytes
         if first_bytes.startswith(b"event:") or b"\nevent:" in first_bytes:
             return bool(frame.event) and payload.get("type") == frame.event
