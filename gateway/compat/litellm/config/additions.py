@@ -7,9 +7,6 @@ from gateway.compat.litellm.config.rows import Config
 from gateway.compat.litellm.config.upload import import_config
 from gateway.models import Alias, Route
 
-# The reason in remarks on rows that exist and are therefore not changed.
-_FOREIGN_ROW_REASON = "was not created by this file"
-
 
 def add_new_rows(config: Config, report: ImportReport) -> None:
     """Add the routes that do not exist yet, with their providers, models and aliases."""
@@ -30,13 +27,15 @@ def add_new_rows(config: Config, report: ImportReport) -> None:
         ("settings", config.settings),
     ):
         report.count(kind, "added", len(values))
-    for remark in [
-        *config.remarks,
-        *(r for r in import_config(config) if _FOREIGN_ROW_REASON not in r),
-    ]:
-        subject, _, text = remark.partition(":0: ")
-        if subject.removeprefix("model ") not in existing_names:
-            report.add_remark(*((subject, text) if text else ("", remark)))
+    for remark in [*config.remarks, *import_config(config)]:
+        # Rows of a database have no line; their file is their kind and name.
+        row, _, line = remark.location.rpartition(":")
+        if remark.row_exists or row.removeprefix("model ") in existing_names:
+            continue
+        if line == "0":
+            report.add_remark(row, remark.removeprefix(f"{remark.location}: "))
+        else:
+            report.add_remark("", remark)
 
 
 def _drop_unused(config: Config) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from django.db import transaction
 
 from gateway import store
-from gateway.compat.litellm.config.remark import Remark, row_remark
+from gateway.compat.litellm.config.remark import Remark, existing_row_remark, row_remark
 from gateway.compat.litellm.config.rows import (
     AliasRow,
     Config,
@@ -160,8 +160,8 @@ class _RowWriter:
         return row
 
     def _add_unchanged(self, ref: str, row: str) -> None:
-        reason = "was not created by this file; it is not changed"
-        self.remarks.append(row_remark(ref, row, reason, is_skipped=True))
+        remark = existing_row_remark(ref, row, "it is not changed", is_skipped=True)
+        self.remarks.append(remark)
 
     # --- providers and models --------------------------------------------------------
 
@@ -187,8 +187,12 @@ class _RowWriter:
             ):
                 return existing_provider
             free_name = f"{name}-{provider.identity[:6]}"
-            reason = f"was not created by this file; this one is named {free_name}"
-            remark = row_remark(provider.ref, f"provider {name}", reason, is_skipped=False)
+            remark = existing_row_remark(
+                provider.ref,
+                f"provider {name}",
+                f"this one is named {free_name}",
+                is_skipped=False,
+            )
             self.remarks.append(remark)
             row = self._write_row(Provider, {"name": free_name}, values, provider.ref)
             if row is None:  # the digest in the name covers all its fields: it was imported before

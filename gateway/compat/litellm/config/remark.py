@@ -13,20 +13,30 @@ class Remark(str):
         location: file and line of the entry.
         reason: the remark without location and entry.
         is_skipped: whether the entry has no effect; otherwise it has a different one.
+        row_exists: whether the reason is a row that exists already.
     """
 
     entry: str
     location: str
     reason: str
     is_skipped: bool
+    row_exists: bool
 
     def __new__(
-        cls, text: str, *, entry: str, location: str, reason: str, is_skipped: bool
+        cls,
+        text: str,
+        *,
+        entry: str,
+        location: str,
+        reason: str,
+        is_skipped: bool,
+        row_exists: bool = False,
     ) -> Self:
         """Create a remark that reads as `text`."""
         remark = super().__new__(cls, text)
         remark.entry, remark.location = entry, location
         remark.reason, remark.is_skipped = reason, is_skipped
+        remark.row_exists = row_exists
         return remark
 
 
@@ -36,7 +46,21 @@ def key_remark(location: str, key_path: str, reason: str, *, is_skipped: bool) -
     return Remark(text, entry=key_path, location=location, reason=reason, is_skipped=is_skipped)
 
 
-def row_remark(location: str, row: str, reason: str, *, is_skipped: bool) -> Remark:
+def row_remark(
+    location: str, row: str, reason: str, *, is_skipped: bool, row_exists: bool = False
+) -> Remark:
     """A remark on a row that the file describes; `row` is its kind and name."""
-    text = f"{location}: the {row} {reason}"
-    return Remark(text, entry=row, location=location, reason=reason, is_skipped=is_skipped)
+    return Remark(
+        f"{location}: the {row} {reason}",
+        entry=row,
+        location=location,
+        reason=reason,
+        is_skipped=is_skipped,
+        row_exists=row_exists,
+    )
+
+
+def existing_row_remark(location: str, row: str, consequence: str, *, is_skipped: bool) -> Remark:
+    """A remark on a row that exists and is not the file's."""
+    reason = f"was not created by this file; {consequence}"
+    return row_remark(location, row, reason, is_skipped=is_skipped, row_exists=True)
