@@ -31,7 +31,7 @@ _QUERY = re.compile(r'"([^"]*)"|(\S+)')
 
 
 def index_text(text: str) -> str:
-    """The normalised terms of `text`, in order: the form that is indexed."""
+    """The normalized terms of `text`, in order: the form that is indexed."""
     if not text.isascii():
         text = _replace_marks(text)
     if text.isascii():

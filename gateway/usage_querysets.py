@@ -225,9 +225,9 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
     def by_step_and_condition(
         self, step: str, conditions: Sequence[Q]
     ) -> Iterator[tuple[datetime, int, Totals]]:
-        """Totals by `hour`, or UTC `day` or `month`, and by the first condition that rows fulfil.
+        """Totals by `hour`, or UTC `day` or `month`, and by the first condition that rows fulfill.
 
-        Conditions are numbered from 1; 0 is of rows that fulfil none.
+        Conditions are numbered from 1; 0 is of rows that fulfill none.
         """
         number = Case(
             *(When(condition, then=Value(n)) for n, condition in enumerate(conditions, 1)),

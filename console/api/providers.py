@@ -72,7 +72,7 @@ class RepricedOut(ListedOut):
     before: dict[str, Decimal | None]
 
 
-class CatalogueOut(Schema):
+class CatalogOut(Schema):
     """Differences between the provider's list and the registry.
 
     If `ok` is false the list could not be read: `message` and `status` say why.
@@ -130,10 +130,10 @@ def test_provider(request: HttpRequest, name: str, payload: TestIn) -> HttpRespo
     return _with_provider(name, lambda row: _run_test(_provider_value(row), payload.model))
 
 
-@router.post("/providers/{path:name}/upstream-models", response=CatalogueOut)
+@router.post("/providers/{path:name}/upstream-models", response=CatalogOut)
 def list_upstream_models(request: HttpRequest, name: str) -> HttpResponse:
     """List the provider's models and compare them with the registry, without changes."""
-    return _with_provider(name, lambda row: reply(200, _catalogue_out(row, _fetch_catalogue(row))))
+    return _with_provider(name, lambda row: reply(200, _catalog_out(row, _fetch_catalog(row))))
 
 
 def _with_provider(name: str, operation: Callable[[Provider], HttpResponse]) -> HttpResponse:
@@ -156,10 +156,10 @@ def import_provider_models(request: HttpRequest, name: str, payload: ModelImport
 
 
 def _import_selection(row: Provider, selection: ModelImportIn) -> HttpResponse:
-    catalogue = _fetch_catalogue(row)
-    if not catalogue.ok:
-        return failure(502, f"the provider's list could not be read: {catalogue.detail}")
-    listed_models = {model.name: model for model in catalogue.models}
+    catalog = _fetch_catalog(row)
+    if not catalog.ok:
+        return failure(502, f"the provider's list could not be read: {catalog.detail}")
+    listed_models = {model.name: model for model in catalog.models}
     return run_guarded(lambda: _apply_selection(row, listed_models, selection))
 
 
@@ -204,7 +204,7 @@ def _run_test(value: ProviderValue, model: str) -> HttpResponse:
     return reply(200, test_out)
 
 
-def _fetch_catalogue(row: Provider) -> ModelCatalog:
+def _fetch_catalog(row: Provider) -> ModelCatalog:
     return async_to_sync(_list_models)(_provider_value(row))
 
 
@@ -216,9 +216,9 @@ async def _list_models(value: ProviderValue) -> ModelCatalog:
         await upstreams.close()
 
 
-def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
-    rows = list(row.models.order_by("name")) if catalogue.ok else []
-    diff = compare(catalogue.models, rows, row.preset)
+def _catalog_out(row: Provider, catalog: ModelCatalog) -> dict[str, Any]:
+    rows = list(row.models.order_by("name")) if catalog.ok else []
+    diff = compare(catalog.models, rows, row.preset)
     changed_models = [
         {
             **_listed_out(change.listed_model),
@@ -227,10 +227,10 @@ def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
         for change in diff.changed
     ]
     return {
-        "ok": catalogue.ok,
-        "ms": catalogue.ms,
-        "message": catalogue.detail,
-        "status": catalogue.status,
+        "ok": catalog.ok,
+        "ms": catalog.ms,
+        "message": catalog.detail,
+        "status": catalog.status,
         "new": [_listed_out(model) for model in diff.new],
         "missing": [missing_model.name for missing_model in diff.missing],
         "changed": changed_models,

@@ -7,7 +7,7 @@
     assertions      the assertion types: how they are read and what they check
     json_path       a subset of JSONPath (RFC 9535)
     chat            Definition + case + model -> OpenAI Chat request; response -> ModelResponse
-    judge           the request to a judge model and its judgement
+    judge           the request to a judge model and its judgment
     steps           the requests for one result, in order
     scores          checks -> grade of a response -> summary of a model; run against run
     report          results as CSV, JSON and Markdown

@@ -1,7 +1,7 @@
 """The assertion types, with promptfoo's names: how they are read and what they check.
 
 Every type can be negated with the prefix `not-`. The value of an assertion may contain
-variables. `llm-rubric` needs the judgement of a model, see `judge`.
+variables. `llm-rubric` needs the judgment of a model, see `judge`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A judge model: the request for a judgement by a rubric, and its judgement."""
+"""A judge model: the request for a judgment by a rubric, and its judgment."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def judge_body(model: str, rubric: str, messages: list[Json], response: ModelRes
             {"role": "system", "content": _SYSTEM},
             {"role": "user", "content": msgspec.json.encode(material).decode()},
         ],
-        "response_format": schema_format("judgement", _SCHEMA),
+        "response_format": schema_format("judgment", _SCHEMA),
     }
 
 
-def read_judgement(assertion: Assertion, judge_response: ModelResponse) -> Check:
+def read_judgment(assertion: Assertion, judge_response: ModelResponse) -> Check:
     """The check of an `llm-rubric` assertion from the judge's response.
 
     With a threshold, the score decides; without, the judge's `pass`.

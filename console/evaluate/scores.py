@@ -24,10 +24,10 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True):
 def grade_response(
     response: ModelResponse,
     assertions: list[Assertion],
-    judgements: Mapping[int, Check],
+    judgments: Mapping[int, Check],
     threshold: float | None,
 ) -> Grade:
-    """Grade a response; `judgements` has the checks of `llm-rubric` by their index.
+    """Grade a response; `judgments` has the checks of `llm-rubric` by their index.
 
     It passes if every assertion does, or with a threshold if its score reaches that. An
     response without assertions passes; a failed request never does.
@@ -35,7 +35,7 @@ def grade_response(
     if response.error:
         return Grade(passed=False, score=0.0)
     checks = tuple(
-        judgements[index] if assertion.type == RUBRIC else check_response(assertion, response)
+        judgments[index] if assertion.type == RUBRIC else check_response(assertion, response)
         for index, assertion in enumerate(assertions)
     )
     weight = sum(check.weight for check in checks)
@@ -51,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         case: the index of the case; `case_key` identifies it across runs.
         failed: whether the request failed, so that there was no response to check.
-        judge_cost_usd: US dollars for its judgements; None if unknown, 0 without any.
+        judge_cost_usd: US dollars for its judgments; None if unknown, 0 without any.
     """
 
     case: int
@@ -92,7 +92,7 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         failed: requests that failed; they count as not passed.
-        cost_usd: US dollars of all responses and judgements with a known cost; None if none
+        cost_usd: US dollars of all responses and judgments with a known cost; None if none
             is known.
         unpriced: responses whose cost is unknown.
     """

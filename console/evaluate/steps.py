@@ -19,7 +19,7 @@ from console.evaluate.definition import (
     case_messages,
     case_threshold,
 )
-from console.evaluate.judge import judge_body, read_judgement
+from console.evaluate.judge import judge_body, read_judgment
 from console.evaluate.report import Result, result_of
 from console.evaluate.responses import ModelResponse
 from console.evaluate.scores import grade_response
@@ -57,7 +57,7 @@ def _item_steps(definition: Definition, item: Item) -> Generator[Json, ModelResp
     case, model = definition.cases[item.case], definition.models[item.model]
     response = yield chat_body(definition, case, model)
     assertions = case_assertions(definition, case)
-    judgements: dict[int, Check] = {}
+    judgments: dict[int, Check] = {}
     costs: list[float | None] = []
     for index, assertion in enumerate(assertions):
         if assertion.type == RUBRIC and not response.error:
@@ -65,8 +65,8 @@ def _item_steps(definition: Definition, item: Item) -> Generator[Json, ModelResp
             messages = case_messages(definition, case)
             judge_response = yield judge_body(judge, str(assertion.value), messages, response)
             costs.append(judge_response.cost_usd)
-            judgements[index] = read_judgement(assertion, judge_response)
-    grade = grade_response(response, assertions, judgements, case_threshold(definition, case))
+            judgments[index] = read_judgment(assertion, judge_response)
+    grade = grade_response(response, assertions, judgments, case_threshold(definition, case))
     known_costs = [cost for cost in costs if cost is not None]
     judge_cost = None if len(known_costs) < len(costs) else sum(known_costs)
     return result_of(item.case, case, model, item.repetition, response, grade, judge_cost)

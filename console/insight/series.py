@@ -44,7 +44,7 @@ _EMPTY_LABELS: dict[str, Promise] = {
     "user": gettext_lazy("no user"),
     "end_user": gettext_lazy("no end user"),
 }
-# Number of distinguishable colours; further series are combined.
+# Number of distinguishable colors; further series are combined.
 MAX_SERIES = 7
 # Number of rows of the table; the CSV file has all of them.
 MAX_ROWS = 100
@@ -60,13 +60,13 @@ class Cell(msgspec.Struct, frozen=True):
 class UsageRow(msgspec.Struct, frozen=True):
     """One model, key, provider or route over the whole range.
 
-    `colour` is its number in the charts, from 1; 0 is what they sum up as others. The last row
+    `color` is its number in the charts, from 1; 0 is what they sum up as others. The last row
     may be the sum of others.
     """
 
     name: str
     totals: Totals
-    colour: int
+    color: int
     share: float
     preset: str = ""
     query: str = ""
@@ -81,7 +81,7 @@ class Series(msgspec.Struct, frozen=True):
     """Totals of a row in each step."""
 
     name: str
-    colour: int
+    color: int
     totals: tuple[Totals, ...]
 
 
@@ -221,7 +221,7 @@ def _usage_rows(
             UsageRow(
                 name=names[name],
                 totals=totals,
-                colour=index + 1 if index < _count_shown(ranked, MAX_SERIES) else 0,
+                color=index + 1 if index < _count_shown(ranked, MAX_SERIES) else 0,
                 share=share,
                 preset=presets.get(provider, provider),
                 query=_log_query(dimension, name),
@@ -333,7 +333,7 @@ def chart(usage: Usage, measure: str) -> dict[str, Any]:
         "series": [
             {
                 "name": series.name,
-                "colour": series.colour,
+                "color": series.color,
                 "values": [float(value(totals, measure) or 0) for totals in series.totals],
                 "labels": [_cell_text(totals, measure) for totals in series.totals],
             }

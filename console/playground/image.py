@@ -1,6 +1,6 @@
 """A run as an SVG image: a card for each model with its figures and its response.
 
-Colours are presentation attributes, as the console's policy refuses inline styles.
+Colors are presentation attributes, as the console's policy refuses inline styles.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _FORBIDDEN_CHARS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010
 
 def as_svg(run: SharedRun, theme: str = "light") -> str:
     """The image: the title, and the first response of each column."""
-    colours = THEMES[theme]
+    colors = THEMES[theme]
     responses = [response for response in run.responses if response.repetition == 1][:MAX_CARDS]
     columns = max(1, min(CARDS_PER_ROW, len(responses)))
     width = 2 * PADDING + columns * CARD_WIDTH + (columns - 1) * GAP
     title = wrap(run.title, _TITLE_CHARS * columns - 8, 2) if run.title else []
     y = PADDING
     parts = [
-        _svg_text(PADDING, y + 18 + 24 * n, line, colours["text"], 18, bold=True)
+        _svg_text(PADDING, y + 18 + 24 * n, line, colors["text"], 18, bold=True)
         for n, line in enumerate(title)
     ]
     y += 24 * len(title) + (12 if title else 0)
@@ -60,13 +60,13 @@ def as_svg(run: SharedRun, theme: str = "light") -> str:
         height = _TEXT_TOP + _LINE * max(len(lines) for _response, lines in row) + _INSET
         for index, (response, lines) in enumerate(row):
             x = PADDING + index * (CARD_WIDTH + GAP)
-            parts += _response_card(response, lines, x, y, height, colours)
+            parts += _response_card(response, lines, x, y, height, colors)
         y += height + GAP
     height = y - GAP + PADDING if responses else y + PADDING
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="{_FONT}">'
-        f'<rect width="{width}" height="{height}" fill="{colours["bg"]}"/>{"".join(parts)}</svg>\n'
+        f'<rect width="{width}" height="{height}" fill="{colors["bg"]}"/>{"".join(parts)}</svg>\n'
     )
 
 
@@ -77,21 +77,21 @@ def _response_lines(response: SharedResponse) -> list[str]:
 
 
 def _response_card(
-    response: SharedResponse, lines: list[str], x: int, y: int, height: int, colours: dict[str, str]
+    response: SharedResponse, lines: list[str], x: int, y: int, height: int, colors: dict[str, str]
 ) -> Iterator[str]:
     text_x = x + _INSET
     yield (
         f'<rect x="{x}" y="{y}" width="{CARD_WIDTH}" height="{height}" rx="8" '
-        f'fill="{colours["card"]}" stroke="{colours["line"]}"/>'
+        f'fill="{colors["card"]}" stroke="{colors["line"]}"/>'
     )
     name = wrap(f"{response.letter}  {response.model}", 42, 1)
-    yield _svg_text(text_x, y + 28, name[0] if name else "", colours["text"], 15, bold=True)
+    yield _svg_text(text_x, y + 28, name[0] if name else "", colors["text"], 15, bold=True)
     if response.state == "ok":
-        yield _svg_text(text_x, y + 50, figures(response), colours["muted"], 12)
+        yield _svg_text(text_x, y + 50, figures(response), colors["muted"], 12)
     else:
-        yield _svg_text(text_x, y + 50, response.state, colours["bad"], 12)
+        yield _svg_text(text_x, y + 50, response.state, colors["bad"], 12)
     for number, line in enumerate(lines):
-        yield _svg_text(text_x, y + _TEXT_TOP + _LINE * number + 10, line, colours["text"], 13)
+        yield _svg_text(text_x, y + _TEXT_TOP + _LINE * number + 10, line, colors["text"], 13)
 
 
 def figures(response: SharedResponse) -> str:

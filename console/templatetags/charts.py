@@ -32,5 +32,5 @@ def times(value: float, factor: float) -> float:
 
 @register.filter
 def in_percent(value: float, total: float) -> str:
-    """Percentage for CSS and SVG, not localised: `12.5%`."""
+    """Percentage for CSS and SVG, not localized: `12.5%`."""
     return f"{round(100 * float(value) / float(total), 2) if total else 0:g}%"

@@ -1,7 +1,7 @@
 """The demo provider: an in-process, OpenAI-compatible server that needs no key.
 
 `DemoTransport` replaces the network's transport, so a demo response passes through a real
-dialect, stream parser, tap and log. `SCRIPTS` defines the behaviour of each model; the same
+dialect, stream parser, tap and log. `SCRIPTS` defines the behavior of each model; the same
 request always gets the same bytes. With a `mock_response` in the body, any model answers with
 that text.
 """

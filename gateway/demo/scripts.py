@@ -1,4 +1,4 @@
-"""Behaviour of the demo models: one row per model name.
+"""Behavior of the demo models: one row per model name.
 
 A pace may follow the name: `demo@50ms` waits 50 ms between chunks of text.
 """
@@ -25,7 +25,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """The behaviour of one demo model.
+    """The behavior of one demo model.
 
     Attributes:
         description: a description, for the person who chooses it.

@@ -144,7 +144,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         render_passed_failure: an error, and the first and the last bytes sent of a stream that
             was passed through -> the event that ends it, empty if they are no such stream. None
             if a new renderer's event needs neither.
-        context_length_markers: the texts in an error body by which clients recognise a request
+        context_length_markers: the texts in an error body by which clients recognize a request
             that exceeds the context; empty if they do not.
     """
 

@@ -9,7 +9,7 @@ import msgspec
 from gateway.canon.events import BlockEnd, BlockStart, Delta
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
-from gateway.doctor.values import Judge, Judgement, Probe, ProbeReply
+from gateway.doctor.values import Judge, Judgment, Probe, ProbeReply
 
 # Failures that are unrelated to the capability in question.
 _TRANSIENT_ERRORS = {
@@ -27,15 +27,15 @@ _APPROXIMATE_PATHS = ("effort",)
 MAX_QUOTE_CHARS = 160
 
 
-def judge(probe: Probe, reply: ProbeReply) -> Judgement:
+def judge(probe: Probe, reply: ProbeReply) -> Judgment:
     """Return the verdict on the reply to a probe."""
     adaptation = next((a for a in reply.report if _was_changed(probe, a.path, a.action)), None)
     if adaptation is not None:
-        return Judgement("unclear", f"not checked: {adaptation.reason}")
+        return Judgment("unclear", f"not checked: {adaptation.reason}")
     if reply.error is not None:
-        judgement = _judge_error(reply)
-        if judgement.verdict == "unclear" or not probe.expects_error:
-            return judgement
+        judgment = _judge_error(reply)
+        if judgment.verdict == "unclear" or not probe.expects_error:
+            return judgment
         return probe.judge(reply)
     if probe.follow_up is not None and reply.first_reply is None:
         return _no_tool_call(reply)
@@ -53,29 +53,29 @@ def _was_changed(probe: Probe, path: str, action: str) -> bool:
     )
 
 
-def _judge_error(reply: ProbeReply) -> Judgement:
+def _judge_error(reply: ProbeReply) -> Judgment:
     error = reply.error
     assert error is not None
     message = error.message
     reason = _TRANSIENT_ERRORS.get(error.kind)
     if reason is not None:
-        return Judgement("unclear", f"{reason}: {message}")
+        return Judgment("unclear", f"{reason}: {message}")
     if error.status is None:
         # Raised before the request was sent, or by a malformed response.
         was_not_sent = error.kind in {"invalid_request", "unsupported_param"}
         return (
-            Judgement("unclear", f"not checked: {message}")
+            Judgment("unclear", f"not checked: {message}")
             if was_not_sent
-            else Judgement("wrong", message)
+            else Judgment("wrong", message)
         )
     if _REFUSED_FROM <= error.status < _REFUSED_TO:
-        return Judgement("refused", f"{message} (HTTP {error.status})")
-    return Judgement("unclear", f"request failed: {message} (HTTP {error.status})")
+        return Judgment("refused", f"{message} (HTTP {error.status})")
+    return Judgment("unclear", f"request failed: {message} (HTTP {error.status})")
 
 
-def _no_tool_call(reply: ProbeReply) -> Judgement:
+def _no_tool_call(reply: ProbeReply) -> Judgment:
     quote = _quote_response(reply_text(reply))
-    return Judgement("unclear", f"no tool was called, so no result could be sent; {quote}")
+    return Judgment("unclear", f"no tool was called, so no result could be sent; {quote}")
 
 
 # --- reading a reply --------------------------------------------------------------------
@@ -113,27 +113,27 @@ def _finish_reason(reply: ProbeReply) -> str:
 # --- text -------------------------------------------------------------------------------
 
 
-def supported_if_any_response(reply: ProbeReply) -> Judgement:
+def supported_if_any_response(reply: ProbeReply) -> Judgment:
     """Supported if there is any text, or a call."""
     if not reply_text(reply) and not calls_of(reply):
-        return Judgement("wrong", f"response without text, finish reason {_finish_reason(reply)}")
-    return Judgement("supported", _quote_response(reply_text(reply)))
+        return Judgment("wrong", f"response without text, finish reason {_finish_reason(reply)}")
+    return Judgment("supported", _quote_response(reply_text(reply)))
 
 
-def supported_if_accepted(reply: ProbeReply) -> Judgement:
+def supported_if_accepted(reply: ProbeReply) -> Judgment:
     """Supported, as the request was not refused."""
-    return Judgement("supported", _quote_response(reply_text(reply)))
+    return Judgment("supported", _quote_response(reply_text(reply)))
 
 
 def response_contains(*terms: str) -> Judge:
     """Supported if the response contains all of these terms, ignoring case."""
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         text = reply_text(reply)
         missing_terms = [term for term in terms if term.lower() not in text.lower()]
         if not missing_terms:
-            return Judgement("supported", _quote_response(text, terms[0]))
-        return Judgement("wrong", f"no “{missing_terms[0]}”: {_quote_response(text)}")
+            return Judgment("supported", _quote_response(text, terms[0]))
+        return Judgment("wrong", f"no “{missing_terms[0]}”: {_quote_response(text)}")
 
     return judge_reply
 
@@ -142,47 +142,47 @@ def response_contains_any(*terms: str) -> Judge:
     """Supported if the response contains one of these words."""
     pattern = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         text = reply_text(reply)
         matches = pattern.search(text) is not None
-        return Judgement("supported" if matches else "wrong", _quote_response(text))
+        return Judgment("supported" if matches else "wrong", _quote_response(text))
 
     return judge_reply
 
 
-def streams(reply: ProbeReply) -> Judgement:
+def streams(reply: ProbeReply) -> Judgment:
     """Supported if a stream with text arrived."""
     if not reply.streamed:
-        return Judgement("wrong", "a stream was requested, but a complete response was returned")
+        return Judgment("wrong", "a stream was requested, but a complete response was returned")
     delta_count = sum(isinstance(event, Delta) for event in reply.events)
     if not delta_count:
-        return Judgement("wrong", "the stream contained no text")
-    return Judgement("supported", f"{delta_count} chunks, finish reason {_finish_reason(reply)}")
+        return Judgment("wrong", "the stream contained no text")
+    return Judgment("supported", f"{delta_count} chunks, finish reason {_finish_reason(reply)}")
 
 
-def counts_in_stream(reply: ProbeReply) -> Judgement:
+def counts_in_stream(reply: ProbeReply) -> Judgment:
     """Supported if the stream reports its tokens."""
     if not reply.streamed:
-        return Judgement("unclear", "the response was not a stream")
+        return Judgment("unclear", "the response was not a stream")
     usage = reply.response.usage if reply.response else None
     if usage is None or usage.prompt_tokens is None or usage.output is None:
-        return Judgement("wrong", "the stream contained no token usage")
-    return Judgement("supported", f"{usage.prompt_tokens} tokens in, {usage.output} out")
+        return Judgment("wrong", "the stream contained no token usage")
+    return Judgment("supported", f"{usage.prompt_tokens} tokens in, {usage.output} out")
 
 
 def ends_at_token_limit(limit: int) -> Judge:
     """Supported if the response ends for its length, at about `limit` tokens."""
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         usage = reply.response.usage if reply.response else None
         output_tokens = usage.output if usage else None
         count = "unknown" if output_tokens is None else output_tokens
         summary = f"finish reason {_finish_reason(reply)}, {count} tokens out"
         if output_tokens is not None and output_tokens > limit * 2:
-            return Judgement("wrong", f"{summary} with a limit of {limit}")
+            return Judgment("wrong", f"{summary} with a limit of {limit}")
         if _finish_reason(reply) == "length":
-            return Judgement("supported", summary)
-        return Judgement(
+            return Judgment("supported", summary)
+        return Judgment(
             "wrong" if output_tokens is not None and output_tokens >= limit else "unclear", summary
         )
 
@@ -192,13 +192,13 @@ def ends_at_token_limit(limit: int) -> Judge:
 def stops_before_term(term: str, after: str) -> Judge:
     """Supported if the text reaches `after` and ends before `term`."""
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         text = reply_text(reply)
         if term in text:
-            return Judgement("wrong", f"did not stop at “{term}”: {_quote_response(text)}")
+            return Judgment("wrong", f"did not stop at “{term}”: {_quote_response(text)}")
         if after not in text:
-            return Judgement("unclear", f"unexpected text: {_quote_response(text)}")
-        return Judgement("supported", _quote_response(text, after))
+            return Judgment("unclear", f"unexpected text: {_quote_response(text)}")
+        return Judgment("supported", _quote_response(text, after))
 
     return judge_reply
 
@@ -206,12 +206,12 @@ def stops_before_term(term: str, after: str) -> Judge:
 def preserves(*terms: str) -> Judge:
     """Supported if these characters arrive intact."""
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         text = reply_text(reply)
         if "\ufffd" in text:
-            return Judgement("wrong", f"broken characters: {_quote_response(text)}")
+            return Judgment("wrong", f"broken characters: {_quote_response(text)}")
         complete = all(term in text for term in terms)
-        return Judgement("supported" if complete else "unclear", _quote_response(text, terms[0]))
+        return Judgment("supported" if complete else "unclear", _quote_response(text, terms[0]))
 
     return judge_reply
 
@@ -219,20 +219,20 @@ def preserves(*terms: str) -> Judge:
 def continues_text(start: str, end: str) -> Judge:
     """Supported if the text continues a prefilled answer instead of repeating it."""
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         text = reply_text(reply)
         begun_again = text.lower().startswith(start.lower())
         is_continuation = end.lower() in text.lower()[: len(end) + 20] and not begun_again
-        return Judgement("supported" if is_continuation else "wrong", _quote_response(text))
+        return Judgment("supported" if is_continuation else "wrong", _quote_response(text))
 
     return judge_reply
 
 
-def supported_if_counted(reply: ProbeReply) -> Judgement:
+def supported_if_counted(reply: ProbeReply) -> Judgment:
     """Supported if the count is a number of tokens."""
     if not reply.count:
-        return Judgement("wrong", "no token count")
-    return Judgement("supported", f"{reply.count} tokens")
+        return Judgment("wrong", "no token count")
+    return Judgment("supported", f"{reply.count} tokens")
 
 
 # --- tools ------------------------------------------------------------------------------
@@ -244,23 +244,23 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
     `needs` is a field that every call must have.
     """
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         tool_calls = calls_of(reply)
         if not tool_calls:
-            return Judgement("wrong", f"no tool call: {_quote_response(reply_text(reply))}")
+            return Judgment("wrong", f"no tool call: {_quote_response(reply_text(reply))}")
         wrong_name = next((call.name for call in tool_calls if call.name != name), None)
         if wrong_name is not None:
-            return Judgement("wrong", f"called {wrong_name}, which was not offered")
+            return Judgment("wrong", f"called {wrong_name}, which was not offered")
         invalid_call = next((call for call in tool_calls if call.arguments is None), None)
         if invalid_call is not None:
-            return Judgement(
+            return Judgment(
                 "wrong", f"arguments are not a JSON object: {invalid_call.raw_arguments}"
             )
         if needs and any(needs not in (call.arguments or {}) for call in tool_calls):
-            return Judgement("wrong", f"arguments lack {needs}: {_format_calls(tool_calls)}")
+            return Judgment("wrong", f"arguments lack {needs}: {_format_calls(tool_calls)}")
         if len(tool_calls) < min_calls:
-            return Judgement("unclear", f"{len(tool_calls)} call instead of {min_calls}")
-        return Judgement("supported", _format_calls(tool_calls))
+            return Judgment("unclear", f"{len(tool_calls)} call instead of {min_calls}")
+        return Judgment("supported", _format_calls(tool_calls))
 
     return judge_reply
 
@@ -269,14 +269,14 @@ def calls_without_arguments(name: str) -> Judge:
     """Supported if a tool without parameters is called with an empty object."""
     judge_calls = calls(name)
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
-        judgement = judge_calls(reply)
+    def judge_reply(reply: ProbeReply) -> Judgment:
+        judgment = judge_calls(reply)
         tool_calls = calls_of(reply)
-        if judgement.verdict == "supported" and any(call.arguments for call in tool_calls):
-            return Judgement(
+        if judgment.verdict == "supported" and any(call.arguments for call in tool_calls):
+            return Judgment(
                 "wrong", f"arguments for a tool without parameters: {_format_calls(tool_calls)}"
             )
-        return judgement
+        return judgment
 
     return judge_reply
 
@@ -285,22 +285,22 @@ def calls_once(name: str) -> Judge:
     """Supported if the tool is called only once, though the prompt asks for two."""
     judge_calls = calls(name)
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
-        judgement, tool_calls = judge_calls(reply), calls_of(reply)
-        if judgement.verdict == "supported" and len(tool_calls) > 1:
-            return Judgement(
+    def judge_reply(reply: ProbeReply) -> Judgment:
+        judgment, tool_calls = judge_calls(reply), calls_of(reply)
+        if judgment.verdict == "supported" and len(tool_calls) > 1:
+            return Judgment(
                 "wrong", (f"{len(tool_calls)} parallel calls although they were disabled")
             )
-        return judgement if tool_calls else Judgement("unclear", judgement.message)
+        return judgment if tool_calls else Judgment("unclear", judgment.message)
 
     return judge_reply
 
 
-def calls_none(reply: ProbeReply) -> Judgement:
+def calls_none(reply: ProbeReply) -> Judgment:
     """Supported if there is text instead of a call."""
     tool_calls = calls_of(reply)
     if tool_calls:
-        return Judgement("wrong", f"called {tool_calls[0].name} although tools were forbidden")
+        return Judgment("wrong", f"called {tool_calls[0].name} although tools were forbidden")
     return supported_if_any_response(reply)
 
 
@@ -308,13 +308,13 @@ def calls_in_chunks(name: str) -> Judge:
     """Supported if a streamed call has complete arguments."""
     judge_calls = calls(name, needs="text")
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         if not reply.streamed:
-            return Judgement("unclear", "the response was not a stream")
-        judgement = judge_calls(reply)
-        if judgement.verdict != "supported":
-            return judgement
-        return Judgement("supported", f"arguments in {_argument_chunks(reply)} chunks")
+            return Judgment("unclear", "the response was not a stream")
+        judgment = judge_calls(reply)
+        if judgment.verdict != "supported":
+            return judgment
+        return Judgment("supported", f"arguments in {_argument_chunks(reply)} chunks")
 
     return judge_reply
 
@@ -336,13 +336,13 @@ def keeps_ids(*terms: str) -> Judge:
     """Supported if the ids of the calls differ, and the results were matched by them."""
     judge_terms = response_contains(*terms)
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         tool_calls = calls_of(reply.first_reply) if reply.first_reply else []
         ids = [call.id for call in tool_calls]
         if not all(ids) or len(set(ids)) != len(ids):
-            return Judgement("wrong", f"calls with the IDs {', '.join(ids) or 'none'}")
+            return Judgment("wrong", f"calls with the IDs {', '.join(ids) or 'none'}")
         if len(ids) < 2:
-            return Judgement("unclear", "only one call, so the order of IDs could not be checked")
+            return Judgment("unclear", "only one call, so the order of IDs could not be checked")
         return judge_terms(reply)
 
     return judge_reply
@@ -356,11 +356,11 @@ def _format_calls(tool_calls: list[ToolCall]) -> str:
 # --- formats and reasoning ----------------------------------------------------------------
 
 
-def json_object(reply: ProbeReply) -> Judgement:
+def json_object(reply: ProbeReply) -> Judgment:
     """Supported if the response is a JSON object and nothing else."""
     text = reply_text(reply)
     value = decode_or_none(text)
-    return Judgement("supported" if isinstance(value, dict) else "wrong", _quote_response(text))
+    return Judgment("supported" if isinstance(value, dict) else "wrong", _quote_response(text))
 
 
 def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
@@ -369,45 +369,45 @@ def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
     `choices` are the allowed values of a field.
     """
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         text = reply_text(reply)
         response_fields = decode_or_none(text)
         if not isinstance(response_fields, dict):
-            return Judgement("wrong", f"not a JSON object: {_quote_response(text)}")
+            return Judgment("wrong", f"not a JSON object: {_quote_response(text)}")
         matches_fields = set(response_fields) == set(fields) and all(
             isinstance(response_fields[name], kind) for name, kind in fields.items()
         )
         matches_fields = matches_fields and all(
             response_fields[name] in allowed_values for name, allowed_values in choices.items()
         )
-        return Judgement("supported" if matches_fields else "wrong", _quote_response(text))
+        return Judgment("supported" if matches_fields else "wrong", _quote_response(text))
 
     return judge_reply
 
 
-def supported_if_reasoned(reply: ProbeReply) -> Judgement:
+def supported_if_reasoned(reply: ProbeReply) -> Judgment:
     """Supported if the model reasons, visibly or by its token count."""
     parts = reply.response.parts if reply.response else ()
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
     visible_text = "".join(part.text for part in thoughts).strip()
     if visible_text:
-        return Judgement("supported", f"reasoning: “{' '.join(visible_text.split())[:120]}”")
+        return Judgment("supported", f"reasoning: “{' '.join(visible_text.split())[:120]}”")
     usage = reply.response.usage if reply.response else None
     if thoughts or (usage and usage.reasoning):
         tokens = usage.reasoning if usage else None
-        return Judgement(
+        return Judgment(
             "supported", f"it reasons ({tokens or 'some'} tokens) but does not return the reasoning"
         )
-    return Judgement("wrong", f"no reasoning: {_quote_response(reply_text(reply))}")
+    return Judgment("wrong", f"no reasoning: {_quote_response(reply_text(reply))}")
 
 
-def caches(reply: ProbeReply) -> Judgement:
+def caches(reply: ProbeReply) -> Judgment:
     """Supported if a cache breakpoint is accepted; reports tokens written or read."""
     usage = reply.response.usage if reply.response else None
     cached_tokens = (usage.cache_write or 0) + (usage.cache_read or 0) if usage else 0
     if cached_tokens:
-        return Judgement("supported", f"{cached_tokens} tokens written to or read from the cache")
-    return Judgement("supported", "accepted, but no tokens were written to the cache")
+        return Judgment("supported", f"{cached_tokens} tokens written to or read from the cache")
+    return Judgment("supported", "accepted, but no tokens were written to the cache")
 
 
 # --- errors -----------------------------------------------------------------------------
@@ -416,13 +416,13 @@ def caches(reply: ProbeReply) -> Judgement:
 def refuses(*kinds: str) -> Judge:
     """Supported if the error has one of these kinds, and a message."""
 
-    def judge_reply(reply: ProbeReply) -> Judgement:
+    def judge_reply(reply: ProbeReply) -> Judgment:
         error = reply.error
         if error is None:
-            return Judgement("wrong", f"accepted: {_quote_response(reply_text(reply))}")
+            return Judgment("wrong", f"accepted: {_quote_response(reply_text(reply))}")
         summary = f"{error.message} (HTTP {error.status})"
         if error.kind in kinds and error.message and error.status is not None:
-            return Judgement("supported", summary)
-        return Judgement("wrong", f"classified as {error.kind}: {summary}")
+            return Judgment("supported", summary)
+        return Judgment("wrong", f"classified as {error.kind}: {summary}")
 
     return judge_reply

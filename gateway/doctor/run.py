@@ -119,9 +119,9 @@ class _Examiner:
     async def _judge_probe(self, probe: Probe) -> Finding:
         async with asyncio.timeout(probe.deadline_s):
             reply = await self._ask_with_retry(probe)
-        judgement = judge(probe, reply)
-        detail = self._client.scrub(judgement.message)[:MAX_DETAIL_CHARS]
-        finding = Finding(name=probe.name, verdict=judgement.verdict, message=detail)
+        judgment = judge(probe, reply)
+        detail = self._client.scrub(judgment.message)[:MAX_DETAIL_CHARS]
+        finding = Finding(name=probe.name, verdict=judgment.verdict, message=detail)
         return self._with_usage(finding, reply.usages)
 
     async def _ask_with_retry(self, probe: Probe) -> ProbeReply:

@@ -43,14 +43,14 @@ class ProbeReply(msgspec.Struct, frozen=True, kw_only=True):
     first_reply: ProbeReply | None = None
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class Judgment(msgspec.Struct, frozen=True):
     """A verdict and its message: the upstream's own, if there is one."""
 
     verdict: Verdict
     message: str = ""
 
 
-Judge = Callable[[ProbeReply], Judgement]
+Judge = Callable[[ProbeReply], Judgment]
 FollowUp = Callable[[Request, Response], Request | None]
 Assume = Callable[[Traits], Mapping[str, Any]]
 

@@ -58,7 +58,7 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Returns the events that `data` completes. Raises FrameTooLarge."""
-        if not self._chunks and data.endswith(b"\n\n") and self._is_normalised(data):
+        if not self._chunks and data.endswith(b"\n\n") and self._is_normalized(data):
             # Fast path: complete events and an empty buffer.
             return [
                 frame for it in data[:-2].split(b"\n\n") if (frame := _parse_frame(it)) is not None
@@ -90,7 +90,7 @@ class Decoder:
         frame = _parse_frame(block)
         return [frame] if frame is not None else []
 
-    def _is_normalised(self, data: bytes) -> bool:
+    def _is_normalized(self, data: bytes) -> bool:
         """Whether `data` is within the limit and needs no line end or BOM handling."""
         is_mid_stream = self._bom_prefix is None and not self._after_cr
         return is_mid_stream and len(data) <= self._max_bytes and data.find(b"\r") < 0

@@ -42,7 +42,7 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
     }
     fallback = {name: others for name, others in fallback.items() if others}
     provider_ids.update(fallback_id for others in fallback.values() for fallback_id in others)
-    head = {"source": source, "licence": "MIT", "fetched_on": day.isoformat(), "fallback": fallback}
+    head = {"source": source, "license": "MIT", "fetched_on": day.isoformat(), "fallback": fallback}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
     for name in sorted(provider_ids):
         rows = [row for model in providers_by_id[name].models if (row := _price_entry(model, day))]

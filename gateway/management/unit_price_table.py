@@ -15,7 +15,7 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
     """Return the snapshot's JSON text, one model per line, with the prices valid on `day`."""
     provider_ids = set(names)
     lists = {p.id: _price_rows(p.models, day) for p in providers if p.id in provider_ids}
-    head = {"source": source, "licence": "MIT", "fetched_on": day.isoformat()}
+    head = {"source": source, "license": "MIT", "fetched_on": day.isoformat()}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
     for name, rows in sorted(lists.items()):
         if rows:

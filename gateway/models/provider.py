@@ -21,7 +21,7 @@ variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "Must be the name 
 
 
 class Provider(WithLimits, WithBudgets, WithMarkup, RegistryRow):
-    """An upstream endpoint: a preset of the catalogue, with overrides.
+    """An upstream endpoint: a preset of the catalog, with overrides.
 
     A blank text and a null mean "as in the preset"; an empty object means "none". `credential` is
     ciphertext (`store.set_credential` writes it), `credential_env` the name of an environment

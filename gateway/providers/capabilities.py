@@ -1,7 +1,7 @@
 """Capabilities of a model at a provider: the preset's traits, then the model's family.
 
 In order, each overriding the one before: `Traits()`, the preset's row in the
-catalogue, the rows of `families` that match, an operator's changes (`merge_traits`).
+catalog, the rows of `families` that match, an operator's changes (`merge_traits`).
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class PriceBook(msgspec.Struct, frozen=True):
     """The file: its source, and the lists by provider, each decoded on first use."""
 
     source: str
-    licence: str
+    license: str
     fetched_on: str
     fallback: dict[str, list[str]]
     providers: dict[str, msgspec.Raw]

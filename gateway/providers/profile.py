@@ -89,7 +89,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the catalogue: everything to call a provider except the credential.
+    """One row of the catalog: everything to call a provider except the credential.
 
     Attributes:
         name: its key, the `provider` part of `provider/model`, the `p` of opaque tokens.

@@ -91,7 +91,7 @@ def encoded_forms(secret: str) -> tuple[str, ...]:
 
     As it is, URL-encoded, escaped in JSON (once or twice), and in base64 of either alphabet: in
     the middle of an encoded text (`user:secret`), its first and last characters depend on the
-    neighbouring bytes and are left out of the form.
+    neighboring bytes and are left out of the form.
     """
     if len(secret) < MIN_SECRET:
         return ()
@@ -109,7 +109,7 @@ def encoded_forms(secret: str) -> tuple[str, ...]:
     for before in range(3):
         data = b"\0" * before + secret.encode()
         text = base64.b64encode(data).decode()
-        # A group of four characters holds three bytes: those at the edges mix in neighbouring bits.
+        # A group of four characters holds three bytes: those at the edges mix in neighboring bits.
         start, end = (0, 2, 3)[before], (len(data) // 3) * 4 + (0, 1, 2)[len(data) % 3]
         for form in (text[start:end], text[start:end].translate(_URL_SAFE)):
             if len(form) >= _MIN_ENCODED:

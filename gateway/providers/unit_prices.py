@@ -53,7 +53,7 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
 
 class _PriceBook(msgspec.Struct, frozen=True):
     source: str
-    licence: str
+    license: str
     fetched_on: str
     providers: dict[str, list[_Row]]
 

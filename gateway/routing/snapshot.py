@@ -48,7 +48,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: its unique name, the part before the slash in `provider/model`.
-        preset: the catalogue row it follows (`openai`, `deepseek`, `custom`, ...).
+        preset: the catalog row it follows (`openai`, `deepseek`, `custom`, ...).
         dialect: a key of DIALECTS.
         base_url: without a trailing slash; the dialect's path is appended.
         auth: how the credential is sent, a key of `auth.AUTH_SCHEMES`.

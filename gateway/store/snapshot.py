@@ -429,7 +429,7 @@ def _preset_of(row: models.Provider) -> Preset:
     preset = resolve_preset(row.preset)
     if preset is None:
         raise field_values.InvalidField(
-            "preset", f"the preset `{row.preset}` is not in the catalogue"
+            "preset", f"the preset `{row.preset}` is not in the catalog"
         )
     return preset
 

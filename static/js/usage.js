@@ -11,14 +11,14 @@ const plots = [...document.querySelectorAll("[data-plot]")].map((host) => ({
   chart: null,
 }));
 
-// A canvas cannot read custom properties, so the browser computes their current colour.
-function readColour(property) {
+// A canvas cannot read custom properties, so the browser computes their current color.
+function readColor(property) {
   const probeElement = document.createElement("i");
   probeElement.style.color = `var(${property})`;
   document.body.append(probeElement);
-  const colour = getComputedStyle(probeElement).color;
+  const color = getComputedStyle(probeElement).color;
   probeElement.remove();
-  return colour;
+  return color;
 }
 
 // Stacked bars: each series is drawn up to the sum of itself and those below it, the highest
@@ -33,11 +33,11 @@ function stackSeries(series) {
   return sums;
 }
 
-function tooltipRow(name, value, colour) {
+function tooltipRow(name, value, color) {
   const row = document.createElement("span");
-  if (colour !== undefined) {
+  if (color !== undefined) {
     const swatch = document.createElement("i");
-    swatch.className = `swatch c${colour}`;
+    swatch.className = `swatch c${color}`;
     row.append(swatch);
   }
   const valueLabel = document.createElement("b");
@@ -60,7 +60,7 @@ function createTooltip(plot) {
     title.textContent = plot.data.captions[index];
     const rows = plot.data.series
       .filter((series) => series.labels[index] !== "—")
-      .map((series) => tooltipRow(series.name, series.labels[index], series.colour))
+      .map((series) => tooltipRow(series.name, series.labels[index], series.color))
       .reverse();
     box.replaceChildren(title, ...rows, tooltipRow("", plot.data.totals[index]));
     const left = over.offsetLeft + cursor.left;
@@ -72,8 +72,8 @@ function createTooltip(plot) {
 
 function draw(plot) {
   const { captions, series, unit } = plot.data;
-  const line = readColour("--line");
-  const muted = readColour("--muted");
+  const line = readColor("--line");
+  const muted = readColor("--muted");
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
   const sums = stackSeries(series);
   const bars = uPlot.paths.bars({ size: [0.72, 48], gap: 0, radius: 0 });
@@ -115,7 +115,7 @@ function draw(plot) {
       series: [
         {},
         ...rows.map(({ row }) => ({
-          fill: readColour(`--series-${row.colour}`),
+          fill: readColor(`--series-${row.color}`),
           width: 0,
           paths: bars,
           points: { show: false },

@@ -85,7 +85,7 @@ def test_every_query_answers_within_the_maximum_time() -> None:
     other_runs: dict[str, Callable[[], object]] = {
         "sessions": lambda: sessions.groups(parse("", "24h", now), None),
         "tail": lambda: log_search.newer(parse("status:4xx", "24h", now), 10),
-        "neighbours": lambda: log_search.adjacent_rows(
+        "neighbors": lambda: log_search.adjacent_rows(
             parse("provider:groq", "24h", now), ROWS // 2
         ),
         **{

@@ -106,7 +106,7 @@ def test_charts_are_drawn_with_their_values(signed_in: Any, busy_site: Site) -> 
           return found.size;
         }"""
     )
-    assert drawn >= 7  # as many colours as series
+    assert drawn >= 7  # as many colors as series
 
 
 def test_another_split_is_chosen_without_a_button(signed_in: Any, busy_site: Site) -> None:

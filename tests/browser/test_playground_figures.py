@@ -61,7 +61,7 @@ DONE = ("done", {"id": RUN})
 THREE = ("demo/demo-fast", "demo/demo", "demo/demo-slow")
 
 
-def test_code_has_colours_and_a_copy_button(playground: Playground) -> None:
+def test_code_has_colors_and_a_copy_button(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo").fill_prompt("Code")
     play_events(playground, *response_events("A", CODE), *response_events("B", "No code."), DONE)
     playground.run().wait_until_done()

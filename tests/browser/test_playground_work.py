@@ -125,7 +125,7 @@ def png_corner(page: Any, path: Any) -> tuple[int, list[int]]:
     """Return the width in pixels of a PNG file and the color of its first pixel."""
     data = Path(path).read_bytes()
     assert data.startswith(b"\x89PNG")
-    width, *colour = page.evaluate(
+    width, *color = page.evaluate(
         """async (text) => {
             const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
             const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
@@ -136,7 +136,7 @@ def png_corner(page: Any, path: Any) -> tuple[int, list[int]]:
         }""",
         base64.b64encode(data).decode(),
     )
-    return width, colour
+    return width, color
 
 
 def test_columns_are_in_a_grid_and_scroll_together(playground: Playground) -> None:

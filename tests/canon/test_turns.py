@@ -233,7 +233,7 @@ def test_repairing_tool_calls_and_results_is_idempotent():
     assert report == []
 
 
-def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
+def test_neighbors_of_one_role_are_joined_with_the_path_of_the_first():
     joined = merge_turns(
         [
             turn(text_part("1"), path="m[0]"),

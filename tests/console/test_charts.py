@@ -71,7 +71,7 @@ def test_an_hour_has_a_level(requests: int, failed_count: int, expected: str) ->
     assert charts.hour_level(requests, failed_count) == expected
 
 
-def test_numbers_in_svg_are_not_localised() -> None:
+def test_numbers_in_svg_are_not_localized() -> None:
     template = Template("{% load charts %}{% spark values 'pace' %}")
     with translation.override("de"):
         drawn = template.render(Context({"values": [1.5, 1000.25, 3.0]}))

@@ -174,10 +174,10 @@ def test_json_paths_find_names_indexes_wildcards_and_descendants() -> None:
         find_values("$.a[1:2]", document)
 
 
-def test_a_judgement_is_scored_and_can_be_negated() -> None:
+def test_a_judgment_is_scored_and_can_be_negated() -> None:
     def judged(data: Json, **verdict: Any) -> assertions.Check:
         rubric = parse_assertion({"type": "llm-rubric", "value": "is polite", **data})
-        return judge.read_judgement(rubric, ModelResponse(text=json.dumps(verdict)))
+        return judge.read_judgment(rubric, ModelResponse(text=json.dumps(verdict)))
 
     good = judged({}, **{"reason": "kind", "score": 0.8, "pass": True})
     assert (good.passed, good.score, good.message) == (True, 0.8, "kind")
@@ -187,7 +187,7 @@ def test_a_judgement_is_scored_and_can_be_negated() -> None:
     assert (negated.passed, negated.score) == (False, 0.0)
     broken = judged({}, score="high")
     assert not broken.passed and "invalid" in broken.message
-    judgement = judge.read_judgement(
+    judgment = judge.read_judgment(
         parse_assertion({"type": "llm-rubric", "value": "x"}), ModelResponse(error="HTTP 500: down")
     )
-    assert not judgement.passed and judgement.message == "the judge failed: HTTP 500: down"
+    assert not judgment.passed and judgment.message == "the judge failed: HTTP 500: down"

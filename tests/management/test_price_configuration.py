@@ -51,7 +51,7 @@ def accept_price_list(input_usd: str, name: str = "newer.json") -> PriceUpdate:
     ]
     book = {
         "source": "a list",
-        "licence": "MIT",
+        "license": "MIT",
         "fetched_on": "2026-11-20",
         "fallback": {},
         "providers": {"openai": rows},

@@ -138,7 +138,7 @@ def test_azure_has_its_deployment_in_the_path() -> None:
     )
 
 
-def test_the_page_about_providers_shows_the_catalogue() -> None:
+def test_the_page_about_providers_shows_the_catalog() -> None:
     """Update it with `python -m gateway.providers.listing > docs/providers.md`."""
     assert (ROOT / "docs" / "providers.md").read_text(encoding="utf-8") == markdown()
 

@@ -29,7 +29,7 @@ from gateway.doctor import (
 )
 from gateway.doctor.judges import judge
 from gateway.doctor.text_probes import PLAIN_RESPONSE
-from gateway.doctor.values import Judgement, ProbeReply
+from gateway.doctor.values import Judgment, ProbeReply
 from gateway.providers.capabilities import merge_traits
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price, Secret
@@ -609,7 +609,7 @@ def test_every_probe_can_be_sent_in_every_dialect(dialect: str) -> None:
 
 
 async def test_a_gateway_error_does_not_affect_other_findings(caplog: Any) -> None:
-    def broken(reply: ProbeReply) -> Judgement:
+    def broken(reply: ProbeReply) -> Judgment:
         raise KeyError("x")
 
     probes = [replace(BY_NAME["seed"], judge=broken), BY_NAME["temperature"]]

@@ -205,7 +205,7 @@ async def test_an_error_in_another_form_has_the_form_of_the_clients_api(
         ),
     ],
 )
-async def test_claude_code_recognises_the_context_length_error_of_each_messages_api(
+async def test_claude_code_recognizes_the_context_length_error_of_each_messages_api(
     tmp_path: Path, message: str, expected: str
 ) -> None:
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}

@@ -259,7 +259,7 @@ def test_routes_prints_the_source_of_each(capsys: pytest.CaptureFixture[str]) ->
     output = capsys.readouterr()
     assert "demo/demo" in output.out
     assert "builtin" in output.out
-    assert "warning: provider `broken`: the preset `gone` is not in the catalogue" in output.err
+    assert "warning: provider `broken`: the preset `gone` is not in the catalog" in output.err
 
 
 def test_probe_calls_the_demo_provider(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def test_a_credential_is_sealed_and_hidden() -> None:
         ({"settings": {}}, "settings", "choose a type"),
         ({"settings": {"pii": ["nose"]}}, "settings", "there is no `nose`"),
         ({"settings": {"patterns": [{"name": "x", "pattern": "("}]}}, "settings", "not a regular"),
-        ({"settings": {"pii": ["email"], "colour": 1}}, "settings", "colour"),
+        ({"settings": {"pii": ["email"], "color": 1}}, "settings", "color"),
         ({"check_requests": False}, "check_requests", "check requests, responses or both"),
         ({"action": "explode"}, "action", "explode"),
         ({"kind": "litellm", "settings": {"url": "ftp://x"}}, "settings", "http://"),

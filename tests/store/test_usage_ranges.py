@@ -250,7 +250,7 @@ def check_usage(
     for row in page.rows if len(by_name) <= series.MAX_ROWS else page.rows[:-1]:
         assert row.totals == by_name[row.name]
     for line in page.series:
-        if line.colour:
+        if line.color:
             expected = [by_step.get((line.name, start), Totals()) for start in page.starts]
             assert list(line.totals) == expected
     by_start = grouped(uses, lambda use: time_ranges.step_start(span.step, use[0]))

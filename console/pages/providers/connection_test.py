@@ -132,17 +132,17 @@ async def run_connection_test(provider: ProviderValue, model: str) -> Connection
 
 
 async def _test_model_list(upstreams: Upstreams, provider: ProviderValue) -> ConnectionTest:
-    catalogue = await list_models(upstreams, provider)
-    if catalogue.status in NO_LIST:
+    catalog = await list_models(upstreams, provider)
+    if catalog.status in NO_LIST:
         first_model = await sync_to_async(Model.objects.first_of)(provider.id)
         if first_model:
             return await _test_completion(upstreams, provider, first_model)
     return ConnectionTest(
-        ok=catalogue.ok,
-        ms=catalogue.ms,
-        message=catalogue.detail,
-        model_count=len(catalogue.models) if catalogue.ok else None,
-        status=catalogue.status,
+        ok=catalog.ok,
+        ms=catalog.ms,
+        message=catalog.detail,
+        model_count=len(catalog.models) if catalog.ok else None,
+        status=catalog.status,
     )
 
 

@@ -88,26 +88,26 @@ async def fetch(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         provider = await sync_to_async(store.provider_value)(row)
     except ValueError as error:
-        catalogue = ModelCatalog(ok=False, ms=0.0, detail=str(error))
+        catalog = ModelCatalog(ok=False, ms=0.0, detail=str(error))
     else:
         upstreams = Upstreams()
         try:
-            catalogue = await list_models(upstreams, provider)
+            catalog = await list_models(upstreams, provider)
         finally:
             await upstreams.close()
-    return await sync_to_async(_render_page)(request, row, catalogue)
+    return await sync_to_async(_render_page)(request, row, catalog)
 
 
-def _render_page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpResponse:
+def _render_page(request: HttpRequest, row: Provider, catalog: ModelCatalog) -> HttpResponse:
     rows = list(row.models.order_by("name"))
-    diff = compare(catalogue.models, rows, row.preset) if catalogue.ok else None
+    diff = compare(catalog.models, rows, row.preset) if catalog.ok else None
     context = {
         "page": PAGE,
         "row": row,
-        "catalogue": catalogue,
+        "catalog": catalog,
         "diff": diff,
         "new": [_new_model_view(row.preset, model) for model in diff.new] if diff else [],
-        "token": _sign_list(row, catalogue.models),
+        "token": _sign_list(row, catalog.models),
         "preselected": diff is not None and not rows and len(diff.new) <= 20,
     }
     return render(request, "console/providers/fetch.html", context)

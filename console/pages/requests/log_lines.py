@@ -19,7 +19,7 @@ _SOFT_STATUSES = {429, 499}
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One row. `tone` colours the status, `note` is at most a few words.
+    """One row. `tone` colors the status, `note` is at most a few words.
 
     `preview` is the beginning of the prompt, or the text that a search matched; `scores` are in the
     order in which they were given.

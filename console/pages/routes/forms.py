@@ -415,7 +415,7 @@ def _move_step_or_target(draft: Draft, key: str, offset: int) -> str:
 
 
 def _move_target(draft: Draft, number: int, target: TargetDraft, offset: int) -> str:
-    """Move within the step, or at its edge into the neighbouring step."""
+    """Move within the step, or at its edge into the neighboring step."""
     siblings = draft.steps[number].targets
     position = siblings.index(target) + offset
     if 0 <= position < len(siblings):
@@ -424,9 +424,9 @@ def _move_target(draft: Draft, number: int, target: TargetDraft, offset: int) ->
     elif 0 <= number + offset < len(draft.steps):
         siblings.remove(target)
         number += offset
-        neighbours = draft.steps[number].targets
-        neighbours.insert(len(neighbours) if offset < 0 else 0, target)
-        position = neighbours.index(target)
+        neighbors = draft.steps[number].targets
+        neighbors.insert(len(neighbors) if offset < 0 else 0, target)
+        position = neighbors.index(target)
     return _("%(model)s moved to step %(step)d, position %(position)d") % {
         "model": target.model,
         "step": number + 1,

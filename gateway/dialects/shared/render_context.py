@@ -455,7 +455,7 @@ class CallIds:
 
 
 def check_supported(request: Request, provider_limit: str) -> None:
-    """Reject what the target cannot fulfil in any form.
+    """Reject what the target cannot fulfill in any form.
 
     `provider_limit` says that a response has one choice. Raises GatewayError for several
     choices, and for a response to continue.

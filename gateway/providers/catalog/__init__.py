@@ -1,4 +1,4 @@
-"""The catalogue of providers: one row each, with everything to call it except the key.
+"""The catalog of providers: one row each, with everything to call it except the key.
 
 A new provider that speaks a known dialect is one row in `vendors`, `hosts`, `local`,
 `messages`, `google` or `clouds`. Its differences go into `traits` (which the

@@ -1,4 +1,4 @@
-"""Traits and edits that several rows of the catalogue share."""
+"""Traits and edits that several rows of the catalog share."""
 
 from __future__ import annotations
 

@@ -40,10 +40,10 @@ MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
 ERROR_BODY_S = 5.0
 USER_AGENT = b"dragoman"
-# Headers by which Amazon SageMaker is recognised; the first has the container's content type.
+# Headers by which Amazon SageMaker is recognized; the first has the container's content type.
 _SAGEMAKER_HEADERS = ("x-amzn-sagemaker-content-type", "x-amzn-invoked-production-variant")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_ANY_HEADER = zlib.MAX_WBITS | 32  # zlib recognises the headers of gzip and of deflate
+_ANY_HEADER = zlib.MAX_WBITS | 32  # zlib recognizes the headers of gzip and of deflate
 _GZIP_MAGIC = b"\x1f\x8b"
 # Maximum number of gzip members in one received chunk: each copies the rest of the chunk.
 _MAX_MEMBERS = 1000

@@ -63,7 +63,7 @@ def block_of(part: Part, **flags: Any) -> Any:
     return rendered.body["messages"][0]["content"][0]
 
 
-def test_neighbours_of_one_role_become_one_message():
+def test_neighbors_of_one_role_become_one_message():
     rendered = render(request_body(USER, user(text("a")), assistant(text("b")), USER))
     assert rendered.body["messages"] == [
         user(text("hi"), text("a")),

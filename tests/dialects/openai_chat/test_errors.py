@@ -308,7 +308,7 @@ def test_an_error_response_is_classified(status: int, body: Any, kind: str):
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_each_providers_context_length_error_is_recognised(status: int, body: Any):
+def test_each_providers_context_length_error_is_recognized(status: int, body: Any):
     error = parse(status, body)
     assert error.kind == "context_length"
     reply = DIALECT.client.render_error(error, "req_1")
@@ -359,7 +359,7 @@ def test_each_providers_context_length_error_is_recognised(status: int, body: An
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_each_providers_content_policy_error_is_recognised(status: int, body: Any):
+def test_each_providers_content_policy_error_is_recognized(status: int, body: Any):
     error = parse(status, body)
     assert error.kind == "content_policy"
     reply = DIALECT.client.render_error(error, "req_1")

@@ -1,6 +1,6 @@
 """LiteLLM's endpoints for customers, the end users that requests name.
 
-Modelled on litellm/proxy/management_endpoints/customer_endpoints.py (1.106.2). End users need
+Modeled on litellm/proxy/management_endpoints/customer_endpoints.py (1.106.2). End users need
 not be created: by default, the limits and the budget of all end users apply. A customer with its
 own budget, limits, alias or block is an entry of the setting `end_users`.
 """

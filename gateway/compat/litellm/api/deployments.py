@@ -1,6 +1,6 @@
 """LiteLLM's endpoints that change models: `/model/new`, `/model/update`, `/model/delete`.
 
-Modelled on litellm/proxy/management_endpoints/model_management_endpoints.py (1.106.2). An entry is
+Modeled on litellm/proxy/management_endpoints/model_management_endpoints.py (1.106.2). An entry is
 read like one of `model_list` in a configuration file. The ID of a model is that of its target.
 """
 

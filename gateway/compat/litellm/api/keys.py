@@ -1,6 +1,6 @@
 """LiteLLM's endpoints for keys: create, update, delete, read and list.
 
-Modelled on litellm/proxy/management_endpoints/key_management_endpoints.py (1.106.2). For admins
+Modeled on litellm/proxy/management_endpoints/key_management_endpoints.py (1.106.2). For admins
 only, except that `/key/info` also shows a caller its own key. `key` and `keys` accept a whole
 key or its `token`, here its public prefix.
 """

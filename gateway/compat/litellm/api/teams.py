@@ -1,6 +1,6 @@
 """LiteLLM's endpoints for teams: create, update, delete, read, list, and members.
 
-Modelled on litellm/proxy/management_endpoints/team_endpoints.py (1.106.2). Members of a team are
+Modeled on litellm/proxy/management_endpoints/team_endpoints.py (1.106.2). Members of a team are
 the users of its keys: they are not stored apart from the keys.
 """
 

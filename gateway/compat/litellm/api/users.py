@@ -1,6 +1,6 @@
 """LiteLLM's endpoints for internal users.
 
-Modelled on litellm/proxy/management_endpoints/internal_user_endpoints.py (1.106.2). A user is the
+Modeled on litellm/proxy/management_endpoints/internal_user_endpoints.py (1.106.2). A user is the
 team of the keys that have this `user_id` and no other team; the user's budget and limits are those
 of that team. Accounts of the console are separate (/api/users).
 """

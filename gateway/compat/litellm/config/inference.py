@@ -135,7 +135,7 @@ def _model_family(model: str) -> str:
 
 
 def _by_host(base: str) -> Preset | None:
-    """Return the preset with this host: LiteLLM recognises some providers by host."""
+    """Return the preset with this host: LiteLLM recognizes some providers by host."""
     host = urlsplit(base).hostname if base else None
     if host is None:
         return None

@@ -1,7 +1,7 @@
 """Every known key of LiteLLM's configuration file, and how it is supported.
 
 `supported` keys do what LiteLLM documents, or something else if `differs` is set, as `reason`
-explains. `planned` keys are recognised and reported; `unsupported` keys are covered by another part
+explains. `planned` keys are recognized and reported; `unsupported` keys are covered by another part
 of Dragoman or belong to one it does not have. docs/litellm.md shows this table; a test compares
 them. The names are those of docs.litellm.ai/docs/proxy/config_settings and of LiteLLM 1.106.2
 itself (litellm/types/router.py, litellm/proxy/_types.py, litellm/router.py).
