@@ -142,6 +142,41 @@ def test_options_of_one_providers_search_are_reported(
     assert (field, "dropped") in report
 
 
+# Fields of Anthropic's search tool that request nothing of the search itself.
+TOOL_FIELDS: Json = {
+    "cache_control": {"type": "ephemeral"},
+    "strict": True,
+    "allowed_callers": ["code_execution_20260120"],
+}
+TOOL_DEFAULTS: Json = {
+    "cache_control": None,
+    "strict": False,
+    "allowed_callers": ["direct"],
+    "defer_loading": False,
+}
+
+
+def anthropic_search(**fields: Any) -> Json:
+    tool = {"type": "web_search_20260318", "name": "web_search", **fields}
+    messages = [{"role": "user", "content": "hi"}]
+    return {"max_tokens": 99, "messages": messages, "tools": [tool]}
+
+
+@each("target", ["openai_responses", "gemini"])
+@each("name", TOOL_FIELDS)
+def test_fields_of_anthropics_search_tool_are_reported(target: str, name: str) -> None:
+    request_body = anthropic_search(**{name: TOOL_FIELDS[name]})
+    _, report = translate_request("anthropic_messages", target, request_body)
+    assert report == {(f"tools[0].{name}", "dropped")}
+
+
+@each("target", ["openai_responses", "gemini"])
+def test_defaults_of_anthropics_search_tool_are_no_loss(target: str) -> None:
+    request_body = anthropic_search(**TOOL_DEFAULTS)
+    _, report = translate_request("anthropic_messages", target, request_body)
+    assert not report
+
+
 # --- service tiers --------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ contents are encrypted for the provider that ran the search.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -20,8 +21,16 @@ from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 NAME = "web_search"
 MAX_TOOL_CALLS, _OPENAI = "max_tool_calls", "openai_responses"
 _LOCATION_FIELDS = ("city", "region", "country", "timezone")
-# Fields of a search tool that request nothing besides the search.
-_OPTIONLESS_FIELDS = frozenset({"type", "name", "external_web_access"})
+# Values of a tool's fields that request nothing; `defer_loading` is read with the tool.
+_TOOL_DEFAULTS: dict[str, Any] = {
+    "cache_control": None,
+    "strict": False,
+    "allowed_callers": ["direct"],
+}
+# Fields of a search tool that request nothing besides the search, or that are lost by themselves.
+_OPTIONLESS_FIELDS = frozenset(
+    {"type", "name", "external_web_access", "defer_loading", *_TOOL_DEFAULTS}
+)
 # Options that change the search and that only one provider has.
 _OWN_OPTIONS = {"response_inclusion": "excluded", "search_content_types": ["image"]}
 _GOOGLE_OPTIONS = ("timeRangeFilter", "searchTypes", "blockingConfidence")
@@ -75,8 +84,18 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
         size=size if size in _SIZES else None,
         uses=uses if type(uses) is int else None,
         live=options.get("external_web_access") is not False,
-        losses=tuple(name for name, value in _OWN_OPTIONS.items() if options.get(name) == value),
+        losses=tuple(_own_fields(options)),
     )
+
+
+def _own_fields(options: dict[str, Any]) -> Iterator[str]:
+    """The fields with a value that only the client's own provider understands."""
+    for name, value in _OWN_OPTIONS.items():
+        if options.get(name) == value:
+            yield name
+    for name, default in _TOOL_DEFAULTS.items():
+        if options.get(name) not in (None, default):
+            yield name
 
 
 def _parse_google_search(options: dict[str, Any]) -> WebSearch:
