@@ -81,6 +81,50 @@ def test_response_formats_of_other_media_are_reported() -> None:
     assert ("generationConfig.responseFormat", "dropped") in report
 
 
+@each(
+    ("name", "value"),
+    [
+        ("mediaResolution", {"level": "MEDIA_RESOLUTION_HIGH"}),
+        ("videoMetadata", {"fps": 2}),
+        ("mediaProcessing", "AGENTIC"),
+    ],
+)
+def test_fields_of_media_in_a_result_are_reported(name: str, value: Any) -> None:
+    media = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}, name: value}
+    _, report = translate_request("gemini", "anthropic", {"contents": contents_with(media)})
+    for path in MEDIA_PATHS:
+        assert (f"{path}.{name}", "dropped") in report
+
+
+@each(
+    "media",
+    [
+        {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo=", "displayName": "cat"}},
+        {"fileData": {"mimeType": "image/png", "fileUri": "https://x.example", "displayName": "c"}},
+    ],
+)
+def test_the_name_of_an_image_is_reported(media: Json) -> None:
+    """A function's response refers to its images by their names."""
+    _, report = translate_request("gemini", "anthropic", {"contents": contents_with(media)})
+    (kind,) = media
+    for path in MEDIA_PATHS:
+        assert (f"{path}.{kind}.displayName", "dropped") in report
+
+
+MEDIA_PATHS = ["contents[0].parts[0]", "contents[2].parts[0].functionResponse.parts[0]"]
+
+
+def contents_with(media: Json) -> list[Json]:
+    """Return contents with media in a message and in a result."""
+    call = {"id": "c", "name": "f", "args": {}}
+    result = {"id": "c", "name": "f", "response": {"output": "x"}, "parts": [media]}
+    return [
+        {"role": "user", "parts": [media]},
+        {"role": "model", "parts": [{"functionCall": call}]},
+        {"role": "user", "parts": [{"functionResponse": result}]},
+    ]
+
+
 # --- tools of OpenAI's Responses ---------------------------------------------------------------
 
 

@@ -62,14 +62,16 @@ _AUDIO_FORMATS = {"wav": "wav", "x-wav": "wav", "mp3": "mp3", "mpeg": "mp3"}
 _GOOGLE_FILE_PREFIXES = ("gs://", "https://generativelanguage.googleapis.com/", "files/")
 
 
+_MEDIA_FIELDS = frozenset({"inlineData", "fileData"})
+_SOURCE_FIELDS = frozenset({"mimeType", "data", "fileUri"})
 _PART_FIELDS = frozenset(
     {
         *("text", "thought", "thoughtSignature", "functionCall", "functionResponse"),
-        *("inlineData", "fileData"),
+        *_MEDIA_FIELDS,
     }
 )
 # Parts of these kinds have no place for state.
-_UNSIGNED_KINDS = frozenset({"functionResponse", "inlineData", "fileData"})
+_UNSIGNED_KINDS = frozenset({"functionResponse", *_MEDIA_FIELDS})
 _UNSIGNED_PART_FIELDS = _PART_FIELDS - {"thoughtSignature"}
 _CALL_FIELDS = frozenset({"id", "name", "args"})
 _RESULT_FIELDS = frozenset({"id", "name", "response", "parts"})
@@ -157,10 +159,8 @@ def _parse_part(part: Json, path: str, pending: PendingCalls, *, model: bool) ->
         ]
     if part.get("text") is not None:
         return _parse_text(part, path, parse_signature(signature_value), model=model)
-    if "inlineData" in part:
-        return [parse_inline_data(part, required_mapping(part, "inlineData", path), path)]
-    if "fileData" in part:
-        return [_parse_file_data(part, required_mapping(part, "fileData", path), path)]
+    if not _MEDIA_FIELDS.isdisjoint(part):
+        return [_parse_media(part, path, pending)]
     if signature_value is not None and part.keys() <= {"thoughtSignature", "thought"}:
         reasoning_text, recovered_signature = recover_reasoning_text(
             "", parse_signature(signature_value)
@@ -214,7 +214,7 @@ def _parse_function_response(result: Json, path: str, pending: PendingCalls) -> 
     response = mapping(result, "response", response_path) or {}
     parts, is_failure = _parse_result_output(response, f"{response_path}.response")
     for index, part in enumerate(objects(result, "parts", response_path)):
-        parts += _parse_result_media(part, f"{response_path}.parts[{index}]")
+        parts.append(_parse_result_media(part, f"{response_path}.parts[{index}]", pending))
     return ToolResult(
         id=call_id or f"result_of_{name}",
         parts=tuple(parts),
@@ -238,15 +238,26 @@ def _parse_result_output(response: Json, path: str) -> tuple[list[Part], bool]:
     return ([Text(text=output_text, path=path)] if output_text else []), is_failure
 
 
-def _parse_result_media(part: Json, path: str) -> list[Part]:
-    if "inlineData" in part:
-        return [parse_inline_data(part, required_mapping(part, "inlineData", path), path)]
-    if "fileData" in part:
-        return [_parse_file_data(part, required_mapping(part, "fileData", path), path)]
-    return [Native(dialect=NAME, data=part, path=path)]
+def _parse_result_media(part: Json, path: str, pending: PendingCalls) -> Part:
+    if _MEDIA_FIELDS.isdisjoint(part):
+        return Native(dialect=NAME, data=part, path=path)
+    media = _parse_media(part, path, pending)
+    if not isinstance(media, Native):
+        pending.collect_extra_fields(part, _MEDIA_FIELDS, path)
+    return media
 
 
-def parse_inline_data(part: Json, blob: Json, path: str) -> Part:
+def _parse_media(part: Json, path: str, pending: PendingCalls) -> Part:
+    kind = "inlineData" if "inlineData" in part else "fileData"
+    source = required_mapping(part, kind, path)
+    parse = _parse_inline_data if kind == "inlineData" else _parse_file_data
+    media = parse(part, source, path)
+    if isinstance(media, Image | Audio):  # the name of a document is its title
+        pending.collect_extra_fields(source, _SOURCE_FIELDS, f"{path}.{kind}")
+    return media
+
+
+def _parse_inline_data(part: Json, blob: Json, path: str) -> Part:
     """Inline data as an image, a document or audio; other types stay native."""
     data_path = f"{path}.inlineData"
     declared_type = text(blob, "mimeType", data_path)
