@@ -40,6 +40,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         structured: the strictest output format: `schema`, `json` or `none`.
         structured_with_tools: whether a Gemini model accepts an output format together with
             tools; else the format is sent as an instruction.
+        object_output: whether the root of an output format's schema must be an object (OpenAI).
         plain_tool_schemas: whether the root of a tool's schema may contain only `type`,
             `properties` and `required` (Nova).
         strict_tools: whether tools may be `strict`.
@@ -152,6 +153,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     user_after_tool: bool = True
     structured: Literal["schema", "json", "none"] = "schema"
     structured_with_tools: bool = True
+    object_output: bool = False
     tools: bool = True
     plain_tool_schemas: bool = False
     strict_tools: bool = True

@@ -267,7 +267,12 @@ GPT: tuple[Family, ...] = (
     Family(
         model=r"(?:gpt-(?!oss)|chatgpt-|codex-|o[1-9](?![\d.a-z]))",
         presets=OPENAI,
-        traits={"top_k": False, "min_p": False, "repetition_penalty": False},
+        traits={
+            "top_k": False,
+            "min_p": False,
+            "repetition_penalty": False,
+            "object_output": True,
+        },
     ),
     Family(
         model=r"(?:o1(?!-mini|-preview)|o[2-9]|gpt-(?:[5-9]|[1-9]\d)(?!\d))",

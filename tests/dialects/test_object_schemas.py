@@ -1,4 +1,4 @@
-"""Tool schemas with alternatives or a reference at the root become one object."""
+"""Schemas whose root is no plain object: tools get one object, outputs an instruction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Request, Text, Tool, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
+from gateway.simulate import translate
 from tests.each import each
+from tests.fakes import openai_rules, responses_rules
 
 STRING, NUMBER = {"type": "string"}, {"type": "number"}
 CAT = {"type": "object", "properties": {"kind": {"const": "cat"}, "name": STRING, "lives": NUMBER}}
@@ -132,3 +134,38 @@ def test_gemini_gets_an_object_at_the_root(schema: dict[str, Any], properties: s
     sent_schema = rendered.body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]
     assert sent_schema["type"] == "object"
     assert set(sent_schema["properties"]) == properties
+
+
+# --- outputs --------------------------------------------------------------------------------
+
+NAMES = {"type": "ARRAY", "items": {"type": "STRING"}}
+OPENAI = [("openai_chat", openai_rules), ("openai_responses", responses_rules)]
+
+
+def output_request(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a request of a Gemini client, as its SDK sends `response_schema=list[str]`."""
+    config = {"responseMimeType": "application/json", "responseSchema": schema}
+    contents = [{"role": "user", "parts": [{"text": "names"}]}]
+    return {"model": "m", "contents": contents, "generationConfig": config}
+
+
+@each(("target", "rules"), OPENAI)
+@each("schema", [NAMES, {"type": "STRING"}, {"anyOf": [NAMES, {"type": "OBJECT"}]}])
+def test_openai_gets_an_output_that_is_no_object_as_an_instruction(
+    target: str, rules: Any, schema: dict[str, Any]
+) -> None:
+    translation = translate.request("gemini", target, output_request(schema), {}, "gpt-4.1")
+    body = translation["body"]
+    assert rules.refusal(body) is None
+    assert "response_format" not in body
+    assert "text" not in body
+    assert "Answer only with JSON that follows this JSON Schema" in str(body)
+    (row,) = translation["report"]
+    assert (row["field"], row["action"]) == ("generationConfig.responseSchema", "approximated")
+    assert row["note"] == "OpenAI accepts only objects: sent as an instruction"
+
+
+def test_other_servers_enforce_an_output_that_is_no_object() -> None:
+    translation = translate.request("gemini", "vllm", output_request(NAMES), {}, "qwen3")
+    schema = translation["body"]["response_format"]["json_schema"]["schema"]
+    assert schema == {"type": "array", "items": {"type": "string"}}

@@ -310,14 +310,21 @@ def _output(body: dict[str, Any]) -> Refusal | None:
     named = form["json_schema"]
     if not _NAME.match(named["name"]):
         return invalid_request("Invalid 'response_format.json_schema.name'.", "response_format")
-    if not named.get("strict"):
-        return None
-    reason = strict_schema_problem(named.get("schema") or {})
+    reason = output_schema_problem(named.get("schema") or {}, strict=bool(named.get("strict")))
     if reason is None:
         return None
     return invalid_request(
         f"Invalid schema for response_format '{named['name']}': {reason}", "response_format"
     )
+
+
+def output_schema_problem(schema: dict[str, Any], *, strict: bool) -> str | None:
+    """Return the refusal of an output's schema; None if it is valid."""
+    kind = schema.get("type")
+    if kind != "object" and ("$ref" not in schema or strict):
+        kind_name = f'"{kind}"' if kind else '"None"'
+        return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: {kind_name}'."
+    return strict_schema_problem(schema) if strict else None
 
 
 def strict_schema_problem(schema: Any, path: str = "()") -> str | None:

@@ -13,6 +13,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsBa
 from tests.fakes.openai_rules import (
     array_without_items,
     invalid_request,
+    output_schema_problem,
     strict_schema_problem,
 )
 from tests.fakes.script import Refusal
@@ -247,7 +248,7 @@ def _output(body: dict[str, Any]) -> Refusal | None:
         return None
     if not _NAME.match(form["name"]):
         return invalid_request("Invalid 'text.format.name'.", "text.format.name", "invalid_value")
-    reason = strict_schema_problem(form["schema"]) if form.get("strict") else None
+    reason = output_schema_problem(form["schema"], strict=bool(form.get("strict")))
     if reason is None:
         return None
     message = f"Invalid schema for response_format '{form['name']}': {reason}"

@@ -45,6 +45,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.openai_schema import (
+    accepts_output_schema,
     format_hint,
     mentions_json,
     output_schema_fields,
@@ -423,7 +424,7 @@ def render_output_format(context: ChatRenderContext, body: Json) -> None:
         )
     if output.format == "text":
         return
-    if traits.structured == "none":
+    if traits.structured == "none" or not accepts_output_schema(output, traits):
         context.hints.append(format_hint(context, output))
     elif output.format == "json":
         body["response_format"] = {"type": "json_object"}

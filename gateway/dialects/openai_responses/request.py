@@ -50,6 +50,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.openai_schema import (
+    accepts_output_schema,
     format_hint,
     mentions_json,
     output_schema_fields,
@@ -369,7 +370,9 @@ def render_output_format(context: ResponsesRenderContext, body: Json) -> None:
     """Renders the output format into the body, or as a hint if there is no field for it."""
     output, traits = context.request.output, context.traits
     out: Json = {}
-    if output.format == "schema" and traits.structured == "schema":
+    if not accepts_output_schema(output, traits):
+        context.hints.append(format_hint(context, output))
+    elif output.format == "schema" and traits.structured == "schema":
         out["format"] = {"type": "json_schema", **output_schema_fields(context, output)}
     elif output.format != "text":
         if traits.structured != "none":

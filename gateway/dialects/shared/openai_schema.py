@@ -13,6 +13,7 @@ from gateway.canon.schema import (
     with_array_items,
     with_description,
 )
+from gateway.canon.traits import Traits
 from gateway.dialects.shared.fields import compact_json
 from gateway.dialects.shared.render_context import ReportingContext
 
@@ -70,13 +71,28 @@ def output_schema_fields(context: ReportingContext, output: Output) -> Json:
     return out if output.description is None else {**out, "description": output.description}
 
 
+def accepts_output_schema(output: Output, traits: Traits) -> bool:
+    """Whether a schema can be sent as it is: OpenAI requires an object, also if it is not strict.
+
+    A reference at the root is sent, as it may lead to an object.
+    """
+    schema = output.schema
+    if not traits.object_output or not schema:
+        return True
+    return schema.get("type") == "object" or not {"type", "anyOf", "oneOf"} & schema.keys()
+
+
 def format_hint(context: ReportingContext, output: Output) -> str:
-    """An instruction that describes the format, for a target without a field for it."""
+    """An instruction that describes the format, for a target that cannot enforce it."""
     if not output.schema:
         reason = "the upstream has no JSON mode: sent as an instruction"
         context.approximate(context.request.client_path("format"), reason)
         return "Answer only with one JSON object."
-    reason = "the upstream does not support JSON Schema: sent as an instruction"
-    context.approximate(context.request.client_path("schema"), reason)
+    reason = (
+        "the upstream does not support JSON Schema"
+        if accepts_output_schema(output, context.traits)
+        else "OpenAI accepts only objects"
+    )
+    context.approximate(context.request.client_path("schema"), f"{reason}: sent as an instruction")
     schema = compact_json(with_description(object_parameters(output.schema), output.description))
     return f"Answer only with JSON that follows this JSON Schema:\n{schema}"
