@@ -40,11 +40,12 @@ def merge_into_object(schema: Schema | None) -> tuple[Schema, str]:
         out["required"] = required
     else:
         out.pop("required", None)
-    reason = (
-        f"{', '.join(merged_keywords)} at the root of a tool's schema merged into one object"
-        if merged_keywords
-        else ""
-    )
+    reason = ""
+    if merged_keywords:
+        keywords = ", ".join(merged_keywords)
+        reason = f"{keywords} at the root of a tool's schema merged into one object"
+    elif isinstance(kind := schema.get("type"), str):
+        reason = f"{kind} at the root of a tool's schema became an object"
     return out, reason
 
 

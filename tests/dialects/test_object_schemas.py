@@ -169,3 +169,17 @@ def test_other_servers_enforce_an_output_that_is_no_object() -> None:
     translation = translate.request("gemini", "vllm", output_request(NAMES), {}, "qwen3")
     schema = translation["body"]["response_format"]["json_schema"]["schema"]
     assert schema == {"type": "array", "items": {"type": "string"}}
+
+
+@each("kind", ["ARRAY", "STRING"])
+@each("target", ["openai_chat", "openai_responses", "anthropic", "bedrock", "ollama", "cohere"])
+def test_a_tool_whose_arguments_are_no_object_is_reported(kind: str, target: str) -> None:
+    functions = [{"name": "f", "parameters": {"type": kind, "items": {"type": "STRING"}}}]
+    request = output_request(NAMES) | {"tools": [{"functionDeclarations": functions}]}
+    del request["generationConfig"]
+    model = {"bedrock": "anthropic.claude-sonnet-4-6", "anthropic": "claude-sonnet-4-6"}
+    translation = translate.request("gemini", target, request, {}, model.get(target, "m"))
+    notes = {row["field"]: row["note"] for row in translation["report"]}
+    assert notes["tools[0].functionDeclarations[0]"] == (
+        f"{kind.lower()} at the root of a tool's schema became an object"
+    )
