@@ -23,7 +23,7 @@ from gateway.dialects.anthropic_messages.context import (
     RenderContext,
 )
 from gateway.dialects.shared import code_execution, state_tokens
-from gateway.dialects.shared.claude import MIN_BUDGET, budget_below
+from gateway.dialects.shared.claude import MIN_BUDGET, REASONING_SKIPPED, budget_below
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, EFFORTS, effort_for_budget
 from gateway.dialects.shared.fields import enum_value, integer, mapping, text
 from gateway.dialects.shared.state_tokens import (
@@ -196,10 +196,7 @@ def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfi
         )
     body["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if _skips_thinking(body["messages"]):
-        context.approximate(
-            context.reasoning_path,
-            "no reasoning in this response: the reasoning before the last tool calls is missing",
-        )
+        context.approximate(context.reasoning_path, REASONING_SKIPPED)
     if reasoning.visible == "none" or (reasoning.visible is not None and context.same_dialect):
         body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[reasoning.visible]
     if reasoning.effort is not None and (context.traits.efforts or reasoning.mode == "budget"):

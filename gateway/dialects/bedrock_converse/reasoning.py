@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.request import ReasoningConfig
 from gateway.dialects.bedrock_converse.context import Json, RenderContext
-from gateway.dialects.shared.claude import MIN_BUDGET, budget_below
+from gateway.dialects.shared.claude import MIN_BUDGET, REASONING_SKIPPED, budget_below
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, effort_for_budget
 
 _DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
@@ -106,8 +106,23 @@ def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfi
             context.request.client_path(name), reason, before=requested_budget, after=sent_budget
         )
     context.model_fields["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
+    if _skips_thinking(body["messages"]):
+        context.approximate(context.reasoning_path, REASONING_SKIPPED)
     if reasoning.effort is not None and context.traits.efforts:
         context.render_effort(body, reasoning.effort)
+
+
+def _skips_thinking(messages: list[Json]) -> bool:
+    """Whether the model continues after calls whose reasoning cannot be replayed.
+
+    It then skips reasoning for this response without an error.
+    """
+    last_content: list[Json] = next(
+        (m["content"] for m in reversed(messages) if m["role"] == "assistant"), []
+    )
+    block_kinds = {kind for block in last_content for kind in block}
+    has_tool_result = any("toolResult" in block for block in messages[-1]["content"])
+    return has_tool_result and "toolUse" in block_kinds and "reasoningContent" not in block_kinds
 
 
 def _budget_conflict(body: Json) -> str | None:

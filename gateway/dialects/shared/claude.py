@@ -23,6 +23,10 @@ Json = dict[str, Any]
 
 MAX_CACHE_BREAKPOINTS = 4
 MIN_BUDGET = 1024
+# Why a response has none of the reasoning that was requested.
+REASONING_SKIPPED = (
+    "no reasoning in this response: the reasoning before the last tool calls is missing"
+)
 
 
 class ClaudeRenderContext(ToolNamingRenderContext):

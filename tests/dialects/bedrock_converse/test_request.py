@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
@@ -298,6 +299,30 @@ def test_thinking_raises_the_default_max_tokens() -> None:
     rendered = render(client_request(reasoning=ReasoningConfig(mode="budget", budget=20_000)))
     assert rendered.body["inferenceConfig"] == {"maxTokens": 28_192}
     assert reported_fields(rendered.report) == [("max_tokens", "defaulted")]
+
+
+@pytest.mark.parametrize("model", [CLAUDE, CLAUDE_NOW])
+@pytest.mark.parametrize("replayed", [True, False])
+def test_reasoning_that_calls_without_theirs_skip_is_reported(model: str, replayed: bool) -> None:
+    """Claude skips its reasoning in the response after such calls, without an error."""
+    signature = Signature(provider="bedrock", model=model, value="s")
+    thought = (Reasoning(text="t", signature=signature, path="t"),) if replayed else ()
+    calls = replace(CALL, parts=(*thought, *CALL.parts))
+    reasoning = ReasoningConfig(mode="budget", budget=2000)
+    rendered = render(
+        request_with_turns(
+            USER_TURN,
+            calls,
+            user(result(Text(text="r", path="p"))),
+            tools=(F,),
+            reasoning=reasoning,
+            max_output=9000,
+        ),
+        model,
+    )
+    skips = not replayed and model == CLAUDE
+    report = {item.path: item.reason for item in rendered.report}
+    assert report.get("reasoning", "").startswith("no reasoning in this response") is skips
 
 
 def test_sampling_fields_are_dropped_with_thinking() -> None:
