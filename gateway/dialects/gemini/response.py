@@ -309,7 +309,9 @@ def _parse_support(support: Json, chunks: list[Any], offsets: _OffsetConverter) 
     segment = segment if isinstance(segment, dict) else {}
     start = offsets.to_characters(segment.get("startIndex", 0))
     end = offsets.to_characters(segment.get("endIndex"))
-    quote = segment.get("text")
+    quote = string_or_none(segment.get("text"))
+    if quote is not None and not offsets.delimit(quote, start, end):
+        start = end = None  # they count in another part
     citations = []
     for chunk_index in list_or_empty(support.get("groundingChunkIndices")):
         chunk = (
@@ -324,7 +326,7 @@ def _parse_support(support: Json, chunks: list[Any], offsets: _OffsetConverter) 
             Citation(
                 url=string_or_none(source.get("uri")),
                 title=string_or_none(source.get("title")),
-                quote=string_or_none(quote),
+                quote=quote,
                 start=start,
                 end=end,
                 dialect=NAME,
@@ -345,6 +347,7 @@ class _OffsetConverter:
     """Converts offsets in one text between characters and bytes of UTF-8."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self._length = len(text)
         # Byte offset of each character's end; None if the text is ASCII.
         self._character_ends: list[int] | None = None
@@ -361,6 +364,11 @@ class _OffsetConverter:
             if self._character_ends is None
             else bisect_right(self._character_ends, byte_offset)
         )
+
+    def delimit(self, quote: str, start: int | None, end: int | None) -> bool:
+        """Whether the characters between two offsets are a quotation, or a part of it."""
+        segment = self._text[start:end]
+        return bool(segment) and (segment in quote or quote in segment)
 
     def to_bytes(self, character_offset: int) -> int:
         """The bytes before a character offset; a negative one counts from the end."""

@@ -237,6 +237,25 @@ def test_sources_are_counted_in_characters():
     assert (source.url, source.start, source.end) == ("https://x", 2, 7)
 
 
+def test_a_source_of_an_earlier_text_is_not_placed_in_the_last_one():
+    """Offsets count from the start of the part with index `partIndex`."""
+    code = {"executableCode": {"language": "PYTHON", "code": "1"}}
+    segments = [
+        {"partIndex": 0, "startIndex": 0, "endIndex": 13, "text": "Paris is big."},
+        {"partIndex": 2, "startIndex": 6, "endIndex": 18, "text": "Rome is old."},
+    ]
+    supports = [{"segment": segment, "groundingChunkIndices": [0]} for segment in segments]
+    chunks = [{"web": {"uri": "https://x"}}]
+    grounding = {"groundingMetadata": {"groundingChunks": chunks, "groundingSupports": supports}}
+    parts = [text("Paris is big. "), code, text("Über Rome is old.")]
+    part = response_from(chunk(*parts, reason="STOP", more=grounding)).parts[-1]
+    assert isinstance(part, Text)
+    assert [(source.quote, source.start, source.end) for source in part.citations] == [
+        ("Paris is big.", None, None),
+        ("Rome is old.", 5, 17),
+    ]
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["with the text", "after the text"])
 def test_sources_without_supports_belong_to_the_entire_text(late: bool):
     grounding = {"groundingMetadata": {"groundingChunks": [{"web": {"uri": "https://x"}}]}}
