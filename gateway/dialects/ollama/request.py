@@ -246,10 +246,16 @@ def _effective_reasoning_config(request: Request) -> ReasoningConfig | None:
 
 
 def _render_disabled(context: RenderContext, body: Json, path: str) -> None:
-    if not context.traits.reasoning:
+    traits = context.traits
+    if not traits.reasoning:
         return
-    if context.traits.reasoning_always_on:
+    if traits.reasoning_always_on:
         context.approximate(path, f"{context.model} always reasons", before="off")
+    elif traits.efforts and "none" not in traits.efforts:
+        # A model that reasons with an effort ignores `false`.
+        body["think"] = traits.efforts[0]
+        reason = f"{context.model} cannot disable reasoning"
+        context.approximate(path, reason, before="off", after=traits.efforts[0])
     else:
         body["think"] = False
 

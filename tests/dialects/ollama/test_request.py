@@ -98,6 +98,10 @@ def test_the_think_field_is_parsed(think: Any, expected: ReasoningConfig | None)
         (ReasoningConfig(mode="auto"), (), True, []),
         (ReasoningConfig(mode="off"), (), False, []),
         (ReasoningConfig(effort="none"), (), False, []),
+        # GPT-OSS ignores `false`, and would reason with the effort medium.
+        (ReasoningConfig(mode="off"), ("low", "high"), "low", [("reasoning", "approximated")]),
+        (ReasoningConfig(effort="none"), ("low", "high"), "low", [("effort", "approximated")]),
+        (ReasoningConfig(mode="off"), ("none", "high"), False, []),
         (ReasoningConfig(effort="high"), (), True, [("effort", "approximated")]),
         (ReasoningConfig(effort="high"), ("low", "medium", "high"), "high", []),
         (ReasoningConfig(effort="max"), ("low", "high"), "high", [("effort", "approximated")]),
