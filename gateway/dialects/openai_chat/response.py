@@ -36,6 +36,7 @@ from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, u
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
+from gateway.dialects.shared.openai_usage import render_completion_usage
 from gateway.dialects.shared.reported_cost import parse_reported_cost
 
 Json = dict[str, Any]
@@ -80,7 +81,7 @@ def render_response(
             for i, choice_response in enumerate(responses)
         ],
     }
-    if (usage := render_usage(response.usage)) is not None:
+    if (usage := render_completion_usage(response.usage)) is not None:
         body["usage"] = usage
     body |= render_origin(response.service_tier, response.extra)
     if context.framing == "api_v1":
@@ -410,32 +411,6 @@ def _token_count(value: Any) -> int | None:
     if type(value) is float and value.is_integer():
         return max(0, int(value))
     return None
-
-
-def render_usage(usage: Usage | None) -> Json | None:
-    """The `usage` object for a client; None if neither count is known."""
-    if usage is None:
-        return None
-    prompt, output = usage.prompt_tokens, usage.output
-    if prompt is None and output is None:
-        return None
-    # The official SDK types both as plain integers, so a missing count is 0.
-    prompt, output = prompt or 0, output or 0
-    out: Json = {
-        "prompt_tokens": prompt,
-        "completion_tokens": output,
-        "total_tokens": prompt + output,
-    }
-    details: Json = {}
-    if usage.cache_read is not None:
-        details["cached_tokens"] = usage.cache_read
-    if usage.cache_write is not None:
-        details["cache_write_tokens"] = usage.cache_write
-    if details:
-        out["prompt_tokens_details"] = details
-    if usage.reasoning is not None:
-        out["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
-    return out
 
 
 # --- usage and finish reason of a response that passes through ------------------------------------

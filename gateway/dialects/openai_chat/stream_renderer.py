@@ -32,12 +32,13 @@ from gateway.dialects.openai_chat.reasoning import (
     reasoning_fields,
     render_reasoning_detail,
 )
-from gateway.dialects.openai_chat.response import render_finish, render_origin, render_usage
+from gateway.dialects.openai_chat.response import render_finish, render_origin
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import render_error, render_error_body
+from gateway.dialects.shared.openai_usage import render_completion_usage
 
 # All chunks of a response start with the same bytes, encoded once. An error is the last
 # event and no `[DONE]` follows it, or clients would treat the response as successful.
@@ -279,7 +280,7 @@ class ChatStreamRenderer:
             for index, response in enumerate(event.alternatives, 1)
         ]
         out = b"".join((self._render_finish(event.finish), *other_choices))
-        usage = render_usage(self._usage) if self._include_usage else None
+        usage = render_completion_usage(self._usage) if self._include_usage else None
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
         self._ended = True
@@ -309,7 +310,7 @@ class ChatStreamRenderer:
             out += self._render_chunk({"tool_calls": self._whole_calls})
         reason = render_finish(finish, has_refusal=has_refusal, functions=self._uses_functions)
         out += self._prefix + b'{},"finish_reason":' + _encode(reason) + b"}]"
-        usage = render_usage(self._usage) if self._sends_whole_calls else None
+        usage = render_completion_usage(self._usage) if self._sends_whole_calls else None
         return out + (b',"usage":' + _encode(usage) if usage is not None else b"") + b"}\n\n"
 
     def _fail_stream(self, error: Error) -> bytes:

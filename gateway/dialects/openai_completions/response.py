@@ -38,6 +38,7 @@ from gateway.dialects.shared.failed_streams import (
 )
 from gateway.dialects.shared.fields import list_or_empty
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
+from gateway.dialects.shared.openai_usage import render_completion_usage
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.framing.sse import Frame
 
@@ -220,7 +221,7 @@ def render_response(
         for index, choice_response in enumerate(responses)
     ]
     body = {**_chunk_head(context), "choices": choices}
-    if (usage := render_usage(response.usage)) is not None:
+    if (usage := render_completion_usage(response.usage)) is not None:
         body["usage"] = usage
     return body | _render_fingerprint(response.extra), tuple(report)
 
@@ -350,7 +351,7 @@ class CompletionStreamRenderer:
         )
         first = self._render_chunk("", render_finish(finish, has_refusal_text=self._refused))
         out = b"".join((first, *map(self._render_choice_chunk, other_choices)))
-        usage = render_usage(self._usage) if self._include_usage else None
+        usage = render_completion_usage(self._usage) if self._include_usage else None
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
         self._ended = True
@@ -423,22 +424,3 @@ def _object_or_empty(usage: Json, key: str) -> Json:
 def _token_count(counts: Json, name: str) -> int | None:
     value = counts.get(name)
     return max(0, value) if type(value) is int else None
-
-
-def render_usage(usage: Usage | None) -> Json | None:
-    """The `usage` object for a client; None if neither count is known."""
-    if usage is None or (usage.prompt_tokens is None and usage.output is None):
-        return None
-    # The official SDK types both as plain integers, so a missing count is 0.
-    prompt, output = usage.prompt_tokens or 0, usage.output or 0
-    out: Json = {
-        "prompt_tokens": prompt,
-        "completion_tokens": output,
-        "total_tokens": prompt + output,
-    }
-    counts = {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write}
-    if details := {name: count for name, count in counts.items() if count is not None}:
-        out["prompt_tokens_details"] = details
-    if usage.reasoning is not None:
-        out["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
-    return out

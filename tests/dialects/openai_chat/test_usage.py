@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from openai.types import CompletionUsage
 
 from gateway.canon.response import Usage
 from gateway.dialects.anthropic_messages.response import parse_usage as parse_message_usage
-from gateway.dialects.openai_chat.response import parse_usage, render_usage
+from gateway.dialects.openai_chat.response import parse_usage
 from gateway.dialects.openai_completions.response import parse_usage as parse_completion_usage
 from gateway.dialects.openai_embeddings.response import parse_embed
 from gateway.dialects.openai_responses.response import parse_usage as parse_response_usage
+from gateway.dialects.shared.openai_usage import render_completion_usage
 
 
 def embedding_usage(usage: dict[str, Any]) -> Usage | None:
@@ -182,7 +184,7 @@ usages = st.builds(
 
 @given(usages)
 def test_a_rendered_request_round_trips(usage: Usage):
-    token_usage = parse_usage(render_usage(usage))
+    token_usage = parse_usage(render_completion_usage(usage))
     assert token_usage is not None
     assert replace(token_usage, native={}) == usage
 
@@ -223,6 +225,34 @@ def test_a_cost_in_another_currency_is_unknown():
 
 
 def test_unknown_usage_is_not_rendered():
-    assert render_usage(None) is None
-    assert render_usage(Usage()) is None
-    assert render_usage(Usage(reasoning=5)) is None
+    assert render_completion_usage(None) is None
+    assert render_completion_usage(Usage()) is None
+    assert render_completion_usage(Usage(reasoning=5)) is None
+
+
+@pytest.mark.parametrize("parse", [parse_usage, parse_completion_usage])
+def test_counts_of_audio_images_and_predictions_reach_the_client(parse: Any):
+    prompt = {"cached_tokens": 4, "audio_tokens": 5, "image_tokens": 7, "text_tokens": 8}
+    output = {
+        "reasoning_tokens": 2,
+        "audio_tokens": 3,
+        "text_tokens": 1,
+        "accepted_prediction_tokens": 1,
+        "rejected_prediction_tokens": 6,
+    }
+    wire = {
+        "prompt_tokens": 20,
+        "completion_tokens": 9,
+        "total_tokens": 29,
+        "prompt_tokens_details": prompt,
+        "completion_tokens_details": output,
+    }
+    rendered = render_completion_usage(parse(wire))
+    assert rendered == wire
+    CompletionUsage.model_validate(rendered, strict=True)
+
+
+def test_details_that_are_no_counts_are_omitted():
+    wire = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    details = {"prompt_tokens_details": {"audio_tokens": None}, "completion_tokens_details": []}
+    assert render_completion_usage(parse_usage(wire | details)) == wire
