@@ -176,6 +176,26 @@ def test_a_tier_that_comes_with_the_usage_is_in_the_last_event(client: str) -> N
     assert b'"service_tier":"priority"' in last
 
 
+# --- searches -----------------------------------------------------------------------------
+
+
+@each("stream", [False, True])
+def test_messages_clients_get_the_number_of_searches_that_openai_bills(stream: bool) -> None:
+    """One search item may search several times; `tool_usage` counts them."""
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    search["action"] = {"type": "search", "query": "q", "queries": ["q", "r"]}
+    body: Json = {
+        "id": "r",
+        "object": "response",
+        "status": "completed",
+        "output": [search],
+        "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+        "tool_usage": {"web_search": {"num_requests": 2}},
+    }
+    text, _ = render("anthropic_messages", parse_complete("openai_responses", body), stream=stream)
+    assert '"server_tool_use":{"web_search_requests":2,"web_fetch_requests":0}' in text
+
+
 # --- reasoning ----------------------------------------------------------------------------
 
 

@@ -493,6 +493,8 @@ def render_usage(usage: Usage | None) -> Json:
         }
     if usage.reasoning is not None:
         out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    if usage.web_searches:
+        out["server_tool_use"] = web_search.request_counts(usage.web_searches)
     native = usage.native
     for name, kind in _NATIVE_FIELDS.items():
         if name in native and isinstance(native[name], kind):
