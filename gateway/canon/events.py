@@ -90,10 +90,14 @@ class UsageUpdate(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """The response is complete, and so are its `alternatives`."""
+    """The response is complete, and so are its `alternatives`.
+
+    `extra` has the fields of `Response.extra` that the provider sends last.
+    """
 
     finish: Finish
     alternatives: tuple[Response, ...] = ()
+    extra: dict[str, dict[str, Any]] = {}
 
 
 class Failed(msgspec.Struct, frozen=True):

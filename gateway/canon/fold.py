@@ -35,7 +35,7 @@ from gateway.canon.request import (
     Text,
     ToolCall,
 )
-from gateway.canon.response import Finish, Response, Usage, merge_usage
+from gateway.canon.response import Response, Usage, merge_usage
 
 
 def fold_events(events: Iterable[Event]) -> Response:
@@ -54,8 +54,7 @@ class ResponseBuilder:
         self._parts: list[Part] = []
         self._usage: Usage | None = None
         self._service_tier: str | None = None
-        self._finish: Finish | None = None
-        self._alternatives: tuple[Response, ...] = ()
+        self._end: End | None = None
         self._block = BlockStart(kind="text")
         self._text_chunks: list[str] = []
         self._citations: list[Citation] = []
@@ -81,7 +80,7 @@ class ResponseBuilder:
                 self._usage = merge_usage(self._usage, event.usage)
                 self._service_tier = event.service_tier or self._service_tier
             case End():
-                self._finish, self._alternatives = event.finish, event.alternatives
+                self._end = event
             case CitationDelta():
                 self._citations.append(event.citation)
             case SignatureDelta():
@@ -95,18 +94,18 @@ class ResponseBuilder:
 
     def close(self) -> Response:
         """The response. Raises GatewayError if it has not ended."""
-        if self._finish is None:
+        if self._end is None:
             raise bad_upstream("the upstream's stream ended before the response was complete")
         return Response(
             id=self._start.id,
             model=self._start.model,
             parts=tuple(self._parts),
-            finish=self._finish,
+            finish=self._end.finish,
             usage=self._usage,
             created=self._start.created,
             service_tier=self._service_tier,
-            extra=self._start.extra | logprobs_extra(self._logprobs),
-            alternatives=self._alternatives,
+            extra=self._start.extra | self._end.extra | logprobs_extra(self._logprobs),
+            alternatives=self._end.alternatives,
         )
 
     def _open_block(self, block: BlockStart) -> None:

@@ -196,6 +196,27 @@ def test_messages_clients_get_the_number_of_searches_that_openai_bills(stream: b
     assert '"server_tool_use":{"web_search_requests":2,"web_fetch_requests":0}' in text
 
 
+def test_fields_that_only_the_last_event_has_reach_responses_clients() -> None:
+    """OpenAI counts the uses of tools, and compares caches, when the response is complete."""
+    created: Json = {"id": "r", "object": "response", "status": "in_progress", "output": []}
+    fields: Json = {
+        "tool_usage": {"web_search": {"num_requests": 2}},
+        "prompt_cache_diagnostics": {"type": "cache_hit"},
+    }
+    final = {**created, "status": "completed", **fields}
+    response = parse_stream(
+        "openai_responses",
+        {"type": "response.created", "response": created},
+        {"type": "response.completed", "response": final},
+    )
+    assert response.extra == parse_complete("openai_responses", final).extra
+    events = [Start(), End(Finish(reason="stop"), extra=response.extra)]
+    renderer = DIALECTS["openai_responses"].client.stream_renderer(CONTEXT)
+    *_, last = [renderer.feed(event) for event in events]
+    rendered = json.loads(last.partition(b"data: ")[2])["response"]
+    assert {name: rendered[name] for name in fields} == fields
+
+
 # --- reasoning ----------------------------------------------------------------------------
 
 

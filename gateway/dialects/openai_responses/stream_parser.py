@@ -199,14 +199,13 @@ class ResponsesStreamParser:
         created, tier = response.get("created_at"), response.get("service_tier")
         if isinstance(created, float) and created.is_integer():
             created = int(created)
-        response_fields = {key: response[key] for key in _RESPONSE_ONLY_FIELDS if response.get(key)}
         return [
             Start(
                 id=self._id,
                 model=model,
                 created=created if type(created) is int else None,
                 service_tier=tier if isinstance(tier, str) else None,
-                extra={NAME: response_fields} if response_fields else {},
+                extra=_extra_of(response),
             )
         ]
 
@@ -229,10 +228,8 @@ class ResponsesStreamParser:
         if usage is not None:
             # A stream begins with the tier of the request, such as `auto`.
             events.append(UsageUpdate(usage, string_or_none(response.get("service_tier"))))
-        return [
-            *events,
-            End(parse_finish(response, has_calls=self._has_calls, has_refusal=self._refused)),
-        ]
+        finish = parse_finish(response, has_calls=self._has_calls, has_refusal=self._refused)
+        return [*events, End(finish, extra=_extra_of(response))]
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
@@ -666,6 +663,12 @@ class ItemQueue:
                 events += next_item.pending_events
                 next_item.pending_events = []
         return events
+
+
+def _extra_of(response: Json) -> dict[str, Json]:
+    """The entry for a response's `extra`; empty without such fields."""
+    fields = {key: response[key] for key in _RESPONSE_ONLY_FIELDS if response.get(key)}
+    return {NAME: fields} if fields else {}
 
 
 def _usage_of(response: Json) -> Usage | None:

@@ -470,6 +470,7 @@ class ResponsesStreamRenderer:
                     self._open_call.add(event.data)
                 return b""
             case End():
+                self._response_fields |= event.extra.get(NAME, {})
                 return self._end_response(event.finish)
             case Failed():
                 return self._fail_stream(event.error)
