@@ -35,13 +35,17 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockStart(msgspec.Struct, frozen=True, kw_only=True):
-    """A block opens. `id`, `name`, `custom` are set for tool calls, `native` for native blocks."""
+    """A block opens.
+
+    `id`, `name`, `custom` are set for tool calls, `phase` for texts, `native` for native blocks.
+    """
 
     kind: BlockKind
     id: str = ""
     name: str = ""
     custom: bool = False
     redacted: bool = False
+    phase: str = ""
     dialect: str = ""
     native: dict[str, Any] = {}
 

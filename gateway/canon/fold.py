@@ -117,7 +117,7 @@ class ResponseBuilder:
         block, text = self._block, "".join(self._text_chunks)
         match block.kind:
             case "text":
-                return Text(text=text, citations=tuple(self._citations))
+                return Text(text=text, citations=tuple(self._citations), phase=block.phase)
             case "reasoning":
                 return Reasoning(text=text, signature=self._signature, redacted=block.redacted)
             case "refusal":
@@ -202,7 +202,7 @@ def _part_events(part: Part) -> list[Event]:
         case Text():
             citation_deltas: list[Event] = [CitationDelta(citation) for citation in part.citations]
             return [
-                BlockStart(kind="text"),
+                BlockStart(kind="text", phase=part.phase),
                 *_text_delta_events(part.text),
                 *citation_deltas,
                 BlockEnd(),

@@ -68,11 +68,15 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """Plain text."""
+    """Plain text.
+
+    `phase` is OpenAI's, for a text of a response: `commentary` or `final_answer`.
+    """
 
     text: str
     citations: tuple[Citation, ...] = ()
     cache: CacheBreakpoint | None = None
+    phase: str = ""
     path: str = ""
 
 

@@ -217,6 +217,57 @@ def test_fields_that_only_the_last_event_has_reach_responses_clients() -> None:
     assert {name: rendered[name] for name in fields} == fields
 
 
+# --- messages of OpenAI -------------------------------------------------------------------
+
+
+def output_message(number: int, *parts: Json, **fields: Any) -> Json:
+    message = {"type": "message", "id": f"msg_{number}", "role": "assistant", **fields}
+    return {**message, "status": "completed", "content": list(parts)}
+
+
+def output_text(text: str, *annotations: Json) -> Json:
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+
+
+def rendered_output(items: list[Json], *, stream: bool) -> list[Json]:
+    """Return the output of a Responses client for these items of a provider."""
+    body: Json = {"id": "r", "object": "response", "status": "completed", "output": items}
+    if not stream:
+        text, _ = render("openai_responses", parse_complete("openai_responses", body), stream=False)
+        return list(json.loads(text)["output"])
+    added: list[Json] = [
+        {
+            "type": "response.output_item.added",
+            "output_index": index,
+            "item": {**item, "content": [], "status": "in_progress"},
+        }
+        for index, item in enumerate(items)
+    ]
+    done: list[Json] = [
+        {"type": "response.output_item.done", "output_index": index, "item": item}
+        for index, item in enumerate(items)
+    ]
+    events = [event for pair in zip(added, done, strict=True) for event in pair]
+    response = parse_stream(
+        "openai_responses", *events, {"type": "response.completed", "response": body}
+    )
+    text, _ = render("openai_responses", response, stream=True)
+    *_, last = [line for line in text.splitlines() if line.startswith("data: ")]
+    return list(json.loads(last[6:])["response"]["output"])
+
+
+@each("stream", [False, True])
+def test_the_phase_of_a_message_is_kept(stream: bool) -> None:
+    """OpenAI's models work worse if a client does not send it back (`ResponseOutputMessage`)."""
+    comment = output_message(1, output_text("Let me look."), phase="commentary")
+    answer = output_message(2, output_text("42"), phase="final_answer")
+    output = rendered_output([comment, answer], stream=stream)
+    phases = [(item["phase"], item["content"][0]["text"]) for item in output]
+    assert phases == [("commentary", "Let me look."), ("final_answer", "42")]
+    [plain] = rendered_output([output_message(1, output_text("42"))], stream=stream)
+    assert "phase" not in plain
+
+
 # --- reasoning ----------------------------------------------------------------------------
 
 

@@ -147,17 +147,17 @@ class _OutputBuilder:
         self.items.append(item)
         self._message = self._cut_call = None
 
-    def _message_content(self) -> list[Json]:
-        """The content of the open message, or of a new one."""
-        if self._message is None:
-            item = render_message_item(self._new_item_id("message"), [], "completed")
+    def _message_content(self, phase: str = "") -> list[Json]:
+        """The content of the open message, or of a new one; a text of another phase starts one."""
+        if self._message is None or (phase and self._message.get("phase") != phase):
+            item = render_message_item(self._new_item_id("message"), [], "completed", phase)
             self._add_item(item)
             self._message = item
         content: list[Json] = self._message["content"]
         return content
 
     def _add_text(self, text: Text) -> None:
-        content = self._message_content()
+        content = self._message_content(text.phase)
         if not content or content[-1]["type"] != "output_text":
             content.append(render_text_part("", []))
         part = content[-1]
@@ -268,15 +268,16 @@ def item_id(context: ResponseContext, kind: str, index: int) -> str:
     return f"{_PREFIXES.get(kind, 'item')}_{context.id}_{index}"
 
 
-def render_message_item(item_id: str, content: list[Json], status: str) -> Json:
+def render_message_item(item_id: str, content: list[Json], status: str, phase: str = "") -> Json:
     """A message of the model."""
-    return {
+    item: Json = {
         "id": item_id,
         "type": "message",
         "role": "assistant",
         "status": status,
         "content": content,
     }
+    return {**item, "phase": phase} if phase else item
 
 
 def render_text_part(text: str, annotations: list[Json]) -> Json:

@@ -440,7 +440,8 @@ class StreamItem:
             0,
             0,
         )
-        return [BlockStart(kind=kind)]
+        phase = string_or_empty(self.native.get("phase")) if kind == "text" else ""
+        return [BlockStart(kind=kind, phase=phase)]
 
     def reads_reasoning_of(self, index_field: str) -> bool:
         """Whether events with this index are of the text of reasoning that came first."""

@@ -67,9 +67,13 @@ MCP_CALL = "mcp_call"
 
 
 class MessageWriter:
-    """A message: parts of text and refusal."""
+    """A message: parts of text and refusal.
 
-    def __init__(self, events: OutputEvents) -> None:
+    `phase` is empty if the provider has no phases.
+    """
+
+    def __init__(self, events: OutputEvents, phase: str) -> None:
+        self.phase = phase
         self._events = events
         self._id = events.new_id("message")
         self._content: list[Json] = []
@@ -86,7 +90,8 @@ class MessageWriter:
             self._block_start = self._deltas.length
             return out
         if self._deltas is None:
-            out = self._events.item_added(render_message_item(self._id, [], "in_progress"))
+            item = render_message_item(self._id, [], "in_progress", self.phase)
+            out = self._events.item_added(item)
         else:
             out = self._end_part()
         self._kind, self._block_start = kind, 0
@@ -155,7 +160,7 @@ class MessageWriter:
     def close(self, status: str) -> bytes:
         """End the message."""
         return self._end_part() + self._events.item_done(
-            render_message_item(self._id, self._content, status)
+            render_message_item(self._id, self._content, status, self.phase)
         )
 
     def _end_part(self) -> bytes:
@@ -504,7 +509,7 @@ class ResponsesStreamRenderer:
         out += self._end_server_calls()
         match block.kind:
             case "text" | "refusal":
-                return out + self._open_message(block.kind)
+                return out + self._open_message(block.kind, block.phase)
             case "reasoning":
                 out += self._end_message()
                 reasoning = self._build_item = ReasoningWriter(self._events)
@@ -516,12 +521,15 @@ class ResponsesStreamRenderer:
             case _:
                 assert_never(block.kind)
 
-    def _open_message(self, kind: str) -> bytes:
+    def _open_message(self, kind: str, phase: str = "") -> bytes:
+        """Start a block of the open message, or of a new one; another phase starts one."""
+        changes_phase = self._message is not None and phase and self._message.phase != phase
+        out = self._end_message() if changes_phase else b""
         if self._message is None:
-            self._message = MessageWriter(self._events)
+            self._message = MessageWriter(self._events, phase)
         self._build_item = self._message
         self._refused = self._refused or kind == "refusal"
-        return self._message.open(kind)
+        return out + self._message.open(kind)
 
     def _render_native(self, block: BlockStart) -> bytes:
         native = block.native
