@@ -268,6 +268,18 @@ def test_the_phase_of_a_message_is_kept(stream: bool) -> None:
     assert "phase" not in plain
 
 
+@each("stream", [False, True])
+def test_positions_of_sources_are_those_in_the_text_that_the_client_gets(stream: bool) -> None:
+    """Consecutive texts become one part."""
+    source = {"type": "url_citation", "url": "https://a.test", "title": "A"}
+    file = {"type": "file_citation", "file_id": "f", "filename": "a.pdf", "index": 2}
+    second = output_text("source", {**source, "start_index": 1, "end_index": 4}, file)
+    items = [output_message(1, output_text("one ")), output_message(2, second)]
+    [[part]] = [item["content"] for item in rendered_output(items, stream=stream)]
+    assert part["text"] == "one source"
+    assert part["annotations"] == [{**source, "start_index": 5, "end_index": 8}, file]
+
+
 # --- reasoning ----------------------------------------------------------------------------
 
 

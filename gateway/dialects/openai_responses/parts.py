@@ -75,7 +75,7 @@ def parse_citations(annotations: Any) -> tuple[Citation, ...]:
 def render_citation(citation: Citation, start: int, end: int) -> Json | None:
     """An annotation of the text from `start` to `end`; None for a source without a URL."""
     if citation.dialect == NAME and citation.native:
-        return citation.native
+        return _shift_positions(citation.native, start)
     if citation.url is None:
         return None
     return {
@@ -85,6 +85,16 @@ def render_citation(citation: Citation, start: int, end: int) -> Json | None:
         "start_index": start if citation.start is None else start + citation.start,
         "end_index": end if citation.end is None else start + citation.end,
     }
+
+
+def _shift_positions(annotation: Json, offset: int) -> Json:
+    """The annotation of a text that begins at an offset in a longer one."""
+    positions = {
+        name: annotation[name] + offset
+        for name in ("start_index", "end_index")
+        if type(annotation.get(name)) is int
+    }
+    return {**annotation, **positions} if offset and positions else annotation
 
 
 # --- a client's parts -----------------------------------------------------------------------------
