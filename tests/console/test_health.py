@@ -321,6 +321,16 @@ def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path, setting
     assert process.process_status(None).data_bytes >= 10_000
 
 
+# The state on the page of providers
+
+
+def test_providers_with_a_model_in_cooldown_say_so(viewer_client: Client, runtime: Any) -> None:
+    provider("openai")
+    runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
+    text = viewer_client.get(reverse("providers")).content.decode()
+    assert "Models in cooldown: 1" in text
+
+
 # The sidebar's line
 
 

@@ -89,7 +89,7 @@ def _models_in_cooldown(runtime: Runtime | None) -> dict[str, int]:
     counts: dict[str, int] = {}
     if runtime is None:
         return counts
-    now = time.time()
+    now = time.monotonic()
     for label, state in list(runtime.health.items()):
         if not allows_call(state, now):
             name = label.partition("/")[0]
