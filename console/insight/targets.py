@@ -32,7 +32,8 @@ RECENT_ROWS = 500
 _MAX_MISSING, _MAX_HOURS, _MAX_ROWS_PER_HOUR = 20, 3, 3000
 _COLUMNS = ("pk", "started_at", "attempts")
 # A provider is unhealthy at this share of failed calls in the last two hours, a target in
-# the newest hours that have MIN_ATTEMPTS calls; above DEGRADED_SHARE it is degraded.
+# the newest hours that have MIN_ATTEMPTS calls; above DEGRADED_SHARE it is degraded. Fewer
+# calls prove no more than that: a circuit breaker also waits for the third failure.
 UNHEALTHY_SHARE, MIN_ATTEMPTS = 0.5, 3
 DEGRADED_SHARE = 0.1
 TargetName = tuple[str, str]
@@ -63,7 +64,8 @@ class TargetHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: `cooldown`, `failing` (its newest calls failed, or it has not answered since its
-            cooldown), `degraded` (some of them failed), `ok`, or `quiet` if it was not called.
+            cooldown), `degraded` (some of them failed, or all of fewer than MIN_ATTEMPTS), `ok`,
+            or `quiet` if it was not called.
         cooldown_remaining_s: seconds until it is tried again.
         reason: the error kind of the cooldown or failure.
         cells: one per hour, oldest first.
@@ -208,14 +210,15 @@ def _target_state(
     now = time.monotonic()
     if state is not None and state.open_until > now:
         return "cooldown"
-    if state is not None and (state.consecutive_failures or is_half_open(state, now)):
+    failures_in_a_row = state.consecutive_failures if state is not None else 0
+    if failures_in_a_row >= MIN_ATTEMPTS or is_half_open(state, now):
         return "failing"
     attempts, failed_count = _newest_counts(by_hour)
     share = failed_count / attempts if attempts else 0.0
     has_enough = attempts >= MIN_ATTEMPTS
-    if share == 1 or (has_enough and share >= UNHEALTHY_SHARE):
+    if has_enough and share >= UNHEALTHY_SHARE:
         return "failing"
-    if has_enough and share >= DEGRADED_SHARE:
+    if failures_in_a_row or share == 1 or (has_enough and share >= DEGRADED_SHARE):
         return "degraded"
     return "ok" if attempts or state is not None else "quiet"
 

@@ -193,10 +193,15 @@ def test_a_reset_of_a_target_without_cooldown_is_reported(
     assert "<html" not in text
 
 
-def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
-    runtime.health["openai/gpt-5"] = CircuitState(1, 0.0, "timeout")
+@pytest.mark.parametrize(
+    ("failures", "expected"), [(1, "degraded"), (2, "degraded"), (3, "failing"), (4, "failing")]
+)
+def test_failures_in_a_row_without_cooldown_count_from_the_third(
+    runtime: Any, failures: int, expected: str
+) -> None:
+    runtime.health["openai/gpt-5"] = CircuitState(failures, 0.0, "timeout")
     store.write([log_record_of_call()])
-    assert single_target_health(runtime).state == "failing"
+    assert single_target_health(runtime).state == expected
 
 
 @pytest.mark.usefixtures("frozen_now")
@@ -204,7 +209,9 @@ def test_a_failed_target_without_cooldown_is_failing(runtime: Any) -> None:
     ("failed_count", "answered_count", "kind", "text"),
     [
         (4, 0, "rate_limit", "Rate limited"),
-        (1, 0, "rate_limit", "Rate limited"),
+        (1, 0, "rate_limit", "Degraded"),
+        (2, 0, "timeout", "Degraded"),
+        (3, 0, "timeout", "Timing out"),
         (4, 4, "rate_limit", "Rate limited"),
         (4, 0, "quota", "Out of quota"),
         (4, 0, "upstream_error", "Failing"),
@@ -329,6 +336,16 @@ def test_providers_with_a_model_in_cooldown_say_so(viewer_client: Client, runtim
     runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
     text = viewer_client.get(reverse("providers")).content.decode()
     assert "Models in cooldown: 1" in text
+
+
+@pytest.mark.parametrize(("failed_count", "level"), [(1, "warn"), (2, "warn"), (3, "bad")])
+def test_a_few_failed_calls_do_not_mark_a_provider_as_failing(
+    viewer_client: Client, failed_count: int, level: str
+) -> None:
+    provider("openai")
+    store.write([log_record_of_call(f"b{n}", failed="timeout") for n in range(failed_count)])
+    text = viewer_client.get(reverse("providers")).content.decode()
+    assert f'<span class="dot {level}"></span><span>{failed_count} of {failed_count}' in text
 
 
 # The sidebar's line

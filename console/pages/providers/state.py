@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.insight.targets import MIN_ATTEMPTS, UNHEALTHY_SHARE
 from console.pages.providers.forms import variable_is_set
 from console.templatetags.ui import count
 from gateway import store
@@ -19,8 +20,6 @@ from gateway.relay.runtime import Runtime
 from gateway.routing.circuit_breaker import allows_call
 
 WINDOW = timedelta(hours=1)
-# Share of failures from which a provider counts as failing.
-FAILING_SHARE = 0.5
 
 
 class Health(NamedTuple):
@@ -56,13 +55,14 @@ def _provider_health(
     if row.name in warnings:
         return warnings[row.name]
     all_calls, failed_calls = calls.get(row.name, (0, 0))
-    if failed_calls and failed_calls >= all_calls * FAILING_SHARE:
+    if failed_calls and failed_calls >= all_calls * UNHEALTHY_SHARE:
         message = ngettext(
             "%(failed)s of %(count)s request failed in the last hour",
             "%(failed)s of %(count)s requests failed in the last hour",
             all_calls,
         )
-        return Health("bad", message % {"failed": count(failed_calls), "count": count(all_calls)})
+        level = "bad" if all_calls >= MIN_ATTEMPTS else "warn"
+        return Health(level, message % {"failed": count(failed_calls), "count": count(all_calls)})
     if row.name in cooldowns:
         return Health("warn", _("Models in cooldown: %(count)d") % {"count": cooldowns[row.name]})
     if all_calls:
