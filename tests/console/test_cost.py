@@ -17,6 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from console.pages.cost import prices as prices_page
 from gateway import store
 from gateway.models import ApiKey, BillLine, Change, PriceUpdate, Team
 from gateway.providers import prices
@@ -185,6 +186,23 @@ def test_rows_not_on_the_page_stay_accepted(admin_client: Client) -> None:
     admin_client.post(reverse("price-accept", args=[row.pk]), {"what": "some", "shown": ["0"]})
     row.refresh_from_db()
     assert row.accepted == [1]
+
+
+def test_changes_of_a_price_list_are_paged(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes after the first 300 could only be accepted together with all others."""
+    monkeypatch.setattr(prices_page, "PAGE_ROWS", 1)
+    data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
+    admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
+    row = PriceUpdate.objects.get()
+    url = reverse("price-update", args=[row.pk], query={"all": 1, "page": 2})
+    text = admin_client.get(url).content.decode()
+    assert "2–2 of 2" in text and "claude-next" not in text and SONNET in text
+    accept = reverse("price-accept", args=[row.pk])
+    assert f'action="{accept}?all=1&amp;page=2"' in text
+    response = admin_client.post(f"{accept}?all=1&page=2", {"what": "some", "shown": ["1"]})
+    assert response.headers["Location"] == url
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"{}", newer_snapshot()])

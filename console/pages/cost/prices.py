@@ -6,8 +6,10 @@ import datetime as dt
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -27,8 +29,7 @@ from gateway.store.price_updates import (
 )
 
 PAGE = "cost"
-# Maximum number of changes displayed; those of models in use come first.
-MAX_DISPLAYED = 300
+PAGE_ROWS = 300
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -57,20 +58,21 @@ def prices(request: HttpRequest) -> HttpResponse:
 @require_safe
 @editor
 def price_update(request: HttpRequest, pk: int) -> HttpResponse:
-    """Changes of a price list, and their effect on the cost of models in use."""
+    """Changes of a price list, those of models in use first, and their effect on the cost."""
     row = get_object_or_404(PriceUpdate, pk=pk)
     changes = changes_of(row)
     cost_effects = effects(changes)
     show_all = request.GET.get("all") == "1"
     indexes = sorted(range(len(changes)), key=lambda n: (n not in cost_effects, n))
-    displayed_indexes = [n for n in indexes if show_all or n in cost_effects][:MAX_DISPLAYED]
+    selected_indexes = [n for n in indexes if show_all or n in cost_effects]
+    pages = Paginator(selected_indexes, PAGE_ROWS).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         "page": PAGE,
         "row": row,
         "show_all": show_all,
         "count": len(changes),
         "in_use": len(cost_effects),
-        "hidden": len(changes) - len(displayed_indexes),
+        "pages": pages,
         "days": EFFECT_DAYS,
         "entries": [
             {
@@ -80,7 +82,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
                 "cost_effects": cost_effects.get(n, []),
                 "accepted": n in row.accepted,
             }
-            for n in displayed_indexes
+            for n in pages
         ],
     }
     return render(request, "console/cost/price_update.html", context)
@@ -119,4 +121,4 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
         len(row.accepted),
     )
     messages.success(request, message % {"n": count(len(row.accepted))})
-    return redirect("price-update", pk=pk)
+    return redirect(reverse("price-update", args=[pk], query=request.GET))
