@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from django.core.paginator import Page, Paginator
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -117,19 +118,20 @@ def target_healths(
     runtime: Runtime | None, registry: Snapshot, count: int = HOURS
 ) -> list[TargetHealth]:
     """All targets of routes and all called targets, unhealthy ones first."""
-    return find_target_healths(runtime, registry, count=count)[0]
+    return list(find_target_healths(runtime, registry, count=count))
 
 
 def find_target_healths(
     runtime: Runtime | None,
     registry: Snapshot,
     text: str = "",
-    max_rows: int | None = None,
+    page_rows: int | None = None,
+    page_number: str | int | None = 1,
     count: int = HOURS,
-) -> tuple[list[TargetHealth], int]:
-    """Targets whose name contains all words of a text, as in `target_healths`; their number.
+) -> Page[Any]:
+    """A page of the targets whose name contains all words of a text, as in `target_healths`.
 
-    Only the first `max_rows` are returned: most of the work is that for each of them.
+    Without `page_rows`, it has all of them: most of the work is that for each row.
     """
     starts = hour_starts(count)
     since = starts[0]
@@ -145,11 +147,10 @@ def find_target_healths(
             position = (order[health_state], -_attempts(by_hour), label)
             selected.append((*position, (provider, model), health_state))
     selected.sort()
-    number = len(selected)
-    selected = selected[:max_rows]
-    names = {name for *_, name, _ in selected}
+    pages = Paginator(selected, page_rows or max(len(selected), 1)).get_page(page_number)
+    names = {name for *_, name, _ in pages}
     latencies = LatencyHour.objects.between(since)
-    if max_rows is not None:
+    if page_rows is not None:
         latencies = latencies.filter(model__in={model for _provider, model in names})
     ttft = latencies.of_measure("first_token").by_target()
     durations = latencies.of_measure("total").by_target()
@@ -159,7 +160,7 @@ def find_target_healths(
     presets = dict(Provider.objects.values_list("name", "preset"))
     uncalled_cells = {begin: _hour_cell(begin, None) for begin in starts}
     healths = []
-    for _order, _calls, label, target, health_state in selected:
+    for _order, _calls, label, target, health_state in pages:
         provider, model = target
         by_hour = calls.get(target, {})
         state = circuit_state_by_label.get(label)
@@ -187,7 +188,7 @@ def find_target_healths(
                 error=error,
             )
         )
-    return healths, number
+    return Page(healths, pages.number, pages.paginator)
 
 
 def _attempts(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> int:

@@ -17,8 +17,7 @@ from console.insight import process, targets
 from gateway.api.runtime import runtime_of
 
 PAGE = "health"
-# With more targets, the page asks for a narrower search.
-MAX_ROWS = 50
+PAGE_ROWS = 50
 
 
 @require_safe
@@ -45,7 +44,7 @@ def health_reset(request: HttpRequest) -> HttpResponse:
         context = {**_page_context(request), "status_message": message % {"target": label}}
         return render(request, "console/health/_live.html", context)
     messages.success(request, message % {"target": label})
-    return HttpResponseRedirect(reverse("health"))
+    return HttpResponseRedirect(reverse("health", query=request.GET))
 
 
 @require_safe
@@ -71,12 +70,13 @@ def _page_context(request: HttpRequest) -> dict[str, Any]:
     runtime = runtime_of(request)
     registry = targets.registry_snapshot(runtime)
     text = request.GET.get("q", "").strip()[:100]
-    rows, count = targets.find_target_healths(runtime, registry, text, MAX_ROWS)
+    pages = targets.find_target_healths(runtime, registry, text, PAGE_ROWS, request.GET.get("page"))
     return {
         "page": PAGE,
-        "targets": rows,
+        "targets": list(pages),
+        "pages": pages,
         "text": text,
-        "count": count,
+        "count": pages.paginator.count,
         "providers": targets.health_summary(runtime, registry),
         "warnings": registry.warnings,
         "facts": process.process_status(runtime),

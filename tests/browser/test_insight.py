@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, TABLET, PageErrors, watch
 from tests.browser.site import Site
+from tests.waits import wait_until
 
 PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console/health"}
 
@@ -143,6 +144,34 @@ def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy_site: S
         pass
     assert "HX-Request" in waiting.value.headers["vary"]
     expect(row).to_be_visible()
+
+
+def test_health_renews_the_page_of_targets_that_is_open(signed_in: Any, busy_site: Site) -> None:
+    busy_site.shell(
+        "from gateway.models import Model, Provider, Route, Target\n"
+        "demo = Provider.objects.get(name='demo')\n"
+        "rows = Model.objects.bulk_create(\n"
+        "    Model(provider=demo, name=f'bulk-{n:03}') for n in range(100))\n"
+        "route = Route.objects.create(name='bulk')\n"
+        "Target.objects.bulk_create(\n"
+        "    Target(route=route, model=row, order=n) for n, row in enumerate(rows))\n"
+    )
+    page = signed_in
+    page.goto("/console/health")
+    wait_until(lambda: page.reload() and page.get_by_role("link", name="Next").count() > 0)
+    page.get_by_role("link", name="Next").click()
+    row = page.locator(".targets tr", has_text="bulk-060")
+    expect(row).to_be_visible()
+    with page.expect_response("**/console/health?*page=2") as waiting:
+        pass
+    assert "bulk-060" in waiting.value.text()
+    expect(row).to_be_visible()
+    # A search looks through all pages, and stays when the page renews itself.
+    page.get_by_label("Search targets").fill("bulk-001")
+    expect(page.locator(".targets tbody tr")).to_have_count(1)
+    with page.expect_response("**/console/health?q=bulk-001") as waiting:
+        pass
+    expect(page.locator(".targets tbody tr")).to_have_count(1)
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -182,6 +182,16 @@ def test_a_reset_ends_the_cooldown(admin_client: Client, runtime: Any) -> None:
     assert runtime.health == {}
 
 
+def test_a_reset_keeps_the_search_and_the_page(admin_client: Client, runtime: Any) -> None:
+    runtime.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
+    store.write([log_record_of_call()])
+    url = f"{reverse('health-reset')}?q=gpt&page=2"
+    text = admin_client.get(f"{reverse('health')}?q=gpt&page=2").content.decode()
+    assert f'action="{url.replace("&", "&amp;")}"' in text
+    response = admin_client.post(url, {"target": "openai/gpt-5"})
+    assert response.headers["Location"] == f"{reverse('health')}?q=gpt&page=2"
+
+
 def test_a_reset_of_a_target_without_cooldown_is_reported(
     admin_client: Client, runtime: Any
 ) -> None:

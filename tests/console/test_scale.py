@@ -89,9 +89,15 @@ def test_a_route_page_with_many_models_and_keys(
     assert admin_client.get(reverse("route-choices", args=["teams"])).status_code == 404
 
 
-def test_health_lists_the_first_of_many_targets(admin_client: Client, many_models: None) -> None:
+def test_health_pages_its_targets(admin_client: Client, many_models: None) -> None:
     page = fetch(admin_client, reverse("health"), max_queries=40)
-    assert "showing the first 50" in page and "model-0999" not in page
+    assert "1–50 of 1,000" in page and "model-0999" not in page
+    page = fetch(admin_client, reverse("health") + "?page=20", max_queries=40)
+    assert "model-0999" in page and "951–1,000" in page and "model-0001" not in page
+    # The refresh of the page, and a search that starts from there.
+    assert 'id="health-page" name="page" value="20"' in page
+    page = fetch(admin_client, reverse("health") + "?page=20&q=0999", max_queries=40)
+    assert "model-0999" in page
     page = fetch(admin_client, reverse("health"), max_queries=40, data={"q": "BIG 0999"})
     assert "model-0999" in page and "model-0001" not in page
 
