@@ -16,6 +16,7 @@ from console.evaluate.definition import Case, Definition, render_definition
 from console.insight import targets
 from console.models import Evaluation
 from console.pages.evaluate import views
+from console.pages.prompts import views as prompts
 from gateway import store
 from gateway.models import ApiKey, Model, Route, Target, Team
 from gateway.store.keys import new_key_row
@@ -23,7 +24,7 @@ from tests.store.factories import provider, route
 
 pytestmark = pytest.mark.django_db
 
-MODELS, KEYS, USERS = 1000, 2000, 1000
+MODELS, KEYS, USERS, ROUTES = 1000, 2000, 1000, 500
 MAX_BYTES = 250_000
 
 
@@ -125,6 +126,59 @@ def test_users_are_paged_and_searched(admin_client: Client) -> None:
     )
     assert "person0500" in part and "person0501" not in part and "<html" not in part
     assert "No users match" in fetch(admin_client, reverse("users") + "?q=%00x", max_queries=20)
+
+
+def test_routes_are_paged_and_searched(admin_client: Client) -> None:
+    Route.objects.bulk_create(Route(name=f"route{n:04}") for n in range(ROUTES))
+    url = reverse("routes")
+    page = fetch(admin_client, url, max_queries=40)
+    assert "route0099" in page and "route0100" not in page and "1–100 of 500" in page
+    page = fetch(admin_client, f"{url}?page=5", max_queries=40)
+    assert "route0499" in page and "route0399" not in page
+    assert "route0300" in fetch(admin_client, f"{url}?q=E03+00", max_queries=40)
+    part = fetch(admin_client, f"{url}?q=%00x", max_queries=40, headers={"hx-request": "true"})
+    assert "No routes match" in part and "<html" not in part
+    page = fetch(admin_client, reverse("route", args=["route0300"]), max_queries=40)
+    assert "All 500 routes" in page and "route0499" not in page
+
+
+def test_teams_and_other_limits_are_paged_and_searched(admin_client: Client) -> None:
+    Team.objects.bulk_create(Team(name=f"team{n:04}") for n in range(ROUTES))
+    Route.objects.bulk_create(Route(name=f"route{n:04}") for n in range(ROUTES))
+    project = Team.objects.create(
+        name="very last project", parent=Team.objects.get(name="team0003")
+    )
+    row, _secret = new_key_row(name="key", team=project)
+    row.save()
+    url = reverse("teams")
+    page = fetch(admin_client, url, max_queries=40)
+    assert "team0099" in page and "team0100" not in page and "1–100 of 501" in page
+    assert "and 1 in projects" in page
+    assert "route0099" in page and "route0100" not in page
+    page = fetch(admin_client, f"{url}?page=5&limits=2", max_queries=40)
+    assert "team0499" in page and "team0399" not in page
+    assert "route0100" in page and "route0099" not in page
+    assert "?page=5&amp;limits=3" in page
+    part = fetch(admin_client, f"{url}?q=0300", max_queries=40, headers={"hx-request": "true"})
+    assert "team0300" in part and "team0301" not in part and "<html" not in part
+    assert "No teams match" in fetch(admin_client, f"{url}?q=nobody", max_queries=40)
+
+
+def test_prompts_are_paged_and_searched(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "PAGE_ROWS", 2)
+    for number in range(5):
+        typed = {"rows": "1", "name": f"prompt-{number}", "role-0": "user", "content-0": "Hi"}
+        assert admin_client.post(reverse("prompt-new"), typed).status_code == 302
+    url = reverse("prompts")
+    page = fetch(admin_client, url, max_queries=20)
+    assert "prompt-1" in page and "prompt-2" not in page and "1–2 of 5" in page
+    page = fetch(admin_client, f"{url}?page=3", max_queries=20)
+    assert "prompt-4" in page and "prompt-3" not in page
+    part = fetch(admin_client, f"{url}?q=-3", max_queries=20, headers={"hx-request": "true"})
+    assert "prompt-3" in part and "prompt-4" not in part and "<html" not in part
+    assert "No prompts match" in fetch(admin_client, f"{url}?q=nobody", max_queries=20)
 
 
 def test_evaluations_and_their_runs_are_paged(

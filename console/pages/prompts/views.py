@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 import yaml
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -18,6 +19,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import editor, is_editor, viewer
 from console.delete_confirmation import delete_confirmation
+from console.htmx import render_page_or_part
+from console.list_search import filter_by_name
 from console.numbers import number_in
 from console.pages.prompts.forms import PromptForm, initial_values, messages_in, row_count
 from console.pages.prompts.snippets import snippets
@@ -29,6 +32,7 @@ from gateway.store.documents import KINDS, Refused
 from gateway.store.prompts import activate_version
 
 PAGE = "prompts"
+PAGE_ROWS = 100
 _KIND = KINDS["prompts"]
 _DRAFT = "prompt_draft"
 # Prefix of the inputs for values of variables in the preview.
@@ -48,10 +52,21 @@ _PARSE_ERRORS = (
 @require_safe
 @viewer
 def prompts(request: HttpRequest) -> HttpResponse:
-    """All stored prompts."""
-    rows = [{"row": row, **_KIND.read(row)} for row in Prompt.objects.order_by("name")]
-    context = {"page": PAGE, "rows": rows, "editor": is_editor(request.user)}
-    return render(request, "console/prompts/page.html", context)
+    """The stored prompts that match the search in the URL."""
+    text = request.GET.get("q", "").strip()[:100]
+    selected = filter_by_name(Prompt.objects.order_by("name"), text)
+    pages = Paginator(selected, PAGE_ROWS).get_page(request.GET.get("page"))
+    context = {
+        "page": PAGE,
+        "rows": [{"row": row, **_KIND.read(row)} for row in pages],
+        "text": text,
+        "pages": pages,
+        "count": pages.paginator.count,
+        "editor": is_editor(request.user),
+    }
+    return render_page_or_part(
+        request, "console/prompts/page.html", "console/prompts/_rows.html", context
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

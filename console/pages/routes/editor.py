@@ -239,7 +239,9 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
     if state.review:
         context_values["lines"] = yaml_text.difference(state.base, valid_document)
     if not live:
+        routes = presentation.pages_of_routes(models.Route.objects.all(), traffic())
+        context_values["route_count"] = routes.count
         context_values["entries"] = presentation.entries(
-            models.Route.objects.order_by("name"), state.snapshot, traffic(), health
+            routes.page(1), state.snapshot, traffic(), health
         )
     return context_values

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
 
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.utils.formats import number_format
 from django.utils.functional import Promise
@@ -36,6 +38,8 @@ CAPABILITIES: tuple[tuple[str, str, Promise], ...] = (
 )
 
 
+# Rows of a page of routes.
+PAGE_ROWS = 100
 # Strategies that distribute requests by weight.
 SPLIT_STRATEGIES = frozenset({"weighted", "sticky", "split"})
 # Strategies that use weights at all.
@@ -317,37 +321,39 @@ class Entry(NamedTuple):
     origin: str = ""
 
 
+def pages_of_routes(rows: QuerySet[models.Route], traffic: dict[str, int]) -> Paginator[Any]:
+    """Return pages of routes, those with the most requests first."""
+    ordered_rows = sorted(rows, key=lambda row: (-traffic.get(row.name, 0), row.name))
+    return Paginator(ordered_rows, PAGE_ROWS)
+
+
 def entries(
-    rows: QuerySet[models.Route],
+    rows: Iterable[models.Route],
     snapshot: Snapshot,
     traffic: dict[str, int],
     health: Mapping[str, CircuitState],
 ) -> list[Entry]:
-    """Return all routes, those with the most requests first."""
-    route_entries = [
-        _list_entry(row, snapshot, traffic, health)._replace(
-            origin=row.source_ref or row.get_source_display()
-        )
-        if row.read_only
-        else _list_entry(row, snapshot, traffic, health)
+    """Return the entries of routes."""
+    alias_counts = Counter(snapshot.aliases.values())
+    alias_counts.update(name for _pattern, name in snapshot.wildcards)
+    return [
+        _list_entry(row, snapshot, alias_counts[row.name], traffic.get(row.name, 0), health)
         for row in rows
     ]
-    return sorted(route_entries, key=lambda entry: (-entry.requests, entry.name))
 
 
 def _list_entry(
     row: models.Route,
     snapshot: Snapshot,
-    traffic: dict[str, int],
+    aliases: int,
+    count: int,
     health: Mapping[str, CircuitState],
 ) -> Entry:
+    origin = (row.source_ref or row.get_source_display()) if row.read_only else ""
     snapshot_route = snapshot.routes.get(row.name)
-    aliases = [a for a, name in snapshot.aliases.items() if name == row.name]
-    aliases += [p for p, name in snapshot.wildcards if name == row.name]
-    count = traffic.get(row.name, 0)
     if snapshot_route is None:
         state = _("disabled") if not row.enabled else _("invalid")
-        return Entry(row.name, "bad" if row.enabled else "", state, len(aliases), count, state)
+        return Entry(row.name, "bad" if row.enabled else "", state, aliases, count, state, origin)
     in_cooldown = [
         target_status(health, t.model.label, None).kind == "warn" for t in snapshot_route.targets
     ]
@@ -368,9 +374,10 @@ def _list_entry(
         row.name,
         dot,
         count_text if number == 1 else f"{title}, {count_text}",
-        len(aliases),
+        aliases,
         count,
         state,
+        origin,
     )
 
 

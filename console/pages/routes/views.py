@@ -14,8 +14,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import access
 from console.access import viewer
-from console.htmx import redirect_to
+from console.htmx import redirect_to, render_page_or_part
 from console.insight.targets import circuit_states
+from console.list_search import filter_by_name
 from console.numbers import number_in
 from console.pages.requests.query import with_term
 from console.pages.routes import clients, editor, labels, presentation, yaml_text
@@ -31,12 +32,23 @@ from gateway.store.routes import Conflict, current_state, restore_spec, save_rou
 @viewer
 @require_safe
 def routes(request: HttpRequest) -> HttpResponse:
-    """All routes with their targets and traffic."""
-    rows = models.Route.objects.order_by("name")
-    entries = presentation.entries(
-        rows, current_snapshot(), traffic(), circuit_states(runtime_of(request))
+    """The routes that match the search in the URL, with their targets and traffic."""
+    text = request.GET.get("q", "").strip()[:100]
+    pages = presentation.pages_of_routes(
+        filter_by_name(models.Route.objects.all(), text), traffic()
+    ).get_page(request.GET.get("page"))
+    context = {
+        "page": "routes",
+        "entries": presentation.entries(
+            pages, current_snapshot(), traffic(), circuit_states(runtime_of(request))
+        ),
+        "text": text,
+        "pages": pages,
+        "count": pages.paginator.count,
+    }
+    return render_page_or_part(
+        request, "console/routes/page.html", "console/routes/_rows.html", context
     )
-    return render(request, "console/routes/page.html", {"page": "routes", "entries": entries})
 
 
 @require_safe

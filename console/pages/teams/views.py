@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,7 +19,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from console.access import admin, editor
 from console.delete_confirmation import delete_confirmation
+from console.htmx import render_page_or_part
 from console.limit_fields import LimitFields
+from console.list_search import filter_by_name
 from console.numbers import number_in
 from console.pages.keys.spend import global_gauges, provider_gauges, team_gauges, tightest
 from console.pages.teams.forms import (
@@ -34,6 +37,7 @@ from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import LIMITS
 
 PAGE = "teams"
+PAGE_ROWS = 100
 
 
 class Owner(NamedTuple):
@@ -56,10 +60,15 @@ LISTED_KINDS = ("route", "provider")
 @require_safe
 @editor
 def teams(request: HttpRequest) -> HttpResponse:
-    """All teams with their spend, and all other limits."""
+    """The teams that match the search in the URL with their spend, and all other limits."""
     now = timezone.now()
-    rows: list[Any] = list(Team.objects.with_member_count())
+    text = request.GET.get("q", "").strip()[:100]
+    selected = filter_by_name(Team.objects.with_member_count(), text)
+    pages = Paginator(selected, PAGE_ROWS).get_page(request.GET.get("page"))
+    rows: list[Any] = list(pages)
     gauges_by_team = team_gauges(rows, now)
+    projects: list[Any] = list(Team.objects.with_member_count().filter(parent__in=rows))
+    owner_pages = Paginator(_limit_owners(), PAGE_ROWS).get_page(request.GET.get("limits"))
     context = {
         "page": PAGE,
         "rows": [
@@ -67,15 +76,21 @@ def teams(request: HttpRequest) -> HttpResponse:
                 "team": row,
                 "gauge": tightest(gauges_by_team[row.pk]),
                 "in_projects": sum(
-                    project.members for project in rows if project.parent_id == row.pk
+                    project.members for project in projects if project.parent_id == row.pk
                 ),
             }
             for row in rows
         ],
+        "text": text,
+        "pages": pages,
+        "count": pages.paginator.count,
         "all": _global_limits(now),
-        "owners": [*_limit_owners(now)],
+        "owner_pages": owner_pages,
+        "owners": _owner_views(owner_pages, now),
     }
-    return render(request, "console/teams/page.html", context)
+    return render_page_or_part(
+        request, "console/teams/page.html", "console/teams/_rows.html", context
+    )
 
 
 def _global_limits(now: datetime) -> dict[str, Any]:
@@ -85,13 +100,25 @@ def _global_limits(now: datetime) -> dict[str, Any]:
     return {"limits": limits, "gauge": tightest(global_gauges(options.budget, now))}
 
 
-def _limit_owners(now: datetime) -> Iterator[dict[str, Any]]:
-    """Return routes and providers with their limits; providers also with their spend."""
-    providers = provider_gauges(list(Provider.objects.all()), now)
-    for kind in LISTED_KINDS:
-        for row in OWNERS[kind].model.objects.order_by("name"):
-            gauge = tightest(providers[row.pk]) if kind == "provider" else None
-            yield {"kind": kind, "row": row, "gauge": gauge}
+def _limit_owners() -> list[tuple[str, Any]]:
+    """Return all routes and providers, with their kind."""
+    return [
+        (kind, row) for kind in LISTED_KINDS for row in OWNERS[kind].model.objects.order_by("name")
+    ]
+
+
+def _owner_views(owners: Iterable[tuple[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Return rows for routes and providers with their limits; providers also with their spend."""
+    providers = [row for kind, row in owners if kind == "provider"]
+    gauges_by_provider = provider_gauges(providers, now)
+    return [
+        {
+            "kind": kind,
+            "row": row,
+            "gauge": tightest(gauges_by_provider[row.pk]) if kind == "provider" else None,
+        }
+        for kind, row in owners
+    ]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
