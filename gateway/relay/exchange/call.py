@@ -311,6 +311,13 @@ class Exchange:
         if not self._parsed and len(self.body) >= offload.LARGE_BYTES:
             await offload.run(len(self.body), lambda: self.request)
 
+    def decode_body(self) -> Any:
+        """The JSON of the body. Raises GatewayError."""
+        try:
+            return offload.decode(self.body, self.max_items)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise invalid(f"the request body cannot be parsed: {error}") from None
+
     @property
     def request(self) -> Request:
         """The canonical request, parsed on first use. Raises GatewayError.
@@ -319,10 +326,7 @@ class Exchange:
         """
         if self._parsed:
             return self._parsed[0]
-        try:
-            decoded_body = offload.decode(self.body, self.max_items)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise invalid(f"the request body cannot be parsed: {error}") from None
+        decoded_body = self.decode_body()
         if self.dialect.model_in_path and isinstance(decoded_body, dict):
             decoded_body |= {"model": self.model, "stream": self.stream}
         headers = self.headers

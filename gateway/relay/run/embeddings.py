@@ -55,10 +55,7 @@ def parse_embed_request(call: Call) -> EmbedRequest:
     client = exchange.dialect.embed_client
     if client is None:
         raise invalid("this dialect has no embeddings")
-    try:
-        body = msgspec.json.decode(exchange.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid(f"the request body cannot be parsed: {error}") from None
+    body = exchange.decode_body()
     if exchange.dialect.model_in_path and isinstance(body, dict):
         body |= {"model": exchange.model}
     return client.parse_embed(body)
