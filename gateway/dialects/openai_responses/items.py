@@ -132,12 +132,13 @@ class Conversation:
         # Items of earlier responses by id, for references.
         self.items_by_id = items_by_id
         self._custom_call_ids: set[str] = set()
-        # The open turn: its role, parts and path, and the index of the first call with
-        # each id.
+        # The open turn: its role, parts and path. None replaces state that belongs to a call.
         self._role: Literal["", "assistant", "user"] = ""
-        self._parts: list[Part] = []
+        self._parts: list[Part | None] = []
         self._path = ""
+        # The index of the first call with each id, and of the state of a call that comes later.
         self._call_indexes: dict[str, int] = {}
+        self._state_indexes: dict[str, int] = {}
 
     @property
     def has_turn(self) -> bool:
@@ -147,26 +148,31 @@ class Conversation:
     def add_assistant_part(self, part: Part, path: str) -> None:
         """Add to the assistant's turn."""
         self._open_turn("assistant", path)
-        if isinstance(part, Reasoning) and self._attach_call_state(part):
-            return
+        state = part.signature if isinstance(part, Reasoning) and not part.text else None
+        if state is not None and state.item_id:
+            call_index = self._call_indexes.get(state.item_id)
+            if call_index is not None:
+                self._attach_state(call_index, state)
+                return
+            self._state_indexes[state.item_id] = len(self._parts)
+        self._parts.append(part)
         if isinstance(part, ToolCall):
-            self._call_indexes.setdefault(part.id, len(self._parts))
+            self._call_indexes.setdefault(part.id, len(self._parts) - 1)
             if part.custom:
                 self._custom_call_ids.add(part.id)
-        self._parts.append(part)
+            state_index = self._state_indexes.pop(part.id, None)
+            if state_index is not None:
+                state_part = self._parts[state_index]
+                assert isinstance(state_part, Reasoning)
+                assert state_part.signature is not None
+                self._attach_state(len(self._parts) - 1, state_part.signature)
+                self._parts[state_index] = None
 
-    def _attach_call_state(self, reasoning: Reasoning) -> bool:
-        """Attach state that follows a call as reasoning without text to the call."""
-        state = reasoning.signature
-        if reasoning.text or state is None or not state.item_id:
-            return False
-        call_index = self._call_indexes.get(state.item_id)
-        if call_index is None:
-            return False
-        self._parts[call_index] = replace(
-            self._parts[call_index], signature=replace(state, item_id="")
-        )
-        return True
+    def _attach_state(self, call_index: int, state: Signature) -> None:
+        """Attach state that a client sends as reasoning without text to its call."""
+        call = self._parts[call_index]
+        assert isinstance(call, ToolCall)
+        self._parts[call_index] = replace(call, signature=replace(state, item_id=""))
 
     def add_result(self, result: ToolResult, path: str) -> None:
         """Add to the turn of results."""
@@ -189,8 +195,9 @@ class Conversation:
     def close(self) -> None:
         """End the open turn."""
         if self._role:
-            self.turns.append(Turn(role=self._role, parts=tuple(self._parts), path=self._path))
-            self._role, self._parts, self._call_indexes = "", [], {}
+            parts = tuple(part for part in self._parts if part is not None)
+            self.turns.append(Turn(role=self._role, parts=parts, path=self._path))
+            self._role, self._parts, self._call_indexes, self._state_indexes = "", [], {}, {}
 
 
 def parse_pathed_items(body: Json) -> list[PathedItem]:
