@@ -142,9 +142,9 @@ def _stored_response(client: Dialect, model: str, response: ColumnResponse | Non
     if response is None or response.end is None or response.end["status"] != "ok":
         return {"response": None, "response_adaptations": [], "stream": []}
     canonical = _canonical_response(response)
-    exchange = ResponseContext(id=RESPONSE_ID, created=CREATED, model=model, include_usage=True)
-    complete_response, report = client.client.render_response(canonical, exchange)
-    renderer = client.client.stream_renderer(exchange)
+    context = ResponseContext(id=RESPONSE_ID, created=CREATED, model=model, include_usage=True)
+    complete_response, report = client.client.render_response(canonical, context)
+    renderer = client.client.stream_renderer(context)
     stream_bytes = b"".join(renderer.feed(event) for event in unfold_response(canonical))
     decoder = STREAM_FORMATS[client.framing].new_decoder()
     frames = [*decoder.feed(stream_bytes), *decoder.close()]

@@ -37,19 +37,19 @@ def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedS
         return []
     thread.refresh()
     timestamp = (now or timezone.now()).astimezone(UTC).timestamp()
-    recorded_spend: RecordedSpend = list(_end_user_spend(snapshot, timestamp))
+    spend: RecordedSpend = list(_end_user_spend(snapshot, timestamp))
     for budgets, sums in ((caller_budgets, _by_key), (target_budgets, _by_target(snapshot))):
         for span in CALENDAR:
             span_rules = [rule for rule in budgets if rule.span == span]
             if span_rules:
                 spend_by_owner = sums(window_start(timestamp, span))
                 window, _ = calendar_window(timestamp, span)
-                recorded_spend += [
+                spend += [
                     (r.name, window, units(spend_by_owner[r.owner]))
                     for r in span_rules
                     if spend_by_owner.get(r.owner)
                 ]
-    return recorded_spend
+    return spend
 
 
 def _end_user_spend(snapshot: Snapshot, timestamp: float) -> Iterator[tuple[str, int, int]]:

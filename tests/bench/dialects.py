@@ -168,13 +168,13 @@ def stream_translation(client: str, upstream: str, frames: list[bytes]) -> Calla
     target = UPSTREAMS[upstream]
     dialect = DIALECTS[target.dialect]
     traits = traits_for(target.preset, target.model(""))
-    exchange = ResponseContext(id="1", created=1, model="m", include_usage=True)
+    context = ResponseContext(id="1", created=1, model="m", include_usage=True)
     passthrough = client == target.dialect
 
     def translate() -> bytes:
         decoder = STREAM_FORMATS[dialect.framing].new_decoder()
         parser = dialect.provider.stream_parser(traits, None)
-        renderer = DIALECTS[client].client.stream_renderer(exchange)
+        renderer = DIALECTS[client].client.stream_renderer(context)
         tap = UsageTap()
         output = b""
         for data in frames:

@@ -120,8 +120,8 @@ def test_a_paused_turn_is_reported_to_a_gemini_client() -> None:
     rows = [(row["field"], row["action"]) for row in translation["report"]]
     assert rows == [("candidates[0].finishReason", "approximated")]
     response = parse_response("gemini", candidate(finishReason="CONTINUATION"))
-    exchange = ResponseContext(id="1", created=1, model="m")
-    _, report = DIALECTS["gemini"].client.render_response(response, exchange)
+    context = ResponseContext(id="1", created=1, model="m")
+    _, report = DIALECTS["gemini"].client.render_response(response, context)
     assert [row.path for row in report] == ["candidates[0].finishReason"]
 
 

@@ -461,8 +461,8 @@ def test_a_loss_of_audio_is_reported_as_audio(target: str, path: str) -> None:
     client_headers = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     chat = DIALECTS["openai_chat"].provider
     response = chat.parse_response(client_headers, traits_for("openai", "gpt-4.1"), None)
-    exchange = ResponseContext(id="1", created=1, model="m")
-    _, report = DIALECTS[target].client.render_response(response, exchange)
+    context = ResponseContext(id="1", created=1, model="m")
+    _, report = DIALECTS[target].client.render_response(response, context)
     assert [(item.path, item.action) for item in report] == [(path, "dropped")]
     assert "audio" in f"{report[0].path} {report[0].reason}"
 

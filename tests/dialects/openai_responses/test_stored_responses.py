@@ -38,8 +38,8 @@ def test_an_item_keeps_its_original_id() -> None:
 
 @pytest.mark.parametrize("kind", ["message", "reasoning", "function_call", "custom_tool_call"])
 def test_the_id_of_an_item_names_its_response(kind: str) -> None:
-    exchange = ResponseContext(id="ab12", created=1, model="m")
-    assert stored_responses.response_id_of_item(item_id(exchange, kind, 3)) == "resp_ab12"
+    context = ResponseContext(id="ab12", created=1, model="m")
+    assert stored_responses.response_id_of_item(item_id(context, kind, 3)) == "resp_ab12"
     assert stored_responses.response_id_of_item("msg_ab12_in0") == "resp_ab12"
 
 
