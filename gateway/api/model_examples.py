@@ -18,11 +18,11 @@ MODEL = "demo"
 _ID = "0123456789abcdef"
 _CREATED = 1_767_225_600
 _PROMPT_TOKENS = 8
-_ANSWER = Response(
+_RESPONSE = Response(
     parts=(Text(text="Hello! How can I help?"),), usage=Usage(input=_PROMPT_TOKENS, output=7)
 )
-_VECTOR = EmbedResponse(vectors=([0.0123, -0.0456, 0.0789],), usage=Usage(input=_PROMPT_TOKENS))
-_LIMIT = Error(
+_EMBEDDING = EmbedResponse(vectors=([0.0123, -0.0456, 0.0789],), usage=Usage(input=_PROMPT_TOKENS))
+_RATE_LIMIT_ERROR = Error(
     kind="rate_limit",
     message="the key is limited to 60 requests per minute; 60 are used",
     retry_after_s=12,
@@ -39,19 +39,19 @@ def response_example(path: str) -> dict[str, Any] | None:
     dialect = DIALECTS[endpoint.dialect]
     context = ResponseContext(id=_ID, created=_CREATED, model=MODEL, endpoint=endpoint.name)
     if endpoint.action == "generate":
-        return dialect.client.render_response(_ANSWER, context)[0]
+        return dialect.client.render_response(_RESPONSE, context)[0]
     if endpoint.action == "count_tokens":
         return dialect.client.render_count(_PROMPT_TOKENS)
     if endpoint.action == "embed" and dialect.embed_client is not None:
         request = EmbedRequest(model=MODEL, inputs=("Hello",))
-        return dialect.embed_client.render_embed(_VECTOR, request, context)
+        return dialect.embed_client.render_embed(_EMBEDDING, request, context)
     return None
 
 
 def error_example(path: str) -> dict[str, Any] | None:
     """The JSON of an error at a path of the API reference; None if it has no example."""
     endpoint = _find_endpoint(path)
-    reply = error_reply(endpoint.dialect, _LIMIT) if endpoint else None
+    reply = error_reply(endpoint.dialect, _RATE_LIMIT_ERROR) if endpoint else None
     return reply.body if reply else None
 
 

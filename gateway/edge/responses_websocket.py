@@ -239,7 +239,7 @@ class _Connection:
             if self.disconnected.is_set():
                 return
             if not admission.field_value(fields, "generate", bool, default=True):
-                await self._answer_without_generating(stream_id, fields)
+                await self._respond_without_generating(stream_id, fields)
             else:
                 body = await offload.run_scan(_field_bytes(fields), _request_body, fields)
                 await _Turn(self, stream_id, body).run()
@@ -248,7 +248,7 @@ class _Connection:
         finally:
             self._open_turns -= 1
 
-    async def _answer_without_generating(
+    async def _respond_without_generating(
         self, stream_id: str, fields: dict[str, msgspec.Raw]
     ) -> None:
         """Responds to a request with `generate: false`: later turns continue from its input."""

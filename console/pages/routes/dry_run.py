@@ -136,7 +136,7 @@ def run(
     panel.lines.append(_match_line(document, route, model))
     panel.lines.append(_key_line(key))
     result = _simulate_with_seeds(runtime, panel, draft_snapshot, route, key, call)
-    panel.lines += [_turn_line(turn, result) for turn in result.targets]
+    panel.lines += [_outcome_line(outcome, result) for outcome in result.targets]
     _add_result(panel, result)
 
 
@@ -158,7 +158,7 @@ def _simulate_with_seeds(
     for seed in range(_MAX_SEEDS if panel.failure and panel.target else 1):
         state = _simulation_inputs(runtime, panel, snapshot, route, key, seed)
         result = dry_run(state, call, route)
-        if any(turn.outcome == "failed" for turn in result.targets):
+        if any(target.outcome == "failed" for target in result.targets):
             return result
         first_result = first_result or result
     assert first_result is not None
@@ -208,30 +208,32 @@ def _key_line(key: ApiKey | None) -> Line:
     return Line("ok", "circle-check", _("Key policy"), text)
 
 
-def _turn_line(turn: TargetOutcome, result: DryRun) -> Line:
-    name = turn.candidate.target.model.name
-    step = turn.candidate.step
+def _outcome_line(target_outcome: TargetOutcome, result: DryRun) -> Line:
+    name = target_outcome.candidate.target.model.name
+    step = target_outcome.candidate.step
     location = step.name if step is not None and step.name else ""
-    if turn.candidate.route is not result.call.exchange.route:
-        location = _("fallback route %s") % turn.candidate.route.name
-    if turn.outcome == "chosen":
+    if target_outcome.candidate.route is not result.call.exchange.route:
+        location = _("fallback route %s") % target_outcome.candidate.route.name
+    if target_outcome.outcome == "chosen":
         text = _("selected") + (f" · {location}" if location else "")
         return Line("pick", "arrow-right", name, text)
-    text = turn.reason if turn.error is None else _describe_failure(turn)
-    icon = "minus" if turn.outcome == "skipped" else "x"
-    return Line(turn.outcome, icon, name, text + (f" · {location}" if location else ""))
+    text = (
+        target_outcome.reason if target_outcome.error is None else _describe_failure(target_outcome)
+    )
+    icon = "minus" if target_outcome.outcome == "skipped" else "x"
+    return Line(target_outcome.outcome, icon, name, text + (f" · {location}" if location else ""))
 
 
-def _describe_failure(turn: TargetOutcome) -> str:
-    assert turn.error is not None
-    if turn.error.status is not None:
+def _describe_failure(target_outcome: TargetOutcome) -> str:
+    assert target_outcome.error is not None
+    if target_outcome.error.status is not None:
         return _("simulated %(status)d response, classified as %(kind)s") % {
-            "status": turn.error.status,
-            "kind": turn.error.kind,
+            "status": target_outcome.error.status,
+            "kind": target_outcome.error.kind,
         }
-    if turn.error.kind == "timeout":
+    if target_outcome.error.kind == "timeout":
         return _("simulated timeout")
-    return _("could not be called: %s") % turn.reason
+    return _("could not be called: %s") % target_outcome.reason
 
 
 def _add_result(panel: DryRunPanel, result: DryRun) -> None:

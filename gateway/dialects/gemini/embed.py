@@ -79,11 +79,11 @@ def parse_embed_request(body: Json) -> EmbedRequest:
 
 
 def render_embed_response(
-    response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
+    response: EmbedResponse, request: EmbedRequest, context: ResponseContext
 ) -> Json:
     """The response's JSON, in the shape of the path that was called."""
     embeddings: Json = {"embeddings": [{"values": vector} for vector in response.vectors]}
-    if exchange.endpoint.endswith(":embedContent"):
+    if context.endpoint.endswith(":embedContent"):
         embeddings = {"embedding": {"values": response.vectors[0]}}
     usage = response.usage
     if usage is not None and usage.prompt_tokens is not None:

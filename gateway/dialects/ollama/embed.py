@@ -38,12 +38,12 @@ def parse_embed_request(body: Json) -> EmbedRequest:
 
 
 def render_embed_response(
-    response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
+    response: EmbedResponse, request: EmbedRequest, context: ResponseContext
 ) -> Json:
     """The response's JSON, in the shape of the path that was called."""
-    if exchange.endpoint == EMBEDDINGS_PATH:
+    if context.endpoint == EMBEDDINGS_PATH:
         return {"embedding": response.vectors[0]}
-    body: Json = {"model": exchange.model, "embeddings": list(response.vectors)}
+    body: Json = {"model": context.model, "embeddings": list(response.vectors)}
     if response.usage is not None and response.usage.prompt_tokens is not None:
         body["prompt_eval_count"] = response.usage.prompt_tokens
     for name, value in (response.usage.native if response.usage else {}).items():

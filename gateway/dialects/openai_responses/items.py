@@ -379,8 +379,8 @@ def _parse_search_result(conversation: Conversation, item: Json, path: str) -> N
     """The tools that the client found: the model reads them, and they are offered from here on."""
     call_id = required_text(item, "call_id", path)
     conversation.tools += [replace(tool, defer=False) for tool in parse_tools(item, path)]
-    found_tools = Text(text=compact_json(item.get("tools") or []))
-    conversation.add_result(ToolResult(id=call_id, parts=(found_tools,), path=path), path)
+    tool_list = Text(text=compact_json(item.get("tools") or []))
+    conversation.add_result(ToolResult(id=call_id, parts=(tool_list,), path=path), path)
 
 
 _TOOL_SEARCH_ITEMS = frozenset({"tool_search_call", "tool_search_output"})

@@ -18,9 +18,9 @@ def address(host: str, port: int, *, is_tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
+def banner(result: StartResult, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
     """Return the text of the banner; `base` is the gateway's base URL."""
-    setup_query = f"?setup={started.setup_token}" if started.setup_token else ""
+    setup_query = f"?setup={result.setup_token}" if result.setup_token else ""
     lines = [*notes, "", "Dragoman is running."] if notes else ["Dragoman is running."]
     lines += [
         _format_line("API base URL", f"{base}/v1  (OpenAI SDKs)"),
@@ -28,15 +28,15 @@ def banner(started: StartResult, base: str, *, notes: Sequence[str], open_mode: 
         _format_line("Console", f"{base}/{setup_query}"),
         _format_line("API reference", f"{base}/docs"),
     ]
-    if started.first_key:
-        lines.append(_format_line("Gateway key", f"{started.first_key}  (shown only once)"))
+    if result.first_key:
+        lines.append(_format_line("Gateway key", f"{result.first_key}  (shown only once)"))
     if open_mode:
         lines.append(_format_line("Keys", "not required: any key is accepted on this machine"))
-    if started.admin_key_file:
-        lines.append(_format_line("Admin key", f"in {started.admin_key_file}"))
-    if started.environment_providers:
-        lines.append(_format_line("Providers", ", ".join(started.environment_providers)))
-    lines += ["", "Try it:", f"  {curl(started, base, open_mode=open_mode)}", ""]
+    if result.admin_key_file:
+        lines.append(_format_line("Admin key", f"in {result.admin_key_file}"))
+    if result.environment_providers:
+        lines.append(_format_line("Providers", ", ".join(result.environment_providers)))
+    lines += ["", "Try it:", f"  {curl(result, base, open_mode=open_mode)}", ""]
     return "\n".join(lines)
 
 
@@ -44,10 +44,10 @@ def _format_line(name: str, value: str) -> str:
     return f"  {name:<14} {value}"
 
 
-def curl(started: StartResult, base: str, *, open_mode: bool) -> str:
+def curl(result: StartResult, base: str, *, open_mode: bool) -> str:
     """Return a shell command that calls the example model."""
-    key = started.first_key or ("anything" if open_mode else "$DRAGOMAN_API_KEY")
-    body = f'{{"model":"{started.example_model}","messages":[{{"role":"user","content":"Hello"}}]}}'
+    key = result.first_key or ("anything" if open_mode else "$DRAGOMAN_API_KEY")
+    body = f'{{"model":"{result.example_model}","messages":[{{"role":"user","content":"Hello"}}]}}'
     return (
         f"curl {base}/v1/chat/completions -H 'Content-Type: application/json' "
         f"""-H "Authorization: Bearer {key}" -d '{body}'"""

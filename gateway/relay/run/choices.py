@@ -46,7 +46,7 @@ MAX_PARALLEL_CALLS = 16
 _QUEUED_BATCHES = 64
 
 
-async def answer_with_choices(
+async def respond_with_choices(
     runtime: Runtime,
     call: Call,
     client: Client,

@@ -205,29 +205,33 @@ def _may_exceed(call: Call, max_inputs: int) -> bool:
     return len(call.exchange.body) > 3 * max_inputs
 
 
-async def answer_in_batches(
+async def embed_in_batches(
     runtime: Runtime,
     call: Call,
     client: Client,
     route: Route,
     target: Target,
     requests: list[EmbedRequest],
-    limits: Timeouts,
+    timeouts: Timeouts,
 ) -> None:
     """Responds from the results of all batches. Raises GatewayError only before the first byte."""
-    prepared_request = [render_embed_request(part, target) for part in requests]
+    prepared_requests = [render_embed_request(request, target) for request in requests]
     if route.strict:
-        refuse_losses(prepared_request[0].report)
+        refuse_losses(prepared_requests[0].report)
     call.attempt.passthrough = False
     if call.recorder.enabled:
-        call.recorder.upstream_request = _as_json_list([part.content for part in prepared_request])
+        call.recorder.upstream_request = _as_json_list(
+            [prepared_request.content for prepared_request in prepared_requests]
+        )
         call.recorder.passthrough = False
-    turn = asyncio.Semaphore(MAX_PARALLEL_CALLS)
+    slots = asyncio.Semaphore(MAX_PARALLEL_CALLS)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_send_batch(runtime, call, target, part, limits, turn))
-                for part in prepared_request
+                group.create_task(
+                    _send_batch(runtime, call, target, prepared_request, timeouts, slots)
+                )
+                for prepared_request in prepared_requests
             ]
     except ExceptionGroup as failures:
         raise _first_failure(failures) from None
@@ -271,7 +275,7 @@ async def _send_batch(
     call: Call,
     target: Target,
     prepared_request: PreparedRequest,
-    limits: Timeouts,
+    timeouts: Timeouts,
     slots: asyncio.Semaphore,
 ) -> bytes:
     exchange = call.exchange
@@ -283,7 +287,7 @@ async def _send_batch(
     content = prepared_request.content
     async with slots:
         extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
-        connect_s, tokens = limits.connect_s, runtime.tokens
+        connect_s, tokens = timeouts.connect_s, runtime.tokens
         upstream_response = await send_with_token(
             runtime.upstreams, tokens, provider, "POST", url, headers, content, connect_s, extra
         )

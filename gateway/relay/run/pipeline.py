@@ -30,7 +30,7 @@ from gateway.relay.passthrough import request as passthrough_request
 from gateway.relay.passthrough.request import request_body
 from gateway.relay.passthrough.resource_ids import ID_MARKER_END
 from gateway.relay.run import embeddings, passthrough_response
-from gateway.relay.run.choices import answer_with_choices
+from gateway.relay.run.choices import respond_with_choices
 from gateway.relay.run.client_credential import (
     error_for_client,
     is_fault_of_client,
@@ -41,7 +41,7 @@ from gateway.relay.run.realtime import serve_session
 from gateway.relay.run.reply import passed_headers_of, reply
 from gateway.relay.run.route_guardrails import guard_for_route
 from gateway.relay.run.stream import stream_response
-from gateway.relay.run.web_search import answer_with_searches, find_gateway_search
+from gateway.relay.run.web_search import find_gateway_search, respond_with_searches
 from gateway.relay.state.reasoning import CALL_HINTS, retry_without_state
 from gateway.relay.translate.choices import CHOICE_FIELDS, split_choices
 from gateway.relay.translate.media_parts import without_file_bytes
@@ -447,7 +447,7 @@ async def _call_target(
     ):
         deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
         call.attempt.upstream_sent_at = time.perf_counter()
-        await embeddings.answer_in_batches(
+        await embeddings.embed_in_batches(
             runtime, call, client, candidate.route, target, batches, timeouts
         )
         return
@@ -456,14 +456,14 @@ async def _call_target(
     if runtime.web_search is not None and (
         search_tool := find_gateway_search(call, candidate.route, target)
     ):
-        await answer_with_searches(
+        await respond_with_searches(
             runtime, call, client, deadlines, candidate.route, target, timeouts, search_tool
         )
         return
     if not exchange.fields.keys().isdisjoint(CHOICE_FIELDS) and (
         requests := await offload.run(size, split_choices, call, target)
     ):
-        await answer_with_choices(
+        await respond_with_choices(
             runtime, call, client, deadlines, candidate.route, target, timeouts, requests
         )
         return

@@ -352,8 +352,8 @@ class _Session:
             ):
                 return refusal
 
-    def _expect_response(self, wait: StopReason) -> None:
-        self._response_since, self._response_wait = time.monotonic(), wait
+    def _expect_response(self, stop_reason: StopReason) -> None:
+        self._response_since, self._response_wait = time.monotonic(), stop_reason
 
     def _without_secrets(self, message: str | bytes) -> str | bytes:
         if isinstance(message, bytes):

@@ -66,7 +66,7 @@ def find_gateway_search(call: Call, route: Route, target: Target) -> tuple[Tool,
     return translate.find_search_tool(exchange.request)
 
 
-async def answer_with_searches(
+async def respond_with_searches(
     runtime: Runtime,
     call: Call,
     client: Client,
