@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError
+from gateway.canon.media import parse_data_url
 from gateway.canon.response import Usage
 
 # The input of one vector: a text, or the ids of its tokens.
@@ -57,15 +58,37 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, inputs=self.inputs[start:stop], extra=extra)
 
 
+def is_image(text: Input) -> bool:
+    """Whether an input is an image, as a data URL."""
+    data_url = parse_data_url(text) if isinstance(text, str) else None
+    return data_url is not None and (data_url[0] or "").startswith("image/")
+
+
+def check_no_images(request: EmbedRequest, provider: str) -> None:
+    """Check the inputs for a provider that would embed the URL of an image as text.
+
+    Raises GatewayError for an image.
+    """
+    for index, text in enumerate(request.inputs):
+        if is_image(text):
+            raise _input_error(request, index, f"{provider} embeds text, not images")
+
+
 def text_inputs(request: EmbedRequest, provider: str) -> list[str]:
-    """The inputs for a provider that embeds texts only. Raises GatewayError for tokens."""
-    path, texts = request.client_path("input"), []
+    """The inputs for a provider that embeds no tokens. Raises GatewayError for tokens."""
+    texts = []
     for index, text in enumerate(request.inputs):
         if not isinstance(text, str):
-            reason = f"{path}[{index}]: {provider} embeds text, not tokens; send the text"
-            raise GatewayError(Error(kind="unsupported_param", message=reason, param=path))
+            reason = f"{provider} embeds text, not tokens; send the text"
+            raise _input_error(request, index, reason)
         texts.append(text)
     return texts
+
+
+def _input_error(request: EmbedRequest, index: int, reason: str) -> GatewayError:
+    path = request.client_path("input")
+    message = f"{path}[{index}]: {reason}"
+    return GatewayError(Error(kind="unsupported_param", message=message, param=path))
 
 
 class EmbedResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,7 +30,6 @@ _ENCODINGS: dict[tuple[str, ...], Any] = {
 }
 _TRUNCATIONS = {"END": True, "NONE": False}
 FIELD_PATHS = {
-    "input": "texts",
     "dimensions": "output_dimension",
     "task": "input_type",
     "truncate": "truncate",
@@ -49,29 +48,35 @@ def parse_embed_request(body: Json) -> EmbedRequest:
         raise unsupported(
             "embedding_types", "only one of float and base64 is supported by other providers"
         )
+    field = _find_input_field(body)
     return EmbedRequest(
         model=required_text(body, "model"),
-        inputs=_parse_inputs(body),
+        inputs=_parse_inputs(body, field),
         dimensions=integer(body, "output_dimension", minimum=1, maximum=1_000_000),
         encoding=_ENCODINGS[types],
         truncate=_TRUNCATIONS.get(truncate or ""),
         task=required_text(body, "input_type"),
         extra={NAME: extra} if extra else {},
-        client_paths=dict(FIELD_PATHS),
+        client_paths={**FIELD_PATHS, "input": field},
     )
 
 
-def _parse_inputs(body: Json) -> tuple[Input, ...]:
-    """The texts and images (data URLs), of which only one field may be set."""
+def _find_input_field(body: Json) -> str:
+    """The field with the inputs, of which only one may be set."""
     fields = [name for name in ("texts", "images", "inputs") if body.get(name)]
     if len(fields) != 1:
         raise invalid("exactly one of texts, images and inputs is required", "texts")
-    if fields == ["inputs"]:
+    return fields[0]
+
+
+def _parse_inputs(body: Json, field: str) -> tuple[Input, ...]:
+    """The texts and images (data URLs)."""
+    if field == "inputs":
         return tuple(
             _parse_input(item, f"inputs[{index}]")
             for index, item in enumerate(objects(body, "inputs"))
         )
-    return strings(body, fields[0])
+    return strings(body, field)
 
 
 def _parse_input(item: Json, path: str) -> str:

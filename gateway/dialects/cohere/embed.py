@@ -13,9 +13,8 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, defaulted_field, dropped_field
-from gateway.canon.embeddings import EmbedRequest, EmbedResponse, text_inputs
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse, is_image, text_inputs
 from gateway.canon.errors import Error, GatewayError, bad_upstream
-from gateway.canon.media import parse_data_url
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
@@ -42,7 +41,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     report: list[Adaptation] = []
     body: Json = {"model": traits.model or request.model, "embedding_types": _EMBEDDING_TYPES}
     texts = text_inputs(request, "Cohere")
-    are_images = [_is_image(text) for text in texts]
+    are_images = [is_image(text) for text in texts]
     if not any(are_images):
         body["texts"] = texts
     elif all(are_images):
@@ -69,13 +68,8 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     return EmbedResponse(vectors=tuple(result.embeddings.numbers), usage=_parse_usage(result.meta))
 
 
-def _is_image(text: str) -> bool:
-    data_url = parse_data_url(text)
-    return data_url is not None and (data_url[0] or "").startswith("image/")
-
-
 def _render_content(text: str) -> Json:
-    if _is_image(text):
+    if is_image(text):
         return {"type": "image_url", "image_url": {"url": text}}
     return {"type": "text", "text": text}
 

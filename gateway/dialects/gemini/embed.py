@@ -7,7 +7,12 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
-from gateway.canon.embeddings import EmbedRequest, EmbedResponse, text_inputs
+from gateway.canon.embeddings import (
+    EmbedRequest,
+    EmbedResponse,
+    check_no_images,
+    text_inputs,
+)
 from gateway.canon.errors import GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
@@ -130,7 +135,8 @@ def embed_path(model: str) -> str:
 
 
 def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedRequest:
-    """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
+    """The JSON to send, and its adaptations. Raises GatewayError for tokens and images."""
+    check_no_images(request, "Google")
     report: list[Adaptation] = []
     common_fields, fields_by_request = _split_shared_fields(request, report)
     model = "/".join(split_resource(traits.model or request.model))

@@ -7,7 +7,12 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
-from gateway.canon.embeddings import EmbedRequest, EmbedResponse, text_inputs
+from gateway.canon.embeddings import (
+    EmbedRequest,
+    EmbedResponse,
+    check_no_images,
+    text_inputs,
+)
 from gateway.canon.errors import GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
@@ -58,7 +63,8 @@ def embed_path(model: str) -> str:
 
 
 def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedRequest:
-    """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
+    """The JSON to send, and its adaptations. Raises GatewayError for tokens and images."""
+    check_no_images(request, "Ollama")
     texts = text_inputs(request, "Ollama")
     body: Json = {"model": traits.model or request.model, "input": texts}
     if request.dimensions is not None:

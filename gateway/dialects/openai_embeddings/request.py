@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
-from gateway.canon.embeddings import EmbedRequest, Input
+from gateway.canon.embeddings import EmbedRequest, Input, check_no_images
 from gateway.canon.errors import invalid
 from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
 from gateway.canon.traits import Traits
@@ -75,6 +75,9 @@ def _parse_token_ids(value: list[Any], path: str) -> tuple[int, ...]:
 
 def render_embed(request: EmbedRequest, traits: Traits) -> RenderedRequest:
     """The JSON to send and what it could not express. Vectors are requested as numbers."""
+    if request.client_path("input") != "input":
+        # OpenAI's clients may send such texts to servers that read them.
+        check_no_images(request, "the provider")
     body: Json = {"model": traits.model or request.model, "input": list(request.inputs)}
     if request.dimensions is not None:
         body["dimensions"] = request.dimensions

@@ -11,6 +11,8 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, CitationDelta, Delta, End, Start
 from gateway.canon.request import Citation, Document, QuoteLocation, Request, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere import DIALECT
 from gateway.framing.sse import Decoder
@@ -113,6 +115,25 @@ def test_unsupported_embedding_inputs_are_refused_by_name(body: dict[str, Any], 
     with pytest.raises(GatewayError) as error:
         DIALECT.embed_client.parse_embed({"model": "gw", "input_type": "search_query", **body})
     assert error.value.error.param == param
+
+
+IMAGE_URL = "data:image/png;base64,iVBORw0KGgo="
+IMAGE_PART = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
+
+
+@pytest.mark.parametrize("target", ["openai_embeddings", "gemini", "ollama"])
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [({"images": [IMAGE_URL]}, "images"), ({"inputs": [{"content": [IMAGE_PART]}]}, "inputs")],
+)
+def test_an_image_is_not_embedded_as_text(target: str, body: dict[str, Any], param: str) -> None:
+    client, provider = DIALECT.embed_client, DIALECTS[target].embed_provider
+    assert client is not None
+    assert provider is not None
+    request = client.parse_embed({"model": "gw", "input_type": "image", **body})
+    with pytest.raises(GatewayError) as error:
+        provider.render_embed(request, Traits())
+    assert (error.value.error.kind, error.value.error.param) == ("unsupported_param", param)
 
 
 def test_sources_of_an_earlier_response_are_reported() -> None:
