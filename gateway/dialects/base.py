@@ -341,6 +341,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         framing: how its streams are framed (`gateway.framing.formats`).
         prompt_format: where stored prompts are inserted; without `messages`, they cannot be.
         serves_clients: whether clients may use it; else only providers do.
+        translated_fields: a body with one of these is never passed through.
         streams_by_default: whether a request without `stream` gets a streamed response.
         passthrough_paths: endpoint name -> the upstream's path of a passthrough request,
             where it differs from the path of a chat request.
@@ -392,6 +393,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     framing: Framing = "sse"
     prompt_format: PromptFormat = _NO_PROMPTS
     serves_clients: bool = True
+    translated_fields: frozenset[str] = frozenset()
     streams_by_default: bool = False
     passthrough_paths: dict[str, str] = {}
     passthrough_only: frozenset[str] = frozenset()

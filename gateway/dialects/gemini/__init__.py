@@ -22,6 +22,7 @@ from gateway.dialects.gemini.embed import (
 from gateway.dialects.gemini.errors import parse_error, render_error
 from gateway.dialects.gemini.reasoning import drop_state
 from gateway.dialects.gemini.request import (
+    COUNTED_REQUEST,
     check_passthrough,
     parse_request,
     provider_path,
@@ -62,6 +63,8 @@ DIALECT = Dialect(
     replays_reasoning=True,
     default_reasoning_display="none",
     token_count_body=token_count_body,
+    # It has a model of its own, and Vertex AI does not accept it.
+    translated_fields=COUNTED_REQUEST,
     needs_inline_media=needs_bytes,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),
     embed_provider=EmbedProvider(
@@ -72,8 +75,7 @@ DIALECT = Dialect(
         system="systemInstruction",
         assistant_role="model",
         uses_parts=True,
-        # The form of a token count that wraps a whole request.
-        excluded_fields=frozenset({"generateContentRequest"}),
+        excluded_fields=COUNTED_REQUEST,
         parameters_object="generationConfig",
         parameters={
             "temperature": ("temperature",),

@@ -146,6 +146,10 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     )
 
 
+# The field of a token count that contains a whole request.
+COUNTED_REQUEST = frozenset({"generateContentRequest", "generate_content_request"})
+
+
 def _unwrap_counted_request(body: Json) -> Json:
     """The request inside a countTokens body, which may contain one instead of contents."""
     generate_request = mapping(body, "generateContentRequest")

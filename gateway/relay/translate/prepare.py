@@ -352,6 +352,8 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     if exchange.dialect.name != dialect.name:
         return False
+    if not dialect.translated_fields.isdisjoint(exchange.fields):
+        return False
     traits = target.model.traits
     if exchange.framing != exchange.dialect.framing and not (
         (exchange.framing == "whole_calls" and traits.whole_calls)

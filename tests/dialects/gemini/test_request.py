@@ -32,6 +32,7 @@ from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE, SKIP_SIGNATURE
 from gateway.dialects.gemini.reasoning import parse_signature, render_signature
 from gateway.dialects.gemini.tools import from_google_schema, to_gemini_schema
+from gateway.simulate import translate
 from tests.dialects.gemini.make import (
     PNG,
     STATE,
@@ -534,6 +535,22 @@ def test_a_token_count_accepts_a_complete_request():
     request = parse({"model": "gw", "generateContentRequest": {**body(), "model": "models/else"}})
     assert request.model == "gw"
     assert len(request.turns) == 1
+
+
+@pytest.mark.parametrize("name", ["generateContentRequest", "generate_content_request"])
+@pytest.mark.parametrize("preset", ["gemini", "vertex"])
+def test_a_counted_request_names_the_model_of_the_target(name: str, preset: str):
+    """The request in the body of a token count has a name of its own; Vertex AI has no such form."""
+    contents = body()["contents"]
+    wrapped = {"model": "gw", name: {"model": "models/gw", "contents": contents}}
+    translation = translate.request("gemini_count_tokens", preset, wrapped, {}, "gemini-3-pro")
+    sent = translation["body"]
+    if preset == "gemini":
+        assert sent.keys() == {"generateContentRequest"}
+        sent = sent["generateContentRequest"]
+        assert sent.pop("model") == "models/gemini-3-pro"
+    assert sent == {"contents": contents}
+    assert translation["report"] == []
 
 
 # --- a signature that the API refused ---------------------------------------------------
