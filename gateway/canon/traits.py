@@ -51,6 +51,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         parallel_toggle: whether parallel calls can be disabled.
         tool_result_images: whether a tool result may contain images.
         tool_result_status: whether a tool result of Converse may have a status.
+        search_results: whether a Converse message may contain search results.
         mixed_results: whether a turn of Converse may contain text besides tool results.
         cache: the prompt-cache breakpoints accepted: `none`, `implicit`,
             `breakpoints` (OpenAI), `cache_control`, `cachePoint`.
@@ -168,6 +169,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     audio: bool = False
     tool_result_images: bool = False
     tool_result_status: bool = True
+    search_results: bool = True
     mixed_results: bool = True
     cache: Literal["none", "implicit", "breakpoints", "cache_control", "cachePoint"] = "implicit"
     tool_cache: bool = True

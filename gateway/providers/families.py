@@ -506,6 +506,7 @@ BEDROCK: tuple[Family, ...] = (
             "top_k": False,
             "tool_result_images": False,
             "tool_result_status": False,
+            "search_results": False,
             "mixed_results": False,
             "cache": "none",
             "count_tokens": "estimate",

@@ -143,6 +143,8 @@ def _roles(model: str, body: Json) -> Refusal | None:
     for message in body["messages"]:
         names = {name for block in message["content"] for name in block}
         spoken = names & {"image", "document", "audio", "toolResult", "searchResult"}
+        if "claude" not in model and "searchResult" in str(message):
+            return validation_error("This model doesn't support the searchResult field.")
         if message["role"] == "assistant" and spoken:
             return validation_error(f"Assistant messages can not contain {spoken}")
         if message["role"] == "user" and names & {"toolUse", "reasoningContent"}:

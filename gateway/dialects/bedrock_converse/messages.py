@@ -441,6 +441,8 @@ def _document_texts(context: RenderContext, document: Document) -> list[str]:
 
 
 def _render_search_result(context: RenderContext, document: Document) -> Json:
+    if not context.traits.search_results:
+        return _render_search_result_text(context, document)
     content = [{"text": text} for text in _document_texts(context, document)]
     block: Json = {
         "source": document.context or "",
@@ -450,6 +452,16 @@ def _render_search_result(context: RenderContext, document: Document) -> Json:
     if document.citations is not None:
         block["citations"] = {"enabled": document.citations}
     return {"searchResult": block}
+
+
+def _render_search_result_text(context: RenderContext, document: Document) -> Json:
+    reason = f"sent as text: {context.model} does not support search results"
+    context.approximate(document.path, reason)
+    if document.citations:
+        context.drop(join_path(document.path, "citations"), "citations require a search result")
+    heading = "\n".join(filter(None, (document.title, document.context)))
+    texts = filter(None, (heading, *_document_texts(context, document)))
+    return {"text": "\n\n".join(texts) or EMPTY_PLACEHOLDER}
 
 
 def _render_audio(context: RenderContext, audio: Audio) -> Json:

@@ -29,6 +29,7 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.dialects.bedrock_converse import DIALECT
+from gateway.dialects.bedrock_converse.context import SEARCH_RESULT_MEDIA_TYPE
 from tests.dialects.bedrock_converse.make import (
     CLAUDE,
     CLAUDE_NOW,
@@ -323,6 +324,36 @@ def test_reasoning_that_calls_without_theirs_skip_is_reported(model: str, replay
     skips = not replayed and model == CLAUDE
     report = {item.path: item.reason for item in rendered.report}
     assert report.get("reasoning", "").startswith("no reasoning in this response") is skips
+
+
+SEARCH_RESULT = Document(
+    title="T",
+    context="https://x.test",
+    parts=(Text(text="one", path="d.content[0]"), Text(text="two", path="d.content[1]")),
+    media_type=SEARCH_RESULT_MEDIA_TYPE,
+    citations=True,
+    path="d",
+)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_search_result_is_text_for_models_without_them(nested: bool) -> None:
+    """The field is only supported by Claude (botocore's service model)."""
+    parts = (result(SEARCH_RESULT),) if nested else (SEARCH_RESULT,)
+    turns = (USER_TURN, CALL, user(*parts)) if nested else (user(*parts),)
+    request = request_with_turns(*turns, tools=(F,))
+    blocks = render(request, CLAUDE).body["messages"][-1]["content"]
+    assert "searchResult" in str(blocks)
+    for model in (NOVA, LLAMA):
+        rendered = render(request, model)
+        (block,) = rendered.body["messages"][-1]["content"]
+        if nested:
+            (block,) = block["toolResult"]["content"]
+        assert block == {"text": "T\nhttps://x.test\n\none\n\ntwo"}
+        assert reported_fields(rendered.report) == [
+            ("d", "approximated"),
+            ("d.citations", "dropped"),
+        ]
 
 
 def test_sampling_fields_are_dropped_with_thinking() -> None:
