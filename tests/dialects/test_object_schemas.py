@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from gateway.canon.object_schema import merge_into_object
@@ -150,7 +151,10 @@ def output_request(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @each(("target", "rules"), OPENAI)
-@each("schema", [NAMES, {"type": "STRING"}, {"anyOf": [NAMES, {"type": "OBJECT"}]}])
+@each(
+    "schema",
+    [NAMES, {"type": "STRING"}, {"anyOf": [NAMES, {"type": "OBJECT"}]}, {"enum": ["a"]}],
+)
 def test_openai_gets_an_output_that_is_no_object_as_an_instruction(
     target: str, rules: Any, schema: dict[str, Any]
 ) -> None:
@@ -163,6 +167,14 @@ def test_openai_gets_an_output_that_is_no_object_as_an_instruction(
     (row,) = translation["report"]
     assert (row["field"], row["action"]) == ("generationConfig.responseSchema", "approximated")
     assert row["note"] == "OpenAI accepts only objects: sent as an instruction"
+
+
+@each(("target", "rules"), OPENAI)
+def test_an_output_with_properties_is_an_object(target: str, rules: Any) -> None:
+    request = output_request({"properties": {"a": {"type": "STRING"}}})
+    body = translate.request("gemini", target, request, {}, "gpt-4.1")["body"]
+    assert rules.refusal(body) is None
+    assert '"type": "object"' in json.dumps(body)
 
 
 def test_other_servers_enforce_an_output_that_is_no_object() -> None:

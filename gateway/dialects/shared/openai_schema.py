@@ -19,6 +19,8 @@ from gateway.dialects.shared.render_context import ReportingContext
 
 Json = dict[str, Any]
 
+# Keywords of a schema without a type that is an object, or may be one.
+_OBJECT_KEYWORDS = frozenset({"properties", "$ref", "allOf"})
 _EMPTY_OBJECT: Json = {"type": "object", "properties": {}}
 
 
@@ -29,6 +31,8 @@ def object_parameters(schema: Json | None) -> Json:
     out = {key: value for key, value in with_array_items(schema).items() if key != "$schema"}
     if out.get("type") == "object" and "properties" not in out:
         out["properties"] = {}
+    elif "type" not in out and "properties" in out:
+        out["type"] = "object"
     return out or dict(_EMPTY_OBJECT)
 
 
@@ -77,9 +81,9 @@ def accepts_output_schema(output: Output, traits: Traits) -> bool:
     A reference at the root is sent, as it may lead to an object.
     """
     schema = output.schema
-    if not traits.object_output or not schema:
+    if not traits.object_output or not schema or schema.get("type") == "object":
         return True
-    return schema.get("type") == "object" or not {"type", "anyOf", "oneOf"} & schema.keys()
+    return "type" not in schema and not _OBJECT_KEYWORDS.isdisjoint(schema)
 
 
 def format_hint(context: ReportingContext, output: Output) -> str:
