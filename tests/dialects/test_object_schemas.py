@@ -140,6 +140,7 @@ def test_gemini_gets_an_object_at_the_root(schema: dict[str, Any], properties: s
 # --- outputs --------------------------------------------------------------------------------
 
 NAMES = {"type": "ARRAY", "items": {"type": "STRING"}}
+LISTED = {"$ref": "#/$defs/Names", "$defs": {"Names": NAMES}}
 OPENAI = [("openai_chat", openai_rules), ("openai_responses", responses_rules)]
 
 
@@ -153,7 +154,7 @@ def output_request(schema: dict[str, Any]) -> dict[str, Any]:
 @each(("target", "rules"), OPENAI)
 @each(
     "schema",
-    [NAMES, {"type": "STRING"}, {"anyOf": [NAMES, {"type": "OBJECT"}]}, {"enum": ["a"]}],
+    [NAMES, {"type": "STRING"}, {"anyOf": [NAMES, {"type": "OBJECT"}]}, {"enum": ["a"]}, LISTED],
 )
 def test_openai_gets_an_output_that_is_no_object_as_an_instruction(
     target: str, rules: Any, schema: dict[str, Any]
@@ -175,6 +176,26 @@ def test_an_output_with_properties_is_an_object(target: str, rules: Any) -> None
     body = translate.request("gemini", target, request, {}, "gpt-4.1")["body"]
     assert rules.refusal(body) is None
     assert '"type": "object"' in json.dumps(body)
+
+
+@each(("target", "rules"), OPENAI)
+def test_an_output_that_refers_to_an_object_is_that_object(target: str, rules: Any) -> None:
+    """A recursive model of Pydantic has a reference at its root."""
+    node = {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}},
+        "required": ["next"],
+        "additionalProperties": False,
+    }
+    schema = {"$ref": "#/$defs/Node", "$defs": {"Node": node}}
+    config = {"responseMimeType": "application/json", "responseJsonSchema": schema}
+    request = output_request(NAMES) | {"generationConfig": config}
+    translation = translate.request("gemini", target, request, {}, "gpt-4.1")
+    body = translation["body"]
+    assert rules.refusal(body) is None
+    output = body["text"]["format"] if "text" in body else body["response_format"]["json_schema"]
+    assert output["schema"] == {**node, "$defs": {"Node": node}}
+    assert translation["report"] == []
 
 
 def test_other_servers_enforce_an_output_that_is_no_object() -> None:

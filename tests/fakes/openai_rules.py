@@ -321,7 +321,7 @@ def _output(body: dict[str, Any]) -> Refusal | None:
 def output_schema_problem(schema: dict[str, Any], *, strict: bool) -> str | None:
     """Return the refusal of an output's schema; None if it is valid."""
     kind = schema.get("type")
-    if kind != "object" and ("$ref" not in schema or strict):
+    if kind != "object":
         kind_name = f'"{kind}"' if kind else '"None"'
         return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: {kind_name}'."
     return strict_schema_problem(schema) if strict else None

@@ -9,6 +9,7 @@ from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Output, Part, Text
 from gateway.canon.schema import (
     has_untyped_part,
+    resolve_ref,
     restrict_to_openai_strict,
     with_array_items,
     with_description,
@@ -19,8 +20,6 @@ from gateway.dialects.shared.render_context import ReportingContext
 
 Json = dict[str, Any]
 
-# Keywords of a schema without a type that is an object, or may be one.
-_OBJECT_KEYWORDS = frozenset({"properties", "$ref", "allOf"})
 _EMPTY_OBJECT: Json = {"type": "object", "properties": {}}
 
 
@@ -60,6 +59,8 @@ def strict_schema(schema: Json) -> tuple[Json, tuple[str, ...]] | None:
 def output_schema_fields(context: ReportingContext, output: Output) -> Json:
     """The fields of a JSON Schema format: its name, `strict`, the schema and its description."""
     schema, strict = object_parameters(output.schema), output.strict
+    if context.traits.object_output:
+        schema = _follow_root_reference(schema)
     path = context.request.client_path("schema")
     if strict is not False:
         strict_result = strict_schema(schema)
@@ -75,15 +76,20 @@ def output_schema_fields(context: ReportingContext, output: Output) -> Json:
     return out if output.description is None else {**out, "description": output.description}
 
 
-def accepts_output_schema(output: Output, traits: Traits) -> bool:
-    """Whether a schema can be sent as it is: OpenAI requires an object, also if it is not strict.
+def _follow_root_reference(schema: Json) -> Json:
+    """A schema whose root refers to an object, with this object as its root."""
+    reference = schema.get("$ref")
+    target = resolve_ref(schema, reference) if isinstance(reference, str) else None
+    if "type" in schema or not isinstance(target, dict) or target.get("type") != "object":
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "$ref"}, **target}
 
-    A reference at the root is sent, as it may lead to an object.
-    """
-    schema = output.schema
-    if not traits.object_output or not schema or schema.get("type") == "object":
+
+def accepts_output_schema(output: Output, traits: Traits) -> bool:
+    """Whether a schema can be sent: OpenAI requires an object, also if it is not strict."""
+    if not traits.object_output or not output.schema:
         return True
-    return "type" not in schema and not _OBJECT_KEYWORDS.isdisjoint(schema)
+    return _follow_root_reference(object_parameters(output.schema)).get("type") == "object"
 
 
 def format_hint(context: ReportingContext, output: Output) -> str:
