@@ -30,7 +30,7 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.signature import recover_reasoning_text
+from gateway.canon.signature import is_from_target, recover_reasoning_text
 from gateway.canon.traits import Traits
 from gateway.canon.turns import pair_tool_results
 from gateway.dialects.gemini.context import (
@@ -546,7 +546,7 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
     rendered_parts: list[Json] = (
         [{"text": reasoning.text, "thought": True}] if reasoning.text else []
     )
-    if signature is None and context.same_dialect:
+    if (signature is None and context.same_dialect) or _is_unsigned_thought(context, signature):
         return rendered_parts, ""
     if signature is None or not can_be_replayed(
         signature, context.traits, native=context.same_dialect
@@ -562,6 +562,16 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
         return rendered_parts, signature.value
     part = rendered_parts[0] if rendered_parts else {"text": ""}
     return [{**part, "thoughtSignature": signature.value}], ""
+
+
+def _is_unsigned_thought(context: RenderContext, signature: Signature | None) -> bool:
+    """Whether reasoning is a thought of the target, whose signature follows on another part."""
+    return (
+        signature is not None
+        and signature.kind == "text"
+        and not signature.value
+        and is_from_target(signature, context.traits)
+    )
 
 
 # --- a provider's contents ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
@@ -339,6 +340,17 @@ def test_a_step_without_a_signature_gets_the_sentinel():
 def test_a_reasoning_signature_moves_to_the_next_call():
     state = Signature(provider="acme", model="acme-1", kind=NEXT_PART_SIGNATURE, value=STATE)
     assert rendered_contents(Reasoning(text="hm", signature=state), CALL) == ([None, STATE], [])
+
+
+def test_a_thought_whose_signature_follows_later_is_sent_back():
+    state = Signature(provider="acme", model="acme-1", kind="text")
+    thought = Reasoning(text="hm", signature=state)
+    signed_call = replace(CALL, signature=OWN)
+    turn = Turn(role="assistant", parts=(thought, Text(text="say"), signed_call))
+    rendered = render(client_request(turns=(USER_TURN, turn)), **DEMANDS)
+    parts = rendered.body["contents"][1]["parts"]
+    assert parts[:2] == [{"text": "hm", "thought": True}, {"text": "say"}]
+    assert [item for item in rendered.report if "reasoning" in item.reason] == []
 
 
 def test_another_models_signature_is_dropped_and_reported():
