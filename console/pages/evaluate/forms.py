@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -18,15 +19,30 @@ from console.evaluate.definition import (
     Problem,
     parse_cases,
     parse_definition,
+    render_case,
     render_definition,
 )
 from console.evaluate.file_format import MAX_FILE_BYTES, load_file
 from console.form_fields import CODE_INPUT
 from console.optimistic_lock import ValuesLock
 from console.pages.evaluate.labels import ASSERTION_LABELS, FORMAT_LABELS
-from console.playground.validation import is_storable
+from console.playground.validation import MAX_DEPTH, is_storable
 
 Json = dict[str, Any]
+# The character, or an escape of it.
+_NUL = re.compile(r"\x00|\\(?:u0000|x00|0)")
+
+
+def _check_storable(value: Any, text: str, depth: int) -> None:
+    """Raises ValidationError if the database cannot store the value of a JSON or YAML text.
+
+    `depth` is the number of levels around the value in the stored document.
+    """
+    if is_storable(value, depth):
+        return
+    if _NUL.search(text):
+        raise forms.ValidationError(_("Contains a NUL character, which cannot be stored."))
+    raise forms.ValidationError(_("Nested too deeply, more than %d levels.") % (MAX_DEPTH - depth))
 
 
 class JsonField(forms.CharField):
@@ -48,9 +64,11 @@ class JsonField(forms.CharField):
         if not text:
             return None
         try:
-            return msgspec.json.decode(text)
+            decoded_value = msgspec.json.decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise forms.ValidationError(_("Not valid JSON: %s.") % json_problem(error)) from None
+        _check_storable(decoded_value, text, 1)
+        return decoded_value
 
 
 class ModelsField(forms.MultipleChoiceField):
@@ -159,17 +177,16 @@ class EvaluationForm(ValuesLock, forms.Form):
         else:
             document["prompt"] = data["prompt"] or spec.DEFAULT_PROMPT
             document["system"] = data["system"]
-        if not is_storable(document):
-            self.add_error(None, _("The form contains a NUL character or is nested too deeply."))
-            return None
         try:
             definition = parse_definition(document)
         except InvalidDefinition as invalid:
             for message in invalid.errors:
                 self.add_error(*_form_error(self, message))
             return None
-        if not is_storable([*definition.messages]):
-            self.add_error("prompt", _("Contains a NUL character or is nested too deeply."))
+        try:
+            _check_storable([*definition.messages], data["prompt"], 1)
+        except forms.ValidationError as error:
+            self.add_error("prompt", error)
             return None
         return msgspec.structs.replace(definition, cases=self.definition.cases)
 
@@ -243,6 +260,11 @@ class AssertionForm(forms.Form):
             parse_assertion(self.document())
         except InvalidAssertion as invalid:
             self.add_error(invalid.field, _as_sentence(str(invalid)))
+            return data
+        try:
+            _check_storable(_typed_value(data), data["value"], 3)
+        except forms.ValidationError as error:
+            self.add_error("value", error)
         return data
 
 
@@ -326,14 +348,19 @@ class CasesForm(forms.Form):
         if not self.is_valid():
             return None
         upload, text = self.cleaned_data["file"], self.cleaned_data["text"]
+        field = "text" if upload is None else "file"
         try:
             if upload is not None:
-                return load_file(upload.name, read_upload(upload)).cases
-            cases = parse_case_text(text, self.cleaned_data["format"])
-            if "\0" in text:
-                raise InvalidDefinition("the text contains a NUL character")
+                text = read_upload(upload)
+                cases = load_file(upload.name, text).cases
+            else:
+                cases = parse_case_text(text, self.cleaned_data["format"])
+            _check_storable([render_case(case) for case in cases], text, 1)
         except InvalidDefinition as invalid:
-            self.add_error("text" if upload is None else "file", "; ".join(invalid.errors))
+            self.add_error(field, "; ".join(invalid.errors))
+            return None
+        except forms.ValidationError as error:
+            self.add_error(field, error)
             return None
         return cases
 
@@ -363,12 +390,15 @@ class ImportForm(forms.Form):
             return None
         upload = self.cleaned_data["file"]
         try:
-            definition = load_file(upload.name, read_upload(upload))
-            if not is_storable(render_definition(definition)):
-                raise InvalidDefinition("the file is nested too deeply")
+            text = read_upload(upload)
+            definition = load_file(upload.name, text)
+            _check_storable(render_definition(definition), text, 0)
         except InvalidDefinition as invalid:
             for message in invalid.errors:
                 self.add_error("file", message)
+            return None
+        except forms.ValidationError as error:
+            self.add_error("file", error)
             return None
         return definition
 
@@ -404,9 +434,6 @@ class CaseForm(ValuesLock, forms.Form):
         data = self.cleaned_data
         values = {name: data[name] for name in ("name", "messages", "threshold")}
         document = {**values, "vars": data["vars"] or {}, "assert": assertions}
-        if not is_storable(document):
-            self.add_error(None, _("The form contains a NUL character or is nested too deeply."))
-            return None
         try:
             return parse_cases([document])[0]
         except InvalidDefinition as invalid:
