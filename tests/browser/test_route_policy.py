@@ -145,7 +145,9 @@ def test_cached_responses_are_stored_counted_and_cleared(
     page.locator("#route-more > summary").click()
     page.get_by_label("Cache TTL (s)").fill("long")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#route-more .errors")).to_contain_text("Enter a number from 1 to")
+    expect(page.locator("#route-more .errors")).to_contain_text(
+        "Enter a number of seconds from 1 to 2,592,000 (30 days)"
+    )
     page.get_by_label("Cache TTL (s)").fill("600")
     page.get_by_label("Cache scope").select_option("route")
     save_route_form(page, 2)

@@ -96,6 +96,7 @@ def test_a_route_policy_is_saved_and_the_next_request_uses_it(admin_client: Clie
     ("typed", "expected"),
     [
         ({"health_check_interval_s": "1"}, "Enter a number from 10 to 86,400."),
+        ({"cache_ttl": "9999999"}, "of seconds from 1 to 2,592,000 (30 days), or leave it empty."),
         ({"hedge_after_s": "soon"}, "a number from 0.01 to"),
         ({"retries_by_kind-timeout": "-1"}, "a number from 0 to 100"),
         ({"cooldown_after": "0"}, "a number from 1 to 100"),

@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.templatetags.ui import count
 from gateway.routing.cache_policy import MAX_TTL_S, TTL_S, parse_cache_policy
 
 SCOPES: dict[str, str | Promise] = {
@@ -36,7 +37,8 @@ def parse_cache(seconds: str, scope: str, extra_json: str) -> dict[str, Any]:
         return {}
     if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:12]) <= MAX_TTL_S):
         raise ValueError(
-            _("Enter a number from 1 to %(maximum)d, or leave it empty.") % {"maximum": MAX_TTL_S}
+            _("Enter a number of seconds from 1 to %(maximum)s (%(days)d days), or leave it empty.")
+            % {"maximum": count(MAX_TTL_S), "days": MAX_TTL_S // 86_400}
         )
     try:
         extra = json.loads(extra_json)
