@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, PageErrors
 from tests.browser.playground_page import CuttableProxy, Playground, sign_in_page, with_models
 from tests.browser.site import Site
 from tests.waits import wait_until
@@ -255,3 +255,28 @@ def test_a_route_of_a_real_model_is_offered_before_the_demo(
         wait_until(lambda: "zeta" in chosen())
     finally:
         site.shell(f"{gone}; Provider.objects.get(name='openai').delete()")
+
+
+def test_without_models_no_list_opens_and_the_error_is_shown_once(
+    playground: Playground, site: Site, page_errors: PageErrors
+) -> None:
+    """The list of models opened in the corner of the page, and errors were repeated."""
+    switch = "from gateway.models import Provider; Provider.objects.all().update(enabled={})"
+    site.shell(switch.format(False))
+    page = playground.page
+    page_errors.allow("400 (Bad Request)")
+    try:
+        wait_until(lambda: '"models": []' in page.request.get("/console/playground").text())
+        playground.open()
+        expect(playground.column("A").locator(".model-pick")).to_have_text("Model of A: No model ")
+        expect(page.locator(".picker")).to_be_hidden()
+        page.get_by_label("Message to the models").fill("Hello")
+        playground.run()
+        expect(page.locator("#pg-errors")).to_have_text("Choose a model.")
+        expect(page.locator(".picker")).to_be_hidden()
+    finally:
+        site.shell(switch.format(True))
+    wait_until(lambda: '"models": []' not in page.request.get("/console/playground").text())
+    playground.open()
+    page.get_by_role("button", name="Add a model").click()
+    expect(page.locator(".picker")).to_be_visible()

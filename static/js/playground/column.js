@@ -26,7 +26,7 @@ export class Column {
   }
 
   get info() {
-    return this.app.boot.models.find((m) => m.id === this.model) ?? { id: this.model, label: this.model, isUnavailable: true };
+    return this.app.boot.models.find((m) => m.id === this.model) ?? { id: this.model, label: this.model || _("No model"), isUnavailable: this.model };
   }
 
   get selected() {

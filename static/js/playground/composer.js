@@ -169,10 +169,9 @@ export class Composer {
   /** Shows errors by field, and the tab of the first one. */
   showErrors(fields) {
     const box = $("#pg-errors");
-    const names = Object.keys(fields);
-    box.hidden = !names.length;
-    box.textContent = names.map((name) => [fields[name]].flat().join(" ")).join(" ");
-    const tab = { message: "message", messages: "message", system: "system", schema: "schema", tools: "tools", expected: "tools", params: "params", repeat: "params" }[names[0]?.split(/[.[]/)[0]];
+    box.textContent = [...new Set(Object.values(fields).flat())].join(" ");
+    box.hidden = !box.textContent;
+    const tab = { message: "message", messages: "message", system: "system", schema: "schema", tools: "tools", expected: "tools", params: "params", repeat: "params" }[Object.keys(fields)[0]?.split(/[.[]/)[0]];
     if (tab) this.selectTab(tab);
     if (tab === "message") this.text.focus();
   }

@@ -98,7 +98,7 @@ class App {
     this.columns.push(column);
     this.addButton.before(column.root);
     this.layout();
-    if (!model) this.pickModel(column);
+    if (model === undefined) this.pickModel(column);
     return column;
   }
 
