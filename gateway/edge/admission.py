@@ -29,7 +29,6 @@ import msgspec
 
 from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.canon.json_values import decode_or_none
 from gateway.edge.similar_names import similar_names
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Exchange
@@ -253,29 +252,6 @@ def find_route(snapshot: Snapshot, key: ApiKey | None, model: str, param: str = 
         message = f"this API key may not use the model `{model[:200]}`"
         raise GatewayError(Error(kind="not_allowed", message=message, param=param))
     return route
-
-
-# Fields in which OpenRouter (`models`) and Vercel's AI Gateway (`providerOptions.gateway.models`)
-# read the models to use if the requested one fails.
-FALLBACK_FIELDS = frozenset({"models", "providerOptions"})
-
-
-def refuse_fallback_models(key: ApiKey | None, fields: dict[str, msgspec.Raw]) -> None:
-    """Raises GatewayError (403) for fallback models from a key that is limited to some models."""
-    if key is None or not key.routes or "*" in key.routes:
-        return
-    path = ""
-    if bytes(fields.get("models", b"null")) not in {b"null", b"[]"}:
-        path = "models"
-    elif bytes(raw_options := fields.get("providerOptions", b"null")) != b"null":
-        options = decode_or_none(raw_options)
-        gateway_options = options.get("gateway") if isinstance(options, dict) else None
-        # None: it cannot be read here, but a provider may.
-        if options is None or (isinstance(gateway_options, dict) and gateway_options.get("models")):
-            path = "providerOptions.gateway.models"
-    if path:
-        message = f"this API key is limited to some models and may not name others in {path}"
-        raise GatewayError(Error(kind="not_allowed", message=message, param=path))
 
 
 def check_model_name(model: str, param: str = "model") -> None:
@@ -525,7 +501,7 @@ INTERPRETED_FIELDS = frozenset(
         *("input_file_id", "requests", "query", "documents", "images", "keep_alive", "raw"),
         *("contents", "content", "generateContentRequest", "generationConfig", "serviceTier"),
         *("systemInstruction", "toolConfig", "safetySettings", "cachedContent"),
-        *("session_id", "tags", "cache", "dragoman"),
+        *("session_id", "tags", "cache", "dragoman", "models", "fallbacks", "plugins"),
     }
 )
 _CANONICAL_SPELLINGS = {name.casefold(): name for name in INTERPRETED_FIELDS}

@@ -35,12 +35,7 @@ from gateway.edge import (
     responses,
     traces,
 )
-from gateway.edge.admission import (
-    FALLBACK_FIELDS,
-    authenticate,
-    find_route,
-    refuse_fallback_models,
-)
+from gateway.edge.admission import authenticate, find_route
 from gateway.edge.bedrock_listing import bedrock_model_entry, bedrock_models_page
 from gateway.edge.cohere_listing import cohere_model_entry, cohere_models_page
 from gateway.edge.google_listing import google_model_entry, google_models_page
@@ -58,6 +53,7 @@ from gateway.relay.run.pipeline import UpstreamRefused, run
 from gateway.relay.run.reply import stream_headers
 from gateway.relay.run.settle import CLIENT_GONE, serve_call, settle
 from gateway.relay.runtime import LazyRuntime, Runtime
+from gateway.routing import other_models
 
 Scope = dict[str, Any]
 # Unique without a system call for randomness per request.
@@ -329,8 +325,12 @@ async def _accept_call(
     if not exchange.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     exchange.route = find_route(exchange.snapshot, exchange.key, exchange.model)
-    if not FALLBACK_FIELDS.isdisjoint(exchange.fields):
-        refuse_fallback_models(exchange.key, exchange.fields)
+    if not other_models.FIELDS.isdisjoint(exchange.fields) and other_models.is_limited(
+        exchange.key
+    ):
+        await offload.run(
+            size, other_models.refuse_other_models, exchange.snapshot, exchange.key, exchange.fields
+        )
 
 
 async def _report_failure(

@@ -25,6 +25,7 @@ from gateway.providers.prices import lists_model
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.spool import Spool
 from gateway.relay.passthrough.request import BATCH_PURPOSES, provider_path, state_of
+from gateway.routing import other_models
 from gateway.routing.snapshot import Provider, may_use
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _MAX_CACHED_NAMES = 1000
 
 Fields = dict[str, msgspec.Raw]
 RenameModel = Callable[[str, int], str]
+CheckFields = Callable[[Fields, int], None]
 
 
 class _Body(msgspec.Struct):
@@ -113,7 +115,11 @@ async def rename_models(
     model_names_of_file = _ModelNames(exchange, provider)
     try:
         for part in state.form or ():
-            rewriter = BatchLineRewriter(model_names_of_file) if part is file else None
+            rewriter = (
+                BatchLineRewriter(model_names_of_file, _other_models_check(exchange))
+                if part is file
+                else None
+            )
             parts.append(
                 part
                 if part.stored_range is None
@@ -143,10 +149,13 @@ async def _copy_part(
 
 
 class BatchLineRewriter:
-    """Rewrites the model of each line to what `rename(name, line_number)` returns."""
+    """Rewrites the model of each line to what `rename(name, line_number)` returns.
 
-    def __init__(self, rename: RenameModel) -> None:
-        self._rename = rename
+    `check` is called with the body's fields, if it has any that may name other models.
+    """
+
+    def __init__(self, rename: RenameModel, check: CheckFields | None = None) -> None:
+        self._rename, self._check = rename, check
         self._line_number = 0
         self._pending: list[bytes] = []
         self._size = 0
@@ -180,6 +189,8 @@ class BatchLineRewriter:
         model = _read_model(line, self._line_number) if line.strip() else None
         if _may_differ_in_case(line):
             _check_case(line, self._line_number)
+        if self._check is not None:
+            line = self._check_fields(self._check, line)
         if model is None:
             is_copied = not line.strip() or _is_unambiguous(line)
             return line if is_copied else _without_duplicates(line)
@@ -187,6 +198,32 @@ class BatchLineRewriter:
         return (
             line if new_name == model and _is_unambiguous(line) else _replace_model(line, new_name)
         )
+
+    def _check_fields(self, check: CheckFields, line: bytes) -> bytes:
+        """The line; without duplicate fields, if it has some that are checked."""
+        fields = _fields_decoder.decode(line) if line.strip() else {}
+        if not bytes(fields.get("body", b"")).startswith(b"{"):
+            return line
+        body = _fields_decoder.decode(fields["body"])
+        if other_models.FIELDS.isdisjoint(body):
+            return line
+        check(body, self._line_number)
+        return _without_duplicates(line)
+
+
+def _other_models_check(exchange: Exchange) -> CheckFields | None:
+    """Refuses other models in the lines of a limited key; None for any other key."""
+    if not other_models.is_limited(exchange.key):
+        return None
+
+    def check(body: Fields, line_number: int) -> None:
+        try:
+            other_models.refuse_other_models(exchange.snapshot, exchange.key, body, "body.")
+        except GatewayError as failure:
+            message = f"line {line_number} of the file: {failure.error.message}"
+            raise GatewayError(Error(kind="not_allowed", message=message, param="file")) from None
+
+    return check
 
 
 class _FirstLine:

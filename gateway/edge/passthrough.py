@@ -32,6 +32,7 @@ from gateway.relay.passthrough import resource_ids
 from gateway.relay.passthrough.batch_guardrails import find_guardrails
 from gateway.relay.passthrough.request import provider_path, resolve_owned_id, state_of
 from gateway.relay.runtime import Runtime
+from gateway.routing.other_models import refuse_other_models
 from gateway.routing.snapshot import Provider, Route, Target, may_use, model_of
 
 # Maximum duration of an upload that makes progress.
@@ -105,6 +106,10 @@ async def accept_call(
     state.owner_key_id = exchange.key.id if exchange.key is not None and exchange.key.id else None
     if operation.body_type != "none":
         await _read_body(runtime, exchange, receive, deadlines)
+        size = len(exchange.body)
+        await offload.run(
+            size, refuse_other_models, exchange.snapshot, exchange.key, exchange.fields
+        )
     if operation.family == "rerank":
         state.rerank_format = rerank.shape_of(exchange.fields, state.version)
     query = dict(parse_qsl(exchange.query.decode("latin-1")))
@@ -112,8 +117,9 @@ async def accept_call(
     if operation.model and exchange.model:
         exchange.route = route_for_model(exchange, operation)
     elif operation.batch_model_path:
-        size = len(exchange.body)
-        exchange.route = await offload.run(size, _route_for_models, exchange, operation)
+        exchange.route = await offload.run(
+            len(exchange.body), _route_for_models, exchange, operation
+        )
     else:
         batch_part = batch_file.find_batch_part(exchange)
         if batch_part is not None and not provider_name:
@@ -257,12 +263,14 @@ def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
     provider_models: dict[str, str] = {}
     guardrails: set[str] = set()
     for index, request in enumerate(requests):
-        param = f"{list_field}[{index}].{params_field}.model"
+        prefix = f"{list_field}[{index}].{params_field}."
+        param = f"{prefix}model"
         params = request.get(params_field) if isinstance(request, dict) else None
         model = params.get("model") if isinstance(params, dict) else None
         if not isinstance(model, str) or not isinstance(params, dict):
             raise invalid(f"{param} is required: the name of a route or `provider/model`", param)
         admission.check_case(params)
+        refuse_other_models(exchange.snapshot, exchange.key, params, prefix)
         if model not in provider_models:
             exchange.model = exchange.model or model
             guardrails.update(find_route(exchange.snapshot, exchange.key, model, param).guardrails)

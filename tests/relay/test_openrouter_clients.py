@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
 from gateway.framing.sse import Decoder
@@ -122,33 +121,3 @@ async def test_an_error_within_a_stream_ends_its_choice(tmp_path: Path) -> None:
     assert last["error"] == {"code": 502, "message": "too busy"}
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "error"}]
     assert last["object"] == "chat.completion.chunk"
-
-
-VERCEL = b'"providerOptions": {"gateway": {"models": ["expensive"%b]}}'
-
-
-@pytest.mark.parametrize(
-    ("routes", "field", "status"),
-    [
-        ((), b'"models": ["expensive"]', 200),
-        (("*",), b'"models": ["expensive"]', 200),
-        (("m",), b'"models": []', 200),
-        (("m",), b'"models": ["expensive"]', 403),
-        (("m",), b'"models": ["expensive", 1e999]', 403),
-        (("m",), VERCEL % b"", 403),
-        (("m",), VERCEL % b", 1e999", 403),
-        (("m",), b'"providerOptions": {"gateway": {"order": ["x"]}, "openai": {}}', 200),
-    ],
-)
-async def test_a_limited_key_may_not_name_fallback_models(
-    tmp_path: Path, routes: tuple[str, ...], field: bytes, status: int
-) -> None:
-    """OpenRouter and Vercel would use `expensive` whenever the model of the key fails."""
-    registry = snapshot(route("m", provider("up", preset="openrouter")))
-    keys = {d: msgspec.structs.replace(key, routes=routes) for d, key in registry.keys.items()}
-    registry = msgspec.structs.replace(registry, keys=keys)
-    body = msgspec.json.encode(REQUEST)[:-1] + b", " + field + b"}"
-    async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
-        reply = await live.post(PATH, body)
-        requests = live.upstreams.requests
-    assert (reply.status, len(requests)) == (status, int(status == 200))

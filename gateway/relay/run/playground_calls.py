@@ -31,6 +31,7 @@ from gateway.relay.run.guardrails import guard_request
 from gateway.relay.run.pipeline import run
 from gateway.relay.run.settle import CLIENT_GONE, record_failure, serve_call
 from gateway.relay.runtime import Runtime
+from gateway.routing.other_models import refuse_other_models
 from gateway.routing.snapshot import ApiKey, Snapshot, may_use
 
 log = logging.getLogger(__name__)
@@ -227,6 +228,7 @@ def _accept_call(runtime: Runtime, call: Call) -> None:
     if key is not None and not may_use(key, exchange.route):
         message = f"this API key may not use the model `{model[:200]}`"
         raise GatewayError(Error(kind="not_allowed", message=message, param="model"))
+    refuse_other_models(exchange.snapshot, key, exchange.fields)
     recorder = call.recorder
     own_switches = (key.log_bodies if key is not None else None, exchange.route.log_bodies)
     recorder.enabled = False not in own_switches and (
