@@ -218,11 +218,15 @@ async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str
         b"POST /v1/messages HTTP/1.1\r\nx-note: \x01\r\n\r\n",
         b"POST /v1/messages HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         POST + b"x-api-key: \x01\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\nupgrade: websocket\r\n"
+        b"connection: upgrade\r\n\r\n",
     ],
 )
 async def test_other_malformed_requests_are_400(request_: bytes) -> None:
-    transport = await ProtocolServer().send(request_)
-    assert (transport.status, transport.closed) == (400, True)
+    server = ProtocolServer()
+    transport = await server.send(request_)
+    assert (transport.status, transport.closed, server.bodies) == (400, True, [])
 
 
 SLOW: dict[str, tuple[list[bytes], int]] = {
@@ -371,4 +375,4 @@ async def test_a_request_with_an_ignored_upgrade_may_be_the_last() -> None:
 async def test_a_tunnel_is_refused() -> None:
     server = ProtocolServer()
     transport = await server.send(b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", GET)
-    assert (transport.status, transport.closed, server.scopes) == (400, True, [])
+    assert (transport.status, transport.closed, server.bodies) == (400, True, [])

@@ -284,6 +284,14 @@ class HeadTooLarge(Exception):
     """A head, or trailers, larger than allowed."""
 
 
+class TwoHosts(Exception):
+    """A request with several Host headers, of which a proxy may use another one (RFC 9112, 3.2)."""
+
+
+def _has_two_hosts(headers: list[tuple[bytes, bytes]]) -> bool:
+    return [name for name, _ in headers].count(b"host") > 1
+
+
 class Protocol(TimedProtocol):
     """The HTTP protocol that `up` serves with."""
 
@@ -381,6 +389,9 @@ class Protocol(TimedProtocol):
         http_version = parser.get_http_version()
         if http_version != "1.1":
             scope["http_version"] = http_version
+        # A fast comparison for most requests, which have no repeated header.
+        if len(dict(self.headers)) != len(self.headers) and _has_two_hosts(self.headers):
+            raise TwoHosts
         if parser.should_upgrade():
             return  # `_upgrade` follows
         self.headers = []  # for the trailers, which are not part of the request's headers
