@@ -68,6 +68,13 @@ class _GatedClient(Client):
         self._claim_win()
         await super().head(status, headers)
 
+    def unlink(self) -> None:
+        """Removes the reference to its racer, which has won or lost by now."""
+        self._claim_win = _do_nothing
+
+
+def _do_nothing() -> None: ...
+
 
 class _Racer:
     """One of the two attempts, with its own copy of the call and its own deadlines."""
@@ -78,6 +85,7 @@ class _Racer:
         self.client = _GatedClient(hedge_race.client, self._claim_win)
         self.deadlines: Deadlines | None = None
         self._race = hedge_race
+        self._failure: GatewayError | None = None
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
@@ -87,6 +95,10 @@ class _Racer:
             await hedge_race.attempt(
                 hedge_race.runtime, self.call, self.client, self.deadlines, self.candidate
             )
+        except GatewayError as error:
+            # A task keeps the frames of what it raises, and these refer to the racer.
+            error.__traceback__ = None
+            self._failure = error
         finally:
             self.deadlines.close()
 
@@ -104,10 +116,14 @@ class _Racer:
         """Its failure after it has ended. Raises errors that are not failures of an upstream."""
         if self.task.cancelled():
             return None
-        error = self.task.exception()
-        if error is None or isinstance(error, GatewayError):
-            return error
-        raise error
+        if (error := self.task.exception()) is not None:
+            raise error
+        return self._failure
+
+    def unlink(self) -> None:
+        """Removes references to itself: the bodies would stay in memory until a collection."""
+        self.call.claim_win = None
+        self.client.unlink()
 
 
 class _Race:
@@ -132,6 +148,8 @@ class _Race:
             )
             if self.winner is not None:
                 await self.winner.task
+                if (failure := self.winner.failure()) is not None:
+                    raise failure
                 return
             if not finished_tasks:
                 timeout = None
@@ -254,6 +272,10 @@ class _Race:
             ]
         self.call.join(final_racer.call)
         self.client.join(final_racer.client)
+        for racer in self.racers:
+            racer.unlink()
+        self.racers.clear()
+        self.winner = self._refused = None
 
 
 def _mark_loser(call: Call, message: str) -> Estimate:

@@ -162,6 +162,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             runtime.limiter.release_attempt(call)
             if not retry_plan.record_failure(error.error):
                 raise
+            error.__traceback__ = None  # its frames have the bodies of the failed attempt
         else:
             return "answered"
     _record_skipped(call, retry_plan.bypassed_candidates)

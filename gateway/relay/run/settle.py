@@ -379,6 +379,9 @@ async def serve_call(
         await work
     except GatewayError as failure:
         await fail(failure)
+        # The frames in it have the bodies, and the failure itself: such a cycle would stay in
+        # memory until the next garbage collection, which the size of the bodies does not hasten.
+        failure.__traceback__ = None
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
         client_gone = reason is None or reason == "client_gone"

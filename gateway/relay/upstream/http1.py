@@ -35,6 +35,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import copy
 import select
 import ssl
 import sys
@@ -347,14 +348,25 @@ class Connection(asyncio.Protocol):
         """Waits for status and headers. Raises httpx.TransportError."""
         while not self._head_done:
             if self.error is not None:
-                raise self.error
+                raise self._copy_error(self.error)
             await self._next_wake()
+
+    @staticmethod
+    def _copy_error(error: Exception) -> Exception:
+        """The error to raise, whose traceback `self.error` does not keep.
+
+        Its frames have the connection and the request's body: such a cycle would stay in memory
+        until the next garbage collection.
+        """
+        copied_error = copy.copy(error)
+        copied_error.__cause__ = error.__cause__
+        return copied_error
 
     async def read(self) -> bytes:
         """The bytes received since the last call; empty at the end of the body."""
         while not self._chunks:
             if self.error is not None:
-                raise self.error
+                raise self._copy_error(self.error)
             if self.complete:
                 return b""
             await self._next_wake()
