@@ -245,11 +245,20 @@ class ResponsesStreamParser:
             return []
         events = self._start_response(None)
         item = self._items.add(index, StreamItem(item_data, self._traits))
+        return events + self._items.release(index, self._open_first_block(item))
+
+    def _open_first_block(self, item: StreamItem) -> list[Event]:
         if item.kind == "tool_call":
-            events += self._items.release(index, [self._start_call(item, item_data)])
-        elif item.kind == "reasoning":
-            events += self._items.release(index, item.open("reasoning", None))
-        return events
+            return [self._start_call(item, item.native)]
+        return item.open("reasoning", None) if item.kind == "reasoning" else []
+
+    def _change_kind(self, item: StreamItem, item_data: Json) -> list[Event]:
+        """Restart an item without content whose end shows that it is of another kind."""
+        if item.block_kind is not None:
+            raise bad_upstream("the upstream changed the type of an output item")
+        self._items.recount(item.native, item_data)
+        item.native = item_data
+        return self._open_first_block(item)
 
     def _start_call(self, item: StreamItem, item_data: Json) -> Event:
         self._has_calls = True
@@ -293,6 +302,8 @@ class ResponsesStreamParser:
         item = self._items.get(index)
         if item is None or item.closed:
             return events
+        if item.kind != item.kind_of(item_data):
+            events += self._items.release(index, self._change_kind(item, item_data))
         item_events = item.emit_remaining(item_data)
         refusals = (e for e in item_events if isinstance(e, BlockStart) and e.kind == "refusal")
         self._refused = self._refused or any(True for _ in refusals)
@@ -430,7 +441,11 @@ class StreamItem:
     @property
     def kind(self) -> BlockKind | None:
         """The kind of block; None for an item that exists in this dialect only."""
-        return self.kinds.get(string_or_empty(self.native.get("type")))
+        return self.kind_of(self.native)
+
+    def kind_of(self, item: Json) -> BlockKind | None:
+        """The kind of block of an item's JSON, at the same provider."""
+        return self.kinds.get(string_or_empty(item.get("type")))
 
     def open(self, kind: BlockKind, part_index: int | None) -> list[Event]:
         """Begin a block."""
@@ -613,10 +628,15 @@ class ItemQueue:
     def add(self, index: int, item: StreamItem) -> StreamItem:
         """Start an item."""
         self.count += 1
-        self._type_counts[string_or_empty(item.native.get("type"))] += 1
-        self._call_ids.add(string_or_empty(item.native.get("call_id")))
+        self.recount({}, item.native)
         self._items[index] = item
         return item
+
+    def recount(self, old: Json, new: Json) -> None:
+        """Count an item by its new type instead of its old one."""
+        self._type_counts[string_or_empty(old.get("type"))] -= 1
+        self._type_counts[string_or_empty(new.get("type"))] += 1
+        self._call_ids.add(string_or_empty(new.get("call_id")))
 
     def unread_items(self, output: list[Any]) -> list[tuple[int, Json]]:
         """The items of a complete response that are open or were not started, with their index.

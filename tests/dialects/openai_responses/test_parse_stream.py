@@ -272,6 +272,34 @@ def test_a_refusal_after_a_text_is_a_block_of_its_own():
     )
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        message(text("Hello")),
+        function_call(),
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    ],
+)
+@pytest.mark.parametrize("added_type", ["message", "web_search_call"])
+def test_the_type_of_an_item_is_that_of_its_end(item: dict[str, Any], added_type: str):
+    added = event("output_item.added", output_index=0, item={"type": added_type, "id": "x"})
+    after = event("output_item.added", output_index=1, item=message(status="in_progress"))
+    text_after = [after, delta("World", index=1), item_done(message(text("World")), index=1)]
+    frames = [added, *text_after, item_done(item)]
+    items = [item, message(text("World"))]
+    streamed = parse_stream(*frames, completed_event(output=items))
+    assert streamed.parts == parse_output(*items).parts
+
+
+@pytest.mark.parametrize("frames", [[ADDED, PART, delta("Hel")], [call_added()]])
+def test_an_item_with_content_keeps_its_type(frames: list[Any]):
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": []}
+    *_, last = events(*frames, item_done(reasoning))
+    assert isinstance(last, Failed)
+    assert "changed the type" in last.error.message
+
+
 def test_a_repeated_citation_is_parsed_once():
     source = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0}
     item = message(text("Hello", source))
