@@ -176,6 +176,29 @@ def test_a_tier_that_comes_with_the_usage_is_in_the_last_event(client: str) -> N
     assert b'"service_tier":"priority"' in last
 
 
+@each("stream", [False, True])
+def test_a_tier_that_openai_does_not_define_is_reported(stream: bool) -> None:
+    """Bedrock has `reserved`, Anthropic `batch`, the Responses API `ultrafast`."""
+    parts, dropped = (Text(text="Hi"),), {("service_tier", "dropped")}
+    for tier, clients in {
+        "reserved": ("openai_chat", "openai_responses"),
+        "batch": ("openai_chat", "openai_responses"),
+        "ultrafast": ("openai_chat",),
+    }.items():
+        for client in clients:
+            text, report = render(client, Response(parts=parts, service_tier=tier), stream=stream)
+            assert tier not in text
+            assert report == dropped
+    text, report = render(
+        "openai_responses", Response(parts=parts, service_tier="ultrafast"), stream=stream
+    )
+    assert '"service_tier":"ultrafast"' in text and not report
+    text, report = render(
+        "openai_chat", Response(parts=parts, service_tier="on_demand"), stream=stream
+    )
+    assert '"service_tier":"default"' in text and not report
+
+
 # --- searches -----------------------------------------------------------------------------
 
 

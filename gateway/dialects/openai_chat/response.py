@@ -36,7 +36,11 @@ from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, u
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
-from gateway.dialects.shared.openai_usage import render_completion_usage
+from gateway.dialects.shared.openai_response import (
+    CHAT_TIERS,
+    render_completion_usage,
+    render_service_tier,
+)
 from gateway.dialects.shared.reported_cost import parse_reported_cost
 
 Json = dict[str, Any]
@@ -83,18 +87,20 @@ def render_response(
     }
     if (usage := render_completion_usage(response.usage)) is not None:
         body["usage"] = usage
-    body |= render_origin(response.service_tier, response.extra)
+    body |= render_origin(response.service_tier, response.extra, report)
     if context.framing == "api_v1":
         body.setdefault(FINGERPRINT, None)  # required by OpenRouter's SDKs
     return body, tuple(report)
 
 
-def render_origin(service_tier: str | None, extra: dict[str, Json]) -> Json:
+def render_origin(
+    service_tier: str | None, extra: dict[str, Json], report: AdaptationReport
+) -> Json:
     """`service_tier` and `system_fingerprint`, of a response and of every chunk of a stream.
 
     Each only if the upstream reported it. Source: `ChatCompletionChunk` of the openai SDK.
     """
-    tier = {} if service_tier is None else {"service_tier": service_tier}
+    tier = render_service_tier(service_tier, CHAT_TIERS, report)
     fingerprint = extra.get(NAME, {}).get(FINGERPRINT)
     return tier if fingerprint is None else {**tier, FINGERPRINT: fingerprint}
 

@@ -38,7 +38,7 @@ from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, u
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import render_error, render_error_body
-from gateway.dialects.shared.openai_usage import render_completion_usage
+from gateway.dialects.shared.openai_response import render_completion_usage
 
 # All chunks of a response start with the same bytes, encoded once. An error is the last
 # event and no `[DONE]` follows it, or clients would treat the response as successful.
@@ -100,7 +100,7 @@ class ChatStreamRenderer:
         match event:
             case Start():
                 self._usage = event.usage
-                if origin := render_origin(event.service_tier, event.extra):
+                if origin := render_origin(event.service_tier, event.extra, self.report):
                     self._add_to_head(origin)
                 return self._render_chunk({"role": "assistant", "content": ""})
             case BlockStart():
@@ -110,7 +110,7 @@ class ChatStreamRenderer:
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
                 if event.service_tier is not None:
-                    self._add_to_head(render_origin(event.service_tier, {}))
+                    self._add_to_head(render_origin(event.service_tier, {}, self.report))
                 return b""
             case CitationDelta():
                 self._pending_citations.append(event.citation)

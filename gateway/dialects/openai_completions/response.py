@@ -38,7 +38,7 @@ from gateway.dialects.shared.failed_streams import (
 )
 from gateway.dialects.shared.fields import list_or_empty
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
-from gateway.dialects.shared.openai_usage import render_completion_usage
+from gateway.dialects.shared.openai_response import render_completion_usage
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.framing.sse import Frame
 

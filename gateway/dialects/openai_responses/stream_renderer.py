@@ -53,6 +53,7 @@ from gateway.dialects.openai_responses.response import (
 )
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.failed_streams import malformed_output_error
+from gateway.dialects.shared.openai_response import RESPONSES_TIERS, render_service_tier
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 # --- writers of output items ----------------------------------------------------------------------
@@ -460,8 +461,7 @@ class ResponsesStreamRenderer:
                 return self._start_response(event)
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
-                if event.service_tier is not None:
-                    self._response_fields["service_tier"] = event.service_tier
+                self._add_service_tier(event.service_tier)
                 return b""
             case SignatureDelta():
                 self._signature = event.signature
@@ -487,11 +487,13 @@ class ResponsesStreamRenderer:
     def _start_response(self, start: Start) -> bytes:
         self._usage = start.usage
         self._response_fields = dict(start.extra.get(NAME, {}))
-        if start.service_tier is not None:
-            self._response_fields["service_tier"] = start.service_tier
+        self._add_service_tier(start.service_tier)
         response = self._response_object("in_progress", usage=None)
         created_event = self._events.event("response.created", response=response)
         return created_event + self._events.event("response.in_progress", response=response)
+
+    def _add_service_tier(self, tier: str | None) -> None:
+        self._response_fields |= render_service_tier(tier, RESPONSES_TIERS, self.report)
 
     def _response_object(self, status: str, **fields: object) -> Json:
         events = self._events

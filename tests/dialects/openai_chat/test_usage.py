@@ -16,7 +16,7 @@ from gateway.dialects.openai_chat.response import parse_usage
 from gateway.dialects.openai_completions.response import parse_usage as parse_completion_usage
 from gateway.dialects.openai_embeddings.response import parse_embed
 from gateway.dialects.openai_responses.response import parse_usage as parse_response_usage
-from gateway.dialects.shared.openai_usage import render_completion_usage
+from gateway.dialects.shared.openai_response import render_completion_usage
 
 
 def embedding_usage(usage: dict[str, Any]) -> Usage | None:

@@ -1,14 +1,15 @@
-"""The `usage` object of OpenAI's Chat Completions and Completions."""
+"""Token counts and service tier of a response in OpenAI's APIs."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from gateway.canon.adaptation import AdaptationReport, dropped_field
 from gateway.canon.response import Usage
 
 Json = dict[str, Any]
 
-# The details that only these formats have: `CompletionUsage` of the openai SDK.
+# The details that only Chat Completions and Completions have: `CompletionUsage` of the openai SDK.
 _PROMPT_DETAILS = ("audio_tokens", "image_tokens", "text_tokens")
 _OUTPUT_DETAILS = (
     "audio_tokens",
@@ -56,3 +57,26 @@ def _native_counts(usage: Usage, field: str, names: tuple[str, ...]) -> Json:
     if not isinstance(details, dict):
         return {}
     return {name: details[name] for name in names if type(details.get(name)) is int}
+
+
+# --- service tiers --------------------------------------------------------------------------------
+
+# The tiers of `ChatCompletion` and of `Response` in the openai SDK. Some clients, such as those in
+# Rust, fail on any other.
+CHAT_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+RESPONSES_TIERS = CHAT_TIERS | {"ultrafast"}
+# Groq's names.
+_EQUIVALENTS = {"on_demand": "default", "performance": "priority"}
+
+
+def render_service_tier(
+    tier: str | None, known_tiers: frozenset[str], report: AdaptationReport
+) -> dict[str, str]:
+    """The field with the tier; empty without one, or for one that the API does not define."""
+    if tier is None:
+        return {}
+    sent_tier = _EQUIVALENTS.get(tier, tier)
+    if sent_tier in known_tiers:
+        return {"service_tier": sent_tier}
+    report.add(dropped_field("service_tier", "no equivalent in OpenAI's API", before=tier[:60]))
+    return {}
