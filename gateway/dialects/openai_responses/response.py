@@ -495,14 +495,15 @@ def render_usage(usage: Usage | None) -> Json | None:
 
 # --- errors ---------------------------------------------------------------------------------------
 
-# kind -> the code of a failed response; the official SDK defines no others for these.
+# kind -> the code of a failed response. The SDK's type lacks the second and third, but OpenAI sends
+# them, and Codex compacts the conversation or stops on them (codex-api/src/sse/responses.rs).
 _CODES = {
     "rate_limit": "rate_limit_exceeded",
-    "quota": "rate_limit_exceeded",
+    "quota": "insufficient_quota",
+    "context_length": "context_length_exceeded",
     "content_policy": "invalid_prompt",
     "invalid_request": "invalid_prompt",
     "unsupported_param": "invalid_prompt",
-    "context_length": "invalid_prompt",
     "too_large": "invalid_prompt",
 }
 

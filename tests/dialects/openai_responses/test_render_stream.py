@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import Error
+from gateway.canon.events import Failed
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.openai_responses.passed_failure import render_passed_failure
@@ -118,3 +119,21 @@ def test_reasoning_has_a_status():
     ]
     reasoning, _ = events[-1]["data"]["response"]["output"]
     assert reasoning["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("context_length", "context_length_exceeded"),
+        ("quota", "insufficient_quota"),
+        ("rate_limit", "rate_limit_exceeded"),
+        ("content_policy", "invalid_prompt"),
+        ("overloaded", "server_error"),
+    ],
+)
+def test_a_failed_response_has_the_code_that_codex_acts_on(kind: str, code: str):
+    """As `response.failed` of OpenAI's own: codex-rs/codex-api/src/sse/responses.rs."""
+    renderer = RESPONSES.stream_renderer(response_context())
+    wire = renderer.feed(Failed(Error(kind=kind, message="reason")))  # type: ignore[arg-type]
+    response = json.loads(wire.partition(b"data: ")[2])["response"]
+    assert response["error"] == {"code": code, "message": "reason"}
