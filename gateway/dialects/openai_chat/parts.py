@@ -96,6 +96,7 @@ def render_audio_chunk(audio: Audio) -> Json:
 NAME = "openai_chat"
 # The only field of `Start.extra` and `Response.extra` that Chat has there.
 FINGERPRINT = "system_fingerprint"
+MODERATION = "moderation"
 Fields = dict[str, msgspec.Raw]
 _AS_TEXT = "sent as text: OpenAI Chat does not support text documents"
 _FILE_DATA = b'"file_data"'

@@ -21,7 +21,7 @@ from gateway.dialects.openai_chat.stream_parser import (
     ChatStreamParser,
     Choice,
     Chunk,
-    fingerprint_extra,
+    response_extra,
     wants_multiple_choices,
 )
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
@@ -98,5 +98,5 @@ def _text_response(chunk: Chunk, choice: Choice) -> Response | None:
         usage=parse_usage(chunk.usage) if chunk.usage else None,
         created=chunk.created if type(chunk.created) is int else None,
         service_tier=tier if isinstance(tier, str) else None,
-        extra=fingerprint_extra(chunk),
+        extra=response_extra(chunk),
     )

@@ -25,7 +25,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, FinishReason, Response, Usage, unknown_reason
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_chat.parts import FINGERPRINT, NAME, render_citation
+from gateway.dialects.openai_chat.parts import FINGERPRINT, MODERATION, NAME, render_citation
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
     reasoning_fields,
@@ -88,6 +88,8 @@ def render_response(
     if (usage := render_completion_usage(response.usage)) is not None:
         body["usage"] = usage
     body |= render_origin(response.service_tier, response.extra, report)
+    if (moderation := response.extra.get(NAME, {}).get(MODERATION)) is not None:
+        body[MODERATION] = moderation
     if context.framing == "api_v1":
         body.setdefault(FINGERPRINT, None)  # required by OpenRouter's SDKs
     return body, tuple(report)

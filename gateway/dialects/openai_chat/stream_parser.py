@@ -30,6 +30,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat.parts import (
     FINGERPRINT,
+    MODERATION,
     NAME,
     Json,
     parse_citations,
@@ -103,6 +104,7 @@ class Chunk(msgspec.Struct):
     citations: Any = None
     search_results: Any = None
     system_fingerprint: Any = None
+    moderation: Any = None
 
 
 _decoder = msgspec.json.Decoder(Chunk)
@@ -120,8 +122,7 @@ class ChatStreamParser:
         )
         self._preset, self._model = traits.preset, traits.model
         self._calls = ToolCallStream(rendered_request)
-        self._started = False
-        self._ended = False
+        self._started = self._ended = False
         self._open_kind = ""
         self._deferred_text: list[tuple[str, str]] = []
         self._reasoning_state = ReasoningStateCollector()
@@ -134,6 +135,7 @@ class ChatStreamParser:
         self._stop: Any = None
         self._usage: Usage | None = None
         self._service_tier: str | None = None  # beside the usage
+        self._extra: dict[str, Json] = {}
         self._surrogates = SurrogateJoiner()
 
     def feed(self, frame: Frame) -> list[Event]:
@@ -181,6 +183,8 @@ class ChatStreamParser:
             self._service_tier = string_or_none(chunk.service_tier)
         if chunk.citations or chunk.search_results:
             self._listed_citations = parse_listed_citations(chunk.citations, chunk.search_results)
+        if chunk.moderation is not None:
+            self._extra = response_extra(chunk)
         choices = chunk.choices
         if not choices:
             return []
@@ -382,7 +386,7 @@ class ChatStreamParser:
             )
         except GatewayError as failure:
             return self._fail_stream(failure.error)
-        return [*events, End(finish, other_parts)]
+        return [*events, End(finish, other_parts, self._extra)]
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
@@ -397,14 +401,18 @@ def _start_event(chunk: Chunk, response_id: str, model: str, usage: Usage | None
         created=chunk.created if type(chunk.created) is int else None,
         service_tier=tier if isinstance(tier, str) else None,
         prompt_tokens=usage.prompt_tokens if usage is not None else None,
-        extra=fingerprint_extra(chunk),
+        extra=response_extra(chunk),
     )
 
 
-def fingerprint_extra(chunk: Chunk) -> dict[str, Json]:
-    """The entry for a response's `extra`; empty without a fingerprint."""
-    fingerprint = chunk.system_fingerprint
-    return {NAME: {FINGERPRINT: fingerprint}} if isinstance(fingerprint, str) else {}
+def response_extra(chunk: Chunk) -> dict[str, Json]:
+    """The entry for a response's `extra`; empty if the chunk has no such fields."""
+    fields: Json = {}
+    if isinstance(chunk.system_fingerprint, str):
+        fields[FINGERPRINT] = chunk.system_fingerprint
+    if isinstance(chunk.moderation, dict):
+        fields[MODERATION] = chunk.moderation
+    return {NAME: fields} if fields else {}
 
 
 def wants_multiple_choices(rendered_request: RenderedRequest | None) -> bool:

@@ -26,7 +26,7 @@ from gateway.canon.json_values import dict_items
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ErrorReply, ResponseContext
-from gateway.dialects.openai_chat.parts import NAME, Json, render_citation
+from gateway.dialects.openai_chat.parts import MODERATION, NAME, Json, render_citation
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
     reasoning_fields,
@@ -69,6 +69,7 @@ class ChatStreamRenderer:
         self._detail_count = 0
         self._uses_functions = uses_functions(context)
         self._usage: Usage | None = None
+        self._moderation: Json | None = None
         self._block = BlockStart(kind="text")
         self._call_count = 0
         self._call_is_empty = True
@@ -100,6 +101,7 @@ class ChatStreamRenderer:
         match event:
             case Start():
                 self._usage = event.usage
+                self._moderation = event.extra.get(NAME, {}).get(MODERATION)
                 if origin := render_origin(event.service_tier, event.extra, self.report):
                     self._add_to_head(origin)
                 return self._render_chunk({"role": "assistant", "content": ""})
@@ -280,6 +282,9 @@ class ChatStreamRenderer:
             for index, response in enumerate(event.alternatives, 1)
         ]
         out = b"".join((self._render_finish(event.finish), *other_choices))
+        moderation = event.extra.get(NAME, {}).get(MODERATION, self._moderation)
+        if moderation is not None:
+            out += self._head + b',"choices":[],"moderation":' + _encode(moderation) + b"}\n\n"
         usage = render_completion_usage(self._usage) if self._include_usage else None
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"

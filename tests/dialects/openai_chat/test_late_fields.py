@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
 from gateway.canon.events import Start
-from gateway.canon.fold import fold_events
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.dialects import DIALECTS
 from gateway.dialects.openai_chat import DIALECT
+from gateway.framing.sse import Decoder
 from tests.dialects.openai_chat.make import call_delta, chunk, events, response_context
 
 TEXT = chunk({"content": "hi"})
@@ -41,3 +44,23 @@ def test_annotations_after_a_call_reach_a_chat_client_and_are_reported_to_others
     }
     body, _ = DIALECT.client.render_response(fold_events(stream), response_context())
     assert body["choices"][0]["message"]["annotations"] == [annotation]
+
+
+def test_the_moderation_of_a_response_is_kept():
+    """It has a chunk of its own: `ChatCompletionChunk.moderation` of the openai SDK."""
+    results = {"type": "error", "code": "server_error", "message": "unavailable"}
+    moderation = {"input": results, "output": results}
+    fields = {"system_fingerprint": "fp_1"}
+    moderation_chunk = {"id": "1", "choices": [], "moderation": moderation, **fields}
+    stream = events({**TEXT, **fields}, {**STOP, **fields}, moderation_chunk)
+    response = fold_events(stream)
+    assert response.extra == {"openai_chat": {"moderation": moderation, **fields}}
+
+    body, _ = DIALECT.client.render_response(response, response_context())
+    assert ChatCompletion.model_validate(body, strict=True).moderation is not None
+    for source in (stream, unfold_response(response)):
+        renderer = DIALECT.client.stream_renderer(response_context())
+        wire = b"".join(map(renderer.feed, source))
+        chunks = [frame.data for frame in Decoder().feed(wire)][:-1]
+        moderated = [ChatCompletionChunk.model_validate_json(data).moderation for data in chunks]
+        assert moderated[-1] is not None and moderated[:-1] == [None] * (len(chunks) - 1)
