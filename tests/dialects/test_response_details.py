@@ -303,6 +303,13 @@ def test_positions_of_sources_are_those_in_the_text_that_the_client_gets(stream:
     assert part["annotations"] == [{**source, "start_index": 5, "end_index": 8}, file]
 
 
+@each("stream", [False, True])
+def test_consecutive_refusals_are_one_part_as_texts_are(stream: bool) -> None:
+    refusals: list[Json] = [{"type": "refusal", "refusal": text} for text in ("I ", "can't")]
+    [item] = rendered_output([output_message(1, *refusals)], stream=stream)
+    assert item["content"] == [{"type": "refusal", "refusal": "I can't"}]
+
+
 # --- reasoning ----------------------------------------------------------------------------
 
 

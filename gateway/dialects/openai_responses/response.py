@@ -102,7 +102,7 @@ class _OutputBuilder:
             case Text():
                 self._add_text(part)
             case Refusal():
-                self._message_content().append({"type": "refusal", "refusal": part.text})
+                self._add_refusal(part)
             case Reasoning():
                 visible = self._context.reasoning_display != "none"
                 self._add_item(
@@ -169,6 +169,12 @@ class _OutputBuilder:
                 part["annotations"].append(annotation)
             else:
                 self.record_loss(unlinked_source_drop())
+
+    def _add_refusal(self, refusal: Refusal) -> None:
+        content = self._message_content()
+        if not content or content[-1]["type"] != "refusal":
+            content.append({"type": "refusal", "refusal": ""})
+        content[-1]["refusal"] += refusal.text
 
     def _add_call(self, call: ToolCall) -> None:
         arguments = call.raw_arguments or "" if call.custom else render_arguments(call)
