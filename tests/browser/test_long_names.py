@@ -17,7 +17,7 @@ from decimal import Decimal
 from django.contrib.auth.models import User
 from console.models import Evaluation
 from gateway import store
-from gateway.models import Team
+from gateway.models import AlertChannel, Guardrail, Prompt, Team
 from gateway.relay.exchange.log_record import LogRecord
 from tests.store import factories
 
@@ -26,7 +26,13 @@ provider = factories.provider("p" + long[:60], "custom", base_url="http://127.0.
 model = factories.model(long, provider, price_input="1.25", price_output="10")
 factories.route("r" + long, model)
 team = Team.objects.create(name="t" + long[:90], budget_month_usd=100)
-key, _plain = store.create_key(long[:90])
+key, _plain = store.create_key(long[:90], routes=["r" + long])
+key.user = "u" + long[:90]
+key.save()
+Prompt.objects.create(name=long[:63], description=long).versions.create(
+    number=1, messages=[{{"role": "user", "content": long}}])
+Guardrail.objects.create(name=long[:63], kind="patterns")
+AlertChannel.objects.create(name=long[:60], kind="webhook", credential="x")
 User.objects.create_user("u" * 140)
 document = {{"name": long, "models": [provider.name + "/" + long], "cases": [{{"name": long, "vars": {{"input": "x"}}}}]}}
 owner = User.objects.get(username="admin")
@@ -68,6 +74,17 @@ PAGES = (
     "/console/route-delete/{route}",
     "/console/providers/{provider}/delete",
     "/console/find?q=name",
+    "/console/alerts",
+    "/console/changes",
+    "/console/evaluate/new",
+    "/console/guardrails",
+    "/console/keys/add",
+    "/console/prompts",
+    "/console/route-clients/{route}",
+    "/console/route-versions/{route}",
+    "/console/teams/add",
+    "/console/usage?by=user",
+    "/console/usage?by=key",
 )
 # What is wider than its place: the window, a table's frame, the list of requests.
 _WIDE = """() => {
