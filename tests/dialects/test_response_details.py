@@ -240,6 +240,17 @@ def test_fields_that_only_the_last_event_has_reach_responses_clients() -> None:
     assert {name: rendered[name] for name in fields} == fields
 
 
+@each("stream", [False, True])
+def test_a_file_without_a_name_is_cited_by_its_id(stream: bool) -> None:
+    file = {"type": "file_path", "file_id": "file_1", "index": 0}
+    text = {"type": "output_text", "text": "Hi", "annotations": [file], "logprobs": []}
+    message = {"type": "message", "id": "m", "role": "assistant", "content": [text]}
+    body = {"id": "r", "object": "response", "status": "completed", "output": [message]}
+    for client in ("cohere", "bedrock_converse"):
+        rendered, _ = render(client, parse_complete("openai_responses", body), stream=stream)
+        assert '"title":"file_1"' in rendered
+
+
 # --- messages of OpenAI -------------------------------------------------------------------
 
 

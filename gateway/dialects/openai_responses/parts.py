@@ -57,9 +57,10 @@ def parse_citation(item: Any) -> Citation | None:
     """The citation in an annotation; None if it is not an object."""
     if not isinstance(item, dict):
         return None
+    titles = (string_or_none(item.get(name)) for name in ("title", "filename", "file_id"))
     return Citation(
         url=string_or_none(item.get("url")),
-        title=string_or_none(item.get("title")) or string_or_none(item.get("filename")),
+        title=next(filter(None, titles), None),
         start=integer_or_none(item.get("start_index")),
         end=integer_or_none(item.get("end_index")),
         dialect=NAME,
