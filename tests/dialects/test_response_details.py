@@ -193,10 +193,10 @@ def test_a_tier_that_openai_does_not_define_is_reported(stream: bool) -> None:
         "openai_responses", Response(parts=parts, service_tier="ultrafast"), stream=stream
     )
     assert '"service_tier":"ultrafast"' in text and not report
-    text, report = render(
-        "openai_chat", Response(parts=parts, service_tier="on_demand"), stream=stream
-    )
-    assert '"service_tier":"default"' in text and not report
+    for tier in ("on_demand", "standard"):
+        response = Response(parts=parts, service_tier=tier)
+        text, report = render("openai_chat", response, stream=stream)
+        assert '"service_tier":"default"' in text and not report
 
 
 # --- searches -----------------------------------------------------------------------------

@@ -65,8 +65,13 @@ def _native_counts(usage: Usage, field: str, names: tuple[str, ...]) -> Json:
 # Rust, fail on any other.
 CHAT_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 RESPONSES_TIERS = CHAT_TIERS | {"ultrafast"}
-# Groq's names.
-_EQUIVALENTS = {"on_demand": "default", "performance": "priority"}
+# The names of Groq and Mistral.
+_EQUIVALENTS = {
+    "on_demand": "default",
+    "standard": "default",
+    "standard_only": "default",
+    "performance": "priority",
+}
 
 
 def render_service_tier(
