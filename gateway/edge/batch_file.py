@@ -79,6 +79,30 @@ def find_batch_part(exchange: Exchange) -> Part | None:
     return files[0]
 
 
+async def check_input_file(runtime: Runtime, exchange: Exchange, provider: Provider) -> None:
+    """Raises GatewayError for a batch whose requests were not checked when they were uploaded.
+
+    A provider may also accept files that were uploaded with another purpose.
+    """
+    owner = state_of(exchange)[0].owner_key_id
+    if "input_file_id" not in exchange.fields or owner is None:
+        return
+    if not (other_models.is_limited(exchange.key) or exchange.snapshot.uses_guardrails):
+        return
+    file_id = admission.field_value(exchange.fields, "input_file_id", str, default="")
+    try:
+        is_checked = await runtime.resource_owners.is_batch_input(provider.name, owner, file_id)
+    except Exception as error:
+        message = "the purpose of this file is unknown while the database is unavailable"
+        raise GatewayError(Error(kind="overloaded", message=message)) from error
+    if not is_checked:
+        raise invalid(
+            "input_file_id: the file must be uploaded with the purpose `batch`, so that its "
+            "requests are checked",
+            "input_file_id",
+        )
+
+
 async def infer_provider(exchange: Exchange, file: Part) -> str:
     """The provider that serves the first line's model, for a call that names no provider.
 
@@ -128,7 +152,7 @@ async def rename_models(
     except BaseException:
         target_spool.close()
         raise
-    state.form, state.spool = parts, target_spool
+    state.form, state.spool, state.has_checked_requests = parts, target_spool, True
     source_spool.close()
     return tuple(sorted(model_names_of_file.guardrails))
 

@@ -126,6 +126,7 @@ async def accept_call(
             provider_name = await batch_file.infer_provider(exchange, batch_part)
         provider = _resolve_provider(runtime, exchange, provider_name)
         exchange.route = _route_to_provider(exchange, provider, operation)
+        await batch_file.check_input_file(runtime, exchange, provider)
         names = await find_guardrails(runtime, exchange, provider.name)
         if batch_part is not None:
             names = await batch_file.rename_models(runtime, exchange, batch_part, provider)

@@ -336,6 +336,7 @@ class FileOwners:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.rows: set[tuple[str, int, str]] = set()
+        self.is_away = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         parts = request.url.path.strip("/").split("/")
@@ -369,6 +370,8 @@ class FileOwners:
             self.rows |= {(provider, owner, id_) for id_ in ids}
 
         def owned_ids(provider: str, owner: int, ids: list[str]) -> set[str]:
+            if self.is_away:
+                raise OSError("the database is away")
             return {id_ for id_ in ids if (provider, owner, id_) in self.rows}
 
         live.resource_owners = ResourceOwners(OwnerTable(keep, owned_ids))

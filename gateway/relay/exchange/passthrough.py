@@ -26,6 +26,7 @@ class PassthroughState:
         version: the `v1` or `v2` of the path.
         owner_key_id: the API key that owns the resources; None if every resource is visible.
         form: the parts of a form in order; None for other bodies.
+        has_checked_requests: whether the form uploads a file whose batch requests were checked.
         boundary: the multipart boundary of the form.
         query: the query parameters to send upstream.
         rerank_format: the request format of a rerank call.
@@ -38,6 +39,7 @@ class PassthroughState:
         "allowed_methods",
         "boundary",
         "form",
+        "has_checked_requests",
         "logged_body",
         "operation",
         "owner_key_id",
@@ -58,6 +60,7 @@ class PassthroughState:
         self.resource_id = ""
         self.owner_key_id: int | None = None
         self.form: list[Part] | None = None
+        self.has_checked_requests = False
         self.boundary = ""
         self.query: tuple[tuple[str, str], ...] = ()
         self.rerank_format = ""

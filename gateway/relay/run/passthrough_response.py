@@ -200,6 +200,8 @@ async def _filter_owned(
     names = ("id", "output_file_id", "error_file_id")
     new = [body[name] for name in names if isinstance(body.get(name), str) and body[name]]
     await runtime.resource_owners.record(provider, state.owner_key_id, new)
+    if state.has_checked_requests and isinstance(body.get("id"), str):
+        await runtime.resource_owners.record_batch_input(provider, state.owner_key_id, body["id"])
     return body
 
 

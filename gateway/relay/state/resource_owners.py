@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,3 +36,17 @@ class ResourceOwners:
         if self._rows is None or not ids:
             return set()
         return await asyncio.to_thread(self._rows.find_owned, provider, owner, ids)
+
+    async def record_batch_input(self, provider: str, owner: int, id_: str) -> None:
+        """Records a file of a key as one whose batch requests were checked."""
+        await self.record(provider, owner, [_batch_input_id(id_)])
+
+    async def is_batch_input(self, provider: str, owner: int, id_: str) -> bool:
+        """Whether the batch requests in a file of a key were checked; without a database, true."""
+        checked_id = _batch_input_id(id_)
+        return self._rows is None or bool(await self.find_owned(provider, owner, [checked_id]))
+
+
+def _batch_input_id(id_: str) -> str:
+    """The id of a second resource; a digest, because ids have a maximum length."""
+    return f"batch input {hashlib.sha256(id_.encode()).hexdigest()}"
