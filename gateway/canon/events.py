@@ -96,12 +96,14 @@ class UsageUpdate(msgspec.Struct, frozen=True):
 class End(msgspec.Struct, frozen=True):
     """The response is complete, and so are its `alternatives`.
 
-    `extra` has the fields of `Response.extra` that the provider sends last.
+    `extra` has the fields of `Response.extra` that the provider sends last. `error_follows` is true
+    if the provider sent an error after the whole response: the client needs no error then.
     """
 
     finish: Finish
     alternatives: tuple[Response, ...] = ()
     extra: dict[str, dict[str, Any]] = {}
+    error_follows: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -113,3 +113,51 @@ async def test_a_streamed_response_that_is_cut_off_is_an_error(
     assert row.outcome == "cut"
     assert b"error" in body
     assert b'"stop"' not in body
+
+
+ERROR = b'data: {"error": {"message": "boom", "type": "server_error", "code": 500}}\n\n'
+GEMINI_LAST = (
+    b'data: {"candidates": [{"content": {"parts": [{"text": "a"}], "role": "model"}, '
+    b'"finishReason": "STOP", "index": 0}], "usageMetadata": {"promptTokenCount": 7, '
+    b'"candidatesTokenCount": 3}}\r\n\r\n'
+)
+
+
+@pytest.mark.parametrize("later", [ERROR + DONE, b"data: <html>\n\n"], ids=["error", "html"])
+@pytest.mark.parametrize("pause", [[0.02], []], ids=["later-read", "same-read"])
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages"], ids=["passed", "translated"])
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_an_error_after_the_whole_response_is_not_passed_on(
+    tmp_path: Path, path: str, pause: list[Any], later: bytes, stream: bool
+) -> None:
+    last = chunk(finish="stop", usage=USAGE)
+    parts = [chunk("a"), last, 0.02, later] if pause else [chunk("a") + last + later]
+    row, body = await _relayed(tmp_path, path, parts, stream=stream)
+    assert row.outcome == "ok"
+    assert b'"stop"' in body or b"end_turn" in body
+    assert b"boom" not in body
+    assert b"html" not in body
+    assert b"error" not in body
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
+
+
+@pytest.mark.parametrize("pause", [True, False], ids=["later-read", "same-read"])
+async def test_an_error_after_a_whole_gemini_response_is_not_passed_on(
+    tmp_path: Path, pause: bool
+) -> None:
+    parts = [GEMINI_LAST, 0.02, ERROR] if pause else [GEMINI_LAST + ERROR]
+    registry = snapshot(route("m", provider("a", "gemini"), model="gemini-2.5-flash"))
+    async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
+        reply = await live.post(
+            "/v1beta/models/m:streamGenerateContent?alt=sse",
+            {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+        )
+        row = await live.entry()
+    assert reply.body == GEMINI_LAST
+    assert (row.outcome, row.output_tokens) == ("ok", 3)
+
+
+async def test_an_error_after_a_reason_that_is_an_error_is_passed_on(tmp_path: Path) -> None:
+    row, body = await _relayed(tmp_path, CHAT, [chunk("a"), chunk(finish="error"), 0.02, ERROR])
+    assert row.outcome == "cut"
+    assert b"boom" in body

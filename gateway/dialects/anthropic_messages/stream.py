@@ -53,6 +53,7 @@ from gateway.dialects.shared.code_execution import CodeBlocks
 from gateway.dialects.shared.failed_streams import (
     TRUNCATED,
     decode_event_object,
+    events_before_error,
     failed_events,
     malformed_output_error,
 )
@@ -238,8 +239,12 @@ class MessagesStreamParser:
         return [*events, End(parse_finish(self._stop_fields, has_tool_call=self._has_tool_call))]
 
     def _fail_stream(self, error: Error) -> list[Event]:
+        """Failed, or End if the response was complete before the error."""
+        events: list[Event] = []
+        if isinstance(self._stop_fields.get("stop_reason"), str) and not self._ended:
+            events = events_before_error(self._end_message())
         self._ended = True
-        return failed_events(error, parse_usage(self._usage) if self._started else None)
+        return events or failed_events(error, parse_usage(self._usage) if self._started else None)
 
     # --- blocks ------------------------------------------------------------------------
 

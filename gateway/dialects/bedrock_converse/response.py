@@ -31,7 +31,7 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
 from gateway.dialects.bedrock_converse.errors import parse_error_payload
 from gateway.dialects.shared.block_order import BlockOrder, Phase
-from gateway.dialects.shared.failed_streams import TRUNCATED
+from gateway.dialects.shared.failed_streams import TRUNCATED, events_before_error
 from gateway.dialects.shared.fields import string_or_empty, token_count
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.framing.sse import Frame
@@ -212,8 +212,12 @@ class ConverseStreamParser:
         ]
 
     def _fail_stream(self, error: Error) -> list[Event]:
+        """Failed, or End if the response was complete before the error."""
+        events: list[Event] = []
+        if self._stop_fields is not None and not self._ended:
+            events = events_before_error(self._end_message({}))
         self._ended = True
-        return [Failed(error)]
+        return events or [Failed(error)]
 
     # --- blocks ------------------------------------------------------------------------
 

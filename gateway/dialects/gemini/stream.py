@@ -69,6 +69,7 @@ from gateway.dialects.shared.code_execution import GEMINI_CODE
 from gateway.dialects.shared.failed_streams import (
     TRUNCATED,
     decode_event,
+    events_before_error,
     failed_events,
     malformed_output_error,
 )
@@ -121,10 +122,12 @@ class GeminiStreamParser:
         """The events this frame completes."""
         if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
-        was_started = self._started
+        was_started, was_finished = self._started, bool(self._finish_reason)
         try:
             return self.parse_event(decode_event(frame, parse_error_payload))
         except GatewayError as failure:
+            if was_finished and (events := events_before_error(self.close())):
+                return events
             self._started = was_started  # the events of this chunk are discarded
             return self._fail_stream(failure.error)
 
@@ -157,10 +160,8 @@ class GeminiStreamParser:
         """The final events: End, or Failed for a truncated stream."""
         if self._ended:
             return []
-        if self._block_reason and not self._finish_reason:
-            return self._end_with_refusal()
         if not self._finish_reason:
-            return self._fail_stream(TRUNCATED)
+            return self._end_with_refusal() if self._block_reason else self._fail_stream(TRUNCATED)
         try:
             extra_responses = (
                 self._extra_candidates.close(GeminiStreamParser.close)

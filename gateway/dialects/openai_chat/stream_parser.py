@@ -40,7 +40,7 @@ from gateway.dialects.openai_chat.parts import (
 from gateway.dialects.openai_chat.reasoning import ReasoningStateCollector
 from gateway.dialects.openai_chat.response import error_in_frame, parse_finish, parse_usage
 from gateway.dialects.openai_chat.tool_calls import ToolCallStream
-from gateway.dialects.shared.failed_streams import TRUNCATED, failed_events
+from gateway.dialects.shared.failed_streams import TRUNCATED, events_before_error, failed_events
 from gateway.dialects.shared.fields import string_or_none
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.framing.sse import Frame
@@ -389,8 +389,10 @@ class ChatStreamParser:
         return [*events, End(finish, other_parts, self._extra)]
 
     def _fail_stream(self, error: Error) -> list[Event]:
+        complete = self._finish is not None and not self._ended
+        events = events_before_error(self._end_stream(done_received=False)) if complete else []
         self._ended = True
-        return failed_events(error, self._usage if self._started else None)
+        return events or failed_events(error, self._usage if self._started else None)
 
 
 def _start_event(chunk: Chunk, response_id: str, model: str, usage: Usage | None) -> Start:

@@ -33,6 +33,7 @@ from gateway.dialects.openai_completions.request import NAME, Json
 from gateway.dialects.shared.failed_streams import (
     TRUNCATED,
     decode_event,
+    events_before_error,
     failed_events,
     malformed_output_error,
 )
@@ -117,8 +118,12 @@ class CompletionStreamParser:
         return [*events, End(parse_finish(self._finish))]
 
     def _fail_stream(self, error: Error) -> list[Event]:
+        """Failed, or End if the response was complete before the error."""
+        events: list[Event] = []
+        if self._finish is not None and not self._ended:
+            events = events_before_error(self._end_stream(done_received=False))
         self._ended = True
-        return failed_events(error, self._usage if self._started else None)
+        return events or failed_events(error, self._usage if self._started else None)
 
 
 def _parse_logprobs(logprobs: Any) -> tuple[Json, ...]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import Error, GatewayError, bad_upstream
-from gateway.canon.events import Event, Failed, UsageUpdate
+from gateway.canon.events import End, Event, Failed, UsageUpdate
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import Finish, Usage
 from gateway.framing.sse import Frame
@@ -32,6 +33,17 @@ def failed_events(error: Error, usage: Usage | None = None) -> list[Event]:
     """The last events of a stream that failed; `usage` are the tokens reported before, if any."""
     failed = Failed(error)
     return [failed] if usage is None else [UsageUpdate(usage), failed]
+
+
+def events_before_error(final_events: list[Event]) -> list[Event]:
+    """The final events of a response that an error follows; empty if it was not complete.
+
+    A reason that is an error itself, or that the gateway does not know, completes no response.
+    """
+    end = final_events[-1] if final_events else None
+    if not isinstance(end, End) or end.finish.reason == "malformed" or end.finish.unknown:
+        return []
+    return [*final_events[:-1], replace(end, error_follows=True)]
 
 
 def decode_event(frame: Frame, parse_error: Callable[..., Error]) -> Any:

@@ -326,6 +326,9 @@ class _StreamRelay:
                     later_frames = frames[frames.index(frame) + 1 :]
                     events[-1] = self._later_failure(frame, later_frames) or events[-1]
                     break
+                if events and type(events[-1]) is End and events[-1].error_follows:
+                    self.failed_frame = frame
+                    break
             if events:
                 tap.feed(events)
                 if out.folder is not None:
@@ -334,9 +337,13 @@ class _StreamRelay:
                     events, data = self._redact_error(events), self._without_secrets(data)
                 if out.guard is not None:
                     events = await out.check_guardrails(events)
-            if self.failed_frame is not None and self.passed and out.client.started:
-                await self._send_failed_frame(self.failed_frame, data)
-                return
+            if self.failed_frame is not None and self.passed:
+                if tap.error is None:
+                    await self._finish_before(self.failed_frame, data)
+                    return
+                if out.client.started:
+                    await self._send_failed_frame(self.failed_frame, tap.error, data)
+                    return
             chunk = self._sendable_bytes(data) if self.passed else out.render(events)
             if not out.client.started:
                 chunk = self.pending + chunk
@@ -364,20 +371,28 @@ class _StreamRelay:
                     return event
         return None
 
-    async def _send_failed_frame(self, frame: Frame, data: bytes) -> None:
+    async def _finish_before(self, frame: Frame, data: bytes) -> None:
+        """Ends a passed stream that is complete without the error in this frame."""
+        out = self.client_stream
+        events = self._renamed(self._events_before(frame, self._complete_events(data)))
+        if not out.client.started:
+            events = self.pending + events
+            await out.begin(None)
+        await out.finish(events)
+        await _drain_upstream(self.upstream_response)
+
+    async def _send_failed_frame(self, frame: Frame, error: Error, data: bytes) -> None:
         """Sends the last bytes of a passed stream that failed.
 
         An error in a form that the client's API does not have is replaced: a client ignores it, or
         fails on it, and would take the stream for complete.
         """
-        out, error = self.client_stream, self.call.attempt.tap.error
-        if error is None or self._is_native_failure(frame):
+        out = self.client_stream
+        if self._is_native_failure(frame):
             await out.finish(self._sendable_bytes(data))
             await _drain_upstream(self.upstream_response)
             return
-        events = self._events_before(frame, self._complete_events(data))
-        if self.renamer is not None:
-            events = self.renamer.feed(events, self.call.attempt.tap.model)
+        events = self._renamed(self._events_before(frame, self._complete_events(data)))
         if events:
             await out.send(events, reset=True)
         await self.send_error(error)
@@ -410,7 +425,13 @@ class _StreamRelay:
     def _sendable_bytes(self, data: bytes) -> bytes:
         """The part of the upstream's bytes to send to the client now."""
         out = self._complete_events(data)
-        return out if self.renamer is None else self.renamer.feed(out, self.call.attempt.tap.model)
+        return out if self.renamer is None else self._renamed(out)
+
+    def _renamed(self, events: bytes) -> bytes:
+        """Complete events with the name of the model that the client requested."""
+        if self.renamer is None:
+            return events
+        return self.renamer.feed(events, self.call.attempt.tap.model)
 
     def _complete_events(self, data: bytes) -> bytes:
         """The complete events in the data; an incomplete one is held back.
@@ -462,9 +483,7 @@ class _StreamRelay:
             await out.finish(out.render(events))
             return
         self.tail, remaining_bytes = b"", self.tail
-        if self.renamer is not None:
-            remaining_bytes = self.renamer.feed(remaining_bytes, tap.model)
-        await out.finish(remaining_bytes)
+        await out.finish(self._renamed(remaining_bytes))
 
     async def send_error(self, error: Error) -> None:
         """Sends the error in the client's dialect, unless the response is complete without it."""
