@@ -44,6 +44,7 @@ from gateway.store.keys import (
     rotate_key,
 )
 from gateway.store.options import load_options, set_options
+from gateway.store.preparation import exclusive_preparation
 from gateway.store.program import (
     NewerDatabase,
     check_program,
@@ -90,6 +91,7 @@ __all__ = [
     "current_version",
     "digest",
     "end_grace",
+    "exclusive_preparation",
     "find_key",
     "find_reasoning",
     "gateway_secrets",

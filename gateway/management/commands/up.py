@@ -284,9 +284,11 @@ def _prepare_start(
 ) -> tuple[StartResult, list[str]]:
     """Prepare the database and the registry; return the results and notes to print.
 
+    Nodes that start at the same time do so one after the other.
+
     Raises CommandError for an error in a file in Dragoman's format.
     """
-    with audit.acting_as("up", "start"):
+    with store.exclusive_preparation(), audit.acting_as("up", "start"):
         started = prepare(port, local_model)
         notes = list(started.notes)
         notes += apply_litellm_file(config) if config else []
