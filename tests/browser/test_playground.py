@@ -280,3 +280,18 @@ def test_without_models_no_list_opens_and_the_error_is_shown_once(
     playground.open()
     page.get_by_role("button", name="Add a model").click()
     expect(page.locator(".picker")).to_be_visible()
+
+
+def test_a_double_click_runs_the_models_once(playground: Playground) -> None:
+    """Each click was a run of its own that cost money, and that nothing on the page showed."""
+    page = playground.open("demo/demo-fast", "demo/demo-429").page
+    posted_paths: list[str] = []
+    page.on("request", lambda r: posted_paths.append(r.url) if r.method == "POST" else None)
+    page.get_by_label("Message to the models").fill("Hello")
+    page.locator("#pg-run").dblclick()
+    expect(page.locator("#pg[data-runs='1']")).to_be_visible()
+    playground.wait_until_done()
+    page.locator("#pg-run").dblclick()
+    expect(page.locator("#pg[data-runs='2']")).to_be_visible()
+    playground.wait_until_done()
+    assert [path.rpartition("/")[2] for path in posted_paths] == ["runs", "runs"]

@@ -50,7 +50,7 @@ export function bindActions(app) {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !$("dialog[open]")) {
       event.preventDefault();
-      if (!app.busy) app.run();
+      app.run();
     }
     if (event.key === "Escape" && app.busy && !$("dialog[open], :popover-open")) app.runs.stop();
   });

@@ -37,7 +37,7 @@ export class Composer {
     this.text.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.metaKey || event.isComposing || !box.checked) return;
       event.preventDefault();
-      if (this.hasMessage && !this.app.busy) this.app.run();
+      if (this.hasMessage) this.app.run();
     });
   }
 

@@ -69,6 +69,7 @@ class App {
   }
 
   async run(columns, options) {
+    if (!columns && this.busy) return;
     await this.loadLive();
     await this.runs.start(columns, options);
   }

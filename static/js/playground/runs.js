@@ -27,6 +27,8 @@ export class Runs {
   /** Starts a run of some columns, by default of all that the mode shows. */
   async start(columns = this.app.active(), { again = false } = {}) {
     const { app } = this;
+    // A double click: the server has not accepted the first run yet.
+    if (columns.some(({ run }) => run && !run.id && !run.done && !run.lost)) return;
     const { message, before } = this.#addMessage(columns, again);
     const input = this.#chatInput(columns, message);
     if (!input || !columns.length) return this.#restore(before);
