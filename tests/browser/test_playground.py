@@ -295,3 +295,19 @@ def test_a_double_click_runs_the_models_once(playground: Playground) -> None:
     expect(page.locator("#pg[data-runs='2']")).to_be_visible()
     playground.wait_until_done()
     assert [path.rpartition("/")[2] for path in posted_paths] == ["runs", "runs"]
+
+
+def test_a_typed_message_survives_the_end_of_the_session(
+    page: Any, site: Site, page_errors: PageErrors
+) -> None:
+    """The settings of the link replaced what was typed."""
+    page_errors.allow("401 (Unauthorized)")
+    playground = Playground(sign_in_page(page, site, "admin")).open("demo/demo-fast")
+    page.get_by_label("Message to the model").fill("A long message")
+    page.context.clear_cookies(name="sessionid")
+    page.locator("#pg-run").click()
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(site.password)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_label("Message to the model")).to_have_value("A long message")
+    expect(playground.column("A").locator(".model-pick")).to_contain_text("demo-fast")

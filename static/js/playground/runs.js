@@ -109,9 +109,16 @@ export class Runs {
     if (run.message && !this.app.composer.hasMessage) this.app.composer.content = run.message.content;
     if (error.signIn) {
       saveDraftOf(this.app);
-      location.assign(error.signIn);
+      location.assign(this.#signInUrl(error.signIn));
     }
     this.app.composer.showErrors(error.fields);
+  }
+
+  /** Returns to the draft: the settings of a link in the address would replace it. */
+  #signInUrl(url) {
+    const signInUrl = new URL(url, location.href);
+    if (!this.addressed) signInUrl.searchParams.set("next", location.pathname);
+    return signInUrl.href;
   }
 
   /**
