@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.relay.harness import (
     refusal,
     route,
     snapshot,
+    sse,
 )
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
@@ -29,7 +31,7 @@ ANTHROPIC = provider("a", "anthropic_messages")
 
 
 def chat_request(**more: Any) -> dict[str, Any]:
-    return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
+    return {"model": "m", "messages": [{"role": "user", "content": "hi"}]} | more
 
 
 def openai_error(status: int, code: str, message: str = "no") -> httpx.Response:
@@ -110,6 +112,39 @@ async def test_each_class_of_failure_leads_to_its_own_step(
         ("b", True),
         ("c", False),
     ]
+
+
+RESPONSES = provider("a", "openai_responses", preset="openai")
+
+
+def failing_response(_: httpx.Request) -> httpx.Response:
+    """Return a stream as OpenAI sends it for a conversation that is too long."""
+    fields = {"id": "resp_1", "object": "response", "status": "in_progress", "output": []}
+    error = {"code": "context_length_exceeded", "message": "Your input exceeds the context window."}
+    events = {
+        "response.created": fields,
+        "response.in_progress": fields,
+        "response.failed": {**fields, "status": "failed", "error": error},
+    }
+    parts = [
+        f"event: {name}\ndata: {json.dumps({'type': name, 'response': response})}\n\n".encode()
+        for name, response in events.items()
+    ]
+    return sse(*parts[:2], 0.05, parts[2])
+
+
+async def test_a_response_that_fails_before_its_output_falls_back(tmp_path: Path) -> None:
+    """The events before the failure say only that OpenAI has the request."""
+    steps = (RouteStep(order=1), RouteStep(order=2, fallback_on=("context_length",)))
+    registry = snapshot(route("m", RESPONSES, B, steps=steps), route("alone", RESPONSES))
+    responses = {"a": failing_response, "b": lambda _: completion("b")}
+    async with gateway(tmp_path, registry, **responses) as live:
+        reply = await live.post(CHAT, chat_request(stream=True))
+        assert reply.status == 200
+        assert [r.url.host for r in live.upstreams.requests] == ["a.test", "b.test"]
+        reply = await live.post(CHAT, chat_request(model="alone", stream=True))
+        assert reply.status == 400
+        assert reply.json()["error"]["code"] == "context_length_exceeded"
 
 
 @pytest.mark.parametrize("kind", ["context_length", "content_policy"])

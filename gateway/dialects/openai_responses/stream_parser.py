@@ -87,8 +87,8 @@ class ResponsesStreamParser:
         self._rendered_request = rendered_request
         self._model = traits.model
         self._id = ""
-        self._started = False
-        self._ended = False
+        self._created: Json = {}
+        self._started = self._ended = False
         self._has_calls = False
         self._unused_ids = UnusedIds()
         self._refused = False
@@ -173,15 +173,19 @@ class ResponsesStreamParser:
         """An event about the entire response."""
         match name:
             case "response.created" | "response.in_progress" | "response.queued":
-                return self._start_response(data.get("response"))
+                self._created = self._created or object_or_empty(data.get("response"))
+                # A translated response starts with its first item. OpenAI reports here that a
+                # conversation is too long, and another target can still be tried.
+                return self._start_response({}) if self._rendered_request is None else []
             case "response.completed" | "response.incomplete":
                 response = object_or_empty(data.get("response"))
                 return self._end_response({**response, "status": name.removeprefix("response.")})
             case "response.failed":
                 response = object_or_empty(data.get("response"))
-                usage = _usage_of(response) if self._started else None
+                start = self._start_response({}) if self._created else []
                 self._ended = True
-                return failed_events(failure_or_default(response), usage)
+                usage = _usage_of(response) if self._started else None
+                return start + failed_events(failure_or_default(response), usage)
             case "error":
                 return self._fail_stream(event_error(data))
             case _ if data.get("error") and "response" not in data:
@@ -189,11 +193,11 @@ class ResponsesStreamParser:
             case _:
                 return []
 
-    def _start_response(self, response: Any) -> list[Event]:
+    def _start_response(self, response: Json) -> list[Event]:
         if self._started:
             return []
         self._started = True
-        response = object_or_empty(response)
+        response = self._created or response
         model = string_or_empty(response.get("model"))
         self._model, self._id = self._traits.model or model, string_or_empty(response.get("id"))
         created, tier = response.get("created_at"), response.get("service_tier")
@@ -243,7 +247,7 @@ class ResponsesStreamParser:
             raise bad_upstream("the upstream sent an output item that is not an object")
         if self._items.get(index) is not None:
             return []
-        events = self._start_response(None)
+        events = self._start_response({})
         item = self._items.add(index, StreamItem(item_data, self._traits))
         return events + self._items.release(index, self._open_first_block(item))
 
