@@ -30,7 +30,7 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.signature import is_from_target, recover_reasoning_text
+from gateway.canon.signature import recover_reasoning_text
 from gateway.canon.traits import Traits
 from gateway.canon.turns import pair_tool_results
 from gateway.dialects.gemini.context import (
@@ -39,8 +39,14 @@ from gateway.dialects.gemini.context import (
     SKIP_SIGNATURE,
     Json,
     RenderContext,
+    standard_base64,
 )
-from gateway.dialects.gemini.reasoning import MISSING_SIGNATURE, can_be_replayed, parse_signature
+from gateway.dialects.gemini.reasoning import (
+    MISSING_SIGNATURE,
+    can_be_replayed,
+    is_unsigned_thought,
+    parse_signature,
+)
 from gateway.dialects.shared import code_execution, image_generation
 from gateway.dialects.shared.fields import (
     boolean,
@@ -60,7 +66,6 @@ from gateway.dialects.shared.fields import (
 _AUDIO_FORMATS = {"wav": "wav", "x-wav": "wav", "mp3": "mp3", "mpeg": "mp3"}
 # Prefixes of URLs that only Google can open.
 _GOOGLE_FILE_PREFIXES = ("gs://", "https://generativelanguage.googleapis.com/", "files/")
-
 
 _MEDIA_FIELDS = frozenset({"inlineData", "fileData"})
 _SOURCE_FIELDS = frozenset({"mimeType", "data", "fileUri"})
@@ -272,12 +277,6 @@ def _parse_inline_data(part: Json, blob: Json, path: str) -> Part:
     if main_type == "audio" and subtype in _AUDIO_FORMATS:
         return Audio(data=data, format=_AUDIO_FORMATS[subtype], path=path)
     return Native(dialect=NAME, data=part, path=path)
-
-
-def standard_base64(data: str) -> str:
-    """Converts URL-safe, unpadded base64, as Google's clients send it, to the standard form."""
-    data = data.replace("-", "+").replace("_", "/")
-    return data + "=" * (-len(data) % 4)
 
 
 def _parse_file_data(part: Json, file: Json, path: str) -> Part:
@@ -546,7 +545,9 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
     rendered_parts: list[Json] = (
         [{"text": reasoning.text, "thought": True}] if reasoning.text else []
     )
-    if (signature is None and context.same_dialect) or _is_unsigned_thought(context, signature):
+    if (signature is None and context.same_dialect) or is_unsigned_thought(
+        signature, context.traits
+    ):
         return rendered_parts, ""
     if signature is None or not can_be_replayed(
         signature, context.traits, native=context.same_dialect
@@ -562,16 +563,6 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
         return rendered_parts, signature.value
     part = rendered_parts[0] if rendered_parts else {"text": ""}
     return [{**part, "thoughtSignature": signature.value}], ""
-
-
-def _is_unsigned_thought(context: RenderContext, signature: Signature | None) -> bool:
-    """Whether reasoning is a thought of the target, whose signature follows on another part."""
-    return (
-        signature is not None
-        and signature.kind == "text"
-        and not signature.value
-        and is_from_target(signature, context.traits)
-    )
 
 
 # --- a provider's contents ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Names of the dialect, the case of field names, and the state of rendering one request."""
+"""Names of the dialect, the forms of names and data, and the state of rendering one request."""
 
 from __future__ import annotations
 
@@ -103,6 +103,12 @@ _CLIENT_DEFINED_FIELDS = frozenset(
 )
 _LIST_FIELDS = frozenset({"contents", "parts", "tools", "functionDeclarations", "requests"})
 _MAX_DEPTH = 40
+
+
+def standard_base64(data: str) -> str:
+    """Converts URL-safe, unpadded base64, as Google's clients send it, to the standard form."""
+    data = data.replace("-", "+").replace("_", "/")
+    return data + "=" * (-len(data) % 4)
 
 
 def camel_case_keys(value: Any, depth: int = 0) -> Any:

@@ -246,6 +246,13 @@ def can_be_replayed(signature: Signature | None, traits: Traits, *, native: bool
     return is_from_target(signature, traits) or (native and not signature.provider)
 
 
+def is_unsigned_thought(signature: Signature | None, traits: Traits) -> bool:
+    """Whether reasoning is a thought of the target, whose signature follows on another part."""
+    if signature is None or signature.kind != "text" or signature.value:
+        return False
+    return is_from_target(signature, traits)
+
+
 def merge_split_reasoning(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Joins reasoning that a client stored as the fragments of a stream.
 
