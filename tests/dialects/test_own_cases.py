@@ -197,6 +197,7 @@ CASES = [
         },
         "messages[1].content[0] dropped",
         "messages[2].content[0].content approximated",
+        "thinking approximated",
     ),
     case(
         "a Chat client's detail and JSON mode",
