@@ -376,6 +376,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             drops; None where a body with tokens is translated instead.
         returns_choices: whether its providers return several choices of one request (`n`):
             `never`, only for a `passthrough` body, or `always`, as far as the traits say so.
+        output_limits: paths of a request's fields that limit its output; the highest one counts.
         drop_reasoning_state: the fields of a passthrough body without any reasoning state,
             after the upstream refused it, and a report of the drops; None, or the same
             fields, where the request is translated instead.
@@ -414,4 +415,5 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     requires_usage: bool = False
     returns_choices: Literal["never", "passthrough", "always"] = "never"
     replace_state_tokens: PassthroughEdit | None = None
+    output_limits: tuple[tuple[str, ...], ...] = ()
     drop_reasoning_state: PassthroughEdit | None = None

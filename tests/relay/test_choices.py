@@ -363,22 +363,6 @@ def test_the_reservation_is_for_all_choices() -> None:
     assert reserved_tokens(gemini) == 3 * reserved_tokens(single)
 
 
-@pytest.mark.parametrize(
-    "limit",
-    [
-        {"max_tokens": 50},
-        {"max_completion_tokens": 50},
-        {"max_output_tokens": 50},
-        {"generationConfig": {"maxOutputTokens": 50}},
-        {"options": {"num_predict": 50}},
-        {"inferenceConfig": {"maxTokens": 50}},
-    ],
-    ids=lambda limit: next(iter(limit)),
-)
-def test_the_reservation_is_for_the_output_limit_of_each_api(limit: Json) -> None:
-    assert 50 <= reserved_tokens(limit) <= 70
-
-
 def reserved_tokens(body: Json) -> int:
     """Return the tokens that are reserved for a request."""
     exchange = Exchange(

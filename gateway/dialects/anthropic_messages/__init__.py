@@ -24,6 +24,7 @@ from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
     name=NAME,
+    output_limits=(("max_tokens",),),
     keepalive=b'event: ping\ndata: {"type":"ping"}\n\n',
     client=Client(
         parse_request=parse_request,

@@ -22,6 +22,7 @@ from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
     name=NAME,
+    output_limits=(("inferenceConfig", "maxTokens"),),
     # A binary stream has no comments.
     keepalive=b"",
     client=Client(

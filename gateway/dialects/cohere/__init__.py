@@ -23,6 +23,7 @@ from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
     name=NAME,
+    output_limits=(("max_tokens",),),
     keepalive=b": keep-alive\n\n",
     client=Client(
         parse_request=parse_request,

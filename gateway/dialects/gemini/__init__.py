@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from gateway.dialects.base import (
     Client,
     Dialect,
@@ -36,6 +38,10 @@ from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
     name=NAME,
+    # Google also accepts names in snake_case.
+    output_limits=tuple(
+        product(("generationConfig", "generation_config"), ("maxOutputTokens", "max_output_tokens"))
+    ),
     returns_choices="always",
     # An empty line is ignored both in a stream of events and between the items of a JSON array.
     keepalive=b"\r\n",

@@ -39,6 +39,7 @@ from gateway.framing.ndjson import KEEPALIVE
 
 DIALECT = Dialect(
     name=NAME,
+    output_limits=(("options", "num_predict"),),
     keepalive=KEEPALIVE,
     framing="ndjson",
     client=Client(

@@ -31,6 +31,7 @@ from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
     name=NAME,
+    output_limits=(("max_completion_tokens",), ("max_tokens",)),
     returns_choices="always",
     keepalive=b": keep-alive\n\n",
     client=Client(

@@ -28,6 +28,7 @@ from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
     name=NAME,
+    output_limits=(("max_tokens",), ("max_completion_tokens",)),
     returns_choices="passthrough",
     keepalive=b": keep-alive\n\n",
     client=Client(

@@ -29,6 +29,7 @@ from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
     name=NAME,
+    output_limits=(("max_output_tokens",),),
     keepalive=b": keep-alive\n\n",
     client=Client(
         parse_request=parse_request,

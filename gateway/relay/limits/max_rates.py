@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from gateway.canon.errors import GatewayError
+from gateway.dialects import DIALECTS
 from gateway.providers.profile import Price
 from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import Exchange
@@ -29,16 +30,13 @@ BYTES_PER_TOKEN = 3
 PARSED_BYTES = 128 * 1024
 _TOKENS_PER_MTOK = 1_000_000
 
-_MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_NESTED_MAX_TOKENS = (
-    ("generationConfig", "maxOutputTokens"),
-    ("options", "num_predict"),
-    ("inferenceConfig", "maxTokens"),
-)
-_CAP_FIELDS = frozenset({*_MAX_TOKENS_FIELDS, *(outer for outer, _ in _NESTED_MAX_TOKENS)})
+# The first fields of all paths in `Dialect.output_limits`, and those that multiply the output.
+_LIMIT_FIELDS = frozenset(path[0] for d in DIALECTS.values() for path in d.output_limits)
 _CHOICES = ("n", "best_of")
-_CHOICE_COUNTS = frozenset({"n", "generationConfig"})
-_OUTPUT_FIELDS = _CAP_FIELDS.union(_CHOICES)
+_CONFIGS = ("generationConfig", "generation_config")
+_CANDIDATE_COUNTS = ("candidateCount", "candidate_count")
+_CHOICE_COUNTS = frozenset({"n", *_CONFIGS})
+_OUTPUT_FIELDS = _LIMIT_FIELDS.union(_CHOICES)
 _int_decoder = msgspec.json.Decoder(int | None)
 # Units of dollars per token of input and of output.
 Rates = tuple[int, int]
@@ -57,10 +55,9 @@ def estimate_usage(exchange: Exchange, model_max_output: int, rates: Rates) -> E
             prompt = _estimate_prompt(exchange, prompt)
         if not _CHOICE_COUNTS.isdisjoint(exchange.fields):
             # Each choice may be a call of its own, which is billed its prompt.
-            count = _choice_count(exchange.fields)
-            prompt *= count
-            if "n" not in exchange.fields:  # in the output already
-                output *= count
+            candidates = _candidate_count(exchange.fields)
+            prompt *= max(_choice_count(exchange.fields), candidates)
+            output *= candidates
     return Estimate(prompt + output, prompt * rates[0] + output * rates[1])
 
 
@@ -84,7 +81,7 @@ def _max_output(exchange: Exchange, model_max_output: int) -> int:
     route_default = exchange.route.default_max_output if exchange.route is not None else None
     if _OUTPUT_FIELDS.isdisjoint(fields):  # the common case
         return model_max_output if route_default is None else route_default
-    max_tokens = _requested_max_tokens(fields)
+    max_tokens = _requested_max_tokens(fields, exchange.dialect.output_limits)
     if max_tokens is None:
         max_tokens = model_max_output if route_default is None else route_default
     for name in _CHOICES:
@@ -95,22 +92,35 @@ def _max_output(exchange: Exchange, model_max_output: int) -> int:
 
 def _choice_count(fields: Mapping[str, msgspec.Raw]) -> int:
     """The choices that a request asks for."""
-    if "n" in fields:
-        return _positive_int(fields["n"]) or 1
-    return _nested_positive_int(fields["generationConfig"], "candidateCount") or 1
+    return (_positive_int(fields["n"]) or 1) if "n" in fields else 1
 
 
-def _requested_max_tokens(fields: Mapping[str, msgspec.Raw]) -> int | None:
-    """The output limit in the request; None without one."""
-    for name in _MAX_TOKENS_FIELDS:
-        if name in fields and (max_tokens := _positive_int(fields[name])) is not None:
-            return max_tokens
-    for outer, inner in _NESTED_MAX_TOKENS:
-        if outer in fields:
-            max_tokens = _nested_positive_int(fields[outer], inner)
-            if max_tokens is not None:
-                return max_tokens
-    return None
+def _candidate_count(fields: Mapping[str, msgspec.Raw]) -> int:
+    """The choices that a request of Google's API asks for."""
+    counts = [
+        _nested_positive_int(fields[config], name) or 1
+        for config in _CONFIGS
+        if config in fields
+        for name in _CANDIDATE_COUNTS
+    ]
+    return max(counts, default=1)
+
+
+def _requested_max_tokens(
+    fields: Mapping[str, msgspec.Raw], paths: tuple[tuple[str, ...], ...]
+) -> int | None:
+    """The output limit in the request; None without one.
+
+    The highest of several, because providers may ignore one; limits of other APIs do not count.
+    """
+    limits = [
+        _positive_int(fields[path[0]])
+        if len(path) == 1
+        else _nested_positive_int(fields[path[0]], path[1])
+        for path in paths
+        if path[0] in fields
+    ]
+    return max((limit for limit in limits if limit is not None), default=None)
 
 
 def _positive_int(raw: msgspec.Raw) -> int | None:
