@@ -7,10 +7,12 @@ import gc
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
@@ -80,4 +82,36 @@ def test_the_collector_does_not_wait_for_a_locked_database(tmp_path: Path) -> No
         gc.enable()
         gc.unfreeze()
         blocker.close()
+    assert took_s < BUSY_S / 2
+
+
+@pytest.mark.django_db
+def test_an_error_in_another_thread_does_not_wait_for_a_locked_database(tmp_path: Path) -> None:
+    """As in the event loop, which gets the errors of threads that use the database."""
+    path = tmp_path / "db"
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("CREATE TABLE t (x)")
+    blocker.execute("BEGIN IMMEDIATE")
+    database = connection_to(path, 0.05)
+    database.inc_thread_sharing()
+
+    def write() -> None:
+        with transaction.Atomic(None, savepoint=True, durable=False):
+            pass
+
+    with (
+        ThreadPoolExecutor(1) as threads,
+        mock.patch.object(transaction, "get_connection", lambda _=None: database),
+    ):
+        error = threads.submit(write).exception()
+        assert isinstance(error, OperationalError)
+        threads.submit(database.cursor().execute, f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
+        waiting = threads.submit(write)
+        time.sleep(0.3)
+        started = time.monotonic()
+        del error
+        took_s = time.monotonic() - started
+        assert isinstance(waiting.exception(), OperationalError)
+    database.close()
+    blocker.close()
     assert took_s < BUSY_S / 2

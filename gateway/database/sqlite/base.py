@@ -1,10 +1,11 @@
-"""The backend: errors that are freed as soon as they are handled, statements converted once.
+"""The backend: errors whose release does not wait for the database, statements converted once.
 
 Django's wrapper of the library's errors keeps each error in a variable of a frame of its own
 traceback. Such a cycle is freed by the garbage collector, in any thread: often the event loop's.
 It contains a cursor, and to free that waits for the connection's mutex, which a later statement
 of the same connection holds while it waits for a locked database, up to its timeout. So no request
-was served for 20 s.
+was served for 20 s. The same happened with an error that a thread hands to the event loop: its
+traceback contains the cursor of the statement that failed, if that is still open.
 """
 
 from __future__ import annotations
@@ -53,7 +54,13 @@ def _with_question_marks(query: str) -> str:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's wrapper with `AcyclicErrorWrapper` and `Cursor`."""
+    """Django's wrapper with `AcyclicErrorWrapper` and `Cursor`; it closes its own cursors."""
+
+    transaction_mode: str | None
+
+    def _start_transaction_under_autocommit(self) -> None:
+        with self.cursor() as cursor:
+            cursor.execute(f"BEGIN {self.transaction_mode or ''}")
 
     def create_cursor(self, name: str | None = None) -> Cursor:
         """A cursor of the connection."""
