@@ -102,6 +102,26 @@ async def test_without_a_database_only_responses_in_memory_are_found(
     await responses.close()
 
 
+async def test_no_request_waits_behind_others_for_a_database_that_does_not_respond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAIT_S", 0.3)
+    store, responds = DictStore(), threading.Event()
+    monkeypatch.setattr(store, "save", lambda _: responds.wait(20))
+    responses = ResponseStore(store.backend())
+    started = time.monotonic()
+    waiting = [responses.save(make_response(f"resp_{n}")) for n in range(5)]
+    errors = await asyncio.gather(
+        *waiting, responses.find("key:1", "resp_9"), return_exceptions=True
+    )
+    took_s = time.monotonic() - started
+    responds.set()
+    assert [type(error) for error in errors] == [GatewayError] * 6
+    assert took_s < 10
+    assert store.reads == 0
+    await responses.close()
+
+
 async def test_the_response_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PENDING_BYTES", 100)
     store = DictStore()

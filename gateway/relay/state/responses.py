@@ -25,6 +25,9 @@ RETRY_DELAYS_S = (0.0, 0.1, 0.25, 0.5, 1.0)
 # How long, and up to which total size, responses of this process stay in memory.
 PENDING_S = 60.0
 PENDING_BYTES = 64 * 1024 * 1024
+# How long a request waits for the database, also if others wait before it: SQLite waits up to 20 s
+# for a lock, PostgreSQL as long as DRAGOMAN_DATABASE_TIMEOUT.
+MAX_WAIT_S = 30.0
 # Interval of the heartbeats of background responses, and the time without one after which
 # the process counts as dead.
 HEARTBEAT_S = 0.5
@@ -151,7 +154,8 @@ class ResponseStore:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="responses")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            async with asyncio.timeout(MAX_WAIT_S):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except Exception:
             log.exception("the response store could not be used")
             raise
