@@ -1,7 +1,8 @@
-"""Two nodes behind the nginx site of deploy/ restart in turn, and no request fails."""
+"""Nodes behind the nginx site of deploy/: restarts in turn, and WebSockets."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
 from tests.ports import free_port
@@ -152,3 +154,19 @@ def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
         f"the slowest took {load.slowest_s:.1f} s"
     )
     assert not load.failed, load.failed[:5]
+
+
+def test_the_site_forwards_websockets(tmp_path: Path) -> None:
+    (tmp_path / "node").mkdir()
+    gateway = Gateway(tmp_path / "node", {"model_list": []}).start()
+    headers = {"authorization": f"Bearer {gateway.key}"}
+    try:
+        with (
+            nginx(tmp_path, [gateway]) as url,
+            connect(f"ws{url[4:]}/v1/responses", additional_headers=headers) as socket,
+        ):
+            create = {"type": "response.create", "model": QUICK, "input": "Hello"}
+            socket.send(json.dumps(create))
+            assert json.loads(socket.recv(10))["type"] == "response.created"
+    finally:
+        gateway.kill()
