@@ -240,11 +240,14 @@ GENERAL_KEYS: dict[str, Key] = {
     **supported_keys("global_max_parallel_requests"),
     **planned_keys(
         """token_rate_limit_type disable_retry_on_max_parallel_request_limit_error
-        fail_closed_budget_enforcement disable_reset_budget
-        proxy_budget_rescheduler_min_time proxy_budget_rescheduler_max_time
-        proxy_batch_write_at proxy_batch_polling_interval disable_spend_updates
-        disable_batch_input_file_rate_limiting""",
+        fail_closed_budget_enforcement disable_reset_budget proxy_batch_polling_interval
+        disable_spend_updates disable_batch_input_file_rate_limiting""",
         reasons.LIMITS,
+    ),
+    **unsupported_keys(
+        """proxy_batch_write_at proxy_budget_rescheduler_min_time
+        proxy_budget_rescheduler_max_time""",
+        "spend is written within seconds, and budgets start anew when their period does",
     ),
     **differing_keys(
         "background_health_checks health_check_interval",
