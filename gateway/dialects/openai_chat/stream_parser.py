@@ -321,14 +321,8 @@ class ChatStreamParser:
     # --- calls and block ends ----------------------------------------------------------
 
     def _read_call_deltas(self, delta: _Delta, events: list[Event]) -> None:
-        call_deltas = delta.tool_calls or []
-        call_deltas = [call_deltas] if isinstance(call_deltas, dict) else call_deltas
-        function_call = delta.function_call
-        if isinstance(function_call, dict):
-            name = function_call.get("name")
-            call_id = f"call_{self._calls.response_id or 'g'}_0" if name else None
-            call_deltas = [{"index": -1, "id": call_id, "function": function_call}]
-        if not isinstance(call_deltas, list) or not call_deltas:
+        call_deltas = _call_deltas(delta, self._calls.response_id)
+        if not call_deltas:
             return
         self._close_block(events)
         for call_delta in call_deltas:
@@ -393,6 +387,17 @@ class ChatStreamParser:
         events = events_before_error(self._end_stream(done_received=False)) if complete else []
         self._ended = True
         return events or failed_events(error, self._usage if self._started else None)
+
+
+def _call_deltas(delta: _Delta, response_id: str) -> list[Any]:
+    """The deltas of calls in a delta; the legacy form of a call has neither index nor id."""
+    function_call = delta.function_call
+    if isinstance(function_call, dict):
+        call_id = f"call_{response_id or 'g'}_0" if function_call.get("name") else None
+        return [{"index": -1, "id": call_id, "function": function_call}]
+    call_deltas = delta.tool_calls or []
+    call_deltas = [call_deltas] if isinstance(call_deltas, dict) else call_deltas
+    return call_deltas if isinstance(call_deltas, list) else []
 
 
 def _start_event(chunk: Chunk, response_id: str, model: str, usage: Usage | None) -> Start:
