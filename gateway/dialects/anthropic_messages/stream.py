@@ -25,7 +25,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.request import Signature
-from gateway.canon.response import Finish, Usage, merge_usage
+from gateway.canon.response import Usage, merge_usage
 from gateway.canon.signature import hide_reasoning_text, wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.blocks import parse_citation, render_citation
@@ -82,6 +82,9 @@ _BLOCK_KINDS = {
     "redacted_thinking": "reasoning",
     "tool_use": "tool_call",
 }
+# The fields of each `message_delta`, and those of a response that it has beside its `delta`.
+_DELTA_EVENT_FIELDS = frozenset({"type", "delta", "usage"})
+_LATE_FIELDS = ("context_management", "input_transformations")
 
 
 class _TextDeltaBody(msgspec.Struct):
@@ -134,6 +137,7 @@ class MessagesStreamParser:
         self._has_tool_call = False
         self._unused_ids = UnusedIds()
         self._usage: Json = {}
+        self._start_extra: dict[str, Json] = {}
         self._stop_fields: Json = {}
         # In the order they began; the first one that is not closed is the open one.
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
@@ -211,20 +215,25 @@ class MessagesStreamParser:
         model = string_or_empty(message.get("model"))
         self._model = self._traits.model or model
         self._usage = merge_usage_fields({}, message.get("usage"))
+        self._start_extra = parse_extra_fields(message)
         return [
             Start(
                 id=string_or_empty(message.get("id")),
                 model=model,
                 usage=parse_usage(self._usage) if self._usage else None,
                 service_tier=parse_service_tier(self._usage),
-                extra=parse_extra_fields(message),
+                extra=self._start_extra,
             )
         ]
 
     def _message_delta(self, data: Json) -> list[Event]:
         delta = data.get("delta")
-        if isinstance(delta, dict):
-            self._stop_fields |= {key: value for key, value in delta.items() if value is not None}
+        fields = {**data, **delta} if isinstance(delta, dict) else data
+        self._stop_fields |= {
+            key: value
+            for key, value in fields.items()
+            if value is not None and key not in _DELTA_EVENT_FIELDS
+        }
         self._usage = merge_usage_fields(self._usage, data.get("usage"))
         return []
 
@@ -236,7 +245,11 @@ class MessagesStreamParser:
         usage = parse_usage(self._usage)
         if usage is not None:
             events.append(UsageUpdate(usage))
-        return [*events, End(parse_finish(self._stop_fields, has_tool_call=self._has_tool_call))]
+        finish = parse_finish(self._stop_fields, has_tool_call=self._has_tool_call)
+        extra = parse_extra_fields(self._stop_fields)
+        if extra:
+            extra = {NAME: {**self._start_extra.get(NAME, {}), **extra[NAME]}}
+        return [*events, End(finish, extra=extra)]
 
     def _fail_stream(self, error: Error) -> list[Event]:
         """Failed, or End if the response was complete before the error."""
@@ -482,7 +495,7 @@ class MessagesStreamRenderer:
             case NativeDelta():
                 return self._render_delta(event.data) if self._block_started else b""
             case End():
-                return self._end_message(event.finish)
+                return self._end_message(event)
             case Failed():
                 return self._fail_stream(event.error)
             case _:
@@ -646,15 +659,19 @@ class MessagesStreamRenderer:
 
     # --- the end -----------------------------------------------------------------------
 
-    def _end_message(self, finish: Finish) -> bytes:
-        if finish.reason == "malformed":
-            return self._fail_stream(malformed_output_error(finish))
+    def _end_message(self, end: End) -> bytes:
+        if end.finish.reason == "malformed":
+            return self._fail_stream(malformed_output_error(end.finish))
         self._ended = True
-        delta = render_finish(finish, has_refusal=self._has_refusal)
-        usage = count_searches(render_usage(self._usage), self._searches)
-        return (
-            _render_event("message_delta", {"delta": delta, "usage": usage}) + _MESSAGE_STOP_EVENT
-        )
+        data: Json = {
+            "delta": render_finish(end.finish, has_refusal=self._has_refusal),
+            "usage": count_searches(render_usage(self._usage), self._searches),
+        }
+        extra = end.extra.get(NAME, {})
+        data |= {name: extra[name] for name in _LATE_FIELDS if name in extra}
+        if "container" in extra:
+            data["delta"]["container"] = extra["container"]
+        return _render_event("message_delta", data) + _MESSAGE_STOP_EVENT
 
     def _fail_stream(self, error: Error) -> bytes:
         self._ended, self._text_delta_prefix = True, b""

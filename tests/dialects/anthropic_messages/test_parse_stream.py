@@ -26,6 +26,7 @@ from tests.dialects.anthropic_messages.make import (
     events,
     frame,
     message_start_frame,
+    rendered_frames,
     response_from,
     stop_reason_frame,
     text_delta,
@@ -539,3 +540,23 @@ def test_the_response_has_its_id_model_tier_and_own_fields():
     )
     assert (response.id, response.model, response.service_tier) == ("msg_u", "m", "default")
     assert response.extra == {"anthropic_messages": {"container": {"id": "x"}}}
+
+
+def test_the_last_events_own_fields_belong_to_the_response():
+    edits = {"applied_edits": [{"type": "clear_tool_uses_20250919"}]}
+    delta = {"stop_reason": "end_turn", "stop_sequence": None, "container": {"id": "y"}}
+    stop = frame("message_delta", delta=delta, usage={}, context_management=edits)
+    started = message_start_frame(container={"id": "x"}, diagnostics={"d": 1})
+    own_fields = {
+        "container": {"id": "y"},
+        "diagnostics": {"d": 1},
+        "context_management": edits,
+    }
+    response = response_from(started, stop, OVER)
+    assert response.extra == {"anthropic_messages": own_fields}
+    sent = rendered_frames(events(started, stop, OVER))
+    assert sent[0][1]["message"]["container"] == {"id": "x"}
+    last = sent[-2][1]
+    assert last["delta"]["container"] == {"id": "y"}
+    assert last["context_management"] == edits
+    assert "diagnostics" not in last
