@@ -15,6 +15,7 @@ from django.utils import timezone
 from console import accounts
 from gateway import store
 from gateway.models import ApiKey, Change, RequestLog
+from gateway.store import configuration
 from tests.api.conformance import ConformanceClient
 from tests.store.factories import add_usage, entry
 
@@ -67,6 +68,25 @@ def test_a_key_is_created_rotated_and_revoked(member_client: Client, member_user
     assert member_client.get("/api/personal/keys").json()["items"] == []
     assert member_client.post(f"{path}/rotate").status_code == 404
     assert {row.actor for row in Change.objects.filter(kind="key")} <= {"mia"}
+
+
+def test_a_personal_key_takes_the_place_of_no_key_with_its_name(
+    api: Client, member_client: Client
+) -> None:
+    """Otherwise, a file would give its limits to the personal key, or delete the key it lists."""
+    file = {"dragoman": 1, "keys": [{"name": "ci", "limits": {"requests_per_minute": 600}}]}
+    created = [create(member_client, name="ci", month_usd="1").json()]
+    configuration.apply(file, "a.yaml", "a.yaml:{}".format)
+    created.append(create(member_client, name="ci", month_usd="1").json())
+    assert not configuration.apply(file, "a.yaml", "a.yaml:{}".format).lines
+    shared = ApiKey.objects.get(name="ci", owner=None)
+    assert api.get("/api/keys/ci").json()["prefix"] == shared.prefix
+    for key in created:
+        row = api.get(f"/api/keys/{key['prefix']}").json()
+        assert row["limits"]["requests_per_minute"] is None
+    # LiteLLM's alias is the name: it finds the key of the file, and no other.
+    body = {"key_aliases": ["ci"]}
+    assert api.post("/key/delete", body, content_type="application/json").status_code == 409
 
 
 def test_an_editor_without_access_to_bodies_cannot_rotate_keys_of_others(

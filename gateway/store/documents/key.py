@@ -1,6 +1,8 @@
 """API keys as documents, without their secrets.
 
-A key's name need not be unique, so keys can be looked up by their public prefix too.
+A key's name need not be unique, so keys can be looked up by their public prefix too. Users choose
+the names of their personal keys: these are found by the prefix only, so that none takes the place
+of a key with the same name in a configuration file or a script.
 """
 
 from __future__ import annotations
@@ -35,14 +37,17 @@ from gateway.store.keys import new_key_row
 
 
 def find_key(name: str) -> ApiKey | None:
-    """The key with this public prefix, or else this name; None if no or several keys have it."""
+    """The key with this public prefix, or else the one that is not personal with this name.
+
+    None if no or several keys have it.
+    """
     if "\0" in name:
         return None
     rows = ApiKey.objects.select_related("team")
     row = rows.filter(prefix=name).first()
     if row is not None:
         return row
-    matches = list(rows.filter(name=name)[:2])
+    matches = list(rows.filter(name=name, owner=None)[:2])
     return matches[0] if len(matches) == 1 else None
 
 

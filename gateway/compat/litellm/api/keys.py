@@ -202,7 +202,7 @@ def _check_names(document: dict[str, Any], row: ApiKey) -> None:
     Raises RejectedRequest.
     """
     name = document.get("name", "")
-    if ApiKey.objects.with_names([name]).exclude(pk=row.pk).exists():
+    if ApiKey.objects.with_names([name]).filter(owner=None).exclude(pk=row.pk).exists():
         raise RejectedRequest(
             400, f"key_alias: `{name[:200]}` is the name of another key", "key_alias"
         )
@@ -256,7 +256,9 @@ def token_of_key(name: str) -> str:
 
 
 def _key_with_alias(name: str) -> ApiKey:
-    rows = list(ApiKey.objects.with_names([name]).select_related("team")[:2])
+    # Users choose the names of their personal keys.
+    named = ApiKey.objects.with_names([name]).filter(owner=None)
+    rows = list(named.select_related("team")[:2])
     if not rows:
         raise RejectedRequest(404, f"there is no key with the alias `{name[:200]}`", "key_alias")
     if len(rows) > 1:
