@@ -215,10 +215,7 @@ class DocumentationShell:
             "DRAGOMAN_BASE_URL": self.gateway.base,
             "DRAGOMAN_API_KEY": str(self.gateway.key),
             "DRAGOMAN": self.gateway.base,
-            "GATEWAY": self.gateway.base,
-            "KEY": str(self.gateway.key),
             "GATEWAY_KEY": str(self.gateway.key),
-            "ADMIN": admin,
             "ADMIN_KEY": admin,
         }
 
