@@ -9,7 +9,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
@@ -86,7 +85,9 @@ def test_the_collector_does_not_wait_for_a_locked_database(tmp_path: Path) -> No
 
 
 @pytest.mark.django_db
-def test_an_error_in_another_thread_does_not_wait_for_a_locked_database(tmp_path: Path) -> None:
+def test_an_error_in_another_thread_does_not_wait_for_a_locked_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As in the event loop, which gets the errors of threads that use the database."""
     path = tmp_path / "db"
     blocker = sqlite3.connect(path, isolation_level=None)
@@ -99,10 +100,8 @@ def test_an_error_in_another_thread_does_not_wait_for_a_locked_database(tmp_path
         with transaction.Atomic(None, savepoint=True, durable=False):
             pass
 
-    with (
-        ThreadPoolExecutor(1) as threads,
-        mock.patch.object(transaction, "get_connection", lambda _=None: database),
-    ):
+    monkeypatch.setattr(transaction, "get_connection", lambda _=None: database)
+    with ThreadPoolExecutor(1) as threads:
         error = threads.submit(write).exception()
         assert isinstance(error, OperationalError)
         threads.submit(database.cursor().execute, f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")

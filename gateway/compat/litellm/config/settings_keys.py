@@ -247,7 +247,7 @@ GENERAL_KEYS: dict[str, Key] = {
     **unsupported_keys(
         """proxy_batch_write_at proxy_budget_rescheduler_min_time
         proxy_budget_rescheduler_max_time""",
-        "spend is written within seconds, and budgets start anew when their period does",
+        "spend is written within seconds, and a budget resets at the start of its period",
     ),
     **differing_keys(
         "background_health_checks health_check_interval",
