@@ -5,19 +5,18 @@ The resulting gateway also runs behind the Caddy site of deploy/.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.e2e.sites import caddy
 from tests.ports import free_port
 from tests.test_package import ROOT, clean_environment
 from tests.waits import wait_until
@@ -177,32 +176,6 @@ def test_probes_and_scrapes_need_no_known_host_name(image: Image, gateway: str) 
     assert httpx.get(f"{gateway}/metrics", headers=scrape).status_code in {401, 403}
     scrape["authorization"] = f"Bearer {key}"
     assert "dragoman_build_info" in httpx.get(f"{gateway}/metrics", headers=scrape).text
-
-
-@contextmanager
-def caddy(directory: Path, gateway: str) -> Iterator[str]:
-    """Run Caddy with the site of deploy/ in front of the gateway; yields its base URL."""
-    port = free_port()
-    site = (DEPLOY / "Caddyfile").read_text()
-    for old, new in (
-        ("llm.example.com {", f"http://127.0.0.1:{port} {{"),
-        ("reverse_proxy 127.0.0.1:4000", f"reverse_proxy {gateway.removeprefix('http://')}"),
-    ):
-        assert site.count(old) == 1
-        site = site.replace(old, new)
-    file = directory / "Caddyfile"
-    file.write_text("{\n\tadmin off\n}\n" + site)
-    process = subprocess.Popen(
-        ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)],
-        env={**os.environ, "HOME": str(directory)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: reachable(f"http://127.0.0.1:{port}/health/live"))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.mark.skipif(not shutil.which("caddy"), reason="apt-get install caddy")

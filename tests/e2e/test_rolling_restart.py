@@ -1,30 +1,31 @@
-"""Nodes behind the nginx site of deploy/: restarts in turn, and WebSockets."""
+"""Nodes behind the sites of deploy/ for nginx and Caddy: restarts in turn, and WebSockets."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.stack import MASTER_KEY, ROOT, Gateway
-from tests.ports import free_port
+from tests.e2e.sites import caddy, nginx
+from tests.e2e.stack import MASTER_KEY, Gateway
 from tests.waits import wait_until
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not shutil.which("nginx"), reason="apt-get install nginx-light"),
-]
+pytestmark = pytest.mark.e2e
+NGINX = pytest.mark.skipif(not shutil.which("nginx"), reason="apt-get install nginx-light")
+CADDY = pytest.mark.skipif(not shutil.which("caddy"), reason="apt-get install caddy")
+SITES = pytest.mark.parametrize(
+    "site", [pytest.param(nginx, marks=NGINX), pytest.param(caddy, marks=CADDY)]
+)
+Site = Callable[..., AbstractContextManager[str]]
 WAIT_S = 2
 LEAST = 2000
 CLIENTS = 12
@@ -39,50 +40,6 @@ class DrainingNode(Gateway):
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"DRAGOMAN_DRAIN_WAIT": str(WAIT_S)}
-
-
-@contextmanager
-def nginx(directory: Path, nodes: list[Gateway]) -> Iterator[str]:
-    """Run nginx with the sample site in front of these nodes; yields its base URL."""
-    port = free_port()
-    site = (ROOT / "deploy" / "nginx.conf").read_text()
-    servers = "\n".join(f"    server 127.0.0.1:{node.port} max_fails=0;" for node in nodes)
-    changes = (
-        (r"^\s*ssl_certificate.*\n", ""),
-        (r"listen 443 ssl", f"listen 127.0.0.1:{port}"),
-        (r"^\s*server 127\.0\.0\.1:4000 max_fails=0;$", servers),
-        # As it is to DRAGOMAN_DRAIN_WAIT in deploy/, so it is here.
-        (r"keepalive_timeout 4s;", f"keepalive_timeout {WAIT_S - 1}s;"),
-    )
-    for pattern, new in changes:
-        site, count = re.subn(pattern, new, site, flags=re.M)
-        assert count, pattern
-    temporary = "".join(
-        f"{kind}_temp_path {directory}/{kind}; "
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    path = directory / "nginx.conf"
-    path.write_text(
-        f"daemon off; pid {directory}/pid; error_log {directory}/error.log;\n"
-        f"events {{ worker_connections 512; }}\n"
-        f"http {{ access_log off; {temporary} {site} }}\n"
-    )
-    command = ["nginx", "-e", str(directory / "error.log"), "-c", str(path)]
-    process = subprocess.Popen(command)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _responses(f"{url}/health/live"))
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _responses(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 class ContinuousLoad:
@@ -126,7 +83,8 @@ class ContinuousLoad:
 
 @pytest.mark.timeout(400)  # a busy machine takes its time for two restarts and all the requests
 @pytest.mark.wide(every=0)
-def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
+@SITES
+def test_no_request_fails_while_the_nodes_restart(tmp_path: Path, site: Site) -> None:
     config = {"model_list": [], "general_settings": {"master_key": MASTER_KEY}}
     with ExitStack() as stack:
         nodes: list[Gateway] = []
@@ -136,7 +94,8 @@ def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
             nodes.append(DrainingNode(directory, config, workers=workers))
             stack.callback(nodes[-1].kill)
             nodes[-1].start()
-        load = ContinuousLoad(stack.enter_context(nginx(tmp_path, nodes)))
+        urls = [node.url for node in nodes]
+        load = ContinuousLoad(stack.enter_context(site(tmp_path, *urls, wait_s=WAIT_S)))
         pool = stack.enter_context(ThreadPoolExecutor(CLIENTS))
         stack.callback(load.over.set)
         for _ in range(CLIENTS):
@@ -156,13 +115,14 @@ def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
     assert not load.failed, load.failed[:5]
 
 
-def test_the_site_forwards_websockets(tmp_path: Path) -> None:
+@SITES
+def test_the_site_forwards_websockets(tmp_path: Path, site: Site) -> None:
     (tmp_path / "node").mkdir()
     gateway = Gateway(tmp_path / "node", {"model_list": []}).start()
     headers = {"authorization": f"Bearer {gateway.key}"}
     try:
         with (
-            nginx(tmp_path, [gateway]) as url,
+            site(tmp_path, gateway.url) as url,
             connect(f"ws{url[4:]}/v1/responses", additional_headers=headers) as socket,
         ):
             create = {"type": "response.create", "model": QUICK, "input": "Hello"}
