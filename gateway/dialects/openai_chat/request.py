@@ -55,7 +55,7 @@ from gateway.dialects.shared.openai_schema import (
 
 _SAMPLING_FIELDS = frozenset(
     {
-        *("temperature", "top_p", "top_k", "min_p", "seed", "stop", "n"),
+        *("temperature", "top_p", "top_k", "min_p", "seed", "random_seed", "stop", "n"),
         *("frequency_penalty", "presence_penalty", "repetition_penalty"),
         *("logprobs", "top_logprobs", "logit_bias"),
     }
@@ -88,7 +88,7 @@ _PARSED_FIELDS = (
     }
 )
 # Default values: dropping them loses nothing where the field has no equivalent.
-_DEFAULT_VALUES = {"modalities": ["text"], "usage": {"include": True}}
+_DEFAULT_VALUES = {"modalities": ["text"], "usage": {"include": True}, "safe_prompt": False}
 # Fields that are passed on unparsed; only their type is checked here.
 _OBJECT_FIELDS = ("audio", "prediction", "prompt_cache_options", "moderation")
 _CLIENT_TIERS = (
@@ -148,7 +148,7 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         if _REASONING_FIELDS.isdisjoint(body)
         else parse_reasoning_config(body, paths),
         max_output=_parse_max_output(body, paths),
-        sampling=NO_SAMPLING if _SAMPLING_FIELDS.isdisjoint(body) else _parse_sampling(body),
+        sampling=NO_SAMPLING if _SAMPLING_FIELDS.isdisjoint(body) else _parse_sampling(body, paths),
         meta=NO_META if _META_FIELDS.isdisjoint(body) else _parse_metadata(body, paths),
         # OpenRouter's cache breakpoint for the entire request.
         cache=parse_cache_breakpoint(body) if mapping(body, "cache_control") is not None else None,
@@ -192,7 +192,7 @@ def _parse_max_output(body: Json, paths: dict[str, str]) -> int | None:
     return None
 
 
-def _parse_sampling(body: Json) -> Sampling:
+def _parse_sampling(body: Json, paths: dict[str, str]) -> Sampling:
     top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
     logprobs: Any = body.get("logprobs")
     if type(logprobs) is int:
@@ -200,6 +200,10 @@ def _parse_sampling(body: Json) -> Sampling:
         logprobs, top_logprobs = True, logprobs if top_logprobs is None else top_logprobs
     else:
         logprobs = boolean(body, "logprobs")
+    seed = integer(body, "seed")
+    if seed is None and (seed := integer(body, "random_seed")) is not None:
+        # Mistral's name, which its clients send to any model.
+        paths["seed"] = "random_seed"
     return Sampling(
         temperature=number(body, "temperature"),
         top_p=number(body, "top_p"),
@@ -208,7 +212,7 @@ def _parse_sampling(body: Json) -> Sampling:
         frequency_penalty=number(body, "frequency_penalty"),
         presence_penalty=number(body, "presence_penalty"),
         repetition_penalty=number(body, "repetition_penalty"),
-        seed=integer(body, "seed"),
+        seed=seed,
         stop=strings(body, "stop"),
         n=integer(body, "n", minimum=1, maximum=128),
         logprobs=logprobs,

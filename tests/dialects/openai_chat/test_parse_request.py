@@ -139,6 +139,14 @@ def test_a_number_of_log_probabilities_is_understood():
     assert (sampling.logprobs, sampling.top_logprobs) == (True, 5)
 
 
+def test_mistrals_name_of_the_seed_is_understood():
+    request = parse(body(random_seed=3))
+    assert request.sampling.seed == 3
+    assert request.client_path("seed") == "random_seed"
+    assert not request.extra
+    assert parse(body(random_seed=3, seed=7)).sampling.seed == 7
+
+
 def test_an_integer_may_be_written_with_a_decimal_point():
     assert parse(body(max_tokens=8.0)).max_output == 8
 
