@@ -108,7 +108,7 @@ def test_no_response_contains_a_secret(api: Client) -> None:
         "providers": "openai",
         "models": "openai/gpt-5",
         "routes": "fast",
-        "keys": "a key",
+        "keys": key.prefix,
         "teams": "crew",
         "guardrails": "hook",
         "prompts": "greeting",

@@ -46,7 +46,7 @@ def test_an_invalid_number_of_seconds_is_an_error_of_its_field(seconds: str) -> 
     draft = draft_from_document(RouteSpec(name="r"))
     draft.cache_ttl = seconds
     document_from(draft)
-    assert "a number from 1" in draft.errors["cache_ttl"]
+    assert "seconds from 1 to" in draft.errors["cache_ttl"]
 
 
 @pytest.mark.parametrize(
