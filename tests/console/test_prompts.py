@@ -123,6 +123,14 @@ def test_prompts_open_in_the_playground_and_are_saved_from_it(admin_client: Clie
     assert admin_client.post(path, "[1]", content_type="application/json").status_code == 400
 
 
+def test_a_prompt_from_the_playground_keeps_parameters_of_zero(admin_client: Client) -> None:
+    settings = {"system": "Hi.", "messages": [], "params": {"temperature": 0, "top_p": 0}}
+    path = reverse("prompt-from-playground")
+    reply = admin_client.post(path, json.dumps(settings), content_type="application/json")
+    form = admin_client.get(reply.json()["url"]).context["form"]
+    assert (form["temperature"].value(), form["top_p"].value()) == (0, 0)
+
+
 def test_a_list_without_prompts_offers_a_new_one(
     admin_client: Client, viewer_client: Client
 ) -> None:

@@ -178,7 +178,7 @@ def _draft_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "messages": [m for m in texts if m["content"] and m["role"] != "tool"],
         "parameters": {
-            name: params[name] for name in Parameters.__struct_fields__ if params.get(name)
+            name: params[name] for name in Parameters.__struct_fields__ if name in params
         },
         "model": str(columns[0].get("model") or ""),
     }
