@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from console.playground.prefill import from_stored_prompt
@@ -129,6 +131,19 @@ def test_a_prompt_from_the_playground_keeps_parameters_of_zero(admin_client: Cli
     reply = admin_client.post(path, json.dumps(settings), content_type="application/json")
     form = admin_client.get(reply.json()["url"]).context["form"]
     assert (form["temperature"].value(), form["top_p"].value()) == (0, 0)
+
+
+def test_a_list_of_many_prompts_takes_as_many_queries_as_a_short_one(
+    admin_client: Client,
+) -> None:
+    counts = []
+    for number in range(12):
+        admin_client.post(reverse("prompt-new"), {**TYPED, "name": f"p{number}", "model": "fast"})
+        with CaptureQueriesContext(connection) as queries:
+            page = admin_client.get(reverse("prompts"))
+        counts.append(len(queries))
+    assert page.content.decode().count(">fast</td>") == 12
+    assert counts[1] == counts[9] == counts[0]
 
 
 def test_a_list_without_prompts_offers_a_new_one(

@@ -56,9 +56,10 @@ def prompts(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:100]
     selected = filter_by_name(Prompt.objects.order_by("name"), text)
     pages = Paginator(selected, PAGE_ROWS).get_page(request.GET.get("page"))
+    active_models = PromptVersion.objects.active_models(list(pages))
     context = {
         "page": PAGE,
-        "rows": [{"row": row, **_KIND.read(row)} for row in pages],
+        "rows": [(row, active_models.get(row.pk, "")) for row in pages],
         "text": text,
         "pages": pages,
         "count": pages.paginator.count,
