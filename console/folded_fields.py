@@ -17,7 +17,7 @@ class FoldedFields(forms.BaseForm):
 
     @property
     def opens_advanced(self) -> bool:
-        """Whether a folded field has an error or a value."""
+        """Whether a folded field has an error, or a value other than its default."""
         folded_names = [
             name
             for name, field in self.fields.items()
@@ -26,5 +26,6 @@ class FoldedFields(forms.BaseForm):
         return any(name in self.errors or self._has_value(name) for name in folded_names)
 
     def _has_value(self, name: str) -> bool:
-        value = self.get_initial_for_field(self.fields[name], name)
-        return value is not False and value not in _DEFAULTS
+        field = self.fields[name]
+        value = self.get_initial_for_field(field, name)
+        return value is not False and value not in (*_DEFAULTS, field.initial)

@@ -1,4 +1,4 @@
-"""Forms of teams, providers and users: advanced fields are folded, and an error unfolds them."""
+"""Forms with folded advanced fields: an error in one of them opens the fold."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from console import accounts
+from console.models import Evaluation
 from gateway.models import Team
 from tests.store.factories import provider
 
 pytestmark = pytest.mark.django_db
 # Matches the start of the fold, open or not.
-_FOLD = re.compile(r'<details class="(?:advanced|card more)"( open)?>')
+_FOLD = re.compile(r'<details class="(?:(?:card )?advanced|card more)"( open)?>')
+_EVALUATION = {"name": "e", "repeat": "1", "concurrency": "1", "pass_rate": "1"}
 
 
 def folds(response: Any) -> list[bool]:
@@ -55,6 +58,9 @@ def test_a_new_form_shows_few_fields(
             "/console/providers/add/openai",
             {"name": "o", "mode": "none", "drop_params": "on", "headers": "x"},
         ),
+        ("/console/evaluate/new", {**_EVALUATION, "repeat": "0"}),
+        ("/console/evaluate/new", {**_EVALUATION, "threshold": "2"}),
+        ("/console/evaluate/new", {**_EVALUATION, "response_schema": "{"}),
     ],
 )
 def test_an_error_in_a_folded_field_opens_the_fold(
@@ -71,6 +77,7 @@ def test_an_error_in_a_folded_field_opens_the_fold(
         ("/console/teams/add", {"name": "", "budget_month_usd": "5"}),
         ("/console/providers/add/openai", {"name": "", "mode": "none"}),
         ("/console/users/add", {"username": "", "password": "x", "role": "viewer"}),
+        ("/console/evaluate/new", {**_EVALUATION, "name": ""}),
     ],
 )
 def test_an_error_in_a_visible_field_leaves_the_fold_closed(
@@ -88,3 +95,12 @@ def test_a_value_in_a_folded_field_opens_the_fold(admin_client: Client) -> None:
     reader = accounts.create_account("vera", "correct horse", role="viewer", bodies=True)
     assert folds(admin_client.get(f"/console/users/{reader.pk}"))[0] is True
     assert folds(admin_client.get(f"/console/providers/{provider().pk}")) == [False]
+
+
+def test_messages_of_an_evaluation_are_not_hidden(admin_client: Client) -> None:
+    """They are sent instead of the prompt, whose field is empty."""
+    owner = User.objects.get(username="ada")
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    for document, is_open in (({"prompt": "Hi"}, False), ({"messages": turns}, True)):
+        row = Evaluation.objects.create(owner=owner, name="e", document=document)
+        assert folds(admin_client.get(f"/console/evaluate/{row.pk}/edit")) == [is_open]

@@ -23,6 +23,7 @@ from console.evaluate.definition import (
     render_definition,
 )
 from console.evaluate.file_format import MAX_FILE_BYTES, load_file
+from console.folded_fields import FoldedFields
 from console.form_fields import CODE_INPUT
 from console.optimistic_lock import ValuesLock
 from console.pages.evaluate.labels import ASSERTION_LABELS, FORMAT_LABELS
@@ -89,8 +90,10 @@ def _threshold_field(help_text: Any = "") -> forms.FloatField:
     )
 
 
-class EvaluationForm(ValuesLock, forms.Form):
+class EvaluationForm(FoldedFields, ValuesLock, forms.Form):
     """Name, prompt, models and settings of an evaluation."""
+
+    FIRST_FIELDS = frozenset({"name", "system", "prompt", "models", "judge"})
 
     name = forms.CharField(label=_("Name"), max_length=spec.MAX_NAME)
     system = forms.CharField(
@@ -115,13 +118,20 @@ class EvaluationForm(ValuesLock, forms.Form):
         widget=forms.TextInput(attrs={"list": "model-names", **CODE_INPUT}),
     )
     repeat = forms.IntegerField(
-        label=_("Responses per case and model"), min_value=1, max_value=spec.MAX_REPEATS
+        label=_("Responses per case and model"),
+        initial=1,
+        min_value=1,
+        max_value=spec.MAX_REPEATS,
     )
     concurrency = forms.IntegerField(
-        label=_("Concurrent requests"), min_value=1, max_value=spec.MAX_CONCURRENCY
+        label=_("Concurrent requests"),
+        initial=spec.DEFAULT_CONCURRENCY,
+        min_value=1,
+        max_value=spec.MAX_CONCURRENCY,
     )
     pass_rate = forms.FloatField(
         label=_("Required pass rate, 0 to 1"),
+        initial=1.0,
         min_value=0,
         max_value=1,
         widget=forms.NumberInput(attrs={"step": "any"}),
