@@ -12,5 +12,7 @@ for (const box of document.querySelectorAll("[data-undo]")) {
     box.querySelector("form").remove();
   }, 200);
   // Coming back to this address later must not look like a fresh revocation.
-  history.replaceState(null, "", location.pathname);
+  const url = new URL(location.href);
+  url.searchParams.delete("revoked");
+  history.replaceState(null, "", url);
 }

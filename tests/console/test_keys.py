@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.pages.keys import views
 from console.pages.keys.spend import Gauge, gauges
 from gateway import store
 from gateway.models import ApiKey, RequestLog, RowSource, Team
@@ -197,6 +199,39 @@ def test_a_revocation_can_be_undone_for_ten_seconds(admin_client: Client) -> Non
     assert reverse("key-restore", args=[row.pk]) in text(admin_client.get(response["Location"]))
     admin_client.post(reverse("key-restore", args=[row.pk]))
     assert find_admitted_key(plain) is not None
+
+
+def form_actions(response: Any) -> list[str]:
+    return [
+        html.unescape(url)
+        for url in re.findall(r'<form method="post" action="([^"]+)', text(response))
+    ]
+
+
+def test_revoking_undoing_and_deleting_keep_the_place_in_the_list(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "PAGE_ROWS", 2)
+    for number in range(5):
+        store.create_key(f"ci {number}")
+    place = {"q": "ci", "page": "2"}
+
+    def act(action: str, response: Any) -> Any:
+        url = next(url for url in form_actions(response) if f"/{action}" in url)
+        reply = admin_client.post(url, follow=True)
+        assert reply.context["text"] == "ci"
+        assert reply.context["pages"].number == 2
+        return reply
+
+    reply = act("revoke", admin_client.get(reverse("keys"), place))
+    act("restore", reply)
+    ApiKey.objects.revoke()
+    reply = admin_client.get(reverse("keys"), {**place, "show": "revoked"})
+    link = html.unescape(re.findall(r'href="([^"]+/delete[^"]*)', text(reply))[0])
+    assert reverse("keys") + "?q=ci&amp;page=2&amp;show=revoked" in text(admin_client.get(link))
+    reply = admin_client.post(link, follow=True)
+    assert reply.context["show_revoked"]
+    assert (reply.context["text"], reply.context["pages"].number) == ("ci", 2)
 
 
 def test_after_ten_seconds_a_revocation_cannot_be_undone(admin_client: Client) -> None:
