@@ -127,6 +127,7 @@ def test_an_evaluation_is_written_run_read_and_exported(
     page.fill("[name=prompt]", "Say {{input}}")
     page.fill("[name=text]", "hello\ngood day\nservus")
     page.get_by_label("Find a model").fill("demo-")
+    expect(page.get_by_label("demo/demo", exact=True)).to_be_hidden()
     page.get_by_label("demo/demo-fast").check()
     page.get_by_label("demo/demo-refusal").check()
     page.get_by_label("Type").select_option("contains")
