@@ -133,6 +133,46 @@ def test_a_message_is_edited_in_all_columns_and_run_from(
         ]
 
 
+def test_a_message_is_run_from_once_while_its_response_is_written(playground: Playground) -> None:
+    """Each further click was a run of its own that cost money, and that nothing on the page showed."""
+    page = playground.open("demo/demo-slow", "demo").page
+    playground.fill_prompt("Hello").run().wait_until_done()
+    posted_paths: list[str] = []
+    page.on("request", lambda r: posted_paths.append(r.url) if r.method == "POST" else None)
+    message = playground.column("A").locator(".turn").first
+    message.hover()
+    box = message.get_by_role("button", name="Run from here").bounding_box()
+    assert box is not None
+    position = box["x"] + 9, box["y"] + 9
+    page.mouse.dblclick(*position)
+    with page.expect_response(lambda response: response.url.endswith("/runs")):
+        expect(page.locator("#pg[data-runs='2']")).to_be_visible()
+    page.mouse.click(*position)
+    playground.wait_until_done()
+    assert [path.rpartition("/")[2] for path in posted_paths] == ["runs"]
+
+
+def test_an_edited_message_stops_the_responses_to_it(playground: Playground) -> None:
+    """They went on unseen, and cost money."""
+    page = playground.open("demo/demo-slow", "demo/demo-slow").page
+    with page.expect_response(lambda response: response.url.endswith("/runs")):
+        playground.fill_prompt("Hello").run()
+    stopped_columns: list[str] = []
+    page.on(
+        "request",
+        lambda r: (
+            stopped_columns.append(r.post_data_json["col"]) if r.url.endswith("/stop") else None
+        ),
+    )
+    message = playground.column("A").locator(".turn").first
+    message.hover()
+    message.get_by_role("button", name="Edit message").click()
+    playground.column("A").locator(".msg-editor").get_by_label("Text", exact=True).fill("Hi")
+    playground.column("A").get_by_role("button", name="Save", exact=True).click()
+    expect(playground.column("A")).to_have_attribute("data-state", "idle")
+    assert stopped_columns == ["A", "B"]
+
+
 def test_a_response_is_regenerated_edited_and_branched(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo").fill_prompt("First question").run().wait_until_done()
     column = playground.column("A")

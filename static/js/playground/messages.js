@@ -78,10 +78,10 @@ export class MessageList {
 
   /** The buttons of a message. */
   #tools(i, message) {
-    const button = (name, label, action) => el("button.btn.ghost.sm.icon", { type: "button", title: label, onclick: action }, icon(name), visuallyHidden(label));
+    const button = (name, label, action, kind = "") => el(`button.btn.ghost.sm.icon${kind}`, { type: "button", title: label, onclick: action }, icon(name), visuallyHidden(label));
     const { actions } = this;
     return el("span.msg-tools", {},
-      actions.run && button("i:rotate-cw", message.role === "assistant" ? _("Regenerate") : _("Run from here"), () => actions.run(i)),
+      actions.run && button("i:rotate-cw", message.role === "assistant" ? _("Regenerate") : _("Run from here"), () => actions.run(i), ".run-from"),
       button("i:pencil", _("Edit message"), () => this.edit(i)),
       actions.branch && button("i:corner-down-right", _("Branch into a new column"), () => actions.branch(i)),
       button("i:copy", _("Copy message"), () => copyMessage(message)),

@@ -54,6 +54,8 @@ export function dropResponse(column) {
 
 /** Turns the latest response into plain messages of the list; the page is then no longer its run. */
 function settleResponse(column) {
+  // It would go on unseen, and cost money.
+  if (column.busy) column.run.stop(column.id);
   column.startRun(null);
   column.app.runs?.setAddress(null);
 }
@@ -81,8 +83,13 @@ function createMessageList(app, column) {
   });
 }
 
+/** Whether a response has been requested and is not complete. */
+const awaitsResponse = ({ busy, repetitions, run }) => busy || Boolean(run && !repetitions.length && !run.done && !run.lost);
+
 /** Answers again: an assistant's message is replaced, any other one is the last that is sent. */
 async function runFrom(app, column, i) {
+  // A double click.
+  if (awaitsResponse(column)) return;
   const keep = column.history[i].role === "assistant" ? i : i + 1;
   const columns = columnsSharingMessage(app, column, i);
   for (const other of columns) {
