@@ -76,6 +76,19 @@ def link_of(client: Client, run: PlaygroundRun, **values: str) -> str:
     return match[1]
 
 
+def test_a_refused_link_keeps_what_was_selected(editor_client: Client, editor_user: User) -> None:
+    """The form came back with the prompt shown, so the second try made it public."""
+    run = run_of(editor_user)
+    page = editor_client.get(LINKS, {"run": str(run.uuid)}).content.decode()
+    assert 'name="prompt" checked' in page and 'value="7" selected' in page
+    PlaygroundRun.objects.update(ended_at=None)
+    response = editor_client.post(LINKS, {"run": str(run.uuid), "days": "1"})
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert 'name="prompt" checked' not in page
+    assert 'value="1" selected' in page
+
+
 def test_a_link_opens_without_an_account(editor_client: Client, editor_user: User) -> None:
     path = link_of(editor_client, run_of(editor_user))
     response = Client().get(path)

@@ -73,13 +73,15 @@ def _render_page(
     request: HttpRequest, run: PlaygroundRun | None, *, url: str = "", problem: str = ""
 ) -> HttpResponse:
     links = RunShare.objects.visible_to(request.user).valid().select_related("run", "owner")
+    refused = request.POST if problem else None
     context: dict[str, Any] = {
         "page": PAGE,
         "run": run,
         "url": url,
         "problem": problem,
         "expiries": EXPIRIES.items(),
-        "days": _DEFAULT_EXPIRY,
+        "days": _DEFAULT_EXPIRY if refused is None else refused.get("days"),
+        "with_prompt": refused is None or "prompt" in refused,
         "links": links.order_by("expires_at")[: MAX_LINKS * 2],
     }
     status = 422 if problem else 200
