@@ -191,7 +191,9 @@ def _escape_markdown(text: str) -> str:
     line = " ".join(text.split())
     if len(line) > MARKDOWN_TEXT_CHARS:
         line = line[: MARKDOWN_TEXT_CHARS - 1] + "…"
-    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    for sign in "\\|[]":  # a cell ends at a bar, links and images have brackets
+        line = line.replace(sign, "\\" + sign)
+    return line.replace("<", "&lt;")
 
 
 def percent(share: float | None) -> str:

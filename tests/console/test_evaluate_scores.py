@@ -68,7 +68,9 @@ def test_a_run_is_compared_case_by_case_and_by_all_repetitions() -> None:
 
 def make_report() -> report.Report:
     case = Case(name="one | two", variables={"q": "=1+1"})
-    response = ModelResponse(text="+49 <b>", latency_ms=12.34, cost_usd=0.001, request_id="req_1")
+    response = ModelResponse(
+        text="+49 <b> ![z](//host.test)", latency_ms=12.34, cost_usd=0.001, request_id="req_1"
+    )
     assertions = [parse_assertion({"type": "contains", "value": "x"})]
     result = report.result_of(
         0, case, "a", 0, response, grade_response(response, assertions, {}, None)
@@ -84,7 +86,7 @@ def make_report() -> report.Report:
 def test_csv_has_a_line_for_each_response_without_formulas() -> None:
     header, row = csv.reader(io.StringIO(report.as_csv(make_report())))
     cells = dict(zip(header, row, strict=True))
-    assert cells["q"] == "'=1+1" and cells["response"] == "'+49 <b>"
+    assert cells["q"] == "'=1+1" and cells["response"].startswith("'+49 <b>")
     assert cells["failed_checks"] == "contains: does not contain x"
     assert (cells["case"], cells["repetition"], cells["passed"]) == ("1", "1", "false")
 
@@ -107,3 +109,9 @@ def test_markdown_has_scores_and_failures() -> None:
     text = report.as_markdown(make_report())
     assert "| a | 0.0 % | 0 of 1 |" in text
     assert "1. one \\| two" in text and "&lt;b>" in text
+
+
+def test_a_response_is_no_image_in_markdown() -> None:
+    """Whoever reads the report would fetch it."""
+    text = report.as_markdown(make_report())
+    assert "!\\[z\\](//host.test)" in text
