@@ -1,6 +1,7 @@
 // Evaluations: rows of assertions, search in the models, live results, expanded cases.
 import "./filters.js";
 import "./item_filter.js";
+import "./live.js";
 
 const POLL_MS = 2000;
 

@@ -117,6 +117,19 @@ def scores(document: str) -> dict[tuple[int, str, int], tuple[bool, float, list[
     }
 
 
+def test_a_menu_stays_open_while_results_arrive(signed_in: Page, tmp_path: Path) -> None:
+    page = signed_in
+    import_file(page, evaluation_file(tmp_path / "slow.yaml", "Slow", "demo/demo-slow", 160))
+    start_run(page)
+    page.locator("#results summary", has_text="Sort").click()
+    for _ in range(2):  # the first results are on the page when the second ones arrive
+        with page.expect_response(lambda response: "part=results" in response.url):
+            pass
+    expect(page.get_by_role("link", name="Lowest score")).to_be_visible()
+    page.locator("#progress").get_by_role("button", name="Cancel").click()
+    status(page, "Cancelled")
+
+
 def test_an_evaluation_is_written_run_read_and_exported(
     signed_in: Page, axe: Callable[[Any], None], no_sideways_scroll: Callable[[Any], None]
 ) -> None:
