@@ -43,6 +43,12 @@ def test_numbers_stay_numbers() -> None:
     assert line == '-1,-0.5,-0.0000001,true,,"a,b",2-1\r\n'
 
 
+def test_lists_are_json_without_formulas() -> None:
+    """The tags of a request were a list as Python writes it, and a client chooses them."""
+    line = csv_line([["paid", "été"], [], ["a;=1+1"]])
+    assert next(csv.reader([line])) == ['["paid","été"]', "[]", """["a;'=1+1"]"""]
+
+
 def test_every_export_writes_its_lines_here() -> None:
     writers = [
         str(path.relative_to(ROOT))
