@@ -49,9 +49,11 @@ function bindForm(form) {
   });
 }
 
-// Browsers have it on https and on localhost only.
-if (window.PublicKeyCredential?.parseCreationOptionsFromJSON) {
+// Browsers have passkeys on https and on localhost only, and for names of hosts, not for addresses.
+const hasHostName = !/^[\d.]+$|^\[/.test(location.hostname);
+if (hasHostName && window.PublicKeyCredential?.parseCreationOptionsFromJSON) {
   document.querySelectorAll("form[data-passkey]").forEach(bindForm);
 } else {
-  document.querySelectorAll("[data-no-passkeys]").forEach((element) => (element.hidden = false));
+  for (const element of document.querySelectorAll("[data-no-passkeys]")) element.hidden = false;
+  for (const button of document.querySelectorAll("form[data-passkey] button[type=button]")) button.disabled = true;
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import PageErrors, watch
 from tests.browser.site import Site
@@ -98,3 +99,18 @@ def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
     page.wait_for_url(f"{base}/console/personal/keys")
     context.close()
     assert not page_errors.unexpected()
+
+
+def test_passkeys_are_not_offered_on_an_address(page: Any, site: Site) -> None:
+    """The browser refused each with "This is an invalid domain"."""
+    page.goto("/console/sign-in")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(site.password)
+    expect(page.get_by_role("button", name="Sign in with a passkey")).to_be_hidden()
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/console/")
+    page.goto("/console/security/passkeys/add")
+    page.get_by_role("textbox", name="Password").fill(site.password)
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("not on an IP address")).to_be_visible()
+    expect(page.get_by_role("button", name="Create passkey")).to_be_disabled()
