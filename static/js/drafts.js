@@ -50,7 +50,9 @@ function saveDrafts() {
   writeDraft(drafts.length ? { path: location.pathname, user: user(), forms: drafts } : null);
 }
 
+/** Fills in a form; the page of a form with rows that it adds itself adds those of the draft first. */
 function fillForm(form, draft) {
+  form.dispatchEvent(new CustomEvent("draft", { bubbles: true, detail: draft.fields }));
   const remaining = fields(form);
   for (const { name, value, checked } of draft.fields) {
     const index = remaining.findIndex((field) => field.name === name && (!["checkbox", "radio"].includes(field.type) || field.value === value));
@@ -94,4 +96,5 @@ async function restoreDraft() {
 }
 
 addEventListener("pagehide", saveDrafts);
-restoreDraft();
+// The modules of the page have run by then.
+addEventListener("DOMContentLoaded", restoreDraft);

@@ -55,6 +55,13 @@ document.addEventListener(
   true,
 );
 
+// A draft may have more assertions than the page.
+document.addEventListener("draft", ({ target: form, detail: fields }) => {
+  const total = form.querySelector("[name$=TOTAL_FORMS]");
+  const wanted = fields.find(({ name }) => name === total?.name)?.value;
+  while (Number(total?.value) < Number(wanted)) addAssertion(form.querySelector("[data-add-assertion]"));
+});
+
 const isRunning = () => document.querySelector("#progress[data-running]") !== null;
 // Results are polled until the run has ended, except while a case is expanded.
 let wasRunning = isRunning();

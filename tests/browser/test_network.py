@@ -81,6 +81,23 @@ def test_unsaved_input_survives_a_new_session(
     expect(page.locator("input[name=name]")).to_have_value("")
 
 
+def test_added_rows_of_a_form_survive_a_new_session(
+    site_with_data: Site, open_page: Callable[..., Any]
+) -> None:
+    page = open_page("admin")
+    page.goto("/console/evaluate/new")
+    for _ in range(2):
+        page.get_by_role("button", name="Add assertion").click()
+    page.locator("[name=assert-2-type]").select_option("contains")
+    page.locator("[name=assert-2-value]").fill("Paris")
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="Save").click()
+    sign_in_again(page, site_with_data)
+    page.wait_for_url(re.compile("/console/evaluate/new"))
+    expect(page.locator("[name=assert-2-type]")).to_have_value("contains")
+    expect(page.locator("[name=assert-2-value]")).to_have_value("Paris")
+
+
 def test_a_draft_of_a_route_outlives_the_session(
     site_with_data: Site, open_page: Callable[..., Any], page_errors: Any
 ) -> None:
