@@ -54,9 +54,7 @@ _SUPPORTED_KEYWORDS = frozenset(
     }
 )
 # Keywords for tooling, not for a model: dropped without a note in the description.
-_TOOLING_KEYWORDS = frozenset(
-    {"$schema", "$comment", "examples", "deprecated", "readOnly", "writeOnly"}
-)
+_TOOLING_KEYWORDS = frozenset({"$comment", "examples", "deprecated", "readOnly", "writeOnly"})
 _MAX_DEPTH = 100
 _OLD_DEFS, _NEW_DEFS = "#/definitions/", "#/$defs/"
 
@@ -109,8 +107,11 @@ def _convert_value(value: Any, changed_keywords: dict[str, None], depth: int) ->
 
 
 def _rename_keywords(schema: Json, changed_keywords: dict[str, None]) -> Json:
-    """The schema with keywords renamed to those that Gemini supports."""
-    out = dict(schema)
+    """The schema with keywords renamed to those that Gemini supports.
+
+    It has no `$schema`, which constrains nothing: its removal is not a change.
+    """
+    out = {key: value for key, value in schema.items() if key != "$schema"}
     if "definitions" in out and "$defs" not in out:
         out["$defs"] = out.pop("definitions")
     if "const" in out and "enum" not in out and _is_enum_value(out["const"]):

@@ -238,10 +238,17 @@ def test_a_count_that_is_not_a_number_is_sent_to_the_upstream(count: str):
             {"description": "d\n\ndefault: 1", "anyOf": [{"$ref": "#/$defs/A"}]},
             ["default"],
         ),
+        # Zod writes `$schema` in each schema; it constrains nothing.
+        (
+            {"properties": {"a": {"type": "string"}}, "$schema": "x"},
+            {"properties": {"a": {"type": "string"}}},
+            [],
+        ),
+        ({"$ref": "#/definitions/A", "$schema": "x"}, {"$ref": "#/$defs/A"}, []),
         (
             {"items": {"minLength": 2}, "$schema": "x"},
             {"items": {"description": "minLength: 2"}},
-            ["$schema", "minLength"],
+            ["minLength"],
         ),
     ],
 )
