@@ -158,11 +158,37 @@ def has_untyped_part(schema: Schema) -> bool:
         if part is True or (isinstance(part, dict) and not _TYPE_KEYWORDS & part.keys()):
             return True
         if isinstance(part, dict):
-            maps = (part[key] for key in _MAP_KEYWORDS if isinstance(part.get(key), dict))
-            open_parts += chain.from_iterable(schemas.values() for schemas in maps)
-            open_parts += chain.from_iterable(_list_or_empty(part.get(k)) for k in _LIST_KEYWORDS)
-            open_parts += [part[key] for key in _SCHEMA_KEYWORDS if key in part]
+            open_parts += _subschemas(part)
     return False
+
+
+def count_parameters(schema: Schema) -> tuple[int, int]:
+    """How many properties of all objects are optional, and how many accept several types."""
+    optional = unions = 0
+    open_parts: list[Any] = [schema]
+    while open_parts:
+        part = open_parts.pop()
+        if not isinstance(part, dict):
+            continue
+        properties = part.get("properties")
+        if isinstance(properties, dict):
+            required = _list_or_empty(part.get("required"))
+            optional += sum(name not in required for name in properties)
+            unions += sum(map(_is_union, properties.values()))
+        open_parts += _subschemas(part)
+    return optional, unions
+
+
+def _is_union(schema: Any) -> bool:
+    return isinstance(schema, dict) and ("anyOf" in schema or isinstance(schema.get("type"), list))
+
+
+def _subschemas(part: Schema) -> Iterator[Any]:
+    """The schemas directly inside a schema."""
+    maps = (part[key] for key in _MAP_KEYWORDS if isinstance(part.get(key), dict))
+    yield from chain.from_iterable(schemas.values() for schemas in maps)
+    yield from chain.from_iterable(_list_or_empty(part.get(key)) for key in _LIST_KEYWORDS)
+    yield from (part[key] for key in _SCHEMA_KEYWORDS if key in part)
 
 
 def with_description(schema: Schema, description: str | None) -> Schema:

@@ -115,7 +115,7 @@ def refusal(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool)
     if ability is None:
         return Refusal(404, "not_found_error", f"model: {body['model']}")
     problem = _sampling(body, headers["anthropic-version"], ability)
-    checks = (_thinking, _tools, _cache_marks, _turns, _content)
+    checks = (_thinking, _tools, _grammar, _cache_marks, _turns, _content)
     for check in checks:
         problem = problem or check(body, ability)
     return problem or (_new_version(body) if headers["anthropic-version"] == _NEW else None)
@@ -193,6 +193,52 @@ def _thinking(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | Non
     if body["messages"][-1]["role"] == "assistant":
         return invalid_request("Thinking may not be enabled together with an assistant prefill.")
     return None
+
+
+def grammar_refusal(tools: list[dict[str, Any]], output: Any) -> str:
+    """Return why the schemas of the strict tools and of the output are too many; else ""."""
+    if len(tools) > 20:
+        return (
+            f"Too many strict tools ({len(tools)}). The maximum number of strict tools supported "
+            "is 20. Try reducing the number of tools marked as strict."
+        )
+    counts = [_count_parameters(schema) for schema in (*tools, output)]
+    optional, unions = (sum(numbers) for numbers in zip(*counts, strict=True))
+    if optional > 24:
+        return (
+            f"Schemas contains too many optional parameters ({optional}), which would make grammar "
+            "compilation inefficient. Reduce the number of optional parameters in your tool "
+            "schemas (limit: 24)."
+        )
+    if unions > 16:
+        return (
+            f"Schemas contains too many parameters with union types ({unions} parameters with type "
+            "arrays or anyOf). Reduce the number of nullable or union-typed parameters (limit: 16 "
+            "parameters with unions)."
+        )
+    return ""
+
+
+def _count_parameters(value: Any) -> tuple[int, int]:
+    """Return the numbers of optional and of union parameters at any depth."""
+    if isinstance(value, list):
+        counts = [_count_parameters(item) for item in value]
+        return sum(n for n, _ in counts), sum(n for _, n in counts)
+    if not isinstance(value, dict):
+        return 0, 0
+    optional, unions = _count_parameters(list(value.values()))
+    properties = value.get("properties")
+    for name, schema in properties.items() if isinstance(properties, dict) else ():
+        optional += name not in value.get("required", [])
+        unions += "anyOf" in schema or isinstance(schema.get("type"), list)
+    return optional, unions
+
+
+def _grammar(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:
+    strict = [tool["input_schema"] for tool in body.get("tools") or [] if tool.get("strict")]
+    output = (body.get("output_config") or {}).get("format")
+    problem = grammar_refusal(strict, output)
+    return invalid_request(problem) if problem else None
 
 
 def _tools(body: dict[str, Any], ability: ModelCapabilities) -> Refusal | None:

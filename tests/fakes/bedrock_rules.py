@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import itertools
+import json
 import re
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,7 @@ import botocore.session
 from botocore.model import Shape
 from botocore.validate import ParamValidator
 
+from tests.fakes.anthropic_rules import grammar_refusal
 from tests.fakes.script import Refusal
 
 Json = dict[str, Any]
@@ -345,6 +347,8 @@ def _claude(model: str, body: Json, more: Json) -> Refusal | None:
         return validation_error("`temperature` may only be set to 1 when thinking is enabled.")
     if "effort" in body.get("outputConfig", {}) and not newest:
         return validation_error("This model does not support the effort parameter.")
+    if problem := _too_large_grammar(body):
+        return problem
     if body["messages"][-1]["role"] == "assistant":
         if newest:
             return validation_error("This model does not support assistant message prefill.")
@@ -352,3 +356,13 @@ def _claude(model: str, body: Json, more: Json) -> Refusal | None:
         if "text" in last and last["text"] != last["text"].rstrip():
             return validation_error("final assistant content cannot end with trailing whitespace")
     return None
+
+
+def _too_large_grammar(body: Json) -> Refusal | None:
+    specs = [tool.get("toolSpec", {}) for tool in body.get("toolConfig", {}).get("tools", ())]
+    strict = [spec["inputSchema"]["json"] for spec in specs if spec.get("strict")]
+    structure = body.get("outputConfig", {}).get("textFormat", {}).get("structure", {})
+    output = structure.get("jsonSchema", {}).get("schema", "null")
+    problem = grammar_refusal(strict, json.loads(output))
+    text = f"The model returned the following errors: {problem}"
+    return validation_error(text) if problem else None

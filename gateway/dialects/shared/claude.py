@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import ReasoningConfig, Request, Tool
 from gateway.canon.schema import (
+    count_parameters,
     is_enforceable,
     restrict_to_anthropic,
     with_description,
@@ -23,6 +24,10 @@ Json = dict[str, Any]
 
 MAX_CACHE_BREAKPOINTS = 4
 MIN_BUDGET = 1024
+# What Claude compiles in one request, with its output schema; more is a 400 ("Too many strict
+# tools", "Schemas contains too many optional parameters"; platform.claude.com, structured outputs,
+# 2026-08; camel-ai/camel#4171).
+_MAX_STRICT_TOOLS, _MAX_OPTIONAL_PARAMETERS, _MAX_UNION_PARAMETERS = 20, 24, 16
 # Why a response has none of the reasoning that was requested.
 REASONING_SKIPPED = (
     "no reasoning in this response: the reasoning before the last tool calls is missing"
@@ -44,6 +49,9 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         super().__init__(request, traits)
         self.hints: list[str] = []
         self.effort_override: str | None = None
+        self._strict_tools = 0
+        # Optional and union parameters of the output schema and of the strict tools so far.
+        self._compiled_parameters: tuple[int, int] | None = None
         # The call id to send; equal ids stay equal in every turn.
         self.call_id = call_ids.upstream_id
 
@@ -99,6 +107,9 @@ class ClaudeRenderContext(ToolNamingRenderContext):
             self._add_schema_hint(schema, unenforceable_reason)
             return None
         strict_schema, changed_keywords = restrict_to_anthropic(schema)
+        if not _is_compilable(count_parameters(strict_schema)):
+            self._add_schema_hint(schema, "too many optional or union fields to be enforced")
+            return None
         if changed_keywords:
             reason = f"{'/'.join(changed_keywords)} moved to descriptions"
             self.approximate(self.request.client_path("schema"), reason)
@@ -130,7 +141,37 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         if changed_keywords or not is_enforceable(schema):
             self.approximate(path, outside_reason, before=True, after=False)
             return None
+        if not self._compiles_tool(strict_schema):
+            reason = "the request has more strict tools, optional or union parameters than accepted"
+            self.approximate(path, reason, before=True, after=False)
+            return None
         return strict_schema
+
+    def _compiles_tool(self, strict_schema: Json) -> bool:
+        """Whether Claude compiles one more strict tool; if so, it counts."""
+        if self._compiled_parameters is None:
+            self._compiled_parameters = self._count_output_parameters()
+        sums = zip(self._compiled_parameters, count_parameters(strict_schema), strict=True)
+        optional, unions = (compiled + added for compiled, added in sums)
+        if self._strict_tools == _MAX_STRICT_TOOLS or not _is_compilable((optional, unions)):
+            return False
+        self._strict_tools += 1
+        self._compiled_parameters = optional, unions
+        return True
+
+    def _count_output_parameters(self) -> tuple[int, int]:
+        """The optional and union parameters of the output schema, if it is enforced."""
+        schema = self.request.output.schema
+        if schema is None or self.traits.structured != "schema" or not is_enforceable(schema):
+            return 0, 0
+        counts = count_parameters(restrict_to_anthropic(schema)[0])
+        return counts if _is_compilable(counts) else (0, 0)
+
+
+def _is_compilable(parameters: tuple[int, int]) -> bool:
+    """Whether these numbers of optional and union parameters are within the limits."""
+    optional, unions = parameters
+    return optional <= _MAX_OPTIONAL_PARAMETERS and unions <= _MAX_UNION_PARAMETERS
 
 
 def budget_below(limit: int, budget: int) -> int | None:

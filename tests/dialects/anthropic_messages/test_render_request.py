@@ -276,34 +276,6 @@ def test_the_root_of_a_schema_becomes_an_object():
     assert losses_of(rendered) == [("tools[0]", "approximated")]
 
 
-def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
-    strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
-    rendered = render(client_request(tools=(strict,)))
-    (rendered_tool,) = rendered.body["tools"]
-    assert rendered_tool["strict"] is True
-    assert rendered_tool["input_schema"]["additionalProperties"] is False
-    assert rendered.report == ()
-
-
-@pytest.mark.parametrize(
-    ("schema", "flags", "action"),
-    [
-        ({"type": "object", "properties": {"a": {"minimum": 1}}}, {}, "approximated"),
-        ({"type": "object", "properties": {"a": {"$ref": "#"}}}, {}, "approximated"),
-        ({"type": "object", "properties": {"a": {}}}, {"strict_tools": False}, "dropped"),
-    ],
-    ids=["out of the subset", "recursive", "unknown upstream"],
-)
-def test_a_strict_tool_that_cannot_be_enforced_keeps_its_schema(
-    schema: dict[str, Any], flags: dict[str, bool], action: str
-):
-    strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
-    rendered = render(client_request(tools=(strict,)), **flags)
-    assert rendered.body["tools"] == [{"name": "f", "input_schema": schema}]
-    assert losses_of(rendered) == [("tools[0].strict", action)]
-
-
 def test_own_server_tools_are_sent_and_others_reported():
     server_tool = {"type": "web_search_20260318", "name": "web_search"}
     theirs = Tool(
