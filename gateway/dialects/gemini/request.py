@@ -22,7 +22,6 @@ from gateway.dialects.gemini.contents import (
     render_system,
 )
 from gateway.dialects.gemini.context import (
-    CALLING_CONFIG,
     FIELD_PATHS,
     GENERATION_CONFIG,
     NAME,
@@ -127,13 +126,14 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     turns = _parse_turns(body, pending_calls)
     extra |= pending_calls.extra_fields
     field_paths = dict(FIELD_PATHS)
+    tool_choice, strict = parse_tool_choice(body, extra)
     return Request(
         model=_parse_model(body),
         stream=boolean(body, "stream") or False,
         instructions=_parse_instructions(body),
         turns=turns,
-        tools=parse_tools(body),
-        tool_choice=parse_tool_choice(body, extra),
+        tools=parse_tools(body, strict=strict),
+        tool_choice=tool_choice,
         output=parse_output_format(config, field_paths, extra),
         reasoning=parse_reasoning_config(config, extra),
         max_output=integer(
@@ -434,10 +434,7 @@ def _set_extra_field(body: Json, key: str, value: Any) -> None:
     parent = body
     for parent_key in parent_keys:
         parent = parent.setdefault(parent_key, {})
-    if key == f"{CALLING_CONFIG}.mode":
-        parent[last_key] = value
-    else:
-        parent.setdefault(last_key, value)
+    parent.setdefault(last_key, value)
 
 
 # --- output formats, both ways --------------------------------------------------------------------

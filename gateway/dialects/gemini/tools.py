@@ -239,15 +239,14 @@ _WEB_SEARCH, _GOOGLE_SEARCH = "web_search", "googleSearch"
 # --- a client's tools -----------------------------------------------------------------------------
 
 
-def parse_tools(body: Json) -> tuple[Tool, ...]:
-    """The tools; those that Google runs stay in their native form."""
+def parse_tools(body: Json, *, strict: bool | None) -> tuple[Tool, ...]:
+    """The tools; those that Google runs stay in their native form. `strict` is of all functions."""
     tools: list[Tool] = []
     for index, item in enumerate(objects(body, "tools")):
         tool_path = f"tools[{index}]"
         for function_index, function in enumerate(objects(item, _DECLARATIONS, tool_path)):
-            tools.append(
-                _parse_function(function, f"{tool_path}.{_DECLARATIONS}[{function_index}]")
-            )
+            path = f"{tool_path}.{_DECLARATIONS}[{function_index}]"
+            tools.append(_parse_function(function, path, strict=strict))
         tools += [
             _parse_server(key, value, tool_path)
             for key, value in item.items()
@@ -256,7 +255,7 @@ def parse_tools(body: Json) -> tuple[Tool, ...]:
     return tuple(tools)
 
 
-def _parse_function(function: Json, path: str) -> Tool:
+def _parse_function(function: Json, path: str, *, strict: bool | None) -> Tool:
     schema = mapping(function, "parametersJsonSchema", path)
     if schema is None:
         schema = from_google_schema(mapping(function, "parameters", path))
@@ -265,6 +264,7 @@ def _parse_function(function: Json, path: str) -> Tool:
         name=required_text(function, "name", path),
         description=text(function, "description", path),
         schema=schema,
+        strict=strict,
         dialect=NAME if extra else "",
         extra=extra,
         path=path,
@@ -280,8 +280,12 @@ def _parse_server(key: str, value: Any, path: str) -> Tool:
     return Tool(name=name, kind="server", dialect=NAME, native={key: value}, path=f"{path}.{key}")
 
 
-def parse_tool_choice(body: Json, extra: Json) -> ToolChoice | None:
-    """Which functions may or must be called; other settings go into `extra`."""
+def parse_tool_choice(body: Json, extra: Json) -> tuple[ToolChoice | None, bool | None]:
+    """Which functions may or must be called, and whether calls follow their schemas strictly.
+
+    The mode VALIDATED is AUTO with calls that follow the schemas (ai.google.dev, function calling;
+    2026-08). Settings without an equivalent go into `extra`.
+    """
     config = mapping(body, "toolConfig") or {}
     extra |= {
         f"toolConfig.{k}": v
@@ -290,9 +294,13 @@ def parse_tool_choice(body: Json, extra: Json) -> ToolChoice | None:
     }
     calling_config = mapping(config, "functionCallingConfig", "toolConfig")
     if calling_config is None:
-        return None
+        return None, None
     mode = enum_value(calling_config, "mode", _CALLING_MODES, CALLING_CONFIG)
     names = strings(calling_config, "allowedFunctionNames", CALLING_CONFIG)
+    return _parse_mode(mode, names), True if mode == "VALIDATED" else None
+
+
+def _parse_mode(mode: str | None, names: tuple[str, ...]) -> ToolChoice | None:
     match mode:
         case "ANY" if len(names) == 1:
             return ToolChoice(mode="named", names=names)
@@ -302,11 +310,12 @@ def parse_tool_choice(body: Json, extra: Json) -> ToolChoice | None:
             return ToolChoice(mode="any")
         case "NONE":
             return ToolChoice(mode="none")
-        case "VALIDATED":
-            extra[f"{CALLING_CONFIG}.mode"] = mode
-            return ToolChoice(mode="allowed", names=names) if names else ToolChoice(mode="auto")
+        case "VALIDATED" if names:
+            return ToolChoice(mode="allowed", names=names)
+        case "VALIDATED" | "AUTO":
+            return ToolChoice(mode="auto")
         case _:
-            return ToolChoice(mode="auto") if mode == "AUTO" else None
+            return None
 
 
 # --- a provider's tools ---------------------------------------------------------------------------
@@ -407,11 +416,8 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
 def _render_tool_choice(context: RenderContext, declared_names: set[str]) -> Json | None:
     """The calling config; None if the default applies. `declared_names` are the functions sent."""
     choice, request = context.request.tool_choice, context.request
-    strict = [
-        tool
-        for tool in request.tools
-        if tool.strict and context.sent_name(tool.name) in declared_names
-    ]
+    declared = [tool for tool in request.tools if context.sent_name(tool.name) in declared_names]
+    strict = [tool for tool in declared if tool.strict]
     if choice is not None and choice.parallel is False:
         context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
     if not declared_names:
@@ -419,10 +425,10 @@ def _render_tool_choice(context: RenderContext, declared_names: set[str]) -> Jso
         return None
     calling_config = _render_choice_mode(context, _restrict_choice(context, choice, declared_names))
     if strict and (calling_config is None or calling_config["mode"] == "AUTO"):
-        for tool in strict:
+        for tool in strict if len(strict) < len(declared) else ():
             context.approximate(
                 context.part_field(tool.path, "tool_strict"),
-                "tool calls are validated against their schemas (VALIDATED)",
+                "calls of the other tools are validated against their schemas too (VALIDATED)",
             )
         return {**(calling_config or {}), "mode": "VALIDATED"}
     return calling_config

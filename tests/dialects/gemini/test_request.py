@@ -28,7 +28,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.signature import wrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects import OPENAI_CHAT
+from gateway.dialects import DIALECTS, OPENAI_CHAT
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE, SKIP_SIGNATURE
 from gateway.dialects.gemini.reasoning import parse_signature, render_signature
@@ -161,10 +161,49 @@ def test_a_calling_mode_is_read(config: dict[str, Any], choice: ToolChoice | Non
     assert parse(body(toolConfig={"functionCallingConfig": config})).tool_choice == choice
 
 
-def test_the_mode_validated_survives_a_round_trip():
-    tool_config = {"functionCallingConfig": {"mode": "VALIDATED"}}
-    request = body(tools=[{"functionDeclarations": [{"name": "f"}]}], toolConfig=tool_config)
-    assert render(request).body["toolConfig"] == tool_config
+@pytest.mark.parametrize("names", [{}, {"allowedFunctionNames": ["f"]}], ids=["all", "allowed"])
+def test_the_mode_validated_survives_a_round_trip(names: dict[str, Any]):
+    tool_config = {"functionCallingConfig": {"mode": "VALIDATED", **names}}
+    functions = [{"name": "f"}, {"name": "g"}]
+    request = body(tools=[{"functionDeclarations": functions}], toolConfig=tool_config)
+    rendered = render(request)
+    assert rendered.body["toolConfig"] == tool_config
+    assert rendered.report == ()
+
+
+@pytest.mark.parametrize(
+    "dialect", ["openai_chat", "openai_responses", "anthropic_messages", "cohere"]
+)
+def test_the_mode_validated_makes_functions_strict(dialect: str):
+    """Pydantic AI and the AI SDK request it; every other API has it for each function."""
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    functions = [{"name": name, "parametersJsonSchema": schema} for name in ("f", "g")]
+    request = parse(
+        body(
+            tools=[{"functionDeclarations": functions}],
+            toolConfig={"functionCallingConfig": {"mode": "VALIDATED"}},
+            generationConfig={"maxOutputTokens": 99},
+        )
+    )
+    rendered = DIALECTS[dialect].provider.render_request(request, Traits())
+    assert rendered.report == ()
+    sent_text = json.dumps(rendered.body)
+    assert sent_text.count('"strict": true') == 2 or '"strict_tools": true' in sent_text
+
+
+def test_the_mode_validated_is_reported_for_a_schema_that_cannot_be_strict():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    request = parse(
+        body(
+            tools=[{"functionDeclarations": [{"name": "f", "parametersJsonSchema": schema}]}],
+            toolConfig={"functionCallingConfig": {"mode": "VALIDATED"}},
+        )
+    )
+    rendered = OPENAI_CHAT.provider.render_request(request, Traits())
+    assert rendered.body["tools"][0]["function"]["strict"] is False
+    assert reported_fields(rendered.report) == [
+        ("tools[0].functionDeclarations[0].strict", "approximated")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -500,11 +539,21 @@ def test_fields_without_equivalent_are_reported():
     )
     assert {path for path, _ in reported_fields(rendered.report)} == {
         *("min_p", "logit_bias", "stop", "n", "user_id", "session_key", "metadata"),
-        *("name", "verbosity", "parallel", "tools[0].strict", "tools[2]"),
+        *("name", "verbosity", "parallel", "tools[2]"),
     }
     assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
     assert {"googleSearch": {}} in rendered.body["tools"]
     assert rendered.body["generationConfig"]["responseMimeType"] == "application/json"
+
+
+def test_strict_tools_are_validated_exactly_only_if_all_are_strict():
+    strict = Tool(name="f", strict=True, path="tools[0]")
+    rendered = render(client_request(tools=(strict, Tool(name="g", path="tools[1]"))))
+    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
+    assert reported_fields(rendered.report) == [("tools[0].strict", "approximated")]
+    rendered = render(client_request(tools=(strict,)))
+    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
+    assert rendered.report == ()
 
 
 def test_a_strict_tool_that_is_not_allowed_does_not_change_the_mode():
