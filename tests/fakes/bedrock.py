@@ -153,7 +153,13 @@ def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
 
 
 def _text(blocks: list[Json]) -> str:
-    return "\n".join(block["text"] for block in blocks if "text" in block)
+    """Return the text of the blocks, with the JSON of tool results."""
+    texts = [
+        block["text"] if "text" in block else json.dumps(block["json"])
+        for block in blocks
+        if block.keys() & {"text", "json"}
+    ]
+    return "\n".join(texts)
 
 
 def _blocks(body: Json, response: ScriptedResponse) -> list[Json]:

@@ -113,7 +113,12 @@ def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    return "\n".join(item.get("text", "") for item in content)
+    return "\n".join(map(_item_text, content))
+
+
+def _item_text(item: Json) -> str:
+    """Return the text of a content item, or the data of a tool result's document."""
+    return json.dumps(item["document"]["data"]) if "document" in item else str(item.get("text", ""))
 
 
 def _usage(response: ScriptedResponse) -> Json:

@@ -122,8 +122,11 @@ def _in_the_body(body: Any, name: str, verb: str) -> Refusal | None:
 def _prompts_and_results(contents: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """Return the user texts, newest first, and the tool results since the last response."""
     users = [_text(c) for c in reversed(contents) if c["role"] == "user"]
-    last = contents[-1]["parts"]
-    results = [p["functionResponse"]["response"] for p in last if "functionResponse" in p]
+    last = next(
+        (n for n, c in enumerate(reversed(contents)) if c["role"] == "model"), len(contents)
+    )
+    parts = [part for content in contents[len(contents) - last :] for part in content["parts"]]
+    results = [p["functionResponse"]["response"] for p in parts if "functionResponse" in p]
     return users, [str(r.get("output", r.get("error", r))) for r in results]
 
 

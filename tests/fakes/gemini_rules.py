@@ -146,22 +146,33 @@ def _contents(body: dict[str, Any], model: str) -> Iterator[str]:
         if not content.get("parts"):
             yield f"* GenerateContentRequest.contents[{index}].parts: contents.parts is empty."
         for part in content["parts"]:
-            yield from _part(part)
+            yield from _part(part, content["role"])
     if contents[0]["role"] != "user" or contents[-1]["role"] != "user":
         yield "Please ensure that single turn requests end with a user role."
-    for before, after in itertools.pairwise(contents):
-        if before["role"] == after["role"]:
-            yield "Please ensure that multiturn requests alternate between user and model."
-    yield from _pairs(contents)
+    turns = _turns(contents)
+    yield from _pairs(turns)
     if model.startswith("gemini-3"):
-        yield from _missing_signatures(contents)
+        yield from _missing_signatures(turns)
 
 
-def _part(part: dict[str, Any]) -> Iterator[str]:
+def _turns(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the contents with consecutive ones of a role as one.
+
+    Google's SDKs send back each chunk of a stream as a content of its own.
+    """
+    groups = itertools.groupby(contents, key=lambda content: content["role"])
+    return [
+        {"role": role, "parts": [part for content in group for part in content["parts"]]}
+        for role, group in groups
+    ]
+
+
+def _part(part: dict[str, Any], role: str) -> Iterator[str]:
     kinds = set(part) - {"thought", "thoughtSignature", "videoMetadata", "partMetadata"}
     if len(kinds) != 1:
         yield f"part must have one initialized field, not {sorted(kinds)}"
-    if part.get("text") == "" and "thoughtSignature" not in part:
+    # The last chunk of a stream has an empty text, which Google's SDKs send back.
+    if part.get("text") == "" and role == "user" and "thoughtSignature" not in part:
         yield "Unable to submit request because it has an empty text parameter."
     blob = part.get("inlineData")
     if blob is not None and not _is_base64(blob["data"]):
