@@ -26,6 +26,7 @@ from tests.fakes import anthropic_rules, ollama_rules
 from tests.relay.harness import (
     DONE,
     KEY,
+    Part,
     chunk,
     completion,
     gateway,
@@ -55,8 +56,11 @@ def event(kind: str, **fields: Any) -> bytes:
     )
 
 
-def claude(texts: list[str], *, pause_s: float = 0.0) -> Handler:
-    """Respond as a Claude that returns the next text for each request and does not support `n`."""
+def claude(texts: list[str], *, pause_s: float = 0.0, after: tuple[Part, ...] = ()) -> Handler:
+    """Respond as a Claude that returns the next text for each request and does not support `n`.
+
+    `after` follows a complete stream.
+    """
     remaining_texts = list(texts)
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -91,6 +95,7 @@ def claude(texts: list[str], *, pause_s: float = 0.0) -> Handler:
                 usage={"output_tokens": len(text)},
             ),
             event("message_stop"),
+            *after,
         )
 
     return respond
@@ -275,6 +280,23 @@ async def test_a_failure_in_a_stream_ends_it_with_the_error(tmp_path: Path) -> N
     assert chunks(reply.body)[-1]["error"]["message"] == "busy"
     assert b"[DONE]" not in reply.body
     assert row.outcome == "cut"
+
+
+@pytest.mark.parametrize(
+    "after", [3600.0, httpx.ReadError("reset by peer")], ids=["stays-open", "is-reset"]
+)
+async def test_complete_streams_need_no_end_of_their_connections(
+    tmp_path: Path, after: Part
+) -> None:
+    upstream = claude(["a", "b", "c"], after=(after,))
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gw:
+        reply = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
+        row = await gw.entry()
+    assert reply.body.endswith(DONE)
+    choices = [choice for part in chunks(reply.body) for choice in part["choices"]]
+    ends = [choice["index"] for choice in choices if choice["finish_reason"]]
+    assert sorted(ends) == [0, 1, 2]
+    assert (row.outcome, row.usage_source) == ("ok", "reported")
 
 
 async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:

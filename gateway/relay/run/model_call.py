@@ -23,6 +23,7 @@ from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import close_stream, decode, decode_frames, final_frames
 from gateway.relay.run.settle import billed_tier, extra_cost
+from gateway.relay.run.stream import drain_upstream
 from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.relay.upstream.client import SUCCESS_STATUSES, UpstreamResponse, send_with_token
 from gateway.routing.pricing import cost, tier_price
@@ -126,15 +127,26 @@ async def _stream_events(
     parser = prepared_request.dialect.provider.stream_parser(
         target.model.traits, prepared_request.rendered_request
     )
-    has_ended = False
-    while data := await upstream_response.read():
+    failure: GatewayError | None = None
+    while True:
+        try:
+            data = await upstream_response.read()
+        except GatewayError as error:
+            data, failure = b"", error
+        if not data:
+            break
         call.recorder.record_upstream(data)
         events = [event for frame in decode_frames(decoder, data) for event in parser.feed(frame)]
-        if events and not has_ended:
-            has_ended = isinstance(events[-1], End)
+        if events:
             yield events
-    if not has_ended:
-        yield close_stream(final_frames(decoder), parser)
+            if isinstance(events[-1], End):
+                await drain_upstream(upstream_response)
+                return
+    final_events = close_stream(final_frames(decoder), parser)
+    # A stream that breaks off after its finish reason is complete.
+    if failure is not None and not (final_events and isinstance(final_events[-1], End)):
+        raise failure
+    yield final_events
 
 
 async def _whole_response(

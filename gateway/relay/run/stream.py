@@ -353,7 +353,7 @@ class _StreamRelay:
                 await out.begin(tap.error)
             if tap.finished:
                 await out.finish(chunk)
-                await _drain_upstream(upstream_response)
+                await drain_upstream(upstream_response)
                 return
             if chunk:
                 await out.send(chunk, reset=bool(events))  # comments do not reset the idle timeout
@@ -379,7 +379,7 @@ class _StreamRelay:
             events = self.pending + events
             await out.begin(None)
         await out.finish(events)
-        await _drain_upstream(self.upstream_response)
+        await drain_upstream(self.upstream_response)
 
     async def _send_failed_frame(self, frame: Frame, error: Error, data: bytes) -> None:
         """Sends the last bytes of a passed stream that failed.
@@ -390,7 +390,7 @@ class _StreamRelay:
         out = self.client_stream
         if self._is_native_failure(frame):
             await out.finish(self._sendable_bytes(data))
-            await _drain_upstream(self.upstream_response)
+            await drain_upstream(self.upstream_response)
             return
         events = self._renamed(self._events_before(frame, self._complete_events(data)))
         if events:
@@ -515,8 +515,8 @@ class _StreamRelay:
             tap.feed([event for event in self._read_final_events() if type(event) is UsageUpdate])
 
 
-async def _drain_upstream(upstream_response: UpstreamResponse) -> None:
-    """Reads what follows a complete response."""
+async def drain_upstream(upstream_response: UpstreamResponse) -> None:
+    """Reads what follows a complete response; an upstream may leave its connection open."""
     with contextlib.suppress(TimeoutError, GatewayError):
         async with asyncio.timeout(LINGER_S):
             while await upstream_response.read():
