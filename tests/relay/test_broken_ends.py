@@ -16,6 +16,7 @@ from tests.relay.harness import DONE, chunk, gateway, provider, route, snapshot,
 BROKEN = httpx.ReadError("the upstream closed the connection")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 CHAT = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "hi"}]
 
 
 @pytest.mark.parametrize("end", [BROKEN, 3600], ids=["broken", "hanging"])
@@ -54,7 +55,7 @@ async def _relayed(
 ) -> tuple[Any, bytes]:
     """Return the log record and the client's bytes of an upstream's stream."""
     maker = replace(provider("a"), timeouts=Timeouts(idle_s=0.3))
-    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    body = {"model": "m", "messages": MESSAGES}
     async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: sse(*parts)) as live:
         reply = await live.post(path, body | {"stream": stream, "max_tokens": 9})
         return await live.entry(), reply.body
@@ -161,3 +162,51 @@ async def test_an_error_after_a_reason_that_is_an_error_is_passed_on(tmp_path: P
     row, body = await _relayed(tmp_path, CHAT, [chunk("a"), chunk(finish="error"), 0.02, ERROR])
     assert row.outcome == "cut"
     assert b"boom" in body
+
+
+def _chat_choice(index: int, **fields: Any) -> bytes:
+    return chunk(choices=[{"index": index, "delta": {"content": "a"}, **fields}])
+
+
+def _completion_choice(index: int, **fields: Any) -> bytes:
+    return chunk(choices=[{"index": index, "text": "a", **fields}])
+
+
+def _candidate(index: int, **fields: Any) -> bytes:
+    candidate = {"index": index, "content": {"role": "model", "parts": [{"text": "a"}]}, **fields}
+    return b"data: " + json.dumps({"candidates": [candidate]}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("end", [[], [BROKEN], [0.02, ERROR]], ids=["end", "broken", "error"])
+@pytest.mark.parametrize(
+    ("dialect", "path", "part", "finish"),
+    [
+        ("openai_chat", CHAT, _chat_choice, {"finish_reason": "stop"}),
+        ("openai_completions", "/v1/completions", _completion_choice, {"finish_reason": "stop"}),
+        (
+            "gemini",
+            "/v1beta/models/m:streamGenerateContent?alt=sse",
+            _candidate,
+            {"finishReason": "STOP"},
+        ),
+    ],
+    ids=["chat", "completions", "gemini"],
+)
+async def test_a_passed_stream_with_an_open_choice_is_not_complete(
+    tmp_path: Path, dialect: str, path: str, part: Any, finish: Any, end: list[Any]
+) -> None:
+    """Its first choice has ended, its second one has not."""
+    parts = [part(0), part(1), part(0, **finish), part(1), *end]
+    preset = "gemini" if dialect == "gemini" else "openai"
+    registry = snapshot(route("m", provider("a", dialect, preset=preset), model="gemini-2.5-flash"))
+    body = {"model": "m", "stream": True, "n": 2}
+    body |= {"prompt": "hi"} if dialect == "openai_completions" else {"messages": MESSAGES}
+    if dialect == "gemini":
+        contents = [{"role": "user", "parts": [{"text": "hi"}]}]
+        body = {"contents": contents, "generationConfig": {"candidateCount": 2}}
+    async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
+        reply = await live.post(path, body)
+        row = await live.entry()
+    assert row.passthrough
+    assert row.outcome == "cut"
+    assert b'"error"' in reply.body

@@ -97,6 +97,8 @@ class GeminiStreamParser:
             if _requests_several_candidates(request)
             else None
         )
+        # Of a passed response: the other candidates that have begun and not ended.
+        self._open_candidates = set[int]()
         self._client_names = request.client_names if request is not None else {}
         self._custom_tools = request.custom_tools if request is not None else frozenset[str]()
         # The position of the response among the contents.
@@ -149,19 +151,27 @@ class GeminiStreamParser:
             index = (candidate.get("index") or 0) if isinstance(candidate, dict) else None
             if index == 0:
                 events += self._read_candidate(candidate)
-            elif self._extra_candidates is not None and type(index) is int:
+            elif type(index) is not int:
+                continue
+            elif self._extra_candidates is not None:
                 parser, candidate_events = self._extra_candidates.parser_for(index)
                 candidate_events += parser.parse_event(
                     {**data, "candidates": [{**candidate, "index": 0}]}
                 )
+            elif candidate.get("finishReason"):
+                self._open_candidates.discard(index)
+            else:
+                self._open_candidates.add(index)
         return events
 
     def close(self) -> list[Event]:
         """The final events: End, or Failed for a truncated stream."""
         if self._ended:
             return []
-        if not self._finish_reason:
-            return self._end_with_refusal() if self._block_reason else self._fail_stream(TRUNCATED)
+        if not self._finish_reason and self._block_reason:
+            return self._end_with_refusal()
+        if not self._finish_reason or self._open_candidates:
+            return self._fail_stream(TRUNCATED)
         try:
             extra_responses = (
                 self._extra_candidates.close(GeminiStreamParser.close)

@@ -120,6 +120,8 @@ class ChatStreamParser:
             if wants_choices
             else None
         )
+        # Of a passed response: the other choices that have begun and not ended.
+        self._open_choices = set[int]()
         self._preset, self._model = traits.preset, traits.model
         self._calls = ToolCallStream(rendered_request)
         self._started = self._ended = False
@@ -200,9 +202,15 @@ class ChatStreamParser:
                 self._add_usage(choice.usage)
             if not choice.index:
                 self._read_choice(choice, events)
-            elif self._others is not None and type(choice.index) is int:
+            elif type(choice.index) is not int:
+                continue
+            elif self._others is not None:
                 parser, other_events = self._others.parser_for(choice.index)
                 other_events += parser._read_chunk(_single_choice_chunk(chunk, choice))
+            elif choice.finish_reason:
+                self._open_choices.discard(choice.index)
+            elif choice.delta is not None:
+                self._open_choices.add(choice.index)
         return events
 
     def _add_usage(self, usage: Any) -> None:
@@ -358,7 +366,8 @@ class ChatStreamParser:
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:
         """End if the provider signalled the end in any way, else Failed for a truncated stream."""
-        if not self._started or (self._finish is None and not done_received):
+        is_complete = done_received or (self._finish is not None and not self._open_choices)
+        if not self._started or not is_complete:
             return self._fail_stream(TRUNCATED)
         events: list[Event] = []
         self._close_all(events)
@@ -383,7 +392,7 @@ class ChatStreamParser:
         return [*events, End(finish, other_parts, self._extra)]
 
     def _fail_stream(self, error: Error) -> list[Event]:
-        complete = self._finish is not None and not self._ended
+        complete = self._finish is not None and not self._open_choices and not self._ended
         events = events_before_error(self._end_stream(done_received=False)) if complete else []
         self._ended = True
         return events or failed_events(error, self._usage if self._started else None)

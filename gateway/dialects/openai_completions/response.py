@@ -56,6 +56,8 @@ class CompletionStreamParser:
         # Of the next text: tokens whose chunk had none.
         self._logprobs: tuple[Json, ...] = ()
         self._finish: Any = None
+        # The other choices that have begun and not ended.
+        self._open_choices = set[int]()
         self._usage: Usage | None = None
 
     def feed(self, frame: Frame) -> list[Event]:
@@ -91,8 +93,15 @@ class CompletionStreamParser:
             self._started = True
             events.append(_start_event(chunk, self._usage))
         for choice in choices:
-            if isinstance(choice, dict) and not choice.get("index"):
+            if not isinstance(choice, dict):
+                continue
+            index = choice.get("index")
+            if not index:
                 self._read_choice(choice, events)
+            elif type(index) is int and choice.get("finish_reason"):
+                self._open_choices.discard(index)
+            elif type(index) is int:
+                self._open_choices.add(index)
         return events
 
     def _read_choice(self, choice: Json, events: list[Event]) -> None:
@@ -109,7 +118,8 @@ class CompletionStreamParser:
             self._finish = choice["finish_reason"]
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:
-        if not self._started or (self._finish is None and not done_received):
+        is_complete = done_received or (self._finish is not None and not self._open_choices)
+        if not self._started or not is_complete:
             return self._fail_stream(TRUNCATED)
         self._ended = True
         events: list[Event] = [BlockEnd()] if self._open else []
@@ -120,7 +130,7 @@ class CompletionStreamParser:
     def _fail_stream(self, error: Error) -> list[Event]:
         """Failed, or End if the response was complete before the error."""
         events: list[Event] = []
-        if self._finish is not None and not self._ended:
+        if self._finish is not None and not self._open_choices and not self._ended:
             events = events_before_error(self._end_stream(done_received=False))
         self._ended = True
         return events or failed_events(error, self._usage if self._started else None)
