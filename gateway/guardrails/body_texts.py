@@ -86,6 +86,8 @@ _ENCODED_TYPES = frozenset({"base64", "redacted_thinking", "reasoning.encrypted"
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 # Prompts, and Ollama's conversation, may be token ids instead of text.
 _TOKEN_FIELDS = ("prompt", "input", "context")
+# Fields of a response that repeat its text: as tokens, or as their ids (of vLLM, of Ollama).
+_REPEATED_TEXT_FIELDS = frozenset({"logprobs", "logprobsResult", "token_ids", "context"})
 
 
 def map_texts(document: Any, change: Change) -> Any:
@@ -97,7 +99,8 @@ def map_texts(document: Any, change: Change) -> Any:
         return _map_strings(document, "", None, change)
     changed_texts = {}
     for name, value in document.items():
-        if name in SKIPPED_FIELDS:
+        # A text `thinking` is the reasoning in a response of Ollama's /api/generate.
+        if name in SKIPPED_FIELDS and not (name == "thinking" and isinstance(value, str)):
             continue
         # An object `text` is the format of a Responses request.
         mapped_value = (
@@ -161,6 +164,23 @@ def replace_texts(document: Any, texts: list[str]) -> Any:
     """The document with its texts replaced by these, one for each text of `texts_of`."""
     text_iterator = iter(texts)
     return map_texts(document, lambda _: next(text_iterator))
+
+
+def remove_tokens(value: Any) -> Any:
+    """A masked response without the tokens of its text, which would show what was masked."""
+    if isinstance(value, list):
+        return [remove_tokens(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _remove_tokens_of_field(name, field_value) for name, field_value in value.items()}
+
+
+def _remove_tokens_of_field(name: str, value: Any) -> Any:
+    if name in _REPEATED_TEXT_FIELDS:
+        return [] if isinstance(value, list) else None
+    if name in _FREE_TEXT_FIELDS and isinstance(value, dict):
+        return value
+    return remove_tokens(value)
 
 
 def _map_strings(value: Any, name: str, parent: Any, change: Change) -> Any:

@@ -196,7 +196,11 @@ async def test_an_anthropic_batch_has_the_guardrails_of_its_routes(tmp_path: Pat
 
 RESULTS = [
     {"id": "1", "custom_id": "a", "response": {"status_code": 200, "body": completion_of("hello")}},
-    {"id": "2", "custom_id": "b", "response": {"status_code": 200, "body": completion_of(CARD)}},
+    {
+        "id": "2",
+        "custom_id": "b",
+        "response": {"status_code": 200, "body": {**completion_of(CARD), "logprobs": [CARD]}},
+    },
     {"custom_id": "c", "result": {"type": "succeeded", "message": message_of(CARD)}},
     {"custom_id": "d", "result": {"type": "expired"}},
 ]
@@ -215,7 +219,8 @@ async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -
     assert lines[0] == RESULTS[0]
     assert lines[3] == RESULTS[3]
     if action == "mask":
-        assert lines[1]["response"]["body"] == completion_of("[CREDIT_CARD]")
+        masked_body = {**completion_of("[CREDIT_CARD]"), "logprobs": []}
+        assert lines[1]["response"]["body"] == masked_body
         assert lines[2]["result"]["message"] == message_of("[CREDIT_CARD]")
         return
     assert lines[1]["response"] is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.guardrails.body_texts import replace_texts, texts_of
+from gateway.guardrails.body_texts import remove_tokens, replace_texts, texts_of
 from gateway.relay.exchange.call import Call
 from gateway.relay.passthrough.batches import MAX_LINE_BYTES
 from gateway.relay.run.guardrails import check_texts, has_unchecked_values
@@ -84,7 +84,8 @@ class BatchResultGuard:
             rewritten = replace_texts(response, checked_texts)
         if rewritten is None:
             return line
-        return msgspec.json.encode({**result, outer: {**result[outer], inner: rewritten}})
+        checked_response = remove_tokens(rewritten)
+        return msgspec.json.encode({**result, outer: {**result[outer], inner: checked_response}})
 
 
 _UNREADABLE = Error(kind="content_policy", message="the response is nested too deeply")

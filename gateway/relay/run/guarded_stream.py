@@ -10,7 +10,6 @@ buffer nothing: they check the whole text at the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,7 +24,7 @@ from gateway.canon.events import (
     Failed,
     NativeDelta,
 )
-from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.response import Response
 from gateway.guardrails.body_texts import map_argument_text, replace_texts, texts_of
 from gateway.guardrails.guardrail import Guardrail, PatternSettings, PresidioSettings
@@ -104,7 +103,7 @@ class StreamGuard:
                 case CitationDelta() if self.enforces:
                     self._waiting.append(await self._checked_citation(event))
                 case End():
-                    await self._check_logged(event)
+                    await self._check_logged()
                     released_frames += [*self._waiting, await self._check_alternatives(event)]
                     self._waiting = []
                 case Failed():
@@ -218,21 +217,23 @@ class StreamGuard:
         self._context = context
         return document if checked_texts == texts else dict(replace_texts(document, checked_texts))
 
-    async def _check_logged(self, event: End) -> None:
+    async def _check_logged(self) -> None:
         texts = [text for text in self._blocks if text]
-        texts += [text for response in event.alternatives for text in _response_texts(response)]
         if self._logged and texts:
             await check_texts(self._runtime, self._call, "response", texts, guardrails=self._logged)
 
     async def _check_alternatives(self, event: End) -> End:
         """The event with checked further choices, which arrive as a whole."""
-        texts = [text for response in event.alternatives for text in _response_texts(response)]
-        if not texts or not self.enforces:
+        checked_responses = [await self._check_response(each) for each in event.alternatives]
+        if not self.enforces:
             return event
-        self._context = ""
-        checked_texts = iter(await self._check_texts(texts))
-        changed = tuple(_with_texts(response, checked_texts) for response in event.alternatives)
-        return msgspec.structs.replace(event, alternatives=changed)
+        return msgspec.structs.replace(event, alternatives=tuple(checked_responses))
+
+    async def _check_response(self, response: Response) -> Response:
+        guard = StreamGuard(self._runtime, self._call)
+        events = await guard.feed(unfold_response(response))
+        # The other fields are not checked: they may repeat the text as tokens.
+        return msgspec.structs.replace(fold_events(events), extra={})
 
 
 def _native_of(event: Event) -> dict[str, Any]:
@@ -275,45 +276,3 @@ def _needs_whole_block(guardrail: Guardrail) -> bool:
     """Whether a service rewrites texts, which cannot be matched with parts of them."""
     masks = isinstance(guardrail.settings, PresidioSettings) and guardrail.action == "mask"
     return masks or guardrail.kind in {"litellm", "portkey"}
-
-
-def _response_texts(response: Response) -> list[str]:
-    texts: list[str] = []
-
-    def collect(text: str) -> str:
-        texts.append(text)
-        return text
-
-    for part in response.parts:
-        match part:
-            case Text() | Reasoning() | Refusal():
-                collect(part.text)
-            case ToolCall(raw_arguments=str(raw)):
-                collect(raw)
-            case ToolCall(arguments=dict(arguments)):
-                map_argument_text(msgspec.json.encode(arguments).decode(), collect)
-            case _:
-                pass
-    return texts
-
-
-def _with_texts(response: Response, texts: Iterator[str]) -> Response:
-    """The response with the texts of `_response_texts` replaced."""
-    parts = []
-    for part in response.parts:
-        new_part = part
-        match part:
-            case Text() | Reasoning() | Refusal():
-                new_part = msgspec.structs.replace(part, text=next(texts))
-            case ToolCall(raw_arguments=str()):
-                new_part = msgspec.structs.replace(part, raw_arguments=next(texts))
-            case ToolCall(arguments=dict(arguments)):
-                encoded_arguments = msgspec.json.encode(arguments).decode()
-                masked_arguments = map_argument_text(encoded_arguments, lambda _: next(texts))
-                new_part = msgspec.structs.replace(
-                    part, arguments=msgspec.json.decode(masked_arguments)
-                )
-            case _:
-                pass
-        parts.append(new_part)
-    return msgspec.structs.replace(response, parts=tuple(parts))

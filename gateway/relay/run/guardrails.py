@@ -25,6 +25,7 @@ from gateway.guardrails import services
 from gateway.guardrails.body_texts import (
     has_duplicate_names,
     has_token_ids,
+    remove_tokens,
     replace_texts,
     texts_of,
 )
@@ -198,6 +199,8 @@ async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
         )
         if rewritten is None and checked_texts is not texts:
             rewritten = await offload.run(size, replace_texts, document, checked_texts)
+        if rewritten is not None:
+            rewritten = await offload.run(size, remove_tokens, rewritten)
     except (RecursionError, msgspec.MsgspecError):
         raise GatewayError(
             _unavailable_error("response", "", "the response cannot be parsed")
