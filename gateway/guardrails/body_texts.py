@@ -196,7 +196,8 @@ def _map_strings(value: Any, name: str, parent: Any, change: Change) -> Any:
 def _map_field(name: str, value: Any, parent: dict[str, Any], change: Change) -> Any:
     if name == "logprobs":
         return value
-    if name in _FREE_TEXT_FIELDS and isinstance(value, dict):
+    # A result of Converse may be a list, too; elsewhere, lists are parts of messages.
+    if name in _FREE_TEXT_FIELDS and (isinstance(value, dict) or name == "json"):
         return _map_all_strings(value, change)
     return _map_strings(value, name, parent, change)
 

@@ -194,7 +194,9 @@ def test_audio_is_skipped_and_its_transcript_checked() -> None:
 
 def test_results_and_documents_with_fields_of_any_name_are_checked() -> None:
     values = {"name": "one", "id": "two", "url": "three"}
-    converse = {"toolResult": {"toolUseId": "t", "content": [{"json": values}]}}
+    converse: dict[str, Any] = {"toolResult": {"toolUseId": "t", "content": [{"json": values}]}}
+    assert texts_of({"messages": [{"content": [converse]}]}) == ["one", "two", "three"]
+    converse["toolResult"]["content"] = [{"json": [values]}]
     assert texts_of({"messages": [{"content": [converse]}]}) == ["one", "two", "three"]
     assert texts_of({"documents": [{"id": "d", "data": values}]}) == ["one", "two", "three"]
     assert texts_of({"prompt": {"id": "p", "variables": values}}) == ["one", "two", "three"]
