@@ -23,6 +23,7 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
 from django.conf import settings
+from django.core.signals import request_finished
 from django.db import DatabaseError, connections
 from django.urls import re_path
 
@@ -232,6 +233,18 @@ lazy_runtime = LazyRuntime(
 )
 
 
+def _close_connections(**kwargs: Any) -> None:
+    """Close the database connections of the request that has ended.
+
+    Django serves each request in a thread of its own, so no other request could reuse them; without
+    this they stay open until Python's garbage collection.
+    """
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+request_finished.connect(_close_connections)
 model_api = ModelApi(lazy_runtime)
 pages = BodyLimits(django_application)
 

@@ -303,6 +303,28 @@ def test_no_connection_leaks(stack: GatewayStack) -> None:
     )
 
 
+@pytest.mark.parametrize("path", ["/console/sign-in", "/api/keys"])
+def test_requests_leave_no_database_connection_open(stack: GatewayStack, path: str) -> None:
+    """PostgreSQL has a hundred connections for all its clients, which strangers could use up."""
+    headers = {"authorization": f"Bearer {MASTER_KEY}"}
+
+    def open_files() -> int:
+        return sum(map(_is_database, Path(f"/proc/{stack.gateway.pid}/fd").iterdir()))
+
+    with httpx.Client(base_url=stack.gateway.url, headers=headers, timeout=30) as client:
+        assert client.get(path).status_code == 200
+        before = open_files()
+        for _ in range(40):
+            assert client.get(path).status_code == 200
+    assert open_files() < before + 10
+
+
+def _is_database(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return str(path.readlink()).endswith("dragoman.sqlite3")
+    return False
+
+
 def _is_socket(path: Path) -> bool:
     with suppress(FileNotFoundError):
         return str(path.readlink()).startswith("socket:")
