@@ -11,12 +11,15 @@ from hashlib import blake2b
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY as USER_KEY
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.utils import timezone
 
 # Minimum interval between two updates of `expire_date`.
 _MIN_EXTENSION = dt.timedelta(minutes=5)
+# The idle timeout before the sign-in: anyone can start sessions, and none may stay for a day.
+_STRANGER_HOURS = 1.0
 
 
 def stored_key(key: str) -> str:
@@ -24,8 +27,11 @@ def stored_key(key: str) -> str:
     return blake2b(key.encode(), digest_size=20).hexdigest()
 
 
-def _idle_end() -> dt.datetime:
-    return timezone.now() + dt.timedelta(hours=settings.SESSION_IDLE_HOURS)
+def _idle_end(data: dict[str, Any]) -> dt.datetime:
+    hours = settings.SESSION_IDLE_HOURS
+    if USER_KEY not in data:
+        hours = min(hours, _STRANGER_HOURS)
+    return timezone.now() + dt.timedelta(hours=hours)
 
 
 class SessionStore(db.SessionStore):
@@ -73,11 +79,11 @@ class SessionStore(db.SessionStore):
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         """Return the row to save."""
-        return self._hash_key(super().create_model_instance(data))
+        return self._hash_key(super().create_model_instance(data), data)
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         """Asynchronous `create_model_instance`."""
-        return self._hash_key(await super().acreate_model_instance(data))
+        return self._hash_key(await super().acreate_model_instance(data), data)
 
     def delete(self, session_key: str | None = None) -> None:
         """Delete the session with this key, by default this session."""
@@ -94,14 +100,14 @@ class SessionStore(db.SessionStore):
     def _live_sessions(self) -> Any:
         return self.model.objects.filter(expire_date__gt=timezone.now())
 
-    def _hash_key(self, row: AbstractBaseSession) -> AbstractBaseSession:
+    def _hash_key(self, row: AbstractBaseSession, data: dict[str, Any]) -> AbstractBaseSession:
         row.session_key = stored_key(row.session_key)
-        row.expire_date = min(row.expire_date, _idle_end())
+        row.expire_date = min(row.expire_date, _idle_end(data))
         return row
 
     def _extended_expiry(
         self, row: AbstractBaseSession, data: dict[str, Any]
     ) -> dt.datetime | None:
         """Return the new end of a used session; None if it would hardly change."""
-        end = min(self.get_expiry_date(expiry=data.get("_session_expiry")), _idle_end())
+        end = min(self.get_expiry_date(expiry=data.get("_session_expiry")), _idle_end(data))
         return end if end - row.expire_date > _MIN_EXTENSION else None

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.pages.session.views import SESSION_S
 from console.sessions import SessionStore, stored_key
+from gateway import store
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +46,21 @@ def test_an_idle_session_expires(admin_client: Client, monkeypatch: pytest.Monke
         assert signed_in(admin_client)
     monkeypatch.setattr(timezone, "now", lambda: now + dt.timedelta(hours=85))
     assert not signed_in(admin_client)
+
+
+def test_sessions_of_strangers_end_within_an_hour_and_are_deleted(
+    client: Client, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone can start one, as by asking for a passkey's challenge, a hundred in a second."""
+    own_row = Session.objects.get()
+    for _ in range(3):
+        client.cookies.clear()
+        response = client.get("/console/sign-in/passkey", headers={"accept": "application/json"})
+        assert response.status_code == 200
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now + dt.timedelta(hours=1, minutes=1))
+    store.prune()
+    assert list(Session.objects.all()) == [own_row]
 
 
 def test_a_session_in_use_ends_at_its_maximum_age(
