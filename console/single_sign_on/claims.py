@@ -26,12 +26,15 @@ def merge_claims(extra_data: Mapping[str, Any]) -> dict[str, Any]:
     """The claims of the ID token and of the userinfo response, which may have more of them.
 
     Raises Denied if their subjects differ, as the specification demands (OpenID Connect Core
-    5.3.2).
+    5.3.2), or there is none, which would be the same account for everyone.
     """
     id_token, userinfo = extra_data.get("id_token") or {}, extra_data.get("userinfo") or {}
     if id_token and userinfo and id_token.get("sub") != userinfo.get("sub"):
         raise Denied(_("The identity provider returned claims of two different users."))
-    return {**id_token, **userinfo}
+    claims = {**id_token, **userinfo}
+    if claims.get("sub") is None:
+        raise Denied(_("The identity provider returned no subject."))
+    return claims
 
 
 def groups_of(claims: Claims, oidc: OidcSettings) -> list[str]:

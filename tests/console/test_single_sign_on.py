@@ -233,6 +233,21 @@ def test_claims_of_two_users_are_refused(
     assert sign_in(client).status_code == 403
 
 
+def test_a_person_without_a_subject_is_refused(
+    client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them would share one account, whose subject is the text "None"."""
+    token = provider.token
+
+    def without_id_token(*args: Any) -> Any:
+        return {name: value for name, value in token(*args).items() if name != "id_token"}
+
+    monkeypatch.setattr(provider, "token", without_id_token)
+    provider.claims["sub"] = None
+    assert sign_in(client).status_code == 403
+    assert not SocialAccount.objects.exists()
+
+
 def test_a_forged_or_cancelled_callback_does_not_sign_in(
     client: Client, provider: Provider
 ) -> None:
