@@ -168,6 +168,17 @@ def test_options_of_free_text_tools_are_reported(target: str) -> None:
             "tools[0].search_content_types",
         ),
         (
+            "openai_responses",
+            "anthropic",
+            {
+                "input": "hi",
+                "tools": [
+                    {"type": "web_search_preview", "search_content_types": ["text", "image"]}
+                ],
+            },
+            "tools[0].search_content_types",
+        ),
+        (
             "gemini",
             "anthropic",
             {
@@ -177,7 +188,7 @@ def test_options_of_free_text_tools_are_reported(target: str) -> None:
             "tools[0].googleSearch.searchTypes",
         ),
     ],
-    ids=["response_inclusion", "search_content_types", "searchTypes"],
+    ids=["response_inclusion", "search_content_types", "text_and_image", "searchTypes"],
 )
 def test_options_of_one_providers_search_are_reported(
     source: str, target: str, request_body: Json, field: str

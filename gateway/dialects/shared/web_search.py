@@ -31,8 +31,9 @@ _TOOL_DEFAULTS: dict[str, Any] = {
 _OPTIONLESS_FIELDS = frozenset(
     {"type", "name", "external_web_access", "defer_loading", *_TOOL_DEFAULTS}
 )
-# Options that change the search and that only one provider has.
-_OWN_OPTIONS = {"response_inclusion": "excluded", "search_content_types": ["image"]}
+# Options that change the search and that only one provider has: the value that requests it, or
+# that a list of values contains.
+_OWN_OPTIONS = {"response_inclusion": "excluded", "search_content_types": "image"}
 _GOOGLE_OPTIONS = ("timeRangeFilter", "searchTypes", "blockingConfidence")
 _SIZES = ("low", "medium", "high")
 # What a Responses client includes to get the URLs of a search.
@@ -91,7 +92,8 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
 def _own_fields(options: dict[str, Any]) -> Iterator[str]:
     """The fields with a value that only the client's own provider understands."""
     for name, value in _OWN_OPTIONS.items():
-        if options.get(name) == value:
+        option = options.get(name)
+        if option == value or (isinstance(option, list) and value in option):
             yield name
     for name, default in _TOOL_DEFAULTS.items():
         if options.get(name) not in (None, default):
