@@ -136,6 +136,33 @@ def test_options_of_free_text_tools_are_reported(target: str) -> None:
     assert expected <= report or ("tools", "dropped") in report
 
 
+# --- fields that OpenAI's Chat and Responses share ---------------------------------------------
+
+
+CACHE_OPTIONS: Json = {
+    "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+    "prompt_cache_retention": "24h",
+}
+
+
+def test_cache_options_of_chat_reach_responses() -> None:
+    """OpenAI's newer models call functions only in Responses, which has the same options."""
+    function = {"type": "function", "function": {"name": "f"}}
+    request = {"messages": [{"role": "user", "content": "hi"}], "tools": [function]}
+    translation = translate.request(
+        "openai_chat", "openai", {"model": "m", **request, **CACHE_OPTIONS}, {}, "gpt-5.6-sol"
+    )
+    assert translation["path"] == "/responses"
+    assert translation["body"].items() >= CACHE_OPTIONS.items()
+    assert translation["report"] == []
+
+
+def test_cache_options_of_chat_are_reported_by_other_dialects() -> None:
+    request = {"messages": [{"role": "user", "content": "hi"}], **CACHE_OPTIONS}
+    _, report = translate_request("openai_chat", "gemini", request)
+    assert report == {(name, "dropped") for name in CACHE_OPTIONS}
+
+
 # --- searches ------------------------------------------------------------------------------
 
 

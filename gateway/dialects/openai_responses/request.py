@@ -201,6 +201,8 @@ _UNSUPPORTED_SAMPLING = (
     "seed",
     "logit_bias",
 )
+# Fields that OpenAI's Chat has in the same form.
+_CHAT, _CHAT_FIELDS = "openai_chat", frozenset({"prompt_cache_options", "prompt_cache_retention"})
 # The field inside an item that is restored to its item.
 _ITEM_FIELD_SUFFIX = "].phase"
 # The fields that a token count accepts; it rejects others with a 400.
@@ -301,14 +303,16 @@ def _render_metadata(context: ResponsesRenderContext, body: Json) -> None:
 
 
 def _render_extra_fields(context: ResponsesRenderContext, body: Json) -> None:
-    """Send fields without a canonical equivalent to this dialect; report all others."""
+    """Send fields that only this dialect and OpenAI's Chat have; report all others."""
     request = context.request
     context.drop_cache_marks(request.cache)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             if key == mcp.SERVERS and any(t.get("type") == mcp.TOOL for t in body.get("tools", ())):
                 continue  # they are in the tools
-            if dialect != NAME:
+            if dialect == _CHAT and key in _CHAT_FIELDS:
+                body.setdefault(key, value)
+            elif dialect != NAME:
                 context.drop(key, "no equivalent")
             elif key == "include":
                 body["include"] = [*body["include"], *value]
