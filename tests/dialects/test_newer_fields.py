@@ -136,6 +136,39 @@ def test_options_of_free_text_tools_are_reported(target: str) -> None:
     assert expected <= report or ("tools", "dropped") in report
 
 
+# --- reasoning ---------------------------------------------------------------------------------
+
+
+@each(
+    ("target", "model"),
+    [
+        ("openai_responses", "gpt-5.6-sol"),
+        ("openai_chat", "gpt-5.1"),
+        ("openai_chat", "gpt-4.1"),
+        ("deepseek", "deepseek-v4"),
+        ("gemini", "gemini-3.8-flash"),
+        ("gemini", "gemini-2.5-flash"),
+        ("ollama", "qwen3"),
+        ("cohere", "command-a-reasoning-08-2025"),
+        ("cohere", "command-a-03-2025"),
+        ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("bedrock", "us.amazon.nova-2-lite-v1:0"),
+    ],
+)
+def test_an_effort_without_thinking_is_reported(target: str, model: str) -> None:
+    """Claude's effort also limits its texts and calls; other models' effort is of reasoning."""
+    request = {
+        "model": "m",
+        "max_tokens": 99,
+        "messages": [{"role": "user", "content": "hi"}],
+        "thinking": {"type": "disabled"},
+        "output_config": {"effort": "high"},
+    }
+    translation = translate.request("anthropic_messages", target, request, {}, model)
+    fields = [row["field"] for row in translation["report"]]
+    assert fields.count("output_config.effort") == 1
+
+
 # --- fields that OpenAI's Chat and Responses share ---------------------------------------------
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from gateway.canon.request import ReasoningConfig
 from gateway.dialects.bedrock_converse.context import Json, RenderContext
 from gateway.dialects.shared.claude import MIN_BUDGET, REASONING_SKIPPED, budget_below
-from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, effort_for_budget
+from gateway.dialects.shared.effort import (
+    BUDGET_BY_EFFORT,
+    drop_effort_of_disabled_reasoning,
+    effort_for_budget,
+)
 
 _DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
@@ -15,6 +19,8 @@ def render_reasoning_config(context: RenderContext, body: Json) -> None:
     reasoning = context.effective_reasoning_config()
     if reasoning is None:
         return
+    if reasoning.mode == "off":
+        drop_effort_of_disabled_reasoning(context)
     match context.traits.reasoning_request:
         case "thinking" if context.traits.reasoning_modes or context.traits.efforts:
             _render_claude(context, body, reasoning)

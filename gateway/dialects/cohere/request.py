@@ -11,7 +11,7 @@ from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.cohere.context import NAME, Json, RenderContext
 from gateway.dialects.cohere.messages import render_messages
 from gateway.dialects.cohere.tools import render_tools
-from gateway.dialects.shared.effort import BUDGET_BY_EFFORT
+from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, drop_effort_of_disabled_reasoning
 from gateway.dialects.shared.render_context import check_supported
 
 _UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
@@ -124,6 +124,8 @@ def _render_reasoning_config(context: RenderContext, body: Json) -> None:
     reasoning = context.request.reasoning
     if reasoning is None:
         return
+    if reasoning.mode == "off":
+        drop_effort_of_disabled_reasoning(context)
     if reasoning.effort == "none":
         reasoning = msgspec.structs.replace(reasoning, mode="off", effort=None)
     path = context.reasoning_path

@@ -24,7 +24,7 @@ from gateway.dialects.gemini.context import (
     RenderContext,
 )
 from gateway.dialects.shared import state_tokens
-from gateway.dialects.shared.effort import next_lower_effort
+from gateway.dialects.shared.effort import drop_effort_of_disabled_reasoning, next_lower_effort
 from gateway.dialects.shared.fields import boolean, enum_value, integer, mapping
 from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
@@ -97,6 +97,8 @@ def render_reasoning_config(context: RenderContext, config: Json, effort: str | 
         reasoning = msgspec.structs.replace(reasoning or ReasoningConfig(), effort=effort)
     if reasoning is None:
         return
+    if reasoning.mode == "off":
+        drop_effort_of_disabled_reasoning(context)
     if reasoning.effort == "none":
         reasoning = msgspec.structs.replace(reasoning, mode="off", effort=None)
     if not context.traits.reasoning:

@@ -27,7 +27,11 @@ from gateway.dialects.ollama.messages import (
     render_messages,
 )
 from gateway.dialects.ollama.tools import parameters_schema, parse_tools, render_tools
-from gateway.dialects.shared.effort import EFFORTS, next_lower_effort
+from gateway.dialects.shared.effort import (
+    EFFORTS,
+    drop_effort_of_disabled_reasoning,
+    next_lower_effort,
+)
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     boolean,
@@ -227,6 +231,8 @@ def _render_reasoning_config(context: RenderContext, body: Json) -> None:
     reasoning = _effective_reasoning_config(request)
     if reasoning is None or (reasoning.mode is None and reasoning.effort is None):
         return
+    if reasoning.mode == "off":
+        drop_effort_of_disabled_reasoning(context)
     name = "effort" if reasoning.effort is not None else "reasoning"
     path = request.client_path(
         "budget" if reasoning.budget is not None and name == "reasoning" else name

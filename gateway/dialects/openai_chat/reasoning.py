@@ -16,6 +16,7 @@ from gateway.dialects.openai_chat.context import ChatRenderContext
 from gateway.dialects.shared import state_tokens
 from gateway.dialects.shared.effort import (
     EFFORTS,
+    drop_effort_of_disabled_reasoning,
     requested_effort,
     supported_effort,
 )
@@ -125,6 +126,8 @@ def render_reasoning_config(context: ChatRenderContext, body: Json) -> None:
     if not traits.reasoning or traits.reasoning_request == "none":
         _drop_reasoning_config(context, reasoning)
         return
+    if reasoning.mode == "off":
+        drop_effort_of_disabled_reasoning(context)
     if reasoning.mode == "off" and traits.reasoning_always_on and not traits.efforts:
         context.approximate(
             request.client_path("reasoning"), f"{traits.model} always reasons", before="off"

@@ -17,6 +17,7 @@ from gateway.dialects.openai_responses.context import (
 from gateway.dialects.shared import code_execution, state_tokens
 from gateway.dialects.shared.effort import (
     EFFORTS,
+    drop_effort_of_disabled_reasoning,
     requested_effort,
     supported_effort,
 )
@@ -61,6 +62,8 @@ def render_reasoning_config(context: ResponsesRenderContext, body: Json) -> None
     if not context.traits.reasoning:
         _drop_reasoning_config(context, reasoning)
         return
+    if reasoning.mode == "off":
+        drop_effort_of_disabled_reasoning(context)
     out: Json = {}
     name, level = requested_effort(context, reasoning)
     if level is not None and (sent_effort := supported_effort(context, name, level)) is not None:

@@ -38,6 +38,17 @@ def next_lower_effort(effort: str, efforts: tuple[str, ...]) -> str:
     return lower[-1] if lower else supported[0]
 
 
+def drop_effort_of_disabled_reasoning(context: BaseRenderContext) -> None:
+    """Report an effort that a client sent with disabled reasoning.
+
+    Only Anthropic has such an effort: it limits the model's texts and calls too.
+    """
+    reasoning = context.request.reasoning
+    if reasoning is not None and reasoning.mode == "off" and reasoning.effort not in (None, "none"):
+        path = context.request.client_path("effort")
+        context.drop(path, "reasoning is disabled", before=reasoning.effort)
+
+
 def requested_effort(
     context: BaseRenderContext, reasoning: ReasoningConfig
 ) -> tuple[str, str | None]:
