@@ -93,7 +93,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to read: exactly one of `data` (base64), `url`, `file_id`, `text`, `parts`."""
+    """A file to read: exactly one of `data` (base64), `url`, `file_id`, `text`, `parts`.
+
+    `detail` is OpenAI's, for the pages of the file: `low` or `high`.
+    """
 
     data: str | None = None
     url: str | None = None
@@ -104,6 +107,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     context: str | None = None
     citations: bool | None = None
+    detail: str | None = None
     cache: CacheBreakpoint | None = None
     path: str = ""
 

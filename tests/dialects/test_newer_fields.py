@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -194,6 +195,50 @@ def test_cache_options_of_chat_are_reported_by_other_dialects() -> None:
     request = {"messages": [{"role": "user", "content": "hi"}], **CACHE_OPTIONS}
     _, report = translate_request("openai_chat", "gemini", request)
     assert report == {(name, "dropped") for name in CACHE_OPTIONS}
+
+
+# --- files of OpenAI's Responses -----------------------------------------------------------------
+
+
+FILE: Json = {
+    "type": "input_file",
+    "filename": "a.pdf",
+    "file_data": "data:application/pdf;base64,JVBERi0=",
+    "detail": "low",
+}
+FILE_INPUT: list[Json] = [
+    {"role": "user", "content": [FILE]},
+    {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c", "output": [FILE]},
+]
+
+
+@each("target", ["anthropic", "gemini", "openai_chat"])
+def test_the_detail_of_a_file_is_reported(target: str) -> None:
+    _, report = translate_request("openai_responses", target, {"input": FILE_INPUT})
+    assert ("input[0].content[0].detail", "dropped") in report
+    assert ("input[2].output[0].detail", "dropped") in report
+
+
+def test_the_detail_of_a_file_reaches_responses() -> None:
+    """A continued response is not passed through: the gateway has the earlier items."""
+    request = {"model": "m", "input": FILE_INPUT, "previous_response_id": "resp_0"}
+    earlier = {"role": "user", "content": "hi"}
+    stored = {"resp_0": {"id": "resp_0", "input": [earlier], "output": []}}
+    model = MODELS["openai_responses"]
+    translation = translate.request(
+        "openai_responses", "openai_responses", request, {}, model, stored
+    )
+    files = json.dumps(translation["body"]["input"])
+    assert files.count('"detail": "low"') == 2
+    assert translation["report"] == []
+
+
+@each("value", [None, "auto"])
+def test_the_default_detail_of_a_file_is_not_reported(value: str | None) -> None:
+    items = [{"role": "user", "content": [{**FILE, "detail": value}]}]
+    _, report = translate_request("openai_responses", "openai_chat", {"input": items})
+    assert report == set()
 
 
 # --- searches ------------------------------------------------------------------------------

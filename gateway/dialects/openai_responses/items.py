@@ -12,6 +12,7 @@ from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import invalid
 from gateway.canon.request import (
+    Document,
     Native,
     Part,
     Reasoning,
@@ -177,6 +178,7 @@ class Conversation:
     def add_result(self, result: ToolResult, path: str) -> None:
         """Add to the turn of results."""
         self._open_turn("user", path)
+        self._record_file_details(result.parts)
         self._parts.append(
             replace(result, custom=result.custom or result.id in self._custom_call_ids)
         )
@@ -184,7 +186,14 @@ class Conversation:
     def add_turn(self, turn: Turn) -> None:
         """Add a complete turn."""
         self.close()
+        self._record_file_details(turn.parts)
         self.turns.append(turn)
+
+    def _record_file_details(self, parts: tuple[Part, ...]) -> None:
+        """Record the details of files, which no other dialect has."""
+        for part in parts:
+            if type(part) is Document and part.detail is not None:
+                self.unknown_fields[f"{part.path}.detail"] = part.detail
 
     def _open_turn(self, role: Literal["assistant", "user"], path: str) -> None:
         """Start a turn unless the open one has this role."""

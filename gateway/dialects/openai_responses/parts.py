@@ -142,9 +142,13 @@ def _parse_refusal(part: Json, path: str) -> Refusal:
     return Refusal(text=required_text(part, "refusal", path), path=path)
 
 
-def _parse_image(part: Json, path: str) -> Image:
+def _parse_detail(part: Json, path: str) -> str | None:
     detail = text(part, "detail", path)
-    detail = None if detail == "auto" else detail
+    return None if detail == "auto" else detail
+
+
+def _parse_image(part: Json, path: str) -> Image:
+    detail = _parse_detail(part, path)
     cache = parse_cache_breakpoint(part)
     file_id = text(part, "file_id", path)
     if file_id is not None:
@@ -161,16 +165,19 @@ def _parse_image(part: Json, path: str) -> Image:
 def _parse_file(part: Json, path: str) -> Document:
     title, cache = text(part, "filename", path), parse_cache_breakpoint(part)
     file_id, url = text(part, "file_id", path), text(part, "file_url", path)
+    detail = _parse_detail(part, path)
     if file_id is not None:
-        return Document(file_id=file_id, title=title, cache=cache, path=path)
+        return Document(file_id=file_id, title=title, detail=detail, cache=cache, path=path)
     if url is not None:
-        return Document(url=url, title=title, cache=cache, path=path)
+        return Document(url=url, title=title, detail=detail, cache=cache, path=path)
     data = text(part, "file_data", path)
     if data is None:
         raise invalid(f"{path} must contain file_data, file_url or file_id", path)
     declared_type, data = parse_data_url(data) or (None, join_lines(data))
     media_type = guess_file_type(data, declared_type, title)
-    return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
+    return Document(
+        data=data, media_type=media_type, title=title, detail=detail, cache=cache, path=path
+    )
 
 
 def _parse_audio(part: Json, path: str) -> Audio:
@@ -299,6 +306,8 @@ def _render_document(context: ResponsesRenderContext, document: Document) -> lis
 
 def _render_file(context: ResponsesRenderContext, document: Document) -> Json:
     out: Json = {"type": "input_file"}
+    if document.detail is not None:
+        out["detail"] = document.detail
     if document.file_id is not None:
         out["file_id"] = _checked_file_id(context, document.file_id, document.path)
         return out if document.title is None else {**out, "filename": document.title}

@@ -203,8 +203,8 @@ _UNSUPPORTED_SAMPLING = (
 )
 # Fields that OpenAI's Chat has in the same form.
 _CHAT, _CHAT_FIELDS = "openai_chat", frozenset({"prompt_cache_options", "prompt_cache_retention"})
-# The field inside an item that is restored to its item.
-_ITEM_FIELD_SUFFIX = "].phase"
+# The fields inside an item that are restored to their items.
+_ITEM_FIELD_SUFFIXES = ("].phase", "].detail")
 # The fields that a token count accepts; it rejects others with a 400.
 _TOKEN_COUNT_FIELDS = frozenset(
     {"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text", "truncation"}
@@ -316,7 +316,7 @@ def _render_extra_fields(context: ResponsesRenderContext, body: Json) -> None:
                 context.drop(key, "no equivalent")
             elif key == "include":
                 body["include"] = [*body["include"], *value]
-            elif not _restore_field(body, key, value) and not key.endswith(_ITEM_FIELD_SUFFIX):
+            elif not _restore_field(body, key, value) and not key.endswith(_ITEM_FIELD_SUFFIXES):
                 context.drop(key, "no equivalent")
 
 
