@@ -231,6 +231,7 @@ def _order_properties(out: Json, order: Any) -> None:
 
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
 _DECLARATIONS = "functionDeclarations"
+_ALLOWED_NAMES = "allowedFunctionNames"
 _CALLING_MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
 # Web search: its canonical name, and Google's.
 _WEB_SEARCH, _GOOGLE_SEARCH = "web_search", "googleSearch"
@@ -296,7 +297,14 @@ def parse_tool_choice(body: Json, extra: Json) -> tuple[ToolChoice | None, bool 
     if calling_config is None:
         return None, None
     mode = enum_value(calling_config, "mode", _CALLING_MODES, CALLING_CONFIG)
-    names = strings(calling_config, "allowedFunctionNames", CALLING_CONFIG)
+    names = strings(calling_config, _ALLOWED_NAMES, CALLING_CONFIG)
+    extra |= {
+        f"{CALLING_CONFIG}.{k}": v
+        for k, v in calling_config.items()
+        if k not in ("mode", _ALLOWED_NAMES)
+    }
+    if names and mode not in ("ANY", "VALIDATED"):
+        extra[f"{CALLING_CONFIG}.{_ALLOWED_NAMES}"] = list(names)
     return _parse_mode(mode, names), True if mode == "VALIDATED" else None
 
 
@@ -466,13 +474,13 @@ def _render_choice_mode(context: RenderContext, choice: ToolChoice | None) -> Js
         case "none":
             return {"mode": "NONE"}
         case "named":
-            return {"mode": "ANY", "allowedFunctionNames": [context.sent_name(choice.names[0])]}
+            return {"mode": "ANY", _ALLOWED_NAMES: [context.sent_name(choice.names[0])]}
         case "allowed":
             names = [context.sent_name(name) for name in choice.names]
             if choice.required:
-                return {"mode": "ANY", "allowedFunctionNames": names}
+                return {"mode": "ANY", _ALLOWED_NAMES: names}
             return (
-                {"mode": "AUTO", "allowedFunctionNames": names}
+                {"mode": "AUTO", _ALLOWED_NAMES: names}
                 if context.same_dialect
                 else {"mode": "AUTO"}
             )

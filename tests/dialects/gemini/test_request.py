@@ -207,6 +207,24 @@ def test_the_mode_validated_is_reported_for_a_schema_that_cannot_be_strict():
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        {"mode": "AUTO", "streamFunctionCallArguments": True},
+        {"allowedFunctionNames": ["f"]},
+    ],
+)
+def test_other_fields_of_the_calling_config_are_sent_to_google_and_reported(config: dict[str, Any]):
+    """Vertex AI streams the arguments of calls on request; names alone have no effect."""
+    tool_config = {"functionCallingConfig": config}
+    request = body(tools=[{"functionDeclarations": [{"name": "f"}]}], toolConfig=tool_config)
+    assert render(request).body["toolConfig"] == tool_config
+    report = OPENAI_CHAT.provider.render_request(parse(request), Traits()).report
+    assert [(item.path, item.action) for item in report] == [
+        (f"toolConfig.functionCallingConfig.{name}", "dropped") for name in config if name != "mode"
+    ]
+
+
+@pytest.mark.parametrize(
     ("request_body", "param"),
     [
         ({"model": "gw"}, "contents"),
