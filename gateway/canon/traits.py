@@ -7,7 +7,7 @@ model list, an operator's edit, or an upstream's error.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -89,6 +89,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         reasoning_field: the field for reasoning in Chat responses and histories:
             `reasoning_content`, `reasoning`, `reasoning_details`, `none`; `thinking`:
             chunks of the content (Mistral).
+        reasoning_output: the Chat fields that request reasoning in a field of its own, from
+            providers that otherwise return it in the text, between tags.
         replay_reasoning: how reasoning in a history is treated: `required_on_tools`,
             `ignored` or `native`.
         reasoning_summaries: whether reasoning summaries are requested from OpenAI's Responses for
@@ -201,6 +203,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_field: Literal[
         "reasoning_content", "reasoning", "reasoning_details", "thinking", "none"
     ] = "none"
+    reasoning_output: dict[str, Any] = {}
     replay_reasoning: Literal["required_on_tools", "ignored", "native"] = "ignored"
     reasoning_summaries: bool = False
     tool_id_rule: Literal["any", "word", "bedrock64", "any64", "mistral9"] = "any"

@@ -362,6 +362,8 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         traits={
             "efforts": ("none", "default"),
             "effort_map": dict.fromkeys(_ALL_EFFORTS[1:], "default"),
+            # "The format defaults to raw" (console.groq.com/docs/reasoning).
+            "reasoning_output": {"reasoning_format": "parsed"},
         },
     ),
     Family(
@@ -392,6 +394,12 @@ OPEN_FAMILIES: tuple[Family, ...] = (
     ),
     Family(model=r"minimax-m2", traits={"images": False, "max_output": 131_072}),
     Family(model=r"minimax-m3", traits={"max_output": 128_000, "context_window": 1_000_000}),
+    # https://platform.minimax.io/docs/api-reference/text-openai-api
+    Family(
+        model=r"minimax-m[2-9]",
+        presets=("minimax-openai",),
+        traits={"reasoning_output": {"reasoning_split": True}},
+    ),
     Family(
         model=r"minimax-m2",
         presets=("minimax",),

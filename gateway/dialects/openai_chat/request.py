@@ -260,6 +260,8 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     if request.meta != NO_META:
         _render_metadata(context, body)
     _render_extra_fields(context, body)
+    for name, value in traits.reasoning_output.items():
+        body.setdefault(name, value)
     return context.finish(body, custom_tools=not traits.custom_tools)
 
 

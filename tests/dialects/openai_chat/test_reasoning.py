@@ -15,6 +15,7 @@ from gateway.canon.request import (
     ToolCall,
     Turn,
 )
+from gateway.simulate import translate
 from tests.dialects.openai_chat.make import body, render, reported_fields, tool
 
 FULL: dict[str, Any] = {"reasoning": True, "efforts": ("none", "low", "medium", "high")}
@@ -237,3 +238,32 @@ def test_details_that_were_tampered_with_are_dropped(value: str):
     )
     assert "reasoning_details" not in message
     assert report == [("p", "dropped")]
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "fields"),
+    [
+        ("groq", "qwen/qwen3-32b", {"reasoning_format": "parsed"}),
+        ("groq", "openai/gpt-oss-120b", {}),
+        ("minimax-openai", "MiniMax-M2.7", {"reasoning_split": True}),
+    ],
+)
+def test_reasoning_is_requested_apart_from_the_text(
+    preset: str, model: str, fields: dict[str, Any]
+):
+    """Groq's Qwen and MiniMax put it into the text by default, between `<think>` tags."""
+    client_body = {"model": "gw", "contents": [{"parts": [{"text": "q"}]}]}
+    translated = translate.request("gemini", preset, client_body, {}, model)
+    assert translated["body"] == {
+        "model": model,
+        "messages": [{"role": "user", "content": "q"}],
+        **fields,
+    }
+    assert translated["report"] == []
+
+
+def test_clients_of_the_api_may_request_another_form_of_reasoning():
+    """The value of a Chat client has precedence."""
+    qwen = {"reasoning": True, "reasoning_output": {"reasoning_format": "parsed"}}
+    sent_body = render(body(reasoning_format="hidden"), **qwen).body
+    assert sent_body["reasoning_format"] == "hidden"
