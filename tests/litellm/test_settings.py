@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.compat.litellm.config.deployment import with_idle_timeout
 from gateway.compat.litellm.config.reader import ConfigError
 from gateway.compat.litellm.config.rows import Config
 from tests.litellm.make import config, entries, only_provider, only_target, route
@@ -50,8 +51,19 @@ def test_timeouts_come_from_the_most_specific_setting(tmp_path: Path) -> None:
     }
     parsed_config = entries(tmp_path, {"model": "gpt-4o"}, **sections)
     assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 7, "total_s": 900}
-    parsed_config = entries(tmp_path, {"model": "gpt-4o", "timeout": 5}, **sections)
-    assert only_target(parsed_config).timeouts == {"first_byte_s": 5, "idle_s": 5, "total_s": 900}
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "stream_timeout": 9}, **sections)
+    assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 9, "total_s": 900}
+
+
+def test_a_stream_timeout_of_the_router_precedes_the_timeout_of_an_entry(tmp_path: Path) -> None:
+    """For streams, as in LiteLLM; without any, the timeout also bounds the wait for a chunk."""
+    entry = {"model": "gpt-4o", "timeout": 5}
+    parsed_config = entries(tmp_path, entry, router_settings={"stream_timeout": 7})
+    timeouts = with_idle_timeout(only_target(parsed_config).timeouts)
+    assert timeouts == {"first_byte_s": 5, "idle_s": 7, "total_s": 900}
+    parsed_config = entries(tmp_path, entry, router_settings={"timeout": 7})
+    timeouts = with_idle_timeout(only_target(parsed_config).timeouts)
+    assert timeouts == {"first_byte_s": 5, "idle_s": 5, "total_s": 900}
 
 
 @pytest.mark.parametrize(

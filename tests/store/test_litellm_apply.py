@@ -68,7 +68,7 @@ def test_imported_rows_load_into_the_snapshot(
     assert fast is not None
     (target,) = fast.targets
     assert (fast.retries, fast.fallbacks, fast.default_max_output) == (4, ("claude-*",), 5)
-    assert (target.weight, target.timeouts.first_byte_s) == (9, 60)
+    assert (target.weight, target.timeouts.first_byte_s, target.timeouts.idle_s) == (9, 60, 60)
     assert [edit.path for edit in target.edits] == ["temperature", "max_completion_tokens"]
     assert (target.model.price.input, target.model.traits.max_output) == (1, 77)
     assert target.model.provider.credential.reveal() == "sk-from-outside"

@@ -14,6 +14,7 @@ import msgspec
 from django.db import transaction
 
 from gateway import store
+from gateway.compat.litellm.config.deployment import with_idle_timeout
 from gateway.compat.litellm.config.remark import Remark, existing_row_remark, row_remark
 from gateway.compat.litellm.config.rows import (
     AliasRow,
@@ -284,7 +285,7 @@ class _RowWriter:
             "model": self._models[target_row.provider, target_row.model],
             "weight": target_row.weight,
             "order": target_row.order,
-            "timeouts": target_row.timeouts,
+            "timeouts": with_idle_timeout(target_row.timeouts),
             "edits": target_row.edits,
             "tags": list(target_row.tags),
             **{column: target_row.limits.get(name) for column, name in LIMITS.items()},

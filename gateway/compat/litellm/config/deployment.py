@@ -183,13 +183,13 @@ def _note_mode(info: Node | None, report: Report) -> None:
 def timeouts(node: Node) -> dict[str, float]:
     """Return the entry's timeouts per stage of a call, in seconds.
 
-    `timeout` bounds the wait for the first byte and, in a stream, for each next chunk: it
-    never cuts a stream that keeps sending. `stream_timeout` bounds the wait between chunks.
+    `timeout` bounds the wait for the first byte: it never cuts a stream that keeps sending.
+    `stream_timeout` bounds the wait between chunks; see `with_idle_timeout`.
     """
     timeouts: dict[str, float] = {}
     total_node, stream_node = node.get("timeout", "request_timeout"), node.get("stream_timeout")
     if total_node is not None:
-        timeouts["first_byte_s"] = timeouts["idle_s"] = total_node.number()
+        timeouts["first_byte_s"] = total_node.number()
         timeouts["total_s"] = max(Timeouts().total_s, total_node.number())
     if stream_node is not None:
         timeouts["idle_s"] = stream_node.number()
@@ -197,6 +197,16 @@ def timeouts(node: Node) -> dict[str, float]:
         if seconds <= 0:
             raise (total_node or stream_node or node).error(f"must be above 0 ({name})")
     return timeouts
+
+
+def with_idle_timeout(timeouts: dict[str, float]) -> dict[str, float]:
+    """Return the timeouts of an entry and of the settings, where `timeout` also bounds chunks.
+
+    In LiteLLM, a `stream_timeout` anywhere has precedence over a `timeout` for streams.
+    """
+    if "first_byte_s" not in timeouts:
+        return timeouts
+    return {"idle_s": timeouts["first_byte_s"], **timeouts}
 
 
 def _read_edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
