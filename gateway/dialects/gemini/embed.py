@@ -26,9 +26,19 @@ from gateway.dialects.gemini.context import (
 )
 from gateway.dialects.gemini.errors import is_error, parse_error_payload
 from gateway.dialects.gemini.response import parse_usage
-from gateway.dialects.shared.fields import integer, objects, required_mapping, required_text, text
+from gateway.dialects.shared.fields import (
+    integer,
+    mapping,
+    objects,
+    required_mapping,
+    required_text,
+    text,
+)
 
 _PARSED_FIELDS = frozenset({"model", "content"})
+# Where Google's SDK has the settings for Vertex AI, and those that a request can also have itself.
+_CONFIG = "embedContentConfig"
+_CONFIG_FIELDS = ("taskType", "title", "outputDimensionality", "autoTruncate")
 # Prefix of fields whose values differ between the requests of a batch.
 _PER_REQUEST_PREFIX = "requests[]."
 _CANONICAL_TASKS = {
@@ -57,8 +67,12 @@ def parse_embed_request(body: Json) -> EmbedRequest:
         _content_text(embed_request, path)
         for embed_request, path in zip(requests, paths, strict=True)
     )
+    path = f"{paths[0]}.{_CONFIG}".lstrip(".") if _CONFIG in requests[0] else paths[0]
+    requests = [
+        _without_config(embed_request, path)
+        for embed_request, path in zip(requests, paths, strict=True)
+    ]
     common_fields, extra = _split_batch_fields(requests)
-    path = paths[0]
     task = text(common_fields, "taskType", path)
     canonical_task = _CANONICAL_TASKS.get(task or "")
     dimensions = integer(
@@ -94,6 +108,17 @@ def render_embed_response(
     if usage is not None and usage.prompt_tokens is not None:
         embeddings["usageMetadata"] = {"promptTokenCount": usage.prompt_tokens}
     return embeddings
+
+
+def _without_config(embed_request: Json, path: str) -> Json:
+    """The request with the settings of its `embedContentConfig` as fields of its own."""
+    config = mapping(embed_request, _CONFIG, path)
+    if config is None:
+        return embed_request
+    out = {name: value for name, value in embed_request.items() if name != _CONFIG}
+    out |= {name: config[name] for name in _CONFIG_FIELDS if name in config}
+    other_fields = {name: value for name, value in config.items() if name not in _CONFIG_FIELDS}
+    return {**out, _CONFIG: other_fields} if other_fields else out
 
 
 def _split_batch_fields(requests: list[Json]) -> tuple[Json, Json]:
@@ -161,6 +186,11 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
             dropped_field(_PER_REQUEST_PREFIX + name, reason)
             for name in fields_by_request
             if name not in _INSTANCE_FIELDS
+        ]
+        report += [
+            dropped_field(name, "no equivalent")
+            for name in common_fields
+            if name not in _INSTANCE_FIELDS and name not in _PARAMETER_FIELDS
         ]
         return RenderedRequest(
             body=_render_prediction_body(requests, common_fields), report=tuple(report)

@@ -76,3 +76,44 @@ def test_a_prediction_has_one_length_for_all():
 def test_alternative_forms_of_googles_embedding_requests_are_parsed(body: dict[str, Any]):
     parsed = parse(body)
     assert (parsed.inputs, parsed.task, parsed.extra) == (("a",), "clustering", {})
+
+
+CONFIGURED: dict[str, Any] = {
+    "content": {"parts": [{"text": "a"}], "role": "user"},
+    "embedContentConfig": {
+        "taskType": "RETRIEVAL_QUERY",
+        "title": "T",
+        "outputDimensionality": 8,
+        "documentOcr": True,
+    },
+}
+
+
+def test_settings_that_googles_sdk_writes_for_vertex_ai_are_parsed():
+    parsed = parse(CONFIGURED)
+    assert (parsed.dimensions, parsed.task) == (8, "search_query")
+    assert parsed.client_path("dimensions") == "embedContentConfig.outputDimensionality"
+    assert render(parsed, embed_form="content").body == {
+        "content": {"parts": [{"text": "a"}]},
+        "taskType": "RETRIEVAL_QUERY",
+        "title": "T",
+        "outputDimensionality": 8,
+        "embedContentConfig": {"documentOcr": True},
+    }
+    predicted = render(parsed, embed_form="predict")
+    assert predicted.body == {
+        "instances": [{"content": "a", "task_type": "RETRIEVAL_QUERY", "title": "T"}],
+        "parameters": {"outputDimensionality": 8},
+    }
+    assert reported_fields(predicted.report) == [("embedContentConfig", "dropped")]
+
+
+def test_other_providers_get_the_dimensions_of_a_vertex_ai_request():
+    assert OTHER.embed_provider is not None
+    rendered = OTHER.embed_provider.render_embed(parse(CONFIGURED), traits())
+    assert rendered.body == {"model": "acme-1", "input": ["a"], "dimensions": 8}
+    assert reported_fields(rendered.report) == [
+        ("embedContentConfig.taskType", "dropped"),
+        ("title", "dropped"),
+        ("embedContentConfig", "dropped"),
+    ]
