@@ -362,9 +362,14 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         traits={
             "efforts": ("none", "default"),
             "effort_map": dict.fromkeys(_ALL_EFFORTS[1:], "default"),
-            # "The format defaults to raw" (console.groq.com/docs/reasoning).
-            "reasoning_output": {"reasoning_format": "parsed"},
         },
+    ),
+    # "The format defaults to raw" (console.groq.com/docs/reasoning), and at Cerebras for Qwen
+    # (inference-docs.cerebras.ai/capabilities/reasoning).
+    Family(
+        model=r"qwen-?3(?!.*(?:instruct|coder))",
+        presets=("groq", "cerebras"),
+        traits={"reasoning_output": {"reasoning_format": "parsed"}},
     ),
     Family(
         model=r"(?:gpt-oss|llama-4|kimi-k2)", presets=("groq",), traits={"structured": "schema"}

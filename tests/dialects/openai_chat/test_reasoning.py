@@ -245,13 +245,15 @@ def test_details_that_were_tampered_with_are_dropped(value: str):
     [
         ("groq", "qwen/qwen3-32b", {"reasoning_format": "parsed"}),
         ("groq", "openai/gpt-oss-120b", {}),
+        ("cerebras", "qwen-3.8-27b", {"reasoning_format": "parsed"}),
+        ("cerebras", "gpt-oss-120b", {}),
         ("minimax-openai", "MiniMax-M2.7", {"reasoning_split": True}),
     ],
 )
 def test_reasoning_is_requested_apart_from_the_text(
     preset: str, model: str, fields: dict[str, Any]
 ):
-    """Groq's Qwen and MiniMax put it into the text by default, between `<think>` tags."""
+    """Qwen at Groq and Cerebras, and MiniMax, put it into the text, between `<think>` tags."""
     client_body = {"model": "gw", "contents": [{"parts": [{"text": "q"}]}]}
     translated = translate.request("gemini", preset, client_body, {}, model)
     assert translated["body"] == {
