@@ -18,8 +18,8 @@ from django.utils import timezone
 
 # Minimum interval between two updates of `expire_date`.
 _MIN_EXTENSION = dt.timedelta(minutes=5)
-# The idle timeout before the sign-in: anyone can start sessions, and none may stay for a day.
-_STRANGER_HOURS = 1.0
+# The idle timeout of anonymous sessions: anyone can start them, and none may stay for a day.
+_ANONYMOUS_HOURS = 1.0
 
 
 def stored_key(key: str) -> str:
@@ -30,7 +30,7 @@ def stored_key(key: str) -> str:
 def _idle_end(data: dict[str, Any]) -> dt.datetime:
     hours = settings.SESSION_IDLE_HOURS
     if USER_KEY not in data:
-        hours = min(hours, _STRANGER_HOURS)
+        hours = min(hours, _ANONYMOUS_HOURS)
     return timezone.now() + dt.timedelta(hours=hours)
 
 

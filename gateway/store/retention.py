@@ -1,7 +1,7 @@
 """Retention of the log: rows and their bodies have separate limits in days.
 
 Stored responses of the Responses API expire with the bodies. Spans of clients expire with the
-rows, their content with the bodies. Sessions of the console are deleted when they have ended.
+rows, their content with the bodies. Expired sessions of the console are deleted.
 """
 
 from __future__ import annotations

@@ -115,9 +115,9 @@ def test_differences_ignore_failed_and_unrelated_responses(playground: Playgroun
     page = playground.run().wait_until_done().page
     page.select_option("#pg-diff", "A")
     expect(playground.response("B").get_by_role("button", name="Retry")).to_be_visible()
-    stranger = playground.column("C").locator(".response")
-    expect(stranger).to_contain_text("Too different from A")
-    expect(stranger).to_contain_text("gluons")
+    different_response = playground.column("C").locator(".response")
+    expect(different_response).to_contain_text("Too different from A")
+    expect(different_response).to_contain_text("gluons")
     differences = playground.column("D").locator(".diff")
     expect(differences.locator("del")).to_have_text("blue")
     expect(differences.locator("ins")).to_have_text("green")

@@ -305,12 +305,12 @@ def test_a_public_link_shows_the_run_without_an_account(
     page.get_by_role("button", name="Create link").click()
     link = page.get_by_label("Public link").input_value()
     assert_page_is_clean(page, axe, no_sideways_scroll, size)
-    stranger = open_page(None, size=size, java_script_enabled=False)
-    assert stranger.goto(link).status == 200
-    expect(stranger.get_by_role("heading", level=1)).to_have_text("Share me")
-    expect(stranger.locator(".shared-responses section")).to_have_count(2)
-    with stranger.expect_download() as download:
-        stranger.get_by_text("Image, dark").click()
+    anonymous_page = open_page(None, size=size, java_script_enabled=False)
+    assert anonymous_page.goto(link).status == 200
+    expect(anonymous_page.get_by_role("heading", level=1)).to_have_text("Share me")
+    expect(anonymous_page.locator(".shared-responses section")).to_have_count(2)
+    with anonymous_page.expect_download() as download:
+        anonymous_page.get_by_text("Image, dark").click()
     assert Path(download.value.path()).read_text(encoding="utf-8").startswith("<svg")
     reader = open_page(None, size=size)
     reader.goto(link)

@@ -115,8 +115,8 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
         (limited_model,) = models["demo/demo-fast"]
         (rich,) = set(models["demo"]) - {limited_model}
         assert end_event(run_document(lena, document("demo", key=rich))[1])["status"] == "ok"
-        for stranger in (rich + 100, True, str(rich)):
-            reply = lena.post(f"{PATH}/runs", json=document("demo", key=stranger))
+        for foreign_key in (rich + 100, True, str(rich)):
+            reply = lena.post(f"{PATH}/runs", json=document("demo", key=foreign_key))
             assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
 
 

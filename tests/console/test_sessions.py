@@ -48,7 +48,7 @@ def test_an_idle_session_expires(admin_client: Client, monkeypatch: pytest.Monke
     assert not signed_in(admin_client)
 
 
-def test_sessions_of_strangers_end_within_an_hour_and_are_deleted(
+def test_anonymous_sessions_end_within_an_hour_and_are_deleted(
     client: Client, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Anyone can start one, as by asking for a passkey's challenge, a hundred in a second."""

@@ -120,9 +120,9 @@ def connect_query(client: Client) -> dict[str, str]:
 
 def test_only_its_owner_can_connect_an_account(client: Client, provider: Provider) -> None:
     admin_user = User.objects.get(username="ada")
-    stranger = Client()
-    assert stranger.get(LOGIN, {"process": "connect"}).status_code == 302
-    assert stranger.get(reverse("mfa_index")).status_code == 302, "not signed in"
+    anonymous_client = Client()
+    assert anonymous_client.get(LOGIN, {"process": "connect"}).status_code == 302
+    assert anonymous_client.get(reverse("mfa_index")).status_code == 302, "not signed in"
     assert not SocialAccount.objects.exists()
     client.force_login(admin_user)
     query = connect_query(client)

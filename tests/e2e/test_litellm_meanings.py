@@ -231,10 +231,10 @@ def test_azures_client_reaches_a_model_by_its_deployment(
             api_key="sk-wrong",
             api_version="2024-10-21",
             max_retries=0,
-        ) as stranger,
+        ) as unknown_client,
         pytest.raises(openai.AuthenticationError),
     ):
-        stranger.models.list()
+        unknown_client.models.list()
 
 
 def test_unsupported_settings_are_reported_with_advice(

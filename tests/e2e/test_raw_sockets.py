@@ -305,7 +305,7 @@ def test_no_connection_leaks(stack: GatewayStack) -> None:
 
 @pytest.mark.parametrize("path", ["/console/sign-in", "/api/keys"])
 def test_requests_leave_no_database_connection_open(stack: GatewayStack, path: str) -> None:
-    """PostgreSQL has a hundred connections for all its clients, which strangers could use up."""
+    """PostgreSQL has a hundred connections for all its clients, which anonymous requests could use up."""
     headers = {"authorization": f"Bearer {MASTER_KEY}"}
 
     def open_files() -> int:

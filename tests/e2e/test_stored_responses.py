@@ -188,11 +188,11 @@ def test_a_response_is_readable_only_by_its_key(site: ResponseNodes, client: ope
             with ThreadPoolExecutor() as pool:
                 tried = [
                     pool.submit(call, response.id)
-                    for stranger in (other, client)
+                    for other_client in (other, client)
                     for call in (
-                        stranger.responses.retrieve,
-                        stranger.responses.delete,
-                        stranger.responses.input_items.list,
+                        other_client.responses.retrieve,
+                        other_client.responses.delete,
+                        other_client.responses.input_items.list,
                     )
                 ]
             assert [type(recorded.exception()) for recorded in tried] == [openai.NotFoundError] * 6

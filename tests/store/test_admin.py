@@ -142,9 +142,9 @@ def test_accounts_created_here_are_in_the_audit_log(admin_client: Client) -> Non
 def test_the_admin_uses_the_consoles_rate_limited_sign_in(
     client: Client, admin_client: Client
 ) -> None:
-    stranger = Client()
+    anonymous_client = Client()
     for body in ({}, {"username": "root", "password": "x"}):
-        response = stranger.post("/admin/login/?next=/admin/gateway/route/", body)
+        response = anonymous_client.post("/admin/login/?next=/admin/gateway/route/", body)
         assert response.status_code == 302
         assert response.headers["Location"] == "/console/sign-in?next=%2Fadmin%2Fgateway%2Froute%2F"
     viewer = Client()
