@@ -287,10 +287,6 @@ class RouteVersionQuerySet(models.QuerySet[Row]):
 class PromptVersionQuerySet(models.QuerySet[Row]):
     """Saved versions of prompts."""
 
-    def latest_of(self, prompt: models.Model) -> Row | None:
-        """The newest version of a prompt."""
-        return self.filter(prompt=prompt).order_by("-number").first()
-
     def version_with_number(self, prompt: models.Model, number: int) -> Row | None:
         """One version of a prompt."""
         return self.filter(prompt=prompt, number=number).first()

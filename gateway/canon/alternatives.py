@@ -54,6 +54,23 @@ class AlternativeParsers(Generic[Parser]):
         )
 
 
+class OpenAlternatives:
+    """Which alternatives of a passed stream have begun and not ended; false if none have."""
+
+    def __init__(self) -> None:
+        self._indexes: set[int] = set()
+
+    def update(self, index: int, *, ended: bool) -> None:
+        """Record that an alternative has begun or, with its finish reason, ended."""
+        if ended:
+            self._indexes.discard(index)
+        else:
+            self._indexes.add(index)
+
+    def __bool__(self) -> bool:
+        return bool(self._indexes)
+
+
 def _fold_alternative(events: list[Event]) -> Response:
     response = replace(fold_events(events), usage=None)
     if response.finish.reason == "malformed":

@@ -48,7 +48,7 @@ def save_prompt(row: models.Prompt, content: PromptVersion) -> models.Prompt:
         ):
             row.save()
             return row
-        newest = models.PromptVersion.objects.latest_of(row) if row.pk else None
+        newest = models.PromptVersion.objects.of_prompt(row).first() if row.pk else None
         row.active_version = newest.number + 1 if newest is not None else 1
         row.save()
         models.PromptVersion.objects.create(

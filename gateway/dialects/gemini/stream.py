@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation
-from gateway.canon.alternatives import AlternativeParsers
+from gateway.canon.alternatives import AlternativeParsers, OpenAlternatives
 from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -97,14 +97,12 @@ class GeminiStreamParser:
             if _requests_several_candidates(request)
             else None
         )
-        # Of a passed response: the other candidates that have begun and not ended.
-        self._open_candidates = set[int]()
+        self._open_candidates = OpenAlternatives()
         self._client_names = request.client_names if request is not None else {}
         self._custom_tools = request.custom_tools if request is not None else frozenset[str]()
         # The position of the response among the contents.
         self._content_index = len(request.body.get("contents", ())) if request is not None else 0
-        self._started = False
-        self._ended = False
+        self._started = self._ended = False
         self._response_id = ""
         self._model = traits.model
         self._call_count = 0
@@ -139,8 +137,7 @@ class GeminiStreamParser:
             raise GatewayError(parse_error_payload(data))
         if not isinstance(data, dict):
             raise bad_upstream("the upstream sent an event that is not an object")
-        usage = data.get("usageMetadata")
-        if isinstance(usage, dict):
+        if isinstance(usage := data.get("usageMetadata"), dict):
             self._usage |= usage
         events = self._start_message(data)
         feedback = data.get("promptFeedback")
@@ -151,17 +148,13 @@ class GeminiStreamParser:
             index = (candidate.get("index") or 0) if isinstance(candidate, dict) else None
             if index == 0:
                 events += self._read_candidate(candidate)
-            elif type(index) is not int:
-                continue
-            elif self._extra_candidates is not None:
+            elif self._extra_candidates is not None and type(index) is int:
                 parser, candidate_events = self._extra_candidates.parser_for(index)
                 candidate_events += parser.parse_event(
                     {**data, "candidates": [{**candidate, "index": 0}]}
                 )
-            elif candidate.get("finishReason"):
-                self._open_candidates.discard(index)
-            else:
-                self._open_candidates.add(index)
+            elif type(index) is int:
+                self._open_candidates.update(index, ended=bool(candidate.get("finishReason")))
         return events
 
     def close(self) -> list[Event]:
@@ -173,11 +166,8 @@ class GeminiStreamParser:
         if not self._finish_reason or self._open_candidates:
             return self._fail_stream(TRUNCATED)
         try:
-            extra_responses = (
-                self._extra_candidates.close(GeminiStreamParser.close)
-                if self._extra_candidates
-                else ()
-            )
+            extra = self._extra_candidates
+            extra_responses = extra.close(GeminiStreamParser.close) if extra else ()
         except GatewayError as failure:
             return self._fail_stream(failure.error)
         events = self._text_sources.take() + self._end_partial_call() + self._end_block()

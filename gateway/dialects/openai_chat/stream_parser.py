@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.alternatives import AlternativeParsers
+from gateway.canon.alternatives import AlternativeParsers, OpenAlternatives
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
     BlockEnd,
@@ -114,14 +114,12 @@ class ChatStreamParser:
     """One stream of chunks -> events. Further requested choices are emitted at the end."""
 
     def __init__(self, traits: Traits, rendered_request: RenderedRequest | None) -> None:
-        wants_choices = wants_multiple_choices(rendered_request)
         self._others = (
             AlternativeParsers(lambda: ChatStreamParser(traits, rendered_request))
-            if wants_choices
+            if wants_multiple_choices(rendered_request)
             else None
         )
-        # Of a passed response: the other choices that have begun and not ended.
-        self._open_choices = set[int]()
+        self._open_choices = OpenAlternatives()
         self._preset, self._model = traits.preset, traits.model
         self._calls = ToolCallStream(rendered_request)
         self._started = self._ended = False
@@ -202,15 +200,11 @@ class ChatStreamParser:
                 self._add_usage(choice.usage)
             if not choice.index:
                 self._read_choice(choice, events)
-            elif type(choice.index) is not int:
-                continue
-            elif self._others is not None:
+            elif self._others is not None and type(choice.index) is int:
                 parser, other_events = self._others.parser_for(choice.index)
                 other_events += parser._read_chunk(_single_choice_chunk(chunk, choice))
-            elif choice.finish_reason:
-                self._open_choices.discard(choice.index)
-            elif choice.delta is not None:
-                self._open_choices.add(choice.index)
+            elif type(choice.index) is int and (choice.delta or choice.finish_reason):
+                self._open_choices.update(choice.index, ended=bool(choice.finish_reason))
         return events
 
     def _add_usage(self, usage: Any) -> None:

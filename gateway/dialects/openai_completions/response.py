@@ -9,6 +9,7 @@ from typing import Any, assert_never
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped_field
+from gateway.canon.alternatives import OpenAlternatives
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -56,8 +57,7 @@ class CompletionStreamParser:
         # Of the next text: tokens whose chunk had none.
         self._logprobs: tuple[Json, ...] = ()
         self._finish: Any = None
-        # The other choices that have begun and not ended.
-        self._open_choices = set[int]()
+        self._open_choices = OpenAlternatives()
         self._usage: Usage | None = None
 
     def feed(self, frame: Frame) -> list[Event]:
@@ -98,10 +98,8 @@ class CompletionStreamParser:
             index = choice.get("index")
             if not index:
                 self._read_choice(choice, events)
-            elif type(index) is int and choice.get("finish_reason"):
-                self._open_choices.discard(index)
             elif type(index) is int:
-                self._open_choices.add(index)
+                self._open_choices.update(index, ended=bool(choice.get("finish_reason")))
         return events
 
     def _read_choice(self, choice: Json, events: list[Event]) -> None:
