@@ -158,6 +158,11 @@ def test_an_evaluation_is_written_run_read_and_exported(
     expect(fast).to_contain_text("100 %")
     expect(fast).to_contain_text("3 / 3")
     expect(page.locator(".scores tr", has_text="demo/demo-refusal")).to_contain_text("0 %")
+    # The trophy of the best model does not shorten its bar.
+    bars = page.locator(".scores .bar")
+    widths = bars.evaluate_all("bars => bars.map((bar) => bar.clientWidth)")
+    assert len(widths) == 2
+    assert len(set(widths)) == 1
     # The results follow the progress without a reload.
     expect(page.locator(".results .state.ok")).to_have_count(3)
     page.get_by_role("link", name="2. good day", exact=True).click()
