@@ -295,11 +295,6 @@ class PromptVersionQuerySet(models.QuerySet[Row]):
         """The versions of a prompt, newest first."""
         return self.filter(prompt=prompt).order_by("-number")
 
-    def active_models(self, prompts: Sequence[models.Model]) -> dict[int, str]:
-        """The model of each prompt's active version, by the prompt's id."""
-        rows = self.filter(prompt__in=prompts, number=F("prompt__active_version"))
-        return dict(rows.values_list("prompt_id", "model"))
-
 
 class RequestLogQuerySet(models.QuerySet[Row]):
     """The request log: filters, keyset pagination newest first, retention."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from django.db import transaction
+from django.db.models import F
 
 from gateway import models
 from gateway.audit import actor
@@ -30,6 +32,14 @@ def active_version(row: models.Prompt) -> models.PromptVersion | None:
         if row.pk
         else None
     )
+
+
+def active_models(prompts: Sequence[models.Prompt]) -> dict[int, str]:
+    """The model of each prompt's active version, by the prompt's id."""
+    rows = models.PromptVersion.objects.filter(
+        prompt__in=prompts, number=F("prompt__active_version")
+    )
+    return dict(rows.values_list("prompt_id", "model"))
 
 
 def save_prompt(row: models.Prompt, content: PromptVersion) -> models.Prompt:

@@ -29,7 +29,7 @@ from gateway.models import Prompt, PromptVersion, Route
 from gateway.prompts.prompt import Parameters
 from gateway.prompts.variables import names_in, render_text
 from gateway.store.documents import KINDS, Refused
-from gateway.store.prompts import activate_version
+from gateway.store.prompts import activate_version, active_models
 
 PAGE = "prompts"
 PAGE_ROWS = 100
@@ -56,10 +56,10 @@ def prompts(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:100]
     selected = filter_by_name(Prompt.objects.order_by("name"), text)
     pages = Paginator(selected, PAGE_ROWS).get_page(request.GET.get("page"))
-    active_models = PromptVersion.objects.active_models(list(pages))
+    models_by_prompt = active_models(list(pages))
     context = {
         "page": PAGE,
-        "rows": [(row, active_models.get(row.pk, "")) for row in pages],
+        "rows": [(row, models_by_prompt.get(row.pk, "")) for row in pages],
         "text": text,
         "pages": pages,
         "count": pages.paginator.count,
