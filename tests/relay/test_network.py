@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -440,6 +441,52 @@ async def test_a_name_that_does_not_resolve_and_a_closed_port_are_named() -> Non
         assert await failure(httpx.URL(f"http://{host}:{free_port()}/")) == (
             "the upstream could not be reached: connection refused"
         )
+
+
+def give_addresses(monkeypatch: pytest.MonkeyPatch, host: str, *addresses: str) -> None:
+    """Have this host name resolve to these addresses."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(name: str, port: int, *args: int, **options: int) -> list[Any]:
+        names = addresses if name == host else [name]
+        return [row for each in names for row in resolve(each, port, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@contextmanager
+def silent_address(host: str, port: int) -> Iterator[None]:
+    """Listen at an address that answers no connection, because its queue is full."""
+    with ExitStack() as sockets, socket.socket() as listener:
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(4):
+            connection = sockets.enter_context(socket.socket())
+            connection.settimeout(0)
+            connection.connect_ex((host, port))
+        yield
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_address_that_does_not_answer_is_passed_over(
+    tmp_path: Path, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    give_addresses(monkeypatch, "two.test", "127.0.0.2", "127.0.0.3", "127.0.0.1")
+    issued = authority.issue("two.test") if tls else None
+    network = Network(ca_certificates=authority.pem)
+    async with upstream(tmp_path, issued) as server, upstreams() as client:
+        with silent_address("127.0.0.2", server.port), silent_address("127.0.0.3", server.port):
+            url = server.url(host="two.test")
+            response = await send(client, url, network, connect_s=5.0)
+            assert b"host: two.test" in await response.read_all()
+            await response.close()
+
+
+async def test_the_reason_names_why_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_addresses(monkeypatch, "two.test", "127.0.0.2", "127.0.0.1")
+    assert await failure(httpx.URL(f"http://two.test:{free_port()}/")) == (
+        "the upstream could not be reached: connection refused"
+    )
 
 
 async def test_the_environment_names_the_authorities(

@@ -29,6 +29,7 @@ from gateway.providers.network import (
     environment_proxies,
     parse_proxy,
 )
+from gateway.relay.upstream.addresses import open_connection
 from gateway.relay.upstream.tls import create_context, describe_tls_failure
 
 Origin = tuple[bytes, bytes, int | None]
@@ -113,12 +114,11 @@ class Connector:
         scheme, host, port = origin
         secure = scheme == b"https"
         name = host.decode("ascii")
-        _, connection = await asyncio.get_running_loop().create_connection(
+        _, connection = await open_connection(
             protocol,
             name,
             port or _default_port(scheme),
-            ssl=self._tls_context() if secure else None,
-            server_hostname=name if secure else None,
+            self._tls_context() if secure else None,
         )
         return connection
 
@@ -129,11 +129,11 @@ class Connector:
         # Not a StreamWriter, which closes its transport when it is collected.
         reader = asyncio.StreamReader(MAX_HEAD_BYTES, loop)
         try:
-            transport, _ = await loop.create_connection(
+            transport, _ = await open_connection(
                 lambda: asyncio.StreamReaderProtocol(reader, loop=loop),
                 proxy.host,
                 proxy.port,
-                ssl=self._proxy_tls() if proxy.scheme == "https" else None,
+                self._proxy_tls() if proxy.scheme == "https" else None,
             )
         except OSError as error:
             raise _connect_error("proxy", error) from error
