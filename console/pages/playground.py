@@ -61,6 +61,7 @@ from gateway.canon.errors import GatewayError
 from gateway.models import ApiKey, RequestLog
 from gateway.roles import Permission, has_permission
 from gateway.routing.snapshot import Snapshot
+from gateway.store.thread import close_connection
 
 MAX_RUNNING = 4
 # Of a run.
@@ -69,6 +70,7 @@ MAX_NAME = 100
 POLL_S = 0.5
 _NO_KEY = gettext_lazy("You need an API key. Create one under My keys.")
 _STREAM = "text/event-stream; charset=utf-8"
+_close_connection = sync_to_async(close_connection)
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
@@ -148,6 +150,7 @@ async def _find_run(user: Any, run: UUID) -> PlaygroundRun:
 
 
 async def _event_stream(frames: AsyncIterator[bytes]) -> StreamingHttpResponse:
+    await _close_connection()  # the stream may last for minutes
     reply = StreamingHttpResponse(frames, content_type=_STREAM)
     # A buffering proxy would hold back the stream.
     reply["Cache-Control"], reply["X-Accel-Buffering"] = "no-store", "no"
@@ -323,6 +326,7 @@ async def _follow_stored(row: PlaygroundRun, after: int) -> AsyncIterator[bytes]
         yield b": running in another process\n\n"
         await asyncio.sleep(POLL_S)
         await row.arefresh_from_db()
+        await _close_connection()
     frames = await sync_to_async(prefill.run_frames)(row)
     if row.ended_at is None:
         yield encode_event(after + 1, "done", {"id": str(row.uuid), "interrupted": True})

@@ -53,6 +53,7 @@ from gateway.relay.state.reasoning import ReasoningTable
 from gateway.relay.state.resource_owners import OwnerTable
 from gateway.relay.upstream.web_search import SearchEndpoint
 from gateway.relay.wiring import BatchLedger, Wiring
+from gateway.store.thread import close_connection
 
 log = logging.getLogger(__name__)
 
@@ -233,18 +234,16 @@ lazy_runtime = LazyRuntime(
 )
 
 
-def _close_connections(**kwargs: Any) -> None:
-    """Close the database connections of the request that has ended.
+def _close_connection(**kwargs: Any) -> None:
+    """Close the database connection of the request that has ended.
 
-    Django serves each request in a thread of its own, so no other request could reuse them; without
-    this they stay open until Python's garbage collection.
+    Django serves each request in a thread of its own, so no other request could reuse it; without
+    this it stays open until Python's garbage collection.
     """
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    close_connection()
 
 
-request_finished.connect(_close_connections)
+request_finished.connect(_close_connection)
 model_api = ModelApi(lazy_runtime)
 pages = BodyLimits(django_application)
 

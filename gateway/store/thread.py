@@ -1,4 +1,4 @@
-"""Database connections in threads that Django does not manage."""
+"""Database connections of threads, which Django does not close."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ def refresh() -> None:
         close_old_connections()
 
 
+def close_connection() -> None:
+    """Close this thread's connection; the next query opens a new one.
+
+    Does nothing inside a transaction, which would lose its connection.
+    """
+    if not connection.in_atomic_block:
+        connection.close()
+
+
 def with_own_connection(work: Callable[[], Result]) -> Result:
     """Run `work`, then close this thread's connection."""
     try:
         return work()
     finally:
-        if not connection.in_atomic_block:
-            connection.close()
+        close_connection()

@@ -82,6 +82,12 @@ class Site:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """Return the id of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """Return what the process has printed."""
         return self._log.read_text(encoding="utf-8", errors="replace")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -459,7 +460,7 @@ def test_the_prompt_of_the_playground_becomes_an_evaluation(admin_client: httpx.
 # --- time --------------------------------------------------------------------------------------
 
 
-async def _frames(reply: httpx.Response) -> AsyncIterator[tuple[float, str, Json]]:
+async def _frames(reply: httpx.Response) -> AsyncGenerator[tuple[float, str, Json], None]:
     assert reply.status_code == 200
     incomplete = b""
     async for data in reply.aiter_raw():
@@ -529,6 +530,30 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
                         response = await admin_client.post(f"{PATH}/runs/{run}/stop", json=expected)
                         assert response.json() == {"stopped": True}
         assert ended == ["C", "B", "A"]
+
+
+async def test_a_stream_holds_no_database_connection(site: Site) -> None:
+    """Otherwise a hundred tabs of one person would use up PostgreSQL's connections."""
+
+    def open_files() -> int:
+        links = (path.readlink().name for path in Path(f"/proc/{site.pid}/fd").iterdir())
+        return sum(name.endswith(".sqlite3") for name in links)
+
+    async with (
+        httpx.AsyncClient(base_url=site.url, timeout=60, **_signed_in(site, "admin")) as person,
+        contextlib.AsyncExitStack() as streams,
+    ):
+        body = document("demo/demo-stall@1ms")
+        reply = await streams.enter_async_context(person.stream("POST", f"{PATH}/runs", json=body))
+        frames = _frames(reply)
+        _now, _kind, data = await anext(frames)
+        before = open_files()
+        for _ in range(20):
+            events_url = f"{PATH}/runs/{data['id']}/events"
+            other_tab = await streams.enter_async_context(person.stream("GET", events_url))
+            assert other_tab.status_code == 200
+        assert open_files() < before + 10
+        await frames.aclose()  # closes the first tab, which ends the run
 
 
 # --- money -------------------------------------------------------------------------------------
