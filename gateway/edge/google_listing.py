@@ -57,4 +57,6 @@ def _google_entry(name: str, route: Route | None) -> dict[str, Any]:
         limits = {"inputTokenLimit": traits.context_window, "outputTokenLimit": traits.max_output}
         row |= {key: value for key, value in limits.items() if value is not None}
         row["thinking"] = traits.reasoning
+        if traits.embeddings == "only":
+            row["supportedGenerationMethods"] = ["embedContent"]
     return row

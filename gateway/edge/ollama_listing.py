@@ -71,6 +71,8 @@ def show(snapshot: Snapshot, key: ApiKey | None, body: bytes) -> dict[str, Any]:
         capabilities += ["tools"] if traits.tools else []
         capabilities += ["vision"] if traits.images else []
         capabilities += ["thinking"] if traits.reasoning else []
+        if traits.embeddings == "only":
+            capabilities = ["embedding"]
     return {
         "modelfile": "",
         "parameters": "",

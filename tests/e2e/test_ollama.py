@@ -232,6 +232,19 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
     assert error.value.status_code == 404
 
 
+def test_a_model_for_embeddings_is_not_shown_as_one_for_chat(
+    stack: GatewayStack, client: ollama.Client
+) -> None:
+    """Clients offer models for chat, and for embeddings, by these fields."""
+    assert client.show("nomic-embed-text").capabilities == ["embedding"]
+    options = types.HttpOptions(base_url=stack.gateway.url)
+    with genai.Client(api_key=stack.gateway.key, vertexai=False, http_options=options) as google:
+        model = google.models.get(model="nomic-embed-text")
+        chat_model = google.models.get(model="gpt-4o")
+    assert model.supported_actions == ["embedContent"]
+    assert "generateContent" in (chat_model.supported_actions or [])
+
+
 def test_ollama_returns_vectors(client: ollama.Client) -> None:
     response = client.embed(model="nomic-embed-text", input=["a", "bbb"], dimensions=3)
     assert [list(v) for v in response.embeddings] == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
