@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Annotated, Any, Literal
@@ -396,12 +397,17 @@ def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> Non
 
 # --- metadata and extra fields --------------------------------------------------------------------
 
+# A label's key and value, in lowercase letters of any language (`GenerateContentRequest.labels`).
+_LABEL_KEY = re.compile(r"[^\W\d_][\w-]{0,62}")
+_LABEL_VALUE = re.compile(r"[\w-]{0,63}")
+
 
 def _render_metadata(context: RenderContext, body: Json) -> None:
     meta, request, traits = context.request.meta, context.request, context.traits
     context.drop_metadata("user_id", "session_key")
     if meta.metadata and traits.metadata:
-        body["labels"] = meta.metadata
+        if labels := _valid_labels(context, meta.metadata):
+            body["labels"] = labels
     elif meta.metadata:
         context.drop(request.client_path("metadata"), "only Vertex AI accepts labels")
     if meta.store is not None and traits.store:
@@ -415,6 +421,24 @@ def _render_metadata(context: RenderContext, body: Json) -> None:
         context.drop(request.client_path("service_tier"), "no equivalent")
     else:
         body["serviceTier"] = tier
+
+
+def _valid_labels(context: RenderContext, metadata: Json) -> Json:
+    """The metadata that Vertex AI accepts as labels; a Google client's labels are unchanged."""
+    if context.same_dialect:
+        return metadata
+    labels: Json = {}
+    for key, value in metadata.items():
+        if _is_label(_LABEL_KEY, key) and _is_label(_LABEL_VALUE, value):
+            labels[key] = value
+        else:
+            reason = "labels have at most 63 lowercase letters, digits, underscores and dashes"
+            context.drop(f"{context.request.client_path('metadata')}.{key}", reason)
+    return labels
+
+
+def _is_label(pattern: re.Pattern[str], text: Any) -> bool:
+    return isinstance(text, str) and text == text.lower() and pattern.fullmatch(text) is not None
 
 
 def _render_extra_fields(context: RenderContext, body: Json) -> None:
