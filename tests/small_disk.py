@@ -32,6 +32,10 @@ class SmallDisk:
         """Free the space."""
         self._ballast.unlink()
 
+    def make_read_only(self) -> None:
+        """Refuse writes, as a disk with errors does after its kernel has seen them."""
+        subprocess.run(["mount", "-o", "remount,ro", str(self.path)], check=True)
+
 
 @contextlib.contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:

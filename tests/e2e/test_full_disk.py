@@ -104,6 +104,20 @@ def test_a_later_start_on_a_full_disk_serves_and_reports_the_cause(
     assert gateway.row("full-2")["status"] == 200
 
 
+def test_a_later_start_on_a_read_only_disk_serves_and_reports_the_cause(
+    disk: SmallDisk, gateway: Gateway
+) -> None:
+    gateway.start()
+    wait_until(lambda: (gateway.data_dir / "last-registry").exists())
+    gateway.stop()
+    disk.make_read_only()
+    gateway.start(ready=False)
+    send_requests(gateway, 3)
+    wait_until(lambda: readiness(gateway)[0] == 503)
+    assert "log_not_on_disk" in readiness(gateway)[1]
+    assert "Read-only file system" in gateway.output
+
+
 def test_a_later_start_on_a_locked_database_serves(disk: SmallDisk, gateway: Gateway) -> None:
     gateway.start()
     wait_until(lambda: (gateway.data_dir / "last-registry").exists())

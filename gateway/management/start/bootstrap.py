@@ -238,7 +238,8 @@ def ensure_key() -> str | None:
 
 def forget_first_key() -> None:
     """Delete the file of the first key, once the key has been shown."""
-    _first_key_path().unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a disk that became read-only: a later start deletes it
+        _first_key_path().unlink(missing_ok=True)
 
 
 def _first_key_path() -> Path:
