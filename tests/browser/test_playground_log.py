@@ -144,9 +144,9 @@ def test_a_message_is_run_from_once_while_its_response_is_written(playground: Pl
     box = message.get_by_role("button", name="Run from here").bounding_box()
     assert box is not None
     position = box["x"] + 9, box["y"] + 9
-    page.mouse.dblclick(*position)
     with page.expect_response(lambda response: response.url.endswith("/runs")):
-        expect(page.locator("#pg[data-runs='2']")).to_be_visible()
+        page.mouse.dblclick(*position)
+    expect(page.locator("#pg[data-runs='2']")).to_be_visible()
     page.mouse.click(*position)
     playground.wait_until_done()
     assert [path.rpartition("/")[2] for path in posted_paths] == ["runs"]
