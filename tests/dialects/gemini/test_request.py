@@ -678,29 +678,3 @@ def test_a_model_that_requires_signatures_gets_the_skip_value_once_a_step():
     signatures = [part.get("thoughtSignature") for part in rendered_content[0]["parts"]]
     assert signatures == [SKIP_SIGNATURE, None]
     assert report == [("contents[0].parts[0]", "approximated")]
-
-
-METADATA = {
-    "team": "a-1",
-    "größe": "",
-    "Trace": "x",
-    "1st": "x",
-    "note": "two words",
-    "n": "x" * 64,
-}
-
-
-def test_metadata_is_sent_to_vertex_ai_where_it_is_a_valid_label():
-    """Others are refused: lowercase letters, digits, underscores and dashes, at most 63."""
-    request = client_request(meta=Meta(metadata=METADATA))
-    rendered = render(request, metadata=True)
-    assert rendered.body["labels"] == {"team": "a-1", "größe": ""}
-    assert reported_fields(rendered.report) == [
-        (f"metadata.{name}", "dropped") for name in ("Trace", "1st", "note", "n")
-    ]
-    only_invalid = render(client_request(meta=Meta(metadata={"A": "B"})), metadata=True)
-    assert "labels" not in only_invalid.body
-
-
-def test_a_google_clients_labels_are_sent_unchanged():
-    assert render(body(labels=METADATA), metadata=True).body["labels"] == METADATA
