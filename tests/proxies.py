@@ -78,7 +78,7 @@ class Tinyproxy:
 
 @contextmanager
 def tinyproxy(folder: Path, *, auth: bool = False, refused_host: str = "") -> Iterator[Tinyproxy]:
-    """Run a tinyproxy until the block ends. Skips the test if it is not installed."""
+    """Run a tinyproxy until the block ends. Skip the test if it is not installed."""
     if shutil.which("tinyproxy") is None:
         pytest.skip("tinyproxy is not installed; `apt-get install tinyproxy-bin`")
     server = Tinyproxy(folder, auth=auth, refused_host=refused_host)

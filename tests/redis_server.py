@@ -52,7 +52,7 @@ class RedisServer:
 
 @contextmanager
 def running_server(directory: Path) -> Iterator[RedisServer]:
-    """Run a Redis until the block ends. Skips the test if it is not installed."""
+    """Run a Redis until the block ends. Skip the test if it is not installed."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed; `apt-get install redis-server`")
     server = RedisServer(directory)

@@ -15,7 +15,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def listening_port(
     serve: Serve, *, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
-    """Serve each connection with `serve` and then close it; yields the loopback port."""
+    """Serve each connection with `serve` and then close it; yield the loopback port."""
     handlers: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -90,7 +90,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """Identifies the case in other runs: a digest of name, variables and messages."""
+        """Identify the case in other runs: a digest of name, variables and messages."""
         content = msgspec.json.encode([self.name, self.variables, self.messages], order="sorted")
         return hashlib.sha256(content).hexdigest()[:16]
 

@@ -45,7 +45,7 @@ class ResultSteps:
         self.request = next(self._steps)
 
     def receive(self, response: ModelResponse) -> None:
-        """Continue with the response to `request`; checks it, which may take a few milliseconds."""
+        """Continue with the response to `request`; check it, which may take a few milliseconds."""
         try:
             self.request = self._steps.send(response)
         except StopIteration as end:

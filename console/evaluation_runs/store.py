@@ -149,9 +149,9 @@ def _owner_problem(run: EvaluationRun) -> str:
 
 
 def renew(pk: int, worker: str) -> str:
-    """Renew the lease; returns the run's status, empty if the lease or the run is lost.
+    """Renew the lease; return the run's status, empty if the lease or the run is lost.
 
-    Pauses a run whose owner may not run it any more.
+    Pause a run whose owner may not run it any more.
     """
     leased_runs = EvaluationRun.objects.leased_to(pk, worker)
     if not leased_runs.update(lease_until=timezone.now() + LEASE):

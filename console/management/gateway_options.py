@@ -39,7 +39,7 @@ def read_gateway_options(options: dict[str, Any]) -> tuple[str, str]:
 
 
 def print_progress(stream: OutputWrapper, *, quiet: bool) -> Callable[[int, int], None]:
-    """Prints progress: in a terminal on one line that changes, else every 10 %."""
+    """Print progress: in a terminal on one line that changes, else every 10 %."""
     terminal = stream.isatty()
 
     def show(finished_count: int, total: int) -> None:

@@ -48,7 +48,7 @@ class RunQuerySet(OwnedQuerySet["PlaygroundRun"]):
         return self if pk is None else self.filter(pk__lt=pk)
 
     def prune(self, owner: int, kept_runs: int = MAX_RUNS) -> int:
-        """Delete a user's oldest runs; returns how many."""
+        """Delete a user's oldest runs; return how many."""
         runs = self.filter(owner_id=owner).order_by("-pk")
         last_pk = runs.values_list("pk", flat=True)[kept_runs : kept_runs + 1].first()
         return 0 if last_pk is None else self.filter(owner_id=owner, pk__lte=last_pk).delete()[0]
@@ -116,7 +116,7 @@ class ShareQuerySet(OwnedQuerySet["RunShare"]):
     def create_link(
         self, run: PlaygroundRun, owner: Any, days: int, *, with_prompt: bool
     ) -> tuple[RunShare, str]:
-        """Create a link; returns it and its token, which is not stored.
+        """Create a link; return it and its token, which is not stored.
 
         Expired links of the owner are deleted.
         """

@@ -19,7 +19,7 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
     """Counters of the current window."""
 
     def take(self, limits: Iterable[tuple[str, int]]) -> dt.timedelta | None:
-        """Count an attempt against each limit; returns how long to wait if one is exhausted.
+        """Count an attempt against each limit; return how long to wait if one is exhausted.
 
         A refused attempt is not counted, since otherwise it could lock users out forever.
         """

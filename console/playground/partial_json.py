@@ -68,7 +68,7 @@ class _Reader:
                 return self.read_literal(path)
 
     def read_container(self, path: Path, out: Any, end: str) -> Any:
-        """Read an object or a list; keeps the received members when the text ends."""
+        """Read an object or a list; keep the received members when the text ends."""
         self.incomplete_paths.add(path)
         self.offset += 1
         try:

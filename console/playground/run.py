@@ -96,7 +96,7 @@ class Run:
         self._main.add_done_callback(_background.discard)
 
     def stop(self, column: str | None = None) -> None:
-        """Stop one column or all; closes upstream connections immediately."""
+        """Stop one column or all; close upstream connections immediately."""
         for id_, task in self._tasks.items():
             if column in (None, id_):
                 task.cancel()
@@ -173,7 +173,7 @@ class Run:
             log.exception("a playground run could not be stored", extra={"run": self.id})
 
     async def _poll_stops(self) -> None:
-        """Report silent columns, and poll for stops through other processes."""
+        """Report silent columns, and poll for stop through other processes."""
         last_poll = time.perf_counter()
         while True:
             await asyncio.sleep(TICK_S)

@@ -177,7 +177,7 @@ class StreamListener:
                 self._first_content_at = now
 
     def _check_schema(self) -> None:
-        """Check structured output so far; emits a verdict when it changes."""
+        """Check structured output so far; emit a verdict when it changes."""
         schema, text, now = self._sink.settings.schema, self.text, time.perf_counter()
         if schema is None or len(text) > MAX_CHECKED_CHARS or now < self._next_check_at:
             return

@@ -47,7 +47,7 @@ def sample_notification() -> Notification:
 
 
 def deliver(channel: AlertChannel, notification: Notification, attempts: int = ATTEMPTS) -> str:
-    """Send a message, again if it fails, and record the outcome. Returns the error, or empty."""
+    """Send a message, again if it fails, and record the outcome. Return the error, or empty."""
     error = ""
     for _ in range(attempts):
         try:

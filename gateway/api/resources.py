@@ -226,7 +226,7 @@ def not_found_response(kind: Kind, name: str) -> HttpResponse:
 
 
 def _add_secret_operations(router: Router, kind: Kind) -> None:
-    """Adds the operations that only keys have."""
+    """Add the operations that only keys have."""
 
     @router.post(
         "/keys/{path:name}/rotate",

@@ -52,7 +52,7 @@ class KeyCaller:
 
     @property
     def pk(self) -> str:
-        """Identifies the caller among users in idempotency keys."""
+        """Identify the caller among users in idempotency keys."""
         return f"key {self.key_id}"
 
 

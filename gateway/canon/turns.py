@@ -40,7 +40,7 @@ class _ToolExchange:
             self.pending_calls.setdefault(original, deque()).append(call)
 
     def add_result(self, result: ToolResult) -> None:
-        """Adds the result of a pending call.
+        """Add the result of a pending call.
 
         It gets the call's name: some clients send another one, which Gemini rejects.
         """
@@ -161,7 +161,7 @@ def _attach_results(
     incomplete: Mapping[str, _ToolExchange],
     seen_ids: set[str],
 ) -> None:
-    """Adds each result to its call, which may be in an earlier exchange; drops all others."""
+    """Add each result to its call, which may be in an earlier exchange; drop all others."""
     follows_text = False
     for turn in reply_turns:
         other_parts: list[Part] = []

@@ -125,7 +125,7 @@ class _Examiner:
         return self._with_usage(finding, reply.usages)
 
     async def _ask_with_retry(self, probe: Probe) -> ProbeReply:
-        """Return the reply; repeats the probe once after a rate limit."""
+        """Return the reply; repeat the probe once after a rate limit."""
         reply = await self._client.ask(probe)
         if reply.error is None or reply.error.kind not in {"rate_limit", "overloaded"}:
             return reply

@@ -369,7 +369,7 @@ def has_memory_for(runtime: Runtime, size: int, own_bytes: int = 0) -> bool:
 
 
 def count_large_body(runtime: Runtime, exchange: Exchange, size: int) -> None:
-    """Counts the bytes of a large body that are in memory by now. Raises GatewayError (503)."""
+    """Count the bytes of a large body that are in memory by now. Raises GatewayError (503)."""
     own_bytes = exchange.large_body_bytes
     if size <= own_bytes:  # its declared length
         return
@@ -534,7 +534,7 @@ def check_case(names: Iterable[str]) -> None:
 
 
 def _check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
-    """Walks the top level: it must consist of exactly `fields`, in order."""
+    """Walk the top level: it must consist of exactly `fields`, in order."""
     offset = _skip_whitespace(body, body.index(b"{") + 1)
     last_index = len(fields) - 1
     for index, (name, raw) in enumerate(fields.items()):

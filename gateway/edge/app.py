@@ -95,7 +95,7 @@ class ModelApi:
         self._lazy_runtime = runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one HTTP request."""
+        """Serve one HTTP request."""
         started = time.perf_counter()
         runtime = self._lazy_runtime.current
         if runtime is None or runtime.loop is not asyncio.get_running_loop():
@@ -139,7 +139,7 @@ def new_call(
     endpoint: endpoints.Endpoint,
     started: float,
 ) -> Call:
-    """Creates the call from the request line and headers, before its body is read."""
+    """Create the call from the request line and headers, before its body is read."""
     exchange = Exchange(
         request_id=new_request_id(),
         endpoint=endpoint.name,
@@ -191,7 +191,7 @@ def echoed_id(headers: dict[str, str]) -> str:
 async def serve(
     runtime: Runtime, call: Call, client: Client, scope: Scope, receive: Receive
 ) -> None:
-    """Admits one call and serves it; every failure is sent to the client."""
+    """Admit one call and serve it; every failure is sent to the client."""
     exchange, config = call.exchange, runtime.config
     if len(exchange.headers.get("content-length", "")) >= _LARGE_DIGITS:
         exchange.large_body_bytes = admission.declared_body_bytes(exchange.headers)
@@ -282,7 +282,7 @@ async def _admit_and_run(
 
 
 async def _reject_over_limit(runtime: Runtime, call: Call, client: Client) -> None:
-    """Rejects a request over a limit of the process; it is counted, but not logged."""
+    """Reject a request over a limit of the process; it is counted, but not logged."""
     runtime.metrics.count_shed()
     error = Error(kind="overloaded", message=admission.OVERLOADED_MESSAGE, retry_after_s=1)
     status, headers, content = _render_error(call, GatewayError(error))
@@ -292,7 +292,7 @@ async def _reject_over_limit(runtime: Runtime, call: Call, client: Client) -> No
 async def _accept_call(
     runtime: Runtime, exchange: Exchange, scope: Scope, receive: Receive
 ) -> None:
-    """Checks method, key, body, model and route before any target is tried."""
+    """Check method, key, body, model and route before any target is tried."""
     if scope["method"] != "POST":
         message = f"{scope['method']} is not allowed here; use POST"
         raise GatewayError(Error(kind="method_not_allowed", message=message))
@@ -343,7 +343,7 @@ async def _report_failure(
 
 
 async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: GatewayError) -> None:
-    """Sends the error to the client in its dialect, and logs it."""
+    """Send the error to the client in its dialect, and log it."""
     exchange = call.exchange
     if call.detached:  # it continues without the client
         return
@@ -433,7 +433,7 @@ def _encode_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def _record_disconnect(runtime: Runtime, call: Call, client: Client) -> None:
-    """Logs a call whose client disconnected, with what was sent until then."""
+    """Log a call whose client disconnected, with what was sent until then."""
     if call.detached:
         return
     call.outcome = "client_closed"

@@ -127,9 +127,9 @@ async def infer_provider(exchange: Exchange, file: Part) -> str:
 async def rename_models(
     runtime: Runtime, exchange: Exchange, file: Part, provider: Provider
 ) -> tuple[str, ...]:
-    """Rewrites the models in the call's batch file to the provider's names.
+    """Rewrite the models in the call's batch file to the provider's names.
 
-    Returns the guardrails of the routes that the lines name. Raises GatewayError.
+    Return the guardrails of the routes that the lines name. Raises GatewayError.
     """
     state = state_of(exchange)[0]
     source_spool = state.spool
@@ -160,7 +160,7 @@ async def rename_models(
 async def _copy_part(
     part: Part, source: Spool, target: Spool, rewriter: BatchLineRewriter | None
 ) -> Part:
-    """Copies a part to another spool, through `rewriter` if there is one."""
+    """Copy a part to another spool, through `rewriter` if there is one."""
     assert part.stored_range is not None
     start = target.size
     async for chunk in source.read(part.stored_range):
@@ -185,7 +185,7 @@ class BatchLineRewriter:
         self._size = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Buffers a chunk; returns the lines that it completes. Raises GatewayError."""
+        """Buffer a chunk; return the lines that it completes. Raises GatewayError."""
         line_end, newline, remainder = data.partition(b"\n")
         self._append_pending(line_end)
         if not newline:
@@ -236,7 +236,7 @@ class BatchLineRewriter:
 
 
 def _other_models_check(exchange: Exchange) -> CheckFields | None:
-    """Refuses other models in the lines of a limited key; None for any other key."""
+    """Refuse other models in the lines of a limited key; None for any other key."""
     if not other_models.is_limited(exchange.key):
         return None
 
@@ -257,7 +257,7 @@ class _FirstLine:
         self._buffer = b""
 
     def feed(self, data: bytes) -> bool:
-        """Buffers a chunk; returns whether the line is complete."""
+        """Buffer a chunk; return whether the line is complete."""
         self._buffer = (self._buffer + data).lstrip()
         return b"\n" in self._buffer or len(self._buffer) > MAX_LINE_BYTES
 

@@ -37,7 +37,7 @@ def is_bedrock(path: str) -> bool:
 
 
 def parse(path: str) -> BedrockPath | None:
-    """Parses a path; None for one that is not an operation of Bedrock."""
+    """Parse a path; None for one that is not an operation of Bedrock."""
     if not path.startswith(_PATH_PREFIXES):
         return None
     if match := _MODEL_PATH.fullmatch(path):

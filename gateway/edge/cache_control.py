@@ -22,7 +22,7 @@ _NAMES = (*_FLAGS, *_MIN_SECONDS, "namespace")
 
 
 def read(exchange: Exchange) -> CacheControl | None:
-    """Reads the request's cache control and removes the field from its body.
+    """Read the request's cache control and remove the field from its body.
 
     None if neither the route nor the request uses the cache. Raises GatewayError that names
     the invalid field.

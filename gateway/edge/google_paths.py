@@ -37,7 +37,7 @@ class GooglePath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(path: str) -> GooglePath | None:
-    """Parses a path; None for one that is not specific to Google.
+    """Parse a path; None for one that is not specific to Google.
 
     `/v1/models` is shared by three dialects; without an action it is left to the common table.
     """

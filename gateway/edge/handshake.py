@@ -48,7 +48,7 @@ def check_key_capacity(owner: int | None) -> None:
 
 @contextmanager
 def count_connection(owner: int | None) -> Iterator[None]:
-    """Counts an open connection of the key with this id."""
+    """Count an open connection of the key with this id."""
     _open_connections[owner] += 1
     try:
         yield
@@ -66,9 +66,9 @@ async def reject(
     content: bytes,
     event: str,
 ) -> None:
-    """Rejects a handshake with an HTTP response.
+    """Reject a handshake with an HTTP response.
 
-    On a server that cannot send one (Daphne), accepts, sends `event`, and closes.
+    On a server that cannot send one (Daphne), accept, send `event`, and close.
     """
     if not supports_http_response(scope):
         await send({"type": "websocket.accept"})

@@ -22,7 +22,7 @@ _LOOPBACK = ("127.", "::1")
 
 
 async def answer_operations(runtime: Runtime, scope: dict[str, Any], client: Client) -> None:
-    """Serves a request below /health or at /metrics."""
+    """Serve a request below /health or at /metrics."""
     path = scope["path"].rstrip("/")
     if path == "/metrics":
         await _send_metrics(runtime, scope, client)

@@ -71,7 +71,7 @@ def _split_version(path: str) -> tuple[str, str]:
 
 
 def begin_call(exchange: Exchange, path: str, method: str) -> None:
-    """Sets the operation of a new call; none if the path does not allow the method."""
+    """Set the operation of a new call; none if the path does not allow the method."""
     version, operation_path = _split_version(path)
     is_anthropic = "anthropic-version" in exchange.headers or path.startswith("/anthropic/")
     dialect = "anthropic_messages" if is_anthropic else "openai_chat"
@@ -95,7 +95,7 @@ async def accept_call(
     receive: Receive,
     deadlines: Deadlines,
 ) -> None:
-    """Checks a call before any target is tried. Raises GatewayError, ClientGone."""
+    """Check a call before any target is tried. Raises GatewayError, ClientGone."""
     assert exchange.passthrough_state is not None
     if exchange.passthrough_state.operation is None:
         allowed_methods = exchange.passthrough_state.allowed_methods
@@ -194,13 +194,13 @@ async def _read_body(
 
 
 def release_spool(exchange: Exchange) -> None:
-    """Closes the spool that `accept_call` opened for a form."""
+    """Close the spool that `accept_call` opened for a form."""
     if exchange.passthrough_state is not None and exchange.passthrough_state.spool is not None:
         exchange.passthrough_state.spool.close()
 
 
 def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
-    """Stores the fields as a JSON body for routing, limits and the log; of files only the size."""
+    """Store the fields as a JSON body for routing, limits and the log; of files only the size."""
     form_fields: dict[str, Any] = {}
     admission.check_case({part.name: None for part in form})
     for part in form:
@@ -405,7 +405,7 @@ def _route_to_provider(exchange: Exchange, provider: Provider, operation: Operat
 
 
 def _set_query(runtime: Runtime, exchange: Exchange, query: dict[str, str]) -> None:
-    """Sets the query to send upstream, with the provider's own ids as cursors."""
+    """Set the query to send upstream, with the provider's own ids as cursors."""
     state, operation = state_of(exchange)
     params = {name: value for name, value in query.items() if name not in _GATEWAY_PARAMS}
     for name in _CURSOR_PARAMS & params.keys():

@@ -43,7 +43,7 @@ _CLOSE_S = 2.0
 
 
 async def serve_realtime(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serves one session, from after the message `websocket.connect` to its end."""
+    """Serve one session, from after the message `websocket.connect` to its end."""
     started = time.perf_counter()
     raw_headers = _request_headers(scope)
     headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in raw_headers}
@@ -95,7 +95,7 @@ def _request_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
 
 
 def _select_route(call: Call, query: bytes, log_body_bytes: int) -> None:
-    """Finds the route. Raises GatewayError (400, 403, 404)."""
+    """Find the route. Raises GatewayError (400, 403, 404)."""
     exchange = call.exchange
     pairs = parse_qsl(query.decode("latin-1"))
     if any(name == "call_id" for name, _ in pairs):
@@ -129,7 +129,7 @@ def _select_route(call: Call, query: bytes, log_body_bytes: int) -> None:
 async def _report_failure(
     runtime: Runtime, call: Call, client: Client, socket: _Socket, failure: GatewayError
 ) -> None:
-    """Reports a failure: as the response to the handshake, or as an event."""
+    """Report a failure: as the response to the handshake, or as an event."""
     exchange, error = call.exchange, failure.error
     call.error = call.error or error
     if client.started:
@@ -166,7 +166,7 @@ class _Socket:
         self._scope, self._receive, self._send = scope, receive, send
 
     async def accept(self, message: dict[str, Any]) -> None:
-        """Accepts the handshake with the headers of a response."""
+        """Accept the handshake with the headers of a response."""
         if message["type"] != "http.response.start":
             return
         offered_subprotocols = self._scope.get("subprotocols") or ()

@@ -35,7 +35,7 @@ def render_refusal(
 
 
 async def send_refusal(scope: dict[str, Any], send: Send, error: Error) -> None:
-    """Responds to a request with an error."""
+    """Respond to a request with an error."""
     await Client(send).reply(*render_refusal(scope["path"], scope["headers"], error))
 
 

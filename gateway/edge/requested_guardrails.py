@@ -21,7 +21,7 @@ MAX_NAMES = 50
 
 
 def apply(exchange: Exchange) -> None:
-    """Adds the requested guardrails to the route of the exchange. Raises GatewayError."""
+    """Add the requested guardrails to the route of the exchange. Raises GatewayError."""
     removed_fields = {name: exchange.fields.pop(name) for name in FIELDS if name in exchange.fields}
     if not removed_fields:
         return

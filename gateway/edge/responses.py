@@ -61,7 +61,7 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 async def start_background_response(runtime: Runtime, call: Call, client: Client) -> None:
-    """Starts a background response, and replies with its first state. Raises GatewayError."""
+    """Start a background response, and reply with its first state. Raises GatewayError."""
     job = await background.background_responses(runtime).start(call, run_with_features)
     headers = id_headers(call)
     if not call.exchange.stream:
@@ -78,7 +78,7 @@ async def answer_response(
     receive: Receive,
     request_id: str,
 ) -> None:
-    """Serves one request for a response by its id."""
+    """Serve one request for a response by its id."""
     request_id_header = (b"x-request-id", request_id.encode())
     try:
         request = _ResponseRequest(runtime, endpoint, scope)
@@ -105,7 +105,7 @@ _EVENT_STREAM_HEADERS: list[Header] = [
 
 
 async def _send_until_disconnect(receive: Receive, coroutine: Any) -> None:
-    """Runs `coroutine` until it ends or the client disconnects."""
+    """Run `coroutine` until it ends or the client disconnects."""
     sender = asyncio.ensure_future(coroutine)
 
     async def listen() -> None:
@@ -192,7 +192,7 @@ class _ResponseRequest:
         return background.background_responses(self.runtime).job(self.owner, self.endpoint.arg)
 
     def _require_content(self, stored_response: StoredResponse) -> StoredResponse:
-        """Returns the response if its content is stored. Raises GatewayError."""
+        """Return the response if its content is stored. Raises GatewayError."""
         if stored_response.response:
             return stored_response
         message = (

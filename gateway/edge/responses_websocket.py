@@ -73,7 +73,7 @@ _DIALECT_NAME, _PATH = "openai_responses", "/v1/responses"
 async def serve_websocket(
     lazy_runtime: LazyRuntime, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Serves one WebSocket from its handshake to its end."""
+    """Serve one WebSocket from its handshake to its end."""
     runtime = await lazy_runtime.get()
     await receive()
     path, _ = path_aliases.resolve_path(scope["path"])
@@ -110,7 +110,7 @@ def _authenticate(runtime: Runtime, scope: Scope) -> int | None:
 
 
 async def _reject_handshake(scope: Scope, send: Send, error: Error) -> None:
-    """Rejects the handshake with an error body."""
+    """Reject the handshake with an error body."""
     reply = DIALECTS[_DIALECT_NAME].client.render_error(error, "")
     event = handshake.encode(_error_event(reply.status, reply.body))
     content = msgspec.json.encode(reply.body)
@@ -145,7 +145,7 @@ class _Connection:
         }
 
     async def run(self, receive: Receive) -> None:
-        """Handles messages until the client disconnects, the hour is over or the gateway drains."""
+        """Handle messages until the client disconnects, the hour is over or the gateway drains."""
         next_message = asyncio.ensure_future(receive())
         try:
             while True:
@@ -164,13 +164,13 @@ class _Connection:
             next_message.cancel()
 
     async def end(self) -> None:
-        """Cancels the turns in progress."""
+        """Cancel the turns in progress."""
         self.disconnected.set()
         await asyncio.gather(*self._streams.values(), return_exceptions=True)
         self._memory.forget_all(self.responses)
 
     async def _close_if_over(self) -> bool:
-        """Closes the connection if it must end and no turn is running; returns whether it did."""
+        """Close the connection if it must end and no turn is running; return whether it did."""
         if self._open_turns:
             return False
         if time.monotonic() - self._opened_at > MAX_CONNECTION_S:
@@ -188,7 +188,7 @@ class _Connection:
         return False
 
     async def _handle_message(self, message: dict[str, Any]) -> bool:
-        """Queues the turn that a message requests; returns whether the connection stays open."""
+        """Queue the turn that a message requests; return whether the connection stays open."""
         text = message.get("text")
         data = message.get("bytes") or b""
         size = len(data) if text is None else len(text)
@@ -210,7 +210,7 @@ class _Connection:
         return True
 
     def _queue_turn(self, stream_id: str, fields: dict[str, msgspec.Raw]) -> None:
-        """Queues a request behind those of its stream. Raises GatewayError for too many."""
+        """Queue a request behind those of its stream. Raises GatewayError for too many."""
         for name, task in list(self._streams.items()):
             if task.done():
                 del self._streams[name]
@@ -251,7 +251,7 @@ class _Connection:
     async def _respond_without_generating(
         self, stream_id: str, fields: dict[str, msgspec.Raw]
     ) -> None:
-        """Responds to a request with `generate: false`: later turns continue from its input."""
+        """Respond to a request with `generate: false`: later turns continue from its input."""
         runtime, scope = self.runtime, self.scope
         key = authenticate(runtime, runtime.snapshot, scope["headers"], scope["query_string"])
         model = admission.field_value(fields, "model", str, default="")
@@ -293,7 +293,7 @@ class _Connection:
             await self.send(msgspec.json.encode(event), stream_id)
 
     def remember_response(self, stream_id: str, stored_response: StoredResponse) -> None:
-        """Stores the newest response of a stream in memory."""
+        """Store the newest response of a stream in memory."""
         self._memory.remember(self.responses, stream_id, stored_response)
         size = sum(response.size for response in self.responses.values())
         while len(self.responses) > 1 and (
@@ -304,7 +304,7 @@ class _Connection:
             size -= oldest_response.size
 
     async def send(self, event: bytes, stream_id: str) -> None:
-        """Sends an event; waits while the client does not read."""
+        """Send an event; wait while the client does not read."""
         if self.disconnected.is_set():
             return
         if stream_id:
@@ -313,14 +313,14 @@ class _Connection:
             await self._send({"type": "websocket.send", "text": event.decode()})
 
     async def send_refusal(self, failure: GatewayError, stream_id: str) -> None:
-        """Sends the error with which a message was rejected."""
+        """Send the error with which a message was rejected."""
         reply = DIALECTS[_DIALECT_NAME].client.render_error(failure.error, "")
         await self.send_error(reply.status, reply.body, reply.headers, stream_id)
 
     async def send_error(
         self, status: int, body: dict[str, Any], headers: Mapping[str, str], stream_id: str
     ) -> None:
-        """Sends an error."""
+        """Send an error."""
         event = _error_event(status, body)
         error_headers = {
             name: value for name, value in headers.items() if name.startswith(_ERROR_HEADERS)
@@ -345,7 +345,7 @@ class _Turn:
         self._error_body = bytearray()
 
     async def run(self) -> None:
-        """Serves the turn; every failure is sent on the connection."""
+        """Serve the turn; every failure is sent on the connection."""
         connection = self.connection
         runtime, scope = connection.runtime, connection.scope
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}

@@ -54,7 +54,7 @@ async def answer_traces(
     headers: dict[str, str],
     request_id: str,
 ) -> None:
-    """Stores the traces and spans of one request, and sends the response of its protocol."""
+    """Store the traces and spans of one request, and send the response of its protocol."""
     is_otlp = endpoint.arg == otlp.SOURCE
     protobuf = is_otlp and _media_type(headers) == _PROTOBUF
     reply_headers = [(b"x-request-id", request_id.encode())]
@@ -92,7 +92,7 @@ async def _store_spans(
     receive: Receive,
     headers: dict[str, str],
 ) -> ParsedSpans:
-    """Reads, parses and stores one request. Raises GatewayError or ClientGone."""
+    """Read, parse and store one request. Raises GatewayError or ClientGone."""
     if scope["method"] != "POST":
         message = f"{scope['method']} is not allowed here; use POST"
         raise GatewayError(Error(kind="method_not_allowed", message=message))
@@ -158,7 +158,7 @@ def _build_batch(
     key: ApiKey | None,
     log_body_bytes: int,
 ) -> tuple[ParsedSpans, SpanBatch]:
-    """Parses a body, and masks what is stored of it. Raises GatewayError; may run in a thread."""
+    """Parse a body, and mask what is stored of it. Raises GatewayError; may run in a thread."""
     try:
         parsed_spans = parse(_decompress(body, encoding))
     except (TooManyItems, TooManyValues) as error:

@@ -62,7 +62,7 @@ class _FormCollector:
         self._start: int | None = None
 
     async def add(self, item: Part | bytes) -> None:
-        """Adds an item of the decoder: the start of a part, or bytes of the current part."""
+        """Add an item of the decoder: the start of a part, or bytes of the current part."""
         if isinstance(item, Part):
             self.finish_part()
             self._part = item
@@ -79,7 +79,7 @@ class _FormCollector:
             await self._spool.write(data)
 
     def finish_part(self) -> None:
-        """Completes the current part, if there is one."""
+        """Complete the current part, if there is one."""
         if self._part is None:
             return
         if self._start is None:

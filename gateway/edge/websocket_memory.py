@@ -32,7 +32,7 @@ class KeyMemory:
         self._sizes: OrderedDict[tuple[int, str], tuple[Responses, int]] = OrderedDict()
 
     def add_turn(self, size: int) -> None:
-        """Counts a turn that is waiting or running. Raises GatewayError (429) above the limit."""
+        """Count a turn that is waiting or running. Raises GatewayError (429) above the limit."""
         if self._turn_bytes and self._turn_bytes + size > self._limit:
             message = (
                 "the requests in progress on the WebSockets of this API key are larger than "
@@ -42,11 +42,11 @@ class KeyMemory:
         self._turn_bytes += size
 
     def end_turn(self, size: int) -> None:
-        """Counts a turn no longer."""
+        """Count a turn no longer."""
         self._turn_bytes -= size
 
     def remember(self, responses: Responses, stream_id: str, response: StoredResponse) -> None:
-        """Adds the newest response of a stream to those of its connection."""
+        """Add the newest response of a stream to those of its connection."""
         self.forget(responses, stream_id)
         responses[stream_id] = response
         size = response.size
@@ -59,14 +59,14 @@ class KeyMemory:
             self.forget(oldest_responses, oldest_stream_id)
 
     def forget(self, responses: Responses, stream_id: str) -> None:
-        """Drops the response of a stream, if there is one."""
+        """Drop the response of a stream, if there is one."""
         responses.pop(stream_id, None)
         entry = self._sizes.pop((id(responses), stream_id), None)
         if entry is not None:
             self._response_bytes -= entry[1]
 
     def forget_all(self, responses: Responses) -> None:
-        """Drops all responses of a connection."""
+        """Drop all responses of a connection."""
         for stream_id in list(responses):
             self.forget(responses, stream_id)
 

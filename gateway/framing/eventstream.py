@@ -55,7 +55,7 @@ class Decoder:
         return self._size
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Returns the messages that `data` completes. Raises CorruptMessage or FrameTooLarge."""
+        """Return the messages that `data` completes. Raises CorruptMessage or FrameTooLarge."""
         if not data:
             return []
         self._chunks.append(data)
@@ -80,12 +80,12 @@ class Decoder:
         return frames
 
     def close(self) -> list[Frame]:
-        """Discards an incomplete message, whose checksum cannot be verified."""
+        """Discard an incomplete message, whose checksum cannot be verified."""
         self._chunks, self._size, self._message_length = [], 0, 0
         return []
 
     def _read_message_length(self, buffer: bytes, offset: int) -> int:
-        """Verifies the prelude of the message at `offset` and returns the message's length."""
+        """Verify the prelude of the message at `offset` and return the message's length."""
         message_length, headers_length, crc = _PRELUDE.unpack_from(buffer, offset)
         if zlib.crc32(buffer[offset : offset + 8]) != crc:
             raise CorruptMessage("the checksum of a message's prelude does not match")
@@ -120,7 +120,7 @@ def _parse_frame(message: bytes) -> Frame:
 
 
 def _parse_headers(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yields the headers whose value is a string; the others are not needed here."""
+    """Yield the headers whose value is a string; the others are not needed here."""
     offset = 0
     try:
         while offset < len(data):
@@ -161,7 +161,7 @@ def find_message(messages: bytes, payload: bytes) -> int:
 
 
 def encode(data: bytes, event: str, *, exception: bool = False) -> bytes:
-    """Returns one message as bytes."""
+    """Return one message as bytes."""
     message_type = "exception" if exception else "event"
     message_headers = {
         f":{message_type}-type": event,

@@ -19,10 +19,10 @@ class FrameDecoder(Protocol):
         """Whether an incomplete frame is buffered."""
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Returns the frames that `data` completes. Raises FrameTooLarge."""
+        """Return the frames that `data` completes. Raises FrameTooLarge."""
 
     def close(self) -> list[Frame]:
-        """Returns the frames that the end of the stream completes."""
+        """Return the frames that the end of the stream completes."""
 
 
 class StreamFormat(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,7 +65,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def parse_boundary(content_type: str) -> str | None:
-    """Returns the boundary in a content type; None if it is not that of a form."""
+    """Return the boundary in a content type; None if it is not that of a form."""
     match = _BOUNDARY.match(content_type.strip())
     boundary = (match[1] or match[2]) if match else None
     return boundary if boundary is not None and _VALID_BOUNDARY.fullmatch(boundary) else None
@@ -82,7 +82,7 @@ class Decoder:
         self._part_count = 0
 
     def feed(self, data: bytes) -> list[Part | bytes]:
-        """Returns a Part at the start of each field, then its bytes. Raises MalformedForm."""
+        """Return a Part at the start of each field, then its bytes. Raises MalformedForm."""
         self._buffer += data
         items: list[Part | bytes] = []
         while self._step(items):
@@ -90,7 +90,7 @@ class Decoder:
         return items
 
     def close(self) -> None:
-        """Ends the body. Raises MalformedForm if the form is incomplete."""
+        """End the body. Raises MalformedForm if the form is incomplete."""
         if self._step == self._read_preamble:
             raise MalformedForm("the form does not begin with its boundary")
         if self._step != self._discard_epilogue:
@@ -111,7 +111,7 @@ class Decoder:
         self._step = self._read_boundary_suffix
 
     def _read_boundary_suffix(self, items: list[Part | bytes]) -> bool:
-        """Reads what follows a boundary: the start of a part or the end of the form."""
+        """Read what follows a boundary: the start of a part or the end of the form."""
         if len(self._buffer) < 2:
             return False
         if self._buffer.startswith(b"--"):
@@ -126,7 +126,7 @@ class Decoder:
         return True
 
     def _read_head(self, items: list[Part | bytes]) -> bool:
-        """Reads the head of a part, from its line end to the empty line after it."""
+        """Read the head of a part, from its line end to the empty line after it."""
         head_end = self._buffer.find(b"\r\n\r\n", 2, MAX_HEAD_BYTES + 2)
         # A boundary may begin with the line end of the empty line itself.
         scan_end = head_end + 2 + len(self._delimiter) if head_end >= 0 else MAX_HEAD_BYTES + 2
@@ -220,7 +220,7 @@ def _parse_params(text: str) -> dict[str, str]:
 
 
 def encode(parts: Iterable[Part], boundary: str) -> list[bytes | ByteRange]:
-    """Returns the body of a form as consecutive segments.
+    """Return the body of a form as consecutive segments.
 
     `boundary` must not occur in any part: use that of the form the parts come from.
     """
@@ -244,5 +244,5 @@ def encode(parts: Iterable[Part], boundary: str) -> list[bytes | ByteRange]:
 
 
 def _quote_name(text: str) -> str:
-    """Escapes a name as browsers do (WHATWG HTML, multipart/form-data)."""
+    """Escape a name as browsers do (WHATWG HTML, multipart/form-data)."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

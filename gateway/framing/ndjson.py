@@ -39,7 +39,7 @@ class Decoder:
         return bool(self._chunks)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Returns the lines that `data` completes. Raises FrameTooLarge."""
+        """Return the lines that `data` completes. Raises FrameTooLarge."""
         first_line_end, terminator, remainder = data.partition(b"\n")
         self._buffer_chunk(first_line_end)
         if not terminator:
@@ -53,7 +53,7 @@ class Decoder:
         return _decode_lines([*lines, *complete_lines])
 
     def close(self) -> list[Frame]:
-        """Returns the line that the end of the stream completes."""
+        """Return the line that the end of the stream completes."""
         line = b"".join(self._chunks)
         self._chunks, self._size = [], 0
         return _decode_lines([line])
@@ -77,7 +77,7 @@ def _decode_lines(lines: list[bytes]) -> list[Frame]:
 
 
 def encode(data: bytes) -> bytes:
-    """Returns one line as bytes; `data` is JSON without line breaks.
+    """Return one line as bytes; `data` is JSON without line breaks.
 
     Characters that Python's `splitlines` treats as line breaks are escaped, because the
     ollama SDK uses it. In JSON they can only occur inside a string.

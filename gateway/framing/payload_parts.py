@@ -24,7 +24,7 @@ class Decoder:
         self._messages = eventstream.Decoder()
 
     def feed(self, data: bytes) -> bytes:
-        """Returns the container's bytes in `data`. Raises CorruptMessage or FrameTooLarge."""
+        """Return the container's bytes in `data`. Raises CorruptMessage or FrameTooLarge."""
         parts = []
         for frame in self._messages.feed(data):
             if frame.event == _PART:

@@ -57,7 +57,7 @@ class Decoder:
         return bool(self._chunks)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Returns the events that `data` completes. Raises FrameTooLarge."""
+        """Return the events that `data` completes. Raises FrameTooLarge."""
         if not self._chunks and data.endswith(b"\n\n") and self._is_normalized(data):
             # Fast path: complete events and an empty buffer.
             return [
@@ -80,7 +80,7 @@ class Decoder:
         return [frame for block in blocks if (frame := _parse_frame(block)) is not None]
 
     def close(self) -> list[Frame]:
-        """Returns the event that the end of the stream completes, if it has data.
+        """Return the event that the end of the stream completes, if it has data.
 
         The standard drops an incomplete event, but some providers end a stream
         without the last empty line.
@@ -111,7 +111,7 @@ class Decoder:
         return FrameTooLarge(f"an event of more than {self._max_bytes} bytes")
 
     def _normalize_line_ends(self, data: bytes) -> bytes:
-        """Returns the bytes with LF line ends only and without a byte order mark."""
+        """Return the bytes with LF line ends only and without a byte order mark."""
         if self._bom_prefix is not None:
             data = self._strip_bom(self._bom_prefix + data)
         if self._after_cr and data:
@@ -151,7 +151,7 @@ def _parse_frame(block: bytes) -> Frame | None:
 
 
 def encode(data: bytes, event: bytes = b"") -> bytes:
-    """Returns one event as bytes; `data` must not contain a line break (JSON does not)."""
+    """Return one event as bytes; `data` must not contain a line break (JSON does not)."""
     if event:
         return b"event: " + event + b"\ndata: " + data + b"\n\n"
     return b"data: " + data + b"\n\n"

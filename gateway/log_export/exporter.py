@@ -30,7 +30,7 @@ _SNAPSHOT_BOUNDS = """
 def export_complete_rows(destination: Destination, *, bodies: bool) -> int:
     """Export the rows that are complete, and return their number. Raises ExportError.
 
-    Does nothing while another process exports.
+    Do nothing while another process exports.
     """
     state = _claim_lease()
     if state is None:

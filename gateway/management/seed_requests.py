@@ -65,7 +65,7 @@ RARE_TERMS = tuple(f"{a}{b}" for a in ("quartz", "lumen", "basil", "otter") for 
 
 
 def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> Iterator[int]:
-    """Write `count` rows that end at `until` (unix seconds); yields the number written so far."""
+    """Write `count` rows that end at `until` (unix seconds); yield the number written so far."""
     random_ = random.Random(draw)  # noqa: S311 - an example, not a secret
     step = span_s / max(count, 1)
     written_count = 0

@@ -61,7 +61,7 @@ class RequestScoreQuerySet(models.QuerySet["RequestScore"]):
     def save_score(
         self, log: RequestLog, author: str, *, name: str, value: float | None, comment: str
     ) -> RequestScore:
-        """Save one author's score of a name; replaces an earlier one.
+        """Save one author's score of a name; replace an earlier one.
 
         Raises:
             ValidationError: the name, the value or the comment is invalid, both value and

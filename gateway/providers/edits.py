@@ -69,7 +69,7 @@ def check(edit: Edit) -> None:
 
 
 def apply(edits: Sequence[Edit], body: Object) -> tuple[Object, list[Adaptation]]:
-    """Return the body after all edits, in order, and a report. Does not modify `body`."""
+    """Return the body after all edits, in order, and a report. Do not modify `body`."""
     report: list[Adaptation] = []
     for edit in edits:
         changes: list[EditChange] = []

@@ -64,7 +64,7 @@ _SECRET_NAMES = frozenset({"sig", "pass", "pwd"})
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Replace every configured and every key-like secret in a text by `***`.
 
-    Truncates to MAX_CHARS characters: it is for messages and log lines.
+    Truncate it to MAX_CHARS characters: it is for messages and log lines.
     """
     # Truncating before the exact replacement could leave half a secret.
     for secret in secrets:

@@ -55,7 +55,7 @@ class PeerProcesses:
         return f"/proc/self/fd/{self._directory_fd}/{name}"
 
     def wait_change(self, timeout_s: float) -> bool:
-        """Waits for a notification from another process, or `wake`; returns whether one arrived."""
+        """Wait for a notification from another process, or `wake`; return whether one arrived."""
         if self._socket is None:
             time.sleep(timeout_s)
             return False
@@ -71,7 +71,7 @@ class PeerProcesses:
         return notified
 
     def acknowledge(self) -> None:
-        """Confirms to the notifying processes that the new registry is in use."""
+        """Confirm to the notifying processes that the new registry is in use."""
         notifiers, self._notifiers = self._notifiers, []
         for name in notifiers:
             with contextlib.suppress(OSError):
@@ -80,7 +80,7 @@ class PeerProcesses:
                 self._socket.sendto(b"1", self._socket_address(name.decode()))
 
     def notify_change(self, timeout_s: float) -> int:
-        """Notifies all others of a change; returns how many have not acknowledged in time."""
+        """Notify all others of a change; return how many have not acknowledged in time."""
         if self._socket is None:
             return 0
         reply_name = f"{self._name}-{uuid.uuid4().hex[:8]}.asks"
@@ -110,7 +110,7 @@ class PeerProcesses:
         return [n for n in names if n.endswith(_SUFFIX) and n != self._name + _SUFFIX]
 
     def _send_notification(self, replies: socket.socket, name: str, reply_name: str) -> bool:
-        """Sends a notification; returns whether to wait for its acknowledgement."""
+        """Send a notification; return whether to wait for its acknowledgement."""
         try:
             replies.settimeout(0)
             replies.sendto(_CHANGED_MESSAGE + reply_name.encode(), self._socket_address(name))
@@ -122,13 +122,13 @@ class PeerProcesses:
         return True
 
     def wake(self) -> None:
-        """Ends this process's wait."""
+        """End this process's wait."""
         with contextlib.suppress(OSError):
             if self._socket is not None:
                 self._socket.sendto(_WAKE_MESSAGE, self._socket_address(self._name + _SUFFIX))
 
     def close(self) -> None:
-        """Closes and removes the socket."""
+        """Close and remove the socket."""
         if self._socket is not None:
             self._socket.close()
             self._unlink_socket(self._name + _SUFFIX)

@@ -64,7 +64,7 @@ class SnapshotHolder(Protocol):
     limiter: Limiter
 
     def swap(self, snapshot: Snapshot) -> None:
-        """Replaces the snapshot from the next request on; called on the event loop."""
+        """Replace the snapshot from the next request on; called on the event loop."""
 
 
 class Registry:
@@ -109,11 +109,11 @@ class Registry:
         return self.failed or query_timed_out
 
     def sync_spend_soon(self) -> None:
-        """Reads the recorded spend on the next poll."""
+        """Read the recorded spend on the next poll."""
         self._spend_sync_at = 0.0
 
     def refresh(self) -> None:
-        """Loads the newest registry in this process and its peers, within a time limit.
+        """Load the newest registry in this process and its peers, within a time limit.
 
         Call it from any thread but the event loop's, which must keep running. Raises nothing: a
         process that cannot be reached loads the registry on its next poll.
@@ -131,7 +131,7 @@ class Registry:
             log.warning("%d processes do not use the new registry yet", missing_peers)
 
     def _load_if_changed(self) -> None:
-        """Loads the registry if its version has changed."""
+        """Load the registry if its version has changed."""
         runtime = self._runtime
         version = self._registry_store.current_version()
         if version == runtime.snapshot.version and self.stored_at is None:
@@ -188,7 +188,7 @@ class Registry:
             self._query_started_at = None
 
     def _store_snapshot(self) -> None:
-        """Stores the snapshot for a start without the database."""
+        """Store the snapshot for a start without the database."""
         snapshot, now = self._runtime.snapshot, time.monotonic()
         if (
             self._registry_store.store_snapshot is None
@@ -203,7 +203,7 @@ class Registry:
             log.warning("the registry cannot be stored in the data directory: %s", error.strerror)
 
     def _sync_spend(self, snapshot: Snapshot, *, immediately: bool = False) -> None:
-        """Passes the recorded spend from the database to the limiter, at intervals."""
+        """Pass the recorded spend from the database to the limiter, at intervals."""
         started = time.monotonic()
         if self._registry_store.recorded_spend is None or (
             started < self._spend_sync_at and not immediately
@@ -217,7 +217,7 @@ class Registry:
             self._loop.call_soon_threadsafe(self._runtime.limiter.sync_spend, recorded_spend)
 
     async def stop(self) -> None:
-        """Ends the thread."""
+        """End the thread."""
         self._stop.set()
         self._peers.wake()
         await asyncio.to_thread(self._thread.join, REFRESH_S)

@@ -102,7 +102,7 @@ class BackgroundService(Protocol):
     """A service that runs next to the requests."""
 
     async def stop(self) -> None:
-        """Stops it, and waits for its end."""
+        """Stop it, and wait for its end."""
 
 
 class Runtime:
@@ -190,14 +190,14 @@ class Runtime:
         self.registry = Registry(self, wiring.registry, wiring.close, processes, stored_at)
 
     def _sample_gauges(self) -> None:
-        """Updates the gauges of this process, in the monitor's thread."""
+        """Update the gauges of this process, in the monitor's thread."""
         self.metrics.sample(process_values(self.journal, self.monitor, self.config.max_requests))
 
     def _sync_spend_soon(self) -> None:
         self.registry.sync_spend_soon()
 
     def swap(self, snapshot: Snapshot) -> None:
-        """Replaces the registry from the next request on."""
+        """Replace the registry from the next request on."""
         self.request_templates = RequestTemplates()
         self.snapshot = snapshot
         self.metrics.use_names(snapshot)
@@ -207,7 +207,7 @@ class Runtime:
         self.upstreams.retire_unused({p.network for p in snapshot.providers.values()})
 
     def begin_drain(self, deadline_s: float | None = None) -> None:
-        """Makes the process unready, and stops running requests shortly before the deadline."""
+        """Make the process unready, and stop running requests shortly before the deadline."""
         if self.draining:
             return
         self.draining = True
@@ -219,7 +219,7 @@ class Runtime:
             deadlines.stop("drain")
 
     def run_in_loop(self, work: Callable[[], T]) -> T:
-        """Runs a function in the loop's thread and returns its result; for other threads.
+        """Run a function in the loop's thread and return its result; for other threads.
 
         Raises TimeoutError if the loop does not run it in time.
         """
@@ -230,7 +230,7 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(IN_LOOP_S)
 
     async def close(self) -> None:
-        """Writes pending log records, stops the services and closes the connections."""
+        """Write pending log records, stop the services and close the connections."""
         self.log_writer.stop()
         self.monitor.stop()
         await self.registry.stop()
@@ -333,7 +333,7 @@ def _first_snapshot(store: RegistryStore) -> tuple[Snapshot, float | None]:
 
 
 def settle_process() -> None:
-    """Reduces delays of the loop by the garbage collector and by other threads.
+    """Reduce delays of the loop by the garbage collector and by other threads.
 
     Each of the loop's system calls releases the GIL: while the search index was being filled, the
     loop got it back after 5 ms, which is Python's default; eight calls took 44 ms at the p99, and
@@ -345,7 +345,7 @@ def settle_process() -> None:
 
 @functools.cache
 def _freeze_objects() -> None:
-    """Exempts today's objects from collection, which halves the p99 at 64 connections.
+    """Exempt today's objects from collection, which halves the p99 at 64 connections.
 
     Once per process: frozen again by the runtime of another loop, the objects of the earlier
     runtime would never be freed. The garbage of a start, 0.5 MB, is not worth the 0.1 s that its

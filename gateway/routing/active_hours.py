@@ -44,7 +44,7 @@ class ActiveHours(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=256)
 def parse_active_hours(text: str) -> ActiveHours:
-    """Parses active hours. Raises ValueError with a message for the operator."""
+    """Parse active hours. Raises ValueError with a message for the operator."""
     days, opening_minutes, zone = frozenset(range(7)), (0, _DAY), "UTC"
     parts = text.split()
     if parts and _WEEK.fullmatch(parts[0].lower()):

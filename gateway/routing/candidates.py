@@ -163,7 +163,7 @@ class RetryPlan:
         return None
 
     def record_failure(self, error: Error, candidate: Candidate | None = None) -> bool:
-        """Records how a call ended; returns whether another candidate may follow."""
+        """Record how a call ended; return whether another candidate may follow."""
         candidate = candidate or self._current_candidate
         assert candidate is not None
         self._record_error_kind(candidate, error.kind)
@@ -194,7 +194,7 @@ class RetryPlan:
         return True
 
     def _retry_alone(self, candidate: Candidate) -> None:
-        """Calls this candidate again before any other."""
+        """Call this candidate again before any other."""
         self._retry_queue = [candidate]
         self._not_activated = [c for c in self._pending if c.stage > candidate.stage]
         self._pending = []
@@ -256,7 +256,7 @@ def may_retry_target(error: Error, max_wait_s: float) -> bool:
 
 
 def max_retries(kind: str, retries: int, retries_by_kind: Mapping[str, int]) -> int:
-    """Retries for an error of this kind."""
+    """Retry for an error of this kind."""
     return retries_by_kind.get(CLASS_BY_KIND.get(kind, ""), retries if kind in _TRANSIENT else 0)
 
 
@@ -325,7 +325,7 @@ class StepRetryPlan(RetryPlan):
             self._start_round(next_group)
 
     def _start_round(self, next_group: Group) -> None:
-        """Starts another round over a step."""
+        """Start another round over a step."""
         self.round_number = self.round_number + 1 if next_group == self._group else 1
         self._group = next_group
         self.pause_due = True
@@ -337,7 +337,7 @@ class StepRetryPlan(RetryPlan):
         self._pending.sort(key=group_of)
 
     def record_failure(self, error: Error, candidate: Candidate | None = None) -> bool:
-        """Records how a call ended; returns whether another candidate may follow."""
+        """Record how a call ended; return whether another candidate may follow."""
         candidate = candidate or self._current_candidate
         assert candidate is not None
         self._calls[group_of(candidate)] += 1

@@ -231,7 +231,7 @@ def sliding_total(counters: Sequence[int], offset: int, current_slot: int) -> in
 
 
 def add_to_slot(counters: CounterArray, offset: int, current_slot: int, amount: int) -> None:
-    """Counts `amount` in the slot `current_slot`."""
+    """Count `amount` in the slot `current_slot`."""
     latest_slot = counters[offset]
     if current_slot > latest_slot:
         _advance_slot(counters, offset, latest_slot, current_slot)
@@ -244,7 +244,7 @@ def add_to_slot(counters: CounterArray, offset: int, current_slot: int, amount: 
 
 
 def _advance_slot(counters: CounterArray, offset: int, latest_slot: int, current_slot: int) -> None:
-    """Advances the counter to a later slot; readers see the old one until the sum is computed."""
+    """Advance the counter to a later slot; readers see the old one until the sum is computed."""
     for number in range(max(latest_slot + 1, current_slot - SLICES), current_slot + 1):
         counters[offset + FIRST_BUCKET + number % BUCKETS] = 0
     remaining_count = sum(counters[offset + FIRST_BUCKET : offset + SUM])
@@ -283,7 +283,7 @@ def window_spend(counters: Sequence[int], offset: int, window: int) -> int:
 
 
 def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> None:
-    """Counts `amount` in a calendar window, unless a later window has begun."""
+    """Count `amount` in a calendar window, unless a later window has begun."""
     latest_window = counters[offset]
     if window < latest_window:
         return
@@ -294,7 +294,7 @@ def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> 
 
 
 def discard_future_spend(counters: CounterArray, offset: int, span: str, now: float) -> None:
-    """Discards the spending in a window that has not begun: the clock was ahead.
+    """Discard the spending in a window that has not begun: the clock was ahead.
 
     Otherwise nothing would be counted until that window begins.
     """
@@ -413,7 +413,7 @@ def _peer_counts(
 
 
 def reserve(windows: Iterable[CounterWindow], local: CounterArray, estimate: Estimate) -> None:
-    """Counts a request, and reserves its estimated use."""
+    """Count a request, and reserve its estimated use."""
     for metric, _, offset, current_slot, count_index, bucket_index, reserved_index in windows:
         if metric == TOKENS:
             local[reserved_index] += estimate.tokens
@@ -433,7 +433,7 @@ def settle(
     tokens: int,
     spent_units: int,
 ) -> None:
-    """Releases what `reserve` reserved, and counts the actual tokens and units of dollars."""
+    """Release what `reserve` reserved, and count the actual tokens and units of dollars."""
     for metric, _, offset, current_slot, count_index, bucket_index, reserved_index in windows:
         if metric == REQUESTS:
             continue

@@ -59,7 +59,7 @@ NO_INPUTS = SimulationInputs()
 def apply_inputs(
     call: Call, route: Route, target: Target, inputs: SimulationInputs
 ) -> tuple[RuntimeInput, ...]:
-    """Apply the inputs to a call; returns the inputs that live traffic would add.
+    """Apply the inputs to a call; return the inputs that live traffic would add.
 
     Raises GatewayError for inputs that do not belong to the request.
     """
@@ -137,7 +137,7 @@ def _parse_earlier_response(
 def _apply_files(
     call: Call, route: Route, target: Target, dialect: Dialect, inputs: SimulationInputs
 ) -> tuple[RuntimeInput, ...]:
-    """Apply the files as fetched media; returns those that live traffic would fetch."""
+    """Apply the files as fetched media; return those that live traffic would fetch."""
     exchange = call.exchange
     if exchange.verb not in {"generate", "count_tokens"} or route.strict:
         return ()

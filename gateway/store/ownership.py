@@ -24,7 +24,7 @@ def adopt_row(row: Any) -> bool:
 
 
 def _release_row(row: RegistryRow) -> None:
-    """Saves each row separately, so that the audit log records it."""
+    """Save each row separately, so that the audit log records it."""
     if row.read_only:
         row.source, row.source_ref = RowSource.DATABASE, ""
         row.save()

@@ -324,7 +324,7 @@ def _key_sql() -> str:
 
 
 def _update_last_used(cursor: Any, rows: list[NewRow]) -> None:
-    """Update each key's `last_used_at`, at most once per KEY_USED. Does not bump the registry."""
+    """Update each key's `last_used_at`, at most once per KEY_USED. Do not bump the registry."""
     started, key = columns().started, columns().names.index("key_id")
     used_at_by_key = {
         new_row.row[key]: new_row.row[started] for new_row in rows if new_row.row[key]

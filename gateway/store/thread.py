@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 def refresh() -> None:
     """Close this thread's connection if it is broken or too old; the next query opens a new one.
 
-    Does nothing inside a transaction, which would lose its connection.
+    Do nothing inside a transaction, which would lose its connection.
     """
     if not connection.in_atomic_block:
         close_old_connections()
@@ -22,7 +22,7 @@ def refresh() -> None:
 def close_connection() -> None:
     """Close this thread's connection; the next query opens a new one.
 
-    Does nothing inside a transaction, which would lose its connection.
+    Do nothing inside a transaction, which would lose its connection.
     """
     if not connection.in_atomic_block:
         connection.close()

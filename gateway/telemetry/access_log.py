@@ -23,7 +23,7 @@ class AccessLogConsumer:
         """Nothing here depends on the registry."""
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
-        """Writes one line per record."""
+        """Write one line per record."""
         for item in batch:
             log.info("request", extra=_record_fields(item.record))
 

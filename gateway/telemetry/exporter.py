@@ -68,13 +68,13 @@ class Consumer(Protocol):
     bodies: bool
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Sets the providers by which records are labelled."""
+        """Set the providers by which records are labelled."""
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
-        """Handles one batch. May block and raise."""
+        """Handle one batch. May block and raise."""
 
     def close(self) -> None:
-        """Sends pending data."""
+        """Send pending data."""
 
 
 class RecordExporter:
@@ -98,12 +98,12 @@ class RecordExporter:
         self._thread = RestartingThread("telemetry", self._run, self._stop)
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Sets the providers by which records are labelled."""
+        """Set the providers by which records are labelled."""
         for consumer in self._consumers:
             consumer.use_snapshot(snapshot)
 
     def export(self, record: LogRecord, *, sampled: bool) -> None:
-        """Queues one record, without its bodies unless a consumer needs them."""
+        """Queue one record, without its bodies unless a consumer needs them."""
         if not sampled and not self._all_records:
             return
         size = _body_bytes(record) if self._bodies else 0
@@ -120,7 +120,7 @@ class RecordExporter:
             self._wake.set()
 
     def close(self) -> None:
-        """Passes the queued records to the consumers, within CLOSE_S."""
+        """Pass the queued records to the consumers, within CLOSE_S."""
         self._stop.set()
         self._wake.set()
         self._thread.join(CLOSE_S)
@@ -153,7 +153,7 @@ class RecordExporter:
                     self._run_guarded(partial(consumer.consume, exported_items))
 
     def _run_guarded(self, work: Callable[[], None]) -> None:
-        """Runs a consumer's work: the failure of one must not stop the others."""
+        """Run a consumer's work: the failure of one must not stop the others."""
         try:
             work()
         except Exception as error:

@@ -55,17 +55,17 @@ class MetricConsumer:
         )
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Sets the providers by which values are labelled."""
+        """Set the providers by which values are labelled."""
         self._labels = provider_labels(snapshot)
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
-        """Counts one batch."""
+        """Count one batch."""
         for item in batch:
             if any(attempt.skipped is None for attempt in item.record.attempts):
                 self._count_record(item.record)
 
     def close(self) -> None:
-        """Exports the last values."""
+        """Export the last values."""
         self._meters.shutdown()
 
     def _count_record(self, record: LogRecord) -> None:

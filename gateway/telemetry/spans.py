@@ -46,16 +46,16 @@ class SpanConsumer:
         self._labels: Mapping[str, ProviderLabel] = {}
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Sets the providers by which spans are labelled."""
+        """Set the providers by which spans are labelled."""
         self._labels = provider_labels(snapshot)
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
-        """Exports one batch. Retries for a limited time; a failure is logged by the library."""
+        """Export one batch. Retries for a limited time; a failure is logged by the library."""
         spans = [span for item in batch for span in self._spans_of_record(item.record)]
         self._exporter.export(spans)
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def _spans_of_record(self, record: LogRecord) -> list[ReadableSpan]:

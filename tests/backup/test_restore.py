@@ -78,7 +78,7 @@ def key_and_provider_work(gateway: UpProcess, key: str | None, upstream: StrictO
 
 @contextlib.contextmanager
 def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
-    """Send requests sequentially until the block ends; yields the list of status codes."""
+    """Send requests sequentially until the block ends; yield the list of status codes."""
     codes: list[int] = []
     finished = threading.Event()
 
@@ -99,7 +99,7 @@ def background_requests(gateway: UpProcess, key: str) -> Iterator[list[int]]:
 def backup(
     tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI
 ) -> tuple[Path, Path, str]:
-    """Create a backup of a gateway during traffic; yields it, its data directory and a key."""
+    """Create a backup of a gateway during traffic; yield it, its data directory and a key."""
     directory = tmp_path_factory.mktemp("backup")
     data, file = directory / "data", directory / "dragoman.backup"
     with running_up(data, DRAGOMAN_LOG_RETENTION_DAYS="7") as gateway:

@@ -50,7 +50,7 @@ _REQUEST = {
 
 
 def send_requests(site: Site) -> str:
-    """Send a few requests; returns the ID of the last one, which is translated."""
+    """Send a few requests; return the ID of the last one, which is translated."""
     request_id = ""
     headers = {"authorization": f"Bearer {site.key}", "anthropic-version": "2023-06-01"}
     with httpx.Client(base_url=site.url, timeout=30, headers=headers) as client:

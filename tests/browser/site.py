@@ -100,7 +100,7 @@ class Site:
         return match.group(1)
 
     def wait_for_log(self, request_id: str) -> str:
-        """Wait until the log contains the request; returns the id."""
+        """Wait until the log contains the request; return the id."""
         admin = (self.data_dir / "admin_key").read_text(encoding="utf-8").strip()
         headers = {"authorization": f"Bearer {admin}"}
         url = f"{self.url}/api/requests/{request_id}"
@@ -108,7 +108,7 @@ class Site:
         return request_id
 
     def wait_for_key(self, key: str, status: int = 200) -> str:
-        """Wait until the gateway answers a request with the key by this status; returns the key."""
+        """Wait until the gateway answers a request with the key by this status; return the key."""
         headers = {"authorization": f"Bearer {key}"}
         url = f"{self.url}/v1/models"
         wait_until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == status)

@@ -33,7 +33,7 @@ def site(site: Site) -> Site:
 
 
 def logged(site: Site, messages: list[dict[str, Any]]) -> str:
-    """Send a request with these messages; returns its id once it is in the log."""
+    """Send a request with these messages; return its id once it is in the log."""
     headers = {"authorization": f"Bearer {site.key}"}
     body = {"model": "demo/demo-fast", "messages": messages}
     url = f"{site.url}/v1/chat/completions"

@@ -32,7 +32,7 @@ def key(site: Site) -> str:
 
 
 def send_request(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
-    """Send a Messages request to the demo model, which has another dialect; returns its id."""
+    """Send a Messages request to the demo model, which has another dialect; return its id."""
     body = {
         "model": "demo",
         "max_tokens": 300,

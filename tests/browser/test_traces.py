@@ -36,7 +36,7 @@ class ResultRecorder(OTLPSpanExporter):
 
 @pytest.fixture(scope="module")
 def trace_id(site: Site) -> str:
-    """Run a workflow whose agent calls the model and a failing tool; returns the trace id."""
+    """Run a workflow whose agent calls the model and a failing tool; return the trace id."""
     exporter = ResultRecorder(
         endpoint=f"{site.url}/v1/traces",
         headers={"authorization": f"Bearer {site.key}"},

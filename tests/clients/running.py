@@ -113,7 +113,7 @@ def _command(client: Client, modules: Path | None) -> list[str]:
 
 
 def _copy_to_modules(modules: Path, script: Path) -> Path:
-    """Copy the script to where Node finds its modules; returns its path."""
+    """Copy the script to where Node finds its modules; return its path."""
     for source in SCRIPTS.glob("*.mjs"):
         copy = modules / f"{source.stem}-{os.getpid()}.tmp"
         shutil.copy(source, copy)

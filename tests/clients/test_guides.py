@@ -129,7 +129,7 @@ def panel_of(gateway: UpProcess, client: str) -> Panel:
 
 
 def install(guide: Guide) -> dict[str, str]:
-    """Return the environment with its programs. Skips the test if they cannot be installed."""
+    """Return the environment with its programs. Skip the test if they cannot be installed."""
     try:
         modules = node_modules(guide.modules) / "node_modules" if guide.modules else None
         python = python_with(guide.packages) if guide.packages else None

@@ -291,7 +291,7 @@ class DatabaseConnection:
 def execute_while_database_fails(
     monkeypatch: pytest.MonkeyPatch, error: type[DatabaseError], definition: Definition
 ) -> tuple[EvaluationRun, list[str]]:
-    """Execute a run whose database fails for three times the lease; returns what was requested."""
+    """Execute a run whose database fails for three times the lease; return what was requested."""
     monkeypatch.setattr(execution, "SAVE_S", 0.02)
     monkeypatch.setattr(execution, "LEASE", dt.timedelta(seconds=0.2))
     run = start_run(create_user(), definition)

@@ -37,7 +37,7 @@ class Node(Gateway):
 
 @contextmanager
 def new_database() -> Iterator[str]:
-    """Create an empty database and return its URL. Skips the test without PostgreSQL."""
+    """Create an empty database and return its URL. Skip the test without PostgreSQL."""
     if "TEST_POSTGRES_URL" not in os.environ and not is_running():
         pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
     name = f"nodes_{uuid.uuid4().hex[:12]}"

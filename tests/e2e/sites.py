@@ -20,7 +20,7 @@ DEPLOY = ROOT / "deploy"
 
 @contextmanager
 def nginx(directory: Path, *nodes: str, wait_s: int = 5) -> Iterator[str]:
-    """Run nginx in front of the nodes with these URLs; yields its base URL.
+    """Run nginx in front of the nodes with these URLs; yield its base URL.
 
     `wait_s` is the nodes' DRAGOMAN_DRAIN_WAIT.
     """
@@ -50,7 +50,7 @@ def nginx(directory: Path, *nodes: str, wait_s: int = 5) -> Iterator[str]:
 
 @contextmanager
 def caddy(directory: Path, *nodes: str, wait_s: int = 5) -> Iterator[str]:
-    """Run Caddy in front of the nodes with these URLs; yields its base URL.
+    """Run Caddy in front of the nodes with these URLs; yield its base URL.
 
     `wait_s` is the nodes' DRAGOMAN_DRAIN_WAIT.
     """

@@ -203,7 +203,7 @@ class Gateway:
         wait_until(lambda: not any(map(_has_record, (self.data_dir / "journal").glob("*.journal"))))
 
     def wait_for_key(self, key: str) -> str:
-        """Wait until every process accepts the key; returns the key."""
+        """Wait until every process accepts the key; return the key."""
         headers = {"authorization": f"Bearer {key}", "connection": "close"}
         url = f"{self.url}/v1/models"
         # A few times over, so that each of a few processes has been asked.

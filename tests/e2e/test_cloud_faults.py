@@ -314,7 +314,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def send_request(gateway: Gateway, client: str, model: str, *, stream: bool) -> httpx.Response:
-    """Send a request in a client's dialect; fails if it hangs or is interrupted."""
+    """Send a request in a client's dialect; fail if it hangs or is interrupted."""
     messages = [{"role": "user", "content": "Is all well?"}]
     body: Json = {"model": model, "messages": messages, "stream": stream}
     path = {"ollama": "/api/chat", "messages": "/v1/messages"}.get(client, "")

@@ -156,7 +156,7 @@ def test_a_node_starts_while_its_database_is_read_only(tmp_path: Path, database:
 
 
 def set_read_only(database: str, value: str) -> None:
-    """Make a database read-only, or not, for new connections; ends the others."""
+    """Make a database read-only, or not, for new connections; end the others."""
     name = database.rpartition("/")[2]
     with psycopg.connect(database, autocommit=True) as administrator:
         administrator.execute("SET default_transaction_read_only = off")

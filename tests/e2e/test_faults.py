@@ -144,7 +144,7 @@ def combinations(names: Any) -> list[Any]:
 def send_request(
     stack: GatewayStack, client: str, model: str, *, stream: bool = False
 ) -> httpx.Response:
-    """Send a request in a client's dialect; fails if it hangs."""
+    """Send a request in a client's dialect; fail if it hangs."""
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": "Is all well?"}],

@@ -52,7 +52,7 @@ def post(gateway: Gateway, path: str, body: Any) -> Any:
 
 
 def create_route_and_key(gateway: Gateway, slow_server: StrictOpenAI, quick: StrictOpenAI) -> str:
-    """Create the route `both` and a key; returns the secret once the gateway accepts it."""
+    """Create the route `both` and a key; return the secret once the gateway accepts it."""
     for name, server in (("slow", slow_server), ("quick", quick)):
         row = {"name": name, "preset": "openai", "base_url": f"{server.url}/v1"}
         post(gateway, "providers", row | {"credential": server.key})

@@ -109,7 +109,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.fixture(scope="module")
 def gateway(image: Image) -> Iterator[str]:
-    """Run ENTRYPOINT and CMD with another port; yields the base URL."""
+    """Run ENTRYPOINT and CMD with another port; yield the base URL."""
     port = free_port()
     data = Path(image.environment["DRAGOMAN_DATA_DIR"])
     # VOLUME keeps the owner and mode that `install -d` gave it.

@@ -29,7 +29,7 @@ RESPONSES_EACH = 100
 def send_requests(
     gateway: Gateway, finished: threading.Event, answered_ids: list[str], stream: bool
 ) -> None:
-    """Send requests until stopped; records the ids of complete responses."""
+    """Send requests until stopped; record the ids of complete responses."""
     headers = {"authorization": f"Bearer {gateway.key}"}
     body = {
         "model": "claude-sonnet-4-5",
@@ -71,7 +71,7 @@ def missing_log_ids(gateway: Gateway, answered_ids: list[str]) -> set[str]:
 
 @contextmanager
 def background_clients(gateway: Gateway) -> Iterator[list[str]]:
-    """Send requests in the background; yields the ids of complete responses, and stops."""
+    """Send requests in the background; yield the ids of complete responses, and stop."""
     answered_ids: list[str] = []
     finished = threading.Event()
     threads = [

@@ -48,7 +48,7 @@ class LimitedGateway(Gateway):
         return {**super().environment(), **self.more}
 
     def wait_for_key(self, text: str) -> str:
-        """Wait until every worker accepts the key; returns the key."""
+        """Wait until every worker accepts the key; return the key."""
         # A few times over, so that each worker has been asked.
         wait_until(
             lambda: all(self.ask(text, model="nobody").status_code == 404 for _ in range(12))
@@ -67,7 +67,7 @@ class LimitedGateway(Gateway):
         return post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
     def send_concurrently(self, key: str, requests_per_client: int, **more: Any) -> Counter[int]:
-        """Send requests with all clients at once; returns the count of each status."""
+        """Send requests with all clients at once; return the count of each status."""
         counts: Counter[int] = Counter()
         lock = threading.Lock()
 

@@ -93,7 +93,7 @@ class GatewayStack:
 
     @contextmanager
     def probe(self) -> Iterator[dict[str, Any]]:
-        """Send requests with the other key during the block; yields their durations."""
+        """Send requests with the other key during the block; yield their durations."""
         command = [sys.executable, "-m", "tests.e2e.prober", str(self.gateway.port), self.key]
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -135,7 +135,7 @@ def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
 
 
 async def stream(body: Json, response: ScriptedResponse, usage: Json, out: ResponseWriter) -> bool:
-    """Send the response as events; returns False if the connection is to be closed."""
+    """Send the response as events; return False if the connection is to be closed."""
     events = list(_events(body, response, usage))
     if response.breaks:
         events = events[: len(events) // 2]

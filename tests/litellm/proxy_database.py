@@ -84,7 +84,7 @@ def hash_token(token: str) -> str:
 
 @contextmanager
 def new_database(statements: str = SCHEMA) -> Iterator[tuple[str, psycopg.Connection[Any]]]:
-    """Create a database; yields its URL and a connection. Skips the test without PostgreSQL."""
+    """Create a database; yield its URL and a connection. Skip the test without PostgreSQL."""
     try:
         socket.create_connection(("127.0.0.1", 5432), timeout=10).close()
     except OSError:

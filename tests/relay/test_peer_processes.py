@@ -19,7 +19,7 @@ from tests.waits import WAIT_TIMEOUT_S
 
 @contextmanager
 def listening_process(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
-    """Run another process; yields the messages it received."""
+    """Run another process; yield the messages it received."""
     messages: list[bool] = []
     finished = threading.Event()
     siblings = PeerProcesses(directory)

@@ -34,7 +34,7 @@ def reconnects_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def reach(node: LimiterNode) -> None:
-    """Runs the script until Redis answers; idle connections may have ended."""
+    """Run the script until Redis answers; idle connections may have ended."""
     for _ in range(20):
         await node.limiter.flush()
         if node.limiter.is_up:

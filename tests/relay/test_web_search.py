@@ -73,7 +73,7 @@ def tool_call(query: str | None, number: int, name: str = "web_search") -> Json:
 
 
 def searching(*rounds: list[Json] | str) -> Callable[[httpx.Request], httpx.Response]:
-    """Return a strict Chat provider that makes the calls of each round, then sends the text."""
+    """Return a strict Chat provider that makes the calls of each round, then send the text."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)

@@ -117,7 +117,7 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _print_response(self, conversation: Conversation, prompt: str) -> bool:
-        """Print a response while it streams; returns whether it is complete."""
+        """Print a response while it streams; return whether it is complete."""
         started = time.monotonic()
         try:
             for chunk in conversation.ask(prompt):

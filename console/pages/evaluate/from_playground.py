@@ -23,7 +23,7 @@ from console.playground.plan import Plan
 @require_POST
 @json_view("view")
 async def playground_to_evaluation(request: HttpRequest, user: Any) -> HttpResponseBase:
-    """Create an evaluation without cases; responds with the URL of its settings."""
+    """Create an evaluation without cases; respond with the URL of its settings."""
     plan, _document = await sync_to_async(read_plan)(request)
     evaluation = Evaluation(owner_id=user.pk)
     await sync_to_async(save)(evaluation, definition_of(plan))

@@ -190,7 +190,7 @@ def _new_row(row: Provider, listed_model: ListedModel) -> Model:
 
 
 def store_listed_prices(row: Provider, listed_models: list[ListedModel]) -> int:
-    """Store the listed prices; returns the number of changed models."""
+    """Store the listed prices; return the number of changed models."""
     count = 0
     for model in listed_models:
         for model_row in row.models.with_name(model.name):

@@ -49,7 +49,7 @@ def previews(rows: Iterable[RequestLog], query: str = "") -> dict[int, list[Frag
 
 
 def match_pattern(query: str) -> re.Pattern[str] | None:
-    """Matches the phrases of a search in folded text; None for an empty search."""
+    """Match the phrases of a search in folded text; None for an empty search."""
     patterns = [_phrase_pattern(phrase) for phrase in parse_phrases(query)]
     return re.compile("|".join(patterns)) if patterns else None
 

@@ -21,7 +21,7 @@ MAX_NAME = 60
 @require_POST
 @viewer
 def view_save(request: HttpRequest) -> HttpResponse:
-    """Save the search in the URL under a name; replaces a view of the same name."""
+    """Save the search in the URL under a name; replace a view of the same name."""
     query = state_of(request).address(cursor=None)
     return_url = f"{reverse('requests')}?{query}"
     name = " ".join(request.POST.get("name", "").replace("\0", "").split())

@@ -163,7 +163,7 @@ def _base_document(row: models.Route | None, number: int) -> RouteSpec:
 
 
 def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
-    """Write the draft. Renders 422 if checks fail, 409 if another user saved first."""
+    """Write the draft. Render 422 if checks fail, 409 if another user saved first."""
     username = request.user.get_username()
     if blocks(state.checks):
         state.status = 422

@@ -353,7 +353,7 @@ def _parse_number(draft: Draft, name: str, text: str, **bounds: Any) -> float | 
 
 
 def apply_action(draft: Draft, action: str, data: QueryDict) -> str:
-    """Apply a button's action to the draft. Returns a status message, empty if unsupported."""
+    """Apply a button's action to the draft. Return a status message, empty if unsupported."""
     verb, _colon, key = action.partition(":")
     if verb in {"up", "down"}:
         return _move_step_or_target(draft, key, -1 if verb == "up" else 1)

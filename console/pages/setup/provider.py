@@ -103,7 +103,7 @@ def _continue_setup(route: str) -> HttpResponse:
 
 
 def add(provider_data: dict[str, Any]) -> str:
-    """Create a provider, and a route if a model is named; returns the model name to request."""
+    """Create a provider, and a route if a model is named; return the model name to request."""
     with transaction.atomic():
         row = Provider.objects.create(
             name=_free_name(provider_data["preset"]),

@@ -185,7 +185,7 @@ def _not_text_error(part: Part) -> GatewayError:
 def parse_blocks(
     content: Any, path: str, extra: Json, parsers: Mapping[str, BlockParser]
 ) -> tuple[Part, ...]:
-    """Parses a list of blocks; blocks of unknown types become Native parts."""
+    """Parse a list of blocks; blocks of unknown types become Native parts."""
     if content is None:
         return ()
     if type(content) is not list:
@@ -214,7 +214,7 @@ def _parse_block(block: Any, path: str, extra: Json, parsers: Mapping[str, Block
 def _collect_extra_fields(
     block: Json, parsed_fields: frozenset[str], path: str, extra: Json
 ) -> None:
-    """Collects the fields of a block that have no canonical equivalent."""
+    """Collect the fields of a block that have no canonical equivalent."""
     if not block.keys() <= parsed_fields:
         extra |= {
             f"{path}.{k}": v for k, v in block.items() if k not in parsed_fields and v is not None
@@ -427,7 +427,7 @@ _IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
 def render_blocks(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]:
-    """Renders the parts as blocks; reports what the target does not accept."""
+    """Render the parts as blocks; report what the target does not accept."""
     return [block for part in parts for block in _render_part(context, part)]
 
 
@@ -613,7 +613,7 @@ def _render_tool_result(context: RenderContext, result: ToolResult) -> Json:
 
 
 def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]:
-    """Renders reasoning of the target's own model; drops that of another model."""
+    """Render reasoning of the target's own model; drops that of another model."""
     signature = reasoning.signature
     if (
         not is_from_target(signature, context.traits)

@@ -86,7 +86,7 @@ class RenderContext(ClaudeRenderContext):
         self.blocks_with_breakpoint: list[Json] = []
 
     def add_cache_breakpoint(self, block: Json, cache: CacheBreakpoint | None) -> Json:
-        """Adds the cache breakpoint to the block, if the target supports it."""
+        """Add the cache breakpoint to the block, if the target supports it."""
         if cache is None:
             return block
         if self.traits.cache == "cache_control":
@@ -97,7 +97,7 @@ class RenderContext(ClaudeRenderContext):
         return block
 
     def limit_cache_breakpoints(self, limit: int) -> None:
-        """Keeps the last `limit` cache breakpoints: the longest prefixes save the most."""
+        """Keep the last `limit` cache breakpoints: the longest prefixes save the most."""
         surplus = self.blocks_with_breakpoint[: max(0, len(self.blocks_with_breakpoint) - limit)]
         for block in surplus:
             del block["cache_control"]

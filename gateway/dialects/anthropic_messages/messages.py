@@ -214,7 +214,7 @@ def _hoist_system_message(
 def _render_system_as_user(
     context: RenderContext, rendered_turn: _RenderedTurn
 ) -> list[_RenderedTurn]:
-    """Renders a final system message as a user message, as no assistant turn may be last."""
+    """Render a final system message as a user message, as no assistant turn may be last."""
     context.approximate(
         rendered_turn.turn.path, "system message after the assistant's turn sent as a user message"
     )
@@ -245,7 +245,7 @@ def _apply_effort_to_request(context: RenderContext, turn: Turn) -> None:
 
 
 def _merge_messages(context: RenderContext, rendered_turns: list[_RenderedTurn]) -> list[Json]:
-    """Merges consecutive messages of the same role."""
+    """Merge consecutive messages of the same role."""
     messages: list[Json] = []
     for rendered_turn in rendered_turns:
         if messages and messages[-1]["role"] == rendered_turn.role:

@@ -94,7 +94,7 @@ def _parse_visible(thinking_object: Json, extra: Json) -> str | None:
 
 
 def render_reasoning_config(context: RenderContext, body: Json) -> None:
-    """Renders the requested reasoning into the body, as far as the target supports it."""
+    """Render the requested reasoning into the body, as far as the target supports it."""
     reasoning = context.effective_reasoning_config()
     if reasoning is None:
         return

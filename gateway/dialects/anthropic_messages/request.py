@@ -390,7 +390,7 @@ def _render_service_tier(context: RenderContext, body: Json, tier: str) -> None:
 
 
 def _render_extra_fields(context: RenderContext, body: Json) -> None:
-    """Renders fields without a canonical equivalent for this dialect; reports those of others."""
+    """Render fields without a canonical equivalent for this dialect; reports those of others."""
     request = context.request
     if request.cache is not None:
         if context.traits.cache == "cache_control":
@@ -406,7 +406,7 @@ def _render_extra_fields(context: RenderContext, body: Json) -> None:
 
 
 def _set_extra_field(body: Json, key: str, value: object) -> bool:
-    """Sets a field by its path; False for a field inside a message."""
+    """Set a field by its path; False for a field inside a message."""
     parent, _, child = key.partition(".")
     if child and parent in NESTED_OBJECTS:
         # A value set by this module stays; `thinking` exists only if it is enabled.
@@ -438,7 +438,7 @@ def parse_output_format(body: Json, field_paths: dict[str, str]) -> Output:
 
 
 def render_output_format(context: RenderContext, body: Json) -> None:
-    """Renders the output format into the body, or as a hint if it cannot be enforced."""
+    """Render the output format into the body, or as a hint if it cannot be enforced."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
         schema = context.enforceable_schema(output.schema, "Anthropic cannot enforce this schema")

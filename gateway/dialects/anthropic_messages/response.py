@@ -271,7 +271,7 @@ def citation_without_url(path: str) -> Adaptation:
 
 
 def render_reasoning(part: Reasoning, context: ResponseContext) -> Json:
-    """Renders a thinking block; its signature token identifies the provider and model."""
+    """Render a thinking block; its signature token identifies the provider and model."""
     signature = part.signature or Signature(kind="text")
     if part.redacted:
         return {"type": "redacted_thinking", "data": wrap_signature(signature)}
@@ -462,7 +462,7 @@ _MAX_FIELDS = 100
 
 
 def merge_usage_fields(old_fields: Json, new_fields: Any) -> Json:
-    """Merges a later `usage` object of a stream into an earlier one, field by field.
+    """Merge a later `usage` object of a stream into an earlier one, field by field.
 
     Counts only grow: some servers report a count at the start and send 0 at the end.
     """

@@ -280,7 +280,7 @@ class MessagesStreamParser:
         return events + self._open_block(index, block_kind, content_block)
 
     def _release_index(self, index: int) -> list[Event]:
-        """Ends the block with this index so that another can use it."""
+        """End the block with this index so that another can use it."""
         if index not in self._blocks:
             return []
         if index != next(iter(self._blocks)):
@@ -288,7 +288,7 @@ class MessagesStreamParser:
         return self._stop_block(index)
 
     def _open_block(self, index: int, block_kind: str, content_block: Json) -> list[Event]:
-        """Opens a block and emits the content of its start event."""
+        """Open a block and emit the content of its start event."""
         events = [] if self._started else self._start_message(None)
         self._next_index = max(self._next_index if self._blocks else 0, index + 1)
         block = self._blocks[index] = _Block(block_kind)
@@ -363,7 +363,7 @@ class MessagesStreamParser:
         return events + self._emit_or_buffer(index, _delta_events(block, field, delta.get(field)))
 
     def _stop_block(self, index: int) -> list[Event]:
-        """Ends a block; if it was the open one, emits the pending events of the next."""
+        """End a block; if it was the open one, emit the pending events of the next."""
         block = self._blocks.get(index)
         if block is None or block.closed:
             return []
@@ -586,7 +586,7 @@ class MessagesStreamRenderer:
         return _DELTA_EVENT % self._index + _encode(delta) + b"}\n\n"
 
     def _buffer_delta(self, fragment: str) -> bytes:
-        """Buffers a delta that is not sent as it arrives."""
+        """Buffer a delta that is not sent as it arrives."""
         self._fragments.append(fragment)
         if self._block.kind != "tool_call":
             return b""  # reasoning that is hidden from the client

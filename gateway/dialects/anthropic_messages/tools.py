@@ -91,7 +91,7 @@ def _parse_tool(item: Json, path: str) -> Tool:
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
-    """Renders the tools and the tool choice into the body."""
+    """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")
@@ -170,7 +170,7 @@ def _mcp_servers(context: RenderContext, tools: list[Tool]) -> list[Json]:
 
 
 def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) -> Json:
-    """Renders another dialect's web search as Anthropic's tool."""
+    """Render another dialect's web search as Anthropic's tool."""
     tool_object: Json = {"type": context.traits.web_search, "name": web_search.NAME}
     if search.allowed:
         tool_object["allowed_domains"] = search.allowed

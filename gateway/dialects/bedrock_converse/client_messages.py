@@ -119,7 +119,7 @@ def _block_kind(block: Json, path: str) -> str:
 
 
 def _mark_last(parts: list[Part], cache: CacheBreakpoint, path: str, extra: Json) -> None:
-    """Sets the cache breakpoint of the last part."""
+    """Set the cache breakpoint of the last part."""
     last_part = parts[-1] if parts else None
     if isinstance(last_part, _CACHEABLE):
         parts[-1] = replace(last_part, cache=cache)

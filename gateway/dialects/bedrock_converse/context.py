@@ -113,7 +113,7 @@ class RenderContext(ClaudeRenderContext):
         return sent_title
 
     def add_cache_breakpoint(self, blocks: list[Json], cache: CacheBreakpoint | None) -> None:
-        """Appends a cache breakpoint to the blocks, if the target supports it."""
+        """Append a cache breakpoint to the blocks, if the target supports it."""
         if cache is None or not blocks:
             return
         if self.traits.cache != "cachePoint":
@@ -131,7 +131,7 @@ class RenderContext(ClaudeRenderContext):
         blocks.append({"cachePoint": cache_point})
 
     def limit_cache_breakpoints(self, body: Json) -> None:
-        """Keeps the last four cache breakpoints: the longest prefixes save the most."""
+        """Keep the last four cache breakpoints: the longest prefixes save the most."""
         tools = body.get("toolConfig", {}).get("tools", [])
         contents = [message["content"] for message in body["messages"]]
         block_lists = [tools, body.get("system", []), *contents]

@@ -154,7 +154,7 @@ def _insert_first_user_message(context: RenderContext, messages: list[Json]) -> 
 
 
 def _split_user_message(context: RenderContext, message: Json) -> list[Json]:
-    """Splits a user message as the API requires: text next to documents, results separately."""
+    """Split a user message as the API requires: text next to documents, results separately."""
     if message["role"] == "assistant":
         return [message]
     content: list[Json] = message["content"]
@@ -166,7 +166,7 @@ def _split_user_message(context: RenderContext, message: Json) -> list[Json]:
 
 
 def _split_by_media_count(context: RenderContext, content: list[Json]) -> list[Json]:
-    """Splits a message that exceeds the maximum number of documents or images."""
+    """Split a message that exceeds the maximum number of documents or images."""
     contents: list[list[Json]] = [[]]
     media_counts = dict.fromkeys(_MAX_PER_MESSAGE, 0)
     for block in content:
@@ -204,7 +204,7 @@ def _add_document_caption(context: RenderContext, content: list[Json]) -> None:
 def _separate_results(
     context: RenderContext, result_blocks: list[Json], media_and_text_blocks: list[Json]
 ) -> list[Json]:
-    """Separates tool results from the other blocks, for models that reject both in one turn."""
+    """Separate tool results from the other blocks, for models that reject both in one turn."""
     reason = f"{context.model} supports only tool results in such a turn"
     if all("text" in block for block in media_and_text_blocks):
         context.approximate(
@@ -255,7 +255,7 @@ _RESULT_BLOCK_TYPES = frozenset({"text", "image", "document", "searchResult"})
 
 
 def render_blocks(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]:
-    """Renders the parts as blocks; reports what the target does not accept."""
+    """Render the parts as blocks; report what the target does not accept."""
     blocks: list[Json] = []
     for part in parts:
         blocks += _render_part(context, part)
@@ -535,7 +535,7 @@ def _split_result_blocks(
 
 
 def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> list[Json]:
-    """Renders reasoning of the target's own model; drops that of another model."""
+    """Render reasoning of the target's own model; drops that of another model."""
     signature = reasoning.signature
     if signature is None or not is_from_target(signature, context.traits):
         reason = (

@@ -15,7 +15,7 @@ _DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "su
 
 
 def render_reasoning_config(context: RenderContext, body: Json) -> None:
-    """Renders the requested reasoning into the body, as far as the target supports it."""
+    """Render the requested reasoning into the body, as far as the target supports it."""
     reasoning = context.effective_reasoning_config()
     if reasoning is None:
         return

@@ -236,7 +236,7 @@ def _render_request_cache(context: RenderContext, body: Json) -> None:
 
 
 def _render_extra_fields(context: RenderContext, body: Json) -> None:
-    """Renders supported betas and Bedrock's own fields; reports the others."""
+    """Render supported betas and Bedrock's own fields; report the others."""
     supported_betas = [
         beta for beta in dict.fromkeys(context.request.betas) if beta in SUPPORTED_BETAS
     ]
@@ -261,7 +261,7 @@ _INVALID_NAME_CHARACTERS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def render_output_format(context: RenderContext, body: Json) -> None:
-    """Renders the output format into the body, or as a hint if it cannot be enforced."""
+    """Render the output format into the body, or as a hint if it cannot be enforced."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
         schema = context.enforceable_schema(

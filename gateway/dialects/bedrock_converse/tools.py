@@ -18,7 +18,7 @@ _EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
-    """Renders the tools and the tool choice into the body.
+    """Render the tools and the tool choice into the body.
 
     The body must contain the messages: calls in the history require their tools.
     """
@@ -168,7 +168,7 @@ def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | No
 
 
 def _render_single_call(context: RenderContext, choice: Json | None) -> None:
-    """Disables parallel tool calls, which only Claude supports, through its model fields."""
+    """Disable parallel tool calls, which only Claude supports, through its model fields."""
     if not context.traits.parallel_toggle:
         path = context.request.client_path("parallel")
         context.drop(path, "the upstream cannot switch parallel calls off")

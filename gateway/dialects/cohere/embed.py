@@ -75,7 +75,7 @@ def _render_content(text: str) -> Json:
 
 
 def _render_extra_fields(request: EmbedRequest, body: Json, report: list[Adaptation]) -> Any:
-    """Renders Cohere's own fields, reports others; returns the client's `input_type`, if any."""
+    """Render Cohere's own fields, report others; return the client's `input_type`, if any."""
     input_type = None
     for fields in request.extra.values():
         for name, value in fields.items():

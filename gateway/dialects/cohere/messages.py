@@ -57,7 +57,7 @@ def render_messages(context: RenderContext) -> list[Json]:
 
 
 def _send_system_as_user(context: RenderContext, turn: Turn, message: Json) -> None:
-    """Sends a final system message as a user message, which the API requires."""
+    """Send a final system message as a user message, which the API requires."""
     context.approximate(turn.path, "a system message at the end is sent as a user message")
     message["role"] = "user"
     message["content"] = f"<system>\n{message['content']}\n</system>"
@@ -280,7 +280,7 @@ def _render_assistant_part(context: RenderContext, part: Part) -> list[Json]:
 
 
 def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> list[Json]:
-    """Renders reasoning of the target's own model; drops that of another model."""
+    """Render reasoning of the target's own model; drops that of another model."""
     if not is_from_target(reasoning.signature, context.traits):
         context.drop(reasoning.path, "reasoning of another model")
         return []

@@ -104,7 +104,7 @@ def _render_sampling(context: RenderContext, body: Json) -> None:
 def _render_clamped(
     context: RenderContext, body: Json, name: str, key: str, minimum: float, maximum: float
 ) -> None:
-    """Renders a number clamped to its bounds; integer bounds keep integers."""
+    """Render a number clamped to its bounds; integer bounds keep integers."""
     value = getattr(context.request.sampling, name)
     if value is None:
         return

@@ -10,7 +10,7 @@ from gateway.dialects.shared.server_tools import loss_reason
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
-    """Renders the tools and the tool choice into the body."""
+    """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")

@@ -98,11 +98,11 @@ class PendingCalls:
         self._content_index = self._call_count = 0
 
     def start_content(self, content_index: int) -> None:
-        """Starts the content at this index."""
+        """Start the content at this index."""
         self._content_index, self._call_count = content_index, 0
 
     def add_call(self, call_id: str | None, name: str) -> str:
-        """Adds a call and returns its id, which is generated if it has none."""
+        """Add a call and return its id, which is generated if it has none."""
         pending_ids = self._ids_from_client if call_id else self._ids_without_client_id
         call_id = call_id or f"call_{self._content_index}_{self._call_count}"
         self._call_count += 1
@@ -113,7 +113,7 @@ class PendingCalls:
     def collect_extra_fields(
         self, json_object: Json, parsed_fields: frozenset[str], path: str
     ) -> None:
-        """Collects the fields of an object that are not parsed."""
+        """Collect the fields of an object that are not parsed."""
         self.extra_fields |= {
             f"{path}.{key}": value for key, value in json_object.items() if key not in parsed_fields
         }
@@ -307,7 +307,7 @@ _GOOGLE_URL_PREFIXES = (
 
 
 def render_parts(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]:
-    """Renders the parts; reports what the target does not accept."""
+    """Render the parts; report what the target does not accept."""
     rendered_parts: list[Json] = []
     last_call = max((i for i, part in enumerate(parts) if isinstance(part, ToolCall)), default=-1)
     pending_signature = ""  # of the call or the code after its reasoning
@@ -641,7 +641,7 @@ def _results_in_call_order(context: RenderContext, turn: Turn) -> tuple[Part, ..
 
 
 def _render_system_as_user(context: RenderContext, turn: Turn, parts: list[Json]) -> list[Json]:
-    """Renders a mid-conversation system message as the user's."""
+    """Render a mid-conversation system message as the user's."""
     context.approximate(turn.path, "mid-conversation system message sent as a user message")
     if turn.effort is not None:
         context.approximate(f"{turn.path}.output_config.effort", "applies to the whole request")
@@ -675,7 +675,7 @@ def _check_prefill(context: RenderContext, contents: list[Json], last_turn: Turn
 
 
 def _add_missing_signatures(context: RenderContext, contents: list[Json]) -> None:
-    """Sets the skip value on each step's first call that has no signature."""
+    """Set the skip value on each step's first call that has no signature."""
     if not context.traits.requires_reasoning_replay:
         return
     paths = {

@@ -106,7 +106,7 @@ _MAX_DEPTH = 40
 
 
 def standard_base64(data: str) -> str:
-    """Converts URL-safe, unpadded base64, as Google's clients send it, to the standard form."""
+    """Convert URL-safe, unpadded base64, as Google's clients send it, to the standard form."""
     data = data.replace("-", "+").replace("_", "/")
     return data + "=" * (-len(data) % 4)
 

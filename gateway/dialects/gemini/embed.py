@@ -122,7 +122,7 @@ def _without_config(embed_request: Json, path: str) -> Json:
 
 
 def _split_batch_fields(requests: list[Json]) -> tuple[Json, Json]:
-    """Splits the fields of a batch into common values and lists of values by request."""
+    """Split the fields of a batch into common values and lists of values by request."""
     common_fields: Json = {}
     fields_by_request: Json = {}
     for name in dict.fromkeys(
@@ -281,7 +281,7 @@ def _parse_predictions(body: Json) -> EmbedResponse:
 def _split_shared_fields(
     request: EmbedRequest, report: list[Adaptation]
 ) -> tuple[Json, dict[str, list[Any]]]:
-    """Splits the fields into common values and lists of values by text."""
+    """Split the fields into common values and lists of values by text."""
     common_fields: Json = {}
     fields_by_request: dict[str, list[Any]] = {}
     if request.dimensions is not None:

@@ -91,7 +91,7 @@ def _parse_level(thinking_config: Json) -> str | None:
 
 
 def render_reasoning_config(context: RenderContext, config: Json, effort: str | None) -> None:
-    """Renders the requested reasoning into the config; `effort` is that of a later turn."""
+    """Render the requested reasoning into the config; `effort` is that of a later turn."""
     reasoning = context.request.reasoning
     if effort is not None:
         reasoning = msgspec.structs.replace(reasoning or ReasoningConfig(), effort=effort)
@@ -256,7 +256,7 @@ def is_unsigned_thought(signature: Signature | None, traits: Traits) -> bool:
 
 
 def merge_split_reasoning(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    """Joins reasoning that a client stored as the fragments of a stream.
+    """Join reasoning that a client stored as the fragments of a stream.
 
     The last fragment of another dialect's reasoning has no text but the state token of all
     fragments; chats of Google's SDK store every chunk as a separate content.

@@ -190,7 +190,7 @@ def _parse_turns(body: Json, pending_calls: PendingCalls) -> tuple[Turn, ...]:
 
 
 def _merge_split_responses(turns: tuple[Turn, ...]) -> Iterator[Turn]:
-    """Joins the fragments of each response: chats of Google's SDK store every chunk as a turn.
+    """Join the fragments of each response: chats of Google's SDK store every chunk as a turn.
 
     An empty response is dropped.
     """
@@ -372,7 +372,7 @@ def _render_temperature(context: RenderContext, config: Json) -> None:
 
 
 def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> None:
-    """Renders the number of candidates, and the log probabilities."""
+    """Render the number of candidates, and the log probabilities."""
     sampling, request, traits = context.request.sampling, context.request, context.traits
     if sampling.n is not None:
         sent_count = min(sampling.n, traits.n_max)
@@ -442,7 +442,7 @@ def _is_label(pattern: re.Pattern[str], text: Any) -> bool:
 
 
 def _render_extra_fields(context: RenderContext, body: Json) -> None:
-    """Renders fields without a canonical equivalent for this dialect; reports those of others."""
+    """Render fields without a canonical equivalent for this dialect; reports those of others."""
     for dialect, fields in context.request.extra.items():
         for key, value in fields.items():
             # A key with a bracket is the path of a field inside a part.
@@ -453,7 +453,7 @@ def _render_extra_fields(context: RenderContext, body: Json) -> None:
 
 
 def _set_extra_field(body: Json, key: str, value: Any) -> None:
-    """Sets a field by its dotted path; an existing value stays."""
+    """Set a field by its dotted path; an existing value stays."""
     *parent_keys, last_key = key.split(".")
     parent = body
     for parent_key in parent_keys:
@@ -522,7 +522,7 @@ def _is_known_format(text_format: Any) -> bool:
 
 
 def render_output_format(context: RenderContext, config: Json) -> None:
-    """Renders the output format into the generation config."""
+    """Render the output format into the generation config."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
         schema, changed_keywords = to_gemini_schema(output.schema)

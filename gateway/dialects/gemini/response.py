@@ -66,7 +66,7 @@ def render_response(
 def render_candidate(
     response: Response, index: int, context: ResponseContext, report: list[Adaptation]
 ) -> Json:
-    """Renders one response as a candidate."""
+    """Render one response as a candidate."""
     parts: list[Json] = []
     grounded_texts: list[GroundedText] = []
     queries: list[str] = []
@@ -94,7 +94,7 @@ def render_candidate(
 
 
 def report_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
-    """Reports a paused turn, for which the dialect has no finish reason."""
+    """Report a paused turn, for which the dialect has no finish reason."""
     if finish.reason == "pause":
         reason = "a paused turn is shown as stopped"
         report.append(approximated_field(f"candidates[{index}].finishReason", reason))
@@ -103,7 +103,7 @@ def report_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
 def report_unlinked_sources(
     grounded_texts: list[GroundedText], index: int, report: list[Adaptation]
 ) -> None:
-    """Reports sources that are neither Google's nor pages."""
+    """Report sources that are neither Google's nor pages."""
     if any(_render_chunk(grounded_text.citation) is None for grounded_text in grounded_texts):
         path = f"candidates[{index}].groundingMetadata"
         report.append(dropped_field(path, "Gemini does not support sources without a URL"))
@@ -157,7 +157,7 @@ def render_part(
 
 
 def render_reasoning(part: Reasoning, context: ResponseContext) -> list[Json]:
-    """Renders reasoning; its signature token identifies the provider and model."""
+    """Render reasoning; its signature token identifies the provider and model."""
     reasoning_text = "" if context.reasoning_display == "none" else part.text
     signature = part.signature
     if signature is not None and is_gemini(signature) and signature.kind != "thoughtSignature":
@@ -187,7 +187,7 @@ def _needs_signature(signature: Signature, part: Reasoning) -> bool:
 
 
 def render_function_call(call: ToolCall, path: str, report: list[Adaptation]) -> Json:
-    """Renders a complete call."""
+    """Render a complete call."""
     arguments = call.arguments
     if call.custom:
         arguments = {"input": call.raw_arguments or ""}

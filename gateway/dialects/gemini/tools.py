@@ -330,7 +330,7 @@ def _parse_mode(mode: str | None, names: tuple[str, ...]) -> ToolChoice | None:
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
-    """Renders the tools and the tool choice into the body."""
+    """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")

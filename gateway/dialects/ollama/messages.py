@@ -65,7 +65,7 @@ class Conversation:
         self.results_path = ""
 
     def flush_results(self) -> None:
-        """Adds the buffered results as a turn."""
+        """Add the buffered results as a turn."""
         if self.results:
             turn = Turn(role="user", parts=tuple(self.results), path=self.results_path)
             self.turns.append(turn)
@@ -82,14 +82,14 @@ class OpenCalls:
         self._answered_paths: set[str] = set()
 
     def add(self, calls: list[ToolCall]) -> None:
-        """Adds the calls of a message."""
+        """Add the calls of a message."""
         self._calls += calls
         for call in calls:
             self._by_id.setdefault(call.id, deque()).append(call)
             self._by_name.setdefault(call.name, deque()).append(call)
 
     def match_result(self, call_id: str | None, name: str | None) -> ToolCall | None:
-        """Removes and returns the first call with this id or, without an id, this name."""
+        """Remove and return the first call with this id or, without an id, this name."""
         if call_id:
             candidates = self._by_id.get(call_id)
         else:
@@ -275,7 +275,7 @@ class _MessageContent:
 
 
 def render_messages(context: RenderContext, body: Json) -> None:
-    """Renders the messages into the body."""
+    """Render the messages into the body."""
     request, report = pair_tool_results(context.request)
     context.request = request
     context.report += report
@@ -314,7 +314,7 @@ def _drop_turn_name(context: RenderContext, turn: Turn) -> None:
 
 
 def _render_user_turn(context: RenderContext, turn: Turn, call_order: dict[str, int]) -> list[Json]:
-    """Renders tool messages first, in the order of their calls, as they have no ids."""
+    """Render tool messages first, in the order of their calls, as they have no ids."""
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
     results.sort(key=lambda result: call_order.get(result.id, len(call_order)))
     user_content = _MessageContent()
@@ -331,7 +331,7 @@ def _render_user_turn(context: RenderContext, turn: Turn, call_order: dict[str, 
 def _render_tool_result(
     context: RenderContext, result: ToolResult, user_content: _MessageContent
 ) -> Json:
-    """Renders a tool message; its images move to the next user message."""
+    """Render a tool message; its images move to the next user message."""
     content = _MessageContent()
     image_count = 0
     for part in result.parts:
@@ -413,7 +413,7 @@ def _render_content(context: RenderContext, parts: Iterable[Part]) -> _MessageCo
 
 
 def _append_part(context: RenderContext, content: _MessageContent, part: Part) -> None:
-    """Adds a part to a message; reports one that the target does not accept."""
+    """Add a part to a message; reports one that the target does not accept."""
     match part:
         case Text():
             if part.citations:
@@ -470,7 +470,7 @@ def _append_image(context: RenderContext, content: _MessageContent, image: Image
 
 
 def _append_document(context: RenderContext, content: _MessageContent, document: Document) -> None:
-    """Appends a document as text under its title; a file that is not text as a note."""
+    """Append a document as text under its title; a file that is not text as a note."""
     if document.citations:
         context.drop(join_path(document.path, "citations"), "no equivalent in Ollama")
     text = document.text

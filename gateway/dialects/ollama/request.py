@@ -212,7 +212,7 @@ def _render_output_format(context: RenderContext, body: Json) -> None:
 
 
 def _add_format_hint(context: RenderContext, output: Output) -> None:
-    """Adds the format to the instructions, as the target has no field for it."""
+    """Add the format to the instructions, as the target has no field for it."""
     if output.schema:
         schema_text = compact_json(parameters_schema(output.schema))
         context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
@@ -361,7 +361,7 @@ def _render_logprobs(context: RenderContext, body: Json) -> None:
 
 
 def _report_metadata(context: RenderContext) -> None:
-    """Reports the metadata fields, for which Ollama has no equivalent."""
+    """Report the metadata fields, for which Ollama has no equivalent."""
     request = context.request
     context.drop_metadata("user_id", "metadata", "service_tier", "store", "session_key")
     if request.previous_response_id is not None:
@@ -373,7 +373,7 @@ def _report_metadata(context: RenderContext) -> None:
 
 
 def _render_extra_fields(context: RenderContext, body: Json, options: Json) -> None:
-    """Renders fields without a canonical equivalent for this dialect; reports those of others."""
+    """Render fields without a canonical equivalent for this dialect; reports those of others."""
     for dialect, fields in context.request.extra.items():
         for key, value in fields.items():
             if dialect != NAME or "[" in key or key in PROMPT_ONLY_FIELDS:

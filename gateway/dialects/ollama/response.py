@@ -141,7 +141,7 @@ def _add_part(message: _Message, part: Part) -> None:
 def render_tool_call(
     block: BlockStart, arguments_text: str, index: int, report: AdaptationReport
 ) -> Json:
-    """Renders a tool call; arguments that are not a JSON object are wrapped in one."""
+    """Render a tool call; arguments that are not a JSON object are wrapped in one."""
     arguments, raw_arguments = (
         ({"input": arguments_text}, None) if block.custom else parse_arguments(arguments_text)
     )
@@ -154,7 +154,7 @@ def render_tool_call(
 
 
 def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
-    """Renders the `done_reason`; reports what it cannot express."""
+    """Render the `done_reason`; report what it cannot express."""
     if finish.reason in {"pause", "filter", "refusal"}:
         reason = f"Ollama has no finish reason {finish.reason}: shown as stop"
         report.add(approximated_field("done_reason", reason))

@@ -267,7 +267,7 @@ class OllamaStreamRenderer:
                 assert_never(event)
 
     def _render_line(self, logprobs: tuple[Json, ...] = (), /, **message_fields: object) -> bytes:
-        """Renders one line with the next part of the message and its log probabilities."""
+        """Render one line with the next part of the message and its log probabilities."""
         if self._is_generate:
             fields = {"response": message_fields.pop("content", ""), **message_fields}
         else:

@@ -34,7 +34,7 @@ def _parse_tool(item: Json, path: str) -> Tool:
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
-    """Renders the tools that the tool choice allows into the body."""
+    """Render the tools that the tool choice allows into the body."""
     request = context.request
     if not request.tools:
         context.drop_tool_choice()

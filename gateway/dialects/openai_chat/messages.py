@@ -210,7 +210,7 @@ BRIDGE_TEXT = "I have the tool results."
 
 
 def render_messages(context: ChatRenderContext, body: Json) -> None:
-    """Renders the messages into the body."""
+    """Render the messages into the body."""
     request, report = pair_tool_results(context.request)
     context.request = request
     context.report += report

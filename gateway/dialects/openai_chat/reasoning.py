@@ -282,9 +282,9 @@ def _details_signature(details: list[Json]) -> Signature:
 def render_reasoning(
     context: ChatRenderContext, turn: Turn, message: Json, *, has_calls: bool
 ) -> list[Json]:
-    """Renders a turn's reasoning into its message, if the target accepts it.
+    """Render a turn's reasoning into its message, if the target accepts it.
 
-    Returns content chunks for targets that expect it in the content.
+    Return content chunks for targets that expect it in the content.
     """
     reasoning_parts = [part for part in turn.parts if isinstance(part, Reasoning)]
     traits = context.traits

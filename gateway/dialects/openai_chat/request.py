@@ -414,7 +414,7 @@ def parse_output_format(body: Json, paths: dict[str, str]) -> Output:
 
 
 def render_output_format(context: ChatRenderContext, body: Json) -> None:
-    """Renders the output format into the body, or as a hint if there is no field for it."""
+    """Render the output format into the body, or as a hint if there is no field for it."""
     output, traits = context.request.output, context.traits
     if output.verbosity is not None and traits.verbosity:
         body["verbosity"] = output.verbosity

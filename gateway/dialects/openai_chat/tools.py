@@ -154,7 +154,7 @@ def _parse_custom_tool(tool: Json, path: str) -> Tool:
 
 
 def render_tools(context: ChatRenderContext, body: Json) -> None:
-    """Renders the tools and the tool choice into the body."""
+    """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if not request.tools:
         context.drop_tool_choice()
@@ -176,7 +176,7 @@ def render_tools(context: ChatRenderContext, body: Json) -> None:
 
 
 def _render_search_only(context: ChatRenderContext, body: Json) -> None:
-    """Renders the search options for a model that searches but calls no tools (Perplexity's)."""
+    """Render the search options for a model that searches but calls no tools (Perplexity's)."""
     request, traits = context.request, context.traits
     searches = [tool for tool in request.tools if web_search.parse_web_search(tool) is not None]
     if not traits.web_search or len(searches) < len(request.tools):
@@ -223,7 +223,7 @@ def _render_server_tool(context: ChatRenderContext, tool: Tool, body: Json) -> J
 def _render_web_search(
     context: ChatRenderContext, tool: Tool, search: WebSearch, body: Json
 ) -> Json | None:
-    """Renders another dialect's web search: a field for OpenAI's models, a tool for OpenRouter."""
+    """Render another dialect's web search: a field for OpenAI's models, a tool for OpenRouter."""
     size_fields = {"search_context_size": search.size} if search.size is not None else {}
     if search.uses is not None:
         context.drop(f"{tool.path}.max_uses", "no equivalent")

@@ -414,7 +414,7 @@ _MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "
 
 
 def render_input(context: ResponsesRenderContext, body: Json) -> None:
-    """Renders instructions and items into the body."""
+    """Render instructions and items into the body."""
     if context.traits.built_in_tools:
         context.request = _drop_provider_calls(context)
     context.request, report = pair_tool_results(context.request)
@@ -465,7 +465,7 @@ def _drop_provider_calls(context: ResponsesRenderContext) -> Request:
 
 
 def _render_instructions(context: ResponsesRenderContext, body: Json) -> list[Json]:
-    """Renders the instructions into the body as one text, or returns them as a message item."""
+    """Render the instructions into the body as one text, or return them as a message item."""
     instructions = [*context.sent_instructions(), *(Text(text=hint) for hint in context.hints)]
     has_cache_breakpoints = (
         any(block.cache for block in instructions) and context.traits.cache == "breakpoints"

@@ -55,7 +55,7 @@ def parse_reasoning_config(body: Json, extra: Json) -> ReasoningConfig | None:
 
 
 def render_reasoning_config(context: ResponsesRenderContext, body: Json) -> None:
-    """Renders the requested reasoning into the body."""
+    """Render the requested reasoning into the body."""
     reasoning = _effective_reasoning_config(context.request)
     if reasoning is None:
         return

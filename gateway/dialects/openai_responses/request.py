@@ -371,7 +371,7 @@ def parse_output_format(body: Json, extra: Json) -> Output:
 
 
 def render_output_format(context: ResponsesRenderContext, body: Json) -> None:
-    """Renders the output format into the body, or as a hint if there is no field for it."""
+    """Render the output format into the body, or as a hint if there is no field for it."""
     output, traits = context.request.output, context.traits
     out: Json = {}
     if not accepts_output_schema(output, traits):

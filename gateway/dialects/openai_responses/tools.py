@@ -193,7 +193,7 @@ _FREE_TEXT_SCHEMA: Json = {
 
 
 def render_tools(context: ResponsesRenderContext, body: Json) -> None:
-    """Renders the tools and the tool choice into the body."""
+    """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")
@@ -404,7 +404,7 @@ def _render_code_interpreter(context: ResponsesRenderContext, tool: Tool, body: 
 def _render_web_search(
     context: ResponsesRenderContext, tool: Tool, search: WebSearch, body: Json
 ) -> Json:
-    """Renders another dialect's web search."""
+    """Render another dialect's web search."""
     out: Json = {"type": web_search.NAME}
     if search.allowed:
         out["filters"] = {"allowed_domains": search.allowed}

@@ -171,7 +171,7 @@ class TimedProtocol(HttpToolsProtocol):
     def refuse_head(self, status: int, message: str, kind: str = "") -> None:
         """Send an error without the application and close; in the dialect if the error has a kind.
 
-        Closes without an error if a response has begun, or belongs to another request.
+        Close without an error if a response has begun, or belongs to another request.
         """
         if self.transport.is_closing():
             return
@@ -192,9 +192,9 @@ class TimedProtocol(HttpToolsProtocol):
 
 
 def evict_connections(newest: TimedProtocol) -> bool:
-    """Close the connections that have waited longest for a request; returns whether any did.
+    """Close the connections that have waited longest for a request; return whether any did.
 
-    Closes several at a time, since the search visits every connection.
+    Close several at a time, since the search visits every connection.
     """
     assert newest.limits is not None
     now = newest.loop.time()

@@ -139,7 +139,7 @@ class RequestCycle(RequestResponseCycle):
     def send_response(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole response in one step, without ASGI messages.
 
-        `headers` are without `content-length`, which is added. Returns False, with nothing sent,
+        `headers` are without `content-length`, which is added. Return False, with nothing sent,
         if the response must be sent as messages.
         """
         headers = [*self.default_headers, *headers]
@@ -171,7 +171,7 @@ class RequestCycle(RequestResponseCycle):
     def send_chunk(self, body: bytes) -> bool:
         """Send a chunk of a streamed response without an ASGI message.
 
-        Returns False, with nothing sent, if it must be sent as a message.
+        Return False, with nothing sent, if it must be sent as a message.
         """
         if self.disconnected or not self._chunked or self.flow.write_paused or not body:
             return False
@@ -199,7 +199,7 @@ class RequestCycle(RequestResponseCycle):
             self.keep_alive = False
 
     def _try_send_body(self, message: Any) -> bool:
-        """Send a chunk of the body; returns False if uvicorn must send it."""
+        """Send a chunk of the body; return False if uvicorn must send it."""
         if not self._fast or self.response_complete or message["type"] != _BODY:
             return False
         if self.disconnected or self.flow.write_paused:
@@ -226,7 +226,7 @@ class RequestCycle(RequestResponseCycle):
         self.on_response()
 
     def _try_send_head(self, message: Any) -> bool:
-        """Send the head if the fast path applies; returns whether it was sent."""
+        """Send the head if the fast path applies; return whether it was sent."""
         if message["type"] != "http.response.start" or self.disconnected or self.access_log:
             return False
         headers = [*self.default_headers, *message.get("headers", ())]

@@ -24,7 +24,7 @@ class RestartPolicy:
         self._early_deaths: Counter[int] = Counter()
 
     def record_death(self, slot: int, now: float, lived_s: float) -> float:
-        """Record a death; returns the delay before the worker in this slot is replaced."""
+        """Record a death; return the delay before the worker in this slot is replaced."""
         self._deaths.append(now)
         if lived_s >= STABLE_S:
             self._early_deaths[slot] = 0

@@ -368,7 +368,7 @@ def serve(
     announce: Callable[[], None],
     certificate: Certificate | None = None,
 ) -> None:
-    """Serve until a signal; returns, or exits with 0, after the drain.
+    """Serve until a signal; return, or exit with 0, after the drain.
 
     `announce` is called once connections are accepted.
     """

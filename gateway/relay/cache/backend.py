@@ -64,10 +64,10 @@ class CacheBackend(Protocol):
         """Whether a response with this fingerprint may be stored."""
 
     def put(self, row: CacheRow) -> None:
-        """Stores a blob asynchronously."""
+        """Store a blob asynchronously."""
 
     async def close(self) -> None:
-        """Writes pending rows."""
+        """Write pending rows."""
 
 
 class DatabaseBackend:
@@ -121,7 +121,7 @@ class DatabaseBackend:
         return index.may_contain(fingerprint)
 
     async def _update_index(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
-        """Refreshes the index: waits for changes of this machine, reads others later."""
+        """Refresh the index: wait for changes of this machine, read others later."""
         if index.take_changed():
             loop = asyncio.get_running_loop()
             self._index_refresh = loop.run_in_executor(readers, self._refresh_index, index)
@@ -133,7 +133,7 @@ class DatabaseBackend:
                 self._index_refresh = None
 
     def _refresh_in_background(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
-        """Refreshes the index without waiting, and not again for INDEX_REFRESH_S."""
+        """Refresh the index without waiting, and not again for INDEX_REFRESH_S."""
         self._refresh_cooldown = asyncio.get_running_loop().call_later(
             INDEX_REFRESH_S, self._end_refresh_cooldown
         )
@@ -143,14 +143,14 @@ class DatabaseBackend:
         self._refresh_cooldown = None
 
     def _refresh_index(self, index: CacheIndex) -> None:
-        """Runs in a reader's thread."""
+        """Run in a reader's thread."""
         try:
             index.refresh()
         except Exception as error:
             self._note_failure(error)
 
     def put(self, row: CacheRow) -> None:
-        """Stores a blob asynchronously, unless the queue is full."""
+        """Store a blob asynchronously, unless the queue is full."""
         if self._index is not None:
             self._index.add((row.key,))
         if self._writer is None:
@@ -195,7 +195,7 @@ class DatabaseBackend:
             self._close_connection()
 
     async def close(self) -> None:
-        """Writes pending rows, and ends the threads."""
+        """Write pending rows, and end the threads."""
         if self._refresh_cooldown is not None:
             self._refresh_cooldown.cancel()
         await asyncio.to_thread(self._close_threads)

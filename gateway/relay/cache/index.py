@@ -52,7 +52,7 @@ class InvalidationFlag:
             )
 
     def set(self) -> None:
-        """Signals a change. Call it after the change is in the database."""
+        """Signal a change. Call it after the change is in the database."""
         self.changed_at[0] = time.time_ns()
 
 
@@ -83,7 +83,7 @@ class CacheIndex:
         return True
 
     def refresh(self) -> None:
-        """Reads the keys added since the last refresh. Raises what the database raises."""
+        """Read the keys added since the last refresh. Raises what the database raises."""
         refreshed_at = time.time() - CLOCK_SKEW_S
         keys = self._changes_since(self._since, self._max_keys + 1)
         self.add(keys)
@@ -98,7 +98,7 @@ class CacheIndex:
         self._since = refreshed_at
 
     def add(self, keys: Iterable[str]) -> None:
-        """Adds keys."""
+        """Add keys."""
         for key in keys:
             self._keys.add(int(key[-15:], 16))
             self._fingerprints.add(fingerprint_of(key))

@@ -41,7 +41,7 @@ class MemoryCache:
         return cached
 
     def put(self, key: str, cached: CachedResponse) -> None:
-        """Stores a response, and evicts others if there is no room."""
+        """Store a response, and evict others if there is no room."""
         self.drop(key)
         if cached.size > self._max_bytes:
             return
@@ -52,7 +52,7 @@ class MemoryCache:
             self.drop(next(iter(self._responses)))
 
     def drop(self, key: str) -> None:
-        """Removes the response of a key."""
+        """Remove the response of a key."""
         dropped_response = self._responses.pop(key, None)
         if dropped_response is None:
             return
@@ -67,7 +67,7 @@ class MemoryCache:
         return self._body_keys.get(body_digest)
 
     def remember_body_key(self, body_digest: bytes, key: str) -> None:
-        """Stores the key of a body."""
+        """Store the key of a body."""
         self._body_keys[body_digest] = key
         if len(self._body_keys) > self._max_body_keys:
             self._body_keys.popitem(last=False)

@@ -59,7 +59,7 @@ class SemanticIndex:
         return (key, min(similarity, 1.0)) if similarity >= threshold else None
 
     def add(self, context: bytes, vector: Vector, key: str) -> None:
-        """Adds a prompt, and evicts the oldest of its context if there are too many."""
+        """Add a prompt, and evict the oldest of its context if there are too many."""
         entries = self._contexts.setdefault(context, deque())
         self._contexts.move_to_end(context)
         entries.append((vector, key))
@@ -72,7 +72,7 @@ class SemanticIndex:
             self._count -= len(evicted_context)
 
     def drop(self, context: bytes, key: str) -> None:
-        """Removes a prompt whose response is no longer cached."""
+        """Remove a prompt whose response is no longer cached."""
         entries = self._contexts.get(context)
         if entries is None:
             return

@@ -42,11 +42,11 @@ class RedisBackend:
         return True
 
     def put(self, row: CacheRow) -> None:
-        """Stores a blob asynchronously."""
+        """Store a blob asynchronously."""
         self._limiter.put_cached(row.key, row.blob, row.expires_at - row.created_at)
 
     async def close(self) -> None:
-        """Does nothing: the limiter owns the connections."""
+        """Do nothing: the limiter owns the connections."""
 
 
 class CacheStore:
@@ -89,7 +89,7 @@ class CacheStore:
     def put(
         self, key: str, route_id: int, cached: CachedResponse, masks: tuple[Mask, ...] | None
     ) -> None:
-        """Stores a response in memory, and in the backend if it may be stored there.
+        """Store a response in memory, and in the backend if it may be stored there.
 
         `masks` is what must be masked in stored bodies; None if no bodies may be stored. A
         response that contains a secret is not stored in the backend.
@@ -102,7 +102,7 @@ class CacheStore:
         )
 
     async def close(self) -> None:
-        """Writes rows that are pending for the backend."""
+        """Write rows that are pending for the backend."""
         if self.backend is not None:
             await self.backend.close()
 

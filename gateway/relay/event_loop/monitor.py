@@ -82,7 +82,7 @@ class LoopMonitor:
 
     @contextlib.contextmanager
     def activity(self, name: str) -> Iterator[None]:
-        """Marks background work in another thread, for the duration of the block."""
+        """Mark background work in another thread, for the duration of the block."""
         key, started_s = threading.get_ident(), time.monotonic()
         self._running_work[key] = name, started_s
         try:
@@ -92,7 +92,7 @@ class LoopMonitor:
             self._running_work.pop(key, None)
 
     def stop(self) -> None:
-        """Ends the thread. Call it in the loop's thread."""
+        """End the thread. Call it in the loop's thread."""
         self._stop.set()
         self._timer.cancel()
         with contextlib.suppress(ValueError):

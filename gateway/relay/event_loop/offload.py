@@ -56,14 +56,14 @@ _thread_pool = ThreadPoolExecutor(2, thread_name_prefix="large")
 
 
 async def run(size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
-    """Runs `work` and returns its result; in a thread if `size` is LARGE_BYTES or more."""
+    """Run `work` and return its result; in a thread if `size` is LARGE_BYTES or more."""
     if size < LARGE_BYTES:
         return work(*args)
     return await asyncio.get_running_loop().run_in_executor(_thread_pool, work, *args)
 
 
 async def run_scan(size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
-    """Runs `work` that scans bytes in a few C calls; in a thread only for SCANNED_BYTES or more."""
+    """Run `work` that scans bytes in a few C calls; in a thread only for SCANNED_BYTES or more."""
     if size < SCANNED_BYTES:
         return work(*args)
     return await run(size, work, *args)
@@ -88,7 +88,7 @@ def contains(data: bytes, patterns: tuple[bytes, ...]) -> bool:
 
 
 def count(data: bytes, pattern: bytes, limit: int) -> int:
-    """Counts `pattern` (one or two bytes) in chunks, until the count exceeds `limit`."""
+    """Count `pattern` (one or two bytes) in chunks, until the count exceeds `limit`."""
     total = 0
     for offset in range(0, len(data), CHUNK_BYTES):
         total += data.count(pattern, offset, offset + CHUNK_BYTES + len(pattern) - 1)
@@ -98,7 +98,7 @@ def count(data: bytes, pattern: bytes, limit: int) -> int:
 
 
 def decode(data: bytes | msgspec.Raw, max_items: int = MAX_ITEMS) -> Any:
-    """Decodes the JSON of a request's body, a slice at a time if it is large.
+    """Decode the JSON of a request's body, a slice at a time if it is large.
 
     Raises:
         GatewayError: it has more than `max_items` items, or too many values.
@@ -201,7 +201,7 @@ class _BoundedDecoder:
         self._values = MAX_VALUES
 
     def decode(self, data: bytes | msgspec.Raw, path: str) -> Any:
-        """Decodes a JSON value; `path` is the top-level field that contains it."""
+        """Decode a JSON value; `path` is the top-level field that contains it."""
         view = memoryview(data)
         if len(view) > CHUNK_BYTES and view[0] == _QUOTE:
             return _long_text(view)

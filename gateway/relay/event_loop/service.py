@@ -29,7 +29,7 @@ class RestartingThread(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Runs `work` until it returns or `stop_event` is set."""
+        """Run `work` until it returns or `stop_event` is set."""
         while True:
             try:
                 self._work()
@@ -42,7 +42,7 @@ class RestartingThread(threading.Thread):
 
 
 def start_restarting(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-    """Starts a task that runs `work`, and restarts it when it raises."""
+    """Start a task that runs `work`, and restart it when it raises."""
     return asyncio.get_running_loop().create_task(_run_repeatedly(name, work), name=name)
 
 
@@ -57,9 +57,9 @@ async def _run_repeatedly(name: str, work: Callable[[], Awaitable[None]]) -> Non
 
 
 async def cancel_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels tasks, and waits for their end.
+    """Cancel tasks, and wait for their end.
 
-    Cancels again what goes on: redis-py can lose a cancellation that arrives while it handles a
+    Cancel again what goes on: redis-py can lose a cancellation that arrives while it handles a
     broken connection.
     """
     running_tasks = set(tasks)

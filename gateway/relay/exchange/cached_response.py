@@ -140,7 +140,7 @@ class CacheLookup(msgspec.Struct):
         return headers
 
     def update_log_record(self, record: LogRecord) -> None:
-        """Records the lookup in the log record. A hit costs nothing, and has its own tokens."""
+        """Record the lookup in the log record. A hit costs nothing, and has its own tokens."""
         record.cache = self.state
         cached = self.cached
         if cached is None:

@@ -58,10 +58,10 @@ class ResponseSink(Protocol):
     """Receives a copy of what is sent to a client."""
 
     def collect_chunk(self, status: int, data: bytes) -> None:
-        """Receives a chunk of the body, with the status."""
+        """Receive a chunk of the body, with the status."""
 
     def end(self, status: int, data: bytes) -> None:
-        """Receives the last chunk; the response is complete."""
+        """Receive the last chunk; the response is complete."""
 
 
 class Client:
@@ -92,11 +92,11 @@ class Client:
         self.chunks = 0
 
     def add_sink(self, sink: ResponseSink) -> None:
-        """Copies each further chunk to `sink` after it was sent to the client."""
+        """Copy each further chunk to `sink` after it was sent to the client."""
         self._sink = sink
 
     async def head(self, status: int, headers: list[Header]) -> None:
-        """Sends status and headers; no other target can be tried afterwards."""
+        """Send status and headers; no other target can be tried afterwards."""
         self.started = True
         self.status = status
         self.headers = headers
@@ -108,7 +108,7 @@ class Client:
         )
 
     async def write(self, data: bytes) -> None:
-        """Sends more of the body; waits while the client does not read."""
+        """Send more of the body; wait while the client does not read."""
         self.chunks += 1
         self.sent_at = time.perf_counter()
         if self._send_chunk is None or not self._send_chunk(data):
@@ -117,20 +117,20 @@ class Client:
             self._sink.collect_chunk(self.status, data)
 
     async def end(self, data: bytes = b"") -> None:
-        """Sends the last of the body."""
+        """Send the last of the body."""
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
         if self._sink is not None:
             self._sink.end(self.status, data)
             self._sink = None  # breaks a possible reference cycle
 
     def join(self, other: Client) -> None:
-        """Continues with what another client of the same request has sent."""
+        """Continue with what another client of the same request has sent."""
         self.started, self.status, self.headers = other.started, other.status, other.headers
         self.first_byte_at, self.sent_at = other.first_byte_at, other.sent_at
         self.chunks = other.chunks
 
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
-        """Sends a complete response; in one step if the server has a method for that."""
+        """Send a complete response; in one step if the server has a method for that."""
         send_response = getattr(getattr(self._send, "__self__", None), "send_response", None)
         if send_response is None or not send_response(status, [*headers, _NOSNIFF], body):
             await self.head(status, [*headers, (b"content-length", b"%d" % len(body))])
@@ -275,7 +275,7 @@ class Exchange:
         self._parsed: list[Request] = []
 
     def freeze(self) -> None:
-        """Rejects further changes."""
+        """Reject further changes."""
         # A change of class adds no cost to reads and earlier writes, as long as both have slots:
         # without them it slows down each later read.
         self.__class__ = _FrozenExchange
@@ -307,7 +307,7 @@ class Exchange:
         return size if translated or size >= offload.SCANNED_BYTES else 0
 
     async def parse(self) -> None:
-        """Parses the request, off the event loop if it is large. Raises GatewayError."""
+        """Parse the request, off the event loop if it is large. Raises GatewayError."""
         if not self._parsed and len(self.body) >= offload.LARGE_BYTES:
             await offload.run(len(self.body), lambda: self.request)
 
@@ -346,7 +346,7 @@ class Exchange:
         return self.fields if self.earlier_responses is None else None
 
     def join_trace(self, parent: Exchange) -> None:
-        """Continues the trace of the exchange for which this one is made."""
+        """Continue the trace of the exchange for which this one is made."""
         self.unsampled_traceparent = parent.unsampled_traceparent
         if parent.trace is not None:
             self.trace = parent.trace.child()
@@ -489,7 +489,7 @@ class Call:
         return fork
 
     def join(self, fork: Call) -> None:
-        """Continues with the results of a fork."""
+        """Continue with the results of a fork."""
         self.exchange, self.guard = fork.exchange, fork.guard
         self.attempt, self.attempts, self.recorder = fork.attempt, fork.attempts, fork.recorder
         self.error, self.outcome, self.entry = fork.error, fork.outcome, fork.entry
@@ -498,7 +498,7 @@ class Call:
         self.state_rejected_by = fork.state_rejected_by
 
     def end_upstream_wait(self) -> None:
-        """Adds the time since the upstream was called to `upstream_wait_s`, once."""
+        """Add the time since the upstream was called to `upstream_wait_s`, once."""
         attempt = self.attempt
         if attempt.upstream_sent_at:
             self.upstream_wait_s += time.perf_counter() - attempt.upstream_sent_at
@@ -533,7 +533,7 @@ class DeadlineTicker:
         return iter(list(self.open))
 
     def start(self) -> None:
-        """Starts the ticks, until no request is open."""
+        """Start the ticks, until no request is open."""
         self.is_ticking = True
         self.loop.call_later(TICK_S, self._tick)
 
@@ -585,7 +585,7 @@ class Deadlines:
         self._disconnect_task: asyncio.Task[None] | None = None
 
     def listen_for_disconnect(self, receive: Receive) -> None:
-        """Ends the timeout of the body; from now on the request stops if the client disconnects."""
+        """End the timeout of the body; from now on the request stops if the client disconnects."""
         self._due = _NEVER
         self._receive = receive
         self._listen_at = self._loop.time() + LISTEN_AFTER_S
@@ -595,7 +595,7 @@ class Deadlines:
     def set_timeout(
         self, seconds: float, reason: StopReason, *, total_s: float | None = None
     ) -> None:
-        """Allows `seconds` until the next `reset` or `set_timeout`.
+        """Allow `seconds` until the next `reset` or `set_timeout`.
 
         `total_s` is the time from now for the whole attempt; None changes nothing.
         """
@@ -611,12 +611,12 @@ class Deadlines:
             self.next_check_at = due
 
     def reset(self) -> None:
-        """Restarts the current timeout, because data has arrived."""
+        """Restart the current timeout, because data has arrived."""
         # `next_check_at` may now be too early: that check finds no deadline.
         self._due = self._loop.time() + self._limit_s
 
     def pause(self, *, reset: bool = False) -> None:
-        """Suspends the current timeout while waiting for the client; the total timeout still runs.
+        """Suspend the current timeout while waiting for the client; the total timeout still runs.
 
         `reset`: data has arrived, so that the timeout restarts on `resume`.
         """
@@ -624,13 +624,13 @@ class Deadlines:
         self._due = _NEVER
 
     def resume(self) -> None:
-        """Resumes the current timeout with the time that remained at `pause`."""
+        """Resume the current timeout with the time that remained at `pause`."""
         self._due = deadline = self._loop.time() + self._remaining_s
         if deadline < self.next_check_at:  # a check meanwhile has found no deadline
             self.next_check_at = deadline
 
     def stop(self, reason: StopReason) -> None:
-        """Cancels the request for this reason. The first reason wins."""
+        """Cancel the request for this reason. The first reason wins."""
         if self.reason is None and self in self._open:
             self.reason = reason
             self._task.cancel()
@@ -642,12 +642,12 @@ class Deadlines:
         return self.reason
 
     def clear(self) -> None:
-        """Drops the timeouts and the reason, so that another target can be tried."""
+        """Drop the timeouts and the reason, so that another target can be tried."""
         self.reason = None
         self._due = self._total_due = _NEVER
 
     def close(self) -> None:
-        """Ends the checks."""
+        """End the checks."""
         self._open.discard(self)
         # The task refers to the deadlines too: that cycle would keep the request in memory until
         # the next garbage collection.
@@ -656,7 +656,7 @@ class Deadlines:
             task.cancel()
 
     def check(self, now: float) -> None:
-        """Acts on deadlines that have passed, and sets `next_check_at`."""
+        """Act on deadlines that have passed, and sets `next_check_at`."""
         if now >= self._total_due:
             self.stop("total")
         elif now >= self._due:

@@ -32,10 +32,10 @@ class ClientSocket(Protocol):
         """The next message; after the last one, the code with which the client closed."""
 
     async def send(self, message: str | bytes) -> None:
-        """Sends a message; waits while the client does not read."""
+        """Send a message; wait while the client does not read."""
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Closes the connection."""
+        """Close the connection."""
 
 
 class _TokenDetails(msgspec.Struct):
@@ -169,14 +169,14 @@ class SessionUsage:
         self.known_cost_usd = Decimal(0)
 
     def add(self, usage: Usage) -> None:
-        """Adds the usage of one response."""
+        """Add the usage of one response."""
         self._input += usage.input or 0
         self._cached += usage.cache_read or 0
         self._output += usage.output or 0
         self.add_cost(cost(usage, self._price))
 
     def add_cost(self, usd: Decimal | None) -> None:
-        """Adds the cost of one response or transcription; None if it is unknown."""
+        """Add the cost of one response or transcription; None if it is unknown."""
         self.reports += 1
         self.cost_usd = None if usd is None or self.cost_usd is None else self.cost_usd + usd
         self.known_cost_usd += usd or 0

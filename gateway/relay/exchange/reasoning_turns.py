@@ -253,7 +253,7 @@ def _restore_turn(turn: Turn, state: ReasoningState) -> Turn:
 
 
 def _split_text(parts: list[Part], lengths: list[int]) -> list[Part]:
-    """Splits a text that a client has joined into the original texts of the turn."""
+    """Split a text that a client has joined into the original texts of the turn."""
     match parts:
         case [Text(text=text, citations=()) as part] if len(lengths) > 1 and len(text) == sum(
             lengths

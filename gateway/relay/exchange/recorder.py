@@ -96,25 +96,25 @@ class Recorder:
             self._forms += redactor.forms
 
     def new_attempt(self) -> None:
-        """Discards the response of a target that failed before anything was sent to the client."""
+        """Discard the response of a target that failed before anything was sent to the client."""
         self._upstream, self._upstream_times, self._upstream_size = [], [], 0
 
     def record_upstream(self, data: bytes) -> None:
-        """Records a chunk of the upstream's response."""
+        """Record a chunk of the upstream's response."""
         if self.enabled and self._upstream_size < self.limit + _MARKUP:
             self._upstream.append(data)
             self._upstream_times.append(time.perf_counter())
             self._upstream_size += len(data)
 
     def record_client(self, data: bytes) -> None:
-        """Records a chunk of the client's response; not called on passthrough."""
+        """Record a chunk of the client's response; not called on passthrough."""
         if self.enabled and self._client_size < self.limit + _MARKUP:
             self._client.append(data)
             self._client_times.append(time.perf_counter())
             self._client_size += len(data)
 
     def mask_requests(self) -> None:
-        """Cuts and masks the requests of this attempt ahead of `bodies`; runs in a thread."""
+        """Cut and mask the requests of this attempt ahead of `bodies`; runs in a thread."""
         for name in ("client_request", "upstream_request"):
             data = getattr(self, name)
             if data and len(data) > _SMALL_BYTES:
@@ -237,7 +237,7 @@ class Recorder:
         return list(map(Chunk, times_ms, sizes))
 
     def _redact_headers(self, headers: dict[str, str]) -> None:
-        """Masks the redactors' secrets in the values of headers."""
+        """Mask the redactors' secrets in the values of headers."""
         for name, value in headers.items():
             data = value.encode("utf-8", "replace")
             for redactor in self._redactors:
@@ -288,7 +288,7 @@ def mask_secrets(data: bytes, masks: tuple[Mask, ...]) -> bytes:
 
 
 def mask_split(stream: bytes, redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]) -> bytes:
-    """Masks what is split across the deltas of a stream; the length is unchanged."""
+    """Mask what is split across the deltas of a stream; the length is unchanged."""
     text = None if masks else sequential_text(stream)
     if text is not None and not may_contain_secret(text, _forms_of(redactors)):
         return stream
@@ -304,7 +304,7 @@ def _forms_of(redactors: tuple[Redactor, ...]) -> tuple[bytes, ...]:
 def _mask_fragments(
     stream: bytes, spans: list[Span], redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]
 ) -> bytes:
-    """Masks secrets, keys and matches of masks in a text whose fragments are at `spans`."""
+    """Mask secrets, keys and matches of masks in a text whose fragments are at `spans`."""
     text = b"".join([stream[start:end] for start, end in spans])
     clean = text
     if may_contain_secret(text, _forms_of(redactors)):

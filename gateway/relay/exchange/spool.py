@@ -61,7 +61,7 @@ class Spool:
         return self._on_disk + len(self._buffer)
 
     async def write(self, data: bytes) -> None:
-        """Appends data. Raises GatewayError if the disk is full."""
+        """Append data. Raises GatewayError if the disk is full."""
         self._buffer += data
         if len(self._buffer) < STEP_BYTES:
             return
@@ -107,13 +107,13 @@ class Spool:
         return await self._run_in_thread(read)
 
     async def _run_in_thread(self, job: Callable[[], _T]) -> _T:
-        """Runs `job` in a thread; if the caller is cancelled, `close` waits for the thread."""
+        """Run `job` in a thread; if the caller is cancelled, `close` waits for the thread."""
         future = asyncio.get_running_loop().run_in_executor(None, job)
         self._thread_work = future
         return await asyncio.shield(future)
 
     def close(self) -> None:
-        """Frees the space, as soon as no thread uses the file."""
+        """Free the space, as soon as no thread uses the file."""
         if self._thread_work is None or self._thread_work.done():
             self._release_storage()
         else:
@@ -146,7 +146,7 @@ class SpooledBody:
         self.size = sum(len(p) if isinstance(p, bytes) else p.length for p in parts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterates from the start."""
+        """Iterate from the start."""
         for part in self._parts:
             if isinstance(part, bytes):
                 yield part

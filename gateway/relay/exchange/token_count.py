@@ -151,7 +151,7 @@ def _load_tokenizer(name: str) -> Tokenizer | None:
 
 
 def text_chunks(text: str) -> Iterator[str]:
-    """Splits a text into chunks that end at spaces, if possible."""
+    """Split a text into chunks that end at spaces, if possible."""
     start = 0
     while len(text) - start > MAX_CHUNK_CHARS:
         end = text.rfind(" ", start + MAX_CHUNK_CHARS // 2, start + MAX_CHUNK_CHARS)

@@ -47,21 +47,21 @@ class Telemetry(Protocol):
         """Whether to export the spans of a trace; `parent` is the client's decision, if any."""
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Sets the providers by which spans are labelled."""
+        """Set the providers by which spans are labelled."""
 
     def export(self, record: LogRecord, *, sampled: bool) -> None:
-        """Queues one record; never waits."""
+        """Queue one record; never waits."""
 
     def close(self) -> None:
-        """Exports what is queued, within a few seconds. Blocks."""
+        """Export what is queued, within a few seconds. Blocks."""
 
 
 def sample_trace(
     headers: Mapping[str, str], telemetry: Telemetry
 ) -> tuple[TraceContext | None, bytes]:
-    """Decides whether the spans of a request are recorded, before anything is made for them.
+    """Decide whether the spans of a request are recorded, before anything is made for them.
 
-    Returns its span, in the client's trace or in a new one. Without spans, None and the
+    Return its span, in the client's trace or in a new one. Without spans, None and the
     `traceparent` for its upstreams, with the flag "not sampled".
     """
     traceparent = headers.get("traceparent", "")

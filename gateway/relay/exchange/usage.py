@@ -66,7 +66,7 @@ class UsageTap:
         self.output_bytes = 0
 
     def feed(self, events: list[Event]) -> None:
-        """Updates the counts from these events."""
+        """Update the counts from these events."""
         for event in events:
             kind = type(event)
             if kind is Delta:
@@ -98,7 +98,7 @@ class UsageTap:
                 pass
 
     def _set_usage(self, usage: Usage) -> None:
-        """Sets the usage, with counts and cost that can be stored, limited and billed.
+        """Set the usage, with counts and cost that can be stored, limited and billed.
 
         Counts are clamped to 0 .. MAX_TOKENS; a cost that is negative, infinite, no number or
         over MAX_COST_USD is unknown.
@@ -114,7 +114,7 @@ class UsageTap:
         self.usage = usage
 
     def note_response(self, response: Response) -> None:
-        """Updates the counts from a complete response."""
+        """Update the counts from a complete response."""
         self.started = True
         self.first_token_at = time.perf_counter()
         if response.usage is not None:
@@ -126,7 +126,7 @@ class UsageTap:
             self.output_bytes = sum(_part_bytes(part) for part in response.parts)
 
     def note_embeddings(self, response: EmbedResponse) -> None:
-        """Updates the counts from embeddings, which have no finish reason and no first token."""
+        """Update the counts from embeddings, which have no finish reason and no first token."""
         self.started = True
         if response.usage is not None:
             self._set_usage(response.usage)

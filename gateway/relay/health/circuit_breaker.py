@@ -42,18 +42,18 @@ class TargetLoad:
         self.counted_targets: frozenset[str] = frozenset()
 
     def count_for(self, snapshot: Snapshot) -> None:
-        """Sets `counted_targets` for a snapshot."""
+        """Set `counted_targets` for a snapshot."""
         routes = (
             route for route in snapshot.routes.values() if route.strategies & _LOAD_STRATEGIES
         )
         self.counted_targets = frozenset(t.model.label for route in routes for t in route.targets)
 
     def begin_call(self, label: str) -> None:
-        """Counts the start of a call."""
+        """Count the start of a call."""
         self.in_flight[label] = self.in_flight.get(label, 0) + 1
 
     def end_call(self, label: str) -> None:
-        """Counts the end of a call."""
+        """Count the end of a call."""
         remaining_calls = self.in_flight.get(label, 0) - 1
         if remaining_calls > 0:
             self.in_flight[label] = remaining_calls
@@ -81,7 +81,7 @@ class TargetLatency:
         self.stats: dict[str, LatencyStats] = {}
 
     def record(self, label: str, first_ms: float, tokens: int = 0) -> None:
-        """Adds a measurement, and the tokens that the call used."""
+        """Add a measurement, and the tokens that the call used."""
         now = time.monotonic()
         previous_stats = self.stats.get(label)
         if previous_stats is None:
@@ -97,7 +97,7 @@ class TargetLatency:
         )
 
     def record_failure(self, label: str, duration_ms: float) -> None:
-        """Adds a failed call, which counts as very slow."""
+        """Add a failed call, which counts as very slow."""
         self.record(label, max(duration_ms, MIN_FAILURE_MS))
 
 
@@ -164,7 +164,7 @@ class Breaker:
     # --- the hot path ---------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Reads changes of other processes; cheap if there are none."""
+        """Read changes of other processes; cheap if there are none."""
         if self._header[_VERSION] != self._version:
             self._apply_change(None)
 
@@ -176,7 +176,7 @@ class Breaker:
         cooldown_s: float,
         failures: int | None = None,
     ) -> None:
-        """Records how a call of a target ended: `kind` is an error kind, None for a success."""
+        """Record how a call of a target ended: `kind` is an error kind, None for a success."""
         if kind is None and label not in self.states:
             return
         now = self._clock()
@@ -200,7 +200,7 @@ class Breaker:
         return self.claim_trial(label)
 
     def claim_trial(self, label: str) -> bool:
-        """Claims the trial of a half-open target among the processes of this machine.
+        """Claim the trial of a half-open target among the processes of this machine.
 
         A target in cooldown is also allowed: the retry plan decides whether to call it.
         """
@@ -221,13 +221,13 @@ class Breaker:
         return may_call
 
     def release_trial(self, label: str) -> None:
-        """Ends the trial because the target has begun to respond: further requests are allowed."""
+        """End the trial because the target has begun to respond: further requests are allowed."""
         state = self.states.get(label)
         if state is not None and state.trial_until:
             self._apply_change(lambda: self._update_state(label, circuit_breaker.without_trial))
 
     def reset(self, label: str) -> bool:
-        """Ends the cooldown of a target; returns whether it had a state."""
+        """End the cooldown of a target; return whether it had a state."""
         existed = label in self.states
         if existed:
             self._apply_change(lambda: self.states.pop(label, None))
@@ -259,7 +259,7 @@ class Breaker:
             self.states[label] = update(state)
 
     def _apply_change(self, change: Callable[[], object] | None, tries: int = _LOCK_TRIES) -> None:
-        """Reads the shared state, applies a change to it, and writes it back."""
+        """Read the shared state, apply a change to it, and write it back."""
         if self._map is None or not self._lock_file(tries):
             if change is not None:
                 change()
@@ -280,7 +280,7 @@ class Breaker:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _defer_change(self, change: Callable[[], object]) -> None:
-        """Queues the change, to be applied again to the file's state on the next access."""
+        """Queue the change, to be applied again to the file's state on the next access."""
         if self._map is not None and len(self._deferred_changes) < _MAX_DEFERRED:
             self._deferred_changes.append(change)
             self._version = _STALE_VERSION
@@ -323,7 +323,7 @@ class Breaker:
         self._version = self._header[_VERSION] = self._header[_VERSION] + 1
 
     def _drop_expired(self) -> None:
-        """Drops expired states, and times from before a reboot of the machine."""
+        """Drop expired states, and times from before a reboot of the machine."""
         now = self._clock()
         for label, state in list(self.states.items()):
             ended_at = max(state.open_until, state.trial_until)
@@ -337,11 +337,11 @@ class Breaker:
             }
 
     async def stop(self) -> None:
-        """Releases resources, and waits for tasks in progress."""
+        """Release resources, and wait for tasks in progress."""
         self.close()
 
     def close(self) -> None:
-        """Closes the file; its content stays for the next process."""
+        """Close the file; its content stays for the next process."""
         if self._deferred_changes:
             self._apply_change(None, _CLOSE_LOCK_TRIES)
         self._header = memoryview(bytearray(_HEADER)).cast("q")

@@ -52,11 +52,11 @@ class RedisBreaker(Breaker):
         self._unavailable = False
 
     def start(self) -> None:
-        """Starts polling the states of other machines."""
+        """Start polling the states of other machines."""
         self._poller = start_restarting("breakers", self._poll_states)
 
     async def allow_request(self, label: str) -> bool:
-        """Claims the trial among the processes of this machine, then among all machines."""
+        """Claim the trial among the processes of this machine, then among all machines."""
         is_trial = is_half_open(self.states.get(label), time.monotonic())
         if not self.claim_trial(label):
             return False
@@ -76,7 +76,7 @@ class RedisBreaker(Breaker):
         return is_claimed
 
     def publish(self, label: str) -> None:
-        """Publishes the state to Redis, in a task of its own."""
+        """Publish the state to Redis, in a task of its own."""
         self._published_at.pop(label, None)
         task = asyncio.get_running_loop().create_task(
             self._push_states(label, self.states.get(label))
@@ -117,7 +117,7 @@ class RedisBreaker(Breaker):
             self._merge_states(encoded_states, requested_at)
 
     def _merge_states(self, encoded_states: dict[bytes, bytes], requested_at: float) -> None:
-        """Merges the states from Redis that are newer than the local ones.
+        """Merge the states from Redis that are newer than the local ones.
 
         A published state that is no longer in Redis was reset by another machine; `requested_at`
         is when Redis was read.
@@ -150,7 +150,7 @@ class RedisBreaker(Breaker):
             log.warning("Redis is unavailable: this machine uses its own circuit breakers")
 
     async def stop(self) -> None:
-        """Cancels tasks and closes the connections."""
+        """Cancel tasks and close the connections."""
         await cancel_tasks([*self._tasks, *([self._poller] if self._poller is not None else [])])
         await self._redis.aclose()
         self.close()

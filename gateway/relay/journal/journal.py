@@ -158,7 +158,7 @@ class Backlog:
     # --- append ---------------------------------------------------------------------------
 
     def append(self, record: LogRecord) -> None:
-        """Adds the record of a finished request. Never waits for the database, never raises."""
+        """Add the record of a finished request. Never waits for the database, never raises."""
         size = record_bytes(record)
         with self._lock:
             if self._closed:
@@ -196,7 +196,7 @@ class Backlog:
         self.counters.accepted += 1
 
     def _spill_record(self, record: LogRecord, size: int) -> bool:
-        """Stores a record only on disk; returns whether there was room."""
+        """Store a record only on disk; return whether there was room."""
         if not self._may_spill:
             return False
         if self._open.records is not None:
@@ -212,7 +212,7 @@ class Backlog:
         return True
 
     def _store_without_bodies(self, record: LogRecord, size: int) -> None:
-        """Stores the row in memory without its bodies, or drops it."""
+        """Store the row in memory without its bodies, or drop it."""
         if self._items >= self._max_items:
             self._note_dropped_row()
             return
@@ -233,7 +233,7 @@ class Backlog:
             )
 
     def _start_chunk(self, segment: Segment | None = None, *, on_disk: bool = False) -> None:
-        """Starts another chunk."""
+        """Start another chunk."""
         previous_chunk = self._open
         if previous_chunk.count or not (
             previous_chunk.segment is None or previous_chunk.segment.empty
@@ -244,7 +244,7 @@ class Backlog:
         self._open = Chunk(segment, on_disk=on_disk)
 
     def _copy_to_segment(self, record: LogRecord, *, with_bodies: bool, reason: str) -> bool:
-        """Copies a record into a segment; `reason` is why its bodies are left out, if they are."""
+        """Copy a record into a segment; `reason` is why its bodies are left out, if they are."""
         while True:
             full = self._segments.full
             try:
@@ -264,7 +264,7 @@ class Backlog:
                 return False
 
     def _add_segment(self, length: int) -> bool:
-        """Adds a segment for a record of `length` bytes to the open chunk, if there is room."""
+        """Add a segment for a record of `length` bytes to the open chunk, if there is room."""
         # The longer the backlog, the larger its segments, as each uses a file descriptor.
         doublings = max(0, len(self._sealed) - MAX_SURPLUS)
         preferred_size = SIZE << min(doublings, MAX_DOUBLINGS)
@@ -303,13 +303,13 @@ class Backlog:
             return chunks
 
     def count_written(self, rows: int, *, refused_rows: int = 0) -> None:
-        """Counts records that were written, some of which the database rejected."""
+        """Count records that were written, some of which the database rejected."""
         self.counters.written += rows - refused_rows
         self.counters.rows_refused += refused_rows
         self._writing = max(0, self._writing - rows)
 
     def release_chunks(self) -> None:
-        """Releases the segments of the chunks taken, which are in the database."""
+        """Release the segments of the chunks taken, which are in the database."""
         with self._lock:
             chunks, self._chunks_in_write, self._writing = self._chunks_in_write, [], 0
             self._on_disk -= sum(chunk.count for chunk in chunks if chunk.records is None)
@@ -321,7 +321,7 @@ class Backlog:
         self._segments.release(c.segment for c in chunks if c.segment is not None)
 
     def reserve(self) -> None:
-        """Reserves segments ahead, as far as the disk allows. For the writer's thread."""
+        """Reserve segments ahead, as far as the disk allows. For the writer's thread."""
         if not self._segments.refill(bounded=self._spilling) or self._closed:
             return
         with self._lock:
@@ -329,7 +329,7 @@ class Backlog:
         log.warning("the journal has disk space again")
 
     def _record_unrecorded(self) -> None:
-        """Copies records into segments for which there was no room before."""
+        """Copy records into segments for which there was no room before."""
         for chunk in self._all_chunks():
             unrecorded, chunk.unrecorded = chunk.unrecorded, []
             for entry in unrecorded:
@@ -338,7 +338,7 @@ class Backlog:
                     chunk.unrecorded.append(entry)
 
     def close(self) -> int:
-        """Closes the files; those with records stay. Returns how many records are lost."""
+        """Close the files; those with records stay. Return how many records are lost."""
         with self._lock:
             if self._closed:
                 return 0
@@ -501,7 +501,7 @@ class Journal:
         )
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Writes pending records, then stops. Those that cannot be written stay on disk."""
+        """Write pending records, then stop. Those that cannot be written stay on disk."""
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_s)
@@ -533,7 +533,7 @@ class Journal:
                 return
 
     def _run_once(self) -> None:
-        """Waits for work, and does it."""
+        """Wait for work, and do it."""
         backlog = self._backlog
         backlog.reserve()
         self._write_abandoned()
@@ -559,7 +559,7 @@ class Journal:
         return min(pause_s, FULL_AGAIN_S) if self._backlog.disk_full else pause_s
 
     def _write_next_chunks(self) -> int:
-        """Writes the next chunks, with retries until they are written; returns how many rows."""
+        """Write the next chunks, with retries until they are written; return how many rows."""
         chunks = self._backlog.take_chunks()
         if not chunks:
             return 0
@@ -574,7 +574,7 @@ class Journal:
         return rows
 
     def _write_batches(self, records: list[LogRecord]) -> bool:
-        """Writes records and removes them from the list; returns whether all were written."""
+        """Write records and remove them from the list; return whether all were written."""
         try:
             while records:
                 batch = records[:BATCH_ITEMS]
@@ -600,7 +600,7 @@ class Journal:
             log.error("the request log cannot be written: %s; retrying", self._error)
 
     def _guarded_idle(self, seconds: float) -> None:
-        """Does idle work in steps, as long as no record is pending."""
+        """Do idle work in steps, as long as no record is pending."""
         self._idled_at = time.monotonic()
         try:
             while self._idle is not None and not self._closing.is_set():
@@ -615,7 +615,7 @@ class Journal:
     # --- segments of dead processes -------------------------------------------------------
 
     def _write_abandoned(self) -> None:
-        """Writes the records of segments whose owner is dead."""
+        """Write the records of segments whose owner is dead."""
         if time.monotonic() < self._search_at:
             return
         self._search_at = time.monotonic() + SEARCH_S
@@ -628,7 +628,7 @@ class Journal:
                 return
 
     def _replay_segment(self, path: Path) -> bool:
-        """Writes the records of one segment; returns whether it needs no further attempt."""
+        """Write the records of one segment; return whether it needs no further attempt."""
         try:
             with read_abandoned(path) as records:
                 if records is None:

@@ -58,7 +58,7 @@ class LogWriter:
             RestartingThread("prune", self._prune_at_intervals, self._stop)
 
     def write(self, batch: list[LogRecord]) -> int | None:
-        """Writes a batch; returns how many of its records the database refused."""
+        """Write a batch; return how many of its records the database refused."""
         with self._monitor.activity("log_writer"):
             self._metrics.flush()
             refused_rows = self.store.write(batch)
@@ -91,5 +91,5 @@ class LogWriter:
                 self._close_connections()
 
     def stop(self) -> None:
-        """Ends the pruning."""
+        """End the pruning."""
         self._stop.set()

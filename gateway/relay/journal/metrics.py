@@ -86,7 +86,7 @@ class BatchHistogram(Histogram):
     """A histogram that adds many values at a time: each single `observe` takes three locks."""
 
     def observe_all(self, values: list[float]) -> None:
-        """Adds these values, in seconds."""
+        """Add these values, in seconds."""
         bounds = self._upper_bounds
         self._sum.inc(sum(values))
         for index, count in Counted(bisect_left(bounds, value) for value in values).items():
@@ -297,37 +297,37 @@ class Metrics:
         return child
 
     def use_names(self, snapshot: Snapshot) -> None:
-        """Uses this registry's names as labels from now on."""
+        """Use this registry's names as labels from now on."""
         self._snapshot = snapshot
 
     def count_shed(self) -> None:
-        """Counts a request that was rejected by the concurrency limit."""
+        """Count a request that was rejected by the concurrency limit."""
         self._events.append((("dragoman_requests_shed_total",), 1))
 
     def count_refusal(self, owner: str, limit: str) -> None:
-        """Counts the refusal of a limit: the kind of its owner, and its metric."""
+        """Count the refusal of a limit: the kind of its owner, and its metric."""
         self._events.append((("dragoman_limit_refusals_total", owner, limit), 1))
 
     def count_client_spans(self, source: str, accepted: int, rejected: int) -> None:
-        """Counts what a request of a client sent: spans that are stored, and items that are not."""
+        """Count what a request of a client sent: spans that are stored, and items that are not."""
         self._events.append((("dragoman_client_spans_total", source, "accepted"), accepted))
         self._events.append((("dragoman_client_spans_total", source, "rejected"), rejected))
 
     def count_stall(self, cause: str, seconds: float) -> None:
-        """Counts a stall of the event loop."""
+        """Count a stall of the event loop."""
         self._events.append((("dragoman_event_loop_stalls_total", cause), 1))
         self._events.append((("dragoman_event_loop_stall_seconds_total", cause), seconds))
 
     def record(self, record: LogRecord) -> None:
-        """Adds the record of a finished request, to be counted on the next `flush`."""
+        """Add the record of a finished request, to be counted on the next `flush`."""
         self._pending.append(record)
         if len(self._pending) > MAX_PENDING:
             self.flush()
 
     def flush(self) -> None:
-        """Counts pending records, and logs failures. Thread-safe.
+        """Count pending records, and log failures. Thread-safe.
 
-        Adds up the increments first, as each increment takes a lock.
+        Add up the increments first, as each increment takes a lock.
         """
         names = self._names
         if names.snapshot is not self._snapshot:
@@ -382,7 +382,7 @@ class Metrics:
             self._metric_child("dragoman_overhead_seconds", target_labels[0]).observe_all(overheads)
 
     def sample(self, process: ProcessValues) -> None:
-        """Sets the gauges of this process. Thread-safe."""
+        """Set the gauges of this process. Thread-safe."""
         with self._sampling:
             self._metric_child("dragoman_in_flight_requests").set(self.requests_in_flight)
             self._metric_child("dragoman_in_flight_limit").set(process.max_requests)
@@ -398,7 +398,7 @@ class Metrics:
             self._count_to(process.failed_batches, "dragoman_log_failed_batches_total")
 
     def _count_to(self, value: int, *key: str) -> None:
-        """Advances a counter to a value that is counted elsewhere."""
+        """Advance a counter to a value that is counted elsewhere."""
         before = self._counted.get(key, 0)
         self._metric_child(*key).inc(max(0, value - before))
         self._counted[key] = value
@@ -473,7 +473,7 @@ def memory_bytes() -> int:
 
 
 def _forget_dead_workers() -> None:
-    """Drops the gauges of workers that have ended: no other process resets them."""
+    """Drop the gauges of workers that have ended: no other process resets them."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}:
         try:
@@ -490,7 +490,7 @@ def _count_requests(
     sums: defaultdict[tuple[str, ...], float],
     names: RegistryNames,
 ) -> None:
-    """Adds the increments of finished requests of one group to `sums`, by name and labels."""
+    """Add the increments of finished requests of one group to `sums`, by name and labels."""
     route, provider, model, dialect, stream, status_class = group
     target_labels = route, provider, model
     stream_label = "true" if stream else "false"
@@ -547,7 +547,7 @@ _CLIENT_ERRORS = frozenset({400, 401, 403, 404, 405, 409, 413, 422, 499})
 
 
 def log_failures(records: list[LogRecord]) -> None:
-    """Logs those requests that failed at a provider or broke off."""
+    """Log those requests that failed at a provider or broke off."""
     failed_records = [
         e for e in records if e.attempts and (e.outcome == "cut" or e.status not in _CLIENT_ERRORS)
     ]

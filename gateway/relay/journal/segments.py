@@ -71,7 +71,7 @@ def _first_adaptations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def make_storable(record: LogRecord) -> None:
-    """Changes the record's values to ones that can be stored.
+    """Change the record's values to ones that can be stored.
 
     Integers beyond 64 bits are clamped, in `adaptations` they become text; non-finite floats
     and costs become None, lone surrogates `?`, deep nesting text.
@@ -86,7 +86,7 @@ def make_storable(record: LogRecord) -> None:
 
 
 def drop_details(record: LogRecord) -> None:
-    """Removes everything but the plain fields of a record."""
+    """Remove everything but the plain fields of a record."""
     record.bodies, record.bodies_omitted, record.stored_response = None, "size", None
     record.adaptations, record.tags, record.attempts = [], [], []
     _clamp_fields(record)
@@ -185,7 +185,7 @@ class Segment:
         return self._offset == 0
 
     def append(self, payload: bytes) -> bool:
-        """Copies one record; returns whether it fits. A torn one does not match its checksum."""
+        """Copy one record; return whether it fits. A torn one does not match its checksum."""
         data = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload + _END
         start = self._offset
         end = start + len(data)
@@ -200,17 +200,17 @@ class Segment:
         return _decode_records(self._map[: self._offset + len(_END)])
 
     def reset(self) -> None:
-        """Discards all records, which are in the database."""
+        """Discard all records, which are in the database."""
         self._map[: len(_END)] = _END
         self._offset = 0
 
     def remove(self) -> None:
-        """Deletes the file."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Closes the file and releases its lock."""
+        """Close the file and release its lock."""
         with contextlib.suppress(OSError, ValueError):
             self._map.close()
 
@@ -246,7 +246,7 @@ def read_abandoned(path: Path) -> Iterator[list[LogRecord] | None]:
 
 
 def delete_unnamed(directory: Path) -> None:
-    """Deletes files of processes that died while they created a segment."""
+    """Delete files of processes that died while they created a segment."""
     for path in directory.glob(f"*{_NEW_SUFFIX}"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _NEW_S:
@@ -345,7 +345,7 @@ class SegmentPool:
             raise OSError(errno.EDQUOT, "DRAGOMAN_JOURNAL_DISK_BYTES is reached")
 
     def _add_spare(self) -> None:
-        """Adds a segment to the reserve, in case the writer, which refills it, is blocked."""
+        """Add a segment to the reserve, in case the writer, which refills it, is blocked."""
         if len(self._spares) < self._reserve:
             with contextlib.suppress(OSError):
                 self._spares.append(Segment(self._directory))
@@ -371,7 +371,7 @@ class SegmentPool:
         self._full_at = time.monotonic()
 
     def release(self, segments: Iterable[Segment]) -> None:
-        """Releases segments whose records are in the database."""
+        """Release segments whose records are in the database."""
         removed_segments = []
         with self._lock:
             for segment in segments:
@@ -385,7 +385,7 @@ class SegmentPool:
             segment.remove()
 
     def refill(self, *, bounded: bool) -> bool:
-        """Refills the reserve; returns whether a full disk has room again. Runs in the writer."""
+        """Refill the reserve; return whether a full disk has room again. Runs in the writer."""
         if self.full and time.monotonic() - self._full_at < FULL_AGAIN_S:
             return False
         # One more than the reserve: otherwise the next request would find the disk full again.
@@ -404,7 +404,7 @@ class SegmentPool:
         return was_full
 
     def close(self) -> None:
-        """Deletes the reserve."""
+        """Delete the reserve."""
         with self._lock:
             self._closed = True
             for spare in self._spares:

@@ -167,7 +167,7 @@ class Limiter:
         )
 
     def _use_snapshot(self, snapshot: Snapshot) -> None:
-        """Discards the rules of an older registry."""
+        """Discard the rules of an older registry."""
         self._snapshot = snapshot
         self._limits_end_users = snapshot.limits_end_users
         self._rules_by_route.clear()
@@ -219,7 +219,7 @@ class Limiter:
         return Admission(self.count_refusal(refusal)) if refusal is not None else ADMITTED
 
     def count_refusal(self, refusal: LimitRefusal) -> Error:
-        """Counts a refusal, and returns its error."""
+        """Count a refusal, and return its error."""
         rule = refusal.rule
         self.on_refused(rule.owner.partition(":")[0], rule.metric)
         return refusal_error(refusal)
@@ -227,7 +227,7 @@ class Limiter:
     def _reserve(
         self, call: Call, rule_counters: RuleCounters, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
-        """Reserves under all rules, unless one refuses; sets the call's limit headers."""
+        """Reserve under all rules, unless one refuses; set the call's limit headers."""
         exchange = call.exchange
         now, counters = self._clock(), self.counters
         active_counters = self._counters_in_effect(rule_counters, now, exchange.started_at)
@@ -248,7 +248,7 @@ class Limiter:
     def set_limit_headers(
         self, call: Call, rule_counters: RuleCounters, counts: Sequence[int]
     ) -> None:
-        """Sets the response headers that report the remaining amounts of the limits."""
+        """Set the response headers that report the remaining amounts of the limits."""
         exchange = call.exchange
         now = self._clock()
         headers = self._counters_in_effect(rule_counters, now, exchange.started_at).headers
@@ -295,14 +295,14 @@ class Limiter:
     # --- settle -------------------------------------------------------------------------
 
     def release_attempt(self, call: Call, usage: Estimate = _NO_USAGE) -> None:
-        """Ends an attempt: settles its reservation with `usage`."""
+        """End an attempt: settle its reservation with `usage`."""
         if call.reservations and call.reservations[-1].attempt:
             self.release(call.reservations.pop(), usage.tokens, usage.units)
 
     def settle(
         self, call: Call, tokens: int, units: int, hedge_loser_usage: Estimate = _NO_USAGE
     ) -> None:
-        """Replaces everything that a call has reserved by its actual use. Call it once.
+        """Replace everything that a call has reserved by its actual use. Call it once.
 
         `hedge_loser_usage` is the use of a target that lost to a faster one: it counts for the
         key, its team and the route, but not for the provider that responded.
@@ -317,7 +317,7 @@ class Limiter:
         call.reservations.clear()
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
-        """Settles one reservation."""
+        """Settle one reservation."""
         active_counters = self._counters_in_effect(
             reservation.rule_counters, self._clock(), reservation.started_at
         )
@@ -330,7 +330,7 @@ class Limiter:
                 self._check_soft_limit(counter, windows[counter.rule.span])
 
     def _check_soft_limit(self, counter: RuleCounter, window: int) -> None:
-        """Warns once per window when a budget passes its soft limit."""
+        """Warn once per window when a budget passes its soft limit."""
         rule = counter.rule
         slots = (self.counters.local_slot, *self.counters.peer_slots)
         spent_units = sum(
@@ -339,7 +339,7 @@ class Limiter:
         self.log_soft_limit(rule, spent_units, window)
 
     def log_soft_limit(self, rule: Rule, spent_units: int, window: int) -> None:
-        """Logs a warning if the soft limit is passed for the first time in a window."""
+        """Log a warning if the soft limit is passed for the first time in a window."""
         if (
             rule.soft is None
             or spent_units < rule.soft
@@ -355,7 +355,7 @@ class Limiter:
     # --- recorded spend -----------------------------------------------------------------
 
     def sync_spend(self, recorded_spend: RecordedSpend) -> None:
-        """Adds spend that is recorded in the database but missing from the counters.
+        """Add spend that is recorded in the database but missing from the counters.
 
         The log may lag behind because of pending records, but is never ahead: the difference was
         spent before the counters were created, or on another machine.
@@ -380,7 +380,7 @@ class Limiter:
 def _discard_future_spend(
     counters: SharedCounters, rule_counters: RuleCounters, now: float
 ) -> None:
-    """Discards this process's spending in windows of budgets that have not begun."""
+    """Discard this process's spending in windows of budgets that have not begun."""
     for counter in rule_counters:
         if counter.metric == "usd":
             limits.discard_future_spend(counters.local_slot, counter.offset, counter.rule.span, now)

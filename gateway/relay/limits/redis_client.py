@@ -61,7 +61,7 @@ def socket_timeout_s(redis: Redis) -> float:
 
 
 async def disconnect_from_replica(redis: Redis, error: Exception) -> None:
-    """Closes idle connections if the error says that their server is a replica now.
+    """Close idle connections if the error says that their server is a replica now.
 
     After a failover the host name leads to the new primary, but only for new connections.
     """
@@ -90,7 +90,7 @@ class RedisClient:
     async def run_script(
         self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]
     ) -> Any:
-        """Runs the script, and writes cached responses in the same round trip.
+        """Run the script, and write cached responses in the same round trip.
 
         With `cache_key`, the cached response or None is the last element of the result.
         """
@@ -104,7 +104,7 @@ class RedisClient:
                 return await self._send_command(payload, cache_key, cache_writes)
 
     async def _load_script(self) -> None:
-        """Loads the script, after the check whether Redis was restarted: one that has it passed."""
+        """Load the script, after the check whether Redis was restarted: one that has it passed."""
         run_id = ""
         with suppress(NoPermissionError):  # then a restart from a snapshot is not recognized
             run_id = (await self.redis.info("server")).get("run_id", "")
@@ -133,10 +133,10 @@ class RedisClient:
         return bytes(blob) if blob is not None else None
 
     async def put(self, key: str, blob: bytes, ttl_ms: int) -> None:
-        """Stores a cached response, in a round trip of its own."""
+        """Store a cached response, in a round trip of its own."""
         async with self._with_timeout():
             await self.redis.set(PREFIX + CACHE_PREFIX + key, blob, px=ttl_ms)
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self.redis.aclose()

@@ -79,19 +79,19 @@ class ProcessLease:
         self._unconfirmed_batches: list[Row] = []
 
     def add(self, reservation: Reservation, *, lease: int = 0) -> None:
-        """Adds a reservation under a lease; with 0, this process's own counters have it."""
+        """Add a reservation under a lease; with 0, this process's own counters have it."""
         if any(counter.metric != "requests" for counter in reservation.rule_counters):
             self._live[reservation] = LiveReservation(lease, is_local=lease == 0)
             if lease != self.number:
                 self._missing_reservations[reservation] = None
 
     def remove(self, reservation: Reservation) -> LiveReservation | None:
-        """Removes a reservation that ends; None if it has nothing to release."""
+        """Remove a reservation that ends; None if it has nothing to release."""
         self._missing_reservations.pop(reservation, None)
         return self._live.pop(reservation, None)
 
     def renew(self, epoch: str | None = None) -> None:
-        """Begins the next lease; `epoch` is that of a Redis that has lost its data."""
+        """Begin the next lease; `epoch` is that of a Redis that has lost its data."""
         self.number += 1
         if epoch is not None:
             self.epoch, self.is_seeded = epoch, False
@@ -117,7 +117,7 @@ class ProcessLease:
         return list(self._unconfirmed_batches)
 
     def confirm(self, lease: int, batches: list[Row]) -> None:
-        """Marks what a script has sent under a lease as applied by Redis."""
+        """Mark what a script has sent under a lease as applied by Redis."""
         if lease == self.number:
             self.is_seeded = True
             confirmed_ids = {batch["id"] for batch in batches}
@@ -126,7 +126,7 @@ class ProcessLease:
             ]
 
     def count_locally(self) -> None:
-        """Adds the reservations that Redis has to this process's own counters, its fallback."""
+        """Add the reservations that Redis has to this process's own counters, its fallback."""
         slot = self._counters.local_slot
         for reservation, live_reservation in self._live.items():
             if not live_reservation.is_local:

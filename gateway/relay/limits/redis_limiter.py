@@ -88,7 +88,7 @@ class RedisLimiter(Limiter):
         return not self._unavailable
 
     def start(self) -> None:
-        """Starts to renew the lease at intervals."""
+        """Start to renew the lease at intervals."""
         self._heartbeat_task = start_restarting("limits", self._send_heartbeats)
 
     async def _send_heartbeats(self) -> None:
@@ -97,11 +97,11 @@ class RedisLimiter(Limiter):
             await self.flush()
 
     async def flush(self) -> None:
-        """Sends what waits for Redis, and renews the lease; never raises RedisUnavailable."""
+        """Send what waits for Redis, and renew the lease; never raises RedisUnavailable."""
         await self._run_script([], 0)
 
     async def close(self) -> None:
-        """Settles finished calls, and closes the connections; no script renews the lease later."""
+        """Settle finished calls, and close the connections; no script renews the lease later."""
         await cancel_tasks(filter(None, [self._heartbeat_task]))
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -164,7 +164,7 @@ class RedisLimiter(Limiter):
             return None
 
     def put_cached(self, key: str, blob: bytes, seconds: float) -> None:
-        """Writes a cached response with the next round trip, or in its own if it is large."""
+        """Write a cached response with the next round trip, or in its own if it is large."""
         if _loop_time() < self._unavailable_until:
             return
         ttl_ms = max(1, int(seconds * 1000))
@@ -183,7 +183,7 @@ class RedisLimiter(Limiter):
     def _reserve(
         self, call: Call, rule_counters: RuleCounters, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
-        """Reserves here while Redis is unavailable, and in Redis when it is back."""
+        """Reserve here while Redis is unavailable, and in Redis when it is back."""
         refusal = super()._reserve(call, rule_counters, estimate, attempt=attempt)
         if refusal is None:
             self.lease.add(call.reservations[-1])
@@ -250,7 +250,7 @@ class RedisLimiter(Limiter):
     # --- settle -------------------------------------------------------------------------
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
-        """Settles one reservation, with the next round trip."""
+        """Settle one reservation, with the next round trip."""
         live_reservation = self.lease.remove(reservation)
         if live_reservation is None:
             return
@@ -287,7 +287,7 @@ class RedisLimiter(Limiter):
         return task
 
     def sync_spend(self, recorded_spend: RecordedSpend) -> None:
-        """Adds recorded spend to Redis, and to the local counters, its fallback."""
+        """Add recorded spend to Redis, and to the local counters, its fallback."""
         super().sync_spend(recorded_spend)
         self.spend_sync.windows.update((name, window) for name, window, _ in recorded_spend)
         self.settlements.waiting_rows += [

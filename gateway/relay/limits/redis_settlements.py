@@ -66,12 +66,12 @@ class Settlements:
         return batches, ids
 
     def confirm(self, batches: list[Row]) -> None:
-        """Marks batches as applied by Redis."""
+        """Mark batches as applied by Redis."""
         self._forget_sent(batches)
         self._confirmed_ids += [batch["id"] for batch in batches]
 
     def fail(self, batches: list[Row], ids: list[str]) -> None:
-        """Requeues batches after a failure, without the oldest beyond MAX_UNSETTLED_ROWS."""
+        """Requeue batches after a failure, without the oldest beyond MAX_UNSETTLED_ROWS."""
         self._forget_sent(batches)
         self._confirmed_ids += ids
         self._unconfirmed_batches = [*batches, *self._unconfirmed_batches]
@@ -97,7 +97,7 @@ class Settlements:
 
 
 def set_ages(batches: list[Row]) -> None:
-    """Sets the age of batches that were sent before."""
+    """Set the age of batches that were sent before."""
     now = time.monotonic()
     for batch in batches:
         batch["age_s"] = now - batch["created"] + _AGE_MARGIN_S

@@ -73,20 +73,20 @@ class _MappedFile:
             os.ftruncate(self.fd, size)  # allocates no blocks
 
     def reserve(self, offset: int) -> None:
-        """Allocates the page that contains the integer at `offset`. Raises OSError."""
+        """Allocate the page that contains the integer at `offset`. Raises OSError."""
         page = offset * _INT_BYTES // mmap.PAGESIZE
         if page not in self._reserved_pages:
             os.posix_fallocate(self.fd, page * mmap.PAGESIZE, mmap.PAGESIZE)
             self._reserved_pages.add(page)
 
     def clear(self, size: int) -> None:
-        """Sets all integers to 0."""
+        """Set all integers to 0."""
         os.ftruncate(self.fd, 0)
         self._reserved_pages.clear()
         self._resize(size)
 
     def close(self) -> None:
-        """Unlocks and closes the file; the map is freed when its integers have no reader."""
+        """Unlock and close the file; the map is freed when its integers have no reader."""
         with contextlib.suppress(OSError):
             fcntl.flock(self.fd, fcntl.LOCK_UN)  # the map holds a copy of the descriptor
             os.close(self.fd)
@@ -148,7 +148,7 @@ class SharedCounters:
         raise OSError(f"more than {MAX_SLOTS} processes share {directory}")
 
     def _reset_counters(self) -> None:
-        """Deletes all counters, because no other process runs and most belong to deleted keys."""
+        """Delete all counters, because no other process runs and most belong to deleted keys."""
         assert self._table_file is not None
         slots_created = self._table[_SLOTS_CREATED]
         self._table_file.clear(_TABLE_BYTES)
@@ -158,7 +158,7 @@ class SharedCounters:
 
     @contextlib.contextmanager
     def exclusive_lock(self) -> Iterator[None]:
-        """Excludes other processes, for reads followed by writes."""
+        """Exclude other processes, for reads followed by writes."""
         if self._table_file is None:
             yield
             return
@@ -186,7 +186,7 @@ class SharedCounters:
         return offset
 
     def _reserve_disk_space(self, offset: int) -> None:
-        """Reserves disk space for a counter; on a full disk, switches to the process's memory."""
+        """Reserve disk space for a counter; on a full disk, switch to the process's memory."""
         slot_file = self._files.get(self._slot_number)
         if slot_file is None or self.local_slot is not slot_file.ints:
             return
@@ -222,7 +222,7 @@ class SharedCounters:
             self._warned_full = True
 
     def map_new_slots(self) -> None:
-        """Maps the slots of new processes; cheap if there are none."""
+        """Map the slots of new processes; cheap if there are none."""
         if self._table[_SLOTS_CREATED] != self._slots_mapped:
             self._map_slots()
 
@@ -235,7 +235,7 @@ class SharedCounters:
         self.peer_slots = tuple(f.ints for n, f in self._files.items() if n != self._slot_number)
 
     def release_dead_processes(self) -> int:
-        """Clears the reservations of dead processes; returns how many there are."""
+        """Clear the reservations of dead processes; return how many there are."""
         if self._table_file is None or len(self._files) < 2:
             return 0
         with self.exclusive_lock():
@@ -269,7 +269,7 @@ class SharedCounters:
                 yield from compress(range(start, start + _BLOCK_INTS), block.tolist())
 
     def close(self) -> None:
-        """Releases the slot; its counts stay for the next process."""
+        """Release the slot; its counts stay for the next process."""
         if self._slot_number >= 0:
             self._clear_reserved(self.local_slot)
         self._close_files()

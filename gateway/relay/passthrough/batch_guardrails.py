@@ -24,7 +24,7 @@ _OUTPUTS = ("output_file_id", "error_file_id")
 async def record_guardrails(
     runtime: Runtime, call: Call, provider: str, body: dict[str, Any]
 ) -> None:
-    """Records the guardrails of the files and batches in a response of the provider."""
+    """Record the guardrails of the files and batches in a response of the provider."""
     exchange = call.exchange
     if not exchange.snapshot.uses_guardrails:
         return

@@ -91,7 +91,7 @@ class ModelUsage:
         self.usd: Decimal | None = Decimal(0)
 
     def add(self, usage: Usage | None) -> None:
-        """Adds the usage of one response; without counts the cost becomes unknown."""
+        """Add the usage of one response; without counts the cost becomes unknown."""
         for name in _COUNTS:
             self.tokens[name] += max(getattr(usage, name) or 0, 0) if usage is not None else 0
         usd = self._cost(usage) if usage is not None else None
@@ -113,7 +113,7 @@ class BatchResultReader:
         self._decoder: Decoder | None = Decoder(MAX_LINE_BYTES)
 
     def feed(self, data: bytes) -> None:
-        """Reads more of the results."""
+        """Read more of the results."""
         if self._decoder is None:
             return
         try:
@@ -225,7 +225,7 @@ async def result_reader(
 
 
 async def record_batches(runtime: Runtime, call: Call, provider: Provider, body: Any) -> None:
-    """Records the batches in a response: which file has their results, and their usage."""
+    """Record the batches in a response: which file has their results, and their usage."""
     state, operation = state_of(call.exchange)
     ledger = runtime.batch_ledger
     if ledger is None or operation.family != "batches" or not isinstance(body, dict):
@@ -247,7 +247,7 @@ async def record_batches(runtime: Runtime, call: Call, provider: Provider, body:
 async def settle_batch(
     runtime: Runtime, call: Call, provider: Provider, batch: str, sums: list[ModelUsage]
 ) -> None:
-    """Records the cost of a batch, once."""
+    """Record the cost of a batch, once."""
     ledger, owner = runtime.batch_ledger, state_of(call.exchange)[0].owner_key_id or 0
     if ledger is None or not sums:
         return
@@ -273,7 +273,7 @@ async def settle_batch(
 
 
 async def _run_in_thread(job: Callable[[], T]) -> T | None:
-    """Runs a ledger function in a thread; None if it fails, as without the database.
+    """Run a ledger function in a thread; None if it fails, as without the database.
 
     The client's response does not depend on it; the next request for the batch tries again.
     """

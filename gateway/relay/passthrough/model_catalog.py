@@ -96,7 +96,7 @@ async def list_models(
     timeout_s: float = DEADLINE_S,
     secrets: tuple[str, ...] = (),
 ) -> ModelCatalog:
-    """Fetches the models of a provider."""
+    """Fetch the models of a provider."""
     started = time.perf_counter()
     models: tuple[ListedModel, ...] = ()
     status, detail = None, ""

@@ -198,7 +198,7 @@ _ID_FIELDS = ("id", "input_file_id", "output_file_id", "error_file_id", "first_i
 def resolve_owned_id(
     runtime: Runtime, exchange: Exchange, gateway_id: str, param: str
 ) -> ResourceId:
-    """Decodes a gateway id. Raises GatewayError (404) if the API key does not own it."""
+    """Decode a gateway id. Raises GatewayError (404) if the API key does not own it."""
     resource = resource_ids.decode_id(gateway_id, runtime.config.pepper)
     state = exchange.passthrough_state
     owner = state.owner_key_id if state is not None else _owner_key_id(exchange)
@@ -213,7 +213,7 @@ def _owner_key_id(exchange: Exchange) -> int | None:
 
 
 def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, content: bytes) -> bytes:
-    """Replaces gateway ids in a request body by the provider's ids. Raises GatewayError."""
+    """Replace gateway ids in a request body by the provider's ids. Raises GatewayError."""
     provider_name = target.model.provider.name
 
     def provider_id(gateway_id: bytes) -> bytes:
@@ -235,7 +235,7 @@ def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, conten
 
 
 def to_gateway_ids(runtime: Runtime, exchange: Exchange, provider: str, body: Any) -> Any:
-    """Replaces the provider's ids in a response by gateway ids."""
+    """Replace the provider's ids in a response by gateway ids."""
     state, operation = state_of(exchange)
     owner = state.owner_key_id or 0
 

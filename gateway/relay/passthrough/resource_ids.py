@@ -53,7 +53,7 @@ def encode_id(resource: ResourceId, pepper: bytes) -> str:
 
 
 def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
-    """Decodes a gateway id; None for any other id, and for one of another gateway."""
+    """Decode a gateway id; None for any other id, and for one of another gateway."""
     match = _GATEWAY_ID.fullmatch(gateway_id)
     if match is None:
         return None
@@ -109,5 +109,5 @@ def replace_ids(body: bytes, replace: Callable[[bytes], bytes]) -> bytes:
 
 @lru_cache(maxsize=4)
 def _cipher(pepper: bytes) -> AESSIV:
-    """Encrypts without a random nonce, so that a resource has one id (RFC 5297)."""
+    """Encrypt without a random nonce, so that a resource has one id (RFC 5297)."""
     return AESSIV(hashlib.blake2b(key=pepper, digest_size=64, person=b"dgm-resource-id").digest())

@@ -66,17 +66,17 @@ class BackgroundJob:
         self._changed = asyncio.Event()
 
     def notify(self) -> None:
-        """Wakes its followers."""
+        """Wake its followers."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def finish(self) -> None:
-        """Ends the streams of its followers."""
+        """End the streams of its followers."""
         self.finished = True
         self.notify()
 
     def cancel(self) -> None:
-        """Cancels it immediately."""
+        """Cancel it immediately."""
         if self.finished or self.cancelled:
             return
         self.cancelled = True
@@ -121,7 +121,7 @@ class BackgroundResponses:
         return self._jobs.get((owner, response_id))
 
     async def start(self, call: Call, run_call: RunCall) -> BackgroundJob:
-        """Starts a job. Raises GatewayError if it cannot be stored, or if too many run."""
+        """Start a job. Raises GatewayError if it cannot be stored, or if too many run."""
         exchange = call.exchange
         policy = exchange.store_policy
         if policy is None or not policy.store or not call.recorder.enabled:
@@ -222,7 +222,7 @@ class BackgroundResponses:
             self._jobs.pop((job.response.owner, job.response.id), None)
 
     async def _save_finished(self, job: BackgroundJob, response: StoredResponse) -> None:
-        """Saves a response that has ended; repeats that while the database is unavailable.
+        """Save a response that has ended; repeats that while the database is unavailable.
 
         Until then the job stays, so that this process serves its response and its heartbeats go
         on. At a shutdown the last attempt is the next one.
@@ -242,7 +242,7 @@ class BackgroundResponses:
             pause_s = min(2 * pause_s, MAX_SAVE_PAUSE_S)
 
     async def _send_heartbeats(self) -> None:
-        """Sends heartbeats of the jobs to the store, and cancels those cancelled elsewhere."""
+        """Send heartbeats of the jobs to the store, and cancel those cancelled elsewhere."""
         while self._jobs:
             await asyncio.sleep(HEARTBEAT_S)
             with contextlib.suppress(Exception):  # the store has logged it
@@ -252,7 +252,7 @@ class BackgroundResponses:
                         job.cancel()
 
     async def stop(self) -> None:
-        """Waits for all jobs; the drain deadline stops those that take longer."""
+        """Wait for all jobs; the drain deadline stops those that take longer."""
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._heartbeat_task is not None:
@@ -262,7 +262,7 @@ class BackgroundResponses:
 
 
 def _strip_background_field(exchange: Exchange) -> None:
-    """Removes the field `background` from what is sent to a provider."""
+    """Remove the field `background` from what is sent to a provider."""
     fields = {name: raw for name, raw in exchange.fields.items() if name != "background"}
     if exchange.native_continuation is not None:
         native_fields = {
@@ -327,7 +327,7 @@ def _add_event(job: BackgroundJob, event: bytes) -> None:
 
 
 def _set_response(job: BackgroundJob, response: bytes) -> None:
-    """Stores the response under the id that the client received at the start."""
+    """Store the response under the id that the client received at the start."""
     response = with_fields(response, id=job.response.id, background=True)
     status = msgspec.json.decode(response).get("status") or "completed"
     job.response = msgspec.structs.replace(job.response, status=status, response=response)

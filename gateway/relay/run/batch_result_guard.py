@@ -30,7 +30,7 @@ class BatchResultGuard:
         self._is_other_file = False
 
     async def feed(self, data: bytes) -> bytes:
-        """Buffers a chunk; returns the checked lines that it completes. Raises GatewayError."""
+        """Buffer a chunk; return the checked lines that it completes. Raises GatewayError."""
         if self._is_other_file:
             return data
         self._pending += data

@@ -56,7 +56,7 @@ async def respond_with_choices(
     timeouts: Timeouts,
     requests: tuple[Request, ...],
 ) -> None:
-    """Responds to the client. Raises GatewayError only before the first byte."""
+    """Respond to the client. Raises GatewayError only before the first byte."""
     count = call.exchange.request.sampling.n or 1
     if count > runtime.config.max_choices:
         path = call.exchange.request.client_path("n")
@@ -140,7 +140,7 @@ class _ParallelCalls:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, number: int) -> None:
-        """Puts the events of one call into the queue, then None or its failure."""
+        """Put the events of one call into the queue, then None or its failure."""
         try:
             async with self.slots:
                 record = new_record(self.call)
@@ -166,7 +166,7 @@ class _ParallelCalls:
         await self.queue.put((number, None))
 
     def _add_usage(self, number: int, events: list[Event]) -> None:
-        """Adds the tokens of a call to its usage."""
+        """Add the tokens of a call to its usage."""
         for event in events:
             if isinstance(event, UsageUpdate):
                 self.usages[number] = merge_usage(self.usages[number], event.usage)

@@ -32,7 +32,7 @@ _REQUEST_ID_HEADERS = frozenset({b"x-request-id", b"request-id", b"x-dragoman-re
 async def run_with_features(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
 ) -> RunResult:
-    """Runs a client's call with its plan, its stored state and the shadow of its route."""
+    """Run a client's call with its plan, its stored state and the shadow of its route."""
     exchange = call.exchange
     try:
         result = await run(runtime, call, client, deadlines)
@@ -51,7 +51,7 @@ async def run_with_features(
 async def execute_plan(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, plan: RequestPlan
 ) -> None:
-    """Executes the plan of a call. Raises GatewayError while nothing has been sent."""
+    """Execute the plan of a call. Raises GatewayError while nothing has been sent."""
     call.attempts.clear()
     if isinstance(plan, IdlePlan):
         await _respond_idle(runtime, call, client, plan)
@@ -60,7 +60,7 @@ async def execute_plan(
 
 
 async def _respond_idle(runtime: Runtime, call: Call, client: Client, plan: IdlePlan) -> None:
-    """Responds to a request without input, which needs no target."""
+    """Respond to a request without input, which needs no target."""
     exchange = call.exchange
     context = ResponseContext(
         id=exchange.id,
@@ -92,7 +92,7 @@ class _FanOut:
         self.stream = plan.new_stream()
 
     async def run(self) -> None:
-        """Runs all parts. Raises GatewayError while nothing has been sent to the client."""
+        """Run all parts. Raises GatewayError while nothing has been sent to the client."""
         responses: list[dict[str, Any]] = []
         for index, fields in enumerate(self.plan.requests):
             received = bytearray()
@@ -207,7 +207,7 @@ class _FanOut:
         await client.reply(200, client.headers, out)
 
     async def _fail_stream(self, error: Error) -> None:
-        """Sends the error of a part after others were sent; no normal end follows."""
+        """Send the error of a part after others were sent; no normal end follows."""
         call = self.call
         call.error, call.outcome = error, "cut"
         context = ResponseContext(

@@ -35,7 +35,7 @@ _TIMEOUT_S = 15.0
 
 
 async def answer_token_count(runtime: Runtime, call: Call, client: Client) -> None:
-    """Responds to a count request. Raises GatewayError only for an invalid request."""
+    """Respond to a count request. Raises GatewayError only for an invalid request."""
     exchange = call.exchange
     assert exchange.route is not None
     if len(exchange.body) >= offload.LARGE_BYTES:
@@ -64,7 +64,7 @@ async def answer_token_count(runtime: Runtime, call: Call, client: Client) -> No
 
 
 async def _count_locally(call: Call) -> TokenCount:
-    """Estimates the tokens. Raises GatewayError for a request that cannot be parsed.
+    """Estimate the tokens. Raises GatewayError for a request that cannot be parsed.
 
     Runs in a thread, because a large request would block the event loop.
     """

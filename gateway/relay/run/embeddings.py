@@ -117,7 +117,7 @@ async def reply(
     target: Target,
     upstream_response: UpstreamResponse,
 ) -> None:
-    """Sends the embeddings to the client. Raises GatewayError only before the first byte."""
+    """Send the embeddings to the client. Raises GatewayError only before the first byte."""
     data = await upstream_response.read_all()
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
@@ -132,7 +132,7 @@ async def reply(
 async def send(
     runtime: Runtime, call: Call, client: Client, target: Target, body: bytes, headers: list[Header]
 ) -> None:
-    """Settles, then sends the whole response."""
+    """Settle, then send the whole response."""
     client.status = 200
     client.headers = [_JSON, *response_headers(call, target.model.label), *headers]
     settle(runtime, call, client)
@@ -214,7 +214,7 @@ async def embed_in_batches(
     requests: list[EmbedRequest],
     timeouts: Timeouts,
 ) -> None:
-    """Responds from the results of all batches. Raises GatewayError only before the first byte."""
+    """Respond from the results of all batches. Raises GatewayError only before the first byte."""
     prepared_requests = [render_embed_request(request, target) for request in requests]
     if route.strict:
         refuse_losses(prepared_requests[0].report)
@@ -255,7 +255,7 @@ async def embed_in_batches(
 
 
 def merge_responses(responses: list[EmbedResponse]) -> EmbedResponse:
-    """Merges responses into one; usage is known only if each response reports it."""
+    """Merge responses into one; usage is known only if each response reports it."""
     counts = [
         response.usage.prompt_tokens if response.usage is not None else None
         for response in responses

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def guard_form(runtime: Runtime, call: Call) -> None:
-    """Checks the form of a passthrough call, whose fields `guard_request` has checked.
+    """Check the form of a passthrough call, whose fields `guard_request` has checked.
 
     Raises GatewayError if a guardrail blocks, or cannot check, a part.
     """
@@ -63,7 +63,7 @@ def _batch_file(call: Call) -> Part | None:
 
 
 async def _guard_batch_file(runtime: Runtime, call: Call) -> None:
-    """Checks the lines of an uploaded batch file, and rewrites them in place.
+    """Check the lines of an uploaded batch file, and rewrite them in place.
 
     Raises GatewayError if a guardrail blocks a line.
     """

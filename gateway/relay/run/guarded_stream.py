@@ -121,7 +121,7 @@ class StreamGuard:
         return len(self._buffer) >= self._step
 
     async def _release(self, *, final: bool) -> list[Event]:
-        """Checks the buffered text, and returns the events up to the part that may be sent."""
+        """Check the buffered text, and return the events up to the part that may be sent."""
         text = self._buffer
         if not text:
             return self._take_waiting() if final else []
@@ -180,7 +180,7 @@ class StreamGuard:
         return checked_texts
 
     async def _check_native(self) -> None:
-        """Checks a block of the provider's own format, which waits until it is complete."""
+        """Check a block of the provider's own format, which waits until it is complete."""
         positions = [
             index
             for index, event in enumerate(self._waiting)

@@ -80,7 +80,7 @@ def guard_state_for(guardrails: Iterable[Guardrail]) -> GuardState:
 
 
 async def guard_request(runtime: Runtime, call: Call) -> None:
-    """Checks a request, and rewrites its body. Raises GatewayError if a guardrail blocks it.
+    """Check a request, and rewrite its body. Raises GatewayError if a guardrail blocks it.
 
     The guardrails are those of `call.guard` if it is set, else those of route, key and all
     requests.
@@ -120,7 +120,7 @@ async def guard_request(runtime: Runtime, call: Call) -> None:
 
 
 async def guard_earlier_responses(runtime: Runtime, call: Call) -> None:
-    """Checks the stored turns that a request continues from, and masks them for this request.
+    """Check the stored turns that a request continues from, and mask them for this request.
 
     They were checked when they were sent, but perhaps by the guardrails of another route.
     Raises GatewayError if a guardrail blocks them.
@@ -230,9 +230,9 @@ async def check_texts(
     context: str = "",
     guardrails: Sequence[Guardrail] | None = None,
 ) -> tuple[list[str], Any]:
-    """Runs the guardrails of a stage on texts, each on the result of the one before.
+    """Run the guardrails of a stage on texts, each on the result of the one before.
 
-    Returns the texts, the same list if none has changed, and the rewritten document if a webhook
+    Return the texts, the same list if none has changed, and the rewritten document if a webhook
     has returned one. `context` is text before the first text that has been checked already.
     Raises GatewayError if a guardrail blocks.
     """
@@ -298,7 +298,7 @@ def _verdict_outcome(guardrail: Guardrail, verdict: GuardrailVerdict) -> str:
 
 
 def _add_result(guard: GuardState, result: GuardrailResult, started_s: float) -> None:
-    """Adds a result; further checks of a stream are added to the first."""
+    """Add a result; further checks of a stream are added to the first."""
     result.duration_ms = round((time.perf_counter() - started_s) * 1000, 3)
     for previous_result in guard.results:
         if (previous_result.name, previous_result.stage) == (result.name, result.stage):
@@ -528,7 +528,7 @@ class Trial(msgspec.Struct, frozen=True):
 async def try_guardrail(
     runtime: Runtime, snapshot: Snapshot, guardrail: Guardrail, text: str
 ) -> Trial:
-    """Runs a guardrail on a text as on a request of one message; nothing is logged."""
+    """Run a guardrail on a text as on a request of one message; nothing is logged."""
     exchange = Exchange(
         request_id="trial",
         endpoint="console",

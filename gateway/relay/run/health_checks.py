@@ -98,7 +98,7 @@ class Checks:
             await check(self._runtime, due_check.route, due_check.target)
 
     async def stop(self) -> None:
-        """Cancels the checks, also those in progress."""
+        """Cancel the checks, also those in progress."""
         tasks = [self._loop, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -106,7 +106,7 @@ class Checks:
 
 
 async def check(runtime: Runtime, route: Route, target: Target) -> None:
-    """Sends a small request to a target, which updates its circuit breaker."""
+    """Send a small request to a target, which updates its circuit breaker."""
     single_target_route = msgspec.structs.replace(
         route,
         id=0,
@@ -136,5 +136,5 @@ async def check(runtime: Runtime, route: Route, target: Target) -> None:
 
 
 def begin(runtime: Runtime) -> None:
-    """Starts the health checks of this process."""
+    """Start the health checks of this process."""
     runtime.services.append(Checks(runtime))

@@ -38,7 +38,7 @@ async def call_with_hedge(
     retry_plan: RetryPlan,
     attempt: RunAttempt,
 ) -> None:
-    """Calls a target, and a second one if the first is slow. Raises GatewayError.
+    """Call a target, and a second one if the first is slow. Raises GatewayError.
 
     The failure that is raised is the candidate's own; that of the second is recorded in the
     retry plan.
@@ -69,7 +69,7 @@ class _GatedClient(Client):
         await super().head(status, headers)
 
     def unlink(self) -> None:
-        """Removes the reference to its racer, which has won or lost by now."""
+        """Remove the reference to its racer, which has won or lost by now."""
         self._claim_win = _do_nothing
 
 
@@ -106,7 +106,7 @@ class _Racer:
         self._race.claim_win(self)
 
     def stop(self, reason: StopReason | None) -> None:
-        """Stops it: through its deadlines if there is a reason, else by cancelling its task."""
+        """Stop it: through its deadlines if there is a reason, else by cancelling its task."""
         if reason is not None and self.deadlines is not None:
             self.deadlines.stop(reason)
         else:
@@ -121,7 +121,7 @@ class _Racer:
         return self._failure
 
     def unlink(self) -> None:
-        """Removes references to itself: the bodies would stay in memory until a collection."""
+        """Remove references to itself: the bodies would stay in memory until a collection."""
         self.call.claim_win = None
         self.client.unlink()
 
@@ -167,7 +167,7 @@ class _Race:
         return racer
 
     async def _start_second(self, retry_plan: RetryPlan) -> _Racer | None:
-        """Starts a racer for a second target, if one may be called."""
+        """Start a racer for a second target, if one may be called."""
         runtime = self.runtime
         while self.winner is None and (candidate := retry_plan.hedge_candidate()) is not None:
             label = candidate.target.model.label
@@ -206,7 +206,7 @@ class _Race:
         return True
 
     def _handle_failure(self, racer: _Racer, retry_plan: RetryPlan, *, is_first: bool) -> None:
-        """Handles a racer that has ended. Raises if that ends the request."""
+        """Handle a racer that has ended. Raises if that ends the request."""
         failure = racer.failure()
         self.runtime.limiter.release_attempt(racer.call)
         if failure is None:
@@ -221,7 +221,7 @@ class _Race:
             raise failure
 
     def claim_win(self, racer: _Racer) -> None:
-        """Lets this racer respond to the client; its state becomes the call's."""
+        """Let this racer respond to the client; its state becomes the call's."""
         if self.winner is not None:
             return
         self.winner = racer
@@ -240,14 +240,14 @@ class _Race:
         self.call.reservations = []
 
     async def end(self, reason: StopReason | None) -> None:
-        """Stops all racers after a cancellation from outside, and waits for them."""
+        """Stop all racers after a cancellation from outside, and wait for them."""
         for racer in self.racers:
             if not racer.task.done():
                 racer.stop(reason)
         await asyncio.gather(*(racer.task for racer in self.racers), return_exceptions=True)
 
     def close(self) -> None:
-        """Continues the call and the client with the state of the final racer."""
+        """Continue the call and the client with the state of the final racer."""
         final_racer = self.winner or self._refused or self.racers[-1]
         for racer in self.racers:
             if racer is final_racer:
@@ -279,7 +279,7 @@ class _Race:
 
 
 def _mark_loser(call: Call, message: str) -> Estimate:
-    """Marks the last attempt of a hedge loser; returns its estimated usage."""
+    """Mark the last attempt of a hedge loser; return its estimated usage."""
     if not call.attempts:
         return NO_HEDGE_LOSS
     record = call.attempts[-1]

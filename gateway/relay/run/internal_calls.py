@@ -52,7 +52,7 @@ def internal_call(
 
 
 async def run_internal_call(runtime: Runtime, call: Call) -> None:
-    """Runs the call. Never raises for a failure of an upstream; the log record has it.
+    """Run the call. Never raises for a failure of an upstream; the log record has it.
 
     The guardrails of its route check a call that has a guard state.
     """

@@ -49,7 +49,7 @@ async def prepare_call(
 
 
 def report_adaptations(call: Call, prepared_request: PreparedRequest) -> None:
-    """Records on the attempt what the translation of a call could not express."""
+    """Record on the attempt what the translation of a call could not express."""
     rows = [*call.exchange.gateway_adaptations, *adaptation_rows(prepared_request.report)]
     call.attempt.adaptations = rows
 
@@ -195,7 +195,7 @@ def reported_tier(events: list[Event]) -> str | None:
 def finish_record(
     call: Call, record: UpstreamCall, usage: Usage | None, service_tier: str | None
 ) -> None:
-    """Adds the tokens and the cost of an upstream call to its record."""
+    """Add the tokens and the cost of an upstream call to its record."""
     record.ended_ms = call.exchange.elapsed_ms()
     if usage is None or call.attempt.target is None:
         return

@@ -48,7 +48,7 @@ async def reply(
     target: Target,
     upstream_response: UpstreamResponse,
 ) -> None:
-    """Relays a response. Raises GatewayError only before the first byte."""
+    """Relay a response. Raises GatewayError only before the first byte."""
     _, operation = state_of(call.exchange)
     kind = upstream_response.kind.partition(";")[0].strip().lower()
     if not operation.binary_response and (kind == "application/json" or kind.endswith("+json")):
@@ -73,7 +73,7 @@ async def _reply_checked(
     target: Target,
     upstream_response: UpstreamResponse,
 ) -> None:
-    """Sends a text, or the events of a stream, once it is complete and checked.
+    """Send a text, or the events of a stream, once it is complete and checked.
 
     The deltas of a text are left out of a stream: its last event has the whole text.
     """
@@ -241,7 +241,7 @@ class _PassthroughStream:
         )
 
     async def run(self) -> None:
-        """Relays the response. Raises GatewayError only before the first byte."""
+        """Relay the response. Raises GatewayError only before the first byte."""
         if self.operation.family == "audio/speech":
             self.state.usage = speech_characters(self.call.exchange)
         await relay_to_end(self._relay(), self._fail, self.client, self.deadlines)
@@ -324,7 +324,7 @@ class _PassthroughStream:
         return headers
 
     async def _fail(self, error: Error) -> None:
-        """Sends an error event; a response of bytes ends without its end, which clients detect."""
+        """Send an error event; a response of bytes ends without its end, which clients detect."""
         call = self.call
         call.error, call.outcome = error, "cut"
         self._record_summary()

@@ -108,7 +108,7 @@ RunCall = Callable[["Runtime", Call, Client, Deadlines], Awaitable[RunResult]]
 
 
 async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines) -> RunResult:
-    """Serves the call. Raises GatewayError while nothing has been sent to the client."""
+    """Serve the call. Raises GatewayError while nothing has been sent to the client."""
     exchange = call.exchange
     route = exchange.route
     assert route is not None
@@ -170,7 +170,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
 
 
 async def parse_for_selection(call: Call, route: Route) -> None:
-    """Parses a large request off the event loop, if the choice of a target depends on it."""
+    """Parse a large request off the event loop, if the choice of a target depends on it."""
     exchange = call.exchange
     if exchange.verb not in {"generate", "count_tokens"}:
         return
@@ -180,7 +180,7 @@ async def parse_for_selection(call: Call, route: Route) -> None:
 
 
 async def parse_for_target(call: Call, target: Target) -> None:
-    """Parses a large request off the event loop, if it is parsed for this target."""
+    """Parse a large request off the event loop, if it is parsed for this target."""
     exchange = call.exchange
     if exchange.is_parsed or exchange.verb not in {"generate", "count_tokens"}:
         return
@@ -259,7 +259,7 @@ def prefer_provider(decision: Decision, provider: str) -> Decision:
 async def _wait_before_round(
     call: Call, retry_plan: RetryPlan, route: Route, deadlines: Deadlines
 ) -> None:
-    """Waits before a further round; the deadlines of the last attempt no longer apply."""
+    """Wait before a further round; the deadlines of the last attempt no longer apply."""
     if deadlines.reason is None:
         deadlines.clear()
     started_s = time.perf_counter()
@@ -395,7 +395,7 @@ async def attempt(
 def _update_breaker(
     runtime: Runtime, target: Target, route: Route, error: Error | None, *, is_inconclusive: bool
 ) -> None:
-    """Updates the target's circuit breaker.
+    """Update the target's circuit breaker.
 
     A call is inconclusive if its end says nothing about the target, as when the client disconnects.
     """

@@ -96,7 +96,7 @@ async def run_playground_call(
     verb: Verb = "generate",
     key_id: int | None = None,
 ) -> LogRecord:
-    """Runs one request and returns its log record, also if it failed.
+    """Run one request and return its log record, also if it failed.
 
     `body` is the JSON of a client of `dialect`; `caller` replaces the key in the log.
     `model` and `stream` are for dialects that encode them in the path; in others they are in

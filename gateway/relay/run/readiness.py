@@ -34,7 +34,7 @@ class _SharedValue:
 
 
 def use_missing_workers(shared_number: Any) -> None:
-    """Sets the supervisor's shared number of workers that died and are not replaced yet."""
+    """Set the supervisor's shared number of workers that died and are not replaced yet."""
     _SharedValue.missing_workers = shared_number
 
 

@@ -97,7 +97,7 @@ async def serve_session(
     target: Target,
     timeouts: Timeouts,
 ) -> None:
-    """Connects to a target and relays until one side closes the connection.
+    """Connect to a target and relay until one side closes the connection.
 
     Raises GatewayError while the client's handshake is not accepted.
     """
@@ -239,7 +239,7 @@ class _Session:
         self._transcription_model = ""
 
     async def run(self) -> None:
-        """Relays until the end, and closes the client's side."""
+        """Relay until the end, and close the client's side."""
         relays = {
             asyncio.create_task(self._relay_client()),
             asyncio.create_task(self._relay_upstream()),
@@ -276,7 +276,7 @@ class _Session:
                 await self.socket.close(session_end.code, session_end.reason)
 
     def record(self) -> None:
-        """Records usage and sizes for the log record, unless it was written."""
+        """Record usage and sizes for the log record, unless it was written."""
         call = self.call
         if call.entry is not None:
             return

@@ -66,7 +66,7 @@ async def reply(
     *,
     is_stream: bool,
 ) -> None:
-    """Sends a successful response. Raises GatewayError only before the first byte.
+    """Send a successful response. Raises GatewayError only before the first byte.
 
     `is_stream`: whether the upstream sends a stream, although the client requested none.
     """
@@ -107,7 +107,7 @@ async def send_collected(
     target: Target,
     batches: AsyncIterator[list[Event] | AlternativeEvents],
 ) -> None:
-    """Sends a response that several upstream calls make, whole. Raises GatewayError.
+    """Send a response that several upstream calls make, whole. Raises GatewayError.
 
     No choice may be interleaved: the alternatives are in the last event.
     """
@@ -255,7 +255,7 @@ async def _send_unfolded(
     headers: list[Header],
     size: int,
 ) -> None:
-    """Sends a complete response as a stream, for a client that requested one."""
+    """Send a complete response as a stream, for a client that requested one."""
     context = await offload.run(call.exchange.offload_size, _unfolded_context, call)
     renderer = call.exchange.dialect.client.stream_renderer(context)
     call.attempt.tap.note_response(response)

@@ -73,7 +73,7 @@ def serve_with_cache(
     cache_control: CacheControl,
     run_call: RunCall,
 ) -> Awaitable[object]:
-    """Serves a call from the cache if possible, else by `run_call`. Raises what that raises.
+    """Serve a call from the cache if possible, else by `run_call`. Raises what that raises.
 
     Not a coroutine itself, because each coroutine in the chain adds a cost to every wait.
     """
@@ -95,7 +95,7 @@ def serve_with_cache(
 
 
 async def _serve_large(cached_call: _CachedCall) -> None:
-    """Serves a large call: the key needs the canonical request, parsed off the event loop."""
+    """Serve a large call: the key needs the canonical request, parsed off the event loop."""
     with contextlib.suppress(GatewayError):  # it may still be passed through
         await cached_call.call.exchange.parse()
     if cached_call.is_cacheable():
@@ -173,7 +173,7 @@ class _CachedCall:
         )
 
     def _set_key(self) -> bool:
-        """Sets the key; returns whether there is one, so that the response may be cached."""
+        """Set the key; return whether there is one, so that the response may be cached."""
         call, policy = self.call, self.policy
         self.body_key = cache_key.body_key(self.key_scope, call.exchange)
         remembered_key = self.store.memory.key_for_body(self.body_key)
@@ -204,7 +204,7 @@ class _CachedCall:
     # --- serving ------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Serves the call, from the cache or by a target."""
+        """Serve the call, from the cache or by a target."""
         if await self._from_memory() or await self._from_backend():
             return
         if self.policy.semantic and await self._serve_similar():
@@ -218,7 +218,7 @@ class _CachedCall:
         return await self._serve_cached(self.store.memory.get(self.key, time.time()))
 
     async def _from_backend(self) -> bool:
-        """Serves from the backend, unless it is read together with the limits."""
+        """Serve from the backend, unless it is read together with the limits."""
         if self.store.pipelined and not self.policy.semantic:
             self.lookup.key = self.key
             return False
@@ -227,7 +227,7 @@ class _CachedCall:
     async def _serve_cached(
         self, cached: CachedResponse | None, similarity: float | None = None
     ) -> bool:
-        """Sends the cached response if it is valid; returns whether it did. Raises GatewayError."""
+        """Send the cached response if it is valid; return whether it did. Raises GatewayError."""
         if cached is None:
             return False
         now, max_age_s = time.time(), self.lookup.cache_control.max_age_s
@@ -245,7 +245,7 @@ class _CachedCall:
         return True
 
     async def _run_fresh(self) -> None:
-        """Serves by a target, unless Redis has a cached response."""
+        """Serve by a target, unless Redis has a cached response."""
         try:
             result = await self.run_call(self.runtime, self.call, self.client, self.deadlines)
         except GatewayError:
@@ -265,7 +265,7 @@ class _CachedCall:
             await self.run_call(self.runtime, self.call, self.client, self.deadlines)
 
     async def _single_flight(self) -> None:
-        """Waits for an equal request in progress, or runs as the one that others wait for.
+        """Wait for an equal request in progress, or run as the one that others wait for.
 
         If that one is stopped, because its client disconnected, the first of those waiting runs
         and the others wait for it.
@@ -294,7 +294,7 @@ class _CachedCall:
     # --- similar prompts ------------------------------------------------------------------
 
     async def _serve_similar(self) -> bool:
-        """Serves the cached response of a similar prompt."""
+        """Serve the cached response of a similar prompt."""
         request = self._canonical_request()
         if request is None or not cache_key.is_portable(self.key):
             return False
@@ -321,7 +321,7 @@ class _CachedCall:
     # --- storing --------------------------------------------------------------------------
 
     def collect_chunk(self, status: int, data: bytes) -> None:
-        """Collects a chunk that was sent to the client."""
+        """Collect a chunk that was sent to the client."""
         self._size += len(data)
         if self._size > self.policy.max_bytes or status != 200:
             self._parts = None
@@ -329,13 +329,13 @@ class _CachedCall:
             self._parts.append(data)
 
     def end(self, status: int, data: bytes) -> None:
-        """Collects the last chunk, then stores: the client may disconnect right after it."""
+        """Collect the last chunk, then store: the client may disconnect right after it."""
         self.collect_chunk(status, data)
         if self._parts is not None:
             self._store_response(b"".join(self._parts))
 
     def _store_response(self, body: bytes) -> None:
-        """Stores what was sent to the client, if it is cacheable."""
+        """Store what was sent to the client, if it is cacheable."""
         call, cache_control = self.call, self.lookup.cache_control
         if not cache_control.store or self.lookup.cached is not None:
             return
@@ -480,7 +480,7 @@ def _render_response(call: Call, response: Response) -> bytes:
 async def replay(
     runtime: Runtime, call: Call, client: Client, cached: CachedResponse, body: bytes
 ) -> None:
-    """Sends a cached response. The log record is written before its last bytes are sent."""
+    """Send a cached response. The log record is written before its last bytes are sent."""
     exchange = call.exchange
     call.attempts.clear()
     call.attempt.target = None

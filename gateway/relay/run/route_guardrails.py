@@ -34,7 +34,7 @@ def guard_state_after(call: Call) -> GuardState:
 
 
 async def guard_for_route(runtime: Runtime, call: Call, route: Route) -> None:
-    """Runs the guardrails of a route that have not checked the call yet.
+    """Run the guardrails of a route that have not checked the call yet.
 
     A rewritten request replaces the exchange of the call. Raises GatewayError if one of the
     guardrails blocks; the call is then as before.
@@ -78,7 +78,7 @@ async def guard_for_route(runtime: Runtime, call: Call, route: Route) -> None:
 
 
 def _update_continuation(exchange: Exchange, original: Exchange) -> None:
-    """Drops the provider's own copy of a request, which is not rewritten."""
+    """Drop the provider's own copy of a request, which is not rewritten."""
     native = exchange.native_continuation
     if native is None:
         return

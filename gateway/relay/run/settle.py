@@ -81,7 +81,7 @@ _BILLED_VERBS = frozenset({"generate", "embed"})
 
 
 def settle(runtime: Runtime, call: Call, client: Client) -> None:
-    """Writes the request's log record; a second call does nothing."""
+    """Write the request's log record; a second call does nothing."""
     exchange = call.exchange
     if call.entry is not None:
         return
@@ -215,7 +215,7 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
 
 
 def _attribute(entry: LogRecord, exchange: Exchange) -> None:
-    """Records the session, the end user and the tags of a request."""
+    """Record the session, the end user and the tags of a request."""
     snapshot = exchange.snapshot
     header_names = attribution_headers(snapshot.end_user_headers, snapshot.tag_headers)
     if not (
@@ -230,7 +230,7 @@ def _attribute(entry: LogRecord, exchange: Exchange) -> None:
 
 
 def _mask_errors(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
-    """Masks error messages like bodies: they may repeat what the client sent."""
+    """Mask error messages like bodies: they may repeat what the client sent."""
     entry.error = mask_text(entry.error, masks)
     for attempt in entry.attempts:
         if attempt.error:
@@ -277,7 +277,7 @@ def extra_cost(model: Model, usage: Usage, price: Price) -> Decimal:
 
 
 def _add_iterations(entry: LogRecord, usage: Usage) -> None:
-    """Adds the tokens of iterations that the usage does not include."""
+    """Add the tokens of iterations that the usage does not include."""
     for _, extra in separate_iterations(usage):
         entry.input_tokens = (entry.input_tokens or 0) + (extra.input or 0)
         entry.output_tokens = (entry.output_tokens or 0) + (extra.output or 0)
@@ -343,7 +343,7 @@ def charge_of_call(call: Call, usd: Decimal | None) -> Decimal | None:
 
 
 def _bill_passthrough(entry: LogRecord, call: Call, state: PassthroughState) -> None:
-    """Records tokens and cost as the response reports them; nothing is estimated."""
+    """Record tokens and cost as the response reports them; nothing is estimated."""
     if entry.attempts and entry.attempts[-1].skipped is None:
         entry.attempts[-1].sent_bytes = state.sent_bytes
     amounts = state.usage
@@ -369,7 +369,7 @@ async def serve_call(
     work: Awaitable[object],
     fail: ReportFailure,
 ) -> None:
-    """Awaits `work` and settles the call; never raises for a failure of the work.
+    """Await `work` and settle the call; never raises for a failure of the work.
 
     `fail` is called with the failure first: that of an upstream or of the request itself, the
     reason for which the deadlines stopped it, CLIENT_GONE, or a fault of the gateway, which is
@@ -402,7 +402,7 @@ async def serve_call(
 
 
 def record_failure(call: Call, client: Client, error: Error) -> ErrorReply | None:
-    """Records a failure without sending it; returns the error reply, unless it was cut off."""
+    """Record a failure without sending it; return the error reply, unless it was cut off."""
     exchange = call.exchange
     call.error = call.error or error
     if client.started:

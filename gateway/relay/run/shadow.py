@@ -37,7 +37,7 @@ class Shadows:
         self._warned = 0.0
 
     def launch(self, runtime: Runtime, call: Call) -> None:
-        """Repeats a served call on its shadow route, with the probability `shadow_share`."""
+        """Repeat a served call on its shadow route, with the probability `shadow_share`."""
         exchange = call.exchange
         route = exchange.route
         if route is None or runtime.draining or not _was_served_by_upstream(call):
@@ -66,14 +66,14 @@ class Shadows:
             )
 
     async def stop(self) -> None:
-        """Cancels those in progress; their log records are written."""
+        """Cancel those in progress; their log records are written."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
 def launch(runtime: Runtime, call: Call) -> None:
-    """Repeats a served call on its shadow route, with the probability `shadow_share`."""
+    """Repeat a served call on its shadow route, with the probability `shadow_share`."""
     shadows = next((helper for helper in runtime.services if isinstance(helper, Shadows)), None)
     if shadows is None:
         shadows = Shadows()

@@ -74,7 +74,7 @@ def new_response_id() -> str:
 
 
 async def load_state(runtime: Runtime, call: Call) -> None:
-    """Loads the state that the call continues from, and sets its store policy.
+    """Load the state that the call continues from, and set its store policy.
 
     Raises GatewayError.
     """
@@ -93,7 +93,7 @@ async def load_state(runtime: Runtime, call: Call) -> None:
 
 
 def _apply_store_policy(call: Call, policy: StorePolicy) -> None:
-    """Determines whether the response will be stored."""
+    """Determine whether the response will be stored."""
     exchange = call.exchange
     policy.background = _decode_field(call, "background", bool) is True
     policy.store = policy.store and _decode_field(call, "store", bool) is not False
@@ -162,7 +162,7 @@ def _native_request(
 
 
 def _inline_state(call: Call) -> None:
-    """Moves the state that a passthrough-only call continues from into its input."""
+    """Move the state that a passthrough-only call continues from into its input."""
     exchange = call.exchange
     exchange.stream = False
     if exchange.native_continuation is not None or not exchange.earlier_responses:
@@ -175,7 +175,7 @@ def _inline_state(call: Call) -> None:
 
 
 async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
-    """Loads the responses whose items the request references; unknown references pass through."""
+    """Load the responses whose items the request references; unknown references pass through."""
     exchange = call.exchange
     # A value that cannot be decoded is reported where the request is parsed.
     request_items = decode_or_none(exchange.fields.get("input", b"null"))
@@ -295,7 +295,7 @@ _MAX_BYTES = 1024 * 1024
 
 
 async def delete_upstream(runtime: Runtime, stored_response: StoredResponse) -> None:
-    """Deletes it upstream; it is not an error if it does not exist. Raises GatewayError."""
+    """Delete it upstream; it is not an error if it does not exist. Raises GatewayError."""
     provider = runtime.snapshot.providers.get(stored_response.provider)
     if provider is None:
         return

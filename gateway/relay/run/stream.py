@@ -63,7 +63,7 @@ async def stream_response(
     prepared_request: PreparedRequest,
     upstream_response: UpstreamResponse,
 ) -> None:
-    """Relays a streamed response. Raises GatewayError only before the first frame."""
+    """Relay a streamed response. Raises GatewayError only before the first frame."""
     guard = None
     if call.guard is not None and call.guard.after:
         guard = StreamGuard(runtime, call)
@@ -90,7 +90,7 @@ async def stream_events(
     target: Target,
     batches: AsyncIterator[list[Event] | AlternativeEvents],
 ) -> None:
-    """Streams a response that several upstream calls make, given by its events.
+    """Stream a response that several upstream calls make, given by its events.
 
     Raises GatewayError only before the first event.
     """
@@ -108,7 +108,7 @@ async def stream_events(
 async def _relay_events(
     client_stream: _ClientStream, batches: AsyncIterator[list[Event] | AlternativeEvents]
 ) -> None:
-    """Relays events up to the end. Raises GatewayError only before the first of them."""
+    """Relay events up to the end. Raises GatewayError only before the first of them."""
     tap = client_stream.call.attempt.tap
     async for batch in batches:
         if isinstance(batch, AlternativeEvents):
@@ -156,7 +156,7 @@ class _ClientStream:
         self.pinger: asyncio.TimerHandle | None = None
 
     def fold(self, events: list[Event]) -> None:
-        """Collects the response; at its end, stores reasoning that the client cannot send back."""
+        """Collect the response; at its end, stores reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
         if self.folder is None or tap.error is not None:
             return
@@ -198,7 +198,7 @@ class _ClientStream:
         return chunk
 
     async def begin(self, error: Error | None) -> None:
-        """Commits to this target, because the first frame has arrived."""
+        """Commit to this target, because the first frame has arrived."""
         if error is not None:
             raise GatewayError(error)
         call = self.call
@@ -211,7 +211,7 @@ class _ClientStream:
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
 
     async def send(self, chunk: bytes, *, reset: bool) -> None:
-        """Sends bytes; `reset` restarts the idle timeout of the upstream."""
+        """Send bytes; `reset` restarts the idle timeout of the upstream."""
         if not self.passed:
             self.call.recorder.record_client(chunk)
         elif b"data:" in chunk:
@@ -221,7 +221,7 @@ class _ClientStream:
         self.deadlines.resume()
 
     async def finish(self, out: bytes) -> None:
-        """Settles, then sends the last bytes."""
+        """Settle, then send the last bytes."""
         call = self.call
         if not self.passed:
             call.recorder.record_client(out)
@@ -239,7 +239,7 @@ class _ClientStream:
         await self.client.end(out)
 
     async def fail(self, error: Error) -> None:
-        """Settles, then sends the error in the client's dialect as the end of the stream."""
+        """Settle, then send the error in the client's dialect as the end of the stream."""
         call = self.call
         error = self.runtime.provider_secrets.redact(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
@@ -253,7 +253,7 @@ class _ClientStream:
         await self.client.end(out)
 
     def _ping(self) -> None:
-        """Keeps an idle client connection open; the bytes sent so far end with a complete event."""
+        """Keep an idle client connection open; the bytes sent so far end with a complete event."""
         now = time.perf_counter()
         self.pinger = self.loop.call_later(PING_S, self._ping)
         quiet = now - self.client.sent_at >= PING_S - 0.5
@@ -264,7 +264,7 @@ class _ClientStream:
             task.add_done_callback(self.runtime.background.discard)
 
     def stop_pings(self) -> None:
-        """Ends the pings of an idle connection."""
+        """End the pings of an idle connection."""
         if self.pinger is not None:
             self.pinger.cancel()
 
@@ -303,7 +303,7 @@ class _StreamRelay:
         self.final_events: list[Event] = []
 
     async def run(self) -> None:
-        """Relays the whole stream. Raises GatewayError only before the first frame."""
+        """Relay the whole stream. Raises GatewayError only before the first frame."""
         out, upstream_response = self.client_stream, self.upstream_response
         tap, recorder = self.call.attempt.tap, self.call.recorder
         decoder, feed_parser = self.decoder, self.parser.feed
@@ -372,7 +372,7 @@ class _StreamRelay:
         return None
 
     async def _finish_before(self, frame: Frame, data: bytes) -> None:
-        """Ends a passed stream that is complete without the error in this frame."""
+        """End a passed stream that is complete without the error in this frame."""
         out = self.client_stream
         events = self._renamed(self._events_before(frame, self._complete_events(data)))
         if not out.client.started:
@@ -382,7 +382,7 @@ class _StreamRelay:
         await drain_upstream(self.upstream_response)
 
     async def _send_failed_frame(self, frame: Frame, error: Error, data: bytes) -> None:
-        """Sends the last bytes of a passed stream that failed.
+        """Send the last bytes of a passed stream that failed.
 
         An error in a form that the client's API does not have is replaced: a client ignores it, or
         fails on it, and would take the stream for complete.
@@ -466,7 +466,7 @@ class _StreamRelay:
         return scrubbed_data[len(self.tail) :]
 
     async def _handle_upstream_end(self) -> None:
-        """Handles the end of the bytes: sends what the parser still returns, or the error."""
+        """Handle the end of the bytes: send what the parser still returns, or the error."""
         out, tap = self.client_stream, self.call.attempt.tap
         events = self._read_final_events()
         tap.feed(events)
@@ -486,7 +486,7 @@ class _StreamRelay:
         await out.finish(self._renamed(remaining_bytes))
 
     async def send_error(self, error: Error) -> None:
-        """Sends the error in the client's dialect, unless the response is complete without it."""
+        """Send the error in the client's dialect, unless the response is complete without it."""
         if error.kind == "timeout" and self._is_complete():
             await self._handle_upstream_end()
             return
@@ -509,14 +509,14 @@ class _StreamRelay:
         return self.final_events
 
     def note_reported_usage(self) -> None:
-        """Notes the usage that the chunks of a stream that broke off reported."""
+        """Note the usage that the chunks of a stream that broke off reported."""
         tap = self.call.attempt.tap
         if tap.started and not tap.finished:
             tap.feed([event for event in self._read_final_events() if type(event) is UsageUpdate])
 
 
 async def drain_upstream(upstream_response: UpstreamResponse) -> None:
-    """Reads what follows a complete response; an upstream may leave its connection open."""
+    """Read what follows a complete response; an upstream may leave its connection open."""
     with contextlib.suppress(TimeoutError, GatewayError):
         async with asyncio.timeout(LINGER_S):
             while await upstream_response.read():
@@ -529,7 +529,7 @@ async def relay_to_end(
     client: Client,
     deadlines: Deadlines,
 ) -> None:
-    """Relays a response; an error after its first byte is sent to the client by `send_error`.
+    """Relay a response; an error after its first byte is sent to the client by `send_error`.
 
     Raises GatewayError and CancelledError before that, and if the client has disconnected.
     """

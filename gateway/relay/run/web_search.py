@@ -76,7 +76,7 @@ async def respond_with_searches(
     timeouts: Timeouts,
     search_tool: tuple[Tool, WebSearch],
 ) -> None:
-    """Responds to the client. Raises GatewayError only before the first byte."""
+    """Respond to the client. Raises GatewayError only before the first byte."""
     assert runtime.web_search is not None
     rounds = _SearchRounds(runtime, call, deadlines, route, target, timeouts, search_tool)
     await rounds.prepare_first()
@@ -112,7 +112,7 @@ class _SearchRounds:
         self.usage: Usage | None = None
 
     async def prepare_first(self) -> None:
-        """Prepares the upstream request of the first round. Raises GatewayError."""
+        """Prepare the upstream request of the first round. Raises GatewayError."""
         self.request: Request
         self.request, self.function = translate.with_function(self.call.exchange.request, self.tool)
         self.prepared_request = await prepare_call(self.call, self.route, self.target, self.request)
@@ -187,7 +187,7 @@ class _SearchRounds:
     async def _search_all(
         self, calls: list[ToolCall], record: UpstreamCall
     ) -> AsyncGenerator[tuple[list[Event], list[ToolResult]]]:
-        """Runs the searches of one round together: their events, and at the end all results."""
+        """Run the searches of one round together: their events, and at the end all results."""
         self.deadlines.set_timeout(self.endpoint.timeout_s + 5, "idle")
         searches: list[tuple[ToolCall, str, str, SearchRecord]] = []
         results: list[ToolResult] = []

@@ -27,7 +27,7 @@ class BatchGuardrails:
         self._rows = rows
 
     async def record(self, provider: str, owner: int, id_: str, names: Sequence[str]) -> None:
-        """Records the guardrails of a file or batch, by the provider's id."""
+        """Record the guardrails of a file or batch, by the provider's id."""
         if self._rows is not None and names:
             await asyncio.to_thread(self._rows.record, provider, owner, id_, names)
 

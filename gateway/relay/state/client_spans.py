@@ -31,7 +31,7 @@ class ClientSpans:
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Counts a request while it is in progress. Raises GatewayError (429) beyond the limit."""
+        """Count a request while it is in progress. Raises GatewayError (429) beyond the limit."""
         if self.requests >= MAX_CONCURRENT:
             message = "too many concurrent requests with traces; try again shortly"
             raise GatewayError(Error(kind="rate_limit", message=message, retry_after_s=1))
@@ -42,7 +42,7 @@ class ClientSpans:
             self.requests -= 1
 
     async def write(self, batch: SpanBatch) -> None:
-        """Stores spans of a client. Raises GatewayError (503) if the database is not writable."""
+        """Store spans of a client. Raises GatewayError (503) if the database is not writable."""
         try:
             if self._write is None:
                 raise RuntimeError("spans are not stored here")

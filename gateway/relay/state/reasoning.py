@@ -158,7 +158,7 @@ class ReasoningStore:
         )
 
     def store_reasoning(self, call: Call, parts: Iterable[Part]) -> None:
-        """Stores the state in this response that the client may drop."""
+        """Store the state in this response that the client may drop."""
         parts = tuple(parts)
         state = extract_state(parts)
         if state is None:
@@ -171,7 +171,7 @@ class ReasoningStore:
         self._last_write = self._write_executor().submit(self._write_pending)
 
     async def wait_stored(self) -> None:
-        """Waits until the last row is written, at most STORED_S.
+        """Wait until the last row is written, at most STORED_S.
 
         Called before the client has its response: its next request may reach another process.
         """
@@ -183,7 +183,7 @@ class ReasoningStore:
             self._slow_until = self._clock() + RETRY_S
 
     def _write_pending(self) -> None:
-        """Writes pending rows to the store; runs in the thread."""
+        """Write pending rows to the store; runs in the thread."""
         assert self._write is not None
         rows: list[ReasoningRow] = []
         while self._pending:
@@ -241,7 +241,7 @@ class ReasoningStore:
     async def _find_in_store(
         self, keys_by_turn: dict[int, TurnKeys], model_key: str
     ) -> dict[int, ReasoningState]:
-        """Reads states from the store; retries the newest turn, which may not be written yet."""
+        """Read states from the store; retry the newest turn, which may not be written yet."""
         states = await self._read_store(keys_by_turn, model_key)
         if states is None:
             return {}
@@ -306,7 +306,7 @@ class ReasoningStore:
         return None
 
     def _put_state(self, keys: TurnKeys, state: ReasoningState) -> None:
-        """Stores a state under both keys, and under each of them that has none yet."""
+        """Store a state under both keys, and under each of them that has none yet."""
         name = _exact_name(keys, state.model_key)
         self._set_state(name, state, _single_keys(keys, state.model_key))
 
@@ -334,7 +334,7 @@ class ReasoningStore:
         return self._thread
 
     def close(self) -> None:
-        """Writes pending rows, and ends the thread. Blocks while it writes."""
+        """Write pending rows, and end the thread. Blocks while it writes."""
         if self._thread is None:
             return
         if self._close is not None:

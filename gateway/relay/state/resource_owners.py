@@ -27,7 +27,7 @@ class ResourceOwners:
         self._rows = rows
 
     async def record(self, provider: str, owner: int, ids: list[str]) -> None:
-        """Records resources of a key, by the provider's ids."""
+        """Record resources of a key, by the provider's ids."""
         if self._rows is not None and ids:
             await asyncio.to_thread(self._rows.record, provider, owner, ids)
 
@@ -38,7 +38,7 @@ class ResourceOwners:
         return await asyncio.to_thread(self._rows.find_owned, provider, owner, ids)
 
     async def record_batch_input(self, provider: str, owner: int, id_: str) -> None:
-        """Records a file of a key as one whose batch requests were checked."""
+        """Record a file of a key as one whose batch requests were checked."""
         await self.record(provider, owner, [_batch_input_id(id_)])
 
     async def is_batch_input(self, provider: str, owner: int, id_: str) -> bool:

@@ -55,7 +55,7 @@ class ResponseStore:
         return self._backend is not None
 
     def add_pending(self, response: StoredResponse) -> None:
-        """Holds a response in memory until it is in the database."""
+        """Hold a response in memory until it is in the database."""
         name = (response.owner, response.id)
         self._drop_pending(name)
         self._pending[name] = (time.monotonic(), response)
@@ -96,7 +96,7 @@ class ResponseStore:
         return None
 
     async def save(self, response: StoredResponse) -> None:
-        """Writes a response immediately. Raises GatewayError without a database."""
+        """Write a response immediately. Raises GatewayError without a database."""
         if self._backend is None:
             return
         save = self._backend.save
@@ -107,7 +107,7 @@ class ResponseStore:
         self._drop_pending((response.owner, response.id))
 
     async def delete(self, stored_response: StoredResponse) -> None:
-        """Deletes a response, also if it has not been written yet."""
+        """Delete a response, also if it has not been written yet."""
         tombstone = StoredResponse(
             id=stored_response.id,
             owner=stored_response.owner,
@@ -118,7 +118,7 @@ class ResponseStore:
         await self.save(tombstone)
 
     async def cancel(self, owner: str, response_id: str) -> None:
-        """Marks a response that runs in another process as cancelled.
+        """Mark a response that runs in another process as cancelled.
 
         Raises GatewayError without a database.
         """
@@ -131,14 +131,14 @@ class ResponseStore:
             raise _unavailable_error() from None
 
     async def heartbeat(self, running: list[ResponseName]) -> list[str]:
-        """Sends the heartbeat of running responses; returns the ids of those to cancel."""
+        """Send the heartbeat of running responses; return the ids of those to cancel."""
         if self._backend is None:
             return []
         heartbeat = self._backend.heartbeat
         return await self._run_in_thread(lambda: heartbeat(running))
 
     async def close(self) -> None:
-        """Ends the threads and their connections."""
+        """End the threads and their connections."""
         if self._threads is None or self._backend is None:
             return
         threads, close = self._threads, self._backend.close

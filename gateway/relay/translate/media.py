@@ -39,9 +39,9 @@ class MediaFetch:
         self._max_bytes = max_bytes
 
     async def gather(self, call: Call, route: Route, target: Target) -> None:
-        """Fetches the files that this target needs into `call.fetched_media`. Raises GatewayError.
+        """Fetch the files that this target needs into `call.fetched_media`. Raises GatewayError.
 
-        Does nothing on a strict route, which rejects any change to the request.
+        Do nothing on a strict route, which rejects any change to the request.
         """
         exchange = call.exchange
         if exchange.verb not in {"generate", "count_tokens"} or route.strict:
@@ -79,7 +79,7 @@ class MediaFetch:
             ) from None
 
     async def _fetch_part(self, call: Call, part: Media, slots: asyncio.Semaphore) -> None:
-        """Fetches one file. Raises GatewayError naming the part."""
+        """Fetch one file. Raises GatewayError naming the part."""
         async with slots:
             try:
                 await self._fetch_url(call, part.url or "")

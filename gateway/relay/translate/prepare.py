@@ -536,7 +536,7 @@ def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:
 
 
 def add_anthropic_version(headers: dict[str, str], exchange: Exchange, target: Target) -> None:
-    """Adds the version that Anthropic requires, if the client has not sent one."""
+    """Add the version that Anthropic requires, if the client has not sent one."""
     if exchange.dialect.name == _ANTHROPIC:
         headers.setdefault("anthropic-version", target.model.traits.anthropic_version)
 

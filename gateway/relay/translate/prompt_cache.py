@@ -102,7 +102,7 @@ def mark_request(
 
 
 def _add_breakpoints_to_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
-    """Mark the last user turns; returns their number. Consecutive ones count as one."""
+    """Mark the last user turns; return their number. Consecutive ones count as one."""
     marked_count, in_user_turn = 0, False
     for index in range(len(turns) - 1, -1, -1):
         turn = turns[index]
@@ -212,7 +212,7 @@ def _add_breakpoints_to_messages(
     types: frozenset[str],
     cache_control: Json,
 ) -> int:
-    """Mark the last user turns; returns their number. Consecutive messages count as one."""
+    """Mark the last user turns; return their number. Consecutive messages count as one."""
     marked_count, in_user_turn = 0, False
     for index in range(len(messages) - 1, -1, -1):
         message = _decode_object(messages[index])

@@ -299,7 +299,7 @@ class _Source(Generic[GrantedT]):
 
 
 def _consume_failure(task: asyncio.Task[Any]) -> None:
-    """Marks a failure as retrieved; it has been logged."""
+    """Mark a failure as retrieved; it has been logged."""
     if not task.cancelled():
         task.exception()
 

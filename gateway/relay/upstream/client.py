@@ -129,7 +129,7 @@ class UpstreamResponse:
             return b""
 
     async def close(self, *, sound: bool = True) -> None:
-        """Releases the connection; closes it if the body was not read to its end, or not `sound`.
+        """Release the connection; close it if the body was not read to its end, or not `sound`.
 
         An upstream that sends an invalid response often closes its connection without notice.
         """
@@ -218,7 +218,7 @@ class Upstreams:
         *,
         network: Network | None,
     ) -> UpstreamResponse:
-        """Sends a request and returns at the head of the response. Raises GatewayError.
+        """Send a request and return at the head of the response. Raises GatewayError.
 
         `extra` are headers of this request only; `headers` may be shared by many requests.
         `network` are the settings of the provider.
@@ -269,12 +269,12 @@ class Upstreams:
         return transport
 
     def retire_unused(self, networks: set[Network | None]) -> None:
-        """Closes the connections of all settings but these, after their running exchanges."""
+        """Close the connections of all settings but these, after their running exchanges."""
         for network in self._by_network.keys() - networks:
             self._by_network.pop(network).retire()
 
     async def close(self) -> None:
-        """Closes every idle connection."""
+        """Close every idle connection."""
         for transport in (self._default, *self._by_network.values()):
             await transport.aclose()
 
@@ -290,7 +290,7 @@ async def send_with_token(
     connect_s: float,
     extra: tuple[tuple[bytes, bytes], ...] = (),
 ) -> UpstreamResponse:
-    """Sends a request with the provider's signature or access token. Raises GatewayError.
+    """Send a request with the provider's signature or access token. Raises GatewayError.
 
     A cloud may reject a token before its expiry, for example after its account was changed: the
     request, which was not executed, is then sent once more with a new token.
@@ -424,7 +424,7 @@ class ProviderSecrets:
         return (*self._forms, *(form for value in minted for form in encoded_forms(value)))
 
     def redactor(self, snapshot: Snapshot, provider: Provider) -> Redactor:
-        """Masks the credentials that are sent to a provider."""
+        """Mask the credentials that are sent to a provider."""
         if self._snapshot is not snapshot:
             self.forms(snapshot)
         redactor = self._redactors.get(id(provider))

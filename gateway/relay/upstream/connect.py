@@ -153,7 +153,7 @@ class Connector:
     async def _start_protocol(
         self, transport: asyncio.Transport, origin: Origin, connection: ProtocolT
     ) -> ProtocolT:
-        """Hands an open socket to the protocol; over TLS for an `https` upstream."""
+        """Hand an open socket to the protocol; over TLS for an `https` upstream."""
         if origin[0] == b"https":
             tls_transport = await asyncio.get_running_loop().start_tls(
                 transport,
@@ -204,7 +204,7 @@ def _proxy_authorization(proxy: Proxy) -> bytes:
 async def _request_tunnel(
     reader: asyncio.StreamReader, transport: asyncio.Transport, proxy: Proxy, origin: Origin
 ) -> None:
-    """Asks an HTTP proxy for a tunnel. Raises httpx.ProxyError."""
+    """Ask an HTTP proxy for a tunnel. Raises httpx.ProxyError."""
     authority = _encode_authority(origin, include_port=True)
     lines = (b"CONNECT ", authority, b" HTTP/1.1\r\nhost: ", authority, b"\r\n")
     transport.write(b"".join((*lines, _proxy_authorization(proxy), b"\r\n")))
@@ -237,7 +237,7 @@ _SOCKS_REPLIES = {
 async def _request_socks_tunnel(
     reader: asyncio.StreamReader, transport: asyncio.Transport, proxy: Proxy, origin: Origin
 ) -> None:
-    """Asks a SOCKS5 proxy for a tunnel; the proxy resolves the name. Raises httpx.ProxyError."""
+    """Ask a SOCKS5 proxy for a tunnel; the proxy resolves the name. Raises httpx.ProxyError."""
     from socksio import exceptions, socks5
 
     method = (

@@ -62,7 +62,7 @@ class Sender(Protocol):
     """Buffers bytes for a socket."""
 
     def flush(self) -> None:
-        """Sends the bytes, if the socket is still open. Never raises."""
+        """Send the bytes, if the socket is still open. Never raises."""
         ...
 
 
@@ -76,7 +76,7 @@ class WriteCoalescer:
         self._pending: list[Sender] = []
 
     def add(self, sender: Sender) -> None:
-        """Schedules a flush of `sender` for the end of the current loop iteration."""
+        """Schedule a flush of `sender` for the end of the current loop iteration."""
         if not self._pending:
             self._call_soon(self._flush)
         self._pending.append(sender)
@@ -133,7 +133,7 @@ class ReplayableBody(Protocol):
     size: int
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yields its chunks, `size` bytes in total."""
+        """Yield its chunks, `size` bytes in total."""
         ...
 
 
@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
     # the exchange
 
     def send(self, head: bytes, body: bytes) -> None:
-        """Writes a whole request and resets the state of the response."""
+        """Write a whole request and reset the state of the response."""
         self._reset()
         if self.transport is None or self.closed:
             raise httpx.ReadError("the connection is closed")
@@ -313,7 +313,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(body)
 
     def flush(self) -> None:
-        """Writes pending bytes; called at the end of the loop's iteration."""
+        """Write pending bytes; called at the end of the loop's iteration."""
         pending, self._pending = self._pending, b""
         transport = self.transport
         if not pending or transport is None or self.closed:
@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
         transport.write(pending)
 
     async def send_pieces(self, head: bytes, body: ReplayableBody) -> None:
-        """Writes a request in chunks, with back-pressure; stops early if the response begins."""
+        """Write a request in chunks, with back-pressure; stop early if the response begins."""
         self.send(head, b"")
         assert self.transport is not None
         self._sending = True
@@ -345,7 +345,7 @@ class Connection(asyncio.Protocol):
         self._sending = False
 
     async def wait_head(self) -> None:
-        """Waits for status and headers. Raises httpx.TransportError."""
+        """Wait for status and headers. Raises httpx.TransportError."""
         while not self._head_done:
             if self.error is not None:
                 raise self._copy_error(self.error)
@@ -402,7 +402,7 @@ class Connection(asyncio.Protocol):
         )
 
     def abort(self) -> None:
-        """Closes the socket immediately; the upstream notices and stops generating."""
+        """Close the socket immediately; the upstream notices and stops generating."""
         self.closed = True
         if self.transport is not None:
             self.transport.abort()
@@ -447,12 +447,12 @@ class Body(httpx.AsyncByteStream):
         return self._connection.at_end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yields the body in chunks as they arrive."""
+        """Yield the body in chunks as they arrive."""
         while data := await self._connection.read():
             yield data
 
     def close(self, *, sound: bool = True) -> None:
-        """Releases the connection; closes it after an unread or invalid response."""
+        """Release the connection; close it after an unread or invalid response."""
         if self._open:
             self._open = False
             if sound or self.status >= 400:
@@ -478,7 +478,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request and returns at the head of the response. Raises httpx.TransportError.
+        """Send a request and return at the head of the response. Raises httpx.TransportError.
 
         `request.extensions["timeout"]["connect"]` limits the connect, in seconds.
         """
@@ -558,7 +558,7 @@ class Transport(httpx.AsyncBaseTransport):
         return await self.connector.open(origin, lambda: Connection(loop), connect_s)
 
     def release(self, connection: Connection, origin: Origin) -> None:
-        """Pools a connection whose response was read to its end, closes any other."""
+        """Pool a connection whose response was read to its end, close any other."""
         if connection.status >= 400 and connection.reusable:
             self._set_aside.add(connection)
             connection.loop.call_later(FAILED_PAUSE_S, self._release, connection, origin)
@@ -582,12 +582,12 @@ class Transport(httpx.AsyncBaseTransport):
         idle.append(connection)
 
     def retire(self) -> None:
-        """Closes every idle connection, and from now on each other one after its exchange."""
+        """Close every idle connection, and from now on each other one after its exchange."""
         self._retired = True
         self._close_idle()
 
     async def aclose(self) -> None:
-        """Closes every idle connection."""
+        """Close every idle connection."""
         self._close_idle()
 
     def _close_idle(self) -> None:

@@ -280,7 +280,7 @@ def _redirect_url(url: httpx.URL, location: str) -> httpx.URL:
 
 
 async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str]:
-    """Sends the request; returns the response headers by lower-case name."""
+    """Send the request; return the response headers by lower-case name."""
     request_lines = (
         b"GET " + url.raw_path + b" HTTP/1.1",
         b"host: " + url.netloc,

@@ -48,7 +48,7 @@ class PresidioProcess:
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
-        """Starts the process unless it runs. Raises PresidioError."""
+        """Start the process unless it runs. Raises PresidioError."""
         async with self._starting:
             if self._is_running():
                 return
@@ -139,7 +139,7 @@ class PresidioProcess:
         return entities_found
 
     async def _read_replies(self, output: asyncio.StreamReader) -> None:
-        """Passes replies to their requests; a reply that nobody waits for is discarded."""
+        """Pass replies to their requests; a reply that nobody waits for is discarded."""
         try:
             # A reply that is too long or no JSON ends the task, and `start` starts another process.
             with contextlib.suppress(ValueError, ConnectionError, msgspec.MsgspecError):
@@ -156,7 +156,7 @@ class PresidioProcess:
                     future.set_exception(PresidioError("the analyzer's process ended"))
 
     async def close(self) -> None:
-        """Ends the process; it can be started again."""
+        """End the process; it can be started again."""
         process, reader = self._process, self._reader
         self._process = self._reader = None
         self._deadlines.clear()

@@ -35,7 +35,7 @@ def create_context(network: Network | None = None) -> ssl.SSLContext:
 
 
 def _default_context() -> ssl.SSLContext:
-    """Trusts the authorities that the environment names, or else certifi's."""
+    """Trust the authorities that the environment names, or else certifi's."""
     if path := os.environ.get(CA_FILE):
         return ssl.create_default_context(cafile=path)
     if path := os.environ.get(CA_DIRECTORY):
@@ -57,7 +57,7 @@ def check_environment() -> None:
 
 
 def _load_client_certificate(context: ssl.SSLContext, network: Network) -> None:
-    """Loads certificate and key; Python's ssl reads them from a file only.
+    """Load certificate and key; Python's ssl reads them from a file only.
 
     On Linux that file is in memory: a container's file system may be read-only, and the key
     must not reach a disk.

@@ -79,7 +79,7 @@ class UpstreamWebSocket:
             return None
 
     async def send(self, message: str | bytes) -> bool:
-        """Sends a message; waits while the upstream does not read. False after the end."""
+        """Send a message; wait while the upstream does not read. False after the end."""
         try:
             await self._connection.send(message)
         except ConnectionClosed:
@@ -87,11 +87,11 @@ class UpstreamWebSocket:
         return True
 
     async def close(self, code: int = _NORMAL, reason: str = "") -> None:
-        """Ends the connection; waits a short time for the upstream to confirm it."""
+        """End the connection; wait a short time for the upstream to confirm it."""
         await self._connection.close(code, reason)
 
     def abort(self) -> None:
-        """Ends the connection at once."""
+        """End the connection at once."""
         self._connection.transport.abort()
 
 
@@ -155,7 +155,7 @@ def _gateway_error(message: str, kind: str = "upstream_error") -> GatewayError:
 
 
 async def close_quietly(socket: UpstreamWebSocket, code: int, reason: str) -> None:
-    """Ends a connection whose end nobody waits for; never raises."""
+    """End a connection whose end nobody waits for; never raises."""
     try:
         async with asyncio.timeout(2 * CLOSE_S):
             await socket.close(code, reason)

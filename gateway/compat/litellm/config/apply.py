@@ -73,7 +73,7 @@ _PRICES = (
 
 
 def apply(config: Config, *, source: str = RowSource.FILE) -> list[Remark]:
-    """Write everything in one transaction; returns remarks on what could not be written."""
+    """Write everything in one transaction; return remarks on what could not be written."""
     with transaction.atomic():
         return _RowWriter(config, source).write()
 

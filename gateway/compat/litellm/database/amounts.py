@@ -39,7 +39,7 @@ def set_amounts(
 ) -> bool:
     """Set the limits and the budget of a row from LiteLLM's columns.
 
-    Returns False if a limit of 0 rejects every request.
+    Return False if a limit of 0 rejects every request.
     """
     limits, budget, admits_requests = amounts_of(source, shared_budget, subject, report)
     set_limits(row, limits)
