@@ -54,7 +54,7 @@ class DryRunIn(RequestSchema):
         key: name or prefix of the API key that sends the request; empty for none.
         route: a merge patch of the route, applied without being saved.
         failures: simulated failures of targets, by `provider/model` or `*` for all:
-            `429`, `500`, `529`, `timeout`, `context_length`, `content_policy`.
+            `404`, `429`, `500`, `529`, `timeout`, `context_length`, `content_policy`.
         ignore_cooldowns: treat targets in cooldown as available.
         seed: of random selection by weight; the same seed gives the same result.
     """

@@ -32,6 +32,7 @@ CLASSES: dict[str, frozenset[str]] = {
     "upstream_error": frozenset({"upstream_error", "overloaded", "malformed_output"}),
     "timeout": frozenset({"timeout"}),
     "upstream_auth": frozenset({"upstream_auth"}),
+    "not_found": frozenset({"not_found"}),
     "context_length": frozenset({"context_length", "too_large"}),
     "content_policy": frozenset({"content_policy"}),
 }

@@ -42,6 +42,7 @@ from gateway.simulate.inputs import (
 
 # Simulated failures of a target: the status of its response, or None for no response.
 SIMULATED_FAILURES: dict[str, int | None] = {
+    "404": 404,
     "429": 429,
     "500": 500,
     "529": 529,

@@ -61,6 +61,8 @@ FAILING: list[Any] = [
     pytest.param("timeout", A, lambda _: httpx.ReadTimeout("no"), id="timeout"),
     pytest.param("timeout", A, hang, id="first token budget"),
     pytest.param("upstream_auth", A, lambda _: refusal(401), id="401"),
+    pytest.param("not_found", A, lambda _: openai_error(404, "model_not_found"), id="404"),
+    pytest.param("not_found", ANTHROPIC, lambda _: refusal(410), id="410"),
     pytest.param(
         "context_length",
         A,

@@ -38,6 +38,7 @@ from gateway.simulate.inputs import RuntimeInput
 from gateway.store.routes import with_spec
 
 FAILURE_TITLES: dict[str, str | Promise] = {
+    "404": gettext_lazy("404 model not found"),
     "429": gettext_lazy("429 rate limit"),
     "500": gettext_lazy("500 server error"),
     "529": gettext_lazy("529 overloaded"),

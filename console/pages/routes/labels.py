@@ -35,6 +35,7 @@ CLASSES = {
     "upstream_error": gettext_lazy("server error (5xx)"),
     "timeout": gettext_lazy("timeout"),
     "upstream_auth": gettext_lazy("credential rejected"),
+    "not_found": gettext_lazy("model not found (404)"),
     "context_length": gettext_lazy("context too long"),
     "content_policy": gettext_lazy("content policy"),
 }
