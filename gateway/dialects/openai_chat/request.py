@@ -174,6 +174,7 @@ def _collect_extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool
     options = mapping(body, "stream_options")
     if options is None:
         return extra, None
+    paths["include_usage"] = "stream_options"
     include_usage = boolean(options, "include_usage", "stream_options")
     other_options = {k: v for k, v in options.items() if k != "include_usage" and v is not None}
     if other_options:
@@ -266,11 +267,16 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
 
 
 def _render_stream(context: ChatRenderContext, body: Json) -> None:
-    if context.request.stream:
+    request = context.request
+    if request.stream:
         body["stream"] = True
-        # Targets without stream options always report the usage at the end.
         if context.traits.stream_options:
             body["stream_options"] = {"include_usage": True}
+    if request.include_usage is not None and not context.traits.stream_options:
+        context.drop(
+            request.client_path("include_usage"),
+            "the upstream always reports the usage at the end",
+        )
 
 
 def _render_sampling(context: ChatRenderContext, body: Json) -> None:
