@@ -424,8 +424,11 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
 def _render_tool_choice(context: RenderContext, declared_names: set[str]) -> Json | None:
     """The calling config; None if the default applies. `declared_names` are the functions sent."""
     choice, request = context.request.tool_choice, context.request
-    declared = [tool for tool in request.tools if context.sent_name(tool.name) in declared_names]
-    strict = [tool for tool in declared if tool.strict]
+    strict = [
+        tool
+        for tool in request.tools
+        if tool.strict and context.sent_name(tool.name) in declared_names
+    ]
     if choice is not None and choice.parallel is False:
         context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
     if not declared_names:
@@ -433,10 +436,10 @@ def _render_tool_choice(context: RenderContext, declared_names: set[str]) -> Jso
         return None
     calling_config = _render_choice_mode(context, _restrict_choice(context, choice, declared_names))
     if strict and (calling_config is None or calling_config["mode"] == "AUTO"):
-        for tool in strict if len(strict) < len(declared) else ():
+        for tool in () if context.same_dialect else strict:
             context.approximate(
                 context.part_field(tool.path, "tool_strict"),
-                "calls of the other tools are validated against their schemas too (VALIDATED)",
+                "tool calls are validated against their schemas (VALIDATED)",
             )
         return {**(calling_config or {}), "mode": "VALIDATED"}
     return calling_config

@@ -557,20 +557,25 @@ def test_fields_without_equivalent_are_reported():
     )
     assert {path for path, _ in reported_fields(rendered.report)} == {
         *("min_p", "logit_bias", "stop", "n", "user_id", "session_key", "metadata"),
-        *("name", "verbosity", "parallel", "tools[2]"),
+        *("name", "verbosity", "parallel", "tools[0].strict", "tools[2]"),
     }
     assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
     assert {"googleSearch": {}} in rendered.body["tools"]
     assert rendered.body["generationConfig"]["responseMimeType"] == "application/json"
 
 
-def test_strict_tools_are_validated_exactly_only_if_all_are_strict():
-    strict = Tool(name="f", strict=True, path="tools[0]")
-    rendered = render(client_request(tools=(strict, Tool(name="g", path="tools[1]"))))
+def test_strict_tools_select_the_mode_validated():
+    tools = (Tool(name="f", strict=True, path="tools[0]"), Tool(name="g", path="tools[1]"))
+    rendered = render(client_request(tools=tools))
     assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
     assert reported_fields(rendered.report) == [("tools[0].strict", "approximated")]
-    rendered = render(client_request(tools=(strict,)))
-    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
+
+
+def test_the_mode_validated_of_a_google_client_is_sent_unchanged():
+    calling_config = {"functionCallingConfig": {"mode": "VALIDATED"}}
+    tools = [{"functionDeclarations": [{"name": "f"}]}]
+    rendered = render(body(tools=tools, toolConfig=calling_config))
+    assert rendered.body["toolConfig"] == calling_config
     assert rendered.report == ()
 
 
