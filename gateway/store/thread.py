@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, connections
 
 Result = TypeVar("Result")
 
@@ -24,8 +24,9 @@ def close_connection() -> None:
 
     Do nothing inside a transaction, which would lose its connection.
     """
-    if not connection.in_atomic_block:
-        connection.close()
+    for open_connection in connections.all(initialized_only=True):
+        if not open_connection.in_atomic_block:
+            open_connection.close()
 
 
 def with_own_connection(work: Callable[[], Result]) -> Result:
