@@ -83,9 +83,9 @@ def in_value(name: str, value: Any, depth: int) -> Iterator[tuple[str, re.Patter
             yield from in_value(name, item, depth - 1)
 
 
-def alphabet(parsed: Any) -> Iterator[str]:
+def alphabet(parsed_pattern: Any) -> Iterator[str]:
     """Return a character for each literal and class of a pattern."""
-    for op, argument in parsed:
+    for op, argument in parsed_pattern:
         name = str(op)
         if name in {"LITERAL", "NOT_LITERAL"}:
             yield chr(argument)
@@ -111,19 +111,19 @@ def in_class(items: Any) -> Iterator[str]:
                 yield {"CATEGORY_DIGIT": "0", "CATEGORY_SPACE": " "}.get(str(argument), "a")
 
 
-def literals(parsed: Any) -> str:
+def literals(parsed_pattern: Any) -> str:
     """Return the literal prefix of a pattern, where a search would start."""
-    prefix = takewhile(lambda item: str(item[0]) == "LITERAL", parsed)
+    prefix = takewhile(lambda item: str(item[0]) == "LITERAL", parsed_pattern)
     return "".join(chr(argument) for _, argument in prefix)[:40]
 
 
 def attacks(pattern: re.Pattern[Any], chars: int) -> Iterator[Any]:
     source = pattern.pattern
-    parsed = parser.parse(
+    parsed_pattern = parser.parse(
         source, pattern.flags & ~re.UNICODE if isinstance(source, bytes) else pattern.flags
     )
-    singles = list(dict.fromkeys([*alphabet(parsed), *'0a "']))[:24]
-    start = literals(parsed)
+    singles = list(dict.fromkeys([*alphabet(parsed_pattern), *'0a "']))[:24]
+    start = literals(parsed_pattern)
     units = [*singles, *(a + b for a in singles[:5] for b in singles[:5] if a != b)]
     if start:
         units += [start, *(start + single for single in singles[:6])]

@@ -85,8 +85,8 @@ def test_every_client_of_the_list_has_a_panel() -> None:
 def test_python_texts_are_python(name: str) -> None:
     for panel in panels("http://localhost:4000", name):
         if panel.language == "python":
-            parsed = ast.parse(panel.text)
-            texts = {n.value for n in ast.walk(parsed) if isinstance(n, ast.Constant)}
+            module = ast.parse(panel.text)
+            texts = {n.value for n in ast.walk(module) if isinstance(n, ast.Constant)}
             assert name in texts, panel.id
 
 

@@ -75,10 +75,10 @@ def adapter(shape: Any) -> TypeAdapter[Any]:
 def type_errors(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
     """Return the validation errors of a value as `path: reason`, including unknown fields."""
     try:
-        parsed = adapter(shape).validate_json(json.dumps(value), strict=strict)
+        parsed_value = adapter(shape).validate_json(json.dumps(value), strict=strict)
     except ValidationError as error:
         return [".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors()]
-    return sorted({f"{path}: unknown field" for path in unknown_fields(parsed)})
+    return sorted({f"{path}: unknown field" for path in unknown_fields(parsed_value)})
 
 
 def lenient_type_errors(value: Json, shape: type[BaseModel]) -> list[str]:

@@ -183,9 +183,11 @@ def test_messages(response: Response, display: str, data: st.DataObject):
     snapshot: Any = None
     buffers: dict[int, bytes] = {}
     for event in events:
-        parsed: Any = TypeAdapter(RawMessageStreamEvent).validate_python(event)
-        assert event["#"] == parsed.type
-        snapshot = accumulate_event(event=parsed, current_snapshot=snapshot, json_bufs=buffers)
+        parsed_event: Any = TypeAdapter(RawMessageStreamEvent).validate_python(event)
+        assert event["#"] == parsed_event.type
+        snapshot = accumulate_event(
+            event=parsed_event, current_snapshot=snapshot, json_bufs=buffers
+        )
     assert without_empty(snapshot.to_dict()) == without_empty(body)
 
 
@@ -197,8 +199,8 @@ def test_responses(response: Response, display: str, data: st.DataObject):
     for number, event in enumerate(events):
         assert event["sequence_number"] == number
         assert event["#"] == event["type"]
-        parsed: Any = TypeAdapter(ResponseStreamEvent).validate_python(event)
-        state.handle_event(parsed)
+        parsed_event: Any = TypeAdapter(ResponseStreamEvent).validate_python(event)
+        state.handle_event(parsed_event)
     assert events[-1]["response"]["output"] == [
         event["item"] for event in events if event["type"] == "response.output_item.done"
     ]

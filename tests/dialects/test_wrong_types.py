@@ -81,10 +81,10 @@ def parse(dialect: Dialect, body: Any, headers: dict[str, str]) -> Request | Non
 def test_a_request_is_accepted_or_rejected(case: dict[str, Any]) -> None:
     source, request = _dialect(case["from"]), case["request"]
     for body in with_wrong_types(request.get("body", request)):
-        parsed = parse(source, body, request.get("headers", {}))
-        for target in GENERATING if parsed is not None else ():
+        parsed_request = parse(source, body, request.get("headers", {}))
+        for target in GENERATING if parsed_request is not None else ():
             try:
-                rendered = target.provider.render_request(parsed, Traits())
+                rendered = target.provider.render_request(parsed_request, Traits())
             except GatewayError:
                 continue
             msgspec.json.encode(rendered.body)

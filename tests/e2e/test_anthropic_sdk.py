@@ -189,10 +189,10 @@ def test_structured_output_is_parsed(
 ) -> None:
     prompt = f"The largest city, {model}"
     stack.on(prompt, ScriptedResponse(text='{"name":"Tokyo","inhabitants":37}'))
-    parsed = client.messages.parse(
+    parsed_message = client.messages.parse(
         model=model, max_tokens=100, messages=user(prompt), output_format=City
     )
-    assert parsed.parsed_output == City(name="Tokyo", inhabitants=37)
+    assert parsed_message.parsed_output == City(name="Tokyo", inhabitants=37)
 
 
 @pytest.mark.parametrize("model", [MESSAGES, DEEP], ids=["on_messages", "on_deepseek"])

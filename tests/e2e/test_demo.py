@@ -74,10 +74,10 @@ def test_a_tool_makes_a_round_trip(claude: anthropic.Anthropic) -> None:
 
 
 def test_structured_output_is_an_instance(claude: anthropic.Anthropic) -> None:
-    parsed = claude.messages.parse(
+    parsed_message = claude.messages.parse(
         model="demo/demo-fast", max_tokens=500, messages=user_messages("A city"), output_format=City
     )
-    assert isinstance(parsed.parsed_output, City)
+    assert isinstance(parsed_message.parsed_output, City)
 
 
 @pytest.mark.parametrize(

@@ -153,8 +153,10 @@ def test_structured_output_is_parsed(
 ) -> None:
     prompt = f"The largest city, {model}"
     stack.on(prompt, ScriptedResponse(text='{"name":"Tokyo","inhabitants":37}'))
-    parsed = client.chat.completions.parse(model=model, messages=user(prompt), response_format=City)
-    assert parsed.choices[0].message.parsed == City(name="Tokyo", inhabitants=37)
+    parsed_completion = client.chat.completions.parse(
+        model=model, messages=user(prompt), response_format=City
+    )
+    assert parsed_completion.choices[0].message.parsed == City(name="Tokyo", inhabitants=37)
     server, recorded_request = stack.last(prompt)
     body = recorded_request.body
     form = body.get("output_config", {}).get("format") or body["response_format"]

@@ -152,8 +152,8 @@ def test_structured_output_is_parsed(
 ) -> None:
     prompt = f"A city as JSON, {model}"
     stack.on(prompt, ScriptedResponse(text='{"name":"Rome","inhabitants":2800000}'))
-    parsed = client.responses.parse(model=model, input=prompt, text_format=City)
-    assert parsed.output_parsed == City(name="Rome", inhabitants=2_800_000)
+    parsed_response = client.responses.parse(model=model, input=prompt, text_format=City)
+    assert parsed_response.output_parsed == City(name="Rome", inhabitants=2_800_000)
 
 
 @pytest.mark.parametrize("model", [OWN, MESSAGES])

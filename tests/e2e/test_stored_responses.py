@@ -217,10 +217,10 @@ def test_without_bodies_nothing_is_stored_and_store_is_false(site: ResponseNodes
     with site.client(site.new_key(log_bodies=False)) as client:
         raw = client.responses.with_raw_response.create(model=MESSAGES, input="no traces")
         assert "store" in raw.headers["x-dragoman-dropped"]
-        parsed: Any = raw.parse()
-        assert parsed.store is False
+        parsed_response: Any = raw.parse()
+        assert parsed_response.store is False
         with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(parsed.id)
+            client.responses.retrieve(parsed_response.id)
         with pytest.raises(openai.BadRequestError) as error:
             create_response(client, model=MESSAGES, input="x", background=True)
         assert error.value.param == "background"

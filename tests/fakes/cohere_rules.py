@@ -141,10 +141,10 @@ def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
         if name not in body:
             continue
         try:
-            parsed = pydantic.TypeAdapter(kind).validate_python(body[name], strict=False)
+            parsed_value = pydantic.TypeAdapter(kind).validate_python(body[name], strict=False)
         except pydantic.ValidationError as error:
             return invalid_request(f"invalid request: {name}: {error}", 422)
-        if extra := _extra(parsed, name):
+        if extra := _extra(parsed_value, name):
             return invalid_request(f"unknown field: {extra}", 422)
     return None
 

@@ -262,8 +262,12 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
     async with gateway(tmp_path, registry, up=lambda _: gemini_response(**more)) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
         entry = await gw.entry()
-    parsed = CreateEmbeddingResponse.model_validate_json(reply.body, strict=True)
-    assert parsed.usage.prompt_tokens == parsed.usage.total_tokens == entry.input_tokens
+    parsed_response = CreateEmbeddingResponse.model_validate_json(reply.body, strict=True)
+    assert (
+        parsed_response.usage.prompt_tokens
+        == parsed_response.usage.total_tokens
+        == entry.input_tokens
+    )
     assert entry.input_tokens == 5 if reported else entry.input_tokens > 0
 
 

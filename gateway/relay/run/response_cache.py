@@ -117,7 +117,7 @@ class _CachedCall:
 
     # Most prompts are new, and need none of these.
     request: Request | None = None
-    parsed = False
+    is_parsed = False
     body_key = b""
     key = ""
     context: tuple[bytes, list[float]] | None = None
@@ -191,8 +191,8 @@ class _CachedCall:
         return True
 
     def _canonical_request(self) -> Request | None:
-        if not self.parsed:
-            self.parsed = True
+        if not self.is_parsed:
+            self.is_parsed = True
             self.request = cache_key.canonical_request(self.call.exchange)
         return self.request
 

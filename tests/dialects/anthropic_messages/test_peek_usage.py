@@ -45,11 +45,11 @@ def peeked_usage(**changes: Any) -> Any:
 )
 def test_the_result_equals_a_full_parse(changes: dict[str, Any]) -> None:
     response = peeked_usage(**changes)
-    parsed = DIALECT.provider.parse_response({**RESPONSE, **changes}, Traits(), None)
+    parsed_response = DIALECT.provider.parse_response({**RESPONSE, **changes}, Traits(), None)
     assert response is not None
-    assert (response.id, response.model) == (parsed.id, parsed.model)
-    assert response.finish == parsed.finish
-    assert response.usage == parsed.usage
+    assert (response.id, response.model) == (parsed_response.id, parsed_response.model)
+    assert response.finish == parsed_response.finish
+    assert response.usage == parsed_response.usage
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,10 @@ def test_sdk_requests_are_parsed():
     )
     (request,) = upstream_requests
     headers = {name.lower(): value for name, value in request.headers.items()}
-    parsed = DIALECT.client.parse_request(json.loads(request.content), headers)
-    assert parsed.version == "2026-10-21"
-    assert parsed.extra == {}
-    assert parsed.reasoning == ReasoningConfig(mode="auto", effort="low", visible="none")
+    parsed_request = DIALECT.client.parse_request(json.loads(request.content), headers)
+    assert parsed_request.version == "2026-10-21"
+    assert parsed_request.extra == {}
+    assert parsed_request.reasoning == ReasoningConfig(mode="auto", effort="low", visible="none")
 
 
 # --- the strict server -------------------------------------------------------------------

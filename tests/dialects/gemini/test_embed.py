@@ -34,18 +34,18 @@ TITLED = embed_body("b", taskType="RETRIEVAL_DOCUMENT", outputDimensionality=8, 
 
 
 def test_each_text_of_a_batch_keeps_its_own_settings():
-    parsed = parse({"requests": [QUERY, TITLED]})
-    assert (parsed.dimensions, parsed.task) == (8, None)
-    assert render(parsed).body == {"requests": [QUERY, TITLED]}
-    assert render(parsed.slice_inputs(1, 2), embed_form="content").body == {
+    parsed_request = parse({"requests": [QUERY, TITLED]})
+    assert (parsed_request.dimensions, parsed_request.task) == (8, None)
+    assert render(parsed_request).body == {"requests": [QUERY, TITLED]}
+    assert render(parsed_request.slice_inputs(1, 2), embed_form="content").body == {
         name: value for name, value in TITLED.items() if name != "model"
     }
 
 
 def test_settings_per_text_are_reported_as_dropped_for_other_providers():
     assert OTHER.embed_provider is not None
-    parsed = parse({"requests": [QUERY, TITLED]})
-    rendered = OTHER.embed_provider.render_embed(parsed, traits())
+    parsed_request = parse({"requests": [QUERY, TITLED]})
+    rendered = OTHER.embed_provider.render_embed(parsed_request, traits())
     assert rendered.body == {"model": "acme-1", "input": ["a", "b"], "dimensions": 8}
     assert reported_fields(rendered.report) == [
         ("requests[].taskType", "dropped"),
@@ -74,8 +74,12 @@ def test_a_prediction_has_one_length_for_all():
     ids=["one", "batch of one"],
 )
 def test_alternative_forms_of_googles_embedding_requests_are_parsed(body: dict[str, Any]):
-    parsed = parse(body)
-    assert (parsed.inputs, parsed.task, parsed.extra) == (("a",), "clustering", {})
+    parsed_request = parse(body)
+    assert (parsed_request.inputs, parsed_request.task, parsed_request.extra) == (
+        ("a",),
+        "clustering",
+        {},
+    )
 
 
 CONFIGURED: dict[str, Any] = {
@@ -90,17 +94,17 @@ CONFIGURED: dict[str, Any] = {
 
 
 def test_settings_that_googles_sdk_writes_for_vertex_ai_are_parsed():
-    parsed = parse(CONFIGURED)
-    assert (parsed.dimensions, parsed.task) == (8, "search_query")
-    assert parsed.client_path("dimensions") == "embedContentConfig.outputDimensionality"
-    assert render(parsed, embed_form="content").body == {
+    parsed_request = parse(CONFIGURED)
+    assert (parsed_request.dimensions, parsed_request.task) == (8, "search_query")
+    assert parsed_request.client_path("dimensions") == "embedContentConfig.outputDimensionality"
+    assert render(parsed_request, embed_form="content").body == {
         "content": {"parts": [{"text": "a"}]},
         "taskType": "RETRIEVAL_QUERY",
         "title": "T",
         "outputDimensionality": 8,
         "embedContentConfig": {"documentOcr": True},
     }
-    predicted = render(parsed, embed_form="predict")
+    predicted = render(parsed_request, embed_form="predict")
     assert predicted.body == {
         "instances": [{"content": "a", "task_type": "RETRIEVAL_QUERY", "title": "T"}],
         "parameters": {"outputDimensionality": 8},

@@ -196,18 +196,20 @@ def test_sdk_requests_are_parsed():
     client(respond).models.generate_content(model="gw-x", contents="hi", config=config)
     (request,) = upstream_requests
     assert request.url.path.endswith("/models/gw-x:generateContent")
-    parsed = DIALECT.client.parse_request({**json.loads(request.content), "model": "gw-x"}, {})
-    assert parsed.reasoning == ReasoningConfig(mode="budget", budget=100, visible="summary")
-    [search, function] = sorted(parsed.tools, key=lambda tool: tool.name, reverse=True)
+    parsed_request = DIALECT.client.parse_request(
+        {**json.loads(request.content), "model": "gw-x"}, {}
+    )
+    assert parsed_request.reasoning == ReasoningConfig(mode="budget", budget=100, visible="summary")
+    [search, function] = sorted(parsed_request.tools, key=lambda tool: tool.name, reverse=True)
     assert (search.kind, search.name) == ("server", "web_search")
     block = {"type": "object", "properties": {"a": {"type": "string"}}}
     assert function.schema == block
-    assert parsed.output == Output(format="schema", schema=block)
-    assert parsed.tool_choice is not None
-    assert parsed.tool_choice.names == ("f",)
-    assert (parsed.max_output, parsed.sampling.top_k) == (9, 3)
-    assert parsed.sampling.stop == ("END",)
-    assert parsed.extra == {"gemini": {}}
+    assert parsed_request.output == Output(format="schema", schema=block)
+    assert parsed_request.tool_choice is not None
+    assert parsed_request.tool_choice.names == ("f",)
+    assert (parsed_request.max_output, parsed_request.sampling.top_k) == (9, 3)
+    assert parsed_request.sampling.stop == ("END",)
+    assert parsed_request.extra == {"gemini": {}}
 
 
 def _foreign(parts: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -169,7 +169,7 @@ def rendered_frames(stream: list[Event], **fields: Any) -> list[dict[str, Any]]:
     payloads = []
     for block in filter(None, out.decode().split("\n\n")):
         name, data = block.split("\n")
-        parsed = json.loads(data.removeprefix("data: "))
-        assert name == f"event: {parsed['type']}"
-        payloads.append(parsed)
+        payload = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {payload['type']}"
+        payloads.append(payload)
     return payloads

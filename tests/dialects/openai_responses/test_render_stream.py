@@ -37,8 +37,8 @@ def statuses(calls: list[dict[str, Any]], finish_reason: str) -> tuple[str, list
 
     message = {"role": "assistant", "content": None, "tool_calls": calls}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-    parsed = CHAT.parse_response({"id": "1", "choices": [choice]}, Traits(), None)
-    whole, _ = RESPONSES.render_response(parsed, response_context())
+    parsed_response = CHAT.parse_response({"id": "1", "choices": [choice]}, Traits(), None)
+    whole, _ = RESPONSES.render_response(parsed_response, response_context())
     item_statuses = [item["status"] for item in response["output"]]
     assert [item["status"] for item in whole["output"]] == item_statuses
     assert whole["status"] == response["status"]
