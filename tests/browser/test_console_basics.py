@@ -53,6 +53,26 @@ def test_the_focus_survives_what_is_exchanged(site_with_data: Site, signed_in: A
     expect(older_row.locator("a.request-link")).to_be_focused()
 
 
+def test_the_focus_survives_two_swaps_at_once(site_with_data: Site, signed_in: Any) -> None:
+    """The rows of the log are exchanged at any time, as while the detail is."""
+    page = signed_in
+    page.goto("/console/requests")
+    page.locator("#rows > tr a.request-link").first.click()
+    tab = page.locator("#detail").get_by_role("link", name="Scores")
+    tab.focus()
+    tab.evaluate(
+        """(tab) => {
+          const dispatch = (name) => document.dispatchEvent(new CustomEvent(name));
+          dispatch("htmx:before:swap");
+          tab.replaceWith(tab.cloneNode(true));
+          dispatch("htmx:before:swap");
+          dispatch("htmx:after:swap");
+          dispatch("htmx:after:swap");
+        }"""
+    )
+    expect(tab).to_be_focused()
+
+
 def test_escape_closes_a_menu_before_the_detail(site_with_data: Site, signed_in: Any) -> None:
     signed_in.goto("/console/requests")
     signed_in.locator("#rows > tr a.request-link").first.click()
