@@ -6,12 +6,12 @@ for each choice. Such calls are always translated, never passed through.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.events import End, Event, Failed, Start, UsageUpdate
+from gateway.canon.events import Event, Failed, Start, UsageUpdate
 from gateway.canon.fold import unfold_response
 from gateway.canon.request import Request
 from gateway.canon.response import Usage
@@ -21,7 +21,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import UpstreamCall
 from gateway.relay.run.client_credential import with_client_credential
-from gateway.relay.run.reply import close_stream, decode, decode_frames, final_frames
+from gateway.relay.run.reply import decode, read_events
 from gateway.relay.run.settle import billed_tier, extra_cost
 from gateway.relay.run.stream import drain_upstream
 from gateway.relay.translate.prepare import PreparedRequest, prepare
@@ -74,8 +74,9 @@ async def call_events(
             await _raise_refusal(runtime, call, prepared_request, upstream_response)
         stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
         if stream_format.matches(upstream_response.kind, await upstream_response.peek()):
-            async for events in _stream_events(call, target, prepared_request, upstream_response):
+            async for events in read_events(call, target, prepared_request, upstream_response):
                 yield [_raise_failure(runtime, call, event) for event in events]
+            await drain_upstream(upstream_response)
         else:
             yield await _whole_response(call, target, prepared_request, upstream_response)
         is_reusable = True
@@ -115,38 +116,6 @@ async def _raise_refusal(
         upstream_response.status, upstream_response.headers, body
     )
     raise GatewayError(runtime.provider_secrets.redact(call.exchange.snapshot, error))
-
-
-async def _stream_events(
-    call: Call,
-    target: Target,
-    prepared_request: PreparedRequest,
-    upstream_response: UpstreamResponse,
-) -> AsyncIterator[list[Event]]:
-    decoder = STREAM_FORMATS[prepared_request.dialect.framing].new_decoder()
-    parser = prepared_request.dialect.provider.stream_parser(
-        target.model.traits, prepared_request.rendered_request
-    )
-    failure: GatewayError | None = None
-    while True:
-        try:
-            data = await upstream_response.read()
-        except GatewayError as error:
-            data, failure = b"", error
-        if not data:
-            break
-        call.recorder.record_upstream(data)
-        events = [event for frame in decode_frames(decoder, data) for event in parser.feed(frame)]
-        if events:
-            yield events
-            if isinstance(events[-1], End):
-                await drain_upstream(upstream_response)
-                return
-    final_events = close_stream(final_frames(decoder), parser)
-    # A stream that breaks off after its finish reason is complete.
-    if failure is not None and not (final_events and isinstance(final_events[-1], End)):
-        raise failure
-    yield final_events
 
 
 async def _whole_response(

@@ -79,7 +79,13 @@ async def reply(
         )
     passed_headers = passed_headers_of(upstream_response, call, prepared_request)
     if is_stream:
-        response = fold_events(await _all_events(call, target, prepared_request, upstream_response))
+        response = fold_events(
+            [
+                event
+                async for events in read_events(call, target, prepared_request, upstream_response)
+                for event in events
+            ]
+        )
         call.end_upstream_wait()
         await _send_response(runtime, call, client, response, target, headers=passed_headers)
         return
@@ -181,17 +187,19 @@ def _parse_response(
     return response
 
 
-async def _all_events(
+async def read_events(
     call: Call,
     target: Target,
     prepared_request: PreparedRequest,
     upstream_response: UpstreamResponse,
-) -> list[Event]:
-    """All events of a stream, for a client that did not request a stream."""
+) -> AsyncIterator[list[Event]]:
+    """Yield the events of a stream up to its end; the upstream may leave the connection open.
+
+    Raises GatewayError if it breaks off before it is complete.
+    """
     dialect = prepared_request.dialect
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
     parser = dialect.provider.stream_parser(target.model.traits, prepared_request.rendered_request)
-    events: list[Event] = []
     failure: GatewayError | None = None
     while True:
         try:
@@ -201,14 +209,16 @@ async def _all_events(
         if not data:
             break
         call.recorder.record_upstream(data)
-        for frame in decode_frames(decoder, data):
-            events += parser.feed(frame)
-        if events and isinstance(events[-1], End | Failed):
-            return events  # the upstream may leave the connection open
-    events += close_stream(final_frames(decoder), parser)
-    if failure is not None and not (events and isinstance(events[-1], End)):
+        events = [event for frame in decode_frames(decoder, data) for event in parser.feed(frame)]
+        if events:
+            yield events
+            if isinstance(events[-1], End | Failed):
+                return
+    final_events = close_stream(final_frames(decoder), parser)
+    # A stream that breaks off after its finish reason is complete.
+    if failure is not None and not (final_events and isinstance(final_events[-1], End)):
         raise failure
-    return events
+    yield final_events
 
 
 async def _send_response(
