@@ -65,12 +65,12 @@ EVERYDAY = {
     *("test_anthropic_sdk.py", "test_openai_sdk.py", "test_gemini.py", "test_ollama.py"),
     *("test_responses.py", "test_demo.py", "test_claude_code.py", "test_quick_start.py"),
     *("test_connect.py", "test_faults.py", "test_clouds.py", "test_light.py", "test_listing.py"),
-    *("test_accessibility.py", "test_first_response.py", "test_pages.py", "test_sign_in.py"),
+    *("test_first_response.py", "test_pages.py", "test_sign_in.py"),
     "test_console_basics.py",
 }
 
-# Each of these takes minutes: the first long files of a run.
-SLOWEST = {"test_accessibility.py", "test_pages.py"}
+# It takes minutes: the first long file of a run.
+SLOWEST = "test_pages.py"
 
 TESTS = Path(__file__).resolve().parent
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
@@ -134,7 +134,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def deselect_rows(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect rows of `wide` tests, and tests of LONG that are not in EVERYDAY.
+    """Deselect rows of `wide` tests, tests of LONG that are not in EVERYDAY, and some examples.
 
     A `wide` test runs each n-th row as its mark says, or none for 0. `--wide`, `-k` and `-m` run
     all tests that they select; so does a path, except for the rows of `wide` tests.
@@ -142,6 +142,8 @@ def deselect_rows(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any(config.getoption(name) for name in ("--wide", "keyword", "markexpr")):
         return
     runs_all_tests = {Path(argument).resolve() for argument in config.args} == {TESTS}
+    if runs_all_tests:
+        reduce_examples(items)
     rows: dict[str, int] = {}
     deselected = []
     for item in items:
@@ -182,6 +184,15 @@ def pytest_collection() -> Iterator[Any]:
         gc.enable()
 
 
+def reduce_examples(items: list[pytest.Item]) -> None:
+    """Let each property test run a third of its examples: the first ones of all."""
+    for test in {item.function for item in items if isinstance(item, pytest.Function)}:
+        # Hypothesis has no public way to change the settings of a test.
+        if chosen := getattr(test, "_hypothesis_internal_use_settings", None):
+            fewer = max(chosen.max_examples // 3, 10)
+            test._hypothesis_internal_use_settings = settings(chosen, max_examples=fewer)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Distribute the long files over the run, the slowest first and none of them at the end.
@@ -193,7 +204,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     files = dict.fromkeys(item.path for item in items)
     order: dict[Path, float] = {}
-    files = dict.fromkeys(sorted(files, key=lambda path: path.name not in SLOWEST))
+    files = dict.fromkeys(sorted(files, key=lambda path: path.name != SLOWEST))
     for long, end in ((True, 0.6), (False, 1.0)):
         of = [path for path in files if is_long(path) is long]
         order |= {path: end * number / len(of) for number, path in enumerate(of)}

@@ -1,16 +1,17 @@
-"""Every page fits its window, works without JavaScript and requires a signed-in user.
+"""Every page is accessible, fits its window, works without JavaScript and requires a sign-in.
 
-`open_page` also fails on script errors, CSP violations and requests to other hosts.
+`open_page` and `reuse_page` also fail on script errors, CSP violations and requests to other hosts.
+This module takes longest, and a worker runs whole modules: what needs few pages has its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import new_context
+from tests.browser.conftest import LAYOUT_RULES, PHONE, new_context
 from tests.browser.pages import PAGES, PageSpec
 from tests.browser.screenshots import path_of
 from tests.browser.site import Site
@@ -50,32 +51,65 @@ def misplaced(page: Any) -> Any:
     return misplaced_elements
 
 
-@pytest.mark.parametrize(
-    ("user", "widths"), [("admin", (390, 1024, 1280, 1440, 1920)), ("viewer", (390, 1280))]
-)
-@pytest.mark.wide(every=2)
-def test_every_page_fits_at_every_width(
+@pytest.mark.parametrize("page_spec", PAGES, ids=lambda page_spec: page_spec.name)
+@pytest.mark.wide(every=12)
+def test_a_page_is_accessible_and_fits_every_width(
     site_with_data: Site,
-    open_page: Callable[..., Any],
+    reuse_page: Callable[[str | None], Any],
+    axe: Callable[..., None],
+    axe_in_themes: Callable[[Any], None],
     page_errors: Any,
-    user: str,
-    widths: Sequence[int],
+    page_spec: PageSpec,
 ) -> None:
-    """The admin sees all pages; the viewer gets an error page for some."""
+    """All widths and themes are checked with one page load."""
+    if page_spec.name == "refused":
+        page_errors.allow("403")
+    page = reuse_page(page_spec.user)
+    response = page.goto(path_of(site_with_data, page_spec))
+    assert response.status == (403 if page_spec.name == "refused" else 200)
+    page.wait_for_load_state(
+        "networkidle"
+    ) if page_spec.name != "requests" else page.wait_for_timeout(300)
+    axe_in_themes(page)
+    page.emulate_media(color_scheme="light")
+    for width in (1440, 1920, 1280, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert misplaced(page) == [], f"at {width} px"
+    # The same elements at other places; the test below checks what only a phone shows.
+    axe(page, rules=LAYOUT_RULES)
+
+
+@pytest.mark.parametrize("name", ["overview", "requests"])
+def test_what_only_a_phone_shows_has_no_accessibility_violations(
+    site_with_data: Site,
+    reuse_page: Callable[[str | None], Any],
+    axe_in_themes: Callable[[Any], None],
+    name: str,
+) -> None:
+    page_spec = next(page_spec for page_spec in PAGES if page_spec.name == name)
+    page = reuse_page(page_spec.user)
+    page.set_viewport_size(PHONE)
+    page.goto(path_of(site_with_data, page_spec))
+    axe_in_themes(page)
+
+
+@pytest.mark.wide(every=0)
+def test_every_page_of_a_viewer_fits(
+    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any
+) -> None:
+    """Some are error pages: admins' pages are refused, evaluations of others do not exist."""
     page_errors.allow("403")
     page_errors.allow("404")
-    page = open_page(user)
+    page = open_page("viewer")
     faults: dict[str, Any] = {}
     for page_spec in PAGES:
         if page_spec.user is None or page_spec.name == "refused":
             continue
         status = page.goto(path_of(site_with_data, page_spec)).status
-        # A viewer is refused admins' pages; evaluations of others do not exist for a viewer.
-        hidden = {403, 404} if page_spec.name.startswith("evaluation") else {403}
-        if status not in ({200} if user == "admin" else {200} | hidden):
+        if status not in {200, 403, 404 if page_spec.name.startswith("evaluation") else 403}:
             faults[page_spec.name] = status
             continue
-        for width in widths:
+        for width in (390, 1280):
             page.set_viewport_size({"width": width, "height": 900})
             if actual_misplaced := misplaced(page):
                 faults[f"{page_spec.name} at {width}"] = actual_misplaced
