@@ -242,6 +242,32 @@ async def test_a_slot_of_an_unanswered_reservation_is_released(
     await resets.stop()
 
 
+@pytest.mark.parametrize("phase", ["reply lost", "stopped", "in flight"])
+async def test_an_outage_leaves_no_reservation_in_a_budget(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    """The counter of a budget without a period never expires."""
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    registry = limited_registry(priced_route(provider("one")), budget=Budget(total_usd=Decimal(9)))
+    resets = ResettingProxy(redis.port)
+    async with machines(await resets.start(), registry, 1) as ((first,), _):
+        calls = [await enter(first)]
+        resets.begin()
+        if phase == "reply lost":  # the script runs, its response does not arrive
+            calls.append(await enter(first))
+        if phase != "in flight":
+            await first.leave(calls.pop(), 5, 1)
+        await first.limiter.flush()
+        resets.resetting = False
+        for call in [*calls, await enter(first)]:
+            await first.leave(call, 5, 1)
+        client: Redis = Redis.from_url(redis.url)
+        fields = await client.hkeys(PREFIX + "key:1/usd/total")
+        await client.aclose()
+    assert [field for field in fields if field.startswith(b"r")] == []
+    await resets.stop()
+
+
 async def enter(machine: LimiterNode) -> Call:
     call = await machine.enter()
     assert isinstance(call, Call)

@@ -146,6 +146,22 @@ local function uncounted(row, key, age_s)
   return row.used - counted
 end
 
+-- Reserves under a lease; the first time, deletes what earlier leases of the process have left.
+local function reserve(key, lease, amount)
+  if lease < newest then return end -- it would not count
+  local field = reserved_field(request.process_id, lease)
+  local total = redis.call('HINCRBY', key, field, to_int(amount))
+  if total == 0 then redis.call('HDEL', key, field) end
+  if total ~= amount or lease == 1 then return end
+  local process = 'r' .. request.process_id .. '.'
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(name, 1, #process) == process and name ~= field
+      and tonumber(string.sub(name, #process + 1)) < newest then
+      redis.call('HDEL', key, name)
+    end
+  end
+end
+
 local function settle(row, age_s)
   local key = prefix .. row.name
   if row.what == 'sync' then
@@ -153,9 +169,13 @@ local function settle(row, age_s)
   else
     if row.lease == newest and row.amount > 0 then
       -- Without a floor, so that the result does not depend on the order of the batches.
-      local field = reserved_field(request.process_id, newest)
-      local amount = (row.in_flight and '' or '-') .. to_int(row.amount)
-      if redis.call('HINCRBY', key, field, amount) == 0 then redis.call('HDEL', key, field) end
+      if row.in_flight then
+        reserve(key, newest, row.amount)
+      else
+        local field = reserved_field(request.process_id, newest)
+        local left = redis.call('HINCRBY', key, field, '-' .. to_int(row.amount))
+        if left == 0 then redis.call('HDEL', key, field) end
+      end
     end
     if row.used > 0 then
       if row.what == 'usd' then
@@ -213,7 +233,7 @@ for n = 1, reserved_rows do
   if rule.what == 'requests' then
     add(key, rule.span, 1)
   else
-    redis.call('HINCRBY', key, reserved_field(request.process_id, request.lease), to_int(rule.amount))
+    reserve(key, request.lease, rule.amount)
   end
   if rule.ttl > 0 then redis.call('EXPIRE', key, rule.ttl) end
 end
