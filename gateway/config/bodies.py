@@ -17,6 +17,7 @@ import msgspec
 from django.conf import settings
 
 from console.middleware import AUTHENTICATED
+from gateway.config import capacity
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -37,7 +38,7 @@ LIMITS: tuple[tuple[str, int], ...] = (
 )
 DEFAULT_LIMIT_BYTES = _MIB
 # Concurrent requests without a recently accepted credential, including static files.
-MAX_ANONYMOUS = 64
+MAX_ANONYMOUS = capacity.anonymous_requests()
 # How long an accepted credential is remembered, and how many of them.
 REMEMBERED_S, MAX_REMEMBERED = 600.0, 10_000
 _CREDENTIALS = (b"cookie", b"authorization", b"x-api-key", b"api-key")

@@ -18,6 +18,8 @@ REQUEST_BYTES = 5 * 1024 * 1024 // 2
 # Memory of a large request in sizes of its body: decoded, translated, sent, recorded.
 BODY_COPIES = 3
 MIN_REQUESTS, MAX_REQUESTS = 16, 10_000
+# Of one process at least, of all processes of a node together at most.
+MIN_ANONYMOUS, MAX_ANONYMOUS = 4, 64
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -51,6 +53,15 @@ def requests() -> int:
     by_memory = memory() // 2 // workers() // REQUEST_BYTES
     limit = min(_available_descriptors() // 3, max(MIN_REQUESTS, by_memory), MAX_REQUESTS)
     return max(1, limit)
+
+
+def anonymous_requests() -> int:
+    """Return the limit of concurrent requests to Django without an accepted credential.
+
+    Each has a database connection, and all processes together may not take the 100 of PostgreSQL's
+    default configuration.
+    """
+    return max(MIN_ANONYMOUS, MAX_ANONYMOUS // workers())
 
 
 def large_body_bytes(max_body_bytes: int) -> int:

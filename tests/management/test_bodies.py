@@ -12,7 +12,7 @@ from django.core.asgi import get_asgi_application
 from django.test import Client
 
 from console.middleware import AUTHENTICATED
-from gateway.config import bodies
+from gateway.config import bodies, capacity
 from gateway.config.bodies import BodyLimits, limit_of
 
 MIB = 1024 * 1024
@@ -134,6 +134,14 @@ async def test_anonymous_uploads_do_not_occupy_all_threads(headers: dict[str, st
     application.go_on.set()
     assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
     assert (await application.ask(**headers))[0] == 200
+
+
+@pytest.mark.parametrize(("workers", "limit"), [("", 64), ("2", 32), ("8", 8), ("64", 4)])
+def test_all_workers_together_serve_fewer_anonymous_requests_than_postgresql_has_connections(
+    monkeypatch: pytest.MonkeyPatch, workers: str, limit: int
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", workers)
+    assert capacity.anonymous_requests() == limit
 
 
 async def test_signed_in_callers_have_separate_upload_capacity() -> None:
