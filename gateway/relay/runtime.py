@@ -33,6 +33,7 @@ from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.relay.registry import Registry, RegistryStore
 from gateway.relay.state.batch_guardrails import BatchGuardrails
 from gateway.relay.state.client_spans import ClientSpans
+from gateway.relay.state.database_threads import DatabaseThreads
 from gateway.relay.state.reasoning import ReasoningStore
 from gateway.relay.state.resource_owners import ResourceOwners
 from gateway.relay.state.responses import ResponseStore
@@ -119,8 +120,7 @@ class Runtime:
         self.config = config
         self.snapshot = snapshot
         self.request_templates = RequestTemplates()
-        self.upstreams = Upstreams()
-        self.tokens = AccessTokens()
+        self.upstreams, self.tokens = Upstreams(), AccessTokens()
         self.presidio = PresidioProcess()
         self.provider_secrets = ProviderSecrets(self.tokens)
         # `media` is None if URLs from clients are never fetched, `web_search` without an endpoint.
@@ -146,10 +146,11 @@ class Runtime:
             self.telemetry.use_snapshot(snapshot)
         self.monitor = LoopMonitor(self.metrics.count_stall)
         self.responses = ResponseStore(wiring.responses)
-        self.resource_owners = ResourceOwners(wiring.owners)
+        self.resource_threads = DatabaseThreads("resources", wiring.close)
+        self.resource_owners = ResourceOwners(wiring.owners, self.resource_threads)
         self.client_spans = ClientSpans(wiring.write_spans)
         self.batch_ledger = wiring.batch_ledger
-        self.batch_guardrails = BatchGuardrails(wiring.batch_guardrails)
+        self.batch_guardrails = BatchGuardrails(wiring.batch_guardrails, self.resource_threads)
         self.background: set[asyncio.Task[Any]] = set()
         self.deadline_ticker = DeadlineTicker()
         # A drain is announced: unready, but new requests are still served.
@@ -241,6 +242,7 @@ class Runtime:
         if self.telemetry is not None:
             await asyncio.to_thread(self.telemetry.close)
         await self.responses.close()
+        await self.resource_threads.close()
         await asyncio.to_thread(self.reasoning.close)
         if self.redis_limiter is not None:
             await self.redis_limiter.close()

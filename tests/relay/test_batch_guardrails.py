@@ -42,7 +42,8 @@ class FakeTable:
         return {id_: self.rows[provider, id_] for id_ in ids if (provider, id_) in self.rows}
 
     def serve(self, live: Gateway) -> None:
-        live.runtime.batch_guardrails = BatchGuardrails(BatchGuardrailTable(self.record, self.find))
+        table = BatchGuardrailTable(self.record, self.find)
+        live.runtime.batch_guardrails = BatchGuardrails(table, live.runtime.resource_threads)
 
 
 def openai_batches(request: httpx.Request) -> httpx.Response:

@@ -374,7 +374,7 @@ class FileOwners:
                 raise OSError("the database is away")
             return {id_ for id_ in ids if (provider, owner, id_) in self.rows}
 
-        live.resource_owners = ResourceOwners(OwnerTable(keep, owned_ids))
+        live.resource_owners = ResourceOwners(OwnerTable(keep, owned_ids), live.resource_threads)
 
 
 def two_keys() -> dict[bytes, ApiKey]:

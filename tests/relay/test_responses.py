@@ -10,6 +10,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.relay.exchange.stored_response import ResponseBackend, StoredResponse
+from gateway.relay.state import database_threads
 from gateway.relay.state import responses as module
 from gateway.relay.state.responses import ResponseStore
 
@@ -105,7 +106,7 @@ async def test_without_a_database_only_responses_in_memory_are_found(
 async def test_no_request_waits_behind_others_for_a_database_that_does_not_respond(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_WAIT_S", 0.3)
+    monkeypatch.setattr(database_threads, "MAX_WAIT_S", 0.3)
     store, responds = DictStore(), threading.Event()
     monkeypatch.setattr(store, "save", lambda _: responds.wait(20))
     responses = ResponseStore(store.backend())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from gateway.relay.state.database_threads import DatabaseThreads
 
 
 class BatchGuardrailTable(NamedTuple):
@@ -23,16 +24,16 @@ class BatchGuardrailTable(NamedTuple):
 class BatchGuardrails:
     """Guardrails of batches in the database; without one, no batch has any."""
 
-    def __init__(self, rows: BatchGuardrailTable | None) -> None:
-        self._rows = rows
+    def __init__(self, rows: BatchGuardrailTable | None, threads: DatabaseThreads) -> None:
+        self._rows, self._threads = rows, threads
 
     async def record(self, provider: str, owner: int, id_: str, names: Sequence[str]) -> None:
         """Record the guardrails of a file or batch, by the provider's id."""
         if self._rows is not None and names:
-            await asyncio.to_thread(self._rows.record, provider, owner, id_, names)
+            await self._threads.run(self._rows.record, provider, owner, id_, names)
 
     async def find(self, provider: str, ids: Sequence[str]) -> dict[str, list[str]]:
         """The guardrails by id; ids without guardrails are omitted."""
         if self._rows is None or not ids:
             return {}
-        return await asyncio.to_thread(self._rows.find, provider, ids)
+        return await self._threads.run(self._rows.find, provider, ids)

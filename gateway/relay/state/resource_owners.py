@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
+
+from gateway.relay.state.database_threads import DatabaseThreads
 
 
 class OwnerTable(NamedTuple):
@@ -23,19 +24,19 @@ class OwnerTable(NamedTuple):
 class ResourceOwners:
     """Owners of resources in the database; without one, no key owns any."""
 
-    def __init__(self, rows: OwnerTable | None) -> None:
-        self._rows = rows
+    def __init__(self, rows: OwnerTable | None, threads: DatabaseThreads) -> None:
+        self._rows, self._threads = rows, threads
 
     async def record(self, provider: str, owner: int, ids: list[str]) -> None:
         """Record resources of a key, by the provider's ids."""
         if self._rows is not None and ids:
-            await asyncio.to_thread(self._rows.record, provider, owner, ids)
+            await self._threads.run(self._rows.record, provider, owner, ids)
 
     async def find_owned(self, provider: str, owner: int, ids: list[str]) -> set[str]:
         """The ids among these that belong to a key."""
         if self._rows is None or not ids:
             return set()
-        return await asyncio.to_thread(self._rows.find_owned, provider, owner, ids)
+        return await self._threads.run(self._rows.find_owned, provider, owner, ids)
 
     async def record_batch_input(self, provider: str, owner: int, id_: str) -> None:
         """Record a file of a key as one whose batch requests were checked."""

@@ -12,11 +12,11 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.relay.exchange.stored_response import ResponseBackend, StoredResponse
+from gateway.relay.state.database_threads import DatabaseThreads
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +25,12 @@ RETRY_DELAYS_S = (0.0, 0.1, 0.25, 0.5, 1.0)
 # How long, and up to which total size, responses of this process stay in memory.
 PENDING_S = 60.0
 PENDING_BYTES = 64 * 1024 * 1024
-# How long a request waits for the database, also if others wait before it: SQLite waits up to 20 s
-# for a lock, PostgreSQL as long as DRAGOMAN_DATABASE_TIMEOUT.
-MAX_WAIT_S = 30.0
 # Interval of the heartbeats of background responses, and the time without one after which
 # the process counts as dead.
 HEARTBEAT_S = 0.5
 HEARTBEAT_TIMEOUT_S = 30.0
 # How far the clock of another node may be ahead.
 MAX_CLOCK_SKEW_S = 300.0
-_THREADS = 2
 _PREFIX = "resp_"
 T = TypeVar("T")
 ResponseName = tuple[str, str]
@@ -47,7 +43,7 @@ class ResponseStore:
         self._backend = backend
         self._pending: OrderedDict[ResponseName, tuple[float, StoredResponse]] = OrderedDict()
         self._bytes = 0
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = DatabaseThreads("responses", backend.close) if backend is not None else None
 
     @property
     def enabled(self) -> bool:
@@ -139,34 +135,16 @@ class ResponseStore:
 
     async def close(self) -> None:
         """End the threads and their connections."""
-        if self._threads is None or self._backend is None:
-            return
-        threads, close = self._threads, self._backend.close
-        self._threads = None
-        loop = asyncio.get_running_loop()
-        closings = [
-            loop.run_in_executor(threads, _close_thread_connection(close)) for _ in range(_THREADS)
-        ]
-        await asyncio.gather(*closings, return_exceptions=True)
-        await asyncio.to_thread(threads.shutdown)
+        if self._threads is not None:
+            await self._threads.close()
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="responses")
+        assert self._threads is not None
         try:
-            async with asyncio.timeout(MAX_WAIT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await self._threads.run(work)
         except Exception:
             log.exception("the response store could not be used")
             raise
-
-
-def _close_thread_connection(close: Callable[[], None]) -> Callable[[], None]:
-    def end() -> None:
-        close()
-        time.sleep(0.01)  # so that each thread runs one of the two
-
-    return end
 
 
 def _unavailable_error() -> GatewayError:
