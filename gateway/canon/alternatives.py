@@ -43,6 +43,10 @@ class AlternativeParsers(Generic[Parser]):
             self._streams[index] = self._new_parser(), []
         return self._streams[index]
 
+    def __len__(self) -> int:
+        """The number of alternatives that have begun."""
+        return len(self._streams)
+
     def close(self, close_parser: Callable[[Parser], list[Event]]) -> tuple[Response, ...]:
         """The alternatives in order; `close_parser` returns the last events of a parser.
 
@@ -54,21 +58,29 @@ class AlternativeParsers(Generic[Parser]):
         )
 
 
-class OpenAlternatives:
-    """Which alternatives of a passed stream have begun and not ended; false if none have."""
+class PassedAlternatives:
+    """The alternatives of a passed stream that have begun, and which of them have not ended."""
 
     def __init__(self) -> None:
-        self._indexes: set[int] = set()
+        self._open: set[int] = set()
+        self._ended: set[int] = set()
 
     def update(self, index: int, *, ended: bool) -> None:
         """Record that an alternative has begun or, with its finish reason, ended."""
         if ended:
-            self._indexes.discard(index)
-        else:
-            self._indexes.add(index)
+            self._open.discard(index)
+            self._ended.add(index)
+        elif index not in self._ended:
+            self._open.add(index)
 
-    def __bool__(self) -> bool:
-        return bool(self._indexes)
+    @property
+    def any_open(self) -> bool:
+        """Whether an alternative has begun and not ended."""
+        return bool(self._open)
+
+    def __len__(self) -> int:
+        """The number of alternatives that have begun."""
+        return len(self._open) + len(self._ended)
 
 
 def _fold_alternative(events: list[Event]) -> Response:

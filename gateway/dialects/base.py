@@ -6,8 +6,8 @@ Everything here is pure. A stream parser or renderer is an object with `feed` (a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sized
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -113,6 +113,15 @@ class StreamParser(Protocol):
 
     def close(self) -> list[Event]:
         """The final events at the end of the bytes: End, or Failed for a truncated stream."""
+
+
+@runtime_checkable
+class ChoicesParser(StreamParser, Protocol):
+    """The parser of a dialect whose streams may contain several choices."""
+
+    @property
+    def alternatives(self) -> Sized:
+        """The choices that have begun besides the first one."""
 
 
 class StreamRenderer(Protocol):

@@ -177,8 +177,7 @@ def _candidate(index: int, **fields: Any) -> bytes:
     return b"data: " + json.dumps({"candidates": [candidate]}).encode() + b"\n\n"
 
 
-@pytest.mark.parametrize("end", [[], [BROKEN], [0.02, ERROR]], ids=["end", "broken", "error"])
-@pytest.mark.parametrize(
+CHOICE_FORMATS = pytest.mark.parametrize(
     ("dialect", "path", "part", "finish"),
     [
         ("openai_chat", CHAT, _chat_choice, {"finish_reason": "stop"}),
@@ -192,21 +191,72 @@ def _candidate(index: int, **fields: Any) -> bytes:
     ],
     ids=["chat", "completions", "gemini"],
 )
+
+
+async def _passed_choices(
+    tmp_path: Path, dialect: str, path: str, count: int, parts: list[Any]
+) -> tuple[Any, bytes]:
+    """Return the log record and the client's bytes of a stream of several choices."""
+    preset = "gemini" if dialect == "gemini" else "openai"
+    maker = replace(provider("a", dialect, preset=preset), timeouts=Timeouts(idle_s=0.3))
+    registry = snapshot(route("m", maker, model="gemini-2.5-flash"))
+    body = {"model": "m", "stream": True, "n": count}
+    body |= {"prompt": "hi"} if dialect == "openai_completions" else {"messages": MESSAGES}
+    if dialect == "gemini":
+        contents = [{"role": "user", "parts": [{"text": "hi"}]}]
+        body = {"contents": contents, "generationConfig": {"candidateCount": count}}
+    async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
+        reply = await live.post(path, body)
+        row = await live.entry()
+    assert row.passthrough
+    return row, reply.body
+
+
+@pytest.mark.parametrize("end", [[], [BROKEN], [0.02, ERROR]], ids=["end", "broken", "error"])
+@CHOICE_FORMATS
 async def test_a_passed_stream_with_an_open_choice_is_not_complete(
     tmp_path: Path, dialect: str, path: str, part: Any, finish: Any, end: list[Any]
 ) -> None:
     """Its first choice has ended, its second one has not."""
     parts = [part(0), part(1), part(0, **finish), part(1), *end]
-    preset = "gemini" if dialect == "gemini" else "openai"
-    registry = snapshot(route("m", provider("a", dialect, preset=preset), model="gemini-2.5-flash"))
-    body = {"model": "m", "stream": True, "n": 2}
-    body |= {"prompt": "hi"} if dialect == "openai_completions" else {"messages": MESSAGES}
-    if dialect == "gemini":
-        contents = [{"role": "user", "parts": [{"text": "hi"}]}]
-        body = {"contents": contents, "generationConfig": {"candidateCount": 2}}
-    async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
-        reply = await live.post(path, body)
-        row = await live.entry()
-    assert row.passthrough
+    row, body = await _passed_choices(tmp_path, dialect, path, 2, parts)
     assert row.outcome == "cut"
-    assert b'"error"' in reply.body
+    assert b'"error"' in body
+
+
+ENDS = pytest.mark.parametrize(
+    "end", [[BROKEN], [3600], [0.02, ERROR]], ids=["broken", "hanging", "error"]
+)
+
+
+@ENDS
+@CHOICE_FORMATS
+async def test_a_passed_stream_without_a_requested_choice_is_not_complete(
+    tmp_path: Path, dialect: str, path: str, part: Any, finish: Any, end: list[Any]
+) -> None:
+    """Two of its three choices have ended, the third one has not begun."""
+    parts = [part(0), part(1), part(0, **finish), part(1, **finish), *end]
+    row, body = await _passed_choices(tmp_path, dialect, path, 3, parts)
+    assert row.outcome == "cut"
+    assert b'"error"' in body
+    assert (b"boom" in body) == (end[-1] == ERROR)
+
+
+@ENDS
+@CHOICE_FORMATS
+async def test_a_passed_stream_with_all_choices_is_complete(
+    tmp_path: Path, dialect: str, path: str, part: Any, finish: Any, end: list[Any]
+) -> None:
+    parts = [part(0), part(1), part(0, **finish), part(1, **finish), *end]
+    row, body = await _passed_choices(tmp_path, dialect, path, 2, parts)
+    assert row.outcome == "ok"
+    assert b"error" not in body
+
+
+@CHOICE_FORMATS
+async def test_a_provider_may_return_fewer_choices_than_requested(
+    tmp_path: Path, dialect: str, path: str, part: Any, finish: Any
+) -> None:
+    row, body = await _passed_choices(tmp_path, dialect, path, 2, [part(0), part(0, **finish)])
+    assert row.outcome == "ok"
+    assert b"error" not in body

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation
-from gateway.canon.alternatives import AlternativeParsers, OpenAlternatives
+from gateway.canon.alternatives import AlternativeParsers, PassedAlternatives
 from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -92,12 +92,13 @@ class GeminiStreamParser:
 
     def __init__(self, traits: Traits, request: RenderedRequest | None) -> None:
         self._traits = traits
-        self._extra_candidates = (
+        self._others = (
             AlternativeParsers(lambda: GeminiStreamParser(traits, request))
             if _requests_several_candidates(request)
             else None
         )
-        self._open_candidates = OpenAlternatives()
+        self._passed = PassedAlternatives()
+        self.alternatives = self._passed if self._others is None else self._others
         self._client_names = request.client_names if request is not None else {}
         self._custom_tools = request.custom_tools if request is not None else frozenset[str]()
         # The position of the response among the contents.
@@ -148,13 +149,13 @@ class GeminiStreamParser:
             index = (candidate.get("index") or 0) if isinstance(candidate, dict) else None
             if index == 0:
                 events += self._read_candidate(candidate)
-            elif self._extra_candidates is not None and type(index) is int:
-                parser, candidate_events = self._extra_candidates.parser_for(index)
+            elif self._others is not None and type(index) is int:
+                parser, candidate_events = self._others.parser_for(index)
                 candidate_events += parser.parse_event(
                     {**data, "candidates": [{**candidate, "index": 0}]}
                 )
             elif type(index) is int:
-                self._open_candidates.update(index, ended=bool(candidate.get("finishReason")))
+                self._passed.update(index, ended=bool(candidate.get("finishReason")))
         return events
 
     def close(self) -> list[Event]:
@@ -163,11 +164,11 @@ class GeminiStreamParser:
             return []
         if not self._finish_reason and self._block_reason:
             return self._end_with_refusal()
-        if not self._finish_reason or self._open_candidates:
+        if not self._finish_reason or self._passed.any_open:
             return self._fail_stream(TRUNCATED)
         try:
-            extra = self._extra_candidates
-            extra_responses = extra.close(GeminiStreamParser.close) if extra else ()
+            extra = self._others
+            extra_responses = extra.close(GeminiStreamParser.close) if extra is not None else ()
         except GatewayError as failure:
             return self._fail_stream(failure.error)
         events = self._text_sources.take() + self._end_partial_call() + self._end_block()

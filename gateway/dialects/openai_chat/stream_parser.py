@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.alternatives import AlternativeParsers, OpenAlternatives
+from gateway.canon.alternatives import AlternativeParsers, PassedAlternatives
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
     BlockEnd,
@@ -119,7 +119,8 @@ class ChatStreamParser:
             if wants_multiple_choices(rendered_request)
             else None
         )
-        self._open_choices = OpenAlternatives()
+        self._passed = PassedAlternatives()
+        self.alternatives = self._passed if self._others is None else self._others
         self._preset, self._model = traits.preset, traits.model
         self._calls = ToolCallStream(rendered_request)
         self._started = self._ended = False
@@ -204,7 +205,7 @@ class ChatStreamParser:
                 parser, other_events = self._others.parser_for(choice.index)
                 other_events += parser._read_chunk(_single_choice_chunk(chunk, choice))
             elif type(choice.index) is int and (choice.delta or choice.finish_reason):
-                self._open_choices.update(choice.index, ended=bool(choice.finish_reason))
+                self._passed.update(choice.index, ended=bool(choice.finish_reason))
         return events
 
     def _add_usage(self, usage: Any) -> None:
@@ -360,7 +361,7 @@ class ChatStreamParser:
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:
         """End if the provider signalled the end in any way, else Failed for a truncated stream."""
-        is_complete = done_received or (self._finish is not None and not self._open_choices)
+        is_complete = done_received or (self._finish is not None and not self._passed.any_open)
         if not self._started or not is_complete:
             return self._fail_stream(TRUNCATED)
         events: list[Event] = []
@@ -378,7 +379,7 @@ class ChatStreamParser:
         try:
             other_parts = (
                 self._others.close(lambda each: each._end_stream(done_received=done_received))
-                if self._others
+                if self._others is not None
                 else ()
             )
         except GatewayError as failure:
@@ -386,7 +387,7 @@ class ChatStreamParser:
         return [*events, End(finish, other_parts, self._extra)]
 
     def _fail_stream(self, error: Error) -> list[Event]:
-        complete = self._finish is not None and not self._open_choices and not self._ended
+        complete = self._finish is not None and not self._passed.any_open and not self._ended
         events = events_before_error(self._end_stream(done_received=False)) if complete else []
         self._ended = True
         return events or failed_events(error, self._usage if self._started else None)

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped_field
-from gateway.canon.alternatives import OpenAlternatives
+from gateway.canon.alternatives import PassedAlternatives
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -57,7 +57,7 @@ class CompletionStreamParser:
         # Of the next text: tokens whose chunk had none.
         self._logprobs: tuple[Json, ...] = ()
         self._finish: Any = None
-        self._open_choices = OpenAlternatives()
+        self.alternatives = PassedAlternatives()
         self._usage: Usage | None = None
 
     def feed(self, frame: Frame) -> list[Event]:
@@ -99,7 +99,7 @@ class CompletionStreamParser:
             if not index:
                 self._read_choice(choice, events)
             elif type(index) is int:
-                self._open_choices.update(index, ended=bool(choice.get("finish_reason")))
+                self.alternatives.update(index, ended=bool(choice.get("finish_reason")))
         return events
 
     def _read_choice(self, choice: Json, events: list[Event]) -> None:
@@ -116,7 +116,7 @@ class CompletionStreamParser:
             self._finish = choice["finish_reason"]
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:
-        is_complete = done_received or (self._finish is not None and not self._open_choices)
+        is_complete = done_received or (self._finish is not None and not self.alternatives.any_open)
         if not self._started or not is_complete:
             return self._fail_stream(TRUNCATED)
         self._ended = True
@@ -128,7 +128,7 @@ class CompletionStreamParser:
     def _fail_stream(self, error: Error) -> list[Event]:
         """Failed, or End if the response was complete before the error."""
         events: list[Event] = []
-        if self._finish is not None and not self._open_choices and not self._ended:
+        if self._finish is not None and not self.alternatives.any_open and not self._ended:
             events = events_before_error(self._end_stream(done_received=False))
         self._ended = True
         return events or failed_events(error, self._usage if self._started else None)

@@ -55,9 +55,8 @@ def estimate_usage(exchange: Exchange, model_max_output: int, rates: Rates) -> E
             prompt = _estimate_prompt(exchange, prompt)
         if not _CHOICE_COUNTS.isdisjoint(exchange.fields):
             # Each choice may be a call of its own, which is billed its prompt.
-            candidates = _candidate_count(exchange.fields)
-            prompt *= max(_choice_count(exchange.fields), candidates)
-            output *= candidates
+            prompt *= requested_choices(exchange.fields)
+            output *= _candidate_count(exchange.fields)
     return Estimate(prompt + output, prompt * rates[0] + output * rates[1])
 
 
@@ -90,9 +89,10 @@ def _max_output(exchange: Exchange, model_max_output: int) -> int:
     return max_tokens
 
 
-def _choice_count(fields: Mapping[str, msgspec.Raw]) -> int:
-    """The choices that a request asks for."""
-    return (_positive_int(fields["n"]) or 1) if "n" in fields else 1
+def requested_choices(fields: Mapping[str, msgspec.Raw]) -> int:
+    """The choices that a request of any API asks for, by its top-level fields."""
+    choices = (_positive_int(fields["n"]) or 1) if "n" in fields else 1
+    return max(choices, _candidate_count(fields))
 
 
 def _candidate_count(fields: Mapping[str, msgspec.Raw]) -> int:

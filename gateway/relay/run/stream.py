@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import Error, GatewayError
@@ -20,7 +22,7 @@ from gateway.canon.events import Delta, End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import unknown_finish
-from gateway.dialects.base import ResponseContext, StreamParser, StreamRenderer
+from gateway.dialects.base import ChoicesParser, ResponseContext, StreamParser, StreamRenderer
 from gateway.framing import eventstream, ndjson
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Frame
@@ -28,6 +30,7 @@ from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Header, stop_error
 from gateway.relay.exchange.usage_estimate import usage_for_client
+from gateway.relay.limits.max_rates import requested_choices
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
     close_stream,
@@ -40,6 +43,7 @@ from gateway.relay.run.reply import (
     stream_headers,
 )
 from gateway.relay.run.settle import settle
+from gateway.relay.translate.choices import CHOICE_FIELDS
 from gateway.relay.translate.prepare import PreparedRequest
 from gateway.relay.upstream.client import UpstreamResponse
 from gateway.routing.snapshot import Target
@@ -286,6 +290,7 @@ class _StreamRelay:
             upstream_response,
         )
         self.secrets = runtime.provider_secrets
+        self.prepared_request = prepared_request
         self.frame_terminators = STREAM_FORMATS[dialect.framing].frame_terminators
         self.decoder = STREAM_FORMATS[dialect.framing].new_decoder()
         self.new_parser: Callable[[], StreamParser] = partial(
@@ -328,6 +333,8 @@ class _StreamRelay:
                     break
                 if events and type(events[-1]) is End and events[-1].error_follows:
                     self.failed_frame = frame
+                    if self._lacks_choices():
+                        events[-1] = self._failure_in(frame) or events[-1]
                     break
             if events:
                 tap.feed(events)
@@ -366,10 +373,14 @@ class _StreamRelay:
         if self._is_native_failure(failed_frame):
             return None
         for frame in filter(self._is_native_failure, later_frames):
-            for event in self.new_parser().feed(frame):
-                if isinstance(event, Failed):
-                    return event
+            if (failed_event := self._failure_in(frame)) is not None:
+                return failed_event
         return None
+
+    def _failure_in(self, frame: Frame) -> Failed | None:
+        """The error of a frame, without regard to the events before it."""
+        events = self.new_parser().feed(frame)
+        return next((event for event in events if isinstance(event, Failed)), None)
 
     async def _finish_before(self, frame: Frame, data: bytes) -> None:
         """End a passed stream that is complete without the error in this frame."""
@@ -495,9 +506,21 @@ class _StreamRelay:
 
     def _is_complete(self) -> bool:
         """Whether a stream that broke off contains the whole response: only its last bytes miss."""
-        if self.call.attempt.tap.finished:
+        if self.call.attempt.tap.finished or self._lacks_choices():
             return False
         return any(isinstance(event, End) for event in self._read_final_events())
+
+    def _lacks_choices(self) -> bool:
+        """Whether a choice that the upstream was asked for has not begun in a stream that broke.
+
+        A stream that ends normally may have fewer: some providers ignore `n`.
+        """
+        if CHOICE_FIELDS.isdisjoint(self.call.exchange.fields):
+            return False
+        if not isinstance(self.parser, ChoicesParser):
+            return False
+        fields = msgspec.json.decode(self.prepared_request.content, type=dict[str, msgspec.Raw])
+        return 1 + len(self.parser.alternatives) < requested_choices(fields)
 
     def _read_final_events(self) -> list[Event]:
         """The final events; the tail becomes a complete event, or is dropped."""
