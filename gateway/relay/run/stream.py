@@ -158,6 +158,9 @@ class _ClientStream:
         self.first_bytes = self.last_bytes = b""
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
+        self.has_begun = False
+        # The task that reads the upstream, if pings may come before its first event.
+        self.relay_task: asyncio.Task[None] | None = None
 
     def fold(self, events: list[Event]) -> None:
         """Collect the response; at its end, stores reasoning that the client cannot send back."""
@@ -206,13 +209,36 @@ class _ClientStream:
         if error is not None:
             raise GatewayError(error)
         call = self.call
+        self.has_begun = True
         call.end_upstream_wait()
         call.attempts[-1].first_byte_ms = call.exchange.elapsed_ms()
         timeouts = self.target.timeouts or self.target.model.provider.timeouts
         self.deadlines.set_timeout(timeouts.idle_s, "idle")
-        self.pinger = self.loop.call_later(PING_S, self._ping)
+        if self.pinger is None:
+            self.pinger = self.loop.call_later(PING_S, self._ping)
+        if self.client.started:
+            return  # a ping came first
         gateway_headers = [*stream_headers(call), *response_headers(call, self.target.model.label)]
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
+
+    def ping_before_events(self) -> None:
+        """Also ping a client while an upstream that has begun its stream sends no event of it.
+
+        The first ping commits to this target.
+        """
+        if self.pinger is None:
+            self.relay_task = asyncio.current_task()
+            self.pinger = self.loop.call_later(PING_S, self._ping)
+
+    async def _send_early_ping(self, keepalive: bytes) -> None:
+        # A call that has been stopped, as the loser of a hedged request, may not respond.
+        if self.has_begun or self.relay_task is None or self.relay_task.cancelling():
+            return
+        self.call.end_upstream_wait()
+        label = self.target.model.label
+        gateway_headers = [*stream_headers(self.call), *response_headers(self.call, label)]
+        await self.client.head(200, [*gateway_headers, *self.passed_headers])
+        await self.client.write(keepalive)
 
     async def send(self, chunk: bytes, *, reset: bool) -> None:
         """Send bytes; `reset` restarts the idle timeout of the upstream."""
@@ -263,12 +289,15 @@ class _ClientStream:
         quiet = now - self.client.sent_at >= PING_S - 0.5
         keepalive = self.call.exchange.dialect.keepalive
         if quiet and keepalive and self.call.entry is None:
-            task = self.loop.create_task(self.client.write(keepalive))
+            started = self.client.started
+            ping = self.client.write(keepalive) if started else self._send_early_ping(keepalive)
+            task = self.loop.create_task(ping)
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)
 
     def stop_pings(self) -> None:
         """End the pings of an idle connection."""
+        self.relay_task = None
         if self.pinger is not None:
             self.pinger.cancel()
 
@@ -342,6 +371,8 @@ class _StreamRelay:
                     out.fold(events)
                 if tap.error is not None:
                     events, data = self._redact_error(events), self._without_secrets(data)
+                    if not out.has_begun:
+                        raise GatewayError(tap.error)
                 if out.guard is not None:
                     events = await out.check_guardrails(events)
             if self.failed_frame is not None and self.passed:
@@ -352,10 +383,12 @@ class _StreamRelay:
                     await self._send_failed_frame(self.failed_frame, tap.error, data)
                     return
             chunk = self._sendable_bytes(data) if self.passed else out.render(events)
-            if not out.client.started:
+            if not out.has_begun:
                 chunk = self.pending + chunk
                 if not events:
                     self.pending = chunk
+                    if frames and not self.passed:
+                        out.ping_before_events()
                     continue
                 await out.begin(tap.error)
             if tap.finished:
