@@ -37,13 +37,15 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 class BlockStart(msgspec.Struct, frozen=True, kw_only=True):
     """A block opens.
 
-    `id`, `name`, `custom` are set for tool calls, `phase` for texts, `native` for native blocks.
+    `id`, `name`, `custom`, `signed` are set for tool calls, `phase` for texts, `native` for native
+    blocks. `signed`: the call's state is the next event.
     """
 
     kind: BlockKind
     id: str = ""
     name: str = ""
     custom: bool = False
+    signed: bool = False
     redacted: bool = False
     phase: str = ""
     dialect: str = ""

@@ -218,12 +218,18 @@ def _part_events(part: Part) -> list[Event]:
         case Refusal():
             return [BlockStart(kind="refusal"), *_text_delta_events(part.text), BlockEnd()]
         case ToolCall():
-            start = BlockStart(kind="tool_call", id=part.id, name=part.name, custom=part.custom)
+            start = BlockStart(
+                kind="tool_call",
+                id=part.id,
+                name=part.name,
+                custom=part.custom,
+                signed=part.signature is not None,
+            )
             arguments_json = render_arguments(part) if part.arguments != {} else ""
             return [
                 start,
-                *_text_delta_events(arguments_json),
                 *_signature_deltas(part.signature),
+                *_text_delta_events(arguments_json),
                 BlockEnd(),
             ]
         case Native():

@@ -60,7 +60,7 @@ redacted_parts = st.builds(
 )
 arguments = st.dictionaries(texts, st.none() | st.integers(-9, 9) | texts, max_size=2)
 names = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
-calls = st.builds(ToolCall, name=names, arguments=arguments)
+calls = st.builds(ToolCall, name=names, arguments=arguments, signature=st.none() | signatures)
 custom_calls = st.builds(
     ToolCall, name=names, raw_arguments=st.just("") | texts, custom=st.just(True)
 )

@@ -350,8 +350,11 @@ class GeminiStreamParser:
         self._call_count += 1
         custom = sent_name in self._custom_tools
         name = self._client_names.get(sent_name, sent_name)
-        events.append(BlockStart(kind="tool_call", id=call_id, name=name, custom=custom))
-        if signature_value:
+        signed = bool(signature_value)
+        events.append(
+            BlockStart(kind="tool_call", id=call_id, name=name, custom=custom, signed=signed)
+        )
+        if signed:
             # Before the arguments: for some clients of Chat a call is complete with them.
             events.append(SignatureDelta(self._new_signature(signature_value, SAME_PART_SIGNATURE)))
         events += _argument_events(call.get("args"), custom=custom)

@@ -459,8 +459,16 @@ class ToolCallStream:
                 id=self._unused_ids.claim(call.id),
                 name=self._client_names.get(call.name, call.name),
                 custom=call.custom or call.name in self._custom_tools,
+                signed=call.signature is not None,
             )
         )
+        self._emit_signature(call, events)
+
+    def _emit_signature(self, call: _Call, events: list[Event]) -> None:
+        """Emit the state of the call, which may come before or after its arguments."""
+        if call.signature is not None:
+            events.append(SignatureDelta(call.signature))
+            call.signature = None
 
     def _close_first(self, events: list[Event]) -> None:
         call = self._pending.popleft()
@@ -478,8 +486,7 @@ class ToolCallStream:
             events += [Delta(text)] if text else []
         else:
             events += [Delta(fragment) for fragment in call.fragments[call.emitted_count :]]
-        if call.signature is not None:
-            events.append(SignatureDelta(call.signature))
+        self._emit_signature(call, events)
         events.append(BlockEnd())
 
 

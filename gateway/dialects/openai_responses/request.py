@@ -22,8 +22,8 @@ from gateway.dialects.openai_responses.context import (
     Json,
     ResponsesRenderContext,
 )
+from gateway.dialects.openai_responses.conversation import Conversation
 from gateway.dialects.openai_responses.items import (
-    Conversation,
     parse_conversation,
     parse_pathed_items,
     render_input,

@@ -89,6 +89,9 @@ class _OutputBuilder:
         self._message: Json | None = None
         # The last item if it is a call that the end of the response may have cut off.
         self._cut_call: Json | None = None
+        # Whether the last item is a call, and the state that follows the consecutive calls.
+        self._in_calls = False
+        self._call_states: list[tuple[str, Signature]] = []
         # Searches without a result yet by id, with their item.
         self._searches: dict[str, tuple[Search, Json]] = {}
         # Calls of MCP servers without a result yet by id, with their item.
@@ -98,6 +101,8 @@ class _OutputBuilder:
 
     def add(self, part: Part) -> None:
         """Add one part."""
+        if not isinstance(part, ToolCall):
+            self._end_calls()
         match part:
             case Text():
                 self._add_text(part)
@@ -139,6 +144,7 @@ class _OutputBuilder:
             self._message["status"] = status
         if self._cut_call is not None:
             self._cut_call["status"] = status
+        self._end_calls()
 
     def _new_item_id(self, kind: str) -> str:
         return item_id(self._context, kind, len(self.items))
@@ -177,18 +183,30 @@ class _OutputBuilder:
         content[-1]["refusal"] += refusal.text
 
     def _add_call(self, call: ToolCall) -> None:
+        """Add a call. Its state is an item that must not separate it from parallel calls."""
+        if call.signature is not None and self._in_calls:
+            self._call_states.append((call.id, call.signature))
+        elif call.signature is not None:
+            self._add_state(call.id, call.signature)
+        self._in_calls = True
         arguments = call.raw_arguments or "" if call.custom else render_arguments(call)
         kind = call_kind(call.name, custom=call.custom)
         item = render_call_item(
             self._new_item_id(kind), call.id, call.name, arguments, custom=call.custom
         )
         self._add_item(item)
-        if call.signature is not None:
-            self._add_item(
-                render_state_item(self._new_item_id("reasoning"), call.id, call.signature)
-            )
         if call.arguments is None:
             self._cut_call = item
+
+    def _add_state(self, call_id: str, signature: Signature) -> None:
+        self._add_item(render_state_item(self._new_item_id("reasoning"), call_id, signature))
+
+    def _end_calls(self) -> None:
+        """Add the state of the consecutive calls after them."""
+        self._in_calls = False
+        states, self._call_states = self._call_states, []
+        for call_id, signature in states:
+            self._add_state(call_id, signature)
 
     def _add_native(self, part: Native) -> None:
         if part.dialect == NAME:
@@ -356,10 +374,11 @@ def render_response_object(
 
 
 def render_state_item(item_id: str, call_id: str, signature: Signature) -> Json:
-    """The state of a call, as a reasoning item without text after the call.
+    """The state of a call, as a reasoning item without text.
 
     A call has no field for it. The token contains the call's id, so that its position
-    does not matter.
+    does not matter: it is before the first of parallel calls, or after all of them, as some
+    clients run calls in sequence that another item separates (Mastra 1.71).
     """
     signature = replace(signature, item_id=call_id)
     return render_reasoning_item(item_id, "", signature, visible=False)

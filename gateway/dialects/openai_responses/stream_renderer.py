@@ -61,6 +61,7 @@ from gateway.dialects.shared.web_search import Search, read_call, read_result
 # message    item.added (part.added delta* annotation* text.done part.done)* item.done
 #     reasoning  item.added [part.added delta* text.done part.done] item.done
 #     call       item.added delta* arguments.done item.done
+#     state      item.added item.done     before or after consecutive calls
 #
 # Consecutive texts form one part of one message, where clients expect the response.
 
@@ -253,12 +254,17 @@ class ToolCallWriter:
         return self._deltas.write(text)
 
     @property
+    def call_id(self) -> str:
+        """The id of the call."""
+        return self._block.id
+
+    @property
     def is_whole(self) -> bool:
         """Whether the arguments are a whole object. Free text may be cut off anywhere."""
         return not self._block.custom and parse_arguments(self._deltas.text)[0] is not None
 
-    def close(self, signature: Signature | None, status: str = "completed") -> bytes:
-        """End the item; its state becomes a separate item."""
+    def close(self, status: str = "completed") -> bytes:
+        """End the item."""
         out = b""
         if not self._deltas.texts and not self._block.custom:
             out = self.write("{}")
@@ -268,11 +274,7 @@ class ToolCallWriter:
             out += self._events.item_event(
                 f"response.{self._event_stem}.done", self._id, **argument_fields
             )
-        out += self._events.item_done({**self._build_item(arguments), "status": status})
-        if signature is not None:
-            state = render_state_item(self._events.new_id("reasoning"), self._block.id, signature)
-            out += self._events.item_added(state) + self._events.item_done(state)
-        return out
+        return out + self._events.item_done({**self._build_item(arguments), "status": status})
 
     def _build_item(self, arguments: str) -> Json:
         block = self._block
@@ -439,8 +441,13 @@ class ResponsesStreamRenderer:
         # The call whose input is being received.
         self._open_call: ServerCallWriter | None = None
         self._signature: Signature | None = None
-        # A call that the end of the response may have cut off, with its state.
-        self._cut_call: tuple[ToolCallWriter, Signature | None] | None = None
+        # A call that the end of the response may have cut off.
+        self._cut_call: ToolCallWriter | None = None
+        # The first of consecutive calls, until its state was rendered.
+        self._signed_call: BlockStart | None = None
+        # Whether the last item is a call, and the state that follows the consecutive calls.
+        self._in_calls = False
+        self._call_states: list[tuple[str, Signature]] = []
         self._refused = False
         self._ended = False
 
@@ -464,8 +471,7 @@ class ResponsesStreamRenderer:
                 self._add_service_tier(event.service_tier)
                 return b""
             case SignatureDelta():
-                self._signature = event.signature
-                return b""
+                return self._add_signature(event.signature)
             case CitationDelta():
                 if self._message is not None:
                     self._message.add_citation(event.citation)
@@ -506,6 +512,8 @@ class ResponsesStreamRenderer:
     def _open_block(self, block: BlockStart) -> bytes:
         self._signature = self._build_item = self._open_call = None
         out = self._end_cut_call("completed")
+        if block.kind != "tool_call":
+            out += self._end_calls()
         if block.kind == "native":
             return out + self._end_message() + self._render_native(block)
         out += self._end_server_calls()
@@ -518,10 +526,39 @@ class ResponsesStreamRenderer:
                 return out + reasoning.open()
             case "tool_call":
                 out += self._end_message()
-                call = self._build_item = ToolCallWriter(self._events, block)
-                return out + call.open()
+                if block.signed and not self._in_calls:
+                    self._signed_call = block
+                    return out
+                return out + self._open_call_item(block)
             case _:
                 assert_never(block.kind)
+
+    def _open_call_item(self, block: BlockStart) -> bytes:
+        call = self._build_item = ToolCallWriter(self._events, block)
+        self._in_calls = True
+        return call.open()
+
+    def _add_signature(self, signature: Signature) -> bytes:
+        """Add the state of the open block; that of a call is an item between no two calls."""
+        block, self._signed_call = self._signed_call, None
+        if block is not None:
+            return self._render_state(block.id, signature) + self._open_call_item(block)
+        if isinstance(self._build_item, ToolCallWriter):
+            self._call_states.append((self._build_item.call_id, signature))
+        else:
+            self._signature = signature
+        return b""
+
+    def _render_state(self, call_id: str, signature: Signature) -> bytes:
+        events = self._events
+        state = render_state_item(events.new_id("reasoning"), call_id, signature)
+        return events.item_added(state) + events.item_done(state)
+
+    def _end_calls(self) -> bytes:
+        """The state of the consecutive calls, after them."""
+        self._in_calls = False
+        states, self._call_states = self._call_states, []
+        return b"".join([self._render_state(*state) for state in states])
 
     def _open_message(self, kind: str, phase: str = "") -> bytes:
         """Start a block of the open message, or of a new one; another phase starts one."""
@@ -603,9 +640,11 @@ class ResponsesStreamRenderer:
             call, self._open_call = self._open_call, None
             return call.start() if call is not None and call is self._server_calls[0] else b""
         if isinstance(item, ToolCallWriter) and not item.is_whole:
-            self._cut_call = item, self._signature
+            self._cut_call = item
             return b""
-        if not isinstance(item, MessageWriter):
+        if isinstance(item, ToolCallWriter):
+            return item.close()
+        if isinstance(item, ReasoningWriter):
             return item.close(self._signature)
         out, all_cited = item.end_block()
         if not all_cited:
@@ -618,7 +657,7 @@ class ResponsesStreamRenderer:
 
     def _end_cut_call(self, status: str) -> bytes:
         call, self._cut_call = self._cut_call, None
-        return call[0].close(call[1], status) if call is not None else b""
+        return call.close(status) if call is not None else b""
 
     # --- the end -----------------------------------------------------------------------
 
@@ -630,7 +669,7 @@ class ResponsesStreamRenderer:
         finish_fields = render_finish(finish, has_refusal=self._refused or adds_refusal)
         status = finish_fields.pop("status")
         out = self._end_cut_call("completed" if adds_refusal else status)
-        out += self._end_server_calls()
+        out += self._end_calls() + self._end_server_calls()
         if adds_refusal:
             out += self._open_message("refusal") + self._write_text(finish.explanation or "")
         if finish.reason == "pause":
@@ -646,7 +685,7 @@ class ResponsesStreamRenderer:
     def _fail_stream(self, error: Error) -> bytes:
         self._ended, self._build_item = True, None
         usage = render_usage(self._usage)
-        out = self._end_cut_call("incomplete")
+        out = self._end_cut_call("incomplete") + self._end_calls()
         response = self._response_object("failed", error=render_failure(error), usage=usage)
         return out + self._events.event("response.failed", response=response)
 

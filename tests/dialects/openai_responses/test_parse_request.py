@@ -239,29 +239,6 @@ def test_an_unknown_reference_is_refused_with_param_and_code(
 # --- state of the provider's -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_first", [False, True])
-def test_the_state_of_a_call_is_restored_to_the_call(is_first: bool):
-    """Haystack sends all reasoning before the calls."""
-    signature = Signature(provider="gemini", model="gemini-3", kind="thoughtSignature", value="S")
-    calls = (
-        ToolCall(id="c1", name="f", arguments={}, signature=signature),
-        ToolCall(id="c2", name="f", arguments={}),
-    )
-    payload, report = DIALECT.client.render_response(Response(parts=calls), response_context())
-    assert report == ()
-    first, state, second = payload["output"]
-    assert [item["type"] for item in (first, state, second)] == [
-        "function_call",
-        "reasoning",
-        "function_call",
-    ]
-    items = (state, first, second) if is_first else (first, state, second)
-    request = parse(body(USER, *items, result("c1"), result("c2")))
-    parts = request.turns[1].parts
-    assert all(isinstance(part, ToolCall) for part in parts)
-    assert [part.signature for part in parts] == [signature, None]
-
-
 def test_reasoning_state_is_sent_only_to_its_provider():
     token = wrap_signature(
         Signature(
