@@ -33,6 +33,7 @@ from gateway.canon.response import Finish, Response, Usage, unknown_reason
 from gateway.canon.signature import hide_reasoning_text
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.context import NAME, Json
+from gateway.dialects.gemini.google_fields import google_fields, usage_details
 from gateway.dialects.gemini.reasoning import is_gemini, render_signature
 from gateway.dialects.shared.code_execution import losses_of as code_losses
 from gateway.dialects.shared.code_execution import read_call as read_code
@@ -60,7 +61,8 @@ def render_response(
     body: Json = {"candidates": candidates}
     if (usage := render_usage(response.usage)) is not None:
         body["usageMetadata"] = usage
-    return {**body, **render_identifiers(context)}, tuple(report)
+    fields = google_fields(response.extra, "response")
+    return {**fields, **body, **render_identifiers(context)}, tuple(report)
 
 
 def render_candidate(
@@ -90,7 +92,7 @@ def render_candidate(
     candidate |= render_candidate_end(response, grounded_texts, queries)
     if tokens := token_logprobs(response):
         candidate["logprobsResult"] = render_logprobs(tokens)
-    return candidate | {"index": index, **response.extra.get(NAME, {}).get("candidate", {})}
+    return candidate | {"index": index, **google_fields(response.extra, "candidate")}
 
 
 def report_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
@@ -116,7 +118,7 @@ def render_candidate_end(
     out: Json = {"finishReason": render_finish(response.finish)}
     if response.finish.explanation:
         out["finishMessage"] = response.finish.explanation
-    grounding = render_grounding(grounded_texts) or {}
+    grounding = google_fields(response.extra, "grounding") | render_grounding(grounded_texts)
     if queries:
         grounding["webSearchQueries"] = queries
     if grounding:
@@ -390,8 +392,8 @@ class GroundedText(msgspec.Struct, frozen=True):
     preceding_bytes: int
 
 
-def render_grounding(grounded_texts: Sequence[GroundedText]) -> Json | None:
-    """The `groundingMetadata` for sources."""
+def render_grounding(grounded_texts: Sequence[GroundedText]) -> Json:
+    """The `groundingMetadata` for sources; empty if there are none."""
     # Each distinct chunk with its index.
     chunks: dict[bytes, tuple[int, Json]] = {}
     supports: list[Json] = []
@@ -408,7 +410,7 @@ def render_grounding(grounded_texts: Sequence[GroundedText]) -> Json | None:
             support["segment"] = segment
         supports.append(support)
     if not supports:
-        return None
+        return {}
     grounding_chunks = [chunk for _, chunk in chunks.values()]
     return {"groundingChunks": grounding_chunks, "groundingSupports": supports}
 
@@ -605,4 +607,4 @@ def render_usage(usage: Usage | None) -> Json | None:
     if usage.reasoning is not None:
         out["thoughtsTokenCount"] = usage.reasoning
     out["totalTokenCount"] = (usage.prompt_tokens or 0) + (usage.output or 0)
-    return out
+    return out | usage_details(usage.native)

@@ -25,6 +25,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder, fold_events
+from gateway.canon.json_values import dict_items
 from gateway.canon.logprobs import attach_logprobs, logprobs_extra
 from gateway.canon.request import Reasoning, Refusal, Signature, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
@@ -44,6 +45,7 @@ from gateway.dialects.gemini.errors import (
     render_blocked_prompt,
     render_error_body,
 )
+from gateway.dialects.gemini.google_fields import GoogleFields, google_fields
 from gateway.dialects.gemini.partial_calls import PartialCalls
 from gateway.dialects.gemini.response import (
     GroundedText,
@@ -114,6 +116,7 @@ class GeminiStreamParser:
         self._partial_calls = PartialCalls()
         self._text_sources = TextSources()
         self._searches = GroundingSearches()
+        self._google_fields = GoogleFields()
         self._usage: Json = {}
         self._finish_reason = ""
         self._finish_message: Any = None
@@ -149,6 +152,7 @@ class GeminiStreamParser:
             index = (candidate.get("index") or 0) if isinstance(candidate, dict) else None
             if index == 0:
                 events += self._read_candidate(candidate)
+                self._google_fields.add(data, candidate)
             elif self._others is not None and type(index) is int:
                 parser, candidate_events = self._others.parser_for(index)
                 candidate_events += parser.parse_event(
@@ -185,7 +189,7 @@ class GeminiStreamParser:
             has_tool_call=bool(self._call_count),
             is_empty=not self._has_content,
         )
-        return [*events, End(finish, extra_responses)]
+        return [*events, End(finish, extra_responses, self._google_fields.extra())]
 
     # --- the response ------------------------------------------------------------------
 
@@ -218,13 +222,8 @@ class GeminiStreamParser:
             category=self._block_reason,
         )
         usage = parse_usage(self._usage) if self._has_content else None
-        events = [
-            *self._text_sources.take(),
-            *self._end_block(),
-            BlockStart(kind="refusal"),
-            Delta(_BLOCKED_PREFIX + self._block_reason),
-        ]
-        events.append(BlockEnd())
+        events = self._text_sources.take() + self._end_block()
+        events += _refusal_events(self._block_reason)
         if usage is not None:
             events.append(UsageUpdate(usage))
         return [*events, End(finish)]
@@ -373,6 +372,10 @@ class GeminiStreamParser:
         return [*events, *self._end_block(), start, BlockEnd()]
 
 
+def _refusal_events(block_reason: str) -> list[Event]:
+    return [BlockStart(kind="refusal"), Delta(_BLOCKED_PREFIX + block_reason), BlockEnd()]
+
+
 def _signature_value(part: Json) -> str:
     """The signature of a part, in either spelling; empty if it has none."""
     values = (part.get(name) for name in _SIGNATURE_FIELDS)
@@ -403,10 +406,6 @@ def _is_response_text(part: Json) -> bool:
 
 # --- a whole response -----------------------------------------------------------------------------
 
-_PARSED_FIELDS = frozenset(
-    {"content", "finishReason", "finishMessage", "index", "groundingMetadata", "tokenCount"}
-)
-
 
 def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
@@ -416,30 +415,23 @@ def parse_response(body: Any, traits: Traits, rendered_request: RenderedRequest 
         raise bad_upstream("the upstream's response contains no candidates")
     parser = GeminiStreamParser(traits, rendered_request)
     response = fold_events([*parser.parse_event(body), *parser.close()])
-    candidates = body.get("candidates")
-    candidates = (
-        [c for c in candidates if isinstance(c, dict)] if isinstance(candidates, list) else []
-    )
-    extra_by_index = {
-        integer_or_none(c.get("index")) or 0: _parse_extra_fields(c) for c in reversed(candidates)
+    candidates = {
+        integer_or_none(candidate.get("index")) or 0: candidate
+        for candidate in reversed(dict_items(body.get("candidates")))
     }
-    responses_with_index = zip(
-        response.alternatives, sorted(extra_by_index.keys() - {0}), strict=False
+    responses_with_index = zip(response.alternatives, sorted(candidates.keys() - {0}), strict=False)
+    alternatives = tuple(
+        _with_logprobs(alternative, candidates[index])
+        for alternative, index in responses_with_index
     )
-    extra_choices = tuple(
-        replace(response_choice, extra=extra_by_index[index])
-        for response_choice, index in responses_with_index
-    )
-    return replace(response, extra=extra_by_index.get(0, {}), alternatives=extra_choices)
+    response = _with_logprobs(response, candidates.get(0, {}))
+    return replace(response, alternatives=alternatives)
 
 
-def _parse_extra_fields(candidate: Json) -> dict[str, Json]:
-    """The extra fields of a candidate: log probabilities, and fields specific to Google."""
-    extra = logprobs_extra(parse_logprobs(candidate.get("logprobsResult")))
-    candidate_fields = {
-        k: v for k, v in candidate.items() if k not in _PARSED_FIELDS and v is not None
-    }
-    return {**extra, NAME: {"candidate": candidate_fields}} if candidate_fields else extra
+def _with_logprobs(response: Response, candidate: Json) -> Response:
+    """The response with all log probabilities, also those of tokens that are no text."""
+    logprobs = logprobs_extra(parse_logprobs(candidate.get("logprobsResult")))
+    return replace(response, extra=response.extra | logprobs)
 
 
 # --- a client's stream ----------------------------------------------------------------------------
@@ -466,6 +458,7 @@ class GeminiStreamRenderer:
         self._block_kind = ""
         self._folder = ResponseBuilder()
         self._usage: Usage | None = None
+        self._extra: dict[str, Json] = {}
         self._grounded_texts: list[GroundedText] = []
         self._queries: list[str] = []
         self._text_bytes = 0
@@ -489,7 +482,7 @@ class GeminiStreamRenderer:
                 self._folder.feed(event)
                 return b""
             case Start():
-                self._usage = event.usage
+                self._usage, self._extra = event.usage, event.extra
                 return b""
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
@@ -561,17 +554,17 @@ class GeminiStreamRenderer:
         return self._frame_body(body) + (b"]" if self._is_array else b"")
 
     def _end_message(self, event: End) -> bytes:
-        finish = event.finish
+        finish, extra = event.finish, self._extra | event.extra
         if finish.reason == "malformed":
             return self._fail_stream(malformed_output_error(finish))
         report_pause(finish, 0, self.report)
         report_unlinked_sources(self._grounded_texts, 0, self.report)
         candidate: Json = {"content": {"role": "model", "parts": [{"text": ""}]}}
-        candidate |= {
-            **render_candidate_end(Response(finish=finish), self._grounded_texts, self._queries),
-            "index": 0,
-        }
-        body: Json = {"candidates": [candidate]}
+        end = Response(finish=finish, extra=extra)
+        candidate |= render_candidate_end(end, self._grounded_texts, self._queries)
+        candidate |= {"index": 0, **google_fields(extra, "candidate")}
+        candidate.pop("logprobsResult", None)  # already sent with the text
+        body: Json = {**google_fields(extra, "response"), "candidates": [candidate]}
         for index, response in enumerate(event.alternatives, 1):
             body["candidates"].append(render_candidate(response, index, self._context, self.report))
         if (usage := render_usage(self._usage)) is not None:
