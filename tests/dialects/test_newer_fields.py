@@ -6,7 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from openai.types.chat.chat_completion import Moderation as ChatCompletionModeration
 
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
 from gateway.simulate import translate
 from tests.each import each
 
@@ -195,6 +199,60 @@ def test_cache_options_of_chat_are_reported_by_other_dialects() -> None:
     request = {"messages": [{"role": "user", "content": "hi"}], **CACHE_OPTIONS}
     _, report = translate_request("openai_chat", "gemini", request)
     assert report == {(name, "dropped") for name in CACHE_OPTIONS}
+
+
+MODERATION: Json = {
+    "model": "omni-moderation-latest",
+    "policy": {"input": {"mode": "block"}, "output": None},
+}
+FLAGGED: Json = {
+    "type": "moderation_result",
+    "model": "omni-moderation-2026",
+    "flagged": True,
+    "categories": {"violence": True},
+    "category_scores": {"violence": 0.9},
+    "category_applied_input_types": {"violence": ["text"]},
+}
+FAILED: Json = {"type": "error", "code": "server_error", "message": "no result"}
+
+
+def test_moderation_of_chat_reaches_responses() -> None:
+    """OpenAI's newer models call functions only in Responses, which moderates the same way."""
+    request = {"messages": [{"role": "user", "content": "hi"}], "moderation": MODERATION}
+    body, report = translate_request("openai_chat", "openai_responses", request)
+    assert body["moderation"] == MODERATION
+    assert report == set()
+    _, report = translate_request("openai_chat", "anthropic", request)
+    assert ("moderation", "dropped") in report
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_results_of_moderation_in_responses_reach_chat(is_stream: bool) -> None:
+    message = {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed"}
+    output = [{**message, "content": [{"type": "output_text", "text": "hi", "annotations": []}]}]
+    fields = {"id": "resp_1", "model": "m", "status": "completed", "output": output}
+    response = {**fields, "moderation": {"input": FLAGGED, "output": FAILED}}
+    source, client = DIALECTS["openai_responses"].provider, DIALECTS["openai_chat"].client
+    if is_stream:
+        created = {"type": "response.created", "response": {**fields, "output": []}}
+        frames = [created, {"type": "response.completed", "response": response}]
+        events = translate.stream("openai_responses", "openai_chat", frames, "m")["events"]
+        [chat] = [event for event in events if "moderation" in event]
+    else:
+        chat, report = client.render_response(
+            source.parse_response(response, Traits(), None),
+            ResponseContext(id="1", created=1, model="m"),
+        )
+        assert report == ()
+    assert chat["moderation"] == {
+        "input": {
+            "type": "moderation_results",
+            "model": "omni-moderation-2026",
+            "results": [FLAGGED],
+        },
+        "output": FAILED,
+    }
+    ChatCompletionModeration.model_validate(chat["moderation"])
 
 
 # --- files of OpenAI's Responses -----------------------------------------------------------------

@@ -44,6 +44,7 @@ from gateway.dialects.shared.openai_response import (
 from gateway.dialects.shared.reported_cost import parse_reported_cost
 
 Json = dict[str, Any]
+_RESPONSES = "openai_responses"
 
 
 class _MessageBuilder:
@@ -88,7 +89,7 @@ def render_response(
     if (usage := render_completion_usage(response.usage)) is not None:
         body["usage"] = usage
     body |= render_origin(response.service_tier, response.extra, report)
-    if (moderation := response.extra.get(NAME, {}).get(MODERATION)) is not None:
+    if (moderation := render_moderation(response.extra)) is not None:
         body[MODERATION] = moderation
     if context.framing == "api_v1":
         body.setdefault(FINGERPRINT, None)  # required by OpenRouter's SDKs
@@ -105,6 +106,26 @@ def render_origin(
     tier = render_service_tier(service_tier, CHAT_TIERS, report)
     fingerprint = extra.get(NAME, {}).get(FINGERPRINT)
     return tier if fingerprint is None else {**tier, FINGERPRINT: fingerprint}
+
+
+def render_moderation(extra: dict[str, Json]) -> Json | None:
+    """The results of moderation, of this API or of Responses; None if there are none.
+
+    Responses has the result of each side itself, Chat a list of results (the openai SDK's types).
+    """
+    own_results = extra.get(NAME, {}).get(MODERATION)
+    if isinstance(own_results, dict):
+        return own_results
+    results = extra.get(_RESPONSES, {}).get(MODERATION)
+    if not isinstance(results, dict):
+        return None
+    return {side: _moderation_results(result) for side, result in results.items()}
+
+
+def _moderation_results(result: Any) -> Any:
+    if not isinstance(result, dict) or result.get("type") != "moderation_result":
+        return result
+    return {"type": "moderation_results", "model": result.get("model"), "results": [result]}
 
 
 def _render_choice(

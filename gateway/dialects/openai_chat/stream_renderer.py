@@ -26,13 +26,13 @@ from gateway.canon.json_values import dict_items
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ErrorReply, ResponseContext
-from gateway.dialects.openai_chat.parts import MODERATION, NAME, Json, render_citation
+from gateway.dialects.openai_chat.parts import NAME, Json, render_citation
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
     reasoning_fields,
     render_reasoning_detail,
 )
-from gateway.dialects.openai_chat.response import render_finish, render_origin
+from gateway.dialects.openai_chat.response import render_finish, render_moderation, render_origin
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
@@ -101,7 +101,7 @@ class ChatStreamRenderer:
         match event:
             case Start():
                 self._usage = event.usage
-                self._moderation = event.extra.get(NAME, {}).get(MODERATION)
+                self._moderation = render_moderation(event.extra)
                 if origin := render_origin(event.service_tier, event.extra, self.report):
                     self._add_to_head(origin)
                 return self._render_chunk({"role": "assistant", "content": ""})
@@ -282,7 +282,7 @@ class ChatStreamRenderer:
             for index, response in enumerate(event.alternatives, 1)
         ]
         out = b"".join((self._render_finish(event.finish), *other_choices))
-        moderation = event.extra.get(NAME, {}).get(MODERATION, self._moderation)
+        moderation = render_moderation(event.extra) or self._moderation
         if moderation is not None:
             out += self._head + b',"choices":[],"moderation":' + _encode(moderation) + b"}\n\n"
         usage = render_completion_usage(self._usage) if self._include_usage else None

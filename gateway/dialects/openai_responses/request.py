@@ -202,7 +202,8 @@ _UNSUPPORTED_SAMPLING = (
     "logit_bias",
 )
 # Fields that OpenAI's Chat has in the same form.
-_CHAT, _CHAT_FIELDS = "openai_chat", frozenset({"prompt_cache_options", "prompt_cache_retention"})
+_CHAT = "openai_chat"
+_CHAT_FIELDS = frozenset({"prompt_cache_options", "prompt_cache_retention", "moderation"})
 # The fields inside an item that are restored to their items.
 _ITEM_FIELD_SUFFIXES = ("].phase", "].detail")
 # The fields that a token count accepts; it rejects others with a 400.
