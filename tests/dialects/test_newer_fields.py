@@ -255,6 +255,21 @@ def test_results_of_moderation_in_responses_reach_chat(is_stream: bool) -> None:
     ChatCompletionModeration.model_validate(chat["moderation"])
 
 
+# --- predicted outputs of OpenAI's Chat ----------------------------------------------------------
+
+
+def test_the_parts_of_a_prediction_are_sent_as_one_string() -> None:
+    """Mistral accepts only a string (`Prediction` of mistralai)."""
+    parts = [{"type": "text", "text": "a = 1\n"}, {"type": "text", "text": "b = 2\n"}]
+    prediction = {"type": "content", "content": parts}
+    request = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    translation = translate.request(
+        "openai_chat", "mistral", {**request, "prediction": prediction}, {}, "mistral-large-latest"
+    )
+    assert translation["body"]["prediction"] == {"type": "content", "content": "a = 1\nb = 2\n"}
+    assert translation["report"] == []
+
+
 # --- files of OpenAI's Responses -----------------------------------------------------------------
 
 

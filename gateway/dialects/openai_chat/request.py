@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gateway.canon.errors import invalid
+from gateway.canon.json_values import dict_items
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import (
@@ -378,8 +379,19 @@ def _render_extra_fields(context: ChatRenderContext, body: Json) -> None:
             elif key == "stream_options":
                 if "stream_options" in body:
                     body["stream_options"] |= value
+            elif key == "prediction":
+                body[key] = _join_prediction(value)
             else:
                 body.setdefault(key, value)
+
+
+def _join_prediction(prediction: Json) -> Json:
+    """The prediction with its text as one string, as Mistral requires."""
+    parts = prediction.get("content")
+    if not isinstance(parts, list):
+        return prediction
+    texts = [part["text"] for part in dict_items(parts) if isinstance(part.get("text"), str)]
+    return {**prediction, "content": "".join(texts)} if len(texts) == len(parts) else prediction
 
 
 # --- output formats, both ways --------------------------------------------------------------------
