@@ -187,7 +187,7 @@ def unfold_response(response: Response) -> list[Event]:
     logprobs = tuple(token_logprobs(response))
     for part in response.parts:
         part_events = _part_events(part)
-        if logprobs and isinstance(part, Text) and part.text:
+        if logprobs and isinstance(part, Text | Refusal) and part.text:
             part_events[1] = Delta(part.text, logprobs)
             logprobs = ()
         events += part_events

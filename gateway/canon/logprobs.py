@@ -51,8 +51,10 @@ def parse_tokens(tokens: Any) -> list[Json]:
 
 
 def logprob_tokens(logprobs: Any) -> list[Json]:
-    """The tokens in the `logprobs` of a Chat choice, unchanged."""
-    return dict_items(logprobs.get("content")) if isinstance(logprobs, dict) else []
+    """The tokens in the `logprobs` of a Chat choice, unchanged: of its text, else its refusal."""
+    if not isinstance(logprobs, dict):
+        return []
+    return dict_items(logprobs.get("content")) or dict_items(logprobs.get("refusal"))
 
 
 def _parse_token(item: Json) -> Json:

@@ -241,3 +241,25 @@ def test_log_probabilities_are_requested_from_a_completions_provider(stream: boo
         {"id": "c", "choices": [choice]}, Traits(), None
     )
     assert [item["token"] for item in token_logprobs(response)] == ["Hel"]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_the_tokens_of_a_refusal_stay_with_the_refusal(is_stream: bool):
+    """A structured output of OpenAI's Chat may be refused."""
+    logprobs = {
+        "content": None,
+        "refusal": [{**token("No", alternatives=False), "bytes": [78, 111]}],
+    }
+    choice = {"index": 0, "logprobs": logprobs, "finish_reason": "stop"}
+    message = {"role": "assistant", "content": None, "refusal": "No"}
+    body = {"id": "1", "model": "m", "choices": [{**choice, "message": message}]}
+    if is_stream:
+        chunk = {"id": "1", "choices": [{**choice, "delta": message}]}
+        events = translate.stream("openai_chat", "openai_chat", [chunk, "[DONE]"], "m")["events"]
+        choices = [event["choices"][0] for event in events if "choices" in event]
+        [found] = [choice["logprobs"] for choice in choices if choice["delta"].get("refusal")]
+        assert found == logprobs
+        return
+    response = DIALECTS["openai_chat"].provider.parse_response(body, Traits(), None)
+    whole, _ = DIALECTS["openai_chat"].client.render_response(response, CONTEXT)
+    assert whole["choices"][0]["logprobs"] == logprobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, assert_never
 
 import msgspec
@@ -146,11 +147,20 @@ def _render_choice(
     return {
         "index": index,
         "message": _render_message(builder, context),
-        "logprobs": {"content": tokens, "refusal": None} if tokens else None,
+        "logprobs": render_logprobs(tokens, is_refusal=has_refusal and builder.text is None),
         "finish_reason": render_finish(
             finish, has_refusal=has_refusal, functions=uses_functions(context)
         ),
     }
+
+
+def render_logprobs(tokens: Sequence[Json], *, is_refusal: bool) -> Json | None:
+    """The `logprobs` of a choice: the tokens of its text or of its refusal; None without any."""
+    if not tokens:
+        return None
+    if is_refusal:
+        return {"content": None, "refusal": tokens}
+    return {"content": tokens, "refusal": None}
 
 
 def _render_message(builder: _MessageBuilder, context: ResponseContext) -> Json:

@@ -266,7 +266,7 @@ class ChatStreamParser:
             if kind == "text" and self._pending_citations:
                 events += [CitationDelta(citation) for citation in self._pending_citations]
                 self._pending_citations = []
-        if self._pending_logprobs and kind == "text":
+        if self._pending_logprobs and kind in {"text", "refusal"}:
             events.append(Delta(text, self._pending_logprobs))
             self._pending_logprobs = ()
         else:

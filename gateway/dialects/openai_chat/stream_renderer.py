@@ -32,7 +32,12 @@ from gateway.dialects.openai_chat.reasoning import (
     reasoning_fields,
     render_reasoning_detail,
 )
-from gateway.dialects.openai_chat.response import render_finish, render_moderation, render_origin
+from gateway.dialects.openai_chat.response import (
+    render_finish,
+    render_logprobs,
+    render_moderation,
+    render_origin,
+)
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
@@ -95,7 +100,7 @@ class ChatStreamRenderer:
         if self._ended:
             return b""
         if type(event) is Delta:
-            if event.logprobs and self._block.kind == "text":
+            if event.logprobs and self._block.kind in {"text", "refusal"}:
                 return self._render_delta_with_logprobs(event)
             return self._render_delta(event.text)
         match event:
@@ -149,8 +154,12 @@ class ChatStreamRenderer:
         return b""
 
     def _render_delta_with_logprobs(self, event: Delta) -> bytes:
+        is_refusal = self._block.kind == "refusal"
+        logprobs = render_logprobs(event.logprobs, is_refusal=is_refusal)
+        if is_refusal:
+            out = self._render_refusal(event.text).removesuffix(_CHUNK_END)
+            return out + b',"logprobs":' + _encode(logprobs) + _CHUNK_END
         self._text_length += len(event.text)
-        logprobs = {"content": event.logprobs, "refusal": None}
         head = self._text + _encode(event.text) + b'},"logprobs":' + _encode(logprobs)
         return head + _CHUNK_END
 
