@@ -37,8 +37,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 class BlockStart(msgspec.Struct, frozen=True, kw_only=True):
     """A block opens.
 
-    `id`, `name`, `custom`, `signed` are set for tool calls, `phase` for texts, `native` for native
-    blocks. `signed`: the call's state is the next event.
+    `id`, `name`, `custom`, `signed`, `caller` are set for tool calls, `phase` for texts, `native`
+    for native blocks. `signed`: the call's state is the next event.
     """
 
     kind: BlockKind
@@ -46,6 +46,7 @@ class BlockStart(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     custom: bool = False
     signed: bool = False
+    caller: dict[str, Any] = {}
     redacted: bool = False
     phase: str = ""
     dialect: str = ""

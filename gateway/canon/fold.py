@@ -132,6 +132,7 @@ class ResponseBuilder:
                     arguments=arguments,
                     raw_arguments=raw_arguments,
                     custom=block.custom,
+                    caller=block.caller,
                     signature=self._signature,
                 )
             case _:
@@ -224,6 +225,7 @@ def _part_events(part: Part) -> list[Event]:
                 name=part.name,
                 custom=part.custom,
                 signed=part.signature is not None,
+                caller=part.caller,
             )
             arguments_json = render_arguments(part) if part.arguments != {} else ""
             return [

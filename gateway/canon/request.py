@@ -125,7 +125,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call of the model.
 
     `arguments` is the parsed object. If the string is not JSON, or the tool accepts free
-    text (`custom`), `arguments` is None and `raw_arguments` is the string.
+    text (`custom`), `arguments` is None and `raw_arguments` is the string. `caller` is the program
+    that made the call in the model's place, as Anthropic writes it; empty if there is none.
     """
 
     id: str
@@ -133,6 +134,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Any] | None = None
     raw_arguments: str | None = None
     custom: bool = False
+    caller: dict[str, Any] = {}
     signature: Signature | None = None
     cache: CacheBreakpoint | None = None
     path: str = ""

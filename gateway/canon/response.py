@@ -102,13 +102,15 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
     `stop_sequence` is the string that ended it, if known; `explanation` is a provider's text
     about a refusal or filter, `category` its class. `unknown` is the provider's own reason if the
-    gateway does not know it; `reason` is then an approximation.
+    gateway does not know it; `reason` is then an approximation. `recommended_model` is the model
+    that the provider recommends after a refusal.
     """
 
     reason: FinishReason
     stop_sequence: str | None = None
     explanation: str | None = None
     category: str | None = None
+    recommended_model: str | None = None
     unknown: str | None = None
 
 

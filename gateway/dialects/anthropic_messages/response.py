@@ -42,7 +42,13 @@ from gateway.dialects.anthropic_messages.errors import is_error, parse_error_pay
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import code_execution, mcp, web_search
 from gateway.dialects.shared.failed_streams import malformed_output_error
-from gateway.dialects.shared.fields import native_kind, string_or_empty, string_or_none, token_count
+from gateway.dialects.shared.fields import (
+    native_kind,
+    object_or_empty,
+    string_or_empty,
+    string_or_none,
+    token_count,
+)
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.dialects.shared.web_search import read_call, request_counts
 
@@ -163,6 +169,7 @@ def parse_tool_use(block: Json, rendered_request: RenderedRequest | None) -> Too
         arguments=arguments,
         raw_arguments=raw_arguments,
         custom=custom,
+        caller=object_or_empty(block.get("caller")),
     )
 
 
@@ -297,12 +304,18 @@ def _render_tool_use(
         arguments = {"_raw": call.raw_arguments or ""}
     if call.signature is not None:
         report.append(dropped_call_signature(path))
-    return {
+    return render_tool_use(call.id, call.name, arguments, call.caller)
+
+
+def render_tool_use(call_id: str, name: str, arguments: Json, caller: Json) -> Json:
+    """The block of a call; `caller` is left out if it is empty."""
+    block: Json = {
         "type": "tool_use",
-        "id": render_call_id(call.id),
-        "name": call.name,
+        "id": render_call_id(call_id),
+        "name": name,
         "input": arguments,
     }
+    return {**block, "caller": caller} if caller else block
 
 
 def dropped_call_signature(path: str) -> Adaptation:
@@ -392,6 +405,7 @@ def parse_finish(stop_fields: Json, *, has_tool_call: bool) -> Finish:
         stop_sequence=string_or_none(stop_fields.get("stop_sequence")),
         explanation=string_or_none(details.get("explanation")),
         category=string_or_none(details.get("category")),
+        recommended_model=string_or_none(details.get("recommended_model")),
         unknown=unknown_reason(stop_reason, FINISH_REASONS),
     )
 
@@ -416,6 +430,8 @@ def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
             "explanation": finish.explanation
             or (None if has_anthropic_category else finish.category),
         }
+        if finish.recommended_model is not None:
+            out["stop_details"]["recommended_model"] = finish.recommended_model
     return out
 
 

@@ -40,10 +40,10 @@ from gateway.dialects.anthropic_messages.response import (
     parse_finish,
     parse_service_tier,
     parse_usage,
-    render_call_id,
     render_finish,
     render_foreign_part,
     render_service_tier,
+    render_tool_use,
     render_usage,
     tag_signature,
     unwrap_custom_input,
@@ -57,7 +57,7 @@ from gateway.dialects.shared.failed_streams import (
     failed_events,
     malformed_output_error,
 )
-from gateway.dialects.shared.fields import string_or_empty
+from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------
@@ -329,6 +329,7 @@ class MessagesStreamParser:
             id=self._unused_ids.claim(string_or_empty(content_block.get("id"))),
             name=names.get(sent_name, sent_name),
             custom=block.custom,
+            caller=object_or_empty(content_block.get("caller")),
         )
 
     def _emit_or_buffer(self, index: int, events: list[Event]) -> list[Event]:
@@ -548,12 +549,7 @@ class MessagesStreamRenderer:
                 )
             case "tool_call":
                 return self._render_block_start(
-                    {
-                        "type": "tool_use",
-                        "id": render_call_id(block.id),
-                        "name": block.name,
-                        "input": {},
-                    }
+                    render_tool_use(block.id, block.name, {}, block.caller)
                 )
             case "native":
                 return self._open_native_block(block)
