@@ -16,11 +16,13 @@ from gateway.canon.request import Text
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
+from gateway.dialects.openai_chat.connectors import executed_calls, merge_messages
 from gateway.dialects.openai_chat.response import parse_finish, parse_usage
 from gateway.dialects.openai_chat.stream_parser import (
     ChatStreamParser,
     Choice,
     Chunk,
+    MessageFields,
     response_extra,
     wants_multiple_choices,
 )
@@ -54,7 +56,10 @@ def _choice_response(
     chunk: Chunk, choice: Choice, traits: Traits, rendered_request: RenderedRequest | None
 ) -> Response:
     if choice.message is None and choice.delta is None:
-        raise bad_upstream("the upstream's response contains no message")
+        message = merge_messages(choice.messages)
+        if message is None:
+            raise bad_upstream("the upstream's response contains no message")
+        choice.message = MessageFields(**message)
     response = _text_response(chunk, choice)
     if response is not None:
         return response
@@ -62,7 +67,8 @@ def _choice_response(
     chunk.choices = [choice]
     response = fold_events(ChatStreamParser(traits, rendered_request).feed_complete(chunk))
     extra = response.extra | logprobs_extra(logprob_tokens(choice.logprobs))
-    return msgspec.structs.replace(response, extra=extra)
+    parts = (*executed_calls(choice.messages), *response.parts)
+    return msgspec.structs.replace(response, parts=parts, extra=extra)
 
 
 def _text_response(chunk: Chunk, choice: Choice) -> Response | None:

@@ -46,7 +46,7 @@ from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.framing.sse import Frame
 
 # Providers differ in every detail that the official reference leaves open; `Chunk` and
-# `_Delta` list the supported fields, and others are ignored. A frame that is no chunk ends
+# `MessageFields` list the supported fields, and others are ignored. A frame that is no chunk ends
 # the stream as Failed: never an exception, never a clean end.
 #
 # The finish is buffered until the usage or the end of the bytes has arrived, because any
@@ -57,7 +57,7 @@ _NO_ID_CHARS = re.compile(r"[^\w-]+")
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-class _Delta(msgspec.Struct):
+class MessageFields(msgspec.Struct):
     """A delta, or the message of a complete response."""
 
     content: Any = None
@@ -76,8 +76,9 @@ class Choice(msgspec.Struct):
     """A choice of a chunk or of a complete response."""
 
     index: Any = None
-    delta: _Delta | None = None
-    message: _Delta | None = None
+    delta: MessageFields | None = None
+    message: MessageFields | None = None
+    messages: Any = None
     finish_reason: Any = None
     stop_reason: Any = None
     logprobs: Any = None
@@ -225,7 +226,7 @@ class ChatStreamParser:
     def _read_choice(self, choice: Choice, events: list[Event]) -> None:
         if choice.logprobs is not None:
             self._pending_logprobs += tuple(logprob_tokens(choice.logprobs))
-        delta = choice.delta or choice.message or _Delta()
+        delta = choice.delta or choice.message or MessageFields()
         reasoning_text = delta.reasoning_content or delta.reasoning
         if reasoning_text or delta.reasoning_details:
             self._read_reasoning(reasoning_text, delta.reasoning_details, events)
@@ -302,7 +303,7 @@ class ChatStreamParser:
         else:
             self._pending_citations += citations
 
-    def _read_media(self, delta: _Delta, events: list[Event]) -> None:
+    def _read_media(self, delta: MessageFields, events: list[Event]) -> None:
         """Audio and images, which have no canonical form in a response."""
         if self._calls.has_open_call:
             return
@@ -323,7 +324,7 @@ class ChatStreamParser:
 
     # --- calls and block ends ----------------------------------------------------------
 
-    def _read_call_deltas(self, delta: _Delta, events: list[Event]) -> None:
+    def _read_call_deltas(self, delta: MessageFields, events: list[Event]) -> None:
         call_deltas = _call_deltas(delta, self._calls.response_id)
         if not call_deltas:
             return
@@ -393,7 +394,7 @@ class ChatStreamParser:
         return events or failed_events(error, self._usage if self._started else None)
 
 
-def _call_deltas(delta: _Delta, response_id: str) -> list[Any]:
+def _call_deltas(delta: MessageFields, response_id: str) -> list[Any]:
     """The deltas of calls in a delta; the legacy form of a call has neither index nor id."""
     function_call = delta.function_call
     if isinstance(function_call, dict):
