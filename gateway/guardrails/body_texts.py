@@ -1,18 +1,23 @@
 """The texts in a JSON body of a request or response, in any dialect.
 
 `map_texts` visits the text of messages, instructions, tool arguments and tool results with their
-keys that are no field names, and the texts and values in tools and JSON schemas. It skips
-parameters, ids, names, URLs and base64 data. An unknown field counts as text, so that new fields
-of a dialect are checked too.
+keys that are no field names, the texts and values in tools and JSON schemas, and text files in
+base64. It skips parameters, ids, names of tools, URLs and other base64 data. An unknown field
+counts as text, so that new fields of a dialect are checked too; so does an id or a name that has
+characters which ids and names of tools do not have.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+from gateway.canon.media import sniff_base64
 
 Change = Callable[[str], str]
 
@@ -45,43 +50,61 @@ _TOOL_FIELDS = frozenset(
         *("output_format", "generationConfig", "generation_config", "toolConfig"),
     }
 )
-# Fields of tools and JSON schemas with texts and values that the model sees.
-_SCHEMA_TEXTS = frozenset(
-    {
-        *("description", "title", "$comment", "enum", "const", "default", "examples", "example"),
-        # Anthropic's examples, the grammar of a custom tool, the description of an MCP server.
-        *("input_examples", "definition", "server_description"),
-    }
-)
+# Fields of tools and JSON schemas whose values the model sees, with all strings in them.
+_SCHEMA_VALUES = frozenset({"enum", "const", "default", "examples", "example", "input_examples"})
 # Fields whose members are schemas by name: the name `title` there is that of a property.
 _SCHEMAS_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-# Strings that are no text, below the top level.
-_STRUCTURAL = frozenset(
+# Parameters of tools and formats, and keywords of schemas that are no text.
+_TOOL_LABELS = frozenset(
+    {
+        *("$schema", "$id", "pattern", "syntax", "mode", "effort", "verbosity", "allowed_tools"),
+        *("allowed_callers", "require_approval", "search_context_size", "container"),
+        *("vector_store_ids", "file_ids", "propertyOrdering", "allowedFunctionNames"),
+        *("responseMimeType", "response_mime_type", "responseModalities", "response_modalities"),
+        *("voiceName", "languageCode", "stopSequences", "stop_sequences", "thinkingLevel"),
+        *("size", "quality", "background", "output_format", "aspectRatio", "imageSize"),
+    }
+)
+# Fields of tools that other servers than the model's get.
+_TOOL_CREDENTIALS = frozenset({"authorization", "authorization_token", "headers"})
+# Ids, names and kinds, below the top level.
+_LABELS = frozenset(
     {
         *("role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "name"),
         *("model", "status", "object", "media_type", "mime_type", "mimeType", "format", "detail"),
-        *("file_id", "file_data", "file_uri", "fileUri", "file_url", "url", "uri", "image_url"),
-        *("signature", "thought_signature", "thoughtSignature", "encrypted_content", "bytes"),
-        *("finish_reason", "finishReason", "stop_reason", "native_finish_reason", "phase"),
-        *("b64_json", "redacted_content", "container_id", "server_label", "connector_id"),
-        *("encrypted_index", "index", "images", "citation_id", "custom_id"),
+        *("file_id", "container_id", "server_label", "connector_id", "phase"),
+        *("finish_reason", "finishReason", "stop_reason", "native_finish_reason"),
+        *("encrypted_index", "index", "citation_id", "custom_id"),
+    }
+)
+# Letters, digits and the punctuation of ids and media types: no white space, no `@`.
+_LABEL_TEXT = re.compile(r"[\w.:;/+=~|<>#$*^-]*", re.ASCII)
+_URLS = frozenset({"file_uri", "fileUri", "file_url", "url", "uri", "image_url", "server_url"})
+_FILES = frozenset({"bytes", "file_data", "b64_json", "images"})
+_OPAQUE = frozenset(
+    {
+        *("signature", "thought_signature", "thoughtSignature"),
+        *("encrypted_content", "redacted_content"),
     }
 )
 # Objects with values of the model or a tool: each string in them is text, whatever its name.
 _FREE_TEXT_FIELDS = frozenset(
     {
         *("arguments", "input", "args", "response", "output", "parameters"),
-        # A tool's result in Converse, a document of Cohere, values of a stored prompt.
-        *("json", "data", "variables"),
+        # A tool's result in Converse, documents of Cohere, values of a stored prompt.
+        *("json", "data", "document", "documents", "tool_output", "variables"),
     }
 )
-# Base64 with its media type; other text may begin with `data:` too.
-_DATA_URL = re.compile(r"data:[\w.+-]{0,100}(?:/[\w.+-]{0,100})?(?:;[\w.+=-]{1,100}){0,8};base64,")
-_BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
+# Of these, what is free text as a list too; elsewhere, lists are parts of messages.
+_FREE_TEXT_LISTS = frozenset({"json", "documents"})
+# Of either alphabet, without padding.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*")
+# What a text file begins with: no control characters but white space.
+_TEXT_START = re.compile(rb"[^\x00-\x08\x0e-\x1f\x7f]+")
 _LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
 # Fields beside `data` if that is base64.
 _MEDIA_FIELDS = ("media_type", "mime_type", "mimeType", "format", "transcript")
-_ENCODED_TYPES = frozenset({"base64", "redacted_thinking", "reasoning.encrypted"})
+_REDACTED_TYPES = frozenset({"redacted_thinking", "reasoning.encrypted"})
 # The end is optional, so that a search takes linear time in a text that is not JSON too.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 # Prompts, and Ollama's conversation, may be token ids instead of text.
@@ -104,9 +127,9 @@ def map_texts(document: Any, change: Change) -> Any:
             continue
         # An object `text` is the format of a Responses request.
         mapped_value = (
-            _map_schema_texts(value, change)
+            _map_schema_texts(value, name, change)
             if name in _TOOL_FIELDS or (name == "text" and isinstance(value, dict))
-            else _map_strings(value, name, document, change)
+            else _map_field(name, value, document, change)
         )
         if mapped_value is not value:
             changed_texts[name] = mapped_value
@@ -196,35 +219,113 @@ def _map_strings(value: Any, name: str, parent: Any, change: Change) -> Any:
 def _map_field(name: str, value: Any, parent: dict[str, Any], change: Change) -> Any:
     if name == "logprobs":
         return value
-    # A result of Converse may be a list, too; elsewhere, lists are parts of messages.
-    if name in _FREE_TEXT_FIELDS and (isinstance(value, dict) or name == "json"):
+    if name in _FREE_TEXT_FIELDS and _is_free_text(name, value):
         return _map_all_strings(value, change)
     return _map_strings(value, name, parent, change)
 
 
+def _is_free_text(name: str, value: Any) -> bool:
+    if isinstance(value, dict):
+        # A document of Converse has a source.
+        return name != "document" or "source" not in value
+    return name in _FREE_TEXT_LISTS
+
+
 def _map_string(value: str, name: str, parent: Any, change: Change) -> str:
-    if not value or name in _STRUCTURAL or _is_data_url(value):
+    if not value or name in _OPAQUE or (name == "data" and _is_redacted(parent)):
         return value
-    if name == "data" and (_has_base64(parent) or _LONG_BASE64.fullmatch(value)):
-        return value
+    if name in _LABELS:
+        is_label = _LABEL_TEXT.fullmatch(value) and not _is_displayed_name(name, parent)
+        return value if is_label else change(value)
+    if name in _FILES or (name == "data" and _is_file(value, parent)):
+        return _map_file(value, change)
+    if name in _URLS:
+        is_data_url = value[:5].lower() == "data:"
+        return _map_file(value, change) if is_data_url else _map_url(value, change)
     if name == "arguments":
         return map_argument_text(value, change)
-    return change(value)
+    return value if _is_media_url(value) else change(value)
 
 
-def _is_data_url(value: str) -> bool:
-    if not value.startswith("data:") or (head := _DATA_URL.match(value)) is None:
+def _is_redacted(parent: Any) -> bool:
+    return isinstance(parent, dict) and str(parent.get("type")) in _REDACTED_TYPES
+
+
+def _is_file(value: str, parent: Any) -> bool:
+    """Whether the `data` of an object is a file in base64."""
+    if isinstance(parent, dict) and parent.get("type") == "text":
         return False
-    return _BASE64.fullmatch(value, head.end()) is not None
-
-
-def _has_base64(parent: Any) -> bool:
-    """Whether the `data` of an object is base64: that of media, or of redacted reasoning."""
-    if not isinstance(parent, dict) or parent.get("type") == "text":
-        return False
-    return str(parent.get("type")) in _ENCODED_TYPES or any(
-        name in parent for name in _MEDIA_FIELDS
+    return _LONG_BASE64.fullmatch(value) is not None or (
+        isinstance(parent, dict)
+        and (parent.get("type") == "base64" or any(name in parent for name in _MEDIA_FIELDS))
     )
+
+
+def _is_displayed_name(name: str, parent: Any) -> bool:
+    """Whether a name is that of an author or of a document, which the model reads."""
+    if name != "name" or not isinstance(parent, dict):
+        return False
+    return "source" in parent or ("role" in parent and parent["role"] not in ("tool", "function"))
+
+
+def _map_url(value: str, change: Change) -> str:
+    """A URL, which is text only if it has white space."""
+    return value if len(value.split(None, 1)) == 1 else change(value)
+
+
+def _map_file(value: str, change: Change) -> str:
+    """A file in base64, or its data URL, with `change` applied if it is a text file in UTF-8.
+
+    A value that is not base64 is a text itself.
+    """
+    data = value[_data_start(value) :]
+    joined_data = "".join(data.split()).rstrip("=")
+    is_base64 = _BASE64.fullmatch(joined_data) is not None
+    text = _decode_text(joined_data) if is_base64 else None
+    if text is None:
+        return value if is_base64 and " " not in data else change(value)
+    changed_text = change(text)
+    if changed_text == text:
+        return value
+    encoded_text = base64.b64encode(changed_text.encode()).decode()
+    return value[: len(value) - len(data)] + encoded_text
+
+
+def _data_start(value: str) -> int:
+    """Where the base64 of a data URL begins; 0 if the value is no such URL.
+
+    As lenient as `parse_data_url`.
+    """
+    if value[:5].lower() != "data:":
+        return 0
+    head, comma, _ = value.partition(",")
+    return len(head) + 1 if comma and "base64" in head.lower().split(";")[1:] else 0
+
+
+def _decode_text(data: str) -> str | None:
+    """The text of a text file in base64 without padding; None for files of another type."""
+    if sniff_base64(data) == "application/pdf":
+        return None
+    try:
+        # The first bytes tell almost all other files, without the time for the rest.
+        if _TEXT_START.fullmatch(_decode_base64(data[:64])) is None:
+            return None
+        return _decode_base64(data).decode()
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _decode_base64(data: str) -> bytes:
+    data = data.replace("-", "+").replace("_", "/")
+    return base64.b64decode(data + "=" * (-len(data) % 4), validate=True)
+
+
+def _is_media_url(value: str) -> bool:
+    """Whether a text is the data URL of an image or another file that is no text."""
+    start = _data_start(value)
+    if not start or sniff_base64(value[start : start + 24]) is None:
+        return False
+    return _BASE64.fullmatch("".join(value[start:].splitlines()).rstrip("=")) is not None
 
 
 def map_argument_text(value: str, change: Change) -> str:
@@ -244,15 +345,14 @@ def map_argument_text(value: str, change: Change) -> str:
 def _map_all_strings(value: Any, change: Change) -> Any:
     """The value with `change` applied to its strings, and to keys that are no field names."""
     if isinstance(value, str):
-        return change(value) if value and not _is_data_url(value) else value
+        return change(value) if value and not _is_media_url(value) else value
     if isinstance(value, list):
         return _unless_equal(value, [_map_all_strings(item, change) for item in value])
     if isinstance(value, dict):
         mapped_fields: dict[str, Any] = {}
         last_numbers: dict[str, int] = {}
         for key, item in value.items():
-            new_key = key if not key or key.isidentifier() else change(key)
-            unused_key = _unused_key(new_key, mapped_fields, last_numbers)
+            unused_key = _unused_key(_map_key(key, change), mapped_fields, last_numbers)
             mapped_fields[unused_key] = _map_all_strings(item, change)
         return (
             value
@@ -260,6 +360,10 @@ def _map_all_strings(value: Any, change: Change) -> Any:
             else mapped_fields
         )
     return value
+
+
+def _map_key(key: str, change: Change) -> str:
+    return key if not key or key.isidentifier() else change(key)
 
 
 def _unused_key(key: str, used_keys: dict[str, Any], last_numbers: dict[str, int]) -> str:
@@ -276,10 +380,14 @@ def _unused_key(key: str, used_keys: dict[str, Any], last_numbers: dict[str, int
     return name
 
 
-def _map_schema_texts(value: Any, change: Change) -> Any:
+def _map_schema_texts(value: Any, name: str, change: Change) -> Any:
     """Tools or a schema with `change` applied to the texts and values in them."""
+    if isinstance(value, str):
+        if name in _TOOL_LABELS or name in _LABELS:
+            return value if _LABEL_TEXT.fullmatch(value) else change(value)
+        return value if name in _URLS else change(value)
     if isinstance(value, list):
-        return _unless_equal(value, [_map_schema_texts(item, change) for item in value])
+        return _unless_equal(value, [_map_schema_texts(item, name, change) for item in value])
     if isinstance(value, dict):
         mapped_fields = {k: _map_schema_field(k, v, change) for k, v in value.items()}
         return _unless_equal(value, mapped_fields)
@@ -287,12 +395,26 @@ def _map_schema_texts(value: Any, change: Change) -> Any:
 
 
 def _map_schema_field(name: str, value: Any, change: Change) -> Any:
+    if name in _TOOL_CREDENTIALS:
+        return value
     if name in _SCHEMAS_BY_NAME and isinstance(value, dict):
-        schemas = {key: _map_schema_texts(schema, change) for key, schema in value.items()}
-        return _unless_equal(value, schemas)
-    if name in _SCHEMA_TEXTS:
+        return _map_schemas_by_name(value, change)
+    if name == "required" and isinstance(value, list):
+        names = [_map_key(item, change) if isinstance(item, str) else item for item in value]
+        return _unless_equal(value, names)
+    if name in _SCHEMA_VALUES:
         return _map_all_strings(value, change)
-    return _map_schema_texts(value, change)
+    return _map_schema_texts(value, name, change)
+
+
+def _map_schemas_by_name(schemas: dict[str, Any], change: Change) -> dict[str, Any]:
+    mapped_schemas: dict[str, Any] = {}
+    last_numbers: dict[str, int] = {}
+    for key, schema in schemas.items():
+        unused_key = _unused_key(_map_key(key, change), mapped_schemas, last_numbers)
+        mapped_schemas[unused_key] = _map_schema_texts(schema, "", change)
+    is_unchanged = schemas.keys() == mapped_schemas.keys() and _is_same(schemas, mapped_schemas)
+    return schemas if is_unchanged else mapped_schemas
 
 
 def _unless_equal(value: Any, mapped_value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from typing import Any
@@ -17,7 +18,6 @@ CHAT = {
         {"role": "system", "content": "one"},
         {
             "role": "user",
-            "name": "n",
             "content": [
                 {"type": "text", "text": "two"},
                 {"type": "image_url", "image_url": {"url": "https://x.test/SECRET"}},
@@ -170,20 +170,98 @@ def test_an_unknown_field_is_checked() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["data: a secret", "data:text/plain,a secret", "data:text/plain;base64,a secret", "data:"],
+    [
+        *("data: a secret", "data:text/plain,a secret", "data:text/plain;base64,a secret", "data:"),
+        *("data:a/b;base64,sk-proj-123", "data:image/png;base64,123-45-6789"),
+    ],
 )
 def test_a_text_that_only_begins_like_a_data_url_is_checked(text: str) -> None:
     assert texts_of({"messages": [{"role": "user", "content": text}]}) == [text]
     assert texts_of({"messages": [{"content": [{"tool_use": {"input": {"a": text}}}]}]}) == [text]
 
 
-def test_a_data_url_is_skipped() -> None:
-    for url in (
-        "data:image/png;base64,iVBORw0KGgo=",
-        "data:;base64,",
-        "data:a/b;charset=x;base64,AA",
-    ):
-        assert texts_of({"input": [{"output": url}]}) == []
+def test_the_data_url_of_media_is_skipped() -> None:
+    for start in (b"\x89PNG\r\n\x1a\n", b"%PDF-1.7", b"ID3", b"RIFF\x24\0\0\0WAVE"):
+        data = base64.b64encode(start + bytes(range(256))).decode()
+        for head in ("data:image/png;base64,", "data:;base64,", "data:a/b;charset=x;base64,"):
+            assert texts_of({"input": [{"output": head + data}]}) == []
+            assert texts_of({"content": [{"image_url": {"url": head + data}}]}) == []
+
+
+def test_names_of_authors_and_documents_are_checked() -> None:
+    messages = [
+        {"role": "user", "name": "one", "content": "two"},
+        {"role": "tool", "name": "lookup", "content": "three"},
+    ]
+    assert texts_of({"messages": messages}) == ["one", "two", "three"]
+    document = {"name": "one", "format": "txt", "source": {"text": "two"}}
+    assert texts_of({"messages": [{"content": [{"document": document}]}]}) == ["one", "two"]
+    file = {"type": "file", "file": {"filename": "one", "file_id": "file-1"}}
+    assert texts_of({"messages": [{"role": "user", "content": [file]}]}) == ["one"]
+
+
+@pytest.mark.parametrize("text", ["ada@example.com", "4111 1111 1111 1111", "two\nlines"])
+def test_ids_names_and_urls_with_the_characters_of_text_are_checked(text: str) -> None:
+    for name in ("id", "tool_call_id", "type", "role", "status", "model"):
+        assert texts_of({"messages": [{name: text}]}) == [text]
+    call = {"id": text, "type": "function", "function": {"name": text, "arguments": "{}"}}
+    assert texts_of({"messages": [{"tool_calls": [call]}]}) == [text, text]
+    assert texts_of({"tools": [{"function": {"name": text}}]}) == [text]
+    if "@" not in text:
+        assert texts_of({"messages": [{"url": text}]}) == [text]
+
+
+def _files(data: str) -> list[dict[str, Any]]:
+    return [
+        {"type": "file", "file": {"file_data": f"data:text/plain;base64,{data}"}},
+        {"type": "file", "file": {"file_data": data}},
+        {"type": "input_file", "file_data": f"data:text/csv;charset=utf-8;base64,{data}"},
+        {"type": "input_file", "file_url": f"DATA:text/csv;base64,{data}"},
+        {"inlineData": {"mimeType": "text/plain", "data": data}},
+        {"inline_data": {"mime_type": "image/png", "data": data}},
+        {"type": "document", "source": {"type": "base64", "media_type": "text/md", "data": data}},
+        {"document": {"format": "md", "name": "one", "source": {"bytes": data}}},
+    ]
+
+
+def test_text_files_are_checked_in_each_form_of_base64() -> None:
+    text = "Größe: SECRET?>~~" * 9
+    data = base64.b64encode(text.encode()).decode()
+    forms = [
+        data.rstrip("="),
+        base64.urlsafe_b64encode(text.encode()).decode(),
+        base64.encodebytes(text.encode()).decode(),
+        "\n".join(data),
+        "\r\n ".join(data),
+        f"data:text/plain;base64;charset=utf-8,{data}",
+        "data:;" + "a=b;" * 9 + f"BASE64,{data}",
+    ]
+    for form in forms:
+        assert texts_of({"messages": [{"content": [{"file": {"file_data": form}}]}]}) == [text]
+
+
+def test_text_files_in_base64_are_checked_and_changed() -> None:
+    data = base64.b64encode("Größe: SECRET\n".encode()).decode()
+    expected = base64.b64encode("Größe: [X]\n".encode()).decode()
+    for file in _files(data):
+        body = {"messages": [{"role": "user", "content": [file]}]}
+        assert "Größe: SECRET\n" in texts_of(body)
+        masked = map_texts(body, lambda text: text.replace("SECRET", "[X]"))
+        assert masked == json.loads(json.dumps(body).replace(data, expected))
+        assert map_texts(body, lambda text: text) is body
+
+
+def test_files_that_are_no_text_are_skipped() -> None:
+    for content in (b"%PDF-1.7 all ASCII", b"PK\3\4" + b"x" * 99, b"\xff\xfe\x41" * 30, b"\0" * 99):
+        data = base64.b64encode(content).decode()
+        for file in _files(data)[:-1]:
+            assert texts_of({"messages": [{"role": "user", "content": [file]}]}) == []
+
+
+def test_a_file_that_is_not_base64_is_checked_as_it_is() -> None:
+    for file in _files("a secret: 1"):
+        (text,) = (text for text in texts_of({"messages": [{"content": [file]}]}) if text != "one")
+        assert text.endswith("a secret: 1")
 
 
 def test_audio_is_skipped_and_its_transcript_checked() -> None:
@@ -198,10 +276,17 @@ def test_results_and_documents_with_fields_of_any_name_are_checked() -> None:
     assert texts_of({"messages": [{"content": [converse]}]}) == ["one", "two", "three"]
     converse["toolResult"]["content"] = [{"json": [values]}]
     assert texts_of({"messages": [{"content": [converse]}]}) == ["one", "two", "three"]
-    assert texts_of({"documents": [{"id": "d", "data": values}]}) == ["one", "two", "three"]
+    assert texts_of({"documents": [{"id": "d", "data": values}]}) == ["d", "one", "two", "three"]
+    assert texts_of({"documents": [values]}) == ["one", "two", "three"]
     assert texts_of({"prompt": {"id": "p", "variables": values}}) == ["one", "two", "three"]
-    cohere = {"type": "document", "document": {"data": '{"a": "one"}'}}
-    assert texts_of({"messages": [{"role": "tool", "content": [cohere]}]}) == ['{"a": "one"}']
+    cohere = {"type": "document", "document": {"id": "d", "data": '{"a": "one"}'}}
+    assert texts_of({"messages": [{"role": "tool", "content": [cohere]}]}) == ["d", '{"a": "one"}']
+    sources = [{"type": "tool", "id": "c:0", "tool_output": values}]
+    assert texts_of({"messages": [{"citations": [{"sources": sources}]}]}) == [
+        "one",
+        "two",
+        "three",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -245,6 +330,29 @@ def test_examples_and_grammars_of_tools_are_checked() -> None:
         {"type": "mcp", "server_label": "x", "server_url": "y", "server_description": "three"},
     ]
     assert texts_of({"tools": tools}) == ["one", "two", "three"]
+
+
+def test_other_texts_of_tools_and_schemas_are_checked() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "ada@example.com": {"type": "string", "note": "one"},
+            "a": {"errors": ["two"]},
+        },
+        "required": ["ada@example.com", "a"],
+    }
+    tools = [
+        {"type": "function", "function": {"name": "f", "strict": True, "parameters": schema}},
+        {"type": "web_search", "user_location": {"type": "approximate", "city": "three"}},
+        {"type": "mcp", "server_label": "l", "server_url": "u", "authorization": "SECRET"},
+    ]
+    body = {"tools": tools}
+    assert texts_of(body) == ["ada@example.com", "one", "two", "ada@example.com", "three"]
+    masked = map_texts(body, lambda text: "[EMAIL]" if "@" in text else text)
+    parameters = masked["tools"][0]["function"]["parameters"]
+    assert list(parameters["properties"]) == parameters["required"] == ["[EMAIL]", "a"]
+    assert masked["tools"][1:] == tools[1:]
+    assert map_texts(body, lambda text: text) is body
 
 
 @pytest.mark.parametrize(
@@ -295,4 +403,15 @@ def test_texts_like_data_urls_take_linear_time() -> None:
     body = {"messages": [{"role": "user", "content": text}] * 10_000}
     start = time.thread_time()
     assert len(texts_of(body)) == 10_000
+    assert time.thread_time() - start < 2
+
+
+def test_large_files_take_linear_time() -> None:
+    image = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\xff" * 6_000_000).decode()
+    body = {"messages": [{"content": [{"inlineData": {"mimeType": "image/png", "data": image}}]}]}
+    start = time.thread_time()
+    assert texts_of(body) == []
+    assert texts_of({"messages": [{"content": ["=" * 100_000 + "!"]}]}) != []
+    assert texts_of({"messages": [{"bytes": "\r\n" * 100_000 + "!"}]}) != []
+    assert texts_of({"messages": [{"bytes": "=\n" * 100_000 + "!"}]}) != []
     assert time.thread_time() - start < 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -111,6 +113,128 @@ async def test_stored_turns_are_checked_by_the_guardrails_of_the_route(
     sent_body = live.upstreams.requests[0].content
     assert b"[CREDIT_CARD]" in sent_body
     assert not shows_card(sent_body)
+
+
+FILE = base64.b64encode(f"name,card\nAda,{CARD}".encode()).decode()
+TURN = {"role": "user", "content": "what is my card?"}
+UNUSUAL_REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "author": ("/v1/chat/completions", {"messages": [{**TURN, "name": CARD}]}),
+    "data_url": (
+        "/v1/chat/completions",
+        {"messages": [{**TURN, "content": "data:a/b;base64,4111111111111111"}]},
+    ),
+    "file": (
+        "/v1/chat/completions",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "file",
+                            "file": {
+                                "filename": "a.csv",
+                                "file_data": f"data:text/csv;base64,{FILE}",
+                            },
+                        }
+                    ],
+                }
+            ]
+        },
+    ),
+    "tool": (
+        "/v1/chat/completions",
+        {
+            "messages": [TURN],
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "parameters": {
+                            "type": "object",
+                            "properties": {CARD: {"type": "string", "note": CARD}},
+                            "required": [CARD],
+                        },
+                    },
+                }
+            ],
+        },
+    ),
+    "gemini_file": (
+        "/v1beta/models/r:generateContent",
+        {
+            "contents": [
+                {
+                    "role": "user",
+                    "parts": [{"inlineData": {"mimeType": "text/csv", "data": FILE}}],
+                }
+            ]
+        },
+    ),
+    "converse_document": (
+        "/model/r/converse",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"text": "what is it?"},
+                        {"document": {"format": "csv", "name": CARD, "source": {"bytes": FILE}}},
+                    ],
+                }
+            ]
+        },
+    ),
+    "cohere_result": (
+        "/v2/chat",
+        {
+            "messages": [
+                TURN,
+                {
+                    "role": "assistant",
+                    "tool_calls": [
+                        {
+                            "id": "c",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": "{}"},
+                        }
+                    ],
+                },
+                {
+                    "role": "tool",
+                    "tool_call_id": "c",
+                    "content": [{"type": "document", "document": {"id": CARD, "data": "x"}}],
+                },
+            ]
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL_REQUESTS)
+@pytest.mark.parametrize("target", ["passed", "openai_chat", "anthropic_messages"])
+async def test_texts_in_unusual_places_are_masked(tmp_path: Path, name: str, target: str) -> None:
+    """In a request that is passed through, and in one that is translated."""
+    path, body = UNUSUAL_REQUESTS[name]
+    dialect, preset = {
+        "/v1/chat/completions": ("openai_chat", "custom"),
+        "/v1beta/models/r:generateContent": ("gemini", "gemini"),
+        "/model/r/converse": ("bedrock_converse", "bedrock"),
+        "/v2/chat": ("cohere", "cohere"),
+    }[path]
+    if target != "passed":
+        dialect, preset = target, "custom" if target == "openai_chat" else "anthropic"
+    routes = snapshot(
+        route("r", provider("one", dialect, preset=preset)), guardrails={"cards": GUARD}
+    )
+    async with gateway(tmp_path, routes, one=lambda _: completion("I do not know")) as live:
+        await live.post(path, {"model": "r", **body})
+    sent_body = live.upstreams.requests[0].content
+    encoded_files = re.findall(rb"(?:[A-Za-z0-9+/]{4}){4,}[A-Za-z0-9+/]{0,3}=*", sent_body)
+    sent_files = [base64.b64decode(data + b"=" * (-len(data) % 4)) for data in encoded_files]
+    assert not any(map(shows_card, [sent_body, *sent_files]))
+    assert b"4111111111111111" not in sent_body
 
 
 def anthropic_stream(*blocks: dict[str, Any]) -> list[bytes]:
