@@ -13,7 +13,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.management.start.protocol import SocketProtocol
-from tests.waits import WAIT_TIMEOUT_S
+from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
@@ -127,6 +127,46 @@ async def test_a_message_that_stays_incomplete_ends_the_connection(
         assert rest.startswith(PONG)
         assert rest[len(PONG) :][2:4] == (1008).to_bytes(2, "big")
     assert server.messages.empty()
+
+
+@pytest.mark.parametrize("fragmented", [False, True])
+async def test_incomplete_messages_of_all_connections_take_bounded_memory(
+    monkeypatch: pytest.MonkeyPatch, fragmented: bool
+) -> None:
+    """A key may have hundreds of connections."""
+    monkeypatch.setattr(SocketProtocol, "max_total_bytes", 2_000_000)
+    data = b"a" * 800_000
+    start = b"\x01\xff" + len(data).to_bytes(8, "big") + MASK
+    if not fragmented:
+        start = b"\x81\xff" + (len(data) + 1).to_bytes(8, "big") + MASK
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(open_connection()) for _ in range(3)]
+        for _, _, writer in opened[:2]:
+            writer.write(start + data)
+            await writer.drain()
+        await wait_until_async(lambda: SocketProtocol.total_bytes >= 1_600_000)
+        (*_, (_, reader, writer)) = opened
+        writer.write(b"\x81\x82" + MASK + b"ab")  # a small message is received
+        assert (await asyncio.wait_for(opened[2][0].messages.get(), 60))["text"] == "ab"
+        with contextlib.suppress(ConnectionError):
+            writer.write(start + data)
+            await writer.drain()
+            closing = await asyncio.wait_for(reader.read(), WAIT_TIMEOUT_S)
+            assert closing[2:4] == (1013).to_bytes(2, "big")
+        await asyncio.wait_for(opened[2][0].closed.wait(), WAIT_TIMEOUT_S)
+        end = b"\x80\x80" + MASK if fragmented else b"a"
+        opened[0][2].write(end)  # the others go on
+        message = await asyncio.wait_for(opened[0][0].messages.get(), 60)
+        assert len(message["text"]) >= len(data)
+    await wait_until_async(lambda: SocketProtocol.total_bytes == 0)
+
+
+async def test_a_message_counts_until_the_application_has_handled_it() -> None:
+    async with open_connection() as (server, reader, writer):
+        for _ in range(3):
+            writer.write(b"\x82\xff" + (200_000).to_bytes(8, "big") + MASK + b"a" * 200_000)
+            await asyncio.wait_for(server.messages.get(), 60)
+        await wait_until_async(lambda: SocketProtocol.total_bytes == 0)
 
 
 @pytest.mark.parametrize(

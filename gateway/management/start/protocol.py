@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from collections import deque
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import httptools
@@ -34,6 +35,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.canon.errors import Error
+from gateway.config import capacity
 from gateway.edge.admission import CREDENTIAL_HEADERS
 from gateway.edge.refusals import send_refusal
 from gateway.management.start.connection_deadlines import (
@@ -44,8 +46,8 @@ from gateway.management.start.connection_deadlines import (
 )
 from gateway.relay.upstream.http1 import coalescer_for
 
-# Close code of a WebSocket.
-_POLICY_VIOLATION = 1008
+# Close codes of a WebSocket.
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 # Up to this size, the head of a response of known length is buffered until its body follows,
 # and writes are buffered until the end of the loop iteration.
 _SMALL_BYTES = 64 * 1024
@@ -505,14 +507,28 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     Attributes:
         message_s: the time for all fragments of a message, which pings do not prolong.
+        max_total_bytes: the limit of `total_bytes`; None for that of large bodies.
+        total_bytes: messages on all connections that are incomplete, or that the application
+            has not handled yet.
     """
 
     message_s: float | None = None
+    max_total_bytes: ClassVar[int | None] = None
+    total_bytes: ClassVar[int] = 0
     _message_timer: asyncio.TimerHandle | None = None
+    # What this connection contributes to `total_bytes`.
+    _held_bytes = 0
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        # Of the complete messages, the oldest first; that of the message being handled.
+        self._message_sizes: deque[int] = deque()
+        self._handled_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Parse received data. Answers an invalid handshake, which uvicorn leaves open for ever."""
         super().data_received(data)
+        self._count_memory()
         if self.frames and self._message_timer is None:
             seconds = settings.BODY_TIMEOUT_S if self.message_s is None else self.message_s
             self._message_timer = self.loop.call_later(seconds, self._close_incomplete)
@@ -528,7 +544,30 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def send_receive_event_to_app(self) -> None:
         """Pass on a message that is complete."""
         self._stop_message_timer()
+        if not self.close_sent:
+            self._message_sizes.append(sum(map(len, self.frames)))
         super().send_receive_event_to_app()
+
+    def _count_memory(self) -> None:
+        """Update `total_bytes`; close a connection that holds much when it exceeds its limit."""
+        self._set_held_bytes(
+            len(self.conn.reader.buffer)
+            + sum(map(len, self.frames))
+            + sum(self._message_sizes)
+            + self._handled_bytes
+        )
+        if self._held_bytes <= _SMALL_BYTES:
+            return
+        limit = self.max_total_bytes
+        if limit is None:
+            limit = capacity.large_body_bytes(settings.MAX_BODY_BYTES)
+            SocketProtocol.max_total_bytes = limit
+        if SocketProtocol.total_bytes > limit:
+            self._close_early(_TRY_AGAIN_LATER, "too many large messages at the moment")
+
+    def _set_held_bytes(self, held_bytes: int) -> None:
+        SocketProtocol.total_bytes += held_bytes - self._held_bytes
+        self._held_bytes = held_bytes
 
     def _stop_message_timer(self) -> None:
         if self._message_timer is not None:
@@ -537,16 +576,23 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def _close_incomplete(self) -> None:
         """Close a connection whose message is still incomplete."""
-        self._message_timer, self.frames = None, []
+        self._close_early(_POLICY_VIOLATION, "the message did not arrive in time")
+
+    def _close_early(self, code: int, reason: str) -> None:
+        """Close the connection, and drop what has arrived of a message."""
+        self._stop_message_timer()
+        self.frames = []
+        self.conn.reader.buffer.clear()
         if not (self.close_sent or self.transport.is_closing()):
             self.close_sent = True
-            self.conn.send_close(_POLICY_VIOLATION, "the message did not arrive in time")
+            self.conn.send_close(code, reason)
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the timer of a message that will never be complete."""
+        """Forget a message that will never be complete."""
         self._stop_message_timer()
+        self._set_held_bytes(0)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -567,7 +613,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     async def receive(self) -> Any:
         """Return the next event; uvicorn then reads again, which waits for the client here."""
+        if self._handled_bytes and not self.disconnected:
+            self._set_held_bytes(self._held_bytes - self._handled_bytes)
+        self._handled_bytes = 0
         message = await super().receive()
+        if message["type"] == "websocket.receive":
+            self._handled_bytes = self._message_sizes.popleft()
         if not self.writable.is_set():
             self.transport.pause_reading()
         return message
