@@ -1,4 +1,4 @@
-"""Security headers, compression, the time zone of the browser, and the actor of the audit log."""
+"""Security headers, compression, redirects, the reader's time zone, the actor of the audit log."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from functools import lru_cache
 from typing import Any, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.middleware.gzip import GZipMiddleware
 from django.middleware.locale import LocaleMiddleware
 from django.urls import is_valid_path
 from django.utils import timezone
 
 from console.hashing import TooManyHashes
+from console.htmx import is_partial
 from gateway import audit
 from gateway.api.middleware import Middleware
 
@@ -43,6 +50,7 @@ _STATIC = (".css", ".js", ".svg")
 _PRIVATE = ("text/html", "application/json", "application/x-ndjson", "text/csv")
 # Set in the scope of a request whose credential was accepted, for the server.
 AUTHENTICATED = "dragoman.authenticated"
+_CONSOLE = "/console/"
 # Such as `America/Argentina/Buenos_Aires`, `Etc/GMT+5`.
 _ZONE_NAME = re.compile(r"[A-Za-z][\w+-]{0,31}(/[A-Za-z][\w+-]{0,31}){0,2}", re.ASCII)
 HEADERS = {
@@ -123,6 +131,40 @@ class Language(LocaleMiddleware):
         is_valid_path(request.path_info)
         if len(sys.modules) > modules and gc.get_freeze_count():
             gc.freeze()  # as the runtime does with what a start imports
+
+
+class ActionAddresses(Middleware):
+    """Redirects a browser from the address of a form's action to the page that has the form.
+
+    A form with errors is shown at that address, which is then loaded again or kept in a tab.
+    """
+
+    def after(
+        self, request: HttpRequest, response: HttpResponseBase, state: Any
+    ) -> HttpResponseBase:
+        """Return the redirect if a page of the console was requested and the view has none."""
+        if (
+            response.status_code != 405
+            or request.method not in {"GET", "HEAD"}
+            or not request.path_info.startswith(_CONSOLE)
+            or "text/html" not in request.headers.get("Accept", "")  # a script
+            or is_partial(request)
+        ):
+            return response
+        query = request.META.get("QUERY_STRING", "")
+        page = _parent_page(request.path_info)
+        return HttpResponseRedirect(f"{page}?{query}" if query else page)
+
+
+def _parent_page(path: str) -> str:
+    """The nearest address above this one: `/console/keys/7` of `/console/keys/7/revoke`.
+
+    It may be the address of an action too, whose redirect leads further up.
+    """
+    while (path := path.rpartition("/")[0]) and f"{path}/" != _CONSOLE:
+        if is_valid_path(path):
+            return path
+    return _CONSOLE
 
 
 class ReaderTimeZone(Middleware):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.test import Client
+from django.urls import get_resolver
 
 from console.pages import overview
 
@@ -114,3 +116,37 @@ def test_after_signing_in_a_form_is_shown_again(referer: str, back: str) -> None
     )
     assert response.status_code == 302
     assert response["Location"].endswith(f"sign-in?next={back}")
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("users/7/password", "users/7"),
+        ("keys/7/revoke?page=2", "keys/7?page=2"),
+        ("evaluate/runs/5f3a0c4e-0d1f-4f0e-9a51-2f6f1f0a7c11/pause", None),
+        ("playground/links/7/revoke", "playground/links"),
+        ("route-restore/coding", ""),
+        ("sign-out", ""),
+    ],
+)
+def test_the_address_of_a_forms_action_leads_to_its_page(
+    admin_client: Client, path: str, page: str | None
+) -> None:
+    """It was an empty page, after a reload of a form with errors."""
+    expected = path.rpartition("/")[0] if page is None else page
+    response = admin_client.get(f"/console/{path}", headers={"accept": "text/html,*/*;q=0.8"})
+    assert (response.status_code, response["Location"]) == (302, f"/console/{expected}")
+    # Scripts, and htmx for a part of a page, learn of their mistake.
+    assert admin_client.get(f"/console/{path}").status_code == 405
+    part = {"accept": "text/html", "hx-request": "true"}
+    assert admin_client.get(f"/console/{path}", headers=part).status_code == 405
+
+
+def test_every_action_leads_to_a_page(admin_client: Client) -> None:
+    """No redirect goes in circles."""
+    for entry in get_resolver("console.urls").url_patterns:
+        path = "/console/" + re.sub("<[^>]*>", "7", str(entry.pattern))
+        response = admin_client.get(path, headers={"accept": "text/html"})
+        if response.status_code == 302:
+            response = admin_client.get(path, headers={"accept": "text/html"}, follow=True)
+        assert response.status_code != 405, path
