@@ -36,12 +36,14 @@ const isFieldChanged = (field) =>
 
 const fieldState = (field) => ({ name: field.name, type: field.type, value: field.value, checked: field.checked ?? null });
 
+// The server fills in a form whose entries it has refused, or has drawn anew: its fields are then not "changed".
+const isFilledByServer = (form) => !["0", undefined].includes(form.dataset.changes) || form.querySelector("[aria-invalid=true]") !== null;
+
 /** The fields of a form; null if the user has not changed any. */
 function createDraft(form) {
   const formFields = fields(form);
-  // The route editor gets its draft back from the server, so that its fields are never "changed".
-  const isChanged = form.dataset.changes ? form.dataset.changes !== "0" || formFields.some(isFieldChanged) : formFields.some(isFieldChanged);
-  return isChanged ? { index: forms().indexOf(form), id: form.id, fields: formFields.map(fieldState) } : null;
+  if (!isFilledByServer(form) && !formFields.some(isFieldChanged)) return null;
+  return { index: forms().indexOf(form), id: form.id, action: form.getAttribute("action"), fields: formFields.map(fieldState) };
 }
 
 function saveDrafts() {
@@ -67,12 +69,13 @@ function fillForm(form, draft) {
 
 /** Restores a form whose fields the server renders: the server renders it again from the draft. */
 async function redrawForm(form, draft) {
-  const body = new URLSearchParams([["do", "check"]]);
+  const body = new URLSearchParams(form.dataset.redraw);
   for (const { name, type, value, checked } of draft.fields) {
     if (!["checkbox", "radio"].includes(type) || checked) body.append(name, value);
   }
   const csrfToken = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
-  const response = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true", "X-CSRFToken": csrfToken } });
+  // Not `form.action`, which is a field if one has that name.
+  const response = await fetch(form.getAttribute("action") || location.href, { method: "POST", body, headers: { "HX-Request": "true", "X-CSRFToken": csrfToken } });
   if (!response.ok) return;
   const renderedForm = new DOMParser().parseFromString(await response.text(), "text/html").querySelector(`#${form.id}`);
   if (!renderedForm) return;
@@ -80,19 +83,27 @@ async function redrawForm(form, draft) {
   window.htmx?.process(renderedForm);
 }
 
+/** The form of a draft; on another page than the draft's, such as that of the form's action, only one with this action. */
+function formOf(draft, { index, id, action }) {
+  if (draft.path === location.pathname) return id ? document.getElementById(id) : forms()[index];
+  return action ? forms().find((form) => form.getAttribute("action") === action) : null;
+}
+
 async function restoreDraft() {
   const draft = readDraft();
   if (!draft) return;
   if (interruptionPage()) return writeDraft({ ...draft, interrupted: true });
   writeDraft(null);
-  if (!draft.interrupted || draft.path !== location.pathname || draft.user !== user()) return;
+  if (!draft.interrupted || draft.user !== user()) return;
+  let isRestored = false;
   for (const formDraft of draft.forms) {
-    const form = formDraft.id ? document.getElementById(formDraft.id) : forms()[formDraft.index];
+    const form = formOf(draft, formDraft);
     if (!form) continue;
-    if (form.dataset.changes) await redrawForm(form, formDraft);
+    if (form.dataset.redraw) await redrawForm(form, formDraft);
     else fillForm(form, formDraft);
+    isRestored = true;
   }
-  toast(_("Your entries were restored. They are not saved yet."));
+  if (isRestored) toast(_("Your entries were restored. They are not saved yet."));
 }
 
 addEventListener("pagehide", saveDrafts);

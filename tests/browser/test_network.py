@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.site import Site
@@ -96,6 +97,49 @@ def test_added_rows_of_a_form_survive_a_new_session(
     page.wait_for_url(re.compile("/console/evaluate/new"))
     expect(page.locator("[name=assert-2-type]")).to_have_value("contains")
     expect(page.locator("[name=assert-2-value]")).to_have_value("Paris")
+
+
+@pytest.mark.parametrize("path", ["/console/prompts/new", "/console/prompts/{prompt}"])
+def test_added_messages_of_a_prompt_survive_a_new_session(
+    site_with_data: Site, open_page: Callable[..., Any], path: str
+) -> None:
+    """The server adds the rows, to a page at the address of the form's action."""
+    page = open_page("admin")
+    page.goto(path.format(**site_with_data.names))
+    rows = page.locator("textarea[name^=content-]")
+    count = rows.count()
+    for number in range(count + 1, count + 3):
+        page.get_by_role("button", name="Add message").click()
+        expect(rows).to_have_count(number)
+    rows.last.fill("Use the units of {{country}}.")
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="Save").click()
+    sign_in_again(page, site_with_data)
+    page.wait_for_url(re.compile(path.format(**site_with_data.names) + "$"))
+    expect(rows).to_have_count(count + 2)
+    expect(rows.last).to_have_value("Use the units of {{country}}.")
+    expect(page.locator(".toast")).to_contain_text("not saved yet")
+
+
+def test_input_with_an_error_survives_a_new_session(
+    site_with_data: Site, open_page: Callable[..., Any], page_errors: Any
+) -> None:
+    """The server had filled in the fields, which no longer counted as changed."""
+    page_errors.allow("422")
+    page = open_page("admin")
+    page.goto("/console/teams/add")
+    page.locator("input[name=name]").fill("Team of tomorrow")
+    page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+    page.locator("input[name=budget_day_usd]").fill("-3")
+    save = page.locator("main form button.primary")
+    save.click()
+    expect(page.locator("[aria-invalid=true]")).to_have_count(1)
+    page.context.clear_cookies(name="sessionid")
+    save.click()
+    sign_in_again(page, site_with_data)
+    page.wait_for_url(re.compile("/console/teams/add"))
+    expect(page.locator("input[name=name]")).to_have_value("Team of tomorrow")
+    expect(page.locator("input[name=budget_day_usd]")).to_have_value("-3")
 
 
 def test_a_draft_of_a_route_outlives_the_session(
