@@ -33,14 +33,14 @@ function showBusyLabel(element) {
   };
 }
 
-for (const link of document.querySelectorAll("a[data-busy-label]")) {
-  link.addEventListener("click", (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const restoreLabel = showBusyLabel(link);
-    // The Back button shows this page in the state in which it was left.
-    addEventListener("pageshow", restoreLabel, { once: true });
-  });
-}
+// On the document: a search replaces the rows of the list.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-busy-label]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const restoreLabel = showBusyLabel(link);
+  // The Back button shows this page in the state in which it was left.
+  addEventListener("pageshow", restoreLabel, { once: true });
+});
 
 const labelRestorers = new WeakMap();
 document.addEventListener("htmx:before:request", (event) => {

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import escape
 
 from console.evaluate.definition import Case, Definition, render_definition
 from console.insight import targets
@@ -18,7 +19,7 @@ from console.models import Evaluation
 from console.pages.evaluate import views
 from console.pages.prompts import views as prompts
 from gateway import store
-from gateway.models import ApiKey, Model, Route, Target, Team
+from gateway.models import ApiKey, Model, Provider, Route, Target, Team
 from gateway.store.keys import new_key_row
 from tests.store.factories import provider, route
 
@@ -126,6 +127,37 @@ def test_users_are_paged_and_searched(admin_client: Client) -> None:
     )
     assert "person0500" in part and "person0501" not in part and "<html" not in part
     assert "No users match" in fetch(admin_client, reverse("users") + "?q=%00x", max_queries=20)
+
+
+def test_after_a_change_the_list_of_users_shows_the_same_page(admin_client: Client) -> None:
+    User.objects.bulk_create(User(username=f"person{n:04}") for n in range(USERS))
+    html = fetch(admin_client, f"{reverse('users')}?q=person&page=6", max_queries=20)
+    person = User.objects.get(username="person0500")
+    url = f"{reverse('user-edit', args=[person.pk])}?q=person&page=6"
+    assert f'href="{escape(url)}"' in html
+    html = fetch(admin_client, url, max_queries=20)
+    assert f'href="{escape(reverse("users") + "?q=person&page=6")}"' in html
+    action = reverse("user-password", args=[person.pk])
+    assert f'action="{escape(action + "?q=person&page=6")}"' in html
+    saved = admin_client.post(f"{action}?q=person&page=6", {"password": "a long passphrase"})
+    assert saved["Location"] == f"{reverse('users')}?q=person&page=6"
+
+
+def test_providers_are_paged_and_searched(admin_client: Client) -> None:
+    for number in range(200):
+        provider(f"provider{number:04}")
+    url = reverse("providers")
+    html = fetch(admin_client, url, max_queries=30)
+    assert "provider0099" in html and "provider0100" not in html and "1–100 of 200" in html
+    html = fetch(admin_client, f"{url}?q=provider&page=2", max_queries=30)
+    assert "provider0199" in html and "provider0099" not in html
+    row = Provider.objects.get(name="provider0199")
+    action = f"{reverse('provider-enable', args=[row.pk])}?q=provider&page=2"
+    assert f'action="{escape(action)}"' in html
+    assert admin_client.post(action, {"on": "no"})["Location"] == f"{url}?q=provider&page=2"
+    part = fetch(admin_client, f"{url}?q=0150", max_queries=30, headers={"hx-request": "true"})
+    assert "provider0150" in part and "provider0151" not in part and "<html" not in part
+    assert "No providers match" in fetch(admin_client, f"{url}?q=%00x", max_queries=30)
 
 
 def test_routes_are_paged_and_searched(admin_client: Client) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import editor, viewer
 from console.htmx import render_page_or_part
+from console.list_search import list_url
 from console.numbers import number_in
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
@@ -130,7 +129,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """Revoke a key; the next page offers to undo it."""
     get_object_or_404(ApiKey, pk=pk)
     ApiKey.objects.with_pk(pk).revoke()
-    return redirect(_list_url(request, revoked=pk))
+    return redirect(list_url(request, "keys", revoked=pk))
 
 
 @require_POST
@@ -144,13 +143,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         message = _("Too late: %(name)s stays revoked. Create a new key instead.")
         messages.error(request, message % {"name": row.name})
-    return redirect(_list_url(request))
-
-
-def _list_url(request: HttpRequest, **changes: Any) -> str:
-    """Return the URL of the list with the search and page that the action's URL names."""
-    query = {name: request.GET[name] for name in ("q", "page") if name in request.GET} | changes
-    return f"{reverse('keys')}?{urlencode(query)}" if query else reverse("keys")
+    return redirect(list_url(request, "keys"))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -166,7 +159,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     messages.success(request, _("%(name)s deleted.") % {"name": row.name})
     if not ApiKey.objects.revoked().exists():
         return redirect("keys")
-    return redirect(_list_url(request, show="revoked"))
+    return redirect(list_url(request, "keys", show="revoked"))
 
 
 @require_POST

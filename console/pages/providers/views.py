@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,6 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import admin, is_admin, viewer
 from console.dialects import title
+from console.htmx import render_page_or_part
+from console.list_search import filter_by_name, list_url
 from console.pages.keys.spend import provider_gauges
 from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
 from console.pages.providers.state import credential, healths, rows_of
@@ -28,6 +31,7 @@ from gateway.store.network_values import network_value, network_warnings
 from gateway.store.ownership import adopt_row
 
 PAGE = "providers"
+PAGE_ROWS = 100
 # Fields that are always shown; the others are folded unless one of them is invalid.
 FIRST_FIELDS = frozenset({"name", "base_url", "mode", "key", "credential_env"})
 # Presets for any server, shown apart from the grid.
@@ -37,14 +41,26 @@ CUSTOM_PRESETS = ("custom", "custom-anthropic", "custom-completions", "custom-em
 @require_safe
 @viewer
 def providers(request: HttpRequest) -> HttpResponse:
-    """All providers: key, models, state."""
-    rows = Provider.objects.annotate(model_count=Count("models")).order_by("name")
-    row_views = rows_of(rows, runtime_of(request), admin=is_admin(request.user))
+    """The providers that match the search in the URL: key, models, state."""
+    text = request.GET.get("q", "").strip()[:100]
+    selected = filter_by_name(Provider.objects.order_by("name"), text)
+    counted = selected.annotate(model_count=Count("models"))
+    pages = Paginator(counted, PAGE_ROWS).get_page(request.GET.get("page"))
+    row_views = rows_of(pages, runtime_of(request), admin=is_admin(request.user))
     for row in row_views:
         row["preset"] = preset_of(row["row"])
         row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
         row["read_only"] = row["row"].read_only
-    return render(request, "console/providers/page.html", {"page": PAGE, "rows": row_views})
+    context = {
+        "page": PAGE,
+        "rows": row_views,
+        "text": text,
+        "pages": pages,
+        "count": pages.paginator.count,
+    }
+    return render_page_or_part(
+        request, "console/providers/page.html", "console/providers/_rows.html", context
+    )
 
 
 @require_safe
@@ -167,7 +183,7 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
     row.save()
     message = _("%(name)s enabled.") if row.enabled else _("%(name)s disabled. Routes skip it.")
     messages.success(request, message % {"name": row.name})
-    return redirect("providers")
+    return redirect(list_url(request, "providers"))
 
 
 @require_POST

@@ -20,6 +20,7 @@ from console import accounts
 from console.access import admin
 from console.delete_confirmation import delete_confirmation
 from console.htmx import render_page_or_part
+from console.list_search import list_url
 from console.pages.users.forms import NewUserForm, PersonalLimitsForm, ResetForm, RoleForm
 from gateway.models import ApiKey
 from gateway.roles import PERMISSIONS
@@ -66,7 +67,7 @@ def user_add(request: HttpRequest) -> HttpResponse:
             bodies=account["bodies"],
         )
         messages.success(request, _("%(name)s can sign in now.") % {"name": account["username"]})
-        return redirect("users")
+        return redirect(list_url(request, "users"))
     status = 422 if request.method == "POST" else 200
     return render(request, "console/users/add.html", {"page": PAGE, "form": form}, status=status)
 
@@ -88,7 +89,7 @@ def user_edit(request: HttpRequest, pk: int) -> HttpResponse:
         form.add_error("role", _("This is the only admin. Make another user an admin first."))
         return _render_page(request, get_object_or_404(User, pk=pk), {"role": form}, status=422)
     messages.success(request, _("Saved. Takes effect on the next page they open."))
-    return redirect("users")
+    return redirect(list_url(request, "users"))
 
 
 @sensitive_post_parameters("password")
@@ -104,7 +105,7 @@ def user_password(request: HttpRequest, pk: int) -> HttpResponse:
     messages.success(
         request, _("The password of %(name)s has been changed.") % {"name": person.username}
     )
-    return redirect("users")
+    return redirect(list_url(request, "users"))
 
 
 @require_POST
@@ -117,7 +118,7 @@ def user_limits(request: HttpRequest, pk: int) -> HttpResponse:
         return _render_page(request, person, {"limits": form}, status=422)
     accounts.set_limits(person, **form.cleaned_data)
     messages.success(request, _("Saved. Applies to keys that they create from now on."))
-    return redirect("user-edit", pk=pk)
+    return redirect(_user_url(request, person))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -129,7 +130,7 @@ def user_two_factor(request: HttpRequest, pk: int) -> HttpResponse:
         return delete_confirmation(
             request,
             PAGE,
-            crumbs=_crumbs(person),
+            crumbs=_crumbs(request, person),
             title=_("Remove the second factors of %(name)s") % {"name": person.username},
             consequence=_("They then sign in with only their password."),
             label=_("Remove second factors"),
@@ -137,7 +138,7 @@ def user_two_factor(request: HttpRequest, pk: int) -> HttpResponse:
     accounts.remove_two_factor(person)
     message = _("%(name)s signs in without a second factor now.")
     messages.success(request, message % {"name": person.username})
-    return redirect("user-edit", pk=pk)
+    return redirect(_user_url(request, person))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -159,12 +160,12 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
         _("%(name)s can sign in again.") if active else _("%(name)s is signed out and deactivated.")
     )
     messages.success(request, message % {"name": person.username})
-    return redirect("users")
+    return redirect(list_url(request, "users"))
 
 
 def _ask_to_deactivate(request: HttpRequest, person: User) -> HttpResponse:
     if not person.is_active:
-        return redirect("user-edit", pk=person.pk)
+        return redirect(_user_url(request, person))
     keys = ApiKey.objects.owned_by(person).live().count()
     consequence = _("They are signed out immediately and cannot sign in.")
     if keys:
@@ -177,7 +178,7 @@ def _ask_to_deactivate(request: HttpRequest, person: User) -> HttpResponse:
     return delete_confirmation(
         request,
         PAGE,
-        crumbs=_crumbs(person),
+        crumbs=_crumbs(request, person),
         title=_("Deactivate %(name)s") % {"name": person.username},
         consequence=consequence,
         label=_("Deactivate"),
@@ -185,10 +186,17 @@ def _ask_to_deactivate(request: HttpRequest, person: User) -> HttpResponse:
     )
 
 
-def _crumbs(person: User) -> list[tuple[str, str]]:
+def _user_url(request: HttpRequest, person: User) -> str:
+    """URL of the user's page, which leads back to the page of the list."""
+    query = request.META.get("QUERY_STRING", "")
+    url = reverse("user-edit", args=[person.pk])
+    return f"{url}?{query}" if query else url
+
+
+def _crumbs(request: HttpRequest, person: User) -> list[tuple[str, str]]:
     return [
-        (reverse("users"), _("Users")),
-        (reverse("user-edit", args=[person.pk]), person.username),
+        (list_url(request, "users"), _("Users")),
+        (_user_url(request, person), person.username),
     ]
 
 
@@ -204,6 +212,7 @@ def _render_page(
 ) -> HttpResponse:
     context = {
         "page": PAGE,
+        "list_url": list_url(request, "users"),
         "person": person,
         "myself": person.pk == cast("User", request.user).pk,
         "role": RoleForm(initial=_role_context(person)),
