@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from gateway.models.alert import AlertChannel, AlertDelivery
 from gateway.models.sealed import UndecryptableError
+from gateway.relay.upstream.connect import describe_connect_failure
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +103,19 @@ def _post_json(url: str, payload: dict[str, Any]) -> None:
     except httpx.TimeoutException:
         raise DeliveryError(f"no response within {TIMEOUT_S:.0f} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # The error's own text may contain the URL, which is a secret.
-        raise DeliveryError(f"the connection failed ({type(error).__name__})") from None
+        raise DeliveryError(_describe_failure(error)) from None
     if not 200 <= status < 300:
         raise DeliveryError(f"HTTP {status}")
+
+
+def _describe_failure(error: Exception) -> str:
+    """What failed; not the error's own text, which may contain the URL, a secret."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__  # httpcore removes the `__cause__`
+    if cause is None:
+        return f"the connection failed ({type(error).__name__})"
+    return f"the server could not be reached: {describe_connect_failure(cause)}"
 
 
 def _send_email(address: str, notification: Notification) -> None:

@@ -434,10 +434,17 @@ def test_a_failed_delivery_is_recorded(
     assert "secret-token" not in row.delivery.error
 
 
-def test_an_unreachable_webhook_reveals_no_url() -> None:
-    row = channel("http://127.0.0.1:1/secret-token")
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("127.0.0.1:1", "connection refused"),
+        ("secret-host.invalid", "its host name cannot be resolved"),
+    ],
+)
+def test_an_unreachable_webhook_names_the_reason_and_no_url(host: str, reason: str) -> None:
+    row = channel(f"http://{host}/secret-token")
     error = deliver(row, sample_notification(), attempts=1)
-    assert error == "the connection failed (ConnectError)"
+    assert error == f"the server could not be reached: {reason}"
 
 
 def test_alerts_are_sent_by_email(settings: Any) -> None:

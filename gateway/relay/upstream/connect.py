@@ -297,14 +297,17 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 def _connect_error(peer: str, error: Exception) -> httpx.TransportError:
     """The error for a connection to `peer` ("upstream", "proxy") that could not be opened."""
-    if isinstance(error, ssl.SSLError):
-        reason = describe_tls_failure(error)
-    elif isinstance(error, socket.gaierror):
-        reason = "its host name cannot be resolved"
-    else:
-        error_number = getattr(error, "errno", None)
-        if error_number is None and (match := _ERRNO.search(str(error))):
-            error_number = int(match[1])
-        reason = _ERRNOS.get(error_number or 0, "the connection was closed")
     error_class = httpx.ConnectError if peer == "upstream" else httpx.ProxyError
-    return error_class(f"the {peer} could not be reached: {reason}")
+    return error_class(f"the {peer} could not be reached: {describe_connect_failure(error)}")
+
+
+def describe_connect_failure(error: Exception) -> str:
+    """Why no connection was opened, as the end of a sentence about the server."""
+    if isinstance(error, ssl.SSLError):
+        return describe_tls_failure(error)
+    if isinstance(error, socket.gaierror):
+        return "its host name cannot be resolved"
+    error_number = getattr(error, "errno", None)
+    if error_number is None and (match := _ERRNO.search(str(error))):
+        error_number = int(match[1])
+    return _ERRNOS.get(error_number or 0, "the connection was closed")
