@@ -171,7 +171,7 @@ def test_filters_by_amount_dialect_and_part_of_a_name(query: str, expected: list
 
 def test_an_ignored_filter_is_shown(admin_client: Client):
     logged("req_a")
-    assert "Ignored: foo:bar is not a filter" in page(admin_client, "q=foo:bar")
+    assert "Ignored: foo:bar is not a valid filter" in page(admin_client, "q=foo:bar")
 
 
 @pytest.mark.parametrize(

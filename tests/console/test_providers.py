@@ -467,6 +467,18 @@ def test_a_failed_test_names_an_endpoint_in_the_base_url(
     assert (f"Remove {path} from the base URL" in page) is named
 
 
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(401, "Check the key"), (403, "Check the key"), (404, "Check the base URL"), (500, "")],
+)
+def test_a_failed_test_says_what_to_check(status: int, hint: str) -> None:
+    result = ConnectionTest(ok=False, status=status, message="no")
+    html = render_to_string("console/providers/_test.html", {"test_result": result})
+    assert [text for text in ("Check the key", "Check the base URL") if text in html] == (
+        [hint] if hint else []
+    )
+
+
 def test_a_test_of_a_wrong_form_sends_nothing(admin_client: Client) -> None:
     response = admin_client.post(
         reverse("provider-test-new", args=["custom"]), provider_form(name=""), headers=HTMX

@@ -393,6 +393,14 @@ def test_errors_block_saving_and_warnings_do_not(admin_client: Client) -> None:
     assert press(admin_client, "save", **{"t1-weight": "1"}).status_code == 302
 
 
+def test_a_refused_name_is_reported_at_its_field(admin_client: Client) -> None:
+    """On a phone, the checks are below the whole form."""
+    html = press(admin_client, "save", name="a b").content.decode()
+    assert 'aria-invalid="true" aria-describedby="route-name-error"' in html
+    assert '<ul class="errors" id="route-name-error"><li>This name is not allowed.</li>' in html
+    assert "route-name-error" not in press(admin_client, "check").content.decode()
+
+
 def action_labels(page: Any, level: str) -> str:
     return " | ".join(c.title for c in page.context["checks"] if c.level == level)
 

@@ -184,7 +184,7 @@ def test_requests_are_found_by_scores_and_comments(db: None) -> None:
 
 def test_an_unknown_has_filter_is_named(admin_client: Client) -> None:
     text = admin_client.get("/console/requests?q=has:picture").content.decode()
-    assert "Ignored: has:picture is not a filter" in text
+    assert "Ignored: has:picture is not a valid filter" in text
 
 
 def test_the_list_and_the_exports_have_the_scores(admin_client: Client) -> None:

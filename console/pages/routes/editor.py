@@ -20,7 +20,14 @@ from console.htmx import redirect_to, render_page_or_part
 from console.insight.targets import circuit_states
 from console.numbers import number_in
 from console.pages.routes import labels, presentation, yaml_text
-from console.pages.routes.checks import Check, CheckInput, blocks, check, downgrade_new_route_errors
+from console.pages.routes.checks import (
+    BAD,
+    Check,
+    CheckInput,
+    blocks,
+    check,
+    downgrade_new_route_errors,
+)
 from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
 from console.pages.routes.forms import (
     Draft,
@@ -227,6 +234,9 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
             state.draft, state.document, state.snapshot, target_metrics(), health
         ),
         "checks": findings,
+        "name_error": next(
+            (row.title for row in findings if row.field == "name" and row.level == BAD), ""
+        ),
         "checks_pill": pill_class,
         "checks_summary": pill_text,
         "blocked": blocks(findings),
