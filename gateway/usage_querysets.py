@@ -384,6 +384,11 @@ class UsageRange(Generic[Row]):
         spent_units = self._units_by("charged_units", "key_id")
         return {key_id: dollars(units) for (key_id,), units in spent_units.items() if key_id}
 
+    def spend_by_provider(self) -> dict[str, Decimal]:
+        """US dollars charged for responses of each provider, as far as known."""
+        spent_units = self._units_by("charged_units", "provider")
+        return {provider: dollars(units) for (provider,), units in spent_units.items()}
+
     def spend_by_target(self) -> dict[Name, Decimal]:
         """US dollars charged, by (requested route, provider, model) of the target that answered."""
         spent_units = self._units_by("charged_units", "route", "provider", "model")

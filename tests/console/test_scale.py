@@ -160,6 +160,22 @@ def test_providers_are_paged_and_searched(admin_client: Client) -> None:
     assert "No providers match" in fetch(admin_client, f"{url}?q=%00x", max_queries=30)
 
 
+def test_the_page_of_a_key_or_provider_reads_no_usage_of_others(admin_client: Client) -> None:
+    """It summed the usage of all keys and providers since the start, four times."""
+    row, _secret = new_key_row(name="key")
+    row.save()
+    openai = provider("openai")
+    for url, column in (
+        (reverse("key-edit", args=[row.pk]), '"key_id" IN'),
+        (reverse("keys"), '"key_id" IN'),
+        (reverse("provider-edit", args=[openai.pk]), '"provider" IN'),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            assert admin_client.get(url).status_code == 200
+        usage = [row["sql"] for row in queries if 'FROM "gateway_usageday"' in row["sql"]]
+        assert usage and [sql for sql in usage if column not in sql] == []
+
+
 def test_routes_are_paged_and_searched(admin_client: Client) -> None:
     Route.objects.bulk_create(Route(name=f"route{n:04}") for n in range(ROUTES))
     url = reverse("routes")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from gateway.models import ApiKey, Provider, Team, UsageHour
 from gateway.routing.limits import Budget, window_start
-from gateway.usage_querysets import Totals
+from gateway.usage_querysets import UsageRange
 
 SPANS: tuple[tuple[str, Promise], ...] = (
     ("day", _("Today")),
@@ -59,7 +59,15 @@ class Gauge(NamedTuple):
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
     """Return the spend of each key by row id: today, this week, this month and in total."""
-    return _gauges_by_key(keys, {span: _spend_by_key(span, now) for span, _label in SPANS})
+    key_ids = [key.pk for key in keys]
+    return _gauges_by_key(
+        keys,
+        {
+            span: _usage(span, now).of_keys(key_ids).spend_by_key()
+            for span, _label in SPANS
+            if _is_shown(span, keys)
+        },
+    )
 
 
 def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
@@ -67,7 +75,7 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
     members = ApiKey.objects.memberships()
     spend_by_span: dict[str, dict[int, Decimal]] = {}
     for span, _label in SPANS:
-        by_key = _spend_by_key(span, now)
+        by_key = _usage(span, now).spend_by_key()
         sums = spend_by_span[span] = {}
         for key_id, team_ids in members.items():
             for team_id in team_ids:
@@ -77,12 +85,12 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
 
 def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[Gauge]]:
     """Return the spend of each provider by row id, from the charges of its responses."""
+    names = [row.name for row in rows]
     spend_by_span = {}
     for span, _label in SPANS:
-        sums = UsageHour.objects.in_range(window_start(now.timestamp(), span)).totals_by("provider")
-        spend_by_span[span] = {
-            row.pk: _charged_usd(sums.get((row.name,), Totals())) for row in rows
-        }
+        if _is_shown(span, rows):
+            spend = _usage(span, now).filter(provider__in=names).spend_by_provider()
+            spend_by_span[span] = {row.pk: spend.get(row.name, Decimal(0)) for row in rows}
     return _gauges_by_key(rows, spend_by_span)
 
 
@@ -92,7 +100,7 @@ def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
         Gauge(
             span,
             label,
-            _charged_usd(UsageHour.objects.in_range(window_start(now.timestamp(), span)).totals()),
+            _usage(span, now).totals().charged or Decimal(0),
             getattr(budget, f"{span}_usd"),
             budget.soft_percent or DEFAULT_WARNING_PERCENT,
         )
@@ -101,9 +109,9 @@ def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
     ]
 
 
-def _charged_usd(totals: Totals) -> Decimal:
-    """Return the known charges, as budgets count them."""
-    return totals.charged or Decimal(0)
+def _is_shown(span: str, rows: Sequence[ApiKey | Team | Provider]) -> bool:
+    """Whether any of these rows has a gauge of the span; the week only if it has a budget."""
+    return span != "week" or any(row.budget_week_usd is not None for row in rows)
 
 
 def _gauges_by_key(
@@ -119,8 +127,7 @@ def _gauges_by_key(
                 row.budget_soft_percent or DEFAULT_WARNING_PERCENT,
             )
             for span, label in SPANS
-            # The week is shown only if it has a budget.
-            if span != "week" or row.budget_week_usd is not None
+            if _is_shown(span, [row])
         ]
         for row in rows
     }
@@ -132,8 +139,8 @@ def tightest(gauges: Sequence[Gauge]) -> Gauge:
     return max(bound, key=lambda gauge: gauge.share or 0) if bound else gauges[-2]
 
 
-def _spend_by_key(span: str, now: datetime) -> dict[int, Decimal]:
-    return UsageHour.objects.in_range(window_start(now.timestamp(), span)).spend_by_key()
+def _usage(span: str, now: datetime) -> UsageRange[UsageHour]:
+    return UsageHour.objects.in_range(window_start(now.timestamp(), span))
 
 
 def _budget_usd(row: ApiKey | Team | Provider, span: str) -> Decimal | None:

@@ -60,9 +60,11 @@ def unassigned_usd(user: User, limits: PersonalLimits, now: datetime) -> Decimal
     """
     if limits.month_usd is None:
         return None
-    spend_by_key = UsageHour.objects.in_range(window_start(now.timestamp(), "month")).spend_by_key()
+    keys = list(ApiKey.objects.owned_by(user))
+    usage = UsageHour.objects.in_range(window_start(now.timestamp(), "month"))
+    spend_by_key = usage.of_keys([key.pk for key in keys]).spend_by_key()
     assigned_usd = Decimal(0)
-    for key in ApiKey.objects.owned_by(user):
+    for key in keys:
         spent_usd = spend_by_key.get(key.pk, Decimal(0))
         is_live = key.revoked_at is None and not key.is_expired
         assigned_usd += max(spent_usd, key.budget_month_usd or Decimal(0)) if is_live else spent_usd
