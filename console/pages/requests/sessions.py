@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import msgspec
+from django.db.models import Count, Max
 
 from console.pages.requests.log_search import BUDGET_S, PAGE_ROWS, walk
 from console.pages.requests.query import Search
@@ -46,14 +47,16 @@ def groups(search: Search, cursor: int | None) -> tuple[list[Group], int | None]
 
 
 def _count_groups(sessions: dict[str, Group], cursor: int | None) -> list[Group]:
-    counted_sessions = []
-    for name, group in sessions.items():
-        rows = RequestLog.objects.column_in("session", [name])
-        if cursor is not None and rows.newer_than_row(cursor - 1).exists():
-            continue
-        group.total = rows.count()
-        counted_sessions.append(group)
-    return counted_sessions
+    if not sessions:
+        return []
+    rows = RequestLog.objects.column_in("session", list(sessions))
+    counts = rows.order_by().values_list("session").annotate(Count("pk"), Max("pk"))
+    for name, total, newest_pk in counts:
+        if cursor is not None and newest_pk >= cursor:
+            del sessions[name]
+        else:
+            sessions[name].total = total
+    return list(sessions.values())
 
 
 class Step(msgspec.Struct, frozen=True):
