@@ -81,7 +81,9 @@ MAX_CHECKED_BYTES = 4 * 1024 * 1024
 # With Mistral's SDKs, Pydantic AI also requires all calls in one event
 # (https://github.com/mistralai/client-python/blob/main/src/mistralai/client/models/functioncall.py,
 # https://github.com/vercel/ai/blob/main/packages/xai/src/xai-chat-language-model.ts).
-_WHOLE_CALL_CLIENTS = re.compile(r"^mistral-client-|@mistralai/mistralai|\bai-sdk/(?:mistral|xai)/")
+_WHOLE_CALL_CLIENTS = re.compile(
+    r"^mistral-client-|@mistralai/mistralai|\bai-sdk[/-](?:mistral|xai)/"
+)
 # Digits in the length of a body that counts towards the memory of large bodies.
 _LARGE_DIGITS = 7
 # Maximum body size of Ollama's `/api/show`.

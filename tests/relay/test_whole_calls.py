@@ -54,6 +54,7 @@ def deltas(data: bytes) -> list[dict[str, Any]]:
         "mistral-client-typescript/2.7.0",
         "speakeasy-sdk/typescript 2.2.1 2.881.4 1.0.0 @mistralai/mistralai",
         "ai/7.0.173 ai-sdk/xai/4.0.60 ai-sdk/provider-utils/5.0.31 runtime/node.js/v22",
+        "ai-sdk-mistral/4.0.87 ai-sdk-provider-utils/5.0.81 node.js/v20.20.2",
     ],
 )
 async def test_the_streamed_calls_are_in_one_event(tmp_path: Path, user_agent: str) -> None:
@@ -85,6 +86,7 @@ async def test_a_provider_that_streams_whole_calls_receives_the_clients_body(
     [
         SDK["user-agent"],
         "ai/7.0.173 ai-sdk/mistral/3.0.69 ai-sdk/provider-utils/4.0.56 runtime/node.js/v20.20.2",
+        "ai-sdk-mistral/4.0.87 ai-sdk-provider-utils/5.0.81 node.js/v20.20.2",
     ],
 )
 async def test_the_last_event_has_the_usage(tmp_path: Path, user_agent: str) -> None:
