@@ -1,7 +1,7 @@
 """Google's paths, which contain the model and, after a colon, the method.
 
 /v1beta/models/{model}:generateContent          and the same below /v1
-/v1beta1/projects/P/locations/L/publishers/google/models/{model}:...
+/v1beta1/projects/P/locations/L/publishers/google/models/{model}:...    also `:predict`
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _ACTIONS: dict[str, Action] = {
     "countTokens": "count_tokens",
     "embedContent": "embed",
     "batchEmbedContents": "embed",
+    # Embeddings of clients of Vertex AI.
+    "predict": "embed",
 }
 
 

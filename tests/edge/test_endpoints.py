@@ -92,6 +92,7 @@ def test_litellms_management_of_models_is_no_path_of_bedrock() -> None:
             "gw",
             False,
         ),
+        ("/v1/publishers/google/models/gw:predict", "embed", "gw", False),
     ],
 )
 def test_googles_paths_name_the_model(path: str, verb: str, model: str, stream: bool) -> None:

@@ -1,7 +1,8 @@
-"""Embeddings: `embedContent` and `batchEmbedContents`, both ways."""
+"""Embeddings: `embedContent`, `batchEmbedContents` and Vertex AI's `predict`, both ways."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -56,6 +57,8 @@ def parse_embed_request(body: Json) -> EmbedRequest:
     """The canonical request. Raises GatewayError naming the field at fault."""
     body = camel_case_keys(body)
     model = required_text(body, "model")
+    if "instances" in body:
+        return _parse_prediction_request(body, model)
     if "content" in body:
         requests, paths = [body], [""]
     else:
@@ -68,10 +71,49 @@ def parse_embed_request(body: Json) -> EmbedRequest:
         for embed_request, path in zip(requests, paths, strict=True)
     )
     path = f"{paths[0]}.{_CONFIG}".lstrip(".") if _CONFIG in requests[0] else paths[0]
+    prefix = f"{path}." if path else ""
     requests = [
         _without_config(embed_request, path)
         for embed_request, path in zip(requests, paths, strict=True)
     ]
+    client_paths = {
+        "task": f"{prefix}taskType",
+        "dimensions": f"{prefix}outputDimensionality",
+    }
+    return _embed_request(model, inputs, requests, path, client_paths)
+
+
+def _parse_prediction_request(body: Json, model: str) -> EmbedRequest:
+    """The canonical request of a call of Vertex AI's `predict`, whose body has camel case keys."""
+    instances = objects(body, "instances")
+    if not instances:
+        raise invalid("instances is required and must be a list of texts to embed", "instances")
+    inputs = tuple(
+        required_text(instance, "content", f"instances[{index}]")
+        for index, instance in enumerate(instances)
+    )
+    shared = {
+        name: value
+        for name, value in body.items()
+        if name not in {"model", "instances", "parameters"}
+    }
+    shared |= mapping(body, "parameters") or {}
+    requests = [{**shared, **instance} for instance in instances]
+    client_paths = {
+        "task": "instances[0].task_type",
+        "dimensions": "parameters.outputDimensionality",
+    }
+    return _embed_request(model, inputs, requests, "parameters", client_paths)
+
+
+def _embed_request(
+    model: str,
+    inputs: tuple[str, ...],
+    requests: list[Json],
+    path: str,
+    client_paths: dict[str, str],
+) -> EmbedRequest:
+    """The canonical request of these texts, with the settings of each; `path` is for errors."""
     common_fields, extra = _split_batch_fields(requests)
     task = text(common_fields, "taskType", path)
     canonical_task = _CANONICAL_TASKS.get(task or "")
@@ -83,17 +125,13 @@ def parse_embed_request(body: Json) -> EmbedRequest:
         "taskType" if canonical_task or task is None else "",
     }
     extra |= {name: value for name, value in common_fields.items() if name not in parsed_fields}
-    prefix = f"{path}." if path else ""
     return EmbedRequest(
         model=model.removeprefix("models/"),
         inputs=inputs,
         dimensions=dimensions,
         task=canonical_task,
         extra={NAME: extra} if extra else {},
-        client_paths={
-            "task": f"{prefix}taskType",
-            "dimensions": f"{prefix}outputDimensionality",
-        },
+        client_paths=client_paths,
     )
 
 
@@ -101,6 +139,8 @@ def render_embed_response(
     response: EmbedResponse, request: EmbedRequest, context: ResponseContext
 ) -> Json:
     """The response's JSON, in the shape of the path that was called."""
+    if context.endpoint.endswith(":predict"):
+        return _render_predictions(response, request)
     embeddings: Json = {"embeddings": [{"values": vector} for vector in response.vectors]}
     if context.endpoint.endswith(":embedContent"):
         embeddings = {"embedding": {"values": response.vectors[0]}}
@@ -108,6 +148,18 @@ def render_embed_response(
     if usage is not None and usage.prompt_tokens is not None:
         embeddings["usageMetadata"] = {"promptTokenCount": usage.prompt_tokens}
     return embeddings
+
+
+def _render_predictions(response: EmbedResponse, request: EmbedRequest) -> Json:
+    """The response of `predict`: a client sums the tokens, which are shared out by length."""
+    tokens = (response.usage.prompt_tokens if response.usage else None) or 0
+    lengths = [len(text_input) for text_input in request.inputs]
+    ends = [tokens * end // (sum(lengths) or 1) for end in itertools.accumulate(lengths)]
+    predictions = []
+    for vector, start, end in zip(response.vectors, [0, *ends], ends, strict=False):
+        statistics = {"token_count": end - start, "truncated": False}
+        predictions.append({"embeddings": {"values": vector, "statistics": statistics}})
+    return {"predictions": predictions}
 
 
 def _without_config(embed_request: Json, path: str) -> Json:

@@ -603,7 +603,7 @@ class PassthroughSchema(msgspec.Struct, rename="camel"):
 
 _check_schema = passthrough_checker(PassthroughSchema)
 # The fields with the input: a conversation, or texts to embed.
-_INPUT_FIELDS = (b'"contents"', b'"content"', b'"requests"')
+_INPUT_FIELDS = (b'"contents"', b'"content"', b'"requests"', b'"instances"')
 
 
 def check_passthrough(body: bytes) -> None:

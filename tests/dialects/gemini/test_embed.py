@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from gateway.canon.embeddings import EmbedRequest
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse
+from gateway.canon.errors import GatewayError
+from gateway.canon.response import Usage
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from tests.dialects.gemini.make import reported_fields, traits
 
 GEMINI = DIALECTS["gemini"]
@@ -121,3 +124,64 @@ def test_other_providers_get_the_dimensions_of_a_vertex_ai_request():
         ("title", "dropped"),
         ("embedContentConfig", "dropped"),
     ]
+
+
+PREDICTION: dict[str, Any] = {
+    "instances": [
+        {"content": "a", "task_type": "RETRIEVAL_DOCUMENT", "title": "T"},
+        {"content": "bbb", "task_type": "RETRIEVAL_DOCUMENT", "title": "U"},
+    ],
+    "parameters": {"outputDimensionality": 8, "autoTruncate": False},
+}
+
+
+def test_a_prediction_of_a_vertex_ai_client_is_parsed():
+    parsed_request = parse(PREDICTION)
+    assert (parsed_request.inputs, parsed_request.task, parsed_request.dimensions) == (
+        ("a", "bbb"),
+        "search_document",
+        8,
+    )
+    assert render(parsed_request, embed_form="predict").body == PREDICTION
+
+
+def test_losses_of_a_prediction_are_reported_by_the_clients_names():
+    assert OTHER.embed_provider is not None
+    rendered = OTHER.embed_provider.render_embed(parse(PREDICTION), traits())
+    assert rendered.body == {"model": "acme-1", "input": ["a", "bbb"], "dimensions": 8}
+    assert reported_fields(rendered.report) == [
+        ("instances[0].task_type", "dropped"),
+        ("requests[].title", "dropped"),
+        ("autoTruncate", "dropped"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"instances": [{"prompt": "a cat"}]}, "instances[0].content"),
+        ({"instances": []}, "instances"),
+        ({"instances": [{"content": {"parts": []}}]}, "instances[0].content"),
+        ({"instances": [{"content": "a"}], "parameters": 1}, "parameters"),
+    ],
+    ids=["image", "none", "content", "parameters"],
+)
+def test_a_prediction_without_texts_is_refused(body: dict[str, Any], param: str):
+    GEMINI.check_passthrough(json.dumps(body).encode())
+    with pytest.raises(GatewayError) as raised:
+        parse(body)
+    assert raised.value.error.param == param
+
+
+def test_the_vectors_of_a_prediction_have_token_counts():
+    assert GEMINI.embed_client is not None
+    response = EmbedResponse(vectors=([1.0], [2.0]), usage=Usage(input=7, output=0))
+    context = ResponseContext(id="1", created=1, model="gw", endpoint="/v1beta/models/{id}:predict")
+    body = GEMINI.embed_client.render_embed(response, parse(PREDICTION), context)
+    statistics = [{"token_count": 1, "truncated": False}, {"token_count": 6, "truncated": False}]
+    assert body == {
+        "predictions": [
+            {"embeddings": {"values": [1.0], "statistics": statistics[0]}},
+            {"embeddings": {"values": [2.0], "statistics": statistics[1]}},
+        ]
+    }
