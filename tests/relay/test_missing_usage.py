@@ -30,6 +30,7 @@ CLIENTS: dict[str, tuple[str, str, Json]] = {
         {"contents": CONTENTS},
     ),
     "ollama": ("/api/chat",) * 2 + ({"messages": MESSAGES},),
+    "cohere": ("/v2/chat",) * 2 + ({"messages": MESSAGES},),
 }
 # Their names for the two counts.
 COUNTS = {
@@ -39,6 +40,7 @@ COUNTS = {
     "messages": ("input_tokens", "output_tokens"),
     "gemini": ("promptTokenCount", "candidatesTokenCount"),
     "ollama": ("prompt_eval_count", "eval_count"),
+    "cohere": ("input_tokens", "output_tokens"),
 }
 
 
@@ -107,8 +109,8 @@ async def test_a_client_never_gets_zero_token_counts(
     counts_seen, logged = await reported_usage(tmp_path, client, {}, stream=stream)
     assert logged[0] > 10
     assert logged[1] == 4
-    # Anthropic's responses always have counts; the others may do without.
-    assert counts_seen == ([logged] if client == "messages" else [])
+    # Anthropic's and Cohere's responses always have counts; the others may do without.
+    assert counts_seen == ([logged] if client in {"messages", "cohere"} else [])
 
 
 @pytest.mark.parametrize("client", ["chat", "completions"])
