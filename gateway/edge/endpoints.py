@@ -194,6 +194,8 @@ _REALTIME_HTTP_ENDPOINT = Endpoint(
 )
 _PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 
+# Not the name of a model that begins so.
+_MESSAGES_PATH = re.compile(r"(?:/api|/ollama)?(?:/v1)*/messages(?:/|\Z)")
 _FILES_PATH = re.compile(r"^(?:/v1)?/(?:files|batches)(?:/|$)")
 
 # Paths that the edge serves; Django serves all others.
@@ -292,7 +294,11 @@ def _bedrock_endpoint(bedrock_path: bedrock_paths.BedrockPath) -> Endpoint:
 def dialect_of(path: str, headers: dict[str, str]) -> str:
     """The dialect of errors at a path, which may be unknown."""
     path = _single_slash(path)
-    if path.startswith("/anthropic") or "anthropic-version" in headers or "/messages" in path:
+    if (
+        path.startswith("/anthropic")
+        or "anthropic-version" in headers
+        or _MESSAGES_PATH.match(path) is not None
+    ):
         return "anthropic_messages"
     if path.startswith("/ollama"):
         return "ollama"

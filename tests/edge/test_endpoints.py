@@ -180,3 +180,7 @@ def test_the_dialect_of_an_error_follows_path_and_headers() -> None:
     assert dialect_of("/anthropic/v1/x", {}) == "anthropic_messages"
     assert dialect_of("/v1beta/nothing", {}) == "gemini"
     assert dialect_of("/v1/models", {"x-goog-api-key": "k"}) == "gemini"
+    assert dialect_of("/v1/messages/nothing", {}) == "anthropic_messages"
+    # Models whose names begin like the path of Messages.
+    assert dialect_of("/v1beta/models/messages:predictLong", {}) == "gemini"
+    assert dialect_of("/v1/models/messages-large", {}) == "openai_chat"
