@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import socket
@@ -169,21 +170,30 @@ class AlertMonitor:
         await asyncio.to_thread(self._thread.join, 15.0)
 
     def _run(self) -> None:
-        with self._lock_path.open("w") as lock:
+        with contextlib.ExitStack() as stack:
+            lock = None
+            try:
+                lock = stack.enter_context(self._lock_path.open("w"))
+            except OSError as error:  # as on a read-only disk; the database keeps alerts unique
+                log.warning("each process of this node checks the alerts: %s", error)
             while not self._stop.wait(self._interval_s):
                 try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if lock is not None:
+                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue  # another process of this node checks
-                try:
-                    figures = read_process_figures(self._runtime)
-                    thresholds = load_options().alert_thresholds
-                    self._tracker.update(current_conditions(figures, timezone.now(), thresholds))
-                except (InterfaceError, OperationalError) as error:
-                    reason = str(error).partition("\n")[0][:200]
-                    log.warning("alerts cannot be checked; retrying: %s", reason)
-                finally:
-                    connections.close_all()
+                self._check()
+
+    def _check(self) -> None:
+        try:
+            figures = read_process_figures(self._runtime)
+            thresholds = load_options().alert_thresholds
+            self._tracker.update(current_conditions(figures, timezone.now(), thresholds))
+        except (InterfaceError, OperationalError) as error:
+            reason = str(error).partition("\n")[0][:200]
+            log.warning("alerts cannot be checked; retrying: %s", reason)
+        finally:
+            connections.close_all()
 
 
 def start_monitor(runtime: Runtime, interval_s: float) -> None:

@@ -61,6 +61,24 @@ def test_a_database_that_is_away_is_one_line_in_the_log(
     assert "Traceback" not in caplog.text
 
 
+def test_alerts_are_checked_if_the_data_directory_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checked = threading.Event()
+
+    def read_process_figures(_: object) -> None:
+        checked.set()
+        raise OperationalError("no figures here")
+
+    monkeypatch.setattr(monitor, "read_process_figures", read_process_figures)
+    runtime = SimpleNamespace(config=SimpleNamespace(data_dir=tmp_path / "missing"))
+    alert_monitor = monitor.AlertMonitor(cast("Runtime", runtime), 0.01)
+    assert checked.wait(10)
+    asyncio.run(alert_monitor.stop())
+    assert "each process of this node checks the alerts: " in caplog.text.splitlines()[0]
+    assert "Traceback" not in caplog.text
+
+
 class WebhookReceiver:
     """A webhook server that answers with `status` after `delay_s` seconds."""
 

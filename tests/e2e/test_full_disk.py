@@ -116,6 +116,7 @@ def test_a_later_start_on_a_read_only_disk_serves_and_reports_the_cause(
     wait_until(lambda: readiness(gateway)[0] == 503)
     assert "log_not_on_disk" in readiness(gateway)[1]
     assert "Read-only file system" in gateway.output
+    assert "Traceback" not in gateway.output
 
 
 def test_a_later_start_on_a_locked_database_serves(disk: SmallDisk, gateway: Gateway) -> None:

@@ -348,3 +348,14 @@ async def test_content_that_a_provider_refuses_opens_no_circuit(
         following = await gw.post(CHAT, chat_request())
     assert entry.error_kind == "content_policy"
     assert following.json()["choices"][0]["message"]["content"] == "hello"
+
+
+def test_a_file_that_cannot_be_written_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    breaker = Breaker(tmp_path / "file" / "states")
+    record_failures(breaker)
+    assert X in breaker.states
+    assert "this process uses its own: " in caplog.text
+    assert "Traceback" not in caplog.text

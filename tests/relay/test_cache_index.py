@@ -155,3 +155,14 @@ async def test_a_request_with_an_unknown_key_is_a_miss(
     finally:
         await first.close()
         await second.close()
+
+
+def test_an_index_without_shared_memory_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    index = CacheIndex(FakeTable().news, tmp_path / "file" / "changed")
+    index.refresh()
+    assert index.is_missing(key(1))
+    assert "other processes see changes with a delay: " in caplog.text
+    assert "Traceback" not in caplog.text

@@ -163,3 +163,13 @@ def test_counter_files_are_sparse_until_used(tmp_path: Path) -> None:
     # The table of cells, but none of the lanes.
     assert blocks * 512 < 1_200_000
     counters.close()
+
+
+def test_a_directory_that_cannot_be_written_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    counters = SharedCounters(tmp_path / "file" / "limits")
+    assert counters.counter_offset("key:1/requests/minute") is not None
+    assert "this process counts on its own: " in caplog.text
+    assert "Traceback" not in caplog.text

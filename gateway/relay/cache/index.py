@@ -46,9 +46,11 @@ class InvalidationFlag:
                 self.changed_at = memoryview(mmap.mmap(fd, 8)).cast("q")
             finally:
                 os.close(fd)
-        except OSError:
-            log.exception(
-                "the cache index has no shared memory; other processes see changes with a delay"
+        except OSError as error:
+            log.warning(
+                "the cache index has no shared memory; other processes see changes with a delay: "
+                "%s",
+                error,
             )
 
     def set(self) -> None:

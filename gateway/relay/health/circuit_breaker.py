@@ -155,8 +155,8 @@ class Breaker:
             os.posix_fallocate(self._fd, 0, _BYTES)
             self._map = mmap.mmap(self._fd, _BYTES)
             self._header = memoryview(self._map)[:_HEADER].cast("q")
-        except OSError:
-            log.exception("circuit breakers cannot be shared; this process uses its own")
+        except OSError as error:
+            log.warning("circuit breakers cannot be shared; this process uses its own: %s", error)
             self.close()
             return
         self._apply_change(None)

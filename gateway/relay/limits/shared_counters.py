@@ -113,8 +113,10 @@ class SharedCounters:
         try:
             if directory is not None:
                 self._open(directory)
-        except OSError:
-            log.exception("the limit counters cannot be shared; this process counts on its own")
+        except OSError as error:
+            log.warning(
+                "the limit counters cannot be shared; this process counts on its own: %s", error
+            )
             self._close_files()
         if self._table_file is None:
             self._table = memoryview(bytearray(_TABLE_BYTES)).cast("q")
