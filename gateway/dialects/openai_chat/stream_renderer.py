@@ -154,14 +154,9 @@ class ChatStreamRenderer:
         return b""
 
     def _render_delta_with_logprobs(self, event: Delta) -> bytes:
-        is_refusal = self._block.kind == "refusal"
-        logprobs = render_logprobs(event.logprobs, is_refusal=is_refusal)
-        if is_refusal:
-            out = self._render_refusal(event.text).removesuffix(_CHUNK_END)
-            return out + b',"logprobs":' + _encode(logprobs) + _CHUNK_END
-        self._text_length += len(event.text)
-        head = self._text + _encode(event.text) + b'},"logprobs":' + _encode(logprobs)
-        return head + _CHUNK_END
+        chunk = self._render_delta(event.text).removesuffix(_CHUNK_END)
+        logprobs = render_logprobs(event.logprobs, is_refusal=self._block.kind == "refusal")
+        return chunk + b',"logprobs":' + _encode(logprobs) + _CHUNK_END
 
     def _open_block(self, block: BlockStart) -> bytes:
         self._block = block
