@@ -109,6 +109,9 @@ def _render_turn(context: RenderContext, turn: Turn, role: str) -> list[Json]:
                 {"text": f"<system>\n{b['text']}\n</system>"} if "text" in b else b for b in blocks
             ]
         return blocks
+    for part in parts:
+        if isinstance(part, ToolResult):
+            context.drop(part.path, "only user messages can contain tool results")
     parts = tuple(part for part in parts if not isinstance(part, ToolResult))
     blocks = render_blocks(context, parts)
     allowed_blocks = [

@@ -579,3 +579,11 @@ def test_betas_supported_by_bedrock_are_sent_to_claude() -> None:
 def test_several_responses_are_refused() -> None:
     with pytest.raises(GatewayError, match="one choice"):
         render(client_request(sampling=Sampling(n=2)))
+
+
+def test_a_tool_result_of_the_model_is_reported_as_dropped():
+    result = ToolResult(id="a", parts=(Text(text="x"),), path="m[1].c[0]")
+    turn = Turn(role="assistant", parts=(result, Text(text="t")))
+    rendered = render(request_with_turns(USER_TURN, turn, USER_TURN))
+    assert rendered.body["messages"][1]["content"] == [{"text": "t"}]
+    assert reported_fields(rendered.report) == [("m[1].c[0]", "dropped")]
