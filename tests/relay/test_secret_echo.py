@@ -55,6 +55,22 @@ def _stored_text(row: Any) -> str:
     )
 
 
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_header_of_an_error_that_repeats_the_key_is_masked(
+    tmp_path: Path, form: str
+) -> None:
+    headers = {"x-ratelimit-limit-requests": f"5 for {FORMS[form]}", "retry-after": "1"}
+    error = {"error": {"message": "no", "type": "x", "param": None, "code": None}}
+    async with gateway(
+        tmp_path,
+        snapshot(route("r", _secret_provider())),
+        up=lambda _: httpx.Response(400, json=error, headers=headers),
+    ) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY)
+    assert reply.headers["x-ratelimit-limit-requests"].startswith("5 for ")
+    assert not _reveals_secret(str(reply.headers))
+
+
 @pytest.mark.parametrize("field", ["message", "param", "code", "extra", "top"])
 @pytest.mark.parametrize("form", FORMS)
 async def test_an_error_that_repeats_the_key_is_not_passed_on(
