@@ -203,6 +203,11 @@ ACCOUNT_SIGNUP_FIELDS = ["username*"]
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 MFA_ADAPTER = "console.two_factor.TwoFactorAdapter"
+MFA_FORMS = {
+    "login_webauthn": "console.passkey_forms.LoginForm",
+    "authenticate_webauthn": "console.passkey_forms.SecondStepForm",
+    "reauthenticate_webauthn": "console.passkey_forms.ConfirmationForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Dragoman"
