@@ -30,6 +30,7 @@ def admin_user(db: None, settings: Any) -> User:
     user = User.objects.create_superuser("ada", password=PASSWORD)
     Authenticator.objects.create(user=user, type="totp", data={"secret": "x"})
     Authenticator.objects.create(user=user, type="recovery_codes", data={})
+    reverse("overview")  # loads the URLs, which other tests need with those of the extra
     settings.SSO_INSTALLED = False
     return user
 
