@@ -192,5 +192,35 @@ async def test_an_invalid_handshake_is_answered(header: bytes) -> None:
     assert response.startswith(b"HTTP/1.1 431 ")
 
 
+async def test_a_rejected_handshake_is_not_logged_as_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Anyone could fill the log."""
+    state, loop = ServerState(), asyncio.get_running_loop()
+
+    async def reject(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+
+    config = Config(reject, log_config=None)
+
+    def connect() -> SocketProtocol:
+        return SocketProtocol(config=config, server_state=state, app_state={})
+
+    listener = await loop.create_server(connect, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    writer.write(HANDSHAKE)
+    try:
+        response = await asyncio.wait_for(reader.read(), WAIT_TIMEOUT_S)
+        await wait_until_async(lambda: not state.tasks)
+    finally:
+        writer.close()
+        listener.close()
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert response.endswith(b"no")
+    assert not [record for record in caplog.records if record.name == "uvicorn.error"]
+
+
 async def no_application(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("the handshake is invalid")

@@ -611,6 +611,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.transport.resume_reading()
 
+    async def send(self, message: Any) -> None:
+        """Send an event. A rejected handshake is complete; uvicorn logs an error for each."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
+
     async def receive(self) -> Any:
         """Return the next event; uvicorn then reads again, which waits for the client here."""
         if self._handled_bytes and not self.disconnected:
