@@ -42,6 +42,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+def without_traceback(record: logging.LogRecord) -> bool:
+    """A filter for records that anyone can cause: their message says enough."""
+    record.exc_info = None
+    return True
+
+
 def _is_extra_field(name: str, value: object) -> bool:
     return name not in _STANDARD_FIELDS and isinstance(value, str | int | float | bool)
 

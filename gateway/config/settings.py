@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from platformdirs import user_data_dir
 
 from gateway.config import environment as env
+from gateway.config.log_format import without_traceback
 from gateway.config.oidc import read_oidc_settings
 from gateway.config.otel import read_otel_settings
 from gateway.config.program import program_version
@@ -342,7 +343,16 @@ LOGGING = {
         },
         "json": {"()": "gateway.config.log_format.JsonFormatter"},
     },
+    "filters": {
+        "without_traceback": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": without_traceback,
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"gateway": {"level": LOG_LEVEL}},
+    "loggers": {
+        "gateway": {"level": LOG_LEVEL},
+        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
+    },
 }

@@ -199,6 +199,18 @@ def test_over_https_the_cookie_is_secure_and_hsts_is_sent(client: Client) -> Non
     assert "Strict-Transport-Security" not in plain.headers
 
 
+def test_a_foreign_host_takes_one_line_of_the_log(
+    client: Client, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anyone can send one; a traceback would take fifty lines each time."""
+    settings.ALLOWED_HOSTS = ["gateway.example"]
+    response = client.get(reverse("sign-in"), headers={"host": "evil.example"})
+    assert response.status_code == 400
+    (record,) = (r for r in caplog.records if r.name == "django.security.DisallowedHost")
+    assert "evil.example" in record.getMessage()
+    assert record.exc_info is None
+
+
 def test_sign_in_attempts_per_name_are_limited_over_all_addresses(client: Client) -> None:
     limits = [("name:ada", MAX_PER_NAME)]
     for _ in range(MAX_PER_NAME - 1):
