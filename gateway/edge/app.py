@@ -84,6 +84,8 @@ MAX_CHECKED_BYTES = 4 * 1024 * 1024
 _WHOLE_CALL_CLIENTS = re.compile(
     r"^mistral-client-|@mistralai/mistralai|\bai-sdk[/-](?:mistral|xai)/"
 )
+# In embeddings, Mistral's SDKs require an id, which OpenAI's responses do not have.
+_WHOLE_CALL_DIALECTS = frozenset({"openai_chat", "openai_embeddings"})
 # Digits in the length of a body that counts towards the memory of large bodies.
 _LARGE_DIGITS = 7
 # Maximum body size of Ollama's `/api/show`.
@@ -162,7 +164,7 @@ def new_call(
             exchange.framing = (
                 "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
             )
-    elif endpoint.dialect == "openai_chat" and _WHOLE_CALL_CLIENTS.search(
+    elif endpoint.dialect in _WHOLE_CALL_DIALECTS and _WHOLE_CALL_CLIENTS.search(
         headers.get("user-agent", "")
     ):
         exchange.framing = "whole_calls"

@@ -216,6 +216,16 @@ CLIENTS: dict[str, Client] = {
         packages=("mistralai>=3.7,<4",),
         notes=f"Uses `/v1/chat/completions`. {WHOLE_CALLS}",
     ),
+    "mistralai-embed": Client(
+        "mistralai (Python), embeddings",
+        "drive_mistral.py",
+        "openai_embeddings",
+        '`server_url="URL"`',
+        "`MISTRAL_API_KEY`",
+        packages=("mistralai>=3.7,<4",),
+        scenarios=("embed",),
+        upstreams=EMBEDDERS,
+    ),
     "langchain-openai": Client(
         "LangChain `ChatOpenAI`",
         "drive_langchain.py",

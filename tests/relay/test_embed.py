@@ -74,6 +74,33 @@ async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
     assert (entry.status, entry.outcome, entry.finish) == (200, "ok", "")
 
 
+@pytest.mark.parametrize("user_agent", ["mistral-client-python/3.7.0", "OpenAI/Python 3.57.0"])
+async def test_mistrals_sdks_get_the_id_that_they_require(tmp_path: Path, user_agent: str) -> None:
+    registry = snapshot(route(provider("a")))
+    headers = {"user-agent": user_agent}
+    async with gateway(tmp_path, registry, a=lambda _: openai_response()) as gw:
+        reply = await gw.post("/v1/embeddings", REQUEST, headers=headers)
+        entry = await gw.entry()
+    body = reply.json()
+    assert body["data"][1]["embedding"] == VECTORS[1]
+    is_mistral = user_agent.startswith("mistral")
+    assert (body.get("id", "").startswith("embd-"), entry.passthrough) == (
+        is_mistral,
+        not is_mistral,
+    )
+
+
+async def test_mistral_answers_its_own_sdks_itself(tmp_path: Path) -> None:
+    registry = snapshot(route(provider("a", preset="mistral")))
+    headers = {"user-agent": "mistral-client-python/3.7.0"}
+    fields = {**REQUEST, "output_dtype": "int8"}
+    async with gateway(tmp_path, registry, a=lambda _: openai_response(id="1")) as gw:
+        reply = await gw.post("/v1/embeddings", fields, headers=headers)
+    (upstream_request,) = gw.upstreams.requests
+    assert json.loads(upstream_request.content)["output_dtype"] == "int8"
+    assert reply.json()["id"] == "1"
+
+
 @pytest.mark.parametrize("encoding", ["float", "base64", None])
 async def test_an_openai_client_gets_vectors_of_an_ollama(
     tmp_path: Path, encoding: str | None

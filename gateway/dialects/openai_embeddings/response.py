@@ -106,6 +106,9 @@ def render_embed(response: EmbedResponse, request: EmbedRequest, context: Respon
         ],
         "model": context.model,
     }
+    if context.framing == "whole_calls":
+        # Mistral's, whose SDKs require it.
+        body["id"] = f"embd-{context.id}"
     if response.usage is not None and (tokens := response.usage.prompt_tokens) is not None:
         body["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
     return body

@@ -70,7 +70,10 @@ def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:
     path = url_path(adapter, target)
     is_same_dialect = exchange.dialect.name == dialect_for(provider).name
     # In dialects with the model in the path, each input of a batch repeats the model.
-    if provider.passthrough and is_same_dialect and not exchange.dialect.model_in_path:
+    passes = provider.passthrough and is_same_dialect and not exchange.dialect.model_in_path
+    if exchange.framing == "whole_calls":
+        passes = passes and target.model.traits.whole_calls
+    if passes:
         path = exchange.dialect.passthrough_paths.get(exchange.endpoint, path)
         prepared_request = pass_through(call, target, edits, path)
     else:
@@ -174,6 +177,7 @@ def render_embed_response(
         created=int(exchange.started_at),
         model=exchange.model,
         endpoint=exchange.endpoint,
+        framing=exchange.framing,
     )
     return client.render_embed(response, request, context)
 
