@@ -548,6 +548,16 @@ NOT_SERVED = {
     "cohere (Python), `Client` (version 1)": "`/v1/chat` and `/v1/embed` return 404: use "
     "`ClientV2`. `rerank` is passed through.",
     "boto3, `invoke_model`": "its body is that of one model: use `converse`.",
+    "anthropic (Python), `AnthropicVertex`, `AnthropicBedrock`": "their paths are those of Vertex "
+    "AI and of `invoke_model`: use `Anthropic`, or `AnthropicFoundry` with "
+    '`base_url="URL/anthropic"`.',
+    "LiteLLM, `cohere_chat/ROUTE`, streams": "it cannot read the event names of Cohere's streams: "
+    "use `litellm_proxy/ROUTE`.",
+    "Vercel AI SDK, `@ai-sdk/groq`": "it reads the usage of streams, and reasoning, from Groq's own "
+    "fields: use `@ai-sdk/openai-compatible`.",
+    "Vercel AI SDK, `@ai-sdk/mistral`, images and reasoning": "it reads reasoning, and the messages "
+    "of errors, in Mistral's form, and sends images in that form also to OpenAI's models: use "
+    "`@ai-sdk/openai-compatible`.",
     "LangChain `ChatMistralAI`, tools": "it requires streamed tool calls in Mistral's form, and "
     "its requests do not name it, so that it gets them from Mistral's models only: use "
     "`ChatOpenAI`.",
