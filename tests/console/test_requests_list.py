@@ -1,4 +1,4 @@
-"""The request list: tag filter, sort orders, and saved views."""
+"""The request list: tag filter, sort orders, sessions, and saved views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.models import SavedView
-from console.pages.requests import log_search
+from console.pages.requests import log_search, sessions
 from console.pages.requests.detail import TABS
 from console.pages.requests.query import parse
 from gateway.models import RequestLog
@@ -116,3 +116,18 @@ def test_a_tab_that_the_request_does_not_have_is_its_default_tab(
     row = logged("req_without_session")
     response = admin_client.get(reverse("request", args=[row.pk]), {"range": "all", "tab": tab})
     assert response.status_code == 200
+
+
+def test_sessions_are_counted_by_one_query(db: None, django_assert_max_num_queries: Any) -> None:
+    for n in range(30):
+        logged(f"req_{n}", session=f"s{n % 10}")
+    search = parse("", "all", timezone.now())
+    with django_assert_max_num_queries(8):
+        groups, _cursor = sessions.groups(search, None)
+    assert [group.total for group in groups] == [3] * 10
+    logged("again", session="s3")
+    # As on the next page: a session with a row from the cursor on was on an earlier page.
+    cursor = RequestLog.objects.get(request_id="again").pk
+    with django_assert_max_num_queries(8):
+        older, _cursor = sessions.groups(search, cursor)
+    assert {group.newest.session for group in older} == {f"s{n}" for n in range(10)} - {"s3"}
